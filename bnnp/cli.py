@@ -1,0 +1,125 @@
+"""The command ``bnnp``: the only place that prints an error or ends the program.
+
+Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the uncertainty rule,
+130 interrupted. Under MPI a failure on one rank ends all of them, with one message.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from bnnp import __version__, parallel
+from bnnp.errors import BnnpError
+
+MODES = {1: "bnnp.modes.symmetry", 2: "bnnp.modes.train", 3: "bnnp.modes.predict"}
+ALL_KEYWORDS = "*"
+INTERRUPTED = 130
+
+_HELP = f"""Behler-Parrinello neural network potentials with an uncertainty.
+
+Reads input.nn and input.data in the working directory and does one job:
+
+\b
+  --mode 1   structures -> symmetry functions (symmetry_functions.h5)
+  --mode 2   train the networks (scaling.data, weights.XXX.data, uncertainty.data)
+  --mode 3   predict energies, forces and stresses, each with its uncertainty
+
+Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn counts.
+"""
+
+
+@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--mode", type=click.IntRange(1, 3), help="What to do; wins over runner_mode in input.nn.")
+@click.option("--restart", is_flag=True, help="Continue a training from its last checkpoint.")
+@click.option("--check", is_flag=True, help="Read and check both files, estimate time and memory; run nothing.")
+@click.option(
+    "--input", "settings_file", default="input.nn", show_default=True, metavar="FILE", help="The settings."
+)
+@click.option(
+    "--data", "data_file", default="input.data", show_default=True, metavar="FILE", help="The structures."
+)
+@click.option(
+    "--keywords",
+    is_flag=False,
+    flag_value=ALL_KEYWORDS,
+    metavar="[NAME]",
+    help="List the keywords of input.nn, or explain one.",
+)
+@click.version_option(__version__, message="bnnp %(version)s")
+def main(
+    mode: int | None, restart: bool, check: bool, settings_file: str, data_file: str, keywords: str | None
+) -> None:
+    """Turn the command line into one call, and any failure into a message and an exit code."""
+    if restart and (check or keywords or mode not in (None, 2)):
+        raise click.UsageError("--restart continues a training: use it with --mode 2")
+    if keywords:
+        _guard(lambda: click.echo(_describe_keywords(keywords)))
+    else:
+        _guard(lambda: _run(mode, restart, check, Path(settings_file), Path(data_file)))
+
+
+def _describe_keywords(name: str) -> str:
+    from bnnp.keyword_table.listing import keyword_details, keyword_list
+
+    return keyword_list() if name == ALL_KEYWORDS else keyword_details(name)
+
+
+def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data_file: Path) -> None:
+    """Load the settings and hand over to the mode; heavy imports happen behind its door."""
+    parallel.check_launch()
+    if parallel.announced_size() > 1:
+        parallel.pin_threads(1)  # before numpy and torch are loaded: ranks share the cores of a node
+    from bnnp.modes.job import Job
+    from bnnp.settings import load_settings
+
+    settings = load_settings(settings_file, mode, mode_required=not check)
+    job = Job(settings, data_file, Path.cwd(), restart)
+    parallel.pin_threads(job.threads)
+    module = "bnnp.modes.check" if check else MODES[settings.mode]
+    importlib.import_module(module).run(job)
+
+
+def _guard(action: Callable[[], object]) -> None:
+    """Run `action`; a failure becomes a message on standard error and an exit code."""
+    try:
+        action()
+    except (click.ClickException, click.exceptions.Exit, SystemExit):
+        raise
+    except BnnpError as error:
+        _fail(f"ERROR: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        _fail("Interrupted. Files that were not complete have been left as they were before.", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`bnnp --keywords | head`): nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        parallel.abort(1)
+    except MemoryError:
+        _fail(
+            "ERROR: out of memory. Lower memory_limit, use `derivatives recomputed` or a smaller batch_size, or start fewer "
+            "ranks on each node; `bnnp --check` estimates the need.",
+            1,
+        )
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"ERROR: {place}{error.strerror or error}", 1)
+    except Exception as error:
+        _fail(
+            f"{traceback.format_exc()}\nERROR: {type(error).__name__}: {error}\nThis is a bug in bnnp {__version__}, not a mistake "
+            "of yours. Please report it with the lines above, input.nn and, if you can, a structure that shows it.",
+            1,
+        )
+
+
+def _fail(message: str, code: int) -> None:
+    """Print `message` once and end every rank with `code`."""
+    sys.stdout.flush()
+    parallel.wait_for_root_to_report()
+    click.echo(message, err=True)
+    parallel.abort(code)

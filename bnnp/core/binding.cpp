@@ -1,0 +1,370 @@
+// Thin pybind11 binding: checks shapes, hands out threads, calls the kernels of the machine's instruction set.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "kernels.hpp"
+
+namespace py = pybind11;
+using namespace bnnp;
+
+namespace {
+
+using Doubles = py::array_t<double, py::array::c_style>;
+using Longs = py::array_t<std::int64_t, py::array::c_style>;
+using Ints = py::array_t<std::int32_t, py::array::c_style>;
+
+// ---- instruction set -------------------------------------------------------------------------------------------
+
+struct Kernels {
+    const char* name;
+    decltype(&v2::symmetry_functions) symmetry_functions;
+    decltype(&v2::blocks_vjp) blocks_vjp;
+    decltype(&v2::blocks_jvp) blocks_jvp;
+    decltype(&v2::sample_networks) sample_networks;
+    decltype(&v2::sample_pair_forces) sample_pair_forces;
+};
+
+#define BNNP_KERNELS(name, set) \
+    {name, set::symmetry_functions, set::blocks_vjp, set::blocks_jvp, set::sample_networks, set::sample_pair_forces}
+
+std::vector<Kernels> available() {
+#if defined(__x86_64__)
+    std::vector<Kernels> sets{BNNP_KERNELS("x86-64-v2", v2)};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+        sets.push_back(BNNP_KERNELS("x86-64-v3", v3));
+    if (sets.size() == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd"))
+        sets.push_back(BNNP_KERNELS("x86-64-v4", v4));
+    return sets;
+#else
+    return {BNNP_KERNELS("generic", v2)};
+#endif
+}
+
+// The best set of this machine, or the one the environment variable BNNP_INSTRUCTION_SET names.
+Kernels choose_kernels() {
+    const auto sets = available();
+    const char* wanted = std::getenv("BNNP_INSTRUCTION_SET");
+    if (!wanted || !*wanted) return sets.back();
+    std::string known;
+    for (const Kernels& set : sets) {
+        if (std::string(wanted) == set.name) return set;
+        known += std::string(known.empty() ? "" : ", ") + set.name;
+    }
+    throw std::invalid_argument(std::string("BNNP_INSTRUCTION_SET is ") + wanted + " but this machine can run: " + known);
+}
+
+// ---- threads ---------------------------------------------------------------------------------------------------
+
+template <typename Work>
+void parallel(std::int64_t n, int threads, Work work) {
+    if (threads <= 1 || n < 2) return work(std::int64_t(0), n);
+    const std::int64_t chunk = std::max<std::int64_t>(1, n / (std::int64_t(threads) * 8));
+    std::atomic<std::int64_t> next{0};
+    auto worker = [&] {
+        for (std::int64_t begin; (begin = next.fetch_add(chunk)) < n;) work(begin, std::min(begin + chunk, n));
+    };
+    std::vector<std::thread> pool;
+    for (int t = 1; t < threads; ++t) pool.emplace_back(worker);
+    worker();
+    for (std::thread& thread : pool) thread.join();
+}
+
+void require(bool condition, const char* message) {
+    if (!condition) throw std::invalid_argument(message);
+}
+
+// ---- descriptors -----------------------------------------------------------------------------------------------
+
+class Descriptor {
+  public:
+    Descriptor(const std::vector<double>& atomic_numbers, const std::vector<FunctionSpec>& functions, int cutoff_type,
+               double cutoff_alpha, bool single, int threads)
+        : plan(make_plan(atomic_numbers, functions, cutoff_type, cutoff_alpha)), single(single), threads(threads),
+          kernels(choose_kernels()) {}
+
+    PairList pairs(const Ints& types, const Longs& first, const Ints& neighbors, const Doubles& vectors) const {
+        const std::int64_t n = types.size();
+        require(first.size() == n + 1, "first must have one entry more than there are atoms");
+        require(first.at(0) == 0 && first.at(n) == neighbors.size(), "first must run from 0 to the number of pairs");
+        require(vectors.ndim() == 2 && vectors.shape(0) == neighbors.size() && vectors.shape(1) == 3,
+                "vectors must have the shape (n_pairs, 3)");
+        for (std::int64_t i = 0; i < n; ++i) {
+            require(types.data()[i] >= 0 && types.data()[i] < int(plan.elements.size()), "types holds an unknown element index");
+            require(first.data()[i] <= first.data()[i + 1], "first must not decrease");
+        }
+        for (std::int64_t p = 0; p < neighbors.size(); ++p)
+            require(neighbors.data()[p] >= 0 && neighbors.data()[p] < n, "neighbors holds an atom index out of range");
+        return {n, first.data(), neighbors.data(), vectors.data(), types.data()};
+    }
+
+    Doubles sweep_functions(Sweep sweep, const Ints& types, const Longs& first, const Ints& neighbors,
+                            const Doubles& vectors, const double* dD) const {
+        const PairList list = pairs(types, first, neighbors, vectors);
+        Doubles G({list.n_atoms, std::int64_t(plan.width)});
+        Task task;
+        task.sweep = sweep;
+        task.dD = dD;
+        task.G = G.mutable_data();
+        run(list, task);
+        return G;
+    }
+
+    Doubles values(const Ints& types, const Longs& first, const Ints& neighbors, const Doubles& vectors) const {
+        return sweep_functions(Sweep::values, types, first, neighbors, vectors, nullptr);
+    }
+
+    Doubles jvp(const Ints& types, const Longs& first, const Ints& neighbors, const Doubles& vectors, const Doubles& dD) const {
+        require(dD.ndim() == 2 && dD.shape(0) == neighbors.size() && dD.shape(1) == 3, "dD must have the shape (n_pairs, 3)");
+        return sweep_functions(Sweep::jvp, types, first, neighbors, vectors, dD.data());
+    }
+
+    Doubles vjp(const Ints& types, const Longs& first, const Ints& neighbors, const Doubles& vectors, const Doubles& dE_dG) const {
+        const PairList list = pairs(types, first, neighbors, vectors);
+        check_gradient(dE_dG, list.n_atoms);
+        Doubles dE_dD({neighbors.size(), py::ssize_t(3)});
+        Task task;
+        task.sweep = Sweep::vjp;
+        task.dE_dG = dE_dG.data();
+        task.dE_dD = dE_dD.mutable_data();
+        run(list, task);
+        return dE_dD;
+    }
+
+    py::array jacobian(const Ints& types, const Longs& first, const Ints& neighbors, const Doubles& vectors, bool as_double) const {
+        const PairList list = pairs(types, first, neighbors, vectors);
+        const std::vector<std::int64_t> offsets = block_offsets(list);
+        py::array blocks = as_double ? py::array(Doubles(offsets.back())) : py::array(py::array_t<float>(offsets.back()));
+        Task task;
+        task.sweep = Sweep::jacobian;
+        task.blocks = blocks.mutable_data();
+        task.blocks_double = as_double;
+        task.block_offsets = offsets.data();
+        run(list, task);
+        return blocks;
+    }
+
+    Doubles block_vjp(const Ints& types, const Longs& first, const Ints& neighbors, const Doubles& vectors,
+                      const py::array& blocks, const Doubles& dE_dG) const {
+        const PairList list = pairs(types, first, neighbors, vectors);
+        check_gradient(dE_dG, list.n_atoms);
+        const std::vector<std::int64_t> offsets = block_offsets(list);
+        BlockTask task = block_task(blocks, offsets);
+        Doubles dE_dD({neighbors.size(), py::ssize_t(3)});
+        task.dE_dG = dE_dG.data();
+        task.dE_dD = dE_dD.mutable_data();
+        py::gil_scoped_release release;
+        parallel(list.n_atoms, threads, [&](auto begin, auto end) { kernels.blocks_vjp(plan, list, task, begin, end); });
+        return dE_dD;
+    }
+
+    Doubles block_jvp(const Ints& types, const Longs& first, const Ints& neighbors, const Doubles& vectors,
+                      const py::array& blocks, const Doubles& dD) const {
+        const PairList list = pairs(types, first, neighbors, vectors);
+        require(dD.ndim() == 2 && dD.shape(0) == neighbors.size() && dD.shape(1) == 3, "dD must have the shape (n_pairs, 3)");
+        const std::vector<std::int64_t> offsets = block_offsets(list);
+        BlockTask task = block_task(blocks, offsets);
+        Doubles G({list.n_atoms, std::int64_t(plan.width)});
+        task.dD = dD.data();
+        task.G = G.mutable_data();
+        py::gil_scoped_release release;
+        parallel(list.n_atoms, threads, [&](auto begin, auto end) { kernels.blocks_jvp(plan, list, task, begin, end); });
+        return G;
+    }
+
+    std::vector<std::int64_t> block_offsets(const PairList& list) const {
+        std::vector<std::int64_t> offsets(list.first[list.n_atoms] + 1, 0);
+        for (std::int64_t i = 0; i < list.n_atoms; ++i)
+            for (std::int64_t p = list.first[i]; p < list.first[i + 1]; ++p)
+                offsets[p + 1] = offsets[p] +
+                    3 * std::int64_t(plan.elements[list.types[i]].sensitive[list.types[list.neighbors[p]]].size());
+        return offsets;
+    }
+
+    Plan plan;
+    bool single;
+    int threads;
+    Kernels kernels;
+
+  private:
+    void run(const PairList& list, const Task& task) const {
+        py::gil_scoped_release release;
+        parallel(list.n_atoms, threads, [&](auto begin, auto end) { kernels.symmetry_functions(plan, list, task, single, begin, end); });
+    }
+
+    void check_gradient(const Doubles& dE_dG, std::int64_t n_atoms) const {
+        require(dE_dG.ndim() == 2 && dE_dG.shape(0) == n_atoms && dE_dG.shape(1) == plan.width,
+                "dE_dG must have the shape (n_atoms, width)");
+    }
+
+    static BlockTask block_task(const py::array& blocks, const std::vector<std::int64_t>& offsets) {
+        const bool as_double = py::isinstance<py::array_t<double>>(blocks);
+        require(as_double || py::isinstance<py::array_t<float>>(blocks), "blocks must be float32 or float64");
+        require((blocks.flags() & py::array::c_style) != 0, "blocks must be contiguous");
+        require(blocks.size() == offsets.back(), "blocks does not have the size that the pairs ask for");
+        BlockTask task;
+        task.blocks = blocks.data();
+        task.blocks_double = as_double;
+        task.block_offsets = offsets.data();
+        return task;
+    }
+};
+
+// ---- networks --------------------------------------------------------------------------------------------------
+
+class Networks {
+  public:
+    Networks(std::vector<std::vector<Layer>> elements, int n_samples, int width, bool normalize_nodes, int threads)
+        : threads(threads), kernels(choose_kernels()) {
+        plan.n_samples = n_samples;
+        plan.width = width;
+        plan.normalize_nodes = normalize_nodes;
+        for (const auto& layers : elements) {
+            require(!layers.empty() && layers.back().n_out == 1, "a network ends with one output");
+            require(layers[0].n_in <= width, "a network has more inputs than there are columns");
+            plan.first_layer = std::max(plan.first_layer, layers[0].n_out);
+            for (const Layer& layer : layers)
+                require(layer.masks.empty() || std::int64_t(layer.masks.size()) == std::int64_t(layer.n_in) * n_samples,
+                        "masks must have the shape (n_in, n_samples)");
+        }
+        plan.elements = std::move(elements);
+    }
+
+    // energies (n_atoms, n_samples), mean gradient (n_atoms, width), delta (n_atoms, first_layer, n_samples)
+    py::tuple sample(const Ints& types, const Doubles& inputs, bool gradient, bool delta) const {
+        const std::int64_t n = types.size();
+        require(inputs.ndim() == 2 && inputs.shape(0) == n && inputs.shape(1) == plan.width, "inputs must have the shape (n_atoms, width)");
+        for (std::int64_t i = 0; i < n; ++i)
+            require(types.data()[i] >= 0 && types.data()[i] < int(plan.elements.size()), "types holds an unknown element index");
+        Doubles energies({n, std::int64_t(plan.n_samples)});
+        Doubles mean({gradient ? n : 0, std::int64_t(plan.width)});
+        Doubles deltas({delta ? n : 0, std::int64_t(plan.first_layer), std::int64_t(plan.n_samples)});
+        SampleTask task;
+        task.types = types.data();
+        task.inputs = inputs.data();
+        task.energies = energies.mutable_data();
+        if (gradient) task.gradient = mean.mutable_data();
+        if (delta) task.delta = deltas.mutable_data();
+        {
+            py::gil_scoped_release release;
+            parallel(n, threads, [&](auto begin, auto end) { kernels.sample_networks(plan, task, begin, end); });
+        }
+        return py::make_tuple(energies, mean, deltas);
+    }
+
+    // Forces (n_atoms, 3, n_samples) and virials sum_p D_p (x) dE/dD_p (3, 3, n_samples) of every sample.
+    py::tuple forces(const Descriptor& descriptor, const Ints& types, const Longs& first, const Ints& neighbors,
+                     const Doubles& vectors, const Doubles& factors, const Doubles& delta) const {
+        const PairList list = descriptor.pairs(types, first, neighbors, vectors);
+        const std::int64_t samples = plan.n_samples;
+        require(delta.size() == list.n_atoms * plan.first_layer * samples, "delta must have the shape (n_atoms, first_layer, n_samples)");
+        require(factors.size() == std::int64_t(plan.elements.size()) * plan.width && plan.width == descriptor.plan.width,
+                "factors must have the shape (n_elements, width)");
+        Doubles forces({list.n_atoms, std::int64_t(3), samples}), virials({std::int64_t(3), std::int64_t(3), samples});
+        double *F = forces.mutable_data(), *W = virials.mutable_data();
+        std::fill(F, F + forces.size(), 0.0);
+        std::fill(W, W + virials.size(), 0.0);
+        py::gil_scoped_release release;
+        const std::vector<std::int64_t> offsets = descriptor.block_offsets(list);
+        std::vector<double> pair_forces;
+        SampleForceTask task;
+        task.factors = factors.data();
+        task.delta = delta.data();
+        task.block_offsets = offsets.data();
+        const std::int64_t centres = 64;  // a few megabytes at a time; added up in order, whatever the threads
+        for (std::int64_t begin = 0; begin < list.n_atoms; begin += centres) {
+            const std::int64_t end = std::min(begin + centres, list.n_atoms);
+            pair_forces.resize(std::size_t(list.first[end] - list.first[begin]) * 3 * samples);
+            task.first_pair = list.first[begin];
+            task.pair_forces = pair_forces.data();
+            parallel(end - begin, threads, [&](auto b, auto e) {
+                kernels.sample_pair_forces(descriptor.plan, list, plan, task, begin + b, begin + e);
+            });
+            for (std::int64_t i = begin; i < end; ++i)
+                for (std::int64_t p = list.first[i]; p < list.first[i + 1]; ++p) add_pair(list, task, i, p, F, W);
+        }
+        return py::make_tuple(forces, virials);
+    }
+
+    NetworkPlan plan;
+    int threads;
+    Kernels kernels;
+
+  private:
+    void add_pair(const PairList& list, const SampleForceTask& task, std::int64_t i, std::int64_t p, double* F, double* W) const {
+        const std::int64_t samples = plan.n_samples, j = list.neighbors[p];
+        for (int c = 0; c < 3; ++c) {
+            const double* f = task.pair_forces + ((p - task.first_pair) * 3 + c) * samples;
+            double *own = F + (i * 3 + c) * samples, *other = F + (j * 3 + c) * samples;
+            for (std::int64_t s = 0; s < samples; ++s) own[s] += f[s];
+            for (std::int64_t s = 0; s < samples; ++s) other[s] -= f[s];
+            for (int d = 0; d < 3; ++d) {
+                const double x = list.vectors[3 * p + d];
+                double* w = W + (d * 3 + c) * samples;
+                for (std::int64_t s = 0; s < samples; ++s) w[s] += x * f[s];
+            }
+        }
+    }
+};
+
+Layer make_layer(const Doubles& weights, const Doubles& biases, const std::string& activation, const py::object& masks) {
+    require(weights.ndim() == 2 && biases.ndim() == 1 && biases.size() == weights.shape(1), "weights (n_in, n_out), biases (n_out,)");
+    require(activation.size() == 1, "an activation is one letter");
+    Layer layer;
+    layer.n_in = int(weights.shape(0));
+    layer.n_out = int(weights.shape(1));
+    layer.activation = activation[0];
+    layer.weights.assign(weights.data(), weights.data() + weights.size());
+    layer.biases.assign(biases.data(), biases.data() + biases.size());
+    if (!masks.is_none()) {
+        const Doubles array = masks.cast<Doubles>();
+        layer.masks.assign(array.data(), array.data() + array.size());
+    }
+    return layer;
+}
+
+FunctionSpec make_function(int element, int column, int type, int neighbor1, int neighbor2, double eta, double r_s,
+                           double lambda, double zeta, double r_c, double r_l, double angle_left, double angle_right,
+                           int core, bool asymmetric) {
+    return {element, column, type, neighbor1, neighbor2, eta, r_s, lambda, zeta, r_c, r_l, angle_left, angle_right, core, asymmetric};
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+    module.doc() = "C++ core of bnnp; use it through bnnp.core.";
+    py::class_<FunctionSpec>(module, "FunctionSpec")
+        .def(py::init(&make_function), py::kw_only(), py::arg("element"), py::arg("column"), py::arg("type"),
+             py::arg("neighbor1"), py::arg("neighbor2"), py::arg("eta"), py::arg("r_s"), py::arg("lambda_"),
+             py::arg("zeta"), py::arg("r_c"), py::arg("r_l"), py::arg("angle_left"), py::arg("angle_right"),
+             py::arg("core"), py::arg("asymmetric"));
+    py::class_<Descriptor>(module, "Descriptor")
+        .def(py::init<const std::vector<double>&, const std::vector<FunctionSpec>&, int, double, bool, int>())
+        .def("values", &Descriptor::values)
+        .def("vjp", &Descriptor::vjp)
+        .def("jvp", &Descriptor::jvp)
+        .def("jacobian", &Descriptor::jacobian)
+        .def("block_vjp", &Descriptor::block_vjp)
+        .def("block_jvp", &Descriptor::block_jvp)
+        .def("sensitive", [](const Descriptor& d, int centre, int neighbor) { return d.plan.elements.at(centre).sensitive.at(neighbor); })
+        .def_property_readonly("width", [](const Descriptor& d) { return d.plan.width; })
+        .def_property_readonly("kernel", [](const Descriptor& d) { return d.kernels.name; });
+    py::class_<Layer>(module, "Layer").def(py::init(&make_layer));
+    py::class_<Networks>(module, "Networks")
+        .def(py::init<std::vector<std::vector<Layer>>, int, int, bool, int>())
+        .def("sample", &Networks::sample)
+        .def("forces", &Networks::forces);
+    module.def("instruction_sets", [] {
+        std::vector<std::string> names;
+        for (const Kernels& set : available()) names.push_back(set.name);
+        return names;
+    });
+}

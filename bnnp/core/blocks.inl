@@ -1,0 +1,62 @@
+// Sweeps over stored derivative blocks: the same numbers as vjp and jvp, read instead of computed.
+
+template <typename In>
+static void blocks_vjp_of(const Plan& plan, const PairList& pairs, const BlockTask& task, const In* blocks,
+                          std::int64_t begin, std::int64_t end) {
+    const int n_elements = int(plan.elements.size());
+    Buffer<double> memory;
+    double* gathered = memory.get(std::size_t(n_elements) * plan.width + 8);
+    for (std::int64_t i = begin; i < end; ++i) {
+        const ElementPlan& element = plan.elements[pairs.types[i]];
+        const double* g = task.dE_dG + i * plan.width;
+        for (int e = 0; e < n_elements; ++e)
+            for (std::size_t s = 0; s < element.sensitive[e].size(); ++s) gathered[e * plan.width + s] = g[element.sensitive[e][s]];
+        for (std::int64_t p = pairs.first[i]; p < pairs.first[i + 1]; ++p) {
+            const double* __restrict w = gathered + pairs.types[pairs.neighbors[p]] * plan.width;
+            const int n = int(task.block_offsets[p + 1] - task.block_offsets[p]) / 3;
+            const In* __restrict d = blocks + task.block_offsets[p];
+            double x = 0, y = 0, z = 0;
+#pragma omp simd reduction(+ : x, y, z)
+            for (int s = 0; s < n; ++s) {
+                x += w[s] * double(d[s]);
+                y += w[s] * double(d[n + s]);
+                z += w[s] * double(d[2 * n + s]);
+            }
+            double* out = task.dE_dD + 3 * p;
+            out[0] = x, out[1] = y, out[2] = z;
+        }
+    }
+}
+
+template <typename In>
+static void blocks_jvp_of(const Plan& plan, const PairList& pairs, const BlockTask& task, const In* blocks,
+                          std::int64_t begin, std::int64_t end) {
+    const int n_elements = int(plan.elements.size());
+    Buffer<double> memory;
+    double* sums = memory.get(std::size_t(n_elements) * plan.width + 8);
+    for (std::int64_t i = begin; i < end; ++i) {
+        const ElementPlan& element = plan.elements[pairs.types[i]];
+        for (int s = 0; s < n_elements * plan.width; ++s) sums[s] = 0.0;
+        for (std::int64_t p = pairs.first[i]; p < pairs.first[i + 1]; ++p) {
+            double* __restrict sum = sums + pairs.types[pairs.neighbors[p]] * plan.width;
+            const int n = int(task.block_offsets[p + 1] - task.block_offsets[p]) / 3;
+            const In* __restrict d = blocks + task.block_offsets[p];
+            const double x = task.dD[3 * p], y = task.dD[3 * p + 1], z = task.dD[3 * p + 2];
+            for (int s = 0; s < n; ++s) sum[s] += x * double(d[s]) + y * double(d[n + s]) + z * double(d[2 * n + s]);
+        }
+        double* G = task.G + i * plan.width;
+        for (int c = 0; c < plan.width; ++c) G[c] = 0.0;
+        for (int e = 0; e < n_elements; ++e)
+            for (std::size_t s = 0; s < element.sensitive[e].size(); ++s) G[element.sensitive[e][s]] += sums[e * plan.width + s];
+    }
+}
+
+void blocks_vjp(const Plan& plan, const PairList& pairs, const BlockTask& task, std::int64_t begin, std::int64_t end) {
+    if (task.blocks_double) blocks_vjp_of(plan, pairs, task, static_cast<const double*>(task.blocks), begin, end);
+    else blocks_vjp_of(plan, pairs, task, static_cast<const float*>(task.blocks), begin, end);
+}
+
+void blocks_jvp(const Plan& plan, const PairList& pairs, const BlockTask& task, std::int64_t begin, std::int64_t end) {
+    if (task.blocks_double) blocks_jvp_of(plan, pairs, task, static_cast<const double*>(task.blocks), begin, end);
+    else blocks_jvp_of(plan, pairs, task, static_cast<const float*>(task.blocks), begin, end);
+}

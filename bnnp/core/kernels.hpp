@@ -1,0 +1,30 @@
+// Entry points of the kernels, one set for each instruction set; chosen at run time by dispatch.hpp.
+#pragma once
+
+#include <cstdint>
+
+#include "networks.hpp"
+#include "plan.hpp"
+
+namespace bnnp {
+
+#define BNNP_DECLARE(set)                                                                                           \
+    namespace set {                                                                                                 \
+    /* One of the four sweeps for the centres [begin, end); float inside if `single`. */                            \
+    void symmetry_functions(const Plan&, const PairList&, const Task&, bool single, std::int64_t begin,             \
+                            std::int64_t end);                                                                      \
+    /* Stored derivative blocks: dE/dD = sum over functions, or dG = sum over pairs. */                             \
+    void blocks_vjp(const Plan&, const PairList&, const BlockTask&, std::int64_t begin, std::int64_t end);          \
+    void blocks_jvp(const Plan&, const PairList&, const BlockTask&, std::int64_t begin, std::int64_t end);          \
+    /* Networks with Monte Carlo dropout for the rows [begin, end). */                                              \
+    void sample_networks(const NetworkPlan&, const SampleTask&, std::int64_t begin, std::int64_t end);              \
+    /* dE/dD of every sample for the centres [begin, end). */                                                       \
+    void sample_pair_forces(const Plan&, const PairList&, const NetworkPlan&, const SampleForceTask&,               \
+                            std::int64_t begin, std::int64_t end);                                                  \
+    }
+BNNP_DECLARE(v2)
+BNNP_DECLARE(v3)
+BNNP_DECLARE(v4)
+#undef BNNP_DECLARE
+
+}  // namespace bnnp

@@ -1,0 +1,114 @@
+// What is to be computed: the symmetry functions of every element, sorted into groups that share work.
+//
+// A function is a sum over neighbours j of a radial factor a(r_j), or over unordered neighbour pairs j < k of
+//
+//     p(cos theta_jk) a(r_j) a(r_k) [ b(r_jk) ]            b only in the narrow types 3, 8, 13, 21, 24
+//
+// with a radial factor a (and b) that holds the Gaussian or compact function, the cutoff function and, for
+// weighted functions, the atomic number, and an angular polynomial or bump p. Functions with the same
+// neighbour elements, radial factor and range form a Group: geometry and a, b are computed once for all
+// its members. Formulas: J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. 4-9; M. Gastegger et al.,
+// J. Chem. Phys. 148, 241709 (2018) (weighted); M. P. Bircher, A. Singraber, C. Dellago,
+// Mach. Learn.: Sci. Technol. 2, 035026 (2021) (compact).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace bnnp {
+
+struct CutoffFunction {
+    int type = 1;         // 0-8 as in n2p2 and RuNNer
+    double radius = 0.0;  // r_c
+    double inner = 0.0;   // r_ci = alpha r_c: the function is 1 below it
+};
+
+enum class RadialKind { gaussian, cosine, compact };
+
+struct RadialFactor {
+    RadialKind kind = RadialKind::gaussian;
+    CutoffFunction cutoff;
+    double eta = 0.0, r_s = 0.0;          // exp(-eta (r - r_s)^2) or cos(eta r)
+    double centre = 0.0, half_width = 1;  // compact: C(r; r_l, r_c)
+    int core = 0;                         // compact: 1-4 POLY1-4, 5 exponential
+    bool asymmetric = false;              // compact: y -> (2 - y) y
+    bool weighted = false;                // times the atomic number of the neighbour
+};
+
+enum class AngularKind { power, gaussian, compact };
+
+struct AngularMember {
+    int column = 0;  // of this function among those of its central element
+    AngularKind kind = AngularKind::power;
+    double lambda = 1.0, zeta = 1.0;
+    int integer_zeta = 0;                  // zeta if it is an integer up to 1024, else 0
+    double prefactor = 1.0;                // 2^(1 - zeta)
+    double eta = 0.0, theta_s = 0.0;       // type 8, degrees
+    double centre = 0.0, half_width = 1.0; // compact, degrees
+    int core = 0;
+};
+
+struct RadialFunction {
+    int column = 0;
+    int neighbor = -1;  // element index, -1 for all
+    RadialFactor factor;
+};
+
+struct AngularGroup {
+    int neighbor1 = -1, neighbor2 = -1;  // element indices, neighbor1 <= neighbor2; -1 for all
+    bool narrow = true;
+    double radius = 0.0;
+    RadialFactor factor;
+    std::vector<AngularMember> members;
+};
+
+struct ElementPlan {
+    int n_functions = 0;
+    double radius = 0.0;  // largest r_c
+    std::vector<RadialFunction> radial;
+    std::vector<AngularGroup> angular;        // sorted so that groups with equal geometry follow each other
+    std::vector<std::vector<int>> sensitive;  // [neighbour element] -> columns that can depend on it
+};
+
+struct Plan {
+    int width = 0;  // largest number of functions of an element
+    std::vector<double> atomic_numbers;
+    std::vector<ElementPlan> elements;
+};
+
+// One symmetry function as input.nn gives it; neighbours are element indices, -1 where the type sums over all.
+struct FunctionSpec {
+    int element = 0, column = 0, type = 2, neighbor1 = -1, neighbor2 = -1;
+    double eta = 0, r_s = 0, lambda = 0, zeta = 0, r_c = 0, r_l = 0, angle_left = 0, angle_right = 0;
+    int core = 0;
+    bool asymmetric = false;
+};
+
+// Sorts functions into groups. `cutoff_alpha` is r_ci / r_c.
+Plan make_plan(const std::vector<double>& atomic_numbers, const std::vector<FunctionSpec>& functions, int cutoff_type,
+               double cutoff_alpha);
+
+// Full neighbour list in compressed rows: pairs first[i] .. first[i+1]-1 belong to centre i.
+struct PairList {
+    std::int64_t n_atoms = 0;
+    const std::int64_t* first = nullptr;
+    const std::int32_t* neighbors = nullptr;
+    const double* vectors = nullptr;      // (n_pairs, 3): r_neighbor + image - r_centre
+    const std::int32_t* types = nullptr;  // (n_atoms,) element index
+};
+
+// The four sweeps. Arrays over functions are (n_atoms, width), zero beyond the element's own functions.
+enum class Sweep { values, vjp, jvp, jacobian };
+
+struct Task {
+    Sweep sweep = Sweep::values;
+    const double* dE_dG = nullptr;               // vjp: input (n_atoms, width)
+    const double* dD = nullptr;                  // jvp: input (n_pairs, 3)
+    double* G = nullptr;                         // values, jvp: output (n_atoms, width)
+    double* dE_dD = nullptr;                     // vjp: output (n_pairs, 3)
+    void* blocks = nullptr;                      // jacobian: output, float or double
+    bool blocks_double = false;
+    const std::int64_t* block_offsets = nullptr; // (n_pairs + 1,) start of each pair's (3, n_sensitive) block
+};
+
+}  // namespace bnnp

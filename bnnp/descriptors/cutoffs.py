@@ -1,0 +1,214 @@
+r"""Cutoff functions, which let a neighbour fade out smoothly at the cutoff radius.
+
+With the inner radius :math:`r_{ci} = \alpha r_c` and
+
+.. math:: x = \frac{r - r_{ci}}{r_c - r_{ci}}
+
+a cutoff function is 1 for :math:`x \le 0`, :math:`f(x)` in between and 0 for :math:`x \ge 1`:
+
+====== ==============================================
+number :math:`f(x)`
+====== ==============================================
+0      1 (hard)
+1      [cos(pi x) + 1] / 2
+2      tanh^3(1 - x), without inner radius
+3      tanh^3(1 - x) / tanh^3(1), without inner radius
+4      exp[1 - 1 / (1 - x^2)]
+5 - 8  polynomials with 1, 2, 3, 4 vanishing derivatives at both ends
+====== ==============================================
+
+Numbers as in RuNNer and n2p2; 3 is n2p2's (RuNNer has another prefactor there).
+J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. (4), (5); A. Singraber, J. Behler, C. Dellago,
+J. Chem. Theory Comput. 15, 1827 (2019). The derivative df/dx stands next to each function.
+
+Only methods of the tensors are called, so that reading settings does not import torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WITHOUT_INNER_RADIUS = (2, 3)
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """The cutoff function all symmetry functions of a potential share.
+
+    Parameters
+    ----------
+    type : int
+        Number of the function, 0 to 8.
+    alpha : float
+        Inner radius in units of the cutoff radius, 0 <= alpha < 1; 0 for types 2 and 3.
+
+    Raises
+    ------
+    ValueError
+        For a number or an inner radius outside of these ranges.
+    """
+
+    type: int = 1
+    alpha: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.type not in CUTOFFS:
+            raise ValueError(f"cutoff type is {self.type} but must be an integer from 0 to {max(CUTOFFS)}")
+        if not 0.0 <= self.alpha < 1.0:
+            raise ValueError(f"inner cutoff radius is {self.alpha} (times the cutoff) but must be in [0, 1)")
+        if self.alpha > 0.0 and self.type in WITHOUT_INNER_RADIUS:
+            raise ValueError(
+                f"inner cutoff radius is {self.alpha} but cutoff type {self.type} has none: "
+                "use 0 or another cutoff type (n2p2 ignores the radius, RuNNer would make the function jump)"
+            )
+
+
+def cutoff(r: Tensor, r_c: float, type: int = 1, alpha: float = 0.0) -> Tensor:
+    """Cutoff function f_c(r).
+
+    Parameters
+    ----------
+    r : tensor of any shape, length
+        Distances, not negative.
+    r_c : float, length
+        Cutoff radius.
+    type, alpha :
+        As in :class:`Cutoff`.
+
+    Returns
+    -------
+    tensor of the shape of `r`, dimensionless
+    """
+    function, _ = CUTOFFS[type]
+    x = (r - alpha * r_c) / (r_c - alpha * r_c)
+    between = _between(x, type, alpha)
+    inside = (x < 1).to(x.dtype)
+    return function(x.where(between, 0.0 * x.detach())).where(between, inside)
+
+
+def cutoff_derivative(r: Tensor, r_c: float, type: int = 1, alpha: float = 0.0) -> Tensor:
+    """Derivative df_c/dr in 1/length; arguments as for :func:`cutoff`."""
+    _, derivative = CUTOFFS[type]
+    width = r_c - alpha * r_c
+    x = (r - alpha * r_c) / width
+    between = _between(x, type, alpha)
+    zero = 0.0 * x.detach()
+    return derivative(x.where(between, zero)).where(between, zero) / width
+
+
+def _between(x: Tensor, type: int, alpha: float) -> Tensor:
+    """Mask of the distances at which f(x) is to be evaluated; without an inner radius x = 0 belongs to it."""
+    return ((x > 0) | (x >= 0) & (alpha == 0)) & (x < 1)
+
+
+def hard(x: Tensor) -> Tensor:
+    """f = 1."""
+    return 0.0 * x + 1.0
+
+
+def hard_derivative(x: Tensor) -> Tensor:
+    """df/dx = 0."""
+    return 0.0 * x
+
+
+def cosine(x: Tensor) -> Tensor:
+    """f = [cos(pi x) + 1] / 2."""
+    return 0.5 * ((math.pi * x).cos() + 1.0)
+
+
+def cosine_derivative(x: Tensor) -> Tensor:
+    """df/dx = -pi sin(pi x) / 2."""
+    return -0.5 * math.pi * (math.pi * x).sin()
+
+
+def tanh3(x: Tensor) -> Tensor:
+    """f = tanh^3(1 - x)."""
+    t = (1.0 - x).tanh()
+    return t * t * t
+
+
+def tanh3_derivative(x: Tensor) -> Tensor:
+    """df/dx = -3 t^2 (1 - t^2) with t = tanh(1 - x)."""
+    t2 = (1.0 - x).tanh().square()
+    return -3.0 * t2 * (1.0 - t2)
+
+
+def tanh3_normalized(x: Tensor) -> Tensor:
+    """f = tanh^3(1 - x) / tanh^3(1)."""
+    return tanh3(x) / math.tanh(1.0) ** 3
+
+
+def tanh3_normalized_derivative(x: Tensor) -> Tensor:
+    """df/dx = -3 t^2 (1 - t^2) / tanh^3(1) with t = tanh(1 - x)."""
+    return tanh3_derivative(x) / math.tanh(1.0) ** 3
+
+
+def exponential(x: Tensor) -> Tensor:
+    """f = exp[1 - 1 / (1 - x^2)]."""
+    return (1.0 - 1.0 / (1.0 - x * x)).exp()
+
+
+def exponential_derivative(x: Tensor) -> Tensor:
+    """df/dx = -2 x f / (1 - x^2)^2."""
+    return -2.0 * x * exponential(x) / (1.0 - x * x).square()
+
+
+def poly1(x: Tensor) -> Tensor:
+    """f = 1 - 3 x^2 + 2 x^3."""
+    return 1.0 + x * x * (2.0 * x - 3.0)
+
+
+def poly1_derivative(x: Tensor) -> Tensor:
+    """df/dx = -6 x (1 - x)."""
+    return -6.0 * x * (1.0 - x)
+
+
+def poly2(x: Tensor) -> Tensor:
+    """f = 1 - 10 x^3 + 15 x^4 - 6 x^5."""
+    return 1.0 + x**3 * (x * (15.0 - 6.0 * x) - 10.0)
+
+
+def poly2_derivative(x: Tensor) -> Tensor:
+    """df/dx = -30 x^2 (1 - x)^2."""
+    return -30.0 * (x * (1.0 - x)) ** 2
+
+
+def poly3(x: Tensor) -> Tensor:
+    """f = 1 - 35 x^4 + 84 x^5 - 70 x^6 + 20 x^7."""
+    return 1.0 + x**4 * (x * (x * (20.0 * x - 70.0) + 84.0) - 35.0)
+
+
+def poly3_derivative(x: Tensor) -> Tensor:
+    """df/dx = -140 x^3 (1 - x)^3."""
+    return -140.0 * (x * (1.0 - x)) ** 3
+
+
+def poly4(x: Tensor) -> Tensor:
+    """f = 1 - 126 x^5 + 420 x^6 - 540 x^7 + 315 x^8 - 70 x^9."""
+    return 1.0 + x**5 * (x * (x * (x * (315.0 - 70.0 * x) - 540.0) + 420.0) - 126.0)
+
+
+def poly4_derivative(x: Tensor) -> Tensor:
+    """df/dx = -630 x^4 (1 - x)^4."""
+    return -630.0 * (x * (1.0 - x)) ** 4
+
+
+CutoffPart = Callable[["Tensor"], "Tensor"]
+
+CUTOFFS: dict[int, tuple[CutoffPart, CutoffPart]] = {
+    0: (hard, hard_derivative),
+    1: (cosine, cosine_derivative),
+    2: (tanh3, tanh3_derivative),
+    3: (tanh3_normalized, tanh3_normalized_derivative),
+    4: (exponential, exponential_derivative),
+    5: (poly1, poly1_derivative),
+    6: (poly2, poly2_derivative),
+    7: (poly3, poly3_derivative),
+    8: (poly4, poly4_derivative),
+}

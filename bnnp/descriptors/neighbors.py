@@ -1,0 +1,196 @@
+r"""Neighbour lists: every pair of atoms closer than a cutoff, periodic images included.
+
+A pair is a displacement vector
+
+.. math:: D = r_j + S \cdot H - r_i, \qquad |D| < r_c
+
+from the centre i to the neighbour j, with the cell H (rows) and the integer lattice shift S. The list is
+full (i-j and j-i), so cutoffs longer than the cell and atoms that are their own neighbours are legal.
+The pairs themselves are found by vesin's cell lists, O(N).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import vesin
+from numpy.typing import NDArray
+
+from bnnp.errors import NumericalError
+
+SKIN = 1.0e-6  # search radius above the cutoff, relative: which pairs count is decided here, not by vesin
+MAX_NEIGHBORS = 1.0e5  # mean number per atom beyond which the length unit must be wrong
+MAX_EXTENT = 1.0e8  # distance of an atom from the cell, in cutoffs, beyond which rounding spoils the vectors
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborList:
+    """Full neighbour list, sorted by centre, atomic number and index of the neighbour, lattice shift.
+
+    Parameters
+    ----------
+    first : (n_atoms + 1,) int64
+        The pairs of centre i are ``first[i]`` to ``first[i + 1]``.
+    centers, neighbors : (n_pairs,) int32
+        Indices of the two atoms.
+    vectors : (n_pairs, 3) float64, length
+        From the centre to the neighbour; those of i-j and j-i are exact negatives.
+    """
+
+    first: NDArray[np.int64]
+    centers: NDArray[np.int32]
+    neighbors: NDArray[np.int32]
+    vectors: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+
+@dataclass(frozen=True)
+class ShortestDistance:
+    """The two closest atoms of a pair of elements.
+
+    Parameters
+    ----------
+    numbers : tuple of two int
+        Atomic numbers, in rising order.
+    distance : float, length
+    atoms : tuple of two int
+        Indices of the atoms from 0, in the order of `numbers`; equal for an atom and its own image.
+    """
+
+    numbers: tuple[int, int]
+    distance: float
+    atoms: tuple[int, int]
+
+
+def find_neighbors(
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64] | None,
+    cutoff: float,
+    numbers: NDArray[np.integer],
+) -> NeighborList:
+    """Neighbour list of one structure.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) float64, length
+        Anywhere, also outside of the cell.
+    cell : (3, 3) float64, length, or None
+        Rows are the lattice vectors, of either handedness; None for a free molecule.
+    cutoff : float, length
+        Pairs with ``|D| < cutoff`` are listed.
+    numbers : (n_atoms,) int
+        Atomic numbers, for the order of the list.
+
+    Raises
+    ------
+    NumericalError
+        If a position is not finite, the cell is flat, or the neighbours are too many for any memory.
+    """
+    positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
+    _check(positions, cell, cutoff)
+    box = np.zeros((3, 3)) if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
+    points = positions if cell is not None else _without_gaps(positions, 2.0 * cutoff)
+    search = vesin.NeighborList(cutoff=cutoff * (1.0 + SKIN), full_list=True, n_threads=1)
+    centers, neighbors, shifts = search.compute(points, box, cell is not None, "ijS")
+    centers, neighbors = centers.astype(np.int64), neighbors.astype(np.int64)
+
+    # not by a matrix product, whose rounding depends on the row
+    images = np.einsum("ps,sx->px", shifts.astype(np.float64), box)
+    vectors = (positions.take(neighbors, axis=0) - positions.take(centers, axis=0)) + images
+    x, y, z = vectors.T
+    inside = np.flatnonzero(x * x + y * y + z * z < cutoff * cutoff)
+    if len(inside) < len(centers):
+        centers, neighbors, shifts = centers[inside], neighbors[inside], shifts.take(inside, axis=0)
+        vectors = vectors.take(inside, axis=0)
+    order = _order(centers, neighbors, shifts, np.asarray(numbers))
+    first = np.zeros(len(positions) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(centers, minlength=len(positions)), out=first[1:])
+    return NeighborList(
+        first=first,
+        centers=centers[order].astype(np.int32),
+        neighbors=neighbors[order].astype(np.int32),
+        vectors=vectors.take(order, axis=0),
+    )
+
+
+def shortest_distances(pairs: NeighborList, numbers: NDArray[np.integer]) -> list[ShortestDistance]:
+    """Closest two atoms of every pair of elements that has neighbours, by rising atomic numbers.
+
+    Parameters
+    ----------
+    pairs : NeighborList
+    numbers : (n_atoms,) int
+        Atomic numbers.
+    """
+    numbers = np.asarray(numbers)
+    center, neighbor = numbers[pairs.centers], numbers[pairs.neighbors]
+    forward = np.flatnonzero(center <= neighbor)  # i-j; the full list has j-i too
+    distances = np.linalg.norm(pairs.vectors[forward], axis=1)
+    elements = np.stack([center[forward], neighbor[forward]], axis=1)
+    order = np.lexsort((distances, elements[:, 1], elements[:, 0]))
+    _, closest = np.unique(elements[order], axis=0, return_index=True)
+    return [
+        ShortestDistance(
+            numbers=(int(elements[p, 0]), int(elements[p, 1])),
+            distance=float(distances[p]),
+            atoms=(int(pairs.centers[forward[p]]), int(pairs.neighbors[forward[p]])),
+        )
+        for p in order[closest]
+    ]
+
+
+def _without_gaps(positions: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Positions with empty slabs wider than `gap` shrunk to it, as vesin's grid covers empty space too."""
+    order = np.argsort(positions, axis=0)
+    ordered = np.take_along_axis(positions, order, axis=0)
+    steps = np.diff(ordered, axis=0, prepend=ordered[:1])
+    points = np.empty_like(positions)
+    np.put_along_axis(points, order, np.cumsum(np.minimum(steps, gap), axis=0), axis=0)
+    return points
+
+
+def _order(
+    centers: NDArray[np.int64],
+    neighbors: NDArray[np.int64],
+    shifts: NDArray[np.int32],
+    numbers: NDArray[np.integer],
+) -> NDArray[np.intp]:
+    """Permutation that sorts pairs by centre, (atomic number, index) of the neighbour, and shift."""
+    if len(centers) == 0:
+        return np.zeros(0, dtype=np.intp)
+    n_atoms = len(numbers)
+    rank = np.empty(n_atoms, dtype=np.int64)
+    rank[np.lexsort((np.arange(n_atoms), numbers))] = np.arange(n_atoms)
+    ranges = [(int(shift.min()), int(shift.max())) for shift in shifts.T]
+    if n_atoms**2 * math.prod(most - least + 1 for least, most in ranges) >= 2**63:
+        return np.lexsort((*shifts.T[::-1], rank[neighbors], centers))
+    key = centers * n_atoms + rank[neighbors]
+    for (least, most), shift in zip(ranges, shifts.T, strict=True):
+        key = key * (most - least + 1) + (shift - least)
+    return np.argsort(key)
+
+
+def _check(positions: NDArray[np.float64], cell: NDArray[np.float64] | None, cutoff: float) -> None:
+    if not np.isfinite(positions).all():
+        atom = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
+        raise NumericalError(f"the position of atom {atom + 1} is not finite")
+    if cell is None or len(positions) == 0:
+        return
+    if np.abs(positions).max() > MAX_EXTENT * cutoff:
+        raise NumericalError(
+            f"an atom is {np.abs(positions).max():g} away from the origin of a periodic cell"
+        )
+    volume = abs(float(np.linalg.det(cell)))
+    edges = float(np.prod(np.linalg.norm(cell, axis=1)))
+    if not volume > 1.0e-10 * edges:
+        raise NumericalError(f"the cell has volume {volume:g}: its lattice vectors lie in a plane")
+    n_neighbors = len(positions) * 4.0 / 3.0 * np.pi * cutoff**3 / volume
+    if n_neighbors > MAX_NEIGHBORS:
+        raise NumericalError(
+            f"an atom would have about {n_neighbors:.0f} neighbours within {cutoff:g}, as the volume of "
+            f"{len(positions)} atoms is {volume:g}: are the lengths in the unit that input.nn says?"
+        )

@@ -1,0 +1,141 @@
+"""Scaling of symmetry functions: what the network gets instead of G.
+
+With the statistics of G over the training atoms of one element (n2p2's formulas; RuNNer's where both exist)::
+
+    none      G
+    scale     S_min + (S_max - S_min) (G - G_min)  / (G_max - G_min)
+    center    G - G_mean
+    both      S_min + (S_max - S_min) (G - G_mean) / (G_max - G_min)
+    sigma     S_min + (S_max - S_min) (G - G_mean) / G_sigma
+
+RuNNer has no S_min, S_max in `both`; with the defaults 0 and 1 it is the same. All are affine,
+``scaled = (G - shift) * factor + offset``, so dE/dG = factor * dE/dscaled.
+A function that never varied in the training set (`constant`) would divide by zero: its factor is 0, the
+network does not see it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+SCHEMES = ("none", "scale", "center", "both", "sigma")
+CONSTANT = 1e-10  # spread relative to the largest value below which only rounding is left
+
+
+@dataclass(frozen=True)
+class ScalingScheme:
+    """Which of the formulas, and the interval it maps to.
+
+    Parameters
+    ----------
+    kind : str
+        ``none``, ``scale``, ``center``, ``both`` or ``sigma``.
+    s_min, s_max : float
+        Target interval; not used by ``none`` and ``center``.
+    """
+
+    kind: str = "none"
+    s_min: float = 0.0
+    s_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in SCHEMES:
+            raise ValueError(f"unknown scaling `{self.kind}`, expected one of {', '.join(SCHEMES)}")
+        if not self.s_min < self.s_max:
+            raise ValueError(
+                f"scaling interval is {self.s_min:g} ... {self.s_max:g}, but the minimum must be smaller"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """scaled = (G - shift) * factor + offset, each (n_functions,) float64."""
+
+    shift: Array
+    factor: Array
+    offset: Array
+
+    def apply(self, values: Array) -> Array:
+        """Scale `values`, (..., n_functions) symmetry functions."""
+        scaled: Array = (values - self.shift) * self.factor + self.offset
+        return scaled
+
+    def invert(self, scaled: Array) -> Array:
+        """The G of (..., n_functions) scaled values; the shift where the factor is 0."""
+        factor = np.where(self.factor == 0.0, np.inf, self.factor)
+        values: Array = (scaled - self.offset) / factor + self.shift
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Statistics of the symmetry functions of one element over the training atoms.
+
+    Parameters
+    ----------
+    minimum, maximum, mean, sigma : (n_functions,) float64
+        In n2p2's order of functions; sigma with n - 1 in the denominator, NaN where unknown (RuNNer's
+        5-column file).
+    """
+
+    minimum: Array
+    maximum: Array
+    mean: Array
+    sigma: Array
+
+    def __post_init__(self) -> None:
+        shapes = {array.shape for array in (self.minimum, self.maximum, self.mean, self.sigma)}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise ValueError(
+                f"minimum, maximum, mean and sigma have shapes {sorted(shapes)}, expected one (n_functions,)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.minimum)
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating]) -> Scaling:
+        """Statistics of `values`, (n_atoms, n_functions) with at least one atom."""
+        if len(values) == 0:
+            raise ValueError("no atoms to take statistics of")
+        mean = values.mean(axis=0, dtype=np.float64)
+        square = np.square(values - mean).sum(axis=0, dtype=np.float64)
+        sigma = np.sqrt(square / max(len(values) - 1, 1))
+        return cls(values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64), mean, sigma)
+
+    @property
+    def spread(self) -> Array:
+        """G_max - G_min, (n_functions,)."""
+        return self.maximum - self.minimum
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Which functions never varied, (n_functions,) bool: their spread is rounding."""
+        size = np.maximum(np.abs(self.minimum), np.abs(self.maximum))
+        return np.asarray(self.spread <= CONSTANT * size)
+
+    def affine(self, scheme: ScalingScheme) -> Affine:
+        """Shift, factor and offset of `scheme`; factor 0 where a constant function would divide by zero.
+
+        Raises
+        ------
+        ValueError
+            `sigma` is asked for but not known.
+        """
+        one, zero = np.ones(len(self)), np.zeros(len(self))
+        if scheme.kind == "none":
+            return Affine(zero, one, zero)
+        if scheme.kind == "center":
+            return Affine(self.mean, one, zero)
+        if scheme.kind == "sigma" and not np.isfinite(self.sigma).all():
+            raise ValueError("scaling by sigma needs sigma, which is not known for every function")
+        shift = self.minimum if scheme.kind == "scale" else self.mean
+        width = self.sigma if scheme.kind == "sigma" else self.spread
+        dead = self.constant | (width <= 0.0)
+        factor = np.where(dead, 0.0, (scheme.s_max - scheme.s_min) / np.where(dead, 1.0, width))
+        return Affine(shift, factor, np.full(len(self), scheme.s_min))

@@ -1,0 +1,111 @@
+"""What one structure is like before its symmetry functions are computed: one cheap look at its neighbours.
+
+The survey of all structures decides which are used, how large the descriptor file gets and how the work
+is shared. One record of :func:`survey_dtype` a structure::
+
+    n_atoms    (n_elements,)             atoms of each element
+    n_pairs    (n_elements, n_elements)  pairs (centre element, neighbour element) within the cutoff
+    n_triples  sum_i n_i (n_i - 1) / 2   what angular functions cost
+    shortest   smallest distance, length; inf without any pair; `closest` are its two atoms
+    reach      smallest distance / (sum of the two covalent radii in Angstrom): about 1 in Angstrom, 1.9 in bohr
+    net_force  |sum_i F_i|, `largest_force` max |F_ia|, energy/length; 0 without forces
+    energy     total energy minus free atoms, per atom, energy
+    subset     -1 free, 0 pinned to the training set, 1 to the test set
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from numpy.typing import NDArray
+
+from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.structure import Structure
+
+PINNED = {None: -1, "train": 0, "test": 1}
+
+
+def survey_dtype(n_elements: int) -> np.dtype[np.void]:
+    """The record of one structure among `n_elements` elements."""
+    return np.dtype(
+        [
+            ("n_atoms", np.int64, (n_elements,)),
+            ("n_pairs", np.int64, (n_elements, n_elements)),
+            ("n_triples", np.int64),
+            ("shortest", np.float64),
+            ("closest", np.int32, (2,)),
+            ("reach", np.float64),
+            ("net_force", np.float64),
+            ("largest_force", np.float64),
+            ("energy", np.float64),
+            ("subset", np.int8),
+        ]
+    )
+
+
+def survey(
+    structure: Structure, elements: Sequence[str], cutoff: float, free_atoms: Mapping[str, float]
+) -> NDArray[np.void]:
+    """Look at one structure.
+
+    Parameters
+    ----------
+    structure : Structure
+    elements : sequence of str
+        All elements, ascending atomic number; those of the structure are among them.
+    cutoff : float, length
+        Largest cutoff radius of all symmetry functions.
+    free_atoms : mapping of str to float, energy
+        Free-atom energies in effect.
+
+    Returns
+    -------
+    () array of survey_dtype(len(elements))
+    """
+    record = np.zeros((), survey_dtype(len(elements)))
+    types = element_types(structure, elements)
+    record["n_atoms"] = np.bincount(types, minlength=len(elements))
+    record["subset"] = PINNED[structure.subset]
+    record["shortest"] = record["reach"] = np.inf
+    free = sum(float(count) * free_atoms.get(element, 0.0) for count, element in zip(record["n_atoms"], elements))
+    record["energy"] = ((structure.energy or 0.0) - free) / len(structure)
+    if structure.forces is not None:
+        record["net_force"] = np.linalg.norm(structure.forces.sum(axis=0))
+        record["largest_force"] = np.abs(structure.forces).max()
+    _survey_pairs(record, structure, types, find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers))
+    return record
+
+
+def _survey_pairs(record: NDArray[np.void], structure: Structure, types: NDArray[np.int32], pairs: NeighborList) -> None:
+    """Fill in what follows from the pairs."""
+    n_elements = len(record["n_atoms"])
+    kinds = types[pairs.centers].astype(np.int64) * n_elements + types[pairs.neighbors]  # (n_pairs,)
+    record["n_pairs"] = np.bincount(kinds, minlength=n_elements**2).reshape(n_elements, n_elements)
+    n_neighbors = np.diff(pairs.first)
+    record["n_triples"] = (n_neighbors * (n_neighbors - 1) // 2).sum()
+    if len(kinds) == 0:
+        return
+    distances = np.linalg.norm(pairs.vectors, axis=1)
+    nearest = int(distances.argmin())
+    radii = covalent_radii[structure.numbers]
+    record["shortest"] = distances[nearest]
+    record["closest"] = pairs.centers[nearest], pairs.neighbors[nearest]
+    record["reach"] = (distances / (radii[pairs.centers] + radii[pairs.neighbors])).min()
+
+
+def element_types(structure: Structure, elements: Sequence[str]) -> NDArray[np.int32]:
+    """Index into `elements` (ascending atomic number) of every atom, (n_atoms,) int32."""
+    numbers = np.array([atomic_numbers[element] for element in elements])
+    return np.searchsorted(numbers, structure.numbers).astype(np.int32)
+
+
+def cost(table: NDArray[np.void]) -> NDArray[np.float64]:
+    """Work of computing each surveyed structure, in arbitrary units: atoms, pairs and mostly triples.
+
+    The weights are those of typical sets (a radial pair costs a few triples); only the ratio between structures matters.
+    """
+    n_atoms = table["n_atoms"].sum(axis=-1)
+    n_pairs = table["n_pairs"].sum(axis=(-1, -2))
+    return np.asarray(20.0 * n_atoms + 4.0 * n_pairs + table["n_triples"], dtype=np.float64)

@@ -1,0 +1,46 @@
+"""Errors a user can see.
+
+One tree; :mod:`bnnp.cli` prints the message and exits with the code of the class::
+
+    BnnpError                 1
+    |-- InputError            1   a mistake in input.nn, input.data or on the command line
+    |-- StaleFileError        1   a file that belongs to another input.nn, network or format version
+    |-- OutputError           1   a file cannot be written: no permission, disk full
+    |-- NumericalError        1   a value that is not finite, atoms that coincide
+    `-- UncertaintyStop       3   the potential no longer knows, the run was ended on purpose
+
+A message says what is wrong, where (file and line), what was got, what was expected and what to do
+next, for example::
+
+    input.nn line 41: the cutoff radius of `symfunction_short` is -6.0 bohr but must be positive
+"""
+
+from __future__ import annotations
+
+
+class BnnpError(Exception):
+    """Base of every error that is the user's to mend."""
+
+    exit_code = 1
+
+
+class InputError(BnnpError):
+    """A mistake in input.nn, input.data, a potential file or an option."""
+
+
+class StaleFileError(BnnpError):
+    """A file made for other elements, symmetry functions, units, weights or by another version."""
+
+
+class OutputError(BnnpError):
+    """An output file cannot be written."""
+
+
+class NumericalError(BnnpError):
+    """A result that is not finite, or a structure for which no result exists."""
+
+
+class UncertaintyStop(BnnpError):
+    """The run was ended because the uncertainty passed its threshold."""
+
+    exit_code = 3

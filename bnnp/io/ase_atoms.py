@@ -1,0 +1,135 @@
+"""ASE's Atoms to a Structure and back: the door to every format ASE reads or writes.
+
+ASE counts in Angstrom and eV, a Structure in the units of its input.data. The energy taken is the
+free energy where there is one: it is the energy whose derivative the forces are (VASP's TOTEN). Forces
+are the calculator's own, not those that ASE sets to zero for constrained atoms. Stress has ASE's sign.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError
+from bnnp.structure import Structure
+from bnnp.units import Units
+
+ENERGY_KEYS = ("free_energy", "energy")
+FORCE_KEYS = ("forces", "force")
+PASSED_ON = {"group": "group", "config_type": "group", "weight": "weight", "source": "source"}
+
+
+def from_atoms(
+    atoms: Atoms,
+    units: Units,
+    labels: bool = True,
+    stress: bool = True,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+) -> Structure:
+    """Convert Atoms, with what a calculator, `atoms.info` and `atoms.arrays` say about them.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Angstrom and eV. Periodic if it is along any axis: input.data knows all or nothing.
+    units : Units
+        Units of the result.
+    labels : bool
+        Energy and forces must be there; without, they are left out.
+    stress : bool
+        Take the stress along if there is one.
+    energy_key, forces_key : str, optional
+        Names in `atoms.info` and `atoms.arrays` to use instead of the usual ones.
+
+    Raises
+    ------
+    InputError
+        Energy or forces are missing, or a value is not finite or has a wrong shape.
+    """
+    periodic = bool(atoms.pbc.any())
+    cell = np.array(atoms.cell) / units.angstrom if periodic else None
+    if cell is not None and abs(np.linalg.det(cell)) < 1e-7:
+        raise InputError("periodic, but the cell has no volume; give all three lattice vectors or pbc=False")
+    energy = forces = voigt = None
+    if labels:
+        energy = float(_find(atoms, "info", "energy", energy_key, ENERGY_KEYS)) / units.ev
+        forces = _find(atoms, "arrays", "forces", forces_key, FORCE_KEYS) * (units.angstrom / units.ev)
+        if forces.shape != (len(atoms), 3):
+            raise InputError(f"forces have the shape {forces.shape}, expected ({len(atoms)}, 3)")
+        voigt = _stress(atoms, units) if stress and periodic else None
+    values = {"position": atoms.positions, "cell": cell, "energy": energy, "force": forces, "stress": voigt}
+    for name, value in values.items():
+        if value is not None and not np.isfinite(value).all():
+            raise InputError(f"a {name} is not finite; repeat that calculation or leave the frame out")
+    subset = atoms.info.get("set")
+    return Structure(
+        numbers=atoms.numbers.astype(np.int64),
+        positions=atoms.positions / units.angstrom,
+        cell=cell,
+        energy=energy,
+        forces=forces,
+        stress=voigt,
+        charge=float(atoms.info.get("charge", 0.0)),
+        info={to: str(atoms.info[key]) for key, to in PASSED_ON.items() if key in atoms.info},
+        subset=subset if subset in ("train", "test") else None,
+    )
+
+
+def to_atoms(structure: Structure, units: Units) -> Atoms:
+    """Convert a structure in `units` to Atoms in Angstrom and eV, labels in a SinglePointCalculator."""
+    atoms = Atoms(structure.numbers, structure.positions * units.angstrom)
+    if structure.cell is not None:
+        atoms.set_cell(structure.cell * units.angstrom)
+        atoms.pbc = True
+    atoms.info.update(structure.info)
+    if structure.subset:
+        atoms.info["set"] = structure.subset
+    if structure.charge:
+        atoms.info["charge"] = structure.charge
+    results: dict[str, Any] = {}
+    if structure.energy is not None:
+        results["energy"] = results["free_energy"] = structure.energy * units.ev
+    if structure.forces is not None:
+        results["forces"] = structure.forces * (units.ev / units.angstrom)
+    if structure.stress is not None:
+        results["stress"] = structure.stress * (units.ev / units.angstrom**3)
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def _find(
+    atoms: Atoms, place: str, what: str, key: str | None, usual: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """The label `what`: from atoms.<place>[key], else from the calculator, else under a usual name."""
+    store = getattr(atoms, place)
+    calculated = getattr(atoms.calc, "results", {})
+    sources = (
+        [(store, key)]
+        if key
+        else [*((calculated, name) for name in usual), *((store, name) for name in usual)]
+    )
+    for values, name in sources:
+        if values.get(name) is not None:
+            return np.array(values[name], dtype=np.float64)
+    there = ", ".join(sorted({*calculated, *store} - {"numbers", "positions"})) or "nothing"
+    wanted = f"`{key}`" if key else what
+    raise InputError(f"has no {wanted} (there is: {there})")
+
+
+def _stress(atoms: Atoms, units: Units) -> NDArray[np.float64] | None:
+    """Stress (6,) of the calculator or of atoms.info; None without one."""
+    value = getattr(atoms.calc, "results", {}).get("stress", atoms.info.get("stress"))
+    if value is None:
+        return None
+    array = np.array(value, dtype=np.float64)
+    voigt = full_3x3_to_voigt_6_stress(array.reshape(3, 3)) if array.size == 9 else array
+    if voigt.shape != (6,):
+        raise InputError(f"the stress has {array.size} values, expected 6 (xx yy zz yz xz xy) or 9")
+    return voigt * (units.angstrom**3 / units.ev)

@@ -1,0 +1,181 @@
+"""Laying out symmetry_functions.h5: every dataset gets its place before the first number is computed.
+
+The datasets are contiguous, allocated early and never filled, so HDF5 writes only headers here; the byte offsets it
+gives are all that :mod:`bnnp.io.descriptor_writer` needs. The file is called ``symmetry_functions.h5.part`` and appears
+under that name when its headers are whole. A killed run leaves it behind with the marks of the structures it finished,
+and the next run continues it if its ``key`` (settings, input.data, layout) is the same.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.errors import OutputError
+from bnnp.io.descriptor_layout import FORMAT, MARKS, VERSION, Layout, largest_cutoff
+from bnnp.io.output import cannot_write
+
+OVERHEAD = 1 << 20  # bytes HDF5 needs for itself, generously
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the datasets are in the unfinished file.
+
+    Parameters
+    ----------
+    path : Path
+        The unfinished file.
+    offsets : mapping of str to int
+        Byte offset of each dataset that is not empty.
+    done : (n,) bool
+        Structures a former run finished.
+    """
+
+    path: Path
+    offsets: Mapping[str, int]
+    done: NDArray[np.bool_]
+
+
+def unfinished(path: Path) -> Path:
+    """Name of the file until it is complete."""
+    return path.with_name(path.name + ".part")
+
+
+def prepare(path: Path, layout: Layout) -> Placement:
+    """Create the file with all its datasets allocated, or find the one a killed run left. Root only.
+
+    Parameters
+    ----------
+    path : Path
+        Final name.
+    layout : Layout
+
+    Raises
+    ------
+    OutputError
+        Too little space, no permission, ...
+    """
+    part = unfinished(path)
+    placement = find_unfinished(part, layout)
+    if placement is None:
+        part.unlink(missing_ok=True)
+        check_space(path.parent, layout.bytes)
+        _create(part, layout)
+        placement = find_unfinished(part, layout)
+        if placement is None:
+            raise OutputError(f"{part.name}: was written but cannot be read back; is the disk in order?")
+    return placement
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise OutputError unless `folder` has `needed` bytes to spare."""
+    free = shutil.disk_usage(folder).free
+    if free < needed + OVERHEAD:
+        raise OutputError(
+            f"symmetry_functions.h5 needs {needed / 1e6:.1f} MB but {folder.resolve()} has {free / 1e6:.1f} MB left. "
+            "Free space, run in another directory, or set `derivatives recomputed`."
+        )
+
+
+def _create(part: Path, layout: Layout) -> None:
+    """Write header and small tables, allocate the rest; the file appears under `part` when it is whole."""
+    temporary = part.with_name(f".{part.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as probe:  # the operating system's reason is clearer than HDF5's
+            probe.truncate(layout.bytes + OVERHEAD)
+        with h5py.File(temporary, "w", libver="earliest", track_order=False, locking=False) as file:
+            _describe(file, layout)
+            for name, table in layout.tables.items():
+                _allocate(file, name, table.shape, table.dtype).write(h5py.h5s.ALL, h5py.h5s.ALL, table)
+            _allocate(file, MARKS, (len(layout),), np.dtype(np.uint8))
+            for name, (first, shape, dtype) in layout.slices.items():
+                _allocate(file, name, (int(first[-1]), *shape), dtype)
+        os.replace(temporary, part)
+    except OSError as error:
+        raise cannot_write(part, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _describe(file: h5py.File, layout: Layout) -> None:
+    """Write the attributes; text has fixed length, so that the bytes are always the same."""
+    recipe = layout.recipe
+    texts = {
+        "format": FORMAT,
+        "key": layout.key,
+        "fingerprint": recipe.fingerprint(),
+        "input_digest": layout.input_digest,
+        "elements": " ".join(recipe.elements),
+        "units": recipe.units.name,
+        "derivatives": "stored" if layout.stored else "recomputed",
+    }
+    for name, text in texts.items():
+        file.attrs.create(name, np.bytes_(text.encode()))
+    file.attrs.create("version", VERSION, dtype=np.int64)
+    file.attrs.create("cutoff_type", recipe.cutoff.type, dtype=np.int64)
+    file.attrs.create("cutoff_alpha", recipe.cutoff.alpha, dtype=np.float64)
+    file.attrs.create("cutoff_radius", largest_cutoff(recipe), dtype=np.float64)
+    file.attrs.create("complete", 0, dtype=np.uint8)
+
+
+def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.h5d.DatasetID:
+    """Create a contiguous dataset whose bytes have their place at once but are not written."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    properties.set_obj_track_times(False)
+    folder, _, leaf = name.rpartition("/")
+    group = file.require_group(folder) if folder else file
+    kind, space = h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape)
+    return h5py.h5d.create(group.id, leaf.encode(), kind, space, dcpl=properties)
+
+
+def find_unfinished(part: Path, layout: Layout) -> Placement | None:
+    """Placement of an existing unfinished file, or None if there is none or it belongs to other input."""
+    if not part.is_file():
+        return None
+    try:
+        with h5py.File(part, "r", locking=False) as file:
+            if file.attrs["key"] != layout.key.encode():
+                return None
+            datasets = {name: file[name] for name in (MARKS, *layout.slices)}
+            offsets = {name: data.id.get_offset() for name, data in datasets.items() if data.size}
+            return Placement(part, offsets, datasets[MARKS][:] == 1)
+    except (OSError, KeyError, RuntimeError):  # not an HDF5 file, or a damaged one
+        return None
+
+
+def finish(path: Path, layout: Layout) -> None:
+    """Check that every structure is there, say so in the file, and give it its final name. Root only.
+
+    Raises
+    ------
+    OutputError
+        Structures are missing, or another run replaced the file meanwhile.
+    """
+    part = unfinished(path)
+    placement = find_unfinished(part, layout)
+    if placement is None or not placement.done.all():
+        missing = "" if placement is None else f" lacks {np.count_nonzero(~placement.done)} structures and"
+        raise OutputError(
+            f"{part.name}:{missing} is not the file this run wrote; does another run use the same directory? "
+            "End it and run mode 1 again: what is finished is kept."
+        )
+    try:
+        with h5py.File(part, "r+", libver="earliest", locking=False) as file:
+            file.attrs.modify("complete", np.uint8(1))
+        with open(part, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error

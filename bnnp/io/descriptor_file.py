@@ -1,0 +1,253 @@
+"""symmetry_functions.h5: what mode 1 writes and mode 2 reads.
+
+Schema, version 1. n structures, N atoms, n_e elements (ascending atomic number), units of input.data. All datasets are contiguous,
+little-endian; structures are in the order of input.data, without the rejected ones; atoms are in the order of their structure.
+
+====================== ================= ======= ==========================================================================
+name                   shape             dtype   content
+====================== ================= ======= ==========================================================================
+structures/first_atom  (n + 1,)          int64   atoms of structure i are first_atom[i] ... first_atom[i + 1] - 1
+structures/first_row   (n + 1, n_e)      int64   likewise its rows in descriptors/X of each element
+structures/source      (n,)              int64   position in input.data, from 0
+structures/subset      (n,)              uint8   0 training, 1 test
+structures/group       (n,)              int32   index into `groups`
+structures/energy      (n,)              float64 total energy as in input.data (free-atom energies included), energy
+structures/stress      (n, 6)            float64 ASE's sign, xx yy zz yz xz xy, energy/length^3; NaN without
+structures/cell        (n, 3, 3)         float64 rows are the lattice vectors, length; NaN for a free molecule
+structures/weight      (n,)              float64 weight in the training loss
+structures/done        (n,)              uint8   1: the structure is written
+atoms/type             (N,)              int32   index of the element
+atoms/position         (N, 3)            float64 length
+atoms/force            (N, 3)            float64 energy/length; NaN without
+descriptors/X          (N_X, n_X)        float64 symmetry functions of the atoms of element X, unscaled
+functions/X            (n_X,)            text    their definitions, the words after `symfunction_short`
+groups                 (n_groups,)       text    labels `group=` of the comment lines; the first is empty
+only if derivatives are stored, pairs in the order of :class:`bnnp.descriptors.neighbors.NeighborList`:
+structures/first_pair  (n + 1,)          int64   pairs of structure i
+structures/first_value (n + 1,)          int64   values of structure i in derivatives/blocks
+atoms/n_neighbors      (N,)              int32   neighbours of each atom
+pairs/neighbor         (N_pairs,)        int32   index of the neighbour within the structure
+pairs/vector           (N_pairs, 3)      float64 D = r_j + image - r_i, length
+derivatives/blocks     (N_values,)       float32 dG/dD, pair by pair: (functions of X that can feel Y, 3), C order
+====================== ================= ======= ==========================================================================
+
+Attributes of the root: format, version, elements, units, cutoff_type, cutoff_alpha, cutoff_radius (the largest),
+derivatives (stored or recomputed), fingerprint (elements, functions, cutoff, units), input_digest (sha256 of input.data),
+key (of all the content follows from), complete (1 when every structure is there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.errors import InputError, StaleFileError
+from bnnp.io.descriptor_allocation import unfinished
+from bnnp.io.descriptor_layout import FORMAT, VERSION, Recipe, definitions
+
+FILE_NAME = "symmetry_functions.h5"
+
+
+class DescriptorFile:
+    """A complete file, open for reading. A context manager.
+
+    Attributes hold the schema's datasets: what has one entry a structure, and `types`, as arrays in memory; positions,
+    forces, symmetry functions, pairs and blocks as HDF5 datasets, which are read when they are sliced.
+
+    Attributes
+    ----------
+    elements : tuple of str
+    definitions : dict of str to tuple of str
+        Text of each function by element.
+    units : str
+    derivatives : str
+        ``stored`` or ``recomputed``.
+    n_structures : int
+    first_atom, first_row, source, subset, group, energy, stress, cell, weight : arrays as in the schema
+    groups : tuple of str
+    types : (N,) int32
+    positions, forces : (N, 3) float64 datasets
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        attributes = {name: _text(value) for name, value in file.attrs.items()}
+        self.elements: tuple[str, ...] = tuple(attributes["elements"].split())
+        self.units: str = attributes["units"]
+        self.derivatives: str = attributes["derivatives"]
+        self.fingerprint: str = attributes["fingerprint"]
+        self.input_digest: str = attributes["input_digest"]
+        self.cutoff: float = float(attributes["cutoff_radius"])
+        self.definitions = {element: _texts(file[f"functions/{element}"]) for element in self.elements}
+        self.groups = _texts(file["groups"])
+        structures = file["structures"]
+        self.first_atom: NDArray[np.int64] = structures["first_atom"][:]
+        self.first_row: NDArray[np.int64] = structures["first_row"][:]
+        self.source: NDArray[np.int64] = structures["source"][:]
+        self.subset: NDArray[np.uint8] = structures["subset"][:]
+        self.group: NDArray[np.int32] = structures["group"][:]
+        self.energy: NDArray[np.float64] = structures["energy"][:]
+        self.stress: NDArray[np.float64] = structures["stress"][:]
+        self.cell: NDArray[np.float64] = structures["cell"][:]
+        self.weight: NDArray[np.float64] = structures["weight"][:]
+        self.types: NDArray[np.int32] = file["atoms/type"][:]
+        self.positions: h5py.Dataset = file["atoms/position"]
+        self.forces: h5py.Dataset = file["atoms/force"]
+        self._numbers = np.array([atomic_numbers[element] for element in self.elements])
+
+    @classmethod
+    def open(cls, path: str | Path, expected: Recipe | str | None = None) -> DescriptorFile:
+        """Open a file and refuse one that is not what `expected` asks for.
+
+        Parameters
+        ----------
+        path : str or Path
+        expected : Recipe, str or None
+            The settings in force (or their fingerprint) that elements, functions, cutoff and units must be equal to.
+
+        Raises
+        ------
+        InputError
+            There is no such file.
+        StaleFileError
+            It is incomplete, damaged, of another format version, or made with other settings.
+        """
+        path = Path(path)
+        file = _open_complete(path)
+        try:
+            found = cls(file)
+        except (KeyError, OSError) as error:
+            file.close()
+            raise StaleFileError(f"{path.name}: damaged, {error}; run mode 1 again") from error
+        if expected is not None:
+            fingerprint = expected if isinstance(expected, str) else expected.fingerprint()
+            if fingerprint != found.fingerprint:
+                difference = "" if isinstance(expected, str) else found.difference(expected)
+                found.close()
+                raise StaleFileError(
+                    f"{path.name}: was made with other settings than input.nn has now{difference}; run mode 1 again"
+                )
+        return found
+
+    def __enter__(self) -> DescriptorFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; its datasets cannot be read afterwards."""
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures."""
+        return len(self.energy)
+
+    @property
+    def n_atoms(self) -> NDArray[np.int64]:
+        """Atoms of each structure, (n,) int64."""
+        return np.diff(self.first_atom)
+
+    @property
+    def n_elements(self) -> NDArray[np.int64]:
+        """Atoms of each element in each structure, (n, n_e) int64."""
+        return np.diff(self.first_row, axis=0)
+
+    def atoms(self, structure: int) -> slice:
+        """Rows of `structure` in types, positions and forces."""
+        return slice(int(self.first_atom[structure]), int(self.first_atom[structure + 1]))
+
+    def rows(self, structure: int, element: str) -> slice:
+        """Rows of `structure` in the descriptors of `element`."""
+        column = self.elements.index(element)
+        return slice(int(self.first_row[structure, column]), int(self.first_row[structure + 1, column]))
+
+    def descriptors(self, element: str) -> h5py.Dataset:
+        """Symmetry functions of all atoms of `element`, (N_X, n_X) float64, read when sliced."""
+        return self._file[f"descriptors/{element}"]
+
+    def periodic_cell(self, structure: int) -> NDArray[np.float64] | None:
+        """Cell of `structure`, (3, 3) float64, or None for a free molecule."""
+        cell = self.cell[structure]
+        return None if np.isnan(cell).any() else cell
+
+    def pairs(self, structure: int) -> NeighborList:
+        """Pairs of `structure`: read if they are stored, else found again."""
+        atoms = self.atoms(structure)
+        if self.derivatives != "stored":
+            numbers = self._numbers[self.types[atoms]]
+            return find_neighbors(self.positions[atoms], self.periodic_cell(structure), self.cutoff, numbers)
+        n_neighbors = self._file["atoms/n_neighbors"][atoms]
+        first = np.concatenate([[0], np.cumsum(n_neighbors, dtype=np.int64)])
+        centers = np.repeat(np.arange(len(n_neighbors), dtype=np.int32), n_neighbors)
+        found = self._range(structure, "first_pair")
+        return NeighborList(first, centers, self._file["pairs/neighbor"][found], self._file["pairs/vector"][found])
+
+    def blocks(self, structure: int) -> NDArray[np.float32]:
+        """Derivative blocks of `structure`, flat float32; only if derivatives are stored."""
+        if self.derivatives != "stored":
+            raise ValueError("this file stores no derivatives")
+        return np.asarray(self._file["derivatives/blocks"][self._range(structure, "first_value")])
+
+    def _range(self, structure: int, name: str) -> slice:
+        first = self._file[f"structures/{name}"][structure : structure + 2]
+        return slice(int(first[0]), int(first[1]))
+
+    def difference(self, recipe: Recipe) -> str:
+        """In words, how `recipe` differs from what the file was made with; starts with a comma."""
+        if self.elements != recipe.elements:
+            return f", elements {' '.join(self.elements)} instead of {' '.join(recipe.elements)}"
+        if self.units != recipe.units.name:
+            return f", units {self.units} instead of {recipe.units.name}"
+        for element, wanted in definitions(recipe).items():
+            had = self.definitions[element]
+            if had != wanted:
+                odd = next((text for text in wanted if text not in had), None)
+                detail = f"`symfunction_short {odd}` is not in it" if odd else "it has functions that input.nn lacks"
+                return f", {len(had)} functions of {element} instead of {len(wanted)}: {detail}"
+        return ", another cutoff function"
+
+
+def _open_complete(path: Path) -> h5py.File:
+    """Open `path` and check that it is a complete file of this version."""
+    if not path.is_file():
+        if unfinished(path).is_file():
+            raise StaleFileError(f"{path.name}: mode 1 was interrupted; run mode 1 again, it continues where it was")
+        raise InputError(f"{path.name}: not found in {path.parent.resolve()}; run mode 1 first")
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise StaleFileError(f"{path.name}: cannot be read as HDF5, it is damaged or no HDF5 file; run mode 1 again") from error
+    attributes: Mapping[str, Any] = {name: _text(value) for name, value in file.attrs.items()}
+    version = attributes.get("version")
+    complaint = ""
+    if attributes.get("format") != FORMAT:
+        complaint = "was not written by bnnp; move it away and run mode 1"
+    elif version != VERSION:
+        complaint = f"has format version {version} but this bnnp reads version {VERSION}; run mode 1 again"
+    elif attributes.get("complete") != 1:
+        complaint = "is incomplete; run mode 1 again to continue"
+    if complaint:
+        file.close()
+        raise StaleFileError(f"{path.name}: {complaint}")
+    return file
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _texts(dataset: h5py.Dataset) -> tuple[str, ...]:
+    return tuple(text.decode() for text in dataset[:])

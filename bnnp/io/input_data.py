@@ -1,0 +1,238 @@
+"""input.data: the structures to learn from or to predict, read streaming and written strictly.
+
+::
+
+    file      := { structure }                      text before the first `begin` is skipped
+    structure := begin [set=train|test] { line } end
+    line      := comment free text and key=value pairs
+               | lattice ax ay az                   none or three, the rows of the cell
+               | atom x y z symbol charge energy fx fy fz
+               | energy E                           once
+               | charge Q                           once, 0 if missing
+
+Everything in a file has the units of the run (`units` of input.nn). `read_structures` goes through
+a file once; `StructureFile` knows where each structure begins, so that a rank reads only its own.
+A file is never held in memory as a whole. The blocks themselves: :mod:`bnnp.io.structure_block`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import BufferedReader
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError
+from bnnp.io.output import replace_file
+from bnnp.io.structure_block import Place, format_structure, parse_block
+from bnnp.structure import Structure
+
+__all__ = ["StructureFile", "format_structure", "read_structures", "write_structures"]
+
+
+def read_structures(
+    path: str | Path, elements: Collection[str] | None = None, require_labels: bool = True
+) -> Iterator[Structure]:
+    """Go through the structures of a file once, in order.
+
+    Parameters
+    ----------
+    path : str or Path
+    elements : collection of str, optional
+        Symbols that may occur; any chemical symbol without it.
+    require_labels : bool
+        Refuse structures without energy or forces. Mode 3 reads without: `atom` lines may then stop
+        after the symbol (forces None) and `energy` may be missing (energy None).
+
+    Raises
+    ------
+    InputError
+        With file, line, structure, what was got, what was expected.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        for index, block in enumerate(_blocks(file, path.name)):
+            yield parse_block(block.lines, Place(path.name, index, block.line), elements, require_labels)
+
+
+def write_structures(target: str | Path | TextIO, structures: Iterable[Structure]) -> int:
+    """Write structures to a path (replaced when complete) or to an open text file; gives their number."""
+    if not isinstance(target, str | Path):
+        count = 0
+        for structure in structures:
+            target.write(format_structure(structure))
+            count += 1
+        return count
+    with replace_file(target) as file:
+        return write_structures(file, structures)
+
+
+class StructureFile:
+    """The structures of an input.data file by number, each read when asked for.
+
+    The file is gone through once to find the structures; the object can then be sent to other
+    processes, which read only what they need.
+
+    Parameters
+    ----------
+    path : str or Path
+    elements, require_labels
+        As for `read_structures`.
+
+    Attributes
+    ----------
+    n_atoms : (n_structures,) int64
+    offsets, sizes : (n_structures,) int64, bytes
+        Place of each block in the file.
+    lines : (n_structures,) int64
+        Line of each ``begin``, from 1.
+    warnings : tuple of str
+        What is legal here but not for other programs.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, holds no structure, or is truncated.
+    """
+
+    def __init__(
+        self, path: str | Path, elements: Collection[str] | None = None, require_labels: bool = True
+    ) -> None:
+        self.path = Path(path)
+        self.elements = None if elements is None else tuple(elements)
+        self.require_labels = require_labels
+        with _open(self.path) as file:
+            index = [block.summary() for block in _blocks(file, self.path.name)]
+        columns = np.array(index, dtype=np.int64).T
+        self.offsets: NDArray[np.int64] = columns[0].copy()
+        self.sizes: NDArray[np.int64] = columns[1].copy()
+        self.lines: NDArray[np.int64] = columns[2].copy()
+        self.n_atoms: NDArray[np.int64] = columns[3].copy()
+        self.warnings = _comment_warning(self.lines[columns[4] == 1])
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, index: int) -> Structure:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"structure {index + 1} of {len(self)} in {self.path.name}")
+        index %= len(self)
+        with _open(self.path) as file:
+            return self._read(file, index)
+
+    def __iter__(self) -> Iterator[Structure]:
+        with _open(self.path) as file:
+            for index in range(len(self)):
+                yield self._read(file, index)
+
+    def _read(self, file: BufferedReader, index: int) -> Structure:
+        file.seek(self.offsets[index])
+        data = file.read(self.sizes[index])
+        if data.split(None, 1)[:1] != [b"begin"]:
+            raise InputError(f"{self.path.name} was changed while it was being read; run the command again")
+        place = Place(self.path.name, index, int(self.lines[index]))
+        return parse_block(data.splitlines(), place, self.elements, self.require_labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 of the file, 64 hexadecimal digits."""
+        with _open(self.path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass
+class _Block:
+    """The lines of one structure and where they stand; `line` counts from 1, `offset` bytes from 0."""
+
+    offset: int
+    line: int
+    lines: list[bytes]
+
+    def summary(self) -> tuple[int, int, int, int, int]:
+        """Offset, size, line, number of atoms, and 1 if a comment holds ``begin`` or ``end``."""
+        starts = [line.lstrip()[:7] for line in self.lines]
+        n_atoms = sum(start.startswith(b"atom") for start in starts)
+        comments = [
+            line.split()[1:] for line, start in zip(self.lines, starts, strict=True) if start == b"comment"
+        ]
+        splits = any(b"begin" in word or word == b"end" for words in comments for word in words)
+        return self.offset, sum(map(len, self.lines)), self.line, n_atoms, int(splits)
+
+
+def _blocks(file: BufferedReader, name: str) -> Iterator[_Block]:
+    """The blocks of an open file, each with all its lines from ``begin`` to ``end``."""
+    block: _Block | None = None
+    found = offset = number = 0
+    for number, raw in enumerate(file, 1):
+        word = raw.lstrip()[:6].split(None, 1)[:1]  # enough for "begin " and "end"
+        if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
+            raise InputError(
+                f"{name} starts with a byte order mark; save it as plain text (ASCII or UTF-8 without BOM)"
+            )
+        if word == [b"begin"]:
+            if block is not None:
+                raise _truncated(name, block, found, f"line {number} begins the next one")
+            block = _Block(offset, number, [raw])
+        elif block is not None:
+            block.lines.append(raw)
+            if word == [b"end"]:
+                yield block
+                found += 1
+                block = None
+        elif word and (found or word in ([b"atom"], [b"end"])) and not word[0].startswith(b"#"):
+            text = raw.decode("utf-8", "replace").strip()[:60]
+            raise InputError(
+                f"{name} line {number}: `{text}` stands outside a structure; put it between `begin` and "
+                "`end`, or start the line with # if it is a remark"
+            )
+        offset += len(raw)
+    if block is not None:
+        raise _truncated(name, block, found, f"the file stops at line {number}")
+    if not found:
+        raise InputError(
+            f"{name} holds no structure: no line starts with `begin` ({number} lines read); "
+            "tools/convert.py makes input.data from the files of other programs"
+        )
+
+
+def _truncated(name: str, block: _Block, index: int, reason: str) -> InputError:
+    return InputError(
+        f"{name} line {block.line} (structure {index + 1}): the structure has no `end`, {reason}; "
+        "the file is truncated: copy it again or remove the incomplete structure"
+    )
+
+
+def _comment_warning(lines: NDArray[np.int64]) -> tuple[str, ...]:
+    """A warning if comments hold words that other programs take for the borders of a structure."""
+    if len(lines) == 0:
+        return ()
+    return (
+        f"{len(lines)} structures have the word `begin` or `end` in a comment (first: the one that starts at "
+        f"line {lines[0]}); bnnp reads them, but other programs split the file there",
+    )
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BufferedReader]:
+    """The file for reading bytes, with an InputError where that is not possible."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115 (closed below, outside of this try)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file in {Path.cwd()}; change to the directory that holds it, "
+            "or name it with --data"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    with file:
+        if file.read(2) == b"\x1f\x8b":
+            raise InputError(f"{path.name} is compressed; unpack it with gunzip first")
+        file.seek(0)
+        yield file

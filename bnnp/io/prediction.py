@@ -1,0 +1,220 @@
+"""energy.out, nnforces.out, nnstress.out, nnatoms.out and output.data: what mode 3 leaves behind.
+
+n2p2's columns for many structures (RuNNer's newer files agree), plus standard deviations when there are Monte
+Carlo samples. Each ``.out`` file has exactly one header line, ``# Conf. column ... | units, signs, meaning of
+std``::
+
+    energy.out    conf natoms Eref Ennp Ediff E_offset                  Ennp_std Ennp_std_per_atom
+    nnforces.out  conf index fxRef fyRef fzRef fx fy fz                 fx_std fy_std fz_std f_std
+    nnstress.out  conf s_i1 s_i2 s_i3, three lines a periodic structure s_i1_std s_i2_std s_i3_std
+    nnatoms.out   conf index Z Qref Qnnp Eref_atom Ennp_atom            Ennp_atom_std
+    output.data   layout of input.data with the predicted energy, forces and stress
+
+conf and index count from 1; Ediff = (Eref - Ennp) / natoms; E_offset is the sum of the free-atom energies,
+contained in Ennp; Ennp_atom is without them. f_std is the square root of the summed variances of the
+components. nnstress.out has RuNNer's sign, -(1/V) dE/d(strain): its trace / 3 is the pressure. NaN where
+there is no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.io.output import replace_file
+from bnnp.io.structure_block import format_structure
+from bnnp.structure import Structure
+from bnnp.units import Units
+
+if TYPE_CHECKING:
+    from bnnp.potential import Prediction
+
+Array = NDArray[np.float64]
+
+VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))  # matrix element -> position in xx yy zz yz xz xy
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of one file.
+
+    Parameters
+    ----------
+    integers, values, std : tuple of str
+        Whole numbers, float64, and the float64 columns that need Monte Carlo samples.
+    units : str
+        For the header; {energy}, {force} and {stress} are replaced.
+    """
+
+    integers: tuple[str, ...]
+    values: tuple[str, ...]
+    std: tuple[str, ...]
+    units: str
+
+    def header(self, units: Units, std: str) -> str:
+        """The header line; `std` says how standard deviations are to be read, empty without samples."""
+        names = (*self.integers[1:], *self.values, *(self.std if std else ()))
+        text = self.units.format(energy=units.energy, force=units.force, stress=units.stress)
+        return f"# Conf. {' '.join(names)} | {text}{f'; std: {std}' if std else ''}\n"
+
+    def rows(self, integers: Iterable[Sequence[int]], values: Array, std: Array | None) -> str:
+        """Lines of one structure: (n,) tuples of integers, (n, n_values) and (n, n_std) float64."""
+        table = values if std is None else np.hstack([values, std])
+        line = "{:10d}" + " {:10d}" * (len(self.integers) - 1) + " {:24.16E}" * table.shape[1] + "\n"
+        return "".join(
+            line.format(*first, *rest) for first, rest in zip(integers, table.tolist(), strict=True)
+        )
+
+
+LAYOUTS = {
+    "energy.out": Layout(
+        ("conf", "natoms"),
+        ("Eref", "Ennp", "Ediff", "E_offset"),
+        ("Ennp_std", "Ennp_std_per_atom"),
+        "{energy}, Ediff = (Eref - Ennp)/natoms and Ennp_std_per_atom in {energy}/atom",
+    ),
+    "nnforces.out": Layout(
+        ("conf", "index"),
+        ("fxRef", "fyRef", "fzRef", "fx", "fy", "fz"),
+        ("fx_std", "fy_std", "fz_std", "f_std"),
+        "{force}",
+    ),
+    "nnstress.out": Layout(
+        ("conf",),
+        ("s_i1", "s_i2", "s_i3"),
+        ("s_i1_std", "s_i2_std", "s_i3_std"),
+        "{stress}, three lines i = 1 2 3 a periodic structure; sign of RuNNer: -(1/V) dE/d(strain), "
+        "trace/3 = pressure (opposite to ASE)",
+    ),
+    "nnatoms.out": Layout(
+        ("conf", "index", "Z"),
+        ("Qref", "Qnnp", "Eref_atom", "Ennp_atom"),
+        ("Ennp_atom_std",),
+        "{energy}, Ennp_atom without the free-atom energy",
+    ),
+}
+
+
+def file_names(forces: bool, stress: bool) -> tuple[str, ...]:
+    """The files a run writes."""
+    optional = {"nnforces.out": forces, "nnstress.out": stress}
+    return (*(name for name in LAYOUTS if optional.get(name, True)), "output.data")
+
+
+def format_prediction(
+    names: Sequence[str], structure: Structure, prediction: Prediction, offset: float
+) -> dict[str, str]:
+    """The text of one structure for every file.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Files wanted (:func:`file_names`).
+    prediction : Prediction
+        Of the potential; a std of None writes no std columns.
+    offset : float, energy
+        Sum of the free-atom energies.
+    """
+    writers = {
+        "energy.out": lambda: _energy(structure, prediction, offset),
+        "nnforces.out": lambda: _forces(structure, prediction),
+        "nnstress.out": lambda: _stress(structure, prediction),
+        "nnatoms.out": lambda: _atoms(structure, prediction),
+        "output.data": lambda: format_structure(predicted(structure, prediction)),
+    }
+    return {name: writers[name]() for name in names}
+
+
+def predicted(structure: Structure, prediction: Prediction) -> Structure:
+    """`structure` with the predicted energy, forces and stress in the place of the reference."""
+    stress = prediction.stress
+    return replace(structure, energy=prediction.energy, forces=prediction.forces, stress=stress)
+
+
+class PredictionWriter:
+    """The open output files; each takes its final name when all structures are written.
+
+    Parameters
+    ----------
+    directory : Path
+    names : sequence of str
+        From :func:`file_names`.
+    std : str
+        Meaning of the std columns, for example ``raw (uncalibrated), 100 Monte Carlo samples``; empty without
+        samples.
+    """
+
+    def __init__(self, directory: Path, names: Sequence[str], units: Units, std: str = "") -> None:
+        self.directory, self.names, self.units, self.std = directory, tuple(names), units, std
+        self._stack = ExitStack()
+        self._files: dict[str, TextIO] = {}
+
+    def __enter__(self) -> PredictionWriter:
+        with ExitStack() as stack:  # closes the first files if a later one cannot be opened
+            for name in self.names:
+                file = stack.enter_context(replace_file(self.directory / name))
+                if name in LAYOUTS:
+                    file.write(LAYOUTS[name].header(self.units, self.std))
+                self._files[name] = file
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._stack.__exit__(kind, error, trace)
+
+    def write(self, texts: Mapping[str, str]) -> None:
+        """Append what :func:`format_prediction` made of the next structure."""
+        for name, text in texts.items():
+            self._files[name].write(text)
+
+
+def _energy(structure: Structure, prediction: Prediction, offset: float) -> str:
+    n_atoms = len(structure)
+    reference = np.nan if structure.energy is None else structure.energy
+    values = np.array([[reference, prediction.energy, (reference - prediction.energy) / n_atoms, offset]])
+    std = None
+    if prediction.energy_std is not None:
+        std = np.array([[prediction.energy_std, prediction.energy_std / n_atoms]])
+    return LAYOUTS["energy.out"].rows([(structure.index + 1, n_atoms)], values, std)
+
+
+def _forces(structure: Structure, prediction: Prediction) -> str:
+    assert prediction.forces is not None  # the mode asks for the forces when it asks for the file
+    values = np.hstack([_or_nan(structure.forces, prediction.forces.shape), prediction.forces])
+    std = prediction.forces_std
+    if std is not None:
+        std = np.column_stack([std, np.sqrt(np.square(std).sum(axis=1))])  # (n_atoms, 4)
+    integers = [(structure.index + 1, atom) for atom in range(1, len(structure) + 1)]
+    return LAYOUTS["nnforces.out"].rows(integers, values, std)
+
+
+def _stress(structure: Structure, prediction: Prediction) -> str:
+    if prediction.stress is None:
+        return ""  # a free molecule has no stress
+    order = np.array(VOIGT)
+    std = None if prediction.stress_std is None else prediction.stress_std[order]  # (3, 3)
+    return LAYOUTS["nnstress.out"].rows([(structure.index + 1,)] * 3, -prediction.stress[order], std)
+
+
+def _atoms(structure: Structure, prediction: Prediction) -> str:
+    n_atoms = len(structure)
+    values = np.full((n_atoms, 4), np.nan)  # no charges, no reference of an atomic energy
+    values[:, 3] = prediction.atomic_energies
+    std = prediction.atomic_energies_std
+    integers = [
+        (structure.index + 1, atom, int(z)) for atom, z in enumerate(structure.numbers.tolist(), start=1)
+    ]
+    return LAYOUTS["nnatoms.out"].rows(integers, values, None if std is None else std.reshape(n_atoms, 1))
+
+
+def _or_nan(values: Array | None, shape: tuple[int, ...]) -> Array:
+    return np.full(shape, np.nan) if values is None else values

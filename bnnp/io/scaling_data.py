@@ -1,0 +1,195 @@
+"""scaling.data: range, mean and standard deviation of every symmetry function over the training atoms.
+
+n2p2's layout is written (17 digits): after lines with ``#``, one line a function with::
+
+    element   function   minimum   maximum   mean   sigma          both numbers from 1, in sorted order
+
+and, as RuNNer does, a last line with the smallest and largest training energy per atom (without free-atom
+energies). Read are also RuNNer's five columns, without sigma. bnnp's header names the fingerprint of the
+symmetry functions, by which a file made for others is recognised; files without it are only counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bnnp.descriptors.scaling import Scaling
+from bnnp.errors import InputError, StaleFileError
+from bnnp.io.output import replace_file
+
+_HEADER = """\
+# Symmetry function scaling data over the training atoms, written by bnnp.
+# fingerprint {fingerprint}
+# e_index, sf_index: number of the element ({elements}) and of the function, from 1, in sorted order
+# sf_sigma: standard deviation with n - 1. Last line: smallest and largest training energy per atom.
+#  e_index   sf_index {columns}
+"""
+_ROUNDING = 1e-8  # of RuNNer's nine decimals, relative to the larger limit or absolute
+
+
+@dataclass(frozen=True, eq=False)
+class ScalingData:
+    """Contents of scaling.data.
+
+    Parameters
+    ----------
+    scalings : mapping of str to Scaling
+        By element; sigma is NaN if the file has no such column.
+    energy_range : (float, float) or None
+        Training energies per atom without free-atom energies, file units.
+    fingerprint : str
+        Of the symmetry functions; empty in files of other programs.
+    """
+
+    scalings: Mapping[str, Scaling]
+    energy_range: tuple[float, float] | None = None
+    fingerprint: str = ""
+
+
+def write_scaling(path: str | Path, data: ScalingData) -> None:
+    """Write scaling.data; elements in the order of the mapping, which must be that of the atomic number."""
+    with replace_file(path) as file:
+        file.write(
+            _HEADER.format(fingerprint=data.fingerprint or "unknown", elements=" ".join(data.scalings))
+        )
+        for index, scaling in enumerate(data.scalings.values(), start=1):
+            rows = zip(scaling.minimum, scaling.maximum, scaling.mean, scaling.sigma, strict=True)
+            for number, row in enumerate(rows, start=1):
+                file.write(f"{index:10d} {number:10d} " + _row(row))
+        if data.energy_range is not None:
+            file.write(_row(data.energy_range))
+
+
+def read_scaling(
+    path: str | Path, functions: Mapping[str, int], sigma: bool = False, fingerprint: str = ""
+) -> ScalingData:
+    """Read scaling.data of n2p2, RuNNer or bnnp.
+
+    Parameters
+    ----------
+    functions : mapping of str to int
+        Number of symmetry functions of each element, sorted by atomic number, as input.nn has them.
+    sigma : bool
+        Whether the scaling uses sigma, so that the sixth column must be there.
+    fingerprint : str
+        Of input.nn; compared when the file has one.
+
+    Raises
+    ------
+    InputError
+        No such file, not numbers, not finite, impossible ranges, no sigma although it is needed.
+    StaleFileError
+        Other symmetry functions than input.nn.
+    """
+    path = Path(path)
+    rows, found = _rows(path)
+    if fingerprint and found and found != fingerprint:
+        raise StaleFileError(
+            f"{path.name}: made for other elements, symmetry functions, cutoffs or units than input.nn "
+            f"now has. "
+            "Run modes 1 and 2 again, or bring back the input.nn it was made with."
+        )
+    last = rows.pop()[1] if rows and len(rows[-1][1]) == 2 else None
+    _check_counts(path, rows, functions, sigma)
+    scalings, first = {}, 0
+    for element, count in functions.items():
+        table = np.full((count, 4), np.nan)
+        for number, (_, row) in enumerate(rows[first : first + count]):
+            table[number, : len(row) - 2] = row[2:]
+        scalings[element] = Scaling(*(np.array(column) for column in table.T))
+        first += count
+    return ScalingData(scalings, (last[0], last[1]) if last else None, found)
+
+
+def _row(values: Iterable[float]) -> str:
+    return " ".join(f"{value:24.16E}" for value in values) + "\n"
+
+
+def _rows(path: Path) -> tuple[list[tuple[int, list[float]]], str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path.name}: no such file in {path.parent.resolve()}; it holds the ranges of the symmetry "
+            f"functions. "
+            "Run mode 2, or copy it here with the weights it belongs to."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    rows, fingerprint = [], ""
+    for number, line in enumerate(lines, start=1):
+        if match := re.match(r"#\s*fingerprint\s+([0-9a-f]{8,})", line):
+            fingerprint = match[1]
+        words = line.split("#")[0].split()
+        if words:
+            rows.append((number, _numbers(path, number, words)))
+    return rows, fingerprint
+
+
+def _numbers(path: Path, line: int, words: list[str]) -> list[float]:
+    try:
+        values = [float(word.lower().replace("d", "e")) for word in words]
+    except ValueError:
+        raise InputError(f"{path.name} line {line}: `{' '.join(words)}`, expected numbers only") from None
+    if not np.isfinite(values).all() or len(values) not in (2, 5, 6):
+        raise InputError(
+            f"{path.name} line {line}: `{' '.join(words)}`, expected element, function, minimum, maximum, "
+            f"mean "
+            "and sigma (RuNNer: without sigma), all finite. The file is cut short or damaged: run mode 2 "
+            "again."
+        )
+    return values
+
+
+def _check_counts(
+    path: Path, rows: list[tuple[int, list[float]]], functions: Mapping[str, int], sigma: bool
+) -> None:
+    expected = [
+        (index, number, element)
+        for index, (element, count) in enumerate(functions.items(), start=1)
+        for number in range(1, count + 1)
+    ]
+    for (line, row), (index, number, element) in zip(rows, expected, strict=False):
+        if (row[0], row[1]) != (index, number):
+            raise StaleFileError(
+                f"{path.name} line {line}: function {row[1]:g} of element {row[0]:g}, expected function "
+                f"{number} of "
+                f"element {index} ({element}). {_belongs(functions)}"
+            )
+        _check_row(path, line, row, sigma)
+    if len(rows) != len(expected):
+        raise StaleFileError(
+            f"{path.name}: {len(rows)} functions, expected {len(expected)}. {_belongs(functions)}"
+        )
+
+
+def _check_row(path: Path, line: int, row: list[float], sigma: bool) -> None:
+    if len(row) == 2:
+        raise InputError(
+            f"{path.name} line {line}: two numbers, expected a function; only the last line is an energy "
+            f"range"
+        )
+    if sigma and len(row) < 6:
+        raise InputError(
+            f"{path.name} line {line}: five columns, but `scale_symmetry_functions_sigma` needs sigma in "
+            f"the sixth. "
+            "RuNNer does not write it: use a scaling.data of n2p2 or bnnp, or another scaling keyword."
+        )
+    minimum, maximum, mean = row[2:5]
+    slack = _ROUNDING * max(1.0, abs(minimum), abs(maximum))
+    if not minimum - slack <= mean <= maximum + slack or (len(row) == 6 and row[5] < 0.0):
+        raise InputError(
+            f"{path.name} line {line}: minimum {minimum:g}, maximum {maximum:g}, mean {mean:g}: not in "
+            f"this order, "
+            "or a negative sigma. The file is damaged: run mode 2 again."
+        )
+
+
+def _belongs(functions: Mapping[str, int]) -> str:
+    have = ", ".join(f"{element} {count}" for element, count in functions.items())
+    return f"The file belongs to another network: input.nn has the functions {have}."

@@ -1,0 +1,295 @@
+"""One ``begin`` ... ``end`` block of input.data, in both directions.
+
+Read tolerantly: lines in any order, blank lines and lines that start with ``#`` anywhere, Fortran
+exponents. Written strictly, so that RuNNer, n2p2 and runnerase read it too: all nine atom columns,
+shortest digits that give the same float64 back, never the word ``begin`` or ``end`` in a comment.
+
+What the grammar has no place for stands in the comment line as ``key=value`` pairs:
+``comment some text group=aimd_300K weight=2.0 stress="xx yy zz yz xz xy" source=OUTCAR:17``. ``forces=none``
+says that the force columns hold zeros because nobody computed forces.
+
+Reference: J. Behler, RuNNer manual, "input.data"; n2p2 documentation, "Configuration file format".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError, NumericalError
+from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
+from bnnp.structure import Structure
+
+KEYWORDS = ("begin", "comment", "lattice", "atom", "energy", "charge", "end")
+MINIMUM_VOLUME = 1e-7  # RuNNer's limit for a singular cell, in cubed units of length of the file
+PAIR = re.compile(r'(?:^|(?<=\s))([A-Za-z_][\w.:-]*)=("[^"]*"|\S+)')
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a block stands: name of the file, number of the structure from 0, line of ``begin`` from 1."""
+
+    file: str
+    index: int
+    line: int
+
+    def error(self, row: int, text: str) -> InputError:
+        """The error for row `row` (from 0) of the block."""
+        return InputError(f"{self.file} line {self.line + row} (structure {self.index + 1}): {text}")
+
+
+@dataclass
+class _Header:
+    """What the lines other than ``atom`` say, while a block is read."""
+
+    subset: str | None = None
+    comments: list[str] = field(default_factory=list)
+    lattice: list[list[float]] = field(default_factory=list)
+    energy: float | None = None
+    charge: float | None = None
+
+
+def parse_block(
+    lines: Sequence[bytes],
+    place: Place,
+    elements: Collection[str] | None = None,
+    require_labels: bool = True,
+) -> Structure:
+    """Read one block.
+
+    Parameters
+    ----------
+    lines : sequence of bytes
+        From ``begin`` to ``end``, both included.
+    place : Place
+        For messages, and for `Structure.index` and `Structure.line`.
+    elements : collection of str, optional
+        Symbols that may occur.
+    require_labels : bool
+        Refuse a structure without energy or forces.
+
+    Raises
+    ------
+    InputError
+        With file, line and structure, for everything that is not as the grammar says.
+    """
+    atoms: list[bytes] = []
+    rows: list[int] = []
+    header = _Header()
+    for row, raw in enumerate(lines):
+        line = raw.lstrip()
+        if line.startswith(b"atom"):
+            atoms.append(line)
+            rows.append(row)
+        elif line and not line.startswith(b"#"):
+            _read_line(header, line.decode("utf-8", "replace"), row, place)
+    if not atoms:
+        raise place.error(0, "the structure has no `atom` line; add its atoms or remove the block")
+    try:
+        table = parse_atoms(atoms, elements, require_labels)
+    except AtomLineError as error:
+        raise place.error(rows[error.row], str(error)) from None
+    return _assemble(header, table, place, require_labels)
+
+
+def format_structure(structure: Structure) -> str:
+    """One block of input.data, ``begin`` to ``end``, that reads back as the same float64 numbers.
+
+    Raises
+    ------
+    NumericalError
+        A number of the structure is not finite, or an element is beyond No.
+    """
+    _check_writable(structure)
+    lines = [f"begin set={structure.subset}" if structure.subset else "begin"]
+    comment = _format_comment(structure)
+    if comment:
+        lines.append(f"comment {comment}")
+    if structure.cell is not None:
+        lines += ["lattice " + " ".join(f"{x!r:>24}" for x in vector) for vector in structure.cell.tolist()]
+    forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
+    for symbol, position, force in zip(
+        structure.symbols, structure.positions.tolist(), forces.tolist(), strict=True
+    ):
+        x, y, z = position
+        fx, fy, fz = force
+        lines.append(
+            f"atom {x!r:>24} {y!r:>24} {z!r:>24} {symbol:<2} 0.0 0.0 {fx!r:>24} {fy!r:>24} {fz!r:>24}"
+        )
+    if structure.energy is not None:
+        lines.append(f"energy {float(structure.energy)!r}")
+    lines += [f"charge {float(structure.charge)!r}", "end", ""]
+    return "\n".join(lines)
+
+
+def _read_line(header: _Header, line: str, row: int, place: Place) -> None:
+    """Enter one line that is no ``atom`` line into `header`."""
+    keyword, *words = line.split(None, 1)
+    rest = words[0] if words else ""
+    if keyword == "comment":
+        header.comments.append(rest)
+    elif keyword == "begin":
+        header.subset = _parse_tags(rest, row, place)
+    elif keyword == "lattice":
+        header.lattice.append(_parse_numbers(keyword, rest, 3, row, place))
+    elif keyword in ("energy", "charge"):
+        if getattr(header, keyword) is not None:
+            raise place.error(row, f"`{keyword}` is given twice in this structure; keep the right line")
+        setattr(header, keyword, _parse_numbers(keyword, rest, 1, row, place)[0])
+    elif keyword != "end":
+        near = get_close_matches(keyword, KEYWORDS, 1)
+        advice = f"did you mean `{near[0]}`?" if near else f"expected one of {', '.join(KEYWORDS)}"
+        raise place.error(row, f"unknown keyword `{keyword}`; {advice}")
+
+
+def _parse_tags(rest: str, row: int, place: Place) -> str | None:
+    """The set named on a ``begin`` line."""
+    tags = rest.partition("#")[0].split()
+    if not tags:
+        return None
+    if tags not in (["set=train"], ["set=test"]):
+        raise place.error(
+            row, f"`begin` is followed by `{' '.join(tags)}`; expected nothing, `set=train` or `set=test`"
+        )
+    return tags[0].removeprefix("set=")
+
+
+def _parse_numbers(keyword: str, rest: str, count: int, row: int, place: Place) -> list[float]:
+    """Exactly `count` finite numbers after `keyword`."""
+    words = rest.partition("#")[0].split()
+    if len(words) != count:
+        expected = "one number" if count == 1 else f"{count} numbers"
+        raise place.error(row, f"`{keyword}` has {len(words)} values but must have {expected}")
+    try:
+        numbers = [parse_number(word) for word in words]
+    except ValueError as error:
+        raise place.error(row, f"`{keyword}`: {error}") from None
+    if not np.isfinite(numbers).all():
+        raise place.error(
+            row,
+            f"`{keyword}` is {rest.strip()}, expected finite numbers; "
+            "the calculation behind this structure failed: repeat it or remove the structure",
+        )
+    return numbers
+
+
+def _assemble(header: _Header, table: AtomTable, place: Place, require_labels: bool) -> Structure:
+    """Join atoms and header, with the checks that need both."""
+    comment, info = parse_comment(" ".join(header.comments))
+    forces = None if info.pop("forces", "") == "none" else table.forces
+    if require_labels and (header.energy is None or forces is None):
+        missing = "`energy` line" if header.energy is None else "forces (its comment says forces=none)"
+        raise place.error(
+            0,
+            f"the structure has no {missing}, and structures for fitting need energy and forces; "
+            "add it, remove the structure, or use the structure in mode 3 only",
+        )
+    cell = _check_cell(header.lattice, table.positions, place)
+    stress_text = info.pop("stress", None)
+    try:
+        weight = parse_number(info.get("weight", "1"))
+        if not 0 <= weight < np.inf:
+            raise ValueError(f"weight={info['weight']} must be zero or positive")
+        stress = None if stress_text is None else _parse_stress(stress_text, cell)
+    except ValueError as error:
+        raise place.error(0, f"comment: {error}") from None
+    return Structure(
+        numbers=table.numbers,
+        positions=table.positions,
+        cell=cell,
+        energy=header.energy,
+        forces=forces,
+        stress=stress,
+        charge=header.charge or 0.0,
+        comment=comment,
+        info=info,
+        subset=header.subset,
+        index=place.index,
+        line=place.line,
+    )
+
+
+def parse_comment(text: str) -> tuple[str, dict[str, str]]:
+    """Split a comment line into free text and its key=value pairs.
+
+    >>> parse_comment('from a melt  group=liquid stress="1 2 3 0 0 0"')
+    ('from a melt', {'group': 'liquid', 'stress': '1 2 3 0 0 0'})
+    """
+    pairs = {key: value.strip('"') for key, value in PAIR.findall(text)}
+    return " ".join(PAIR.sub("", text).split()), pairs
+
+
+def _parse_stress(text: str, cell: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """The six numbers of ``stress="xx yy zz yz xz xy"``."""
+    values = np.array([parse_number(word) for word in text.split()])
+    if values.shape != (6,) or not np.isfinite(values).all():
+        raise ValueError(f'stress="{text}" must be six finite numbers: xx yy zz yz xz xy')
+    if cell is None:
+        raise ValueError("a stress is given but no `lattice`; a free molecule has no stress: remove it")
+    return values
+
+
+def _check_cell(
+    lattice: list[list[float]], positions: NDArray[np.float64], place: Place
+) -> NDArray[np.float64] | None:
+    """The cell, (3, 3), or None for a free molecule."""
+    if not lattice:
+        return None
+    if len(lattice) != 3:
+        raise place.error(
+            0,
+            f"the structure has {len(lattice)} `lattice` lines; expected 3, or none for a free molecule",
+        )
+    cell = np.array(lattice)
+    volume = abs(np.linalg.det(cell))
+    if volume < MINIMUM_VOLUME:
+        raise place.error(
+            0,
+            f"the volume of the cell is {volume:.3g}, so the lattice vectors lie in one plane; "
+            "correct the `lattice` lines, or remove them if this is a free molecule",
+        )
+    inside = positions.min() >= 0.0 and positions.max() <= 1.0
+    if inside and len(positions) > 3 and np.linalg.norm(cell, axis=1).min() > 3.0:
+        raise place.error(
+            0,
+            "all coordinates lie between 0 and 1 while the cell is larger: they look like fractional "
+            "coordinates; input.data holds Cartesian ones",
+        )
+    return cell
+
+
+def _format_comment(structure: Structure) -> str:
+    """The comment line without its keyword: free text, then key=value pairs."""
+    pairs = dict(structure.info)
+    if structure.stress is not None:
+        pairs["stress"] = " ".join(repr(x) for x in structure.stress.tolist())
+    if structure.forces is None:
+        pairs["forces"] = "none"
+    words = [structure.comment] if structure.comment else []
+    for key, value in pairs.items():
+        plain = " ".join(str(value).replace('"', "'").split())
+        words.append(f"{key}={plain}" if plain and " " not in plain else f'{key}="{plain}"')
+    text = " ".join(" ".join(words).split())
+    # other programs look for these two words anywhere in a line
+    text = re.sub("begin(?:n(?=ing))?", "start", text, flags=re.IGNORECASE)
+    return re.sub(r"\bend\b", "stop", text, flags=re.IGNORECASE)
+
+
+def _check_writable(structure: Structure) -> None:
+    """Raise NumericalError for what no program could read back."""
+    for name in ("positions", "cell", "energy", "forces", "stress", "charge"):
+        value = getattr(structure, name)
+        if value is not None and not np.isfinite(value).all():
+            raise NumericalError(
+                f"{structure.where}: {name} is not finite and cannot be written to input.data"
+            )
+    beyond = [number for number in structure.numbers if not 0 < number <= len(NUMBERS)]
+    if beyond or len(structure) == 0:
+        what = f"element {chemical_symbols[beyond[0]]} (H to No can)" if beyond else "a block without atoms"
+        raise NumericalError(f"{structure.where}: {what} cannot be written to input.data")

@@ -1,0 +1,297 @@
+"""uncertainty.data: what belongs to a potential beside its weights, so that its uncertainty is always the
+same.
+
+Plain text; ``#`` begins a comment; blank lines are skipped. Sections begin with ``[name]``::
+
+    format 1
+    [masks]
+    generator Philox4x64-10 numpy     what drew the masks
+    seed 1                            random_seed
+    samples 100                       Monte Carlo samples S
+    rates 0 0.1 0.1                   DROP probability of the inputs and each hidden layer
+    nodes Ge 60 15 15                 an element: its inputs and hidden nodes
+    weights Ge 9f86d081...            sha256 of the float64 values of weights.032.data
+    mask Ge 1 1 111011111111101       element, layer (0 = inputs), sample (from 1), one digit a unit, 1 = kept
+
+A layer whose rate is 0 keeps all units and has no mask lines. Other sections (calibration, ...) are kept as
+lines for their own readers; later versions may add sections without a new format number, but not change these
+lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import NoReturn
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from bnnp.errors import InputError, StaleFileError
+from bnnp.io.output import replace_file
+from bnnp.io.weights import weights_checksum, weights_name
+from bnnp.network.dense import Network
+from bnnp.network.masks import Keep, Masks
+from bnnp.network.streams import GENERATOR
+
+FORMAT = 1
+FILE_NAME = "uncertainty.data"
+_NO_SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class UncertaintyData:
+    """Contents of uncertainty.data.
+
+    Parameters
+    ----------
+    masks : Masks
+        The frozen masks.
+    weights : mapping of str to str
+        Checksum of the weights of each element (:func:`bnnp.io.weights.weights_checksum`).
+    generator : str
+        What drew the masks.
+    sections : mapping of str to tuple of str
+        Lines of all other sections, unread.
+    """
+
+    masks: Masks
+    weights: Mapping[str, str]
+    generator: str = GENERATOR
+    sections: Mapping[str, tuple[str, ...]] = field(default=_NO_SECTIONS)
+
+    @classmethod
+    def of(cls, masks: Masks, networks: Mapping[str, Network]) -> UncertaintyData:
+        """Masks that belong to `networks`."""
+        return cls(masks, {element: weights_checksum(network) for element, network in networks.items()})
+
+    def take(self, samples: int) -> UncertaintyData:
+        """The first `samples` masks; if more than the file has are wanted, the others are drawn from its
+        seed.
+
+        Raises
+        ------
+        StaleFileError
+            More are wanted, but the masks of the file are not those of its seed and this generator.
+        """
+        masks = self.masks.take(samples)
+        if samples > self.masks.samples and not self._reproduced(masks):
+            raise StaleFileError(
+                f"{FILE_NAME}: {samples} samples wanted, but it holds {self.masks.samples} and they were "
+                f"not drawn by "
+                f"`{GENERATOR}` from seed {self.masks.seed}. Set mc_samples {self.masks.samples} or less."
+            )
+        return replace(self, masks=masks)
+
+    def _reproduced(self, masks: Masks) -> bool:
+        again = masks.take(self.masks.samples)
+        return self.generator == GENERATOR and all(
+            np.array_equal(new, old)
+            for element, layers in self.masks.keep.items()
+            for new, old in zip(again.keep[element], layers, strict=True)
+        )
+
+
+def write_uncertainty(path: str | Path, data: UncertaintyData) -> None:
+    """Write uncertainty.data, sections this module does not know included."""
+    masks = data.masks
+    with replace_file(path) as file:
+        file.write("# Monte Carlo dropout of this potential: belongs to the weights files beside it.\n")
+        file.write(
+            "# mask: element, layer (0 = inputs), sample, one digit a unit (1 = kept, shared by all atoms)\n"
+        )
+        file.write(f"format {FORMAT}\n[masks]\ngenerator {data.generator}\nseed {masks.seed}\n")
+        file.write(f"samples {masks.samples}\nrates {' '.join(map(repr, masks.rates))}\n")
+        for element, layers in masks.keep.items():
+            file.write(f"nodes {element} {' '.join(str(layer.shape[1]) for layer in layers)}\n")
+            file.write(f"weights {element} {data.weights[element]}\n")
+        for element, layers in masks.keep.items():
+            for number, (layer, rate) in enumerate(zip(layers, masks.rates, strict=False)):
+                for sample, keep in enumerate(layer if rate > 0.0 else (), start=1):
+                    file.write(
+                        f"mask {element} {number} {sample} "
+                        f"{''.join('01'[unit] for unit in keep.astype(int))}\n"
+                    )
+        for name, lines in data.sections.items():
+            file.write(f"[{name}]\n" + "".join(f"{line}\n" for line in lines))
+
+
+def read_uncertainty(path: str | Path, networks: Mapping[str, Network] | None = None) -> UncertaintyData:
+    """Read uncertainty.data.
+
+    Parameters
+    ----------
+    networks : mapping of str to Network, optional
+        The networks read from the weights files beside it, to be compared.
+
+    Raises
+    ------
+    InputError
+        Not in the format above, or incomplete.
+    StaleFileError
+        A later format, or masks of other weights.
+    """
+    data = _Reader(Path(path)).read()
+    if networks is not None:
+        check_weights(Path(path), data, networks)
+    return data
+
+
+def check_weights(path: Path, data: UncertaintyData, networks: Mapping[str, Network]) -> None:
+    """Raise StaleFileError unless the masks belong to these `networks`."""
+    for element, network in networks.items():
+        layers = data.masks.keep.get(element)
+        if layers is None:
+            raise StaleFileError(f"{path.name}: no masks for {element}. {_AGAIN}")
+        nodes = tuple(layer.shape[1] for layer in layers)
+        if nodes != network.sizes:
+            raise StaleFileError(
+                f"{path.name}: masks of {element} for {'-'.join(map(str, nodes))} nodes, but the network has "
+                f"{'-'.join(map(str, network.sizes))}. {_AGAIN}"
+            )
+        if data.weights[element] != weights_checksum(network):
+            raise StaleFileError(
+                f"{path.name}: made for other weights of {element} than those in {weights_name(element)}. "
+                f"{_AGAIN}"
+            )
+
+
+_AGAIN = (
+    "Bring the file that was made with these weights, or remove it to predict without uncertainty, "
+    "or run mode 2 again."
+)
+
+
+class _Reader:
+    """Line by line, with the place of the mistake at hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.line, self.text = path, 0, ""
+        self.version = 0
+        self.single: dict[str, list[str]] = {}
+        self.nodes: dict[str, tuple[int, ...]] = {}
+        self.weights: dict[str, str] = {}
+        self.masks: dict[tuple[str, int, int], Keep] = {}
+        self.sections: dict[str, list[str]] = {}
+
+    def fail(self, expected: str) -> NoReturn:
+        raise InputError(f"{self.path.name} line {self.line}: `{self.text[:60]}`, expected {expected}")
+
+    def read(self) -> UncertaintyData:
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.path}: cannot be read: {error}") from error
+        section = ""
+        for self.line, raw in enumerate(lines, start=1):
+            self.text = raw.split("#")[0].strip()
+            if self.text.startswith("["):
+                section = self._heading()
+            elif self.text and not section:
+                self._format()
+            elif self.text and section == "masks":
+                self._entry(self.text.split())
+            elif section not in ("", "masks"):
+                self.sections[section].append(raw)
+        return self._result()
+
+    def _heading(self) -> str:
+        name = self.text.strip("[]").strip()
+        if not self.version:
+            self.fail(f"`format {FORMAT}` before the first section")
+        if (
+            not self.text.endswith("]")
+            or not name
+            or name in self.sections
+            or (name == "masks" and self.single)
+        ):
+            self.fail("a section heading `[name]`, each name once")
+        if name != "masks":
+            self.sections[name] = []
+        return name
+
+    def _format(self) -> None:
+        words = self.text.split()
+        if len(words) != 2 or words[0] != "format" or not words[1].isdigit():
+            self.fail(f"`format {FORMAT}`")
+        self.version = int(words[1])
+        if self.version != FORMAT:
+            raise StaleFileError(
+                f"{self.path.name} line {self.line}: format {self.version}, but this bnnp knows {FORMAT}. "
+                "Use the bnnp that wrote it, or run mode 2 again."
+            )
+
+    def _entry(self, words: list[str]) -> None:
+        try:
+            self._store(words[0], words[1:])
+        except (ValueError, IndexError):
+            self.fail("a line as the head of the file and README describe")
+
+    def _store(self, name: str, words: list[str]) -> None:
+        if name in ("generator", "seed", "samples", "rates") and name not in self.single and words:
+            self.single[name] = words
+        elif name == "nodes" and words[0] not in self.nodes and words[0] in atomic_numbers and len(words) > 1:
+            self.nodes[words[0]] = tuple(map(int, words[1:]))
+        elif name == "weights" and words[0] not in self.weights and len(words) == 2:
+            self.weights[words[0]] = words[1]
+        elif name == "mask" and len(words) == 4 and set(words[3]) <= {"0", "1"}:
+            key = (words[0], int(words[1]), int(words[2]))
+            if key in self.masks:
+                self.fail("each mask once")
+            self.masks[key] = np.array([digit == "1" for digit in words[3]])
+        else:
+            raise ValueError(name)
+
+    def _result(self) -> UncertaintyData:
+        missing = [name for name in ("generator", "seed", "samples", "rates") if name not in self.single]
+        if missing or not self.nodes or set(self.nodes) != set(self.weights):
+            what = ", ".join(missing) or "nodes and weights of each element"
+            raise InputError(f"{self.path.name}: cut short, {what} missing in [masks]. {_AGAIN}")
+        try:
+            seed, samples = int(self.single["seed"][0]), int(self.single["samples"][0])
+            rates = tuple(float(word) for word in self.single["rates"])
+        except ValueError as error:
+            raise InputError(f"{self.path.name}: seed, samples or rates in [masks]: {error}") from None
+        self._check(samples, rates)
+        keep = {
+            element: self._layers(element, nodes, samples, rates) for element, nodes in self.nodes.items()
+        }
+        if self.masks:
+            element, layer, sample = next(iter(self.masks))
+            raise InputError(
+                f"{self.path.name}: mask of {element}, layer {layer}, sample {sample} has no place in "
+                f"{samples} samples "
+                f"and the nodes and rates of [masks]"
+            )
+        sections = {name: tuple(lines) for name, lines in self.sections.items()}
+        generator = " ".join(self.single["generator"])
+        return UncertaintyData(Masks(seed, samples, rates, keep), self.weights, generator, sections)
+
+    def _check(self, samples: int, rates: tuple[float, ...]) -> None:
+        layers = max(map(len, self.nodes.values()))
+        if samples < 1 or len(rates) < layers or not all(0.0 <= rate < 1.0 for rate in rates):
+            raise InputError(
+                f"{self.path.name}: samples {samples}, rates {rates} in [masks], expected at least 1 "
+                f"sample and "
+                f"{layers} rates, each 0 <= rate < 1"
+            )
+
+    def _layers(
+        self, element: str, nodes: tuple[int, ...], samples: int, rates: tuple[float, ...]
+    ) -> tuple[Keep, ...]:
+        layers = []
+        for layer, (count, rate) in enumerate(zip(nodes, rates, strict=False)):
+            keep = np.ones((samples, count), dtype=np.bool_)
+            for sample in range(samples if rate > 0.0 else 0):
+                mask = self.masks.pop((element, layer, sample + 1), None)
+                if mask is None or len(mask) != count:
+                    got = "is missing" if mask is None else f"has {len(mask)} digits"
+                    raise InputError(
+                        f"{self.path.name}: the mask of {element}, layer {layer}, sample {sample + 1} {got}, "
+                        f"expected {count} digits. The file is cut short or damaged: {_AGAIN}"
+                    )
+                keep[sample] = mask
+            layers.append(keep)
+        return tuple(layers)

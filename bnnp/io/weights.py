@@ -1,0 +1,159 @@
+"""weights.XXX.data and optweights.XXX.out: weights and biases of one element network (XXX = atomic number).
+
+Order in every layout (RuNNer and n2p2): layer by layer, all weights with the source node as outer and the
+target node as inner loop, then the biases; sum_l (n_{l-1} + 1) n_l values, the first column of each line.
+Written is n2p2's layout with 17 digits, or RuNNer's without a header (10 decimals); any layout is read::
+
+     value a counter l-1 source l target        weight
+     value b counter l target                   bias
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError
+from bnnp.io.output import replace_file
+from bnnp.network.architecture import Architecture
+from bnnp.network.dense import Network
+
+Array = NDArray[np.float64]
+
+_HEADER = """\
+# Neural network connection values (weights and biases) of {element}: {shape}
+# value, a, number, layer and node it comes from, layer and node it goes to     (weight)
+# value, b, number, layer, node                                                 (bias)
+"""
+
+
+class _Layout(NamedTuple):
+    """printf-formats of one dialect."""
+
+    header: str
+    weight: str
+    bias: str
+
+
+LAYOUTS = {
+    "n2p2": _Layout(_HEADER, "%24.16E a %9d %5d %5d %5d %5d\n", "%24.16E b %9d %5d %5d\n"),
+    "runner": _Layout("", "%18.10f a%10d%6d%6d%6d%6d\n", "%18.10f b%10d%6d%6d\n"),
+}
+
+
+def weights_name(element: str) -> str:
+    """Name of the file of `element` in a potential.
+
+    >>> weights_name("Ge")
+    'weights.032.data'
+    """
+    return f"weights.{atomic_numbers[element]:03d}.data"
+
+
+def optweights_name(element: str) -> str:
+    """Name of the same file as RuNNer's mode 2 leaves it, for the best epoch."""
+    return f"optweights.{atomic_numbers[element]:03d}.out"
+
+
+def weights_checksum(network: Network) -> str:
+    """sha256 of the float64 values, little endian: the same however the file is laid out, if digits are not
+    lost."""
+    return hashlib.sha256(network.flat().astype("<f8").tobytes()).hexdigest()
+
+
+def write_weights(path: str | Path, network: Network, element: str, layout: str = "n2p2") -> None:
+    """Write one element network.
+
+    Parameters
+    ----------
+    layout : str
+        ``n2p2`` (exact) or ``runner`` (10 decimals, no header, for RuNNer itself).
+    """
+    header, weight, bias = LAYOUTS[layout]
+    shape = network.architecture.describe(network.n_inputs)
+    with replace_file(path) as file:
+        file.write(header.format(element=element, shape=shape))
+        for indices, value in zip(_indices(network), network.flat(), strict=True):
+            file.write((weight if len(indices) == 5 else bias) % (value, *indices))
+
+
+def read_weights(
+    path: str | Path, element: str, architecture: Architecture, n_inputs: int, normalize_nodes: bool = False
+) -> Network:
+    """Read one element network in any layout.
+
+    Parameters
+    ----------
+    architecture, n_inputs
+        What input.nn says; the number of values must fit exactly.
+
+    Raises
+    ------
+    InputError
+        No such file, not numbers, not finite, or another number of values.
+    """
+    path = Path(path)
+    values = np.array([_number(path, *item) for item in _first_words(path, element)])
+    expected = architecture.n_weights(n_inputs)
+    if len(values) != expected:
+        raise InputError(
+            f"{path.name}: {len(values)} weights and biases, but the network of {element} in input.nn, "
+            f"{architecture.describe(n_inputs)} with {n_inputs} symmetry functions, has {expected}. "
+            "The file is cut short or belongs to another input.nn; bring the two that were made together."
+        )
+    return Network.from_flat(values, architecture, n_inputs, normalize_nodes)
+
+
+def _indices(network: Network) -> Iterator[tuple[int, ...]]:
+    number = 0
+    for layer, weight in enumerate(network.weights, start=1):
+        n_in, n_out = weight.shape
+        for source in range(1, n_in + 1):
+            for target in range(1, n_out + 1):
+                number += 1
+                yield number, layer - 1, source, layer, target
+        for target in range(1, n_out + 1):
+            number += 1
+            yield number, layer, target
+
+
+def _first_words(path: Path, element: str) -> list[tuple[int, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise _missing(path, element) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    words = ((number, line.split("#")[0].split()) for number, line in enumerate(lines, start=1))
+    return [(number, line[0]) for number, line in words if line]
+
+
+def _missing(path: Path, element: str) -> InputError:
+    best = path.with_name(optweights_name(element))
+    hint = f"run mode 2, or copy the weights of {element} here"
+    if best.exists():
+        hint = f"{best.name} is here: copy it to {path.name}"
+    return InputError(
+        f"{path.name}: no such file in {path.parent.resolve()}; it holds the network of {element}; {hint}."
+    )
+
+
+def _number(path: Path, line: int, word: str) -> float:
+    try:
+        value = float(word.lower().replace("d", "e"))
+    except ValueError:
+        raise InputError(
+            f"{path.name} line {line}: `{word}` is not a number, expected a weight or bias"
+        ) from None
+    if not np.isfinite(value):
+        raise InputError(
+            f"{path.name} line {line}: the value is {word}, expected a finite number. "
+            "The training that wrote it has diverged; take the weights of an earlier epoch."
+        )
+    return value

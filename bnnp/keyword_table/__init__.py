@@ -1,0 +1,1 @@
+"""The keywords of input.nn, one record each, in one module per chapter."""

@@ -1,0 +1,210 @@
+"""Arguments of a keyword: from the words on its line to a typed value.
+
+Each parser takes the words behind the keyword and returns the value; it raises ValueError with a text
+that reads on after "the keyword ...", for example "expects an integer, got `ten`". Numbers may carry Fortran's
+exponent (``0.1d0``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Parser = Callable[[Sequence[str]], Any]
+
+_FORTRAN_EXPONENT = re.compile(r"(?<=[0-9.])[dD](?=[+-]?\d+$)")
+_SIZE = re.compile(r"([0-9.]+)\s*([kKMGT]?)i?B?", re.ASCII)
+_SIZE_FACTOR = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often something is written: every `interval` epochs (0 = never), and in each epoch up to `until`."""
+
+    interval: int = 0
+    until: int = 0
+
+    def due(self, epoch: int) -> bool:
+        """Whether `epoch` (0 = before training) is one of those."""
+        return self.interval > 0 and (epoch % self.interval == 0 or epoch <= self.until)
+
+    def __str__(self) -> str:
+        if not self.interval:
+            return "off"
+        return f"{self.interval} {self.until}" if self.until else str(self.interval)
+
+
+def read_real(word: str) -> float:
+    """A finite number, with e or Fortran's d exponent."""
+    try:
+        value = float(_FORTRAN_EXPONENT.sub("e", word))
+    except ValueError:
+        raise ValueError(f"expects a number, got `{word}`") from None
+    if not math.isfinite(value):
+        raise ValueError(f"expects a finite number, got `{word}`")
+    return value
+
+
+def read_integer(word: str) -> int:
+    """An integer."""
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError(f"expects an integer, got `{word}`") from None
+
+
+def anything(words: Sequence[str]) -> str:
+    """Any words: of a keyword without effect."""
+    return " ".join(words)
+
+
+def flag(words: Sequence[str]) -> bool:
+    """No argument: the keyword's presence switches something on."""
+    if words:
+        raise ValueError(f"takes no argument, got `{' '.join(words)}`; a comment starts with # or !")
+    return True
+
+
+def integer(minimum: int | None = None, maximum: int | None = None) -> Parser:
+    """One integer between `minimum` and `maximum`, both allowed."""
+
+    def parse(words: Sequence[str]) -> int:
+        value = read_integer(_single(words, "one integer"))
+        _check_range(value, minimum, maximum)
+        return value
+
+    return parse
+
+
+def real(
+    minimum: float | None = None,
+    maximum: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> Parser:
+    """One number between `minimum` and `maximum` (allowed), or `above` and `below` (not allowed)."""
+
+    def parse(words: Sequence[str]) -> float:
+        value = read_real(_single(words, "one number"))
+        _check_range(value, minimum, maximum, above, below)
+        return value
+
+    return parse
+
+
+def reals(minimum: float | None = None, *, below: float | None = None) -> Parser:
+    """One or more numbers."""
+
+    def parse(words: Sequence[str]) -> tuple[float, ...]:
+        values = tuple(read_real(word) for word in _some(words, "one or more numbers"))
+        for value in values:
+            _check_range(value, minimum, None, None, below)
+        return values
+
+    return parse
+
+
+def integers(minimum: int | None = None) -> Parser:
+    """One or more integers."""
+
+    def parse(words: Sequence[str]) -> tuple[int, ...]:
+        values = tuple(read_integer(word) for word in _some(words, "one or more integers"))
+        for value in values:
+            _check_range(value, minimum, None)
+        return values
+
+    return parse
+
+
+def choice(*allowed: str) -> Parser:
+    """One of a few words, in any case."""
+
+    def parse(words: Sequence[str]) -> str:
+        word = _single(words, "one of " + ", ".join(allowed))
+        for value in allowed:
+            if word.lower() == value.lower():
+                return value
+        raise ValueError(f"expects one of {', '.join(allowed)}, got `{word}`")
+
+    return parse
+
+
+def text(words: Sequence[str]) -> tuple[str, ...]:
+    """One or more words, taken as they are."""
+    return tuple(_some(words, "at least one word"))
+
+
+def element_and_real(words: Sequence[str]) -> tuple[str, float]:
+    """An element symbol and a number."""
+    if len(words) != 2:
+        raise ValueError(f"expects an element and a number, got {_count(words)}")
+    return words[0], read_real(words[1])
+
+
+def cutoff_type(words: Sequence[str]) -> tuple[int, float | None]:
+    """Number of the cutoff function and, if there, the inner radius as a fraction of the cutoff radius."""
+    if len(words) not in (1, 2):
+        raise ValueError(f"expects a number from 0 to 8 and perhaps alpha, got {_count(words)}")
+    number = read_integer(words[0])
+    _check_range(number, 0, 8)
+    return number, read_real(words[1]) if len(words) == 2 else None
+
+
+def every(words: Sequence[str]) -> Every:
+    """``n [always]``: every n epochs and each epoch up to `always`; RuNNer's form without number is n = 1."""
+    if len(words) > 2:
+        raise ValueError(f"expects at most two integers, got {_count(words)}")
+    numbers = [read_integer(word) for word in words]
+    for number in numbers:
+        _check_range(number, 0, None)
+    return Every(*numbers) if numbers else Every(1)
+
+
+def size(words: Sequence[str]) -> int:
+    """A number of bytes: ``4 GB``, ``500MB``, ``1000000``; k, M, G, T are powers of 1000."""
+    joined = "".join(_some(words, "a size such as 4 GB"))
+    match = _SIZE.fullmatch(joined)
+    if match is None:
+        raise ValueError(f"expects a size such as `4 GB`, got `{' '.join(words)}`")
+    value = int(read_real(match[1]) * _SIZE_FACTOR[match[2].upper()])
+    _check_range(value, 1, None)
+    return value
+
+
+def _single(words: Sequence[str], expected: str) -> str:
+    if len(words) != 1:
+        raise ValueError(f"expects {expected}, got {_count(words)}; a comment starts with # or !")
+    return words[0]
+
+
+def _some(words: Sequence[str], expected: str) -> Sequence[str]:
+    if not words:
+        raise ValueError(f"expects {expected}, got nothing")
+    return words
+
+
+def _count(words: Sequence[str]) -> str:
+    if not words:
+        return "nothing"
+    return f"{len(words)} word{'s' * (len(words) > 1)} (`{' '.join(words)}`)"
+
+
+def _check_range(
+    value: float,
+    minimum: float | None,
+    maximum: float | None,
+    above: float | None = None,
+    below: float | None = None,
+) -> None:
+    if minimum is not None and value < minimum:
+        raise ValueError(f"is {value} but must be at least {minimum}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"is {value} but must be at most {maximum}")
+    if above is not None and value <= above:
+        raise ValueError(f"is {value} but must be larger than {above}")
+    if below is not None and value >= below:
+        raise ValueError(f"is {value} but must be smaller than {below}")

@@ -1,0 +1,64 @@
+"""Keywords of RuNNer's and n2p2's optimizers: Kalman filter, steepest descent, selection of updates.
+
+They choose and steer the Kalman filter; until that is built they select Adam, which has no use for their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from bnnp.keyword_table.arguments import flag, integer, real
+from bnnp.keyword_table.record import Keyword
+
+KALMAN_GROUP = "Kalman filter"
+
+_keyword: Callable[..., Keyword] = partial(Keyword, group=KALMAN_GROUP, modes="2")
+_either: Callable[..., Keyword] = partial(_keyword, dialect="RuNNer n2p2")
+_runner: Callable[..., Keyword] = partial(_keyword, dialect="RuNNer")
+_n2p2: Callable[..., Keyword] = partial(_keyword, dialect="n2p2", tier="R")
+
+KALMAN = (
+    _runner("optmode_short_energy", "1|2|3", integer(1, 3), 1, "1 Kalman filter, 2 conjugate gradient, 3 steepest descent"),
+    _runner("optmode_short_force", "1|2|3", integer(1, 3), 1, "the same for forces"),
+    _n2p2("updater_type", "0|1", integer(0, 1), None, "0 gradient descent, 1 Kalman filter"),
+    _n2p2("gradient_type", "0|1", integer(0, 1), 1, "0 fixed step size, 1 Adam"),
+    _n2p2("gradient_eta", "x", real(above=0.0), 1e-5, "step size of plain gradient descent"),
+    _n2p2("kalman_type", "0|1", integer(0, 1), 0, "0 standard, 1 fading memory"),
+    _either("kalman_lambda_short", "x", real(above=0.0), 0.98, "initial forgetting factor"),
+    _either("kalman_nue_short", "x", real(above=0.0), 0.9987, "growth of the forgetting factor"),
+    _either("kalman_epsilon", "x", real(above=0.0), 1.0, "initial covariance is 1/epsilon", tier="R"),
+    _runner("use_noisematrix", "", flag, False, "process noise (RuNNer)", tier="R"),
+    _either("kalman_q0", "x", real(0.0), 0.0, "initial process noise", tier="R"),
+    _either("kalman_qtau", "x", real(0.0), 0.0, "decay of the process noise, per epoch", tier="R"),
+    _either("kalman_qmin", "x", real(0.0), 0.0, "smallest process noise", tier="R"),
+    _n2p2("kalman_eta", "x", real(above=0.0), 0.01, "initial learning rate of the standard filter"),
+    _n2p2("kalman_etatau", "x", real(0.0), 2.302, "growth of that learning rate, per epoch"),
+    _n2p2("kalman_etamax", "x", real(above=0.0), 1.0, "largest learning rate"),
+    _runner("steepest_descent_step_energy_short", "x", real(above=0.0), 0.01, "step of energy updates", tier="R"),
+    _runner("steepest_descent_step_force_short", "x", real(above=0.0), 0.01, "step of force updates", tier="R"),
+    _either("short_energy_fraction", "x", real(0.0, 1.0), 1.0, "share of energies used each epoch", aliases=("energy_fraction",)),
+    _either("short_force_fraction", "x", real(0.0, 1.0), 1.0, "share of force components used each epoch", aliases=("force_fraction",)),
+    _either(
+        "short_energy_error_threshold",
+        "x",
+        real(0.0),
+        0.0,
+        "update only where the error exceeds x times the last RMSE",
+        aliases=("rmse_threshold_energy",),
+    ),
+    _either(
+        "short_force_error_threshold",
+        "x",
+        real(0.0),
+        0.0,
+        "the same for forces",
+        aliases=("rmse_threshold_force",),
+    ),
+    _n2p2("rmse_threshold", "x", real(0.0), 0.0, "both thresholds at once"),
+    _runner("short_energy_group", "n", integer(1), 1, "energies averaged for one update", tier="R"),
+    _runner("short_force_group", "n", integer(1), 1, "force components averaged for one update", tier="R"),
+    _n2p2("task_batch_size_energy", "n", integer(0), 1, "energies in one update of each task; 0: all"),
+    _n2p2("task_batch_size_force", "n", integer(0), 1, "force components in one update of each task; 0: all"),
+    _either("repeated_energy_update", "", flag, False, "a second energy update after the force updates", tier="R"),
+)

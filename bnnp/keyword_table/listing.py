@@ -1,0 +1,109 @@
+"""The keyword table as text: ``bnnp --keywords`` and ``bnnp --keywords NAME``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from bnnp.errors import InputError
+from bnnp.keyword_table.arguments import Every
+from bnnp.keyword_table.ignored import GROUP as IGNORED_GROUP
+from bnnp.keywords import KEYWORDS, Keyword, lookup, nearest
+
+_USAGE_WIDTH, _DEFAULT_WIDTH = 40, 10
+_TIERS = {
+    "E": "has its meaning",
+    "R": "has its meaning",
+    "O": "accepted without effect",
+    "X": "refused",
+}
+_FOOTER = """\
+Units: length, energy, force are bohr, hartree, hartree/bohr; Angstrom, eV, eV/Angstrom with `units metal`.
+`bnnp --keywords NAME` tells more about one keyword, by any of its spellings."""
+
+
+def keyword_list() -> str:
+    """All accepted keywords by chapter: line to write, default, modes, help; the refused ones by name."""
+    lines: list[str] = []
+    groups: dict[str, list[Keyword]] = {}
+    for keyword in KEYWORDS.values():
+        groups.setdefault(keyword.group, []).append(keyword)
+    refused = groups.pop("Refused")
+    ignored = groups.pop(IGNORED_GROUP)
+    for group, keywords in groups.items():
+        lines += ["", group, f"  {'keyword':<{_USAGE_WIDTH}} {'default':<{_DEFAULT_WIDTH}} modes  meaning"]
+        lines += [line for keyword in keywords for line in _row(keyword)]
+    for title, keywords in ((IGNORED_GROUP, ignored), ("Refused, * stands for any text", refused)):
+        names = ", ".join(keyword.name for keyword in keywords)
+        wrapped = textwrap.wrap(names, 98, break_long_words=False, break_on_hyphens=False)
+        lines += ["", title, *(f"  {line}" for line in wrapped)]
+    return "\n".join([*lines[1:], "", _FOOTER])
+
+
+def keyword_details(name: str) -> str:
+    """Everything about one keyword.
+
+    Raises
+    ------
+    InputError
+        There is no such keyword.
+    """
+    keyword = lookup(name)
+    if keyword is None:
+        close = nearest(name)
+        advice = f"did you mean `{close}`?" if close else "`bnnp --keywords` lists all."
+        raise InputError(f"there is no keyword `{name}`; {advice}")
+    lines = [keyword.usage, "", *textwrap.wrap(_sentence(keyword.help), 98), ""]
+    lines += [f"  {label:<14} {text}" for label, text in _facts(keyword) if text]
+    if keyword.note:
+        lines += ["", *textwrap.wrap(keyword.note, 98)]
+    return "\n".join(lines)
+
+
+def _row(keyword: Keyword) -> Iterator[str]:
+    usage = f"  {keyword.usage:<{_USAGE_WIDTH}}"
+    if len(keyword.usage) > _USAGE_WIDTH:
+        yield usage
+        usage = " " * (_USAGE_WIDTH + 2)
+    yield f"{usage} {format_default(keyword):<{_DEFAULT_WIDTH}} {' '.join(keyword.modes):<5}  {keyword.help}"
+
+
+def _facts(keyword: Keyword) -> Iterator[tuple[str, str]]:
+    yield "status", _TIERS[keyword.tier]
+    if not keyword.accepted:
+        return
+    yield "default", format_default(keyword)
+    yield "unit", keyword.unit
+    yield "modes", " ".join(keyword.modes)
+    yield "mandatory in", " ".join(keyword.required)
+    yield "also spelled", ", ".join(keyword.aliases)
+    yield "known to", keyword.dialect.replace(" ", ", ")
+    yield "lines", "as many as needed" if keyword.repeatable else "at most one"
+    yield "chapter", keyword.group
+
+
+def format_default(keyword: Keyword) -> str:
+    """The value without the keyword, as one would write it."""
+    if keyword.required:
+        return "required"
+    return format_value(keyword.default)
+
+
+def format_value(value: Any) -> str:
+    """A keyword's value as one would write it; ``off`` for False and ``-`` for nothing."""
+    if value is None or value == ():
+        return "-"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return " ".join(format_value(item) for item in value if item is not None)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 10**6 and value % 10**6 == 0:
+        return f"{value // 10**6} MB" if value % 10**9 else f"{value // 10**9} GB"
+    return str(value) if not isinstance(value, Every) else f"{value}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."

@@ -1,0 +1,273 @@
+"""Which structures of input.data are used, and for what: RuNNer's thresholds, then training or test set.
+
+A structure is dropped for its first fault: two atoms closer than ``bond_threshold`` ("too short bond"), an energy per atom at or above
+``energy_threshold`` ("high E"; free atoms subtracted where that is in effect), a force component beyond ``force_threshold``
+("high F"). Each structure that is kept has one random number, counted by its position in the file; it is for training
+if that is > ``test_fraction`` or the file says ``begin set=train``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp import parallel
+from bnnp.descriptors.survey import survey, survey_dtype
+from bnnp.errors import InputError, NumericalError
+from bnnp.io.descriptor_layout import largest_cutoff
+from bnnp.io.input_data import StructureFile
+from bnnp.modes.log import Log
+from bnnp.network.streams import SPLIT, stream
+from bnnp.settings import Settings
+
+REASONS = ("too short bond", "high E", "high F")
+SHOWN = 10  # structures a warning names one by one
+FEW = 10  # structures below which a potential cannot be trained
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What all structures are like, the same on every rank.
+
+    Parameters
+    ----------
+    table : (n_structures,) array of :func:`bnnp.descriptors.survey.survey_dtype`
+    groups : tuple of str
+        Labels ``group=`` of the comment lines; the first is the empty one.
+    group : (n_structures,) int32
+        Index into `groups`.
+    lines : (n_structures,) int64
+        Line of each structure in input.data.
+    """
+
+    table: NDArray[np.void]
+    groups: tuple[str, ...]
+    group: NDArray[np.int32]
+    lines: NDArray[np.int64]
+
+    def where(self, index: int) -> str:
+        """A structure as messages name it."""
+        return f"structure {index + 1} (input.data line {self.lines[index]})"
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What becomes of every structure.
+
+    Parameters
+    ----------
+    kept : (n_kept,) int64
+        Positions in input.data, ascending.
+    subset : (n_kept,) uint8
+        0 training, 1 test.
+    fault : (n_structures,) int64
+        Index into `REASONS`, -1 for a structure that is kept.
+    """
+
+    kept: NDArray[np.int64]
+    subset: NDArray[np.uint8]
+    fault: NDArray[np.int64]
+
+    @property
+    def n_training(self) -> int:
+        """Structures in the training set."""
+        return int(np.count_nonzero(self.subset == 0))
+
+    @property
+    def n_test(self) -> int:
+        """Structures in the test set."""
+        return int(np.count_nonzero(self.subset == 1))
+
+
+def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Survey:
+    """Look at every structure; each rank at its share.
+
+    Raises
+    ------
+    NumericalError
+        A structure has no neighbour list (flat cell, absurd density).
+    """
+    cutoff = largest_cutoff(settings)
+    mine = parallel.deal(structures.n_atoms)
+    records = np.zeros(len(mine), survey_dtype(len(settings.elements)))
+    labels = []
+    for record, index in enumerate(log.progress(mine, "counting neighbours")):
+        structure = structures[index]
+        try:
+            records[record] = survey(structure, settings.elements, cutoff, settings.atom_energies)
+        except NumericalError as error:
+            raise NumericalError(f"{structures.path.name}, {structure.where}: {error}") from error
+        labels.append(structure.info.get("group", ""))
+    shares = parallel.broadcast(parallel.gather((mine, records, labels)))
+    order = np.argsort(np.concatenate([np.array(share[0], dtype=np.int64) for share in shares]))
+    table = np.concatenate([share[1] for share in shares])[order]
+    names = np.array([label for share in shares for label in share[2]])[order]
+    groups = ("", *sorted(set(names.tolist()) - {""}))
+    number = {group: position for position, group in enumerate(groups)}
+    group = np.array([number[name] for name in names.tolist()], dtype=np.int32)
+    return Survey(table, groups, group, structures.lines)
+
+
+def select(found: Survey, settings: Settings) -> Selection:
+    """Drop what the thresholds exclude and divide the rest.
+
+    Raises
+    ------
+    InputError
+        Nothing is left for training.
+    """
+    table = found.table
+    fault = np.full(len(table), -1)
+    for number in reversed(range(len(REASONS))):
+        fault[_faulty(table, settings)[number]] = number
+    kept = np.flatnonzero(fault < 0)
+    selection = Selection(kept, _divide(table["subset"][kept], kept, settings), fault)
+    _demand_enough(selection, found, settings)
+    return selection
+
+
+def _faulty(table: NDArray[np.void], settings: Settings) -> tuple[NDArray[np.bool_], ...]:
+    """For each of `REASONS` which structures it excludes."""
+    high_e, high_f = settings["energy_threshold"], settings["force_threshold"]
+    never = np.zeros(len(table), dtype=bool)
+    return (
+        table["shortest"] < settings["bond_threshold"],
+        never if high_e is None else table["energy"] >= high_e,
+        never if high_f is None else table["largest_force"] > high_f,
+    )
+
+
+def _divide(pinned: NDArray[np.int8], kept: NDArray[np.int64], settings: Settings) -> NDArray[np.uint8]:
+    """Set of each kept structure: what the file pins, else by its random number."""
+    seed, fraction = settings["random_seed"], settings["test_fraction"]
+    drawn = [not stream(seed, SPLIT, int(index)).random() > fraction for index in kept]
+    return np.where(pinned >= 0, pinned, np.array(drawn, dtype=np.int8)).astype(np.uint8)
+
+
+def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> None:
+    """Raise InputError if what is left cannot be trained on."""
+    counts = ", ".join(
+        f"{np.count_nonzero(selection.fault == number)} {reason}" for number, reason in enumerate(REASONS)
+    )
+    n_dropped, n_all = int(np.count_nonzero(selection.fault >= 0)), len(selection.fault)
+    if len(selection.kept) == 0:
+        raise InputError(
+            f"input.data: all {n_all} structures are dropped ({counts}); {_closest(found, settings)}. Are the lengths "
+            f"{settings.units.length} and Cartesian? See bond_threshold, energy_threshold, force_threshold in input.nn."
+        )
+    if len(selection.kept) < FEW and n_dropped > len(selection.kept):
+        raise InputError(
+            f"input.data: the thresholds drop {n_dropped} of {n_all} structures ({counts}) and leave "
+            f"{len(selection.kept)}, expected at least {FEW}; {_closest(found, settings)}. "
+            "Correct bond_threshold, energy_threshold or force_threshold in input.nn, or the data."
+        )
+    if selection.n_training == 0:
+        raise InputError(
+            f"input.data: none of the {len(selection.kept)} structures is in the training set (test_fraction "
+            f"{settings['test_fraction']:g}); lower test_fraction or write `begin set=train` for some structures."
+        )
+
+
+def _closest(found: Survey, settings: Settings) -> str:
+    """The two closest atoms of all structures, in words."""
+    index = int(found.table["shortest"].argmin())
+    return describe_shortest(found, index, settings)
+
+
+def describe_shortest(found: Survey, index: int, settings: Settings) -> str:
+    """The two closest atoms of a structure, in words."""
+    record = found.table[index]
+    first, second = record["closest"] + 1
+    return f"{found.where(index)}: atoms {first} and {second} are {record['shortest']:.6g} {settings.units.length} apart"
+
+
+def selection_lines(selection: Selection) -> list[str]:
+    """RuNNer's line about every structure, which other tools read."""
+    lines = []
+    counts = dict.fromkeys((*REASONS, 0, 1), 0)
+    subset = dict(zip(selection.kept.tolist(), selection.subset.tolist(), strict=True))
+    for index, fault in enumerate(selection.fault.tolist()):
+        kind = REASONS[fault] if fault >= 0 else subset[index]
+        counts[kind] += 1
+        verdict = f"rejected ({kind})" if fault >= 0 else f"used for {('training', 'testing ')[kind]}"
+        lines.append(f"{index + 1:8d} Point is {verdict} {counts[kind]:8d}")
+    return lines
+
+
+def selection_warnings(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """What looks wrong with the data or the division."""
+    return [
+        *_dropped(found, selection, settings),
+        *_net_forces(found, selection, settings),
+        *_units(found, selection, settings),
+        *_subsets(found, selection, settings),
+    ]
+
+
+def _dropped(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """Structures with atoms too close, and a large share dropped."""
+    close = np.flatnonzero(selection.fault == 0)
+    warnings = [f"dropped, too short bond: {describe_shortest(found, int(index), settings)}" for index in close[:SHOWN]]
+    if len(close) > SHOWN:
+        warnings.append(f"... and {len(close) - SHOWN} more structures with a bond shorter than bond_threshold")
+    n_dropped = np.count_nonzero(selection.fault >= 0)
+    if n_dropped > len(selection.kept):
+        warnings.append(f"the thresholds drop {n_dropped} of {len(selection.fault)} structures: are they meant so?")
+    return warnings
+
+
+def _net_forces(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """Structures whose forces do not sum to zero, or no forces at all."""
+    force, unit = found.table["net_force"], settings.units.force
+    large = [int(index) for index in selection.kept if force[index] > settings["check_input_forces"]]
+    warnings = [
+        f"net force vector is large for structure {index + 1:8d} {force[index]:14.8f} {unit}" for index in large[:SHOWN]
+    ]
+    if len(large) > SHOWN:
+        warnings.append(f"... and {len(large) - SHOWN} more structures with a net force beyond check_input_forces")
+    if settings["use_short_forces"] and not found.table["largest_force"][selection.kept].any():
+        warnings.append("every force in input.data is zero, but use_short_forces asks to train on them")
+    return warnings
+
+
+def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """Shortest distances that fit the covalent radii only in another unit of length.
+
+    `reach` is 1 within some 30 % where atoms are bonded and lengths are in Angstrom.
+    """
+    reach = found.table["reach"][selection.kept]
+    reach = reach[np.isfinite(reach)]
+    if len(reach) == 0:
+        return []
+    typical = float(np.median(reach))
+    in_angstrom = typical * settings.units.angstrom
+    if 0.6 <= in_angstrom <= 1.75:
+        return []
+    advice = ""
+    if settings.units.name == "atomic" and 0.7 <= typical <= 1.5:
+        advice = "; they look like Angstrom: write `units metal` or convert input.data"
+    if settings.units.name == "metal" and 1.3 <= typical <= 2.8:
+        advice = "; they look like bohr: remove `units metal` or convert input.data"
+    return [
+        f"the closest atoms of a typical structure are at {in_angstrom:.2f} of the sum of their covalent radii "
+        f"if lengths are in {settings.units.length}{advice}"
+    ]
+
+
+def _subsets(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """An empty or tiny test set, and elements that are missing."""
+    warnings = []
+    if selection.n_test == 0:
+        warnings.append(
+            "the test set is empty: mode 2 cannot tell a good fit from an overfit one; raise test_fraction "
+            f"(now {settings['test_fraction']:g}) or write `begin set=test` for some structures"
+        )
+    elif selection.n_test < FEW and len(selection.kept) > 10 * FEW:
+        warnings.append(f"the test set has only {selection.n_test} structures: its errors will mean little")
+    n_atoms = found.table["n_atoms"][selection.kept].sum(axis=0)
+    missing = [element for element, count in zip(settings.elements, n_atoms, strict=True) if count == 0]
+    if missing:
+        warnings.append(f"no structure that is used contains {', '.join(missing)}, which `elements` lists")
+    return warnings

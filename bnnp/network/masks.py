@@ -1,0 +1,154 @@
+"""Dropout masks: which units are kept, for every layer and element.
+
+A mask is one vector a layer and element, shared by ALL atoms of a structure: one sample is one network (Wen
+and Tadmor, npj Comput. Mater. 6, 124 (2020)). A unit is kept when a uniform number is >= the drop rate, and
+then multiplied by 1 / (1 - rate) (inverted dropout: with every unit kept the network is the plain one). The
+output is never dropped; inputs only if their rate is not zero. A layer may lose all its units: the next one
+then sees zeros.
+
+Sample masks are counted by (layer, sample, Z): the first k of n samples are the same for any n, and no
+element depends on another. Training masks are counted by (epoch, structure, Z): they do not depend on batches
+or ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bnnp.network import streams
+
+Array = NDArray[np.float64]
+Keep = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """The frozen masks of all Monte Carlo samples.
+
+    Parameters
+    ----------
+    seed : int
+        ``random_seed`` they were drawn with.
+    samples : int
+        Number of samples S, at least 1.
+    rates : tuple of float
+        Drop probability of the inputs, then of every hidden layer.
+    keep : mapping of str to tuple of (S, n_l) bool
+        For each element: inputs, hidden layer 1, ..., L. True where a unit is kept.
+    """
+
+    seed: int
+    samples: int
+    rates: tuple[float, ...]
+    keep: Mapping[str, tuple[Keep, ...]]
+
+    @classmethod
+    def draw(
+        cls, seed: int, samples: int, rates: Sequence[float], sizes: Mapping[str, Sequence[int]]
+    ) -> Masks:
+        """Draw `samples` masks.
+
+        Parameters
+        ----------
+        sizes : mapping of str to sequence of int
+            Nodes of the inputs and the hidden layers of each element, without the output. An element with
+            fewer layers than `rates` uses the first rates.
+
+        Raises
+        ------
+        ValueError
+            No samples, a rate outside 0 <= rate < 1, or an element with more layers than rates.
+        """
+        rates = check_rates(rates, max((len(layers) for layers in sizes.values()), default=0))
+        if samples < 1:
+            raise ValueError(f"{samples} Monte Carlo samples, expected at least 1")
+        keep = {}
+        for element, layers in sizes.items():
+            number = atomic_numbers[element]
+            keep[element] = tuple(
+                np.stack([_keep(seed, layer, sample, number, rate, nodes) for sample in range(samples)])
+                for layer, (nodes, rate) in enumerate(zip(layers, rates, strict=False))
+            )  # per layer (S, n_l)
+        return cls(seed, samples, rates, keep)
+
+    def take(self, samples: int) -> Masks:
+        """The first `samples` of the nested sequence; more than there are come from the seed."""
+        if samples > self.samples:
+            sizes = {element: [layer.shape[1] for layer in layers] for element, layers in self.keep.items()}
+            return Masks.draw(self.seed, samples, self.rates, sizes)
+        keep = {element: tuple(layer[:samples] for layer in layers) for element, layers in self.keep.items()}
+        return Masks(self.seed, samples, self.rates, keep)
+
+    def scaled(self, element: str) -> tuple[Array, ...]:
+        """Factors of the units of `element`: 0 or 1 / (1 - rate), (S, n_l) for inputs and hidden layers."""
+        return tuple(keep / (1.0 - rate) for keep, rate in zip(self.keep[element], self.rates, strict=False))
+
+    @property
+    def drops_inputs(self) -> bool:
+        """Whether the first layer differs between samples."""
+        return self.rates[0] > 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether any unit can be dropped; without it all samples are the plain network."""
+        return any(rate > 0.0 for rate in self.rates)
+
+
+def check_rates(rates: Sequence[float], layers: int) -> tuple[float, ...]:
+    """`rates` as a tuple, when there are enough for `layers` (inputs included) and all are probabilities."""
+    for rate in rates:
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(
+                f"dropout rate {rate:g}, expected 0 <= rate < 1 (the probability to DROP a unit)"
+            )
+    if len(rates) < max(layers, 1):
+        raise ValueError(f"{len(rates)} dropout rates for inputs and hidden layers, expected {layers}")
+    return tuple(float(rate) for rate in rates)
+
+
+def training_masks(
+    seed: int,
+    epoch: int,
+    structures: Sequence[int],
+    element: str,
+    rates: Sequence[float],
+    nodes: Sequence[int],
+) -> tuple[Array | None, ...]:
+    """Scaled masks of one element for some structures of a training epoch.
+
+    Parameters
+    ----------
+    epoch : int
+        From 0 or 1, as the caller counts; every epoch has its own masks.
+    structures : sequence of int
+        Position of each structure in the data file, not in the batch.
+    rates, nodes : sequences
+        Drop rate and number of units of the inputs and each hidden layer.
+
+    Returns
+    -------
+    tuple of (n_structures, n_l) float64, or None
+        0 or 1 / (1 - rate); None for a layer whose rate is 0.
+    """
+    if not any(rates):
+        return tuple(None for _ in nodes)
+    number, total = atomic_numbers[element], sum(nodes)
+    uniform = np.empty((len(structures), total))
+    for row, structure in zip(uniform, structures, strict=True):
+        streams.stream(seed, streams.TRAINING, epoch, int(structure), number).random(out=row)
+    parts = np.split(uniform, np.cumsum(nodes)[:-1], axis=1)
+    return tuple(
+        (part >= rate) / (1.0 - rate) if rate > 0.0 else None
+        for part, rate in zip(parts, rates, strict=False)
+    )
+
+
+def _keep(seed: int, layer: int, sample: int, number: int, rate: float, nodes: int) -> Keep:
+    if rate == 0.0:
+        return np.ones(nodes, dtype=np.bool_)
+    return streams.stream(seed, streams.SAMPLES, layer, sample, number).random(nodes) >= rate

@@ -1,0 +1,93 @@
+"""Monte Carlo samples of one element network: the readable reference of what the C++ core computes.
+
+Masks act behind the first layer when inputs are kept, so x_1 = G W_1 + b_1 is shared by all samples and every
+per-sample gradient lies in the span of W_1. With delta_s = dE_s/dx_1, (n_atoms, S, n_1)::
+
+    dE_s/dG = delta_s W_1^T,     mean_s dE_s/dG = (mean_s delta_s) W_1^T
+
+so the mean forces cost one gradient, and force samples need the delta only. With dropout on the inputs layer
+1 is different in every sample and dE_s/dG_j = m_{0,sj} (delta_s W_1^T)_j. The standard deviation is that of
+totals over samples (S - 1), never a sum of atomic variances: all atoms share a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bnnp.network.activations import activate, derivative
+from bnnp.network.dense import Network
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Results for the atoms of one element.
+
+    Parameters
+    ----------
+    energies : (n_atoms, S) float64
+        E_i of every sample.
+    gradient : (n_atoms, n_inputs) float64
+        Mean over samples of dE_i/dG_i (scaled functions).
+    delta : (n_atoms, S, n_1) float64
+        dE_i/d(G_i W_1 + b_1) of every sample, taken before `normalize_nodes` divides.
+    """
+
+    energies: Array
+    gradient: Array
+    delta: Array
+
+
+def sample(
+    network: Network, inputs: Array, masks: Sequence[Array], drops_inputs: bool | None = None
+) -> Samples:
+    """Evaluate all samples at once.
+
+    Parameters
+    ----------
+    inputs : (n_atoms, n_inputs) float64
+        Scaled symmetry functions.
+    masks : sequence of (S, n_l) float64
+        Scaled masks of the inputs and of each hidden layer (:meth:`bnnp.network.masks.Masks.scaled`).
+    drops_inputs : bool, optional
+        Whether layer 1 differs between samples; by default, whether any input factor is not 1.
+    """
+    factors = [torch.as_tensor(mask, dtype=torch.float64) for mask in masks]  # per layer (S, n_l)
+    if drops_inputs is None:
+        drops_inputs = bool((factors[0] != 1.0).any())
+    weights, biases = network.tensors()
+    values = torch.as_tensor(np.array(inputs, dtype=np.float64)).unsqueeze(1)  # (n_atoms, 1, n_inputs)
+    slopes: list[Tensor] = []
+    for layer, letter in enumerate(network.activations):
+        if layer > 0 or drops_inputs:
+            values = values * factors[layer]  # (n_atoms, S, n_l)
+        n_in = network.sizes[layer] if network.normalize_nodes else 1
+        before = (values @ weights[layer] + biases[layer]) / n_in  # (n_atoms, 1 or S, n_{l+1})
+        values = activate(letter, before)
+        slopes.append(derivative(letter, before, values) / n_in)
+    n_samples = len(factors[0])
+    delta = slopes[-1].expand(-1, n_samples, 1)  # of the output layer, (n_atoms, S, 1)
+    for layer in reversed(range(1, len(slopes))):
+        delta = (delta @ weights[layer].T) * factors[layer] * slopes[layer - 1]  # (n_atoms, S, n_l)
+    gradient = _mean_gradient(delta, weights[0], factors[0] if drops_inputs else None)
+    energies = values.squeeze(-1).expand(-1, n_samples)
+    return Samples(energies.numpy().copy(), gradient.numpy(), delta.numpy().copy())
+
+
+def _mean_gradient(delta: Tensor, weight: Tensor, inputs: Tensor | None) -> Tensor:
+    if inputs is None:
+        return delta.mean(dim=1) @ weight.T  # (n_atoms, n_inputs)
+    return torch.einsum("ask,jk,sj->aj", delta, weight, inputs) / len(inputs)
+
+
+def sample_gradients(samples: Samples, network: Network, inputs_mask: Array | None = None) -> Array:
+    """dE_i/dG_i of every sample, (n_atoms, S, n_inputs); `inputs_mask` is masks[0] if inputs are dropped."""
+    gradients = samples.delta @ network.weights[0].T
+    return gradients if inputs_mask is None else gradients * inputs_mask

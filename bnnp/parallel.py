@@ -1,0 +1,219 @@
+"""The MPI verbs: rank, size, broadcast, gather, sum, abort.
+
+The launcher decides. Without one (`bnnp --mode 1`) there is one process and mpi4py is not even
+imported; under `mpiexec` or `srun` the communicator is mpi4py's COMM_WORLD. A launcher that announces
+several processes while MPI sees only one (`srun` with the wrong ``--mpi``, `mpiexec` of another MPI)
+would start that many writers on one file, each believing it is alone: :func:`check_launch` stops the run.
+
+No other module imports mpi4py, and no numerical module imports this one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import TracebackType
+from typing import Any, TypeVar
+
+from bnnp.errors import InputError
+
+T = TypeVar("T")
+
+# Environment variables by which launchers tell a process how many there are, and that it is one of them.
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE", "FLUX_JOB_SIZE")
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK", "PALS_RANKID", "ALPS_APP_PE")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    communicator = _communicator()
+    return 0 if communicator is None else int(communicator.Get_rank())
+
+
+def size() -> int:
+    """Number of processes."""
+    communicator = _communicator()
+    return 1 if communicator is None else int(communicator.Get_size())
+
+
+def is_root() -> bool:
+    """Whether this process is rank 0, the one that talks and lays out files."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every rank is here."""
+    communicator = _communicator()
+    if communicator is not None:
+        communicator.Barrier()
+
+
+def broadcast(value: T) -> T:
+    """The root's `value` on every rank."""
+    communicator = _communicator()
+    return value if communicator is None else communicator.bcast(value, root=0)
+
+
+def on_root(function: Callable[..., T], *arguments: Any) -> T:
+    """Call `function` on the root only and give its result to every rank.
+
+    An exception on the root is raised on every rank, so that all end with the same message.
+    """
+    outcome: tuple[Any, Exception | None] = (None, None)
+    if is_root():
+        try:
+            outcome = (function(*arguments), None)
+        except Exception as error:
+            outcome = (None, error)
+    result, error = broadcast(outcome)
+    if error is not None:
+        raise error
+    return result
+
+
+def gather(value: T) -> list[T]:
+    """On the root the list of every rank's `value`, in rank order; elsewhere an empty list."""
+    communicator = _communicator()
+    if communicator is None:
+        return [value]
+    return communicator.gather(value, root=0) or []
+
+
+def sum_array(array: Any) -> Any:
+    """Sum a NumPy array over the ranks, in place; the same array is returned."""
+    communicator = _communicator()
+    if communicator is not None:
+        from mpi4py import MPI
+
+        communicator.Allreduce(MPI.IN_PLACE, array, op=MPI.SUM)
+    return array
+
+
+def sum_value(value: float) -> float:
+    """Sum of a number over the ranks, on every rank."""
+    communicator = _communicator()
+    return value if communicator is None else communicator.allreduce(value)
+
+
+def deal(costs: Sequence[float]) -> list[int]:
+    """The items this rank works on, so that the summed costs balance.
+
+    The most expensive item left goes to the rank with the least to do (Graham, SIAM J. Appl. Math. 17,
+    416 (1969)). Every rank finds the same answer without talking.
+
+    Parameters
+    ----------
+    costs : (n_items,) numbers
+        Estimated work of each item, the same on all ranks.
+
+    Returns
+    -------
+    list of int
+        Indices of this rank's items, ascending.
+    """
+    loads = [(0.0, number) for number in range(size())]
+    mine: list[int] = []
+    for item in sorted(range(len(costs)), key=lambda k: (-float(costs[k]), k)):
+        load, number = loads[0]
+        heapq.heapreplace(loads, (load + float(costs[item]), number))
+        if number == rank():
+            mine.append(item)
+    return sorted(mine)
+
+
+def abort(code: int) -> None:
+    """End every rank with exit code `code`; the message has been printed by the caller."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    communicator = _communicator()
+    if communicator is None or size() == 1:
+        raise SystemExit(code)
+    communicator.Abort(code)
+
+
+def wait_for_root_to_report() -> None:
+    """Before a rank prints an error: give lower ranks the time to report the same one and end the job.
+
+    A mistake in a file is found by all ranks at once and is to be printed once.
+    """
+    time.sleep(0.4 * min(rank(), 5))
+
+
+def check_launch() -> None:
+    """Stop if the launcher announced more processes than MPI sees.
+
+    Raises
+    ------
+    InputError
+        Several independent processes, or an MPI launch without a usable MPI library.
+    """
+    announced = announced_size()
+    if announced > 1 and size() == 1:
+        raise InputError(
+            f"the launcher started {announced} processes but each of them is alone: MPI sees 1 process. "
+            "mpi4py and the launcher belong to different MPI libraries. Use the mpiexec of the MPI that mpi4py "
+            "was built with, or another `srun --mpi=...` (`srun --mpi=list` shows them), or start one process."
+        )
+
+
+def announced_size() -> int:
+    """Number of processes the launcher says it started; 1 without a launcher.
+
+    SLURM_NTASKS proves nothing, a batch script has it too; a job *step* has SLURM_STEP_NUM_TASKS.
+    """
+    sizes = [int(os.environ[name]) for name in _SIZES if os.environ.get(name, "").isdigit()]
+    if not sizes and "SLURM_STEP_ID" in os.environ:
+        sizes = [int(count) for count in [os.environ.get("SLURM_STEP_NUM_TASKS", "")] if count.isdigit()]
+    return max(sizes, default=1)
+
+
+def threads(requested: int) -> int:
+    """Threads of this process: as many as requested; for 0 one a rank under MPI, else all cores given to the process."""
+    if requested:
+        return requested
+    return 1 if size() > 1 else len(os.sched_getaffinity(0))
+
+
+def pin_threads(number: int) -> None:
+    """Give BLAS, OpenMP and torch `number` threads in this process.
+
+    The environment acts on libraries loaded later, so call this before numpy and torch are imported;
+    a torch that is loaded already is told directly.
+    """
+    for name in _THREADS:
+        os.environ[name] = str(number)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(number)
+
+
+@cache
+def _communicator() -> Any:
+    """COMM_WORLD of mpi4py, or None for a process that no MPI launcher started."""
+    announced = announced_size()
+    if announced == 1 and not any(name in os.environ for name in _RANKS):
+        return None
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py is there, the MPI library is not
+        if announced == 1:
+            return None
+        raise InputError(
+            f"the launcher started {announced} processes but MPI cannot be used: {str(error).splitlines()[0]}. "
+            "Install mpi4py against this machine's MPI (`pip install mpi4py` with its module loaded), or start one process."
+        ) from error
+    if MPI.COMM_WORLD.Get_size() > 1:
+        sys.excepthook = _abort_on_exception
+    return MPI.COMM_WORLD
+
+
+def _abort_on_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """`sys.excepthook`: a rank that dies silently would leave the others waiting for ever."""
+    traceback.print_exception(kind, error, trace)
+    abort(1)

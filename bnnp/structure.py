@@ -1,0 +1,92 @@
+"""One structure: elements, positions, cell, and the reference values a quantum code gave for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Atoms in a periodic cell or in free space, in the units of the file they came from.
+
+    Parameters
+    ----------
+    numbers : (n_atoms,) int64
+        Atomic numbers.
+    positions : (n_atoms, 3) float64, length
+        Cartesian, not necessarily inside the cell.
+    cell : (3, 3) float64, length, or None
+        Rows are the lattice vectors; None for a free molecule. Periodicity is all or nothing.
+    energy : float or None
+        Total energy of all atoms, free-atom energies included.
+    forces : (n_atoms, 3) float64, energy/length, or None
+    stress : (6,) float64, energy/length^3, or None
+        ASE's sign (+1/V dE/d strain) and Voigt order xx yy zz yz xz xy.
+    charge : float
+        Total charge, kept for writing, not used.
+    comment : str
+        Free text of the comment lines, without the key=value pairs below.
+    info : mapping of str to str
+        key=value pairs of the comment line: group, weight, source, ...
+    subset : str or None
+        ``train`` or ``test`` if the file pins the structure to a set.
+    index : int
+        Position in the file, from 0.
+    line : int
+        Line of ``begin`` in the file, from 1; 0 if the structure is not from a file.
+    """
+
+    numbers: NDArray[np.int64]
+    positions: Array
+    cell: Array | None = None
+    energy: float | None = None
+    forces: Array | None = None
+    stress: Array | None = None
+    charge: float = 0.0
+    comment: str = ""
+    info: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    subset: str | None = None
+    index: int = 0
+    line: int = 0
+
+    def __post_init__(self) -> None:
+        for array in (self.numbers, self.positions, self.cell, self.forces, self.stress):
+            if array is not None:
+                array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def symbols(self) -> list[str]:
+        """Element symbols, one an atom."""
+        return [chemical_symbols[number] for number in self.numbers]
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the structure has a cell."""
+        return self.cell is not None
+
+    @property
+    def volume(self) -> float | None:
+        """Volume of the cell, length^3; None without a cell."""
+        return None if self.cell is None else float(abs(np.linalg.det(self.cell)))
+
+    @property
+    def weight(self) -> float:
+        """Weight in the training loss, from ``weight=`` in the comment line; 1 without it."""
+        return float(self.info.get("weight", 1.0))
+
+    @property
+    def where(self) -> str:
+        """The structure as an error message names it."""
+        place = f" (line {self.line})" if self.line else ""
+        return f"structure {self.index + 1}{place}"

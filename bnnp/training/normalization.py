@@ -1,0 +1,159 @@
+r"""What the network is trained on, and how it becomes the plain network of the files.
+
+Reference energies and symmetry functions have awkward sizes: energies of -35 000 eV that differ by 0.1, functions that
+vary by 10^-3 and hang together. Training therefore uses, per element X,
+
+    z = (G - mean_X) A_X          network inputs: centred, whitened (PCA)
+    y = (E_i - offset_X) / scale  network output
+
+and its weights W', b' (first layer on z, last layer giving y) fold exactly into a plain network on the inputs
+x = (G - shift) factor + offset of the scaling chosen in input.nn, because all of these are affine::
+
+    z = x T + t,   T = diag(1 / factor) A,   t = (shift - mean - offset / factor) A
+    W_1 = T W'_1,  b_1 = b'_1 + t W'_1,      W_out = c scale W'_out,  b_out = c (scale b'_out + offset_X - mean_energy)
+
+with c = conv_energy and mean_energy of n2p2's normalised files (1 and 0 otherwise).
+
+A_X is the regularised whitening of the functions u = (G - mean) / (G_max - G_min) over the training atoms, with
+eigenvectors V and eigenvalues l of <u u^T>: A = diag(1 / (G_max - G_min)) V / sqrt(l + r l_max). It is what makes Adam
+converge fast (LeCun et al., Efficient BackProp, 1998, section 4.3): the Hessian of the first layer becomes nearly round.
+
+Element offsets are least-squares energies per atom of each element, of minimum norm around the common mean, so that
+elements whose share never varies (one composition) get equal ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.descriptors.scaling import Affine, Scaling
+from bnnp.network.dense import Network
+
+Array = NDArray[np.float64]
+
+RIDGE = 1e-4  # r: directions weaker than this (relative variance) are not blown up to unit size
+SHARES = 1e-3  # spread of the composition (relative) below which it says nothing about single elements
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """z = (G - mean) A of one element.
+
+    Parameters
+    ----------
+    mean : (n_functions,) float64
+    matrix : (n_functions, n_functions) float64
+        A; a zero row for a function that never varies.
+    """
+
+    mean: Array
+    matrix: Array
+
+    def apply(self, values: Array) -> Array:
+        """z of `values`, (n_atoms, n_functions)."""
+        z: Array = (values - self.mean) @ self.matrix
+        return z
+
+
+def whitening(values: Array, scaling: Scaling) -> Inputs:
+    """Regularised whitening of `values`, (n_atoms, n_functions) G of the training atoms of an element."""
+    alive = ~scaling.constant
+    width = np.where(alive, 1.0 / np.where(alive, scaling.spread, 1.0), 0.0)
+    u = (values - scaling.mean) * width
+    eigenvalues, vectors = np.linalg.eigh(u.T @ u / len(u))
+    sizes = np.sqrt(np.maximum(eigenvalues, 0.0) + RIDGE * max(eigenvalues[-1], np.finfo(float).tiny))
+    return Inputs(scaling.mean, width[:, None] * vectors / sizes)
+
+
+def as_scaled(affine: Affine) -> Inputs:
+    """z = x up to the constant of the scaling: for dropout of single inputs, which must not be mixed."""
+    return Inputs(affine.shift - affine.offset * _inverse(affine.factor), np.diag(affine.factor))
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """The way between the network in training and the plain network of one element.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        z of the training.
+    affine : Affine
+        x of the files.
+    scale, offset : float, energy
+        E_i = offset + scale y.
+    conv_energy, mean_energy : float
+        Normalisation header of the file: output = conv_energy (E_i - mean_energy).
+    """
+
+    inputs: Inputs
+    affine: Affine
+    scale: float
+    offset: float
+    conv_energy: float = 1.0
+    mean_energy: float = 0.0
+
+    def to_plain(self, network: Network) -> Network:
+        """The network as it stands in weights.XXX.data."""
+        matrix, constant = self._first_layer()
+        weights, biases = list(network.weights), list(network.biases)
+        biases[0] = biases[0] + constant @ weights[0]  # before W_1 is replaced
+        weights[0] = matrix @ weights[0]
+        factor = self.conv_energy * self.scale
+        weights[-1] = factor * weights[-1]
+        biases[-1] = factor * biases[-1] + self._output_shift(network)
+        return Network(tuple(weights), tuple(biases), network.activations, network.normalize_nodes)
+
+    def from_plain(self, network: Network) -> Network:
+        """The inverse: a network of the files as the training sees it."""
+        matrix, constant = self._first_layer()
+        weights, biases = list(network.weights), list(network.biases)
+        factor = self.conv_energy * self.scale
+        biases[-1] = (biases[-1] - self._output_shift(network)) / factor
+        weights[-1] = weights[-1] / factor
+        weights[0] = np.linalg.lstsq(matrix, weights[0], rcond=None)[0]
+        biases[0] = biases[0] - constant @ weights[0]
+        return Network(tuple(weights), tuple(biases), network.activations, network.normalize_nodes)
+
+    def _first_layer(self) -> tuple[Array, Array]:
+        """T, (n_functions, n_functions), and t, (n_functions,)."""
+        inverse = _inverse(self.affine.factor)
+        matrix = inverse[:, None] * self.inputs.matrix
+        return matrix, (self.affine.shift - self.inputs.mean) @ self.inputs.matrix - self.affine.offset @ matrix
+
+    def _output_shift(self, network: Network) -> float:
+        """What the output bias gains; `normalize_nodes` divides it again by the nodes of the last hidden layer."""
+        nodes = network.sizes[-1] if network.normalize_nodes else 1
+        return nodes * self.conv_energy * (self.offset - self.mean_energy)
+
+
+def element_offsets(counts: Array, energies: Array) -> Array:
+    """Energy per atom of each element by least squares, minimum norm around the common mean.
+
+    Parameters
+    ----------
+    counts : (n_structures, n_elements)
+        Atoms of each element.
+    energies : (n_structures,) float64
+        Total energies.
+
+    Returns
+    -------
+    (n_elements,) float64
+    """
+    if len(energies) == 0:
+        return np.zeros(counts.shape[1])
+    atoms = counts.sum(axis=1)
+    per_atom = energies / atoms
+    common = per_atom.mean()
+    shares = counts / atoms[:, None]
+    deviation = np.linalg.lstsq(shares, per_atom - common, rcond=SHARES)[0]
+    offsets: Array = common + deviation
+    return offsets
+
+
+def _inverse(factor: Array) -> Array:
+    return np.where(factor == 0.0, 0.0, 1.0 / np.where(factor == 0.0, 1.0, factor))

@@ -1,0 +1,140 @@
+"""From dE/dG to forces and virial, differentiable once more: what makes training on forces cheap.
+
+With the vectors D_p = r_j - r_i of all pairs p = (i, j) of a structure, dE/dG is swept back to the pairs (vjp) and
+scattered::
+
+    d_p = dE/dD_p = sum_k dE/dG_ik dG_ik/dD_p
+    F_i = sum_{p: centre i} d_p - sum_{p: neighbour i} d_p,      W_ab = sum_p (D_pa d_pb + D_pb d_pa) / 2,  sigma = W / V
+
+All of this is linear in dE/dG, so its own derivative, wanted by the loss L, is the transposed map: gather dL/dF and dL/dW
+to the pairs and sweep forward (jvp)::
+
+    dL/dd_p = dL/dF_i - dL/dF_j + (dL/dW) D_p,      dL/d(dE/dG)_ik = sum_p dG_ik/dD_p . dL/dd_p
+
+No matrix dF/dw and no dense dG/dr is ever formed. The sweeps are those of the C++ core: over derivative blocks kept in
+memory, or recomputed from the vectors; :mod:`bnnp.training.dense_blocks` does the same in plain torch for a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bnnp.descriptors.neighbors import NeighborList
+
+Array = NDArray[np.float64]
+
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx yy zz yz xz xy
+_A, _B = (np.array(axes) for axes in zip(*VOIGT, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What forces of one structure need beside dE/dG.
+
+    Parameters
+    ----------
+    types : (n_atoms,) int32
+        Index into the sorted elements.
+    pairs : NeighborList
+    blocks : (n_values,) float32 or None
+        dG/dD of every pair (the order of ``Descriptor.jacobian``); None: recomputed from the vectors.
+    """
+
+    types: NDArray[np.int32]
+    pairs: NeighborList
+    blocks: NDArray[np.float32] | None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        pairs = self.pairs
+        arrays = (self.types, pairs.first, pairs.centers, pairs.neighbors, pairs.vectors, self.blocks)
+        return sum(array.nbytes for array in arrays if array is not None)
+
+
+class Sweeps(Protocol):
+    """The reverse and forward sweep; :class:`bnnp.core.Descriptor` is one."""
+
+    def vjp(self, types: Any, pairs: NeighborList, gradient: Array, /) -> Array: ...
+    def jvp(self, types: Any, pairs: NeighborList, direction: Array, /) -> Array: ...
+    def block_vjp(self, types: Any, pairs: NeighborList, blocks: Any, gradient: Array, /) -> Array: ...
+    def block_jvp(self, types: Any, pairs: NeighborList, blocks: Any, direction: Array, /) -> Array: ...
+
+
+def pair_derivatives(sweeps: Sweeps, geometry: Geometry, gradient: Array) -> Array:
+    """d_p of `gradient` = dE/dG, (n_atoms, width); (n_pairs, 3) float64."""
+    if geometry.blocks is None:
+        return sweeps.vjp(geometry.types, geometry.pairs, gradient)
+    return sweeps.block_vjp(geometry.types, geometry.pairs, geometry.blocks, gradient)
+
+
+def descriptor_changes(sweeps: Sweeps, geometry: Geometry, direction: Array) -> Array:
+    """sum_p dG/dD_p . direction_p, (n_atoms, width) float64: the transposed map."""
+    if geometry.blocks is None:
+        return sweeps.jvp(geometry.types, geometry.pairs, direction)
+    return sweeps.block_jvp(geometry.types, geometry.pairs, geometry.blocks, direction)
+
+
+def scatter(pairs: NeighborList, derivatives: Array, n_atoms: int) -> tuple[Array, Array]:
+    """Forces (n_atoms, 3) and virial (6,) of d_p, (n_pairs, 3)."""
+    forces = np.empty((n_atoms, 3))
+    for axis in range(3):
+        component = derivatives[:, axis]
+        forces[:, axis] = np.bincount(pairs.centers, component, n_atoms) - np.bincount(
+            pairs.neighbors, component, n_atoms
+        )
+    moments = pairs.vectors.T @ derivatives  # sum_p D_pa d_pb, (3, 3)
+    return forces, 0.5 * (moments + moments.T)[_A, _B]
+
+
+def gather(pairs: NeighborList, forces: Array, virial: Array) -> Array:
+    """dL/dd_p, (n_pairs, 3), of dL/dF (n_atoms, 3) and dL/dW (6,): the transpose of :func:`scatter`."""
+    moments = np.zeros((3, 3))
+    moments[_A, _B] = virial
+    direction: Array = forces[pairs.centers] - forces[pairs.neighbors]
+    if virial.any():
+        direction += pairs.vectors @ (0.5 * (moments + moments.T))
+    return direction
+
+
+class PairForces(torch.autograd.Function):
+    """dE/dG (n_atoms, width) of a batch -> forces (n_atoms, 3) and virials (n_structures, 6).
+
+    Called as ``PairForces.apply(gradient, sweeps, geometries)`` with the atoms of the batch structure after structure.
+    Works on the CPU, in float64 whatever the dtype of the network.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, gradient: Tensor, sweeps: Sweeps, geometries: Sequence[Geometry]
+    ) -> tuple[Tensor, Tensor]:
+        """Sweep back to the pairs and scatter."""
+        ctx.sweeps, ctx.geometries, ctx.dtype = sweeps, geometries, gradient.dtype
+        values = gradient.detach().to(torch.float64).numpy()
+        forces, virials = np.empty((len(values), 3)), np.empty((len(geometries), 6))
+        first = 0
+        for number, geometry in enumerate(geometries):
+            atoms = slice(first, first + len(geometry.types))
+            derivatives = pair_derivatives(sweeps, geometry, values[atoms])
+            forces[atoms], virials[number] = scatter(geometry.pairs, derivatives, len(geometry.types))
+            first = atoms.stop
+        return torch.from_numpy(forces).to(ctx.dtype), torch.from_numpy(virials).to(ctx.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        """Gather to the pairs and sweep forward."""
+        forces, virials = (gradient.to(torch.float64).numpy() for gradient in upstream)
+        parts, first = [], 0
+        for virial, geometry in zip(virials, ctx.geometries, strict=True):
+            atoms = slice(first, first + len(geometry.types))
+            direction = gather(geometry.pairs, forces[atoms], virial)
+            parts.append(descriptor_changes(ctx.sweeps, geometry, direction))
+            first = atoms.stop
+        return torch.from_numpy(np.concatenate(parts)).to(ctx.dtype), None, None

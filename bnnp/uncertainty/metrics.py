@@ -1,0 +1,105 @@
+"""Errors, and how far their size is told by sigma.
+
+With errors e_i = predicted - reference and standard deviations sigma_i::
+
+    RMSE = sqrt(mean e^2)    MAE = mean |e|    bias = mean e
+    ZMS  = mean (e / sigma)^2          1 if sigma has the right size on average (Pernot, arXiv:2402.10043)
+
+and Spearman's rank correlation of sigma with |e|. :class:`ErrorSum` holds sums only, so that it can be added
+over structures, always in the same order, without keeping the errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ErrorSum:
+    """Sums over `count` errors and over `sigmas` standard deviations; the two may come without each other."""
+
+    count: int = 0
+    error: float = 0.0
+    absolute: float = 0.0
+    square: float = 0.0
+    sigmas: int = 0
+    sigma: float = 0.0
+    scores: int = 0
+    score: float = 0.0
+
+    @classmethod
+    def of(cls, predicted: Array, reference: Array | None = None, sigma: Array | None = None) -> ErrorSum:
+        """Sums of arrays of one shape; without a reference there are no errors, without sigma no scores."""
+        errors = np.zeros(0) if reference is None else (predicted - reference).ravel()
+        spread = np.zeros(0) if sigma is None else sigma.ravel()
+        score = np.zeros(0)
+        if len(errors) == len(spread):
+            score = np.square(errors[spread > 0.0] / spread[spread > 0.0])
+        return cls(
+            len(errors),
+            float(errors.sum()),
+            float(np.abs(errors).sum()),
+            float(np.square(errors).sum()),
+            len(spread),
+            float(spread.sum()),
+            len(score),
+            float(score.sum()),
+        )
+
+    def __add__(self, other: ErrorSum) -> ErrorSum:
+        return ErrorSum(
+            self.count + other.count,
+            self.error + other.error,
+            self.absolute + other.absolute,
+            self.square + other.square,
+            self.sigmas + other.sigmas,
+            self.sigma + other.sigma,
+            self.scores + other.scores,
+            self.score + other.score,
+        )
+
+    @property
+    def rmse(self) -> float:
+        """Root of the mean square error; NaN without errors."""
+        return float(np.sqrt(self.square / self.count)) if self.count else np.nan
+
+    @property
+    def mae(self) -> float:
+        """Mean absolute error; NaN without errors."""
+        return self.absolute / self.count if self.count else np.nan
+
+    @property
+    def bias(self) -> float:
+        """Mean error, predicted - reference; NaN without errors."""
+        return self.error / self.count if self.count else np.nan
+
+    @property
+    def mean_sigma(self) -> float:
+        """Mean standard deviation (sharpness); NaN without samples."""
+        return self.sigma / self.sigmas if self.sigmas else np.nan
+
+    @property
+    def zms(self) -> float:
+        """Mean squared z-score, where sigma is not zero; NaN without."""
+        return self.score / self.scores if self.scores else np.nan
+
+
+def spearman(sigma: Array, errors: Array) -> float:
+    """Rank correlation of `sigma` with the size of `errors`, both (n,); NaN if one of them is constant."""
+    first, second = _ranks(sigma), _ranks(np.abs(errors))
+    first, second = first - first.mean(), second - second.mean()
+    norm = np.sqrt(np.square(first).sum() * np.square(second).sum())
+    return float(first @ second / norm) if norm > 0.0 else np.nan
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 0; equal values share their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    middle: Array = last - 0.5 * (counts + 1.0)
+    return middle[inverse]

@@ -1,0 +1,260 @@
+"""Any format ASE reads to input.data, and input.data to any format ASE writes.
+
+\b
+python tools/convert.py OUTCAR_300K OUTCAR_600K input.data
+python tools/convert.py --units metal --every 4 --max 35 --set train frames.extxyz.gz input.data
+python tools/convert.py input.data structures.extxyz
+
+A name that ends in .data is an input.data file, in the units of --units (bohr and hartree, or Angstrom
+and eV); every other file is in ASE's own. --skip, --every and --max count the frames of each input file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from pathlib import Path
+
+import ase.io
+import click
+import numpy as np
+from ase.formula import Formula
+from tqdm import tqdm
+
+from bnnp.errors import BnnpError, InputError
+from bnnp.io.ase_atoms import from_atoms, to_atoms
+from bnnp.io.input_data import read_structures, write_structures
+from bnnp.io.output import cannot_write, replace_file
+from bnnp.structure import Structure
+from bnnp.units import UNITS, Units
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to take of each input file and how to mark it."""
+
+    units: Units
+    skip: int = 0
+    every: int = 1
+    most: int | None = None
+    labels: bool = True
+    stress: bool = True
+    group: str | None = None
+    subset: str | None = None
+    format: str | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+
+    @property
+    def stop(self) -> int | None:
+        """The frame to stop before."""
+        return None if self.most is None else self.skip + self.every * self.most
+
+
+def read_file(path: Path, choice: Choice) -> Iterator[Structure]:
+    """The chosen frames of one file, as structures in `choice.units`."""
+    frames = read_data(path, choice) if path.suffix == ".data" else read_with_ase(path, choice)
+    for structure in frames:
+        info = dict(structure.info)
+        if choice.group:
+            info["group"] = choice.group
+        yield replace(structure, info=info, subset=choice.subset or structure.subset, index=0, line=0)
+
+
+def read_data(path: Path, choice: Choice) -> Iterator[Structure]:
+    """The chosen structures of an input.data file."""
+    structures = read_structures(path, None, choice.labels)
+    for structure in islice(structures, choice.skip, choice.stop, choice.every):
+        if not choice.labels:
+            yield replace(structure, energy=None, forces=None, stress=None)
+        else:
+            yield structure if choice.stress else replace(structure, stress=None)
+
+
+def read_with_ase(path: Path, choice: Choice) -> Iterator[Structure]:
+    """The chosen frames of a file that ASE reads, each marked with where it comes from."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    frames = slice(choice.skip, choice.stop, choice.every)
+    images = ase.io.iread(path, frames, format=choice.format, do_not_split_by_at_sign=True)
+    for number in count(choice.skip, choice.every):
+        try:
+            atoms = next(images)
+        except StopIteration:
+            return
+        except Exception as error:  # whatever a reader of ASE stumbles over
+            raise InputError(
+                f"{path}: ASE cannot read frame {number}: {type(error).__name__}: {error}; "
+                "name the format with --format, or check that the file is complete"
+            ) from error
+        try:
+            structure = from_atoms(
+                atoms, choice.units, choice.labels, choice.stress, choice.energy_key, choice.forces_key
+            )
+        except InputError as error:
+            raise InputError(
+                f"{path} frame {number} (from 0): {error}; --energy-key and --forces-key name other keys, "
+                "--no-labels makes input.data for prediction only"
+            ) from error
+        info = dict(structure.info)
+        if ":" not in info.get("source", ""):  # not yet "file:frame"
+            info["source"] = f"{path.name}:{number}"
+        yield replace(structure, info=info)
+
+
+class Summary:
+    """Counts by composition, and the ranges of the labels, of all structures that pass through."""
+
+    def __init__(self, units: Units) -> None:
+        self.units = units
+        self.formulas: dict[str, int] = {}
+        self.atoms = self.with_stress = self.periodic = 0
+        self.energies: list[float] = []
+        self.largest_force = 0.0
+
+    def __len__(self) -> int:
+        return sum(self.formulas.values())
+
+    def watch(self, structures: Iterable[Structure]) -> Iterator[Structure]:
+        """Pass the structures on and count them."""
+        for structure in structures:
+            formula = Formula.from_list(structure.symbols).format("metal")
+            self.formulas[formula] = self.formulas.get(formula, 0) + 1
+            self.atoms += len(structure)
+            self.periodic += structure.periodic
+            self.with_stress += structure.stress is not None
+            if structure.energy is not None:
+                self.energies.append(structure.energy * self.units.ev / len(structure))
+            if structure.forces is not None:
+                forces = np.linalg.norm(structure.forces, axis=1) * self.units.ev / self.units.angstrom
+                self.largest_force = max(self.largest_force, float(forces.max()))
+            yield structure
+
+    def lines(self) -> Iterator[str]:
+        """The summary as text."""
+        width = max((len(formula) for formula in self.formulas), default=0)
+        for formula, number in sorted(self.formulas.items()):
+            yield f"  {formula:{width}}  {number:7d}"
+        kinds = f"{self.periodic} periodic, {self.with_stress} with stress"
+        yield f"{len(self)} structures ({kinds}), {self.atoms} atoms"
+        if self.energies:
+            low, high = min(self.energies), max(self.energies)
+            yield f"energies from {low:.4f} to {high:.4f} eV/atom"
+            yield f"largest force {self.largest_force:.3f} eV/Angstrom"
+
+
+def write_file(target: Path, structures: Iterable[Structure], units: Units, append: bool) -> None:
+    """Write structures in `units`; the target changes only when all of them are written."""
+    if target.suffix == ".data":
+        with replace_file(target) as file:
+            if append and target.exists():
+                former = target.read_text(encoding="utf-8")
+                file.write(former if former.endswith("\n") or not former else former + "\n")
+            write_structures(file, structures)
+        return
+    try:
+        with tempfile.TemporaryDirectory(dir=target.resolve().parent, prefix=".convert") as folder:
+            draft = Path(folder) / target.name  # formats are known by their names
+            if append and target.exists():
+                shutil.copy(target, draft)
+            images = [to_atoms(structure, units) for structure in structures]
+            ase.io.write(draft, images, append=append)
+            os.replace(draft, target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def check_target(target: Path, inputs: Iterable[Path], append: bool, overwrite: bool) -> None:
+    """Refuse to write over a file by accident."""
+    if any(target.resolve() == path.resolve() for path in inputs):
+        raise InputError(f"{target} is an input and the output; the last name is the file to write")
+    if target.exists() and not (append or overwrite):
+        raise InputError(f"{target} exists; add --append or --overwrite, or choose another name")
+
+
+@click.command(help=__doc__)
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option(
+    "--units",
+    type=click.Choice(list(UNITS)),
+    default="atomic",
+    show_default=True,
+    help="Units of input.data.",
+)
+@click.option("--skip", type=click.IntRange(0), default=0, help="Frames to leave out first, in each file.")
+@click.option("--every", type=click.IntRange(1), default=1, help="Take every N-th frame of each file.")
+@click.option("--max", "most", type=click.IntRange(1), help="Frames to take of each file at most.")
+@click.option("--label", help="Group name, written as group=... in the comment line.")
+@click.option("--set", "subset", type=click.Choice(["train", "test"]), help="Pin the structures to a set.")
+@click.option(
+    "--labels/--no-labels", default=True, help="Energies and forces must be there (default) or are left out."
+)
+@click.option("--stress/--no-stress", default=True, help="Take stress along where there is one (default).")
+@click.option("--energy-key", help="Name of the energy in the files, e.g. REF_energy.")
+@click.option("--forces-key", help="Name of the forces in the files, e.g. REF_forces.")
+@click.option("--format", "format_", help="ASE's name of the format of the inputs, e.g. vasp-out.")
+@click.option("--append", is_flag=True, help="Add to OUTPUT if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+def main(
+    inputs: tuple[Path, ...],
+    output: Path,
+    units: str,
+    skip: int,
+    every: int,
+    most: int | None,
+    label: str | None,
+    subset: str | None,
+    labels: bool,
+    stress: bool,
+    energy_key: str | None,
+    forces_key: str | None,
+    format_: str | None,
+    append: bool,
+    overwrite: bool,
+) -> None:
+    """Run the conversion and print what was found."""
+    choice = Choice(
+        units=UNITS[units],
+        skip=skip,
+        every=every,
+        most=most,
+        labels=labels,
+        stress=stress,
+        group=label,
+        subset=subset,
+        format=format_,
+        energy_key=energy_key,
+        forces_key=forces_key,
+    )
+    summary = Summary(choice.units)
+
+    def structures() -> Iterator[Structure]:
+        for path in inputs:
+            before = len(summary)
+            bar = tqdm(read_file(path, choice), desc=path.name, unit="frame", disable=None, leave=False)
+            yield from summary.watch(bar)
+            if len(summary) == before:
+                raise InputError(f"{path}: none of its frames is chosen; check --skip ({skip})")
+            click.echo(f"{path}: {len(summary) - before} frames")
+
+    try:
+        check_target(output, inputs, append, overwrite)
+        write_file(output, structures(), choice.units, append)
+    except BnnpError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    for line in summary.lines():
+        click.echo(line)
+    data = output.suffix == ".data" or any(path.suffix == ".data" for path in inputs)
+    unit = f" (input.data in {choice.units.length} and {choice.units.energy}: units {units})" if data else ""
+    click.echo(f"{'Added to' if append else 'Written'}: {output}{unit}")
+
+
+if __name__ == "__main__":
+    main()
