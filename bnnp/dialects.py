@@ -24,7 +24,6 @@ from bnnp.network.architecture import Architecture
 
 RUNNER_MARKS = ("runner_mode", "nn_type_short", "use_short_nn", "remove_atom_energies")
 _OPTIMIZER_WORDS = tuple(keyword.name for keyword in KALMAN)
-_ADAM_WORDS = ("updater_type", "gradient_type")
 
 
 def dialect(entries: Entries) -> str:
@@ -93,21 +92,23 @@ def choose_optimizer(entries: Entries, warnings: list[str]) -> OptimizerChoice:
         if not entries.given(name):
             values[name], origins[name] = value, f"{entries.where(source)} ({source})"
 
+    idle = [name for name in _OPTIMIZER_WORDS if entries.given(name)]
     if entries.given("gradient_adam_eta") and _asks_for_adam(entries):
         eta = entries.value("gradient_adam_eta")
         set_("learning_rate", eta, "gradient_adam_eta")
         set_("learning_rate_final", eta, "gradient_adam_eta")
         set_("warmup_epochs", 0, "gradient_adam_eta")
+    elif entries.given("gradient_adam_eta"):
+        idle.append("gradient_adam_eta")
     if entries.given("force_update_scaling") and entries.value("force_update_scaling") > 0.0:
         set_("force_weight", entries.value("force_update_scaling"), "force_update_scaling")
-    idle = tuple(name for name in _OPTIMIZER_WORDS if entries.given(name))
     if not entries.given("optimizer") and not _asks_for_adam(entries) and (stand_in := _stand_in(entries)):
         wanted, source = stand_in
         warnings.append(
             f"{entries.where(source)}: `{source}` asks for {wanted}, which is not built yet: Adam is used, with bnnp's own "
             "learning rate and batch size. `optimizer adam` silences this warning."
         )
-    return OptimizerChoice(values, origins, idle)
+    return OptimizerChoice(values, origins, tuple(idle))
 
 
 def _asks_for_adam(entries: Entries) -> bool:

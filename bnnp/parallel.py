@@ -26,7 +26,14 @@ T = TypeVar("T")
 
 # Environment variables by which launchers tell a process how many there are, and that it is one of them.
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE", "FLUX_JOB_SIZE")
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK", "PALS_RANKID", "ALPS_APP_PE")
+_RANKS = (
+    "OMPI_COMM_WORLD_RANK",
+    "PMI_RANK",
+    "PMIX_RANK",
+    "MV2_COMM_WORLD_RANK",
+    "PALS_RANKID",
+    "ALPS_APP_PE",
+)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -71,9 +78,9 @@ def on_root(function: Callable[..., T], *arguments: Any) -> T:
             outcome = (function(*arguments), None)
         except Exception as error:
             outcome = (None, error)
-    result, error = broadcast(outcome)
-    if error is not None:
-        raise error
+    result, failure = broadcast(outcome)
+    if failure is not None:
+        raise failure
     return result
 
 
@@ -157,8 +164,9 @@ def check_launch() -> None:
     if announced > 1 and size() == 1:
         raise InputError(
             f"the launcher started {announced} processes but each of them is alone: MPI sees 1 process. "
-            "mpi4py and the launcher belong to different MPI libraries. Use the mpiexec of the MPI that mpi4py "
-            "was built with, or another `srun --mpi=...` (`srun --mpi=list` shows them), or start one process."
+            "mpi4py and the launcher belong to different MPI libraries. Use the mpiexec of the MPI that "
+            "mpi4py was built with, or another `srun --mpi=...` (`srun --mpi=list` shows them), "
+            "or start one process."
         )
 
 
@@ -171,13 +179,6 @@ def announced_size() -> int:
     if not sizes and "SLURM_STEP_ID" in os.environ:
         sizes = [int(count) for count in [os.environ.get("SLURM_STEP_NUM_TASKS", "")] if count.isdigit()]
     return max(sizes, default=1)
-
-
-def threads(requested: int) -> int:
-    """Threads of this process: as many as requested; for 0 one a rank under MPI, else all cores given to the process."""
-    if requested:
-        return requested
-    return 1 if size() > 1 else len(os.sched_getaffinity(0))
 
 
 def pin_threads(number: int) -> None:
@@ -205,8 +206,9 @@ def _communicator() -> Any:
         if announced == 1:
             return None
         raise InputError(
-            f"the launcher started {announced} processes but MPI cannot be used: {str(error).splitlines()[0]}. "
-            "Install mpi4py against this machine's MPI (`pip install mpi4py` with its module loaded), or start one process."
+            f"the launcher started {announced} processes but MPI cannot be used: "
+            f"{str(error).splitlines()[0]}. Install mpi4py against this machine's MPI "
+            "(`pip install mpi4py` with its module loaded), or start one process."
         ) from error
     if MPI.COMM_WORLD.Get_size() > 1:
         sys.excepthook = _abort_on_exception

@@ -103,7 +103,7 @@ def read_with_ase(path: Path, choice: Choice) -> Iterator[Structure]:
             ) from error
         info = dict(structure.info)
         if ":" not in info.get("source", ""):  # not yet "file:frame"
-            info["source"] = f"{path.name}:{number}"
+            info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
         yield replace(structure, info=info)
 
 

@@ -317,7 +317,10 @@ class Kernel {
     void radial_part(const AngularGroup& group, const T* a, const T* da) {
         const int n = block.n;
         if (group.narrow) {
-            radial_factor(group.factor, block.r_jk, block.b, block.db, block.fc, block.dfc, n);
+            RadialFactor factor = group.factor;
+            // In n2p2 the asymmetric functions of type 21 act on r_ij and r_ik alone, those of type 24 on r_jk too.
+            if (!factor.weighted) factor.asymmetric = false;
+            radial_factor(factor, block.r_jk, block.b, block.db, block.fc, block.dfc, n);
         } else {
             for (int t = 0; t < n; ++t) block.b[t] = T(1), block.db[t] = T(0);
         }

@@ -48,7 +48,9 @@ class Moments:
         if len(values) == 0:
             return cls.nothing(values.shape[1])
         mean = values.mean(axis=0)
-        return cls(len(values), values.min(axis=0), values.max(axis=0), mean, np.square(values - mean).sum(axis=0))
+        return cls(
+            len(values), values.min(axis=0), values.max(axis=0), mean, np.square(values - mean).sum(axis=0)
+        )
 
     def merge(self, other: Moments) -> Moments:
         """Statistics of the rows of both."""

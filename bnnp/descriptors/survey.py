@@ -3,14 +3,13 @@
 The survey of all structures decides which are used, how large the descriptor file gets and how the work
 is shared. One record of :func:`survey_dtype` a structure::
 
-    n_atoms    (n_elements,)             atoms of each element
-    n_pairs    (n_elements, n_elements)  pairs (centre element, neighbour element) within the cutoff
-    n_triples  sum_i n_i (n_i - 1) / 2   what angular functions cost
-    shortest   smallest distance, length; inf without any pair; `closest` are its two atoms
-    reach      smallest distance / (sum of the two covalent radii in Angstrom): about 1 in Angstrom, 1.9 in bohr
-    net_force  |sum_i F_i|, `largest_force` max |F_ia|, energy/length; 0 without forces
-    energy     total energy minus free atoms, per atom, energy
-    subset     -1 free, 0 pinned to the training set, 1 to the test set
+    n_atoms    (n_elements,)             atoms of each element n_pairs    (n_elements, n_elements)  pairs
+    (centre element, neighbour element) within the cutoff n_triples  sum_i n_i (n_i - 1) / 2   what angular
+    functions cost shortest   smallest distance, length; inf without any pair; `closest` are its two atoms
+    reach      smallest distance / (sum of the two covalent radii in Angstrom): about 1 in Angstrom, 1.9 in
+    bohr net_force  |sum_i F_i|, `largest_force` max |F_ia|, energy/length; 0 without forces energy
+    total energy minus free atoms, per atom, energy subset     -1 free, 0 pinned to the training set, 1 to
+    the test set
 """
 
 from __future__ import annotations
@@ -69,16 +68,23 @@ def survey(
     record["n_atoms"] = np.bincount(types, minlength=len(elements))
     record["subset"] = PINNED[structure.subset]
     record["shortest"] = record["reach"] = np.inf
-    free = sum(float(count) * free_atoms.get(element, 0.0) for count, element in zip(record["n_atoms"], elements))
-    record["energy"] = ((structure.energy or 0.0) - free) / len(structure)
+    free = np.array([free_atoms.get(element, 0.0) for element in elements])
+    record["energy"] = ((structure.energy or 0.0) - record["n_atoms"] @ free) / len(structure)
     if structure.forces is not None:
         record["net_force"] = np.linalg.norm(structure.forces.sum(axis=0))
         record["largest_force"] = np.abs(structure.forces).max()
-    _survey_pairs(record, structure, types, find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers))
+    _survey_pairs(
+        record,
+        structure,
+        types,
+        find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers),
+    )
     return record
 
 
-def _survey_pairs(record: NDArray[np.void], structure: Structure, types: NDArray[np.int32], pairs: NeighborList) -> None:
+def _survey_pairs(
+    record: NDArray[np.void], structure: Structure, types: NDArray[np.int32], pairs: NeighborList
+) -> None:
     """Fill in what follows from the pairs."""
     n_elements = len(record["n_atoms"])
     kinds = types[pairs.centers].astype(np.int64) * n_elements + types[pairs.neighbors]  # (n_pairs,)
@@ -104,7 +110,8 @@ def element_types(structure: Structure, elements: Sequence[str]) -> NDArray[np.i
 def cost(table: NDArray[np.void]) -> NDArray[np.float64]:
     """Work of computing each surveyed structure, in arbitrary units: atoms, pairs and mostly triples.
 
-    The weights are those of typical sets (a radial pair costs a few triples); only the ratio between structures matters.
+    The weights are those of typical sets (a radial pair costs a few triples); only the ratio between
+    structures matters.
     """
     n_atoms = table["n_atoms"].sum(axis=-1)
     n_pairs = table["n_pairs"].sum(axis=(-1, -2))

@@ -1,9 +1,10 @@
 """Laying out symmetry_functions.h5: every dataset gets its place before the first number is computed.
 
-The datasets are contiguous, allocated early and never filled, so HDF5 writes only headers here; the byte offsets it
-gives are all that :mod:`bnnp.io.descriptor_writer` needs. The file is called ``symmetry_functions.h5.part`` and appears
-under that name when its headers are whole. A killed run leaves it behind with the marks of the structures it finished,
-and the next run continues it if its ``key`` (settings, input.data, layout) is the same.
+The datasets are contiguous, allocated early and never filled, so HDF5 writes only headers here; the byte
+offsets it gives are all that :mod:`bnnp.io.descriptor_writer` needs. The file is called
+``symmetry_functions.h5.part`` and appears under that name when its headers are whole. A killed run leaves
+it behind with the marks of the structures it finished, and the next run continues it if its ``key``
+(settings, input.data, layout) is the same.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import OutputError
-from bnnp.io.descriptor_layout import FORMAT, MARKS, VERSION, Layout, largest_cutoff
+from bnnp.io.descriptor_layout import FORMAT, MARKS, VERSION, Layout
 from bnnp.io.output import cannot_write
 
 OVERHEAD = 1 << 20  # bytes HDF5 needs for itself, generously
@@ -76,13 +77,23 @@ def prepare(path: Path, layout: Layout) -> Placement:
     return placement
 
 
+def demand_writable(path: Path) -> None:
+    """Raise OutputError if no file can be created beside `path`: better before the work than after it."""
+    probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def check_space(folder: Path, needed: int) -> None:
     """Raise OutputError unless `folder` has `needed` bytes to spare."""
     free = shutil.disk_usage(folder).free
     if free < needed + OVERHEAD:
         raise OutputError(
-            f"symmetry_functions.h5 needs {needed / 1e6:.1f} MB but {folder.resolve()} has {free / 1e6:.1f} MB left. "
-            "Free space, run in another directory, or set `derivatives recomputed`."
+            f"symmetry_functions.h5 needs {needed / 1e6:.1f} MB but {folder.resolve()} has "
+            f"{free / 1e6:.1f} MB left. Free space, run elsewhere, or set `derivatives recomputed`."
         )
 
 
@@ -123,7 +134,7 @@ def _describe(file: h5py.File, layout: Layout) -> None:
     file.attrs.create("version", VERSION, dtype=np.int64)
     file.attrs.create("cutoff_type", recipe.cutoff.type, dtype=np.int64)
     file.attrs.create("cutoff_alpha", recipe.cutoff.alpha, dtype=np.float64)
-    file.attrs.create("cutoff_radius", largest_cutoff(recipe), dtype=np.float64)
+    file.attrs.create("cutoff_radius", recipe.largest_cutoff, dtype=np.float64)
     file.attrs.create("complete", 0, dtype=np.uint8)
 
 

@@ -1,39 +1,40 @@
 """symmetry_functions.h5: what mode 1 writes and mode 2 reads.
 
-Schema, version 1. n structures, N atoms, n_e elements (ascending atomic number), units of input.data. All datasets are contiguous,
-little-endian; structures are in the order of input.data, without the rejected ones; atoms are in the order of their structure.
+Schema, version 1. n structures, N atoms, n_e elements (ascending atomic number), units of input.data. All
+datasets are contiguous, little-endian; structures are in the order of input.data, without the rejected
+ones; atoms are in the order of their structure.
 
-====================== ================= ======= ==========================================================================
-name                   shape             dtype   content
-====================== ================= ======= ==========================================================================
-structures/first_atom  (n + 1,)          int64   atoms of structure i are first_atom[i] ... first_atom[i + 1] - 1
-structures/first_row   (n + 1, n_e)      int64   likewise its rows in descriptors/X of each element
-structures/source      (n,)              int64   position in input.data, from 0
-structures/subset      (n,)              uint8   0 training, 1 test
-structures/group       (n,)              int32   index into `groups`
-structures/energy      (n,)              float64 total energy as in input.data (free-atom energies included), energy
-structures/stress      (n, 6)            float64 ASE's sign, xx yy zz yz xz xy, energy/length^3; NaN without
-structures/cell        (n, 3, 3)         float64 rows are the lattice vectors, length; NaN for a free molecule
-structures/weight      (n,)              float64 weight in the training loss
-structures/done        (n,)              uint8   1: the structure is written
-atoms/type             (N,)              int32   index of the element
-atoms/position         (N, 3)            float64 length
-atoms/force            (N, 3)            float64 energy/length; NaN without
-descriptors/X          (N_X, n_X)        float64 symmetry functions of the atoms of element X, unscaled
-functions/X            (n_X,)            text    their definitions, the words after `symfunction_short`
-groups                 (n_groups,)       text    labels `group=` of the comment lines; the first is empty
+====================== ============= ======= ================================================================
+name                   shape         dtype   content
+====================== ============= ======= ================================================================
+structures/first_atom  (n + 1,)      int64   atoms of structure i are first_atom[i] ... first_atom[i + 1] - 1
+structures/first_row   (n + 1, n_e)  int64   likewise its rows in descriptors/X of each element
+structures/source      (n,)          int64   position in input.data, from 0
+structures/subset      (n,)          uint8   0 training, 1 test
+structures/group       (n,)          int32   index into `groups`
+structures/energy      (n,)          float64 total energy as in input.data (free-atom energies included), energy
+structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, energy/length^3; NaN without
+structures/cell        (n, 3, 3)     float64 rows are the lattice vectors, length; NaN for a free molecule
+structures/weight      (n,)          float64 weight in the training loss
+structures/done        (n,)          uint8   1: the structure is written
+atoms/type             (N,)          int32   index of the element
+atoms/position         (N, 3)        float64 length
+atoms/force            (N, 3)        float64 energy/length; NaN without
+descriptors/X          (N_X, n_X)    float64 symmetry functions of the atoms of element X, unscaled
+functions/X            (n_X,)        text    their definitions, the words after `symfunction_short`
+groups                 (n_groups,)   text    labels `group=` of the comment lines; the first is empty
 only if derivatives are stored, pairs in the order of :class:`bnnp.descriptors.neighbors.NeighborList`:
-structures/first_pair  (n + 1,)          int64   pairs of structure i
+structures/first_pair  (n + 1,)      int64   pairs of structure i
 structures/first_value (n + 1,)          int64   values of structure i in derivatives/blocks
-atoms/n_neighbors      (N,)              int32   neighbours of each atom
-pairs/neighbor         (N_pairs,)        int32   index of the neighbour within the structure
-pairs/vector           (N_pairs, 3)      float64 D = r_j + image - r_i, length
-derivatives/blocks     (N_values,)       float32 dG/dD, pair by pair: (functions of X that can feel Y, 3), C order
-====================== ================= ======= ==========================================================================
+atoms/n_neighbors      (N,)          int32   neighbours of each atom
+pairs/neighbor         (N_pairs,)    int32   index of the neighbour within the structure
+pairs/vector           (N_pairs, 3)  float64 D = r_j + image - r_i, length
+derivatives/blocks     (N_values,)   float32 dG/dD, pair by pair: (3, functions of X that can feel Y)
+====================== ============= ======= ================================================================
 
-Attributes of the root: format, version, elements, units, cutoff_type, cutoff_alpha, cutoff_radius (the largest),
-derivatives (stored or recomputed), fingerprint (elements, functions, cutoff, units), input_digest (sha256 of input.data),
-key (of all the content follows from), complete (1 when every structure is there).
+Attributes of the root: format, version, elements, units, cutoff_type, cutoff_alpha, cutoff_radius (the
+largest), derivatives (stored or recomputed), fingerprint (elements, functions, cutoff, units), input_digest
+(sha256 of input.data), key (of all the content follows from), complete (1 when every structure is there).
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ FILE_NAME = "symmetry_functions.h5"
 class DescriptorFile:
     """A complete file, open for reading. A context manager.
 
-    Attributes hold the schema's datasets: what has one entry a structure, and `types`, as arrays in memory; positions,
-    forces, symmetry functions, pairs and blocks as HDF5 datasets, which are read when they are sliced.
+    Attributes hold the schema's datasets: what has one entry a structure, and `types`, as arrays in memory;
+    positions, forces, symmetry functions, pairs and blocks as HDF5 datasets, which are read when they are
+    sliced.
 
     Attributes
     ----------
@@ -111,7 +113,8 @@ class DescriptorFile:
         ----------
         path : str or Path
         expected : Recipe, str or None
-            The settings in force (or their fingerprint) that elements, functions, cutoff and units must be equal to.
+            The settings in force (or their fingerprint) that elements, functions, cutoff and units must be
+            equal to.
 
         Raises
         ------
@@ -133,14 +136,17 @@ class DescriptorFile:
                 difference = "" if isinstance(expected, str) else found.difference(expected)
                 found.close()
                 raise StaleFileError(
-                    f"{path.name}: was made with other settings than input.nn has now{difference}; run mode 1 again"
+                    f"{path.name}: was made with other settings than input.nn has now{difference}; "
+                    "run mode 1 again"
                 )
         return found
 
     def __enter__(self) -> DescriptorFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -193,7 +199,9 @@ class DescriptorFile:
         first = np.concatenate([[0], np.cumsum(n_neighbors, dtype=np.int64)])
         centers = np.repeat(np.arange(len(n_neighbors), dtype=np.int32), n_neighbors)
         found = self._range(structure, "first_pair")
-        return NeighborList(first, centers, self._file["pairs/neighbor"][found], self._file["pairs/vector"][found])
+        return NeighborList(
+            first, centers, self._file["pairs/neighbor"][found], self._file["pairs/vector"][found]
+        )
 
     def blocks(self, structure: int) -> NDArray[np.float32]:
         """Derivative blocks of `structure`, flat float32; only if derivatives are stored."""
@@ -215,7 +223,11 @@ class DescriptorFile:
             had = self.definitions[element]
             if had != wanted:
                 odd = next((text for text in wanted if text not in had), None)
-                detail = f"`symfunction_short {odd}` is not in it" if odd else "it has functions that input.nn lacks"
+                detail = (
+                    f"`symfunction_short {odd}` is not in it"
+                    if odd
+                    else "it has functions that input.nn lacks"
+                )
                 return f", {len(had)} functions of {element} instead of {len(wanted)}: {detail}"
         return ", another cutoff function"
 
@@ -224,12 +236,16 @@ def _open_complete(path: Path) -> h5py.File:
     """Open `path` and check that it is a complete file of this version."""
     if not path.is_file():
         if unfinished(path).is_file():
-            raise StaleFileError(f"{path.name}: mode 1 was interrupted; run mode 1 again, it continues where it was")
+            raise StaleFileError(
+                f"{path.name}: mode 1 was interrupted; run mode 1 again, it continues where it was"
+            )
         raise InputError(f"{path.name}: not found in {path.parent.resolve()}; run mode 1 first")
     try:
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
-        raise StaleFileError(f"{path.name}: cannot be read as HDF5, it is damaged or no HDF5 file; run mode 1 again") from error
+        raise StaleFileError(
+            f"{path.name}: cannot be read as HDF5, it is damaged or no HDF5 file; run mode 1 again"
+        ) from error
     attributes: Mapping[str, Any] = {name: _text(value) for name, value in file.attrs.items()}
     version = attributes.get("version")
     complaint = ""

@@ -1,7 +1,7 @@
 """Where everything stands in symmetry_functions.h5 before anything is computed.
 
-The survey of mode 1 knows the atoms and pairs of every structure, so the shape of every dataset and the rows of every
-structure in it follow by cumulative sums. The schema is in :mod:`bnnp.io.descriptor_file`.
+The survey of mode 1 knows the atoms and pairs of every structure, so the shape of every dataset and the
+rows of every structure in it follow by cumulative sums. The schema is in :mod:`bnnp.io.descriptor_file`.
 """
 
 from __future__ import annotations
@@ -45,18 +45,16 @@ class Recipe(Protocol):
     def cutoff(self) -> Cutoff: ...
     @property
     def units(self) -> Units: ...
+    @property
+    def largest_cutoff(self) -> float: ...
     def fingerprint(self) -> str: ...
-
-
-def largest_cutoff(recipe: Recipe) -> float:
-    """Largest cutoff radius of all functions, length."""
-    return max(function.r_c for functions in recipe.functions.values() for function in functions)
 
 
 def definitions(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     """Text of every function, by element of the centre."""
     return {
-        element: tuple(function.definition() for function in recipe.functions[element]) for element in recipe.elements
+        element: tuple(function.definition() for function in recipe.functions[element])
+        for element in recipe.elements
     }
 
 
@@ -139,7 +137,7 @@ class Layout:
 
     @cached_property
     def slices(self) -> dict[str, tuple[Integers, tuple[int, ...], np.dtype[Any]]]:
-        """For each dataset that is written structure by structure: first rows (n + 1,), shape of a row, dtype."""
+        """For each dataset written structure by structure: first rows (n + 1,), shape of a row, dtype."""
         real, single, integer = np.dtype("<f8"), np.dtype("<f4"), np.dtype("<i4")
         one = np.arange(len(self) + 1)
         slices: dict[str, tuple[Integers, tuple[int, ...], np.dtype[Any]]] = {
@@ -172,7 +170,11 @@ class Layout:
     @property
     def bytes_of_derivatives(self) -> int:
         """Size that pairs and derivatives take, or would take."""
-        n_atoms, n_pairs, n_values = int(self.first_atom[-1]), int(self.first_pair[-1]), int(self.first_value[-1])
+        n_atoms, n_pairs, n_values = (
+            int(self.first_atom[-1]),
+            int(self.first_pair[-1]),
+            int(self.first_value[-1]),
+        )
         return 4 * n_atoms + (4 + 24) * n_pairs + 4 * n_values + 2 * 8 * (len(self) + 1)
 
     @property
@@ -186,7 +188,7 @@ class Layout:
 
     @cached_property
     def key(self) -> str:
-        """sha256 of everything the file's content follows from: an unfinished file with this key can be continued."""
+        """Sha256 of all the content follows from: an unfinished file with this key can be continued."""
         key = hashlib.sha256(f"{FORMAT} {VERSION} {self.recipe.fingerprint()} {self.input_digest}".encode())
         for name, table in sorted(self.tables.items()):
             key.update(f"{name} {table.shape} {table.dtype}".encode())
@@ -197,4 +199,3 @@ class Layout:
 def _offsets(counts: Sequence[int] | Integers) -> Integers:
     """0, then the cumulative sums."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
-

@@ -1,13 +1,13 @@
-"""Writing symmetry_functions.h5 from many ranks at once, so that a killed run loses nothing that was finished.
+"""Writing symmetry_functions.h5 from many ranks at once, so that a killed run loses nothing it finished.
 
-h5py's wheels are serial, but contiguous HDF5 datasets have a fixed place in the file: the root allocates them and tells every
-rank the byte offsets (:mod:`bnnp.io.descriptor_allocation`), each rank writes its own structures there with `pwrite`, and
-the root gives the file its final name when all are there. Nothing in the file depends on who wrote it or when: the
-bytes are the same for any number of ranks.
+h5py's wheels are serial, but contiguous HDF5 datasets have a fixed place in the file: the root allocates
+them and tells every rank the byte offsets (:mod:`bnnp.io.descriptor_allocation`), each rank writes its own
+structures there with `pwrite`, and the root gives the file its final name when all are there. Nothing in
+the file depends on who wrote it or when: the bytes are the same for any number of ranks.
 
-A structure is marked once its data is on the disk (fsync), so an interrupted run continues with those that have no mark. A
-network file system is assumed: no mmap, no locks, and the file is opened for writing only, so that a client never
-writes back a whole page which another rank is writing part of.
+A structure is marked once its data is on the disk (fsync), so an interrupted run continues with those that
+have no mark. A network file system is assumed: no mmap, no locks, and the file is opened for writing only,
+so that a client never writes back a whole page which another rank is writing part of.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class DescriptorWriter:
     def __enter__(self) -> DescriptorWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if kind is None:
                 self.secure()
@@ -62,7 +64,7 @@ class DescriptorWriter:
         types: NDArray[np.int32],
         values: NDArray[np.float64],
         pairs: NeighborList | None = None,
-        blocks: NDArray[np.float32] | None = None,
+        blocks: NDArray[np.float32] | NDArray[np.float64] | None = None,
     ) -> None:
         """Write structure `number` of the layout.
 
@@ -75,7 +77,7 @@ class DescriptorWriter:
         values : (n_atoms, width) float64
             Symmetry functions, zero-padded to the longest set.
         pairs : NeighborList, optional
-        blocks : flat float32, optional
+        blocks : flat float, optional
             Derivative blocks in pair order; with `pairs`, if derivatives are stored.
         """
         arrays: dict[str, Any] = {
@@ -124,7 +126,9 @@ class DescriptorWriter:
             return
         row = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         try:
-            self._write_at(self._placement.offsets[name] + start * row, np.ascontiguousarray(array, dtype).tobytes())
+            self._write_at(
+                self._placement.offsets[name] + start * row, np.ascontiguousarray(array, dtype).tobytes()
+            )
         except OSError as error:
             raise cannot_write(self._placement.path, error) from error
 

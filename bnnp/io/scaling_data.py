@@ -54,9 +54,9 @@ class ScalingData:
 def write_scaling(path: str | Path, data: ScalingData) -> None:
     """Write scaling.data; elements in the order of the mapping, which must be that of the atomic number."""
     with replace_file(path) as file:
-        file.write(
-            _HEADER.format(fingerprint=data.fingerprint or "unknown", elements=" ".join(data.scalings))
-        )
+        columns = " ".join(f"{name:>24}" for name in ("sf_min", "sf_max", "sf_mean", "sf_sigma"))
+        fingerprint, elements = data.fingerprint or "unknown", " ".join(data.scalings)
+        file.write(_HEADER.format(fingerprint=fingerprint, elements=elements, columns=columns))
         for index, scaling in enumerate(data.scalings.values(), start=1):
             rows = zip(scaling.minimum, scaling.maximum, scaling.mean, scaling.sigma, strict=True)
             for number, row in enumerate(rows, start=1):

@@ -60,7 +60,7 @@ class UncertaintyData:
     masks: Masks
     weights: Mapping[str, str]
     generator: str = GENERATOR
-    sections: Mapping[str, tuple[str, ...]] = field(default=_NO_SECTIONS)
+    sections: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NO_SECTIONS)
 
     @classmethod
     def of(cls, masks: Masks, networks: Mapping[str, Network]) -> UncertaintyData:

@@ -11,7 +11,7 @@ from functools import partial
 from bnnp.keyword_table.arguments import flag, integer, real
 from bnnp.keyword_table.record import Keyword
 
-KALMAN_GROUP = "Kalman filter"
+KALMAN_GROUP = "Kalman filter and plain gradient descent (not built yet: Adam stands in)"
 
 _keyword: Callable[..., Keyword] = partial(Keyword, group=KALMAN_GROUP, modes="2")
 _either: Callable[..., Keyword] = partial(_keyword, dialect="RuNNer n2p2")

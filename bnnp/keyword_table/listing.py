@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from bnnp.errors import InputError
-from bnnp.keyword_table.arguments import Every
 from bnnp.keyword_table.ignored import GROUP as IGNORED_GROUP
 from bnnp.keywords import KEYWORDS, Keyword, lookup, nearest
 
-_USAGE_WIDTH, _DEFAULT_WIDTH = 40, 10
+_USAGE, _DEFAULT, _UNIT, _HELP = 36, 8, 11, 60  # widths of the columns
+_HEADER = f"  {'keyword':<{_USAGE}} {'default':<{_DEFAULT}} {'unit':<{_UNIT}} modes  meaning"
 _TIERS = {
-    "E": "has its meaning",
-    "R": "has its meaning",
-    "O": "accepted without effect",
-    "X": "refused",
+    "E": "E, essential",
+    "R": "R, supported",
+    "O": "O, accepted without effect",
+    "X": "X, refused",
 }
 _FOOTER = """\
 Units: length, energy, force are bohr, hartree, hartree/bohr; Angstrom, eV, eV/Angstrom with `units metal`.
@@ -32,7 +32,7 @@ def keyword_list() -> str:
     refused = groups.pop("Refused")
     ignored = groups.pop(IGNORED_GROUP)
     for group, keywords in groups.items():
-        lines += ["", group, f"  {'keyword':<{_USAGE_WIDTH}} {'default':<{_DEFAULT_WIDTH}} modes  meaning"]
+        lines += ["", group, _HEADER]
         lines += [line for keyword in keywords for line in _row(keyword)]
     for title, keywords in ((IGNORED_GROUP, ignored), ("Refused, * stands for any text", refused)):
         names = ", ".join(keyword.name for keyword in keywords)
@@ -62,17 +62,21 @@ def keyword_details(name: str) -> str:
 
 
 def _row(keyword: Keyword) -> Iterator[str]:
-    usage = f"  {keyword.usage:<{_USAGE_WIDTH}}"
-    if len(keyword.usage) > _USAGE_WIDTH:
+    usage = f"  {keyword.usage:<{_USAGE}}"
+    if len(keyword.usage) > _USAGE:
         yield usage
-        usage = " " * (_USAGE_WIDTH + 2)
-    yield f"{usage} {format_default(keyword):<{_DEFAULT_WIDTH}} {' '.join(keyword.modes):<5}  {keyword.help}"
+        usage = " " * (_USAGE + 2)
+    columns = f"{format_default(keyword):<{_DEFAULT}} {keyword.unit:<{_UNIT}} {' '.join(keyword.modes):<5}  "
+    first, *more = textwrap.wrap(keyword.help, _HELP)
+    yield f"{usage} {columns}{first}"
+    yield from (" " * (_USAGE + len(columns) + 3) + line for line in more)
 
 
 def _facts(keyword: Keyword) -> Iterator[tuple[str, str]]:
-    yield "status", _TIERS[keyword.tier]
+    yield "tier", _TIERS[keyword.tier]
     if not keyword.accepted:
         return
+    yield "arguments", keyword.arguments or "none"
     yield "default", format_default(keyword)
     yield "unit", keyword.unit
     yield "modes", " ".join(keyword.modes)
@@ -99,11 +103,12 @@ def format_value(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(format_value(item) for item in value if item is not None)
     if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 10**6 and value % 10**6 == 0:
+        return f"{value:.10g}"
+    if isinstance(value, int) and value >= 10**6 and value % 10**6 == 0:
         return f"{value // 10**6} MB" if value % 10**9 else f"{value // 10**9} GB"
-    return str(value) if not isinstance(value, Every) else f"{value}"
+    return str(value)
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
+    begin = text[:1] if text.startswith(("bnnp", "n2p2")) else text[:1].upper()
+    return begin + text[1:] + "."

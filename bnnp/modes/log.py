@@ -11,7 +11,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TextIO, TypeVar
 
@@ -21,6 +20,7 @@ from bnnp.settings import Settings
 T = TypeVar("T")
 
 WIDTH = 100
+PAUSE = 1.0  # seconds between two lines of progress in a file: short loops get one line
 _PURPOSE = {0: "check", 1: "mode 1: symmetry functions", 2: "mode 2: training", 3: "mode 3: prediction"}
 
 
@@ -114,7 +114,7 @@ class Log:
         plural = "s" * (self.n_warnings != 1)
         self.line()
         self.line(f"{self.n_warnings} warning{plural}; total time {duration(seconds)}")
-        self.line(f"Normal termination of RuNNer-style program bnnp, mode {mode}")
+        self.line(f"Normal termination of RuNNer-style program bnnp, {_PURPOSE[mode].partition(':')[0]}")
 
     def _wrap(self, prefix: str, text: str) -> None:
         indent = " " * len(prefix)
@@ -138,7 +138,7 @@ class Progress(Generic[T]):
         self._iterable = iterable
         self._total = len(iterable) if total is None and hasattr(iterable, "__len__") else total
         self._description, self._stream, self._enabled = description, stream, enabled
-        self._start = time.perf_counter()
+        self._start = self._last = time.perf_counter()
         self._done = self._shown = 0
         self._bar: Any = None
         if enabled and stream.isatty():
@@ -167,8 +167,9 @@ class Progress(Generic[T]):
             self._bar.update(steps)
         elif self._enabled and self._total:
             tenth = 10 * self._done // self._total
-            if tenth > self._shown:
-                self._shown = tenth
+            now = time.perf_counter()
+            if tenth > self._shown and (now - self._last > PAUSE or self._done == self._total):
+                self._shown, self._last = tenth, now
                 self._line(tenth)
 
     def close(self) -> None:
@@ -206,11 +207,6 @@ def byte_count(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.3g} {unit}"
         n_bytes /= 1000
     return f"{n_bytes:.3g} TB"
-
-
-def shown_path(path: Path) -> str:
-    """A path as a log shows it: relative to the working directory where it lies below."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _processes(ranks: int, threads: int) -> str:

@@ -1,13 +1,15 @@
 """Which structures of input.data are used, and for what: RuNNer's thresholds, then training or test set.
 
-A structure is dropped for its first fault: two atoms closer than ``bond_threshold`` ("too short bond"), an energy per atom at or above
-``energy_threshold`` ("high E"; free atoms subtracted where that is in effect), a force component beyond ``force_threshold``
-("high F"). Each structure that is kept has one random number, counted by its position in the file; it is for training
-if that is > ``test_fraction`` or the file says ``begin set=train``.
+A structure is dropped for its first fault: two atoms closer than ``bond_threshold`` ("too short bond"), an
+energy per atom at or above ``energy_threshold`` ("high E"; free atoms subtracted where that is in effect),
+a force component beyond ``force_threshold`` ("high F"). Each structure that is kept has one random number,
+counted by its position in the file; it is for training if that is > ``test_fraction`` or the file says
+``begin set=train``.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +18,13 @@ from numpy.typing import NDArray
 from bnnp import parallel
 from bnnp.descriptors.survey import survey, survey_dtype
 from bnnp.errors import InputError, NumericalError
-from bnnp.io.descriptor_layout import largest_cutoff
 from bnnp.io.input_data import StructureFile
 from bnnp.modes.log import Log
 from bnnp.network.streams import SPLIT, stream
 from bnnp.settings import Settings
 
 REASONS = ("too short bond", "high E", "high F")
+USES = ("used for training", "used for testing ")
 SHOWN = 10  # structures a warning names one by one
 FEW = 10  # structures below which a potential cannot be trained
 
@@ -80,6 +82,11 @@ class Selection:
         """Structures in the test set."""
         return int(np.count_nonzero(self.subset == 1))
 
+    @property
+    def n_dropped(self) -> dict[str, int]:
+        """Structures dropped for each reason."""
+        return {reason: int(np.count_nonzero(self.fault == number)) for number, reason in enumerate(REASONS)}
+
 
 def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Survey:
     """Look at every structure; each rank at its share.
@@ -89,14 +96,15 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Surve
     NumericalError
         A structure has no neighbour list (flat cell, absurd density).
     """
-    cutoff = largest_cutoff(settings)
-    mine = parallel.deal(structures.n_atoms)
+    mine = parallel.deal(structures.n_atoms.tolist())
     records = np.zeros(len(mine), survey_dtype(len(settings.elements)))
     labels = []
     for record, index in enumerate(log.progress(mine, "counting neighbours")):
         structure = structures[index]
         try:
-            records[record] = survey(structure, settings.elements, cutoff, settings.atom_energies)
+            records[record] = survey(
+                structure, settings.elements, settings.largest_cutoff, settings.atom_energies
+            )
         except NumericalError as error:
             raise NumericalError(f"{structures.path.name}, {structure.where}: {error}") from error
         labels.append(structure.info.get("group", ""))
@@ -148,14 +156,13 @@ def _divide(pinned: NDArray[np.int8], kept: NDArray[np.int64], settings: Setting
 
 def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> None:
     """Raise InputError if what is left cannot be trained on."""
-    counts = ", ".join(
-        f"{np.count_nonzero(selection.fault == number)} {reason}" for number, reason in enumerate(REASONS)
-    )
+    counts = ", ".join(f"{count} {reason}" for reason, count in selection.n_dropped.items())
     n_dropped, n_all = int(np.count_nonzero(selection.fault >= 0)), len(selection.fault)
     if len(selection.kept) == 0:
         raise InputError(
-            f"input.data: all {n_all} structures are dropped ({counts}); {_closest(found, settings)}. Are the lengths "
-            f"{settings.units.length} and Cartesian? See bond_threshold, energy_threshold, force_threshold in input.nn."
+            f"input.data: all {n_all} structures are dropped ({counts}); {_closest(found, settings)}. "
+            f"Are the lengths {settings.units.length} and Cartesian? "
+            "See bond_threshold, energy_threshold, force_threshold in input.nn."
         )
     if len(selection.kept) < FEW and n_dropped > len(selection.kept):
         raise InputError(
@@ -165,8 +172,8 @@ def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> N
         )
     if selection.n_training == 0:
         raise InputError(
-            f"input.data: none of the {len(selection.kept)} structures is in the training set (test_fraction "
-            f"{settings['test_fraction']:g}); lower test_fraction or write `begin set=train` for some structures."
+            f"input.data: none of the {len(selection.kept)} structures is in the training set "
+            f"(test_fraction {settings['test_fraction']:g}); lower test_fraction or write `begin set=train` for some structures."
         )
 
 
@@ -180,19 +187,19 @@ def describe_shortest(found: Survey, index: int, settings: Settings) -> str:
     """The two closest atoms of a structure, in words."""
     record = found.table[index]
     first, second = record["closest"] + 1
-    return f"{found.where(index)}: atoms {first} and {second} are {record['shortest']:.6g} {settings.units.length} apart"
+    distance = f"{record['shortest']:.6g} {settings.units.length}"
+    return f"{found.where(index)}: atoms {first} and {second} are {distance} apart"
 
 
 def selection_lines(selection: Selection) -> list[str]:
     """RuNNer's line about every structure, which other tools read."""
     lines = []
-    counts = dict.fromkeys((*REASONS, 0, 1), 0)
+    counts: Counter[str] = Counter()
     subset = dict(zip(selection.kept.tolist(), selection.subset.tolist(), strict=True))
     for index, fault in enumerate(selection.fault.tolist()):
-        kind = REASONS[fault] if fault >= 0 else subset[index]
-        counts[kind] += 1
-        verdict = f"rejected ({kind})" if fault >= 0 else f"used for {('training', 'testing ')[kind]}"
-        lines.append(f"{index + 1:8d} Point is {verdict} {counts[kind]:8d}")
+        verdict = f"rejected ({REASONS[fault]})" if fault >= 0 else USES[subset[index]]
+        counts[verdict] += 1
+        lines.append(f"{index + 1:8d} Point is {verdict} {counts[verdict]:8d}")
     return lines
 
 
@@ -209,12 +216,19 @@ def selection_warnings(found: Survey, selection: Selection, settings: Settings) 
 def _dropped(found: Survey, selection: Selection, settings: Settings) -> list[str]:
     """Structures with atoms too close, and a large share dropped."""
     close = np.flatnonzero(selection.fault == 0)
-    warnings = [f"dropped, too short bond: {describe_shortest(found, int(index), settings)}" for index in close[:SHOWN]]
+    warnings = [
+        f"dropped, too short bond: {describe_shortest(found, int(index), settings)}"
+        for index in close[:SHOWN]
+    ]
     if len(close) > SHOWN:
-        warnings.append(f"... and {len(close) - SHOWN} more structures with a bond shorter than bond_threshold")
+        warnings.append(
+            f"... and {len(close) - SHOWN} more structures with a bond shorter than bond_threshold"
+        )
     n_dropped = np.count_nonzero(selection.fault >= 0)
     if n_dropped > len(selection.kept):
-        warnings.append(f"the thresholds drop {n_dropped} of {len(selection.fault)} structures: are they meant so?")
+        warnings.append(
+            f"the thresholds drop {n_dropped} of {len(selection.fault)} structures: are they meant so?"
+        )
     return warnings
 
 
@@ -223,10 +237,13 @@ def _net_forces(found: Survey, selection: Selection, settings: Settings) -> list
     force, unit = found.table["net_force"], settings.units.force
     large = [int(index) for index in selection.kept if force[index] > settings["check_input_forces"]]
     warnings = [
-        f"net force vector is large for structure {index + 1:8d} {force[index]:14.8f} {unit}" for index in large[:SHOWN]
+        f"net force vector is large for structure {index + 1:8d} {force[index]:14.8f} {unit}"
+        for index in large[:SHOWN]
     ]
     if len(large) > SHOWN:
-        warnings.append(f"... and {len(large) - SHOWN} more structures with a net force beyond check_input_forces")
+        warnings.append(
+            f"... and {len(large) - SHOWN} more structures with a net force beyond check_input_forces"
+        )
     if settings["use_short_forces"] and not found.table["largest_force"][selection.kept].any():
         warnings.append("every force in input.data is zero, but use_short_forces asks to train on them")
     return warnings
@@ -251,7 +268,7 @@ def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]
     if settings.units.name == "metal" and 1.3 <= typical <= 2.8:
         advice = "; they look like bohr: remove `units metal` or convert input.data"
     return [
-        f"the closest atoms of a typical structure are at {in_angstrom:.2f} of the sum of their covalent radii "
+        f"typical closest atoms are at {in_angstrom:.2f} times the sum of their covalent radii, "
         f"if lengths are in {settings.units.length}{advice}"
     ]
 

@@ -1,0 +1,194 @@
+"""What input.data holds: compositions, labels, shortest distances, and what cannot be right.
+
+Distances are compared with the sums of covalent radii (Cordero et al., Dalton Trans. 2008, 2832): bonded atoms are at
+about 0.8 to 1.3 of them. Angstrom read as bohr turn that into 0.4 to 0.7, bohr read as Angstrom into 1.5 to 2.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+from ase.formula import Formula
+
+from bnnp.descriptors.neighbors import find_neighbors, shortest_distances
+from bnnp.errors import BnnpError
+from bnnp.io.input_data import StructureFile
+from bnnp.modes.log import Log
+from bnnp.settings import Settings
+from bnnp.structure import Structure
+from bnnp.units import ATOMIC, METAL, Units
+
+REACH = 2.2  # distances are looked for up to this many sums of covalent radii
+BONDED = (0.65, 1.5)  # where the shortest distance of a sane data set is, in sums of covalent radii
+MOST_COMPOSITIONS = 20  # shown
+
+
+@dataclass
+class Composition:
+    """The structures of one formula; energies per atom, those of free atoms subtracted."""
+
+    n_structures: int = 0
+    n_atoms: int = 0
+    energies: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Closest:
+    """The closest two atoms of a pair of elements: distance in the unit of the file, and where."""
+
+    distance: float
+    structure: str
+    atoms: tuple[int, int]
+
+
+@dataclass
+class DataSet:
+    """What one pass over the file found."""
+
+    n_structures: int = 0
+    n_periodic: int = 0
+    n_forces: int = 0
+    n_stress: int = 0
+    n_pinned: dict[str, int] = field(default_factory=lambda: {"train": 0, "test": 0})
+    n_close: int = 0
+    n_unbalanced: int = 0
+    largest_force: float = 0.0
+    n_atoms: list[int] = field(default_factory=list)
+    compositions: dict[str, Composition] = field(default_factory=dict)
+    closest: dict[tuple[str, str], Closest] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+
+def look_at(structures: StructureFile, settings: Settings, log: Log) -> DataSet:
+    """Read every structure once; what is wrong with one is noted and the next is read."""
+    log.section("Structures")
+    data = DataSet(n_structures=len(structures), n_atoms=structures.n_atoms.tolist())
+    for warning in structures.warnings:
+        log.warn(warning)
+    for index in log.progress(range(len(structures)), "reading"):
+        try:
+            _look_at_one(data, structures[index], settings)
+        except BnnpError as error:
+            data.faults.append(str(error))
+    return data
+
+
+def _look_at_one(data: DataSet, structure: Structure, settings: Settings) -> None:
+    unknown = sorted(set(structure.symbols) - set(settings.elements))
+    if unknown:
+        data.faults.append(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
+        return
+    data.n_periodic += structure.periodic
+    data.n_stress += structure.stress is not None
+    if structure.subset:
+        data.n_pinned[structure.subset] += 1
+    if structure.forces is not None:
+        data.n_forces += 1
+        data.largest_force = max(data.largest_force, float(np.abs(structure.forces).max()))
+        data.n_unbalanced += bool(np.linalg.norm(structure.forces.sum(axis=0)) > settings["check_input_forces"])
+    _count_composition(data, structure, settings)
+    _measure_distances(data, structure, settings)
+
+
+def _count_composition(data: DataSet, structure: Structure, settings: Settings) -> None:
+    symbols = structure.symbols
+    formula = str(Formula.from_list(symbols).reduce()[0].format("metal"))
+    composition = data.compositions.setdefault(formula, Composition())
+    composition.n_structures += 1
+    composition.n_atoms += len(structure)
+    if structure.energy is not None:
+        free = sum(settings.atom_energies[symbol] for symbol in symbols)
+        composition.energies.append((structure.energy - free) / len(structure))
+
+
+def _measure_distances(data: DataSet, structure: Structure, settings: Settings) -> None:
+    radius = max(covalent_radii[number] for number in structure.numbers) / settings.units.angstrom
+    pairs = find_neighbors(structure.positions, structure.cell, REACH * 2.0 * radius, structure.numbers)
+    shortest = shortest_distances(pairs, structure.numbers)
+    data.n_close += any(found.distance < settings["bond_threshold"] for found in shortest)
+    for found in shortest:
+        first, second = found.numbers
+        pair = (chemical_symbols[first], chemical_symbols[second])
+        if pair not in data.closest or found.distance < data.closest[pair].distance:
+            atoms = (found.atoms[0] + 1, found.atoms[1] + 1)
+            data.closest[pair] = Closest(found.distance, structure.where, atoms)
+
+
+def report_data(data: DataSet, settings: Settings, log: Log) -> None:
+    """Counts, compositions, shortest distances and warnings."""
+    n, units = data.n_structures, settings.units
+    log.item("structures", f"{n}, {data.n_periodic} of them periodic")
+    log.item("atoms", f"{sum(data.n_atoms)}; {min(data.n_atoms)} to {max(data.n_atoms)} in a structure")
+    log.item("with forces, stress", f"{data.n_forces}, {data.n_stress}")
+    log.item("pinned train, test", f"{data.n_pinned['train']}, {data.n_pinned['test']}")
+    log.item("largest force component", f"{data.largest_force:.4g} {units.force}")
+    log.line()
+    log.table(("composition", "structures", "atoms", f"energy per atom ({units.energy})"), list(_composition_rows(data)))
+    log.section("Shortest distances")
+    header = ("pair", units.length, "Angstrom", "of covalent", "where", "atoms")
+    log.table(header, [_distance_row(pair, closest, units) for pair, closest in sorted(data.closest.items())])
+    for warning in _warnings(data, settings):
+        log.warn(warning)
+
+
+def _composition_rows(data: DataSet) -> Iterator[tuple[str, int, int, str]]:
+    ordered = sorted(data.compositions.items(), key=lambda item: -item[1].n_structures)
+    for formula, composition in ordered[:MOST_COMPOSITIONS]:
+        lowest, highest = min(composition.energies, default=None), max(composition.energies, default=None)
+        energies = "-" if lowest is None else f"{lowest:.6f} ... {highest:.6f}"
+        yield formula, composition.n_structures, composition.n_atoms, energies
+    if len(ordered) > MOST_COMPOSITIONS:
+        rest = [composition for _, composition in ordered[MOST_COMPOSITIONS:]]
+        yield f"{len(rest)} others", sum(c.n_structures for c in rest), sum(c.n_atoms for c in rest), ""
+
+
+def _distance_row(pair: tuple[str, str], closest: Closest, units: Units) -> tuple[object, ...]:
+    first, second = closest.atoms
+    ratio = f"{_relative(pair, closest.distance, units):.2f}"
+    angstrom = f"{closest.distance * units.angstrom:.4f}"
+    return "-".join(pair), f"{closest.distance:.4f}", angstrom, ratio, closest.structure, f"{first} {second}"
+
+
+def _relative(pair: tuple[str, str], distance: float, units: Units) -> float:
+    """Distance in sums of the two covalent radii, if it is in `units`."""
+    radii = sum(covalent_radii[atomic_numbers[symbol]] for symbol in pair)
+    return distance * units.angstrom / float(radii)
+
+
+def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
+    if (advice := unit_advice(data, settings.units)) is not None:
+        yield advice
+    if data.n_close:
+        yield (
+            f"{data.n_close} structures have atoms closer than bond_threshold ({settings['bond_threshold']:.4g} "
+            f"{settings.units.length}): mode 1 drops them, modes 2 and 3 stop"
+        )
+    if data.n_unbalanced:
+        yield (
+            f"the forces of {data.n_unbalanced} structures add up to more than check_input_forces "
+            f"({settings['check_input_forces']:.4g} {settings.units.force})"
+        )
+    counted = {symbol for formula in data.compositions for symbol in Formula(formula).count()}
+    if counted and (absent := [element for element in settings.elements if element not in counted]):
+        yield f"no structure contains {', '.join(absent)}"
+    if settings["use_short_forces"] and data.compositions and not data.largest_force:
+        yield "use_short_forces asks to train on forces, but all forces are zero"
+
+
+def unit_advice(data: DataSet, units: Units) -> str | None:
+    """A warning if the shortest distances make sense only in the other unit of length."""
+    if not data.closest:
+        return None
+    pair, closest = min(data.closest.items(), key=lambda item: _relative(item[0], item[1].distance, units))
+    other = METAL if units is ATOMIC else ATOMIC
+    now, then = (_relative(pair, closest.distance, choice) for choice in (units, other))
+    if BONDED[0] <= now <= BONDED[1] or not BONDED[0] <= then <= BONDED[1]:
+        return None
+    remedy = "write `units metal` into input.nn" if other is METAL else "remove `units metal` from input.nn"
+    return (
+        f"this looks like {other.length}: the closest {'-'.join(pair)} are {now:.2f} of their covalent distance apart if "
+        f"lengths are in {units.length}, {then:.2f} if they are in {other.length}. Then {remedy}, or convert the file."
+    )

@@ -1,0 +1,85 @@
+"""The ranges of the symmetry functions over all structures, and which functions are of no use.
+
+Rows are taken in pieces of fixed size, one rank a piece, and merged in order: the numbers do not depend on
+the number of ranks.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from bnnp import parallel
+from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.statistics import Moments
+from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.modes.log import Log
+from bnnp.settings import Settings
+
+ROWS = 16384  # of a piece
+LARGE = 1000.0  # RuNNer stops at function values of this size
+SHOWN = 20  # functions a warning names one by one
+
+
+def measure_ranges(file: DescriptorFile) -> dict[str, Moments]:
+    """Statistics of every function of every element over all atoms in the file; on the root."""
+    tasks = [
+        (element, start)
+        for element in file.elements
+        for start in range(0, len(file.descriptors(element)), ROWS)
+    ]
+    mine = {
+        number: Moments.of(file.descriptors(element)[start : start + ROWS])
+        for number, (element, start) in enumerate(tasks)
+        if number % parallel.size() == parallel.rank()
+    }
+    pieces = {number: moments for share in parallel.gather(mine) for number, moments in share.items()}
+    nothing = {element: Moments.nothing(len(file.definitions[element])) for element in file.elements}
+    return {
+        element: reduce(
+            Moments.merge, (pieces[k] for k in sorted(pieces) if tasks[k][0] == element), nothing[element]
+        )
+        for element in file.elements
+    }
+
+
+def report_ranges(ranges: dict[str, Moments], settings: Settings, log: Log) -> None:
+    """One line a function, then what is wrong with some of them."""
+    log.section("Symmetry functions, all structures")
+    if not parallel.is_root():
+        return
+    rows = []
+    constant: list[tuple[SymmetryFunction, float]] = []
+    for element, moments in ranges.items():
+        if moments.count == 0:
+            continue
+        never_varies = moments.scaling().constant
+        for k, function in enumerate(settings.functions[element]):
+            columns = (moments.minimum, moments.maximum, moments.mean, moments.sigma)
+            notes = "constant" * bool(never_varies[k]) or "large" * bool(moments.maximum[k] >= LARGE)
+            numbers = [f"{column[k]:.6e}" for column in columns]
+            rows.append((element, k + 1, *numbers, f"{function.definition()} {notes}".strip()))
+            if never_varies[k]:
+                constant.append((function, float(moments.mean[k])))
+    log.table(("element", "no", "min", "max", "mean", "sigma", "symfunction_short"), rows)
+    _warn_constant(constant, log)
+    n_large = sum(int((moments.maximum >= LARGE).sum()) for moments in ranges.values())
+    if n_large:
+        log.warn(
+            f"{n_large} functions reach {LARGE:g}, which RuNNer would refuse; check eta, r_s and the units"
+        )
+
+
+def _warn_constant(constant: list[tuple[SymmetryFunction, float]], log: Log) -> None:
+    """Name the functions that carry no information."""
+    for function, value in constant[:SHOWN]:
+        reason = (
+            "no such neighbours in the data"
+            if value == 0.0 and function.neighbors
+            else "the data has one environment"
+        )
+        log.warn(
+            f"never varies, always {value:g} ({reason}): `symfunction_short {function.definition()}` "
+            f"(input.nn line {function.line}); mode 2 will not use it, remove it from input.nn"
+        )
+    if len(constant) > SHOWN:
+        log.warn(f"... and {len(constant) - SHOWN} more functions never vary, see `constant` in the table")

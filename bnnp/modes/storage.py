@@ -1,0 +1,133 @@
+"""What symmetry_functions.h5 will take: bytes with and without derivatives, memory, time; which is chosen.
+
+Stored derivatives are read by mode 2, recomputed ones cost it time in every epoch. ``derivatives auto``
+stores them if they fit ``memory_limit``. Without force training nothing needs them.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bnnp import parallel
+from bnnp.core import Descriptor
+from bnnp.descriptors.survey import cost
+from bnnp.io.descriptor_allocation import Placement
+from bnnp.io.descriptor_layout import Layout
+from bnnp.io.input_data import StructureFile
+from bnnp.modes.log import Log, byte_count, duration
+from bnnp.modes.selection import Selection, Survey
+from bnnp.settings import Settings
+from bnnp.structure import Structure
+
+SEARCH_BYTES = 150  # of a pair while the neighbours of a structure are found and sorted
+
+
+def lay_out(
+    found: Survey, selection: Selection, structures: StructureFile, descriptor: Descriptor, settings: Settings
+) -> Layout:
+    """The file's layout, with or without derivatives as the settings and the sizes say."""
+    table = found.table[selection.kept]
+    elements = settings.elements
+    sensitive = [[len(descriptor.sensitive(x, y)) for y in elements] for x in elements]
+    layout = Layout(
+        recipe=settings,
+        input_digest=structures.digest,
+        stored=True,
+        source=selection.kept,
+        subset=selection.subset,
+        group=found.group[selection.kept],
+        groups=found.groups,
+        n_atoms=table["n_atoms"],
+        n_pairs=table["n_pairs"],
+        n_sensitive=np.array(sensitive, dtype=np.int64),
+    )
+    return replace(layout, stored=_store(layout, settings)[0])
+
+
+def _store(layout: Layout, settings: Settings) -> tuple[bool, str]:
+    """Whether derivatives are stored, and why."""
+    choice, limit = settings["derivatives"], settings["memory_limit"]
+    needed = layout.bytes_of_derivatives
+    if choice != "auto":
+        return choice == "stored", f"`derivatives {choice}`"
+    if not settings["use_short_forces"]:
+        return False, "no forces are trained (use_short_forces is off)"
+    if needed > limit:
+        return False, f"{byte_count(needed)} do not fit memory_limit {byte_count(limit)}"
+    return True, f"they fit memory_limit {byte_count(limit)}"
+
+
+def report_storage(layout: Layout, settings: Settings, log: Log) -> None:
+    """Bytes of each choice, before anything is allocated."""
+    log.section("Storage")
+    n_atoms, n_pairs = int(layout.first_atom[-1]), int(layout.first_pair[-1])
+    log.item("structures, atoms", f"{len(layout)}, {n_atoms}")
+    log.item(
+        "neighbours",
+        f"{n_pairs / n_atoms:.1f} per atom within {settings.largest_cutoff:g} {settings.units.length}",
+    )
+    log.item("derivatives recomputed", f"{byte_count(layout.bytes_without_derivatives)} in all")
+    both = layout.bytes_without_derivatives + layout.bytes_of_derivatives
+    per_atom = layout.bytes_of_derivatives / n_atoms
+    log.item(
+        "derivatives stored", f"{byte_count(both)} in all, {byte_count(per_atom)} of derivatives per atom"
+    )
+    stored, reason = _store(layout, settings)
+    log.item("choice", f"derivatives {'stored' if stored else 'recomputed'}: {reason}")
+    if stored and layout.bytes_of_derivatives > settings["memory_limit"]:
+        log.warn(
+            "stored derivatives are larger than memory_limit: mode 2 reads them from disk in every epoch"
+        )
+    log.item("memory", f"about {byte_count(_memory(layout))} each rank")
+
+
+def _memory(layout: Layout) -> float:
+    """Bytes a rank needs: what it has now and the largest structure."""
+    now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    width = max(len(functions) for functions in layout.recipe.functions.values())
+    atoms, pairs, values = (
+        np.diff(first) for first in (layout.first_atom, layout.first_pair, layout.first_value)
+    )
+    return float(now + (atoms * (width + 16) * 8 + pairs * SEARCH_BYTES + values * 4 * layout.stored).max())
+
+
+def missing_structures(placement: Placement, found: Survey, layout: Layout) -> tuple[list[int], list[int]]:
+    """All structures still to be computed, and this rank's share of them, dealt by estimated triples."""
+    missing = np.flatnonzero(~placement.done)
+    costs = cost(found.table[layout.source[missing]])
+    return missing.tolist(), [int(missing[k]) for k in parallel.deal(costs.tolist())]
+
+
+def report_work(
+    missing: Sequence[int],
+    layout: Layout,
+    found: Survey,
+    structures: StructureFile,
+    compute: Callable[[Structure], object],
+    log: Log,
+) -> None:
+    """What a former run has done already, and how long the rest will take: a typical structure is timed."""
+    if len(missing) < len(layout):
+        log.item("resumed", f"{len(layout) - len(missing)} structures are there from an interrupted run")
+    if not missing or not parallel.is_root():
+        return
+    costs = cost(found.table[layout.source[missing]])
+    typical = int(np.argsort(costs)[len(costs) // 2])
+    structure = structures[int(layout.source[missing[typical]])]
+    seconds = _seconds(compute, structure)
+    if seconds < 0.05:  # a first call may have to set things up
+        seconds = min(seconds, _seconds(compute, structure))
+    total = seconds * float(costs.sum() / costs[typical]) / parallel.size()
+    log.item("speed", f"{1e6 * seconds / len(structure):.0f} us/atom (structure {structure.index + 1})")
+    log.item("time", f"about {duration(total)} and the time to write")
+
+
+def _seconds(compute: Callable[[Structure], object], structure: Structure) -> float:
+    start = time.perf_counter()
+    compute(structure)
+    return time.perf_counter() - start

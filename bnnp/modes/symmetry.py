@@ -1,0 +1,137 @@
+"""Mode 1: symmetry functions of every structure of input.data, and derivatives if they fit, to one file.
+
+The steps are those of RuNNer's mode 1, in parallel: look at all structures, drop the faulty ones, divide
+the rest into training and test set, compute, report the ranges. An interrupted run is continued by the same
+command; the file is the same for any number of ranks.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp import parallel
+from bnnp.core import Descriptor
+from bnnp.core.descriptor import Blocks
+from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.descriptors.survey import element_types
+from bnnp.io.descriptor_allocation import demand_writable, finish, prepare
+from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
+from bnnp.io.descriptor_writer import DescriptorWriter
+from bnnp.io.input_data import StructureFile
+from bnnp.io.runner_symmetry_files import write_runner_files
+from bnnp.modes.job import Job
+from bnnp.modes.log import Log, byte_count
+from bnnp.modes.ranges import measure_ranges, report_ranges
+from bnnp.modes.selection import Selection, Survey, select, selection_lines, selection_warnings, survey_all
+from bnnp.modes.storage import lay_out, missing_structures, report_storage, report_work
+from bnnp.settings import Settings
+from bnnp.structure import Structure
+
+
+class Features(NamedTuple):
+    """What is computed of one structure, as :meth:`DescriptorWriter.write` takes it."""
+
+    types: NDArray[np.int32]
+    values: NDArray[np.float64]
+    pairs: NeighborList | None = None
+    blocks: Blocks | None = None
+
+
+def run(job: Job) -> None:
+    """Do mode 1 in the working directory; every rank calls this.
+
+    Raises
+    ------
+    InputError, NumericalError, OutputError
+        Ends the run on all ranks; what was computed is kept for the next one.
+    """
+    settings, path, log = job.settings, job.directory / FILE_NAME, Log()
+    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=job.threads)
+    log.header(settings, descriptor.kernel, job.threads)
+
+    parallel.on_root(demand_writable, path)
+    structures = parallel.on_root(index_structures, job)
+    found = survey_all(structures, settings, log)
+    selection = select(found, settings)
+    report_selection(structures, found, selection, settings, log)
+
+    layout = lay_out(found, selection, structures, descriptor, settings)
+    report_storage(layout, settings, log)
+    placement = parallel.on_root(prepare, path, layout)
+
+    compute = partial(symmetry_functions, descriptor=descriptor, settings=settings, derivatives=layout.stored)
+    missing, mine = missing_structures(placement, found, layout)
+    report_work(missing, layout, found, structures, compute, log)
+    with DescriptorWriter(placement, layout) as writer:
+        for number in log.progress(mine, "symmetry functions"):
+            structure = structures[int(layout.source[number])]
+            writer.write(number, structure, *compute(structure))
+    parallel.barrier()
+    parallel.on_root(finish, path, layout)
+
+    with DescriptorFile.open(path, settings) as file:
+        report_ranges(measure_ranges(file), settings, log)
+        files = [path, *parallel.on_root(write_compatible_files, job, file, structures)]
+    report_files(files, selection, log)
+    log.close(1)
+
+
+def index_structures(job: Job) -> StructureFile:
+    """Find the structures of input.data and its checksum."""
+    structures = StructureFile(job.data, job.settings.elements)
+    assert structures.digest  # computed here once and sent along
+    return structures
+
+
+def symmetry_functions(
+    structure: Structure, descriptor: Descriptor, settings: Settings, derivatives: bool
+) -> Features:
+    """Symmetry functions of one structure, and with `derivatives` its pairs and derivative blocks."""
+    types = element_types(structure, settings.elements)
+    pairs = find_neighbors(structure.positions, structure.cell, settings.largest_cutoff, structure.numbers)
+    values = descriptor.values(types, pairs)
+    if not derivatives:
+        return Features(types, values)
+    return Features(types, values, pairs, descriptor.jacobian(types, pairs, dtype=np.float32))
+
+
+def report_selection(
+    structures: StructureFile, found: Survey, selection: Selection, settings: Settings, log: Log
+) -> None:
+    """Tell which structures are used for what."""
+    log.section("Structures")
+    for line in selection_lines(selection):
+        log.line(line)
+    log.line()
+    log.item("training structures", selection.n_training)
+    log.item("test structures", selection.n_test)
+    for reason, count in selection.n_dropped.items():
+        log.item(f"rejected ({reason})", count)
+    for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):
+        log.warn(warning)
+
+
+def write_compatible_files(job: Job, file: DescriptorFile, structures: StructureFile) -> list[Path]:
+    """RuNNer's own files, if asked for."""
+    settings = job.settings
+    if not settings["write_runner_files"]:
+        return []
+    return write_runner_files(
+        job.directory, file, structures.__getitem__, settings.atom_energies, settings["use_short_forces"]
+    )
+
+
+def report_files(files: list[Path], selection: Selection, log: Log) -> None:
+    """Tell what was written and what comes next."""
+    log.section("Written")
+    for path in files:
+        log.item(path.name, byte_count(path.stat().st_size))
+    log.line()
+    log.line(
+        f"  {selection.n_training} training and {selection.n_test} test structures; next: `bnnp --mode 2`"
+    )

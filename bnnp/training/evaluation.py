@@ -1,0 +1,111 @@
+"""What the potential being trained predicts: the Monte Carlo mean over the frozen masks, as mode 3 will give it.
+
+Energies are means over samples of the total; forces come from the mean of dE/dG, one sweep a structure. The networks
+run in the C++ core, on the inputs z of the training. All in normalised units, float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.core import Networks
+from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
+from bnnp.training.loss import Errors
+from bnnp.training.normalization import Inputs
+from bnnp.training.pair_forces import Sweeps, pair_derivatives, scatter
+from bnnp.training.samples import Sample
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Prediction and reference of one structure; NaN where there is none.
+
+    Parameters
+    ----------
+    energy, reference_energy : float
+        Totals.
+    forces, reference_forces : (n_atoms, 3) float64
+    stress, reference_stress : (6,) float64
+    """
+
+    energy: float
+    reference_energy: float
+    forces: Array
+    reference_forces: Array
+    stress: Array
+    reference_stress: Array
+
+    def count(self, errors: Errors) -> None:
+        """Add the differences to `errors`."""
+        energy, reference = np.array([self.energy]), np.array([self.reference_energy])
+        errors.add(0, energy / len(self.forces), reference / len(self.forces))
+        errors.add(1, energy, reference)
+        if not np.isnan(self.forces).all():
+            errors.add(2, self.forces, self.reference_forces)
+            errors.add(3, self.stress, self.reference_stress)
+
+
+class Evaluator:
+    """Predicts single structures with given networks.
+
+    Parameters
+    ----------
+    elements : tuple of str
+    inputs : mapping of str to Inputs
+    masks : Masks or None
+        Frozen masks; None for the plain network.
+    sweeps : Sweeps
+        The core's Descriptor.
+    width : int
+    threads : int
+    """
+
+    def __init__(
+        self,
+        elements: tuple[str, ...],
+        inputs: Mapping[str, Inputs],
+        masks: Masks | None,
+        sweeps: Sweeps,
+        width: int,
+        threads: int = 1,
+    ) -> None:
+        self._elements, self._inputs, self._width = elements, inputs, width
+        self._factors = None if masks is None else {element: masks.scaled(element) for element in elements}
+        self._sweeps, self._threads = sweeps, threads
+
+    def load(self, networks: Mapping[str, Network]) -> Networks:
+        """`networks` as the C++ core evaluates them, to be used for many structures."""
+        return Networks(self._elements, networks, self._width, self._factors, self._threads)
+
+    def __call__(self, networks: Networks, sample: Sample) -> Evaluation:
+        """Evaluate one structure."""
+        inputs, types = np.zeros((sample.n_atoms, self._width)), np.empty(sample.n_atoms, dtype=np.int32)
+        rows = [row.cpu().numpy() for row in sample.rows]
+        for number, (row, z) in enumerate(zip(rows, sample.inputs, strict=True)):
+            inputs[row, : z.shape[1]] = z.cpu().numpy()
+            types[row] = number
+        energies, slope, _ = networks.sample(types, inputs, gradient=sample.geometry is not None)
+        forces, stress = np.full((sample.n_atoms, 3), np.nan), np.full(6, np.nan)
+        if sample.geometry is not None:
+            gradient = np.zeros_like(inputs)
+            for row, normalized in zip(rows, self._inputs.values(), strict=True):
+                n = len(normalized.mean)
+                gradient[row, :n] = slope[row, :n] @ normalized.matrix.T
+            derivatives = pair_derivatives(self._sweeps, sample.geometry, gradient)
+            forces, virial = scatter(sample.geometry.pairs, derivatives, sample.n_atoms)
+            stress = virial / sample.volume
+        return Evaluation(
+            float(energies.sum(axis=0).mean()),
+            sample.energy,
+            forces,
+            sample.forces.cpu().numpy().astype(np.float64),
+            stress,
+            sample.stress.cpu().numpy().astype(np.float64),
+        )

@@ -1,0 +1,169 @@
+r"""The loss, and the errors that are reported.
+
+For structure s of n, with reference values that have weight w_s, per-term weights W and the spread v of each quantity over
+the training set::
+
+    L = 1/n sum_s w_s [ W_E / v_E ((E_s - E_s^ref) / N_s)^2
+                      + W_F / v_F  sum_{i,a} (F_sia - F_sia^ref)^2 / c_F
+                      + W_S / v_S  sum_k (sigma_sk - sigma_sk^ref)^2 / c_S ]
+
+v_E = variance of E/N without element offsets, v_F = mean square force component, v_S = variance of the stress components;
+c is the mean number of known components of a structure, so that over an epoch every known component counts
+alike, and structures without forces or stress only lack that term. L = W_E + W_F + W_S for a model that knows the mean only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bnnp.training.samples import Batch
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Spread of the references over the training set, in the units they are given in.
+
+    Parameters
+    ----------
+    energy, force, stress : float
+        v_E, v_F, v_S.
+    n_energies, n_forces, n_stresses : float
+        Mean number of known values a structure: c_E, c_F, c_S.
+    """
+
+    energy: float
+    force: float
+    stress: float
+    n_energies: float
+    n_forces: float
+    n_stresses: float
+
+    @classmethod
+    def of(cls, energies: Array, forces: Iterable[Array], stresses: Array) -> Spread:
+        """From energies per atom (n,), forces of each structure (n_atoms, 3) and stresses (n, 6); NaN is unknown."""
+        count, square = 0, 0.0
+        for components in forces:
+            known = components[np.isfinite(components)]
+            count, square = count + known.size, square + float(known @ known)
+        known_e, known_s = energies[np.isfinite(energies)], stresses[np.isfinite(stresses)]
+        n = max(len(energies), 1)
+        return cls(
+            _positive(float(np.var(known_e)) if known_e.size else 0.0),
+            _positive(square / max(count, 1)),
+            _positive(float(np.var(known_s)) if known_s.size else 0.0),
+            known_e.size / n,
+            count / n,
+            known_s.size / n,
+        )
+
+    def scaled(self, scale: float) -> Spread:
+        """The same for references divided by `scale`."""
+        return Spread(
+            self.energy / scale**2,
+            self.force / scale**2,
+            self.stress / scale**2,
+            self.n_energies,
+            self.n_forces,
+            self.n_stresses,
+        )
+
+
+def _positive(variance: float) -> float:
+    """1 in place of a variance that is nothing: a single structure, zero forces."""
+    return variance if variance > np.finfo(float).tiny else 1.0
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Prefactors of the three sums over known values: W / (v c).
+
+    Parameters
+    ----------
+    energy, force, stress : float
+    """
+
+    energy: float
+    force: float
+    stress: float
+
+    @classmethod
+    def of(cls, spread: Spread, energy_weight: float, force_weight: float, stress_weight: float) -> Loss:
+        """From the weights W of input.nn and the spread of the normalised references."""
+        return cls(
+            energy_weight / (spread.energy * max(spread.n_energies, 1e-300)) if spread.n_energies else 0.0,
+            force_weight / (spread.force * spread.n_forces) if spread.n_forces else 0.0,
+            stress_weight / (spread.stress * spread.n_stresses) if spread.n_stresses else 0.0,
+        )
+
+    def sum(self, batch: Batch, energy: Tensor, forces: Tensor | None, virial: Tensor | None) -> Tensor:
+        """n L of a batch: the sum over its structures, a scalar.
+
+        Parameters
+        ----------
+        energy : (n_structures,) float
+        forces : (n_atoms, 3) float, or None
+        virial : (n_structures, 6) float, or None
+            Volume times stress.
+        """
+        difference = _known(energy - batch.energy) / batch.n_atoms
+        total = self.energy * (batch.weight * difference * difference).sum()
+        if forces is not None and self.force:
+            errors = _known(forces - batch.forces)
+            weight = batch.weight[batch.atom_owner, None]
+            total = total + self.force * (weight * errors * errors).sum()
+        if virial is not None and self.stress:
+            errors = _known(virial / batch.volume[:, None] - batch.stress)
+            total = total + self.stress * (batch.weight[:, None] * errors * errors).sum()
+        return total
+
+
+def _known(difference: Tensor) -> Tensor:
+    """0, also for the gradient, where the reference is NaN."""
+    return torch.where(torch.isnan(difference.detach()), torch.zeros_like(difference), difference)
+
+
+@dataclass
+class Errors:
+    """Sums over structures from which all reported errors follow; the vector can be summed over ranks.
+
+    Entries: count, sum |x|, sum x^2 for energies per atom, total energies, forces and stresses.
+    """
+
+    sums: Array = field(default_factory=lambda: np.zeros(12))
+
+    def add(self, place: int, prediction: Array, reference: Array) -> None:
+        """Count differences of quantity number `place`; a NaN reference is left out, a NaN prediction is not."""
+        known = ~np.isnan(reference)
+        values = (prediction - reference)[known]
+        self.sums[3 * place : 3 * place + 3] += (values.size, np.abs(values).sum(), (values * values).sum())
+
+    @property
+    def rmse(self) -> Array:
+        """(4,) of energy per atom, total energy, force, stress; NaN where nothing was counted."""
+        result: Array = np.sqrt(self._mean(2))
+        return result
+
+    @property
+    def mae(self) -> Array:
+        """(4,) mean absolute errors."""
+        return self._mean(1)
+
+    def _mean(self, power: int) -> Array:
+        count = self.sums[0::3]
+        return np.where(count > 0, self.sums[power::3] / np.maximum(count, 1), np.nan)
+
+    def criterion(self, spread: Spread, weights: tuple[float, float, float]) -> float:
+        """The loss these errors amount to, structure weights aside: what the best epoch is chosen by."""
+        squares = self._mean(2)[[0, 2, 3]]
+        variances = np.array([spread.energy, spread.force, spread.stress])
+        counted = self.sums[[0, 6, 9]] > 0
+        terms = np.array(weights) * squares / variances
+        return float(terms[counted].sum()) if counted.any() else np.nan

@@ -1,0 +1,259 @@
+"""Structures as the training sees them: normalised inputs and targets, read once and kept while memory allows.
+
+A :class:`Sample` is one structure, a :class:`Batch` several laid end to end, with indices that say which atom belongs to
+which element and structure. All that does not change during training is computed when a sample is first read.
+Energies are without element offsets; energies, forces and stresses are divided by the common scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.training.normalization import Inputs
+from bnnp.training.pair_forces import Geometry
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One structure.
+
+    Parameters
+    ----------
+    index : int
+        Position in symmetry_functions.h5.
+    source : int
+        Position in input.data; random masks are counted by it.
+    inputs : tuple of (n_X, n_functions_X) float
+        z of the atoms of each element.
+    rows : tuple of (n_X,) int64
+        Which atoms they are.
+    n_atoms : int
+    weight : float
+    energy : float
+        Normalised; NaN if it is not to be used.
+    forces : (n_atoms, 3) float
+        Normalised; NaN where not to be used.
+    stress : (6,) float
+        Normalised; NaN if there is none.
+    volume : float
+        Of the cell; 1 for a free molecule.
+    geometry : Geometry or None
+        None if only energies are trained.
+    """
+
+    index: int
+    source: int
+    inputs: tuple[Tensor, ...]
+    rows: tuple[Tensor, ...]
+    n_atoms: int
+    weight: float
+    energy: float
+    forces: Tensor
+    stress: Tensor
+    volume: float
+    geometry: Geometry | None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        tensors = (*self.inputs, *self.rows, self.forces, self.stress)
+        return sum(t.numel() * t.element_size() for t in tensors) + (self.geometry.nbytes if self.geometry else 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Structures laid end to end.
+
+    Parameters
+    ----------
+    sources : tuple of int
+        Position in input.data of each structure.
+    inputs, rows : tuple of tensors
+        As in :class:`Sample`, rows counted through the batch.
+    owners : tuple of (n_X,) int64
+        Structure (position in the batch) of each of these atoms.
+    n_atoms, weight, energy, volume : (n_structures,) float
+    forces : (n_atoms, 3) float
+    atom_owner : (n_atoms,) int64
+        Structure of every atom.
+    stress : (n_structures, 6) float
+    geometries : tuple of Geometry
+        Empty if only energies are trained.
+    """
+
+    sources: tuple[int, ...]
+    inputs: tuple[Tensor, ...]
+    rows: tuple[Tensor, ...]
+    owners: tuple[Tensor, ...]
+    n_atoms: Tensor
+    weight: Tensor
+    energy: Tensor
+    volume: Tensor
+    forces: Tensor
+    atom_owner: Tensor
+    stress: Tensor
+    geometries: tuple[Geometry, ...]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Batch:
+        """Lay `samples` end to end."""
+        first = np.concatenate([[0], np.cumsum([sample.n_atoms for sample in samples])])
+        like = samples[0].forces
+        n_elements = range(len(samples[0].rows))
+
+        def owner(counts: Sequence[int]) -> Tensor:
+            counted = torch.tensor(counts, device=like.device)
+            return torch.repeat_interleave(torch.arange(len(counts), device=like.device), counted)
+
+        def column(values: Sequence[float]) -> Tensor:
+            return torch.tensor(values, dtype=like.dtype, device=like.device)
+
+        return cls(
+            sources=tuple(sample.source for sample in samples),
+            inputs=tuple(torch.cat([sample.inputs[x] for sample in samples]) for x in n_elements),
+            rows=tuple(
+                torch.cat([sample.rows[x] + int(start) for sample, start in zip(samples, first, strict=False)])
+                for x in n_elements
+            ),
+            owners=tuple(owner([len(sample.rows[x]) for sample in samples]) for x in n_elements),
+            n_atoms=column([sample.n_atoms for sample in samples]),
+            weight=column([sample.weight for sample in samples]),
+            energy=column([sample.energy for sample in samples]),
+            volume=column([sample.volume for sample in samples]),
+            forces=torch.cat([sample.forces for sample in samples]),
+            atom_owner=owner([sample.n_atoms for sample in samples]),
+            stress=torch.stack([sample.stress for sample in samples]),
+            geometries=tuple(sample.geometry for sample in samples if sample.geometry is not None),
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """RuNNer's ``max_energy`` (per atom, without element energies) and ``max_force``: larger references are not used."""
+
+    energy: float = np.inf
+    force: float = np.inf
+
+
+class Samples:
+    """Samples by their position in the file, kept in memory up to a limit and read again beyond it.
+
+    Parameters
+    ----------
+    file : DescriptorFile
+    inputs : mapping of str to Inputs
+        z of each element.
+    atom_energies : (n_elements,) float64, energy
+        Free-atom energies in effect; `limits` count without them.
+    offsets : (n_elements,) float64, energy
+        Removed from the energies in all, free-atom energies included.
+    scale : float, energy
+    forces : bool
+        Whether forces are trained, so that pairs are needed.
+    stored : bool
+        Whether to use stored derivatives.
+    limits : Limits
+    memory : float
+        Bytes that may be kept.
+    dtype, device
+        Of the tensors.
+    """
+
+    def __init__(
+        self,
+        file: DescriptorFile,
+        inputs: Mapping[str, Inputs],
+        atom_energies: Array,
+        offsets: Array,
+        scale: float,
+        forces: bool = True,
+        stored: bool = True,
+        limits: Limits | None = None,
+        memory: float = np.inf,
+        dtype: torch.dtype = torch.float64,
+        device: str = "cpu",
+    ) -> None:
+        self.file, self._inputs = file, inputs
+        self._atom_energies, self._offsets, self.scale = atom_energies, offsets, scale
+        self._with_forces, self._stored = forces, stored and file.derivatives == "stored"
+        self._limits, self._room = limits or Limits(), memory
+        self._dtype, self._device = dtype, device
+        self._kept: dict[int, Sample] = {}
+
+    def __getitem__(self, index: int) -> Sample:
+        """Sample at position `index` of the file."""
+        sample = self._kept.get(index)
+        if sample is None:
+            sample = self._read(index)
+            if sample.nbytes <= self._room:
+                self._kept[index] = sample
+                self._room -= sample.nbytes
+        return sample
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of what is kept."""
+        return sum(sample.nbytes for sample in self._kept.values())
+
+    def _read(self, index: int) -> Sample:
+        file = self.file
+        atoms = file.atoms(index)
+        types = file.types[atoms]
+        inputs = [
+            normalized.apply(file.descriptors(element)[file.rows(index, element)])
+            for element, normalized in self._inputs.items()
+        ]
+        rows = [np.flatnonzero(types == number) for number in range(len(file.elements))]
+        energy, forces, stress = targets(file, index, self._atom_energies, self._limits)
+        counts = file.n_elements[index]
+        cell = file.periodic_cell(index)
+        return Sample(
+            index=index,
+            source=int(file.source[index]),
+            inputs=tuple(self._tensor(z) for z in inputs),
+            rows=tuple(torch.from_numpy(row).to(self._device) for row in rows),
+            n_atoms=len(types),
+            weight=float(file.weight[index]),
+            energy=float(energy - counts @ (self._offsets - self._atom_energies)) / self.scale,
+            forces=self._tensor(forces / self.scale),
+            stress=self._tensor(stress / self.scale),
+            volume=1.0 if cell is None else float(abs(np.linalg.det(cell))),
+            geometry=self._geometry(index, types) if self._with_forces else None,
+        )
+
+    def _geometry(self, index: int, types: NDArray[np.int32]) -> Geometry:
+        blocks = self.file.blocks(index) if self._stored else None
+        return Geometry(np.ascontiguousarray(types), self.file.pairs(index), blocks)
+
+    def _tensor(self, values: Array) -> Tensor:
+        return torch.as_tensor(np.asarray(values), dtype=self._dtype, device=self._device)
+
+
+def targets(file: DescriptorFile, index: int, atom_energies: Array, limits: Limits) -> tuple[float, Array, Array]:
+    """References of a structure that are to be used, in the units of the file.
+
+    Returns
+    -------
+    energy : float
+        Without free-atom energies; NaN above the limit.
+    forces : (n_atoms, 3) float64
+        NaN where missing or beyond the limit.
+    stress : (6,) float64
+        NaN if missing.
+    """
+    energy = float(file.energy[index] - file.n_elements[index] @ atom_energies)
+    forces = np.array(file.forces[file.atoms(index)], dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        forces[np.abs(forces) > limits.force] = np.nan
+    if energy / len(forces) > limits.energy:
+        energy = np.nan
+    return energy, forces, np.array(file.stress[index])

@@ -1,0 +1,52 @@
+"""Errors and their statistics: closed forms, and sums that may be added."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bnnp.uncertainty.metrics import ErrorSum, spearman
+
+
+def test_by_hand() -> None:
+    total = ErrorSum.of(np.array([1.0, 4.0]), np.array([2.0, 2.0]), np.array([0.5, 1.0]))
+    assert total.rmse == pytest.approx(np.sqrt((1 + 4) / 2))
+    assert total.mae == 1.5
+    assert total.bias == 0.5
+    assert total.mean_sigma == 0.75
+    assert total.zms == pytest.approx((4 + 4) / 2)
+
+
+def test_parts_add_up_to_the_whole() -> None:
+    predicted, reference, sigma = np.random.default_rng(1).random((3, 30, 3))
+    whole = ErrorSum.of(predicted, reference, sigma)
+    parts = [ErrorSum.of(predicted[k], reference[k], sigma[k]) for k in range(30)]
+    total = sum(parts, ErrorSum())
+    for name in ("rmse", "mae", "bias", "mean_sigma", "zms"):
+        assert getattr(total, name) == pytest.approx(getattr(whole, name), rel=1e-12)
+
+
+def test_without_reference_or_samples_there_is_no_number() -> None:
+    only_sigma = ErrorSum.of(np.ones(3), None, np.full(3, 0.2))
+    assert np.isnan(only_sigma.rmse)
+    assert np.isnan(only_sigma.zms)
+    assert only_sigma.mean_sigma == pytest.approx(0.2)
+    assert np.isnan(ErrorSum.of(np.ones(3), np.ones(3)).mean_sigma)
+
+
+def test_zms_is_one_for_honest_sigmas() -> None:
+    generator = np.random.default_rng(1)
+    sigma = generator.uniform(0.1, 2.0, 20_000)
+    zms = ErrorSum.of(generator.normal(0.0, sigma), np.zeros(20_000), sigma).zms
+    assert abs(zms - 1) < 4 * np.sqrt(2 / 20_000)  # a chi-squared mean
+
+
+def test_spearman() -> None:
+    sigma = np.array([1.0, 2.0, 3.0, 4.0])
+    assert spearman(sigma, np.array([-0.1, 0.4, -0.9, 7.0])) == pytest.approx(1.0)  # any monotone relation
+    assert spearman(sigma, np.array([4.0, 3.0, 2.0, 1.0])) == pytest.approx(-1.0)
+    # 1 - 6 sum d^2 / (n (n^2 - 1)) with d = 1, 1, 0, 0
+    assert spearman(sigma, np.array([2.0, 1.0, 3.0, 4.0])) == pytest.approx(0.8)
+    # ties share their rank: ranks (1.5 1.5 3 4) against (1 2 3 4), Pearson by hand
+    assert spearman(np.array([1.0, 1.0, 3.0, 4.0]), sigma) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+    assert np.isnan(spearman(np.ones(4), sigma))
