@@ -31,13 +31,20 @@ class BuildCore(build_ext):
     def build_extensions(self) -> None:
         compiler = self.compiler.compiler_cxx[0] if self.compiler.compiler_cxx else "g++"
         if shutil.which(compiler) is None:
-            sys.exit(f"bnnp needs a C++17 compiler: `{compiler}` was not found. Install g++ (Debian: apt install g++).")
-        if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists() and not _headers_in_environment():
+            sys.exit(
+                f"bnnp needs a C++17 compiler: `{compiler}` was not found. Install g++ (Debian: apt install g++)."
+            )
+        if (
+            not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()
+            and not _headers_in_environment()
+        ):
             sys.exit("bnnp needs the headers of Python: Python.h was not found. Install python3-dev.")
         plain = self.compiler._compile
 
         def compile_one(obj, src, ext, cc_args, extra_postargs, pp_opts):  # noqa: ANN001, ANN202
-            flags = INSTRUCTION_SETS.get(Path(src).stem, []) if platform.machine() in ("x86_64", "AMD64") else []
+            flags = (
+                INSTRUCTION_SETS.get(Path(src).stem, []) if platform.machine() in ("x86_64", "AMD64") else []
+            )
             plain(obj, src, ext, cc_args, [*extra_postargs, *flags], pp_opts)
 
         self.compiler._compile = compile_one

@@ -38,7 +38,9 @@ Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_m
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--mode", type=click.IntRange(1, 3), help="What to do; wins over runner_mode in input.nn.")
 @click.option("--restart", is_flag=True, help="Continue a training from its last checkpoint.")
-@click.option("--check", is_flag=True, help="Read and check both files, estimate time and memory; run nothing.")
+@click.option(
+    "--check", is_flag=True, help="Read and check both files, estimate time and memory; run nothing."
+)
 @click.option(
     "--input", "settings_file", default="input.nn", show_default=True, metavar="FILE", help="The settings."
 )
@@ -66,7 +68,7 @@ def main(
 
 
 def _describe_keywords(name: str) -> str:
-    from bnnp.keyword_table.listing import keyword_details, keyword_list
+    from bnnp.modes.keyword_list import keyword_details, keyword_list
 
     return keyword_list() if name == ALL_KEYWORDS else keyword_details(name)
 

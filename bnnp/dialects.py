@@ -143,8 +143,13 @@ def element_architectures(
     for entry in entries.of("element_hidden_layers_short"):
         element, (layers,) = _element(entry, elements), _integers(entry, entry.words[1:], 1)
         if not 1 <= layers <= len(common.nodes):
-            raise mistake(entry, f"has {layers} layers, but must have 1 to {len(common.nodes)} (global_hidden_layers_short)")
-        networks[element] = Architecture(common.nodes[:layers], (*common.activations[:layers], common.activations[-1]))
+            raise mistake(
+                entry,
+                f"has {layers} layers, but must have 1 to {len(common.nodes)} (global_hidden_layers_short)",
+            )
+        networks[element] = Architecture(
+            common.nodes[:layers], (*common.activations[:layers], common.activations[-1])
+        )
     for entry in entries.of("element_nodes_short"):
         element = _element(entry, elements)
         nodes = _element_nodes(entries, entry, networks[element].nodes, warnings)
@@ -182,19 +187,29 @@ def _set_activations(entries: Entries, elements: Sequence[str], networks: dict[s
             layer, node = _integers(entry, words[:2], 2)
             sizes = (*network.nodes, 1)
             if not (1 <= layer <= len(sizes) and 1 <= node <= sizes[layer - 1]):
-                raise mistake(entry, f"names node {node} of layer {layer}, but the layers of {element} have {sizes} nodes")
+                raise mistake(
+                    entry,
+                    f"names node {node} of layer {layer}, but the layers of {element} have {sizes} nodes",
+                )
             single.setdefault((element, layer), {})[node] = words[2]
             letters = set(single[element, layer].values())
             if len(letters) > 1:
-                raise mistake(entry, f"gives layer {layer} the activations {' '.join(sorted(letters))}; a layer has one")
+                raise mistake(
+                    entry, f"gives layer {layer} the activations {' '.join(sorted(letters))}; a layer has one"
+                )
             continue
         networks[element] = _replaced(entry, network, activations=tuple(words))
     for (element, layer), nodes in single.items():
         network = networks[element]
         size = (*network.nodes, 1)[layer - 1]
-        entry = next(e for e in entries.of("element_activation_short") if e.words[:2] == (element, str(layer)))
+        entry = next(
+            e for e in entries.of("element_activation_short") if e.words[:2] == (element, str(layer))
+        )
         if len(nodes) != size:
-            raise mistake(entry, f"names {len(nodes)} of the {size} nodes of layer {layer}; a layer has one activation: name all")
+            raise mistake(
+                entry,
+                f"names {len(nodes)} of the {size} nodes of layer {layer}; a layer has one activation: name all",
+            )
         letters = list(network.activations)
         letters[layer - 1] = nodes[1]
         networks[element] = _replaced(entry, network, activations=tuple(letters))

@@ -186,7 +186,7 @@ class Potential:
         descriptors = self.descriptor.values(types, pairs)
         inputs = (descriptors - self._shift[types]) * self._factor[types] + self._offset[types]
         derivatives = forces or (stress and structure.periodic)
-        sampled = sigma and derivatives and self.masks is not None
+        sampled = sigma and derivatives and self.masks is not None and self.masks.samples > 1
         core = self._core
         if self.masks is not None and self.settings["mc_masks"] == "resample":
             core = self._samplers(self._redrawn(structure.index))
@@ -205,7 +205,9 @@ class Potential:
             samples, virials = core.forces(self.descriptor, types, pairs, factors, delta)
             result["forces_std"] = samples.std(axis=-1, ddof=1)
             if structure.volume is not None:
-                result["stress_std"] = (virials.std(axis=-1, ddof=1) / structure.volume)[VOIGT_ROWS, VOIGT_COLUMNS]
+                result["stress_std"] = (virials.std(axis=-1, ddof=1) / structure.volume)[
+                    VOIGT_ROWS, VOIGT_COLUMNS
+                ]
         if not forces:
             result["forces"] = result["forces_std"] = None
         if not stress:

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import ase.units
@@ -100,7 +99,7 @@ class Settings:
     origins: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
-    missing: Mapping[int, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    missing: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         """Value of a keyword by its canonical name."""
@@ -168,8 +167,8 @@ def load_settings(
         architecture=architecture,
         normalize_nodes=values["normalize_nodes"],
         dialect=dialect(entries),
-        values=MappingProxyType(values),
-        origins=MappingProxyType(origins),
+        values=values,
+        origins=origins,
         ignored=ignored,
         missing={number: tuple(keyword.name for keyword in entries.missing(number)) for number in (1, 2, 3)},
     )
@@ -233,7 +232,9 @@ def _elements(entries: Entries) -> tuple[str, ...]:
     if len(symbols) != entries.value("number_of_elements"):
         number = entries.value("number_of_elements")
         line = entries.of("number_of_elements")[0].line
-        raise entries.mistake("elements", f"names {len(symbols)} elements, but number_of_elements in line {line} is {number}")
+        raise entries.mistake(
+            "elements", f"names {len(symbols)} elements, but number_of_elements in line {line} is {number}"
+        )
     return tuple(sorted(symbols, key=atomic_numbers.__getitem__))
 
 
@@ -256,7 +257,9 @@ def _functions(entries: Entries, elements: tuple[str, ...]) -> dict[str, tuple[S
                     if symbol not in elements:
                         raise mistake(entry, f"names {symbol}, but the elements are {' '.join(elements)}")
                 if (former := found[function.element].get(function)) is not None:
-                    raise mistake(entry, f"defines `{function.definition()}`, which line {former.line} has already")
+                    raise mistake(
+                        entry, f"defines `{function.definition()}`, which line {former.line} has already"
+                    )
                 found[function.element][function] = replace(function, line=entry.line)
     for element in elements:
         if not found[element]:
@@ -270,7 +273,9 @@ def _cutoff(entries: Entries) -> Cutoff:
     alpha = entries.value("cutoff_alpha")
     if inline is not None and entries.given("cutoff_alpha") and inline != alpha:
         where = entries.of("cutoff_type")[0].line
-        raise entries.mistake("cutoff_alpha", f"is {alpha}, but cutoff_type in line {where} says {inline}; remove one")
+        raise entries.mistake(
+            "cutoff_alpha", f"is {alpha}, but cutoff_type in line {where} says {inline}; remove one"
+        )
     try:
         return Cutoff(number, alpha if inline is None else inline)
     except ValueError as error:
@@ -283,7 +288,9 @@ def _normalization(entries: Entries) -> Normalization:
     given = [name for name in names if entries.given(name)]
     if given and len(given) < len(names):
         missing = " and ".join(name for name in names if name not in given)
-        raise entries.mistake(given[0], f"needs {missing}, too: the normalization takes all three keywords or none")
+        raise entries.mistake(
+            given[0], f"needs {missing}, too: the normalization takes all three keywords or none"
+        )
     return Normalization(*(entries.value(name) for name in names))
 
 
@@ -295,10 +302,24 @@ def _scaling(entries: Entries, warnings: list[str]) -> ScalingScheme:
         line = entries.where("scale_symmetry_functions_sigma")
         warnings.append(f"{line}: has no effect beside scale_symmetry_functions, which n2p2 prefers")
     elif sigma and center:
-        raise entries.mistake("center_symmetry_functions", "is part of scale_symmetry_functions_sigma; remove one of the two")
-    kind = "both" if scale and center else "scale" if scale else "center" if center else "sigma" if sigma else "none"
+        raise entries.mistake(
+            "center_symmetry_functions", "is part of scale_symmetry_functions_sigma; remove one of the two"
+        )
+    kind = (
+        "both"
+        if scale and center
+        else "scale"
+        if scale
+        else "center"
+        if center
+        else "sigma"
+        if sigma
+        else "none"
+    )
     try:
-        return ScalingScheme(kind, entries.value("scale_min_short_atomic"), entries.value("scale_max_short_atomic"))
+        return ScalingScheme(
+            kind, entries.value("scale_min_short_atomic"), entries.value("scale_max_short_atomic")
+        )
     except ValueError as error:
         names = ("scale_min_short_atomic", "scale_max_short_atomic")
         raise entries.mistake(next(name for name in names if entries.given(name)), str(error)) from error
@@ -329,11 +350,17 @@ def _dropout_rate(entries: Entries, architecture: Mapping[str, Architecture]) ->
     rates: tuple[float, ...] = entries.value("dropout_rate")
     layers = max((len(network.nodes) for network in architecture.values()), default=len(rates))
     if len(rates) not in (1, layers):
-        raise entries.mistake("dropout_rate", f"has {len(rates)} numbers for {layers} hidden layers; give one, or one a layer")
-    for name, highest in (("dropout_rate", max(rates)), ("dropout_rate_input", entries.value("dropout_rate_input"))):
+        raise entries.mistake(
+            "dropout_rate", f"has {len(rates)} numbers for {layers} hidden layers; give one, or one a layer"
+        )
+    for name, highest in (
+        ("dropout_rate", max(rates)),
+        ("dropout_rate_input", entries.value("dropout_rate_input")),
+    ):
         if highest >= 0.5 and not entries.given("allow_high_dropout"):
             raise entries.mistake(
-                name, f"is {highest}: the chance to DROP a node, not to keep it. If that is meant, add `allow_high_dropout`"
+                name,
+                f"is {highest}: the chance to DROP a node, not to keep it. If that is meant, add `allow_high_dropout`",
             )
     return rates * layers if len(rates) == 1 else rates
 
@@ -344,11 +371,17 @@ def _further_warnings(settings: Settings) -> list[str]:
     if settings.cutoff.type == 0:
         found.append("cutoff_type 0 is a hard cutoff: energies jump where an atom crosses it")
     if settings.cutoff.type == 3:
-        found.append("cutoff_type 3 is n2p2's; RuNNer's has another prefactor: do not exchange weights or scaling.data")
+        found.append(
+            "cutoff_type 3 is n2p2's; RuNNer's has another prefactor: do not exchange weights or scaling.data"
+        )
     if settings.scaling.kind == "none" and settings.mode in (2, 3):
-        found.append("symmetry functions are not scaled; networks train much better with `scale_symmetry_functions`")
+        found.append(
+            "symmetry functions are not scaled; networks train much better with `scale_symmetry_functions`"
+        )
     if settings.mode == 1 and not settings.given("test_fraction"):
-        found.append(f"no test_fraction: {settings['test_fraction']:g} of the structures are kept for testing, unless pinned")
+        found.append(
+            f"no test_fraction: {settings['test_fraction']:g} of the structures are kept for testing, unless pinned"
+        )
     if settings.mode in (1, 2) and not settings.given("random_seed"):
         found.append(f"no random_seed: {settings['random_seed']} is used")
     return found

@@ -9,7 +9,7 @@ import pytest
 from bnnp.errors import InputError
 from bnnp.io.input_nn import read_input_nn
 from bnnp.keyword_table.arguments import Every, every, flag, integer, read_real, size
-from bnnp.keyword_table.listing import keyword_details, keyword_list
+from bnnp.modes.keyword_list import keyword_details, keyword_list
 from bnnp.keywords import KEYWORDS, Keyword, lookup, nearest
 from bnnp.settings import load_settings
 
@@ -124,9 +124,21 @@ def test_the_complete_input_is_legal(mode: int) -> None:
 def test_the_complete_input_shows_the_defaults() -> None:
     """Where a keyword has a default and takes a value, the dictionary shows that value."""
     shown = load_settings(COMPLETE, 2)
-    differing = {"dropout_rate", "cutoff_type", "updater_type", "write_trainpoints", "write_trainforces", "kalman_qtau"}
+    differing = {
+        "dropout_rate",
+        "cutoff_type",
+        "updater_type",
+        "write_trainpoints",
+        "write_trainforces",
+        "kalman_qtau",
+    }
     for keyword in ACCEPTED:
-        if keyword.tier in "ER" and keyword.arguments and keyword.default is not None and keyword.name not in differing:
+        if (
+            keyword.tier in "ER"
+            and keyword.arguments
+            and keyword.default is not None
+            and keyword.name not in differing
+        ):
             value = shown[keyword.name]
             if keyword.name not in ("learning_rate", "learning_rate_final", "warmup_epochs"):
                 assert value == keyword.default, keyword.name
@@ -150,7 +162,8 @@ def test_details_of_an_unknown_name_offer_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "value"), [("0.1d0", 0.1), ("1.0D-3", 1e-3), ("2d+1", 20.0), ("1e-3", 1e-3), ("-5", -5.0), ("1.d0", 1.0)]
+    ("word", "value"),
+    [("0.1d0", 0.1), ("1.0D-3", 1e-3), ("2d+1", 20.0), ("1e-3", 1e-3), ("-5", -5.0), ("1.d0", 1.0)],
 )
 def test_numbers_may_have_a_fortran_exponent(word: str, value: float) -> None:
     assert read_real(word) == value
@@ -164,7 +177,13 @@ def test_what_is_not_a_finite_number_is_refused(word: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "n_bytes"),
-    [("4 GB", 4 * 10**9), ("500MB", 5 * 10**8), ("1.5 GB", 1_500_000_000), ("1000000", 10**6), ("10 kB", 10**4)],
+    [
+        ("4 GB", 4 * 10**9),
+        ("500MB", 5 * 10**8),
+        ("1.5 GB", 1_500_000_000),
+        ("1000000", 10**6),
+        ("10 kB", 10**4),
+    ],
 )
 def test_sizes(text: str, n_bytes: int) -> None:
     assert size(text.split()) == n_bytes
@@ -179,7 +198,13 @@ def test_what_is_not_a_size_is_refused(text: str) -> None:
 def test_every_reads_both_dialects() -> None:
     assert every([]) == Every(1)  # RuNNer: no number
     assert [epoch for epoch in range(12) if every(["5"]).due(epoch)] == [0, 5, 10]
-    assert [epoch for epoch in range(12) if every(["5", "2"]).due(epoch)] == [0, 1, 2, 5, 10]  # n2p2: n [always]
+    assert [epoch for epoch in range(12) if every(["5", "2"]).due(epoch)] == [
+        0,
+        1,
+        2,
+        5,
+        10,
+    ]  # n2p2: n [always]
     assert not any(Every().due(epoch) for epoch in range(12))
 
 

@@ -161,8 +161,10 @@ class Descriptor {
         Doubles dE_dD({neighbors.size(), py::ssize_t(3)});
         task.dE_dG = dE_dG.data();
         task.dE_dD = dE_dD.mutable_data();
-        py::gil_scoped_release release;
-        parallel(list.n_atoms, threads, [&](auto begin, auto end) { kernels.blocks_vjp(plan, list, task, begin, end); });
+        {
+            py::gil_scoped_release release;
+            parallel(list.n_atoms, threads, [&](auto begin, auto end) { kernels.blocks_vjp(plan, list, task, begin, end); });
+        }
         return dE_dD;
     }
 
@@ -175,8 +177,10 @@ class Descriptor {
         Doubles G({list.n_atoms, std::int64_t(plan.width)});
         task.dD = dD.data();
         task.G = G.mutable_data();
-        py::gil_scoped_release release;
-        parallel(list.n_atoms, threads, [&](auto begin, auto end) { kernels.blocks_jvp(plan, list, task, begin, end); });
+        {
+            py::gil_scoped_release release;
+            parallel(list.n_atoms, threads, [&](auto begin, auto end) { kernels.blocks_jvp(plan, list, task, begin, end); });
+        }
         return G;
     }
 
@@ -272,24 +276,26 @@ class Networks {
         double *F = forces.mutable_data(), *W = virials.mutable_data();
         std::fill(F, F + forces.size(), 0.0);
         std::fill(W, W + virials.size(), 0.0);
-        py::gil_scoped_release release;
-        const std::vector<std::int64_t> offsets = descriptor.block_offsets(list);
-        std::vector<double> pair_forces;
-        SampleForceTask task;
-        task.factors = factors.data();
-        task.delta = delta.data();
-        task.block_offsets = offsets.data();
-        const std::int64_t centres = 64;  // a few megabytes at a time; added up in order, whatever the threads
-        for (std::int64_t begin = 0; begin < list.n_atoms; begin += centres) {
-            const std::int64_t end = std::min(begin + centres, list.n_atoms);
-            pair_forces.resize(std::size_t(list.first[end] - list.first[begin]) * 3 * samples);
-            task.first_pair = list.first[begin];
-            task.pair_forces = pair_forces.data();
-            parallel(end - begin, threads, [&](auto b, auto e) {
-                kernels.sample_pair_forces(descriptor.plan, list, plan, task, begin + b, begin + e);
-            });
-            for (std::int64_t i = begin; i < end; ++i)
-                for (std::int64_t p = list.first[i]; p < list.first[i + 1]; ++p) add_pair(list, task, i, p, F, W);
+        {
+            py::gil_scoped_release release;
+            const std::vector<std::int64_t> offsets = descriptor.block_offsets(list);
+            std::vector<double> pair_forces;
+            SampleForceTask task;
+            task.factors = factors.data();
+            task.delta = delta.data();
+            task.block_offsets = offsets.data();
+            const std::int64_t centres = 64;  // a few megabytes at a time; added up in order, whatever the threads
+            for (std::int64_t begin = 0; begin < list.n_atoms; begin += centres) {
+                const std::int64_t end = std::min(begin + centres, list.n_atoms);
+                pair_forces.resize(std::size_t(list.first[end] - list.first[begin]) * 3 * samples);
+                task.first_pair = list.first[begin];
+                task.pair_forces = pair_forces.data();
+                parallel(end - begin, threads, [&](auto b, auto e) {
+                    kernels.sample_pair_forces(descriptor.plan, list, plan, task, begin + b, begin + e);
+                });
+                for (std::int64_t i = begin; i < end; ++i)
+                    for (std::int64_t p = list.first[i]; p < list.first[i + 1]; ++p) add_pair(list, task, i, p, F, W);
+            }
         }
         return py::make_tuple(forces, virials);
     }

@@ -136,9 +136,7 @@ class Descriptor:
         return self._core.block_jvp(types, pairs.first, pairs.neighbors, pairs.vectors, blocks, dD)
 
 
-def _specification(
-    function: SymmetryFunction, column: int, elements: tuple[str, ...]
-) -> _core.FunctionSpec:
+def _specification(function: SymmetryFunction, column: int, elements: tuple[str, ...]) -> _core.FunctionSpec:
     """One function as the core takes it: element indices, polynomial numbers."""
     neighbors = [elements.index(element) for element in function.neighbors] + [-1, -1]
     core = 0

@@ -48,7 +48,9 @@ class Networks:
         layers = []
         for element in elements:
             network = networks[element]
-            factors = [None] * len(network.weights) if masks is None else [_columns(m) for m in masks[element]]
+            factors = (
+                [None] * len(network.weights) if masks is None else [_columns(m) for m in masks[element]]
+            )
             layers.append(
                 [
                     _core.Layer(weights, biases, activation, factor)

@@ -202,7 +202,7 @@ class TorchDescriptor:
         return torch.cat(rows)
 
     def jacobian(self, types: Any, pairs: NeighborList, dtype: torch.dtype = torch.float32) -> Tensor:
-        """dG/dD, flat: pair after pair a block (n_sensitive(X_p, Y_p), 3) in C order."""
+        """dG/dD, flat: pair after pair a block (3, n_sensitive(X_p, Y_p)) in C order."""
         types = self._tensor(types, torch.int64)
         centers, neighbors = (self._tensor(atoms, torch.int64) for atoms in (pairs.centers, pairs.neighbors))
         felt = self._felt()[types[centers], types[neighbors]]  # [pair, function]
@@ -211,10 +211,9 @@ class TorchDescriptor:
         for block in self._blocks(types, pairs):
             G, D = block.compute(), block.vectors
             columns = [_gradient(G, D, row.expand_as(G), keep=True) for row in unit]
-            rows.append(
-                torch.stack(columns, dim=1)[felt[block.pairs]]
-            )  # [pair, function, xyz] -> [felt, xyz]
-        return torch.cat(rows).flatten().to(dtype)
+            full = torch.stack(columns, dim=2)  # [pair, xyz, function]
+            rows.append(full[felt[block.pairs][:, None, :].expand_as(full)])
+        return torch.cat(rows).to(dtype)
 
     def _felt(self) -> Tensor:
         """Mask [centre type, neighbour type, function] of :meth:`sensitive`."""

@@ -17,6 +17,8 @@ number :math:`f(x)`
 5 - 8  polynomials with 1, 2, 3, 4 vanishing derivatives at both ends
 ====== ==============================================
 
+The polynomials are evaluated in y = 1 - x, in which nothing cancels near the cutoff and f stays positive.
+
 Numbers as in RuNNer and n2p2; 3 is n2p2's (RuNNer has another prefactor there).
 J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. (4), (5); A. Singraber, J. Behler, C. Dellago,
 J. Chem. Theory Comput. 15, 1827 (2019). The derivative df/dx stands next to each function.
@@ -160,8 +162,9 @@ def exponential_derivative(x: Tensor) -> Tensor:
 
 
 def poly1(x: Tensor) -> Tensor:
-    """f = 1 - 3 x^2 + 2 x^3."""
-    return 1.0 + x * x * (2.0 * x - 3.0)
+    """f = 1 - 3 x^2 + 2 x^3 = y^2 (3 - 2 y), y = 1 - x."""
+    y = 1.0 - x
+    return y * y * (3.0 - 2.0 * y)
 
 
 def poly1_derivative(x: Tensor) -> Tensor:
@@ -170,8 +173,9 @@ def poly1_derivative(x: Tensor) -> Tensor:
 
 
 def poly2(x: Tensor) -> Tensor:
-    """f = 1 - 10 x^3 + 15 x^4 - 6 x^5."""
-    return 1.0 + x**3 * (x * (15.0 - 6.0 * x) - 10.0)
+    """f = 1 - 10 x^3 + 15 x^4 - 6 x^5 = y^3 (10 - 15 y + 6 y^2), y = 1 - x."""
+    y = 1.0 - x
+    return y**3 * (10.0 - y * (15.0 - 6.0 * y))
 
 
 def poly2_derivative(x: Tensor) -> Tensor:
@@ -180,8 +184,9 @@ def poly2_derivative(x: Tensor) -> Tensor:
 
 
 def poly3(x: Tensor) -> Tensor:
-    """f = 1 - 35 x^4 + 84 x^5 - 70 x^6 + 20 x^7."""
-    return 1.0 + x**4 * (x * (x * (20.0 * x - 70.0) + 84.0) - 35.0)
+    """f = 1 - 35 x^4 + 84 x^5 - 70 x^6 + 20 x^7 = y^4 (35 - 84 y + 70 y^2 - 20 y^3), y = 1 - x."""
+    y = 1.0 - x
+    return y**4 * (35.0 - y * (84.0 - y * (70.0 - 20.0 * y)))
 
 
 def poly3_derivative(x: Tensor) -> Tensor:
@@ -190,8 +195,9 @@ def poly3_derivative(x: Tensor) -> Tensor:
 
 
 def poly4(x: Tensor) -> Tensor:
-    """f = 1 - 126 x^5 + 420 x^6 - 540 x^7 + 315 x^8 - 70 x^9."""
-    return 1.0 + x**5 * (x * (x * (x * (315.0 - 70.0 * x) - 540.0) + 420.0) - 126.0)
+    """f = 1 - 126 x^5 + 420 x^6 - 540 x^7 + 315 x^8 - 70 x^9 = y^5 (126 - ... + 70 y^4), y = 1 - x."""
+    y = 1.0 - x
+    return y**5 * (126.0 - y * (420.0 - y * (540.0 - y * (315.0 - 70.0 * y))))
 
 
 def poly4_derivative(x: Tensor) -> Tensor:

@@ -149,12 +149,12 @@ def angle_gaussians(f: SymmetryFunction, t: Triples, fc: Cutoff) -> Tensor:
 
 
 def compact_narrow(f: SymmetryFunction, t: Triples, fc: Cutoff) -> Tensor:
-    """Type 21: C(r_ij) C(r_ik) C(r_jk) C(theta; theta_l, theta_r); C(r_jk) is never asymmetric, as in n2p2."""
+    """Type 21: C(r_ij) C(r_ik) C(r_jk) C(theta; theta_l, theta_r); as in n2p2 C(r_jk) is never asymmetric."""
     return compact_wide(f, t, fc) * compact(t.r_jk, f.r_l, f.r_c, f.subtype, asymmetric=False)
 
 
 def compact_narrow_weighted(f: SymmetryFunction, t: Triples, fc: Cutoff) -> Tensor:
-    """Type 24: C(r_ij) C(r_ik) C(r_jk) C(theta; theta_l, theta_r); here C(r_jk) may be asymmetric, as in n2p2."""
+    """Type 24: C(r_ij) C(r_ik) C(r_jk) C(theta; theta_l, theta_r); as in n2p2 C(r_jk) may be asymmetric."""
     return compact_wide(f, t, fc) * compact_radial(f, t.r_jk, fc)
 
 

@@ -253,7 +253,7 @@ def _check_type(type_: int) -> None:
     known = ", ".join(map(str, PARAMETERS))
     if type_ in (5, 6):
         raise ValueError(
-            f"symmetry function type {type_} is for debugging RuNNer only; expected one of {known}"
+            f"symmetry function type {type_} only serves to debug RuNNer; expected one of {known}"
         )
     raise ValueError(f"symmetry function type {type_} does not exist; expected one of {known}")
 
@@ -289,9 +289,7 @@ def _check_compact(function: SymmetryFunction) -> None:
     if function.subtype not in SUBTYPES:
         raise ValueError(f"subtype is `{function.subtype}` but must be one of {', '.join(SUBTYPES)}")
     if function.r_l >= function.r_c:
-        raise ValueError(
-            f"inner radius rl is {function.r_l} but must be below the cutoff rc = {function.r_c}"
-        )
+        raise ValueError(f"inner radius rl is {function.r_l} but must be below rc = {function.r_c}")
     if function.type not in ANGULAR:
         return
     left, right = function.angle_left, function.angle_right
@@ -299,12 +297,6 @@ def _check_compact(function: SymmetryFunction) -> None:
     if left >= right:
         raise ValueError(f"left angle is {left} but must be below the right angle {right}")
     if left < 0.0 and center != 0.0:
-        raise ValueError(
-            f"left angle is {left}: it may be negative only if the angles are centred at 0 degrees"
-        )
+        raise ValueError(f"left angle is {left}: it may be negative only if the centre is at 0 degrees")
     if right > 180.0 and center != 180.0:
-        raise ValueError(
-            f"right angle is {right}: it may exceed 180 only if the angles are centred at 180 degrees"
-        )
-    if right - left > 360.0:
-        raise ValueError(f"angles from {left} to {right} span more than 360 degrees")
+        raise ValueError(f"right angle is {right}: it may exceed 180 only if the centre is at 180 degrees")

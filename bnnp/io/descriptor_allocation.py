@@ -46,7 +46,7 @@ class Placement:
     done: NDArray[np.bool_]
 
 
-def unfinished(path: Path) -> Path:
+def unfinished_name(path: Path) -> Path:
     """Name of the file until it is complete."""
     return path.with_name(path.name + ".part")
 
@@ -65,7 +65,7 @@ def prepare(path: Path, layout: Layout) -> Placement:
     OutputError
         Too little space, no permission, ...
     """
-    part = unfinished(path)
+    part = unfinished_name(path)
     placement = find_unfinished(part, layout)
     if placement is None:
         part.unlink(missing_ok=True)
@@ -174,7 +174,7 @@ def finish(path: Path, layout: Layout) -> None:
     OutputError
         Structures are missing, or another run replaced the file meanwhile.
     """
-    part = unfinished(path)
+    part = unfinished_name(path)
     placement = find_unfinished(part, layout)
     if placement is None or not placement.done.all():
         missing = "" if placement is None else f" lacks {np.count_nonzero(~placement.done)} structures and"

@@ -12,7 +12,7 @@ structures/first_row   (n + 1, n_e)  int64   likewise its rows in descriptors/X 
 structures/source      (n,)          int64   position in input.data, from 0
 structures/subset      (n,)          uint8   0 training, 1 test
 structures/group       (n,)          int32   index into `groups`
-structures/energy      (n,)          float64 total energy as in input.data (free-atom energies included), energy
+structures/energy      (n,)          float64 total energy as in input.data (with free-atom energies), energy
 structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, energy/length^3; NaN without
 structures/cell        (n, 3, 3)     float64 rows are the lattice vectors, length; NaN for a free molecule
 structures/weight      (n,)          float64 weight in the training loss
@@ -25,7 +25,7 @@ functions/X            (n_X,)        text    their definitions, the words after 
 groups                 (n_groups,)   text    labels `group=` of the comment lines; the first is empty
 only if derivatives are stored, pairs in the order of :class:`bnnp.descriptors.neighbors.NeighborList`:
 structures/first_pair  (n + 1,)      int64   pairs of structure i
-structures/first_value (n + 1,)          int64   values of structure i in derivatives/blocks
+structures/first_value (n + 1,)      int64   values of structure i in derivatives/blocks
 atoms/n_neighbors      (N,)          int32   neighbours of each atom
 pairs/neighbor         (N_pairs,)    int32   index of the neighbour within the structure
 pairs/vector           (N_pairs, 3)  float64 D = r_j + image - r_i, length
@@ -51,7 +51,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError, StaleFileError
-from bnnp.io.descriptor_allocation import unfinished
+from bnnp.io.descriptor_allocation import unfinished_name
 from bnnp.io.descriptor_layout import FORMAT, VERSION, Recipe, definitions
 
 FILE_NAME = "symmetry_functions.h5"
@@ -106,7 +106,9 @@ class DescriptorFile:
         self._numbers = np.array([atomic_numbers[element] for element in self.elements])
 
     @classmethod
-    def open(cls, path: str | Path, expected: Recipe | str | None = None) -> DescriptorFile:
+    def open(
+        cls, path: str | Path, expected: Recipe | str | None = None, *, unfinished: bool = False
+    ) -> DescriptorFile:
         """Open a file and refuse one that is not what `expected` asks for.
 
         Parameters
@@ -124,7 +126,7 @@ class DescriptorFile:
             It is incomplete, damaged, of another format version, or made with other settings.
         """
         path = Path(path)
-        file = _open_complete(path)
+        file = _open_unfinished(path) if unfinished else _open_complete(path)
         try:
             found = cls(file)
         except (KeyError, OSError) as error:
@@ -232,10 +234,15 @@ class DescriptorFile:
         return ", another cutoff function"
 
 
+def _open_unfinished(path: Path) -> h5py.File:
+    """Open what all ranks have written, before it gets its final name."""
+    return h5py.File(unfinished_name(path), "r", locking=False)
+
+
 def _open_complete(path: Path) -> h5py.File:
     """Open `path` and check that it is a complete file of this version."""
     if not path.is_file():
-        if unfinished(path).is_file():
+        if unfinished_name(path).is_file():
             raise StaleFileError(
                 f"{path.name}: mode 1 was interrupted; run mode 1 again, it continues where it was"
             )

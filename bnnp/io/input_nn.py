@@ -126,7 +126,11 @@ def write_input_nn(
     lines += [f"number_of_elements {len(elements)}", "elements " + " ".join(elements)]
     lines += [f"atom_energy {element} {energies[element]!r}" for element in elements if element in energies]
     lines += [f"cutoff_type {cutoff.type}" + (f" {cutoff.alpha!r}" if cutoff.alpha else "")]
-    lines += [*_SCALING[scaling.kind], f"scale_min_short {scaling.s_min!r}", f"scale_max_short {scaling.s_max!r}"]
+    lines += [
+        *_SCALING[scaling.kind],
+        f"scale_min_short {scaling.s_min!r}",
+        f"scale_max_short {scaling.s_max!r}",
+    ]
     lines += [
         f"global_hidden_layers_short {len(architecture.nodes)}",
         "global_nodes_short " + " ".join(map(str, architecture.nodes)),
@@ -134,6 +138,8 @@ def write_input_nn(
     ]
     lines += ["normalize_nodes"] * normalize_nodes
     for element in elements:
-        lines += [f"symfunction_short {function.definition()}" for function in sort_functions(functions[element])]
+        lines += [
+            f"symfunction_short {function.definition()}" for function in sort_functions(functions[element])
+        ]
     with replace_file(path) as file:
         file.write("\n".join(lines) + "\n")

@@ -51,18 +51,22 @@ class Layout:
         Whole numbers, float64, and the float64 columns that need Monte Carlo samples.
     units : str
         For the header; {energy}, {force} and {stress} are replaced.
+    std_units : str
+        The same, for standard deviations with another unit than their value.
     """
 
     integers: tuple[str, ...]
     values: tuple[str, ...]
     std: tuple[str, ...]
     units: str
+    std_units: str = ""
 
     def header(self, units: Units, std: str) -> str:
         """The header line; `std` says how standard deviations are to be read, empty without samples."""
         names = (*self.integers[1:], *self.values, *(self.std if std else ()))
-        text = self.units.format(energy=units.energy, force=units.force, stress=units.stress)
-        return f"# Conf. {' '.join(names)} | {text}{f'; std: {std}' if std else ''}\n"
+        text = self.units + (self.std_units + f"; std: {std}" if std else "")
+        text = text.format(energy=units.energy, force=units.force, stress=units.stress)
+        return f"# Conf. {' '.join(names)} | {text}\n"
 
     def rows(self, integers: Iterable[Sequence[int]], values: Array, std: Array | None) -> str:
         """Lines of one structure: (n,) tuples of integers, (n, n_values) and (n, n_std) float64."""
@@ -78,7 +82,8 @@ LAYOUTS = {
         ("conf", "natoms"),
         ("Eref", "Ennp", "Ediff", "E_offset"),
         ("Ennp_std", "Ennp_std_per_atom"),
-        "{energy}, Ediff = (Eref - Ennp)/natoms and Ennp_std_per_atom in {energy}/atom",
+        "{energy}, Ediff = (Eref - Ennp)/natoms in {energy}/atom",
+        ", Ennp_std_per_atom in {energy}/atom",
     ),
     "nnforces.out": Layout(
         ("conf", "index"),

@@ -1,8 +1,8 @@
 """What RuNNer's mode 1 leaves behind, for tools that read it.
 
 ============================== ===============================================================================
-function.data, testing.data    atoms; per atom Z and all G (unscaled, sorted); charge, E, E_short, E_elec/atom
-trainstruct.data, teststruct   number in the set, T or F (periodic); cell; per atom Z x y z charge energy fx fy fz
+function.data, testing.data    atoms; per atom Z and all G (unscaled, sorted); charge, E, ... per atom
+trainstruct.data, teststruct   number in the set, T or F (periodic); cell; Z x y z charge energy fx fy fz
 trainforces.data, testforces   number in the set; per atom fx fy fz; only if forces are trained
 ============================== ===============================================================================
 

@@ -19,7 +19,13 @@ _runner: Callable[..., Keyword] = partial(_keyword, dialect="RuNNer")
 _n2p2: Callable[..., Keyword] = partial(_keyword, dialect="n2p2", tier="R")
 
 KALMAN = (
-    _runner("optmode_short_energy", "1|2|3", integer(1, 3), 1, "1 Kalman filter, 2 conjugate gradient, 3 steepest descent"),
+    _runner(
+        "optmode_short_energy",
+        "1|2|3",
+        integer(1, 3),
+        1,
+        "1 Kalman filter, 2 conjugate gradient, 3 steepest descent",
+    ),
     _runner("optmode_short_force", "1|2|3", integer(1, 3), 1, "the same for forces"),
     _n2p2("updater_type", "0|1", integer(0, 1), None, "0 gradient descent, 1 Kalman filter"),
     _n2p2("gradient_type", "0|1", integer(0, 1), 1, "0 fixed step size, 1 Adam"),
@@ -35,10 +41,28 @@ KALMAN = (
     _n2p2("kalman_eta", "x", real(above=0.0), 0.01, "initial learning rate of the standard filter"),
     _n2p2("kalman_etatau", "x", real(0.0), 2.302, "growth of that learning rate, per epoch"),
     _n2p2("kalman_etamax", "x", real(above=0.0), 1.0, "largest learning rate"),
-    _runner("steepest_descent_step_energy_short", "x", real(above=0.0), 0.01, "step of energy updates", tier="R"),
-    _runner("steepest_descent_step_force_short", "x", real(above=0.0), 0.01, "step of force updates", tier="R"),
-    _either("short_energy_fraction", "x", real(0.0, 1.0), 1.0, "share of energies used each epoch", aliases=("energy_fraction",)),
-    _either("short_force_fraction", "x", real(0.0, 1.0), 1.0, "share of force components used each epoch", aliases=("force_fraction",)),
+    _runner(
+        "steepest_descent_step_energy_short", "x", real(above=0.0), 0.01, "step of energy updates", tier="R"
+    ),
+    _runner(
+        "steepest_descent_step_force_short", "x", real(above=0.0), 0.01, "step of force updates", tier="R"
+    ),
+    _either(
+        "short_energy_fraction",
+        "x",
+        real(0.0, 1.0),
+        1.0,
+        "share of energies used each epoch",
+        aliases=("energy_fraction",),
+    ),
+    _either(
+        "short_force_fraction",
+        "x",
+        real(0.0, 1.0),
+        1.0,
+        "share of force components used each epoch",
+        aliases=("force_fraction",),
+    ),
     _either(
         "short_energy_error_threshold",
         "x",
@@ -60,5 +84,7 @@ KALMAN = (
     _runner("short_force_group", "n", integer(1), 1, "force components averaged for one update", tier="R"),
     _n2p2("task_batch_size_energy", "n", integer(0), 1, "energies in one update of each task; 0: all"),
     _n2p2("task_batch_size_force", "n", integer(0), 1, "force components in one update of each task; 0: all"),
-    _either("repeated_energy_update", "", flag, False, "a second energy update after the force updates", tier="R"),
+    _either(
+        "repeated_energy_update", "", flag, False, "a second energy update after the force updates", tier="R"
+    ),
 )

@@ -6,10 +6,14 @@ from bnnp.keyword_table.arguments import anything
 from bnnp.keyword_table.record import Keyword
 
 ELECTROSTATICS = "bnnp has no electrostatics: it is a short-range (second-generation) potential"
-VAN_DER_WAALS = "bnnp has no van der Waals term; subtract it from the reference data, or put it into the dynamics"
+VAN_DER_WAALS = (
+    "bnnp has no van der Waals term; subtract it from the reference data, or put it into the dynamics"
+)
 PAIR = "bnnp has atomic networks only (nn_type_short 1), no pair networks"
 HAMILTONIAN = "bnnp has no Hamiltonian networks"
-RUNNER_2 = "this looks like a RuNNer 2 input, whose keywords mean other things; bnnp reads RuNNer 1.x and n2p2"
+RUNNER_2 = (
+    "this looks like a RuNNer 2 input, whose keywords mean other things; bnnp reads RuNNer 1.x and n2p2"
+)
 
 _OUTDATED = {
     "nn_type": "outdated in RuNNer, too; write `nn_type_short 1`",

@@ -44,7 +44,9 @@ def _conclude(data: DataSet, job: Job, log: Log) -> None:
         more = [f"... and {hidden} more"] if hidden > 0 else []
         lines = [f"    {fault}" for fault in data.faults[:MOST_FAULTS] + more]
         log.line(f"  {len(data.faults)} structures of {job.data.name} cannot be used.")
-        raise InputError("\n".join([f"{job.data.name}: {len(data.faults)} structures cannot be used", *lines]))
+        raise InputError(
+            "\n".join([f"{job.data.name}: {len(data.faults)} structures cannot be used", *lines])
+        )
     for mode, missing in job.settings.missing.items():
         log.item(f"mode {mode}", f"needs {', '.join(missing)} in input.nn" if missing else "ready")
     log.close(0)

@@ -88,7 +88,9 @@ def _look_at_one(data: DataSet, structure: Structure, settings: Settings) -> Non
     if structure.forces is not None:
         data.n_forces += 1
         data.largest_force = max(data.largest_force, float(np.abs(structure.forces).max()))
-        data.n_unbalanced += bool(np.linalg.norm(structure.forces.sum(axis=0)) > settings["check_input_forces"])
+        data.n_unbalanced += bool(
+            np.linalg.norm(structure.forces.sum(axis=0)) > settings["check_input_forces"]
+        )
     _count_composition(data, structure, settings)
     _measure_distances(data, structure, settings)
 
@@ -126,7 +128,10 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
     log.item("pinned train, test", f"{data.n_pinned['train']}, {data.n_pinned['test']}")
     log.item("largest force component", f"{data.largest_force:.4g} {units.force}")
     log.line()
-    log.table(("composition", "structures", "atoms", f"energy per atom ({units.energy})"), list(_composition_rows(data)))
+    log.table(
+        ("composition", "structures", "atoms", f"energy per atom ({units.energy})"),
+        list(_composition_rows(data)),
+    )
     log.section("Shortest distances")
     header = ("pair", units.length, "Angstrom", "of covalent", "where", "atoms")
     log.table(header, [_distance_row(pair, closest, units) for pair, closest in sorted(data.closest.items())])

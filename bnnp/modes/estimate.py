@@ -62,7 +62,9 @@ def estimate(structures: StructureFile, settings: Settings) -> Estimate:
         records.append(survey(structure, settings.elements, settings.largest_cutoff, settings.atom_energies))
         begun = time.perf_counter()
         types = element_types(structure, settings.elements)
-        pairs = find_neighbors(structure.positions, structure.cell, settings.largest_cutoff, structure.numbers)
+        pairs = find_neighbors(
+            structure.positions, structure.cell, settings.largest_cutoff, structure.numbers
+        )
         descriptor.values(types, pairs)
         values += time.perf_counter() - begun
         begun = time.perf_counter()
@@ -106,7 +108,10 @@ def report_estimate(structures: StructureFile, job: Job, log: Log) -> None:
     found = estimate(structures, job.settings)
     log.section("Estimate for mode 1")
     log.item("kernel", found.kernel)
-    log.item("neighbors of an atom", f"{found.neighbors:.0f} within {job.settings.largest_cutoff:g} {job.settings.units.length}")
+    log.item(
+        "neighbors of an atom",
+        f"{found.neighbors:.0f} within {job.settings.largest_cutoff:g} {job.settings.units.length}",
+    )
     log.line()
     rows = [
         ("stored", duration(found.seconds_stored), byte_count(found.bytes_stored)),
@@ -116,7 +121,8 @@ def report_estimate(structures: StructureFile, job: Job, log: Log) -> None:
     log.line()
     limit, choice = job.settings["memory_limit"], job.settings["derivatives"]
     if choice == "auto":
-        chosen = "stored" if found.bytes_stored <= limit else "recomputed"
+        fits = found.bytes_stored - found.bytes_recomputed <= limit
+        chosen = "stored" if fits and job.settings["use_short_forces"] else "recomputed"
         choice = f"auto: {chosen} (memory_limit {byte_count(limit)})"
     log.item("derivatives", choice)
     log.item("memory of each process", f"about {byte_count(3e8 + 2 * found.bytes_largest)}")

@@ -56,13 +56,19 @@ class Log:
         self.line("-" * WIDTH)
         units = settings.units
         self.item("date", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}")
-        self.item("processes", _processes(parallel.size(), settings["threads"] if threads is None else threads))
+        self.item(
+            "processes", _processes(parallel.size(), settings["threads"] if threads is None else threads)
+        )
         if kernel:
             self.item("kernel", kernel)
         self.item("units", f"{units.name} ({units.length}, {units.energy}, {units.force})")
         self.item("elements", " ".join(settings.elements))
-        counts = ", ".join(f"{len(settings.functions[element])} of {element}" for element in settings.elements)
-        self.item("symmetry functions", f"{counts}; largest cutoff {settings.largest_cutoff:g} {units.length}")
+        counts = ", ".join(
+            f"{len(settings.functions[element])} of {element}" for element in settings.elements
+        )
+        self.item(
+            "symmetry functions", f"{counts}; largest cutoff {settings.largest_cutoff:g} {units.length}"
+        )
         if settings.warnings or settings.ignored:
             self.line()
         for warning in settings.warnings:
@@ -119,7 +125,12 @@ class Log:
     def _wrap(self, prefix: str, text: str) -> None:
         indent = " " * len(prefix)
         for line in textwrap.wrap(
-            text, WIDTH, initial_indent=prefix, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            text,
+            WIDTH,
+            initial_indent=prefix,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
         ):
             self.line(line)
 

@@ -173,7 +173,8 @@ def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> N
     if selection.n_training == 0:
         raise InputError(
             f"input.data: none of the {len(selection.kept)} structures is in the training set "
-            f"(test_fraction {settings['test_fraction']:g}); lower test_fraction or write `begin set=train` for some structures."
+            f"(test_fraction {settings['test_fraction']:g}); lower it or write "
+            "`begin set=train` for some structures."
         )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bnnp.keyword_table.kalman import KALMAN_GROUP
-from bnnp.keyword_table.listing import format_value
+from bnnp.modes.keyword_list import format_value
 from bnnp.keywords import KEYWORDS, Keyword
 from bnnp.modes.log import Log
 from bnnp.settings import Settings
@@ -45,7 +45,9 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
         idle = keyword.group == KALMAN_GROUP or name in settings.ignored
         if name in _STRUCTURED or not used or idle:
             continue
-        shown = format_value((settings.cutoff.type, settings.cutoff.alpha) if name == "cutoff_type" else value)
+        shown = format_value(
+            (settings.cutoff.type, settings.cutoff.alpha) if name == "cutoff_type" else value
+        )
         yield name, shown, _unit(keyword, settings.units), settings.origins[name]
 
 

@@ -72,12 +72,12 @@ def run(job: Job) -> None:
             structure = structures[int(layout.source[number])]
             writer.write(number, structure, *compute(structure))
     parallel.barrier()
-    parallel.on_root(finish, path, layout)
 
-    with DescriptorFile.open(path, settings) as file:
+    with DescriptorFile.open(path, settings, unfinished=True) as file:
         report_ranges(measure_ranges(file), settings, log)
-        files = [path, *parallel.on_root(write_compatible_files, job, file, structures)]
-    report_files(files, selection, log)
+    parallel.on_root(finish, path, layout)
+    files = parallel.on_root(write_compatible_files, job, path, structures)
+    report_files([path, *files], selection, log)
     log.close(1)
 
 
@@ -116,20 +116,21 @@ def report_selection(
         log.warn(warning)
 
 
-def write_compatible_files(job: Job, file: DescriptorFile, structures: StructureFile) -> list[Path]:
+def write_compatible_files(job: Job, path: Path, structures: StructureFile) -> list[Path]:
     """RuNNer's own files, if asked for."""
     settings = job.settings
     if not settings["write_runner_files"]:
         return []
-    return write_runner_files(
-        job.directory, file, structures.__getitem__, settings.atom_energies, settings["use_short_forces"]
-    )
+    with DescriptorFile.open(path, settings) as file:
+        return write_runner_files(
+            job.directory, file, structures.__getitem__, settings.atom_energies, settings["use_short_forces"]
+        )
 
 
 def report_files(files: list[Path], selection: Selection, log: Log) -> None:
     """Tell what was written and what comes next."""
     log.section("Written")
-    for path in files:
+    for path in files if parallel.is_root() else []:
         log.item(path.name, byte_count(path.stat().st_size))
     log.line()
     log.line(

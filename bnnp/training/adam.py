@@ -43,7 +43,9 @@ class CosineSchedule:
     def rate(self, step: int) -> float:
         """a_t of `step`, counted from 1."""
         cosine = 0.5 * (1.0 + np.cos(np.pi * min(step / max(self.total, 1), 1.0)))
-        return float(min(1.0, step / max(self.warmup, 1)) * (self.final + (self.initial - self.final) * cosine))
+        return float(
+            min(1.0, step / max(self.warmup, 1)) * (self.final + (self.initial - self.final) * cosine)
+        )
 
 
 @dataclass(frozen=True, eq=False)

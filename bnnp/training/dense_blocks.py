@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -48,13 +49,13 @@ class DenseForces:
     descriptor : Descriptor
         For the layout of the blocks; computes them where a geometry has none.
     dtype, device
-        Of the tensors; the blocks of every structure stay on the device.
+        Of the tensors; the blocks of a structure stay on the device as long as its geometry is kept.
     """
 
     descriptor: Descriptor
     dtype: torch.dtype = torch.float64
     device: str = "cpu"
-    _classes: dict[int, tuple[Geometry, list[PairClass]]] = field(default_factory=dict)
+    _classes: WeakKeyDictionary[Geometry, list[PairClass]] = field(default_factory=WeakKeyDictionary)
 
     def __call__(self, gradient: Tensor, geometries: Sequence[Geometry]) -> tuple[Tensor, Tensor]:
         """Forces (n_atoms, 3) and virials (n_structures, 6) of dE/dG, (n_atoms, width)."""
@@ -74,11 +75,9 @@ class DenseForces:
         return torch.cat(parts), torch.stack(virials)
 
     def _of(self, geometry: Geometry) -> list[PairClass]:
-        known = self._classes.get(id(geometry))
-        if known is None:
-            known = (geometry, self._split(geometry))  # the geometry is kept, so that its id stays its own
-            self._classes[id(geometry)] = known
-        return known[1]
+        if geometry not in self._classes:
+            self._classes[geometry] = self._split(geometry)
+        return self._classes[geometry]
 
     def _split(self, geometry: Geometry) -> list[PairClass]:
         types, pairs = geometry.types, geometry.pairs

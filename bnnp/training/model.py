@@ -45,7 +45,9 @@ class Dropout:
         """Whether anything is dropped at all."""
         return any(rate > 0.0 for rate in self.rates)
 
-    def masks(self, parameters: Parameters, epoch: int, sources: Sequence[int], like: Tensor) -> dict[str, MaskSet]:
+    def masks(
+        self, parameters: Parameters, epoch: int, sources: Sequence[int], like: Tensor
+    ) -> dict[str, MaskSet]:
         """Scaled masks of a batch, by element: for each layer (n_structures, n_l) or None. Empty without dropout."""
         if not self.active:
             return {}
@@ -88,7 +90,8 @@ class Model:
     ) -> None:
         self.parameters, self._width, self._forces = parameters, width, forces
         self._chain = {
-            element: torch.tensor(z.matrix.T.copy(), dtype=dtype, device=device) for element, z in inputs.items()
+            element: torch.tensor(z.matrix.T.copy(), dtype=dtype, device=device)
+            for element, z in inputs.items()
         }
 
     def __call__(

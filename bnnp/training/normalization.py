@@ -122,7 +122,9 @@ class Fold:
         """T, (n_functions, n_functions), and t, (n_functions,)."""
         inverse = _inverse(self.affine.factor)
         matrix = inverse[:, None] * self.inputs.matrix
-        return matrix, (self.affine.shift - self.inputs.mean) @ self.inputs.matrix - self.affine.offset @ matrix
+        return matrix, (
+            self.affine.shift - self.inputs.mean
+        ) @ self.inputs.matrix - self.affine.offset @ matrix
 
     def _output_shift(self, network: Network) -> float:
         """What the output bias gains; `normalize_nodes` divides it again by the nodes of the last hidden layer."""

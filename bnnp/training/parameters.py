@@ -54,7 +54,9 @@ class Parameters:
 
     def views(self, vector: Tensor) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
         """Weights and biases of every layer as views of a tensor, by element; gradients flow back to it."""
-        pieces = iter(torch.split(vector, [size for sizes in self._shapes.values() for pair in sizes for size in pair]))
+        pieces = iter(
+            torch.split(vector, [size for sizes in self._shapes.values() for pair in sizes for size in pair])
+        )
         result = {}
         for element, architecture in self.architectures.items():
             sizes = architecture.layer_sizes(self.n_inputs[element])

@@ -66,7 +66,9 @@ class Sample:
     def nbytes(self) -> int:
         """Memory it takes."""
         tensors = (*self.inputs, *self.rows, self.forces, self.stress)
-        return sum(t.numel() * t.element_size() for t in tensors) + (self.geometry.nbytes if self.geometry else 0)
+        return sum(t.numel() * t.element_size() for t in tensors) + (
+            self.geometry.nbytes if self.geometry else 0
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,9 @@ class Batch:
             sources=tuple(sample.source for sample in samples),
             inputs=tuple(torch.cat([sample.inputs[x] for sample in samples]) for x in n_elements),
             rows=tuple(
-                torch.cat([sample.rows[x] + int(start) for sample, start in zip(samples, first, strict=False)])
+                torch.cat(
+                    [sample.rows[x] + int(start) for sample, start in zip(samples, first, strict=False)]
+                )
                 for x in n_elements
             ),
             owners=tuple(owner([len(sample.rows[x]) for sample in samples]) for x in n_elements),
@@ -238,7 +242,9 @@ class Samples:
         return torch.as_tensor(np.asarray(values), dtype=self._dtype, device=self._device)
 
 
-def targets(file: DescriptorFile, index: int, atom_energies: Array, limits: Limits) -> tuple[float, Array, Array]:
+def targets(
+    file: DescriptorFile, index: int, atom_energies: Array, limits: Limits
+) -> tuple[float, Array, Array]:
     """References of a structure that are to be used, in the units of the file.
 
     Returns

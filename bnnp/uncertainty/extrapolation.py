@@ -40,6 +40,13 @@ class Extrapolation:
     minimum: Array
     maximum: Array
 
+    def first(self, count: int) -> Extrapolation:
+        """The first `count` entries."""
+        part = slice(count)
+        return Extrapolation(
+            self.atom[part], self.function[part], self.value[part], self.minimum[part], self.maximum[part]
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Tally:

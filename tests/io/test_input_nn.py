@@ -17,7 +17,9 @@ from bnnp.settings import load_settings
 
 def test_comments_and_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "input.nn"
-    path.write_text("# a title\n\n  epochs\t10 # ten\n!old\ncutoff_type 1!2\n#epochs 5\n   \nuse_short_forces\n")
+    path.write_text(
+        "# a title\n\n  epochs\t10 # ten\n!old\ncutoff_type 1!2\n#epochs 5\n   \nuse_short_forces\n"
+    )
     entries = read_input_nn(path)
     assert [(entry.name, entry.words, entry.line) for entry in entries] == [
         ("epochs", ("10",), 3),
@@ -31,7 +33,10 @@ def test_comments_and_blank_lines(tmp_path: Path) -> None:
 def test_line_ends_and_byte_order_mark_of_windows(tmp_path: Path) -> None:
     path = tmp_path / "input.nn"
     path.write_bytes(b"\xef\xbb\xbfepochs 10\r\nelements H O\r\n")
-    assert [(entry.name, entry.words) for entry in read_input_nn(path)] == [("epochs", ("10",)), ("elements", ("H", "O"))]
+    assert [(entry.name, entry.words) for entry in read_input_nn(path)] == [
+        ("epochs", ("10",)),
+        ("elements", ("H", "O")),
+    ]
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -64,7 +69,9 @@ def test_a_written_potential_reads_back_as_it_was(tmp_path: Path, kind: str) -> 
         "H": ["H 9 O H 0.1234567890123456 -1 4 9.7", "H 2 O 0.05 1.0 12.0"],
         "O": ["O 3 H H 0.005 1 1 12.0", "O 20 H -1.5 8 p2a"],
     }
-    functions = {element: tuple(parse_function(text.split()) for text in texts) for element, texts in lines.items()}
+    functions = {
+        element: tuple(parse_function(text.split()) for text in texts) for element, texts in lines.items()
+    }
     network = Architecture((5, 4), ("t", "p", "l"))
     path = tmp_path / "input.nn"
     write_input_nn(

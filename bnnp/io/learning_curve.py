@@ -1,0 +1,88 @@
+"""learning-curve.out: errors of training and test set, epoch by epoch, in n2p2's columns.
+
+After a ``#`` header one line an epoch (``%10d``, then ``%16.8E``)::
+
+    epoch  RMSEpa_Etrain RMSEpa_Etest RMSE_Etrain RMSE_Etest MAEpa_Etrain MAEpa_Etest MAE_Etrain MAE_Etest
+           RMSE_Ftrain RMSE_Ftest MAE_Ftrain MAE_Ftest
+
+so column 2 and 3 are the energy RMSE per atom, 10 and 11 the force RMSE, in the units of input.data. For an
+n2p2-normalised potential the same twelve columns follow in internal units (E conv_energy, F conv_energy / conv_length).
+Errors of what is not there (an empty test set, no forces) are NaN.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError
+from bnnp.io.output import cannot_write, replace_file
+from bnnp.units import Units
+
+Array = NDArray[np.float64]
+
+FILE_NAME = "learning-curve.out"
+ENERGY_COLUMNS = [f"{kind}_E{part}" for kind in ("RMSEpa", "RMSE", "MAEpa", "MAE") for part in ("train", "test")]
+COLUMNS = [*ENERGY_COLUMNS, "RMSE_Ftrain", "RMSE_Ftest", "MAE_Ftrain", "MAE_Ftest"]
+
+
+class LearningCurve:
+    """Writes the file: all former epochs at once, then line by line.
+
+    Parameters
+    ----------
+    path : Path
+    units : Units
+    comment : str
+        What the errors are of, for the header; may have several lines.
+    internal : (float, float) or None
+        Factors of energies and forces to n2p2's normalised units.
+    """
+
+    def __init__(self, path: Path, units: Units, comment: str, internal: tuple[float, float] | None = None) -> None:
+        self._path, self._internal = path, internal
+        suffixes = ["_pu"] if internal is None else ["_pu", "_iu"]
+        names = [column + suffix for suffix in suffixes for column in COLUMNS]
+        lines = [f"Learning curve written by bnnp. Energies in {units.energy}, forces in {units.force}.", comment]
+        lines += ["pa: per atom, pu: physical units" + (", iu: normalised units" if internal else "")]
+        self._header = "".join(f"# {line}\n" for text in lines for line in text.splitlines())
+        self._header += "#" + "epoch".rjust(9) + "".join(f" {name:>16}" for name in names) + "\n"
+
+    def start(self, epochs: list[tuple[int, Array]]) -> None:
+        """Replace the file by the header and these (epoch, (12,) errors)."""
+        with replace_file(self._path) as file:
+            file.write(self._header + "".join(self._line(*epoch) for epoch in epochs))
+
+    def add(self, epoch: int, errors: Array) -> None:
+        """Append one epoch, (12,) float64 in the order of :data:`COLUMNS`."""
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(self._line(epoch, errors))
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
+
+    def _line(self, epoch: int, errors: Array) -> str:
+        blocks = [errors]
+        if self._internal is not None:
+            energy, force = self._internal
+            blocks.append(errors * np.repeat([energy, force], [8, 4]))
+        return f"{epoch:10d}" + "".join(f" {value:16.8E}" for value in np.concatenate(blocks)) + "\n"
+
+
+def read_learning_curve(path: str | Path) -> dict[str, Array]:
+    """Columns by name, as n2p2 or bnnp wrote them; ``epoch`` and those of :data:`COLUMNS` with ``_pu``."""
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read: {error.strerror}; mode 2 writes it") from error
+    rows = [line.split() for line in lines if line.strip() and not re.match(r"\s*#", line)]
+    names = ["epoch", *(f"{column}_pu" for column in COLUMNS)]
+    try:
+        table = np.array([row[: len(names)] for row in rows], dtype=np.float64).reshape(-1, len(names))
+    except ValueError as error:
+        raise InputError(f"{path.name}: expected {len(names)} numbers in every line: {error}") from error
+    return dict(zip(names, table.T, strict=True))

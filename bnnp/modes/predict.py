@@ -1,0 +1,127 @@
+"""Mode 3: energies, forces and stresses of every structure of input.data, each with its standard deviation.
+
+The potential (input.nn, scaling.data, weights.XXX.data, uncertainty.data) lies in the working directory.
+Structures are dealt over the MPI ranks in small batches and written in their order: the files do not depend
+on the number of ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from operator import itemgetter
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from bnnp import parallel
+from bnnp.errors import NumericalError
+from bnnp.io.input_data import StructureFile
+from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
+from bnnp.modes.job import Job
+from bnnp.modes.log import Log
+from bnnp.modes.prediction_report import LINES, Report, describe_potential, std_meaning
+from bnnp.potential import Potential, Prediction
+from bnnp.structure import Structure
+from bnnp.uncertainty.assessment import Assessment, Values, assess, extrapolations, group_of
+from bnnp.uncertainty.extrapolation import Tally, energy_warning
+
+R = TypeVar("R")
+
+BATCH = 4  # structures a rank works on between two writes
+NET_FORCE = 1e-6  # RuNNer's limit of `check_forces`, in the unit of the forces
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is kept of one structure: text for the files and numbers for the log."""
+
+    texts: dict[str, str]
+    group: str
+    assessment: Assessment
+    tallies: dict[str, Tally]
+    warnings: list[str]
+
+
+def run(job: Job) -> None:
+    """Predict every structure and write energy.out, nnforces.out, nnstress.out, nnatoms.out, output.data."""
+    log = Log()
+    settings = job.settings
+    potential = Potential.from_directory(job.directory, settings, job.threads)
+    structures = StructureFile(job.data, settings.elements, require_labels=False)
+    names = file_names(settings["calculate_forces"], settings["calculate_stress"])
+    log.header(settings, potential.kernel, job.threads)
+    describe_potential(log, potential, structures, job.directory, names)
+
+    predict = partial(predict_structure, structures, potential, names)
+    report = Report(potential)
+    with open_files(job.directory, names, potential) as files:
+        outcomes = in_order(predict, len(structures))
+        for outcome in log.progress(outcomes, "structures", len(structures)):
+            files.write(outcome.texts)
+            report.add(outcome.group, outcome.assessment, outcome.tallies, outcome.warnings)
+    report.write(log, names)
+    log.close(settings.mode)
+
+
+def predict_structure(
+    structures: StructureFile, potential: Potential, names: tuple[str, ...], index: int
+) -> Outcome:
+    """One structure, from the file to the lines of the output files."""
+    structure = structures[index]
+    settings = potential.settings
+    prediction = potential.predict(structure, settings["calculate_forces"], settings["calculate_stress"])
+    if settings["check_forces"]:
+        check_net_force(structure, prediction)
+    offset = sum(settings.atom_energies[symbol] for symbol in structure.symbols)
+    tallies, warnings = look_outside(structure, prediction, potential, offset)
+    values = Values(
+        prediction.energy,
+        prediction.energy_std,
+        prediction.forces,
+        prediction.forces_std,
+        prediction.stress,
+        prediction.stress_std,
+    )
+    texts = format_prediction(names, structure, prediction, offset)
+    return Outcome(texts, group_of(structure), assess(structure, values), tallies, warnings)
+
+
+def look_outside(
+    structure: Structure, prediction: Prediction, potential: Potential, offset: float
+) -> tuple[dict[str, Tally], list[str]]:
+    """Symmetry functions and energy beyond the training range, if that is known."""
+    if potential.scalings is None:
+        return {}, []
+    functions, scalings = potential.settings.functions, potential.scalings
+    tallies, lines = extrapolations(structure, prediction.descriptors, scalings.scalings, functions, LINES)
+    warning = energy_warning((prediction.energy - offset) / len(structure), scalings.energy_range)
+    return tallies, lines + [f"{structure.where}: {warning}"] * bool(warning)
+
+
+def check_net_force(structure: Structure, prediction: Prediction) -> None:
+    """``check_forces``: forces on all atoms must add up to nothing."""
+    if prediction.forces is not None and (net := np.abs(prediction.forces.sum(axis=0)).max()) > NET_FORCE:
+        raise NumericalError(
+            f"{structure.where}: the forces add up to {net:.3g}, more than {NET_FORCE:g}. Rounding can do "
+            f"this in "
+            "very large or very strained structures: look at it, or remove check_forces."
+        )
+
+
+def open_files(directory: Path, names: tuple[str, ...], potential: Potential) -> PredictionWriter:
+    """The output files; only the root has any."""
+    own = names if parallel.is_root() else ()
+    return PredictionWriter(directory, own, potential.settings.units, std_meaning(potential))
+
+
+def in_order(compute: Callable[[int], R], count: int) -> Iterator[R]:
+    """``compute(0)``, ``compute(1)``, ... on the root, worked out by all ranks; nothing on the others."""
+    batch = BATCH * parallel.size()
+    for first in range(0, count, batch):
+        mine = range(first + parallel.rank(), min(first + batch, count), parallel.size())
+        parts = parallel.gather([(index, compute(index)) for index in mine])
+        yield from (result for _, result in sorted(chain.from_iterable(parts), key=itemgetter(0)))

@@ -1,0 +1,153 @@
+"""What the log of mode 3 says: the potential at the start; errors, uncertainties and extrapolations at the
+end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bnnp.io.input_data import StructureFile
+from bnnp.io.uncertainty_data import FILE_NAME, read_uncertainty
+from bnnp.modes.log import Log
+from bnnp.potential import Potential
+from bnnp.uncertainty.assessment import Assessment
+from bnnp.uncertainty.extrapolation import Tally
+from bnnp.units import Units
+
+LINES = 100  # warnings shown one by one; the table counts all
+
+
+def std_meaning(potential: Potential) -> str:
+    """What the standard deviations are, for headers; empty without samples."""
+    if potential.masks is None or potential.masks.samples < 2:
+        return ""
+    return f"raw (uncalibrated), {potential.masks.samples} Monte Carlo samples"
+
+
+def describe_potential(
+    log: Log, potential: Potential, structures: StructureFile, directory: Path, names: Sequence[str]
+) -> None:
+    """Networks, samples and data of this run."""
+    log.section("Potential")
+    for element, network in potential.networks.items():
+        log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
+    log.item("uncertainty", _uncertainty(potential, directory))
+    log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
+    if potential.scalings is None:
+        log.warn("no scaling.data: extrapolation cannot be seen")
+    for name in {"nnforces.out", "nnstress.out"} - set(names):
+        if (directory / name).exists():
+            log.warn(f"{name} is from a former run: this one writes {', '.join(names)}")
+
+
+def _uncertainty(potential: Potential, directory: Path) -> str:
+    path = directory / FILE_NAME
+    if not path.exists():
+        return f"no {FILE_NAME}: the plain network, without standard deviations"
+    masks = potential.masks
+    if masks is None:
+        return f"the dropout rates of {FILE_NAME} are 0: the plain network, without standard deviations"
+    stored = read_uncertainty(path).masks.samples
+    rates = " ".join(f"{rate:g}" for rate in masks.rates)
+    origin = (
+        "redrawn for every structure" if potential.settings["mc_masks"] == "resample" else f"of {FILE_NAME}"
+    )
+    if masks.samples > stored:
+        origin += f" ({stored} there, the others from its seed {masks.seed})"
+    return f"{masks.samples} Monte Carlo samples {origin}; dropout rates {rates} (inputs, hidden layers)"
+
+
+class Report:
+    """Collects assessments by group and writes the tables."""
+
+    def __init__(self, potential: Potential) -> None:
+        self.potential = potential
+        self.groups: dict[str, Assessment] = {}
+        self.tallies: dict[str, Tally] = {}
+        self.lines: list[str] = []
+
+    def add(
+        self, group: str, assessment: Assessment, tallies: Mapping[str, Tally], lines: Sequence[str]
+    ) -> None:
+        """Add one structure; always in the order of the file."""
+        self.groups[group] = self.groups.get(group, Assessment()) + assessment
+        for element, tally in tallies.items():
+            self.tallies[element] = self.tallies[element] + tally if element in self.tallies else tally
+        self.lines += lines[: LINES - len(self.lines)]
+
+    def write(self, log: Log, names: Sequence[str]) -> None:
+        """All tables, and the files that are there now."""
+        log.section("Results")
+        log.line("  energies in meV/atom, forces (components) in meV/Angstrom, stress and pressure in GPa")
+        log.line(
+            f"  sigma: mean standard deviation, {std_meaning(self.potential)}"
+            * bool(std_meaning(self.potential))
+        )
+        columns, rows = _table(self.groups, self.potential.settings.units)
+        log.table(columns, rows)
+        self._extrapolations(log)
+        log.section("Files")
+        log.line(f"  written: {', '.join(names)}")
+
+    def _extrapolations(self, log: Log) -> None:
+        log.section("Extrapolation")
+        for line in self.lines:
+            log.line(line)
+        rows = [row for element, tally in self.tallies.items() for row in self._rows(element, tally)]
+        if not rows:
+            log.line("  no symmetry function left its training range")
+            return
+        total = sum(int(tally.count.sum()) for tally in self.tallies.values())
+        log.line(f"  {total} values outside the training range; above are the first {LINES} at most,")
+        log.line("  where structures and atoms count from 0")
+        log.line("  excess: worst distance beyond the range in units of the range (G_max - G_min)")
+        log.table(("element", "function", "count", "excess", "definition"), rows)
+        if any(row[3] == "never varied" for row in rows):
+            log.warn(
+                "functions that never varied in the training set vary here: the network knows nothing of them"
+            )
+
+    def _rows(self, element: str, tally: Tally) -> list[tuple[object, ...]]:
+        functions = self.potential.settings.functions[element]
+        return [
+            (
+                element,
+                number,
+                int(count),
+                f"{excess:.3g}" if math.isfinite(excess) else "never varied",
+                function.definition(),
+            )
+            for number, (count, excess, function) in enumerate(
+                zip(tally.count, tally.excess, functions, strict=True), start=1
+            )
+            if count
+        ]
+
+
+def _table(groups: Mapping[str, Assessment], units: Units) -> tuple[list[str], list[list[object]]]:
+    """One row a group (and one for all), columns that have a number somewhere."""
+    shown = dict(groups)
+    if len(groups) > 1:
+        shown["total"] = sum(groups.values(), Assessment())
+    names = ("E RMSE", "MAE", "bias", "sigma", "F RMSE", "MAE", "sigma", "S RMSE", "sigma", "pressure")
+    numbers = [_numbers(assessment, units) for assessment in shown.values()]
+    used = [k for k in range(len(names)) if any(math.isfinite(row[k]) for row in numbers)]
+    rows: list[list[object]] = [
+        [group, assessment.structures, *(_shown(row[k]) for k in used)]
+        for (group, assessment), row in zip(shown.items(), numbers, strict=True)
+    ]
+    return ["group", "structures", *(names[k] for k in used)], rows
+
+
+def _numbers(assessment: Assessment, units: Units) -> list[float]:
+    energy, forces, stress = assessment.energy, assessment.forces, assessment.stress
+    return [
+        *(units.mev * value for value in (energy.rmse, energy.mae, energy.bias, energy.mean_sigma)),
+        *(units.mev_per_angstrom * value for value in (forces.rmse, forces.mae, forces.mean_sigma)),
+        *(units.gpa * value for value in (stress.rmse, stress.mean_sigma, assessment.pressure.bias)),
+    ]
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "-"

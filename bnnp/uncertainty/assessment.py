@@ -1,0 +1,110 @@
+"""What one prediction is worth: its errors where a reference is there, its sigmas, its extrapolations.
+
+Everything is a sum or a maximum, so that assessments of structures add up to those of a group. Energies are
+taken per atom of the total (error and sigma alike), forces and stress by component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.scaling import Scaling
+from bnnp.structure import Structure
+from bnnp.uncertainty.extrapolation import Tally, outside, tally, warning_lines
+from bnnp.uncertainty.metrics import ErrorSum
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Sums over `structures` structures, in the units of the potential.
+
+    Parameters
+    ----------
+    energy : ErrorSum, energy/atom
+    forces : ErrorSum, energy/length
+    stress : ErrorSum, energy/length^3
+    pressure : ErrorSum, energy/length^3
+        Predicted pressures, without a reference; its `bias` is their mean.
+    """
+
+    structures: int = 0
+    energy: ErrorSum = field(default_factory=ErrorSum)
+    forces: ErrorSum = field(default_factory=ErrorSum)
+    stress: ErrorSum = field(default_factory=ErrorSum)
+    pressure: ErrorSum = field(default_factory=ErrorSum)
+
+    def __add__(self, other: Assessment) -> Assessment:
+        return Assessment(
+            self.structures + other.structures,
+            self.energy + other.energy,
+            self.forces + other.forces,
+            self.stress + other.stress,
+            self.pressure + other.pressure,
+        )
+
+
+@dataclass(frozen=True)
+class Values:
+    """Predicted values and standard deviations of one structure: the fields of a prediction that are
+    judged."""
+
+    energy: float
+    energy_std: float | None = None
+    forces: Array | None = None
+    forces_std: Array | None = None
+    stress: Array | None = None
+    stress_std: Array | None = None
+
+
+def assess(structure: Structure, values: Values) -> Assessment:
+    """Compare one prediction with the reference the structure brings, as far as it does."""
+    n_atoms = len(structure)
+    reference = None if structure.energy is None else np.array([structure.energy / n_atoms])
+    sigma = None if values.energy_std is None else np.array([values.energy_std / n_atoms])
+    energy = ErrorSum.of(np.array([values.energy / n_atoms]), reference, sigma)
+    forces = stress = pressure = ErrorSum()
+    if values.forces is not None:
+        forces = ErrorSum.of(values.forces, structure.forces, values.forces_std)
+    if values.stress is not None:
+        stress = ErrorSum.of(values.stress, structure.stress, values.stress_std)
+        pressure = ErrorSum.of(np.array([-values.stress[:3].mean()]), np.zeros(1))
+    return Assessment(1, energy, forces, stress, pressure)
+
+
+def group_of(structure: Structure) -> str:
+    """Row of the table a structure belongs to: ``group=`` of its comment, else its pinned set, else
+    ``all``."""
+    return structure.info.get("group") or structure.subset or "all"
+
+
+def extrapolations(
+    structure: Structure,
+    descriptors: Array,
+    scalings: Mapping[str, Scaling],
+    functions: Mapping[str, Sequence[SymmetryFunction]],
+    limit: int,
+) -> tuple[dict[str, Tally], list[str]]:
+    """Tally of each element, and n2p2's warning lines (the first `limit`).
+
+    Parameters
+    ----------
+    descriptors : (n_atoms, width) float64
+        Unscaled symmetry functions.
+    """
+    tallies: dict[str, Tally] = {}
+    lines: list[str] = []
+    symbols = np.array(structure.symbols)
+    for element, scaling in scalings.items():
+        atoms = np.flatnonzero(symbols == element)
+        found = outside(descriptors[atoms, : len(scaling)], scaling)
+        tallies[element] = tally(found, scaling)
+        types = {number: function.type for number, function in enumerate(functions[element])}
+        lines += warning_lines(found.first(limit - len(lines)), structure.index, atoms, element, types)
+    return tallies, lines

@@ -1,0 +1,183 @@
+"""The executable as a user meets it: help, version, exit codes, and no traceback for his own mistakes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from bnnp import __version__, cli
+from bnnp.errors import InputError, UncertaintyStop
+
+INPUT = """\
+number_of_elements 1
+elements H
+global_hidden_layers_short 1
+global_nodes_short 2
+global_activation_short t l
+epochs 1
+symfunction_short H 2 H 0.1 0.0 6.0
+"""
+DATA = """\
+begin
+atom 0.0 0.0 0.0 H 0.0 0.0 0.0 0.0 0.1
+atom 0.0 0.0 1.4 H 0.0 0.0 0.0 0.0 -0.1
+energy -1.1
+charge 0.0
+end
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A working directory with a small, legal case; threads and environment stay as they are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.parallel, "pin_threads", lambda threads: None)
+    Path("input.nn").write_text(INPUT)
+    Path("input.data").write_text(DATA)
+    yield
+
+
+def bnnp(*words: str) -> Result:
+    return CliRunner().invoke(cli.main, words)
+
+
+def test_the_installed_command() -> None:
+    """One real process: the entry point is there and quick enough not to load heavy libraries."""
+    code = "import sys, bnnp.cli; assert not {'torch', 'ase', 'numpy', 'h5py'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    result = subprocess.run(
+        [sys.executable, "-m", "bnnp", "--version"], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert result.stdout == f"bnnp {__version__}\n"
+
+
+def test_help() -> None:
+    result = bnnp("--help")
+    assert result.exit_code == 0
+    for option in ("--mode", "--restart", "--check", "--input", "--data", "--keywords", "--version"):
+        assert option in result.stdout
+
+
+def test_keywords() -> None:
+    assert "dropout_rate" in bnnp("--keywords").stdout
+    assert bnnp("--keywords", "symfunction").stdout.startswith("symfunction_short X type")
+    unknown = bnnp("--keywords", "droput_rate")
+    assert unknown.exit_code == 1
+    assert "did you mean `dropout_rate`?" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("--mode", "4"), ("--mode", "train"), ("--modus", "1"), ("input.nn",), ("--restart", "--mode", "1")]
+)
+def test_wrong_use_is_exit_code_2(words: tuple[str, ...]) -> None:
+    result = bnnp(*words)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("epochs 1", "there already"),
+        ("droput_rate 0.1", "did you mean `dropout_rate`"),
+        ("use_electrostatics", "no electrostatics"),
+        ("cutoff_type 1 2 3", "perhaps alpha"),
+    ],
+)
+def test_mistakes_in_the_settings_are_exit_code_1(lines: str, message: str) -> None:
+    Path("input.nn").write_text(INPUT + lines + "\n")
+    result = bnnp("--mode", "1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("ERROR: input.nn line 8")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_no_mode_anywhere() -> None:
+    result = bnnp()
+    assert result.exit_code == 1
+    assert "bnnp --mode 1" in result.stderr
+
+
+def test_no_settings() -> None:
+    Path("input.nn").unlink()
+    result = bnnp("--mode", "1")
+    assert result.exit_code == 1
+    assert "input.nn: no such file" in result.stderr
+
+
+def test_no_structures() -> None:
+    Path("input.data").unlink()
+    result = bnnp("--mode", "1")
+    assert result.exit_code == 1
+    assert "input.data: no such file" in result.stderr
+    assert sorted(os.listdir()) == ["input.nn"]
+
+
+def test_other_names_for_the_files() -> None:
+    Path("input.nn").rename("other.nn")
+    Path("input.data").rename("other.data")
+    result = bnnp("--check", "--input", "other.nn", "--data", "other.data")
+    assert result.exit_code == 0, result.stderr
+    assert "other.nn line 7" not in result.stderr
+
+
+def test_runner_mode_counts_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, int]] = []
+
+    class Mode:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def run(self, job: object) -> None:
+            called.append((self.name, job.settings.mode))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(cli.importlib, "import_module", Mode)
+    Path("input.nn").write_text(INPUT + "runner_mode 3\n")
+    assert bnnp().exit_code == 0
+    assert bnnp("--mode", "2").exit_code == 0
+    assert called == [("bnnp.modes.predict", 3), ("bnnp.modes.train", 2)]
+
+
+def raising(error: BaseException) -> Result:
+    """The command as it ends when the work ends with `error`."""
+
+    @click.command()
+    def main() -> None:
+        def action() -> None:
+            raise error
+
+        cli._guard(action)
+
+    return CliRunner().invoke(main, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (InputError("input.nn line 3: no"), 1, "ERROR: input.nn line 3: no\n"),
+        (UncertaintyStop("too uncertain"), 3, "ERROR: too uncertain\n"),
+        (MemoryError(), 1, "out of memory"),
+        (OSError(28, "No space left on device", "weights.001.data"), 1, "weights.001.data: No space left on device"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+    ],
+)
+def test_failures_become_a_sentence(error: BaseException, code: int, message: str) -> None:
+    result = raising(error)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_our_own_mistakes_say_so() -> None:
+    result = raising(ZeroDivisionError("division by zero"))
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert "This is a bug in bnnp" in result.stderr

@@ -1,0 +1,246 @@
+"""The whole chain from positions to energy, forces, stress and their standard deviations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.data import atomic_numbers
+
+from bnnp.descriptors.scaling import Scaling
+from bnnp.errors import InputError, NumericalError
+from bnnp.io.input_data import StructureFile
+from bnnp.io.scaling_data import ScalingData
+from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
+from bnnp.potential import VOIGT_COLUMNS, VOIGT_ROWS, Potential
+from bnnp.settings import Settings, load_settings
+from bnnp.structure import Structure
+
+INPUT = """
+units metal
+number_of_elements 2
+elements Te Ge
+atom_energy Ge -1.5
+atom_energy Te 0.25
+remove_atom_energies
+runner_mode 3
+use_short_nn
+nn_type_short 1
+cutoff_type 1
+scale_symmetry_functions
+center_symmetry_functions
+global_hidden_layers_short 2
+global_nodes_short 6 5
+global_activation_short t t l
+global_symfunction_short 2 0.1 0.0 5.0
+global_symfunction_short 2 1.0 2.5 5.0
+global_symfunction_short 3 0.02 1 2 5.0
+global_symfunction_short 9 0.05 -1 4 4.5
+"""
+RATES = (0.0, 0.2, 0.3)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    path = tmp_path_factory.mktemp("potential") / "input.nn"
+    path.write_text(INPUT)
+    return load_settings(path)
+
+
+def networks(settings: Settings) -> dict[str, Network]:
+    rng = np.random.default_rng(1)
+    result = {}
+    for element in settings.elements:
+        architecture, n = settings.architecture[element], len(settings.functions[element])
+        result[element] = Network.from_flat(rng.normal(size=architecture.n_weights(n)), architecture, n)
+    return result
+
+
+def scalings(settings: Settings) -> ScalingData:
+    rng = np.random.default_rng(2)
+    table = {}
+    for element in settings.elements:
+        n = len(settings.functions[element])
+        minimum, width = rng.normal(size=n), rng.uniform(2.0, 4.0, size=n)
+        table[element] = Scaling(minimum, minimum + width, minimum + 0.4 * width, 0.2 * width)
+    return ScalingData(table)
+
+
+def potential(settings: Settings, samples: int = 0, threads: int = 1) -> Potential:
+    nets = networks(settings)
+    masks = None
+    if samples:
+        masks = Masks.draw(7, samples, RATES, {element: nets[element].sizes for element in nets})
+    return Potential(settings, nets, scalings(settings), masks, threads)
+
+
+def structure(seed: int = 0, n: int = 7, periodic: bool = True) -> Structure:
+    rng = np.random.default_rng(seed)
+    cell = np.diag([4.8, 5.4, 6.1]) + rng.normal(scale=0.3, size=(3, 3))
+    grid = np.array([[i, j, k] for i in range(2) for j in range(2) for k in range(2)])[:n] / 2.0
+    positions = (grid + rng.normal(scale=0.03, size=grid.shape)) @ cell
+    numbers = np.array([atomic_numbers[symbol] for symbol in rng.choice(["Ge", "Te"], n)])
+    return Structure(numbers, positions, cell if periodic else None)
+
+
+def moved(base: Structure, positions: np.ndarray, cell: np.ndarray | None = None) -> Structure:
+    return Structure(base.numbers.copy(), positions, base.cell if cell is None else cell)
+
+
+@pytest.mark.parametrize("samples", [0, 4])
+@pytest.mark.parametrize("periodic", [True, False])
+def test_forces_are_minus_the_gradient_of_the_mean_energy(
+    settings: Settings, samples: int, periodic: bool
+) -> None:
+    model, base = potential(settings, samples), structure(periodic=periodic)
+    forces, step = model.predict(base).forces, 1e-4
+    assert forces is not None
+    for atom, axis in [(0, 0), (2, 1), (6, 2)]:
+        energies = []
+        for sign in (2, 1, -1, -2):
+            positions = base.positions.copy()
+            positions[atom, axis] += sign * step
+            energies.append(model.predict(moved(base, positions)).energy)
+        slope = (-energies[0] + 8 * energies[1] - 8 * energies[2] + energies[3]) / (12 * step)
+        assert forces[atom, axis] == pytest.approx(-slope, rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("samples", [0, 4])
+def test_stress_is_the_strain_derivative(settings: Settings, samples: int) -> None:
+    model, base, step = potential(settings, samples), structure(3), 1e-4
+    stress, volume, cell = model.predict(base).stress, base.volume, base.cell
+    assert stress is not None
+    assert cell is not None
+    for component in range(6):
+        strain = np.zeros((3, 3))
+        strain[VOIGT_ROWS[component], VOIGT_COLUMNS[component]] += 0.5
+        strain[VOIGT_COLUMNS[component], VOIGT_ROWS[component]] += 0.5
+        energies = []
+        for sign in (2, 1, -1, -2):
+            deform = np.eye(3) + sign * step * strain
+            energies.append(model.predict(moved(base, base.positions @ deform, cell @ deform)).energy)
+        slope = (-energies[0] + 8 * energies[1] - 8 * energies[2] + energies[3]) / (12 * step)
+        assert stress[component] == pytest.approx(slope / volume, rel=1e-6, abs=1e-10)
+
+
+def test_standard_deviations_are_those_of_the_members(settings: Settings) -> None:
+    samples, base = 6, structure(5)
+    model = potential(settings, samples)
+    prediction = model.predict(base)
+    members = []
+    for sample in range(samples):
+        masks = Masks(
+            7,
+            1,
+            RATES,
+            {e: tuple(k[sample : sample + 1] for k in model.masks.keep[e]) for e in model.elements},
+        )
+        members.append(Potential(settings, model.networks, model.scalings, masks).predict(base))
+    for name in ("energy", "forces", "stress", "atomic_energies"):
+        values = np.array([getattr(member, name) for member in members])
+        np.testing.assert_allclose(getattr(prediction, name), values.mean(axis=0), rtol=1e-10, atol=1e-11)
+        spread = getattr(prediction, f"{name}_std")
+        np.testing.assert_allclose(spread, values.std(axis=0, ddof=1), rtol=1e-9, atol=1e-11)
+
+
+def test_mean_and_sigma_do_not_depend_on_the_description(settings: Settings) -> None:
+    model, base = potential(settings, 8), structure(8)
+    cell, first = base.cell, model.predict(base)
+    assert cell is not None
+    rotation, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))
+    order = np.random.default_rng(3).permutation(len(base))
+    turned = Structure(
+        base.numbers[order], (base.positions @ rotation + [3.0, -40.0, 11.0])[order], cell @ rotation
+    )
+    second = model.predict(turned)
+    assert second.energy == pytest.approx(first.energy, rel=1e-11)
+    assert second.energy_std == pytest.approx(first.energy_std, rel=1e-10)
+    np.testing.assert_allclose(second.forces, (first.forces @ rotation)[order], rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(
+        np.square(second.forces_std).sum(axis=1), np.square(first.forces_std[order]).sum(axis=1), rtol=1e-9
+    )
+
+
+def test_supercell_doubles_energy_and_sigma(settings: Settings) -> None:
+    model, base = potential(settings, 8), structure(9)
+    cell, first = base.cell, model.predict(base)
+    assert cell is not None
+    double = Structure(
+        np.tile(base.numbers, 2),
+        np.vstack([base.positions, base.positions + cell[0]]),
+        cell * [[2], [1], [1]],
+    )
+    second = model.predict(double)
+    assert second.energy == pytest.approx(2 * first.energy, rel=1e-12)
+    assert second.energy_std == pytest.approx(2 * first.energy_std, rel=1e-9)
+    np.testing.assert_allclose(second.forces, np.tile(first.forces, (2, 1)), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(second.stress, first.stress, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(second.stress_std, first.stress_std, rtol=1e-9, atol=1e-12)
+
+
+def test_two_far_molecules_add_up(settings: Settings) -> None:
+    model, base = potential(settings), structure(4, periodic=False)
+    pair = Structure(np.tile(base.numbers, 2), np.vstack([base.positions, base.positions + 100.0]))
+    assert model.predict(pair).energy == pytest.approx(2 * model.predict(base).energy, rel=1e-13)
+
+
+def test_isolated_atom_is_network_of_zeros_plus_free_atom(settings: Settings) -> None:
+    model = potential(settings)
+    alone = Structure(np.array([atomic_numbers["Ge"]]), np.zeros((1, 3)))
+    prediction = model.predict(alone)
+    assert prediction.energy == pytest.approx(prediction.atomic_energies[0] - 1.5, rel=1e-14)
+    np.testing.assert_array_equal(prediction.forces, np.zeros((1, 3)))
+    assert not prediction.descriptors.any()
+
+
+def test_threads_change_nothing(settings: Settings) -> None:
+    one, two = (
+        potential(settings, 5).predict(structure()),
+        potential(settings, 5, threads=2).predict(structure()),
+    )
+    assert one.energy == two.energy
+    np.testing.assert_array_equal(one.forces, two.forces)
+    np.testing.assert_array_equal(one.forces_std, two.forces_std)
+
+
+def test_coinciding_atoms_are_named(settings: Settings) -> None:
+    base = structure(periodic=False)
+    positions = base.positions.copy()
+    positions[4] = positions[1] + 0.01
+    with pytest.raises(NumericalError, match="atoms 2 and 5 are .* Angstrom apart"):
+        potential(settings).predict(moved(base, positions))
+
+
+def test_unknown_element_is_named(settings: Settings) -> None:
+    with pytest.raises(InputError, match="element Sb is not in this potential, which knows Ge Te"):
+        potential(settings).predict(Structure(np.array([atomic_numbers["Sb"]]), np.zeros((1, 3))))
+
+
+@pytest.mark.parametrize("case", ["water_28", "sio2_70"])
+def test_n2p2_energy_and_forces(shared: Path, case: str) -> None:
+    """Numbers of n2p2's nnp-predict for the very same files (double precision)."""
+    folder = shared / "reference" / case
+    model = Potential.from_directory(folder, load_settings(folder / "input.nn", mode=3))
+    prediction = model.predict(StructureFile(folder / "input.data")[0])
+    rows = [line.split() for line in (folder / "energy.out").read_text().splitlines() if line[0] != "#"]
+    assert prediction.energy == pytest.approx(float(rows[0][3]), rel=1e-12)
+    rows = [
+        line.split()[5:8] for line in (folder / "nnforces.out").read_text().splitlines() if line[0] != "#"
+    ]
+    np.testing.assert_allclose(prediction.forces, np.array(rows, dtype=float), rtol=0, atol=1e-9)
+
+
+def test_n2p2_normalised_potential(shared: Path) -> None:
+    """A potential with n2p2's normalisation header: energies and forces come out in physical units."""
+    folder = shared / "reference" / "H2O_RPBE-D3"
+    model = Potential.from_directory(folder, load_settings(folder / "input.nn", mode=3))
+    prediction = model.predict(StructureFile(folder / "input.data")[0])
+    lines = [line.split() for line in (folder / "ref_energy.txt").read_text().splitlines() if line[0] != "#"]
+    assert prediction.energy == pytest.approx(float(lines[0][2]), rel=1e-12)
+    atoms = [float(line[4]) for line in lines if line[0] == "A" and line[1] == "0"]
+    np.testing.assert_allclose(prediction.atomic_energies, atoms, rtol=1e-11)
+    lines = [line.split() for line in (folder / "ref_forces.txt").read_text().splitlines() if line[0] != "#"]
+    forces = np.array([line[3:6] for line in lines if line[0] == "0"], dtype=float)
+    np.testing.assert_allclose(prediction.forces, forces, rtol=0, atol=1e-9)
