@@ -21,8 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "structure": {"errors"},
     "parallel": {"errors"},
     "descriptors": NOUNS,
-    "core": NOUNS | {"descriptors"},
     "network": NOUNS | {"descriptors"},
+    "core": NOUNS | {"descriptors", "network"},
     "uncertainty": NOUNS | {"descriptors", "network"},
     "io": NOUNS | NUMERICS,
     "keyword_table": set(),
@@ -47,8 +47,8 @@ def part(path: Path) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Full names of all imported modules, also those inside of functions."""
-    for node in ast.walk(tree):
+    """Full names of all imported modules, also those inside of functions; not what is imported for annotations only."""
+    for node in walk_running_code(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -58,6 +58,15 @@ def imported(tree: ast.AST) -> Iterator[str]:
                 yield from (f"bnnp.{alias.name}" for alias in node.names)
             else:
                 yield node.module
+
+
+def walk_running_code(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those below ``if TYPE_CHECKING``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from walk_running_code(node)
 
 
 def called(tree: ast.AST) -> set[str]:

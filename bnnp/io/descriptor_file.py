@@ -117,6 +117,8 @@ class DescriptorFile:
         expected : Recipe, str or None
             The settings in force (or their fingerprint) that elements, functions, cutoff and units must be
             equal to.
+        unfinished : bool
+            Open what mode 1 is still writing, under its temporary name.
 
         Raises
         ------

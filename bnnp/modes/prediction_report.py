@@ -80,10 +80,9 @@ class Report:
         """All tables, and the files that are there now."""
         log.section("Results")
         log.line("  energies in meV/atom, forces (components) in meV/Angstrom, stress and pressure in GPa")
-        log.line(
-            f"  sigma: mean standard deviation, {std_meaning(self.potential)}"
-            * bool(std_meaning(self.potential))
-        )
+        meaning = std_meaning(self.potential)
+        if meaning:
+            log.line(f"  sigma: mean standard deviation, {meaning}")
         columns, rows = _table(self.groups, self.potential.settings.units)
         log.table(columns, rows)
         self._extrapolations(log)

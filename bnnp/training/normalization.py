@@ -58,14 +58,26 @@ class Inputs:
         return z
 
 
-def whitening(values: Array, scaling: Scaling) -> Inputs:
-    """Regularised whitening of `values`, (n_atoms, n_functions) G of the training atoms of an element."""
+def whitening_matrix(covariance: Array, scaling: Scaling) -> Array:
+    """A, the regularised whitening of one element.
+
+    Parameters
+    ----------
+    covariance : (n_functions, n_functions) float64
+        <(G - mean)(G - mean)^T> over the training atoms.
+    scaling : Scaling
+        Ranges over the same atoms.
+
+    Returns
+    -------
+    (n_functions, n_functions) float64
+    """
     alive = ~scaling.constant
     width = np.where(alive, 1.0 / np.where(alive, scaling.spread, 1.0), 0.0)
-    u = (values - scaling.mean) * width
-    eigenvalues, vectors = np.linalg.eigh(u.T @ u / len(u))
-    sizes = np.sqrt(np.maximum(eigenvalues, 0.0) + RIDGE * max(eigenvalues[-1], np.finfo(float).tiny))
-    return Inputs(scaling.mean, width[:, None] * vectors / sizes)
+    eigenvalues, vectors = np.linalg.eigh(width[:, None] * covariance * width)
+    largest = max(float(eigenvalues[-1]), float(np.finfo(np.float64).tiny))
+    matrix: Array = width[:, None] * vectors / np.sqrt(np.maximum(eigenvalues, 0.0) + RIDGE * largest)
+    return matrix
 
 
 def as_scaled(affine: Affine) -> Inputs:

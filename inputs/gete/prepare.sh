@@ -15,13 +15,15 @@ other=${OTHER:-750 1050 1200 1500}
 case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 convert="${PYTHON:-python} ${CONVERT:-$here/../../tools/convert.py} --units metal --every 4"
 
-rm -f input.data test.data
+rm -f draft_input.data draft_test.data
 for t in $train; do
     file=$folder/gete_${t}K.extxyz.gz
-    $convert --append --skip 0 --max 35 --set train --label "${t}K" "$file" input.data
-    $convert --append --skip 140 --max 3 --set test --label "${t}K" "$file" input.data
-    $convert --append --skip 152 --max 12 --label "${t}K_held_out" "$file" test.data
+    $convert --append --skip 0 --max 35 --set train --label "${t}K" "$file" draft_input.data
+    $convert --append --skip 140 --max 3 --set test --label "${t}K" "$file" draft_input.data
+    $convert --append --skip 152 --max 12 --label "${t}K_held_out" "$file" draft_test.data
 done
 for t in $other; do
-    $convert --append --skip 0 --max 10 --label "${t}K" "$folder/gete_${t}K.extxyz.gz" test.data
+    $convert --append --skip 0 --max 10 --label "${t}K" "$folder/gete_${t}K.extxyz.gz" draft_test.data
 done
+mv draft_input.data input.data
+mv draft_test.data test.data

@@ -68,7 +68,7 @@ def test_quickstart_prediction_is_hotter(quickstart: StructureFile) -> None:
 
 @pytest.mark.slow
 def test_gete_prepare(shared: Path, tmp_path: Path) -> None:
-    """The split of the reference: 35 frames to fit and 12 held out of three temperatures, 10 of four others."""
+    """The split of the reference: 35 frames to fit, 12 held out, 10 of each other temperature."""
     command = ["sh", str(GETE / "prepare.sh"), str(shared / "data" / "gete")]
     done = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True

@@ -1,0 +1,141 @@
+"""What the training set is like: ranges and correlations of the symmetry functions, references, spread of each.
+
+Everything here is computed once, from symmetry_functions.h5 in pieces, before the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.descriptors.scaling import Scaling
+from bnnp.descriptors.statistics import Moments
+from bnnp.errors import InputError, NumericalError
+from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.training.loss import Spread
+from bnnp.training.normalization import Inputs, element_offsets, whitening_matrix
+from bnnp.training.samples import Limits, targets
+
+Array = NDArray[np.float64]
+
+ROWS = 16384  # atoms read at a time
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Reference values of the training set.
+
+    Parameters
+    ----------
+    offsets : (n_elements,) float64, energy
+        Energy per atom of each element, free-atom energies included.
+    spread : Spread
+        In the units of the file.
+    energy_range : (float, float), energy
+        Smallest and largest energy per atom without free-atom energies.
+    """
+
+    offsets: Array
+    spread: Spread
+    energy_range: tuple[float, float]
+
+
+def references(file: DescriptorFile, training: Sequence[int], atom_energies: Array, limits: Limits) -> References:
+    """Look at all references of the training set.
+
+    Raises
+    ------
+    NumericalError
+        An energy, or some but not all forces of a structure, are not finite.
+    InputError
+        `limits` leave no energy.
+    """
+    for index in range(len(file)):
+        _demand_finite(file, index)
+    counts = file.n_elements[list(training)].astype(np.float64)
+    energies = np.array([targets(file, index, atom_energies, limits)[0] for index in training])
+    used = np.isfinite(energies)
+    if not used.any():
+        raise InputError(
+            f"max_energy {limits.energy:g} excludes all {len(energies)} training structures: "
+            f"the smallest energy per atom is {_lowest(file, training, atom_energies):g}"
+        )
+    offsets = element_offsets(counts[used], energies[used])
+    per_atom = (energies - counts @ offsets) / counts.sum(axis=1)
+    forces = (targets(file, index, atom_energies, limits)[1] for index in training)
+    spread = Spread.of(per_atom, forces, file.stress[list(training)])
+    total = energies[used] / counts[used].sum(axis=1)
+    return References(offsets + atom_energies, spread, (float(total.min()), float(total.max())))
+
+
+def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling]:
+    """Ranges of the symmetry functions over the training atoms, by element.
+
+    Raises
+    ------
+    InputError
+        An element does not occur in the training set.
+    """
+    found = {}
+    for element in file.elements:
+        moments = Moments.nothing(len(file.definitions[element]))
+        for values in _pieces(file, element, training):
+            moments = moments.merge(Moments.of(values))
+        if moments.count == 0:
+            raise InputError(
+                f"no training structure contains {element}, so its network cannot be trained: remove {element} from "
+                "`elements` and its symmetry functions, or add structures with it, and run mode 1 again"
+            )
+        found[element] = moments.scaling()
+    return found
+
+
+def whitened(file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]) -> dict[str, Inputs]:
+    """Inputs of the networks in training: centred and whitened over the training atoms, by element."""
+    found = {}
+    for element, scaling in ranges.items():
+        covariance, count = np.zeros((len(scaling), len(scaling))), 0
+        for values in _pieces(file, element, training):
+            difference = values - scaling.mean
+            covariance += difference.T @ difference
+            count += len(values)
+        found[element] = Inputs(scaling.mean, whitening_matrix(covariance / count, scaling))
+    return found
+
+
+def _pieces(file: DescriptorFile, element: str, training: Sequence[int]) -> Iterator[Array]:
+    """Symmetry functions of the training atoms of `element`, some rows at a time."""
+    number = file.elements.index(element)
+    chosen = np.zeros(len(file), dtype=bool)
+    chosen[list(training)] = True
+    rows = np.repeat(chosen, file.n_elements[:, number])
+    data = file.descriptors(element)
+    for start in range(0, len(rows), ROWS):
+        wanted = rows[start : start + ROWS]
+        if wanted.any():
+            yield data[start : start + ROWS][wanted]
+
+
+def _demand_finite(file: DescriptorFile, index: int) -> None:
+    where = f"symmetry_functions.h5, structure {int(file.source[index]) + 1} of input.data"
+    if not np.isfinite(file.energy[index]):
+        raise NumericalError(
+            f"{where}: the energy is {file.energy[index]}, expected a finite number; "
+            "correct or remove the structure and run mode 1 again"
+        )
+    forces = file.forces[file.atoms(index)]
+    if not np.isfinite(forces).all() and not np.isnan(forces).all():
+        atom = int(np.flatnonzero(~np.isfinite(forces).all(axis=1))[0])
+        raise NumericalError(
+            f"{where}, atom {atom + 1}: the force is {forces[atom]}, expected finite numbers; "
+            "correct or remove the structure and run mode 1 again"
+        )
+
+
+def _lowest(file: DescriptorFile, training: Sequence[int], atom_energies: Array) -> float:
+    chosen = list(training)
+    energies = file.energy[chosen] - file.n_elements[chosen] @ atom_energies
+    return float((energies / file.n_atoms[chosen]).min())

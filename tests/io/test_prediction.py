@@ -1,0 +1,191 @@
+"""Output files of mode 3: columns, one header line, signs, missing values, all or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnnp.errors import OutputError
+from bnnp.io.input_data import read_structures
+from bnnp.io.prediction import LAYOUTS, PredictionWriter, file_names, format_prediction
+from bnnp.potential import Prediction
+from bnnp.structure import Structure
+from bnnp.units import ATOMIC, METAL
+
+STD = "raw (uncalibrated), 100 Monte Carlo samples"
+
+
+@pytest.fixture
+def structure() -> Structure:
+    generator = np.random.default_rng(1)
+    return Structure(
+        np.array([32, 52, 52]),
+        generator.random((3, 3)),
+        4 * np.eye(3),
+        energy=-6.0,
+        forces=generator.random((3, 3)),
+        info={"group": "melt"},
+        index=4,
+    )
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    generator = np.random.default_rng(2)
+    forces, std = generator.random((2, 3, 3))
+    stress, stress_std = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), np.arange(0.1, 0.65, 0.1)
+    return Prediction(
+        -6.6, 0.3, np.array([-1.0, -2.0, -3.0]), np.full(3, 0.1), forces, std, stress, stress_std, forces
+    )
+
+
+def plain(prediction: Prediction) -> Prediction:
+    return replace(prediction, energy_std=None, atomic_energies_std=None, forces_std=None, stress_std=None)
+
+
+def write(folder: Path, structures: list[Structure], predictions: list[Prediction], std: str) -> None:
+    names = file_names(forces=True, stress=True)
+    with PredictionWriter(folder, names, ATOMIC, std) as writer:
+        for structure, prediction in zip(structures, predictions, strict=True):
+            writer.write(format_prediction(names, structure, prediction, -0.6))
+
+
+def columns(path: Path) -> tuple[list[str], np.ndarray]:
+    """Names of the header and the numbers below, as a reader would get them."""
+    header = path.read_text().splitlines()[0]
+    assert header.startswith("# Conf. ")
+    names = header[2:].split("|")[0].split()
+    table = np.loadtxt(path, ndmin=2)
+    assert table.shape[1] == len(names)
+    return names, table
+
+
+def test_energy(structure: Structure, prediction: Prediction, tmp_path: Path) -> None:
+    write(tmp_path, [structure], [prediction], STD)
+    names, table = columns(tmp_path / "energy.out")
+    assert names[1:] == ["natoms", "Eref", "Ennp", "Ediff", "E_offset", "Ennp_std", "Ennp_std_per_atom"]
+    np.testing.assert_allclose(table[0], [5, 3, -6.0, -6.6, 0.2, -0.6, 0.3, 0.1], rtol=1e-14)
+
+
+def test_forces(structure: Structure, prediction: Prediction, tmp_path: Path) -> None:
+    write(tmp_path, [structure], [prediction], STD)
+    names, table = columns(tmp_path / "nnforces.out")
+    assert names[1:] == [
+        "index",
+        "fxRef",
+        "fyRef",
+        "fzRef",
+        "fx",
+        "fy",
+        "fz",
+        "fx_std",
+        "fy_std",
+        "fz_std",
+        "f_std",
+    ]
+    np.testing.assert_array_equal(table[:, :2], [[5, 1], [5, 2], [5, 3]])
+    np.testing.assert_array_equal(table[:, 2:5], structure.forces)
+    np.testing.assert_array_equal(table[:, 5:8], prediction.forces)
+    np.testing.assert_array_equal(table[:, 8:11], prediction.forces_std)
+    np.testing.assert_allclose(table[:, 11] ** 2, (prediction.forces_std**2).sum(axis=1), rtol=1e-14)
+
+
+def test_stress_has_the_sign_of_runner_and_says_so(
+    structure: Structure, prediction: Prediction, tmp_path: Path
+) -> None:
+    """xx yy zz yz xz xy = 1 ... 6 inside; the trace / 3 of the file is the pressure, -2."""
+    write(tmp_path, [structure], [prediction], STD)
+    names, table = columns(tmp_path / "nnstress.out")
+    assert names[1:] == ["s_i1", "s_i2", "s_i3", "s_i1_std", "s_i2_std", "s_i3_std"]
+    np.testing.assert_array_equal(table[:, 1:4], -np.array([[1.0, 6, 5], [6, 2, 4], [5, 4, 3]]))
+    np.testing.assert_allclose(table[:, 4:], np.array([[1, 6, 5], [6, 2, 4], [5, 4, 3]]) / 10, rtol=1e-14)
+    header = (tmp_path / "nnstress.out").read_text().splitlines()[0]
+    assert "-(1/V) dE/d(strain)" in header
+    assert "hartree/bohr^3" in header
+
+
+def test_atoms(structure: Structure, prediction: Prediction, tmp_path: Path) -> None:
+    write(tmp_path, [structure], [prediction], STD)
+    names, table = columns(tmp_path / "nnatoms.out")
+    assert names[1:] == ["index", "Z", "Qref", "Qnnp", "Eref_atom", "Ennp_atom", "Ennp_atom_std"]
+    np.testing.assert_array_equal(table[:, :3], [[5, 1, 32], [5, 2, 52], [5, 3, 52]])
+    assert np.isnan(table[:, 3:6]).all()
+    np.testing.assert_array_equal(table[:, 6:], [[-1, 0.1], [-2, 0.1], [-3, 0.1]])
+
+
+def test_output_data_is_input_data_with_the_prediction(
+    structure: Structure, prediction: Prediction, tmp_path: Path
+) -> None:
+    write(tmp_path, [structure], [prediction], STD)
+    (again,) = read_structures(tmp_path / "output.data")
+    assert again.energy == prediction.energy
+    np.testing.assert_array_equal(again.forces, prediction.forces)
+    np.testing.assert_array_equal(again.stress, prediction.stress)
+    np.testing.assert_array_equal(again.positions, structure.positions)
+    assert again.info["group"] == "melt"
+
+
+def test_without_samples_there_are_no_std_columns(
+    structure: Structure, prediction: Prediction, tmp_path: Path
+) -> None:
+    write(tmp_path, [structure], [plain(prediction)], "")
+    for name, count in (("energy.out", 6), ("nnforces.out", 8), ("nnstress.out", 4), ("nnatoms.out", 7)):
+        names, _ = columns(tmp_path / name)
+        assert len(names) == count
+        assert "std" not in (tmp_path / name).read_text()
+
+
+def test_meaning_of_std_is_in_every_header(
+    structure: Structure, prediction: Prediction, tmp_path: Path
+) -> None:
+    write(tmp_path, [structure] * 2, [prediction] * 2, STD)
+    for name in LAYOUTS:
+        lines = (tmp_path / name).read_text().splitlines()
+        assert f"std: {STD}" in lines[0]
+        assert not any(line.startswith("#") for line in lines[1:])
+
+
+def test_missing_references_are_nan(structure: Structure, prediction: Prediction, tmp_path: Path) -> None:
+    write(tmp_path, [replace(structure, energy=None, forces=None)], [prediction], STD)
+    _, energy = columns(tmp_path / "energy.out")
+    _, forces = columns(tmp_path / "nnforces.out")
+    assert np.isnan(energy[0, [2, 4]]).all()
+    assert np.isfinite(energy[0, [3, 5, 6, 7]]).all()
+    assert np.isnan(forces[:, 2:5]).all()
+
+
+def test_free_molecule_has_no_stress(structure: Structure, prediction: Prediction, tmp_path: Path) -> None:
+    molecule = replace(structure, cell=None)
+    free = replace(prediction, stress=None, stress_std=None)
+    write(tmp_path, [molecule, structure], [free, prediction], STD)
+    _, table = columns(tmp_path / "nnstress.out")
+    assert table.shape == (3, 7)
+
+
+def test_files_not_asked_for_are_not_written() -> None:
+    assert file_names(forces=False, stress=False) == ("energy.out", "nnatoms.out", "output.data")
+    assert "nnstress.out" in file_names(forces=True, stress=True)
+
+
+def test_units_of_the_header() -> None:
+    assert "eV/Angstrom" in LAYOUTS["nnforces.out"].header(METAL, "")
+
+
+def test_a_failure_leaves_the_former_files(
+    structure: Structure, prediction: Prediction, tmp_path: Path
+) -> None:
+    (tmp_path / "energy.out").write_text("former\n")
+    unfinished = replace(prediction, forces=None)  # the second structure cannot be written
+    with pytest.raises(AssertionError):
+        write(tmp_path, [structure] * 2, [prediction, unfinished], STD)
+    assert (tmp_path / "energy.out").read_text() == "former\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["energy.out"]
+
+
+def test_unwritable_directory(tmp_path: Path) -> None:
+    writer = PredictionWriter(tmp_path / "nowhere", ("energy.out",), ATOMIC)
+    with pytest.raises(OutputError, match="energy.out"):
+        writer.__enter__()

@@ -1,0 +1,185 @@
+"""``bnnp --check``: settings with origin, data with counts and distances, warnings about units, estimates, and no files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import ase.units
+import numpy as np
+import pytest
+
+from bnnp.descriptors.survey import survey
+from bnnp.errors import InputError
+from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.modes import check
+from bnnp.modes.data_report import DataSet, look_at, unit_advice
+from bnnp.modes.estimate import estimate
+from bnnp.modes.job import Job
+from bnnp.modes.log import Log
+from bnnp.modes.settings_report import report_settings
+from bnnp.settings import load_settings
+from bnnp.structure import Structure
+
+SETTINGS = """\
+number_of_elements 2
+elements H O
+use_short_forces
+symfunction_short H 2 O 0.1 0.0 6.0
+symfunction_short H 2 H 0.1 0.0 6.0
+symfunction_short O 3 H H 0.01 1.0 1.0 6.0
+symfunction_short O 2 O 0.1 0.0 8.0
+random_seed 1
+test_fraction 0.1
+"""
+OH = 0.9572  # Angstrom
+ANGLE = np.deg2rad(104.52)
+WATER = np.array([[0.0, 0.0, 0.0], [OH, 0.0, 0.0], [OH * np.cos(ANGLE), OH * np.sin(ANGLE), 0.0]])  # Angstrom
+
+Prepare = Callable[..., Job]
+
+
+def water(unit: float, shift: float = 0.0, **labels: object) -> Structure:
+    """One molecule in units of `unit` Angstrom, its second H moved by `shift` of these along x."""
+    positions = WATER / unit
+    positions[2, 0] += shift
+    return Structure(np.array([8, 1, 1]), positions, energy=-76.0, forces=np.zeros((3, 3)), **labels)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
+    """A job on given structures with SETTINGS and more lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def job(structures: list[Structure], *lines: str, mode: int | None = None) -> Job:
+        Path("input.nn").write_text("\n".join([SETTINGS, *lines]) + "\n")
+        write_structures("input.data", structures)
+        return Job(load_settings("input.nn", mode, mode_required=False))
+
+    return job
+
+
+def found(job: Job) -> DataSet:
+    return look_at(StructureFile(job.data), job.settings, Log(io.StringIO(), enabled=False))
+
+
+def test_distances_are_those_of_the_molecule(prepare: Prepare) -> None:
+    """The closest pair of each kind over all structures, and where it is."""
+    job = prepare([water(ase.units.Bohr), water(ase.units.Bohr, shift=-0.2), water(ase.units.Bohr)])
+    closest = found(job).closest
+    second = WATER[2] / ase.units.Bohr - [0.2, 0.0, 0.0]
+    hh = np.linalg.norm(second - WATER[1] / ase.units.Bohr)
+    undistorted = 2 * OH * np.sin(ANGLE / 2) / ase.units.Bohr
+    assert hh > undistorted  # the atom was moved away from the other H: the undistorted molecules are closer
+    assert closest["H", "H"].distance == pytest.approx(undistorted, rel=1e-9)
+    assert closest["H", "O"].distance == pytest.approx(min(OH / ase.units.Bohr, np.linalg.norm(second)), rel=1e-9)
+    assert closest["H", "O"].structure.startswith("structure 1 ")
+    assert closest["H", "O"].atoms == (2, 1)
+    assert ("O", "O") not in closest
+
+
+def test_periodic_images_count(prepare: Prepare) -> None:
+    cell = np.diag([20.0, 20.0, 2.0])
+    job = prepare([Structure(np.array([1]), np.zeros((1, 3)), cell, -0.5, np.zeros((1, 3)))])
+    assert found(job).closest["H", "H"].distance == pytest.approx(2.0, rel=1e-12)
+
+
+def test_compositions_and_counts(prepare: Prepare) -> None:
+    hydrogen = Structure(np.array([1, 1]), np.array([[0, 0, 0], [0, 0, 1.4]]), energy=-1.1, forces=np.array([[0, 0, 0.5], [0, 0, 0]]))
+    structures = [water(ase.units.Bohr, subset="test"), water(ase.units.Bohr, stress=np.zeros(6)), hydrogen]
+    job = prepare(structures, "atom_energy H -0.5", "atom_energy O -75.0")
+    data = found(job)
+    assert {f: (c.n_structures, c.n_atoms) for f, c in data.compositions.items()} == {"H2O": (2, 6), "H": (1, 2)}
+    assert data.compositions["H"].energies == pytest.approx([(-1.1 + 1.0) / 2])
+    assert data.compositions["H2O"].energies == pytest.approx([0.0, 0.0])
+    assert (data.n_stress, data.n_forces, data.n_periodic, data.n_pinned) == (1, 3, 0, {"train": 0, "test": 1})
+    assert data.largest_force == 0.5
+    assert data.n_unbalanced == 1
+
+
+@pytest.mark.parametrize(
+    ("data_unit", "line", "expected"),
+    [
+        (ase.units.Bohr, "units atomic", None),
+        (1.0, "units metal", None),
+        (1.0, "units atomic", "looks like Angstrom"),
+        (ase.units.Bohr, "units metal", "looks like bohr"),
+    ],
+)
+def test_wrong_units_of_length_are_noticed(
+    prepare: Prepare, data_unit: float, line: str, expected: str | None
+) -> None:
+    job = prepare([water(data_unit)], line)
+    advice = unit_advice(found(job), job.settings.units)
+    assert (advice is None) if expected is None else (advice is not None and expected in advice)
+
+
+@pytest.mark.parametrize("name", ["h2o"])
+def test_genuine_data_are_in_the_right_units(shared: Path, name: str) -> None:
+    settings = load_settings(shared / "data" / name / "input.nn", 1)
+    data = look_at(StructureFile(shared / "data" / name / "input.data"), settings, Log(io.StringIO(), enabled=False))
+    assert unit_advice(data, settings.units) is None
+    assert data.n_structures == len(data.n_atoms)
+    assert data.faults == []
+
+
+def test_atoms_that_coincide_are_counted(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+    twice = Structure(np.array([1, 1]), np.array([[0.0, 0, 0], [0, 0, 0.1]]), energy=-1.0, forces=np.zeros((2, 3)))
+    check.run(prepare([water(ase.units.Bohr), twice]))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "1 structures have atoms closer than bond_threshold (0.5 bohr)" in text
+
+
+def test_unknown_elements_are_all_told(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+    carbon = Structure(np.array([6]), np.zeros((1, 3)), energy=-37.0, forces=np.zeros((1, 3)))
+    with pytest.raises(InputError, match="(?s)2 structures cannot be used.*structure 2 .*C is not among.*structure 3"):
+        check.run(prepare([water(ase.units.Bohr), carbon, carbon]))
+    assert "Normal termination" not in capsys.readouterr().out
+
+
+def test_a_damaged_structure_does_not_hide_the_next(prepare: Prepare) -> None:
+    job = prepare([water(ase.units.Bohr)] * 3)
+    text = job.data.read_text().replace("energy ", "energy x", 2)
+    job.data.write_text(text)
+    assert len(found(job).faults) == 2
+
+
+def test_the_report_shows_values_and_origins(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+    job = prepare([water(ase.units.Bohr)], "bond_threshold 0.4")
+    check.run(job)
+    out = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if "default" in line or "input.nn line" in line}
+    assert rows["bond_threshold"] == ["0.4", "bohr", "input.nn", "line", "11"]
+    assert rows["batch_size"] == ["4", "default"]
+    assert rows["check_input_forces"] == ["0.001", "hartree/bohr", "default"]
+    assert "mode 1                     ready" in out
+    assert "mode 2                     needs" in out
+    assert "epochs" in out.partition("mode 2                     needs")[2]
+    assert "neighbors of an atom       2 within 8 bohr" in out
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["input.data", "input.nn"]
+
+
+def test_only_keywords_of_the_mode_are_shown(prepare: Prepare) -> None:
+    network = ("global_hidden_layers_short 1", "global_nodes_short 3", "global_activation_short t l", "epochs 1")
+    job = prepare([water(ase.units.Bohr)], *network, mode=2)
+    stream = io.StringIO()
+    report_settings(job.settings, Log(stream, enabled=True))
+    assert "learning_rate" in stream.getvalue()
+    assert "test_fraction" not in stream.getvalue()
+    assert "O              2  " not in stream.getvalue()
+    assert "2-3-1" in stream.getvalue()
+
+
+def test_sizes_are_exact_where_the_sample_is_everything(prepare: Prepare) -> None:
+    """Numbers a molecule of three atoms takes: counted by hand from the schema of symmetry_functions.h5."""
+    job = prepare([water(ase.units.Bohr)] * 4)
+    guess = estimate(StructureFile(job.data), job.settings)
+    record = survey(water(ase.units.Bohr), ("H", "O"), 8.0, {})
+    assert record["n_pairs"].tolist() == [[2, 2], [2, 0]]
+    assert guess.neighbors == 2.0
+    # functions that feel the neighbor: H-H 1, H-O 1, O-H 1 (the angular one); 3 float32 each, and 28 bytes a pair
+    pairs_and_blocks = 6 * 28 + (2 * 1 + 2 * 1 + 2 * 1) * 3 * 4
+    per_atom = 4
+    assert guess.bytes_stored - guess.bytes_recomputed == pytest.approx(4 * (pairs_and_blocks + 3 * per_atom), rel=0.2)
+    assert guess.seconds_stored >= guess.seconds_recomputed > 0.0

@@ -1,0 +1,167 @@
+"""MPI verbs: the launcher decides, everyone gets the same, a failing rank ends the job, false launches are refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnnp import parallel
+from bnnp.errors import InputError
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+LAUNCHERS = ("OMPI_", "PMI", "PMIX_", "MV2_", "SLURM_", "PALS_", "ALPS_", "FLUX_", "JSM_", "HYDI_", "MPI")
+
+needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec beside the Python in use")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Environment of a process that no launcher started."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
+    return clean | {"OMP_NUM_THREADS": "1"} | extra
+
+
+def python(code: str, ranks: int = 0, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Run a program, under mpiexec if `ranks`."""
+    launcher = [str(MPIEXEC), "-n", str(ranks)] if ranks else []
+    command = [*launcher, sys.executable, "-c", code]
+    return subprocess.run(command, env=environment(**extra), capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture(autouse=True)
+def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(LAUNCHERS):
+            monkeypatch.delenv(name)
+    parallel._communicator.cache_clear()
+
+
+def test_serial_needs_no_mpi4py() -> None:
+    """Without a launcher mpi4py is not imported, so a machine without an MPI library is fine."""
+    code = "from bnnp import parallel; import sys; print(parallel.rank(), parallel.size(), 'mpi4py' in sys.modules)"
+    assert python(code).stdout.split() == ["0", "1", "False"]
+
+
+def test_serial_verbs() -> None:
+    values = np.arange(3.0)
+    assert parallel.is_root()
+    assert parallel.broadcast("x") == "x"
+    assert parallel.gather(4) == [4]
+    assert parallel.sum_array(values) is values
+    assert parallel.sum_value(2.5) == 2.5
+    assert parallel.on_root(divmod, 7, 2) == (3, 1)
+    assert parallel.deal([1.0, 5.0, 2.0]) == [0, 1, 2]
+    with pytest.raises(SystemExit) as stop:
+        parallel.abort(3)
+    assert stop.value.code == 3
+
+
+@needs_mpi
+def test_verbs_on_three_ranks() -> None:
+    code = """
+import numpy as np
+from bnnp import parallel
+a = np.full(4, parallel.rank() + 1.0)
+assert parallel.sum_array(a) is a and (a == 6).all()
+assert parallel.sum_value(parallel.rank()) == 3
+assert parallel.broadcast(parallel.rank()) == 0
+assert parallel.gather(parallel.rank() ** 2) == ([0, 1, 4] if parallel.is_root() else [])
+assert parallel.on_root(parallel.rank) == 0
+parallel.barrier()
+print(parallel.size())
+"""
+    done = python(code, ranks=3)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["3", "3", "3"]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+def test_deal_covers_every_item_once_and_balances(monkeypatch: pytest.MonkeyPatch, ranks: int) -> None:
+    """Graham's bound for longest-first: no load above 4/3 of the best possible, which is at least the mean."""
+    costs = np.random.default_rng(5).lognormal(0.0, 1.0, 200)
+    monkeypatch.setattr(parallel, "size", lambda: ranks)
+    shares = []
+    for rank in range(ranks):
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        shares.append(parallel.deal(costs.tolist()))
+    assert sorted(item for share in shares for item in share) == list(range(200))
+    loads = [costs[share].sum() for share in shares]
+    assert max(loads) <= 4.0 / 3.0 * max(costs.sum() / ranks, costs.max())
+
+
+@needs_mpi
+@pytest.mark.parametrize("failing", [0, 1])
+def test_exception_on_one_rank_ends_all(failing: int) -> None:
+    """The other rank waits at a barrier; it must not wait for ever (the call has a time limit)."""
+    code = f"""
+from bnnp import parallel
+if parallel.rank() == {failing}:
+    raise RuntimeError("lost")
+parallel.barrier()
+"""
+    done = python(code, ranks=2)
+    assert done.returncode != 0
+    assert done.stderr.count("RuntimeError: lost") == 1
+
+
+@needs_mpi
+def test_error_on_root_reaches_every_rank() -> None:
+    code = """
+from bnnp import parallel
+from bnnp.errors import InputError
+def fail():
+    raise InputError("line 3")
+try:
+    parallel.on_root(fail)
+except InputError as error:
+    print("caught", error)
+"""
+    assert python(code, ranks=2).stdout.splitlines() == ["caught line 3"] * 2
+
+
+@pytest.mark.parametrize(
+    "announced",
+    [
+        {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "1"},
+        {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_NTASKS": "4"},
+    ],
+    ids=["other MPI", "srun"],
+)
+@needs_mpi
+def test_several_lonely_processes_are_refused(announced: dict[str, str]) -> None:
+    """The launcher says 4, MPI says 1: each process would write the same file."""
+    code = """
+from bnnp import parallel
+from bnnp.errors import InputError
+try:
+    parallel.check_launch()
+except InputError as error:
+    print(error)
+"""
+    done = python(code, **announced)
+    assert "4 processes but each of them is alone" in done.stdout, done.stderr
+
+
+def test_slurm_batch_script_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch script sees SLURM_NTASKS of its allocation, but is no job step of several tasks."""
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setenv("SLURM_NTASKS", "64")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert parallel.announced_size() == 1
+    parallel.check_launch()
+    assert parallel.size() == 1
+
+
+def test_launch_without_mpi_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mpi4py without a library raises RuntimeError on import; several ranks cannot go on, one can."""
+    blocked = "import sys; sys.modules['mpi4py'] = None\n"  # import raises ImportError
+    one = python(blocked + "from bnnp import parallel; print(parallel.size())", PMI_SIZE="1", PMI_RANK="0")
+    assert one.stdout.strip() == "1", one.stderr
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(InputError, match="2 processes but MPI cannot be used"):
+        parallel.size()

@@ -1,0 +1,237 @@
+"""tools/convert.py: units, labels, selection of frames, and errors that name file and frame."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import ase.io
+import convert
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
+from click.testing import CliRunner, Result
+
+from bnnp.errors import InputError
+from bnnp.io.ase_atoms import from_atoms, to_atoms
+from bnnp.io.input_data import StructureFile, read_structures
+from bnnp.units import ATOMIC, METAL
+
+BOHR, HARTREE = 0.529177210903, 27.211386245988  # Angstrom and eV, CODATA 2018; 2014 differs by 9e-9
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(convert.main, [str(argument) for argument in arguments])
+
+
+def crystal(shift: float = 0.0, **results: object) -> Atoms:
+    """Two atoms in a cell, with labels."""
+    atoms = Atoms("GeTe", [[0.0, 0.0, 0.0], [3.0 + shift, 0.0, 0.0]], cell=[6.0, 6.0, 6.0], pbc=True)
+    labels = {"energy": -2.0 - shift, "forces": [[0.5, 0.0, 0.0], [-0.5, 0.0, 0.0]], **results}
+    atoms.calc = SinglePointCalculator(
+        atoms, **{key: value for key, value in labels.items() if value is not None}
+    )
+    return atoms
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """Ten frames, energies -2.0, -2.1, ..., one gzipped extended-xyz file."""
+    path = tmp_path / "md.extxyz.gz"
+    ase.io.write(path, [crystal(0.1 * i, stress=np.arange(6) + i) for i in range(10)])
+    return path
+
+
+class TestUnits:
+    def test_atomic(self, frames: Path, tmp_path: Path) -> None:
+        assert run(frames, tmp_path / "input.data").exit_code == 0
+        structure = next(read_structures(tmp_path / "input.data"))
+        assert structure.energy == pytest.approx(-2.0 / HARTREE, rel=2e-8)
+        np.testing.assert_allclose(structure.positions[1], [3.0 / BOHR, 0, 0], rtol=4e-8)
+        np.testing.assert_allclose(structure.cell, 6.0 / BOHR * np.eye(3), rtol=4e-8)
+        np.testing.assert_allclose(structure.forces[0], [0.5 / HARTREE * BOHR, 0, 0], rtol=4e-8)
+        np.testing.assert_allclose(structure.stress, np.arange(6) / HARTREE * BOHR**3, rtol=4e-8)
+
+    def test_metal_is_unchanged(self, frames: Path, tmp_path: Path) -> None:
+        assert run("--units", "metal", frames, tmp_path / "input.data").exit_code == 0
+        structure = next(read_structures(tmp_path / "input.data"))
+        assert structure.energy == -2.0
+        np.testing.assert_array_equal(structure.positions[1], [3.0, 0, 0])
+        np.testing.assert_array_equal(structure.stress, np.arange(6))
+
+    @pytest.mark.parametrize("units", [ATOMIC, METAL], ids=lambda units: units.name)
+    def test_there_and_back(self, units) -> None:  # noqa: ANN001
+        atoms = crystal(0.3, stress=np.arange(6.0))
+        again = to_atoms(from_atoms(atoms, units), units)
+        np.testing.assert_allclose(again.positions, atoms.positions, rtol=1e-14)
+        np.testing.assert_allclose(again.cell, atoms.cell, rtol=1e-14)
+        np.testing.assert_allclose(again.get_forces(), atoms.get_forces(), rtol=1e-14)
+        np.testing.assert_allclose(again.get_stress(), atoms.get_stress(), rtol=1e-14)
+        assert again.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), rel=1e-14)
+        assert again.get_potential_energy(force_consistent=True) == again.get_potential_energy()
+
+    def test_input_data_to_extxyz_and_back(self, frames: Path, tmp_path: Path) -> None:
+        first, xyz, second = tmp_path / "a.data", tmp_path / "b.extxyz", tmp_path / "c.data"
+        assert run(frames, first, "--label", "melt", "--set", "test").exit_code == 0
+        assert run(first, xyz).exit_code == 0
+        assert run(xyz, second).exit_code == 0
+        atoms = ase.io.read(xyz, 3)
+        assert atoms.get_potential_energy() == pytest.approx(-2.3)
+        assert atoms.get_distance(0, 1, mic=True) == pytest.approx(2.7)
+        for one, two in zip(read_structures(first), read_structures(second), strict=True):
+            np.testing.assert_allclose(one.positions, two.positions, atol=1e-7)
+            np.testing.assert_allclose(one.stress, two.stress, atol=1e-7)
+            assert (two.info["group"], two.subset, two.info["source"]) == ("melt", "test", one.info["source"])
+
+    def test_input_data_to_input_data_is_exact(self, frames: Path, tmp_path: Path) -> None:
+        assert run(frames, tmp_path / "a.data").exit_code == 0
+        assert run(tmp_path / "a.data", tmp_path / "b.data").exit_code == 0
+        assert (tmp_path / "a.data").read_text() == (tmp_path / "b.data").read_text()
+
+
+class TestLabels:
+    def test_free_energy_goes_first(self) -> None:
+        assert from_atoms(crystal(free_energy=-7.0), METAL).energy == -7.0
+
+    def test_energy_and_forces_without_calculator(self) -> None:
+        atoms = crystal()
+        atoms.calc = None
+        atoms.info["energy"] = -3.0
+        atoms.arrays["forces"] = np.ones((2, 3))
+        structure = from_atoms(atoms, METAL)
+        assert structure.energy == -3.0
+        np.testing.assert_array_equal(structure.forces, np.ones((2, 3)))
+
+    def test_other_keys(self) -> None:
+        atoms = crystal()
+        atoms.info["REF_energy"] = -3.0
+        atoms.arrays["REF_forces"] = np.ones((2, 3))
+        structure = from_atoms(atoms, METAL, energy_key="REF_energy", forces_key="REF_forces")
+        assert structure.energy == -3.0
+        np.testing.assert_array_equal(structure.forces, np.ones((2, 3)))
+
+    def test_forces_of_constrained_atoms_are_kept(self) -> None:
+        atoms = crystal()
+        atoms.set_constraint(FixAtoms([0, 1]))
+        np.testing.assert_array_equal(from_atoms(atoms, METAL).forces[:, 0], [0.5, -0.5])
+
+    def test_full_stress_tensor(self) -> None:
+        stress = np.array([[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]])
+        atoms = crystal()
+        atoms.info["stress"] = stress
+        np.testing.assert_array_equal(from_atoms(atoms, METAL).stress, [1, 2, 3, 4, 5, 6])
+
+    def test_free_molecule(self) -> None:
+        atoms = crystal()
+        atoms.pbc = False
+        structure = from_atoms(atoms, METAL)
+        assert structure.cell is None
+        assert structure.stress is None
+
+    def test_real_file_without_stress(self, shared: Path, tmp_path: Path) -> None:
+        """Values read off the file with zcat: first frame at 300 K."""
+        path = shared / "data/gete/gete_300K.extxyz.gz"
+        result = run("--units", "metal", "--every", 4, "--max", 2, path, tmp_path / "input.data")
+        assert result.exit_code == 0, result.output
+        first, second = read_structures(tmp_path / "input.data", elements=("Ge", "Te"))
+        assert first.energy == -35581.22265625
+        np.testing.assert_array_equal(first.forces[0], [-0.37722403, 0.40711054, 0.10401758])
+        np.testing.assert_array_equal(first.positions[1], [4.00015259, 7.01145124, 8.26215744])
+        assert second.info["source"] == "gete/gete_300K.extxyz.gz:4"
+        assert "Ge108Te108" in result.output
+
+
+class TestSelection:
+    def test_frames_of_each_file(self, frames: Path, tmp_path: Path) -> None:
+        other = tmp_path / "other.extxyz"
+        ase.io.write(other, [crystal(0.01 * i) for i in range(5)])
+        result = run("--skip", 1, "--every", 3, "--max", 2, frames, other, tmp_path / "input.data")
+        assert result.exit_code == 0, result.output
+        sources = [s.info["source"].rpartition("/")[2] for s in StructureFile(tmp_path / "input.data")]
+        assert sources == ["md.extxyz.gz:1", "md.extxyz.gz:4", "other.extxyz:1", "other.extxyz:4"]
+        assert "md.extxyz.gz: 2 frames" in result.output
+        assert "4 structures (4 periodic, 2 with stress), 8 atoms" in result.output
+
+    def test_structures_of_input_data(self, frames: Path, tmp_path: Path) -> None:
+        assert run("--units", "metal", frames, tmp_path / "a.data").exit_code == 0
+        result = run("--units", "metal", "--skip", 8, "--no-stress", tmp_path / "a.data", tmp_path / "b.data")
+        assert result.exit_code == 0, result.output
+        structures = list(read_structures(tmp_path / "b.data"))
+        assert [s.energy for s in structures] == pytest.approx([-2.8, -2.9])
+        assert [s.stress for s in structures] == [None, None]
+
+    def test_append(self, frames: Path, tmp_path: Path) -> None:
+        for subset in ("train", "test"):
+            assert (
+                run("--max", 1, "--set", subset, "--append", frames, tmp_path / "input.data").exit_code == 0
+            )
+        assert [s.subset for s in StructureFile(tmp_path / "input.data")] == ["train", "test"]
+
+    def test_without_labels(self, tmp_path: Path) -> None:
+        ase.io.write(tmp_path / "POSCAR", Atoms("GeTe", [[0, 0, 0], [3, 0, 0]], cell=[6, 6, 6], pbc=True))
+        result = run("--no-labels", "--units", "metal", tmp_path / "POSCAR", tmp_path / "input.data")
+        assert result.exit_code == 0, result.output
+        structure = next(read_structures(tmp_path / "input.data", require_labels=False))
+        assert (structure.energy, structure.forces) == (None, None)
+
+
+class TestErrors:
+    def test_missing_energy(self, tmp_path: Path) -> None:
+        ase.io.write(tmp_path / "a.extxyz", [crystal(), crystal(energy=None)])
+        result = run(tmp_path / "a.extxyz", tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "a.extxyz frame 1 (from 0): has no energy (there is: forces" in result.output
+        assert "--energy-key" in result.output
+        assert not (tmp_path / "input.data").exists()
+
+    def test_missing_forces(self, tmp_path: Path) -> None:
+        ase.io.write(tmp_path / "a.extxyz", crystal(forces=None))
+        result = run(tmp_path / "a.extxyz", tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "frame 0 (from 0): has no forces" in result.output
+
+    def test_not_finite(self) -> None:
+        with pytest.raises(InputError, match="a force is not finite"):
+            from_atoms(crystal(forces=[[np.nan, 0, 0], [0, 0, 0]]), METAL)
+
+    def test_periodic_without_cell(self) -> None:
+        atoms = crystal()
+        atoms.cell[2] = 0.0
+        with pytest.raises(InputError, match="the cell has no volume"):
+            from_atoms(atoms, METAL)
+
+    def test_truncated_file(self, frames: Path, tmp_path: Path) -> None:
+        text = gzip.decompress(frames.read_bytes()).decode()
+        (tmp_path / "cut.extxyz").write_text(text[: len(text) - 100])
+        result = run(tmp_path / "cut.extxyz", tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "ASE cannot read frame" in result.output
+        assert not (tmp_path / "input.data").exists()
+
+    def test_missing_file(self, tmp_path: Path) -> None:
+        result = run(tmp_path / "nothing.xyz", tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "nothing.xyz: no such file" in result.output
+
+    def test_existing_output_is_kept(self, frames: Path, tmp_path: Path) -> None:
+        (tmp_path / "input.data").write_text("precious")
+        result = run(frames, tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "--append or --overwrite" in result.output
+        assert (tmp_path / "input.data").read_text() == "precious"
+        assert run(frames, tmp_path / "input.data", "--overwrite").exit_code == 0
+
+    def test_output_is_an_input(self, frames: Path) -> None:
+        result = run("--overwrite", frames, frames)
+        assert result.exit_code == 1
+        assert "is an input and the output" in result.output
+
+    def test_nothing_chosen(self, frames: Path, tmp_path: Path) -> None:
+        result = run("--skip", 100, frames, tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "none of its frames is chosen" in result.output
+
+    def test_usage(self) -> None:
+        assert run("only_one_name").exit_code == 2
