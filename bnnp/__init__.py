@@ -3,33 +3,36 @@
 This page is the conventions page: what every module takes for granted.
 
 Units
-    Inside and in every file the units of the input: bohr and hartree (``units atomic``, RuNNer's) or Angstrom and eV
-    (``units metal``); see :mod:`bnnp.units`. Nothing is converted between reading and writing. The log shows errors in meV/atom
-    and meV/Angstrom, pressures in GPa.
+    Inside and in every file the units of the input: bohr and hartree (``units atomic``, RuNNer's) or
+    Angstrom and eV (``units metal``); see :mod:`bnnp.units`. Nothing is converted between reading and
+    writing. The log shows errors in meV/atom and meV/Angstrom, pressures in GPa.
 Arrays
-    float64 unless said otherwise, C order. Positions and forces are (n_atoms, 3). The cell is (3, 3) with the lattice vectors as
-    ROWS, or None for a free molecule: periodicity is all or nothing.
+    float64 unless said otherwise, C order. Positions and forces are (n_atoms, 3). The cell is (3, 3)
+    with the lattice vectors as ROWS, or None for a free molecule: periodicity is all or nothing.
 Elements
     Symbols are sorted by atomic number, whatever the order in input.nn; a `type` is an index into that tuple.
 Symmetry functions
     G is (n_atoms, width): the functions of each atom's element in n2p2's order
-    (:attr:`bnnp.descriptors.functions.SymmetryFunction.sort_key`), padded with zeros to the longest list. Angular sums run
-    over unordered pairs of neighbors, once.
+    (:attr:`bnnp.descriptors.functions.SymmetryFunction.sort_key`), padded with zeros to the longest
+    list. Angular sums run over unordered pairs of neighbors, once.
 Pairs
-    Full neighbor lists with explicit images: the pair (i, j) and the pair (j, i) are both there, and an atom may be the
-    neighbor of its own images, so cutoffs longer than the cell are legal. Pairs are sorted by centre, then neighbor
-    element, neighbor index and vector. The vector points from the centre to the neighbor: D = r_j + image - r_i.
+    Full neighbor lists with explicit images: the pair (i, j) and the pair (j, i) are both there, and an
+    atom may be the neighbor of its own images, so cutoffs longer than the cell are legal. Pairs are
+    sorted by centre, then neighbor element, neighbor index and vector. The vector points from the centre
+    to the neighbor: D = r_j + image - r_i.
 Signs
-    Forces are F = -dE/dr: with dE/dD of every pair, ``F[centre] += dE/dD`` and ``F[neighbor] -= dE/dD``. Stress is ASE's,
-    sigma = +1/V dE/d(strain) = 1/V sum_pairs D (x) dE/dD, Voigt order xx yy zz yz xz xy; the file nnstress.out has RuNNer's
-    opposite sign and says so.
+    Forces are F = -dE/dr: with dE/dD of every pair, ``F[centre] += dE/dD`` and ``F[neighbor] -= dE/dD``.
+    Stress is ASE's, sigma = +1/V dE/d(strain) = 1/V sum_pairs D (x) dE/dD, Voigt order xx yy zz yz xz
+    xy; the file nnstress.out has RuNNer's opposite sign and says so.
 Energies
     A network gives the energy of one atom; the total is their sum plus the free-atom energies in effect.
 Dropout
-    Rates are chances to DROP. A mask belongs to a layer of an element and is shared by all atoms of a structure: one sample is
-    one network. Kept nodes are scaled by 1/(1 - p), so that without dropout the plain network remains.
+    Rates are chances to DROP. A mask belongs to a layer of an element and is shared by all atoms of a
+    structure: one sample is one network. Kept nodes are scaled by 1/(1 - p), so that without dropout the
+    plain network remains.
 Randomness
-    Every number follows from ``random_seed``, a purpose and counters; nothing depends on the number of processes.
+    Every number follows from ``random_seed``, a purpose and counters; nothing depends on the number of
+    processes.
 
 Map, and the order to read it in::
 
@@ -43,7 +46,8 @@ Map, and the order to read it in::
     parallel.py  training/                   MPI; loss and optimizers
     modes/  cli.py                           what `bnnp --mode 1|2|3` does, step by step
 
-Imports go downwards in this list read from its end: numerics take arrays and plain numbers, and know no files, no MPI, no settings.
+Imports go downwards in this list read from its end: numerics take arrays and plain numbers, and know no
+files, no MPI, no settings.
 """
 
 from __future__ import annotations

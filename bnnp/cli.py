@@ -1,7 +1,7 @@
 """The command ``bnnp``: the only place that prints an error or ends the program.
 
-Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the uncertainty rule,
-130 interrupted. Under MPI a failure on one rank ends all of them, with one message.
+Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the
+uncertainty rule, 130 interrupted. Under MPI a failure on one rank ends all of them, with one message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MODES = {1: "bnnp.modes.symmetry", 2: "bnnp.modes.train", 3: "bnnp.modes.predict
 ALL_KEYWORDS = "*"
 INTERRUPTED = 130
 
-_HELP = f"""Behler-Parrinello neural network potentials with an uncertainty.
+_HELP = """Behler-Parrinello neural network potentials with an uncertainty.
 
 Reads input.nn and input.data in the working directory and does one job:
 
@@ -104,7 +104,8 @@ def _guard(action: Callable[[], object]) -> None:
         parallel.abort(1)
     except MemoryError:
         _fail(
-            "ERROR: out of memory. Lower memory_limit, use `derivatives recomputed` or a smaller batch_size, or start fewer "
+            "ERROR: out of memory. Lower memory_limit, use `derivatives recomputed` or a smaller "
+            "batch_size, or start fewer "
             "ranks on each node; `bnnp --check` estimates the need.",
             1,
         )
@@ -113,8 +114,10 @@ def _guard(action: Callable[[], object]) -> None:
         _fail(f"ERROR: {place}{error.strerror or error}", 1)
     except Exception as error:
         _fail(
-            f"{traceback.format_exc()}\nERROR: {type(error).__name__}: {error}\nThis is a bug in bnnp {__version__}, not a mistake "
-            "of yours. Please report it with the lines above, input.nn and, if you can, a structure that shows it.",
+            f"{traceback.format_exc()}\nERROR: {type(error).__name__}: {error}\nThis is a bug in bnnp "
+            f"{__version__}, not a mistake "
+            "of yours. Please report it with the lines above, input.nn and, if you can, a structure that "
+            "shows it.",
             1,
         )
 

@@ -1,7 +1,8 @@
 """RuNNer's and n2p2's inputs where they disagree, and what bnnp makes of each.
 
-The dialect of a file is RuNNer's if it has one of the keywords RuNNer cannot run without (``runner_mode``, ``nn_type_short``,
-``use_short_nn``) or ``remove_atom_energies``; n2p2's otherwise. It decides
+The dialect of a file is RuNNer's if it has one of the keywords RuNNer cannot run without
+(``runner_mode``, ``nn_type_short``, ``use_short_nn``) or ``remove_atom_energies``; n2p2's otherwise. It
+decides
 
 * whether ``atom_energy`` lines act (n2p2: always; RuNNer: with ``remove_atom_energies``),
 * whether prediction computes forces without being asked (n2p2: yes),
@@ -37,7 +38,8 @@ def atom_energies(entries: Entries, elements: Sequence[str], warnings: list[str]
     Raises
     ------
     InputError
-        A line for an element that is not there, two lines for one, or, with ``remove_atom_energies``, none for one.
+        A line for an element that is not there, two lines for one, or, with ``remove_atom_energies``,
+        none for one.
     """
     energies: dict[str, float] = {}
     for entry, (element, energy) in entries.items("atom_energy"):
@@ -54,15 +56,28 @@ def atom_energies(entries: Entries, elements: Sequence[str], warnings: list[str]
         return energies
     if energies and dialect(entries) == "RuNNer":
         warnings.append(
-            f"{entries.where('atom_energy')}: the atom_energy lines have NO effect, because `remove_atom_energies` is not in the "
-            "file (RuNNer's rule; n2p2 and LAMMPS would use them). Add remove_atom_energies, or delete the lines."
+            f"{entries.where('atom_energy')}: the atom_energy lines have NO effect, because "
+            "`remove_atom_energies` is not in the "
+            "file (RuNNer's rule; n2p2 and LAMMPS would use them). Add remove_atom_energies, or delete the "
+            "lines."
         )
         return dict.fromkeys(elements, 0.0)
     if energies and missing:
         warnings.append(
-            f"{entries.where('atom_energy')}: no atom_energy for {', '.join(missing)}, 0 is taken (n2p2's rule)"
+            f"{entries.where('atom_energy')}: no atom_energy for {', '.join(missing)}, 0 is taken (n2p2's "
+            "rule)"
         )
     return {element: energies.get(element, 0.0) for element in elements}
+
+
+def forces_of_prediction(entries: Entries) -> tuple[bool, str]:
+    """Whether mode 3 computes forces, and why: asked for, needed for the stress, or n2p2's habit."""
+    for name in ("calculate_forces", "calculate_stress"):
+        if entries.given(name):
+            return True, entries.where(name)
+    if dialect(entries) == "n2p2":
+        return True, "default (n2p2 input)"
+    return False, "default"
 
 
 @dataclass(frozen=True)
@@ -105,7 +120,8 @@ def choose_optimizer(entries: Entries, warnings: list[str]) -> OptimizerChoice:
     if not entries.given("optimizer") and not _asks_for_adam(entries) and (stand_in := _stand_in(entries)):
         wanted, source = stand_in
         warnings.append(
-            f"{entries.where(source)}: `{source}` asks for {wanted}, which is not built yet: Adam is used, with bnnp's own "
+            f"{entries.where(source)}: `{source}` asks for {wanted}, which is not built yet: Adam is used, "
+            "with bnnp's own "
             "learning rate and batch size. `optimizer adam` silences this warning."
         )
     return OptimizerChoice(values, origins, tuple(idle))
@@ -171,8 +187,10 @@ def _element_nodes(
     given = _integers(entry, words, layers)
     if given[-1] != nodes[-1]:
         warnings.append(
-            f"{entry.where}: {entry.words[0]} gets hidden layers of {' '.join(map(str, given))} nodes as written; n2p2 itself "
-            f"keeps {nodes[-1]} nodes in the last one, so this potential will not run in n2p2 or LAMMPS' hdnnp"
+            f"{entry.where}: {entry.words[0]} gets hidden layers of {' '.join(map(str, given))} nodes as "
+            "written; n2p2 itself "
+            f"keeps {nodes[-1]} nodes in the last one, so this potential will not run in n2p2 or LAMMPS' "
+            "hdnnp"
         )
     return given
 
@@ -208,11 +226,12 @@ def _set_activations(entries: Entries, elements: Sequence[str], networks: dict[s
         if len(nodes) != size:
             raise mistake(
                 entry,
-                f"names {len(nodes)} of the {size} nodes of layer {layer}; a layer has one activation: name all",
+                f"names {len(nodes)} of the {size} nodes of layer {layer}; a layer has one activation: name "
+                "all",
             )
-        letters = list(network.activations)
-        letters[layer - 1] = nodes[1]
-        networks[element] = _replaced(entry, network, activations=tuple(letters))
+        activations = list(network.activations)
+        activations[layer - 1] = nodes[1]
+        networks[element] = _replaced(entry, network, activations=tuple(activations))
 
 
 def _replaced(entry: Entry, network: Architecture, **changes: Any) -> Architecture:

@@ -1,7 +1,7 @@
 """The keywords of one input.nn, each found in the table, allowed there, and read into a typed value.
 
-All mistakes of spelling are reported together, each with file, line, the offending line and the nearest keyword; what the
-values mean together is the matter of :mod:`bnnp.settings`.
+All mistakes of spelling are reported together, each with file, line, the offending line and the nearest
+keyword; what the values mean together is the matter of :mod:`bnnp.settings`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _describe(entry: Entry, text: str) -> str:
 
 
 def _refuse_runner_2(entries: Iterable[Entry]) -> None:
-    """RuNNer 2 shares keywords with RuNNer 1 that mean other things there: nothing else in the file is worth a message."""
+    """Stop at a keyword of RuNNer 2: others mean something else there, and are not worth a message."""
     for entry in entries:
         keyword = lookup(entry.name)
         named_mode = entry.name == "runner_mode" and entry.words[:1] and entry.words[0].isalpha()

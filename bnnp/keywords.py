@@ -1,7 +1,7 @@
 """All keywords of input.nn, and how a name finds its record.
 
-``KEYWORDS`` maps the canonical name to the record (:class:`Keyword`), in the order of the chapters; the records stand in
-:mod:`bnnp.keyword_table`. Families of refused keywords are patterns (``ewald_*``).
+``KEYWORDS`` maps the canonical name to the record (:class:`Keyword`), in the order of the chapters; the
+records stand in :mod:`bnnp.keyword_table`. Families of refused keywords are patterns (``ewald_*``).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PATTERNS = tuple(keyword for keyword in KEYWORDS.values() if keyword.is_pattern
 
 
 def lookup(name: str) -> Keyword | None:
-    """The record of a keyword by its name or an alias, or the refused family it belongs to; None if unknown."""
+    """The record of a keyword by name or alias, or the refused family it belongs to; None if unknown."""
     if name in _SPELLINGS:
         return _SPELLINGS[name]
     return next((keyword for keyword in _PATTERNS if fnmatchcase(name, keyword.name)), None)

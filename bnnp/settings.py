@@ -1,8 +1,8 @@
 """Settings: everything input.nn says, typed, checked and with its origin.
 
-One record per keyword (:mod:`bnnp.keywords`) gives its type, default and meaning; this module puts them together to what a
-mode works with. Elements are sorted by atomic number, the symmetry functions of each element in n2p2's order: nothing
-depends on the order of lines.
+One record per keyword (:mod:`bnnp.keywords`) gives its type, default and meaning; this module puts them
+together to what a mode works with. Elements are sorted by atomic number, the symmetry functions of each
+element in n2p2's order: nothing depends on the order of lines.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import ase.units
-from ase.data import atomic_numbers
 
-from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.functions import (
-    SymmetryFunction,
-    expand_element,
-    expand_global,
-    parse_function,
-    sort_functions,
+from bnnp.blueprint import (
+    Normalization,
+    read_architecture,
+    read_cutoff,
+    read_dropout_rate,
+    read_elements,
+    read_functions,
+    read_normalization,
+    read_scaling,
 )
+from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.scaling import ScalingScheme
-from bnnp.dialects import atom_energies, choose_optimizer, dialect, element_architectures
-from bnnp.entries import Entries, mistake
+from bnnp.dialects import atom_energies, choose_optimizer, dialect, forces_of_prediction
+from bnnp.entries import Entries
 from bnnp.errors import InputError
 from bnnp.keywords import KEYWORDS, Keyword
 from bnnp.network.architecture import Architecture
@@ -34,17 +37,7 @@ from bnnp.units import UNITS, Units
 
 __all__ = ["Architecture", "Normalization", "Settings", "load_settings"]
 
-HIGHEST_NUMBER = 102  # H to No, as in RuNNer and n2p2
 DEFAULT = "default"
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """n2p2's normalization, E* = (E - N mean_energy) conv_energy, r* = r conv_length; the default is none."""
-
-    mean_energy: float = 0.0
-    conv_energy: float = 1.0
-    conv_length: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ class Settings:
     warnings : tuple of str
         To be shown once, at the start of the log.
     ignored : tuple of str
-        Keywords of the file that have no effect.
+        Keywords of the file that have no effect in this mode, although they are meant for it.
     missing : mapping of int to tuple of str
         For each mode the keywords it would still need.
     """
@@ -115,7 +108,7 @@ class Settings:
         return max(function.r_c for functions in self.functions.values() for function in functions)
 
     def fingerprint(self) -> str:
-        """SHA-256 over all that symmetry_functions.h5 depends on: elements, functions, cutoff function, units."""
+        """SHA-256 over what symmetry functions depend on: elements, functions, cutoff function, units."""
         parts = [self.units.name, *self.elements, f"cutoff {self.cutoff.type} {float(self.cutoff.alpha)!r}"]
         parts += [function.definition() for element in self.elements for function in self.functions[element]]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -133,7 +126,8 @@ def load_settings(
     mode : int or None
         The option ``--mode``, which wins over ``runner_mode``.
     mode_required : bool
-        False: a file that names no mode is accepted, and no mode's mandatory keywords are demanded (``bnnp --check``).
+        False: a file that names no mode is accepted, and no mode's mandatory keywords are demanded
+        (``bnnp --check``).
 
     Raises
     ------
@@ -145,31 +139,28 @@ def load_settings(
     values, origins = _plain_values(entries)
     values["runner_mode"], origins["runner_mode"] = _mode(entries, mode, mode_required)
     _demand(entries, values["runner_mode"])
-    elements = _elements(entries)
-    optimizer = choose_optimizer(entries, warnings)
+    elements = read_elements(entries)
+    optimizer = choose_optimizer(entries, warnings if values["runner_mode"] in (0, 2) else [])
     values |= optimizer.values
     origins |= optimizer.origins
-    architecture = _architecture(entries, elements, warnings)
-    values["dropout_rate"] = _dropout_rate(entries, architecture)
-    if values["calculate_stress"] or (dialect(entries) == "n2p2" and not entries.given("calculate_forces")):
-        source = "input.nn: calculate_stress" if values["calculate_stress"] else f"{DEFAULT} (n2p2 input)"
-        values["calculate_forces"], origins["calculate_forces"] = True, source
-    ignored = (*(name for name in entries.names() if KEYWORDS[name].tier == "O"), *optimizer.idle)
+    architecture = read_architecture(entries, elements, warnings)
+    values["dropout_rate"] = read_dropout_rate(entries, architecture)
+    values["calculate_forces"], origins["calculate_forces"] = forces_of_prediction(entries)
     settings = Settings(
         mode=values["runner_mode"],
         units=UNITS[values["units"]],
         elements=elements,
-        functions=_functions(entries, elements),
-        cutoff=_cutoff(entries),
+        functions=read_functions(entries, elements),
+        cutoff=read_cutoff(entries),
         atom_energies=atom_energies(entries, elements, warnings),
-        normalization=_normalization(entries),
-        scaling=_scaling(entries, warnings),
+        normalization=read_normalization(entries),
+        scaling=read_scaling(entries, warnings),
         architecture=architecture,
         normalize_nodes=values["normalize_nodes"],
         dialect=dialect(entries),
         values=values,
         origins=origins,
-        ignored=ignored,
+        ignored=_ignored(entries, values["runner_mode"], optimizer.idle),
         missing={number: tuple(keyword.name for keyword in entries.missing(number)) for number in (1, 2, 3)},
     )
     return replace(settings, warnings=(*warnings, *_further_warnings(settings)))
@@ -207,8 +198,8 @@ def _mode(entries: Entries, mode: int | None, required: bool) -> tuple[int, str]
         return entries.value("runner_mode"), entries.where("runner_mode")
     if required:
         raise InputError(
-            f"{entries.file}: no mode is given. Run `bnnp --mode 1` (symmetry functions), 2 (training) or 3 (prediction), "
-            "or write `runner_mode 1` into the file."
+            f"{entries.file}: no mode is given. Run `bnnp --mode 1` (symmetry functions), 2 (training) or 3 "
+            "(prediction), or write `runner_mode 1` into the file."
         )
     return 0, DEFAULT
 
@@ -222,147 +213,10 @@ def _demand(entries: Entries, mode: int) -> None:
         raise InputError("\n".join([f"{entries.file}: mandatory keywords are missing; {purpose}", *lines]))
 
 
-def _elements(entries: Entries) -> tuple[str, ...]:
-    symbols: tuple[str, ...] = entries.value("elements")
-    for symbol in symbols:
-        if not 1 <= atomic_numbers.get(symbol, 0) <= HIGHEST_NUMBER:
-            raise entries.mistake("elements", f"`{symbol}` is not an element symbol (H to No)")
-    if len(set(symbols)) != len(symbols):
-        raise entries.mistake("elements", "names an element twice")
-    if len(symbols) != entries.value("number_of_elements"):
-        number = entries.value("number_of_elements")
-        line = entries.of("number_of_elements")[0].line
-        raise entries.mistake(
-            "elements", f"names {len(symbols)} elements, but number_of_elements in line {line} is {number}"
-        )
-    return tuple(sorted(symbols, key=atomic_numbers.__getitem__))
-
-
-def _functions(entries: Entries, elements: tuple[str, ...]) -> dict[str, tuple[SymmetryFunction, ...]]:
-    """Symmetry functions of each element, expanded, sorted, no two alike."""
-    readers = {
-        "symfunction_short": lambda words: (parse_function(words),),
-        "element_symfunction_short": lambda words: expand_element(words, elements),
-        "global_symfunction_short": lambda words: expand_global(words, elements),
-    }
-    found: dict[str, dict[SymmetryFunction, SymmetryFunction]] = {element: {} for element in elements}
-    for keyword, read in readers.items():
-        for entry in entries.of(keyword):
-            try:
-                functions = read(entry.words)
-            except ValueError as error:
-                raise mistake(entry, f"is wrong: {error}") from error
-            for function in functions:
-                for symbol in (function.element, *function.neighbors):
-                    if symbol not in elements:
-                        raise mistake(entry, f"names {symbol}, but the elements are {' '.join(elements)}")
-                if (former := found[function.element].get(function)) is not None:
-                    raise mistake(
-                        entry, f"defines `{function.definition()}`, which line {former.line} has already"
-                    )
-                found[function.element][function] = replace(function, line=entry.line)
-    for element in elements:
-        if not found[element]:
-            advice = f"Add symfunction_short lines for it, such as `symfunction_short {element} 2 {element} 0.01 0.0 12.0`."
-            raise InputError(f"{entries.file}: element {element} has no symmetry function. {advice}")
-    return {element: sort_functions(found[element].values()) for element in elements}
-
-
-def _cutoff(entries: Entries) -> Cutoff:
-    number, inline = entries.value("cutoff_type")
-    alpha = entries.value("cutoff_alpha")
-    if inline is not None and entries.given("cutoff_alpha") and inline != alpha:
-        where = entries.of("cutoff_type")[0].line
-        raise entries.mistake(
-            "cutoff_alpha", f"is {alpha}, but cutoff_type in line {where} says {inline}; remove one"
-        )
-    try:
-        return Cutoff(number, alpha if inline is None else inline)
-    except ValueError as error:
-        source = "cutoff_type" if entries.given("cutoff_type") else "cutoff_alpha"
-        raise entries.mistake(source, str(error)) from error
-
-
-def _normalization(entries: Entries) -> Normalization:
-    names = ("mean_energy", "conv_energy", "conv_length")
-    given = [name for name in names if entries.given(name)]
-    if given and len(given) < len(names):
-        missing = " and ".join(name for name in names if name not in given)
-        raise entries.mistake(
-            given[0], f"needs {missing}, too: the normalization takes all three keywords or none"
-        )
-    return Normalization(*(entries.value(name) for name in names))
-
-
-def _scaling(entries: Entries, warnings: list[str]) -> ScalingScheme:
-    scale = entries.given("scale_symmetry_functions")
-    center = entries.given("center_symmetry_functions")
-    sigma = entries.given("scale_symmetry_functions_sigma")
-    if sigma and scale:
-        line = entries.where("scale_symmetry_functions_sigma")
-        warnings.append(f"{line}: has no effect beside scale_symmetry_functions, which n2p2 prefers")
-    elif sigma and center:
-        raise entries.mistake(
-            "center_symmetry_functions", "is part of scale_symmetry_functions_sigma; remove one of the two"
-        )
-    kind = (
-        "both"
-        if scale and center
-        else "scale"
-        if scale
-        else "center"
-        if center
-        else "sigma"
-        if sigma
-        else "none"
-    )
-    try:
-        return ScalingScheme(
-            kind, entries.value("scale_min_short_atomic"), entries.value("scale_max_short_atomic")
-        )
-    except ValueError as error:
-        names = ("scale_min_short_atomic", "scale_max_short_atomic")
-        raise entries.mistake(next(name for name in names if entries.given(name)), str(error)) from error
-
-
-def _architecture(
-    entries: Entries, elements: tuple[str, ...], warnings: list[str]
-) -> dict[str, Architecture]:
-    """Network of each element; none if the file (of mode 1) does not describe it."""
-    if not entries.given("global_nodes_short") or not entries.given("global_activation_short"):
-        return {}
-    nodes, letters = entries.value("global_nodes_short"), entries.value("global_activation_short")
-    layers = entries.value("global_hidden_layers_short") or len(nodes)
-    if len(nodes) != layers:
-        raise entries.mistake("global_nodes_short", f"has {len(nodes)} numbers for {layers} hidden layers")
-    if len(letters) != layers + 1:
-        text = f"has {len(letters)} letters, expected {layers + 1}: one for each hidden layer and one for the output"
-        raise entries.mistake("global_activation_short", text)
-    try:
-        common = Architecture(tuple(nodes), tuple(letters))
-    except ValueError as error:
-        raise entries.mistake("global_activation_short", f"is wrong: {error}") from error
-    return element_architectures(entries, elements, common, warnings)
-
-
-def _dropout_rate(entries: Entries, architecture: Mapping[str, Architecture]) -> tuple[float, ...]:
-    """Drop probability of every hidden layer, one number repeated; checked against mistaking it for a keep probability."""
-    rates: tuple[float, ...] = entries.value("dropout_rate")
-    layers = max((len(network.nodes) for network in architecture.values()), default=len(rates))
-    if len(rates) not in (1, layers):
-        raise entries.mistake(
-            "dropout_rate", f"has {len(rates)} numbers for {layers} hidden layers; give one, or one a layer"
-        )
-    for name, highest in (
-        ("dropout_rate", max(rates)),
-        ("dropout_rate_input", entries.value("dropout_rate_input")),
-    ):
-        if highest >= 0.5 and not entries.given("allow_high_dropout"):
-            raise entries.mistake(
-                name,
-                f"is {highest}: the chance to DROP a node, not to keep it. If that is meant, add `allow_high_dropout`",
-            )
-    return rates * layers if len(rates) == 1 else rates
+def _ignored(entries: Entries, mode: int, idle: tuple[str, ...]) -> tuple[str, ...]:
+    """Keywords in the file that the mode could be expected to act on, and does not."""
+    names = (name for name in entries.names() if KEYWORDS[name].tier == "O" or name in idle)
+    return tuple(name for name in names if mode == 0 or str(mode) in KEYWORDS[name].modes)
 
 
 def _further_warnings(settings: Settings) -> list[str]:
@@ -380,7 +234,8 @@ def _further_warnings(settings: Settings) -> list[str]:
         )
     if settings.mode == 1 and not settings.given("test_fraction"):
         found.append(
-            f"no test_fraction: {settings['test_fraction']:g} of the structures are kept for testing, unless pinned"
+            f"no test_fraction: {settings['test_fraction']:g} of the structures are kept for testing, "
+            "unless pinned"
         )
     if settings.mode in (1, 2) and not settings.given("random_seed"):
         found.append(f"no random_seed: {settings['random_seed']} is used")

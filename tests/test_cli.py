@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -35,13 +34,12 @@ end
 
 
 @pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory with a small, legal case; threads and environment stay as they are."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli.parallel, "pin_threads", lambda threads: None)
     Path("input.nn").write_text(INPUT)
     Path("input.data").write_text(DATA)
-    yield
 
 
 def bnnp(*words: str) -> Result:
@@ -53,7 +51,11 @@ def test_the_installed_command() -> None:
     code = "import sys, bnnp.cli; assert not {'torch', 'ase', 'numpy', 'h5py'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     result = subprocess.run(
-        [sys.executable, "-m", "bnnp", "--version"], capture_output=True, text=True, check=True, env=os.environ
+        [sys.executable, "-m", "bnnp", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
     )
     assert result.stdout == f"bnnp {__version__}\n"
 
@@ -74,7 +76,8 @@ def test_keywords() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("--mode", "4"), ("--mode", "train"), ("--modus", "1"), ("input.nn",), ("--restart", "--mode", "1")]
+    "words",
+    [("--mode", "4"), ("--mode", "train"), ("--modus", "1"), ("input.nn",), ("--restart", "--mode", "1")],
 )
 def test_wrong_use_is_exit_code_2(words: tuple[str, ...]) -> None:
     result = bnnp(*words)
@@ -165,7 +168,11 @@ def raising(error: BaseException) -> Result:
         (InputError("input.nn line 3: no"), 1, "ERROR: input.nn line 3: no\n"),
         (UncertaintyStop("too uncertain"), 3, "ERROR: too uncertain\n"),
         (MemoryError(), 1, "out of memory"),
-        (OSError(28, "No space left on device", "weights.001.data"), 1, "weights.001.data: No space left on device"),
+        (
+            OSError(28, "No space left on device", "weights.001.data"),
+            1,
+            "weights.001.data: No space left on device",
+        ),
         (KeyboardInterrupt(), 130, "Interrupted"),
     ],
 )

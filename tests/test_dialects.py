@@ -189,6 +189,13 @@ def test_adam_stands_in_with_one_warning(tmp_path: Path, lines: tuple[str, ...],
     assert load(tmp_path, *lines, "optimizer adam").warnings == ()
 
 
+@pytest.mark.parametrize("mode", [1, 3])
+def test_the_optimizer_is_the_matter_of_mode_2_alone(tmp_path: Path, mode: int) -> None:
+    settings = load(tmp_path, "updater_type 1", "parallel_mode 1", mode=mode)
+    assert settings.warnings == ()
+    assert settings.ignored == ("parallel_mode",)
+
+
 def test_nothing_is_said_where_nothing_is_asked(tmp_path: Path) -> None:
     assert load(tmp_path).warnings == ()
 

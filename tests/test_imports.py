@@ -14,7 +14,7 @@ MODULES = sorted((ROOT / "bnnp").rglob("*.py"))
 # For each module or package below bnnp/ what it may import; itself always.
 NOUNS = {"errors", "units", "structure"}
 NUMERICS = {"descriptors", "core", "network", "uncertainty"}
-INPUT = {"keyword_table", "keywords", "entries", "dialects", "settings"}
+INPUT = {"keyword_table", "keywords", "entries", "dialects", "blueprint", "settings"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": set(),
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "keywords": {"keyword_table"},
     "entries": NOUNS | {"io", "keyword_table", "keywords"},
     "dialects": NOUNS | {"io", "keyword_table", "network", "entries"},
+    "blueprint": NOUNS | {"io", "descriptors", "network", "entries", "dialects"},
     "settings": NOUNS | NUMERICS | {"io"} | INPUT,
     "training": NOUNS | NUMERICS | {"io", "parallel"},
     "potential": NOUNS | NUMERICS | {"io", "settings"},
@@ -47,7 +48,7 @@ def part(path: Path) -> str:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Full names of all imported modules, also those inside of functions; not what is imported for annotations only."""
+    """Full names of all imported modules, also inside of functions; not those for annotations only."""
     for node in walk_running_code(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,4 +1,4 @@
-"""The keyword table: every record is whole, every spelling leads to one record, and the shipped dictionary is the table."""
+"""The keyword table: records are whole, every spelling leads to one, and inputs/complete is the table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from bnnp.errors import InputError
 from bnnp.io.input_nn import read_input_nn
 from bnnp.keyword_table.arguments import Every, every, flag, integer, read_real, size
-from bnnp.modes.keyword_list import keyword_details, keyword_list
 from bnnp.keywords import KEYWORDS, Keyword, lookup, nearest
+from bnnp.modes.keyword_list import keyword_details, keyword_list
 from bnnp.settings import load_settings
 
 COMPLETE = Path(__file__).resolve().parents[1] / "inputs" / "complete" / "input.nn"
@@ -18,20 +18,22 @@ ACCEPTED = [keyword for keyword in KEYWORDS.values() if keyword.accepted]
 
 # Keywords of the RuNNer 1.x and n2p2 manuals by what must happen to them.
 ESSENTIAL = """
-    runner_mode nn_type_short use_short_nn number_of_elements elements atom_energy remove_atom_energies random_seed
-    bond_threshold cutoff_type symfunction_short element_symfunction_short global_symfunction_short test_fraction
-    use_short_forces global_hidden_layers_short global_nodes_short global_activation_short scale_symmetry_functions
-    center_symmetry_functions epochs fitting_unit optmode_short_energy optmode_short_force kalman_lambda_short
-    kalman_nue_short short_energy_fraction short_force_fraction short_energy_error_threshold short_force_error_threshold
-    weights_min weights_max use_old_weights_short write_weights_epoch write_trainpoints write_trainforces calculate_forces
+    runner_mode nn_type_short use_short_nn number_of_elements elements atom_energy remove_atom_energies
+    random_seed bond_threshold cutoff_type symfunction_short element_symfunction_short
+    global_symfunction_short test_fraction use_short_forces global_hidden_layers_short global_nodes_short
+    global_activation_short scale_symmetry_functions center_symmetry_functions epochs fitting_unit
+    optmode_short_energy optmode_short_force kalman_lambda_short kalman_nue_short short_energy_fraction
+    short_force_fraction short_energy_error_threshold short_force_error_threshold weights_min weights_max
+    use_old_weights_short write_weights_epoch write_trainpoints write_trainforces calculate_forces
     calculate_stress
 """
 SUPPORTED = """
     energy_threshold force_threshold check_input_forces element_hidden_layers_short element_nodes_short
-    element_activation_short normalize_nodes scale_symmetry_functions_sigma scale_min_short_atomic scale_max_short_atomic
-    use_old_scaling kalman_epsilon use_noisematrix kalman_q0 kalman_qtau kalman_qmin steepest_descent_step_energy_short
-    steepest_descent_step_force_short short_energy_group short_force_group force_update_scaling repeated_energy_update
-    max_energy max_force mix_all_points nguyen_widrow_weights_short precondition_weights print_mad check_forces
+    element_activation_short normalize_nodes scale_symmetry_functions_sigma scale_min_short_atomic
+    scale_max_short_atomic use_old_scaling kalman_epsilon use_noisematrix kalman_q0 kalman_qtau
+    kalman_qmin steepest_descent_step_energy_short steepest_descent_step_force_short short_energy_group
+    short_force_group force_update_scaling repeated_energy_update max_energy max_force mix_all_points
+    nguyen_widrow_weights_short precondition_weights print_mad check_forces
 """
 SYNONYMS = {
     "symfunction": "symfunction_short",
@@ -47,12 +49,14 @@ SYNONYMS = {
     "nblock": "points_in_memory",
 }
 OUT_OF_SCOPE = """
-    use_electrostatics electrostatic_type use_atom_charges fixed_charge ewald_alpha ewald_kmax screen_electrostatics
-    global_nodes_electrostatic element_nodes_electrostatic symfunction_electrostatic charge_fraction optmode_charge kalman_lambda_charge
-    kalman_nue_charge_constraint kalman_damp_charge use_vdw vdw_type pairsymfunction_short global_nodes_pair
-    scale_min_short_pair use_hamiltonian global_nodes_ham symfunction_nntb_Hatomic fixed_gausswidth enforce_totcharge
-    nn_type use_electrostatic_nn use_fixed_charges global_output_nodes_short global_symfunction_electrostatic
-    weightse_min noise_charge update_worst_charges write_traincharges use_old_weights_charge nguyen_widrow_weights_ewald
+    use_electrostatics electrostatic_type use_atom_charges fixed_charge ewald_alpha ewald_kmax
+    screen_electrostatics global_nodes_electrostatic element_nodes_electrostatic
+    symfunction_electrostatic charge_fraction optmode_charge kalman_lambda_charge
+    kalman_nue_charge_constraint kalman_damp_charge use_vdw vdw_type pairsymfunction_short
+    global_nodes_pair scale_min_short_pair use_hamiltonian global_nodes_ham symfunction_nntb_Hatomic
+    fixed_gausswidth enforce_totcharge nn_type use_electrostatic_nn use_fixed_charges
+    global_output_nodes_short global_symfunction_electrostatic weightse_min noise_charge
+    update_worst_charges write_traincharges use_old_weights_charge nguyen_widrow_weights_ewald
 """
 RUNNER_2 = "fc_cosine default_nodes default_activation_nn scale_feature_maps center_feature_maps"
 

@@ -76,7 +76,7 @@ print(parallel.size())
 """
     done = python(code, ranks=3)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["3", "3", "3"]
+    assert done.stdout.count("3") == 3  # lines of several ranks may run into each other
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
@@ -120,7 +120,7 @@ try:
 except InputError as error:
     print("caught", error)
 """
-    assert python(code, ranks=2).stdout.splitlines() == ["caught line 3"] * 2
+    assert python(code, ranks=2).stdout.count("caught line 3") == 2
 
 
 @pytest.mark.parametrize(

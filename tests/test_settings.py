@@ -110,7 +110,7 @@ def test_reference_files_of_all_types_load_unchanged(shared: Path) -> None:
 
 
 def test_order_of_functions_is_that_of_n2p2(shared: Path) -> None:
-    """n2p2's own listing of the sorted functions stands beside its input; the last column is the line in the file."""
+    """n2p2's own listing of the sorted functions stands beside its input; last column: line in the file."""
     for folder in sorted((shared / "reference" / "sfmix").iterdir()):
         settings = load_settings(folder / "input.nn", 3)
         listing = (folder / "ref_symfunc_order.txt").read_text().splitlines()

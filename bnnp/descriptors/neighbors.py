@@ -180,6 +180,8 @@ def _check(positions: NDArray[np.float64], cell: NDArray[np.float64] | None, cut
         raise NumericalError(f"the position of atom {atom + 1} is not finite")
     if cell is None or len(positions) == 0:
         return
+    if not np.isfinite(cell).all():
+        raise NumericalError("a lattice vector is not finite")
     if np.abs(positions).max() > MAX_EXTENT * cutoff:
         raise NumericalError(
             f"an atom is {np.abs(positions).max():g} away from the origin of a periodic cell"

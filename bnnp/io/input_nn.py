@@ -1,8 +1,9 @@
 """input.nn, the settings file of RuNNer and n2p2.
 
-One keyword a line, its arguments behind it, separated by blanks; the order of lines is free. Everything right of ``#`` or ``!`` is
-comment. Reading yields the words as they stand: what they mean is the matter of :mod:`bnnp.settings`. Writing is for a
-finished potential: only what n2p2 and LAMMPS need, symmetry functions one a line, in n2p2's order.
+One keyword a line, its arguments behind it, separated by blanks; the order of lines is free. Everything
+right of ``#`` or ``!`` is comment. Reading yields the words as they stand: what they mean is the matter
+of :mod:`bnnp.settings`. Writing is for a finished potential: only what n2p2 and LAMMPS need, symmetry
+functions one a line, in n2p2's order.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def read_input_nn(path: str | Path) -> tuple[Entry, ...]:
         content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(
-            f"{path}: no such file in {Path.cwd()}. bnnp reads its settings from input.nn in the working directory; "
+            f"{path}: no such file in {Path.cwd()}. bnnp reads its settings from input.nn in the working "
+            "directory; "
             "--input names another file."
         ) from None
     except UnicodeDecodeError as error:

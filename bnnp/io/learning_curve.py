@@ -6,8 +6,8 @@ After a ``#`` header one line an epoch (``%10d``, then ``%16.8E``)::
            RMSE_Ftrain RMSE_Ftest MAE_Ftrain MAE_Ftest
 
 so column 2 and 3 are the energy RMSE per atom, 10 and 11 the force RMSE, in the units of input.data. For an
-n2p2-normalised potential the same twelve columns follow in internal units (E conv_energy, F conv_energy / conv_length).
-Errors of what is not there (an empty test set, no forces) are NaN.
+n2p2-normalised potential the same twelve columns follow in internal units (E conv_energy, F conv_energy /
+conv_length). Errors of what is not there (an empty test set, no forces) are NaN.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from bnnp.units import Units
 Array = NDArray[np.float64]
 
 FILE_NAME = "learning-curve.out"
-ENERGY_COLUMNS = [f"{kind}_E{part}" for kind in ("RMSEpa", "RMSE", "MAEpa", "MAE") for part in ("train", "test")]
+ENERGY_COLUMNS = [
+    f"{kind}_E{part}" for kind in ("RMSEpa", "RMSE", "MAEpa", "MAE") for part in ("train", "test")
+]
 COLUMNS = [*ENERGY_COLUMNS, "RMSE_Ftrain", "RMSE_Ftest", "MAE_Ftrain", "MAE_Ftest"]
 
 
@@ -40,24 +42,40 @@ class LearningCurve:
         What the errors are of, for the header; may have several lines.
     internal : (float, float) or None
         Factors of energies and forces to n2p2's normalised units.
+    enabled : bool
+        Whether this process writes; only the root does.
     """
 
-    def __init__(self, path: Path, units: Units, comment: str, internal: tuple[float, float] | None = None) -> None:
-        self._path, self._internal = path, internal
+    def __init__(
+        self,
+        path: Path,
+        units: Units,
+        comment: str,
+        internal: tuple[float, float] | None = None,
+        enabled: bool = True,
+    ) -> None:
+        self._path, self._internal, self._enabled = path, internal, enabled
         suffixes = ["_pu"] if internal is None else ["_pu", "_iu"]
         names = [column + suffix for suffix in suffixes for column in COLUMNS]
-        lines = [f"Learning curve written by bnnp. Energies in {units.energy}, forces in {units.force}.", comment]
+        lines = [
+            f"Learning curve written by bnnp. Energies in {units.energy}, forces in {units.force}.",
+            comment,
+        ]
         lines += ["pa: per atom, pu: physical units" + (", iu: normalised units" if internal else "")]
         self._header = "".join(f"# {line}\n" for text in lines for line in text.splitlines())
         self._header += "#" + "epoch".rjust(9) + "".join(f" {name:>16}" for name in names) + "\n"
 
     def start(self, epochs: list[tuple[int, Array]]) -> None:
         """Replace the file by the header and these (epoch, (12,) errors)."""
+        if not self._enabled:
+            return
         with replace_file(self._path) as file:
             file.write(self._header + "".join(self._line(*epoch) for epoch in epochs))
 
     def add(self, epoch: int, errors: Array) -> None:
         """Append one epoch, (12,) float64 in the order of :data:`COLUMNS`."""
+        if not self._enabled:
+            return
         try:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(self._line(epoch, errors))

@@ -1,11 +1,13 @@
-"""trainpoints / testpoints / trainforces / testforces .YYYYYY.out: references beside predictions, structure by structure.
+"""trainpoints / testpoints / trainforces / testforces .YYYYYY.out: references beside predictions, structure
+by structure.
 
 One ``#`` header line each, in RuNNer's newer columns, which begin as n2p2's do; YYYYYY is the epoch::
 
-    points   index  natoms  Eref        Ennp        difference                 totals, Ennp with free-atom energies
-    forces   index  atom    FxRef FyRef FzRef       Fx Fy Fz
+    points   index  natoms  Eref        Ennp        difference                 totals, Ennp with free-atom
+    energies forces   index  atom    FxRef FyRef FzRef       Fx Fy Fz
 
-index is the position in input.data, from 1, as are atoms; units are those of input.data; difference = Eref - Ennp.
+index is the position in input.data, from 1, as are atoms; units are those of input.data; difference = Eref -
+Ennp.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def write_points(path: Path, units: Units, points: Iterable[tuple[int, int, floa
         file.write(f"# Conf.   natoms{names} | {units.energy}\n")
         for index, n_atoms, reference, prediction in points:
             values = (reference, prediction, reference - prediction)
-            file.write(f"{index + 1:8d} {n_atoms:7d}" + "".join(f" {value:24.16E}" for value in values) + "\n")
+            file.write(
+                f"{index + 1:8d} {n_atoms:7d}" + "".join(f" {value:24.16E}" for value in values) + "\n"
+            )
 
 
 def write_forces(path: Path, units: Units, forces: Iterable[tuple[int, Array, Array]]) -> None:

@@ -1,8 +1,8 @@
 """Arguments of a keyword: from the words on its line to a typed value.
 
 Each parser takes the words behind the keyword and returns the value; it raises ValueError with a text
-that reads on after "the keyword ...", for example "expects an integer, got `ten`". Numbers may carry Fortran's
-exponent (``0.1d0``).
+that reads on after "the keyword ...", for example "expects an integer, got `ten`". Numbers may carry
+Fortran's exponent (``0.1d0``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SIZE_FACTOR = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 @dataclass(frozen=True)
 class Every:
-    """How often something is written: every `interval` epochs (0 = never), and in each epoch up to `until`."""
+    """How often something is written: every `interval` epochs (0: never), and in each epoch up to `until`."""
 
     interval: int = 0
     until: int = 0

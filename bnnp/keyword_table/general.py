@@ -13,7 +13,6 @@ from bnnp.keyword_table.arguments import (
 )
 from bnnp.keyword_table.record import Keyword
 
-
 GENERAL = (
     Keyword(
         "runner_mode",

@@ -1,6 +1,7 @@
 """Keywords of RuNNer's and n2p2's optimizers: Kalman filter, steepest descent, selection of updates.
 
-They choose and steer the Kalman filter; until that is built they select Adam, which has no use for their values.
+They choose and steer the Kalman filter; until that is built they select Adam, which has no use for their
+values.
 """
 
 from __future__ import annotations

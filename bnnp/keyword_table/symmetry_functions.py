@@ -16,10 +16,12 @@ SYMMETRY_FUNCTIONS = (
         repeatable=True,
         aliases=("symfunction", "symfunction_short_atomic"),
         note=(
-            "Types and parameters: 1 e1 r_c; 2 e1 eta r_s r_c; 3 and 9 e1 e2 eta lambda zeta r_c [r_s]; 4 e1 eta r_c; "
+            "Types and parameters: 1 e1 r_c; 2 e1 eta r_s r_c; 3 and 9 e1 e2 eta lambda zeta r_c [r_s]; 4 "
+            "e1 eta r_c; "
             "8 e1 e2 eta r_s r_c; 12 eta r_s r_c; 13 eta r_s lambda zeta r_c; 20 e1 r_l r_c subtype; "
             "21 and 22 e1 e2 r_l r_c angle_left angle_right subtype; 23 r_l r_c subtype; "
-            "24 and 25 r_l r_c angle_left angle_right subtype. Lengths in the unit of the file, eta in 1/length^2, "
+            "24 and 25 r_l r_c angle_left angle_right subtype. Lengths in the unit of the file, eta in "
+            "1/length^2, "
             "angles in degrees."
         ),
     ),
@@ -52,7 +54,7 @@ SYMMETRY_FUNCTIONS = (
         (1, None),
         "0 hard, 1 cosine, 2 tanh^3, 3 scaled tanh^3, 4 exponential, 5-8 polynomials",
         "Symmetry functions",
-        note="alpha: inner radius, in units of r_c, below which the cutoff function is 1; types 2 and 3 have none.",
+        note="alpha: inner radius in units of r_c; the cutoff function is 1 below. Types 2 and 3 have none.",
     ),
     Keyword(
         "cutoff_alpha",

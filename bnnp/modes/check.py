@@ -1,7 +1,7 @@
-"""``bnnp --check``: read input.nn and input.data, show what is in force and what a run would take; run nothing.
+"""``bnnp --check``: read both input files, show what is in force and what a run would take; run nothing.
 
-Every structure is read. What is wrong with single structures is collected and told at the end, all at once, so that a
-data set can be mended in one go.
+Every structure is read. What is wrong with single structures is collected and told at the end, all at
+once, so that a data set can be mended in one go.
 """
 
 from __future__ import annotations

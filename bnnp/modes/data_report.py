@@ -1,7 +1,8 @@
 """What input.data holds: compositions, labels, shortest distances, and what cannot be right.
 
-Distances are compared with the sums of covalent radii (Cordero et al., Dalton Trans. 2008, 2832): bonded atoms are at
-about 0.8 to 1.3 of them. Angstrom read as bohr turn that into 0.4 to 0.7, bohr read as Angstrom into 1.5 to 2.5.
+Distances are compared with the sums of covalent radii (Cordero et al., Dalton Trans. 2008, 2832): bonded
+atoms are at about 0.8 to 1.3 of them. Angstrom read as bohr turn that into 0.4 to 0.7, bohr read as
+Angstrom into 1.5 to 2.5.
 """
 
 from __future__ import annotations
@@ -168,7 +169,8 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
         yield advice
     if data.n_close:
         yield (
-            f"{data.n_close} structures have atoms closer than bond_threshold ({settings['bond_threshold']:.4g} "
+            f"{data.n_close} structures have atoms closer than bond_threshold "
+            f"({settings['bond_threshold']:.4g} "
             f"{settings.units.length}): mode 1 drops them, modes 2 and 3 stop"
         )
     if data.n_unbalanced:
@@ -194,6 +196,8 @@ def unit_advice(data: DataSet, units: Units) -> str | None:
         return None
     remedy = "write `units metal` into input.nn" if other is METAL else "remove `units metal` from input.nn"
     return (
-        f"this looks like {other.length}: the closest {'-'.join(pair)} are {now:.2f} of their covalent distance apart if "
-        f"lengths are in {units.length}, {then:.2f} if they are in {other.length}. Then {remedy}, or convert the file."
+        f"this looks like {other.length}: the closest {'-'.join(pair)} are {now:.2f} of their covalent "
+        "distance apart if "
+        f"lengths are in {units.length}, {then:.2f} if they are in {other.length}. Then {remedy}, or "
+        "convert the file."
     )

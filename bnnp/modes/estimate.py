@@ -1,7 +1,7 @@
 """What mode 1 would take: time, memory and disk, from a sample of the structures.
 
-The neighbors of a few structures spread evenly over the file are counted and their symmetry functions computed; everything
-grows with the number of atoms. Sizes come from the same layout that mode 1 writes.
+The neighbors of a few structures spread evenly over the file are counted and their symmetry functions
+computed; everything grows with the number of atoms. Sizes come from the same layout that mode 1 writes.
 """
 
 from __future__ import annotations

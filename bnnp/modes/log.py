@@ -1,7 +1,7 @@
 """The log of a run: what the program tells the user, on standard output of rank 0.
 
-Plain text, at most 100 columns, each line flushed at once so that a batch log is always up to date. Progress is a tqdm
-bar on a terminal and a plain line at about every tenth in a file.
+Plain text, at most 100 columns, each line flushed at once so that a batch log is always up to date.
+Progress is a tqdm bar on a terminal and a plain line at about every tenth in a file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import datetime
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from types import TracebackType
 from typing import Any, Generic, TextIO, TypeVar
 
@@ -97,7 +97,7 @@ class Log:
         self._wrap("WARNING: ", text)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Aligned columns: numbers to the right, text to the left. Floats are shown with 6 digits; format others yourself."""
+        """Aligned columns, numbers to the right, text to the left; floats get 6 digits."""
         shown = [[_cell(value) for value in row] for row in rows]
         numeric = [all(_is_number(row[k]) for row in shown) for k in range(len(columns))]
         widths = [max(len(cells[k]) for cells in [list(columns), *shown]) for k in range(len(columns))]
@@ -147,7 +147,7 @@ class Progress(Generic[T]):
         enabled: bool,
     ) -> None:
         self._iterable = iterable
-        self._total = len(iterable) if total is None and hasattr(iterable, "__len__") else total
+        self._total = len(iterable) if total is None and isinstance(iterable, Sized) else total
         self._description, self._stream, self._enabled = description, stream, enabled
         self._start = self._last = time.perf_counter()
         self._done = self._shown = 0
@@ -194,7 +194,8 @@ class Progress(Generic[T]):
         left = seconds * (self._total or 0) / self._done - seconds
         remaining = f", about {duration(left)} left" if tenth < 10 else ""
         self._stream.write(
-            f"  {self._description} {10 * tenth:3d} %  {self._done}/{self._total}  {duration(seconds)}{remaining}\n"
+            f"  {self._description} {10 * tenth:3d} %  {self._done}/{self._total}  "
+            f"{duration(seconds)}{remaining}\n"
         )
         self._stream.flush()
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bnnp.keyword_table.kalman import KALMAN_GROUP
-from bnnp.modes.keyword_list import format_value
 from bnnp.keywords import KEYWORDS, Keyword
+from bnnp.modes.keyword_list import format_value
 from bnnp.modes.log import Log
 from bnnp.settings import Settings
 from bnnp.units import Units

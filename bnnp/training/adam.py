@@ -5,12 +5,14 @@ With gradient g, step t from 1, step size a_t and decay l (on weights, not on bi
     m <- b1 m + (1 - b1) g            v <- b2 v + (1 - b2) g^2
     w <- w - a_t ( m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + l w )
 
-(Kingma and Ba, arXiv 1412.6980, algorithm 1; Loshchilov and Hutter, arXiv 1711.05101, algorithm 2). The step size rises
-linearly over T_w steps and falls along half a cosine to a_T at the last step T (Loshchilov and Hutter, arXiv 1608.03983)::
+(Kingma and Ba, arXiv 1412.6980, algorithm 1; Loshchilov and Hutter, arXiv 1711.05101, algorithm 2). The step
+size rises linearly over T_w steps and falls along half a cosine to a_T at the last step T (Loshchilov and
+Hutter, arXiv 1608.03983)::
 
     a_t = min(1, t / T_w) [ a_T + (a_0 - a_T) (1 + cos(pi t / T)) / 2 ]
 
-symbol -> variable: a_0 -> initial, a_T -> final, T_w -> warmup, T -> total, b1, b2 -> beta1, beta2, l -> weight_decay.
+symbol -> variable: a_0 -> initial, a_T -> final, T_w -> warmup, T -> total, b1, b2 -> beta1, beta2, l ->
+weight_decay.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """checkpoint.npz: everything a training needs to go on as if it had never stopped.
 
-A NumPy archive without pickles, written under a temporary name and renamed. Contents (n weights, e epochs + 1)::
+A NumPy archive without pickles, written under a temporary name and renamed. Contents (n weights, e epochs +
+1)::
 
     format, version                     "bnnp training checkpoint", 1
-    identity                            JSON: what input.nn and the data must still be (see :func:`check_identity`)
-    epoch, batch, steps, best_epoch     int64
-    loss, best_criterion, scale         float64; scale in units of energy
-    weights, mean, square, best_weights (n,) float64
-    history                             (e, 20) float64, rows of :class:`bnnp.training.loop.Record`
-    offsets                             (n_elements,) float64, energy
-    mean_X, matrix_X                    z = (G - mean) matrix of element X, float64
+    identity                            JSON: what input.nn and the data must still be (see
+    :func:`check_identity`) epoch, batch, steps, best_epoch     int64 loss, best_criterion, scale
+    float64; scale in units of energy weights, mean, square, best_weights (n,) float64 history
+    (e, 20) float64, rows of :class:`bnnp.training.loop.Record` offsets
+    (n_elements,) float64, energy mean_X, matrix_X                    z = (G - mean) matrix of element X,
+    float64
 
 Random numbers need no state: they are counted by (seed, epoch, structure).
 """
@@ -56,7 +56,9 @@ class Normalized:
     scale: float
 
 
-def write_checkpoint(path: Path, state: State, normalized: Normalized, identity: Mapping[str, object]) -> None:
+def write_checkpoint(
+    path: Path, state: State, normalized: Normalized, identity: Mapping[str, object]
+) -> None:
     """Replace the checkpoint.
 
     Raises

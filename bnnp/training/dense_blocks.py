@@ -1,8 +1,8 @@
 """Forces from derivative blocks in plain torch, for a GPU.
 
-The pairs of one class (element of centre X, of neighbour Y) have blocks of one shape, so d_p = B_p^T (dE/dG)_i is one
-batched product for each class, and forces are two index sums. Plain torch operations: the backward pass is autograd's.
-The mathematics is that of :mod:`bnnp.training.pair_forces`.
+The pairs of one class (element of centre X, of neighbour Y) have blocks of one shape, so d_p = B_p^T
+(dE/dG)_i is one batched product for each class, and forces are two index sums. Plain torch operations: the
+backward pass is autograd's. The mathematics is that of :mod:`bnnp.training.pair_forces`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class PairClass:
 
 @dataclass(eq=False)
 class DenseForces:
-    """The function (dE/dG, geometries) -> forces and virials of :class:`bnnp.training.model.Model` on `device`.
+    """The function (dE/dG, geometries) -> forces and virials of :class:`bnnp.training.model.Model` on
+    `device`.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""What the potential being trained predicts: the Monte Carlo mean over the frozen masks, as mode 3 will give it.
+"""What the potential being trained predicts: the Monte Carlo mean over the frozen masks, as mode 3 will give
+it.
 
-Energies are means over samples of the total; forces come from the mean of dE/dG, one sweep a structure. The networks
-run in the C++ core, on the inputs z of the training. All in normalised units, float64.
+Energies are means over samples of the total; forces come from the mean of dE/dG, one sweep a structure. The
+networks run in the C++ core, on the inputs z of the training. All in normalised units, float64.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Evaluator:
     ) -> None:
         self._elements, self._inputs, self._width = elements, inputs, width
         self._factors = None if masks is None else {element: masks.scaled(element) for element in elements}
-        self._sweeps, self._threads = sweeps, threads
+        self.sweeps, self._threads = sweeps, threads
 
     def load(self, networks: Mapping[str, Network]) -> Networks:
         """`networks` as the C++ core evaluates them, to be used for many structures."""
@@ -98,7 +99,7 @@ class Evaluator:
             for row, normalized in zip(rows, self._inputs.values(), strict=True):
                 n = len(normalized.mean)
                 gradient[row, :n] = slope[row, :n] @ normalized.matrix.T
-            derivatives = pair_derivatives(self._sweeps, sample.geometry, gradient)
+            derivatives = pair_derivatives(self.sweeps, sample.geometry, gradient)
             forces, virial = scatter(sample.geometry.pairs, derivatives, sample.n_atoms)
             stress = virial / sample.volume
         return Evaluation(

@@ -1,8 +1,10 @@
-"""The training loop: shuffled batches, one gradient sum over ranks a step, an evaluation every epoch, the best epoch kept.
+"""The training loop: shuffled batches, one gradient sum over ranks a step, an evaluation every epoch, the
+best epoch kept.
 
-Nothing depends on a state that is not in :class:`State`: the order of an epoch and the masks are counted by (seed,
-epoch, structure), so a training that is stopped anywhere and continued is the same as one that never stopped. Each rank
-works on its share of every batch; the sum of gradients is the same for any number of ranks up to rounding.
+Nothing depends on a state that is not in :class:`State`: the order of an epoch and the masks are counted by
+(seed, epoch, structure), so a training that is stopped anywhere and continued is the same as one that never
+stopped. Each rank works on its share of every batch; the sum of gradients is the same for any number of ranks
+up to rounding.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One epoch in numbers; errors in normalised units, each (4,): energy per atom, total energy, force, stress.
+    """One epoch in numbers; errors in normalised units, each (4,): energy per atom, total energy, force,
+    stress.
 
     Parameters
     ----------
@@ -144,7 +147,8 @@ class Trainer:
         return State(self.optimizer.start(weights), 0, 0, 0.0, 0, record.criterion, weights, (record,))
 
     def run(self, state: State, stop: Callable[[], bool]) -> Iterator[State]:
-        """Train, and give the state after each epoch, and where it ends because `stop` became true on some rank.
+        """Train, and give the state after each epoch, and where it ends because `stop` became true on some
+        rank.
 
         Raises
         ------

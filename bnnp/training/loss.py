@@ -1,15 +1,16 @@
 r"""The loss, and the errors that are reported.
 
-For structure s of n, with reference values that have weight w_s, per-term weights W and the spread v of each quantity over
-the training set::
+For structure s of n, with reference values that have weight w_s, per-term weights W and the spread v of each
+quantity over the training set::
 
     L = 1/n sum_s w_s [ W_E / v_E ((E_s - E_s^ref) / N_s)^2
                       + W_F / v_F  sum_{i,a} (F_sia - F_sia^ref)^2 / c_F
                       + W_S / v_S  sum_k (sigma_sk - sigma_sk^ref)^2 / c_S ]
 
-v_E = variance of E/N without element offsets, v_F = mean square force component, v_S = variance of the stress components;
-c is the mean number of known components of a structure, so that over an epoch every known component counts
-alike, and structures without forces or stress only lack that term. L = W_E + W_F + W_S for a model that knows the mean only.
+v_E = variance of E/N without element offsets, v_F = mean square force component, v_S = variance of the stress
+components; c is the mean number of known components of a structure, so that over an epoch every known
+component counts alike, and structures without forces or stress only lack that term. L = W_E + W_F + W_S for a
+model that knows the mean only.
 """
 
 from __future__ import annotations

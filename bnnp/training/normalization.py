@@ -1,7 +1,7 @@
 r"""What the network is trained on, and how it becomes the plain network of the files.
 
-Reference energies and symmetry functions have awkward sizes: energies of -35 000 eV that differ by 0.1, functions that
-vary by 10^-3 and hang together. Training therefore uses, per element X,
+Reference energies and symmetry functions have awkward sizes: energies of -35 000 eV that differ by 0.1,
+functions that vary by 10^-3 and hang together. Training therefore uses, per element X,
 
     z = (G - mean_X) A_X          network inputs: centred, whitened (PCA)
     y = (E_i - offset_X) / scale  network output
@@ -10,16 +10,18 @@ and its weights W', b' (first layer on z, last layer giving y) fold exactly into
 x = (G - shift) factor + offset of the scaling chosen in input.nn, because all of these are affine::
 
     z = x T + t,   T = diag(1 / factor) A,   t = (shift - mean - offset / factor) A
-    W_1 = T W'_1,  b_1 = b'_1 + t W'_1,      W_out = c scale W'_out,  b_out = c (scale b'_out + offset_X - mean_energy)
+    W_1 = T W'_1,  b_1 = b'_1 + t W'_1,      W_out = c scale W'_out,  b_out = c (scale b'_out + offset_X -
+    mean_energy)
 
 with c = conv_energy and mean_energy of n2p2's normalised files (1 and 0 otherwise).
 
-A_X is the regularised whitening of the functions u = (G - mean) / (G_max - G_min) over the training atoms, with
-eigenvectors V and eigenvalues l of <u u^T>: A = diag(1 / (G_max - G_min)) V / sqrt(l + r l_max). It is what makes Adam
-converge fast (LeCun et al., Efficient BackProp, 1998, section 4.3): the Hessian of the first layer becomes nearly round.
+A_X is the regularised whitening of the functions u = (G - mean) / (G_max - G_min) over the training atoms,
+with eigenvectors V and eigenvalues l of <u u^T>: A = diag(1 / (G_max - G_min)) V / sqrt(l + r l_max). It is
+what makes Adam converge fast (LeCun et al., Efficient BackProp, 1998, section 4.3): the Hessian of the first
+layer becomes nearly round.
 
-Element offsets are least-squares energies per atom of each element, of minimum norm around the common mean, so that
-elements whose share never varies (one composition) get equal ones.
+Element offsets are least-squares energies per atom of each element, of minimum norm around the common mean,
+so that elements whose share never varies (one composition) get equal ones.
 """
 
 from __future__ import annotations

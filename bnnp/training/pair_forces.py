@@ -1,18 +1,20 @@
 """From dE/dG to forces and virial, differentiable once more: what makes training on forces cheap.
 
-With the vectors D_p = r_j - r_i of all pairs p = (i, j) of a structure, dE/dG is swept back to the pairs (vjp) and
-scattered::
+With the vectors D_p = r_j - r_i of all pairs p = (i, j) of a structure, dE/dG is swept back to the pairs
+(vjp) and scattered::
 
     d_p = dE/dD_p = sum_k dE/dG_ik dG_ik/dD_p
-    F_i = sum_{p: centre i} d_p - sum_{p: neighbour i} d_p,      W_ab = sum_p (D_pa d_pb + D_pb d_pa) / 2,  sigma = W / V
+    F_i = sum_{p: centre i} d_p - sum_{p: neighbour i} d_p,      W_ab = sum_p (D_pa d_pb + D_pb d_pa) / 2,
+    sigma = W / V
 
-All of this is linear in dE/dG, so its own derivative, wanted by the loss L, is the transposed map: gather dL/dF and dL/dW
-to the pairs and sweep forward (jvp)::
+All of this is linear in dE/dG, so its own derivative, wanted by the loss L, is the transposed map: gather
+dL/dF and dL/dW to the pairs and sweep forward (jvp)::
 
     dL/dd_p = dL/dF_i - dL/dF_j + (dL/dW) D_p,      dL/d(dE/dG)_ik = sum_p dG_ik/dD_p . dL/dd_p
 
-No matrix dF/dw and no dense dG/dr is ever formed. The sweeps are those of the C++ core: over derivative blocks kept in
-memory, or recomputed from the vectors; :mod:`bnnp.training.dense_blocks` does the same in plain torch for a GPU.
+No matrix dF/dw and no dense dG/dr is ever formed. The sweeps are those of the C++ core: over derivative
+blocks kept in memory, or recomputed from the vectors; :mod:`bnnp.training.dense_blocks` does the same in
+plain torch for a GPU.
 """
 
 from __future__ import annotations
@@ -107,8 +109,8 @@ def gather(pairs: NeighborList, forces: Array, virial: Array) -> Array:
 class PairForces(torch.autograd.Function):
     """dE/dG (n_atoms, width) of a batch -> forces (n_atoms, 3) and virials (n_structures, 6).
 
-    Called as ``PairForces.apply(gradient, sweeps, geometries)`` with the atoms of the batch structure after structure.
-    Works on the CPU, in float64 whatever the dtype of the network.
+    Called as ``PairForces.apply(gradient, sweeps, geometries)`` with the atoms of the batch structure after
+    structure. Works on the CPU, in float64 whatever the dtype of the network.
     """
 
     @staticmethod

@@ -1,7 +1,7 @@
 """All weights and biases of all elements as one vector.
 
-The optimizer, the gradient sum over ranks and the checkpoint know one flat vector; the networks are views of it. Order:
-elements by atomic number, each as in its weights file (:meth:`bnnp.network.dense.Network.flat`).
+The optimizer, the gradient sum over ranks and the checkpoint know one flat vector; the networks are views of
+it. Order: elements by atomic number, each as in its weights file (:meth:`bnnp.network.dense.Network.flat`).
 """
 
 from __future__ import annotations

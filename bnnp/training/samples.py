@@ -1,8 +1,10 @@
-"""Structures as the training sees them: normalised inputs and targets, read once and kept while memory allows.
+"""Structures as the training sees them: normalised inputs and targets, read once and kept while memory
+allows.
 
-A :class:`Sample` is one structure, a :class:`Batch` several laid end to end, with indices that say which atom belongs to
-which element and structure. All that does not change during training is computed when a sample is first read.
-Energies are without element offsets; energies, forces and stresses are divided by the common scale.
+A :class:`Sample` is one structure, a :class:`Batch` several laid end to end, with indices that say which atom
+belongs to which element and structure. All that does not change during training is computed when a sample is
+first read. Energies are without element offsets; energies, forces and stresses are divided by the common
+scale.
 """
 
 from __future__ import annotations
@@ -188,10 +190,11 @@ class Samples:
     ) -> None:
         self.file, self._inputs = file, inputs
         self._atom_energies, self._offsets, self.scale = atom_energies, offsets, scale
-        self._with_forces, self._stored = forces, stored and file.derivatives == "stored"
+        self.with_forces, self.stored = forces, stored and file.derivatives == "stored"
         self._limits, self._room = limits or Limits(), memory
         self._dtype, self._device = dtype, device
         self._kept: dict[int, Sample] = {}
+        self._left_out: set[int] = set()
 
     def __getitem__(self, index: int) -> Sample:
         """Sample at position `index` of the file."""
@@ -201,12 +204,19 @@ class Samples:
             if sample.nbytes <= self._room:
                 self._kept[index] = sample
                 self._room -= sample.nbytes
+            else:
+                self._left_out.add(index)
         return sample
 
     @property
     def nbytes(self) -> int:
         """Memory of what is kept."""
         return sum(sample.nbytes for sample in self._kept.values())
+
+    @property
+    def n_left_out(self) -> int:
+        """Structures that did not fit."""
+        return len(self._left_out)
 
     def _read(self, index: int) -> Sample:
         file = self.file
@@ -231,11 +241,11 @@ class Samples:
             forces=self._tensor(forces / self.scale),
             stress=self._tensor(stress / self.scale),
             volume=1.0 if cell is None else float(abs(np.linalg.det(cell))),
-            geometry=self._geometry(index, types) if self._with_forces else None,
+            geometry=self._geometry(index, types) if self.with_forces else None,
         )
 
     def _geometry(self, index: int, types: NDArray[np.int32]) -> Geometry:
-        blocks = self.file.blocks(index) if self._stored else None
+        blocks = self.file.blocks(index) if self.stored else None
         return Geometry(np.ascontiguousarray(types), self.file.pairs(index), blocks)
 
     def _tensor(self, values: Array) -> Tensor:

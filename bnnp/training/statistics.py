@@ -1,4 +1,5 @@
-"""What the training set is like: ranges and correlations of the symmetry functions, references, spread of each.
+"""What the training set is like: ranges and correlations of the symmetry functions, references, spread of
+each.
 
 Everything here is computed once, from symmetry_functions.h5 in pieces, before the first step.
 """
@@ -15,9 +16,11 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.descriptors.statistics import Moments
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.network.dense import Network
+from bnnp.training.evaluation import Evaluator
 from bnnp.training.loss import Spread
 from bnnp.training.normalization import Inputs, element_offsets, whitening_matrix
-from bnnp.training.samples import Limits, targets
+from bnnp.training.samples import Limits, Sample, targets
 
 Array = NDArray[np.float64]
 
@@ -43,7 +46,9 @@ class References:
     energy_range: tuple[float, float]
 
 
-def references(file: DescriptorFile, training: Sequence[int], atom_energies: Array, limits: Limits) -> References:
+def references(
+    file: DescriptorFile, training: Sequence[int], atom_energies: Array, limits: Limits
+) -> References:
     """Look at all references of the training set.
 
     Raises
@@ -93,7 +98,9 @@ def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling
     return found
 
 
-def whitened(file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]) -> dict[str, Inputs]:
+def whitened(
+    file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]
+) -> dict[str, Inputs]:
     """Inputs of the networks in training: centred and whitened over the training atoms, by element."""
     found = {}
     for element, scaling in ranges.items():
@@ -139,3 +146,13 @@ def _lowest(file: DescriptorFile, training: Sequence[int], atom_energies: Array)
     chosen = list(training)
     energies = file.energy[chosen] - file.n_elements[chosen] @ atom_energies
     return float((energies / file.n_atoms[chosen]).min())
+
+
+def force_size(evaluator: Evaluator, networks: Mapping[str, Network], samples: Sequence[Sample]) -> float:
+    """Root mean square force component of `networks` (or deviation of E/N if there are no geometries): sets the scale."""
+    core = evaluator.load(networks)
+    found = [evaluator(core, sample) for sample in samples]
+    components = np.concatenate([each.forces.ravel() for each in found])
+    if np.isfinite(components).all():
+        return float(np.sqrt(np.mean(components**2)))
+    return float(np.std([each.energy / len(each.forces) for each in found]))

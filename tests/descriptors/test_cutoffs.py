@@ -30,7 +30,8 @@ def inside(alpha: float, n: int = 101) -> torch.Tensor:
     return R_C * torch.linspace(alpha, 1.0, n + 2, dtype=torch.float64)[1:-1]
 
 
-CLOSED_FORM = {  # in x = (r - r_ci) / (r_c - r_ci); polynomial n is 1 - I_x(n + 1, n + 1), the incomplete beta function
+# in x = (r - r_ci) / (r_c - r_ci); polynomial n is 1 - I_x(n + 1, n + 1) with the incomplete beta function I
+CLOSED_FORM = {
     0: lambda x: 1.0,
     1: lambda x: math.cos(math.pi * x / 2) ** 2,
     2: lambda x: math.tanh(1 - x) ** 3,

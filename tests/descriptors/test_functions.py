@@ -69,11 +69,11 @@ def test_numbers_are_written_exactly() -> None:
 
 
 def test_neighbours_are_ordered_by_atomic_number() -> None:
-    assert parse_function("Ge 3 Te Ge 0.005 1 4 6.5".split()).neighbors == ("Ge", "Te")
+    assert parse_function(["Ge", "3", "Te", "Ge", "0.005", "1", "4", "6.5"]).neighbors == ("Ge", "Te")
 
 
 def test_fortran_exponents() -> None:
-    assert parse_function("H 2 O 1.0d-3 0.D0 12".split()).eta == 1e-3
+    assert parse_function(["H", "2", "O", "1.0d-3", "0.D0", "12"]).eta == 1e-3
 
 
 def test_the_line_is_not_compared() -> None:
@@ -121,9 +121,9 @@ def test_wrong_number_of_neighbours() -> None:
 
 
 def test_element_keyword_covers_every_neighbour() -> None:
-    radial = expand_element("Ge 2 0.01 0 6".split(), ["Te", "Ge"])
+    radial = expand_element(["Ge", "2", "0.01", "0", "6"], ["Te", "Ge"])
     assert [f.neighbors for f in radial] == [("Ge",), ("Te",)]
-    angular = expand_element("Ge 3 0.01 1 4 6".split(), ["Te", "Ge", "O"])
+    angular = expand_element(["Ge", "3", "0.01", "1", "4", "6"], ["Te", "Ge", "O"])
     assert [f.neighbors for f in angular] == [
         ("O", "O"),
         ("O", "Ge"),
@@ -136,18 +136,18 @@ def test_element_keyword_covers_every_neighbour() -> None:
 
 
 def test_weighted_types_expand_to_one_function() -> None:
-    assert len(expand_element("Ge 12 0.01 0 6".split(), ["Te", "Ge"])) == 1
+    assert len(expand_element(["Ge", "12", "0.01", "0", "6"], ["Te", "Ge"])) == 1
 
 
 def test_global_keyword_covers_every_centre() -> None:
-    functions = expand_global("9 0.01 1 4 6".split(), ["Te", "Ge", "O"])
+    functions = expand_global(["9", "0.01", "1", "4", "6"], ["Te", "Ge", "O"])
     assert len(functions) == 3 * 6
     assert [f.element for f in functions] == ["O"] * 6 + ["Ge"] * 6 + ["Te"] * 6
 
 
 def test_short_forms_name_their_own_grammar() -> None:
     with pytest.raises(ValueError, match="expected after the central element: 2 eta rs rc"):
-        expand_element("Ge 2 Te 0.01 0 6".split(), ["Ge", "Te"])
+        expand_element(["Ge", "2", "Te", "0.01", "0", "6"], ["Ge", "Te"])
 
 
 ORDERED = """
@@ -182,7 +182,7 @@ ORDERED = """
 
 
 def test_order_is_n2p2s() -> None:
-    """Types 2 - 13: type, rc, eta, rs, zeta, lambda, elements; 20 - 25: type, subtype, elements, rc, rl, angles."""
+    """Type, rc, eta, rs, zeta, lambda, elements; compact: type, subtype, elements, rc, rl, angles."""
     ordered = [parse_function(line.split()) for line in ORDERED.strip().splitlines()]
     shuffled = ordered.copy()
     random.Random(1).shuffle(shuffled)

@@ -14,7 +14,9 @@ from bnnp.descriptors.statistics import Moments
 def test_merged_pieces_equal_the_whole(cuts: list[int]) -> None:
     """Against NumPy on all rows; a large offset makes the naive sum of squares lose all digits."""
     values = 1e6 + np.random.default_rng(2).normal(size=(100, 4)) * [1e-3, 1.0, 10.0, 0.0]
-    merged = reduce(Moments.merge, (Moments.of(piece) for piece in np.split(values, cuts)), Moments.nothing(4))
+    merged = reduce(
+        Moments.merge, (Moments.of(piece) for piece in np.split(values, cuts)), Moments.nothing(4)
+    )
     assert merged.count == 100
     np.testing.assert_array_equal(merged.minimum, values.min(axis=0))
     np.testing.assert_array_equal(merged.maximum, values.max(axis=0))

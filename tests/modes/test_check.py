@@ -1,4 +1,4 @@
-"""``bnnp --check``: settings with origin, data with counts and distances, warnings about units, estimates, and no files."""
+"""``bnnp --check``: settings with origin, data with counts and distances, warnings, estimates, no files."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def test_distances_are_those_of_the_molecule(prepare: Prepare) -> None:
     undistorted = 2 * OH * np.sin(ANGLE / 2) / ase.units.Bohr
     assert hh > undistorted  # the atom was moved away from the other H: the undistorted molecules are closer
     assert closest["H", "H"].distance == pytest.approx(undistorted, rel=1e-9)
-    assert closest["H", "O"].distance == pytest.approx(min(OH / ase.units.Bohr, np.linalg.norm(second)), rel=1e-9)
+    assert closest["H", "O"].distance == pytest.approx(
+        min(OH / ase.units.Bohr, np.linalg.norm(second)), rel=1e-9
+    )
     assert closest["H", "O"].structure.startswith("structure 1 ")
     assert closest["H", "O"].atoms == (2, 1)
     assert ("O", "O") not in closest
@@ -86,14 +88,27 @@ def test_periodic_images_count(prepare: Prepare) -> None:
 
 
 def test_compositions_and_counts(prepare: Prepare) -> None:
-    hydrogen = Structure(np.array([1, 1]), np.array([[0, 0, 0], [0, 0, 1.4]]), energy=-1.1, forces=np.array([[0, 0, 0.5], [0, 0, 0]]))
-    structures = [water(ase.units.Bohr, subset="test"), water(ase.units.Bohr, stress=np.zeros(6)), hydrogen]
+    positions, forces = np.array([[0, 0, 0], [0, 0, 1.4]]), np.array([[0, 0, 0.5], [0, 0, 0]])
+    hydrogen = Structure(np.array([1, 1]), positions, energy=-1.1, forces=forces)
+    structures = [
+        water(ase.units.Bohr, subset="test"),
+        water(ase.units.Bohr, cell=30.0 * np.eye(3), stress=np.zeros(6)),
+        hydrogen,
+    ]
     job = prepare(structures, "atom_energy H -0.5", "atom_energy O -75.0")
     data = found(job)
-    assert {f: (c.n_structures, c.n_atoms) for f, c in data.compositions.items()} == {"H2O": (2, 6), "H": (1, 2)}
+    assert {f: (c.n_structures, c.n_atoms) for f, c in data.compositions.items()} == {
+        "H2O": (2, 6),
+        "H": (1, 2),
+    }
     assert data.compositions["H"].energies == pytest.approx([(-1.1 + 1.0) / 2])
     assert data.compositions["H2O"].energies == pytest.approx([0.0, 0.0])
-    assert (data.n_stress, data.n_forces, data.n_periodic, data.n_pinned) == (1, 3, 0, {"train": 0, "test": 1})
+    assert (data.n_stress, data.n_forces, data.n_periodic, data.n_pinned) == (
+        1,
+        3,
+        1,
+        {"train": 0, "test": 1},
+    )
     assert data.largest_force == 0.5
     assert data.n_unbalanced == 1
 
@@ -118,14 +133,18 @@ def test_wrong_units_of_length_are_noticed(
 @pytest.mark.parametrize("name", ["h2o"])
 def test_genuine_data_are_in_the_right_units(shared: Path, name: str) -> None:
     settings = load_settings(shared / "data" / name / "input.nn", 1)
-    data = look_at(StructureFile(shared / "data" / name / "input.data"), settings, Log(io.StringIO(), enabled=False))
+    data = look_at(
+        StructureFile(shared / "data" / name / "input.data"), settings, Log(io.StringIO(), enabled=False)
+    )
     assert unit_advice(data, settings.units) is None
     assert data.n_structures == len(data.n_atoms)
     assert data.faults == []
 
 
 def test_atoms_that_coincide_are_counted(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
-    twice = Structure(np.array([1, 1]), np.array([[0.0, 0, 0], [0, 0, 0.1]]), energy=-1.0, forces=np.zeros((2, 3)))
+    twice = Structure(
+        np.array([1, 1]), np.array([[0.0, 0, 0], [0, 0, 0.1]]), energy=-1.0, forces=np.zeros((2, 3))
+    )
     check.run(prepare([water(ase.units.Bohr), twice]))
     text = " ".join(capsys.readouterr().out.split())
     assert "1 structures have atoms closer than bond_threshold (0.5 bohr)" in text
@@ -133,7 +152,9 @@ def test_atoms_that_coincide_are_counted(prepare: Prepare, capsys: pytest.Captur
 
 def test_unknown_elements_are_all_told(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
     carbon = Structure(np.array([6]), np.zeros((1, 3)), energy=-37.0, forces=np.zeros((1, 3)))
-    with pytest.raises(InputError, match="(?s)2 structures cannot be used.*structure 2 .*C is not among.*structure 3"):
+    with pytest.raises(
+        InputError, match="(?s)2 structures cannot be used.*structure 2 .*C is not among.*structure 3"
+    ):
         check.run(prepare([water(ase.units.Bohr), carbon, carbon]))
     assert "Normal termination" not in capsys.readouterr().out
 
@@ -149,7 +170,11 @@ def test_the_report_shows_values_and_origins(prepare: Prepare, capsys: pytest.Ca
     job = prepare([water(ase.units.Bohr)], "bond_threshold 0.4")
     check.run(job)
     out = capsys.readouterr().out
-    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if "default" in line or "input.nn line" in line}
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in out.splitlines()
+        if "default" in line or "input.nn line" in line
+    }
     assert rows["bond_threshold"] == ["0.4", "bohr", "input.nn", "line", "11"]
     assert rows["batch_size"] == ["4", "default"]
     assert rows["check_input_forces"] == ["0.001", "hartree/bohr", "default"]
@@ -161,7 +186,12 @@ def test_the_report_shows_values_and_origins(prepare: Prepare, capsys: pytest.Ca
 
 
 def test_only_keywords_of_the_mode_are_shown(prepare: Prepare) -> None:
-    network = ("global_hidden_layers_short 1", "global_nodes_short 3", "global_activation_short t l", "epochs 1")
+    network = (
+        "global_hidden_layers_short 1",
+        "global_nodes_short 3",
+        "global_activation_short t l",
+        "epochs 1",
+    )
     job = prepare([water(ase.units.Bohr)], *network, mode=2)
     stream = io.StringIO()
     report_settings(job.settings, Log(stream, enabled=True))
@@ -178,8 +208,10 @@ def test_sizes_are_exact_where_the_sample_is_everything(prepare: Prepare) -> Non
     record = survey(water(ase.units.Bohr), ("H", "O"), 8.0, {})
     assert record["n_pairs"].tolist() == [[2, 2], [2, 0]]
     assert guess.neighbors == 2.0
-    # functions that feel the neighbor: H-H 1, H-O 1, O-H 1 (the angular one); 3 float32 each, and 28 bytes a pair
+    # functions that feel the neighbor: H-H 1, H-O 1, O-H 1 (the angular one); 3 float32 each; 28 bytes a pair
     pairs_and_blocks = 6 * 28 + (2 * 1 + 2 * 1 + 2 * 1) * 3 * 4
     per_atom = 4
-    assert guess.bytes_stored - guess.bytes_recomputed == pytest.approx(4 * (pairs_and_blocks + 3 * per_atom), rel=0.2)
+    assert guess.bytes_stored - guess.bytes_recomputed == pytest.approx(
+        4 * (pairs_and_blocks + 3 * per_atom), rel=0.2
+    )
     assert guess.seconds_stored >= guess.seconds_recomputed > 0.0

@@ -115,14 +115,29 @@ def test_progress_on_a_terminal_is_a_bar() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0.0 s"), (0.4, "0.4 s"), (9.99, "10 s"), (59.7, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")],
+    [
+        (0.04, "0.0 s"),
+        (0.4, "0.4 s"),
+        (9.99, "10 s"),
+        (59.7, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 05 min"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(512, "512 B"), (999.7, "1 kB"), (1500, "1.5 kB"), (4e9, "4 GB"), (2.5e12, "2.5 TB"), (2e15, "2e+03 TB")]
+    ("count", "text"),
+    [
+        (512, "512 B"),
+        (999.7, "1 kB"),
+        (1500, "1.5 kB"),
+        (4e9, "4 GB"),
+        (2.5e12, "2.5 TB"),
+        (2e15, "2e+03 TB"),
+    ],
 )
 def test_byte_counts(count: float, text: str) -> None:
     assert byte_count(count) == text

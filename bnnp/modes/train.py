@@ -1,0 +1,145 @@
+"""Mode 2: train the element networks on symmetry_functions.h5 and write the potential of the best epoch.
+
+The steps: look at the training set, normalise it, train with a checkpoint every few epochs, and leave the
+potential, the learning curve, and predictions beside references. Which epoch is best is decided by the Monte
+Carlo mean over the frozen dropout masks on the test set, which is what mode 3 will predict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bnnp import parallel
+from bnnp.core import Descriptor
+from bnnp.errors import NumericalError
+from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
+from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
+from bnnp.modes.job import Job
+from bnnp.modes.log import Log
+from bnnp.modes.training_output import Files
+from bnnp.modes.training_report import (
+    EpochLines,
+    report_best,
+    report_data,
+    report_memory,
+    report_method,
+    report_runner_lines,
+)
+from bnnp.modes.training_setup import (
+    build_evaluator,
+    build_trainer,
+    folds_of,
+    identity,
+    initial_weights,
+    normalize,
+    training_set,
+)
+from bnnp.settings import Settings
+from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training.checkpoint import Normalized, read_checkpoint, write_checkpoint
+from bnnp.training.interruption import Interruption
+from bnnp.training.loop import State, Trainer
+
+
+def run(job: Job) -> None:
+    """Do mode 2 in the working directory; every rank calls this.
+
+    Raises
+    ------
+    InputError, StaleFileError, NumericalError, OutputError
+        Ends the run on all ranks; the files of the best epoch so far and the last checkpoint are kept.
+    """
+    settings, log = job.settings, Log()
+    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=job.threads)
+    log.header(settings, descriptor.kernel, job.threads)
+
+    with DescriptorFile.open(job.directory / FILE_NAME, settings) as file:
+        data = parallel.on_root(training_set, job, file)
+        continued = read_former(job, file)
+        normalized = continued[1] if continued else parallel.broadcast(normalize(job, file, data, descriptor))
+        report_data(log, settings, file, data, normalized)
+
+        trainer = build_trainer(job, file, data, normalized, descriptor)
+        report_method(log, settings, trainer)
+        folds = folds_of(settings, data, normalized)
+        files = Files(job.directory, settings, data, normalized, folds)
+        files.write_scaling()
+
+        state = continued[0] if continued else trainer.start(initial_weights(job, folds))
+        state = fit(job, log, trainer, state, files)
+        if state.stopped:
+            log.line(
+                f"  Stopped by a signal. Continue with `bnnp --mode 2 --restart`; {CHECKPOINT} is written."
+            )
+        finish(job, log, trainer, state, files)
+    log.close(2)
+
+
+def read_former(job: Job, file: DescriptorFile) -> tuple[State, Normalized] | None:
+    """The checkpoint of ``--restart``."""
+    if not job.restart:
+        return None
+    return parallel.on_root(read_checkpoint, job.directory / CHECKPOINT, identity(job.settings, file))
+
+
+def fit(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> State:
+    """Train to the last epoch, or until a signal comes; the state there."""
+    settings, unpack = job.settings, trainer.model.parameters.unpack
+    curve = files.learning_curve(state.history)
+    log.line()
+    with (
+        EpochLines(log, settings, files.normalized, trainer.epochs, state.epoch) as lines,
+        Interruption() as stop,
+    ):
+        lines.show(state.history[-1], state.best_epoch == state.epoch)
+        try:
+            for state in trainer.run(state, stop):
+                if state.stopped and state.batch:
+                    break  # in the middle of an epoch: nothing to show yet
+                record = state.history[-1]
+                lines.show(record, state.best_epoch == record.epoch)
+                curve.add(record.epoch, files.errors(record))
+                files.write_epoch(unpack(state.optimizer.weights), record.epoch)
+                write_due_points(settings, trainer, state, files)
+                if record.epoch % settings["checkpoint_interval"] == 0:
+                    save(job, trainer, state, files)
+        except NumericalError:
+            save(job, trainer, state, files)
+            raise
+    save(job, trainer, state, files)
+    return state
+
+
+def write_due_points(settings: Settings, trainer: Trainer, state: State, files: Files) -> None:
+    """Predictions beside references of this epoch, if ``write_trainpoints`` or ``write_trainforces`` ask for it."""
+    energies, forces = (
+        settings[name].due(state.epoch) for name in ("write_trainpoints", "write_trainforces")
+    )
+    if energies or forces:
+        points, _ = files.points(trainer, state.optimizer.weights)
+        parallel.on_root(files.write_points, points, state.epoch, energies, forces)
+
+
+def save(job: Job, trainer: Trainer, state: State, files: Files) -> None:
+    """The potential of the best epoch so far, and a checkpoint."""
+    files.write_potential(trainer.model.parameters.unpack(state.best_weights))
+    known = identity(job.settings, trainer.samples.file)
+    parallel.on_root(write_checkpoint, job.directory / CHECKPOINT, state, files.normalized, known)
+
+
+def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> None:
+    """Errors of the best epoch with all masks, its predictions, and what was written."""
+    settings = job.settings
+    trainer = replace(trainer, evaluator=build_evaluator(job, files.normalized, trainer.evaluator.sweeps))
+    points, errors = files.points(trainer, state.best_weights)
+    names = parallel.on_root(files.write_points, points, state.best_epoch)
+    report_memory(log, trainer)
+    report_runner_lines(log, settings, state, files.normalized)
+    report_best(log, settings, state, files.normalized, errors)
+    potential = files.write_potential(trainer.model.parameters.unpack(state.best_weights))
+    log.section("Written")
+    log.item("the potential", " ".join(["input.nn", "scaling.data", *potential]))
+    log.item("to look at", " ".join([LEARNING_CURVE, *names]))
+    log.item("to continue", CHECKPOINT)
+    log.line()
+    log.line("  Next: `bnnp --mode 3` predicts the structures of input.data with this potential.")

@@ -1,0 +1,170 @@
+"""The files mode 2 leaves behind: the potential of the best epoch, the learning curve, predictions beside references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bnnp import parallel
+from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
+from bnnp.io.learning_curve import LearningCurve
+from bnnp.io.scaling_data import ScalingData, write_scaling
+from bnnp.io.training_points import forces_name, points_name, write_forces, write_points
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
+from bnnp.io.weights import optweights_name, weights_name, write_weights
+from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet, frozen_masks
+from bnnp.network.dense import Network
+from bnnp.settings import Settings
+from bnnp.training.checkpoint import Normalized
+from bnnp.training.loop import Record, Trainer
+from bnnp.training.loss import Errors
+from bnnp.training.normalization import Fold
+
+Array = NDArray[np.float64]
+
+SUBSETS = ("train", "test")
+
+
+class Point(NamedTuple):
+    """Reference and prediction of one structure, file units, free-atom energies included."""
+
+    subset: str
+    source: int
+    n_atoms: int
+    reference: float
+    energy: float
+    reference_forces: Array
+    forces: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """Writer of everything; only the root writes.
+
+    Parameters
+    ----------
+    directory : Path
+    settings : Settings
+    data : TrainingSet
+    normalized : Normalized
+    folds : mapping of str to Fold
+    """
+
+    directory: Path
+    settings: Settings
+    data: TrainingSet
+    normalized: Normalized
+    folds: Mapping[str, Fold]
+
+    def plain(self, networks: Mapping[str, Network]) -> dict[str, Network]:
+        """Networks of the training as they stand in the files."""
+        return {element: fold.to_plain(networks[element]) for element, fold in self.folds.items()}
+
+    def write_scaling(self) -> None:
+        """scaling.data, unless it is an old one that was used."""
+        if parallel.is_root() and not self.settings["use_old_scaling"]:
+            spread = ScalingData(
+                self.data.scalings, self.data.references.energy_range, self.settings.fingerprint()
+            )
+            write_scaling(self.directory / "scaling.data", spread)
+
+    def write_potential(self, networks: Mapping[str, Network]) -> list[str]:
+        """weights.XXX.data, optweights.XXX.out and uncertainty.data of the best epoch; the names."""
+        plain, masks, names = self.plain(networks), frozen_masks(self.settings), []
+        for element, network in plain.items():
+            names += [weights_name(element), optweights_name(element)]
+            for name in names[-2:] if parallel.is_root() else []:
+                write_weights(self.directory / name, network, element)
+        path = self.directory / UNCERTAINTY
+        if masks is not None:
+            names.append(UNCERTAINTY)
+            if parallel.is_root():
+                write_uncertainty(path, UncertaintyData.of(masks, plain))
+        elif parallel.is_root():
+            path.unlink(missing_ok=True)  # of a former potential: its masks do not belong to these weights
+        return names
+
+    def write_epoch(self, networks: Mapping[str, Network], epoch: int) -> None:
+        """YYYYYY.short.XXX.out, if ``write_weights_epoch`` is given and asks for this epoch."""
+        settings = self.settings
+        if not (settings.given("write_weights_epoch") and settings["write_weights_epoch"].due(epoch)):
+            return
+        for element, network in self.plain(networks).items() if parallel.is_root() else []:
+            name = f"{epoch:06d}.short.{atomic_numbers[element]:03d}.out"
+            write_weights(self.directory / name, network, element)
+
+    def learning_curve(self, records: Iterable[Record]) -> LearningCurve:
+        """learning-curve.out with these epochs, to be continued."""
+        settings, data = self.settings, self.data
+        masks = frozen_masks(settings)
+        samples = f", mean over {min(masks.samples, EPOCH_SAMPLES)} dropout masks" if masks else ""
+        comment = (
+            f"Training errors over {len(data.monitored)} of {len(data.training)} structures, test errors over "
+            f"{len(data.test)}{samples}."
+        )
+        conversion = settings.normalization
+        internal = (conversion.conv_energy, conversion.conv_energy / conversion.conv_length)
+        given = internal if settings.given("conv_energy") else None
+        curve = LearningCurve(
+            self.directory / LEARNING_CURVE, settings.units, comment, given, parallel.is_root()
+        )
+        curve.start([(record.epoch, self.errors(record)) for record in records])
+        return curve
+
+    def errors(self, record: Record) -> Array:
+        """The twelve columns of learning-curve.out, file units."""
+        per_atom, total, force = 0, 1, 2
+        rmse = np.stack([record.train_rmse, record.test_rmse])  # (2 sets, 4 quantities)
+        mae = np.stack([record.train_mae, record.test_mae])
+        energies = [rmse[:, per_atom], rmse[:, total], mae[:, per_atom], mae[:, total]]
+        columns: Array = np.concatenate([*energies, rmse[:, force], mae[:, force]])
+        return columns * self.normalized.scale
+
+    def points(self, trainer: Trainer, weights: Array) -> tuple[list[Point], dict[str, Errors]]:
+        """Predictions of all structures, on the root, and their errors (normalised units) on all ranks."""
+        points, errors = [], {}
+        for subset, indices in zip(SUBSETS, (trainer.training, trainer.test), strict=True):
+            errors[subset] = Errors()
+            for index, found in trainer.evaluations(weights, indices):
+                found.count(errors[subset])
+                points.append(self._point(trainer, subset, index, found.energy, found.forces))
+            parallel.sum_array(errors[subset].sums)
+        gathered = [point for share in parallel.gather(points) for point in share]
+        return sorted(gathered, key=lambda point: point.source), errors
+
+    def write_points(
+        self, points: list[Point], epoch: int, energies: bool = True, forces: bool = True
+    ) -> list[str]:
+        """train/testpoints and train/testforces of `epoch`; the names."""
+        names = []
+        for subset in SUBSETS:
+            mine = [point for point in points if point.subset == subset]
+            if energies:
+                names.append(points_name(subset, epoch))
+                rows = ((point.source, point.n_atoms, point.reference, point.energy) for point in mine)
+                write_points(self.directory / names[-1], self.settings.units, rows)
+            if forces and self.data.forces:
+                names.append(forces_name(subset, epoch))
+                arrays = ((point.source, point.reference_forces, point.forces) for point in mine)
+                write_forces(self.directory / names[-1], self.settings.units, arrays)
+        return names
+
+    def _point(self, trainer: Trainer, subset: str, index: int, energy: float, forces: Array) -> Point:
+        file, scale = trainer.samples.file, self.normalized.scale
+        offset = float(file.n_elements[index] @ self.normalized.offsets)
+        return Point(
+            subset,
+            int(file.source[index]),
+            int(file.n_atoms[index]),
+            float(file.energy[index]),
+            offset + scale * energy,
+            np.array(file.forces[file.atoms(index)]),
+            scale * forces,
+        )

@@ -1,0 +1,350 @@
+"""From the settings of input.nn and symmetry_functions.h5 to the parts of a training.
+
+The parts are of :mod:`bnnp.training`; only this module knows which keyword sets what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bnnp import parallel
+from bnnp.core import Descriptor
+from bnnp.descriptors.scaling import Scaling
+from bnnp.errors import InputError
+from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.io.scaling_data import read_scaling
+from bnnp.io.weights import read_weights, weights_name
+from bnnp.modes.job import Job
+from bnnp.network.dense import Network
+from bnnp.network.initial import initial_network
+from bnnp.network.masks import Masks
+from bnnp.network.streams import WEIGHTS, stream
+from bnnp.settings import Settings
+from bnnp.training.adam import Adam, CosineSchedule
+from bnnp.training.checkpoint import Normalized
+from bnnp.training.dense_blocks import DenseForces
+from bnnp.training.evaluation import Evaluator
+from bnnp.training.loop import Ranks, Trainer
+from bnnp.training.loss import Errors, Loss
+from bnnp.training.model import Dropout, Forces, Model
+from bnnp.training.normalization import Fold, as_scaled
+from bnnp.training.pair_forces import PairForces
+from bnnp.training.parameters import Parameters
+from bnnp.training.samples import Limits, Samples
+from bnnp.training.statistics import References, force_size, references, scalings, whitened
+
+Array = NDArray[np.float64]
+
+MONITORED = 100  # training structures that are evaluated every epoch
+EPOCH_SAMPLES = 20  # masks of that evaluation
+PROBED = 8  # structures from which the size of untrained forces is taken
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What is trained on.
+
+    Parameters
+    ----------
+    training, test : tuple of int
+        Positions in the file.
+    references : References
+    scalings : mapping of str to Scaling
+        What becomes scaling.data.
+    forces : bool
+        Whether forces (or stresses) are trained.
+    """
+
+    training: tuple[int, ...]
+    test: tuple[int, ...]
+    references: References
+    scalings: Mapping[str, Scaling]
+    forces: bool
+
+    @property
+    def monitored(self) -> tuple[int, ...]:
+        """Training structures that are evaluated every epoch, evenly spaced."""
+        count = min(len(self.training), max(MONITORED, len(self.test)))
+        return tuple(self.training[k] for k in np.linspace(0, len(self.training) - 1, count).astype(int))
+
+
+def training_set(job: Job, file: DescriptorFile) -> TrainingSet:
+    """Divide the file and take the statistics.
+
+    Raises
+    ------
+    InputError
+        Nothing to train on, an element without atoms, a symmetry function that never varies.
+    """
+    settings = job.settings
+    training, test = (tuple(np.flatnonzero(file.subset == number).tolist()) for number in (0, 1))
+    if not training:
+        raise InputError(
+            "symmetry_functions.h5: the training set is empty; lower test_fraction and run mode 1 again"
+        )
+    found = references(file, training, atom_energies(settings), limits(settings))
+    ranges = scalings(file, training)
+    if settings["use_old_scaling"]:
+        counts = {element: len(settings.functions[element]) for element in settings.elements}
+        path = job.directory / "scaling.data"
+        ranges = dict(
+            read_scaling(path, counts, settings.scaling.kind == "sigma", settings.fingerprint()).scalings
+        )
+    _demand_variation(settings, ranges)
+    forces = settings["use_short_forces"] and found.spread.n_forces > 0
+    if settings["use_short_forces"] and not forces:
+        raise InputError(
+            "use_short_forces asks to train on forces, but no training structure has any (or max_force excludes all); "
+            "remove use_short_forces from input.nn or add forces to input.data and run mode 1 again"
+        )
+    return TrainingSet(training, test, found, ranges, forces)
+
+
+def normalize(job: Job, file: DescriptorFile, data: TrainingSet, descriptor: Descriptor) -> Normalized:
+    """Inputs and targets of the training: whitened, offset, and scaled so that initial forces have the right size."""
+    settings = job.settings
+    if settings["dropout_rate_input"] > 0.0:
+        inputs = {x: as_scaled(data.scalings[x].affine(settings.scaling)) for x in settings.elements}
+    else:
+        inputs = whitened(file, data.training, scalings(file, data.training))
+    if any(settings.architecture[element].activations[-1] != "l" for element in settings.elements):
+        conversion = settings.normalization  # an output that is not linear cannot take up a scale
+        return Normalized(
+            inputs, atom_energies(settings) + conversion.mean_energy, 1.0 / conversion.conv_energy
+        )
+    spread = data.references.spread
+    wanted = np.sqrt(spread.force) if data.forces else np.sqrt(spread.energy)
+    normalized = Normalized(inputs, data.references.offsets, 1.0)
+    probe = Samples(file, inputs, atom_energies(settings), normalized.offsets, 1.0, data.forces)
+    evaluator = Evaluator(settings.elements, inputs, None, descriptor, descriptor.width)
+    chosen = data.training[:: max(1, len(data.training) // PROBED)][:PROBED]
+    untrained = force_size(evaluator, random_networks(settings), [probe[index] for index in chosen])
+    return Normalized(
+        inputs, data.references.offsets, float(wanted / untrained) if untrained > 0.0 else float(wanted)
+    )
+
+
+def build_trainer(
+    job: Job, file: DescriptorFile, data: TrainingSet, normalized: Normalized, descriptor: Descriptor
+) -> Trainer:
+    """Everything the loop needs."""
+    settings = job.settings
+    dtype = torch.float32 if settings["precision"] == "single" else torch.float64
+    device = settings["device"]
+    _demand_device(device)
+    parameters = parameters_of(settings)
+    samples = Samples(
+        file,
+        normalized.inputs,
+        atom_energies(settings),
+        normalized.offsets,
+        normalized.scale,
+        data.forces,
+        settings["derivatives"] != "recomputed",
+        limits(settings),
+        settings["memory_limit"] / parallel.size(),
+        dtype,
+        device,
+    )
+    forces: Forces = DenseForces(descriptor, dtype, device)
+    if device == "cpu":
+        forces = partial(_core_forces, descriptor)
+    weights = (
+        settings["energy_weight"],
+        settings["force_weight"] if data.forces else 0.0,
+        settings["stress_weight"],
+    )
+    spread = data.references.spread.scaled(normalized.scale)
+    return Trainer(
+        model=Model(parameters, normalized.inputs, descriptor.width, forces, dtype, device),
+        loss=Loss.of(spread, *weights),
+        optimizer=optimizer(settings, parameters, len(data.training)),
+        dropout=Dropout(settings["random_seed"], drop_rates(settings)),
+        samples=samples,
+        evaluator=build_evaluator(job, normalized, descriptor, EPOCH_SAMPLES),
+        training=data.training,
+        test=data.test,
+        monitored=data.monitored,
+        criterion=partial(Errors.criterion, spread=spread, weights=weights),
+        seed=settings["random_seed"],
+        batch_size=settings["batch_size"],
+        epochs=settings["epochs"],
+        ranks=Ranks(parallel.rank(), parallel.size(), parallel.sum_array),
+    )
+
+
+def build_evaluator(
+    job: Job, normalized: Normalized, descriptor: Descriptor, samples: int | None = None
+) -> Evaluator:
+    """Monte Carlo mean over the first `samples` frozen masks, or over all."""
+    settings, masks = job.settings, frozen_masks(job.settings)
+    if masks is not None and samples is not None:
+        masks = masks.take(min(masks.samples, samples))
+    return Evaluator(settings.elements, normalized.inputs, masks, descriptor, descriptor.width, job.threads)
+
+
+def optimizer(settings: Settings, parameters: Parameters, n_training: int) -> Adam:
+    """Adam with its schedule in steps."""
+    steps = -(-n_training // settings["batch_size"])
+    schedule = CosineSchedule(
+        settings["learning_rate"],
+        min(settings["learning_rate_final"], settings["learning_rate"]),
+        settings["warmup_epochs"] * steps,
+        settings["epochs"] * steps,
+    )
+    return Adam(
+        schedule,
+        parameters.is_weight,
+        settings["weight_decay"],
+        settings["gradient_clip"],
+        settings["gradient_adam_beta1"],
+        settings["gradient_adam_beta2"],
+        settings["gradient_adam_epsilon"],
+    )
+
+
+def initial_weights(job: Job, folds: Mapping[str, Fold]) -> Array:
+    """Weights before training: random, or with ``use_old_weights_short`` those of weights.XXX.data."""
+    settings = job.settings
+    networks = random_networks(settings)
+    if settings["use_old_weights_short"]:
+        for element, fold in folds.items():
+            plain = read_weights(
+                job.directory / weights_name(element),
+                element,
+                settings.architecture[element],
+                len(settings.functions[element]),
+                settings.normalize_nodes,
+            )
+            networks[element] = fold.from_plain(plain)
+    return parameters_of(settings).pack(networks)
+
+
+def random_networks(settings: Settings) -> dict[str, Network]:
+    """Initial networks of the scheme input.nn asks for, in the variables of the training."""
+    interval = (settings["weights_min"], settings["weights_max"])
+    scheme = "glorot"
+    if settings["nguyen_widrow_weights_short"]:
+        scheme = "nguyen_widrow"
+    elif settings.given("weights_min") or settings.given("weights_max"):
+        scheme = "uniform"
+    return {
+        element: initial_network(
+            settings.architecture[element],
+            len(settings.functions[element]),
+            stream(settings["random_seed"], WEIGHTS, atomic_numbers[element]),
+            scheme,
+            interval,
+            settings.normalize_nodes,
+        )
+        for element in settings.elements
+    }
+
+
+def folds_of(settings: Settings, data: TrainingSet, normalized: Normalized) -> dict[str, Fold]:
+    """The way from the networks in training to those of the files, by element."""
+    conversion = settings.normalization
+    free = atom_energies(settings)
+    return {
+        element: Fold(
+            normalized.inputs[element],
+            data.scalings[element].affine(settings.scaling),
+            normalized.scale,
+            float(normalized.offsets[number] - free[number]),
+            conversion.conv_energy,
+            conversion.mean_energy,
+        )
+        for number, element in enumerate(settings.elements)
+    }
+
+
+def parameters_of(settings: Settings) -> Parameters:
+    """Shape of the vector of all weights."""
+    n_inputs = {element: len(settings.functions[element]) for element in settings.elements}
+    architectures = {element: settings.architecture[element] for element in settings.elements}
+    return Parameters(architectures, n_inputs, settings.normalize_nodes)
+
+
+def frozen_masks(settings: Settings) -> Masks | None:
+    """The Monte Carlo masks that belong to the potential; None without dropout or samples."""
+    rates = drop_rates(settings)
+    if settings["mc_samples"] < 1 or not any(rates):
+        return None
+    parameters = parameters_of(settings)
+    sizes = {
+        element: (parameters.n_inputs[element], *architecture.nodes)
+        for element, architecture in parameters.architectures.items()
+    }
+    return Masks.draw(settings["random_seed"], settings["mc_samples"], rates, sizes)
+
+
+def drop_rates(settings: Settings) -> tuple[float, ...]:
+    """Drop probabilities of the inputs and of each hidden layer."""
+    return (settings["dropout_rate_input"], *settings["dropout_rate"])
+
+
+def atom_energies(settings: Settings) -> Array:
+    """Free-atom energies in effect, (n_elements,) float64."""
+    return np.array([settings.atom_energies[element] for element in settings.elements])
+
+
+def limits(settings: Settings) -> Limits:
+    """RuNNer's max_energy and max_force."""
+    return Limits(settings["max_energy"], settings["max_force"])
+
+
+def identity(settings: Settings, file: DescriptorFile) -> dict[str, object]:
+    """What a checkpoint must share with the run that continues it."""
+    shapes = parameters_of(settings)
+    networks = [shapes.architectures[x].describe(shapes.n_inputs[x]) for x in settings.elements]
+    return {
+        "symmetry functions": file.fingerprint,
+        "input.data": file.input_digest,
+        "networks": networks,
+        "normalize_nodes": settings.normalize_nodes,
+        "random_seed": settings["random_seed"],
+        "dropout rates": drop_rates(settings),
+        "test structures": np.flatnonzero(file.subset == 1).tolist(),
+        "use_short_forces": settings["use_short_forces"],
+        "batch_size": settings["batch_size"],
+        "precision": settings["precision"],
+    }
+
+
+def _core_forces(
+    descriptor: Descriptor, gradient: torch.Tensor, geometries: object
+) -> tuple[torch.Tensor, torch.Tensor]:
+    forces, virials = PairForces.apply(gradient, descriptor, geometries)
+    return forces, virials
+
+
+def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None:
+    """Stop if the scaling would divide by the range of a function that has none."""
+    if settings.scaling.kind not in ("scale", "both", "sigma"):
+        return
+    bad = [
+        f"    input.nn line {function.line}: symfunction_short {function.definition()}"
+        for element, scaling in ranges.items()
+        for function, constant in zip(settings.functions[element], scaling.constant, strict=True)
+        if constant
+    ]
+    if bad:
+        raise InputError(
+            f"{len(bad)} symmetry functions never vary in the training set, and scaling them would divide by zero:\n"
+            + "\n".join(bad[:20] + [f"    ... and {len(bad) - 20} more"] * (len(bad) > 20))
+            + "\nRemove them from input.nn (or add structures in which they vary) and run mode 1 again."
+        )
+
+
+def _demand_device(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "device is cuda, but PyTorch sees no GPU: install a CUDA build of PyTorch, check the driver, or use `device cpu`"
+        )

@@ -1,0 +1,406 @@
+"""Mode 3 through the executable: known potentials, uncertainty, physics of the files, ranks, mistakes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnnp.core import Descriptor
+from bnnp.descriptors.neighbors import find_neighbors
+from bnnp.descriptors.scaling import Scaling
+from bnnp.io.input_data import read_structures, write_structures
+from bnnp.io.scaling_data import ScalingData, write_scaling
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
+from bnnp.io.weights import weights_name, write_weights
+from bnnp.network.dense import Network
+from bnnp.network.initial import initial_network
+from bnnp.network.masks import Masks
+from bnnp.potential import Potential
+from bnnp.settings import Settings, load_settings
+from bnnp.structure import Structure
+
+SAMPLES = 10
+RATES = (0.0, 0.2, 0.2)
+INPUT = """\
+number_of_elements 2
+elements Te Ge
+units metal
+remove_atom_energies
+atom_energy Ge -2.0
+atom_energy Te -3.0
+cutoff_type 2
+scale_symmetry_functions
+center_symmetry_functions
+global_hidden_layers_short 2
+global_nodes_short 7 6
+global_activation_short t t l
+calculate_forces
+calculate_stress
+nn_type_short 1
+use_short_nn
+mc_samples 10
+global_symfunction_short 2 0.05 0.0 6.0
+global_symfunction_short 2 0.50 1.5 6.0
+global_symfunction_short 3 0.05 1.0 1.0 5.0
+global_symfunction_short 9 0.05 -1.0 4.0 5.0
+"""
+
+
+def rocksalt(seed: int, spread: float = 0.25) -> Structure:
+    """Eight atoms of GeTe, displaced."""
+    generator = np.random.default_rng(seed)
+    corners = 3.0 * np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, 8).T
+    numbers = np.where(corners.sum(axis=1) % 6 < 1, 32, 52)
+    noise = generator.uniform(-spread, spread, (8, 3))
+    forces = generator.normal(size=(8, 3))
+    return Structure(numbers, corners + noise, 6.0 * np.eye(3), energy=-20.0 + seed, forces=forces)
+
+
+def make_potential(folder: Path, text: str = INPUT) -> Settings:
+    """A random network with masks, scaled on six structures."""
+    (folder / "input.nn").write_text(text)
+    settings = load_settings(folder / "input.nn", 3)
+    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
+    rows: dict[str, list[np.ndarray]] = {element: [] for element in settings.elements}
+    for structure in map(rocksalt, range(6)):
+        pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
+        types = np.array([settings.elements.index(symbol) for symbol in structure.symbols], dtype=np.int32)
+        values = descriptor.values(types, pairs)
+        for number, element in enumerate(settings.elements):
+            rows[element].append(values[types == number])
+    scalings = {element: Scaling.of(np.concatenate(values)) for element, values in rows.items()}
+    write_scaling(folder / "scaling.data", ScalingData(scalings, (-9.0, 9.0), settings.fingerprint()))
+    networks: dict[str, Network] = {}
+    for number, element in enumerate(settings.elements):
+        generator = np.random.default_rng(number)
+        shape = settings.architecture[element]
+        networks[element] = initial_network(shape, len(scalings[element]), generator, "nguyen_widrow")
+        write_weights(folder / weights_name(element), networks[element], element)
+    masks = Masks.draw(1, SAMPLES, RATES, {element: network.sizes for element, network in networks.items()})
+    write_uncertainty(folder / "uncertainty.data", UncertaintyData.of(masks, networks))
+    return settings
+
+
+def bnnp(folder: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
+    command = [*prefix, sys.executable, "-m", "bnnp", "--mode", "3"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def predict(folder: Path) -> str:
+    result = bnnp(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def column(path: Path, name: str) -> np.ndarray:
+    names = path.read_text().splitlines()[0][2:].split("|")[0].split()
+    return np.loadtxt(path, ndmin=2)[:, names.index(name)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Potential and six structures, two of them free, in two groups."""
+    make_potential(tmp_path)
+    structures = [
+        replace(rocksalt(seed), index=seed, info={"group": ("cold", "hot")[seed % 2]}) for seed in range(6)
+    ]
+    structures[2] = replace(structures[2], cell=None)
+    write_structures(tmp_path / "input.data", structures)
+    return tmp_path
+
+
+class TestKnownPotentials:
+    """Energies and forces of n2p2 and SIMPLE-NN reproduced through the files, input.nn unchanged."""
+
+    @staticmethod
+    def run(shared: Path, name: str, tmp_path: Path) -> Path:
+        for source in (shared / "reference" / name).iterdir():
+            if source.name in ("input.nn", "input.data", "scaling.data") or source.name.startswith("weights"):
+                shutil.copyfile(source, tmp_path / source.name)
+        predict(tmp_path)
+        return shared / "reference" / name
+
+    @pytest.mark.parametrize("name", ["water_28", "sio2_70"])
+    def test_one_large_structure(self, shared: Path, name: str, tmp_path: Path) -> None:
+        """energy.out and nnforces.out of n2p2's nnp-predict."""
+        reference = self.run(shared, name, tmp_path)
+        energy = np.loadtxt(reference / "energy.out", ndmin=2)
+        assert column(tmp_path / "energy.out", "Ennp") == pytest.approx(energy[:, 3], rel=1e-12)
+        forces = np.loadtxt(reference / "nnforces.out")[:, 5:8]
+        np.testing.assert_allclose(np.loadtxt(tmp_path / "nnforces.out")[:, 5:8], forces, rtol=0, atol=1e-9)
+
+    def test_normalised_potential(self, shared: Path, tmp_path: Path) -> None:
+        """RPBE-D3 water with n2p2's mean_energy, conv_energy and conv_length; atomic energies, too."""
+        reference = self.run(shared, "H2O_RPBE-D3", tmp_path)
+        lines = [line.split() for line in (reference / "ref_energy.txt").read_text().splitlines()[1:]]
+        totals = [float(line[2]) for line in lines if line[0] != "A"]
+        assert column(tmp_path / "energy.out", "Ennp") == pytest.approx(totals, rel=1e-13)
+        atomic = [float(line[4]) for line in lines if line[0] == "A"]
+        assert column(tmp_path / "nnatoms.out", "Ennp_atom") == pytest.approx(atomic, rel=1e-12)
+        forces = np.loadtxt(reference / "ref_forces.txt", usecols=(3, 4, 5))
+        np.testing.assert_allclose(np.loadtxt(tmp_path / "nnforces.out")[:, 5:8], forces, rtol=0, atol=1e-9)
+
+
+class TestUncertainty:
+    def test_every_sample_is_one_network(self, folder: Path) -> None:
+        """Mean and standard deviation of plain potentials whose weights have the mask of one sample folded
+        in."""
+        predict(folder)
+        settings = load_settings(folder / "input.nn", 3)
+        potential = Potential.from_directory(folder, settings)
+        assert potential.masks is not None
+        energies, forces, stresses = [], [], []
+        for number in range(SAMPLES):
+            networks = {}
+            for element, network in potential.networks.items():
+                factors = [mask[number][:, None] for mask in potential.masks.scaled(element)]
+                weights = tuple(a * b for a, b in zip(factors, network.weights, strict=True))
+                networks[element] = replace(network, weights=weights)
+            plain = Potential(settings, networks, potential.scalings)
+            results = [plain.predict(structure) for structure in read_structures(folder / "input.data")]
+            energies.append([result.energy for result in results])
+            forces.append(np.concatenate([result.forces for result in results]))
+            stresses.append(results[0].stress)
+        out = folder / "energy.out"
+        np.testing.assert_allclose(column(out, "Ennp"), np.mean(energies, axis=0), rtol=1e-12)
+        np.testing.assert_allclose(column(out, "Ennp_std"), np.std(energies, axis=0, ddof=1), rtol=1e-9)
+        table = np.loadtxt(folder / "nnforces.out")
+        np.testing.assert_allclose(table[:, 5:8], np.mean(forces, axis=0), atol=1e-12)
+        np.testing.assert_allclose(table[:, 8:11], np.std(forces, axis=0, ddof=1), atol=1e-12)
+        std = np.std(stresses, axis=0, ddof=1)[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+        np.testing.assert_allclose(np.loadtxt(folder / "nnstress.out")[:3, 4:], std, atol=1e-13)
+
+    def test_without_the_file_it_is_the_plain_network(self, folder: Path) -> None:
+        (folder / "uncertainty.data").unlink()
+        log = predict(folder)
+        assert "no uncertainty.data: the plain network, without standard deviations" in log
+        assert "sigma" not in log
+        assert "std" not in (folder / "energy.out").read_text()
+
+    def test_one_sample_has_no_standard_deviation(self, folder: Path) -> None:
+        (folder / "input.nn").write_text(INPUT.replace("mc_samples 10", "mc_samples 1"))
+        predict(folder)
+        assert "std" not in (folder / "nnforces.out").read_text()
+
+    def test_header_and_log_say_that_it_is_raw(self, folder: Path) -> None:
+        log = predict(folder)
+        assert "raw (uncalibrated), 10 Monte Carlo samples" in log
+        for name in ("energy.out", "nnforces.out", "nnstress.out", "nnatoms.out"):
+            assert "std: raw (uncalibrated), 10 Monte Carlo samples" in (folder / name).read_text()
+
+    def test_samples_are_nested(self, folder: Path) -> None:
+        """Four samples of a file with ten are those of a file with four; twenty continue its seed."""
+        means = {}
+        for wanted in (4, 20):
+            (folder / "input.nn").write_text(INPUT.replace("mc_samples 10", f"mc_samples {wanted}"))
+            log = predict(folder)
+            means[wanted] = column(folder / "energy.out", "Ennp")
+            assert ("10 there, the others from its seed 1" in log) == (wanted == 20)
+        settings = load_settings(folder / "input.nn", 3)
+        potential = Potential.from_directory(folder, settings)
+        sizes = {element: network.sizes for element, network in potential.networks.items()}
+        for wanted in (4, 20):
+            masks = Masks.draw(1, wanted, RATES, sizes)
+            direct = Potential(settings, potential.networks, potential.scalings, masks)
+            structures = read_structures(folder / "input.data")
+            expected = [direct.predict(structure).energy for structure in structures]
+            np.testing.assert_allclose(means[wanted], expected, rtol=1e-13)
+
+
+class TestPhysics:
+    """Derivatives of what stands in energy.out, against what stands in the other files."""
+
+    def test_forces_are_minus_the_gradient_of_the_mean(self, folder: Path) -> None:
+        step = 1e-4  # Angstrom: error of the central difference ~ step^2 E''' ~ 1e-8 eV/Angstrom
+        structure = rocksalt(1)
+        moved = [structure]
+        for atom, axis, sign in ((0, 0, 1), (0, 0, -1), (5, 2, 1), (5, 2, -1)):
+            positions = structure.positions.copy()
+            positions[atom, axis] += sign * step
+            moved.append(replace(structure, positions=positions))
+        write_structures(folder / "input.data", moved)
+        predict(folder)
+        energy = column(folder / "energy.out", "Ennp")
+        forces = np.loadtxt(folder / "nnforces.out")[:8, 5:8]
+        assert forces[0, 0] == pytest.approx(-(energy[1] - energy[2]) / (2 * step), abs=2e-7)
+        assert forces[5, 2] == pytest.approx(-(energy[3] - energy[4]) / (2 * step), abs=2e-7)
+
+    def test_stress_is_minus_the_strain_derivative(self, folder: Path) -> None:
+        """RuNNer's sign: s = -(1/V) dE/d(strain)."""
+        step = 2e-6  # third derivatives of 1e3 eV/Angstrom^3 and rounding both leave less than 2e-9
+        structure = rocksalt(1)
+        assert structure.cell is not None
+        strained = [structure]
+        for row, other, sign in ((0, 0, 1), (0, 0, -1), (1, 2, 1), (1, 2, -1)):
+            strain = np.eye(3)
+            strain[row, other] += sign * step
+            moved = structure.positions @ strain.T
+            strained.append(replace(structure, positions=moved, cell=structure.cell @ strain.T))
+        write_structures(folder / "input.data", strained)
+        predict(folder)
+        energy = column(folder / "energy.out", "Ennp")
+        stress = np.loadtxt(folder / "nnstress.out")[:3, 1:4]
+        assert stress[0, 0] == pytest.approx(-(energy[1] - energy[2]) / (2 * step) / 216.0, abs=2e-9)
+        assert stress[1, 2] == pytest.approx(-(energy[3] - energy[4]) / (2 * step) / 216.0, abs=2e-9)
+
+    def test_atomic_energies_and_offset_add_up(self, folder: Path) -> None:
+        predict(folder)
+        atoms = column(folder / "nnatoms.out", "Ennp_atom").reshape(6, 8).sum(axis=1)
+        offset = column(folder / "energy.out", "E_offset")
+        np.testing.assert_allclose(offset, -2.0 * 4 - 3.0 * 4)
+        np.testing.assert_allclose(column(folder / "energy.out", "Ennp"), atoms + offset, rtol=1e-14)
+
+
+class TestReport:
+    def test_table_by_group(self, folder: Path) -> None:
+        log = predict(folder).splitlines()
+        (row,) = [line.split() for line in log if line.split()[:1] == ["hot"]]
+        assert row[1] == "3"
+        energy = np.loadtxt(folder / "energy.out")
+        error = 1000 * (energy[1::2, 3] - energy[1::2, 2]) / 8
+        assert float(row[2]) == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-3)
+        assert float(row[4]) == pytest.approx(error.mean(), rel=1e-3)
+        assert float(row[5]) == pytest.approx(1000 * energy[1::2, 7].mean(), rel=1e-3)
+        forces = np.loadtxt(folder / "nnforces.out")
+        odd = forces[forces[:, 0] % 2 == 0]
+        rmse = 1000 * np.sqrt(np.mean((odd[:, 5:8] - odd[:, 2:5]) ** 2))
+        assert float(row[6]) == pytest.approx(rmse, rel=1e-3)
+        assert any(line.split()[:2] == ["total", "6"] for line in log)
+
+    def test_structures_without_labels(self, folder: Path) -> None:
+        lines = ["begin", *(f"atom {x} {y} {z} Ge" for x, y, z in rocksalt(1).positions.tolist()), "end", ""]
+        (folder / "input.data").write_text("\n".join(lines))
+        log = predict(folder)
+        assert "RMSE" not in log
+        assert np.isnan(column(folder / "energy.out", "Eref")).all()
+        assert np.isfinite(column(folder / "energy.out", "Ennp_std")).all()
+
+    def test_energy_only(self, folder: Path) -> None:
+        text = INPUT.replace("calculate_forces\n", "").replace("calculate_stress\n", "")
+        (folder / "input.nn").write_text(text)
+        (folder / "nnforces.out").write_text("of a former run\n")
+        log = predict(folder)
+        assert "nnforces.out is from a former run" in log
+        assert not (folder / "nnstress.out").exists()
+        (first, *_) = read_structures(folder / "output.data", require_labels=False)
+        assert first.forces is None
+
+    def test_training_structures_do_not_extrapolate(self, folder: Path) -> None:
+        write_structures(folder / "input.data", map(rocksalt, range(6)))
+        assert "no symmetry function left its training range" in predict(folder)
+
+    def test_extrapolation(self, folder: Path) -> None:
+        write_structures(folder / "input.data", [rocksalt(1, spread=0.6)])
+        log = predict(folder)
+        lines = [line for line in log.splitlines() if line.startswith("### NNP EXTRAPOLATION WARNING ###")]
+        table = log[log.index("excess  definition") :].splitlines()[2:]
+        counts = [int(line.split()[2]) for line in table[: table.index("")]]
+        assert sum(counts) == len(lines) > 0
+
+    def test_function_that_never_varied(self, folder: Path) -> None:
+        """In a training set of one perfect crystal nothing varies; then an atom moves."""
+        text = (folder / "scaling.data").read_text().splitlines()
+        first = next(k for k, line in enumerate(text) if not line.startswith("#"))
+        words = text[first].split()
+        text[first] = " ".join([*words[:2], words[4], words[4], words[4], "0.0"])
+        (folder / "scaling.data").write_text("\n".join(text) + "\n")
+        log = predict(folder)
+        assert "never varied" in log
+        assert "the network knows nothing of them" in " ".join(log.split())
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_do_not_matter(folder: Path, ranks: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    launcher = Path(sys.executable).with_name("mpiexec")
+    if not launcher.exists():
+        pytest.skip("no mpiexec beside the Python that runs the tests")
+    other = tmp_path_factory.mktemp("ranks")
+    shutil.copytree(folder, other, dirs_exist_ok=True)
+    log = predict(folder)
+    result = bnnp(other, str(launcher), "-n", str(ranks))
+    assert result.returncode == 0, result.stderr
+    for name in ("energy.out", "nnforces.out", "nnstress.out", "nnatoms.out", "output.data"):
+        assert (other / name).read_bytes() == (folder / name).read_bytes()
+    results = [text[text.index("Results ---") : text.index("warning")] for text in (log, result.stdout)]
+    assert results[0] == results[1]
+
+
+def _edit(name: str, old: str, new: str) -> Callable[[Path], None]:
+    """Replace the first `old` in the file `name`."""
+
+    def change(folder: Path) -> None:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def _remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def _cut(name: str) -> Callable[[Path], None]:
+    """Half of the lines, as a full disk leaves it."""
+
+    def change(folder: Path) -> None:
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[: len(lines) // 2]))
+
+    return change
+
+
+def _without_sigma(folder: Path) -> None:
+    rows = (folder / "scaling.data").read_text().splitlines()
+    rows = [" ".join(row.split()[:5]) for row in rows if not row.startswith("#")]
+    (folder / "scaling.data").write_text("\n".join(rows))
+    _edit("input.nn", "center_symmetry_functions\n", "")(folder)
+    _edit("input.nn", "scale_symmetry_functions", "scale_symmetry_functions_sigma")(folder)
+
+
+def _coincident(folder: Path) -> None:
+    positions = rocksalt(2).positions[[0, 1, 2, 3, 4, 5, 6, 6]]
+    write_structures(folder / "input.data", [rocksalt(1), replace(rocksalt(2), positions=positions)])
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no weights": (_remove("weights.052.data"), "weights.052.data: no such file"),
+    "not renamed": (
+        lambda folder: (folder / "weights.052.data").rename(folder / "optweights.052.out"),
+        "copy it to weights.052.data",
+    ),
+    "truncated weights": (_cut("weights.052.data"), "the network of Te in input.nn, 10-7-6-1 (t t l)"),
+    "NaN weights": (_edit("weights.032.data", " a ", " a\nnan a "), "line 5: the value is nan"),
+    "other architecture": (_edit("input.nn", "short 7 6", "short 7 7"), "10-7-7-1"),
+    "other functions": (_edit("input.nn", "0.50 1.5 6.0", "0.40 1.5 6.0"), "made for other elements, symm"),
+    "no scaling.data": (_remove("scaling.data"), "scaling.data: no such file"),
+    "truncated scaling.data": (_cut("scaling.data"), "belongs to another network"),
+    "sigma without a column": (_without_sigma, "`scale_symmetry_functions_sigma` needs sigma"),
+    "masks of other weights": (_edit("weights.032.data", "1 a ", "2 a "), "made for other weights of Ge"),
+    "damaged masks": (_cut("uncertainty.data"), "uncertainty.data: the mask of"),
+    "unknown element": (_edit("input.data", " Ge ", " Sb "), "Sb"),
+    "coincident atoms": (_coincident, "structure 2 (line 16): atoms 7 and 8 are 0 Angstrom apart"),
+    "no data": (_remove("input.data"), "input.data"),
+    "truncated data": (_cut("input.data"), "input.data"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(folder: Path, name: str) -> None:
+    change, expected = MISTAKES[name]
+    change(folder)
+    before = sorted(path.name for path in folder.iterdir())
+    result = bnnp(folder)
+    assert result.returncode == 1
+    assert expected in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == before  # nothing half-written

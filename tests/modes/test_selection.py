@@ -1,0 +1,181 @@
+"""Which structures mode 1 keeps, which set they go to, and what it warns about."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnnp.errors import InputError
+from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.modes.log import Log
+from bnnp.modes.selection import Selection, Survey, select, selection_lines, selection_warnings, survey_all
+from bnnp.settings import Settings, load_settings
+from bnnp.structure import Structure
+
+BOHR = 0.529177210903  # Angstrom, CODATA 2018
+BASE = """
+nn_type_short 1
+use_short_nn
+use_short_forces
+number_of_elements 1
+elements Si
+cutoff_type 1
+symfunction_short Si 2 Si 0.01 0.0 8.0
+"""
+
+
+def dimer(distance: float = 4.0, energy: float = -8.0, force: float = 0.1, subset: str | None = None) -> Structure:
+    """Si2, bonded at about 4.4 bohr."""
+    return Structure(
+        numbers=np.array([14, 14]),
+        positions=np.array([[0.0, 0.0, 0.0], [distance, 0.0, 0.0]]),
+        energy=energy,
+        forces=np.array([[force, 0.0, 0.0], [-force, 0.0, 0.0]]),
+        subset=subset,
+    )
+
+
+def look(folder: Path, structures: list[Structure], extra: str, base: str) -> tuple[Survey, Settings]:
+    """Survey of `structures` with some keywords more."""
+    (folder / "input.nn").write_text(base + extra)
+    write_structures(folder / "input.data", structures)
+    settings = load_settings(folder / "input.nn", 1)
+    file = StructureFile(folder / "input.data", settings.elements)
+    return survey_all(file, settings, Log(enabled=False)), settings
+
+
+def choose(
+    folder: Path, structures: list[Structure], extra: str = "", base: str = BASE
+) -> tuple[Selection, list[str]]:
+    """Selection and warnings."""
+    found, settings = look(folder, structures, extra, base)
+    selection = select(found, settings)
+    return selection, selection_warnings(found, selection, settings)
+
+
+def test_thresholds_drop_for_the_first_reason(tmp_path: Path) -> None:
+    """RuNNer: too short below bond_threshold; E >= N threshold; |F| > threshold, component by component."""
+    structures = [dimer() for _ in range(12)]
+    structures[1] = dimer(distance=0.4, energy=5.0)
+    structures[2] = dimer(energy=-6.0)  # exactly N times the threshold
+    structures[3] = dimer(energy=-6.0001)
+    structures[4] = dimer(force=0.5)  # exactly the threshold is kept
+    structures[5] = dimer(force=0.5001)
+    extra = "bond_threshold 0.5\nenergy_threshold -3.0\nforce_threshold 0.5\ntest_fraction 0\n"
+    selection, _ = choose(tmp_path, structures, extra)
+    assert selection.n_dropped == {"too short bond": 1, "high E": 1, "high F": 1}
+    assert [index for index in range(12) if index not in selection.kept] == [1, 2, 5]
+    lines = [line.split() for line in selection_lines(selection)]
+    assert lines[0] == "1 Point is used for training 1".split()
+    assert lines[1] == "2 Point is rejected (too short bond) 1".split()
+    assert lines[2] == "3 Point is rejected (high E) 1".split()
+    assert lines[3] == "4 Point is used for training 2".split()
+    assert lines[5] == "6 Point is rejected (high F) 1".split()
+
+
+def test_energy_threshold_acts_on_what_is_left_without_free_atoms(tmp_path: Path) -> None:
+    structures = [dimer(energy=-20.0 - 0.1 * (index < 11)) for index in range(12)]
+    extra = "atom_energy Si -10.0\nremove_atom_energies\nenergy_threshold 0.0\ntest_fraction 0\n"
+    selection, _ = choose(tmp_path, structures, extra)
+    assert selection.n_dropped["high E"] == 1  # -20.0 + 2 * 10.0 = 0
+
+
+def test_random_division_has_the_asked_fraction(tmp_path: Path) -> None:
+    """Binomial: 400 structures at 0.25 give 100 +- 8.7; five standard deviations."""
+    selection, _ = choose(tmp_path, [dimer() for _ in range(400)], "test_fraction 0.25\n")
+    assert abs(selection.n_test - 100) < 5 * math.sqrt(400 * 0.25 * 0.75)
+
+
+def test_division_of_a_structure_does_not_depend_on_others(tmp_path: Path) -> None:
+    """Appending structures, or dropping one, leaves all others where they were; another seed does not."""
+    many = [dimer() for _ in range(60)]
+    base, _ = choose(tmp_path, many, "test_fraction 0.5\n")
+    longer, _ = choose(tmp_path, many * 2, "test_fraction 0.5\n")
+    np.testing.assert_array_equal(longer.subset[:60], base.subset)
+    many[7] = dimer(distance=0.1)
+    fewer, _ = choose(tmp_path, many, "test_fraction 0.5\n")
+    np.testing.assert_array_equal(fewer.subset, np.delete(base.subset, 7))
+    other, _ = choose(tmp_path, many, "test_fraction 0.5\nrandom_seed 5\n")
+    assert (other.subset != fewer.subset).any()
+
+
+def test_pinned_structures_win(tmp_path: Path) -> None:
+    structures = [dimer(subset="test"), *[dimer() for _ in range(20)]]
+    selection, _ = choose(tmp_path, structures, "test_fraction 0\n")
+    assert selection.subset.tolist() == [1] + [0] * 20
+    structures = [dimer(subset="train"), *[dimer() for _ in range(20)]]
+    selection, _ = choose(tmp_path, structures, "test_fraction 0.999999\n")
+    assert selection.subset.tolist() == [0] + [1] * 20
+
+
+@pytest.mark.parametrize(
+    ("structures", "extra", "text"),
+    [
+        ([dimer(0.3)] * 3, "", r"all 3 structures are dropped \(3 too short bond.*atoms \d and \d are 0.3 bohr"),
+        ([dimer()] * 9 + [dimer(energy=9.0)] * 10, "energy_threshold 0\n", "drop 10 of 19 .* leave 9, expected"),
+        ([dimer(subset="test")] * 4, "", "none of the 4 structures is in the training set"),
+    ],
+    ids=["nothing left", "few left", "no training"],
+)
+def test_too_little_is_left(tmp_path: Path, structures: list[Structure], extra: str, text: str) -> None:
+    with pytest.raises(InputError, match=text):
+        choose(tmp_path, structures, extra)
+
+
+def warned(warnings: list[str], text: str) -> bool:
+    return any(text in warning for warning in warnings)
+
+
+def test_clean_data_gives_no_warning(tmp_path: Path) -> None:
+    structures = [dimer(4.4), dimer(4.4, subset="test")] * 10
+    assert choose(tmp_path, structures, "test_fraction 0\n")[1] == []
+
+
+def test_empty_test_set(tmp_path: Path) -> None:
+    assert warned(choose(tmp_path, [dimer()] * 5, "test_fraction 0\n")[1], "the test set is empty")
+
+
+def test_net_force(tmp_path: Path) -> None:
+    """RuNNer's line; structures without a net force are not named."""
+    pushed = Structure(
+        numbers=np.array([14, 14]),
+        positions=dimer().positions.copy(),
+        energy=-8.0,
+        forces=np.array([[0.003, 0.0, 0.0], [0.0, 0.004, 0.0]]),
+    )
+    structures = [dimer(), pushed]
+    warnings = choose(tmp_path, structures, "test_fraction 0\n")[1]
+    lines = [line for line in warnings if line.startswith("net force vector is large for structure")]
+    assert [line.split()[7:9] for line in lines] == [["2", "0.00500000"]]
+    assert not warned(choose(tmp_path, structures, "check_input_forces 0.006\n")[1], "net force")
+
+
+def test_forces_that_are_all_zero(tmp_path: Path) -> None:
+    assert warned(choose(tmp_path, [dimer(force=0.0)] * 3)[1], "every force in input.data is zero")
+
+
+@pytest.mark.parametrize(
+    ("units", "distance", "advice"),
+    [
+        ("atomic", 4.4, None),
+        ("atomic", 4.4 * BOHR, "look like Angstrom: write `units metal`"),
+        ("metal", 4.4 * BOHR, None),
+        ("metal", 4.4, "look like bohr: remove `units metal`"),
+    ],
+)
+def test_unit_of_length(tmp_path: Path, units: str, distance: float, advice: str | None) -> None:
+    """Si-Si bonds of 2.33 Angstrom (4.4 bohr; covalent radii 1.11 + 1.11 Angstrom) in the right and the wrong unit."""
+    warnings = choose(tmp_path, [dimer(distance)] * 3, f"units {units}\n")[1]
+    if advice is None:
+        assert not warned(warnings, "covalent radii")
+    else:
+        assert warned(warnings, advice)
+
+
+def test_missing_element_is_named(tmp_path: Path) -> None:
+    base = BASE.replace("number_of_elements 1\nelements Si", "number_of_elements 2\nelements Si Ge")
+    warnings = choose(tmp_path, [dimer()] * 3, "symfunction_short Ge 2 Si 0.01 0.0 8.0\n", base)[1]
+    assert warned(warnings, "contains Ge, which `elements` lists")
