@@ -82,9 +82,9 @@ class Entries:
         keyword = lookup(entry.name)
         if keyword is None:
             close = nearest(entry.name)
-            return _describe(entry, "unknown keyword" + (f"; did you mean `{close}`?" if close else ""))
+            return _describe(entry, "is not a keyword" + (f"; did you mean `{close}`?" if close else ""))
         if not keyword.accepted:
-            return _describe(entry, keyword.help)
+            return _describe(entry, f"is refused: {keyword.help}")
         if keyword.name in self._entries and not keyword.repeatable:
             first = self._entries[keyword.name][0]
             synonym = f" as `{first.name}`" if first.name != entry.name else ""

@@ -13,10 +13,11 @@ from bnnp.keyword_table.general import GENERAL, STRUCTURES
 from bnnp.keyword_table.ignored import IGNORED
 from bnnp.keyword_table.kalman import KALMAN
 from bnnp.keyword_table.network import DROPOUT, NETWORK
+from bnnp.keyword_table.prediction import PREDICTION
 from bnnp.keyword_table.record import Keyword
 from bnnp.keyword_table.refused import REFUSED
 from bnnp.keyword_table.symmetry_functions import SCALING, SYMMETRY_FUNCTIONS
-from bnnp.keyword_table.training import PREDICTION, TRAINING, TRAINING_OUTPUT
+from bnnp.keyword_table.training import TRAINING, TRAINING_OUTPUT
 
 __all__ = ["KEYWORDS", "Keyword", "lookup", "nearest"]
 

@@ -21,7 +21,7 @@ def complain(folder: Path, text: str) -> str:
 
 def test_unknown_keyword_names_the_nearest(tmp_path: Path) -> None:
     message = complain(tmp_path, "epochs 3\ncutof_type 1  # cosine\n")
-    assert "input.nn line 2: `cutof_type` unknown keyword; did you mean `cutoff_type`?" in message
+    assert "input.nn line 2: `cutof_type` is not a keyword; did you mean `cutoff_type`?" in message
     assert "    cutof_type 1  # cosine" in message
 
 

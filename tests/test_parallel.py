@@ -1,4 +1,4 @@
-"""MPI verbs: the launcher decides, everyone gets the same, a failing rank ends the job, false launches are refused."""
+"""MPI verbs: the launcher decides, a failing rank ends the job, false launches are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_serial_needs_no_mpi4py() -> None:
     """Without a launcher mpi4py is not imported, so a machine without an MPI library is fine."""
-    code = "from bnnp import parallel; import sys; print(parallel.rank(), parallel.size(), 'mpi4py' in sys.modules)"
+    code = "from bnnp.parallel import rank, size; import sys; print(rank(), size(), 'mpi4py' in sys.modules)"
     assert python(code).stdout.split() == ["0", "1", "False"]
 
 
@@ -81,7 +81,7 @@ print(parallel.size())
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7])
 def test_deal_covers_every_item_once_and_balances(monkeypatch: pytest.MonkeyPatch, ranks: int) -> None:
-    """Graham's bound for longest-first: no load above 4/3 of the best possible, which is at least the mean."""
+    """Graham's bound for longest-first: no load above 4/3 of the best, which is at least the mean."""
     costs = np.random.default_rng(5).lognormal(0.0, 1.0, 200)
     monkeypatch.setattr(parallel, "size", lambda: ranks)
     shares = []

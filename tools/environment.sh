@@ -51,29 +51,33 @@ fi
 
 # ----- packages ------------------------------------------------------------------------------------------
 torch=$(sed -n 's/^torch==//p' tools/constraints.txt)
-wanted="$(cksum <tools/constraints.txt) $(cksum <setup.cfg)"
+pinned="--quiet --quiet --constraint tools/constraints.txt"
+wanted="$(cat tools/constraints.txt setup.cfg | cksum)"
+extras=
 for part in packages "$@"; do
-    stamp=.venv/installed-$part
-    [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || continue
-    if [ "$part" = packages ]; then
-        echo "Installing packages (some minutes)"
-        pip install --quiet --constraint tools/constraints.txt setuptools wheel pybind11
-        if ! pip show torch 2>/dev/null | grep -q "^Version: $torch\(+.*\)\?$"; then
-            # the CPU build has its own index; elsewhere the same version may come with CUDA, which works but is large
-            pip install --quiet --no-deps --timeout 10 --retries 0 \
-                --index-url https://download.pytorch.org/whl/cpu "torch==$torch" >/dev/null 2>&1 ||
-                pip install --quiet --constraint tools/constraints.txt "torch==$torch"
-        fi
-        pip install --quiet --constraint tools/constraints.txt --no-build-isolation --editable .
-    else
-        echo "Installing packages: $part"
-        pip install --quiet --constraint tools/constraints.txt --no-build-isolation --editable ".[$part]"
-    fi
-    echo "$wanted" >"$stamp"
-    built=yes
+    [ "$(cat ".venv/installed-$part" 2>/dev/null)" = "$wanted" ] || missing=yes
+    [ "$part" = packages ] || extras=$extras${extras:+,}$part
 done
-
-# ----- bnnp ------------------------------------------------------------------------------------------------
-if [ "${built:-no}" = no ]; then
-    pip install --quiet --no-deps --no-build-isolation --editable .
+if [ "${missing:-no}" = yes ]; then
+    echo "Installing packages into .venv (some minutes)"
+    pip install $pinned setuptools wheel pybind11
+    if ! pip show torch 2>/dev/null | grep -q "^Version: $torch\(+.*\)\?$"; then
+        # the CPU build has an index of its own; elsewhere the same version may come with CUDA: large, but it works
+        pip install $pinned --no-deps --timeout 10 --retries 0 \
+            --index-url https://download.pytorch.org/whl/cpu "torch==$torch" >/dev/null 2>&1 ||
+            pip install $pinned "torch==$torch"
+    fi
 fi
+
+# ----- bnnp: Python files are used where they are, the C++ core is compiled when it has changed ------------
+core=$(cat setup.py setup.cfg bnnp/core/*.cpp bnnp/core/*.hpp bnnp/core/*.inl | cksum)
+if [ "${missing:-no}" = yes ] || [ "$(cat .venv/installed-core 2>/dev/null)" != "$core" ] ||
+    ! "$venv" -c 'import bnnp.core._core' 2>/dev/null; then
+    echo "Compiling and installing bnnp"
+    rm -f .venv/installed-core
+    pip install $pinned --no-build-isolation --editable ".${extras:+[$extras]}"
+    echo "$core" >.venv/installed-core
+fi
+for part in packages "$@"; do
+    echo "$wanted" >".venv/installed-$part"
+done

@@ -292,38 +292,3 @@ TRAINING_OUTPUT = (
         modes="2",
     ),
 )
-
-PREDICTION = (
-    Keyword(
-        "calculate_forces",
-        "",
-        flag,
-        False,
-        "write nnforces.out",
-        "Prediction",
-        modes="3",
-        dialect="RuNNer",
-        note="On without the keyword in an n2p2 input, as nnp-predict does.",
-    ),
-    Keyword(
-        "calculate_stress",
-        "",
-        flag,
-        False,
-        "write nnstress.out, for periodic structures; switches forces on",
-        "Prediction",
-        modes="3",
-        dialect="RuNNer",
-    ),
-    Keyword(
-        "check_forces",
-        "",
-        flag,
-        False,
-        "stop if the forces of a structure do not add up to zero within 1e-6",
-        "Prediction",
-        modes="3",
-        tier="R",
-        dialect="RuNNer",
-    ),
-)

@@ -23,7 +23,7 @@ from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, Units
 
 REACH = 2.2  # distances are looked for up to this many sums of covalent radii
-BONDED = (0.65, 1.5)  # where the shortest distance of a sane data set is, in sums of covalent radii
+BONDED = (0.65, 1.35)  # where the shortest distance of a sane data set is, in sums of covalent radii
 MOST_COMPOSITIONS = 20  # shown
 
 
@@ -133,9 +133,9 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
         ("composition", "structures", "atoms", f"energy per atom ({units.energy})"),
         list(_composition_rows(data)),
     )
-    log.section("Shortest distances")
-    header = ("pair", units.length, "Angstrom", "of covalent", "where", "atoms")
-    log.table(header, [_distance_row(pair, closest, units) for pair, closest in sorted(data.closest.items())])
+    if data.closest:
+        log.section("Shortest distances")
+        _report_distances(data, units, log)
     for warning in _warnings(data, settings):
         log.warn(warning)
 
@@ -151,11 +151,27 @@ def _composition_rows(data: DataSet) -> Iterator[tuple[str, int, int, str]]:
         yield f"{len(rest)} others", sum(c.n_structures for c in rest), sum(c.n_atoms for c in rest), ""
 
 
-def _distance_row(pair: tuple[str, str], closest: Closest, units: Units) -> tuple[object, ...]:
-    first, second = closest.atoms
-    ratio = f"{_relative(pair, closest.distance, units):.2f}"
-    angstrom = f"{closest.distance * units.angstrom:.4f}"
-    return "-".join(pair), f"{closest.distance:.4f}", angstrom, ratio, closest.structure, f"{first} {second}"
+def _report_distances(data: DataSet, units: Units, log: Log) -> None:
+    """One line a pair of elements: the distance as it stands, and its ratio to bonds in either unit."""
+    log.table(
+        ("pair", units.length, "Angstrom", "of covalent", f"if in {_other(units).length}", "where", "atoms"),
+        [
+            (
+                "-".join(pair),
+                f"{closest.distance:.4f}",
+                f"{closest.distance * units.angstrom:.4f}",
+                f"{_relative(pair, closest.distance, units):.2f}",
+                f"{_relative(pair, closest.distance, _other(units)):.2f}",
+                closest.structure,
+                "{} {}".format(*closest.atoms),
+            )
+            for pair, closest in sorted(data.closest.items())
+        ],
+    )
+
+
+def _other(units: Units) -> Units:
+    return METAL if units is ATOMIC else ATOMIC
 
 
 def _relative(pair: tuple[str, str], distance: float, units: Units) -> float:
@@ -190,7 +206,7 @@ def unit_advice(data: DataSet, units: Units) -> str | None:
     if not data.closest:
         return None
     pair, closest = min(data.closest.items(), key=lambda item: _relative(item[0], item[1].distance, units))
-    other = METAL if units is ATOMIC else ATOMIC
+    other = _other(units)
     now, then = (_relative(pair, closest.distance, choice) for choice in (units, other))
     if BONDED[0] <= now <= BONDED[1] or not BONDED[0] <= then <= BONDED[1]:
         return None

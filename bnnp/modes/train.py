@@ -16,6 +16,7 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
+from bnnp.modes.training_networks import initial_weights
 from bnnp.modes.training_output import Files
 from bnnp.modes.training_report import (
     EpochLines,
@@ -30,7 +31,6 @@ from bnnp.modes.training_setup import (
     build_trainer,
     folds_of,
     identity,
-    initial_weights,
     normalize,
     training_set,
 )
@@ -71,7 +71,7 @@ def run(job: Job) -> None:
             log.line(
                 f"  Stopped by a signal. Continue with `bnnp --mode 2 --restart`; {CHECKPOINT} is written."
             )
-        finish(job, log, trainer, state, files)
+        finish(job, log, descriptor, trainer, state, files)
     log.close(2)
 
 
@@ -93,7 +93,8 @@ def fit(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> Sta
     ):
         lines.show(state.history[-1], state.best_epoch == state.epoch)
         try:
-            for state in trainer.run(state, stop):
+            for reached in trainer.run(state, stop):
+                state = reached
                 if state.stopped and state.batch:
                     break  # in the middle of an epoch: nothing to show yet
                 record = state.history[-1]
@@ -111,7 +112,7 @@ def fit(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> Sta
 
 
 def write_due_points(settings: Settings, trainer: Trainer, state: State, files: Files) -> None:
-    """Predictions beside references of this epoch, if ``write_trainpoints`` or ``write_trainforces`` ask for it."""
+    """Predictions beside references of this epoch, if ``write_trainpoints``, ``write_trainforces`` ask."""
     energies, forces = (
         settings[name].due(state.epoch) for name in ("write_trainpoints", "write_trainforces")
     )
@@ -127,10 +128,10 @@ def save(job: Job, trainer: Trainer, state: State, files: Files) -> None:
     parallel.on_root(write_checkpoint, job.directory / CHECKPOINT, state, files.normalized, known)
 
 
-def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> None:
+def finish(job: Job, log: Log, descriptor: Descriptor, trainer: Trainer, state: State, files: Files) -> None:
     """Errors of the best epoch with all masks, its predictions, and what was written."""
     settings = job.settings
-    trainer = replace(trainer, evaluator=build_evaluator(job, files.normalized, trainer.evaluator.sweeps))
+    trainer = replace(trainer, evaluator=build_evaluator(job, files.normalized, descriptor))
     points, errors = files.points(trainer, state.best_weights)
     names = parallel.on_root(files.write_points, points, state.best_epoch)
     report_memory(log, trainer)

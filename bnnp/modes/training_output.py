@@ -1,4 +1,4 @@
-"""The files mode 2 leaves behind: the potential of the best epoch, the learning curve, predictions beside references."""
+"""The files mode 2 leaves behind: the best potential, the learning curve, predictions beside references."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from bnnp.io.training_points import forces_name, points_name, write_forces, writ
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import optweights_name, weights_name, write_weights
-from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet, frozen_masks
+from bnnp.modes.training_networks import frozen_masks
+from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet
 from bnnp.network.dense import Network
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import Normalized
@@ -106,8 +107,8 @@ class Files:
         masks = frozen_masks(settings)
         samples = f", mean over {min(masks.samples, EPOCH_SAMPLES)} dropout masks" if masks else ""
         comment = (
-            f"Training errors over {len(data.monitored)} of {len(data.training)} structures, test errors over "
-            f"{len(data.test)}{samples}."
+            f"Training errors over {len(data.monitored)} of {len(data.training)} structures, "
+            f"test errors over {len(data.test)}{samples}."
         )
         conversion = settings.normalization
         internal = (conversion.conv_energy, conversion.conv_energy / conversion.conv_length)

@@ -19,7 +19,8 @@ import numpy as np
 from bnnp import parallel
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.modes.log import WIDTH, Log, byte_count, duration
-from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet, frozen_masks, parameters_of
+from bnnp.modes.training_networks import frozen_masks, parameters_of
+from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import Normalized
 from bnnp.training.loop import Record, State, Trainer
@@ -55,8 +56,8 @@ def report_data(
     log.item("energy offsets", f"{offsets} {units.energy}")
     if not data.test:
         log.warn(
-            "the test set is empty: the best epoch is that of the lowest training errors, and a potential that only "
-            "learnt its data by heart cannot be told. Raise test_fraction and run mode 1 again."
+            "the test set is empty: the best epoch is that of the lowest training errors, and a potential that "
+            "only learnt its data by heart cannot be told. Raise test_fraction and run mode 1 again."
         )
 
 
@@ -100,8 +101,8 @@ def report_memory(log: Log, trainer: Trainer) -> None:
     )
     if samples.n_left_out:
         log.warn(
-            f"{samples.n_left_out} structures did not fit memory_limit and were read from symmetry_functions.h5 in every "
-            "epoch; a larger memory_limit makes this faster"
+            f"{samples.n_left_out} structures did not fit memory_limit and were read from "
+            "symmetry_functions.h5 in every epoch; a larger memory_limit makes this faster"
         )
 
 
@@ -134,12 +135,12 @@ class EpochLines:
                 f"E {energies[1]:.2f} meV/atom, F {forces[1]:.1f} meV/A, step {record.rate:.1e}"
             )
             self._bar.update(max(0, record.epoch - self._bar.n))
-            if record.epoch % max(1, self._epochs // 20) and not record.epoch == self._epochs:
+            if record.epoch % max(1, self._epochs // 20) and record.epoch != self._epochs:
                 return
             self._bar.clear()
         self._log.line(
-            f"{record.epoch:8d} {record.loss:8.4f} {energies[0]:8.2f}  {energies[1]:8.2f} {forces[0]:8.1f} {forces[1]:8.1f}"
-            f" {record.criterion:9.4f} {record.rate:8.1e} {duration(seconds):>8}"
+            f"{record.epoch:8d} {record.loss:8.4f} {energies[0]:8.2f}  {energies[1]:8.2f}"
+            f" {forces[0]:8.1f} {forces[1]:8.1f} {record.criterion:9.4f} {record.rate:8.1e} {duration(seconds):>8}"
             f" {duration(left) if np.isfinite(left) else '-':>8}{' *' if best else ''}"
         )
 
@@ -176,7 +177,8 @@ def report_runner_lines(log: Log, settings: Settings, state: State, normalized: 
             factor = energy if quantity == 0 else force
             if np.isfinite(train[quantity]):
                 log.line(
-                    f" {title:<7}{record.epoch:5d} {train[quantity] * factor:13.6f}{test[quantity] * factor:13.6f}"
+                    f" {title:<7}{record.epoch:5d} "
+                    f"{train[quantity] * factor:13.6f}{test[quantity] * factor:13.6f}"
                 )
     if state.best_epoch == 0:
         log.line(" No improvement of the short range fit has been obtained")

@@ -11,7 +11,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp import parallel
@@ -20,12 +19,8 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import read_scaling
-from bnnp.io.weights import read_weights, weights_name
 from bnnp.modes.job import Job
-from bnnp.network.dense import Network
-from bnnp.network.initial import initial_network
-from bnnp.network.masks import Masks
-from bnnp.network.streams import WEIGHTS, stream
+from bnnp.modes.training_networks import drop_rates, frozen_masks, parameters_of, random_networks
 from bnnp.settings import Settings
 from bnnp.training.adam import Adam, CosineSchedule
 from bnnp.training.checkpoint import Normalized
@@ -101,14 +96,14 @@ def training_set(job: Job, file: DescriptorFile) -> TrainingSet:
     forces = settings["use_short_forces"] and found.spread.n_forces > 0
     if settings["use_short_forces"] and not forces:
         raise InputError(
-            "use_short_forces asks to train on forces, but no training structure has any (or max_force excludes all); "
-            "remove use_short_forces from input.nn or add forces to input.data and run mode 1 again"
+            "use_short_forces asks to train on forces, but no training structure has any (or max_force "
+            "excludes all); remove use_short_forces from input.nn or add forces to input.data and run mode 1 again"
         )
     return TrainingSet(training, test, found, ranges, forces)
 
 
 def normalize(job: Job, file: DescriptorFile, data: TrainingSet, descriptor: Descriptor) -> Normalized:
-    """Inputs and targets of the training: whitened, offset, and scaled so that initial forces have the right size."""
+    """Inputs and targets of the training: whitened, offset, scaled so that initial forces have the right size."""
     settings = job.settings
     if settings["dropout_rate_input"] > 0.0:
         inputs = {x: as_scaled(data.scalings[x].affine(settings.scaling)) for x in settings.elements}
@@ -210,44 +205,6 @@ def optimizer(settings: Settings, parameters: Parameters, n_training: int) -> Ad
     )
 
 
-def initial_weights(job: Job, folds: Mapping[str, Fold]) -> Array:
-    """Weights before training: random, or with ``use_old_weights_short`` those of weights.XXX.data."""
-    settings = job.settings
-    networks = random_networks(settings)
-    if settings["use_old_weights_short"]:
-        for element, fold in folds.items():
-            plain = read_weights(
-                job.directory / weights_name(element),
-                element,
-                settings.architecture[element],
-                len(settings.functions[element]),
-                settings.normalize_nodes,
-            )
-            networks[element] = fold.from_plain(plain)
-    return parameters_of(settings).pack(networks)
-
-
-def random_networks(settings: Settings) -> dict[str, Network]:
-    """Initial networks of the scheme input.nn asks for, in the variables of the training."""
-    interval = (settings["weights_min"], settings["weights_max"])
-    scheme = "glorot"
-    if settings["nguyen_widrow_weights_short"]:
-        scheme = "nguyen_widrow"
-    elif settings.given("weights_min") or settings.given("weights_max"):
-        scheme = "uniform"
-    return {
-        element: initial_network(
-            settings.architecture[element],
-            len(settings.functions[element]),
-            stream(settings["random_seed"], WEIGHTS, atomic_numbers[element]),
-            scheme,
-            interval,
-            settings.normalize_nodes,
-        )
-        for element in settings.elements
-    }
-
-
 def folds_of(settings: Settings, data: TrainingSet, normalized: Normalized) -> dict[str, Fold]:
     """The way from the networks in training to those of the files, by element."""
     conversion = settings.normalization
@@ -263,31 +220,6 @@ def folds_of(settings: Settings, data: TrainingSet, normalized: Normalized) -> d
         )
         for number, element in enumerate(settings.elements)
     }
-
-
-def parameters_of(settings: Settings) -> Parameters:
-    """Shape of the vector of all weights."""
-    n_inputs = {element: len(settings.functions[element]) for element in settings.elements}
-    architectures = {element: settings.architecture[element] for element in settings.elements}
-    return Parameters(architectures, n_inputs, settings.normalize_nodes)
-
-
-def frozen_masks(settings: Settings) -> Masks | None:
-    """The Monte Carlo masks that belong to the potential; None without dropout or samples."""
-    rates = drop_rates(settings)
-    if settings["mc_samples"] < 1 or not any(rates):
-        return None
-    parameters = parameters_of(settings)
-    sizes = {
-        element: (parameters.n_inputs[element], *architecture.nodes)
-        for element, architecture in parameters.architectures.items()
-    }
-    return Masks.draw(settings["random_seed"], settings["mc_samples"], rates, sizes)
-
-
-def drop_rates(settings: Settings) -> tuple[float, ...]:
-    """Drop probabilities of the inputs and of each hidden layer."""
-    return (settings["dropout_rate_input"], *settings["dropout_rate"])
 
 
 def atom_energies(settings: Settings) -> Array:
@@ -337,7 +269,7 @@ def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None
     ]
     if bad:
         raise InputError(
-            f"{len(bad)} symmetry functions never vary in the training set, and scaling them would divide by zero:\n"
+            f"{len(bad)} symmetry functions never vary in the training set, and scaling would divide by zero:\n"
             + "\n".join(bad[:20] + [f"    ... and {len(bad) - 20} more"] * (len(bad) > 20))
             + "\nRemove them from input.nn (or add structures in which they vary) and run mode 1 again."
         )
@@ -346,5 +278,6 @@ def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None
 def _demand_device(device: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "device is cuda, but PyTorch sees no GPU: install a CUDA build of PyTorch, check the driver, or use `device cpu`"
+            "device is cuda, but PyTorch sees no GPU: install a CUDA build of PyTorch, check the driver, "
+            "or use `device cpu`"
         )

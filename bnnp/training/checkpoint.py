@@ -22,6 +22,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def write_checkpoint(
     OutputError
         The disk is full or the directory not writable; the former checkpoint is untouched.
     """
-    arrays: dict[str, object] = {
+    arrays: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "identity": json.dumps(identity),
@@ -89,7 +90,7 @@ def write_checkpoint(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
+            np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -125,7 +126,8 @@ def read_checkpoint(path: Path, identity: Mapping[str, object]) -> tuple[State, 
         ) from error
     if not readable:
         raise StaleFileError(
-            f"{path.name}: version {arrays['version']}, but this bnnp reads {VERSION}; run mode 2 without --restart"
+            f"{path.name}: version {arrays['version']}, but this bnnp reads {VERSION}; "
+            "run mode 2 without --restart"
         )
     check_identity(path, found, identity)
     return _state(arrays), _normalized(arrays)

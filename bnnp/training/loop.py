@@ -59,7 +59,8 @@ class Record:
     @classmethod
     def of_row(cls, row: Array) -> Record:
         """From what :meth:`row` gave."""
-        return cls(int(row[0]), *map(float, row[1:4]), *np.split(np.array(row[4:]), 4))
+        errors = np.split(np.array(row[4:]), 4)
+        return cls(int(row[0]), float(row[1]), float(row[2]), float(row[3]), *errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +169,7 @@ class Trainer:
         return [shuffled[k : k + self.batch_size] for k in range(0, len(shuffled), self.batch_size)]
 
     def gradient(self, weights: Array, epoch: int, batch: Sequence[int]) -> tuple[float, Array]:
-        """Sum of the loss over the structures of `batch` that are this rank's, and its gradient, (n_weights,)."""
+        """Summed loss of those structures of `batch` that are this rank's, and its gradient, (n_weights,)."""
         mine = self.ranks.share(batch)
         if not mine:
             return 0.0, np.zeros_like(weights)
@@ -229,6 +230,7 @@ class Trainer:
 def _demand_finite(value: float, where: str) -> None:
     if not np.isfinite(value):
         raise NumericalError(
-            f"the loss is {value} in {where}: the training has diverged, or the data has values that are not finite. The "
-            "files of the best epoch before are kept. Lower learning_rate, or set gradient_clip 1, and train again."
+            f"the loss is {value} in {where}: the training has diverged, or the data has values that are not "
+            "finite. The files of the best epoch before are kept. Lower learning_rate, or set gradient_clip 1, "
+            "and train again."
         )

@@ -49,7 +49,7 @@ class Spread:
 
     @classmethod
     def of(cls, energies: Array, forces: Iterable[Array], stresses: Array) -> Spread:
-        """From energies per atom (n,), forces of each structure (n_atoms, 3) and stresses (n, 6); NaN is unknown."""
+        """From energies per atom (n,), forces (n_atoms, 3) of each structure, stresses (n, 6); NaN: unknown."""
         count, square = 0, 0.0
         for components in forces:
             known = components[np.isfinite(components)]
@@ -141,7 +141,7 @@ class Errors:
     sums: Array = field(default_factory=lambda: np.zeros(12))
 
     def add(self, place: int, prediction: Array, reference: Array) -> None:
-        """Count differences of quantity number `place`; a NaN reference is left out, a NaN prediction is not."""
+        """Count differences of quantity `place`; a NaN reference is left out, a NaN prediction is not."""
         known = ~np.isnan(reference)
         values = (prediction - reference)[known]
         self.sums[3 * place : 3 * place + 3] += (values.size, np.abs(values).sum(), (values * values).sum())

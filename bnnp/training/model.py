@@ -48,10 +48,10 @@ class Dropout:
     def masks(
         self, parameters: Parameters, epoch: int, sources: Sequence[int], like: Tensor
     ) -> dict[str, MaskSet]:
-        """Scaled masks of a batch, by element: for each layer (n_structures, n_l) or None. Empty without dropout."""
+        """Scaled masks of a batch by element: for each layer (n_structures, n_l) or None. {} without dropout."""
         if not self.active:
             return {}
-        masks = {}
+        masks: dict[str, MaskSet] = {}
         for element, architecture in parameters.architectures.items():
             nodes = (parameters.n_inputs[element], *architecture.nodes)
             rates = self.rates[: len(nodes)]

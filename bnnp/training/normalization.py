@@ -128,7 +128,8 @@ class Fold:
         factor = self.conv_energy * self.scale
         biases[-1] = (biases[-1] - self._output_shift(network)) / factor
         weights[-1] = weights[-1] / factor
-        weights[0] = np.linalg.lstsq(matrix, weights[0], rcond=None)[0]
+        inverse: Array = np.linalg.pinv(matrix)
+        weights[0] = inverse @ weights[0]
         biases[0] = biases[0] - constant @ weights[0]
         return Network(tuple(weights), tuple(biases), network.activations, network.normalize_nodes)
 
@@ -141,7 +142,7 @@ class Fold:
         ) @ self.inputs.matrix - self.affine.offset @ matrix
 
     def _output_shift(self, network: Network) -> float:
-        """What the output bias gains; `normalize_nodes` divides it again by the nodes of the last hidden layer."""
+        """What the output bias gains; `normalize_nodes` divides it again by the last hidden layer's nodes."""
         nodes = network.sizes[-1] if network.normalize_nodes else 1
         return nodes * self.conv_energy * (self.offset - self.mean_energy)
 

@@ -114,7 +114,7 @@ class PairForces(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, gradient: Tensor, sweeps: Sweeps, geometries: Sequence[Geometry]
     ) -> tuple[Tensor, Tensor]:
         """Sweep back to the pairs and scatter."""

@@ -144,7 +144,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Limits:
-    """RuNNer's ``max_energy`` (per atom, without element energies) and ``max_force``: larger references are not used."""
+    """RuNNer's ``max_energy`` (per atom, without free atoms) and ``max_force``: larger values are not used."""
 
     energy: float = np.inf
     force: float = np.inf

@@ -91,8 +91,8 @@ def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling
             moments = moments.merge(Moments.of(values))
         if moments.count == 0:
             raise InputError(
-                f"no training structure contains {element}, so its network cannot be trained: remove {element} from "
-                "`elements` and its symmetry functions, or add structures with it, and run mode 1 again"
+                f"no training structure contains {element}, so its network cannot be trained: "
+                f"remove {element} from `elements` and its symmetry functions, or add structures with it, and run mode 1 again"
             )
         found[element] = moments.scaling()
     return found
@@ -149,7 +149,7 @@ def _lowest(file: DescriptorFile, training: Sequence[int], atom_energies: Array)
 
 
 def force_size(evaluator: Evaluator, networks: Mapping[str, Network], samples: Sequence[Sample]) -> float:
-    """Root mean square force component of `networks` (or deviation of E/N if there are no geometries): sets the scale."""
+    """Root mean square force component of `networks`; without geometries the deviation of E/N."""
     core = evaluator.load(networks)
     found = [evaluator(core, sample) for sample in samples]
     components = np.concatenate([each.forces.ravel() for each in found])

@@ -234,7 +234,7 @@ def test_too_little_space_is_told_before(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_data_is_on_disk_before_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order of system calls: data, fsync, mark. A mark without its data would survive a crash as a lie."""
+    """The order of system calls: data, fsync, mark. A mark without data would survive a crash."""
     layout = layout_of(random_structures(), stored=True)
     placement = prepare(tmp_path / "f.h5", layout)
     marks = placement.offsets["structures/done"]
@@ -297,6 +297,9 @@ def test_wrong_files(tmp_path: Path, damage: str) -> None:
     else:
         with h5py.File(path, "r+") as file:
             file.attrs["version" if damage == "version" else "format"] = 99
-    expected = {"version": "format version 99 but this bnnp reads version 1", "foreign": "not written by bnnp"}
+    expected = {
+        "version": "format version 99 but this bnnp reads version 1",
+        "foreign": "not written by bnnp",
+    }
     with pytest.raises(StaleFileError, match=expected.get(damage, "damaged")):
         DescriptorFile.open(path, Recipe())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
+from bnnp.cli import main
 from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
@@ -33,6 +36,7 @@ INPUT = """\
 number_of_elements 2
 elements Te Ge
 units metal
+threads 1
 remove_atom_energies
 atom_energy Ge -2.0
 atom_energy Te -3.0
@@ -89,15 +93,26 @@ def make_potential(folder: Path, text: str = INPUT) -> Settings:
     return settings
 
 
-def bnnp(folder: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
+def executable(folder: Path, *prefix: str) -> str:
+    """Output of the program started as a user does, under a launcher if one is named."""
     command = [*prefix, sys.executable, "-m", "bnnp", "--mode", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def run(folder: Path) -> Result:
+    """The same command in this process, which saves loading the libraries every time."""
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(main, ["--mode", "3"])
 
 
 def predict(folder: Path) -> str:
-    result = bnnp(folder)
-    assert result.returncode == 0, result.stdout + result.stderr
+    result = run(folder)
+    assert result.exit_code == 0, result.output
     return result.stdout
 
 
@@ -126,7 +141,7 @@ class TestKnownPotentials:
         for source in (shared / "reference" / name).iterdir():
             if source.name in ("input.nn", "input.data", "scaling.data") or source.name.startswith("weights"):
                 shutil.copyfile(source, tmp_path / source.name)
-        predict(tmp_path)
+        executable(tmp_path)
         return shared / "reference" / name
 
     @pytest.mark.parametrize("name", ["water_28", "sio2_70"])
@@ -326,11 +341,10 @@ def test_ranks_do_not_matter(folder: Path, ranks: int, tmp_path_factory: pytest.
     other = tmp_path_factory.mktemp("ranks")
     shutil.copytree(folder, other, dirs_exist_ok=True)
     log = predict(folder)
-    result = bnnp(other, str(launcher), "-n", str(ranks))
-    assert result.returncode == 0, result.stderr
+    parallel = executable(other, str(launcher), "-n", str(ranks))
     for name in ("energy.out", "nnforces.out", "nnstress.out", "nnatoms.out", "output.data"):
         assert (other / name).read_bytes() == (folder / name).read_bytes()
-    results = [text[text.index("Results ---") : text.index("warning")] for text in (log, result.stdout)]
+    results = [text[text.index("Results ---") : text.index("warning")] for text in (log, parallel)]
     assert results[0] == results[1]
 
 
@@ -399,8 +413,8 @@ def test_mistakes(folder: Path, name: str) -> None:
     change, expected = MISTAKES[name]
     change(folder)
     before = sorted(path.name for path in folder.iterdir())
-    result = bnnp(folder)
-    assert result.returncode == 1
+    result = run(folder)
+    assert result.exit_code == 1
     assert expected in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
     assert sorted(path.name for path in folder.iterdir()) == before  # nothing half-written

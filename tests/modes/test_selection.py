@@ -27,7 +27,9 @@ symfunction_short Si 2 Si 0.01 0.0 8.0
 """
 
 
-def dimer(distance: float = 4.0, energy: float = -8.0, force: float = 0.1, subset: str | None = None) -> Structure:
+def dimer(
+    distance: float = 4.0, energy: float = -8.0, force: float = 0.1, subset: str | None = None
+) -> Structure:
     """Si2, bonded at about 4.4 bohr."""
     return Structure(
         numbers=np.array([14, 14]),
@@ -114,8 +116,16 @@ def test_pinned_structures_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("structures", "extra", "text"),
     [
-        ([dimer(0.3)] * 3, "", r"all 3 structures are dropped \(3 too short bond.*atoms \d and \d are 0.3 bohr"),
-        ([dimer()] * 9 + [dimer(energy=9.0)] * 10, "energy_threshold 0\n", "drop 10 of 19 .* leave 9, expected"),
+        (
+            [dimer(0.3)] * 3,
+            "",
+            r"all 3 structures are dropped \(3 too short bond.*atoms \d and \d are 0.3 bohr",
+        ),
+        (
+            [dimer()] * 9 + [dimer(energy=9.0)] * 10,
+            "energy_threshold 0\n",
+            "drop 10 of 19 .* leave 9, expected",
+        ),
         ([dimer(subset="test")] * 4, "", "none of the 4 structures is in the training set"),
     ],
     ids=["nothing left", "few left", "no training"],

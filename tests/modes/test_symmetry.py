@@ -1,4 +1,4 @@
-"""Mode 1 as a user runs it: the same file for any number of ranks, after any kill, and clear ends of bad runs."""
+"""Mode 1 as a user runs it: the same file for any number of ranks and after a kill; clear ends of bad runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def run(folder: Path, ranks: int = 1, limit: int | None = None) -> subprocess.Co
         capture_output=True,
         text=True,
         timeout=120,
-        preexec_fn=None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        preexec_fn=None
+        if limit is None
+        else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
 
 
@@ -127,7 +129,7 @@ def test_values_are_those_of_the_formulas(finished: Path) -> None:
 
 
 def test_stored_derivatives_are_the_slope_of_the_values(finished: Path) -> None:
-    """(G(D + h d) - G(D - h d)) / 2h along a random direction d of all pair vectors; blocks are float32 (6e-8)."""
+    """(G(D + h d) - G(D - h d)) / 2h along a random direction d of all pairs; blocks are float32 (6e-8)."""
     settings = load_settings(finished / "input.nn", 1)
     descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
     with DescriptorFile.open(finished / NAME, settings) as file:
@@ -203,27 +205,39 @@ def marks(folder: Path) -> int:
         return 0
 
 
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where a run of some seconds was left alone; its log is mode1.out."""
+    lines = [
+        f"global_symfunction_short 3 0.0{k} {s} {z} 9.0"
+        for k in (1, 2, 3)
+        for s in (1, -1)
+        for z in (1, 2, 4)
+    ]
+    settings = INPUT + "derivatives recomputed\n" + "\n".join(lines) + "\n"
+    folder = prepare(tmp_path_factory.mktemp("case") / "slow", lattices(80, edge=5), settings)
+    (folder / "mode1.out").write_text(run(folder).stdout)
+    return folder
+
+
 @pytest.mark.parametrize("ranks", [1, *RANKS[:1]])
-def test_killed_and_resumed_is_uninterrupted(tmp_path: Path, ranks: int) -> None:
-    """kill -9 once something is marked; the rerun keeps it, and the file is that of a run left alone."""
-    many = "".join(f"global_symfunction_short 3 0.0{k} {s} {z} 9.0\n" for k in (1, 2, 3) for s in (1, -1) for z in (1, 2, 4, 5))
-    whole = prepare(tmp_path / "whole", lattices(60, edge=5), INPUT + "derivatives recomputed\n" + many)
-    broken = twin(whole, tmp_path / "broken")
-    process = subprocess.Popen(command(), cwd=broken, env=environment(), stdout=subprocess.DEVNULL)
-    while process.poll() is None and marks(broken) == 0:
+def test_killed_and_resumed_is_uninterrupted(slow: Path, tmp_path: Path, ranks: int) -> None:
+    """kill -9 once something is marked; the rerun keeps it; file and report are those of a run left alone."""
+    folder = twin(slow, tmp_path)
+    process = subprocess.Popen(command(), cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
+    while process.poll() is None and marks(folder) == 0:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
-    kept = marks(broken)
-    assert 0 < kept < 60
-    assert not (broken / NAME).exists()
+    kept = marks(folder)
+    assert 0 < kept < 80
+    assert not (folder / NAME).exists()
 
-    resumed = run(broken, ranks)
+    resumed = run(folder, ranks)
     assert resumed.returncode == 0, resumed.stderr
     assert f"{kept} structures are there from an interrupted run" in resumed.stdout
-    uninterrupted = run(whole)
-    assert (broken / NAME).read_bytes() == (whole / NAME).read_bytes()
-    assert table(resumed.stdout) == table(uninterrupted.stdout)
+    assert (folder / NAME).read_bytes() == (slow / NAME).read_bytes()
+    assert table(resumed.stdout) == table((slow / "mode1.out").read_text())
 
 
 def test_new_input_replaces_the_file(finished: Path, tmp_path: Path) -> None:
@@ -280,10 +294,16 @@ def test_runner_files(finished: Path, tmp_path: Path) -> None:
                 np.testing.assert_allclose(totals, [0.0, per_atom, per_atom, 0.0], atol=6e-11)
             assert next(words, None) is None
         n_training = int((file.subset == 0).sum())
-    headers = [line.split() for line in (folder / "trainstruct.data").read_text().splitlines() if len(line.split()) == 2]
+    headers = [
+        line.split()
+        for line in (folder / "trainstruct.data").read_text().splitlines()
+        if len(line.split()) == 2
+    ]
     assert [int(words[0]) for words in headers] == list(range(1, n_training + 1))
     first = np.flatnonzero(file.subset == 0)[0]
-    forces = np.array((folder / "trainforces.data").read_text().split()[1 : 1 + 3 * file.n_atoms[first]], dtype=float)
+    forces = np.array(
+        (folder / "trainforces.data").read_text().split()[1 : 1 + 3 * file.n_atoms[first]], dtype=float
+    )
     np.testing.assert_allclose(forces.reshape(-1, 3), structures[int(first)].forces, atol=6e-11)
 
 
@@ -327,9 +347,7 @@ def test_coincident_atoms_are_dropped_and_named(tmp_path: Path) -> None:
 
 def test_constant_functions_and_empty_test_set_are_named(tmp_path: Path) -> None:
     """Ge only, no Te: every function with a Te neighbour is zero; line numbers are those of input.nn."""
-    pure = [
-        Structure(np.full(len(s), 32), s.positions, s.cell, s.energy, s.forces) for s in lattices(4)
-    ]
+    pure = [Structure(np.full(len(s), 32), s.positions, s.cell, s.energy, s.forces) for s in lattices(4)]
     lines = INPUT.replace("0.3", "0").splitlines()
     lines = [line for line in lines if not line.startswith("global")]
     lines += ["symfunction_short Ge 2 Ge 0.05 0.0 6.0", "symfunction_short Ge 2 Te 0.05 0.0 6.0"]
