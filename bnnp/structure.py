@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -52,7 +51,7 @@ class Structure:
     stress: Array | None = None
     charge: float = 0.0
     comment: str = ""
-    info: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    info: Mapping[str, str] = field(default_factory=dict)
     subset: str | None = None
     index: int = 0
     line: int = 0

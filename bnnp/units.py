@@ -1,7 +1,7 @@
 """Units: RuNNer's atomic units, or Angstrom and electronvolt.
 
 ``units atomic`` (the default) is bohr and hartree as RuNNer is hard-wired to, ``units metal`` is
-Angstrom and electronvolt. Constants: CODATA 2018 through :mod:`ase.units`. Everything in a file has the file's unit;
+Angstrom and electronvolt. Constants: CODATA 2014, those of :mod:`ase.units`. Everything in a file has the file's unit;
 the log shows errors in meV/atom and meV/Angstrom whatever the unit.
 """
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.io.output import replace_file
+from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.structure_block import format_structure
 from bnnp.structure import Structure
 from bnnp.units import Units
@@ -179,7 +179,10 @@ class PredictionWriter:
     def write(self, texts: Mapping[str, str]) -> None:
         """Append what :func:`format_prediction` made of the next structure."""
         for name, text in texts.items():
-            self._files[name].write(text)
+            try:
+                self._files[name].write(text)
+            except OSError as error:  # disk full; named here, where the file is known
+                raise cannot_write(self.directory / name, error) from error
 
 
 def _energy(structure: Structure, prediction: Prediction, offset: float) -> str:

@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from bnnp import parallel
-from bnnp.errors import NumericalError
+from bnnp.errors import BnnpError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
 from bnnp.modes.job import Job
@@ -119,9 +119,22 @@ def open_files(directory: Path, names: tuple[str, ...], potential: Potential) ->
 
 
 def in_order(compute: Callable[[int], R], count: int) -> Iterator[R]:
-    """``compute(0)``, ``compute(1)``, ... on the root, worked out by all ranks; nothing on the others."""
+    """``compute(0)``, ``compute(1)``, ... on the root, worked out by all ranks; nothing on the others.
+
+    A user's mistake that a rank finds is raised on the root, which then closes its files and ends the job.
+    """
     batch = BATCH * parallel.size()
     for first in range(0, count, batch):
         mine = range(first + parallel.rank(), min(first + batch, count), parallel.size())
-        parts = parallel.gather([(index, compute(index)) for index in mine])
-        yield from (result for _, result in sorted(chain.from_iterable(parts), key=itemgetter(0)))
+        parts = parallel.gather([(index, _attempt(compute, index)) for index in mine])
+        for _, result in sorted(chain.from_iterable(parts), key=itemgetter(0)):
+            if isinstance(result, BnnpError):
+                raise result
+            yield result
+
+
+def _attempt(compute: Callable[[int], R], index: int) -> R | BnnpError:
+    try:
+        return compute(index)
+    except BnnpError as error:
+        return error

@@ -34,6 +34,8 @@ def describe_potential(
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
     log.item("uncertainty", _uncertainty(potential, directory))
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
+    for warning in structures.warnings:
+        log.warn(warning)
     if potential.scalings is None:
         log.warn("no scaling.data: extrapolation cannot be seen")
     for name in {"nnforces.out", "nnstress.out"} - set(names):

@@ -56,8 +56,8 @@ def report_data(
     log.item("energy offsets", f"{offsets} {units.energy}")
     if not data.test:
         log.warn(
-            "the test set is empty: the best epoch is that of the lowest training errors, and a potential that "
-            "only learnt its data by heart cannot be told. Raise test_fraction and run mode 1 again."
+            "the test set is empty: the best epoch is that of the lowest training errors, and a potential "
+            "that only learnt its data by heart cannot be told. Raise test_fraction and run mode 1 again."
         )
 
 
@@ -140,8 +140,8 @@ class EpochLines:
             self._bar.clear()
         self._log.line(
             f"{record.epoch:8d} {record.loss:8.4f} {energies[0]:8.2f}  {energies[1]:8.2f}"
-            f" {forces[0]:8.1f} {forces[1]:8.1f} {record.criterion:9.4f} {record.rate:8.1e} {duration(seconds):>8}"
-            f" {duration(left) if np.isfinite(left) else '-':>8}{' *' if best else ''}"
+            f" {forces[0]:8.1f} {forces[1]:8.1f} {record.criterion:9.4f} {record.rate:8.1e}"
+            f" {duration(seconds):>8} {duration(left) if np.isfinite(left) else '-':>8}{' *' if best else ''}"
         )
 
     def __enter__(self) -> EpochLines:

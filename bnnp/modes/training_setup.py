@@ -97,13 +97,13 @@ def training_set(job: Job, file: DescriptorFile) -> TrainingSet:
     if settings["use_short_forces"] and not forces:
         raise InputError(
             "use_short_forces asks to train on forces, but no training structure has any (or max_force "
-            "excludes all); remove use_short_forces from input.nn or add forces to input.data and run mode 1 again"
+            "excludes all); remove use_short_forces, or add forces to input.data and run mode 1 again"
         )
     return TrainingSet(training, test, found, ranges, forces)
 
 
 def normalize(job: Job, file: DescriptorFile, data: TrainingSet, descriptor: Descriptor) -> Normalized:
-    """Inputs and targets of the training: whitened, offset, scaled so that initial forces have the right size."""
+    """Inputs whitened, targets offset and scaled so that untrained forces have the right size."""
     settings = job.settings
     if settings["dropout_rate_input"] > 0.0:
         inputs = {x: as_scaled(data.scalings[x].affine(settings.scaling)) for x in settings.elements}
@@ -269,7 +269,7 @@ def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None
     ]
     if bad:
         raise InputError(
-            f"{len(bad)} symmetry functions never vary in the training set, and scaling would divide by zero:\n"
+            f"{len(bad)} symmetry functions never vary in the training set; scaling would divide by zero:\n"
             + "\n".join(bad[:20] + [f"    ... and {len(bad) - 20} more"] * (len(bad) > 20))
             + "\nRemove them from input.nn (or add structures in which they vary) and run mode 1 again."
         )

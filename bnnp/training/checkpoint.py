@@ -116,7 +116,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, object]) -> tuple[State, 
             "run mode 2 without --restart"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         found = json.loads(str(arrays["identity"]))
         readable = str(arrays["format"]) == FORMAT and int(arrays["version"]) == VERSION

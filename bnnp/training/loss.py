@@ -49,7 +49,7 @@ class Spread:
 
     @classmethod
     def of(cls, energies: Array, forces: Iterable[Array], stresses: Array) -> Spread:
-        """From energies per atom (n,), forces (n_atoms, 3) of each structure, stresses (n, 6); NaN: unknown."""
+        """From energies per atom (n,), forces (n_atoms, 3) a structure, stresses (n, 6); NaN is unknown."""
         count, square = 0, 0.0
         for components in forces:
             known = components[np.isfinite(components)]

@@ -48,7 +48,7 @@ class Dropout:
     def masks(
         self, parameters: Parameters, epoch: int, sources: Sequence[int], like: Tensor
     ) -> dict[str, MaskSet]:
-        """Scaled masks of a batch by element: for each layer (n_structures, n_l) or None. {} without dropout."""
+        """Scaled masks of a batch by element: for each layer (n_structures, n_l) or None; {}: no dropout."""
         if not self.active:
             return {}
         masks: dict[str, MaskSet] = {}

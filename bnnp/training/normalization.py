@@ -128,8 +128,7 @@ class Fold:
         factor = self.conv_energy * self.scale
         biases[-1] = (biases[-1] - self._output_shift(network)) / factor
         weights[-1] = weights[-1] / factor
-        inverse: Array = np.linalg.pinv(matrix)
-        weights[0] = inverse @ weights[0]
+        weights[0] = np.asarray(np.linalg.pinv(matrix) @ weights[0], dtype=np.float64)
         biases[0] = biases[0] - constant @ weights[0]
         return Network(tuple(weights), tuple(biases), network.activations, network.normalize_nodes)
 

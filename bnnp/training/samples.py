@@ -144,7 +144,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Limits:
-    """RuNNer's ``max_energy`` (per atom, without free atoms) and ``max_force``: larger values are not used."""
+    """RuNNer's ``max_energy`` (per atom, without free atoms) and ``max_force``: no larger value is used."""
 
     energy: float = np.inf
     force: float = np.inf

@@ -91,8 +91,9 @@ def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling
             moments = moments.merge(Moments.of(values))
         if moments.count == 0:
             raise InputError(
-                f"no training structure contains {element}, so its network cannot be trained: "
-                f"remove {element} from `elements` and its symmetry functions, or add structures with it, and run mode 1 again"
+                f"no training structure contains {element}, so its network cannot be trained: remove "
+                f"{element} from `elements` and its symmetry functions, or add structures with it, and run mode 1 "
+                "again"
             )
         found[element] = moments.scaling()
     return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,3 +192,20 @@ def test_unwritable_directory(tmp_path: Path) -> None:
     writer = PredictionWriter(tmp_path / "nowhere", ("energy.out",), ATOMIC)
     with pytest.raises(OutputError, match="energy.out"):
         writer.__enter__()
+
+
+def test_full_disk_names_the_file_and_keeps_the_former_ones(tmp_path: Path) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "energy.out").write_text("former\n")
+
+    def fill() -> None:
+        with PredictionWriter(tmp_path, ("energy.out", "nnatoms.out"), ATOMIC) as writer:
+            writer._files["energy.out"] = Full()
+            writer.write({"energy.out": "1\n", "nnatoms.out": "1\n"})
+
+    with pytest.raises(OutputError, match="energy.out: cannot be written in .*: No space left"):
+        fill()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("energy.out", "former\n")]

@@ -93,13 +93,18 @@ def make_potential(folder: Path, text: str = INPUT) -> Settings:
     return settings
 
 
-def executable(folder: Path, *prefix: str) -> str:
-    """Output of the program started as a user does, under a launcher if one is named."""
+def launch(folder: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
+    """The program started as a user does, under a launcher if one is named."""
     command = [*prefix, sys.executable, "-m", "bnnp", "--mode", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
+    return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def executable(folder: Path, *prefix: str) -> str:
+    """Its output, when all went well."""
+    result = launch(folder, *prefix)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -321,6 +326,17 @@ class TestReport:
         counts = [int(line.split()[2]) for line in table[: table.index("")]]
         assert sum(counts) == len(lines) > 0
 
+    def test_energy_outside_the_training_range(self, folder: Path) -> None:
+        """RuNNer's warning for the energy per atom without free atoms, from the last line of scaling.data."""
+        lines = (folder / "scaling.data").read_text().splitlines()
+        (folder / "scaling.data").write_text("\n".join([*lines[:-1], "-90.0 -80.0"]))
+        log = predict(folder)
+        assert log.count("eshort is .gt. eshortmax") == 6
+        energy = (column(folder / "energy.out", "Ennp")[0] + 20.0) / 8
+        assert (
+            f"structure 1 (line 1): WARNING: eshort is .gt. eshortmax: average per atom {energy:.8f}" in log
+        )
+
     def test_function_that_never_varied(self, folder: Path) -> None:
         """In a training set of one perfect crystal nothing varies; then an atom moves."""
         text = (folder / "scaling.data").read_text().splitlines()
@@ -346,6 +362,18 @@ def test_ranks_do_not_matter(folder: Path, ranks: int, tmp_path_factory: pytest.
         assert (other / name).read_bytes() == (folder / name).read_bytes()
     results = [text[text.index("Results ---") : text.index("warning")] for text in (log, parallel)]
     assert results[0] == results[1]
+
+
+def test_failure_on_another_rank_ends_all_and_leaves_nothing(folder: Path) -> None:
+    launcher = Path(sys.executable).with_name("mpiexec")
+    if not launcher.exists():
+        pytest.skip("no mpiexec beside the Python that runs the tests")
+    _coincident(folder)  # the second structure: rank 1
+    before = sorted(path.name for path in folder.iterdir())
+    result = launch(folder, str(launcher), "-n", "2")
+    assert result.returncode == 1
+    assert result.stderr.count("atoms 7 and 8 are 0 Angstrom apart") == 1
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def _edit(name: str, old: str, new: str) -> Callable[[Path], None]:

@@ -1,4 +1,4 @@
-"""Mode 1 as a user runs it: the same file for any number of ranks and after a kill; clear ends of bad runs."""
+"""Mode 1 as a user runs it: one file for any number of ranks and after a kill, clear ends of bad runs."""
 
 from __future__ import annotations
 

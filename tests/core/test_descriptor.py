@@ -1,0 +1,386 @@
+"""The compiled symmetry functions against the torch reference, n2p2, and each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bnnp.core import Descriptor
+from bnnp.descriptors.acsf import TorchDescriptor
+from bnnp.descriptors.cutoffs import WITHOUT_INNER_RADIUS, Cutoff
+from bnnp.descriptors.functions import SymmetryFunction, expand_global, parse_function, sort_functions
+from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.io.input_data import read_structures
+from bnnp.potential import Potential
+from bnnp.settings import Settings, load_settings
+
+R_C = 5.5
+Array = NDArray[np.float64]
+Functions = dict[str, tuple[SymmetryFunction, ...]]
+
+# words after global_symfunction_short; in every type several cutoff radii
+DEFINITIONS = {
+    1: ["1 5.5", "1 3.0"],
+    2: ["2 0 0 5.5", "2 0.3 1.2 5.5", "2 0.05 0 4.1", "2 3.0 2.5 4.1"],
+    3: [
+        "3 0.02 1 4 5.5",
+        "3 0.02 -1 4 5.5",
+        "3 0.02 1 1 5.5",
+        "3 0.02 1 16 4.6",
+        "3 0.05 -1 3.5 5.5",
+        "3 0.05 1 64 5.5",
+        "3 0.3 -1 2 5.5 1.3",
+        "3 0 1 1.5 4.1 0.4",
+    ],
+    4: ["4 1.7 5.5", "4 0 4.1"],
+    8: ["8 0.001 100 5.5", "8 0.0002 30 4.1", "8 0 0 5.5"],
+    9: [
+        "9 0.02 1 4 5.5",
+        "9 0.02 -1 4 5.5",
+        "9 0.02 1 1 5.5",
+        "9 0.02 1 16 4.6",
+        "9 0.05 -1 3.5 5.5",
+        "9 0.05 1 64 5.5",
+        "9 0.3 -1 2 5.5 1.3",
+        "9 0 1 1.5 4.1 0.4",
+    ],
+    12: ["12 0.3 1.2 5.5", "12 0.02 0 4.1"],
+    13: ["13 0.03 0.5 -1 2 5.5", "13 0.02 0 1 2.5 4.1"],
+    20: [
+        f"20 {r_l} 5.5 {kind}"
+        for r_l, kind in [(-5.5, "p1"), (0.5, "p2a"), (1, "p3"), (0, "p4a"), (0.5, "e")]
+    ],
+    21: ["21 0 5.5 30 170 p2", "21 -5.5 5.5 -120 120 p3a", "21 0.5 5 90 270 e", "21 0 5.5 0 180 p4"],
+    22: ["22 0 5.5 30 170 p2", "22 -5.5 5.5 -120 120 p3a", "22 0.5 5 90 270 e", "22 0 5.5 0 180 p1a"],
+    23: ["23 0.5 5.5 p3", "23 -5.5 5.5 p2a"],
+    24: ["24 0 5.5 -180 180 p2a", "24 0.5 5.5 30 170 p3"],
+    25: ["25 0 5.5 20 160 e", "25 -5.5 5.5 90 270 p4a"],
+}
+TYPES = sorted(DEFINITIONS)
+CUTOFFS = [
+    Cutoff(number, alpha)
+    for number in range(9)
+    for alpha in (0.0, 0.25)
+    if alpha == 0.0 or number not in WITHOUT_INNER_RADIUS
+]
+
+
+@dataclass(frozen=True)
+class System:
+    """A structure: elements of the potential, element index of each atom, positions, cell."""
+
+    elements: tuple[str, ...]
+    types: NDArray[np.int32]
+    positions: Array
+    cell: Array | None
+
+    @property
+    def pairs(self) -> NeighborList:
+        numbers = np.array([atomic_numbers[self.elements[type_]] for type_ in self.types])
+        return find_neighbors(self.positions, self.cell, R_C, numbers)
+
+
+def scattered(seed: int, elements: str, n_atoms: int, cell: Array, periodic: bool = True) -> System:
+    """Atoms at least 0.7 apart, periodic images included."""
+    rng = np.random.default_rng(seed)
+    images = np.mgrid[-1:2, -1:2, -1:2].reshape(3, -1).T @ cell
+    points: list[Array] = []
+    while len(points) < n_atoms:
+        point = rng.uniform(size=3) @ cell
+        if all(np.linalg.norm(point - other + images, axis=1).min() > 0.7 for other in points):
+            points.append(point)
+    symbols = tuple(elements.split())
+    types = rng.integers(0, len(symbols), size=n_atoms).astype(np.int32)
+    return System(symbols, types, np.array(points), cell if periodic else None)
+
+
+TRICLINIC = np.array([[6.0, 0, 0], [1.5, 6.5, 0], [-1.0, 0.7, 7.0]])
+SYSTEMS = {
+    "triclinic": scattered(1, "O Ge", 12, TRICLINIC),
+    "six elements": scattered(2, "H C O Si Ge Te", 18, 1.3 * TRICLINIC),
+    "an element absent": System(
+        ("H", "O", "Ge"),
+        np.array([0, 2, 2, 0, 0], dtype=np.int32),
+        scattered(5, "H", 5, TRICLINIC).positions,
+        None,
+    ),
+    "molecule": scattered(4, "H O Ge Te", 9, TRICLINIC, periodic=False),
+    "one atom in a tiny cell": System(
+        ("Si",),
+        np.zeros(1, dtype=np.int32),
+        np.array([[9.0, -3, 2]]),
+        np.array([[2.1, 0, 0], [0.3, 2.4, 0], [0.5, 0.6, 2.0]]),
+    ),
+    "flat cell": scattered(6, "O Ge", 3, np.diag([2.5, 9.0, 3.0])),
+    "isolated atom": System(("H", "O"), np.ones(1, dtype=np.int32), np.zeros((1, 3)), None),
+    "far apart": System(("H",), np.zeros(3, dtype=np.int32), 7.0 * np.eye(3), None),
+    "dimer": System(("H", "O"), np.array([0, 1], dtype=np.int32), np.array([[0, 0, 0], [0.9, 1, 2]]), None),
+    "in line": System(
+        ("H", "O"),
+        np.array([1, 0, 0, 0], dtype=np.int32),
+        np.array([[0.0, 0, 0], [1.5, 0, 0], [-2, 0, 0], [3.1, 0, 0]]),
+        None,
+    ),
+}
+
+
+def functions_of(elements: tuple[str, ...], types: list[int]) -> Functions:
+    """All definitions of the types for all elements and neighbours; later elements have fewer functions."""
+    functions: Functions = {}
+    for skip, element in enumerate(elements):
+        own = [
+            function
+            for type_ in types
+            for text in DEFINITIONS[type_]
+            for function in expand_global(text.split(), elements)
+            if function.element == element
+        ]
+        functions[element] = sort_functions(own[skip:] or own)
+    return functions
+
+
+def both(
+    elements: tuple[str, ...], functions: Functions, cutoff: Cutoff
+) -> tuple[Descriptor, TorchDescriptor]:
+    return Descriptor(elements, functions, cutoff), TorchDescriptor(elements, functions, cutoff)
+
+
+def assert_equal(core: Array, reference: torch.Tensor, tolerance: float = 1e-12) -> None:
+    """Equal to the tolerance, relative to the largest entry of each column."""
+    expected = reference.numpy()
+    assert core.shape == expected.shape
+    if expected.size:
+        scale = np.abs(expected).max(axis=0)
+        assert (np.abs(core - expected) <= tolerance * np.maximum(scale, 1e-6 * scale.max())).all()
+
+
+def sweeps_agree(system: System, functions: Functions, cutoff: Cutoff, seed: int = 0) -> None:
+    """values, vjp, jvp and jacobian of the core equal those of the reference."""
+    rng = np.random.default_rng(seed)
+    core, reference = both(system.elements, functions, cutoff)
+    types, pairs = system.types, system.pairs
+    assert core.n_functions == reference.n_functions
+    assert core.width == reference.width
+    dEdG, dD = rng.normal(size=(len(types), core.width)), rng.normal(size=(len(pairs), 3))
+    assert_equal(core.values(types, pairs), reference.values(types, pairs))
+    assert_equal(core.jvp(types, pairs, dD), reference.jvp(types, pairs, dD))
+    assert_equal(core.jacobian(types, pairs, np.float64), reference.jacobian(types, pairs, torch.float64))
+    # dE/dD adds up many functions, some of them large
+    size = reference.vjp(types, pairs, np.abs(dEdG)).abs().max().item() if len(pairs) else 0.0
+    vjp, expected = core.vjp(types, pairs, dEdG), reference.vjp(types, pairs, dEdG).numpy()
+    assert vjp.shape == expected.shape
+    assert (np.abs(vjp - expected) <= 1e-12 * size).all()
+
+
+class TestAgainstTheReference:
+    """Equal to 1e-12; every type, every cutoff function, every kind of structure."""
+
+    @pytest.mark.parametrize("type_", TYPES)
+    @pytest.mark.parametrize("name", SYSTEMS)
+    def test_types(self, type_: int, name: str) -> None:
+        system = SYSTEMS[name]
+        sweeps_agree(system, functions_of(system.elements, [type_]), Cutoff(1))
+
+    @pytest.mark.parametrize("cutoff", CUTOFFS, ids=lambda cutoff: f"{cutoff.type}-{cutoff.alpha}")
+    def test_cutoffs(self, cutoff: Cutoff) -> None:
+        system = SYSTEMS["triclinic"]
+        sweeps_agree(system, functions_of(system.elements, [1, 2, 3, 4, 8, 9, 12, 13]), cutoff)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_random_choices_of_everything(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        elements = ["H", "H O", "Si O", "H O Ge", "O Si Ge Te", "H C O Si Ge Te"][seed]
+        shape = rng.uniform(2.5, 8.0) * (np.eye(3) + 0.2 * rng.normal(size=(3, 3)))
+        system = scattered(seed, " ".join(sorted(elements.split(), key=atomic_numbers.get)), 6, shape)
+        every = functions_of(system.elements, TYPES)
+        functions = {
+            element: sort_functions(rng.choice(np.array(own, dtype=object), 25, replace=False))
+            for element, own in every.items()
+        }
+        cutoff = CUTOFFS[rng.integers(len(CUTOFFS))]
+        try:
+            sweeps_agree(system, functions, cutoff, seed)
+        except AssertionError as error:
+            raise AssertionError(f"{seed=} {cutoff=} {system=}") from error
+
+
+class TestTheFourSweeps:
+    """What holds for any sweep, whatever the numbers."""
+
+    functions = staticmethod(lambda system: functions_of(system.elements, [2, 3, 8, 9, 13, 22]))
+
+    @pytest.mark.parametrize("name", SYSTEMS)
+    def test_vjp_and_jvp_are_adjoint(self, name: str) -> None:
+        """<dE/dG, J dD> = <J^T dE/dG, dD>."""
+        system, rng = SYSTEMS[name], np.random.default_rng(1)
+        core = Descriptor(system.elements, self.functions(system), Cutoff(2))
+        dEdG, dD = rng.normal(size=(len(system.types), core.width)), rng.normal(size=(len(system.pairs), 3))
+        terms = dEdG * core.jvp(system.types, system.pairs, dD)
+        right = np.sum(core.vjp(system.types, system.pairs, dEdG) * dD)
+        assert terms.sum() == pytest.approx(right, rel=1e-11, abs=1e-12 * np.abs(terms).sum())
+
+    @pytest.mark.parametrize("name", SYSTEMS)
+    def test_stored_blocks_do_the_same(self, name: str) -> None:
+        system, rng = SYSTEMS[name], np.random.default_rng(1)
+        core = Descriptor(system.elements, self.functions(system), Cutoff(2))
+        types, pairs = system.types, system.pairs
+        dEdG, dD = rng.normal(size=(len(types), core.width)), rng.normal(size=(len(pairs), 3))
+        for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-6)):
+            blocks = core.jacobian(types, pairs, dtype)
+            assert blocks.dtype == dtype
+            assert blocks.size == core.block_sizes(types, pairs).sum()
+            for stored, direct in (
+                (core.block_vjp(types, pairs, blocks, dEdG), core.vjp(types, pairs, dEdG)),
+                (core.block_jvp(types, pairs, blocks, dD), core.jvp(types, pairs, dD)),
+            ):
+                limit = tolerance * max(1.0, np.abs(direct).max(initial=0.0))
+                np.testing.assert_allclose(stored, direct, rtol=0, atol=10 * limit)
+
+    def test_finite_differences(self) -> None:
+        """jvp along a random direction of all pair vectors; no reference in between."""
+        system, rng = SYSTEMS["triclinic"], np.random.default_rng(1)
+        core = Descriptor(system.elements, self.functions(system), Cutoff(6))
+        types, pairs, h = system.types, system.pairs, 1e-5
+        dD = rng.normal(size=(len(pairs), 3))
+
+        def moved(step: float) -> Array:
+            vectors = pairs.vectors + step * dD
+            return core.values(types, NeighborList(pairs.first, pairs.centers, pairs.neighbors, vectors))
+
+        jvp, difference = core.jvp(types, pairs, dD), (moved(h) - moved(-h)) / (2 * h)
+        np.testing.assert_allclose(jvp, difference, rtol=1e-5, atol=1e-6 * np.abs(jvp).max())
+
+    @pytest.mark.parametrize("threads", [2, 3, 8])
+    @pytest.mark.parametrize("name", ["triclinic", "six elements", "isolated atom"])
+    def test_threads_change_no_bit(self, name: str, threads: int) -> None:
+        system, rng = SYSTEMS[name], np.random.default_rng(1)
+        types, pairs, functions = system.types, system.pairs, self.functions(system)
+        one, many = (Descriptor(system.elements, functions, Cutoff(1), threads=n) for n in (1, threads))
+        dEdG, dD = rng.normal(size=(len(types), one.width)), rng.normal(size=(len(pairs), 3))
+        np.testing.assert_array_equal(many.values(types, pairs), one.values(types, pairs))
+        np.testing.assert_array_equal(many.vjp(types, pairs, dEdG), one.vjp(types, pairs, dEdG))
+        np.testing.assert_array_equal(many.jvp(types, pairs, dD), one.jvp(types, pairs, dD))
+        np.testing.assert_array_equal(many.jacobian(types, pairs), one.jacobian(types, pairs))
+
+    def test_atoms_do_not_feel_how_many_others_there_are(self) -> None:
+        """Bit for bit the same descriptors alone and in a list twice as long: results do not depend on batching."""
+        system = SYSTEMS["triclinic"]
+        core = Descriptor(system.elements, self.functions(system), Cutoff(1))
+        types, pairs, n = system.types, system.pairs, len(system.types)
+        twice = NeighborList(
+            np.concatenate([pairs.first, pairs.first[1:] + len(pairs)]),
+            np.concatenate([pairs.centers, pairs.centers + n]),
+            np.concatenate([pairs.neighbors, pairs.neighbors + n]),
+            np.concatenate([pairs.vectors, pairs.vectors]),
+        )
+        G = core.values(types, pairs)
+        np.testing.assert_array_equal(core.values(np.tile(types, 2), twice), np.tile(G, (2, 1)))
+
+    def test_padding_is_zero(self) -> None:
+        system = SYSTEMS["six elements"]
+        core = Descriptor(system.elements, self.functions(system), Cutoff(1))
+        G = core.values(system.types, system.pairs)
+        assert len(set(core.n_functions)) > 1
+        for row, type_ in zip(G, system.types, strict=True):
+            assert not row[core.n_functions[type_] :].any()
+
+    def test_sensitive(self) -> None:
+        texts = ["O 2 H 0.1 0 5.5", "O 3 H Ge 0.1 1 1 5.5", "O 3 O O 0.1 1 1 5.5", "O 12 0.1 0 5.5"]
+        functions = {
+            e: tuple(parse_function([e, *text.split()[1:]]) for text in texts) for e in ("H", "O", "Ge")
+        }
+        core, reference = both(("H", "O", "Ge"), functions, Cutoff(1))
+        assert core.sensitive("O", "H").tolist() == [0, 1, 3]
+        assert core.sensitive("O", "O").tolist() == [2, 3]
+        assert core.sensitive("O", "Ge").tolist() == [1, 3]
+        for x in core.elements:
+            for y in core.elements:
+                np.testing.assert_array_equal(core.sensitive(x, y), reference.sensitive(x, y))
+
+    def test_single_precision(self) -> None:
+        system = SYSTEMS["triclinic"]
+        functions = functions_of(system.elements, [2, 3, 9])
+        single, double = (Descriptor(system.elements, functions, Cutoff(1), dtype=t) for t in ("f4", "f8"))
+        G = double.values(system.types, system.pairs)
+        np.testing.assert_allclose(
+            single.values(system.types, system.pairs), G, rtol=1e-3, atol=1e-5 * np.abs(G).max()
+        )
+
+
+CASES = [
+    "H2O_RPBE-D3",
+    "sfmix/cutoff_type_1_alpha_0.0",
+    "sfmix/cutoff_type_2_alpha_0.0",
+    "sfmix/cutoff_type_4_alpha_0.3",
+    "sfmix/cutoff_type_6_alpha_0.0",
+    "sfmix/cutoff_type_6_alpha_0.3",
+    "sfmix/cutoff_type_8_alpha_0.3",
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_of_n2p2(case: str, shared: Path) -> None:
+    """ref_G_unscaled.txt, printed by n2p2. Cutoff type 8 cancels near r_c in n2p2: 1e-15 absolute."""
+    folder = shared / "reference" / case
+    settings = load_settings(folder / "input.nn", mode=1)
+    core = Descriptor(settings.elements, settings.functions, settings.cutoff)
+    reference = {
+        (int(words[0]), int(words[1])): np.array(words[5:], dtype=float)
+        for words in map(str.split, (folder / "ref_G_unscaled.txt").read_text().splitlines()[1:])
+    }
+    compared = 0
+    for structure in read_structures(folder / "input.data"):
+        types = np.array([settings.elements.index(symbol) for symbol in structure.symbols], dtype=np.int32)
+        pairs = find_neighbors(structure.positions, structure.cell, core.radius, structure.numbers)
+        for atom, row in enumerate(core.values(types, pairs)):
+            expected = reference.get((structure.index, atom))
+            if expected is not None:
+                np.testing.assert_allclose(row[: len(expected)], expected, rtol=1e-12, atol=2e-15)
+                compared += 1
+    assert compared == len(reference)
+
+
+class TestEnergiesAndForcesOfN2p2:
+    """Potentials trained elsewhere, energies and forces printed by n2p2 with 17 digits."""
+
+    @staticmethod
+    def potential(folder: Path) -> tuple[Settings, Potential]:
+        settings = load_settings(folder / "input.nn", mode=3)
+        return settings, Potential.from_directory(folder, settings)
+
+    @pytest.mark.parametrize("case", ["water_28", "sio2_70"])
+    def test_prediction_tool(self, case: str, shared: Path) -> None:
+        """energy.out and nnforces.out of nnp-predict."""
+        folder = shared / "reference" / case
+        _, potential = self.potential(folder)
+        (structure,) = read_structures(folder / "input.data")
+        prediction = potential.predict(structure)
+        energy = np.loadtxt(folder / "energy.out", ndmin=2)[0, 3]
+        assert prediction.energy == pytest.approx(energy, rel=1e-12)
+        forces = np.loadtxt(folder / "nnforces.out")[:, 5:]
+        assert prediction.forces is not None
+        assert np.abs(prediction.forces - forces).max() < 1e-9 * np.abs(forces).max()
+
+    def test_library(self, shared: Path) -> None:
+        """ref_energy.txt, ref_forces.txt: normalised data set, several structures."""
+        folder = shared / "reference" / "H2O_RPBE-D3"
+        _, potential = self.potential(folder)
+        forces = np.array([line.split() for line in (folder / "ref_forces.txt").read_text().splitlines()[1:]])
+        energies = {
+            int(words[0]): float(words[2])
+            for words in map(str.split, (folder / "ref_energy.txt").read_text().splitlines()[1:])
+            if words[0] != "A"
+        }
+        for structure in read_structures(folder / "input.data"):
+            prediction = potential.predict(structure)
+            assert prediction.energy == pytest.approx(energies.pop(structure.index), rel=1e-12)
+            expected = forces[forces[:, 0].astype(int) == structure.index][:, 3:].astype(float)
+            assert prediction.forces is not None
+            assert np.abs(prediction.forces - expected).max() < 1e-9 * np.abs(expected).max()
+        assert not energies

@@ -1,0 +1,136 @@
+"""A small training set with exact labels: Si and Ge atoms that attract and repel in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnnp.core import Descriptor
+from bnnp.descriptors.neighbors import find_neighbors
+from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
+from bnnp.io.input_data import write_structures
+from bnnp.modes import symmetry
+from bnnp.modes.job import Job
+from bnnp.modes.training_networks import initial_weights
+from bnnp.modes.training_setup import TrainingSet, build_trainer, folds_of, normalize, training_set
+from bnnp.settings import Settings, load_settings
+from bnnp.structure import Structure
+from bnnp.training.checkpoint import Normalized
+from bnnp.training.loop import Trainer
+
+INPUT = """\
+units metal
+number_of_elements 2
+elements Si Ge
+random_seed 5
+threads 1
+use_short_forces
+cutoff_type 2
+scale_symmetry_functions
+center_symmetry_functions
+global_hidden_layers_short 2
+global_nodes_short 6 5
+global_activation_short t t l
+global_symfunction_short 2 0.01 0.0 4.5
+global_symfunction_short 2 0.6 2.5 4.5
+global_symfunction_short 2 0.6 3.2 4.5
+global_symfunction_short 3 0.01 -1 1 4.5
+global_symfunction_short 9 0.02 1 2 4.5
+epochs 6
+batch_size 4
+warmup_epochs 1
+mc_samples 8
+"""
+DEPTH = {(14, 14): 0.5, (14, 32): 0.35, (32, 14): 0.35, (32, 32): 0.25}  # eV
+RADIUS = 4.5
+
+
+def labelled(numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None, **extra: object) -> Structure:
+    """A structure with energy, forces and stress of phi = depth (1 - x)^4 (e^(4 - 2r) - 2 e^(2 - r)), x = r / 4.5."""
+    pairs = find_neighbors(positions, cell, RADIUS, numbers)
+    r = np.linalg.norm(pairs.vectors, axis=1)
+    depth = np.array([DEPTH[a, b] for a, b in zip(numbers[pairs.centers], numbers[pairs.neighbors], strict=True)])
+    fade, slope = (1 - r / RADIUS) ** 4, -4 / RADIUS * (1 - r / RADIUS) ** 3
+    well, dwell = np.exp(4 - 2 * r) - 2 * np.exp(2 - r), -2 * np.exp(4 - 2 * r) + 2 * np.exp(2 - r)
+    dphi = (depth * (fade * dwell + slope * well))[:, None] * pairs.vectors / r[:, None]
+    forces = np.zeros((len(numbers), 3))
+    np.add.at(forces, pairs.centers, dphi)  # full list: both directions of a pair together give dphi/dr
+    stress = None
+    if cell is not None:
+        matrix = 0.5 * pairs.vectors.T @ dphi / abs(np.linalg.det(cell))
+        stress = matrix[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    reference = np.where(numbers == 14, -5.0, -4.0).sum()
+    energy = float(0.5 * (depth * fade * well).sum() + reference)
+    return Structure(numbers, positions, cell, energy, forces, stress, **extra)  # type: ignore[arg-type]
+
+
+def crystals(count: int, seed: int = 3) -> list[Structure]:
+    """Rattled 8-atom cells of changing composition; every fifth is a cluster, every fourth is for testing."""
+    rng = np.random.default_rng(seed)
+    sites = np.stack(np.meshgrid(*[np.arange(2)] * 3), axis=-1).reshape(-1, 3)
+    found = []
+    for index in range(count):
+        edge = 2.7 + 0.2 * rng.random()
+        cell = 2 * edge * np.eye(3) + rng.normal(0.0, 0.1, (3, 3))
+        numbers = np.where(rng.random(8) < (0.35 + 0.3 * rng.random()), 14, 32)
+        numbers[:2] = 14, 32
+        positions = sites @ (cell / 2) + rng.normal(0.0, 0.12, (8, 3))
+        subset = "test" if index % 4 == 3 else "train"
+        box = None if index % 5 == 4 else cell
+        found.append(labelled(numbers, positions, box, subset=subset))
+    return found
+
+
+@dataclass
+class Case:
+    """A working directory after mode 1, and the parts of a training made from it."""
+
+    job: Job
+    file: DescriptorFile
+    data: TrainingSet
+    normalized: Normalized
+    descriptor: Descriptor
+    trainer: Trainer
+
+    @property
+    def settings(self) -> Settings:
+        return self.job.settings
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Initial weights."""
+        return initial_weights(self.job, folds_of(self.settings, self.data, self.normalized))
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the structures."""
+    folder = tmp_path_factory.mktemp("training")
+    write_structures(folder / "input.data", crystals(20))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def case(directory: Path) -> Callable[..., Case]:
+    """Make a case from extra lines of input.nn; derivatives are stored."""
+
+    def make(*lines: str) -> Case:
+        (directory / "input.nn").write_text(INPUT + "\n".join(lines) + "\n")
+        settings = load_settings(directory / "input.nn", 2)
+        job = Job(settings, directory / "input.data", directory)
+        if not (directory / FILE_NAME).exists():
+            first = load_settings(directory / "input.nn", 1)
+            symmetry.run(Job(first, directory / "input.data", directory))
+        descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
+        file = DescriptorFile.open(directory / FILE_NAME, settings)
+        data = training_set(job, file)
+        normalized = normalize(job, file, data, descriptor)
+        return Case(
+            job, file, data, normalized, descriptor, build_trainer(job, file, data, normalized, descriptor)
+        )
+
+    return make

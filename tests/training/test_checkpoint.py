@@ -1,0 +1,71 @@
+"""checkpoint.npz: everything comes back bit for bit, and another training is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnnp.errors import InputError, OutputError, StaleFileError
+from bnnp.training.adam import AdamState
+from bnnp.training.checkpoint import Normalized, read_checkpoint, write_checkpoint
+from bnnp.training.loop import Record, State
+from bnnp.training.normalization import Inputs
+
+IDENTITY = {"random_seed": 5, "dropout rates": (0.0, 0.1), "networks": ["3-2-1 (t l)"]}
+
+
+@pytest.fixture
+def state() -> State:
+    rng = np.random.default_rng(0)
+    history = tuple(
+        Record(epoch, 0.1, np.nan if epoch == 0 else 0.5, 0.3, *rng.normal(size=(4, 4))) for epoch in range(3)
+    )
+    optimizer = AdamState(rng.normal(size=9), rng.normal(size=9), rng.normal(size=9), 17)
+    return State(optimizer, 2, 4, 1.25, 1, 0.3, rng.normal(size=9), history)
+
+
+@pytest.fixture
+def normalized() -> Normalized:
+    rng = np.random.default_rng(1)
+    inputs = {element: Inputs(rng.normal(size=3), rng.normal(size=(3, 3))) for element in ("Si", "Ge")}
+    return Normalized(inputs, np.array([-5.0, -4.0]), 0.2)
+
+
+def test_everything_comes_back(tmp_path: Path, state: State, normalized: Normalized) -> None:
+    path = tmp_path / "checkpoint.npz"
+    write_checkpoint(path, state, normalized, IDENTITY)
+    found, same = read_checkpoint(path, IDENTITY)
+    assert (found.epoch, found.batch, found.loss, found.best_epoch) == (2, 4, 1.25, 1)
+    assert found.best_criterion == 0.3
+    assert found.optimizer.steps == 17
+    for name in ("weights", "mean", "square"):
+        np.testing.assert_array_equal(getattr(found.optimizer, name), getattr(state.optimizer, name))
+    np.testing.assert_array_equal(found.best_weights, state.best_weights)
+    for one, two in zip(found.history, state.history, strict=True):
+        np.testing.assert_array_equal(one.row(), two.row())
+    assert list(same.inputs) == ["Si", "Ge"]
+    np.testing.assert_array_equal(same.inputs["Ge"].matrix, normalized.inputs["Ge"].matrix)
+    np.testing.assert_array_equal(same.offsets, normalized.offsets)
+    assert same.scale == 0.2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.npz"]
+
+
+def test_another_training_is_named(tmp_path: Path, state: State, normalized: Normalized) -> None:
+    path = tmp_path / "checkpoint.npz"
+    write_checkpoint(path, state, normalized, IDENTITY)
+    with pytest.raises(StaleFileError, match="random_seed = 5, but now it is 6"):
+        read_checkpoint(path, IDENTITY | {"random_seed": 6})
+
+
+def test_missing_damaged_and_unwritable(tmp_path: Path, state: State, normalized: Normalized) -> None:
+    path = tmp_path / "checkpoint.npz"
+    with pytest.raises(InputError, match="without --restart"):
+        read_checkpoint(path, IDENTITY)
+    write_checkpoint(path, state, normalized, IDENTITY)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(StaleFileError, match="damaged"):
+        read_checkpoint(path, IDENTITY)
+    with pytest.raises(OutputError):
+        write_checkpoint(tmp_path / "missing" / "checkpoint.npz", state, normalized, IDENTITY)

@@ -1,0 +1,146 @@
+"""The loop: exact gradients, no dependence on ranks, memory or interruptions, the best epoch kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bnnp.errors import NumericalError
+from bnnp.modes.training_networks import frozen_masks
+from bnnp.modes.training_setup import folds_of
+from bnnp.potential import Potential
+from bnnp.io.input_data import StructureFile
+from bnnp.io.scaling_data import ScalingData
+from bnnp.training.loop import Ranks, State, Trainer
+
+STRESS = "stress_weight 0.5"
+
+
+def never() -> bool:
+    return False
+
+
+def last(trainer: Trainer, weights: np.ndarray) -> State:
+    """State after the whole training."""
+    *_, state = trainer.run(trainer.start(weights), never)
+    return state
+
+
+@pytest.mark.parametrize("rates", ["dropout_rate 0", "dropout_rate 0.3 0.2", "dropout_rate 0.1\ndropout_rate_input 0.2"])
+def test_gradient_of_the_loss_through_forces_and_stress(case: Callable[..., Any], rates: str) -> None:
+    made = case(rates, STRESS)
+    weights, batch = made.weights, made.trainer.training[:4]
+    _, gradient = made.trainer.gradient(weights, 3, batch)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        direction = rng.normal(size=len(weights))
+        step = 1e-5 / np.linalg.norm(direction)
+        ends = [made.trainer.gradient(weights + s * step * direction, 3, batch)[0] for s in (1, -1)]
+        assert gradient @ direction == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
+
+
+def test_stress_and_forces_are_part_of_the_loss(case: Callable[..., Any]) -> None:
+    totals = []
+    for lines in (("stress_weight 0",), ("stress_weight 1",), ("stress_weight 1", "force_weight 0")):
+        made = case("dropout_rate 0", *lines)
+        totals.append(made.trainer.gradient(made.weights, 1, made.trainer.training)[0])
+    assert totals[0] < totals[1]
+    assert totals[2] < totals[1]
+
+
+def test_stored_and_recomputed_derivatives_train_alike(case: Callable[..., Any]) -> None:
+    gradients = []
+    for way in ("stored", "recomputed"):
+        made = case("dropout_rate 0.1", STRESS, f"derivatives {way}")
+        assert made.trainer.samples.stored == (way == "stored")
+        gradients.append(made.trainer.gradient(made.weights, 1, made.trainer.training)[1])
+    scale = np.abs(gradients[0]).max()
+    np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-6 * scale)  # stored in single precision
+
+
+def test_data_beyond_the_memory_limit_is_read_again(case: Callable[..., Any]) -> None:
+    plenty, little = case("dropout_rate 0"), case("dropout_rate 0", "memory_limit 100000")
+    states = [last(made.trainer, made.weights) for made in (plenty, little)]
+    np.testing.assert_array_equal(states[0].optimizer.weights, states[1].optimizer.weights)
+    assert little.trainer.samples.n_left_out
+    assert little.trainer.samples.nbytes <= 100000
+    assert not plenty.trainer.samples.n_left_out
+
+
+def test_ranks_add_up_to_one(case: Callable[..., Any]) -> None:
+    made = case("dropout_rate 0.1", STRESS)
+    batch = made.trainer.batches(1)[0]
+    total, gradient = made.trainer.gradient(made.weights, 1, batch)
+    parts = [
+        replace(made.trainer, ranks=Ranks(rank, 3)).gradient(made.weights, 1, batch) for rank in range(3)
+    ]
+    assert sum(part[0] for part in parts) == pytest.approx(total, rel=1e-12)
+    np.testing.assert_allclose(sum(part[1] for part in parts), gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_every_epoch_has_every_structure_once_in_another_order(case: Callable[..., Any]) -> None:
+    trainer = case().trainer
+    orders = [sum(trainer.batches(epoch), []) for epoch in (1, 2)]
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(trainer.training)
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8])
+def test_stopped_anywhere_and_continued_is_uninterrupted(case: Callable[..., Any], steps: int) -> None:
+    made = case("dropout_rate 0.1")
+    whole = last(made.trainer, made.weights)
+    calls = iter(range(1000))
+    *_, broken = made.trainer.run(made.trainer.start(made.weights), lambda: next(calls) == steps - 1)
+    assert broken.stopped
+    assert broken.optimizer.steps == steps
+    *_, continued = made.trainer.run(replace(broken, stopped=False), never)
+    np.testing.assert_array_equal(continued.optimizer.weights, whole.optimizer.weights)
+    np.testing.assert_array_equal(continued.best_weights, whole.best_weights)
+    for one, two in zip(continued.history, whole.history, strict=True):
+        np.testing.assert_array_equal(one.row(), two.row())
+
+
+def test_best_epoch_has_the_lowest_criterion_on_the_test_set(case: Callable[..., Any]) -> None:
+    made = case("dropout_rate 0.2", "learning_rate 0.05")
+    state = last(made.trainer, made.weights)
+    criteria = [record.criterion for record in state.history]
+    assert state.best_criterion == min(criteria)
+    assert state.history[state.best_epoch].criterion == min(criteria)
+    errors = made.trainer.errors(state.best_weights, made.trainer.test)
+    assert made.trainer.criterion(errors) == pytest.approx(min(criteria), rel=1e-12)
+
+
+def test_evaluation_is_what_the_potential_predicts(case: Callable[..., Any], directory: Path) -> None:
+    made = case("dropout_rate 0.2", "calculate_stress")
+    folds = folds_of(made.settings, made.data, made.normalized)
+    networks = made.trainer.model.parameters.unpack(made.weights)
+    plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
+    scaling = ScalingData(made.data.scalings)
+    potential = Potential(made.settings, plain, scaling, frozen_masks(made.settings))
+    structures = StructureFile(directory / "input.data")
+    for index, found in made.trainer.evaluations(made.weights, range(4)):
+        expected = potential.predict(structures[index])
+        energy = found.energy * made.normalized.scale + made.file.n_elements[index] @ made.normalized.offsets
+        assert energy == pytest.approx(expected.energy, rel=1e-9)
+        np.testing.assert_allclose(found.forces * made.normalized.scale, expected.forces, atol=1e-6)
+        if expected.stress is not None:
+            np.testing.assert_allclose(found.stress * made.normalized.scale, expected.stress, atol=1e-7)
+
+
+def test_single_precision_follows_double(case: Callable[..., Any]) -> None:
+    states = []
+    for precision in ("double", "single"):
+        made = case("dropout_rate 0", f"precision {precision}")
+        states.append(last(made.trainer, made.weights))
+    np.testing.assert_allclose(states[1].optimizer.weights, states[0].optimizer.weights, atol=1e-3)
+
+
+def test_loss_that_is_not_finite_ends_the_training(case: Callable[..., Any]) -> None:
+    made = case("learning_rate 1e200", "warmup_epochs 0", "dropout_rate 0")
+    with pytest.raises(NumericalError, match="epoch 1"):
+        last(made.trainer, made.weights)

@@ -1,0 +1,90 @@
+"""The loss in closed form, and references that are not known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bnnp.training.loss import Errors, Loss, Spread
+from bnnp.training.samples import Batch
+
+
+def batch(**changes: torch.Tensor) -> Batch:
+    """Two structures of 2 and 1 atoms, all references zero."""
+    fields = {
+        "n_atoms": torch.tensor([2.0, 1.0]),
+        "weight": torch.tensor([1.0, 3.0]),
+        "energy": torch.zeros(2),
+        "volume": torch.tensor([10.0, 20.0]),
+        "forces": torch.zeros(3, 3),
+        "stress": torch.zeros(2, 6),
+    } | changes
+    owner = torch.tensor([0, 0, 1])
+    return Batch(sources=(0, 1), inputs=(), rows=(), owners=(), atom_owner=owner, geometries=(), **fields)
+
+
+def test_every_term_has_its_weight_and_its_structure_s() -> None:
+    loss = Loss(energy=2.0, force=0.5, stress=4.0)
+    energy = torch.tensor([4.0, 1.0])
+    forces = torch.ones(3, 3)
+    virial = torch.ones(2, 6) * torch.tensor([[10.0], [20.0]])
+    expected = 2.0 * (1 * 2.0**2 + 3 * 1.0) + 0.5 * (6 + 3 * 3) + 4.0 * (6 + 3 * 6)
+    assert float(loss.sum(batch(), energy, forces, virial)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_unknown_references_neither_count_nor_pull() -> None:
+    known = batch(
+        energy=torch.tensor([0.0, float("nan")]),
+        forces=torch.tensor([[0.0] * 3, [float("nan")] * 3, [0.0] * 3]),
+        stress=torch.full((2, 6), float("nan")),
+    )
+    forces = torch.full((3, 3), 2.0, requires_grad=True)
+    virial = torch.ones(2, 6, requires_grad=True)
+    energy = torch.tensor([2.0, 5.0], requires_grad=True)
+    total = Loss(1.0, 1.0, 1.0).sum(known, energy, forces, virial)
+    total.backward()
+    assert float(total.detach()) == pytest.approx(1.0 + 12.0 + 3 * 12.0)
+    assert energy.grad is not None
+    assert forces.grad is not None
+    assert virial.grad is not None
+    assert float(energy.grad[1]) == 0.0
+    assert not forces.grad[1].any()
+    assert not virial.grad.any()
+
+
+def test_model_that_knows_the_mean_has_the_sum_of_the_weights() -> None:
+    rng = np.random.default_rng(0)
+    per_atom, forces = rng.normal(3.0, 0.2, 50), [rng.normal(0.0, 0.7, (4, 3)) for _ in range(50)]
+    stress = np.where(np.arange(50)[:, None] < 20, rng.normal(1.0, 0.1, (50, 6)), np.nan)
+    spread = Spread.of(per_atom, forces, stress)
+    loss = Loss.of(spread, 1.0, 2.0, 0.5)
+    total = loss.energy * ((per_atom - per_atom.mean()) ** 2).sum()
+    total += loss.force * (np.stack(forces) ** 2).sum()
+    total += loss.stress * ((stress[:20] - stress[:20].mean()) ** 2).sum()
+    assert total / 50 == pytest.approx(3.5, rel=1e-12)
+
+
+def test_spread_that_is_nothing_does_not_divide_by_zero() -> None:
+    spread = Spread.of(np.array([2.0]), [np.zeros((3, 3))], np.full((1, 6), np.nan))
+    loss = Loss.of(spread, 1.0, 1.0, 1.0)
+    assert np.isfinite([loss.energy, loss.force]).all()
+    assert loss.stress == 0.0
+
+
+def test_errors_count_what_is_known_and_show_a_prediction_that_is_not_finite() -> None:
+    errors = Errors()
+    errors.add(2, np.array([1.0, 3.0, 9.0]), np.array([0.0, 0.0, np.nan]))
+    assert errors.rmse[2] == pytest.approx(np.sqrt(5.0))
+    assert errors.mae[2] == pytest.approx(2.0)
+    assert np.isnan(errors.rmse[3])
+    errors.add(0, np.array([np.nan]), np.array([0.0]))
+    assert np.isnan(errors.rmse[0])
+
+
+def test_criterion_is_the_loss_of_the_errors() -> None:
+    errors = Errors()
+    errors.add(0, np.array([0.2]), np.array([0.0]))
+    errors.add(2, np.array([0.3, -0.3]), np.zeros(2))
+    spread = Spread(0.01, 0.09, 1.0, 1.0, 1.0, 0.0)
+    assert errors.criterion(spread, (1.0, 2.0, 7.0)) == pytest.approx(4.0 + 2.0)
