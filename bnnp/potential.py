@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.core import Descriptor, Networks
+from bnnp.core import Descriptor, Networks, sum_pairs
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, NumericalError
@@ -198,7 +198,7 @@ class Potential:
         result["descriptors"] = descriptors
         if derivatives:
             slopes = self.descriptor.vjp(types, pairs, gradient * self._factor[types] * scale)
-            result["forces"] = forces_from_pairs(pairs, slopes, len(structure))
+            result["forces"] = sum_pairs(pairs, slopes)
             result["stress"] = stress_from_pairs(pairs, slopes, structure.volume)
         if sampled:
             factors = self._factor * scale
@@ -266,21 +266,6 @@ def _energies(samples: Array, offset: float) -> dict:
     result["atomic_energies"] = samples.mean(axis=1)
     result["atomic_energies_std"] = samples.std(axis=1, ddof=1) if several else None
     return result
-
-
-def forces_from_pairs(pairs: NeighborList, slopes: Array, n_atoms: int) -> Array:
-    """F_i from dE/dD: + for the centre of a pair, - for its neighbour. (n_atoms, 3), energy/length.
-
-    Parameters
-    ----------
-    slopes : (n_pairs, 3) float64, energy/length
-        dE/dD of every pair.
-    """
-    forces = np.empty((n_atoms, 3))
-    for axis in range(3):
-        own = np.bincount(pairs.centers, slopes[:, axis], n_atoms)
-        forces[:, axis] = own - np.bincount(pairs.neighbors, slopes[:, axis], n_atoms)
-    return forces
 
 
 def stress_from_pairs(pairs: NeighborList, slopes: Array, volume: float | None) -> Array | None:

@@ -321,6 +321,47 @@ class Networks {
     }
 };
 
+// ---- pairs -----------------------------------------------------------------------------------------------------
+
+void check_pairs(std::int64_t n_atoms, const Longs& first, const Ints& neighbors, const Doubles& values) {
+    require(first.size() == n_atoms + 1 && first.at(n_atoms) == neighbors.size(), "first must have one entry more than there are atoms");
+    require(values.ndim() == 2 && values.shape(0) == neighbors.size() && values.shape(1) == 3, "expected the shape (n_pairs, 3)");
+    for (std::int64_t p = 0; p < neighbors.size(); ++p)
+        require(neighbors.data()[p] >= 0 && neighbors.data()[p] < n_atoms, "neighbors holds an atom index out of range");
+}
+
+// F_i = sum of dE/dD over the pairs of centre i, minus the sum over the pairs with neighbour i. (n_atoms, 3)
+Doubles sum_pairs(const Longs& first, const Ints& neighbors, const Doubles& dE_dD) {
+    const std::int64_t n = first.size() - 1;
+    check_pairs(n, first, neighbors, dE_dD);
+    Doubles forces({n, std::int64_t(3)});
+    double* F = forces.mutable_data();
+    const double* d = dE_dD.data();
+    std::fill(F, F + 3 * n, 0.0);
+    for (std::int64_t i = 0; i < n; ++i)
+        for (std::int64_t p = first.data()[i]; p < first.data()[i + 1]; ++p) {
+            double* other = F + 3 * std::int64_t(neighbors.data()[p]);
+            for (int c = 0; c < 3; ++c) F[3 * i + c] += d[3 * p + c], other[c] -= d[3 * p + c];
+        }
+    return forces;
+}
+
+// The transpose: value of the centre minus value of the neighbour, for every pair. (n_pairs, 3)
+Doubles pair_differences(const Longs& first, const Ints& neighbors, const Doubles& atoms) {
+    const std::int64_t n = first.size() - 1;
+    require(atoms.ndim() == 2 && atoms.shape(0) == n && atoms.shape(1) == 3, "expected the shape (n_atoms, 3)");
+    Doubles result({neighbors.size(), py::ssize_t(3)});
+    check_pairs(n, first, neighbors, result);
+    double* out = result.mutable_data();
+    const double* x = atoms.data();
+    for (std::int64_t i = 0; i < n; ++i)
+        for (std::int64_t p = first.data()[i]; p < first.data()[i + 1]; ++p) {
+            const double* other = x + 3 * std::int64_t(neighbors.data()[p]);
+            for (int c = 0; c < 3; ++c) out[3 * p + c] = x[3 * i + c] - other[c];
+        }
+    return result;
+}
+
 Layer make_layer(const Doubles& weights, const Doubles& biases, const std::string& activation, const py::object& masks) {
     require(weights.ndim() == 2 && biases.ndim() == 1 && biases.size() == weights.shape(1), "weights (n_in, n_out), biases (n_out,)");
     require(activation.size() == 1, "an activation is one letter");
@@ -368,6 +409,8 @@ PYBIND11_MODULE(_core, module) {
         .def(py::init<std::vector<std::vector<Layer>>, int, int, bool, int>())
         .def("sample", &Networks::sample)
         .def("forces", &Networks::forces);
+    module.def("sum_pairs", &sum_pairs);
+    module.def("pair_differences", &pair_differences);
     module.def("instruction_sets", [] {
         std::vector<std::string> names;
         for (const Kernels& set : available()) names.push_back(set.name);

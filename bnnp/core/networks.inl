@@ -93,22 +93,28 @@ class Sampler {
   private:
     const NetworkPlan& plan;
     const SampleTask& task;
-    Buffer<double> storage;
+    Buffer<double> storage, mean_delta;
 
     void affine(const Layer& layer, const double* input, double* z, int columns) const {
-        const double scale = plan.normalize_nodes ? 1.0 / layer.n_in : 1.0;
-        for (int o = 0; o < layer.n_out; ++o)
+        const int n_out = layer.n_out;
+        for (int o = 0; o < n_out; ++o)
             for (int s = 0; s < columns; ++s) z[o * columns + s] = layer.biases[o];
         for (int u = 0; u < layer.n_in; ++u) {
-            for (int o = 0; o < layer.n_out; ++o) {
-                const double w = layer.weights[u * layer.n_out + o];
+            const double* __restrict weights = &layer.weights[std::size_t(u) * n_out];
+            if (columns == 1) {  // the nodes are the contiguous index
+                const double x = input[u];
+                for (int o = 0; o < n_out; ++o) z[o] += weights[o] * x;
+                continue;
+            }
+            for (int o = 0; o < n_out; ++o) {
+                const double w = weights[o];
                 double* __restrict out = z + o * columns;
                 const double* __restrict in = input + u * columns;
                 for (int s = 0; s < columns; ++s) out[s] += w * in[s];
             }
         }
-        if (scale != 1.0)
-            for (int m = 0; m < layer.n_out * columns; ++m) z[m] *= scale;
+        if (plan.normalize_nodes)
+            for (int m = 0; m < n_out * columns; ++m) z[m] /= layer.n_in;
     }
 
     // Outputs of a layer, masked, as inputs of the next; returns the number of columns.
@@ -163,10 +169,18 @@ class Sampler {
 
     static void transpose(const Layer& layer, const double* delta, double* back, int columns) {
         for (int u = 0; u < layer.n_in; ++u) {
+            const double* __restrict weights = &layer.weights[std::size_t(u) * layer.n_out];
+            if (columns == 1) {
+                double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+                for (int o = 0; o < layer.n_out; ++o) sum += weights[o] * delta[o];
+                back[u] = sum;
+                continue;
+            }
             double* __restrict out = back + u * columns;
             for (int s = 0; s < columns; ++s) out[s] = 0.0;
             for (int o = 0; o < layer.n_out; ++o) {
-                const double w = layer.weights[u * layer.n_out + o];
+                const double w = weights[o];
                 const double* __restrict in = delta + o * columns;
                 for (int s = 0; s < columns; ++s) out[s] += w * in[s];
             }
@@ -197,8 +211,8 @@ class Sampler {
             for (int s = 0; s < columns; ++s) mean += delta[o * columns + s];
             back[o] = mean / columns;
         }
-        for (int u = 0; u < layer.n_in; ++u)
-            for (int o = 0; o < layer.n_out; ++o) out[u] += layer.weights[u * layer.n_out + o] * back[o];
+        std::memcpy(mean_delta.get(layer.n_out), back, sizeof(double) * layer.n_out);
+        transpose(layer, mean_delta.data, out, 1);
     }
 };
 

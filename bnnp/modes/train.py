@@ -56,7 +56,7 @@ def run(job: Job) -> None:
     with DescriptorFile.open(job.directory / FILE_NAME, settings) as file:
         data = parallel.on_root(training_set, job, file)
         continued = read_former(job, file)
-        normalized = continued[1] if continued else parallel.broadcast(normalize(job, file, data, descriptor))
+        normalized = continued[1] if continued else parallel.on_root(normalize, job, file, data, descriptor)
         report_data(log, settings, file, data, normalized)
 
         trainer = build_trainer(job, file, data, normalized, descriptor)

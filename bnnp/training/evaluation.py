@@ -100,7 +100,7 @@ class Evaluator:
                 n = len(normalized.mean)
                 gradient[row, :n] = slope[row, :n] @ normalized.matrix.T
             derivatives = pair_derivatives(self.sweeps, sample.geometry, gradient)
-            forces, virial = scatter(sample.geometry.pairs, derivatives, sample.n_atoms)
+            forces, virial = scatter(sample.geometry.pairs, derivatives)
             stress = virial / sample.volume
         return Evaluation(
             float(energies.sum(axis=0).mean()),

@@ -230,7 +230,7 @@ class Trainer:
 def _demand_finite(value: float, where: str) -> None:
     if not np.isfinite(value):
         raise NumericalError(
-            f"the loss is {value} in {where}: the training has diverged, or the data has values that are not "
-            "finite. The files of the best epoch before are kept. Lower learning_rate, or set gradient_clip 1, and "
-            "train again."
+            f"the loss is {value} in {where}: the training has diverged, or the data has values that are "
+            "not finite. The files of the best epoch before are kept. Lower learning_rate, or set "
+            "gradient_clip 1, and train again."
         )

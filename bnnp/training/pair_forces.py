@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnnp.core import pair_differences, sum_pairs
 from bnnp.descriptors.neighbors import NeighborList
 
 Array = NDArray[np.float64]
@@ -84,23 +85,17 @@ def descriptor_changes(sweeps: Sweeps, geometry: Geometry, direction: Array) -> 
     return sweeps.block_jvp(geometry.types, geometry.pairs, geometry.blocks, direction)
 
 
-def scatter(pairs: NeighborList, derivatives: Array, n_atoms: int) -> tuple[Array, Array]:
+def scatter(pairs: NeighborList, derivatives: Array) -> tuple[Array, Array]:
     """Forces (n_atoms, 3) and virial (6,) of d_p, (n_pairs, 3)."""
-    forces = np.empty((n_atoms, 3))
-    for axis in range(3):
-        component = derivatives[:, axis]
-        forces[:, axis] = np.bincount(pairs.centers, component, n_atoms) - np.bincount(
-            pairs.neighbors, component, n_atoms
-        )
     moments = pairs.vectors.T @ derivatives  # sum_p D_pa d_pb, (3, 3)
-    return forces, 0.5 * (moments + moments.T)[_A, _B]
+    return sum_pairs(pairs, derivatives), 0.5 * (moments + moments.T)[_A, _B]
 
 
 def gather(pairs: NeighborList, forces: Array, virial: Array) -> Array:
     """dL/dd_p, (n_pairs, 3), of dL/dF (n_atoms, 3) and dL/dW (6,): the transpose of :func:`scatter`."""
     moments = np.zeros((3, 3))
     moments[_A, _B] = virial
-    direction: Array = forces[pairs.centers] - forces[pairs.neighbors]
+    direction = pair_differences(pairs, forces)
     if virial.any():
         direction += pairs.vectors @ (0.5 * (moments + moments.T))
     return direction
@@ -125,7 +120,7 @@ class PairForces(torch.autograd.Function):
         for number, geometry in enumerate(geometries):
             atoms = slice(first, first + len(geometry.types))
             derivatives = pair_derivatives(sweeps, geometry, values[atoms])
-            forces[atoms], virials[number] = scatter(geometry.pairs, derivatives, len(geometry.types))
+            forces[atoms], virials[number] = scatter(geometry.pairs, derivatives)
             first = atoms.stop
         return torch.from_numpy(forces).to(ctx.dtype), torch.from_numpy(virials).to(ctx.dtype)
 

@@ -92,8 +92,8 @@ def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling
         if moments.count == 0:
             raise InputError(
                 f"no training structure contains {element}, so its network cannot be trained: remove "
-                f"{element} from `elements` and its symmetry functions, or add structures with it, and run mode 1 "
-                "again"
+                f"{element} from `elements` and its symmetry functions, or add structures with it, and run "
+                "mode 1 again"
             )
         found[element] = moments.scaling()
     return found

@@ -49,11 +49,15 @@ DEPTH = {(14, 14): 0.5, (14, 32): 0.35, (32, 14): 0.35, (32, 32): 0.25}  # eV
 RADIUS = 4.5
 
 
-def labelled(numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None, **extra: object) -> Structure:
-    """A structure with energy, forces and stress of phi = depth (1 - x)^4 (e^(4 - 2r) - 2 e^(2 - r)), x = r / 4.5."""
+def labelled(
+    numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None, **extra: object
+) -> Structure:
+    """Energy, forces and stress of phi = depth (1 - x)^4 (e^(4 - 2r) - 2 e^(2 - r)), x = r / 4.5."""
     pairs = find_neighbors(positions, cell, RADIUS, numbers)
     r = np.linalg.norm(pairs.vectors, axis=1)
-    depth = np.array([DEPTH[a, b] for a, b in zip(numbers[pairs.centers], numbers[pairs.neighbors], strict=True)])
+    depth = np.array(
+        [DEPTH[a, b] for a, b in zip(numbers[pairs.centers], numbers[pairs.neighbors], strict=True)]
+    )
     fade, slope = (1 - r / RADIUS) ** 4, -4 / RADIUS * (1 - r / RADIUS) ** 3
     well, dwell = np.exp(4 - 2 * r) - 2 * np.exp(2 - r), -2 * np.exp(4 - 2 * r) + 2 * np.exp(2 - r)
     dphi = (depth * (fade * dwell + slope * well))[:, None] * pairs.vectors / r[:, None]

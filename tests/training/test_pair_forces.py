@@ -1,4 +1,4 @@
-"""Forces and virial of the training: derivatives of the energy, adjoint maps, and three implementations that agree."""
+"""Forces and virial of the training: derivatives of the energy, adjoint maps, three ways that agree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def structure(case: Callable[..., Any]) -> tuple[Any, Geometry, np.ndarray, np.n
     return descriptor, Geometry(types, pairs, None), positions, cell
 
 
-def energy(descriptor: Any, types: np.ndarray, positions: np.ndarray, cell: np.ndarray, slope: np.ndarray) -> float:
+def energy(
+    descriptor: Any, types: np.ndarray, positions: np.ndarray, cell: np.ndarray, slope: np.ndarray
+) -> float:
     """sum of slope * G: linear in G, so that dE/dG is `slope`."""
     pairs = find_neighbors(positions, cell, descriptor.radius, NUMBERS[types])
     return float((slope * descriptor.values(types, pairs)).sum())
@@ -70,7 +72,7 @@ def test_gather_is_the_transpose_of_scatter(structure: Any) -> None:
     _, geometry, _, _ = structure
     rng = np.random.default_rng(3)
     d, dF, dW = rng.normal(size=(len(geometry.pairs.vectors), 3)), rng.normal(size=(5, 3)), rng.normal(size=6)
-    forces, virial = scatter(geometry.pairs, d, 5)
+    forces, virial = scatter(geometry.pairs, d)
     left = (forces * dF).sum() + virial @ dW
     assert left == pytest.approx((d * gather(geometry.pairs, dF, dW)).sum(), rel=1e-12)
 

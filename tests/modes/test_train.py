@@ -1,0 +1,410 @@
+"""Mode 2 through the executable: it learns, survives, is the same on all ranks, refuses bad input clearly."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.emt import EMT
+from click.testing import CliRunner, Result
+
+from bnnp.cli import main
+from bnnp.io.input_data import write_structures
+from bnnp.io.learning_curve import read_learning_curve
+from bnnp.io.uncertainty_data import read_uncertainty
+from bnnp.io.weights import optweights_name, read_weights, weights_name
+from bnnp.network.architecture import Architecture
+from bnnp.structure import Structure
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+FILES = [
+    *("scaling.data", "weights.029.data", "weights.079.data", "optweights.029.out", "optweights.079.out"),
+    *("uncertainty.data", "learning-curve.out", "checkpoint.npz"),
+]
+INPUT = """\
+units metal
+nn_type_short 1
+use_short_nn
+number_of_elements 2
+elements Au Cu
+random_seed 11
+threads 1
+use_short_forces
+cutoff_type 1
+scale_symmetry_functions
+center_symmetry_functions
+global_hidden_layers_short 2
+global_nodes_short 8 8
+global_activation_short t t l
+global_symfunction_short 2 0.02 0.0 5.5
+global_symfunction_short 2 2.0 1.8 5.5
+global_symfunction_short 2 2.0 2.3 5.5
+global_symfunction_short 2 2.0 2.8 5.5
+global_symfunction_short 2 2.0 3.4 5.5
+global_symfunction_short 2 2.0 4.2 5.5
+global_symfunction_short 3 0.02 -1 1 5.5
+global_symfunction_short 3 0.02 1 2 5.5
+remove_atom_energies
+atom_energy Cu 1.5
+atom_energy Au -0.5
+mc_samples 30
+stress_weight 0.1
+"""
+SHORT = "dropout_rate 0.1\nepochs 6\nbatch_size 2\n"
+
+
+def alloys(count: int, seed: int = 1, subset: str | None = None) -> list[Structure]:
+    """Rattled 8-atom cells of Cu and Au labelled by ASE's EMT, a quarter of them for testing."""
+    rng = np.random.default_rng(seed)
+    sites = np.stack(np.meshgrid(*[np.arange(2)] * 3), axis=-1).reshape(-1, 3)
+    found = []
+    for index in range(count):
+        cell = 2 * (2.5 + 0.2 * rng.random()) * np.eye(3) + rng.normal(0.0, 0.08, (3, 3))
+        numbers = np.where(rng.permutation(8) < rng.integers(2, 7), 29, 79)
+        atoms = Atoms(numbers, sites @ cell / 2 + rng.normal(0.0, 0.1, (8, 3)), cell=cell, pbc=True)
+        atoms.calc = EMT()
+        offset = atoms.numbers.tolist().count(29) * 1.5 - 0.5 * atoms.numbers.tolist().count(79)
+        found.append(
+            Structure(
+                atoms.numbers,
+                atoms.positions,
+                cell,
+                float(atoms.get_potential_energy() + offset),
+                atoms.get_forces(),
+                atoms.get_stress(),
+                subset=subset or ("test" if index % 4 == 3 else "train"),
+            )
+        )
+    return found
+
+
+def prepare(folder: Path, settings: str = SHORT, structures: list[Structure] | None = None) -> Path:
+    """A folder in which mode 1 has run."""
+    folder.mkdir(exist_ok=True)
+    (folder / "input.nn").write_text(INPUT + settings)
+    write_structures(folder / "input.data", structures or alloys(24))
+    result = invoke(folder, 1)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def twin(source: Path, folder: Path, settings: str = SHORT) -> Path:
+    """A folder with the symmetry functions of another one and its own input.nn."""
+    folder.mkdir(exist_ok=True)
+    for name in ("input.data", "symmetry_functions.h5"):
+        shutil.copy(source / name, folder / name)
+    (folder / "input.nn").write_text(INPUT + settings)
+    return folder
+
+
+def invoke(folder: Path, mode: int, *arguments: str) -> Result:
+    """Run one mode in this process."""
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        return CliRunner().invoke(main, ["--mode", str(mode), *arguments])
+    finally:
+        os.chdir(here)
+
+
+def start(folder: Path, *arguments: str, ranks: int = 1) -> subprocess.Popen[str]:
+    """Start mode 2 as a process of its own."""
+    launcher = [str(MPIEXEC), "-n", str(ranks)] if ranks > 1 else []
+    return subprocess.Popen(
+        [*launcher, sys.executable, "-m", "bnnp", "--mode", "2", *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def epochs_done(folder: Path) -> int:
+    """Lines of the learning curve, epoch 0 not counted."""
+    path = folder / "learning-curve.out"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sum(not line.startswith("#") for line in lines) - 1
+
+
+def wait_for_epoch(folder: Path, process: subprocess.Popen[str], epoch: int) -> None:
+    """Wait until the learning curve has reached `epoch`."""
+    limit = time.monotonic() + 60
+    while epochs_done(folder) < epoch:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which mode 1 has run."""
+    return prepare(tmp_path_factory.mktemp("train") / "source")
+
+
+@pytest.fixture(scope="module")
+def finished(source: Path) -> Path:
+    """A folder in which mode 2 has learnt well; its log is mode2.out."""
+    settings = "dropout_rate 0.02\nepochs 60\nlearning_rate 0.02\n"
+    folder = prepare(source.parent / "finished", settings, alloys(100))
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    (folder / "mode2.out").write_text(result.output)
+    return folder
+
+
+def test_it_learns(finished: Path) -> None:
+    curve = read_learning_curve(finished / "learning-curve.out")
+    reference = np.concatenate([structure.forces for structure in alloys(100)])  # type: ignore[misc]
+    assert len(curve["epoch"]) == 61
+    assert curve["RMSE_Ftest_pu"].min() < 0.25 * np.sqrt(np.mean(reference**2))
+    assert curve["RMSEpa_Etest_pu"].min() < 0.1 * curve["RMSEpa_Etest_pu"][0]
+
+
+def test_all_files_are_there(finished: Path) -> None:
+    best = int(
+        re.findall(
+            r"Best short range fit has been obtained in epoch +(\d+)", (finished / "mode2.out").read_text()
+        )[0]
+    )
+    points = [
+        f"{subset}{kind}.{best:06d}.out" for subset in ("train", "test") for kind in ("points", "forces")
+    ]
+    assert all((finished / name).exists() for name in FILES + points)
+    shape = Architecture((8, 8), ("t", "t", "l"))
+    networks = {}
+    for element, n in (("Cu", 18), ("Au", 18)):
+        networks[element] = read_weights(finished / weights_name(element), element, shape, n)
+        same = read_weights(finished / optweights_name(element), element, shape, n)
+        np.testing.assert_array_equal(networks[element].flat(), same.flat())
+    assert read_uncertainty(finished / "uncertainty.data", networks).masks.samples == 30
+    assert not [name for name in os.listdir(finished) if name.endswith(".tmp")]
+
+
+def test_log_has_the_lines_other_tools_read(finished: Path) -> None:
+    log = (finished / "mode2.out").read_text()
+    energies = np.array(
+        [line.split()[1:] for line in log.splitlines() if line.startswith(" ENERGY ")], dtype=float
+    )
+    forces = np.array(
+        [line.split()[1:] for line in log.splitlines() if line.startswith(" FORCES ")], dtype=float
+    )
+    curve = read_learning_curve(finished / "learning-curve.out")
+    np.testing.assert_allclose(energies[:, 2], curve["RMSEpa_Etest_pu"], atol=1e-6)  # eV and eV
+    np.testing.assert_allclose(forces[:, 1], curve["RMSE_Ftrain_pu"] * 0.529177, atol=1e-6)  # eV/bohr
+    assert "Normal termination of RuNNer" in "".join(log.splitlines()[-5:])
+
+
+def test_mode_3_predicts_what_mode_2_reports(finished: Path) -> None:
+    result = invoke(finished, 3)
+    assert result.exit_code == 0, result.output
+    points = np.concatenate([np.loadtxt(path) for path in finished.glob("t*points.*.out")])
+    predicted = np.loadtxt(finished / "energy.out")
+    assert len(points) == len(predicted) == 100
+    np.testing.assert_allclose(points[np.argsort(points[:, 0]), 3], predicted[:, 3], rtol=1e-9)
+    np.testing.assert_allclose(points[np.argsort(points[:, 0]), 2], predicted[:, 2], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "mean_energy -1.25\nconv_energy 3.5\nconv_length 1.8\n",
+        "normalize_nodes\nscale_max_short_atomic 2.0\n",
+        "dropout_rate_input 0.1\n",
+        "use_old_scaling\nuse_old_weights_short\n",
+    ],
+)
+def test_every_variant_is_predicted_as_it_was_trained(
+    finished: Path, tmp_path: Path, lines: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = twin(finished, tmp_path / "variant", "dropout_rate 0.02\nepochs 2\nlearning_rate 1e-4\n" + lines)
+    for name in FILES[:3]:
+        shutil.copy(finished / name, folder / name)
+    assert invoke(folder, 2).exit_code == 0
+    if "use_old_weights" in lines:
+        former, now = (read_learning_curve(path / "learning-curve.out") for path in (finished, folder))
+        best = former["RMSE_Ftest_pu"].min()
+        assert now["RMSE_Ftest_pu"][0] == pytest.approx(
+            best, rel=0.1
+        )  # first 20 masks, best by another measure
+    result = invoke(folder, 3)
+    assert result.exit_code == 0, result.output
+    points = np.concatenate([np.loadtxt(path) for path in folder.glob("t*points.*.out")])
+    predicted = np.loadtxt(folder / "energy.out")
+    np.testing.assert_allclose(points[np.argsort(points[:, 0]), 3], predicted[:, 3], rtol=1e-8)
+
+
+def test_energies_alone_can_be_trained(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "energies", "dropout_rate 0\nepochs 40\nlearning_rate 0.02\n")
+    text = (folder / "input.nn").read_text()
+    (folder / "input.nn").write_text(text.replace("use_short_forces\n", ""))
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    curve = read_learning_curve(folder / "learning-curve.out")
+    assert curve["RMSEpa_Etrain_pu"].min() < 0.2 * curve["RMSEpa_Etrain_pu"][0]
+    assert np.isnan(curve["RMSE_Ftrain_pu"]).all()
+    assert " FORCES" not in result.output
+    assert not list(folder.glob("*forces.*.out"))
+    assert not (folder / "uncertainty.data").exists()
+
+
+def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path) -> None:
+    settings = "dropout_rate 0.1\nepochs 60\ncheckpoint_interval 4\n"
+    whole, broken = twin(source, tmp_path / "whole", settings), twin(source, tmp_path / "broken", settings)
+    assert invoke(whole, 2).exit_code == 0
+    process = start(broken)
+    wait_for_epoch(broken, process, 9)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert epochs_done(broken) < 60
+    result = invoke(broken, 2, "--restart")
+    assert result.exit_code == 0, result.output
+    for name in FILES[:-1]:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    with np.load(whole / "checkpoint.npz") as one, np.load(broken / "checkpoint.npz") as two:
+        assert all(
+            np.array_equal(one[name], two[name], equal_nan=one[name].dtype.kind == "f") for name in one
+        )
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_signal_ends_with_a_checkpoint(source: Path, tmp_path: Path, name: str) -> None:
+    folder = twin(source, tmp_path / "signal", "dropout_rate 0\nepochs 5000\ncheckpoint_interval 5000\n")
+    process = start(folder)
+    wait_for_epoch(folder, process, 3)
+    process.send_signal(getattr(signal, name))
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, output
+    assert "--restart" in output
+    assert (folder / "checkpoint.npz").exists()
+    assert (folder / "weights.029.data").exists()
+
+
+@pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_give_the_same_learning_curve(source: Path, tmp_path: Path, ranks: int) -> None:
+    settings = "dropout_rate 0.1\nepochs 10\nbatch_size 3\n"
+    one, many = twin(source, tmp_path / "one", settings), twin(source, tmp_path / "many", settings)
+    assert invoke(one, 2).exit_code == 0
+    process = start(many, ranks=ranks)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    assert output.count("Normal termination") == 1
+    curves = [np.loadtxt(folder / "learning-curve.out") for folder in (one, many)]
+    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-8, atol=1e-8)
+    points = [
+        np.concatenate([np.loadtxt(path) for path in sorted(folder.glob("*points*"))])
+        for folder in (one, many)
+    ]
+    np.testing.assert_allclose(points[1], points[0], rtol=1e-8, atol=1e-8)
+
+
+def test_empty_test_set_is_a_warning(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "case", SHORT, alloys(12, subset="train"))
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    assert "the test set is empty" in result.output
+    assert np.isnan(read_learning_curve(folder / "learning-curve.out")["RMSEpa_Etest_pu"]).all()
+    assert (folder / "weights.029.data").exists()
+
+
+def test_epoch_files_are_written_when_asked_for(source: Path, tmp_path: Path) -> None:
+    lines = "write_weights_epoch 2\nwrite_trainpoints 3\n"
+    folder = twin(source, tmp_path / "epochs", "dropout_rate 0.1\nepochs 4\n" + lines)
+    assert invoke(folder, 2).exit_code == 0
+    assert sorted(path.name for path in folder.glob("*.short.029.out")) == [
+        "000002.short.029.out",
+        "000004.short.029.out",
+    ]
+    assert (folder / "trainpoints.000003.out").exists()
+    assert (
+        not (folder / "trainforces.000003.out").exists()
+        or "epoch     3" in (folder / "learning-curve.out").read_text()
+    )
+
+
+def test_no_epochs_evaluate_the_initial_weights(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "none", "dropout_rate 0\nepochs 0\n")
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    assert "No improvement of the short range fit" in result.output
+    assert (folder / "trainpoints.000000.out").exists()
+
+
+def change(folder: Path, name: str, index: int, value: float) -> None:
+    """Change one number of symmetry_functions.h5."""
+    with h5py.File(folder / "symmetry_functions.h5", "r+") as file:
+        file[name][index] = value
+
+
+def test_label_that_is_not_finite_is_named(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "nan")
+    change(folder, "structures/energy", 5, np.nan)
+    result = invoke(folder, 2)
+    assert result.exit_code == 1
+    assert re.search(r"structure 6 of\s+input.data", result.output)
+    assert "Traceback" not in result.output
+
+
+def test_other_symmetry_functions_are_refused(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "stale", SHORT + "global_symfunction_short 2 0.5 0.0 5.5\n")
+    result = invoke(folder, 2)
+    assert result.exit_code == 1
+    assert "mode 1" in result.output
+
+
+def test_missing_symmetry_functions_are_named(tmp_path: Path) -> None:
+    (tmp_path / "input.nn").write_text(INPUT + SHORT)
+    result = invoke(tmp_path, 2)
+    assert result.exit_code == 1
+    assert "run mode 1" in result.output
+
+
+def test_function_that_never_varies_is_named_with_its_line(source: Path, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "constant", SHORT + "symfunction_short Cu 2 Au 1.0 0.1 0.5\n")
+    result = invoke(folder, 2)
+    assert result.exit_code == 1
+    line = (folder / "input.nn").read_text().splitlines().index("symfunction_short Cu 2 Au 1.0 0.1 0.5") + 1
+    assert f"input.nn line {line}: symfunction_short Cu 2 Au" in result.output
+
+
+def test_diverging_training_keeps_the_best_epoch(source: Path, tmp_path: Path) -> None:
+    folder = twin(
+        source, tmp_path / "diverge", "dropout_rate 0\nepochs 9\nlearning_rate 1e300\nwarmup_epochs 0\n"
+    )
+    result = invoke(folder, 2)
+    assert result.exit_code == 1
+    assert "learning_rate" in result.output
+    assert read_weights(
+        folder / "weights.029.data", "Cu", Architecture((8, 8), ("t", "t", "l")), 18
+    )  # finite, or the reader would stop
+
+
+def test_restart_needs_the_same_training(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "restart")
+    result = invoke(folder, 2, "--restart")
+    assert result.exit_code == 1
+    assert "no training to continue" in result.output
+    assert invoke(folder, 2).exit_code == 0
+    (folder / "input.nn").write_text((INPUT + SHORT).replace("random_seed 11", "random_seed 12"))
+    result = invoke(folder, 2, "--restart")
+    assert result.exit_code == 1
+    assert "random_seed = 11" in result.output
+
+
+def test_finished_training_can_be_prolonged(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "longer")
+    assert invoke(folder, 2).exit_code == 0
+    (folder / "input.nn").write_text((INPUT + SHORT).replace("epochs 6", "epochs 8"))
+    assert invoke(folder, 2, "--restart").exit_code == 0
+    assert epochs_done(folder) == 8
