@@ -134,7 +134,7 @@ class Potential:
         masks = None
         if (path / "uncertainty.data").exists():
             data = read_uncertainty(path / "uncertainty.data", networks)
-            masks = data.take(settings["mc_samples"]).masks
+            masks = (data.take(settings["mc_samples"]) if settings.given("mc_samples") else data).masks
         return cls(settings, networks, scalings, masks, threads)
 
     @property

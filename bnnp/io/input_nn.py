@@ -102,6 +102,8 @@ def write_input_nn(
     architecture: Architecture,
     normalize_nodes: bool = False,
     atom_energies: Mapping[str, float] | None = None,
+    normalization: tuple[float, float, float] | None = None,
+    units: str = "",
     comment: str = "",
 ) -> None:
     """Write the input.nn of a finished potential, as n2p2 and LAMMPS ``pair_style hdnnp`` read it.
@@ -115,6 +117,10 @@ def write_input_nn(
         Of every element: n2p2 does not build other networks for single elements correctly.
     atom_energies : mapping of element to float, energy
         Those in effect; n2p2 adds each one it finds, so zeros are left out.
+    normalization : (float, float, float), optional
+        n2p2's mean_energy, conv_energy, conv_length, if they are in effect.
+    units : str
+        Value of bnnp's keyword ``units`` if it is not the default; n2p2 warns of it and goes on.
     comment : str
         First lines of the file.
 
@@ -125,6 +131,9 @@ def write_input_nn(
     """
     energies = {element: energy for element, energy in (atom_energies or {}).items() if energy}
     lines = [f"# {line}" for line in comment.splitlines()]
+    lines += [f"units {units}"] if units else []
+    for name, value in zip(("mean_energy", "conv_energy", "conv_length"), normalization or (), strict=False):
+        lines.append(f"{name} {value!r}")
     lines += [f"number_of_elements {len(elements)}", "elements " + " ".join(elements)]
     lines += [f"atom_energy {element} {energies[element]!r}" for element in elements if element in energies]
     lines += [f"cutoff_type {cutoff.type}" + (f" {cutoff.alpha!r}" if cutoff.alpha else "")]

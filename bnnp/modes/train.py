@@ -16,6 +16,7 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
+from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
 from bnnp.modes.training_networks import initial_weights
 from bnnp.modes.training_output import Files
 from bnnp.modes.training_report import (
@@ -138,8 +139,12 @@ def finish(job: Job, log: Log, descriptor: Descriptor, trainer: Trainer, state: 
     report_runner_lines(log, settings, state, files.normalized)
     report_best(log, settings, state, files.normalized, errors)
     potential = files.write_potential(trainer.model.parameters.unpack(state.best_weights))
+    limits = parallel.on_root(write_potential_directory, job.directory, settings)
     log.section("Written")
     log.item("the potential", " ".join(["input.nn", "scaling.data", *potential]))
+    log.item("to take along", f"{DIRECTORY}/ with an input.nn for n2p2 and LAMMPS too" if not limits else "")
+    for limit in limits:
+        log.warn(limit)
     log.item("to look at", " ".join([LEARNING_CURVE, *names]))
     log.item("to continue", CHECKPOINT)
     log.line()

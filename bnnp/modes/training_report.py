@@ -73,7 +73,7 @@ def report_method(log: Log, settings: Settings, trainer: Trainer) -> None:
     log.item("optimizer", f"Adam, {settings['precision']} precision on {settings['device']}")
     log.item(
         "step size",
-        f"{adam.schedule.initial:g} to {adam.schedule.final:g}, {settings['warmup_epochs']} epochs warm-up",
+        f"{adam.schedule.initial:g} to {adam.schedule.final:g}, {adam.schedule.warmup} steps of warm-up",
     )
     log.item("epochs", f"{trainer.epochs}, batches of {trainer.batch_size} structures")
     masks = frozen_masks(settings)
@@ -138,10 +138,11 @@ class EpochLines:
             if record.epoch % max(1, self._epochs // 20) and record.epoch != self._epochs:
                 return
             self._bar.clear()
+        loss, step = (f"{record.loss:8.4f}", f"{record.rate:8.1e}") if record.epoch else (f"{'-':>8}",) * 2
         self._log.line(
-            f"{record.epoch:8d} {record.loss:8.4f} {energies[0]:8.2f}  {energies[1]:8.2f}"
-            f" {forces[0]:8.1f} {forces[1]:8.1f} {record.criterion:9.4f} {record.rate:8.1e}"
-            f" {duration(seconds):>8} {duration(left) if np.isfinite(left) else '-':>8}{' *' if best else ''}"
+            f"{record.epoch:8d} {loss} {energies[0]:8.2f}  {energies[1]:8.2f} {forces[0]:8.1f} {forces[1]:8.1f}"
+            f" {record.criterion:9.4f} {step} {duration(seconds):>8}"
+            f" {duration(left) if np.isfinite(left) else '-':>8}{' *' if best else ''}"
         )
 
     def __enter__(self) -> EpochLines:

@@ -186,13 +186,14 @@ def build_evaluator(
 
 
 def optimizer(settings: Settings, parameters: Parameters, n_training: int) -> Adam:
-    """Adam with its schedule in steps."""
+    """Adam with its schedule in steps; the warm-up takes at most a tenth of the training."""
     steps = -(-n_training // settings["batch_size"])
+    total = settings["epochs"] * steps
     schedule = CosineSchedule(
         settings["learning_rate"],
         min(settings["learning_rate_final"], settings["learning_rate"]),
-        settings["warmup_epochs"] * steps,
-        settings["epochs"] * steps,
+        min(settings["warmup_epochs"] * steps, total // 10),
+        total,
     )
     return Adam(
         schedule,

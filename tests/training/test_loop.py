@@ -16,7 +16,9 @@ from bnnp.io.scaling_data import ScalingData
 from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_setup import folds_of
 from bnnp.potential import Potential
+from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.loop import Ranks, State, Trainer
+from bnnp.training.model import Model
 
 STRESS = "stress_weight 0.5"
 
@@ -63,6 +65,17 @@ def test_stored_and_recomputed_derivatives_train_alike(case: Callable[..., Any])
         gradients.append(made.trainer.gradient(made.weights, 1, made.trainer.training)[1])
     scale = np.abs(gradients[0]).max()
     np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-6 * scale)  # stored in single precision
+
+
+def test_plain_torch_forces_train_alike(case: Callable[..., Any]) -> None:
+    made = case("dropout_rate 0.1", STRESS)
+    forces = DenseForces(made.descriptor)
+    model = Model(made.trainer.model.parameters, made.normalized.inputs, made.descriptor.width, forces)
+    gradients = [
+        trainer.gradient(made.weights, 1, made.trainer.training)[1]
+        for trainer in (made.trainer, replace(made.trainer, model=model))
+    ]
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-9, atol=1e-9 * np.abs(gradients[0]).max())
 
 
 def test_data_beyond_the_memory_limit_is_read_again(case: Callable[..., Any]) -> None:

@@ -1,0 +1,83 @@
+"""potential/: the trained potential in a directory of its own, ready for mode 3, n2p2 and LAMMPS.
+
+It holds copies of scaling.data, weights.XXX.data and uncertainty.data, and an input.nn with nothing but what a
+prediction needs, in n2p2's keywords: symmetry functions one a line, free-atom energies only if they are in effect.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bnnp.errors import OutputError
+from bnnp.io.input_nn import write_input_nn
+from bnnp.io.output import cannot_write, replace_file
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.io.weights import weights_name
+from bnnp.settings import Settings
+from bnnp.units import ATOMIC
+
+DIRECTORY = "potential"
+ONLY_HERE = frozenset({1, 4, 8})  # types of RuNNer that n2p2 does not know
+
+
+def write_potential_directory(directory: Path, settings: Settings) -> list[str]:
+    """Write `directory`/potential from the files in `directory`.
+
+    Returns
+    -------
+    list of str
+        What keeps n2p2 and LAMMPS from using it, in sentences; empty if nothing does.
+
+    Raises
+    ------
+    OutputError
+        The directory cannot be made or written.
+    """
+    networks = set(settings.architecture.values())
+    if len(networks) > 1:
+        return [
+            f"{DIRECTORY}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, and "
+            "element_nodes_short makes them differ; mode 3 here is not concerned"
+        ]
+    target = directory / DIRECTORY
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    for name in ["scaling.data", *map(weights_name, settings.elements), UNCERTAINTY]:
+        _copy(directory / name, target / name)
+    normalization = settings.normalization
+    write_input_nn(
+        target / "input.nn",
+        elements=settings.elements,
+        functions=settings.functions,
+        cutoff=settings.cutoff,
+        scaling=settings.scaling,
+        architecture=networks.pop(),
+        normalize_nodes=settings.normalize_nodes,
+        atom_energies=settings.atom_energies,
+        normalization=(normalization.mean_energy, normalization.conv_energy, normalization.conv_length)
+        if settings.given("conv_energy")
+        else None,
+        units="" if settings.units == ATOMIC else settings.units.name,
+        comment=f"Potential trained by bnnp; lengths in {settings.units.length}, energies in {settings.units.energy}.",
+    )
+    types = {function.type for functions in settings.functions.values() for function in functions}
+    unknown = sorted(types & ONLY_HERE)
+    return [
+        f"n2p2 and LAMMPS pair_style hdnnp cannot use it: they have no symmetry function of type {number}"
+        for number in unknown
+    ]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a text file whole or not at all; a file that is not there is removed from the target."""
+    if not source.exists():
+        target.unlink(missing_ok=True)
+        return
+    try:
+        content = source.read_text(encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{source.name}: cannot be read again: {error.strerror or error}") from error
+    with replace_file(target) as file:
+        file.write(content)
