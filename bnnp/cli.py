@@ -76,14 +76,12 @@ def _describe_keywords(name: str) -> str:
 def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data_file: Path) -> None:
     """Load the settings and hand over to the mode; heavy imports happen behind its door."""
     parallel.check_launch()
-    if parallel.announced_size() > 1:
-        parallel.pin_threads(1)  # before numpy and torch are loaded: ranks share the cores of a node
+    parallel.pin_threads(1)  # before numpy and torch are loaded: the core has threads of its own
     from bnnp.modes.job import Job
     from bnnp.settings import load_settings
 
     settings = load_settings(settings_file, mode, mode_required=not check)
     job = Job(settings, data_file, Path.cwd(), restart)
-    parallel.pin_threads(job.threads)
     module = "bnnp.modes.check" if check else MODES[settings.mode]
     importlib.import_module(module).run(job)
 

@@ -64,9 +64,11 @@ Kernels choose_kernels() {
 
 // ---- threads ---------------------------------------------------------------------------------------------------
 
+// Calls work(begin, end) for pieces of [0, n). A thread is worth starting for some tens of atoms only.
 template <typename Work>
 void parallel(std::int64_t n, int threads, Work work) {
-    if (threads <= 1 || n < 2) return work(std::int64_t(0), n);
+    threads = int(std::min<std::int64_t>(threads, n / 32));
+    if (threads <= 1) return work(std::int64_t(0), n);
     const std::int64_t chunk = std::max<std::int64_t>(1, n / (std::int64_t(threads) * 8));
     std::atomic<std::int64_t> next{0};
     auto worker = [&] {

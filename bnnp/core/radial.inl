@@ -1,5 +1,24 @@
 // Radial factors a(r) and their derivatives, over arrays of distances.
 
+// n2p2's POLY1 - POLY4, f(0) = 1, f(1) = 0, and df/dx, in powers of 1 - x: no cancellation where f is small.
+template <int N, typename T>
+static inline void polynomial(T x, T& value, T& slope) {
+    const T y = T(1) - x, d = x * y;
+    if constexpr (N == 1) {
+        value = y * y * (T(3) - T(2) * y);
+        slope = T(-6) * d;
+    } else if constexpr (N == 2) {
+        value = y * y * y * ((T(6) * y - T(15)) * y + T(10));
+        slope = T(-30) * d * d;
+    } else if constexpr (N == 3) {
+        value = y * y * y * y * (((T(-20) * y + T(70)) * y - T(84)) * y + T(35));
+        slope = T(-140) * d * d * d;
+    } else {
+        value = y * y * y * y * y * ((((T(70) * y - T(315)) * y + T(540)) * y - T(420)) * y + T(126));
+        slope = T(-630) * d * d * d * d;
+    }
+}
+
 // Cutoff function fc(r) and dfc/dr; zero at and beyond the radius. Types as in n2p2 (A. Singraber et al.,
 // J. Chem. Theory Comput. 15, 1827 (2019)): 0 hard, 1 cosine, 2 tanh^3, 3 normalised tanh^3, 4 exponential, 5-8 polynomials.
 template <int TYPE, typename T>
@@ -25,23 +44,17 @@ static void cutoff_loop(const CutoffFunction& f, const T* __restrict r, T* __res
             value = exponential(T(1) - T(1) / q);
             slope = value * T(-2) * x * width / (q * q);
         } else if constexpr (TYPE == 5) {
-            value = (T(2) * x - T(3)) * x * x + T(1);
-            slope = T(6) * x * (x - T(1)) * width;
+            polynomial<1>(x, value, slope);
+            slope *= width;
         } else if constexpr (TYPE == 6) {
-            value = ((T(15) - T(6) * x) * x - T(10)) * x * x * x + T(1);
-            T d = x * (x - T(1));
-            slope = T(-30) * d * d * width;
+            polynomial<2>(x, value, slope);
+            slope *= width;
         } else if constexpr (TYPE == 7) {
-            T square = x * x;
-            value = (x * (x * (T(20) * x - T(70)) + T(84)) - T(35)) * square * square + T(1);
-            T d = x * (x - T(1));
-            slope = T(140) * d * d * d * width;
+            polynomial<3>(x, value, slope);
+            slope *= width;
         } else if constexpr (TYPE == 8) {
-            T square = x * x;
-            value = (x * (x * ((T(315) - T(70) * x) * x - T(540)) + T(420)) - T(126)) * square * square * x + T(1);
-            T d = x * (x - T(1));
-            d *= d;
-            slope = T(-630) * d * d * width;
+            polynomial<4>(x, value, slope);
+            slope *= width;
         }
         bool inside = r[i] < rc;
         fc[i] = inside ? value : T(0);
@@ -69,18 +82,11 @@ template <typename T>
 static inline void core_function(int core, T y, T& value, T& slope) {
     value = slope = T(0);
     if (y >= T(1)) return;
-    T d = y * (y - T(1));
     switch (core) {
-        case 1: value = (T(2) * y - T(3)) * y * y + T(1); slope = T(6) * d; break;
-        case 2: value = ((T(15) - T(6) * y) * y - T(10)) * y * y * y + T(1); slope = T(-30) * d * d; break;
-        case 3:
-            value = (y * (y * (T(20) * y - T(70)) + T(84)) - T(35)) * y * y * y * y + T(1);
-            slope = T(140) * d * d * d;
-            break;
-        case 4:
-            value = (y * (y * ((T(315) - T(70) * y) * y - T(540)) + T(420)) - T(126)) * y * y * y * y * y + T(1);
-            slope = T(-630) * d * d * d * d;
-            break;
+        case 1: return polynomial<1>(y, value, slope);
+        case 2: return polynomial<2>(y, value, slope);
+        case 3: return polynomial<3>(y, value, slope);
+        case 4: return polynomial<4>(y, value, slope);
         default: {
             T q = maximum(T(1) - y * y, T(1.3e-3));
             value = exponential(T(1) - T(1) / q);

@@ -7,8 +7,6 @@ Carlo mean over the frozen dropout masks on the test set, which is what mode 3 w
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bnnp import parallel
 from bnnp.core import Descriptor
 from bnnp.errors import NumericalError
@@ -28,7 +26,6 @@ from bnnp.modes.training_report import (
     report_runner_lines,
 )
 from bnnp.modes.training_setup import (
-    build_evaluator,
     build_trainer,
     folds_of,
     identity,
@@ -69,10 +66,8 @@ def run(job: Job) -> None:
         state = continued[0] if continued else trainer.start(initial_weights(job, folds))
         state = fit(job, log, trainer, state, files)
         if state.stopped:
-            log.line(
-                f"  Stopped by a signal. Continue with `bnnp --mode 2 --restart`; {CHECKPOINT} is written."
-            )
-        finish(job, log, descriptor, trainer, state, files)
+            log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
+        finish(job, log, trainer, state, files)
     log.close(2)
 
 
@@ -129,10 +124,9 @@ def save(job: Job, trainer: Trainer, state: State, files: Files) -> None:
     parallel.on_root(write_checkpoint, job.directory / CHECKPOINT, state, files.normalized, known)
 
 
-def finish(job: Job, log: Log, descriptor: Descriptor, trainer: Trainer, state: State, files: Files) -> None:
+def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> None:
     """Errors of the best epoch with all masks, its predictions, and what was written."""
     settings = job.settings
-    trainer = replace(trainer, evaluator=build_evaluator(job, files.normalized, descriptor))
     points, errors = files.points(trainer, state.best_weights)
     names = parallel.on_root(files.write_points, points, state.best_epoch)
     report_memory(log, trainer)

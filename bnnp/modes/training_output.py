@@ -105,10 +105,11 @@ class Files:
         """learning-curve.out with these epochs, to be continued."""
         settings, data = self.settings, self.data
         masks = frozen_masks(settings)
-        samples = f", mean over {min(masks.samples, EPOCH_SAMPLES)} dropout masks" if masks else ""
+        few = masks is not None and masks.samples > EPOCH_SAMPLES and data.test
+        samples = f" (mean over {EPOCH_SAMPLES} dropout masks)" if few else ""
         comment = (
-            f"Training errors over {len(data.monitored)} of {len(data.training)} structures, "
-            f"test errors over {len(data.test)}{samples}."
+            f"Training errors over {len(data.monitored)} of {len(data.training)} structures{samples}, "
+            f"test errors over {len(data.test)}" + (f" (over {masks.samples} masks)." if masks else ".")
         )
         conversion = settings.normalization
         internal = (conversion.conv_energy, conversion.conv_energy / conversion.conv_length)

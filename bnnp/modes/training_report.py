@@ -82,11 +82,9 @@ def report_method(log: Log, settings: Settings, trainer: Trainer) -> None:
     else:
         rates = ", ".join(f"{rate:g}" for rate in masks.rates)
         log.item("dropout", f"{rates} of inputs and hidden layers, {masks.samples} frozen masks")
-        if masks.samples > EPOCH_SAMPLES:
-            log.item(
-                "errors below",
-                f"mean over the first {EPOCH_SAMPLES} masks, training set over {len(trainer.monitored)}",
-            )
+        if masks.samples > EPOCH_SAMPLES and trainer.test:
+            few = f"the first {EPOCH_SAMPLES} masks and {len(trainer.monitored)} structures"
+            log.item("errors below", f"test: mean over all masks; train: over {few}")
     if trainer.samples.with_forces:
         stored = trainer.samples.stored
         log.item("derivatives", "stored in symmetry_functions.h5" if stored else "recomputed in every step")
@@ -140,8 +138,8 @@ class EpochLines:
             self._bar.clear()
         loss, step = (f"{record.loss:8.4f}", f"{record.rate:8.1e}") if record.epoch else (f"{'-':>8}",) * 2
         self._log.line(
-            f"{record.epoch:8d} {loss} {energies[0]:8.2f}  {energies[1]:8.2f} {forces[0]:8.1f} {forces[1]:8.1f}"
-            f" {record.criterion:9.4f} {step} {duration(seconds):>8}"
+            f"{record.epoch:8d} {loss} {energies[0]:8.2f}  {energies[1]:8.2f}"
+            f" {forces[0]:8.1f} {forces[1]:8.1f} {record.criterion:9.4f} {step} {duration(seconds):>8}"
             f" {duration(left) if np.isfinite(left) else '-':>8}{' *' if best else ''}"
         )
 

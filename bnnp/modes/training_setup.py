@@ -38,7 +38,7 @@ from bnnp.training.statistics import References, force_size, references, scaling
 Array = NDArray[np.float64]
 
 MONITORED = 100  # training structures that are evaluated every epoch
-EPOCH_SAMPLES = 20  # masks of that evaluation
+EPOCH_SAMPLES = 20  # masks of that evaluation; the test set has all
 PROBED = 8  # structures from which the size of untrained forces is taken
 
 
@@ -163,7 +163,8 @@ def build_trainer(
         optimizer=optimizer(settings, parameters, len(data.training)),
         dropout=Dropout(settings["random_seed"], drop_rates(settings)),
         samples=samples,
-        evaluator=build_evaluator(job, normalized, descriptor, EPOCH_SAMPLES),
+        evaluator=build_evaluator(job, normalized, descriptor),
+        monitor=build_evaluator(job, normalized, descriptor, EPOCH_SAMPLES),
         training=data.training,
         test=data.test,
         monitored=data.monitored,

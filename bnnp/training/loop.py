@@ -115,8 +115,12 @@ class Trainer:
 
     Parameters
     ----------
-    model, loss, optimizer, dropout, samples, evaluator, ranks
+    model, loss, optimizer, dropout, samples, ranks
         The parts.
+    evaluator : Evaluator
+        Monte Carlo mean over all masks, for the test set.
+    monitor : Evaluator
+        Mean over fewer masks, for the training errors of every epoch.
     training, test : sequence of int
         Positions in the file. Without a test set the best epoch is that of the lowest training errors.
     monitored : sequence of int
@@ -132,6 +136,7 @@ class Trainer:
     dropout: Dropout
     samples: Samples
     evaluator: Evaluator
+    monitor: Evaluator
     training: Sequence[int]
     test: Sequence[int]
     monitored: Sequence[int]
@@ -181,16 +186,19 @@ class Trainer:
         (slope,) = torch.autograd.grad(total, vector)
         return float(total.detach()), slope.cpu().numpy().astype(np.float64)
 
-    def evaluations(self, weights: Array, indices: Sequence[int]) -> Iterator[tuple[int, Evaluation]]:
-        """Monte Carlo mean of this rank's share of some structures."""
-        networks = self.evaluator.load(self.model.parameters.unpack(weights))
+    def evaluations(
+        self, weights: Array, indices: Sequence[int], evaluator: Evaluator | None = None
+    ) -> Iterator[tuple[int, Evaluation]]:
+        """Monte Carlo mean of this rank's share of some structures, over all masks by default."""
+        evaluator = evaluator or self.evaluator
+        networks = evaluator.load(self.model.parameters.unpack(weights))
         for index in self.ranks.share(indices):
-            yield index, self.evaluator(networks, self.samples[index])
+            yield index, evaluator(networks, self.samples[index])
 
-    def errors(self, weights: Array, indices: Sequence[int]) -> Errors:
+    def errors(self, weights: Array, indices: Sequence[int], evaluator: Evaluator | None = None) -> Errors:
         """Errors of the Monte Carlo mean over some structures, on every rank."""
         errors = Errors()
-        for _, evaluation in self.evaluations(weights, indices):
+        for _, evaluation in self.evaluations(weights, indices, evaluator):
             evaluation.count(errors)
         self.ranks.sum_array(errors.sums)
         return errors
@@ -222,7 +230,8 @@ class Trainer:
         return state
 
     def _evaluate(self, weights: Array, epoch: int, rate: float, loss: float) -> Record:
-        train, test = self.errors(weights, self.monitored), self.errors(weights, self.test)
+        monitor = self.monitor if self.test else self.evaluator
+        train, test = self.errors(weights, self.monitored, monitor), self.errors(weights, self.test)
         criterion = self.criterion(test if self.test else train)
         return Record(epoch, rate, loss, criterion, train.rmse, test.rmse, train.mae, test.mae)
 

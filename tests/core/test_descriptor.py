@@ -147,11 +147,11 @@ def rounding(functions: Functions, cutoff: Cutoff) -> float:
     """Absolute rounding error of a term of a sum, which shows where all terms are tiny.
 
     Terms are 1 at most, or Z Z with weights. The polynomials of types 20 - 25 and cutoffs 6 - 8 have
-    coefficients of up to 540, so that evaluated in x they lose two digits near their ends.
+    coefficients of up to 540 and lose a digit.
     """
     own = [function for group in functions.values() for function in group]
     size = max((atomic_numbers[e] ** 2 for e in functions if any(f.is_weighted for f in own)), default=1)
-    return size * (3e-14 if cutoff.type > 5 or any(f.type >= 20 for f in own) else 1e-16)
+    return size * (1e-15 if cutoff.type > 5 or any(f.type >= 20 for f in own) else 1e-16)
 
 
 def assert_equal(core: Array, reference: torch.Tensor, floor: float) -> None:

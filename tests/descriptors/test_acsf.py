@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -305,6 +306,19 @@ def test_neighbour_elements_may_be_swapped(type_: int) -> None:
         evaluate(descriptor([text]), symbols, positions, cell) for text in (FUNCTIONS[type_][0], swapped)
     )
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_neighbours_may_come_in_any_order(type_: int) -> None:
+    """Lists from elsewhere are not sorted by element."""
+    symbols, positions, cell = random_structure(type_)
+    model, pairs = descriptor(FUNCTIONS[type_]), pairs_of(symbols, positions, cell)
+    backwards = np.concatenate([np.arange(b)[: a - b - 1 : -1] for a, b in itertools.pairwise(pairs.first)])
+    reverse = NeighborList(
+        pairs.first, pairs.centers[backwards], pairs.neighbors[backwards], pairs.vectors[backwards]
+    )
+    values = model.values(types_of(symbols), pairs)
+    np.testing.assert_allclose(model.values(types_of(symbols), reverse), values, rtol=1e-12, atol=1e-14)
 
 
 # Limits
