@@ -32,7 +32,7 @@ class BuildCore(build_ext):
         compiler = self.compiler.compiler_cxx[0] if self.compiler.compiler_cxx else "g++"
         if shutil.which(compiler) is None:
             sys.exit(
-                f"bnnp needs a C++17 compiler: `{compiler}` was not found. Install g++ (Debian: apt install g++)."
+                f"bnnp needs a C++17 compiler: `{compiler}` was not found. Install g++ (apt install g++)."
             )
         if (
             not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()

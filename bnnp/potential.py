@@ -2,11 +2,12 @@ r"""The potential: a structure to its energy, forces, stress, and the standard d
 
 .. math::
     E = \sum_i \left[ \mathrm{net}_{X_i}(G_i) / c + m + E^0_{X_i} \right], \quad
-    F_i = \sum_{p: i \to j} \frac{\partial E}{\partial D_p} - \sum_{p: j \to i} \frac{\partial E}{\partial D_p}, \quad
+    F_i = \sum_{p: i \to j} \frac{\partial E}{\partial D_p}
+        - \sum_{p: j \to i} \frac{\partial E}{\partial D_p}, \quad
     \sigma = \frac{1}{V} \sum_p D_p \otimes \frac{\partial E}{\partial D_p}
 
-with the scaled symmetry functions G_i, the displacement vectors D_p of the neighbour pairs, n2p2's normalisation
-(mean m, factor c; 0 and 1 otherwise) and the free-atom energies E0. With masks, energies, forces and stress
+with the scaled symmetry functions G_i, the displacement vectors D_p of the neighbour pairs, n2p2's
+normalisation (mean m, factor c; 0 and 1 otherwise) and the free-atom energies E0. With masks, energies, forces and stress
 are means over the samples (one reverse sweep with the mean of dE/dG) and the standard deviations are those of
 the totals, with S - 1 (M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020)).
 """
@@ -121,8 +122,8 @@ class Potential:
         for element in settings.elements:
             if element not in settings.architecture:
                 raise InputError(
-                    "input.nn: no network is defined; give global_hidden_layers_short, global_nodes_short and "
-                    "global_activation_short as they were in the training"
+                    "input.nn: no network is defined; give global_hidden_layers_short, global_nodes_short "
+                    "and global_activation_short as they were in the training"
                 )
             networks[element] = read_weights(
                 path / weights_name(element),
@@ -159,7 +160,7 @@ class Potential:
         return np.array([index[symbol] for symbol in symbols], dtype=np.int32)
 
     def neighbors(self, structure: Structure) -> NeighborList:
-        """Neighbour list within the largest cutoff. Raises NumericalError for atoms that (nearly) coincide."""
+        """Neighbour list within the largest cutoff. Raises NumericalError for atoms that coincide."""
         pairs = find_neighbors(structure.positions, structure.cell, self.descriptor.radius, structure.numbers)
         if len(pairs.vectors):
             squares = np.einsum("pc,pc->p", pairs.vectors, pairs.vectors)
@@ -251,8 +252,8 @@ class Potential:
         if bad.any():
             atom = int(np.argmax(bad))
             raise NumericalError(
-                f"{structure.where}: the energy of atom {atom + 1} ({structure.symbols[atom]}) is not finite. "
-                "Its environment may be far outside the training set, or a symmetry function overflows."
+                f"{structure.where}: the energy of atom {atom + 1} ({structure.symbols[atom]}) is not "
+                "finite. Its environment may be far outside the training set, or a symmetry function overflows."
             )
 
 

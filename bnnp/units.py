@@ -1,8 +1,8 @@
 """Units: RuNNer's atomic units, or Angstrom and electronvolt.
 
 ``units atomic`` (the default) is bohr and hartree as RuNNer is hard-wired to, ``units metal`` is
-Angstrom and electronvolt. Constants: CODATA 2014, those of :mod:`ase.units`. Everything in a file has the file's unit;
-the log shows errors in meV/atom and meV/Angstrom whatever the unit.
+Angstrom and electronvolt. Constants: CODATA 2014, those of :mod:`ase.units`. Everything in a file has the
+file's unit; the log shows errors in meV/atom and meV/Angstrom whatever the unit.
 """
 
 from __future__ import annotations

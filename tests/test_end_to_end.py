@@ -43,7 +43,9 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("run") / "quickstart"
     shutil.copytree(ROOT / "inputs" / "quickstart", directory)
     text = (directory / "input.nn").read_text()
-    (directory / "input.nn").write_text(re.sub(r"^epochs .*$", "epochs 4\nthreads 1", text, flags=re.MULTILINE))
+    (directory / "input.nn").write_text(
+        re.sub(r"^epochs .*$", "epochs 4\nthreads 1", text, flags=re.MULTILINE)
+    )
     bnnp(directory, "--mode", "1")
     bnnp(directory, "--mode", "2")
     (directory / "mode3.log").write_text(bnnp(directory, "--mode", "3", "--data", "predict/input.data"))
@@ -98,6 +100,8 @@ def test_two_ranks_predict_the_same_bytes(quickstart: Path, tmp_path: Path) -> N
         file.write("calculate_forces\n")
     data = str(quickstart / "predict" / "input.data")
     command = [str(mpiexec), "-n", "2", sys.executable, "-m", "bnnp", "--mode", "3", "--data", data]
-    done = subprocess.run(command, cwd=tmp_path / "two", capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path / "two", capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "two" / "nnforces.out").read_bytes() == (quickstart / "nnforces.out").read_bytes()

@@ -86,11 +86,11 @@ class Descriptor:
         return self._core.kernel
 
     def sensitive(self, center: str, neighbor: str) -> NDArray[np.int64]:
-        """Columns of the functions of element `center` that can depend on a neighbour of element `neighbor`."""
+        """Columns of the functions of `center` that can depend on a neighbour of element `neighbor`."""
         return self._sensitive[center, neighbor]
 
     def block_sizes(self, types: Types, pairs: NeighborList) -> NDArray[np.int64]:
-        """Numbers in each pair's derivative block: 3 times the number of sensitive functions. (n_pairs,) int64."""
+        """Numbers in each pair's block, 3 times the number of sensitive functions: (n_pairs,) int64."""
         counts = np.array([[3 * len(self._sensitive[x, y]) for y in self.elements] for x in self.elements])
         return counts[types[pairs.centers], types[pairs.neighbors]]
 

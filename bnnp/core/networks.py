@@ -31,8 +31,8 @@ class Networks:
     width : int
         Columns of the input arrays: the largest number of inputs.
     masks : mapping of str to sequence of arrays, or None
-        For each layer of an element's network the (n_samples, n_inputs of the layer) factors, 0 or 1/(1-p), on
-        its inputs; an array of ones means no dropout there. None: the plain networks, one sample.
+        For each layer of an element's network the (n_samples, n_inputs of the layer) factors, 0 or 1/(1-p),
+        on its inputs; an array of ones means no dropout there. None: the plain networks, one sample.
     threads : int
     """
 

@@ -1,6 +1,8 @@
-"""From pairs to atoms and back: the two linear maps between dE/dD and the forces.
+r"""From pairs to atoms and back: the two linear maps between dE/dD and the forces.
 
-.. math:: F_i = \\sum_{p: i \\to j} d_p - \\sum_{p: j \\to i} d_p, \\qquad (x_i - x_j)_p \\text{ is the transposed map}
+.. math:: F_i = \sum_{p: i \to j} d_p - \sum_{p: j \to i} d_p,
+
+and the transposed map, from values x of atoms to x_i - x_j of every pair.
 """
 
 from __future__ import annotations

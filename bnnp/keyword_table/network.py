@@ -160,6 +160,16 @@ DROPOUT = (
         dialect="bnnp",
     ),
     Keyword(
+        "dropout_masks",
+        "n",
+        integer(1),
+        1,
+        "masks of each structure in an update; the loss is that of the mean over them",
+        "Dropout",
+        modes="2",
+        dialect="bnnp",
+    ),
+    Keyword(
         "allow_high_dropout",
         "",
         flag,

@@ -1,7 +1,8 @@
 """potential/: the trained potential in a directory of its own, ready for mode 3, n2p2 and LAMMPS.
 
-It holds copies of scaling.data, weights.XXX.data and uncertainty.data, and an input.nn with nothing but what a
-prediction needs, in n2p2's keywords: symmetry functions one a line, free-atom energies only if they are in effect.
+It holds copies of scaling.data, weights.XXX.data and uncertainty.data, and an input.nn with nothing but what
+a prediction needs, in n2p2's keywords: symmetry functions one a line, free-atom energies only if they are in
+effect.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def write_potential_directory(directory: Path, settings: Settings) -> list[str]:
     networks = set(settings.architecture.values())
     if len(networks) > 1:
         return [
-            f"{DIRECTORY}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, and "
-            "element_nodes_short makes them differ; mode 3 here is not concerned"
+            f"{DIRECTORY}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, "
+            "and element_nodes_short makes them differ; mode 3 here is not concerned"
         ]
     target = directory / DIRECTORY
     try:
@@ -60,7 +61,7 @@ def write_potential_directory(directory: Path, settings: Settings) -> list[str]:
         if settings.given("conv_energy")
         else None,
         units="" if settings.units == ATOMIC else settings.units.name,
-        comment=f"Potential trained by bnnp; lengths in {settings.units.length}, energies in {settings.units.energy}.",
+        comment=f"Potential trained by bnnp, in {settings.units.length} and {settings.units.energy}.",
     )
     types = {function.type for functions in settings.functions.values() for function in functions}
     unknown = sorted(types & ONLY_HERE)

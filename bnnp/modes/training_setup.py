@@ -161,7 +161,7 @@ def build_trainer(
         model=Model(parameters, normalized.inputs, descriptor.width, forces, dtype, device),
         loss=Loss.of(spread, *weights),
         optimizer=optimizer(settings, parameters, len(data.training)),
-        dropout=Dropout(settings["random_seed"], drop_rates(settings)),
+        dropout=Dropout(settings["random_seed"], drop_rates(settings), settings["dropout_masks"]),
         samples=samples,
         evaluator=build_evaluator(job, normalized, descriptor),
         monitor=build_evaluator(job, normalized, descriptor, EPOCH_SAMPLES),

@@ -114,20 +114,24 @@ def forward(
         Scaled symmetry functions.
     masks : sequence of (n_atoms, n_l) or (n_masks, n_l) float or None, optional
         Scaled masks of inputs and hidden layers; None for a layer that keeps all units.
-    index : (n_atoms,) int64, optional
+    index : (n_copies * n_atoms,) int64, optional
         Row of the masks (the structure) each atom belongs to; without it a mask has one row an atom, or one
-        for all.
+        for all. Longer than `inputs` if every atom has several masks: the layers before the first mask are
+        then shared.
 
     Returns
     -------
-    (n_atoms,) float
+    (n_atoms,) or (n_copies * n_atoms,) float
         E_i.
     """
     values = inputs
     for layer, (weight, bias, letter) in enumerate(zip(weights, biases, activations, strict=True)):
         mask = None if masks is None else masks[layer]
         if mask is not None:
-            values = values * (mask if index is None else mask[index])  # (n_atoms, n_l)
+            rows = mask if index is None else mask[index]
+            if index is not None and len(values) < len(index):
+                values = values.repeat(len(index) // len(values), 1)  # (n_copies * n_atoms, n_l)
+            values = values * rows
         values = torch.addmm(bias, values, weight)  # (n_atoms, n_{l+1})
         if normalize_nodes:
             values = values / weight.shape[0]

@@ -118,6 +118,7 @@ def training_masks(
     element: str,
     rates: Sequence[float],
     nodes: Sequence[int],
+    count: int = 1,
 ) -> tuple[Array | None, ...]:
     """Scaled masks of one element for some structures of a training epoch.
 
@@ -129,19 +130,22 @@ def training_masks(
         Position of each structure in the data file, not in the batch.
     rates, nodes : sequences
         Drop rate and number of units of the inputs and each hidden layer.
+    count : int
+        Masks of each structure; the first k of n are the same for any n.
 
     Returns
     -------
-    tuple of (n_structures, n_l) float64, or None
-        0 or 1 / (1 - rate); None for a layer whose rate is 0.
+    tuple of (count * n_structures, n_l) float64, or None
+        0 or 1 / (1 - rate), first mask of all structures first; None for a layer whose rate is 0.
     """
     if not any(rates):
         return tuple(None for _ in nodes)
     number, total = atomic_numbers[element], sum(nodes)
-    uniform = np.empty((len(structures), total))
-    for row, structure in zip(uniform, structures, strict=True):
-        streams.stream(seed, streams.TRAINING, epoch, int(structure), number).random(out=row)
-    parts = np.split(uniform, np.cumsum(nodes)[:-1], axis=1)
+    uniform = np.empty((count, len(structures), total))
+    for position, structure in enumerate(structures):
+        generator = streams.stream(seed, streams.TRAINING, epoch, int(structure), number)
+        uniform[:, position] = generator.random((count, total))
+    parts = np.split(uniform.reshape(-1, total), np.cumsum(nodes)[:-1], axis=1)
     return tuple(
         (part >= rate) / (1.0 - rate) if rate > 0.0 else None
         for part, rate in zip(parts, rates, strict=False)

@@ -35,10 +35,13 @@ class Dropout:
     seed : int
     rates : tuple of float
         Drop probability of the inputs and of each hidden layer.
+    count : int
+        Masks of each structure in an update; the loss is that of the mean over them.
     """
 
     seed: int
     rates: tuple[float, ...]
+    count: int = 1
 
     @property
     def active(self) -> bool:
@@ -55,7 +58,7 @@ class Dropout:
         for element, architecture in parameters.architectures.items():
             nodes = (parameters.n_inputs[element], *architecture.nodes)
             rates = self.rates[: len(nodes)]
-            drawn = training_masks(self.seed, epoch, sources, element, rates, nodes)
+            drawn = training_masks(self.seed, epoch, sources, element, rates, nodes, self.count)
             masks[element] = [
                 None if mask is None else torch.as_tensor(mask, dtype=like.dtype, device=like.device)
                 for mask in drawn
@@ -109,16 +112,16 @@ class Model:
             if len(rows) == 0:
                 continue
             z = z.detach().requires_grad_(bool(batch.geometries))
-            architecture = self.parameters.architectures[element]
-            atomic = forward(
+            samples = forward(
                 weights,
                 biases,
-                architecture.activations,
+                self.parameters.architectures[element].activations,
                 z,
                 masks.get(element),
-                owners if masks else None,
+                mask_rows(masks[element], owners, len(energy)) if masks else None,
                 self.parameters.normalize_nodes,
-            )  # (n_X,)
+            )
+            atomic = samples.view(-1, len(z)).mean(dim=0)  # (n_X,)
             energy = energy.index_add(0, owners, atomic)
             if batch.geometries:
                 (slope,) = torch.autograd.grad(atomic.sum(), z, create_graph=True)
@@ -128,3 +131,10 @@ class Model:
             return energy, None, None
         forces, virial = self._forces(gradient, batch.geometries)
         return energy, forces, virial
+
+
+def mask_rows(masks: MaskSet, owners: Tensor, n_structures: int) -> Tensor:
+    """Row of the masks for each copy of each atom, (count * n_X,); `owners` are their structures, (n_X,)."""
+    count = max((len(mask) // n_structures for mask in masks if mask is not None), default=1)
+    copies = torch.arange(count, device=owners.device)[:, None] * n_structures
+    return (copies + owners).reshape(-1)

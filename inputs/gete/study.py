@@ -2,9 +2,9 @@
 
     python study.py FOLDER [--seeds 1 2 3] [--rates 0 0.1] [--jobs 2] [--out study]
 
-FOLDER holds gete_300K.extxyz.gz, ... (see README.md). Mode 1 runs once; each seed and dropout rate is trained in a
-directory of its own (mode 2) and predicts test.data (mode 3). Finished runs are kept, so the same command continues.
-Results: results.csv, one row a run and temperature, and table.md, medians and ranges over the seeds.
+FOLDER holds gete_300K.extxyz.gz, ... (see README.md). Mode 1 runs once; each seed and dropout rate is trained
+in a directory of its own (mode 2) and predicts test.data (mode 3). Finished runs are kept, so the same command
+continues. Results: results.csv, one row a run and temperature, and table.md, medians and ranges over the seeds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 from bnnp.io.input_data import StructureFile
 
 HERE = Path(__file__).resolve().parent
-# n2p2's errors for the same functions, network, training and test structures (RMSE: meV/atom, meV/Angstrom), one seed
+# n2p2's RMSE (meV/atom, meV/Angstrom) with the same functions, network, training and test structures, one seed
 N2P2 = {
     "300K_held_out": (7.3, 177),
     "600K_held_out": (3.3, 198),
@@ -56,13 +56,17 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.1])
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time, one core each")
     parser.add_argument("--out", type=Path, default=Path("study"))
-    parser.add_argument("--set", dest="settings", nargs="*", default=[], metavar="KEYWORD=VALUE", help="change input.nn")
+    parser.add_argument(
+        "--set", dest="settings", nargs="*", default=[], metavar="KEYWORD=VALUE", help="change input.nn"
+    )
     return parser.parse_args()
 
 
@@ -116,7 +120,7 @@ def run_directory(base: Path, rate: float, seed: int) -> Path:
 
 
 def evaluate(base: Path, rate: float, seed: int) -> Iterator[dict[str, object]]:
-    """RMSE and mean sigma (per atom, per force component) of one run by group, in meV/atom and meV/Angstrom."""
+    """RMSE and mean sigma (per atom, per force component) of one run by group, meV/atom and meV/Angstrom."""
     directory = run_directory(base, rate, seed)
     groups = np.array([structure.info["group"] for structure in StructureFile(base / "test.data")])
     energy, forces = np.loadtxt(directory / "energy.out"), np.loadtxt(directory / "nnforces.out")
