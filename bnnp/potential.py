@@ -7,9 +7,9 @@ r"""The potential: a structure to its energy, forces, stress, and the standard d
     \sigma = \frac{1}{V} \sum_p D_p \otimes \frac{\partial E}{\partial D_p}
 
 with the scaled symmetry functions G_i, the displacement vectors D_p of the neighbour pairs, n2p2's
-normalisation (mean m, factor c; 0 and 1 otherwise) and the free-atom energies E0. With masks, energies, forces and stress
-are means over the samples (one reverse sweep with the mean of dE/dG) and the standard deviations are those of
-the totals, with S - 1 (M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020)).
+normalisation (mean m, factor c; 0 and 1 otherwise) and the free-atom energies E0. With masks, energies,
+forces and stress are means over the samples (one reverse sweep with the mean of dE/dG) and the standard
+deviations are those of the totals, with S - 1 (M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020)).
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ class Potential:
             atom = int(np.argmax(bad))
             raise NumericalError(
                 f"{structure.where}: the energy of atom {atom + 1} ({structure.symbols[atom]}) is not "
-                "finite. Its environment may be far outside the training set, or a symmetry function overflows."
+                "finite. Its environment may be far outside the training set, or a function overflows."
             )
 
 

@@ -2,9 +2,10 @@
 
     python study.py FOLDER [--seeds 1 2 3] [--rates 0 0.1] [--jobs 2] [--out study]
 
-FOLDER holds gete_300K.extxyz.gz, ... (see README.md). Mode 1 runs once; each seed and dropout rate is trained
-in a directory of its own (mode 2) and predicts test.data (mode 3). Finished runs are kept, so the same command
-continues. Results: results.csv, one row a run and temperature, and table.md, medians and ranges over the seeds.
+FOLDER holds gete_300K.extxyz.gz, ... (see README.md). Mode 1 runs once; each seed and dropout rate is
+trained in a directory of its own (mode 2) and predicts test.data (mode 3). Finished runs are kept, so the
+same command continues. Results: results.csv, one row a run and temperature, and table.md, medians and ranges
+over the seeds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import numpy as np
 from bnnp.io.input_data import StructureFile
 
 HERE = Path(__file__).resolve().parent
-# n2p2's RMSE (meV/atom, meV/Angstrom) with the same functions, network, training and test structures, one seed
+# n2p2's RMSE (meV/atom, meV/Angstrom): same functions, network, training and test structures, one seed
 N2P2 = {
     "300K_held_out": (7.3, 177),
     "600K_held_out": (3.3, 198),
