@@ -163,7 +163,7 @@ DROPOUT = (
         "dropout_masks",
         "n",
         integer(1),
-        1,
+        4,
         "masks of each structure in an update; the loss is that of the mean over them",
         "Dropout",
         modes="2",

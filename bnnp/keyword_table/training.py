@@ -31,7 +31,7 @@ TRAINING = (
         "learning_rate",
         "x",
         real(above=0.0),
-        0.005,
+        0.01,
         "step size of Adam after the warm-up",
         "Training",
         modes="2",
