@@ -133,7 +133,7 @@ class Potential:
                 settings.normalize_nodes,
             )
         masks = None
-        if (path / "uncertainty.data").exists():
+        if settings["mc_samples"] > 0 and (path / "uncertainty.data").exists():
             data = read_uncertainty(path / "uncertainty.data", networks)
             masks = (data.take(settings["mc_samples"]) if settings.given("mc_samples") else data).masks
         return cls(settings, networks, scalings, masks, threads)
@@ -188,9 +188,7 @@ class Potential:
         inputs = (descriptors - self._shift[types]) * self._factor[types] + self._offset[types]
         derivatives = forces or (stress and structure.periodic)
         sampled = sigma and derivatives and self.masks is not None and self.masks.samples > 1
-        core = self._core
-        if self.masks is not None and self.settings["mc_masks"] == "resample":
-            core = self._samplers(self._redrawn(structure.index))
+        core = self._samplers(self._redrawn(structure.index)) if self._resampled else self._core
         scale, mean = 1.0 / self.settings.normalization.conv_energy, self.settings.normalization.mean_energy
         energies, gradient, delta = core.sample(types, inputs, derivatives, sampled)
         energies = energies * scale + mean  # (n_atoms, S)
@@ -231,11 +229,16 @@ class Potential:
         factors = None if masks is None else {element: masks.scaled(element) for element in self.elements}
         return Networks(self.elements, self.networks, self.descriptor.width, factors, self.threads)
 
-    def _redrawn(self, counter: int) -> Masks:
-        """Fresh masks, as ``mc_masks resample`` asks for; different for every structure."""
+    @property
+    def _resampled(self) -> bool:
+        """Whether every structure, by its `index`, has masks of its own (``mc_masks resample``)."""
+        return self.masks is not None and self.settings["mc_masks"] == "resample"
+
+    def _redrawn(self, evaluation: int) -> Masks:
+        """Masks of one evaluation, independent of the frozen ones."""
         assert self.masks is not None
         sizes = {element: self.networks[element].sizes for element in self.elements}
-        return Masks.draw(self.masks.seed + 1 + counter, self.masks.samples, self.masks.rates, sizes)
+        return Masks.draw(self.masks.seed, self.masks.samples, self.masks.rates, sizes, evaluation)
 
     def _check_distance(self, structure: Structure, pairs: NeighborList, pair: int, distance: float) -> None:
         threshold = self.settings["bond_threshold"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,17 @@ def test_standard_deviations_are_those_of_the_members(settings: Settings) -> Non
         np.testing.assert_allclose(spread, values.std(axis=0, ddof=1), rtol=1e-9, atol=1e-11)
 
 
+def test_resampled_masks_differ_by_structure_and_from_the_frozen_ones(settings: Settings) -> None:
+    values = {**settings.values, "mc_masks": "resample"}
+    frozen, base = potential(settings, 6), structure(5)
+    model = Potential(replace(settings, values=values), frozen.networks, frozen.scalings, frozen.masks)
+    first, again = model.predict(base), model.predict(base)
+    other = model.predict(replace(base, index=1))
+    energies = {round(prediction.energy, 9) for prediction in (first, other, frozen.predict(base))}
+    assert len(energies) == 3
+    assert first.energy == again.energy  # by structure: the same on any number of ranks
+
+
 def test_mean_and_sigma_do_not_depend_on_the_description(settings: Settings) -> None:
     model, base = potential(settings, 8), structure(8)
     cell, first = base.cell, model.predict(base)
@@ -196,13 +208,15 @@ def test_isolated_atom_is_network_of_zeros_plus_free_atom(settings: Settings) ->
 
 
 def test_threads_change_nothing(settings: Settings) -> None:
-    one, two = (
-        potential(settings, 5).predict(structure()),
-        potential(settings, 5, threads=2).predict(structure()),
-    )
-    assert one.energy == two.energy
-    np.testing.assert_array_equal(one.forces, two.forces)
-    np.testing.assert_array_equal(one.forces_std, two.forces_std)
+    """600 atoms: enough for several threads, and for several pieces of the sampled forces."""
+    rng = np.random.default_rng(12)
+    grid = np.array(np.meshgrid(range(10), range(10), range(6))).reshape(3, 600).T * 2.7
+    numbers = np.array([atomic_numbers[symbol] for symbol in rng.choice(["Ge", "Te"], 600)])
+    large = Structure(numbers, grid + rng.normal(scale=0.1, size=grid.shape), np.diag([27.0, 27.0, 16.2]))
+    one, three = potential(settings, 5).predict(large), potential(settings, 5, threads=3).predict(large)
+    assert one.energy == three.energy
+    for name in ("descriptors", "forces", "forces_std", "stress_std"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
 
 
 def test_coinciding_atoms_are_named(settings: Settings) -> None:

@@ -4,13 +4,10 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
 #include <stdexcept>
 #include <string>
-#include <thread>
 
-#include "kernels.hpp"
+#include "dispatch.hpp"
 
 namespace py = pybind11;
 using namespace bnnp;
@@ -20,65 +17,6 @@ namespace {
 using Doubles = py::array_t<double, py::array::c_style>;
 using Longs = py::array_t<std::int64_t, py::array::c_style>;
 using Ints = py::array_t<std::int32_t, py::array::c_style>;
-
-// ---- instruction set -------------------------------------------------------------------------------------------
-
-struct Kernels {
-    const char* name;
-    decltype(&v2::symmetry_functions) symmetry_functions;
-    decltype(&v2::blocks_vjp) blocks_vjp;
-    decltype(&v2::blocks_jvp) blocks_jvp;
-    decltype(&v2::sample_networks) sample_networks;
-    decltype(&v2::sample_pair_forces) sample_pair_forces;
-};
-
-#define BNNP_KERNELS(name, set) \
-    {name, set::symmetry_functions, set::blocks_vjp, set::blocks_jvp, set::sample_networks, set::sample_pair_forces}
-
-std::vector<Kernels> available() {
-#if defined(__x86_64__)
-    std::vector<Kernels> sets{BNNP_KERNELS("x86-64-v2", v2)};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
-        sets.push_back(BNNP_KERNELS("x86-64-v3", v3));
-    if (sets.size() == 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd"))
-        sets.push_back(BNNP_KERNELS("x86-64-v4", v4));
-    return sets;
-#else
-    return {BNNP_KERNELS("generic", v2)};
-#endif
-}
-
-// The best set of this machine, or the one the environment variable BNNP_INSTRUCTION_SET names.
-Kernels choose_kernels() {
-    const auto sets = available();
-    const char* wanted = std::getenv("BNNP_INSTRUCTION_SET");
-    if (!wanted || !*wanted) return sets.back();
-    std::string known;
-    for (const Kernels& set : sets) {
-        if (std::string(wanted) == set.name) return set;
-        known += std::string(known.empty() ? "" : ", ") + set.name;
-    }
-    throw std::invalid_argument(std::string("BNNP_INSTRUCTION_SET is ") + wanted + " but this machine can run: " + known);
-}
-
-// ---- threads ---------------------------------------------------------------------------------------------------
-
-// Calls work(begin, end) for pieces of [0, n). A thread is worth starting for some tens of atoms only.
-template <typename Work>
-void parallel(std::int64_t n, int threads, Work work) {
-    threads = int(std::min<std::int64_t>(threads, n / 32));
-    if (threads <= 1) return work(std::int64_t(0), n);
-    const std::int64_t chunk = std::max<std::int64_t>(1, n / (std::int64_t(threads) * 8));
-    std::atomic<std::int64_t> next{0};
-    auto worker = [&] {
-        for (std::int64_t begin; (begin = next.fetch_add(chunk)) < n;) work(begin, std::min(begin + chunk, n));
-    };
-    std::vector<std::thread> pool;
-    for (int t = 1; t < threads; ++t) pool.emplace_back(worker);
-    worker();
-    for (std::thread& thread : pool) thread.join();
-}
 
 void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
@@ -230,6 +168,7 @@ class Networks {
   public:
     Networks(std::vector<std::vector<Layer>> elements, int n_samples, int width, bool normalize_nodes, int threads)
         : threads(threads), kernels(choose_kernels()) {
+        require(n_samples >= 1 && width >= 1, "at least one sample and one input");
         plan.n_samples = n_samples;
         plan.width = width;
         plan.normalize_nodes = normalize_nodes;
@@ -237,6 +176,8 @@ class Networks {
             require(!layers.empty() && layers.back().n_out == 1, "a network ends with one output");
             require(layers[0].n_in <= width, "a network has more inputs than there are columns");
             plan.first_layer = std::max(plan.first_layer, layers[0].n_out);
+            for (std::size_t l = 1; l < layers.size(); ++l)
+                require(layers[l].n_in == layers[l - 1].n_out, "the layers of a network do not fit together");
             for (const Layer& layer : layers)
                 require(layer.masks.empty() || std::int64_t(layer.masks.size()) == std::int64_t(layer.n_in) * n_samples,
                         "masks must have the shape (n_in, n_samples)");
@@ -286,7 +227,7 @@ class Networks {
             task.factors = factors.data();
             task.delta = delta.data();
             task.block_offsets = offsets.data();
-            const std::int64_t centres = 64;  // a few megabytes at a time; added up in order, whatever the threads
+            const std::int64_t centres = 256;  // tens of megabytes at a time; added up in order, whatever the threads
             for (std::int64_t begin = 0; begin < list.n_atoms; begin += centres) {
                 const std::int64_t end = std::min(begin + centres, list.n_atoms);
                 pair_forces.resize(std::size_t(list.first[end] - list.first[begin]) * 3 * samples);

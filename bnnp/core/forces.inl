@@ -4,17 +4,18 @@ void sample_pair_forces(const Plan& plan, const PairList& pairs, const NetworkPl
                         std::int64_t begin, std::int64_t end) {
     Buffer<double> block_memory, gradient_memory;
     const int samples = networks.n_samples;
+    Task jacobian;
+    jacobian.sweep = Sweep::jacobian;
+    jacobian.blocks_double = true;
+    jacobian.block_offsets = task.block_offsets;
+    Kernel<double> kernel(plan, pairs, jacobian);
     for (std::int64_t i = begin; i < end; ++i) {
         const ElementPlan& element = plan.elements[pairs.types[i]];
         const Layer& layer = networks.elements[pairs.types[i]][0];
         const std::int64_t first = pairs.first[i], last = pairs.first[i + 1], offset = task.block_offsets[first];
         double* blocks = block_memory.get(std::size_t(task.block_offsets[last] - offset) + 8);
-        Task jacobian;
-        jacobian.sweep = Sweep::jacobian;
         jacobian.blocks = blocks - offset;
-        jacobian.blocks_double = true;
-        jacobian.block_offsets = task.block_offsets;
-        Kernel<double>(plan, pairs, jacobian).run(i, i + 1);
+        kernel.run(i, i + 1);
 
         // dE_s/dG (unscaled functions), samples contiguous
         double* gradient = gradient_memory.get(std::size_t(plan.width) * samples);

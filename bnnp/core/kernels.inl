@@ -5,45 +5,6 @@
 // triple: P = E_rj / r_j, Q = E_rk / r_k, S = E_s, and then dE/dD_j = P D_j + S D_k, dE/dD_k = Q D_k + S D_j.
 // Triples are collected in blocks that stay in the first-level cache; all loops over a block are SIMD.
 
-// Memory of one thread; grows, never shrinks. (No std containers that allocate: their code would be shared between
-// instruction sets by the linker.)
-template <typename T>
-struct Buffer {
-    T* data = nullptr;
-    std::size_t capacity = 0;
-    ~Buffer() { std::free(data); }
-    T* get(std::size_t n) {
-        if (n > capacity) {
-            std::free(data);
-            capacity = (n + n / 2 + 63) & ~std::size_t(63);
-            data = static_cast<T*>(std::aligned_alloc(64, capacity * sizeof(T)));
-        }
-        return data;
-    }
-};
-
-constexpr int block_size = 384;
-
-template <typename T>
-struct Neighborhood {
-    int n = 0;
-    T *x, *y, *z, *r, *weight;     // displacement, distance, atomic number; sorted by element
-    T *tx, *ty, *tz, *tr;          // jvp: tangents
-    T *gx, *gy, *gz, *gr;          // vjp: dE/dD and dE/dr
-    std::int32_t *pair, *bucket;   // index in the pair list; first neighbour of each element
-};
-
-template <typename T>
-struct Block {
-    int n = 0, rows = 0;
-    T *c, *inv_j, *inv_k, *r_jk, *inv_jk;        // geometry
-    T *tc, *tr_j, *tr_k, *tr_jk;                 // tangents
-    T *R, *R_j, *R_k, *R_jk, *b, *db, *fc, *dfc; // radial part
-    T *p, *dp, *A, *B;                           // angular part
-    T *e_c, *e_j, *e_k, *e_jk;                   // derivatives of the energy
-    std::int32_t *j, *k, *row_start;
-};
-
 template <typename T>
 class Kernel {
   public:
@@ -267,7 +228,7 @@ class Kernel {
                     block.A[t] = block.R_j[t] * block.tr_j[t] + block.R_k[t] * block.tr_k[t] + block.R_jk[t] * block.tr_jk[t];
             }
             for (const AngularMember& member : groups[g].members) {
-                angular_part<derivative>(member);
+                angular_factor<derivative>(member, block.c, block.p, block.dp, n);
                 accumulate<S>(member);
             }
             if constexpr (S == Sweep::vjp) {
@@ -335,67 +296,6 @@ class Kernel {
                 block.R_jk[t] = a[j] * a[k] * block.db[t];
             }
         }
-    }
-
-    template <int Z, bool DERIVATIVE>
-    void power_loop(const AngularMember& m) {
-        const T lambda = T(m.lambda), prefactor = T(m.prefactor), slope = T(m.prefactor * m.lambda * Z);
-        const int n = block.n;
-#pragma GCC ivdep
-        for (int t = 0; t < n; ++t) {
-            const T base = maximum(T(1) + lambda * block.c[t], T(0));
-            const T lower = integer_power<Z - 1>(base);
-            block.p[t] = prefactor * lower * base;
-            if constexpr (DERIVATIVE) block.dp[t] = slope * lower;
-        }
-    }
-
-    template <bool DERIVATIVE>
-    void angular_part(const AngularMember& m) {
-        if (m.kind == AngularKind::power) {
-            switch (m.integer_zeta) {
-                case 1: return power_loop<1, DERIVATIVE>(m);
-                case 2: return power_loop<2, DERIVATIVE>(m);
-                case 3: return power_loop<3, DERIVATIVE>(m);
-                case 4: return power_loop<4, DERIVATIVE>(m);
-                case 6: return power_loop<6, DERIVATIVE>(m);
-                case 8: return power_loop<8, DERIVATIVE>(m);
-                case 12: return power_loop<12, DERIVATIVE>(m);
-                case 16: return power_loop<16, DERIVATIVE>(m);
-                case 32: return power_loop<32, DERIVATIVE>(m);
-                case 64: return power_loop<64, DERIVATIVE>(m);
-                default: return any_power<DERIVATIVE>(m);
-            }
-        }
-        for (int t = 0; t < block.n; ++t) bump(m, block.c[t], block.p[t], block.dp[t]);
-    }
-
-    template <bool DERIVATIVE>
-    void any_power(const AngularMember& m) {
-        for (int t = 0; t < block.n; ++t) {
-            const double base = std::max(1.0 + m.lambda * double(block.c[t]), 0.0);
-            block.p[t] = T(m.prefactor * std::pow(base, m.zeta));
-            if constexpr (DERIVATIVE)  // zeta < 1 has a cusp where the base vanishes: its derivative counts as zero there
-                block.dp[t] = base > 0.0 ? T(m.prefactor * m.zeta * m.lambda * std::pow(base, m.zeta - 1.0)) : T(0);
-        }
-    }
-
-    // Functions of the angle itself: types 8 and 20-25. d theta/d cos = -1/sin; all bumps are even about 0 and pi.
-    static void bump(const AngularMember& m, T cosine, T& p, T& dp) {
-        const double degree = 57.29577951308232087680, c = double(cosine);
-        const double theta = std::acos(c) * degree, sine = std::sqrt(std::max(1.0 - c * c, 0.0));
-        double value = 0.0, slope = 0.0;
-        if (m.kind == AngularKind::gaussian) {
-            for (double x : {theta - m.theta_s, theta + m.theta_s - 360.0, theta + m.theta_s, theta - m.theta_s - 360.0}) {
-                const double g = std::exp(-m.eta * x * x);
-                value += g;
-                slope -= 2.0 * m.eta * x * g;
-            }
-        } else {
-            compact_function(m.core, false, theta, m.centre, m.half_width, value, slope);
-        }
-        p = T(value);
-        dp = sine > 1e-12 ? T(-slope * degree / sine) : T(0);
     }
 
     template <Sweep S>

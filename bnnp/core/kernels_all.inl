@@ -11,6 +11,8 @@ namespace bnnp {
 namespace BNNP_INSTRUCTION_SET {
 #include "vectormath.hpp"
 #include "radial.inl"
+#include "angular.inl"
+#include "workspace.inl"
 #include "kernels.inl"
 #include "blocks.inl"
 #include "networks.inl"

@@ -7,6 +7,7 @@ effect.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from bnnp.errors import OutputError
@@ -34,13 +35,14 @@ def write_potential_directory(directory: Path, settings: Settings) -> list[str]:
     OutputError
         The directory cannot be made or written.
     """
-    networks = set(settings.architecture.values())
+    networks, target = set(settings.architecture.values()), directory / DIRECTORY
     if len(networks) > 1:
+        if target.is_dir():  # of a former training: nothing of it belongs to the new weights
+            shutil.rmtree(target)
         return [
             f"{DIRECTORY}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, "
             "and element_nodes_short makes them differ; mode 3 here is not concerned"
         ]
-    target = directory / DIRECTORY
     try:
         target.mkdir(exist_ok=True)
     except OSError as error:

@@ -25,6 +25,8 @@ from bnnp.network import streams
 Array = NDArray[np.float64]
 Keep = NDArray[np.bool_]
 
+_LAYERS = 2**16  # more than any network has
+
 
 @dataclass(frozen=True, eq=False)
 class Masks:
@@ -49,7 +51,12 @@ class Masks:
 
     @classmethod
     def draw(
-        cls, seed: int, samples: int, rates: Sequence[float], sizes: Mapping[str, Sequence[int]]
+        cls,
+        seed: int,
+        samples: int,
+        rates: Sequence[float],
+        sizes: Mapping[str, Sequence[int]],
+        evaluation: int | None = None,
     ) -> Masks:
         """Draw `samples` masks.
 
@@ -58,6 +65,8 @@ class Masks:
         sizes : mapping of str to sequence of int
             Nodes of the inputs and the hidden layers of each element, without the output. An element with
             fewer layers than `rates` uses the first rates.
+        evaluation : int, optional
+            Masks for this one evaluation (``mc_masks resample``), independent of the frozen ones.
 
         Raises
         ------
@@ -71,13 +80,15 @@ class Masks:
         for element, layers in sizes.items():
             number = atomic_numbers[element]
             keep[element] = tuple(
-                np.stack([_keep(seed, layer, sample, number, rate, nodes) for sample in range(samples)])
+                np.stack([_keep(seed, (layer, sample, number), rate, nodes, evaluation) for sample in range(samples)])
                 for layer, (nodes, rate) in enumerate(zip(layers, rates, strict=False))
             )  # per layer (S, n_l)
         return cls(seed, samples, rates, keep)
 
     def take(self, samples: int) -> Masks:
-        """The first `samples` of the nested sequence; more than there are come from the seed."""
+        """The first `samples` of the nested sequence, at least 1; more than there are come from the seed."""
+        if samples < 1:
+            raise ValueError(f"{samples} Monte Carlo samples, expected at least 1")
         if samples > self.samples:
             sizes = {element: [layer.shape[1] for layer in layers] for element, layers in self.keep.items()}
             return Masks.draw(self.seed, samples, self.rates, sizes)
@@ -152,7 +163,15 @@ def training_masks(
     )
 
 
-def _keep(seed: int, layer: int, sample: int, number: int, rate: float, nodes: int) -> Keep:
+def _keep(
+    seed: int, place: tuple[int, int, int], rate: float, nodes: int, evaluation: int | None
+) -> Keep:
+    """Units that are kept at `place`: layer, sample, atomic number."""
     if rate == 0.0:
         return np.ones(nodes, dtype=np.bool_)
-    return streams.stream(seed, streams.SAMPLES, layer, sample, number).random(nodes) >= rate
+    layer, sample, number = place
+    if evaluation is None:
+        generator = streams.stream(seed, streams.SAMPLES, layer, sample, number)
+    else:
+        generator = streams.stream(seed, streams.RESAMPLE, layer + evaluation * _LAYERS, sample, number)
+    return generator.random(nodes) >= rate

@@ -137,6 +137,21 @@ def functions_of(elements: tuple[str, ...], types: list[int], seed: int = 0, mos
     return functions
 
 
+def copies(system: System, n: int) -> tuple[NDArray[np.int32], NeighborList]:
+    """Types and pairs of `n` copies of a system that do not feel each other."""
+    atoms, pairs = len(system.types), system.pairs
+    firsts = [np.zeros(1, dtype=np.int64)]
+    firsts += [pairs.first[1:] + copy * len(pairs) for copy in range(n)]
+    shift = np.repeat(np.arange(n, dtype=np.int32) * atoms, len(pairs))
+    everything = NeighborList(
+        np.concatenate(firsts),
+        np.tile(pairs.centers, n) + shift,
+        np.tile(pairs.neighbors, n) + shift,
+        np.tile(pairs.vectors, (n, 1)),
+    )
+    return np.tile(system.types, n), everything
+
+
 def both(
     elements: tuple[str, ...], functions: Functions, cutoff: Cutoff
 ) -> tuple[Descriptor, TorchDescriptor]:
@@ -257,7 +272,8 @@ class TestTheFourSweeps:
     @pytest.mark.parametrize("name", ["triclinic", "six elements", "isolated atom"])
     def test_threads_change_no_bit(self, name: str, threads: int) -> None:
         system, rng = SYSTEMS[name], np.random.default_rng(1)
-        types, pairs, functions = system.types, system.pairs, self.functions(system)
+        types, pairs = copies(system, 1 + 300 // len(system.types))  # a thread needs 32 atoms
+        functions = self.functions(system)
         one, many = (Descriptor(system.elements, functions, Cutoff(1), threads=n) for n in (1, threads))
         dEdG, dD = rng.normal(size=(len(types), one.width)), rng.normal(size=(len(pairs), 3))
         np.testing.assert_array_equal(many.values(types, pairs), one.values(types, pairs))
@@ -269,15 +285,8 @@ class TestTheFourSweeps:
         """Bit for bit the same descriptors alone and in a list twice as long."""
         system = SYSTEMS["triclinic"]
         core = Descriptor(system.elements, self.functions(system), Cutoff(1))
-        types, pairs, n = system.types, system.pairs, len(system.types)
-        twice = NeighborList(
-            np.concatenate([pairs.first, pairs.first[1:] + len(pairs)]),
-            np.concatenate([pairs.centers, pairs.centers + n]),
-            np.concatenate([pairs.neighbors, pairs.neighbors + n]),
-            np.concatenate([pairs.vectors, pairs.vectors]),
-        )
-        G = core.values(types, pairs)
-        np.testing.assert_array_equal(core.values(np.tile(types, 2), twice), np.tile(G, (2, 1)))
+        G = core.values(system.types, system.pairs)
+        np.testing.assert_array_equal(core.values(*copies(system, 2)), np.tile(G, (2, 1)))
 
     def test_padding_is_zero(self) -> None:
         system = SYSTEMS["six elements"]
