@@ -1,4 +1,4 @@
-// Entry points of the kernels, one set for each instruction set; chosen at run time by dispatch.hpp.
+// Entry points of the kernels, one set for each instruction set; dispatch.hpp chooses at run time.
 #pragma once
 
 #include <cstdint>
