@@ -81,6 +81,11 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     from bnnp.settings import load_settings
 
     settings = load_settings(settings_file, mode, mode_required=not check)
+    if restart and settings.mode != 2:
+        raise click.UsageError(
+            f"--restart continues a training, but {settings_file.name} has runner_mode {settings.mode}: "
+            "use it with --mode 2"
+        )
     job = Job(settings, data_file, Path.cwd(), restart)
     module = "bnnp.modes.check" if check else MODES[settings.mode]
     importlib.import_module(module).run(job)

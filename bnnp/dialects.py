@@ -71,8 +71,8 @@ def atom_energies(entries: Entries, elements: Sequence[str], warnings: list[str]
 
 
 def forces_of_prediction(entries: Entries) -> tuple[bool, str]:
-    """Whether mode 3 computes forces, and why: asked for, needed for the stress, or n2p2's habit."""
-    for name in ("calculate_forces", "calculate_stress"):
+    """Whether mode 3 computes forces, and why: asked for, needed for something else, or n2p2's habit."""
+    for name in ("calculate_forces", "calculate_stress", "check_forces"):
         if entries.given(name):
             return True, entries.where(name)
     if dialect(entries) == "n2p2":

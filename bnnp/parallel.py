@@ -102,12 +102,6 @@ def sum_array(array: Any) -> Any:
     return array
 
 
-def sum_value(value: float) -> float:
-    """Sum of a number over the ranks, on every rank."""
-    communicator = _communicator()
-    return value if communicator is None else communicator.allreduce(value)
-
-
 def deal(costs: Sequence[float]) -> list[int]:
     """The items this rank works on, so that the summed costs balance.
 

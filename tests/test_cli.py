@@ -149,6 +149,15 @@ def test_runner_mode_counts_without_the_option(monkeypatch: pytest.MonkeyPatch) 
     assert called == [("bnnp.modes.predict", 3), ("bnnp.modes.train", 2)]
 
 
+@pytest.mark.parametrize("mode", [1, 3])
+def test_restart_with_another_mode_in_the_file_is_exit_code_2(mode: int) -> None:
+    Path("input.nn").write_text(INPUT + f"runner_mode {mode}\n")
+    result = bnnp("--restart")
+    assert result.exit_code == 2
+    assert f"runner_mode {mode}" in result.stderr
+    assert sorted(os.listdir()) == ["input.data", "input.nn"]
+
+
 def raising(error: BaseException) -> Result:
     """The command as it ends when the work ends with `error`."""
 

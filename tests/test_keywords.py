@@ -101,6 +101,38 @@ def test_records_are_whole(keyword: Keyword) -> None:
     assert not keyword.help.endswith(".")  # it is also the end of a sentence elsewhere
 
 
+def test_every_keyword_with_a_meaning_is_used_by_the_program_or_always_on() -> None:
+    """Nothing is silently ignored: the code names the keyword, or its help says that it is always on."""
+    package = COMPLETE.parents[2] / "bnnp"
+    sources = [path for path in package.rglob("*.py") if path.parent.name != "keyword_table"]
+    code = "\n".join(path.read_text() for path in sources)
+    idle = {
+        keyword.name
+        for keyword in KEYWORDS.values()
+        if keyword.tier in "ER" and keyword.group != KALMAN_GROUP and f'"{keyword.name}"' not in code
+    }
+    assert "precondition_weights" in idle
+    assert [name for name in idle if "always on" not in KEYWORDS[name].help] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "modes"),
+    [
+        ("bond_threshold", "13"),
+        ("device", "2"),
+        ("dropout_rate", "2"),
+        ("dropout_rate_input", "2"),
+        ("allow_high_dropout", "2"),
+    ],
+)
+def test_keywords_are_listed_for_the_modes_that_look_at_them(name: str, modes: str) -> None:
+    assert KEYWORDS[name].modes == modes
+
+
+def test_weights_of_epochs_are_off_without_the_keyword() -> None:
+    assert format_default(KEYWORDS["write_weights_epoch"]) == "off"
+
+
 def test_spellings_are_unique() -> None:
     spellings = [spelling for keyword in KEYWORDS.values() for spelling in (keyword.name, *keyword.aliases)]
     assert len(spellings) == len(set(spellings))
@@ -132,6 +164,7 @@ def test_the_complete_input_shows_the_defaults() -> None:
         "dropout_rate",
         "cutoff_type",
         "updater_type",
+        "write_weights_epoch",
         "write_trainpoints",
         "write_trainforces",
         "kalman_qtau",

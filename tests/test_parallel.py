@@ -52,7 +52,6 @@ def test_serial_verbs() -> None:
     assert parallel.broadcast("x") == "x"
     assert parallel.gather(4) == [4]
     assert parallel.sum_array(values) is values
-    assert parallel.sum_value(2.5) == 2.5
     assert parallel.on_root(divmod, 7, 2) == (3, 1)
     assert parallel.deal([1.0, 5.0, 2.0]) == [0, 1, 2]
     with pytest.raises(SystemExit) as stop:
@@ -67,7 +66,6 @@ import numpy as np
 from bnnp import parallel
 a = np.full(4, parallel.rank() + 1.0)
 assert parallel.sum_array(a) is a and (a == 6).all()
-assert parallel.sum_value(parallel.rank()) == 3
 assert parallel.broadcast(parallel.rank()) == 0
 assert parallel.gather(parallel.rank() ** 2) == ([0, 1, 4] if parallel.is_root() else [])
 assert parallel.on_root(parallel.rank) == 0

@@ -106,7 +106,7 @@ def cutoff_derivative(r: Tensor, r_c: float, type: int = 1, alpha: float = 0.0) 
 
 def _between(x: Tensor, type: int, alpha: float) -> Tensor:
     """Mask of the distances at which f(x) is to be evaluated; without an inner radius x = 0 belongs to it."""
-    return ((x > 0) | (x >= 0) & (alpha == 0)) & (x < 1)
+    return ((x > 0) | (x >= 0) & bool(alpha == 0)) & (x < 1)
 
 
 def hard(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Symmetry functions as input.nn defines them: parameters, grammar, order.
 
 Types 1, 2, 3, 4, 8, 9 are RuNNer's, 12, 13 and 20 - 25 n2p2's; the formulas are in
-:mod:`bnnp.descriptors.acsf`. Words that follow ``symfunction_short X`` (X the central element)::
+:mod:`bnnp.descriptors.formulas`. Words that follow ``symfunction_short X`` (X the central element)::
 
      1  e1            rc                            radial, cosine cutoff alone
      2  e1            eta rs rc                     radial

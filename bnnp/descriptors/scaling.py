@@ -10,8 +10,9 @@ With the statistics of G over the training atoms of one element (n2p2's formulas
 
 RuNNer has no S_min, S_max in `both`; with the defaults 0 and 1 it is the same. All are affine,
 ``scaled = (G - shift) * factor + offset``, so dE/dG = factor * dE/dscaled.
-A function that never varied in the training set (`constant`) would divide by zero: its factor is 0, the
-network does not see it.
+A function that never varied in the training set would divide by zero: its factor is 0, the network does not
+see it. `constant` adds those whose range is far below one term of G, which is of order 1: training on them is
+training on rounding. A potential that was trained with such a function is still evaluated with its range.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Array = NDArray[np.float64]
 
 SCHEMES = ("none", "scale", "center", "both", "sigma")
 CONSTANT = 1e-10  # spread relative to the largest value below which only rounding is left
+NEGLIGIBLE = 1e-12  # spread (dimensionless) below which no neighbour contributes
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,6 @@ class Affine:
         """Scale `values`, (..., n_functions) symmetry functions."""
         scaled: Array = (values - self.shift) * self.factor + self.offset
         return scaled
-
-    def invert(self, scaled: Array) -> Array:
-        """The G of (..., n_functions) scaled values; the shift where the factor is 0."""
-        factor = np.where(self.factor == 0.0, np.inf, self.factor)
-        values: Array = (scaled - self.offset) / factor + self.shift
-        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +111,14 @@ class Scaling:
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Which functions never varied, (n_functions,) bool: their spread is rounding."""
+        """Which functions tell nothing, (n_functions,) bool: their spread is rounding or negligible."""
+        return np.asarray(self._rounding | (self.spread <= NEGLIGIBLE))
+
+    @property
+    def _rounding(self) -> NDArray[np.bool_]:
+        """Which functions have a spread that nothing can be divided by, (n_functions,) bool."""
         size = np.maximum(np.abs(self.minimum), np.abs(self.maximum))
-        return np.asarray(self.spread <= CONSTANT * size)
+        return np.asarray(self.spread <= np.maximum(CONSTANT * size, np.finfo(np.float64).tiny))
 
     def affine(self, scheme: ScalingScheme) -> Affine:
         """Shift, factor and offset of `scheme`; factor 0 where a constant function would divide by zero.
@@ -136,6 +137,6 @@ class Scaling:
             raise ValueError("scaling by sigma needs sigma, which is not known for every function")
         shift = self.minimum if scheme.kind == "scale" else self.mean
         width = self.sigma if scheme.kind == "sigma" else self.spread
-        dead = self.constant | (width <= 0.0)
+        dead = self._rounding | (width <= 0.0)
         factor = np.where(dead, 0.0, (scheme.s_max - scheme.s_min) / np.where(dead, 1.0, width))
         return Affine(shift, factor, np.full(len(self), scheme.s_min))

@@ -3,13 +3,16 @@
 The survey of all structures decides which are used, how large the descriptor file gets and how the work
 is shared. One record of :func:`survey_dtype` a structure::
 
-    n_atoms    (n_elements,)             atoms of each element n_pairs    (n_elements, n_elements)  pairs
-    (centre element, neighbour element) within the cutoff n_triples  sum_i n_i (n_i - 1) / 2   what angular
-    functions cost shortest   smallest distance, length; inf without any pair; `closest` are its two atoms
-    reach      smallest distance / (sum of the two covalent radii in Angstrom): about 1 in Angstrom, 1.9 in
-    bohr net_force  |sum_i F_i|, `largest_force` max |F_ia|, energy/length; 0 without forces energy
-    total energy minus free atoms, per atom, energy subset     -1 free, 0 pinned to the training set, 1 to
-    the test set
+    n_atoms        (n_elements,)             atoms of each element
+    n_pairs        (n_elements, n_elements)  pairs (centre, neighbour) within the cutoff
+    n_triples      sum_i n_i (n_i - 1) / 2, what angular functions cost
+    shortest       smallest distance, length; inf without any pair
+    closest        (2,)                      its two atoms
+    reach          smallest distance / sum of the covalent radii in Angstrom: about 1 in Angstrom, 1.9 in bohr
+    net_force      |sum_i F_i|, energy/length; 0 without forces
+    largest_force  max |F_ia|, energy/length; 0 without forces
+    energy         total energy minus free atoms, per atom, energy
+    subset         -1 free, 0 pinned to the training set, 1 to the test set
 """
 
 from __future__ import annotations

@@ -125,6 +125,7 @@ def _describe(file: h5py.File, layout: Layout) -> None:
         "key": layout.key,
         "fingerprint": recipe.fingerprint(),
         "input_digest": layout.input_digest,
+        "division": layout.division,
         "elements": " ".join(recipe.elements),
         "units": recipe.units.name,
         "derivatives": "stored" if layout.stored else "recomputed",

@@ -34,11 +34,13 @@ derivatives/blocks     (N_values,)   float32 dG/dD, pair by pair: (3, functions 
 
 Attributes of the root: format, version, elements, units, cutoff_type, cutoff_alpha, cutoff_radius (the
 largest), derivatives (stored or recomputed), fingerprint (elements, functions, cutoff, units), input_digest
-(sha256 of input.data), key (of all the content follows from), complete (1 when every structure is there).
+(sha256 of input.data), division (the keywords that drew the sets; empty if all structures are pinned), key
+(of all the content follows from), complete (1 when every structure is there).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -52,7 +54,7 @@ from numpy.typing import NDArray
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.descriptor_allocation import unfinished_name
-from bnnp.io.descriptor_layout import FORMAT, VERSION, Recipe, definitions
+from bnnp.io.descriptor_layout import FORMAT, VERSION, Recipe, definitions, division_words
 
 FILE_NAME = "symmetry_functions.h5"
 
@@ -87,6 +89,7 @@ class DescriptorFile:
         self.derivatives: str = attributes["derivatives"]
         self.fingerprint: str = attributes["fingerprint"]
         self.input_digest: str = attributes["input_digest"]
+        self.division: str = attributes.get("division", "")
         self.cutoff: float = float(attributes["cutoff_radius"])
         self.definitions = {element: _texts(file[f"functions/{element}"]) for element in self.elements}
         self.groups = _texts(file["groups"])
@@ -144,6 +147,27 @@ class DescriptorFile:
                     "run mode 1 again"
                 )
         return found
+
+    def demand_same_data(self, path: Path) -> None:
+        """Raise StaleFileError if `path`, the input.data of mode 1, is there and holds something else now."""
+        if not path.is_file():
+            return
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.input_digest:
+            raise StaleFileError(
+                f"{path.name} has changed since mode 1 made {FILE_NAME} of it; run mode 1 again"
+            )
+
+    def division_warning(self, seed: int, fraction: float) -> str:
+        """What to tell if the settings would divide the structures in another way; else empty."""
+        wanted = division_words(seed, fraction)
+        if self.division in ("", wanted):
+            return ""
+        return (
+            f"training and test set are those of mode 1 ({self.division}), not those of input.nn now "
+            f"({wanted}): run mode 1 again if they are to follow it"
+        )
 
     def __enter__(self) -> DescriptorFile:
         return self

@@ -58,6 +58,11 @@ def definitions(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     }
 
 
+def division_words(seed: int, fraction: float) -> str:
+    """The keywords that draw training and test set, as the file keeps them and messages show them."""
+    return f"random_seed {seed}, test_fraction {fraction!r}"
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Shapes and row ranges of all datasets for n kept structures and n_e elements.
@@ -67,6 +72,8 @@ class Layout:
     recipe : Recipe
     input_digest : str
         sha256 of input.data.
+    division : str
+        The keywords that drew the sets, :func:`division_words`; empty if input.data pins every structure.
     stored : bool
         Whether pairs and derivatives are stored.
     source : (n,) int64
@@ -94,6 +101,7 @@ class Layout:
     n_atoms: Integers
     n_pairs: Integers
     n_sensitive: Integers
+    division: str = ""
 
     def __len__(self) -> int:
         return len(self.source)
@@ -189,7 +197,8 @@ class Layout:
     @cached_property
     def key(self) -> str:
         """Sha256 of all the content follows from: an unfinished file with this key can be continued."""
-        key = hashlib.sha256(f"{FORMAT} {VERSION} {self.recipe.fingerprint()} {self.input_digest}".encode())
+        origin = f"{self.recipe.fingerprint()} {self.input_digest} {self.division}"
+        key = hashlib.sha256(f"{FORMAT} {VERSION} {origin}".encode())
         for name, table in sorted(self.tables.items()):
             key.update(f"{name} {table.shape} {table.dtype}".encode())
             key.update(np.ascontiguousarray(table).tobytes())

@@ -12,13 +12,11 @@ conv_length). Errors of what is not there (an empty test set, no forces) are NaN
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.errors import InputError
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.units import Units
 
@@ -88,19 +86,3 @@ class LearningCurve:
             energy, force = self._internal
             blocks.append(errors * np.repeat([energy, force], [8, 4]))
         return f"{epoch:10d}" + "".join(f" {value:16.8E}" for value in np.concatenate(blocks)) + "\n"
-
-
-def read_learning_curve(path: str | Path) -> dict[str, Array]:
-    """Columns by name, as n2p2 or bnnp wrote them; ``epoch`` and those of :data:`COLUMNS` with ``_pu``."""
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read: {error.strerror}; mode 2 writes it") from error
-    rows = [line.split() for line in lines if line.strip() and not re.match(r"\s*#", line)]
-    names = ["epoch", *(f"{column}_pu" for column in COLUMNS)]
-    try:
-        table = np.array([row[: len(names)] for row in rows], dtype=np.float64).reshape(-1, len(names))
-    except ValueError as error:
-        raise InputError(f"{path.name}: expected {len(names)} numbers in every line: {error}") from error
-    return dict(zip(names, table.T, strict=True))

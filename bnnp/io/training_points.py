@@ -3,11 +3,11 @@ by structure.
 
 One ``#`` header line each, in RuNNer's newer columns, which begin as n2p2's do; YYYYYY is the epoch::
 
-    points   index  natoms  Eref        Ennp        difference                 totals, Ennp with free-atom
-    energies forces   index  atom    FxRef FyRef FzRef       Fx Fy Fz
+    points   index  natoms  Eref               Ennp      Eref-Ennp
+    forces   index  atom    FxRef FyRef FzRef  Fx Fy Fz
 
-index is the position in input.data, from 1, as are atoms; units are those of input.data; difference = Eref -
-Ennp.
+index is the position in input.data, from 1, as are atoms; units are those of input.data; energies are totals,
+those of free atoms included.
 """
 
 from __future__ import annotations

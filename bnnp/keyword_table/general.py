@@ -144,9 +144,10 @@ STRUCTURES = (
         "r",
         real(0.0),
         0.5,
-        "atoms closer than this: mode 1 drops the structure, modes 2 and 3 stop",
+        "atoms closer than this: mode 1 drops the structure, mode 3 stops",
         "Structures",
         unit="length",
+        modes="13",
         dialect="RuNNer",
     ),
     Keyword(

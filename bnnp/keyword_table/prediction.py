@@ -32,7 +32,7 @@ PREDICTION = (
         "",
         flag,
         False,
-        "stop if the forces of a structure do not add up to zero within 1e-6",
+        "stop if the forces of a structure do not add up to zero within 1e-6; switches forces on",
         "Prediction",
         modes="3",
         tier="R",

@@ -1,9 +1,4 @@
-"""What input.data holds: compositions, labels, shortest distances, and what cannot be right.
-
-Distances are compared with the sums of covalent radii (Cordero et al., Dalton Trans. 2008, 2832): bonded
-atoms are at about 0.8 to 1.3 of them. Angstrom read as bohr turn that into 0.4 to 0.7, bohr read as
-Angstrom into 1.5 to 2.5.
-"""
+"""What input.data holds: compositions, labels, shortest distances, and what cannot be right."""
 
 from __future__ import annotations
 
@@ -11,19 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+from ase.data import atomic_numbers, chemical_symbols
 from ase.formula import Formula
 
-from bnnp.descriptors.neighbors import find_neighbors, shortest_distances
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import StructureFile
+from bnnp.modes.length_unit import closest_pairs, other, reach, relative, unit_advice
 from bnnp.modes.log import Log
 from bnnp.settings import Settings
 from bnnp.structure import Structure
-from bnnp.units import ATOMIC, METAL, Units
+from bnnp.units import Units
 
-REACH = 2.2  # distances are looked for up to this many sums of covalent radii
-BONDED = (0.65, 1.35)  # where the shortest distance of a sane data set is, in sums of covalent radii
 MOST_COMPOSITIONS = 20  # shown
 
 
@@ -60,6 +53,7 @@ class DataSet:
     n_atoms: list[int] = field(default_factory=list)
     compositions: dict[str, Composition] = field(default_factory=dict)
     closest: dict[tuple[str, str], Closest] = field(default_factory=dict)
+    reaches: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
@@ -108,9 +102,8 @@ def _count_composition(data: DataSet, structure: Structure, settings: Settings) 
 
 
 def _measure_distances(data: DataSet, structure: Structure, settings: Settings) -> None:
-    radius = max(covalent_radii[number] for number in structure.numbers) / settings.units.angstrom
-    pairs = find_neighbors(structure.positions, structure.cell, REACH * 2.0 * radius, structure.numbers)
-    shortest = shortest_distances(pairs, structure.numbers)
+    shortest = closest_pairs(structure, settings.units)
+    data.reaches.append(reach(shortest, settings.units))
     data.n_close += any(found.distance < settings["bond_threshold"] for found in shortest)
     for found in shortest:
         first, second = found.numbers
@@ -154,14 +147,14 @@ def _composition_rows(data: DataSet) -> Iterator[tuple[str, int, int, str]]:
 def _report_distances(data: DataSet, units: Units, log: Log) -> None:
     """One line a pair of elements: the distance as it stands, and its ratio to bonds in either unit."""
     log.table(
-        ("pair", units.length, "Angstrom", "of covalent", f"if in {_other(units).length}", "where", "atoms"),
+        ("pair", units.length, "Angstrom", "of covalent", f"if in {other(units).length}", "where", "atoms"),
         [
             (
                 "-".join(pair),
                 f"{closest.distance:.4f}",
                 f"{closest.distance * units.angstrom:.4f}",
                 f"{_relative(pair, closest.distance, units):.2f}",
-                f"{_relative(pair, closest.distance, _other(units)):.2f}",
+                f"{_relative(pair, closest.distance, other(units)):.2f}",
                 closest.structure,
                 "{} {}".format(*closest.atoms),
             )
@@ -170,24 +163,19 @@ def _report_distances(data: DataSet, units: Units, log: Log) -> None:
     )
 
 
-def _other(units: Units) -> Units:
-    return METAL if units is ATOMIC else ATOMIC
-
-
 def _relative(pair: tuple[str, str], distance: float, units: Units) -> float:
-    """Distance in sums of the two covalent radii, if it is in `units`."""
-    radii = sum(covalent_radii[atomic_numbers[symbol]] for symbol in pair)
-    return distance * units.angstrom / float(radii)
+    first, second = (atomic_numbers[symbol] for symbol in pair)
+    return relative((first, second), distance, units)
 
 
 def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
-    if (advice := unit_advice(data, settings.units)) is not None:
+    if (advice := unit_advice(data.reaches, settings.units)) is not None:
         yield advice
     if data.n_close:
         yield (
             f"{data.n_close} structures have atoms closer than bond_threshold "
             f"({settings['bond_threshold']:.4g} "
-            f"{settings.units.length}): mode 1 drops them, modes 2 and 3 stop"
+            f"{settings.units.length}): mode 1 drops them, mode 3 stops"
         )
     if data.n_unbalanced:
         yield (
@@ -199,21 +187,3 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
         yield f"no structure contains {', '.join(absent)}"
     if settings["use_short_forces"] and data.compositions and not data.largest_force:
         yield "use_short_forces asks to train on forces, but all forces are zero"
-
-
-def unit_advice(data: DataSet, units: Units) -> str | None:
-    """A warning if the shortest distances make sense only in the other unit of length."""
-    if not data.closest:
-        return None
-    pair, closest = min(data.closest.items(), key=lambda item: _relative(item[0], item[1].distance, units))
-    other = _other(units)
-    now, then = (_relative(pair, closest.distance, choice) for choice in (units, other))
-    if BONDED[0] <= now <= BONDED[1] or not BONDED[0] <= then <= BONDED[1]:
-        return None
-    remedy = "write `units metal` into input.nn" if other is METAL else "remove `units metal` from input.nn"
-    return (
-        f"this looks like {other.length}: the closest {'-'.join(pair)} are {now:.2f} of their covalent "
-        "distance apart if "
-        f"lengths are in {units.length}, {then:.2f} if they are in {other.length}. Then {remedy}, or "
-        "convert the file."
-    )

@@ -19,6 +19,7 @@ from bnnp.io.descriptor_layout import Layout
 from bnnp.io.input_data import StructureFile
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, byte_count, duration
+from bnnp.modes.storage import choose_derivatives
 from bnnp.settings import Settings
 
 SAMPLE = 20  # structures
@@ -119,11 +120,7 @@ def report_estimate(structures: StructureFile, job: Job, log: Log) -> None:
     ]
     log.table(("derivatives", "time on one core", "symmetry_functions.h5"), rows)
     log.line()
-    limit, choice = job.settings["memory_limit"], job.settings["derivatives"]
-    if choice == "auto":
-        fits = found.bytes_stored - found.bytes_recomputed <= limit
-        chosen = "stored" if fits and job.settings["use_short_forces"] else "recomputed"
-        choice = f"auto: {chosen} (memory_limit {byte_count(limit)})"
-    log.item("derivatives", choice)
+    stored, reason = choose_derivatives(found.bytes_stored - found.bytes_recomputed, job.settings)
+    log.item("derivatives", f"{'stored' if stored else 'recomputed'}: {reason}")
     log.item("memory of each process", f"about {byte_count(3e8 + 2 * found.bytes_largest)}")
     log.item("free on this disk", byte_count(shutil.disk_usage(job.directory).free))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, read_uncertainty
+from bnnp.modes.length_unit import sampled_reaches, unit_advice
 from bnnp.modes.log import Log
 from bnnp.potential import Potential
 from bnnp.uncertainty.assessment import Assessment
@@ -36,6 +37,9 @@ def describe_potential(
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
     for warning in structures.warnings:
         log.warn(warning)
+    units = potential.settings.units
+    if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
+        log.warn(advice)
     if potential.scalings is None:
         log.warn("no scaling.data: extrapolation cannot be seen")
     for name in {"nnforces.out", "nnstress.out"} - set(names):
@@ -85,6 +89,9 @@ class Report:
         meaning = std_meaning(self.potential)
         if meaning:
             log.line(f"  sigma: mean standard deviation, {meaning}")
+            log.line(
+                "  sqrt(ZMS): root mean square of error / sigma; 1 = sigma has the right size on average"
+            )
         columns, rows = _table(self.groups, self.potential.settings.units)
         log.table(columns, rows)
         self._extrapolations(log)
@@ -131,7 +138,11 @@ def _table(groups: Mapping[str, Assessment], units: Units) -> tuple[list[str], l
     shown = dict(groups)
     if len(groups) > 1:
         shown["total"] = sum(groups.values(), Assessment())
-    names = ("E RMSE", "MAE", "bias", "sigma", "F RMSE", "MAE", "sigma", "S RMSE", "sigma", "pressure")
+    energies, forces = (
+        ("E RMSE", "MAE", "bias", "sigma", "sqrt(ZMS)"),
+        ("F RMSE", "MAE", "sigma", "sqrt(ZMS)"),
+    )
+    names = (*energies, *forces, "S RMSE", "sigma", "pressure")
     numbers = [_numbers(assessment, units) for assessment in shown.values()]
     used = [k for k in range(len(names)) if any(math.isfinite(row[k]) for row in numbers)]
     rows: list[list[object]] = [
@@ -145,7 +156,9 @@ def _numbers(assessment: Assessment, units: Units) -> list[float]:
     energy, forces, stress = assessment.energy, assessment.forces, assessment.stress
     return [
         *(units.mev * value for value in (energy.rmse, energy.mae, energy.bias, energy.mean_sigma)),
+        math.sqrt(energy.zms),
         *(units.mev_per_angstrom * value for value in (forces.rmse, forces.mae, forces.mean_sigma)),
+        math.sqrt(forces.zms),
         *(units.gpa * value for value in (stress.rmse, stress.mean_sigma, assessment.pressure.bias)),
     ]
 

@@ -10,12 +10,14 @@ from functools import reduce
 
 from bnnp import parallel
 from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.scaling import NEGLIGIBLE
 from bnnp.descriptors.statistics import Moments
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.modes.log import Log
 from bnnp.settings import Settings
 
 ROWS = 16384  # of a piece
+DIVIDING = ("scale", "both", "sigma")  # scalings that divide by the range: mode 2 stops if there is none
 LARGE = 1000.0  # RuNNer stops at function values of this size
 SHOWN = 20  # functions a warning names one by one
 
@@ -61,7 +63,7 @@ def report_ranges(ranges: dict[str, Moments], settings: Settings, log: Log) -> N
             if never_varies[k]:
                 constant.append((function, float(moments.mean[k])))
     log.table(("element", "no", "min", "max", "mean", "sigma", "symfunction_short"), rows)
-    _warn_constant(constant, log)
+    _warn_constant(constant, settings, log)
     n_large = sum(int((moments.maximum >= LARGE).sum()) for moments in ranges.values())
     if n_large:
         log.warn(
@@ -69,17 +71,29 @@ def report_ranges(ranges: dict[str, Moments], settings: Settings, log: Log) -> N
         )
 
 
-def _warn_constant(constant: list[tuple[SymmetryFunction, float]], log: Log) -> None:
-    """Name the functions that carry no information."""
-    for function, value in constant[:SHOWN]:
-        reason = (
-            "no such neighbours in the data"
-            if value == 0.0 and function.neighbors
-            else "the data has one environment"
-        )
+def _warn_constant(constant: list[tuple[SymmetryFunction, float]], settings: Settings, log: Log) -> None:
+    """Name the functions that carry no information, one warning a reason."""
+    reasons: dict[str, list[SymmetryFunction]] = {}
+    for function, value in constant:
+        reasons.setdefault(_reason(function, value), []).append(function)
+    if settings.scaling.kind in DIVIDING:
+        verdict = "mode 2 will refuse them: remove them from input.nn, or add structures in which they vary"
+    else:
+        verdict = "they tell the network nothing: remove them from input.nn"
+    for reason, functions in reasons.items():
+        plural, lines = "s" * (len(functions) != 1), [f"line {function.line}" for function in functions]
+        texts = [f"`symfunction_short {function.definition()}`" for function in functions[:SHOWN]]
+        named = "; ".join(f"{text} (input.nn {line})" for text, line in zip(texts, lines, strict=False))
+        more = f"; and {len(functions) - SHOWN} more, `constant` in the table" * (len(functions) > SHOWN)
         log.warn(
-            f"never varies, always {value:g} ({reason}): `symfunction_short {function.definition()}` "
-            f"(input.nn line {function.line}); mode 2 will not use it, remove it from input.nn"
+            f"{len(functions)} symmetry function{plural} never vary, {reason}; {verdict}: {named}{more}"
         )
-    if len(constant) > SHOWN:
-        log.warn(f"... and {len(constant) - SHOWN} more functions never vary, see `constant` in the table")
+
+
+def _reason(function: SymmetryFunction, value: float) -> str:
+    """Why a function with the mean `value` does not vary."""
+    if abs(value) >= NEGLIGIBLE:
+        return "the data has one environment"
+    if value != 0.0:
+        return f"smaller than {NEGLIGIBLE:g} (eta is too large for its distances)"
+    return "no such neighbours in the data" if function.neighbors else "always 0"

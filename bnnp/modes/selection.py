@@ -19,6 +19,7 @@ from bnnp import parallel
 from bnnp.descriptors.survey import survey, survey_dtype
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
+from bnnp.modes.length_unit import unit_advice
 from bnnp.modes.log import Log
 from bnnp.network.streams import SPLIT, stream
 from bnnp.settings import Settings
@@ -251,27 +252,10 @@ def _net_forces(found: Survey, selection: Selection, settings: Settings) -> list
 
 
 def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]:
-    """Shortest distances that fit the covalent radii only in another unit of length.
-
-    `reach` is 1 within some 30 % where atoms are bonded and lengths are in Angstrom.
-    """
-    reach = found.table["reach"][selection.kept]
-    reach = reach[np.isfinite(reach)]
-    if len(reach) == 0:
-        return []
-    typical = float(np.median(reach))
-    in_angstrom = typical * settings.units.angstrom
-    if 0.6 <= in_angstrom <= 1.75:
-        return []
-    advice = ""
-    if settings.units.name == "atomic" and 0.7 <= typical <= 1.5:
-        advice = "; they look like Angstrom: write `units metal` or convert input.data"
-    if settings.units.name == "metal" and 1.3 <= typical <= 2.8:
-        advice = "; they look like bohr: remove `units metal` or convert input.data"
-    return [
-        f"typical closest atoms are at {in_angstrom:.2f} times the sum of their covalent radii, "
-        f"if lengths are in {settings.units.length}{advice}"
-    ]
+    """Shortest distances that do not fit the covalent radii."""
+    reaches = found.table["reach"][selection.kept] * settings.units.angstrom
+    advice = unit_advice(reaches, settings.units)
+    return [advice] if advice else []
 
 
 def _subsets(found: Survey, selection: Selection, settings: Settings) -> list[str]:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnnp import parallel
 from bnnp.core import Descriptor
 from bnnp.descriptors.survey import cost
 from bnnp.io.descriptor_allocation import Placement
-from bnnp.io.descriptor_layout import Layout
+from bnnp.io.descriptor_layout import Layout, division_words
 from bnnp.io.input_data import StructureFile
 from bnnp.modes.log import Log, byte_count, duration
 from bnnp.modes.selection import Selection, Survey
@@ -45,14 +46,20 @@ def lay_out(
         n_atoms=table["n_atoms"],
         n_pairs=table["n_pairs"],
         n_sensitive=np.array(sensitive, dtype=np.int64),
+        division=_division(table["subset"], settings),
     )
-    return replace(layout, stored=_store(layout, settings)[0])
+    return replace(layout, stored=choose_derivatives(layout.bytes_of_derivatives, settings)[0])
 
 
-def _store(layout: Layout, settings: Settings) -> tuple[bool, str]:
-    """Whether derivatives are stored, and why."""
+def _division(pinned: NDArray[np.int8], settings: Settings) -> str:
+    """The keywords that drew the sets, if any structure was left to them (-1)."""
+    drawn = bool((pinned < 0).any())
+    return division_words(settings["random_seed"], settings["test_fraction"]) if drawn else ""
+
+
+def choose_derivatives(needed: float, settings: Settings) -> tuple[bool, str]:
+    """Whether derivatives, which take `needed` bytes, are stored, and why."""
     choice, limit = settings["derivatives"], settings["memory_limit"]
-    needed = layout.bytes_of_derivatives
     if choice != "auto":
         return choice == "stored", f"`derivatives {choice}`"
     if not settings["use_short_forces"]:
@@ -77,7 +84,7 @@ def report_storage(layout: Layout, settings: Settings, log: Log) -> None:
     log.item(
         "derivatives stored", f"{byte_count(both)} in all, {byte_count(per_atom)} of derivatives per atom"
     )
-    stored, reason = _store(layout, settings)
+    stored, reason = choose_derivatives(layout.bytes_of_derivatives, settings)
     log.item("choice", f"derivatives {'stored' if stored else 'recomputed'}: {reason}")
     if stored and layout.bytes_of_derivatives > settings["memory_limit"]:
         log.warn(

@@ -20,6 +20,7 @@ from bnnp.modes.training_output import Files
 from bnnp.modes.training_report import (
     EpochLines,
     report_best,
+    report_continuation,
     report_data,
     report_memory,
     report_method,
@@ -34,7 +35,7 @@ from bnnp.modes.training_setup import (
 )
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
-from bnnp.training.checkpoint import Normalized, read_checkpoint, write_checkpoint
+from bnnp.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from bnnp.training.interruption import Interruption
 from bnnp.training.loop import State, Trainer
 
@@ -52,18 +53,25 @@ def run(job: Job) -> None:
     log.header(settings, descriptor.kernel, job.threads)
 
     with DescriptorFile.open(job.directory / FILE_NAME, settings) as file:
+        parallel.on_root(file.demand_same_data, job.data)
+        if warning := file.division_warning(settings["random_seed"], settings["test_fraction"]):
+            log.warn(warning)
         data = parallel.on_root(training_set, job, file)
         continued = read_former(job, file)
-        normalized = continued[1] if continued else parallel.on_root(normalize, job, file, data, descriptor)
+        normalized = (
+            continued.normalized if continued else parallel.on_root(normalize, job, file, data, descriptor)
+        )
         report_data(log, settings, file, data, normalized)
 
         trainer = build_trainer(job, file, data, normalized, descriptor)
         report_method(log, settings, trainer)
+        if continued:
+            report_continuation(log, settings, continued)
         folds = folds_of(settings, data, normalized)
         files = Files(job.directory, settings, data, normalized, folds)
         files.write_scaling()
 
-        state = continued[0] if continued else trainer.start(initial_weights(job, folds))
+        state = continued.state if continued else trainer.start(initial_weights(job, folds))
         state = fit(job, log, trainer, state, files)
         if state.stopped:
             log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
@@ -71,7 +79,7 @@ def run(job: Job) -> None:
     log.close(2)
 
 
-def read_former(job: Job, file: DescriptorFile) -> tuple[State, Normalized] | None:
+def read_former(job: Job, file: DescriptorFile) -> Checkpoint | None:
     """The checkpoint of ``--restart``."""
     if not job.restart:
         return None
@@ -121,7 +129,8 @@ def save(job: Job, trainer: Trainer, state: State, files: Files) -> None:
     """The potential of the best epoch so far, and a checkpoint."""
     files.write_potential(trainer.model.parameters.unpack(state.best_weights))
     known = identity(job.settings, trainer.samples.file)
-    parallel.on_root(write_checkpoint, job.directory / CHECKPOINT, state, files.normalized, known)
+    checkpoint = Checkpoint(state, files.normalized, trainer.epochs)
+    parallel.on_root(write_checkpoint, job.directory / CHECKPOINT, checkpoint, known)
 
 
 def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> None:

@@ -93,9 +93,9 @@ class Files:
         return names
 
     def write_epoch(self, networks: Mapping[str, Network], epoch: int) -> None:
-        """YYYYYY.short.XXX.out, if ``write_weights_epoch`` is given and asks for this epoch."""
+        """YYYYYY.short.XXX.out, if ``write_weights_epoch`` asks for this epoch."""
         settings = self.settings
-        if not (settings.given("write_weights_epoch") and settings["write_weights_epoch"].due(epoch)):
+        if not settings["write_weights_epoch"].due(epoch):
             return
         for element, network in self.plain(networks).items() if parallel.is_root() else []:
             name = f"{epoch:06d}.short.{atomic_numbers[element]:03d}.out"

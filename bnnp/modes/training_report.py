@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +22,8 @@ from bnnp.modes.log import WIDTH, Log, byte_count, duration
 from bnnp.modes.training_networks import frozen_masks, parameters_of
 from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet
 from bnnp.settings import Settings
-from bnnp.training.checkpoint import Normalized
+from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training.checkpoint import Checkpoint, Normalized
 from bnnp.training.loop import Record, State, Trainer
 from bnnp.training.loss import Errors
 
@@ -68,7 +69,7 @@ def report_method(log: Log, settings: Settings, trainer: Trainer) -> None:
     for element, architecture in shapes.architectures.items():
         log.item(f"network of {element}", architecture.describe(shapes.n_inputs[element]))
     log.item("weights", len(shapes))
-    log.item("trained on", "energies and forces" if trainer.samples.with_forces else "energies")
+    log.item("trained on", ", ".join(_trained_on(trainer)) or "nothing: all weights are 0")
     adam = trainer.optimizer
     log.item("optimizer", f"Adam, {settings['precision']} precision on {settings['device']}")
     log.item(
@@ -85,9 +86,49 @@ def report_method(log: Log, settings: Settings, trainer: Trainer) -> None:
         if masks.samples > EPOCH_SAMPLES and trainer.test:
             few = f"the first {EPOCH_SAMPLES} masks and {len(trainer.monitored)} structures"
             log.item("errors below", f"test: mean over all masks; train: over {few}")
+    for warning in _method_warnings(settings, trainer):
+        log.warn(warning)
     if trainer.samples.with_forces:
         stored = trainer.samples.stored
         log.item("derivatives", "stored in symmetry_functions.h5" if stored else "recomputed in every step")
+
+
+def _trained_on(trainer: Trainer) -> list[str]:
+    """The terms of the loss."""
+    loss, derivatives = trainer.loss, trainer.samples.with_forces
+    weights = {
+        "energies": loss.energy,
+        "forces": loss.force if derivatives else 0.0,
+        "stress": loss.stress if derivatives else 0.0,
+    }
+    return [name for name, weight in weights.items() if weight > 0.0]
+
+
+def _method_warnings(settings: Settings, trainer: Trainer) -> Iterator[str]:
+    """Stress that is not trained although it could be expected, and ranks without work."""
+    stress = bool(np.isfinite(trainer.samples.file.stress[list(trainer.training)]).any())
+    asked = settings.given("stress_weight") and settings["stress_weight"] > 0.0
+    if not settings["use_short_forces"] and settings["stress_weight"] > 0.0 and (asked or stress):
+        what = "stress_weight is given" if asked else "the data has stresses"
+        yield f"{what}, but the stress is not trained: it needs use_short_forces"
+    elif asked and not stress:
+        yield "stress_weight is given, but no training structure has a stress"
+    ranks, batch = trainer.ranks.size, settings["batch_size"]
+    if ranks > batch:
+        yield (
+            f"{ranks} ranks share batches of {batch} structures, so {ranks - batch} of them are idle: start "
+            f"at most {batch} ranks, or raise batch_size"
+        )
+
+
+def report_continuation(log: Log, settings: Settings, former: Checkpoint) -> None:
+    """Where ``--restart`` goes on, and that another number of epochs means another schedule."""
+    log.item("continued", f"{CHECKPOINT}, after epoch {former.state.epoch}")
+    if former.epochs != settings["epochs"]:
+        log.line(
+            f"  epochs is {settings['epochs']}, but was {former.epochs}: from here on the step size follows"
+        )
+        log.line("  the schedule of the new length, so this is not the training either would be in one go")
 
 
 def report_memory(log: Log, trainer: Trainer) -> None:

@@ -5,6 +5,7 @@ The parts are of :mod:`bnnp.training`; only this module knows which keyword sets
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +41,13 @@ Array = NDArray[np.float64]
 MONITORED = 100  # training structures that are evaluated every epoch
 EPOCH_SAMPLES = 20  # masks of that evaluation; the test set has all
 PROBED = 8  # structures from which the size of untrained forces is taken
+SHAPING = (  # keywords without which a training that is continued would be another one
+    *("random_seed", "batch_size", "precision", "normalize_nodes", "use_short_forces", "use_old_scaling"),
+    *("energy_weight", "force_weight", "stress_weight", "max_energy", "max_force"),
+    *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
+    *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
+    *("gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,21 +243,33 @@ def limits(settings: Settings) -> Limits:
 
 
 def identity(settings: Settings, file: DescriptorFile) -> dict[str, object]:
-    """What a checkpoint must share with the run that continues it."""
-    shapes = parameters_of(settings)
-    networks = [shapes.architectures[x].describe(shapes.n_inputs[x]) for x in settings.elements]
+    """What a checkpoint must share with the run that continues it.
+
+    Not among it: epochs, initial weights (they have acted already), and what changes the way or the output
+    only (threads, memory_limit, derivatives, device, checkpoint_interval, write_*).
+    """
+    shapes, scaling, conversion = parameters_of(settings), settings.scaling, settings.normalization
     return {
         "symmetry functions": file.fingerprint,
         "input.data": file.input_digest,
-        "networks": networks,
-        "normalize_nodes": settings.normalize_nodes,
-        "random_seed": settings["random_seed"],
-        "dropout rates": drop_rates(settings),
-        "test structures": np.flatnonzero(file.subset == 1).tolist(),
-        "use_short_forces": settings["use_short_forces"],
-        "batch_size": settings["batch_size"],
-        "precision": settings["precision"],
+        "training and test sets": _division(file),
+        "networks": {x: shapes.architectures[x].describe(shapes.n_inputs[x]) for x in settings.elements},
+        **{name: settings[name] for name in SHAPING},
+        "scaling": [scaling.kind, scaling.s_min, scaling.s_max],
+        "atom energies in effect": dict(settings.atom_energies),
+        "mean_energy, conv_energy, conv_length": [
+            conversion.mean_energy,
+            conversion.conv_energy,
+            conversion.conv_length,
+        ],
     }
+
+
+def _division(file: DescriptorFile) -> str:
+    """Which structures are for what, whether derivatives are stored with them or not."""
+    digest = hashlib.sha256(file.source.tobytes() + file.subset.tobytes()).hexdigest()
+    training, test = (int(np.count_nonzero(file.subset == number)) for number in (0, 1))
+    return f"{training} and {test} structures (sha256 {digest[:16]})"
 
 
 def _core_forces(

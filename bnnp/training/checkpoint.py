@@ -1,17 +1,25 @@
 """checkpoint.npz: everything a training needs to go on as if it had never stopped.
 
-A NumPy archive without pickles, written under a temporary name and renamed. Contents (n weights, e epochs +
-1)::
+A NumPy archive without pickles, written under a temporary name and renamed. Contents (n weights, k records,
+epoch 0 included; n_X functions of element X):
 
-    format, version                     "bnnp training checkpoint", 1
-    identity                            JSON: what input.nn and the data must still be (see
-    :func:`check_identity`) epoch, batch, steps, best_epoch     int64 loss, best_criterion, scale
-    float64; scale in units of energy weights, mean, square, best_weights (n,) float64 history
-    (e, 20) float64, rows of :class:`bnnp.training.loop.Record` offsets
-    (n_elements,) float64, energy mean_X, matrix_X                    z = (G - mean) matrix of element X,
-    float64
+===================================  ===========  ============================================================
+format, version                      text, int64  "bnnp training checkpoint", 2
+identity                             text         JSON: what input.nn and the data must still be
+epochs                               int64        length of the training the step sizes were made for
+epoch, batch, steps, best_epoch      int64        as in :class:`bnnp.training.loop.State`
+loss, best_criterion                 float64      likewise
+weights, mean, square, best_weights  (n,)         float64, normalised units
+history                              (k, 20)      float64, rows of :class:`bnnp.training.loop.Record`
+offsets                              (n_e,)       float64, energy
+scale                                float64      energy
+mean_X                               (n_X,)       float64, z = (G - mean_X) matrix_X
+matrix_X                             (n_X, n_X)   float64
+===================================  ===========  ============================================================
 
-Random numbers need no state: they are counted by (seed, epoch, structure).
+Random numbers need no state: they are counted by (seed, epoch, structure). A training that is continued with
+an unchanged input.nn gives the same files, bit for bit, as one that was never stopped. Another number of
+epochs is allowed, but the step size then follows the schedule of the new length from there on.
 """
 
 from __future__ import annotations
@@ -37,7 +45,8 @@ Array = NDArray[np.float64]
 
 FILE_NAME = "checkpoint.npz"
 FORMAT = "bnnp training checkpoint"
-VERSION = 1
+VERSION = 2
+SHOWN = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +66,24 @@ class Normalized:
     scale: float
 
 
-def write_checkpoint(
-    path: Path, state: State, normalized: Normalized, identity: Mapping[str, object]
-) -> None:
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A training that can go on.
+
+    Parameters
+    ----------
+    state : State
+    normalized : Normalized
+    epochs : int
+        Length of the training that the step sizes were made for.
+    """
+
+    state: State
+    normalized: Normalized
+    epochs: int
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, object]) -> None:
     """Replace the checkpoint.
 
     Raises
@@ -67,10 +91,12 @@ def write_checkpoint(
     OutputError
         The disk is full or the directory not writable; the former checkpoint is untouched.
     """
+    state, normalized = checkpoint.state, checkpoint.normalized
     arrays: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "identity": json.dumps(identity),
+        "epochs": checkpoint.epochs,
         "epoch": state.epoch,
         "batch": state.batch,
         "steps": state.optimizer.steps,
@@ -100,7 +126,7 @@ def write_checkpoint(
         temporary.unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path, identity: Mapping[str, object]) -> tuple[State, Normalized]:
+def read_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint:
     """Read the checkpoint of the same training.
 
     Raises
@@ -130,7 +156,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, object]) -> tuple[State, 
             "run mode 2 without --restart"
         )
     check_identity(path, found, identity)
-    return _state(arrays), _normalized(arrays)
+    return Checkpoint(_state(arrays), _normalized(arrays), int(arrays["epochs"]))
 
 
 def check_identity(path: Path, found: Mapping[str, object], expected: Mapping[str, object]) -> None:
@@ -138,8 +164,9 @@ def check_identity(path: Path, found: Mapping[str, object], expected: Mapping[st
     for name, value in expected.items():
         value = json.loads(json.dumps(value))
         if found.get(name) != value:
+            former, present = _contrast(found.get(name), value)
             raise StaleFileError(
-                f"{path.name}: made with {name} = {_short(found.get(name))}, but now it is {_short(value)}. "
+                f"{path.name}: made with {name} = {former}, but now it is {present}. "
                 "Restore it to continue, or run mode 2 without --restart to begin anew."
             )
 
@@ -164,6 +191,24 @@ def _normalized(arrays: Mapping[str, NDArray[np.float64]]) -> Normalized:
     return Normalized(inputs, arrays["offsets"], float(arrays["scale"]))
 
 
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+def _contrast(former: object, present: object) -> tuple[str, str]:
+    """Both values as text; of long ones the part where they begin to differ."""
+    texts = (_text(former), _text(present))
+    same = len(os.path.commonprefix(texts))
+    start = max(0, same - SHOWN // 3) if max(map(len, texts)) > SHOWN else 0
+    first, second = (
+        "..." * (start > 0) + text[start : start + SHOWN] + "..." * (len(text) > start + SHOWN)
+        for text in texts
+    )
+    return first, second
+
+
+def _text(value: object) -> str:
+    """A value as input.nn would have it: ``on`` and ``off``, numbers in a row, ``name value`` pairs."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    return str(value)

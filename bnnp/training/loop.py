@@ -159,7 +159,7 @@ class Trainer:
         Raises
         ------
         NumericalError
-            The loss is not finite any more.
+            The loss or its gradient is not finite any more.
         """
         while state.epoch < self.epochs:
             state = self._epoch(state, stop)
@@ -211,6 +211,7 @@ class Trainer:
             total, slope = self.gradient(state.optimizer.weights, epoch, batch)
             reduced = self.ranks.sum_array(np.concatenate([slope, [total, float(stop())]]))
             _demand_finite(float(reduced[-2]), f"epoch {epoch}")
+            _demand_finite(float(np.abs(reduced[:-2]).max()), f"epoch {epoch}", "largest slope")
             optimizer = self.optimizer.step(state.optimizer, reduced[:-2] / len(batch))
             loss, stopped = state.loss + float(reduced[-2]), bool(reduced[-1] > 0.0)
             state = replace(state, optimizer=optimizer, batch=number + 1, loss=loss, stopped=stopped)
@@ -236,10 +237,10 @@ class Trainer:
         return Record(epoch, rate, loss, criterion, train.rmse, test.rmse, train.mae, test.mae)
 
 
-def _demand_finite(value: float, where: str) -> None:
+def _demand_finite(value: float, where: str, what: str = "loss") -> None:
     if not np.isfinite(value):
         raise NumericalError(
-            f"the loss is {value} in {where}: the training has diverged, or the data has values that are "
+            f"the {what} is {value} in {where}: the training has diverged, or the data has values that are "
             "not finite. The files of the best epoch before are kept. Lower learning_rate, or set "
             "gradient_clip 1, and train again."
         )

@@ -3,14 +3,14 @@ r"""The loss, and the errors that are reported.
 For structure s of n, with reference values that have weight w_s, per-term weights W and the spread v of each
 quantity over the training set::
 
-    L = 1/n sum_s w_s [ W_E / v_E ((E_s - E_s^ref) / N_s)^2
-                      + W_F / v_F  sum_{i,a} (F_sia - F_sia^ref)^2 / c_F
-                      + W_S / v_S  sum_k (sigma_sk - sigma_sk^ref)^2 / c_S ]
+    L = 1/n sum_s w_s [ W_E / (v_E c_E)  ((E_s - E_s^ref) / N_s)^2
+                      + W_F / (v_F c_F)  sum_{i,a} (F_sia - F_sia^ref)^2
+                      + W_S / (v_S c_S)  sum_k (sigma_sk - sigma_sk^ref)^2 ]
 
 v_E = variance of E/N without element offsets, v_F = mean square force component, v_S = variance of the stress
-components; c is the mean number of known components of a structure, so that over an epoch every known
-component counts alike, and structures without forces or stress only lack that term. L = W_E + W_F + W_S for a
-model that knows the mean only.
+components; c is the mean number of known values of a structure (c_E is 1 unless max_energy excludes some), so
+that over an epoch every known value counts alike, and structures without forces or stress only lack that
+term. L = W_E + W_F + W_S for a model that knows the mean only.
 """
 
 from __future__ import annotations
@@ -114,21 +114,22 @@ class Loss:
         virial : (n_structures, 6) float, or None
             Volume times stress.
         """
-        difference = _known(energy - batch.energy) / batch.n_atoms
+        difference = _difference(energy, batch.energy) / batch.n_atoms
         total = self.energy * (batch.weight * difference * difference).sum()
         if forces is not None and self.force:
-            errors = _known(forces - batch.forces)
+            errors = _difference(forces, batch.forces)
             weight = batch.weight[batch.atom_owner, None]
             total = total + self.force * (weight * errors * errors).sum()
         if virial is not None and self.stress:
-            errors = _known(virial / batch.volume[:, None] - batch.stress)
+            errors = _difference(virial / batch.volume[:, None], batch.stress)
             total = total + self.stress * (batch.weight[:, None] * errors * errors).sum()
         return total
 
 
-def _known(difference: Tensor) -> Tensor:
-    """0, also for the gradient, where the reference is NaN."""
-    return torch.where(torch.isnan(difference.detach()), torch.zeros_like(difference), difference)
+def _difference(prediction: Tensor, reference: Tensor) -> Tensor:
+    """0, also for the gradient, where the reference is NaN; a prediction that is NaN stays to be seen."""
+    difference = prediction - reference
+    return torch.where(torch.isnan(reference), torch.zeros_like(difference), difference)
 
 
 @dataclass

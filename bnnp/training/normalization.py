@@ -9,9 +9,9 @@ functions that vary by 10^-3 and hang together. Training therefore uses, per ele
 and its weights W', b' (first layer on z, last layer giving y) fold exactly into a plain network on the inputs
 x = (G - shift) factor + offset of the scaling chosen in input.nn, because all of these are affine::
 
-    z = x T + t,   T = diag(1 / factor) A,   t = (shift - mean - offset / factor) A
-    W_1 = T W'_1,  b_1 = b'_1 + t W'_1,      W_out = c scale W'_out,  b_out = c (scale b'_out + offset_X -
-    mean_energy)
+    z = x T + t,              T = diag(1 / factor) A,    t = (shift - mean - offset / factor) A
+    W_1 = T W'_1,             b_1 = b'_1 + t W'_1
+    W_out = c scale W'_out,   b_out = c (scale b'_out + offset_X - mean_energy)
 
 with c = conv_energy and mean_energy of n2p2's normalised files (1 and 0 otherwise).
 

@@ -144,7 +144,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Limits:
-    """RuNNer's ``max_energy`` (per atom, without free atoms) and ``max_force``: no larger value is used."""
+    """RuNNer's ``max_energy`` (per atom, without free atoms) and ``max_force``.
+
+    A structure of a higher energy is not used at all, nor is a larger force component.
+    """
 
     energy: float = np.inf
     force: float = np.inf
@@ -262,14 +265,15 @@ def targets(
     energy : float
         Without free-atom energies; NaN above the limit.
     forces : (n_atoms, 3) float64
-        NaN where missing or beyond the limit.
+        NaN where missing or beyond the limit, and everywhere if the energy is.
     stress : (6,) float64
-        NaN if missing.
+        NaN if missing, or if the energy is above the limit.
     """
     energy = float(file.energy[index] - file.n_elements[index] @ atom_energies)
     forces = np.array(file.forces[file.atoms(index)], dtype=np.float64)
+    stress = np.array(file.stress[index])
     with np.errstate(invalid="ignore"):
         forces[np.abs(forces) > limits.force] = np.nan
     if energy / len(forces) > limits.energy:
-        energy = np.nan
-    return energy, forces, np.array(file.stress[index])
+        return np.nan, np.full_like(forces, np.nan), np.full_like(stress, np.nan)
+    return energy, forces, stress

@@ -1,5 +1,4 @@
-"""What the training set is like: ranges and correlations of the symmetry functions, references, spread of
-each.
+"""What the training set is like: ranges and covariances of the symmetry functions, spread of the references.
 
 Everything here is computed once, from symmetry_functions.h5 in pieces, before the first step.
 """
@@ -61,7 +60,8 @@ def references(
     for index in range(len(file)):
         _demand_finite(file, index)
     counts = file.n_elements[list(training)].astype(np.float64)
-    energies = np.array([targets(file, index, atom_energies, limits)[0] for index in training])
+    wanted = [targets(file, index, atom_energies, limits)[::2] for index in training]
+    energies, stresses = np.array([each[0] for each in wanted]), np.stack([each[1] for each in wanted])
     used = np.isfinite(energies)
     if not used.any():
         raise InputError(
@@ -71,7 +71,7 @@ def references(
     offsets = element_offsets(counts[used], energies[used])
     per_atom = (energies - counts @ offsets) / counts.sum(axis=1)
     forces = (targets(file, index, atom_energies, limits)[1] for index in training)
-    spread = Spread.of(per_atom, forces, file.stress[list(training)])
+    spread = Spread.of(per_atom, forces, stresses)
     total = energies[used] / counts[used].sum(axis=1)
     return References(offsets + atom_energies, spread, (float(total.min()), float(total.max())))
 

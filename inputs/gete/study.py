@@ -1,6 +1,6 @@
 """Trains GeTe several times, with dropout and without, and tabulates the errors by temperature.
 
-    python study.py FOLDER [--seeds 1 2 3] [--rates 0 0.1] [--jobs 2] [--out study]
+    python study.py FOLDER [--seeds 1 2 3] [--rates 0 0.1 "0 0.1"] [--jobs 2] [--out study]
 
 FOLDER holds gete_300K.extxyz.gz, ... (see README.md). Mode 1 runs once; each seed and dropout rate is
 trained in a directory of its own (mode 2) and predicts test.data (mode 3). Finished runs are kept, so the
@@ -62,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.1])
+    parser.add_argument("--rates", nargs="+", default=["0", "0.1", "0 0.1"], help="values of dropout_rate")
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time, one core each")
     parser.add_argument("--out", type=Path, default=Path("study"))
     parser.add_argument(
@@ -81,14 +81,14 @@ def prepare(folder: Path, base: Path) -> None:
     bnnp(base, "mode1.log", "--mode", "1")
 
 
-def train_and_predict(base: Path, rate: float, seed: int, changes: list[str]) -> None:
+def train_and_predict(base: Path, rate: str, seed: int, changes: list[str]) -> None:
     """Modes 2 and 3 of one run, unless it is complete."""
     directory = run_directory(base, rate, seed)
     if (directory / "energy.out").exists():
         return
     directory.mkdir(exist_ok=True)
     text = (base / "input.nn").read_text()
-    for change in [f"dropout_rate={rate:g}", f"random_seed={seed}", "threads=1", *changes]:
+    for change in [f"dropout_rate={rate}", f"random_seed={seed}", "threads=1", *changes]:
         text = with_keyword(text, *change.split("=", 1))
     (directory / "input.nn").write_text(text)
     target = directory / "symmetry_functions.h5"
@@ -115,12 +115,12 @@ def bnnp(directory: Path, log: str, *arguments: str) -> None:
             sys.exit(f"{' '.join(arguments)} failed in {directory}; see {log} there")
 
 
-def run_directory(base: Path, rate: float, seed: int) -> Path:
+def run_directory(base: Path, rate: str, seed: int) -> Path:
     """Where a run lies."""
-    return base / f"dropout_{rate:g}_seed_{seed}"
+    return base / f"dropout_{rate.replace(' ', '_')}_seed_{seed}"
 
 
-def evaluate(base: Path, rate: float, seed: int) -> Iterator[dict[str, object]]:
+def evaluate(base: Path, rate: str, seed: int) -> Iterator[dict[str, object]]:
     """RMSE and mean sigma (per atom, per force component) of one run by group, meV/atom and meV/Angstrom."""
     directory = run_directory(base, rate, seed)
     groups = np.array([structure.info["group"] for structure in StructureFile(base / "test.data")])
@@ -152,11 +152,11 @@ def write_results(base: Path, rows: list[dict[str, object]]) -> None:
     for row in rows:
         for name in COLUMNS[1:]:
             cells[row["rate"], row["group"], name].append(float(str(row[name])))
-    rates = sorted({float(str(row["rate"])) for row in rows})
-    lines = ["| | n2p2 E, F |" + "".join(f" dropout {r:g}: E | sigma E | F | sigma F |" for r in rates)]
+    rates = list(dict.fromkeys(row["rate"] for row in rows))
+    lines = ["| | n2p2: E, F |" + "".join(f" dropout {rate}: E | sigma E | F | sigma F |" for rate in rates)]
     lines.append("|---|---|" + "---|" * (4 * len(rates)))
     for group, (energy, force) in N2P2.items():
-        line = f"| {group} | {energy}, {force} |"
+        line = f"| {group.replace('_', ' ')} | {energy}, {force} |"
         for rate in rates:
             line += "".join(f" {summary(cells[rate, group, name])} |" for name in COLUMNS[1:])
         lines.append(line)

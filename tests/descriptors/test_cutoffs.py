@@ -142,3 +142,10 @@ def test_precision_and_shape_are_kept(number: int) -> None:
 def test_wrong_settings_are_refused(number: int, alpha: float, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Cutoff(number, alpha)
+
+
+def test_inner_radius_may_be_a_numpy_number() -> None:
+    r = inside(0.0)
+    for alpha in (np.float64(0.0), np.float64(0.3)):
+        assert torch.equal(cutoff(r, R_C, 1, alpha), cutoff(r, R_C, 1, float(alpha)))
+        assert torch.equal(cutoff_derivative(r, R_C, 1, alpha), cutoff_derivative(r, R_C, 1, float(alpha)))

@@ -14,9 +14,10 @@ from bnnp.descriptors.survey import survey
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.modes import check
-from bnnp.modes.data_report import DataSet, look_at, unit_advice
+from bnnp.modes.data_report import DataSet, look_at
 from bnnp.modes.estimate import estimate
 from bnnp.modes.job import Job
+from bnnp.modes.length_unit import unit_advice
 from bnnp.modes.log import Log
 from bnnp.modes.settings_report import report_settings
 from bnnp.settings import load_settings
@@ -126,7 +127,7 @@ def test_wrong_units_of_length_are_noticed(
     prepare: Prepare, data_unit: float, line: str, expected: str | None
 ) -> None:
     job = prepare([water(data_unit)], line)
-    advice = unit_advice(found(job), job.settings.units)
+    advice = unit_advice(found(job).reaches, job.settings.units)
     assert (advice is None) if expected is None else (advice is not None and expected in advice)
 
 
@@ -136,7 +137,7 @@ def test_genuine_data_are_in_the_right_units(shared: Path, name: str) -> None:
     data = look_at(
         StructureFile(shared / "data" / name / "input.data"), settings, Log(io.StringIO(), enabled=False)
     )
-    assert unit_advice(data, settings.units) is None
+    assert unit_advice(data.reaches, settings.units) is None
     assert data.n_structures == len(data.n_atoms)
     assert data.faults == []
 

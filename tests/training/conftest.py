@@ -120,10 +120,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def case(directory: Path) -> Callable[..., Case]:
-    """Make a case from extra lines of input.nn; derivatives are stored."""
+    """Make a case from extra lines of input.nn (``X off`` takes switch X out); derivatives are stored."""
 
     def make(*lines: str) -> Case:
-        (directory / "input.nn").write_text(INPUT + "\n".join(lines) + "\n")
+        text = INPUT
+        for line in lines:
+            text = text.replace(line.removesuffix(" off") + "\n", "") if line.endswith(" off") else text
+        kept = [line for line in lines if not line.endswith(" off")]
+        (directory / "input.nn").write_text(text + "\n".join(kept) + "\n")
         settings = load_settings(directory / "input.nn", 2)
         job = Job(settings, directory / "input.data", directory)
         if not (directory / FILE_NAME).exists():

@@ -9,7 +9,13 @@ import pytest
 
 from bnnp.errors import InputError, OutputError, StaleFileError
 from bnnp.training.adam import AdamState
-from bnnp.training.checkpoint import Normalized, read_checkpoint, write_checkpoint
+from bnnp.training.checkpoint import (
+    Checkpoint,
+    Normalized,
+    check_identity,
+    read_checkpoint,
+    write_checkpoint,
+)
 from bnnp.training.loop import Record, State
 from bnnp.training.normalization import Inputs
 
@@ -35,8 +41,10 @@ def normalized() -> Normalized:
 
 def test_everything_comes_back(tmp_path: Path, state: State, normalized: Normalized) -> None:
     path = tmp_path / "checkpoint.npz"
-    write_checkpoint(path, state, normalized, IDENTITY)
-    found, same = read_checkpoint(path, IDENTITY)
+    write_checkpoint(path, Checkpoint(state, normalized, 9), IDENTITY)
+    checkpoint = read_checkpoint(path, IDENTITY)
+    found, same = checkpoint.state, checkpoint.normalized
+    assert checkpoint.epochs == 9
     assert (found.epoch, found.batch, found.loss, found.best_epoch) == (2, 4, 1.25, 1)
     assert found.best_criterion == 0.3
     assert found.optimizer.steps == 17
@@ -54,18 +62,40 @@ def test_everything_comes_back(tmp_path: Path, state: State, normalized: Normali
 
 def test_another_training_is_named(tmp_path: Path, state: State, normalized: Normalized) -> None:
     path = tmp_path / "checkpoint.npz"
-    write_checkpoint(path, state, normalized, IDENTITY)
+    write_checkpoint(path, Checkpoint(state, normalized, 9), IDENTITY)
     with pytest.raises(StaleFileError, match="random_seed = 5, but now it is 6"):
         read_checkpoint(path, IDENTITY | {"random_seed": 6})
+
+
+@pytest.mark.parametrize(
+    ("former", "present", "message"),
+    [
+        (list(range(100)), [*range(99), 77], "... 97 98 99, but now it is ... 97 98 77."),
+        ({"Si": 1.5}, {"Si": 2.5}, "Si 1.5, but now it is Si 2.5."),
+        (True, False, "x = on, but now it is off."),
+    ],
+)
+def test_both_sides_of_a_difference_are_told(
+    tmp_path: Path, former: object, present: object, message: str
+) -> None:
+    """Long values are cut where they begin to differ, not before."""
+    with pytest.raises(StaleFileError) as caught:
+        check_identity(tmp_path / "checkpoint.npz", {"x": former}, {"x": present})
+    told = str(caught.value)
+    for part in message.split("..."):
+        assert part.strip() in told
+    first, second = told.partition("x = ")[2].split(", but now it is ")
+    assert first != second.partition(". Restore")[0]
+    assert len(told) < 300
 
 
 def test_missing_damaged_and_unwritable(tmp_path: Path, state: State, normalized: Normalized) -> None:
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(InputError, match="without --restart"):
         read_checkpoint(path, IDENTITY)
-    write_checkpoint(path, state, normalized, IDENTITY)
+    write_checkpoint(path, Checkpoint(state, normalized, 9), IDENTITY)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(StaleFileError, match="damaged"):
         read_checkpoint(path, IDENTITY)
     with pytest.raises(OutputError):
-        write_checkpoint(tmp_path / "missing" / "checkpoint.npz", state, normalized, IDENTITY)
+        write_checkpoint(tmp_path / "missing" / "checkpoint.npz", Checkpoint(state, normalized, 9), IDENTITY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bnnp.errors import NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
+from bnnp.modes.log import Log
 from bnnp.modes.training_networks import frozen_masks
+from bnnp.modes.training_report import report_method
 from bnnp.modes.training_setup import folds_of
 from bnnp.potential import Potential
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.loop import Ranks, State, Trainer
 from bnnp.training.model import Model
+from bnnp.training.samples import Batch
 
 STRESS = "stress_weight 0.5"
 
@@ -46,6 +51,44 @@ def test_gradient_of_the_loss_through_forces_and_stress(case: Callable[..., Any]
         step = 1e-5 / np.linalg.norm(direction)
         ends = [made.trainer.gradient(weights + s * step * direction, 3, batch)[0] for s in (1, -1)]
         assert gradient @ direction == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_masks_of_an_update_are_averaged(case: Callable[..., Any], count: int) -> None:
+    """Energies and forces are those of each mask alone, averaged; the gradient is that of the mean."""
+    made = case("dropout_rate 0.3 0.2", "dropout_rate_input 0.1", STRESS, f"dropout_masks {count}")
+    trainer, weights, chosen = made.trainer, made.weights, made.trainer.training[:3]
+    batch = Batch.of([trainer.samples[index] for index in chosen])
+    vector, n = torch.tensor(weights), len(chosen)
+    masks = trainer.dropout.masks(trainer.model.parameters, 2, batch.sources, batch.energy)
+    whole = trainer.model(vector, batch, masks)
+    alone = []
+    for number in range(count):
+        single = {
+            x: [m if m is None else m[number * n : (number + 1) * n] for m in found]
+            for x, found in masks.items()
+        }
+        assert all(len(m) == n for found in single.values() for m in found if m is not None)
+        alone.append(trainer.model(vector, batch, single))
+    for place, found in enumerate(whole):
+        mean = torch.stack([each[place] for each in alone]).mean(dim=0)
+        torch.testing.assert_close(found, mean, rtol=1e-12, atol=1e-12)
+    if count > 1:
+        assert float((alone[0][0] - alone[1][0]).abs().max()) > 1e-3
+    direction = np.random.default_rng(1).normal(size=len(weights))
+    step = 1e-5 / np.linalg.norm(direction)
+    ends = [trainer.gradient(weights + s * step * direction, 2, chosen)[0] for s in (1, -1)]
+    slope = trainer.gradient(weights, 2, chosen)[1] @ direction
+    assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6)
+
+
+def test_batch_is_the_sum_of_its_structures(case: Callable[..., Any]) -> None:
+    made = case("dropout_rate 0.3 0.2", STRESS, "dropout_masks 3")
+    batch = made.trainer.training[:4]
+    total, gradient = made.trainer.gradient(made.weights, 5, batch)
+    parts = [made.trainer.gradient(made.weights, 5, [index]) for index in batch]
+    assert sum(part[0] for part in parts) == pytest.approx(total, rel=1e-12)
+    np.testing.assert_allclose(sum(part[1] for part in parts), gradient, rtol=1e-9, atol=1e-12)
 
 
 def test_stress_and_forces_are_part_of_the_loss(case: Callable[..., Any]) -> None:
@@ -159,3 +202,68 @@ def test_loss_that_is_not_finite_ends_the_training(case: Callable[..., Any]) -> 
     made = case("learning_rate 1e300", "dropout_rate 0")
     with pytest.raises(NumericalError, match="epoch 1"):
         last(made.trainer, made.weights)
+
+
+def test_gradient_that_is_not_finite_ends_the_training(case: Callable[..., Any]) -> None:
+    """A loss of 0 whose slope is infinite: the weights would be NaN one step later."""
+
+    class Kink:
+        def sum(self, batch: Batch, energy: torch.Tensor, *_: object) -> torch.Tensor:
+            return (0.0 * energy).abs().sqrt().sum()
+
+    made = case("dropout_rate 0")
+    with pytest.raises(NumericalError, match="slope is nan in epoch 1"):
+        last(replace(made.trainer, loss=Kink()), made.weights)
+
+
+def test_structure_beyond_max_energy_is_not_used_at_all(case: Callable[..., Any]) -> None:
+    """As in RuNNer: neither its energy nor its forces and stress."""
+    plain = case("dropout_rate 0", STRESS)
+    per_atom = plain.file.energy / plain.file.n_atoms
+    training = list(plain.trainer.training)
+    highest = training[int(np.argmax(per_atom[training]))]
+    limit = float(np.sort(per_atom[training])[-2:].mean())
+    made = case("dropout_rate 0", STRESS, f"max_energy {limit!r}")
+    used = made.trainer.samples
+    for index in training:
+        sample = used[index]
+        known = [np.isfinite(sample.energy), *(bool(x.isfinite().any()) for x in (sample.forces,))]
+        assert known == [index != highest] * 2
+    assert not used[highest].stress.isfinite().any()
+    assert made.trainer.gradient(made.weights, 1, [highest])[0] == 0.0
+    forces = plain.file.forces
+    kept = np.concatenate([forces[plain.file.atoms(index)] for index in training if index != highest])
+    assert made.data.references.spread.force == pytest.approx(np.mean(kept**2), rel=1e-12)
+
+
+def told(made: Any, trainer: Trainer | None = None) -> str:
+    """What the log says about the method, on one line."""
+    stream = io.StringIO()
+    report_method(Log(stream, enabled=True), made.settings, trainer or made.trainer)
+    return " ".join(stream.getvalue().split())
+
+
+@pytest.mark.parametrize(
+    ("lines", "terms", "warning"),
+    [
+        ((), "energies, forces, stress", None),
+        (("stress_weight 0",), "energies, forces", None),
+        (("energy_weight 0", "force_weight 0", STRESS), "stress", None),
+        (("use_short_forces off",), "energies", "the data has stresses, but the stress is not trained"),
+        (("use_short_forces off", STRESS), "energies", "stress_weight is given, but the stress is not trained"),
+        (("use_short_forces off", "stress_weight 0"), "energies", None),
+    ],
+)
+def test_log_names_what_is_trained(
+    case: Callable[..., Any], lines: tuple[str, ...], terms: str, warning: str | None
+) -> None:
+    text = told(case("dropout_rate 0", *lines))
+    assert f"trained on {terms} optimizer" in text
+    assert (warning in text) if warning else ("WARNING" not in text)
+
+
+def test_ranks_without_work_are_a_warning(case: Callable[..., Any]) -> None:
+    made = case("dropout_rate 0")
+    assert "idle" not in told(made, replace(made.trainer, ranks=Ranks(0, 4)))
+    text = told(made, replace(made.trainer, ranks=Ranks(0, 6)))
+    assert "6 ranks share batches of 4 structures, so 2 of them are idle" in text

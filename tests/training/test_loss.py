@@ -53,6 +53,15 @@ def test_unknown_references_neither_count_nor_pull() -> None:
     assert not virial.grad.any()
 
 
+@pytest.mark.parametrize("name", ["energy", "forces", "virial"])
+def test_prediction_that_is_nan_is_a_loss_that_is_nan(name: str) -> None:
+    """Only what the reference lacks is left out."""
+    predicted = {"energy": torch.zeros(2), "forces": torch.zeros(3, 3), "virial": torch.zeros(2, 6)}
+    assert float(Loss(1.0, 1.0, 1.0).sum(batch(), **predicted)) == 0.0
+    predicted[name].view(-1)[1] = float("nan")
+    assert torch.isnan(Loss(1.0, 1.0, 1.0).sum(batch(), **predicted))
+
+
 def test_model_that_knows_the_mean_has_the_sum_of_the_weights() -> None:
     rng = np.random.default_rng(0)
     per_atom, forces = rng.normal(3.0, 0.2, 50), [rng.normal(0.0, 0.7, (4, 3)) for _ in range(50)]

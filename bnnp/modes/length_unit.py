@@ -1,0 +1,91 @@
+"""Whether lengths are in the unit input.nn says: shortest distances against covalent radii.
+
+The reach of a structure is its shortest distance in sums of the two covalent radii (Cordero et al., Dalton
+Trans. 2008, 2832)::
+
+    reach = min_{i<j} r_ij / (R_i + R_j)
+
+With bonds it is about 0.75 to 1.3, in rare gases or with hydrogen pressed together somewhat beyond. Angstrom
+read as bohr turn that into 0.4 to 0.7, bohr read as Angstrom into 1.4 to 2.5. The median over the structures
+counts, so that a few odd ones do not matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+import numpy as np
+from ase.data import covalent_radii
+
+from bnnp.descriptors.neighbors import ShortestDistance, find_neighbors, shortest_distances
+from bnnp.errors import NumericalError
+from bnnp.io.input_data import StructureFile
+from bnnp.structure import Structure
+from bnnp.units import ATOMIC, METAL, Units
+
+REACH = 2.2  # distances are looked for up to this many sums of the largest covalent radius
+PLAUSIBLE = (0.65, 1.5)  # where the reach of a sane data set is
+SAMPLE = 10  # structures that are looked at where a sample is enough
+
+
+def closest_pairs(structure: Structure, units: Units) -> list[ShortestDistance]:
+    """The closest two atoms of each pair of elements, as far as `REACH`."""
+    radius = max(covalent_radii[number] for number in structure.numbers) / units.angstrom
+    pairs = find_neighbors(structure.positions, structure.cell, REACH * 2.0 * radius, structure.numbers)
+    return shortest_distances(pairs, structure.numbers)
+
+
+def relative(numbers: tuple[int, int], distance: float, units: Units) -> float:
+    """Distance in sums of the covalent radii of two elements, if it is in `units`."""
+    return distance * units.angstrom / float(covalent_radii[numbers[0]] + covalent_radii[numbers[1]])
+
+
+def reach(closest: Iterable[ShortestDistance], units: Units) -> float:
+    """Smallest relative distance of one structure; inf without any."""
+    return min((relative(found.numbers, found.distance, units) for found in closest), default=np.inf)
+
+
+def sampled_reaches(structures: StructureFile, units: Units) -> list[float]:
+    """Reach of a few structures, evenly spaced over the file; not of one that has no neighbour list."""
+    found = []
+    for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)):
+        with contextlib.suppress(NumericalError):  # the mode itself stops there, and names the structure
+            found.append(reach(closest_pairs(structures[int(index)], units), units))
+    return found
+
+
+def other(units: Units) -> Units:
+    """The unit system that is not `units`."""
+    return METAL if units is ATOMIC else ATOMIC
+
+
+def unit_advice(reaches: Iterable[float], units: Units) -> str | None:
+    """A warning if the shortest distances are not what they should be; says if the other unit explains it.
+
+    Parameters
+    ----------
+    reaches : iterable of float
+        Of each structure, if lengths are in `units`; inf for one without any.
+
+    Examples
+    --------
+    >>> unit_advice([1.0, 1.1, 7.0], ATOMIC)
+    >>> unit_advice([0.55, 0.6], ATOMIC)[:24]
+    'this looks like Angstrom'
+    """
+    known = [value for value in reaches if np.isfinite(value)]
+    if not known:
+        return None
+    now, second = float(np.median(known)), other(units)
+    then = now * second.angstrom / units.angstrom
+    if PLAUSIBLE[0] <= now <= PLAUSIBLE[1]:
+        return None
+    found = f"the closest atoms are typically {now:.2f} of their covalent distance apart if lengths are in"
+    if not PLAUSIBLE[0] <= then <= PLAUSIBLE[1]:
+        return f"{found} {units.length}, expected {PLAUSIBLE[0]:g} to {PLAUSIBLE[1]:g}"
+    remedy = "write `units metal` into input.nn" if second is METAL else "remove `units metal` from input.nn"
+    return (
+        f"this looks like {second.length}: {found} {units.length}, {then:.2f} if they are in "
+        f"{second.length}. Then {remedy}, or convert the file."
+    )
