@@ -9,8 +9,9 @@ import pytest
 from bnnp.errors import InputError
 from bnnp.io.input_nn import read_input_nn
 from bnnp.keyword_table.arguments import Every, every, flag, integer, read_real, size
+from bnnp.keyword_table.kalman import KALMAN_GROUP
 from bnnp.keywords import KEYWORDS, Keyword, lookup, nearest
-from bnnp.modes.keyword_list import keyword_details, keyword_list
+from bnnp.modes.keyword_list import format_default, keyword_details, keyword_list
 from bnnp.settings import load_settings
 
 COMPLETE = Path(__file__).resolve().parents[1] / "inputs" / "complete" / "input.nn"

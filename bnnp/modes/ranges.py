@@ -6,6 +6,7 @@ the number of ranks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 
 from bnnp import parallel
@@ -19,7 +20,7 @@ from bnnp.settings import Settings
 ROWS = 16384  # of a piece
 DIVIDING = ("scale", "both", "sigma")  # scalings that divide by the range: mode 2 stops if there is none
 LARGE = 1000.0  # RuNNer stops at function values of this size
-SHOWN = 20  # functions a warning names one by one
+SHOWN = 3  # functions a warning names one by one
 
 
 def measure_ranges(file: DescriptorFile) -> dict[str, Moments]:
@@ -76,18 +77,35 @@ def _warn_constant(constant: list[tuple[SymmetryFunction, float]], settings: Set
     reasons: dict[str, list[SymmetryFunction]] = {}
     for function, value in constant:
         reasons.setdefault(_reason(function, value), []).append(function)
+    verdict = "they tell the network nothing"
     if settings.scaling.kind in DIVIDING:
-        verdict = "mode 2 will refuse them: remove them from input.nn, or add structures in which they vary"
-    else:
-        verdict = "they tell the network nothing: remove them from input.nn"
+        verdict = "mode 2 will refuse them"
     for reason, functions in reasons.items():
-        plural, lines = "s" * (len(functions) != 1), [f"line {function.line}" for function in functions]
-        texts = [f"`symfunction_short {function.definition()}`" for function in functions[:SHOWN]]
-        named = "; ".join(f"{text} (input.nn {line})" for text, line in zip(texts, lines, strict=False))
-        more = f"; and {len(functions) - SHOWN} more, `constant` in the table" * (len(functions) > SHOWN)
+        named = ", ".join(f"`symfunction_short {function.definition()}`" for function in functions[:SHOWN])
+        named += f" and {len(functions) - SHOWN} more" * (len(functions) > SHOWN)
         log.warn(
-            f"{len(functions)} symmetry function{plural} never vary, {reason}; {verdict}: {named}{more}"
+            f"{len(functions)} symmetry function{'s' * (len(functions) != 1)} never vary ({reason}): {named}. "
+            f"{verdict.capitalize()}: remove input.nn {_lines(functions)}, or add structures in which they "
+            f"vary, and run mode 1 again{_shared(functions, settings)}"
         )
+
+
+def _lines(functions: Sequence[SymmetryFunction]) -> str:
+    """Lines of input.nn, neighbouring ones as a range: ``line 7``, ``lines 3, 7-12``."""
+    numbers = sorted({function.line for function in functions})
+    starts = [number for number in numbers if number - 1 not in numbers]
+    ends = [number for number in numbers if number + 1 not in numbers]
+    ranges = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
+    return f"line{'s' * (len(numbers) > 1)} {', '.join(ranges)}"
+
+
+def _shared(constant: Sequence[SymmetryFunction], settings: Settings) -> str:
+    """Advice where a line makes functions that vary, too."""
+    lines = {function.line for function in constant}
+    made = sum(function.line in lines for functions in settings.functions.values() for function in functions)
+    if made == len(constant):
+        return ""
+    return "; write the other functions of such a line one by one with symfunction_short"
 
 
 def _reason(function: SymmetryFunction, value: float) -> str:

@@ -293,8 +293,24 @@ class TestReport:
         forces = np.loadtxt(folder / "nnforces.out")
         odd = forces[forces[:, 0] % 2 == 0]
         rmse = 1000 * np.sqrt(np.mean((odd[:, 5:8] - odd[:, 2:5]) ** 2))
-        assert float(row[6]) == pytest.approx(rmse, rel=1e-3)
+        assert float(row[7]) == pytest.approx(rmse, rel=1e-3)
         assert any(line.split()[:2] == ["total", "6"] for line in log)
+
+    def test_root_mean_square_score(self, folder: Path) -> None:
+        """sqrt(ZMS) of energies and force components: 1 would be a sigma of the right size."""
+        log = predict(folder)
+        assert "sqrt(ZMS): root mean square of error / sigma; 1 = sigma has the right size on average" in log
+        (header,) = [line.split() for line in log.splitlines() if line.split()[:1] == ["group"]]
+        (row,) = [line.split() for line in log.splitlines() if line.split()[:2] == ["total", "6"]]
+        # "E RMSE", "F RMSE" and "S sigma" are two words each in the header
+        names = " ".join(header).replace("E RMSE", "E_RMSE").replace("F RMSE", "F_RMSE").split()
+        energy, force = (float(row[k]) for k, name in enumerate(names) if name == "sqrt(ZMS)")
+        table = np.loadtxt(folder / "energy.out")
+        scores = (table[:, 3] - table[:, 2]) / table[:, 7]
+        assert energy == pytest.approx(np.sqrt(np.mean(scores**2)), rel=1e-3)
+        table = np.loadtxt(folder / "nnforces.out")
+        scores = (table[:, 5:8] - table[:, 2:5]) / table[:, 8:11]
+        assert force == pytest.approx(np.sqrt(np.mean(scores**2)), rel=1e-3)
 
     def test_structures_without_labels(self, folder: Path) -> None:
         lines = ["begin", *(f"atom {x} {y} {z} Ge" for x, y, z in rocksalt(1).positions.tolist()), "end", ""]
@@ -313,6 +329,35 @@ class TestReport:
         assert not (folder / "nnstress.out").exists()
         (first, *_) = read_structures(folder / "output.data", require_labels=False)
         assert first.forces is None
+
+    def test_other_unit_of_length_is_noticed(self, folder: Path) -> None:
+        """GeTe in bohr where Angstrom is expected; nothing is said where the unit is right."""
+        assert "this looks like" not in predict(folder)
+        large = [
+            replace(s, positions=s.positions / 0.529177, cell=None if s.cell is None else s.cell / 0.529177)
+            for s in read_structures(folder / "input.data")
+        ]
+        write_structures(folder / "input.data", large)
+        log = " ".join(predict(folder).split())
+        assert log.count("WARNING: this looks like bohr") == 1
+        assert "remove `units metal` from input.nn" in log
+
+    def test_gpu_is_not_used(self, folder: Path) -> None:
+        (folder / "input.nn").write_text(INPUT + "device cuda\n")
+        assert "`device cuda` has no effect in mode 3" in " ".join(predict(folder).split())
+
+    def test_check_forces_computes_them(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without calculate_forces, too: with a limit below rounding the first structure stops the run."""
+        text = INPUT.replace("calculate_forces\n", "").replace("calculate_stress\n", "")
+        (folder / "input.nn").write_text(text + "check_forces\n")
+        predict(folder)
+        assert (folder / "nnforces.out").exists()
+        monkeypatch.setattr("bnnp.modes.predict.NET_FORCE", -1.0)
+        result = run(folder)
+        assert result.exit_code == 1
+        assert "the forces add up to" in result.output
 
     def test_training_structures_do_not_extrapolate(self, folder: Path) -> None:
         write_structures(folder / "input.data", map(rocksalt, range(6)))

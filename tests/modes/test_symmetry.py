@@ -355,11 +355,33 @@ def test_constant_functions_and_empty_test_set_are_named(tmp_path: Path) -> None
     done = run(prepare(tmp_path, pure, "\n".join(lines) + "\n"))
     text = " ".join(done.stdout.split())
     assert done.returncode == 0, done.stderr
-    assert text.count("never varies") == 1
+    assert text.count("never vary") == 1
     line = lines.index("symfunction_short Ge 2 Te 0.05 0.0 6.0") + 1
-    assert f"`symfunction_short Ge 2 Te 0.05 0 6` (input.nn line {line})" in text
+    assert "1 symmetry function never vary (no such neighbours in the data)" in text
+    assert (
+        f"`symfunction_short Ge 2 Te 0.05 0 6`. They tell the network nothing: remove input.nn line {line},"
+        in text
+    )
     assert "the test set is empty" in text
     assert "contains Te, which `elements` lists" in text
+
+
+def test_negligible_functions_are_told_as_mode_2_will(tmp_path: Path) -> None:
+    """eta = 500 / A^2 gives G of 1e-307 and less: both modes refuse it, with the same lines of input.nn."""
+    settings = INPUT + "scale_symmetry_functions\n" + "global_symfunction_short 2 500.0 0.0 6.0\n"
+    settings += "global_hidden_layers_short 1\nglobal_nodes_short 2\nglobal_activation_short t l\nepochs 1\n"
+    line = settings.splitlines().index("global_symfunction_short 2 500.0 0.0 6.0") + 1
+    folder = prepare(tmp_path, lattices(14), settings)
+    done = run(folder)
+    text = " ".join(done.stdout.split())
+    assert done.returncode == 0, done.stderr
+    assert text.count("never vary") == 1
+    assert "4 symmetry functions never vary (smaller than 1e-12" in text
+    assert f"Mode 2 will refuse them: remove input.nn line {line}," in text
+    refusal = subprocess.run(
+        [*command()[:-1], "2"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert f"line {line}: symfunction_short Ge 2 Te 500 0 6" in failure(refusal)
 
 
 def test_file_that_may_not_grow(finished: Path, tmp_path: Path) -> None:

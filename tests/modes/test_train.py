@@ -10,18 +10,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.calculators.emt import EMT
 from click.testing import CliRunner, Result
 
 from bnnp.cli import main
 from bnnp.io.input_data import write_structures
-from bnnp.io.learning_curve import read_learning_curve
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
 from bnnp.network.architecture import Architecture
@@ -131,6 +132,18 @@ def start(folder: Path, *arguments: str, ranks: int = 1) -> subprocess.Popen[str
     )
 
 
+def curve_of(folder: Path) -> dict[str, np.ndarray]:
+    """Columns of learning-curve.out by the names in its header."""
+    path = folder / "learning-curve.out"
+    names = [line for line in path.read_text().splitlines() if line.startswith("#")][-1][1:].split()
+    return dict(zip(names, np.loadtxt(path, ndmin=2).T, strict=True))
+
+
+def best_epoch(log: str) -> int:
+    """The epoch a log calls the best."""
+    return int(re.findall(r"Best short range fit has been obtained in epoch +(\d+)", log)[0])
+
+
 def epochs_done(folder: Path) -> int:
     """Lines of the learning curve, epoch 0 not counted."""
     path = folder / "learning-curve.out"
@@ -164,8 +177,34 @@ def finished(source: Path) -> Path:
     return folder
 
 
+def test_data_changed_since_mode_1_is_refused(source: Path, tmp_path: Path) -> None:
+    """One digit of one energy; without the file mode 2 goes on, as the symmetry functions are all it reads."""
+    folder = twin(source, tmp_path, SHORT.replace("epochs 6", "epochs 1"))
+    text = (folder / "input.data").read_text()
+    (folder / "input.data").write_text(text.replace("energy ", "energy 1", 1))
+    result = invoke(folder, 2)
+    assert result.exit_code == 1
+    assert "input.data has changed since mode 1" in result.stderr
+    assert "run mode 1 again" in result.stderr
+    assert not (folder / "weights.029.data").exists()
+    (folder / "input.data").unlink()
+    assert invoke(folder, 2).exit_code == 0
+
+
+def test_another_division_is_told(tmp_path: Path) -> None:
+    """test_fraction acts in mode 1: mode 2 keeps its sets and says so; not if the data pins them."""
+    settings = "epochs 1\ntest_fraction 0.3\n"
+    free = [replace(structure, subset=None) for structure in alloys(24)]
+    for structures, told in ((free, True), (alloys(24), False)):
+        folder = prepare(tmp_path / str(told), settings, structures)
+        assert "are those of mode 1" not in invoke(folder, 2).output
+        (folder / "input.nn").write_text(INPUT + settings.replace("0.3", "0.1"))
+        text = " ".join(invoke(folder, 2).output.split())
+        assert ("those of mode 1 (random_seed 11, test_fraction 0.3)" in text) == told
+
+
 def test_it_learns(finished: Path) -> None:
-    curve = read_learning_curve(finished / "learning-curve.out")
+    curve = curve_of(finished)
     reference = np.concatenate([structure.forces for structure in alloys(100)])  # type: ignore[misc]
     assert len(curve["epoch"]) == 61
     assert curve["RMSE_Ftest_pu"].min() < 0.25 * np.sqrt(np.mean(reference**2))
@@ -173,11 +212,7 @@ def test_it_learns(finished: Path) -> None:
 
 
 def test_all_files_are_there(finished: Path) -> None:
-    best = int(
-        re.findall(
-            r"Best short range fit has been obtained in epoch +(\d+)", (finished / "mode2.out").read_text()
-        )[0]
-    )
+    best = best_epoch((finished / "mode2.out").read_text())
     points = [
         f"{subset}{kind}.{best:06d}.out" for subset in ("train", "test") for kind in ("points", "forces")
     ]
@@ -200,7 +235,7 @@ def test_log_has_the_lines_other_tools_read(finished: Path) -> None:
     forces = np.array(
         [line.split()[1:] for line in log.splitlines() if line.startswith(" FORCES ")], dtype=float
     )
-    curve = read_learning_curve(finished / "learning-curve.out")
+    curve = curve_of(finished)
     np.testing.assert_allclose(energies[:, 2], curve["RMSEpa_Etest_pu"], atol=1e-6)  # eV and eV
     np.testing.assert_allclose(forces[:, 1], curve["RMSE_Ftrain_pu"] * 0.529177, atol=1e-6)  # eV/bohr
     assert "Normal termination of RuNNer" in "".join(log.splitlines()[-5:])
@@ -233,7 +268,7 @@ def test_every_variant_is_predicted_as_it_was_trained(
         shutil.copy(finished / name, folder / name)
     assert invoke(folder, 2).exit_code == 0
     if "use_old_weights" in lines:
-        former, now = (read_learning_curve(path / "learning-curve.out") for path in (finished, folder))
+        former, now = (curve_of(path) for path in (finished, folder))
         best = former["RMSE_Ftest_pu"].min()
         assert now["RMSE_Ftest_pu"][0] == pytest.approx(
             best, rel=0.1
@@ -251,7 +286,7 @@ def test_energies_alone_can_be_trained(source: Path, tmp_path: Path) -> None:
     (folder / "input.nn").write_text(text.replace("use_short_forces\n", ""))
     result = invoke(folder, 2)
     assert result.exit_code == 0, result.output
-    curve = read_learning_curve(folder / "learning-curve.out")
+    curve = curve_of(folder)
     assert curve["RMSEpa_Etrain_pu"].min() < 0.2 * curve["RMSEpa_Etrain_pu"][0]
     assert np.isnan(curve["RMSE_Ftrain_pu"]).all()
     assert " FORCES" not in result.output
@@ -315,23 +350,25 @@ def test_empty_test_set_is_a_warning(tmp_path: Path) -> None:
     result = invoke(folder, 2)
     assert result.exit_code == 0, result.output
     assert "the test set is empty" in result.output
-    assert np.isnan(read_learning_curve(folder / "learning-curve.out")["RMSEpa_Etest_pu"]).all()
+    assert np.isnan(curve_of(folder)["RMSEpa_Etest_pu"]).all()
     assert (folder / "weights.029.data").exists()
 
 
 def test_epoch_files_are_written_when_asked_for(source: Path, tmp_path: Path) -> None:
     lines = "write_weights_epoch 2\nwrite_trainpoints 3\n"
     folder = twin(source, tmp_path / "epochs", "dropout_rate 0.1\nepochs 4\n" + lines)
-    assert invoke(folder, 2).exit_code == 0
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
     assert sorted(path.name for path in folder.glob("*.short.029.out")) == [
         "000002.short.029.out",
         "000004.short.029.out",
     ]
-    assert (folder / "trainpoints.000003.out").exists()
-    assert (
-        not (folder / "trainforces.000003.out").exists()
-        or "epoch     3" in (folder / "learning-curve.out").read_text()
+    best = best_epoch(result.output)
+    points, forces = (
+        {int(path.name.split(".")[1]) for path in folder.glob(f"train{kind}.*")} for kind in ("points", "forces")
     )
+    assert points == {3, best}
+    assert forces == {best}
 
 
 def test_no_epochs_evaluate_the_initial_weights(source: Path, tmp_path: Path) -> None:
@@ -420,9 +457,70 @@ def test_restart_needs_the_same_training(source: Path, tmp_path: Path) -> None:
     assert "random_seed = 11" in result.output
 
 
-def test_finished_training_can_be_prolonged(source: Path, tmp_path: Path) -> None:
-    folder = twin(source, tmp_path / "longer")
+@pytest.mark.parametrize(
+    ("former", "line", "message"),
+    [
+        ("force_weight 1", "force_weight 2", "force_weight = 1.0, but now it is 2.0"),
+        ("stress_weight 0.1", "stress_weight 0.2", "stress_weight = 0.1, but now it is 0.2"),
+        ("energy_weight 1", "energy_weight 3", "energy_weight = 1.0, but now it is 3.0"),
+        ("dropout_rate 0.1", "dropout_rate 0.2", "dropout_rate = 0.1 0.1, but now it is 0.2 0.2"),
+        ("dropout_masks 4", "dropout_masks 2", "dropout_masks = 4, but now it is 2"),
+        ("mc_samples 30", "mc_samples 31", "mc_samples = 30, but now it is 31"),
+        ("learning_rate 0.01", "learning_rate 0.02", "learning_rate = 0.01, but now it is 0.02"),
+        ("warmup_epochs 5", "warmup_epochs 0", "warmup_epochs = 5, but now it is 0"),
+        ("max_force 10000", "max_force 9", "max_force = "),
+        ("gradient_clip 0", "gradient_clip 1", "gradient_clip = 0.0, but now it is 1.0"),
+        ("gradient_adam_beta1 0.9", "gradient_adam_beta1 0.8", "gradient_adam_beta1 = 0.9, but now it is 0.8"),
+        ("center_symmetry_functions", "", "scaling = both 0.0 1.0, but now it is scale 0.0 1.0"),
+        ("remove_atom_energies", "", "atom energies in effect = Cu 1.5, Au -0.5, but now it is Cu 0.0, Au 0.0"),
+        ("conv_energy 1", "conv_energy 2", "conv_length = 0.0 1.0 1.0, but now it is 0.0 2.0 1.0"),
+        ("global_nodes_short 8 8", "global_nodes_short 8 9", "networks = Cu 18-8-8-1"),
+        ("use_short_forces", "", "use_short_forces = on, but now it is off"),
+    ],
+)
+def test_restart_refuses_another_training(
+    restartable: Path, tmp_path: Path, former: str, line: str, message: str
+) -> None:
+    """Each keyword that shapes the training is named, with its former and its present value."""
+    text = (restartable / "input.nn").read_text()
+    changed = text.replace(former, line) if former in text else text + line + "\n"
+    assert changed != text
+    (tmp_path / "input.nn").write_text(changed)
+    for name in ("input.data", "symmetry_functions.h5", "checkpoint.npz"):
+        shutil.copy(restartable / name, tmp_path / name)
+    result = invoke(tmp_path, 2, "--restart")
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "without --restart" in result.output
+
+
+@pytest.fixture(scope="module")
+def restartable(source: Path) -> Path:
+    """A folder in which a short training has ended."""
+    folder = twin(source, source.parent / "restartable")
     assert invoke(folder, 2).exit_code == 0
-    (folder / "input.nn").write_text((INPUT + SHORT).replace("epochs 6", "epochs 8"))
-    assert invoke(folder, 2, "--restart").exit_code == 0
+    return folder
+
+
+def test_finished_training_can_be_prolonged(restartable: Path, tmp_path: Path) -> None:
+    """The way it runs and is written may change, too; the log tells that the schedule is another one."""
+    folder = twin(restartable, tmp_path / "longer")
+    shutil.copy(restartable / "checkpoint.npz", folder / "checkpoint.npz")
+    (folder / "input.nn").write_text(
+        (INPUT + SHORT).replace("epochs 6", "epochs 8")
+        + "checkpoint_interval 3\nmemory_limit 1 GB\nderivatives recomputed\nwrite_trainpoints 4\n"
+    )
+    result = invoke(folder, 2, "--restart")
+    assert result.exit_code == 0, result.output
     assert epochs_done(folder) == 8
+    assert "continued                  checkpoint.npz, after epoch 6" in result.output
+    assert "epochs is 8, but was 6" in result.output
+
+
+def test_gpu_that_is_not_there_is_told(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    folder = twin(source, tmp_path / "gpu", SHORT + "device cuda\n")
+    result = invoke(folder, 2)
+    assert result.exit_code == 1
+    assert "device is cuda, but PyTorch sees no GPU" in result.output
+    assert sorted(path.name for path in folder.iterdir()) == ["input.data", "input.nn", "symmetry_functions.h5"]
