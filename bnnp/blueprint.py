@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from ase.data import atomic_numbers
 
@@ -61,7 +62,8 @@ def read_elements(entries: Entries) -> tuple[str, ...]:
 def read_functions(entries: Entries, elements: tuple[str, ...]) -> Functions:
     """Symmetry functions of each element, expanded, in n2p2's order, no two alike."""
     found: dict[str, dict[SymmetryFunction, SymmetryFunction]] = {element: {} for element in elements}
-    for entry in (entry for keyword in FUNCTION_KEYWORDS for entry in entries.of(keyword)):
+    lines = [entry for keyword in FUNCTION_KEYWORDS for entry in entries.of(keyword)]
+    for entry in sorted(lines, key=attrgetter("line")):  # of two alike the second is the one to remove
         for function in _expand(entry, elements):
             for symbol in (function.element, *function.neighbors):
                 if symbol not in elements:

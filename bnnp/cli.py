@@ -1,17 +1,20 @@
 """The command ``bnnp``: the only place that prints an error or ends the program.
 
 Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the
-uncertainty rule, 130 interrupted. Under MPI a failure on one rank ends all of them, with one message.
+uncertainty rule, 130 interrupted, 143 ended by SIGTERM. Under MPI a failure on one rank ends all of them,
+with one message.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -21,6 +24,7 @@ from bnnp.errors import BnnpError
 MODES = {1: "bnnp.modes.symmetry", 2: "bnnp.modes.train", 3: "bnnp.modes.predict"}
 ALL_KEYWORDS = "*"
 INTERRUPTED = 130
+TERMINATED = 143
 
 _HELP = """Behler-Parrinello neural network potentials with an uncertainty.
 
@@ -91,8 +95,18 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     importlib.import_module(module).run(job)
 
 
+class _Terminated(BaseException):
+    """SIGTERM, raised where the program is, so that files in work are removed on the way out."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one shall not disturb the way out
+    raise _Terminated
+
+
 def _guard(action: Callable[[], object]) -> None:
     """Run `action`; a failure becomes a message on standard error and an exit code."""
+    former = signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
     try:
         action()
     except (click.ClickException, click.exceptions.Exit, SystemExit):
@@ -101,6 +115,12 @@ def _guard(action: Callable[[], object]) -> None:
         _fail(f"ERROR: {error}", error.exit_code)
     except KeyboardInterrupt:
         _fail("Interrupted. Files that were not complete have been left as they were before.", INTERRUPTED)
+    except _Terminated:
+        _fail(
+            "Ended by signal SIGTERM. Files that were not complete have been left as they were before; "
+            "mode 1 continues where it was if it is run again.",
+            TERMINATED,
+        )
     except BrokenPipeError:
         # The reader of our output has gone (`bnnp --keywords | head`): nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -123,6 +143,8 @@ def _guard(action: Callable[[], object]) -> None:
             "shows it.",
             1,
         )
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _fail(message: str, code: int) -> None:

@@ -115,4 +115,4 @@ def _refuse_runner_2(entries: Iterable[Entry]) -> None:
         named_mode = entry.name == "runner_mode" and entry.words[:1] and entry.words[0].isalpha()
         quoted = entry.name == "optimizer" and entry.words[:1] and entry.words[0].startswith(('"', "'", "1"))
         if named_mode or quoted or (keyword is not None and keyword.help == RUNNER_2):
-            raise mistake(entry, RUNNER_2)
+            raise mistake(entry, f"is refused: {RUNNER_2}")

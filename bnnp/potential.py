@@ -15,7 +15,7 @@ deviations are those of the totals, with S - 1 (M. Wen, E. B. Tadmor, npj Comput
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from bnnp.core import Descriptor, Networks, sum_pairs
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, NumericalError
+from bnnp.io.identity import check_identity, parts_of
 from bnnp.io.scaling_data import ScalingData, read_scaling
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import read_weights, weights_name
@@ -110,9 +111,10 @@ class Potential:
         Raises
         ------
         InputError, StaleFileError
-            A file is missing, damaged, or belongs to another network.
+            A file is missing, damaged, or belongs to another network, another potential or another input.nn.
         """
         path = Path(path)
+        files = [path / name for name in ("scaling.data", *map(weights_name, settings.elements))]
         counts = {element: len(settings.functions[element]) for element in settings.elements}
         scalings = None
         if settings.scaling.kind != "none" or (path / "scaling.data").exists():
@@ -132,8 +134,11 @@ class Potential:
                 counts[element],
                 settings.normalize_nodes,
             )
+        sampled = settings["mc_samples"] > 0 and (path / "uncertainty.data").exists()
+        files += [path / "uncertainty.data"] * sampled
+        check_identity(files, parts_of_potential(settings, networks, scalings))
         masks = None
-        if settings["mc_samples"] > 0 and (path / "uncertainty.data").exists():
+        if sampled:
             data = read_uncertainty(path / "uncertainty.data", networks)
             masks = (data.take(settings["mc_samples"]) if settings.given("mc_samples") else data).masks
         return cls(settings, networks, scalings, masks, threads)
@@ -258,6 +263,20 @@ class Potential:
                 f"{structure.where}: the energy of atom {atom + 1} ({structure.symbols[atom]}) is not "
                 "finite. Its environment may be far outside the training set, or a function overflows."
             )
+
+
+def parts_of_potential(
+    settings: Settings, networks: Mapping[str, Network], scalings: ScalingData | None
+) -> dict[str, str]:
+    """What a prediction depends on, for the line ``# potential`` (:mod:`bnnp.io.identity`)."""
+    return parts_of(
+        networks,
+        None if scalings is None else scalings.scalings,
+        settings.scaling,
+        astuple(settings.normalization),
+        settings.atom_energies,
+        settings.fingerprint(),
+    )
 
 
 def _energies(samples: Array, offset: float) -> dict:

@@ -158,6 +158,31 @@ def test_restart_with_another_mode_in_the_file_is_exit_code_2(mode: int) -> None
     assert sorted(os.listdir()) == ["input.data", "input.nn"]
 
 
+@pytest.mark.parametrize("mode", ["1", "3"])
+def test_terminate_ends_in_order(mode: str) -> None:
+    """A batch system's SIGTERM: one sentence, exit code 143, no half-written file left."""
+    code = (
+        "import os, signal, importlib, bnnp.cli as cli\n"
+        "from bnnp.io.output import replace_file\n"
+        "class Mode:\n"
+        "    def run(job):\n"
+        "        with replace_file('energy.out') as file:\n"
+        "            file.write('half')\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "            while True: pass\n"
+        "importlib.import_module = lambda name: Mode\n"
+        f"cli.main(['--mode', '{mode}'])\n"
+    )
+    Path("input.nn").write_text(INPUT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.startswith("Ended by signal SIGTERM.")
+    assert "Traceback" not in done.stderr
+    assert sorted(os.listdir()) == ["input.data", "input.nn"]
+
+
 def raising(error: BaseException) -> Result:
     """The command as it ends when the work ends with `error`."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bnnp.errors import InputError
+from bnnp.keywords import KEYWORDS
 from bnnp.network.architecture import Architecture
 from bnnp.settings import Settings, load_settings
 
@@ -236,7 +237,7 @@ def test_own_keywords_win(tmp_path: Path) -> None:
 def test_adam_rate_of_a_kalman_input_is_not_taken(tmp_path: Path) -> None:
     """n2p2's recommended input lists the parameters of all methods."""
     settings = load(tmp_path, "updater_type 1", "gradient_type 1", "gradient_adam_eta 2.0d-3")
-    assert settings["learning_rate"] == 0.005
+    assert settings["learning_rate"] == KEYWORDS["learning_rate"].default
     assert "gradient_adam_eta" in settings.ignored
 
 

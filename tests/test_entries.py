@@ -99,7 +99,7 @@ def test_refused_keywords_give_the_reason(tmp_path: Path, line: str, reason: str
 )
 def test_runner_2_is_recognized_before_anything_else(tmp_path: Path, line: str) -> None:
     message = complain(tmp_path, f"no_such_keyword\nepochs ten\n{line}\n")
-    assert "this looks like a RuNNer 2 input" in message
+    assert "` is refused: this looks like a RuNNer 2 input" in message
     assert "line 3" in message
     assert "no_such_keyword" not in message
 

@@ -224,6 +224,14 @@ def test_element_and_global_forms_are_expanded(load: Load) -> None:
         ),
         ("symfunction_short H 3 O H 0.005 -1.0 4.0 12.0", "which line 12 has already"),
         ("global_symfunction_short 2 0.01 0.0 12.0", "has already"),
+        (
+            "global_symfunction_short 2 0.7 0 12\nsymfunction_short H 2 H 0.7 0 12",
+            "line 15: `symfunction_short` defines .* which line 14 has",
+        ),
+        (
+            "symfunction_short H 2 H 0.7 0 12\nglobal_symfunction_short 2 0.7 0 12",
+            "line 15: `global_symfunction_short` defines .* which line 14 has",
+        ),
         ("symfunction_short H 2 C 0.01 0.0 12.0", "line 14.*names C, but the elements are H O"),
         ("symfunction_short C 2 H 0.01 0.0 12.0", "names C, but the elements are H O"),
         ("symfunction_short H 2 H 0.01 12.0", "line 14.*too few"),

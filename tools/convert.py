@@ -11,6 +11,7 @@ and eV); every other file is in ASE's own. --skip, --every and --max count the f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -24,12 +25,14 @@ import ase.io
 import click
 import numpy as np
 from ase.formula import Formula
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from tqdm import tqdm
 
-from bnnp.errors import BnnpError, InputError
+from bnnp.errors import BnnpError, InputError, NumericalError, OutputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.output import cannot_write, replace_file
+from bnnp.modes.length_unit import SAMPLE, closest_pairs, reach, unit_advice
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
 
@@ -56,9 +59,9 @@ class Choice:
         return None if self.most is None else self.skip + self.every * self.most
 
 
-def read_file(path: Path, choice: Choice) -> Iterator[Structure]:
+def read_file(path: Path, choice: Choice, summary: Summary) -> Iterator[Structure]:
     """The chosen frames of one file, as structures in `choice.units`."""
-    frames = read_data(path, choice) if path.suffix == ".data" else read_with_ase(path, choice)
+    frames = read_data(path, choice) if path.suffix == ".data" else read_with_ase(path, choice, summary)
     for structure in frames:
         info = dict(structure.info)
         if choice.group:
@@ -76,7 +79,7 @@ def read_data(path: Path, choice: Choice) -> Iterator[Structure]:
             yield structure if choice.stress else replace(structure, stress=None)
 
 
-def read_with_ase(path: Path, choice: Choice) -> Iterator[Structure]:
+def read_with_ase(path: Path, choice: Choice, summary: Summary) -> Iterator[Structure]:
     """The chosen frames of a file that ASE reads, each marked with where it comes from."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -101,6 +104,7 @@ def read_with_ase(path: Path, choice: Choice) -> Iterator[Structure]:
                 f"{path} frame {number} (from 0): {error}; --energy-key and --forces-key name other keys, "
                 "--no-labels makes input.data for prediction only"
             ) from error
+        summary.partly_periodic += bool(atoms.pbc.any() and not atoms.pbc.all())
         info = dict(structure.info)
         if ":" not in info.get("source", ""):  # not yet "file:frame"
             info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
@@ -113,7 +117,8 @@ class Summary:
     def __init__(self, units: Units) -> None:
         self.units = units
         self.formulas: dict[str, int] = {}
-        self.atoms = self.with_stress = self.periodic = 0
+        self.atoms = self.with_stress = self.periodic = self.partly_periodic = 0
+        self.reaches: list[float] = []  # of the first structures
         self.energies: list[float] = []
         self.largest_force = 0.0
 
@@ -126,6 +131,9 @@ class Summary:
             formula = Formula.from_list(structure.symbols).format("metal")
             self.formulas[formula] = self.formulas.get(formula, 0) + 1
             self.atoms += len(structure)
+            if len(self.reaches) < SAMPLE:
+                with contextlib.suppress(NumericalError):  # no neighbour list: mode 1 will tell
+                    self.reaches.append(reach(closest_pairs(structure, self.units), self.units))
             self.periodic += structure.periodic
             self.with_stress += structure.stress is not None
             if structure.energy is not None:
@@ -147,6 +155,18 @@ class Summary:
             yield f"energies from {low:.4f} to {high:.4f} eV/atom"
             yield f"largest force {self.largest_force:.3f} eV/Angstrom"
 
+    def warnings(self) -> Iterator[str]:
+        """What the user should look at."""
+        if self.partly_periodic:
+            yield (
+                f"{self.partly_periodic} frames are periodic along one or two axes only (pbc `T T F`): "
+                "input.data knows all or nothing, so they are now periodic along ALL axes. Atoms see their "
+                "images across a vacuum that is thinner than the cutoff"
+            )
+        advice = unit_advice(self.reaches, self.units)
+        if advice:
+            yield f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?"
+
 
 def write_file(target: Path, structures: Iterable[Structure], units: Units, append: bool) -> None:
     """Write structures in `units`; the target changes only when all of them are written."""
@@ -167,6 +187,13 @@ def write_file(target: Path, structures: Iterable[Structure], units: Units, appe
             os.replace(draft, target)
     except OSError as error:
         raise cannot_write(target, error) from error
+    except BnnpError:
+        raise
+    except Exception as error:  # whatever a writer of ASE stumbles over
+        raise OutputError(
+            f"{target}: ASE cannot write this: {type(error).__name__}: {error}; name another format by the "
+            "end of the file's name, for example .extxyz"
+        ) from error
 
 
 def check_target(target: Path, inputs: Iterable[Path], append: bool, overwrite: bool) -> None:
@@ -175,6 +202,26 @@ def check_target(target: Path, inputs: Iterable[Path], append: bool, overwrite: 
         raise InputError(f"{target} is an input and the output; the last name is the file to write")
     if target.exists() and not (append or overwrite):
         raise InputError(f"{target} exists; add --append or --overwrite, or choose another name")
+    if target.suffix == ".data":
+        return
+    try:
+        known = ioformats[filetype(str(target), read=False)].can_write
+    except (UnknownFileTypeError, KeyError):  # KeyError: an ending that is no format
+        known = False
+    if not known:
+        raise InputError(
+            f"{target}: ASE knows no format to write under this name; end it in .data for input.data, or for "
+            "example in .extxyz (`ase info --formats` lists all)"
+        )
+
+
+def in_units(inputs: Iterable[Path], output: Path, units: Units) -> str:
+    """In which units the files of --units are; empty if there are none."""
+    unit = f"{units.length} and {units.energy}, units {units.name}"
+    if output.suffix == ".data":
+        return f" ({unit})"
+    read = [path.name for path in inputs if path.suffix == ".data"]
+    return f" ({read[0]} was read in {unit})" if read else ""
 
 
 @click.command(help=__doc__)
@@ -237,7 +284,8 @@ def main(
     def structures() -> Iterator[Structure]:
         for path in inputs:
             before = len(summary)
-            bar = tqdm(read_file(path, choice), desc=path.name, unit="frame", disable=None, leave=False)
+            frames = read_file(path, choice, summary)
+            bar = tqdm(frames, desc=path.name, unit="frame", disable=None, leave=False)
             yield from summary.watch(bar)
             if len(summary) == before:
                 raise InputError(f"{path}: none of its frames is chosen; check --skip ({skip})")
@@ -251,9 +299,9 @@ def main(
         sys.exit(error.exit_code)
     for line in summary.lines():
         click.echo(line)
-    data = output.suffix == ".data" or any(path.suffix == ".data" for path in inputs)
-    unit = f" (input.data in {choice.units.length} and {choice.units.energy}: units {units})" if data else ""
-    click.echo(f"{'Added to' if append else 'Written'}: {output}{unit}")
+    click.echo(f"{'Added to' if append else 'Written'}: {output}{in_units(inputs, output, choice.units)}")
+    for warning in summary.warnings():
+        click.echo(f"WARNING: {warning}", err=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import OutputError
 from bnnp.io.descriptor_layout import FORMAT, MARKS, VERSION, Layout
-from bnnp.io.output import cannot_write
+from bnnp.io.output import cannot_write, demand_no_directory
 
 OVERHEAD = 1 << 20  # bytes HDF5 needs for itself, generously
 
@@ -79,6 +79,8 @@ def prepare(path: Path, layout: Layout) -> Placement:
 
 def demand_writable(path: Path) -> None:
     """Raise OutputError if no file can be created beside `path`: better before the work than after it."""
+    demand_no_directory(path)
+    demand_no_directory(unfinished_name(path))
     probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         probe.touch()

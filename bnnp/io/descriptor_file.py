@@ -267,6 +267,8 @@ def _open_unfinished(path: Path) -> h5py.File:
 
 def _open_complete(path: Path) -> h5py.File:
     """Open `path` and check that it is a complete file of this version."""
+    if path.is_dir():
+        raise InputError(f"{path.name}: is a directory; move it away and run mode 1")
     if not path.is_file():
         if unfinished_name(path).is_file():
             raise StaleFileError(

@@ -115,7 +115,10 @@ class StructureFile:
         self.sizes: NDArray[np.int64] = columns[1].copy()
         self.lines: NDArray[np.int64] = columns[2].copy()
         self.n_atoms: NDArray[np.int64] = columns[3].copy()
-        self.warnings = _comment_warning(self.lines[columns[4] == 1])
+        self.warnings = (
+            *_comment_warning(self.lines[columns[4] == 1]),
+            *_charge_warning(self.lines[columns[5] == 1]),
+        )
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -155,15 +158,17 @@ class _Block:
     line: int
     lines: list[bytes]
 
-    def summary(self) -> tuple[int, int, int, int, int]:
-        """Offset, size, line, number of atoms, and 1 if a comment holds ``begin`` or ``end``."""
-        starts = [line.lstrip()[:7] for line in self.lines]
-        n_atoms = sum(start.startswith(b"atom") for start in starts)
-        comments = [
-            line.split()[1:] for line, start in zip(self.lines, starts, strict=True) if start == b"comment"
-        ]
+    def summary(self) -> tuple[int, int, int, int, int, int]:
+        """Offset, size, line, number of atoms; 1 if a comment holds ``begin`` or ``end``; 1 if a periodic
+        cell has a charge."""
+        others = [line.split() for line in self.lines if line.lstrip()[:4] != b"atom"]
+        n_atoms = len(self.lines) - len(others)
+        comments = [words[1:] for words in others if words[:1] == [b"comment"]]
         splits = any(b"begin" in word or word == b"end" for words in comments for word in words)
-        return self.offset, sum(map(len, self.lines)), self.line, n_atoms, int(splits)
+        charges = [words[1] for words in others if words[:1] == [b"charge"] and len(words) > 1]
+        periodic = any(words[:1] == [b"lattice"] for words in others)
+        charged = periodic and any(charge.strip(b"+-0.eEdD") for charge in charges)
+        return self.offset, sum(map(len, self.lines)), self.line, n_atoms, int(splits), int(charged)
 
 
 def _blocks(file: BufferedReader, name: str) -> Iterator[_Block]:
@@ -216,6 +221,16 @@ def _comment_warning(lines: NDArray[np.int64]) -> tuple[str, ...]:
     return (
         f"{len(lines)} structures have the word `begin` or `end` in a comment (first: the one that starts at "
         f"line {lines[0]}); bnnp reads them, but other programs split the file there",
+    )
+
+
+def _charge_warning(lines: NDArray[np.int64]) -> tuple[str, ...]:
+    """A warning if periodic cells have a charge, which means nothing to a short-range potential."""
+    if len(lines) == 0:
+        return ()
+    return (
+        f"{len(lines)} periodic structures have a total charge (first: the one that starts at line "
+        f"{lines[0]}); bnnp does not use it, but n2p2 refuses such structures",
     )
 
 

@@ -8,7 +8,8 @@ functions one a line, in n2p2's order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import codecs
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,26 +69,41 @@ def read_input_nn(path: str | Path) -> tuple[Entry, ...]:
     """
     path = Path(path)
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file in {Path.cwd()}. bnnp reads its settings from input.nn in the working "
             "directory; "
             "--input names another file."
         ) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not a text file (byte {error.start} is not UTF-8)") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    entries = tuple(_entries(content, str(path)))
+    entries = tuple(_entries(_lines(content), str(path)))
     if not entries:
         raise InputError(f"{path}: has no keyword; see `bnnp --keywords` and inputs/ for examples")
     return entries
 
 
-def _entries(content: str, file: str) -> Iterator[Entry]:
-    for number, line in enumerate(content.splitlines(), start=1):
+def _lines(content: bytes) -> list[str]:
+    """The lines of a file in UTF-8, or else in Latin-1: old files have comments in that."""
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+    else:
+        encoding = "utf-8"
+    return [line.decode(encoding) for line in content.splitlines()]
+
+
+def _entries(lines: Iterable[str], file: str) -> Iterator[Entry]:
+    for number, line in enumerate(lines, start=1):
         words = line.replace("!", "#").split("#", 1)[0].split()
+        if not all(word.isascii() and word.isprintable() for word in words):
+            raise InputError(
+                f"{file} line {number}: is not a text file, or `{words[0][:20]!a}` has letters that only "
+                "comments may have"
+            )
         if words:
             yield Entry(words[0], tuple(words[1:]), number, line.rstrip(), file)
 

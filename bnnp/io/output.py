@@ -6,6 +6,7 @@ killed run leaves the former file, never half a new one.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,23 @@ from pathlib import Path
 from typing import TextIO
 
 from bnnp.errors import OutputError
+
+_SPACE = "Free space, or work in a directory on a disk that has some"
+_RIGHTS = "Work in a directory you may write to"
+_NAME = "Move away or rename what has this name"
+ADVICE = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+    errno.EISDIR: _NAME,
+    errno.EEXIST: _NAME,
+    errno.ENOTDIR: _NAME,
+    errno.ENOTEMPTY: _NAME,
+    errno.ENOENT: "Make the directory, or work in one that exists",
+}
 
 
 @contextmanager
@@ -30,6 +48,7 @@ def replace_file(path: str | Path) -> Iterator[TextIO]:
         The directory is not writable, the disk is full, ... The former file is untouched.
     """
     path = Path(path)
+    demand_no_directory(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
@@ -43,12 +62,18 @@ def replace_file(path: str | Path) -> Iterator[TextIO]:
         temporary.unlink(missing_ok=True)
 
 
+def demand_no_directory(path: Path) -> None:
+    """Raise OutputError if a directory has the name of an output file: better before the work than after."""
+    if path.is_dir():
+        raise cannot_write(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+
+
 def cannot_write(path: str | Path, error: OSError) -> OutputError:
     """The error a user sees when `path` cannot be written."""
     path = Path(path)
     reason = error.strerror or str(error)
     folder = path.parent.resolve()
+    advice = ADVICE.get(error.errno or 0, "Look at the directory and the disk")
     return OutputError(
-        f"{path.name}: cannot be written in {folder}: {reason}. "
-        "Free space or choose a directory you may write to, then run the same command again."
+        f"{path.name}: cannot be written in {folder}: {reason}. {advice}, then run the same command again."
     )

@@ -6,7 +6,8 @@ n2p2's layout is written (17 digits): after lines with ``#``, one line a functio
 
 and, as RuNNer does, a last line with the smallest and largest training energy per atom (without free-atom
 energies). Read are also RuNNer's five columns, without sigma. bnnp's header names the fingerprint of the
-symmetry functions, by which a file made for others is recognised; files without it are only counted.
+symmetry functions, by which a file made for others is recognised; files without it are only counted. Its line
+``# potential`` says which weights it belongs to (:mod:`bnnp.io.identity`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bnnp.io.output import replace_file
 _HEADER = """\
 # Symmetry function scaling data over the training atoms, written by bnnp.
 # fingerprint {fingerprint}
-# e_index, sf_index: number of the element ({elements}) and of the function, from 1, in sorted order
+{identity}# e_index, sf_index: number of the element ({elements}) and of the function, from 1, in sorted order
 # sf_sigma: standard deviation with n - 1. Last line: smallest and largest training energy per atom.
 #  e_index   sf_index {columns}
 """
@@ -51,16 +52,26 @@ class ScalingData:
     fingerprint: str = ""
 
 
-def write_scaling(path: str | Path, data: ScalingData) -> None:
-    """Write scaling.data; elements in the order of the mapping, which must be that of the atomic number."""
+def write_scaling(path: str | Path, data: ScalingData, identity: str = "") -> None:
+    """Write scaling.data; elements in the order of the mapping, which must be that of the atomic number.
+
+    Parameters
+    ----------
+    data : ScalingData
+        Without a sigma column where sigma is NaN.
+    identity : str
+        The line ``# potential`` of the potential it belongs to.
+    """
     with replace_file(path) as file:
         columns = " ".join(f"{name:>24}" for name in ("sf_min", "sf_max", "sf_mean", "sf_sigma"))
         fingerprint, elements = data.fingerprint or "unknown", " ".join(data.scalings)
-        file.write(_HEADER.format(fingerprint=fingerprint, elements=elements, columns=columns))
+        header = {"fingerprint": fingerprint, "identity": identity, "elements": elements}
+        file.write(_HEADER.format(**header, columns=columns))
         for index, scaling in enumerate(data.scalings.values(), start=1):
             rows = zip(scaling.minimum, scaling.maximum, scaling.mean, scaling.sigma, strict=True)
             for number, row in enumerate(rows, start=1):
-                file.write(f"{index:10d} {number:10d} " + _row(row))
+                known = row[:3] if np.isnan(row[3]) else row
+                file.write(f"{index:10d} {number:10d} " + _row(known))
         if data.energy_range is not None:
             file.write(_row(data.energy_range))
 

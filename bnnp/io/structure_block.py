@@ -50,9 +50,15 @@ class _Header:
 
     subset: str | None = None
     comments: list[str] = field(default_factory=list)
+    comment_rows: list[int] = field(default_factory=list)
     lattice: list[list[float]] = field(default_factory=list)
     energy: float | None = None
     charge: float | None = None
+
+    def row_of(self, key: str) -> int:
+        """Row of the comment line that has `key`; of the last one if none has it whole."""
+        rows = zip(self.comments, self.comment_rows, strict=True)
+        return next((row for comment, row in rows if key in comment), self.comment_rows[-1])
 
 
 def parse_block(
@@ -134,6 +140,7 @@ def _read_line(header: _Header, line: str, row: int, place: Place) -> None:
     rest = words[0] if words else ""
     if keyword == "comment":
         header.comments.append(rest)
+        header.comment_rows.append(row)
     elif keyword == "begin":
         header.subset = _parse_tags(rest, row, place)
     elif keyword == "lattice":
@@ -193,12 +200,13 @@ def _assemble(header: _Header, table: AtomTable, place: Place, require_labels: b
     cell = _check_cell(header.lattice, table.positions, place)
     stress_text = info.pop("stress", None)
     try:
-        weight = parse_number(info.get("weight", "1"))
-        if not 0 <= weight < np.inf:
-            raise ValueError(f"weight={info['weight']} must be zero or positive")
+        _check_weight(info.get("weight", "1"))
+    except ValueError as error:
+        raise place.error(header.row_of("weight="), f"comment: {error}") from None
+    try:
         stress = None if stress_text is None else _parse_stress(stress_text, cell)
     except ValueError as error:
-        raise place.error(0, f"comment: {error}") from None
+        raise place.error(header.row_of("stress="), f"comment: {error}") from None
     return Structure(
         numbers=table.numbers,
         positions=table.positions,
@@ -223,6 +231,12 @@ def parse_comment(text: str) -> tuple[str, dict[str, str]]:
     """
     pairs = {key: value.strip('"') for key, value in PAIR.findall(text)}
     return " ".join(PAIR.sub("", text).split()), pairs
+
+
+def _check_weight(text: str) -> None:
+    """Raise ValueError if `text` is no weight of a structure."""
+    if not 0 <= parse_number(text) < np.inf:
+        raise ValueError(f"weight={text} must be zero or positive")
 
 
 def _parse_stress(text: str, cell: NDArray[np.float64] | None) -> NDArray[np.float64]:

@@ -94,11 +94,13 @@ class UncertaintyData:
         )
 
 
-def write_uncertainty(path: str | Path, data: UncertaintyData) -> None:
-    """Write uncertainty.data, sections this module does not know included."""
+def write_uncertainty(path: str | Path, data: UncertaintyData, identity: str = "") -> None:
+    """Write uncertainty.data, sections this module does not know included, with the line ``# potential``
+    (`identity`, see :mod:`bnnp.io.identity`)."""
     masks = data.masks
     with replace_file(path) as file:
         file.write("# Monte Carlo dropout of this potential: belongs to the weights files beside it.\n")
+        file.write(identity)
         file.write(
             "# mask: element, layer (0 = inputs), sample, one digit a unit (1 = kept, shared by all atoms)\n"
         )

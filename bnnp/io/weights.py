@@ -2,7 +2,8 @@
 
 Order in every layout (RuNNer and n2p2): layer by layer, all weights with the source node as outer and the
 target node as inner loop, then the biases; sum_l (n_{l-1} + 1) n_l values, the first column of each line.
-Written is n2p2's layout with 17 digits, or RuNNer's without a header (10 decimals); any layout is read::
+Written is n2p2's layout with 17 digits and the line ``# potential`` (:mod:`bnnp.io.identity`) in its header,
+or RuNNer's without a header (10 decimals); any layout is read::
 
      value a counter l-1 source l target        weight
      value b counter l target                   bias
@@ -19,7 +20,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from bnnp.errors import InputError
+from bnnp.errors import InputError, NumericalError
 from bnnp.io.output import replace_file
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
@@ -28,7 +29,7 @@ Array = NDArray[np.float64]
 
 _HEADER = """\
 # Neural network connection values (weights and biases) of {element}: {shape}
-# value, a, number, layer and node it comes from, layer and node it goes to     (weight)
+{identity}# value, a, number, layer and node it comes from, layer and node it goes to     (weight)
 # value, b, number, layer, node                                                 (bias)
 """
 
@@ -67,18 +68,38 @@ def weights_checksum(network: Network) -> str:
     return hashlib.sha256(network.flat().astype("<f8").tobytes()).hexdigest()
 
 
-def write_weights(path: str | Path, network: Network, element: str, layout: str = "n2p2") -> None:
+def demand_finite(network: Network, element: str) -> None:
+    """Raise NumericalError for weights or biases that are not numbers, before they are written."""
+    if bad := np.count_nonzero(~np.isfinite(network.flat())):
+        raise NumericalError(
+            f"{weights_name(element)}: {bad} of {len(network.flat())} weights and biases of {element} are "
+            "not finite, so they are not written and the former files are kept. The training has diverged, "
+            "or numbers in the data are far too large: look at them, lower learning_rate, and train again."
+        )
+
+
+def write_weights(
+    path: str | Path, network: Network, element: str, layout: str = "n2p2", identity: str = ""
+) -> None:
     """Write one element network.
 
     Parameters
     ----------
     layout : str
         ``n2p2`` (exact) or ``runner`` (10 decimals, no header, for RuNNer itself).
+    identity : str
+        The line ``# potential`` for the header.
+
+    Raises
+    ------
+    NumericalError
+        A value is not finite; the file is untouched.
     """
+    demand_finite(network, element)
     header, weight, bias = LAYOUTS[layout]
     shape = network.architecture.describe(network.n_inputs)
     with replace_file(path) as file:
-        file.write(header.format(element=element, shape=shape))
+        file.write(header.format(element=element, shape=shape, identity=identity))
         for indices, value in zip(_indices(network), network.flat(), strict=True):
             file.write((weight if len(indices) == 5 else bias) % (value, *indices))
 

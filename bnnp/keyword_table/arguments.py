@@ -17,6 +17,7 @@ Parser = Callable[[Sequence[str]], Any]
 
 _FORTRAN_EXPONENT = re.compile(r"(?<=[0-9.])[dD](?=[+-]?\d+$)")
 _SIZE = re.compile(r"([0-9.]+)\s*([kKMGT]?)i?B?", re.ASCII)
+SMALLEST_BARE_SIZE = 10**6  # bytes: a smaller number without unit is meant in another one
 _SIZE_FACTOR = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -165,12 +166,14 @@ def every(words: Sequence[str]) -> Every:
 
 
 def size(words: Sequence[str]) -> int:
-    """A number of bytes: ``4 GB``, ``500MB``, ``1000000``; k, M, G, T are powers of 1000."""
+    """A number of bytes: ``4 GB``, ``500MB``; k, M, G, T are powers of 1000. Without a unit 1 MB at least."""
     joined = "".join(_some(words, "a size such as 4 GB"))
     match = _SIZE.fullmatch(joined)
     if match is None:
         raise ValueError(f"expects a size such as `4 GB`, got `{' '.join(words)}`")
     value = int(read_real(match[1]) * _SIZE_FACTOR[match[2].upper()])
+    if value < SMALLEST_BARE_SIZE and joined == match[1]:
+        raise ValueError(f"is {joined} bytes, expects a unit: did you mean `{joined} GB`?")
     _check_range(value, 1, None)
     return value
 

@@ -13,6 +13,7 @@ from bnnp.modes.estimate import report_estimate
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.settings_report import report_settings
+from bnnp.modes.training_estimate import report_training_estimate
 
 MOST_FAULTS = 10  # shown
 
@@ -32,7 +33,9 @@ def run(job: Job) -> None:
     data = look_at(structures, job.settings, log)
     report_data(data, job.settings, log)
     if not data.faults:
-        report_estimate(structures, job, log)
+        stored = report_estimate(structures, job, log)
+        if not job.settings.missing[2]:
+            report_training_estimate(structures, job, stored, log)
     _conclude(data, job, log)
 
 

@@ -104,8 +104,8 @@ def _layout(records: np.ndarray, settings: Settings, descriptor: Descriptor) -> 
     )
 
 
-def report_estimate(structures: StructureFile, job: Job, log: Log) -> None:
-    """Time, memory and disk of mode 1, derivatives stored or recomputed, and what `derivatives` chooses."""
+def report_estimate(structures: StructureFile, job: Job, log: Log) -> bool:
+    """Show time, memory and disk of mode 1 with and without derivatives; whether they are to be stored."""
     found = estimate(structures, job.settings)
     log.section("Estimate for mode 1")
     log.item("kernel", found.kernel)
@@ -124,3 +124,4 @@ def report_estimate(structures: StructureFile, job: Job, log: Log) -> None:
     log.item("derivatives", f"{'stored' if stored else 'recomputed'}: {reason}")
     log.item("memory of each process", f"about {byte_count(3e8 + 2 * found.bytes_largest)}")
     log.item("free on this disk", byte_count(shutil.disk_usage(job.directory).free))
+    return stored

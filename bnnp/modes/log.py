@@ -96,6 +96,10 @@ class Log:
         self.n_warnings += 1
         self._wrap("WARNING: ", text)
 
+    def note_warnings(self, number: int) -> None:
+        """Count warnings that were printed as lines in another program's words."""
+        self.n_warnings += number
+
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Aligned columns, numbers to the right, text to the left; floats get 6 digits."""
         shown = [[_cell(value) for value in row] for row in rows]
@@ -114,13 +118,24 @@ class Log:
         """Follow a long loop: iterate over the result, or call its ``update`` and ``close``."""
         return Progress(iterable, description, total, self._stream, self._enabled)
 
-    def close(self, mode: int) -> None:
-        """The last lines. runnerase looks for "Normal termination of RuNNer" among them."""
+    def close(self, mode: int, unfinished: str = "") -> None:
+        """The last lines. runnerase looks for "Normal termination of RuNNer" among them.
+
+        Parameters
+        ----------
+        mode : int
+        unfinished : str
+            Why the work is not done, if it is not: then there is no normal termination.
+        """
         seconds = time.perf_counter() - self._start
         plural = "s" * (self.n_warnings != 1)
         self.line()
         self.line(f"{self.n_warnings} warning{plural}; total time {duration(seconds)}")
-        self.line(f"Normal termination of RuNNer-style program bnnp, {_PURPOSE[mode].partition(':')[0]}")
+        name = _PURPOSE[mode].partition(":")[0]
+        if unfinished:
+            self.line(f"NOT FINISHED: {name}, {unfinished}")
+        else:
+            self.line(f"Normal termination of RuNNer-style program bnnp, {name}")
 
     def _wrap(self, prefix: str, text: str) -> None:
         indent = " " * len(prefix)

@@ -47,6 +47,7 @@ def write_potential_directory(directory: Path, settings: Settings) -> list[str]:
         target.mkdir(exist_ok=True)
     except OSError as error:
         raise cannot_write(target, error) from error
+    (target / "input.nn").unlink(missing_ok=True)  # written last: a copy that was cut short is none
     for name in ["scaling.data", *map(weights_name, settings.elements), UNCERTAINTY]:
         _copy(directory / name, target / name)
     normalization = settings.normalization

@@ -35,7 +35,7 @@ def describe_potential(
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
     log.item("uncertainty", _uncertainty(potential, directory))
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
-    for warning in structures.warnings:
+    for warning in (*structures.warnings, *_other_rates(potential, directory)):
         log.warn(warning)
     units = potential.settings.units
     if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
@@ -52,16 +52,41 @@ def _uncertainty(potential: Potential, directory: Path) -> str:
     if not path.exists():
         return f"no {FILE_NAME}: the plain network, without standard deviations"
     masks = potential.masks
+    if potential.settings["mc_samples"] < 1:
+        return f"mc_samples 0, {FILE_NAME} is not used: the plain network, without standard deviations"
     if masks is None:
         return f"the dropout rates of {FILE_NAME} are 0: the plain network, without standard deviations"
     stored = read_uncertainty(path).masks.samples
-    rates = " ".join(f"{rate:g}" for rate in masks.rates)
     origin = (
         "redrawn for every structure" if potential.settings["mc_masks"] == "resample" else f"of {FILE_NAME}"
     )
     if masks.samples > stored:
         origin += f" ({stored} there, the others from its seed {masks.seed})"
+    rates = _rates(masks.rates)
     return f"{masks.samples} Monte Carlo samples {origin}; dropout rates {rates} (inputs, hidden layers)"
+
+
+def _other_rates(potential: Potential, directory: Path) -> list[str]:
+    """A warning if input.nn gives dropout rates that are not those of the masks in use."""
+    settings, path = potential.settings, directory / FILE_NAME
+    if settings["mc_samples"] < 1 or not path.exists():
+        return []
+    rates = read_uncertainty(path).masks.rates
+    used = {"dropout_rate_input": rates[:1], "dropout_rate": rates[1:]}
+    wanted = {
+        "dropout_rate_input": (settings["dropout_rate_input"],),
+        "dropout_rate": tuple(settings["dropout_rate"]),
+    }
+    return [
+        f"{settings.origins[name]}: {name} {_rates(wanted[name])} has no effect in mode 3: the masks of "
+        f"{FILE_NAME} were drawn with {_rates(used[name])}, and these are used"
+        for name in used
+        if settings.given(name) and wanted[name] != used[name]
+    ]
+
+
+def _rates(rates: Sequence[float]) -> str:
+    return " ".join(f"{rate:g}" for rate in rates)
 
 
 class Report:
@@ -83,7 +108,10 @@ class Report:
         self.lines += lines[: LINES - len(self.lines)]
 
     def write(self, log: Log, names: Sequence[str]) -> None:
-        """All tables, and the files that are there now."""
+        """All tables and the files that are there now; the errors and sigmas last, where the eye falls."""
+        self._extrapolations(log)
+        log.section("Files")
+        log.line(f"  written: {', '.join(names)}")
         log.section("Results")
         log.line("  energies in meV/atom, forces (components) in meV/Angstrom, stress and pressure in GPa")
         meaning = std_meaning(self.potential)
@@ -94,14 +122,12 @@ class Report:
             )
         columns, rows = _table(self.groups, self.potential.settings.units)
         log.table(columns, rows)
-        self._extrapolations(log)
-        log.section("Files")
-        log.line(f"  written: {', '.join(names)}")
 
     def _extrapolations(self, log: Log) -> None:
         log.section("Extrapolation")
         for line in self.lines:
             log.line(line)
+        log.note_warnings(len(self.lines))
         rows = [row for element, tally in self.tallies.items() for row in self._rows(element, tally)]
         if not rows:
             log.line("  no symmetry function left its training range")

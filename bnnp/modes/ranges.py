@@ -77,16 +77,16 @@ def _warn_constant(constant: list[tuple[SymmetryFunction, float]], settings: Set
     reasons: dict[str, list[SymmetryFunction]] = {}
     for function, value in constant:
         reasons.setdefault(_reason(function, value), []).append(function)
-    verdict = "they tell the network nothing"
-    if settings.scaling.kind in DIVIDING:
-        verdict = "mode 2 will refuse them"
+    refused = settings.scaling.kind in DIVIDING
+    verdict = "Mode 2 will refuse this" if refused else "This tells the network nothing"
     for reason, functions in reasons.items():
         named = ", ".join(f"`symfunction_short {function.definition()}`" for function in functions[:SHOWN])
         named += f" and {len(functions) - SHOWN} more" * (len(functions) > SHOWN)
+        count = f"{len(functions)} symmetry function{'s' * (len(functions) != 1)}"
         log.warn(
-            f"{len(functions)} symmetry function{'s' * (len(functions) != 1)} never vary ({reason}): {named}. "
-            f"{verdict.capitalize()}: remove input.nn {_lines(functions)}, or add structures in which they "
-            f"vary, and run mode 1 again{_shared(functions, settings)}"
+            f"{count} never {'vary' if len(functions) > 1 else 'varies'} ({reason}): {named}. "
+            f"{verdict}: remove input.nn {_lines(functions)}, or add structures that differ "
+            f"there, and run mode 1 again{_shared(functions, settings)}"
         )
 
 

@@ -69,14 +69,14 @@ def run(job: Job) -> None:
             report_continuation(log, settings, continued)
         folds = folds_of(settings, data, normalized)
         files = Files(job.directory, settings, data, normalized, folds)
-        files.write_scaling()
 
         state = continued.state if continued else trainer.start(initial_weights(job, folds))
         state = fit(job, log, trainer, state, files)
-        if state.stopped:
+        unfinished = state.stopped and state.epoch < trainer.epochs
+        if unfinished:
             log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
         finish(job, log, trainer, state, files)
-    log.close(2)
+    log.close(2, f"stopped by a signal, {state.epoch} of {trainer.epochs} epochs are done" * unfinished)
 
 
 def read_former(job: Job, file: DescriptorFile) -> Checkpoint | None:
@@ -111,6 +111,10 @@ def fit(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> Sta
         except NumericalError:
             save(job, trainer, state, files)
             raise
+        except KeyboardInterrupt:
+            if (job.directory / CHECKPOINT).is_file():
+                log.line(f"  Interrupted: `bnnp --mode 2 --restart` continues from the last {CHECKPOINT}.")
+            raise
     save(job, trainer, state, files)
     return state
 
@@ -144,11 +148,16 @@ def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> 
     potential = files.write_potential(trainer.model.parameters.unpack(state.best_weights))
     limits = parallel.on_root(write_potential_directory, job.directory, settings)
     log.section("Written")
-    log.item("the potential", " ".join(["input.nn", "scaling.data", *potential]))
+    log.item("the potential", " ".join(["input.nn", *potential]))
     log.item("to take along", f"{DIRECTORY}/ with an input.nn for n2p2 and LAMMPS too" if not limits else "")
     for limit in limits:
         log.warn(limit)
     log.item("to look at", " ".join([LEARNING_CURVE, *names]))
     log.item("to continue", CHECKPOINT)
     log.line()
-    log.line("  Next: `bnnp --mode 3` predicts the structures of input.data with this potential.")
+    if state.stopped and state.epoch < trainer.epochs:
+        log.line(
+            "  Next: `bnnp --mode 2 --restart` continues; the potential is that of the best epoch so far."
+        )
+    else:
+        log.line("  Next: `bnnp --mode 3` predicts the structures of input.data with this potential.")

@@ -12,16 +12,19 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp import parallel
+from bnnp.io.identity import identity_line
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.io.learning_curve import LearningCurve
 from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.training_points import forces_name, points_name, write_forces, write_points
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-from bnnp.io.weights import optweights_name, weights_name, write_weights
+from bnnp.io.weights import demand_finite, optweights_name, weights_name, write_weights
 from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet
 from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
+from bnnp.potential import parts_of_potential
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import Normalized
 from bnnp.training.loop import Record, Trainer
@@ -65,32 +68,40 @@ class Files:
     folds: Mapping[str, Fold]
 
     def plain(self, networks: Mapping[str, Network]) -> dict[str, Network]:
-        """Networks of the training as they stand in the files."""
-        return {element: fold.to_plain(networks[element]) for element, fold in self.folds.items()}
-
-    def write_scaling(self) -> None:
-        """scaling.data, unless it is an old one that was used."""
-        if parallel.is_root() and not self.settings["use_old_scaling"]:
-            spread = ScalingData(
-                self.data.scalings, self.data.references.energy_range, self.settings.fingerprint()
-            )
-            write_scaling(self.directory / "scaling.data", spread)
+        """Networks of the training as they stand in the files. Raises NumericalError if one is not finite."""
+        plain = {element: fold.to_plain(networks[element]) for element, fold in self.folds.items()}
+        for element, network in plain.items():
+            demand_finite(network, element)
+        return plain
 
     def write_potential(self, networks: Mapping[str, Network]) -> list[str]:
-        """weights.XXX.data, optweights.XXX.out and uncertainty.data of the best epoch; the names."""
-        plain, masks, names = self.plain(networks), frozen_masks(self.settings), []
-        for element, network in plain.items():
-            names += [weights_name(element), optweights_name(element)]
-            for name in names[-2:] if parallel.is_root() else []:
-                write_weights(self.directory / name, network, element)
-        path = self.directory / UNCERTAINTY
+        """Write scaling.data, weights.XXX.data, optweights.XXX.out and uncertainty.data; their names.
+
+        Raises
+        ------
+        NumericalError
+            Weights are not finite; no file has been touched.
+        """
+        plain, masks = self.plain(networks), frozen_masks(self.settings)
+        if parallel.is_root():
+            self._write_together(plain, masks)
+        weights = [name for element in plain for name in (weights_name(element), optweights_name(element))]
+        return ["scaling.data", *weights, *([] if masks is None else [UNCERTAINTY])]
+
+    def _write_together(self, plain: Mapping[str, Network], masks: Masks | None) -> None:
+        """The files of one potential, in an order such that mode 3 refuses what a kill in between leaves:
+        uncertainty.data comes first and goes last, as a potential without it is accepted."""
+        settings, path = self.settings, self.directory / UNCERTAINTY
+        spread = ScalingData(self.data.scalings, self.data.references.energy_range, settings.fingerprint())
+        identity = identity_line(parts_of_potential(settings, plain, spread))
         if masks is not None:
-            names.append(UNCERTAINTY)
-            if parallel.is_root():
-                write_uncertainty(path, UncertaintyData.of(masks, plain))
-        elif parallel.is_root():
+            write_uncertainty(path, UncertaintyData.of(masks, plain), identity)
+        write_scaling(self.directory / "scaling.data", spread, identity)
+        for element, network in plain.items():
+            for name in (weights_name(element), optweights_name(element)):
+                write_weights(self.directory / name, network, element, identity=identity)
+        if masks is None:
             path.unlink(missing_ok=True)  # of a former potential: its masks do not belong to these weights
-        return names
 
     def write_epoch(self, networks: Mapping[str, Network], epoch: int) -> None:
         """YYYYYY.short.XXX.out, if ``write_weights_epoch`` asks for this epoch."""

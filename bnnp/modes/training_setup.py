@@ -158,7 +158,7 @@ def build_trainer(
     )
     forces: Forces = DenseForces(descriptor, dtype, device)
     if device == "cpu":
-        forces = partial(_core_forces, descriptor)
+        forces = partial(core_forces, descriptor)
     weights = (
         settings["energy_weight"],
         settings["force_weight"] if data.forces else 0.0,
@@ -272,9 +272,10 @@ def _division(file: DescriptorFile) -> str:
     return f"{training} and {test} structures (sha256 {digest[:16]})"
 
 
-def _core_forces(
+def core_forces(
     descriptor: Descriptor, gradient: torch.Tensor, geometries: object
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Forces (n_atoms, 3) and virials (n_structures, 6) of a batch by the C++ core, differentiable."""
     forces, virials = PairForces.apply(gradient, descriptor, geometries)
     return forces, virials
 

@@ -80,7 +80,12 @@ class Masks:
         for element, layers in sizes.items():
             number = atomic_numbers[element]
             keep[element] = tuple(
-                np.stack([_keep(seed, (layer, sample, number), rate, nodes, evaluation) for sample in range(samples)])
+                np.stack(
+                    [
+                        _keep(seed, (layer, sample, number), rate, nodes, evaluation)
+                        for sample in range(samples)
+                    ]
+                )
                 for layer, (nodes, rate) in enumerate(zip(layers, rates, strict=False))
             )  # per layer (S, n_l)
         return cls(seed, samples, rates, keep)
@@ -163,9 +168,7 @@ def training_masks(
     )
 
 
-def _keep(
-    seed: int, place: tuple[int, int, int], rate: float, nodes: int, evaluation: int | None
-) -> Keep:
+def _keep(seed: int, place: tuple[int, int, int], rate: float, nodes: int, evaluation: int | None) -> Keep:
     """Units that are kept at `place`: layer, sample, atomic number."""
     if rate == 0.0:
         return np.ones(nodes, dtype=np.bool_)

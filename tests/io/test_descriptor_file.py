@@ -18,7 +18,7 @@ from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.survey import element_types, survey
 from bnnp.errors import InputError, OutputError, StaleFileError
 from bnnp.io import descriptor_writer
-from bnnp.io.descriptor_allocation import Placement, finish, prepare, unfinished_name
+from bnnp.io.descriptor_allocation import Placement, demand_writable, finish, prepare, unfinished_name
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.descriptor_layout import Layout
 from bnnp.io.descriptor_writer import DescriptorWriter
@@ -259,6 +259,15 @@ def test_data_is_on_disk_before_its_mark(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not found in .*; run mode 1 first"):
+        DescriptorFile.open(tmp_path / "f.h5", Recipe())
+
+
+def test_directory_of_the_same_name(tmp_path: Path) -> None:
+    """Found before anything is computed, in both modes."""
+    (tmp_path / "f.h5").mkdir()
+    with pytest.raises(OutputError, match="Is a directory. Move away or rename"):
+        demand_writable(tmp_path / "f.h5")
+    with pytest.raises(InputError, match="is a directory; move it away"):
         DescriptorFile.open(tmp_path / "f.h5", Recipe())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -205,6 +206,15 @@ class TestStructureFile:
         assert "line 1); bnnp reads them" in StructureFile(save(tmp_path, text)).warnings[0]
         assert StructureFile(save(tmp_path, GOOD)).warnings == ()
 
+    def test_warns_about_charged_cells(self, tmp_path: Path) -> None:
+        """n2p2 refuses them; free molecules may have a charge."""
+        periodic, free = (random_structure(1, kind) for kind in (True, False))
+        for structure, charge, warned in ((periodic, -1.0, 1), (periodic, -0.0, 0), (free, 2.0, 0)):
+            text = format_structure(replace(structure, charge=charge))
+            warnings = StructureFile(save(tmp_path, text)).warnings
+            assert len(warnings) == warned
+            assert all("n2p2 refuses" in warning and "line 1)" in warning for warning in warnings)
+
 
 class TestWrite:
     @pytest.mark.parametrize("periodic", [True, False])
@@ -326,6 +336,12 @@ BAD = {
     "unknown set": ("begin\ncomment", "begin set=valid\ncomment", "line 1 .*`set=valid`; expected nothing"),
     "stress with five": ("first", 'stress="1 2 3 4 5"', "six finite numbers"),
     "stress of a molecule": ("energy -1.5", 'comment stress="1 2 3 4 5 6"\nenergy -1.5', "no `lattice`"),
+    "stress line": (
+        "charge 0.0\n",
+        'comment\ncomment stress="1 2"\n',
+        r"line 10 \(structure 1\): comment: .*six finite",
+    ),
+    "weight line": ("charge 0.0\n", "comment weight=-1\ncomment x\n", r"line 9 \(structure 1\): comment: w"),
     "weight": ("first", "weight=-1", "comment: weight=-1 must be zero or positive"),
     "weight text": ("first", "weight=high", "comment: `high` is not a number"),
 }

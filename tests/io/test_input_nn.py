@@ -63,6 +63,25 @@ def test_binary_file(tmp_path: Path) -> None:
         read_input_nn(path)
 
 
+def test_comment_in_latin_1(tmp_path: Path) -> None:
+    """Byte by byte every character of Latin-1 may stand in a comment, its control characters too."""
+    path = tmp_path / "input.nn"
+    high = bytes(range(0x80, 0x100))
+    path.write_bytes(b"epochs 1 # 6 \xc5 cutoff \x85 " + high + b"\nelements H ! J\xf6rg\n")
+    assert [(entry.name, entry.words, entry.line) for entry in read_input_nn(path)] == [
+        ("epochs", ("1",), 1),
+        ("elements", ("H",), 2),
+    ]
+
+
+@pytest.mark.parametrize("line", [b"epochs \xb2", "élements H".encode(), b"epochs 1\x00"])
+def test_strange_letters_outside_comments_are_refused(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "input.nn"
+    path.write_bytes(b"elements H\n" + line + b"\n")
+    with pytest.raises(InputError, match="line 2: is not a text file, or"):
+        read_input_nn(path)
+
+
 @pytest.mark.parametrize("kind", ["none", "scale", "center", "both", "sigma"])
 def test_a_written_potential_reads_back_as_it_was(tmp_path: Path, kind: str) -> None:
     lines = {

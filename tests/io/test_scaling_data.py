@@ -53,6 +53,16 @@ def test_written_for_n2p2(data: ScalingData, tmp_path: Path) -> None:
     assert len(rows[-1]) == 2
 
 
+def test_five_columns_are_written_again_as_five(tmp_path: Path) -> None:
+    """With use_old_scaling, RuNNer's file gets bnnp's header."""
+    (tmp_path / "scaling.data").write_text(RUNNER)
+    data = read_scaling(tmp_path / "scaling.data", COUNTS)
+    write_scaling(tmp_path / "again", data)
+    again = read_scaling(tmp_path / "again", COUNTS)
+    assert np.isnan(again.scalings["Ge"].sigma).all()
+    np.testing.assert_array_equal(again.scalings["Ge"].mean, data.scalings["Ge"].mean)
+
+
 def test_runner_file_without_sigma(tmp_path: Path) -> None:
     (tmp_path / "scaling.data").write_text(RUNNER)
     data = read_scaling(tmp_path / "scaling.data", COUNTS)

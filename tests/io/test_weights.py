@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnnp.errors import InputError, OutputError
+from bnnp.errors import InputError, NumericalError, OutputError
 from bnnp.io.weights import optweights_name, read_weights, weights_checksum, weights_name, write_weights
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
@@ -104,6 +104,16 @@ def test_bad_values_name_the_line(network: Network, tmp_path: Path, word: str, t
 def test_unwritable_directory(network: Network, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_weights(tmp_path / "nowhere" / "w", network, "Ge")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_not_written(network: Network, tmp_path: Path, value: float) -> None:
+    (tmp_path / "w").write_text("former\n")
+    values = network.flat()
+    values[5] = value
+    with pytest.raises(NumericalError, match="weights.032.data: 1 of 26 .* not finite"):
+        write_weights(tmp_path / "w", Network.from_flat(values, SHAPE, 4), "Ge")
+    assert (tmp_path / "w").read_text() == "former\n"
 
 
 def test_potentials_of_other_programs_are_read(shared: Path) -> None:

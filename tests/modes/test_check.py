@@ -12,16 +12,20 @@ import pytest
 
 from bnnp.descriptors.survey import survey
 from bnnp.errors import InputError
+from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile, write_structures
-from bnnp.modes import check
+from bnnp.modes import check, symmetry
 from bnnp.modes.data_report import DataSet, look_at
 from bnnp.modes.estimate import estimate
 from bnnp.modes.job import Job
 from bnnp.modes.length_unit import unit_advice
 from bnnp.modes.log import Log
 from bnnp.modes.settings_report import report_settings
+from bnnp.modes.training_estimate import estimate_training
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
+from bnnp.training.normalization import Inputs
+from bnnp.training.samples import Samples
 
 SETTINGS = """\
 number_of_elements 2
@@ -200,6 +204,35 @@ def test_only_keywords_of_the_mode_are_shown(prepare: Prepare) -> None:
     assert "test_fraction" not in stream.getvalue()
     assert "O              2  " not in stream.getvalue()
     assert "2-3-1" in stream.getvalue()
+
+
+NETWORK = ("global_hidden_layers_short 1", "global_nodes_short 3", "global_activation_short t l", "epochs 5")
+
+
+def test_estimate_of_mode_2_needs_a_network(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+    check.run(prepare([water(ase.units.Bohr)] * 4))
+    assert "Estimate for mode 2" not in capsys.readouterr().out
+    check.run(prepare([water(ase.units.Bohr)] * 4, *NETWORK))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "time of 5 epochs about" in text
+    assert "checkpoint.npz" in text
+
+
+@pytest.mark.parametrize("forces", [True, False])
+def test_estimate_of_mode_2_is_what_a_training_keeps(prepare: Prepare, forces: bool) -> None:
+    """Bytes of the samples of a real training; a share `test_fraction` takes no training time."""
+    job = prepare([water(ase.units.Bohr, shift=0.01 * k) for k in range(6)], *NETWORK)
+    if not forces:
+        Path("input.nn").write_text(Path("input.nn").read_text().replace("use_short_forces\n", ""))
+        job = Job(load_settings("input.nn", mode_required=False))
+    guess = estimate_training(StructureFile(job.data), job.settings, stored=forces)
+    assert guess.seconds > 0.0
+    symmetry.run(Job(load_settings("input.nn", 1)))
+    with DescriptorFile.open("symmetry_functions.h5") as file:
+        settings = job.settings
+        plain = {x: Inputs(np.zeros(n), np.eye(n)) for x, n in (("H", 2), ("O", 2))}
+        samples = Samples(file, plain, np.zeros(2), np.zeros(2), 1.0, settings["use_short_forces"])
+        assert sum(samples[index].nbytes for index in range(6)) == guess.data
 
 
 def test_sizes_are_exact_where_the_sample_is_everything(prepare: Prepare) -> None:

@@ -19,6 +19,7 @@ from bnnp.cli import main
 from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
+from bnnp.io.identity import identity_line
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
@@ -26,7 +27,7 @@ from bnnp.io.weights import weights_name, write_weights
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential
+from bnnp.potential import Potential, parts_of_potential
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -68,28 +69,31 @@ def rocksalt(seed: int, spread: float = 0.25) -> Structure:
     return Structure(numbers, corners + noise, 6.0 * np.eye(3), energy=-20.0 + seed, forces=forces)
 
 
-def make_potential(folder: Path, text: str = INPUT) -> Settings:
-    """A random network with masks, scaled on six structures."""
+def make_potential(folder: Path, text: str = INPUT, seed: int = 0) -> Settings:
+    """A random network with masks, scaled on six structures; another one for every `seed`."""
     (folder / "input.nn").write_text(text)
     settings = load_settings(folder / "input.nn", 3)
     descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
     rows: dict[str, list[np.ndarray]] = {element: [] for element in settings.elements}
-    for structure in map(rocksalt, range(6)):
+    for structure in map(rocksalt, range(seed, seed + 6)):
         pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
         types = np.array([settings.elements.index(symbol) for symbol in structure.symbols], dtype=np.int32)
         values = descriptor.values(types, pairs)
         for number, element in enumerate(settings.elements):
             rows[element].append(values[types == number])
     scalings = {element: Scaling.of(np.concatenate(values)) for element, values in rows.items()}
-    write_scaling(folder / "scaling.data", ScalingData(scalings, (-9.0, 9.0), settings.fingerprint()))
+    spread = ScalingData(scalings, (-9.0, 9.0), settings.fingerprint())
     networks: dict[str, Network] = {}
     for number, element in enumerate(settings.elements):
-        generator = np.random.default_rng(number)
+        generator = np.random.default_rng(seed + number)
         shape = settings.architecture[element]
         networks[element] = initial_network(shape, len(scalings[element]), generator, "nguyen_widrow")
-        write_weights(folder / weights_name(element), networks[element], element)
+    identity = identity_line(parts_of_potential(settings, networks, spread))
+    write_scaling(folder / "scaling.data", spread, identity)
+    for element, network in networks.items():
+        write_weights(folder / weights_name(element), network, element, identity=identity)
     masks = Masks.draw(1, SAMPLES, RATES, {element: network.sizes for element, network in networks.items()})
-    write_uncertainty(folder / "uncertainty.data", UncertaintyData.of(masks, networks))
+    write_uncertainty(folder / "uncertainty.data", UncertaintyData.of(masks, networks), identity)
     return settings
 
 
@@ -211,6 +215,28 @@ class TestUncertainty:
         predict(folder)
         assert "std" not in (folder / "nnforces.out").read_text()
 
+    def test_no_samples_are_the_plain_network(self, folder: Path) -> None:
+        (folder / "input.nn").write_text(INPUT.replace("mc_samples 10", "mc_samples 0"))
+        assert "mc_samples 0, uncertainty.data is not used" in predict(folder)
+        assert "std" not in (folder / "energy.out").read_text()
+
+    @pytest.mark.parametrize(
+        ("line", "warnings"),
+        [
+            ("", 0),
+            ("dropout_rate 0.2\ndropout_rate_input 0\n", 0),
+            ("dropout_rate 0.2 0.1\n", 1),
+            ("dropout_rate_input 0.1\n", 1),
+        ],
+    )
+    def test_other_dropout_rates_have_no_effect(self, folder: Path, line: str, warnings: int) -> None:
+        predict(folder)
+        before = (folder / "energy.out").read_bytes()
+        (folder / "input.nn").write_text(INPUT + line)
+        log = " ".join(predict(folder).split())
+        assert log.count("has no effect in mode 3: the masks of uncertainty.data were drawn with") == warnings
+        assert (folder / "energy.out").read_bytes() == before
+
     def test_header_and_log_say_that_it_is_raw(self, folder: Path) -> None:
         log = predict(folder)
         assert "raw (uncalibrated), 10 Monte Carlo samples" in log
@@ -306,7 +332,7 @@ class TestReport:
         names = " ".join(header).replace("E RMSE", "E_RMSE").replace("F RMSE", "F_RMSE").split()
         energy, force = (float(row[k]) for k, name in enumerate(names) if name == "sqrt(ZMS)")
         table = np.loadtxt(folder / "energy.out")
-        scores = (table[:, 3] - table[:, 2]) / table[:, 7]
+        scores = (table[:, 3] - table[:, 2]) / 8 / table[:, 7]  # sigma is per atom
         assert energy == pytest.approx(np.sqrt(np.mean(scores**2)), rel=1e-3)
         table = np.loadtxt(folder / "nnforces.out")
         scores = (table[:, 5:8] - table[:, 2:5]) / table[:, 8:11]
@@ -346,9 +372,7 @@ class TestReport:
         (folder / "input.nn").write_text(INPUT + "device cuda\n")
         assert "`device cuda` has no effect in mode 3" in " ".join(predict(folder).split())
 
-    def test_check_forces_computes_them(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_check_forces_computes_them(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without calculate_forces, too: with a limit below rounding the first structure stops the run."""
         text = INPUT.replace("calculate_forces\n", "").replace("calculate_stress\n", "")
         (folder / "input.nn").write_text(text + "check_forces\n")
@@ -370,6 +394,7 @@ class TestReport:
         table = log[log.index("excess  definition") :].splitlines()[2:]
         counts = [int(line.split()[2]) for line in table[: table.index("")]]
         assert sum(counts) == len(lines) > 0
+        assert int(log[: log.index(" warnings; total time")].split()[-1]) >= len(lines)
 
     def test_energy_outside_the_training_range(self, folder: Path) -> None:
         """RuNNer's warning for the energy per atom without free atoms, from the last line of scaling.data."""
@@ -389,6 +414,7 @@ class TestReport:
         words = text[first].split()
         text[first] = " ".join([*words[:2], words[4], words[4], words[4], "0.0"])
         (folder / "scaling.data").write_text("\n".join(text) + "\n")
+        _strip_identity(folder)
         log = predict(folder)
         assert "never varied" in log
         assert "the network knows nothing of them" in " ".join(log.split())
@@ -419,6 +445,13 @@ def test_failure_on_another_rank_ends_all_and_leaves_nothing(folder: Path) -> No
     assert result.returncode == 1
     assert result.stderr.count("atoms 7 and 8 are 0 Angstrom apart") == 1
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def _strip_identity(folder: Path) -> None:
+    """No file says any more which potential it belongs to, as those of RuNNer and n2p2."""
+    for path in (*folder.glob("*.data"), *folder.glob("optweights.*")):
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if not line.startswith("# potential ")))
 
 
 def _edit(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -454,9 +487,115 @@ def _without_sigma(folder: Path) -> None:
     _edit("input.nn", "scale_symmetry_functions", "scale_symmetry_functions_sigma")(folder)
 
 
+def _swap(folder: Path) -> None:
+    one, two = folder / "weights.032.data", folder / "weights.052.data"
+    text = one.read_text()
+    one.write_text(two.read_text())
+    two.write_text(text)
+
+
+def _other(*names: str) -> Callable[[Path], None]:
+    """Files of another training of the same input.nn, with other weights and ranges."""
+
+    def change(folder: Path) -> None:
+        other = folder.parent / f"{folder.name}_other"
+        other.mkdir()
+        make_potential(other, seed=100)
+        for name in names:
+            shutil.copyfile(other / name, folder / name)
+
+    return change
+
+
+def _rounded(folder: Path) -> None:
+    """Ten decimals, the header kept."""
+    path = folder / "weights.032.data"
+    lines = [line.split(maxsplit=1) for line in path.read_text().splitlines()]
+    text = (" ".join((a, b) if a == "#" else (f"{float(a):.10f}", b)) for a, b in lines)
+    path.write_text("\n".join(text) + "\n")
+
+
 def _coincident(folder: Path) -> None:
     positions = rocksalt(2).positions[[0, 1, 2, 3, 4, 5, 6, 6]]
     write_structures(folder / "input.data", [rocksalt(1), replace(rocksalt(2), positions=positions)])
+
+
+POTENTIAL = ("scaling.data", "uncertainty.data", "weights.032.data", "weights.052.data")
+
+# what is refused with and without uncertainty.data
+MIXTURES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "activation": (_edit("input.nn", "t t l", "s t l"), "the networks of input.nn (now Ge 10-7-6-1 (s t l)"),
+    "no centering": (_edit("input.nn", "center_symmetry_functions\n", ""), "in input.nn (now scale 0.0 1.0)"),
+    "sigma scaling": (
+        lambda folder: [
+            _edit("input.nn", "center_symmetry_functions\n", "")(folder),
+            _edit("input.nn", "scale_symmetry_functions", "scale_symmetry_functions_sigma")(folder),
+        ],
+        "in input.nn (now sigma 0.0 1.0)",
+    ),
+    "interval": (_edit("input.nn", "threads 1\n", "scale_max_short 2\n"), "(now both 0.0 2.0)"),
+    "normalised nodes": (_edit("input.nn", "threads 1\n", "normalize_nodes\n"), "(t t l), normalize_nodes)"),
+    "normalisation": (
+        _edit("input.nn", "threads 1\n", "mean_energy -1\nconv_energy 2\nconv_length 1\n"),
+        "conv_length of input.nn (now -1.0 2.0 1.0)",
+    ),
+    "free atoms": (_edit("input.nn", "Ge -2.0", "Ge -2.5"), "(now Ge -2.5, Te -3.0)"),
+    "swapped": (_swap, "the numbers in weights.032.data; the numbers in weights.052.data"),
+    "rounded": (_rounded, "remove the line `# potential` from scaling.data, weights.032.data,"),
+    "range edited": (_edit("scaling.data", "E-01", "E-02"), "the numbers in scaling.data"),
+    "other scaling": (_other("scaling.data"), "scaling.data and weights.032.data belong to different"),
+    "one other network": (
+        _other("weights.052.data"),
+        "differ in ranges, weights.032, weights.052. A training was stopped while it wrote them",
+    ),
+    "all other networks": (_other("weights.032.data", "weights.052.data"), "belong to different potentials"),
+    "other, without its line": (
+        lambda folder: [
+            _other("weights.052.data")(folder),
+            _edit("weights.052.data", "# potential ", "# ")(folder),
+        ],
+        "the numbers in weights.052.data",
+    ),
+}
+
+
+@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("name", MIXTURES)
+def test_what_does_not_belong_together_is_refused(folder: Path, name: str, masks: bool) -> None:
+    change, expected = MIXTURES[name]
+    if not masks:
+        (folder / "uncertainty.data").unlink()
+    change(folder)
+    result = run(folder)
+    assert result.exit_code == 1
+    assert expected in " ".join(result.stderr.split())
+    assert "run mode 2 again" in " ".join(result.stderr.split())
+
+
+def test_masks_of_another_training_are_refused(folder: Path) -> None:
+    _other("uncertainty.data")(folder)
+    result = run(folder)
+    assert result.exit_code == 1
+    assert "scaling.data and uncertainty.data belong to different" in " ".join(result.stderr.split())
+
+
+def test_masks_of_other_weights_are_refused_without_the_line(folder: Path) -> None:
+    _strip_identity(folder)
+    _edit("weights.032.data", "1 a ", "2 a ")(folder)
+    assert "made for other weights of Ge" in " ".join(run(folder).stderr.split())
+
+
+def test_a_whole_other_potential_is_accepted(folder: Path) -> None:
+    _other(*POTENTIAL)(folder)
+    predict(folder)
+
+
+def test_files_without_the_line_are_accepted(folder: Path) -> None:
+    """Those of RuNNer and n2p2; so is a change that is meant."""
+    _strip_identity(folder)
+    (folder / "uncertainty.data").unlink()
+    _edit("input.nn", "t t l", "s t l")(folder)
+    predict(folder)
 
 
 MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -466,13 +605,13 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
         "copy it to weights.052.data",
     ),
     "truncated weights": (_cut("weights.052.data"), "the network of Te in input.nn, 10-7-6-1 (t t l)"),
-    "NaN weights": (_edit("weights.032.data", " a ", " a\nnan a "), "line 5: the value is nan"),
+    "NaN weights": (_edit("weights.032.data", " a ", " a\nnan a "), "line 6: the value is nan"),
     "other architecture": (_edit("input.nn", "short 7 6", "short 7 7"), "10-7-7-1"),
     "other functions": (_edit("input.nn", "0.50 1.5 6.0", "0.40 1.5 6.0"), "made for other elements, symm"),
     "no scaling.data": (_remove("scaling.data"), "scaling.data: no such file"),
     "truncated scaling.data": (_cut("scaling.data"), "belongs to another network"),
     "sigma without a column": (_without_sigma, "`scale_symmetry_functions_sigma` needs sigma"),
-    "masks of other weights": (_edit("weights.032.data", "1 a ", "2 a "), "made for other weights of Ge"),
+    "masks of other weights": (_edit("weights.032.data", "1 a ", "2 a "), "the numbers in weights.032.data"),
     "damaged masks": (_cut("uncertainty.data"), "uncertainty.data: the mask of"),
     "unknown element": (_edit("input.data", " Ge ", " Sb "), "Sb"),
     "coincident atoms": (_coincident, "structure 2 (line 16): atoms 7 and 8 are 0 Angstrom apart"),

@@ -253,7 +253,7 @@ def test_new_input_replaces_the_file(finished: Path, tmp_path: Path) -> None:
 
 def test_recomputed_takes_less_and_gives_the_same_pairs(finished: Path, tmp_path: Path) -> None:
     folder = twin(finished, tmp_path)
-    (folder / "input.nn").write_text(INPUT + "memory_limit 10000\n")  # too little: auto recomputes
+    (folder / "input.nn").write_text(INPUT + "memory_limit 10 kB\n")  # too little: auto recomputes
     done = run(folder)
     assert "derivatives recomputed: " in done.stdout
     assert "do not fit memory_limit" in done.stdout
@@ -355,11 +355,11 @@ def test_constant_functions_and_empty_test_set_are_named(tmp_path: Path) -> None
     done = run(prepare(tmp_path, pure, "\n".join(lines) + "\n"))
     text = " ".join(done.stdout.split())
     assert done.returncode == 0, done.stderr
-    assert text.count("never vary") == 1
+    assert text.count("never varies") == 1
     line = lines.index("symfunction_short Ge 2 Te 0.05 0.0 6.0") + 1
-    assert "1 symmetry function never vary (no such neighbours in the data)" in text
+    assert "1 symmetry function never varies (no such neighbours in the data)" in text
     assert (
-        f"`symfunction_short Ge 2 Te 0.05 0 6`. They tell the network nothing: remove input.nn line {line},"
+        f"`symfunction_short Ge 2 Te 0.05 0 6`. This tells the network nothing: remove input.nn line {line},"
         in text
     )
     assert "the test set is empty" in text
@@ -377,7 +377,7 @@ def test_negligible_functions_are_told_as_mode_2_will(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert text.count("never vary") == 1
     assert "4 symmetry functions never vary (smaller than 1e-12" in text
-    assert f"Mode 2 will refuse them: remove input.nn line {line}," in text
+    assert f"Mode 2 will refuse this: remove input.nn line {line}," in text
     refusal = subprocess.run(
         [*command()[:-1], "2"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
     )

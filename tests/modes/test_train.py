@@ -22,11 +22,16 @@ from ase.calculators.emt import EMT
 from click.testing import CliRunner, Result
 
 from bnnp.cli import main
+from bnnp.errors import StaleFileError
 from bnnp.io.input_data import write_structures
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
 from bnnp.network.architecture import Architecture
+from bnnp.network.dense import Network
+from bnnp.potential import Potential
+from bnnp.settings import load_settings
 from bnnp.structure import Structure
+from bnnp.training.normalization import Fold
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 FILES = [
@@ -169,7 +174,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(source: Path) -> Path:
     """A folder in which mode 2 has learnt well; its log is mode2.out."""
-    settings = "dropout_rate 0.02\nepochs 60\nlearning_rate 0.02\n"
+    settings = "dropout_rate 0.02\nepochs 60\nlearning_rate 0.02\nweight_decay 0.1\n"
     folder = prepare(source.parent / "finished", settings, alloys(100))
     result = invoke(folder, 2)
     assert result.exit_code == 0, result.output
@@ -178,7 +183,7 @@ def finished(source: Path) -> Path:
 
 
 def test_data_changed_since_mode_1_is_refused(source: Path, tmp_path: Path) -> None:
-    """One digit of one energy; without the file mode 2 goes on, as the symmetry functions are all it reads."""
+    """One digit of one energy; without the file mode 2 goes on: it reads symmetry_functions.h5 alone."""
     folder = twin(source, tmp_path, SHORT.replace("epochs 6", "epochs 1"))
     text = (folder / "input.data").read_text()
     (folder / "input.data").write_text(text.replace("energy ", "energy 1", 1))
@@ -321,9 +326,24 @@ def test_signal_ends_with_a_checkpoint(source: Path, tmp_path: Path, name: str) 
     process.send_signal(getattr(signal, name))
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
-    assert "--restart" in output
+    assert "Next: `bnnp --mode 2 --restart` continues" in output
+    assert "of 5000 epochs are done" in output.splitlines()[-1]
+    assert "Normal termination" not in output
+    assert "--mode 3" not in output
     assert (folder / "checkpoint.npz").exists()
     assert (folder / "weights.029.data").exists()
+
+
+@pytest.mark.parametrize("interval", [1, 5000])
+def test_interrupt_names_the_checkpoint(source: Path, tmp_path: Path, interval: int) -> None:
+    """Ctrl-C: how to go on, if there is a checkpoint to go on from."""
+    folder = twin(source, tmp_path, f"dropout_rate 0\nepochs 5000\ncheckpoint_interval {interval}\n")
+    process = start(folder)
+    wait_for_epoch(folder, process, 3)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert ("--restart" in output) == (interval == 1)
 
 
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
@@ -365,7 +385,8 @@ def test_epoch_files_are_written_when_asked_for(source: Path, tmp_path: Path) ->
     ]
     best = best_epoch(result.output)
     points, forces = (
-        {int(path.name.split(".")[1]) for path in folder.glob(f"train{kind}.*")} for kind in ("points", "forces")
+        {int(path.name.split(".")[1]) for path in folder.glob(f"train{kind}.*")}
+        for kind in ("points", "forces")
     )
     assert points == {3, best}
     assert forces == {best}
@@ -428,6 +449,89 @@ def test_diverging_training_keeps_the_best_epoch(source: Path, tmp_path: Path) -
     )  # finite, or the reader would stop
 
 
+def test_weights_that_are_not_finite_touch_no_file(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last network cannot be folded: the first is not replaced either, nor scaling.data or the masks."""
+    before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
+    fold = Fold.to_plain
+
+    def broken(self: Fold, network: Network) -> Network:
+        plain = fold(self, network)
+        return replace(plain, biases=(*plain.biases[:-1], plain.biases[-1] * np.nan))
+
+    monkeypatch.setattr(Fold, "to_plain", broken)
+    result = invoke(finished, 2, "--restart")
+    assert result.exit_code == 1
+    assert "are not finite, so they are not written" in " ".join(result.output.split())
+    names = [name for name in before if name.endswith((".data", ".out")) and name != "mode2.out"]
+    assert all((finished / name).read_bytes() == before[name] for name in names)
+
+
+@pytest.mark.parametrize(("former", "rate"), [(0.1, 0.1), (0, 0.1), (0.1, 0)])
+def test_killed_between_two_files_is_refused_by_mode_3(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, former: float, rate: float
+) -> None:
+    """Of all stages between the former potential and the new one only these two themselves are accepted."""
+    settings = "epochs 0\nbatch_size 2\ndropout_rate "
+    folder = prepare(tmp_path / "killed", f"{settings}{former}\n", alloys(12, seed=5))
+    assert invoke(folder, 2).exit_code == 0
+    twin(source, folder, f"{settings}{rate}\n")
+    stages: list[dict[str, bytes]] = []
+
+    def observe() -> None:
+        paths = [path for path in folder.glob("*.data") if path.name != "input.data"]
+        stage = {path.name: path.read_bytes() for path in paths}
+        if stage not in stages:
+            stages.append(stage)
+
+    replace_file, unlink = os.replace, Path.unlink
+    monkeypatch.setattr(os, "replace", lambda *names: [observe(), replace_file(*names), observe()])
+    monkeypatch.setattr(
+        Path, "unlink", lambda path, missing_ok=False: [unlink(path, missing_ok=missing_ok), observe()]
+    )
+    assert invoke(folder, 2).exit_code == 0
+    monkeypatch.undo()
+    assert len(stages) >= 5
+    accepted, refused = [], 0
+    for number, stage in enumerate(stages):
+        for path in folder.glob("*.data"):
+            if path.name != "input.data":
+                path.unlink()
+        for name, content in stage.items():
+            (folder / name).write_bytes(content)
+        try:
+            Potential.from_directory(folder, load_settings(folder / "input.nn", 3))
+            accepted.append(number)
+        except StaleFileError:
+            refused += 1
+    assert accepted == [0, len(stages) - 1]
+    assert refused == len(stages) - 2
+
+
+def test_training_that_has_not_written_yet_keeps_the_former_potential(source: Path, tmp_path: Path) -> None:
+    """Killed before its first potential: scaling.data is still that of the former weights."""
+    folder = prepare(tmp_path / "early", SHORT, alloys(12, seed=5))
+    assert invoke(folder, 2).exit_code == 0
+    before = (folder / "scaling.data").read_bytes()
+    twin(source, folder, "dropout_rate 0.1\nepochs 5000\ncheckpoint_interval 5000\n")
+    (folder / "learning-curve.out").unlink()
+    process = start(folder)
+    wait_for_epoch(folder, process, 1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert (folder / "scaling.data").read_bytes() == before
+    assert invoke(folder, 3).exit_code == 0
+
+
+def test_best_weights_may_be_copied_as_with_runner(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copied"
+    folder.mkdir()
+    for name in ("input.nn", "input.data", "scaling.data", "uncertainty.data"):
+        shutil.copy(finished / name, folder / name)
+    for element in ("Cu", "Au"):
+        shutil.copy(finished / optweights_name(element), folder / weights_name(element))
+    assert invoke(folder, 3).exit_code == 0
+
+
 def test_full_disk_leaves_no_half_written_file(source: Path, tmp_path: Path) -> None:
     folder = twin(source, tmp_path / "full")
     limit = 6000  # bytes a file may have: enough for scaling.data, not for the checkpoint
@@ -470,10 +574,22 @@ def test_restart_needs_the_same_training(source: Path, tmp_path: Path) -> None:
         ("warmup_epochs 5", "warmup_epochs 0", "warmup_epochs = 5, but now it is 0"),
         ("max_force 10000", "max_force 9", "max_force = "),
         ("gradient_clip 0", "gradient_clip 1", "gradient_clip = 0.0, but now it is 1.0"),
-        ("gradient_adam_beta1 0.9", "gradient_adam_beta1 0.8", "gradient_adam_beta1 = 0.9, but now it is 0.8"),
+        (
+            "gradient_adam_beta1 0.9",
+            "gradient_adam_beta1 0.8",
+            "gradient_adam_beta1 = 0.9, but now it is 0.8",
+        ),
         ("center_symmetry_functions", "", "scaling = both 0.0 1.0, but now it is scale 0.0 1.0"),
-        ("remove_atom_energies", "", "atom energies in effect = Cu 1.5, Au -0.5, but now it is Cu 0.0, Au 0.0"),
-        ("conv_energy 1", "conv_energy 2", "conv_length = 0.0 1.0 1.0, but now it is 0.0 2.0 1.0"),
+        (
+            "remove_atom_energies",
+            "",
+            "atom energies in effect = Cu 1.5, Au -0.5, but now it is Cu 0.0, Au 0.0",
+        ),
+        (
+            "mean_energy",
+            "mean_energy -1\nconv_energy 2\nconv_length 1",
+            "conv_length = 0.0 1.0 1.0, but now it is -1.0 2.0 1.0",
+        ),
         ("global_nodes_short 8 8", "global_nodes_short 8 9", "networks = Cu 18-8-8-1"),
         ("use_short_forces", "", "use_short_forces = on, but now it is off"),
     ],
@@ -523,4 +639,8 @@ def test_gpu_that_is_not_there_is_told(source: Path, tmp_path: Path, monkeypatch
     result = invoke(folder, 2)
     assert result.exit_code == 1
     assert "device is cuda, but PyTorch sees no GPU" in result.output
-    assert sorted(path.name for path in folder.iterdir()) == ["input.data", "input.nn", "symmetry_functions.h5"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "input.data",
+        "input.nn",
+        "symmetry_functions.h5",
+    ]

@@ -235,3 +235,45 @@ class TestErrors:
 
     def test_usage(self) -> None:
         assert run("only_one_name").exit_code == 2
+
+
+class TestWarnings:
+    def test_partly_periodic_frames_are_counted(self, tmp_path: Path) -> None:
+        """RuNNer is all or nothing: a slab becomes periodic along its normal, too."""
+        slab = crystal()
+        slab.pbc = (True, True, False)
+        ase.io.write(tmp_path / "slab.extxyz", [slab, crystal(), slab])
+        result = run("--units", "metal", tmp_path / "slab.extxyz", tmp_path / "input.data")
+        assert result.exit_code == 0
+        assert "WARNING: 2 frames are periodic along one or two axes only" in result.stderr
+        assert "(Angstrom and eV, units metal)" in result.stdout
+
+    @pytest.mark.parametrize(("wrong", "unit"), [("atomic", "Angstrom"), ("metal", "bohr")])
+    def test_data_read_in_the_wrong_units(self, frames: Path, tmp_path: Path, wrong: str, unit: str) -> None:
+        right = {"atomic": "metal", "metal": "atomic"}[wrong]
+        data, back = tmp_path / "input.data", tmp_path / "back.extxyz"
+        assert "WARNING" not in run("--units", right, frames, data).output
+        fine = run("--units", right, data, back)
+        assert "WARNING" not in fine.output
+        assert f"back.extxyz (input.data was read in {unit} and" in fine.stdout
+        result = run("--units", wrong, "--overwrite", data, back)
+        assert f"this looks like {unit}" in result.stderr
+        assert f"Is --units {wrong} right?" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["out.nonsense", "out.tar.bz9", "OUTCAR"])
+def test_unknown_output_format_is_a_sentence(frames: Path, tmp_path: Path, name: str) -> None:
+    result = run(frames, tmp_path / name)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "ASE knows no format to write under this name" in result.stderr
+    assert not (tmp_path / name).exists()
+
+
+def test_what_a_format_cannot_hold_is_a_sentence(frames: Path, tmp_path: Path) -> None:
+    """POSCAR holds one frame: ASE's exception becomes a message, or ASE writes what it can."""
+    result = run(frames, tmp_path / "frame.cube")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "ASE cannot write this" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["md.extxyz.gz"]

@@ -1,0 +1,141 @@
+"""The line ``# potential`` of scaling.data, uncertainty.data and weights files: which belong together.
+
+It names all parts a prediction depends on, each with the first 16 digits of the sha256 of its text, and is
+the same in every file of one potential (on one line; 032 is an atomic number)::
+
+    # potential functions:9f86d081884c7d65 scaling:... layers:... normalization:... atoms:... ranges:...
+                weights.032:... weights.052:...
+
+So a file of another potential is found, and so is an input.nn that has changed. Files of RuNNer and n2p2 have
+no such line and nothing is compared; a user who knows better removes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bnnp.descriptors.scaling import Scaling, ScalingScheme
+from bnnp.errors import StaleFileError
+from bnnp.io.weights import weights_checksum, weights_name
+from bnnp.network.dense import Network
+
+Parts = Mapping[str, str]  # what the potential is made of: name -> text
+
+_LINE = re.compile(r"#\s*potential((?:\s+[\w.]+:[0-9a-f]{16})+)\s*$")
+_MEANING = {
+    "functions": "the elements, symmetry functions, cutoff or units of input.nn",
+    "scaling": "the scaling of the symmetry functions in input.nn (now {})",
+    "layers": "the networks of input.nn (now {})",
+    "normalization": "mean_energy, conv_energy or conv_length of input.nn (now {})",
+    "atoms": "the free-atom energies of input.nn (now {})",
+    "ranges": "the numbers in scaling.data",
+}
+
+
+def parts_of(
+    networks: Mapping[str, Network],
+    scalings: Mapping[str, Scaling] | None,
+    scheme: ScalingScheme,
+    normalization: tuple[float, ...],
+    atom_energies: Mapping[str, float],
+    fingerprint: str,
+) -> dict[str, str]:
+    """Everything a prediction depends on.
+
+    Parameters
+    ----------
+    networks : mapping of str to Network
+        As in the weights files.
+    scalings : mapping of str to Scaling or None
+        As in scaling.data; None without this file, which then is not compared.
+    scheme : ScalingScheme
+    normalization : (float, float, float)
+        mean_energy, conv_energy, conv_length.
+    atom_energies : mapping of str to float, energy
+        Free-atom energies in effect.
+    fingerprint : str
+        Of the symmetry functions.
+    """
+    interval = (
+        "" if scheme.kind in ("none", "center") else f" {float(scheme.s_min)!r} {float(scheme.s_max)!r}"
+    )
+    layers = [f"{x} {net.architecture.describe(net.n_inputs)}" for x, net in networks.items()]
+    normalized = any(network.normalize_nodes for network in networks.values())
+    parts = {
+        "functions": fingerprint,
+        "scaling": scheme.kind + interval,
+        "layers": ", ".join(layers) + ", normalize_nodes" * normalized,
+        "normalization": " ".join(repr(float(value)) for value in normalization),
+        "atoms": ", ".join(f"{element} {float(atom_energies[element])!r}" for element in networks),
+    }
+    if scalings is not None:
+        tables = [(s.minimum, s.maximum, s.mean, s.sigma) for s in scalings.values()]
+        bytes_ = b"".join(np.asarray(column, dtype="<f8").tobytes() for table in tables for column in table)
+        parts["ranges"] = hashlib.sha256(bytes_).hexdigest()
+    for element, network in networks.items():
+        parts[weights_name(element).removesuffix(".data")] = weights_checksum(network)
+    return parts
+
+
+def identity_line(parts: Parts) -> str:
+    """The line with its end, as the writers of the files take it."""
+    return "# potential " + " ".join(f"{name}:{digest}" for name, digest in _digests(parts).items()) + "\n"
+
+
+def read_identity(path: Path) -> dict[str, str]:
+    """Names and digests in the head of a file; empty if it has none. What is wrong in a file that cannot be
+    read is the matter of its own reader."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.strip() and not line.startswith("#"):
+                    break
+                if match := _LINE.match(line):
+                    return dict(word.split(":") for word in match[1].split())
+    except OSError:
+        pass
+    return {}
+
+
+def check_identity(paths: Iterable[Path], parts: Parts) -> None:
+    """Raise StaleFileError unless all files, and what they hold, belong together.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The files of the potential; those without the line are not compared.
+    parts : mapping of str to str
+        What input.nn and the files give (:func:`parts_of`).
+    """
+    found = {path.name: identity for path in paths if (identity := read_identity(path))}
+    if not found:
+        return
+    first, known = next(iter(found.items()))
+    for name, other in found.items():
+        if differing := [part for part in known | other if known.get(part) != other.get(part)]:
+            raise StaleFileError(
+                f"{first} and {name} belong to different potentials: their lines `# potential` differ in "
+                f"{', '.join(differing)}. A training was stopped while it wrote them, or they were copied "
+                "from two places. Bring the files that were written together, or run mode 2 again (after a "
+                "kill: --restart)."
+            )
+    digests = _digests(parts)
+    if differing := [part for part in digests if known.get(part) != digests[part]]:
+        what = "; ".join(
+            _MEANING.get(part, f"the numbers in {part}.data").format(parts[part]) for part in differing
+        )
+        raise StaleFileError(
+            f"input.nn and the files of the potential do not belong together. Changed since mode 2 wrote "
+            f"them: {what}. Bring back what they were made with, or run mode 2 again. If the change is "
+            "meant, or another program has rounded the numbers, remove the line `# potential` from "
+            f"{', '.join(found)}."
+        )
+
+
+def _digests(parts: Parts) -> dict[str, str]:
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in parts.items()}
