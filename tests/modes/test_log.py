@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import select
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,12 @@ def test_progress_on_a_terminal_is_a_bar() -> None:
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w") as terminal:
         list(Log(terminal, enabled=True).progress(range(5), "counting"))
-        shown = os.read(leader, 4096).decode()
+        terminal.flush()
+        shown = ""
+        while (
+            "100%" not in shown and select.select([leader], [], [], 5.0)[0]
+        ):  # the terminal delivers in pieces
+            shown += os.read(leader, 4096).decode()
     os.close(leader)
     assert "counting: 100%" in shown
     assert "\r" in shown
