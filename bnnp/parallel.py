@@ -135,6 +135,7 @@ def abort(code: int) -> None:
     communicator = _communicator()
     if communicator is None or size() == 1:
         raise SystemExit(code)
+    time.sleep(0.2)  # the launcher must have passed on the message before it ends the ranks
     communicator.Abort(code)
 
 
@@ -211,5 +212,5 @@ def _communicator() -> Any:
 
 def _abort_on_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """`sys.excepthook`: a rank that dies silently would leave the others waiting for ever."""
-    traceback.print_exception(kind, error, trace)
+    sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))  # in one piece
     abort(1)
