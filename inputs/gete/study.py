@@ -4,8 +4,8 @@
 
 FOLDER holds gete_300K.extxyz.gz, ... (see README.md). Mode 1 runs once; each seed and dropout rate is
 trained in a directory of its own (mode 2) and predicts test.data (mode 3). Finished runs are kept, so the
-same command continues. Results: results.csv, one row a run and temperature, and table.md, medians and ranges
-over the seeds.
+same command continues. Other temperatures: TRAIN and OTHER in the environment, as for prepare.sh.
+Results: results.csv, one row a run and temperature, and table.md, medians and ranges over the seeds.
 """
 
 from __future__ import annotations
@@ -126,10 +126,8 @@ def evaluate(base: Path, rate: str, seed: int) -> Iterator[dict[str, object]]:
     groups = np.array([structure.info["group"] for structure in StructureFile(base / "test.data")])
     energy, forces = np.loadtxt(directory / "energy.out"), np.loadtxt(directory / "nnforces.out")
     owner = groups[forces[:, 0].astype(int) - 1]
-    for group in N2P2:
+    for group in dict.fromkeys(groups.tolist()):
         mine, atoms = energy[groups == group], forces[owner == group]
-        if len(mine) == 0:
-            continue
         yield {
             "rate": rate,
             "seed": seed,
@@ -155,8 +153,9 @@ def write_results(base: Path, rows: list[dict[str, object]]) -> None:
     rates = list(dict.fromkeys(row["rate"] for row in rows))
     lines = ["| | n2p2: E, F |" + "".join(f" dropout {rate}: E | sigma E | F | sigma F |" for rate in rates)]
     lines.append("|---|---|" + "---|" * (4 * len(rates)))
-    for group, (energy, force) in N2P2.items():
-        line = f"| {group.replace('_', ' ')} | {energy}, {force} |"
+    for group in dict.fromkeys(str(row["group"]) for row in rows):
+        yardstick = ", ".join(map(str, N2P2.get(group, ("-",))))
+        line = f"| {group.replace('_', ' ')} | {yardstick} |"
         for rate in rates:
             line += "".join(f" {summary(cells[rate, group, name])} |" for name in COLUMNS[1:])
         lines.append(line)
