@@ -47,13 +47,19 @@ def replace_file(path: str | Path) -> Iterator[TextIO]:
     OutputError
         The directory is not writable, the disk is full, ... The former file is untouched.
     """
+    with replacement(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        yield file
+
+
+@contextmanager
+def replacement(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write any file to; it becomes `path` when the block ends well."""
     path = Path(path)
     demand_no_directory(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:

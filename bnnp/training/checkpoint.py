@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError, StaleFileError
-from bnnp.io.output import cannot_write
+from bnnp.io.output import replacement
 from bnnp.training.adam import AdamState
 from bnnp.training.loop import Record, State
 from bnnp.training.normalization import Inputs
@@ -113,17 +113,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, 
     }
     for element, inputs in normalized.inputs.items():
         arrays |= {f"mean_{element}": inputs.mean, f"matrix_{element}": inputs.matrix}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacement(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint:
