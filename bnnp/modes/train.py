@@ -149,7 +149,8 @@ def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> 
     limits = parallel.on_root(write_potential_directory, job.directory, settings)
     log.section("Written")
     log.item("the potential", " ".join(["input.nn", *potential]))
-    log.item("to take along", f"{DIRECTORY}/ with an input.nn for n2p2 and LAMMPS too" if not limits else "")
+    if not limits:
+        log.item("to take along", f"{DIRECTORY}/ with an input.nn for n2p2 and LAMMPS too")
     for limit in limits:
         log.warn(limit)
     log.item("to look at", " ".join([LEARNING_CURVE, *names]))
