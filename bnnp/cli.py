@@ -1,7 +1,7 @@
 """The command ``bnnp``: the only place that prints an error or ends the program.
 
-Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 kept for a
-stop by the uncertainty rule, 130 interrupted, 143 ended by SIGTERM. Under MPI a failure on one rank ends all of them,
+Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 kept for a stop by
+the uncertainty rule, 130 interrupted, 143 ended by SIGTERM. Under MPI a failure on one rank ends all of them,
 with one message.
 """
 
