@@ -1,7 +1,7 @@
 // Angular factors p(cos theta) and dp/dcos over arrays of cosines.
 
 template <int Z, bool DERIVATIVE, typename T>
-static void power_loop(const AngularMember& m, const T* __restrict c, T* __restrict p, T* __restrict dp, int n) {
+static void power_loop(const Angle& m, const T* __restrict c, T* __restrict p, T* __restrict dp, int n) {
     const T lambda = T(m.lambda), prefactor = T(m.prefactor), slope = T(m.prefactor * m.lambda * Z);
 #pragma GCC ivdep
     for (int t = 0; t < n; ++t) {
@@ -14,7 +14,7 @@ static void power_loop(const AngularMember& m, const T* __restrict c, T* __restr
 
 // Any exponent. zeta < 1 has a cusp where the base vanishes: its derivative counts as zero there.
 template <bool DERIVATIVE, typename T>
-static void any_power(const AngularMember& m, const T* c, T* p, T* dp, int n) {
+static void any_power(const Angle& m, const T* c, T* p, T* dp, int n) {
     for (int t = 0; t < n; ++t) {
         const double base = std::max(1.0 + m.lambda * double(c[t]), 0.0);
         p[t] = T(m.prefactor * std::pow(base, m.zeta));
@@ -23,31 +23,8 @@ static void any_power(const AngularMember& m, const T* c, T* p, T* dp, int n) {
     }
 }
 
-// Functions of the angle itself: types 8 and 20-25. d theta/d cos = -1/sin; all bumps are even about 0 and pi.
-template <typename T>
-static void bump(const AngularMember& m, T cosine, T& p, T& dp) {
-    const double degree = 57.29577951308232087680, c = double(cosine);
-    const double theta = std::acos(c) * degree, sine = std::sqrt(std::max(1.0 - c * c, 0.0));
-    double value = 0.0, slope = 0.0;
-    if (m.kind == AngularKind::gaussian) {
-        for (double x : {theta - m.theta_s, theta + m.theta_s - 360.0, theta + m.theta_s, theta - m.theta_s - 360.0}) {
-            const double g = std::exp(-m.eta * x * x);
-            value += g;
-            slope -= 2.0 * m.eta * x * g;
-        }
-    } else {
-        compact_function(m.core, false, theta, m.centre, m.half_width, value, slope);
-    }
-    p = T(value);
-    dp = sine > 1e-12 ? T(-slope * degree / sine) : T(0);
-}
-
 template <bool DERIVATIVE, typename T>
-static void angular_factor(const AngularMember& m, const T* c, T* p, T* dp, int n) {
-    if (m.kind != AngularKind::power) {
-        for (int t = 0; t < n; ++t) bump(m, c[t], p[t], dp[t]);
-        return;
-    }
+static void power(const Angle& m, const T* c, T* p, T* dp, int n) {
     switch (m.integer_zeta) {
         case 1: return power_loop<1, DERIVATIVE>(m, c, p, dp, n);
         case 2: return power_loop<2, DERIVATIVE>(m, c, p, dp, n);
@@ -60,5 +37,62 @@ static void angular_factor(const AngularMember& m, const T* c, T* p, T* dp, int 
         case 32: return power_loop<32, DERIVATIVE>(m, c, p, dp, n);
         case 64: return power_loop<64, DERIVATIVE>(m, c, p, dp, n);
         default: return any_power<DERIVATIVE>(m, c, p, dp, n);
+    }
+}
+
+constexpr double degree = 57.29577951308232087680;
+
+// theta in degrees and dtheta/dcos = -1 / sin(theta), which counts as zero on the axis: all bumps are even there.
+template <typename T>
+static void angles_of_cosines(const T* __restrict c, T* __restrict theta, T* __restrict slope, int n) {
+    const T smallest = sizeof(T) == 8 ? T(1e-24) : T(1e-12);
+#pragma GCC ivdep
+    for (int t = 0; t < n; ++t) {
+        const T square = (T(1) - c[t]) * (T(1) + c[t]);
+        theta[t] = T(degree) * arccosine(c[t]);
+        slope[t] = square > smallest ? T(-degree) / std::sqrt(square) : T(0);
+    }
+}
+
+// Type 8: four Gaussians, as theta_s, -theta_s and these shifted by a turn are the same angle.
+template <typename T>
+static void gaussian_bump(const Angle& m, const T* __restrict theta, const T* __restrict theta_slope, T* __restrict p,
+                          T* __restrict dp, int n) {
+    const T eta = T(m.eta), theta_s = T(m.theta_s);
+    const T shifts[] = {-theta_s, theta_s - T(360), theta_s, -theta_s - T(360)};
+#pragma GCC ivdep
+    for (int t = 0; t < n; ++t) {
+        T value = T(0), slope = T(0);
+        for (int s = 0; s < 4; ++s) {
+            const T x = theta[t] + shifts[s], g = exponential(-eta * x * x);
+            value += g;
+            slope -= T(2) * eta * x * g;
+        }
+        p[t] = value;
+        dp[t] = slope * theta_slope[t];
+    }
+}
+
+template <typename T>
+static void compact_bump(const Angle& m, const T* __restrict theta, const T* __restrict theta_slope, T* __restrict p,
+                         T* __restrict dp, int n) {
+    const T centre = T(m.centre), inverse_width = T(1.0 / m.half_width);
+    with_core(m.core, [&](auto core) {
+#pragma GCC ivdep
+        for (int t = 0; t < n; ++t) {
+            T value, slope;
+            compact_function<core(), false>(theta[t], centre, inverse_width, value, slope);
+            p[t] = value;
+            dp[t] = slope * theta_slope[t];
+        }
+    });
+}
+
+template <bool DERIVATIVE, typename T>
+static void angular_factor(const Angle& m, const T* c, const T* theta, const T* theta_slope, T* p, T* dp, int n) {
+    switch (m.kind) {
+        case AngleKind::power: return power<DERIVATIVE>(m, c, p, dp, n);
+        case AngleKind::gaussian: return gaussian_bump(m, theta, theta_slope, p, dp, n);
+        case AngleKind::compact: return compact_bump(m, theta, theta_slope, p, dp, n);
     }
 }

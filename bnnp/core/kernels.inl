@@ -4,6 +4,12 @@
 // r_jk^2 = r_j^2 + r_k^2 - 2 s everything is a function of (r_j, r_k, s), so a derivative needs three numbers a
 // triple: P = E_rj / r_j, Q = E_rk / r_k, S = E_s, and then dE/dD_j = P D_j + S D_k, dE/dD_k = Q D_k + S D_j.
 // Triples are collected in blocks that stay in the first-level cache; all loops over a block are SIMD.
+//
+// The radial part of a triple comes in three ways:
+//   centred Gaussians (types 3, 13 without shift)  one exponential a group, exp[-eta (r_j^2 + r_k^2 + r_jk^2)],
+//                                                  times the product of three cutoff functions, the same for all groups
+//   wide (types 9, 22, 25)                         a(r_j) a(r_k), along rows of the factors computed once a neighbour
+//   all others                                     a(r_j) a(r_k) b(r_jk), the factors looked up
 
 template <typename T>
 class Kernel {
@@ -18,14 +24,14 @@ class Kernel {
     const Plan& plan;
     const PairList& pairs;
     const Task& task;
-    Neighborhood<T> hood;
-    Block<T> block;
+    Gatherer<T> gatherer;
+    Neighborhood<T>& hood = gatherer.hood;
+    Block<T>& block = gatherer.block;
     const ElementPlan* element = nullptr;
     const double* weights = nullptr;  // vjp: dE/dG of this atom
     double* G = nullptr;              // values, jvp
-    T* jacobian = nullptr;            // [column][x y z][neighbour]
-    Buffer<T> hood_memory, block_memory, factor_memory, jacobian_memory;
-    Buffer<std::int32_t> hood_integers, block_integers;
+    T* jacobian = nullptr;            // [column][neighbour][x y z 0]
+    Buffer<T> factor_memory, jacobian_memory;
 
     void atom(std::int64_t i) {
         element = &plan.elements[pairs.types[i]];
@@ -34,10 +40,11 @@ class Kernel {
             for (int c = 0; c < plan.width; ++c) G[c] = 0.0;
         }
         if (task.dE_dG) weights = task.dE_dG + i * plan.width;
-        gather(i);
+        gatherer.gather(plan, pairs, task, i);
         if (task.sweep == Sweep::jacobian) {
-            jacobian = jacobian_memory.get(std::size_t(element->n_functions) * 3 * hood.n + 64);
-            std::memset(jacobian, 0, std::size_t(element->n_functions) * 3 * hood.n * sizeof(T));
+            const std::size_t size = std::size_t(element->n_functions) * 4 * hood.n;
+            jacobian = jacobian_memory.get(size + 64);
+            std::memset(jacobian, 0, size * sizeof(T));
         }
         if (hood.n > 0) {
             switch (task.sweep) {
@@ -54,42 +61,6 @@ class Kernel {
         }
     }
 
-    // Neighbours within the reach of this element's functions, sorted by element, as separate coordinate arrays.
-    void gather(std::int64_t i) {
-        const std::int64_t first = pairs.first[i], last = pairs.first[i + 1];
-        const int capacity = int(last - first) + 16, n_elements = int(plan.elements.size());
-        T* memory = hood_memory.get(std::size_t(capacity) * 13);
-        T** arrays[] = {&hood.x, &hood.y, &hood.z, &hood.r, &hood.weight, &hood.tx, &hood.ty,
-                        &hood.tz, &hood.tr, &hood.gx, &hood.gy, &hood.gz, &hood.gr};
-        for (T** array : arrays) *array = memory, memory += capacity;
-        hood.pair = hood_integers.get(capacity + n_elements + 2);
-        hood.bucket = hood.pair + capacity;
-        const double reach = element->radius * element->radius;
-        hood.n = 0;
-        for (int e = 0; e < n_elements; ++e) {
-            hood.bucket[e] = hood.n;
-            for (std::int64_t p = first; p < last; ++p) {
-                if (pairs.types[pairs.neighbors[p]] != e) continue;
-                const double* d = pairs.vectors + 3 * p;
-                const double square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
-                if (square >= reach) continue;
-                const int m = hood.n++;
-                hood.pair[m] = std::int32_t(p - first);
-                hood.x[m] = T(d[0]), hood.y[m] = T(d[1]), hood.z[m] = T(d[2]);
-                hood.r[m] = T(std::sqrt(square));
-                hood.weight[m] = T(plan.atomic_numbers[e]);
-                if (task.dD) {
-                    const double* t = task.dD + 3 * p;
-                    hood.tx[m] = T(t[0]), hood.ty[m] = T(t[1]), hood.tz[m] = T(t[2]);
-                    hood.tr[m] = T((d[0] * t[0] + d[1] * t[1] + d[2] * t[2]) / std::sqrt(square));
-                }
-            }
-        }
-        hood.bucket[n_elements] = hood.n;
-        if (task.sweep == Sweep::vjp)
-            for (int m = 0; m < hood.n; ++m) hood.gx[m] = hood.gy[m] = hood.gz[m] = hood.gr[m] = T(0);
-    }
-
     void range(int neighbor, int& begin, int& end) const {
         begin = neighbor < 0 ? 0 : hood.bucket[neighbor];
         end = neighbor < 0 ? hood.n : hood.bucket[neighbor + 1];
@@ -98,24 +69,13 @@ class Kernel {
     template <Sweep S>
     void sweep() {
         for (const RadialFunction& function : element->radial) radial<S>(function);
-        const auto& groups = element->angular;
-        for (std::size_t g = 0; g < groups.size();) {
-            std::size_t last = g + 1;
-            while (last < groups.size() && groups[last].neighbor1 == groups[g].neighbor1 &&
-                   groups[last].neighbor2 == groups[g].neighbor2 && groups[last].narrow == groups[g].narrow &&
-                   groups[last].radius == groups[g].radius)
-                ++last;
-            angular<S>(&groups[g], int(last - g));
-            g = last;
-        }
+        for (const AngularBundle& bundle : element->bundles) angular<S>(bundle);
     }
 
-    // a(r), da/dr of the neighbours [begin, end), times the atomic number where the function asks for it.
-    void factor(const RadialFactor& f, int begin, int end, T* a, T* da, T* scratch) {
-        const int n = end - begin;
-        radial_factor(f, hood.r + begin, a + begin, da + begin, scratch, scratch + hood.n, n);
-        if (f.weighted)
-            for (int m = begin; m < end; ++m) a[m] *= hood.weight[m], da[m] *= hood.weight[m];
+    // a and a'/r of the neighbours [begin, end).
+    void factor(const RadialFactor& f, int begin, int end, T* a, T* slope) {
+        radial_factor(f, hood.square + begin, hood.envelope(f.envelope) + begin, hood.envelope_slope(f.envelope) + begin,
+                      a + begin, slope + begin, end - begin);
     }
 
     template <Sweep S>
@@ -123,243 +83,346 @@ class Kernel {
         int begin, end;
         range(function.neighbor, begin, end);
         if (begin == end) return;
-        T* a = factor_memory.get(std::size_t(hood.n) * 4);
-        T* da = a + hood.n;
-        factor(function.factor, begin, end, a, da, da + hood.n);
+        T* a = factor_memory.get(std::size_t(hood.stride) * 2);
+        T* slope = a + hood.stride;
+        factor(function.factor, begin, end, a, slope);
         if constexpr (S == Sweep::values) {
-            T sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (int m = begin; m < end; ++m) sum += a[m];
-            G[function.column] = double(sum);
+            T total = 0;
+#pragma omp simd reduction(+ : total)
+            for (int m = begin; m < end; ++m) total += a[m];
+            G[function.column] = double(total);
         } else if constexpr (S == Sweep::vjp) {
             const T weight = T(weights[function.column]);
 #pragma GCC ivdep
-            for (int m = begin; m < end; ++m) hood.gr[m] += weight * da[m];
+            for (int m = begin; m < end; ++m) hood.slope[m] += weight * slope[m];
         } else if constexpr (S == Sweep::jvp) {
-            T sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (int m = begin; m < end; ++m) sum += da[m] * hood.tr[m];
-            G[function.column] = double(sum);
+            T total = 0;
+#pragma omp simd reduction(+ : total)
+            for (int m = begin; m < end; ++m) total += slope[m] * hood.tangent[m];
+            G[function.column] = double(total);
         } else {
-            T* row = jacobian + std::size_t(function.column) * 3 * hood.n;
-            for (int m = begin; m < end; ++m) {
-                const T slope = da[m] / hood.r[m];
-                row[m] = slope * hood.x[m];
-                row[hood.n + m] = slope * hood.y[m];
-                row[2 * hood.n + m] = slope * hood.z[m];
+            T* row = jacobian + std::size_t(function.column) * 4 * hood.n;
+            for (int m = begin; m < end; ++m) store(row + 4 * m, slope[m] * load_four(hood.four + 4 * m));
+        }
+    }
+
+    // Collects the triples of a bundle and works through them in blocks.
+    template <Sweep S>
+    void angular(const AngularBundle& bundle) {
+        int begin1, end1, begin2, end2;
+        range(bundle.neighbor1, begin1, end1);
+        range(bundle.neighbor2, begin2, end2);
+        const bool same = bundle.neighbor1 == bundle.neighbor2;
+        if (begin1 == end1 || begin2 == end2) return;
+        T* factors = nullptr;
+        if (!gaussians(bundle)) {
+            factors = factor_memory.get(std::size_t(hood.stride) * 2 * bundle.groups.size());
+            for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
+                T* a = factors + std::size_t(hood.stride) * 2 * g;
+                factor(bundle.groups[g].factor, begin1, end1, a, a + hood.stride);
+                if (!same) factor(bundle.groups[g].factor, begin2, end2, a, a + hood.stride);
             }
         }
-    }
-
-    // All groups with the same neighbour elements, reach and narrowness: collect triples, work through them in blocks.
-    template <Sweep S>
-    void angular(const AngularGroup* groups, int n_groups) {
-        int begin1, end1, begin2, end2;
-        range(groups[0].neighbor1, begin1, end1);
-        range(groups[0].neighbor2, begin2, end2);
-        const bool same = groups[0].neighbor1 == groups[0].neighbor2;
-        if (begin1 == end1 || begin2 == end2) return;
-        T* factors = factor_memory.get(std::size_t(hood.n) * (2 * n_groups + 2));
-        T* scratch = factors + std::size_t(hood.n) * 2 * n_groups;
-        for (int g = 0; g < n_groups; ++g) {
-            T* a = factors + std::size_t(hood.n) * 2 * g;
-            factor(groups[g].factor, begin1, end1, a, a + hood.n, scratch);
-            if (!same) factor(groups[g].factor, begin2, end2, a, a + hood.n, scratch);
-        }
-        prepare_block(end2 - begin2);
-        const T reach = T(groups[0].radius), reach_square = reach * reach;
-        const bool narrow = groups[0].narrow;
+        gatherer.prepare_block(end2 - begin2, int(bundle.angles.size()));
+        const int envelope = bundle.groups[0].factor.envelope;
+        const T *fc = hood.envelope(envelope), *fc_slope = hood.envelope_slope(envelope);
+        const T reach = T(bundle.radius * bundle.radius), all = std::numeric_limits<T>::max();
         for (int j = begin1; j < end1; ++j) {
-            if (hood.r[j] >= reach) continue;
-            collect(j, same ? j + 1 : begin2, end2, reach, narrow ? reach_square : std::numeric_limits<T>::max());
-            if (block.n >= block_size) process<S>(groups, n_groups, factors);
+            if (hood.square[j] >= reach) continue;
+            // wide rows stay whole, beyond the reach the factors are zero
+            gatherer.template collect<S>(j, same ? j + 1 : begin2, end2, bundle.narrow ? reach : all,
+                                         bundle.narrow ? reach : all, fc, fc_slope);
+            if (block.n >= block_size) process<S>(bundle, factors);
         }
-        if (block.n > 0) process<S>(groups, n_groups, factors);
+        if (block.n > 0) process<S>(bundle, factors);
     }
 
-    void prepare_block(int longest_row) {
-        const int capacity = (block_size + longest_row + 31) & ~15;
-        T* memory = block_memory.get(std::size_t(capacity) * 25);
-        T** arrays[] = {&block.c, &block.inv_j, &block.inv_k, &block.r_jk, &block.inv_jk, &block.tc, &block.tr_j,
-                        &block.tr_k, &block.tr_jk, &block.R, &block.R_j, &block.R_k, &block.R_jk, &block.b,
-                        &block.db, &block.fc, &block.dfc, &block.p, &block.dp, &block.A, &block.B,
-                        &block.e_c, &block.e_j, &block.e_k, &block.e_jk};
-        for (T** array : arrays) *array = memory, memory += capacity;
-        block.j = block_integers.get(std::size_t(capacity) * 2 + block_size + 2);
-        block.k = block.j + capacity;
-        block.row_start = block.k + capacity;
+    static bool gaussians(const AngularBundle& bundle) { return bundle.narrow && bundle.centred_gaussians; }
+
+    template <Sweep S>
+    void process(const AngularBundle& bundle, const T* factors) {
+        const int n = gatherer.close_block();
+        angles<S != Sweep::values>(bundle, n);
+        if constexpr (S == Sweep::jvp) tangents(n);
+        if (gaussians(bundle)) cutoff_product<S != Sweep::values>(bundle, n);
+        if constexpr (S == Sweep::vjp) {
+            T *zeros[] = {block.e_c, block.e_j, block.e_k, block.e_jk};
+            for (T* array : zeros) std::memset(array, 0, sizeof(T) * std::size_t(n));
+            if (gaussians(bundle)) reverse_gaussians(bundle, n);
+            else reverse(bundle, factors, n);
+            pull_back(n);
+            scatter(hood.gradient);
+        } else {
+            for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
+                radial_part<S>(bundle, int(g), factors, n);
+                forward<S>(bundle.groups[g], n);
+            }
+        }
         block.n = block.rows = 0;
     }
 
-    // Append the triples (j, k), begin <= k < end, with r_k and r_jk within reach.
-    void collect(int j, int begin, int end, T reach, T reach_square) {
-        const T xj = hood.x[j], yj = hood.y[j], zj = hood.z[j];
-        const int start = block.n;
-        int n = start;
-        for (int k = begin; k < end; ++k) {
-            const T dx = hood.x[k] - xj, dy = hood.y[k] - yj, dz = hood.z[k] - zj;
-            const T square = dx * dx + dy * dy + dz * dz;
-            block.r_jk[n] = square;
-            block.k[n] = k;
-            n += int(hood.r[k] < reach) & int(square < reach_square);
-        }
-        if (n == start) return;
-        for (int t = start; t < n; ++t) block.j[t] = j;
-        block.row_start[block.rows++] = start;
-        block.n = n;
+    // p and dp/dcos of all distinct angles of the bundle.
+    template <bool DERIVATIVE>
+    void angles(const AngularBundle& bundle, int n) {
+        for (int t = 0; t < n; ++t) block.c[t] = minimum(maximum(block.c[t], T(-1)), T(1));
+        for (const Angle& angle : bundle.angles)
+            if (angle.kind != AngleKind::power) {
+                angles_of_cosines(block.c, block.theta, block.theta_slope, n);
+                break;
+            }
+        for (std::size_t a = 0; a < bundle.angles.size(); ++a)
+            angular_factor<DERIVATIVE>(bundle.angles[a], block.c, block.theta, block.theta_slope, p(int(a)), dp(int(a)), n);
     }
 
+    T* p(int angle) { return block.p + std::size_t(angle) * block.capacity; }
+    T* dp(int angle) { return block.dp + std::size_t(angle) * block.capacity; }
+
+    // From ds = d(D_j . D_k), which collect() left in tangent_jk, to the tangents of cos theta and of r_jk^2 / 2.
+    void tangents(int n) {
+#pragma GCC ivdep
+        for (int t = 0; t < n; ++t) {
+            const T ds = block.tangent_jk[t], tj = block.tangent_j[t], tk = block.tangent_k[t];
+            const T inv_j = block.inverse_j[t], inv_k = block.inverse_k[t];
+            block.tc[t] = ds * inv_j * inv_k - block.c[t] * (tj * inv_j * inv_j + tk * inv_k * inv_k);
+            block.tangent_jk[t] = tj + tk - ds;
+        }
+    }
+
+    // Centred Gaussians: b becomes F = fc_j fc_k fc_jk, slope_j, slope_k, b_slope its derivatives (1/r) d/dr, and sum
+    // the r_j^2 + r_k^2 + r_jk^2 of the exponent.
+    template <bool DERIVATIVE>
+    void cutoff_product(const AngularBundle& bundle, int n) {
+        const CutoffFunction& cutoff = element->envelopes[bundle.groups[0].factor.envelope].cutoff;
+        cutoff_function<DERIVATIVE>(cutoff, block.square, block.b, block.b_slope, n);
+#pragma GCC ivdep
+        for (int t = 0; t < n; ++t) {
+            const T fc_j = block.fc_j[t], fc_k = block.fc_k[t], fc_jk = block.b[t];
+            block.b[t] = fc_j * fc_k * fc_jk;
+            block.sum[t] += block.square[t];
+            if constexpr (DERIVATIVE) {
+                block.slope_j[t] *= fc_k * fc_jk;
+                block.slope_k[t] *= fc_j * fc_jk;
+                block.b_slope[t] *= fc_j * fc_k;
+            }
+        }
+    }
+
+    // R and, for derivatives, R_j, R_k, R_jk of a group.
     template <Sweep S>
-    void process(const AngularGroup* groups, int n_groups, const T* factors) {
+    void radial_part(const AngularBundle& bundle, int group, const T* factors, int n) {
         constexpr bool derivative = S != Sweep::values;
-        const int n = block.n;
-        block.row_start[block.rows] = n;
-        geometry(groups[0].narrow, S == Sweep::jvp);
-        if constexpr (S == Sweep::vjp)
-            for (int t = 0; t < n; ++t) block.e_c[t] = block.e_j[t] = block.e_k[t] = block.e_jk[t] = T(0);
-        for (int g = 0; g < n_groups; ++g) {
-            const T* a = factors + std::size_t(hood.n) * 2 * g;
-            radial_part<derivative>(groups[g], a, a + hood.n);
-            if constexpr (S == Sweep::vjp) {
-                for (int t = 0; t < n; ++t) block.A[t] = block.B[t] = T(0);
-            } else if constexpr (S == Sweep::jvp) {
+        const T* a = factors + std::size_t(hood.stride) * 2 * group;
+        if (gaussians(bundle)) gaussian_part<derivative>(bundle.groups[group].factor, n);
+        else if (bundle.narrow) looked_up<derivative>(bundle.groups[group].factor, a, a + hood.stride, n);
+        else along_rows<derivative>(a, a + hood.stride, n);
+    }
+
+    template <bool DERIVATIVE>
+    void gaussian_part(const RadialFactor& f, int n) {
+        const T eta = T(f.eta);
 #pragma GCC ivdep
-                for (int t = 0; t < n; ++t)
-                    block.A[t] = block.R_j[t] * block.tr_j[t] + block.R_k[t] * block.tr_k[t] + block.R_jk[t] * block.tr_jk[t];
+        for (int t = 0; t < n; ++t) {
+            const T e = exponential(-eta * block.sum[t]), shift = T(2) * eta * block.b[t];
+            block.R[t] = block.b[t] * e;
+            if constexpr (DERIVATIVE) {
+                block.R_j[t] = (block.slope_j[t] - shift) * e;
+                block.R_k[t] = (block.slope_k[t] - shift) * e;
+                block.R_jk[t] = (block.b_slope[t] - shift) * e;
             }
-            for (const AngularMember& member : groups[g].members) {
-                angular_factor<derivative>(member, block.c, block.p, block.dp, n);
-                accumulate<S>(member);
-            }
-            if constexpr (S == Sweep::vjp) {
-#pragma GCC ivdep
-                for (int t = 0; t < n; ++t) {
-                    block.e_c[t] += block.B[t] * block.R[t];
-                    block.e_j[t] += block.A[t] * block.R_j[t];
-                    block.e_k[t] += block.A[t] * block.R_k[t];
-                    block.e_jk[t] += block.A[t] * block.R_jk[t];
+        }
+    }
+
+    template <bool DERIVATIVE>
+    void along_rows(const T* a, const T* slope, int n) {
+        for (int row = 0; row < block.rows; ++row) {
+            const int start = block.row_start[row], end = block.row_start[row + 1], j = block.j[start];
+            const int shift = block.k[start] - start;
+            for (int t = start; t < end; t += lanes<T>) {
+                const Pack<T> a_k = load(a + shift + t);
+                store(block.R + t, a[j] * a_k);
+                if constexpr (DERIVATIVE) {
+                    store(block.R_j + t, slope[j] * a_k);
+                    store(block.R_k + t, a[j] * load(slope + shift + t));
                 }
             }
         }
-        if constexpr (S == Sweep::vjp) scatter(hood.gx, hood.gy, hood.gz);
-        block.n = block.rows = 0;
+        for (int t = block.n; t < n; ++t) block.R[t] = block.R_j[t] = block.R_k[t] = T(0);
+        if constexpr (DERIVATIVE) std::memset(block.R_jk, 0, sizeof(T) * std::size_t(n));
     }
 
-    void geometry(bool narrow, bool tangents) {
-        const int n = block.n;
-        const T *x = hood.x, *y = hood.y, *z = hood.z, *r = hood.r;
-#pragma GCC ivdep
-        for (int t = 0; t < n; ++t) {
-            const int j = block.j[t], k = block.k[t];
-            const T inv_j = T(1) / r[j], inv_k = T(1) / r[k];
-            const T c = (x[j] * x[k] + y[j] * y[k] + z[j] * z[k]) * inv_j * inv_k;
-            block.inv_j[t] = inv_j;
-            block.inv_k[t] = inv_k;
-            block.c[t] = minimum(maximum(c, T(-1)), T(1));
-            const T r_jk = std::sqrt(block.r_jk[t]);
-            block.r_jk[t] = r_jk;
-            block.inv_jk[t] = narrow ? T(1) / r_jk : T(0);
-        }
-        if (!tangents) return;
-        for (int t = 0; t < n; ++t) {
-            const int j = block.j[t], k = block.k[t];
-            const T ds = hood.tx[j] * x[k] + hood.ty[j] * y[k] + hood.tz[j] * z[k] +
-                         x[j] * hood.tx[k] + y[j] * hood.ty[k] + z[j] * hood.tz[k];
-            const T tr_j = hood.tr[j], tr_k = hood.tr[k];
-            block.tr_j[t] = tr_j;
-            block.tr_k[t] = tr_k;
-            block.tr_jk[t] = (r[j] * tr_j + r[k] * tr_k - ds) * block.inv_jk[t];
-            block.tc[t] = ds * block.inv_j[t] * block.inv_k[t] - block.c[t] * (tr_j * block.inv_j[t] + tr_k * block.inv_k[t]);
-        }
-    }
-
-    // R = a_j a_k b_jk and its derivatives with respect to r_j, r_k, r_jk.
     template <bool DERIVATIVE>
-    void radial_part(const AngularGroup& group, const T* a, const T* da) {
-        const int n = block.n;
-        if (group.narrow) {
-            RadialFactor factor = group.factor;
-            // In n2p2 the asymmetric functions of type 21 act on r_ij and r_ik alone, those of type 24 on r_jk too.
-            if (!factor.weighted) factor.asymmetric = false;
-            radial_factor(factor, block.r_jk, block.b, block.db, block.fc, block.dfc, n);
-        } else {
-            for (int t = 0; t < n; ++t) block.b[t] = T(1), block.db[t] = T(0);
-        }
+    void looked_up(RadialFactor f, const T* a, const T* slope, int n) {
+        const Envelope& envelope = element->envelopes[f.envelope];
+        // In n2p2 the asymmetric functions of type 21 act on r_ij and r_ik alone, those of type 24 on r_jk too.
+        if (!envelope.weighted) f.asymmetric = false;
+        cutoff_function<true>(envelope.cutoff, block.square, block.theta, block.theta_slope, n);  // angles are done
+        radial_factor(f, block.square, block.theta, block.theta_slope, block.b, block.b_slope, n);
 #pragma GCC ivdep
         for (int t = 0; t < n; ++t) {
             const int j = block.j[t], k = block.k[t];
             const T ab = a[j] * block.b[t];
             block.R[t] = ab * a[k];
             if constexpr (DERIVATIVE) {
-                block.R_j[t] = da[j] * block.b[t] * a[k];
-                block.R_k[t] = ab * da[k];
-                block.R_jk[t] = a[j] * a[k] * block.db[t];
+                block.R_j[t] = slope[j] * block.b[t] * a[k];
+                block.R_k[t] = ab * slope[k];
+                block.R_jk[t] = a[j] * a[k] * block.b_slope[t];
             }
         }
+        for (int t = block.n; t < n; ++t) block.R[t] = T(0);
     }
 
+    // values, jvp, jacobian: the members of one group.
     template <Sweep S>
-    void accumulate(const AngularMember& member) {
-        const int n = block.n;
+    void forward(const AngularGroup& group, int n) {
         if constexpr (S == Sweep::values) {
-            T sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (int t = 0; t < n; ++t) sum += block.p[t] * block.R[t];
-            G[member.column] += double(sum);
+            add_products(group, block.R, block.p, n);
         } else if constexpr (S == Sweep::jvp) {
-            T sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (int t = 0; t < n; ++t) sum += block.dp[t] * block.R[t] * block.tc[t] + block.p[t] * block.A[t];
-            G[member.column] += double(sum);
-        } else if constexpr (S == Sweep::vjp) {
-            const T weight = T(weights[member.column]);
 #pragma GCC ivdep
             for (int t = 0; t < n; ++t) {
-                block.A[t] += weight * block.p[t];
-                block.B[t] += weight * block.dp[t];
+                block.A[t] = block.R_j[t] * block.tangent_j[t] + block.R_k[t] * block.tangent_k[t] + block.R_jk[t] * block.tangent_jk[t];
+                block.B[t] = block.R[t] * block.tc[t];
             }
+            add_products(group, block.A, block.p, n);
+            add_products(group, block.B, block.dp, n);
         } else {
+            for (const AngularMember& member : group.members) {
+                const T *value = p(member.angle), *slope = dp(member.angle);
 #pragma GCC ivdep
-            for (int t = 0; t < n; ++t) {
-                block.e_c[t] = block.dp[t] * block.R[t];
-                block.e_j[t] = block.p[t] * block.R_j[t];
-                block.e_k[t] = block.p[t] * block.R_k[t];
-                block.e_jk[t] = block.p[t] * block.R_jk[t];
+                for (int t = 0; t < n; ++t) {
+                    block.e_c[t] = slope[t] * block.R[t];
+                    block.e_j[t] = value[t] * block.R_j[t];
+                    block.e_k[t] = value[t] * block.R_k[t];
+                    block.e_jk[t] = value[t] * block.R_jk[t];
+                }
+                pull_back(n);
+                scatter(jacobian + std::size_t(member.column) * 4 * hood.n);
             }
-            T* row = jacobian + std::size_t(member.column) * 3 * hood.n;
-            scatter(row, row + hood.n, row + 2 * hood.n);
         }
     }
 
-    // Add dE/dD of the block's triples to the neighbours; e_j, e_k, e_c become P, Q, S (overwritten).
-    void scatter(T* gx, T* gy, T* gz) {
-        const int n = block.n;
+    // Adds sum_t R[t] angle_m[t] to the G of every member m; four of them at a time read R once.
+    void add_products(const AngularGroup& group, const T* R, const T* angle, int n) {
+        const AngularMember* m = group.members.data();
+        int left = int(group.members.size());
+        for (; left >= 4; left -= 4, m += 4) add_products<4>(m, R, angle, n);
+        if (left == 3) add_products<3>(m, R, angle, n);
+        if (left == 2) add_products<2>(m, R, angle, n);
+        if (left == 1) add_products<1>(m, R, angle, n);
+    }
+
+    template <int N>
+    void add_products(const AngularMember* members, const T* R, const T* angle, int n) {
+        const T* rows[N];
+        Pack<T> sums[N];
+        for (int m = 0; m < N; ++m) rows[m] = angle + std::size_t(members[m].angle) * block.capacity, sums[m] = Pack<T>{};
+        for (int t = 0; t < n; t += lanes<T>) {
+            const Pack<T> r = load(R + t);
+            for (int m = 0; m < N; ++m) sums[m] += r * load(rows[m] + t);
+        }
+        for (int m = 0; m < N; ++m) {
+            T sum = 0;
+            for (int l = 0; l < lanes<T>; ++l) sum += sums[m][l];
+            G[members[m].column] += double(sum);
+        }
+    }
+
+    // vjp: A = sum over the members of weight times p, B the same of dp.
+    void weigh(const AngularGroup& group, int n) {
+        const AngularMember* m = group.members.data();
+        int left = int(group.members.size());
+        bool first = true;
+        for (; left >= 4; left -= 4, m += 4, first = false) weigh<4>(m, first, n);
+        if (left == 3) weigh<3>(m, first, n);
+        if (left == 2) weigh<2>(m, first, n);
+        if (left == 1) weigh<1>(m, first, n);
+    }
+
+    template <int N>
+    void weigh(const AngularMember* members, bool first, int n) {
+        const T *values[N], *slopes[N];
+        T weight[N];
+        for (int m = 0; m < N; ++m) {
+            values[m] = p(members[m].angle), slopes[m] = dp(members[m].angle);
+            weight[m] = T(weights[members[m].column]);
+        }
+        for (int t = 0; t < n; t += lanes<T>) {
+            Pack<T> a = first ? Pack<T>{} : load(block.A + t), b = first ? Pack<T>{} : load(block.B + t);
+            for (int m = 0; m < N; ++m) {
+                a += weight[m] * load(values[m] + t);
+                b += weight[m] * load(slopes[m] + t);
+            }
+            store(block.A + t, a);
+            store(block.B + t, b);
+        }
+    }
+
+    void reverse(const AngularBundle& bundle, const T* factors, int n) {
+        for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
+            radial_part<Sweep::vjp>(bundle, int(g), factors, n);
+            weigh(bundle.groups[g], n);
+#pragma GCC ivdep
+            for (int t = 0; t < n; ++t) {
+                block.e_c[t] += block.B[t] * block.R[t];
+                block.e_j[t] += block.A[t] * block.R_j[t];
+                block.e_k[t] += block.A[t] * block.R_k[t];
+                block.e_jk[t] += block.A[t] * block.R_jk[t];
+            }
+        }
+    }
+
+    // The groups differ in eta alone: three sums over groups, then one pass for all derivatives.
+    void reverse_gaussians(const AngularBundle& bundle, int n) {
+        T *sums[] = {block.S, block.S_eta, block.S_c};
+        for (T* array : sums) std::memset(array, 0, sizeof(T) * std::size_t(n));
+        for (const AngularGroup& group : bundle.groups) {
+            weigh(group, n);
+            const T eta = T(group.factor.eta);
+#pragma GCC ivdep
+            for (int t = 0; t < n; ++t) {
+                const T e = exponential(-eta * block.sum[t]), ae = block.A[t] * e;
+                block.S[t] += ae;
+                block.S_eta[t] += eta * ae;
+                block.S_c[t] += block.B[t] * e;
+            }
+        }
 #pragma GCC ivdep
         for (int t = 0; t < n; ++t) {
-            const T jk = block.e_jk[t] * block.inv_jk[t], c = block.c[t], inv_j = block.inv_j[t], inv_k = block.inv_k[t];
-            const T e_c = block.e_c[t];
-            block.e_j[t] = (block.e_j[t] - e_c * c * inv_j) * inv_j + jk;
-            block.e_k[t] = (block.e_k[t] - e_c * c * inv_k) * inv_k + jk;
+            const T S = block.S[t], shift = T(2) * block.b[t] * block.S_eta[t];
+            block.e_c[t] = block.b[t] * block.S_c[t];
+            block.e_j[t] = block.slope_j[t] * S - shift;
+            block.e_k[t] = block.slope_k[t] * S - shift;
+            block.e_jk[t] = block.b_slope[t] * S - shift;
+        }
+    }
+
+    // From derivatives with respect to cos theta and the three distances to P, Q, S, in e_j, e_k, e_c.
+    void pull_back(int n) {
+#pragma GCC ivdep
+        for (int t = 0; t < n; ++t) {
+            const T jk = block.e_jk[t], inv_j = block.inverse_j[t], inv_k = block.inverse_k[t];
+            const T e_c = block.e_c[t], radial = e_c * block.c[t];
+            block.e_j[t] += jk - radial * inv_j * inv_j;
+            block.e_k[t] += jk - radial * inv_k * inv_k;
             block.e_c[t] = e_c * inv_j * inv_k - jk;
         }
+    }
+
+    // Adds dE/dD of the block's triples to the neighbours: gradient is (neighbour, 4).
+    void scatter(T* gradient) {
         for (int row = 0; row < block.rows; ++row) {
             const int start = block.row_start[row], end = block.row_start[row + 1], j = block.j[start];
-            const T xj = hood.x[j], yj = hood.y[j], zj = hood.z[j];
-            T p = 0, sx = 0, sy = 0, sz = 0;
+            const Four<T> Dj = load_four(hood.four + 4 * j);
+            Four<T> sum{};
+            T p = 0;
             for (int t = start; t < end; ++t) {
                 const int k = block.k[t];
-                const T q = block.e_k[t], s = block.e_c[t], xk = hood.x[k], yk = hood.y[k], zk = hood.z[k];
+                const Four<T> Dk = load_four(hood.four + 4 * k);
+                const T s = block.e_c[t];
+                store(gradient + 4 * k, load_four(gradient + 4 * k) + block.e_k[t] * Dk + s * Dj);
+                sum += s * Dk;
                 p += block.e_j[t];
-                sx += s * xk;
-                sy += s * yk;
-                sz += s * zk;
-                gx[k] += q * xk + s * xj;
-                gy[k] += q * yk + s * yj;
-                gz[k] += q * zk + s * zj;
             }
-            gx[j] += p * xj + sx;
-            gy[j] += p * yj + sy;
-            gz[j] += p * zj + sz;
+            store(gradient + 4 * j, load_four(gradient + 4 * j) + p * Dj + sum);
         }
     }
 
@@ -368,10 +431,8 @@ class Kernel {
         std::memset(task.dE_dD + 3 * first, 0, sizeof(double) * 3 * std::size_t(pairs.first[i + 1] - first));
         for (int m = 0; m < hood.n; ++m) {
             double* out = task.dE_dD + 3 * (first + hood.pair[m]);
-            const T slope = hood.gr[m] / hood.r[m];
-            out[0] = double(hood.gx[m] + slope * hood.x[m]);
-            out[1] = double(hood.gy[m] + slope * hood.y[m]);
-            out[2] = double(hood.gz[m] + slope * hood.z[m]);
+            const Four<T> g = load_four(hood.gradient + 4 * m) + hood.slope[m] * load_four(hood.four + 4 * m);
+            for (int c = 0; c < 3; ++c) out[c] = double(g[c]);
         }
     }
 
@@ -387,8 +448,8 @@ class Kernel {
             for (int m = hood.bucket[e]; m < hood.bucket[e + 1]; ++m) {
                 Out* out = blocks + task.block_offsets[first + hood.pair[m]];
                 for (int s = 0; s < n_columns; ++s) {
-                    const T* row = jacobian + std::size_t(columns[s]) * 3 * hood.n + m;
-                    for (int c = 0; c < 3; ++c) out[c * n_columns + s] = Out(row[std::size_t(c) * hood.n]);
+                    const T* vector = jacobian + (std::size_t(columns[s]) * hood.n + m) * 4;
+                    for (int c = 0; c < 3; ++c) out[c * n_columns + s] = Out(vector[c]);
                 }
             }
         }

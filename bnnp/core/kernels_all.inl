@@ -6,13 +6,18 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace bnnp {
 namespace BNNP_INSTRUCTION_SET {
+#include "pack.hpp"
 #include "vectormath.hpp"
 #include "radial.inl"
 #include "angular.inl"
 #include "workspace.inl"
+#include "neighborhood.inl"
 #include "kernels.inl"
 #include "blocks.inl"
 #include "networks.inl"

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
-#include <string>
-#include <tuple>
 
 namespace bnnp {
 
@@ -15,65 +12,95 @@ bool is_radial(int type) { return type == 1 || type == 2 || type == 4 || type ==
 bool is_compact(int type) { return type >= 20 && type <= 25; }
 bool is_weighted(int type) { return type == 12 || type == 13 || type >= 23; }
 
-bool operator==(const RadialFactor& a, const RadialFactor& b) {
-    return a.kind == b.kind && a.cutoff.type == b.cutoff.type && a.cutoff.radius == b.cutoff.radius &&
-           a.cutoff.inner == b.cutoff.inner && a.eta == b.eta && a.r_s == b.r_s && a.centre == b.centre &&
-           a.half_width == b.half_width && a.core == b.core && a.asymmetric == b.asymmetric && a.weighted == b.weighted;
+bool operator==(const CutoffFunction& a, const CutoffFunction& b) {
+    return a.type == b.type && a.radius == b.radius && a.inner == b.inner;
 }
 
-RadialFactor radial_factor(const FunctionSpec& f, const CutoffFunction& cutoff) {
+bool operator==(const RadialFactor& a, const RadialFactor& b) {
+    return a.kind == b.kind && a.envelope == b.envelope && a.eta == b.eta && a.r_s == b.r_s && a.centre == b.centre &&
+           a.half_width == b.half_width && a.core == b.core && a.asymmetric == b.asymmetric;
+}
+
+bool operator==(const Angle& a, const Angle& b) {
+    return a.kind == b.kind && a.lambda == b.lambda && a.zeta == b.zeta && a.eta == b.eta && a.theta_s == b.theta_s &&
+           a.centre == b.centre && a.half_width == b.half_width && a.core == b.core;
+}
+
+// Index of the first element for which `same` holds, appended if there is none.
+template <typename Item, typename Same>
+int index_of(std::vector<Item>& items, const Item& item, Same same) {
+    const auto found = std::find_if(items.begin(), items.end(), same);
+    if (found != items.end()) return int(found - items.begin());
+    items.push_back(item);
+    return int(items.size()) - 1;
+}
+
+int envelope_of(ElementPlan& element, const FunctionSpec& f, int cutoff_type, double cutoff_alpha) {
+    Envelope envelope{{cutoff_type, f.r_c, cutoff_alpha * f.r_c}, is_weighted(f.type)};
+    if (f.type == 1) envelope.cutoff = {1, f.r_c, 0.0};             // RuNNer's type 1 is always the cosine
+    if (is_compact(f.type)) envelope.cutoff = {0, f.r_c, 0.0};      // these functions end by themselves
+    return index_of(element.envelopes, envelope, [&](const Envelope& other) {
+        return other.cutoff == envelope.cutoff && other.weighted == envelope.weighted;
+    });
+}
+
+RadialFactor radial_factor(const FunctionSpec& f, int envelope) {
     RadialFactor factor;
-    factor.weighted = is_weighted(f.type);
-    factor.cutoff = {cutoff.type, f.r_c, cutoff.inner * f.r_c};
+    factor.envelope = envelope;
     if (is_compact(f.type)) {
         factor.kind = RadialKind::compact;
         factor.centre = 0.5 * (f.r_l + f.r_c);
         factor.half_width = 0.5 * (f.r_c - f.r_l);
         factor.core = f.core;
         factor.asymmetric = f.asymmetric;
-    } else if (f.type == 1) {
-        factor.cutoff = {1, f.r_c, 0.0};  // RuNNer's type 1 is always the cosine
     } else if (f.type == 4) {
         factor.kind = RadialKind::cosine;
         factor.eta = f.eta;
-    } else if (f.type != 8) {
+    } else if (f.type != 1 && f.type != 8) {
         factor.eta = f.eta;
         factor.r_s = f.r_s;
     }
     return factor;
 }
 
-AngularMember angular_member(const FunctionSpec& f) {
-    AngularMember m;
-    m.column = f.column;
+Angle angle_of(const FunctionSpec& f) {
+    Angle angle;
     if (is_compact(f.type)) {
-        m.kind = AngularKind::compact;
-        m.centre = 0.5 * (f.angle_left + f.angle_right);
-        m.half_width = 0.5 * (f.angle_right - f.angle_left);
-        m.core = f.core;
+        angle.kind = AngleKind::compact;
+        angle.centre = 0.5 * (f.angle_left + f.angle_right);
+        angle.half_width = 0.5 * (f.angle_right - f.angle_left);
+        angle.core = f.core;
     } else if (f.type == 8) {
-        m.kind = AngularKind::gaussian;
-        m.eta = f.eta;
-        m.theta_s = f.r_s;
+        angle.kind = AngleKind::gaussian;
+        angle.eta = f.eta;
+        angle.theta_s = f.r_s;
     } else {
-        m.lambda = f.lambda;
-        m.zeta = f.zeta;
-        m.prefactor = std::exp2(1.0 - f.zeta);
-        m.integer_zeta = f.zeta == std::floor(f.zeta) && f.zeta <= 1024 ? int(f.zeta) : 0;
+        angle.lambda = f.lambda;
+        angle.zeta = f.zeta;
+        angle.prefactor = std::exp2(1.0 - f.zeta);
+        angle.integer_zeta = f.zeta == std::floor(f.zeta) && f.zeta <= 1024 ? int(f.zeta) : 0;
     }
-    return m;
+    return angle;
 }
 
 void add_angular(ElementPlan& element, const FunctionSpec& f, const RadialFactor& factor) {
-    const int first = std::min(f.neighbor1, f.neighbor2), second = std::max(f.neighbor1, f.neighbor2);
-    for (AngularGroup& group : element.angular) {
-        if (group.neighbor1 == first && group.neighbor2 == second && group.narrow == is_narrow(f.type) &&
-            group.factor == factor) {
-            group.members.push_back(angular_member(f));
-            return;
-        }
-    }
-    element.angular.push_back({first, second, is_narrow(f.type), f.r_c, factor, {angular_member(f)}});
+    AngularBundle empty;
+    empty.neighbor1 = std::min(f.neighbor1, f.neighbor2);
+    empty.neighbor2 = std::max(f.neighbor1, f.neighbor2);
+    empty.narrow = is_narrow(f.type);
+    empty.radius = f.r_c;
+    AngularBundle& bundle = element.bundles[index_of(element.bundles, empty, [&](const AngularBundle& other) {
+        return other.neighbor1 == empty.neighbor1 && other.neighbor2 == empty.neighbor2 &&
+               other.narrow == empty.narrow && other.radius == empty.radius;
+    })];
+    const Angle angle = angle_of(f);
+    const int index = index_of(bundle.angles, angle, [&](const Angle& other) { return other == angle; });
+    AngularGroup& group = bundle.groups[index_of(bundle.groups, AngularGroup{factor, {}}, [&](const AngularGroup& other) {
+        return other.factor == factor;
+    })];
+    group.members.push_back({f.column, index});
+    bundle.centred_gaussians = bundle.centred_gaussians && factor.kind == RadialKind::gaussian && factor.r_s == 0.0 &&
+                               factor.envelope == bundle.groups[0].factor.envelope;
 }
 
 }  // namespace
@@ -83,21 +110,15 @@ Plan make_plan(const std::vector<double>& atomic_numbers, const std::vector<Func
     Plan plan;
     plan.atomic_numbers = atomic_numbers;
     plan.elements.resize(atomic_numbers.size());
-    const CutoffFunction cutoff{cutoff_type, 1.0, cutoff_alpha};
     for (const FunctionSpec& f : functions) {
         ElementPlan& element = plan.elements.at(f.element);
         element.n_functions = std::max(element.n_functions, f.column + 1);
         element.radius = std::max(element.radius, f.r_c);
-        const RadialFactor factor = radial_factor(f, cutoff);
+        const RadialFactor factor = radial_factor(f, envelope_of(element, f, cutoff_type, cutoff_alpha));
         if (is_radial(f.type)) element.radial.push_back({f.column, f.neighbor1, factor});
         else add_angular(element, f, factor);
     }
-    for (ElementPlan& element : plan.elements) {
-        plan.width = std::max(plan.width, element.n_functions);
-        std::stable_sort(element.angular.begin(), element.angular.end(), [](const AngularGroup& a, const AngularGroup& b) {
-            return std::tie(a.neighbor1, a.neighbor2, a.narrow, a.radius) < std::tie(b.neighbor1, b.neighbor2, b.narrow, b.radius);
-        });
-    }
+    for (const ElementPlan& element : plan.elements) plan.width = std::max(plan.width, element.n_functions);
     for (std::size_t i = 0; i < plan.elements.size(); ++i) {
         plan.elements[i].sensitive.resize(plan.elements.size());
         for (const FunctionSpec& f : functions) {

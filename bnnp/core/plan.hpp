@@ -6,8 +6,8 @@
 //
 // with a radial factor a (and b) that holds the Gaussian or compact function, the cutoff function and, for
 // weighted functions, the atomic number, and an angular polynomial or bump p. Functions with the same
-// neighbour elements, radial factor and range form a Group: geometry and a, b are computed once for all
-// its members. Formulas: J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. 4-9; M. Gastegger et al.,
+// neighbour elements, reach and narrowness form a bundle: geometry, cutoff functions and the angular factors are
+// computed once for all of them; within it, functions with the same radial factors form a group. Formulas: J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. 4-9; M. Gastegger et al.,
 // J. Chem. Phys. 148, 241709 (2018) (weighted); M. P. Bircher, A. Singraber, C. Dellago,
 // Mach. Learn.: Sci. Technol. 2, 035026 (2021) (compact).
 #pragma once
@@ -23,23 +23,28 @@ struct CutoffFunction {
     double inner = 0.0;   // r_ci = alpha r_c: the function is 1 below it
 };
 
+// What several radial factors share: the cutoff function and, for weighted functions, the atomic number.
+struct Envelope {
+    CutoffFunction cutoff;
+    bool weighted = false;
+};
+
 enum class RadialKind { gaussian, cosine, compact };
 
 struct RadialFactor {
     RadialKind kind = RadialKind::gaussian;
-    CutoffFunction cutoff;
+    int envelope = 0;                     // index into ElementPlan::envelopes
     double eta = 0.0, r_s = 0.0;          // exp(-eta (r - r_s)^2) or cos(eta r)
     double centre = 0.0, half_width = 1;  // compact: C(r; r_l, r_c)
     int core = 0;                         // compact: 1-4 POLY1-4, 5 exponential
     bool asymmetric = false;              // compact: y -> (2 - y) y
-    bool weighted = false;                // times the atomic number of the neighbour
 };
 
-enum class AngularKind { power, gaussian, compact };
+enum class AngleKind { power, gaussian, compact };
 
-struct AngularMember {
-    int column = 0;  // of this function among those of its central element
-    AngularKind kind = AngularKind::power;
+// p(cos theta)
+struct Angle {
+    AngleKind kind = AngleKind::power;
     double lambda = 1.0, zeta = 1.0;
     int integer_zeta = 0;                  // zeta if it is an integer up to 1024, else 0
     double prefactor = 1.0;                // 2^(1 - zeta)
@@ -54,19 +59,33 @@ struct RadialFunction {
     RadialFactor factor;
 };
 
+struct AngularMember {
+    int column = 0;  // of this function among those of its central element
+    int angle = 0;   // index into AngularBundle::angles
+};
+
+// Functions with the same radial factors.
 struct AngularGroup {
+    RadialFactor factor;
+    std::vector<AngularMember> members;
+};
+
+// Groups over the same triples of atoms: neighbour elements, reach, and whether r_jk counts.
+struct AngularBundle {
     int neighbor1 = -1, neighbor2 = -1;  // element indices, neighbor1 <= neighbor2; -1 for all
     bool narrow = true;
     double radius = 0.0;
-    RadialFactor factor;
-    std::vector<AngularMember> members;
+    bool centred_gaussians = true;  // all groups: exp(-eta r^2) times one envelope
+    std::vector<Angle> angles;      // distinct ones
+    std::vector<AngularGroup> groups;
 };
 
 struct ElementPlan {
     int n_functions = 0;
     double radius = 0.0;  // largest r_c
+    std::vector<Envelope> envelopes;
     std::vector<RadialFunction> radial;
-    std::vector<AngularGroup> angular;        // sorted so that groups with equal geometry follow each other
+    std::vector<AngularBundle> bundles;
     std::vector<std::vector<int>> sensitive;  // [neighbour element] -> columns that can depend on it
 };
 

@@ -1,4 +1,5 @@
-// Radial factors a(r) and their derivatives, over arrays of distances.
+// Cutoff functions and radial factors over arrays of squared distances. A derivative is (df/dr) / r, which is what
+// multiplies a displacement vector: d f(|D|) / dD = (f'/r) D.
 
 // n2p2's POLY1 - POLY4, f(0) = 1, f(1) = 0, and df/dx, in powers of 1 - x: no cancellation where f is small.
 template <int N, typename T>
@@ -19,117 +20,146 @@ static inline void polynomial(T x, T& value, T& slope) {
     }
 }
 
-// Cutoff function fc(r) and dfc/dr; zero at and beyond the radius. Types as in n2p2 (A. Singraber et al.,
+// f(x) = exp(1 - 1 / (1 - x^2)), n2p2's exponential, for 0 <= x <= 1
+template <typename T>
+static inline void smooth_exponential(T x, T& value, T& slope) {
+    const T q = maximum(T(1) - x * x, T(1.3e-3));
+    value = exponential(T(1) - T(1) / q);
+    slope = value * T(-2) * x / (q * q);
+}
+
+// Cutoff function fc(r) and fc'(r)/r; zero at and beyond the radius. Types as in n2p2 (A. Singraber et al.,
 // J. Chem. Theory Comput. 15, 1827 (2019)): 0 hard, 1 cosine, 2 tanh^3, 3 normalised tanh^3, 4 exponential, 5-8 polynomials.
-template <int TYPE, typename T>
-static void cutoff_loop(const CutoffFunction& f, const T* __restrict r, T* __restrict fc, T* __restrict dfc, int n) {
-    const T rc = T(f.radius), inner = T(f.inner), width = T(1.0 / (f.radius - f.inner)), inverse = T(1.0 / f.radius);
+template <int TYPE, bool DERIVATIVE, typename T>
+static void cutoff_loop(const CutoffFunction& f, const T* __restrict square, T* __restrict fc, T* __restrict slope, int n) {
+    const T inner = T(f.inner), width = T(1.0 / (f.radius - f.inner)), inverse_rc = T(1.0 / f.radius);
+    const T limit = T(f.radius * f.radius);
+#pragma GCC ivdep
     for (int i = 0; i < n; ++i) {
-        T x = minimum(maximum((r[i] - inner) * width, T(0)), T(1));
-        T value = T(1), slope = T(0);
-        if constexpr (TYPE == 1) {
-            // cos(pi x) = -sin(y), sin(pi x) = cos(y) = 1 - 2 sin^2(y/2) with y = pi (x - 1/2)
-            T y = T(3.14159265358979323846) * (x - T(0.5));
-            T half = sine(T(0.5) * y);
-            value = T(0.5) - T(0.5) * sine(y);
-            slope = T(-1.57079632679489661923) * width * (T(1) - T(2) * half * half);
-        } else if constexpr (TYPE == 2 || TYPE == 3) {
-            T e = exponential(T(-2) * (T(1) - minimum(r[i] * inverse, T(1))));
-            T t = (T(1) - e) / (T(1) + e);
+        T value = T(1), derivative = T(0);
+        if constexpr (TYPE == 2 || TYPE == 3) {
+            const T r = std::sqrt(square[i]);
+            const T t = short_tanh(maximum(T(1) - r * inverse_rc, T(0)));
             const T scale = TYPE == 3 ? T(2.26375379522535079538) : T(1);  // 1 / tanh^3(1)
             value = scale * t * t * t;
-            slope = scale * T(-3) * inverse * t * t * (T(1) - t * t);
-        } else if constexpr (TYPE == 4) {
-            T q = maximum(T(1) - x * x, T(1.3e-3));
-            value = exponential(T(1) - T(1) / q);
-            slope = value * T(-2) * x * width / (q * q);
-        } else if constexpr (TYPE == 5) {
-            polynomial<1>(x, value, slope);
-            slope *= width;
-        } else if constexpr (TYPE == 6) {
-            polynomial<2>(x, value, slope);
-            slope *= width;
-        } else if constexpr (TYPE == 7) {
-            polynomial<3>(x, value, slope);
-            slope *= width;
-        } else if constexpr (TYPE == 8) {
-            polynomial<4>(x, value, slope);
-            slope *= width;
+            if constexpr (DERIVATIVE) derivative = scale * T(-3) * inverse_rc * t * t * (T(1) - t * t) / r;
+        } else if constexpr (TYPE != 0) {
+            const T r = std::sqrt(square[i]), x = minimum(maximum((r - inner) * width, T(0)), T(1));
+            if constexpr (TYPE == 1) {
+                const T t = x * x, y = T(1) - t;
+                value = y * y * cosine_part(t);
+                derivative = -x * y * sine_part(t);
+            } else if constexpr (TYPE == 4) {
+                smooth_exponential(x, value, derivative);
+            } else {
+                polynomial<TYPE - 4>(x, value, derivative);
+            }
+            if constexpr (DERIVATIVE) derivative = r < inner ? T(0) : derivative * width / r;
         }
-        bool inside = r[i] < rc;
+        const bool inside = square[i] < limit;
         fc[i] = inside ? value : T(0);
-        dfc[i] = inside && r[i] >= inner ? slope : T(0);
+        if constexpr (DERIVATIVE) slope[i] = inside ? derivative : T(0);
     }
 }
 
-template <typename T>
-static void cutoff_function(const CutoffFunction& f, const T* r, T* fc, T* dfc, int n) {
+// The cosine without inner radius is analytic in r^2: no root, no division.
+template <bool DERIVATIVE, typename T>
+static void cosine_cutoff(const CutoffFunction& f, const T* __restrict square, T* __restrict fc, T* __restrict slope, int n) {
+    const T scale = T(1.0 / (f.radius * f.radius));
+#pragma GCC ivdep
+    for (int i = 0; i < n; ++i) {
+        const T t = minimum(square[i] * scale, T(1)), y = T(1) - t;
+        fc[i] = y * y * cosine_part(t);
+        if constexpr (DERIVATIVE) slope[i] = -scale * y * sine_part(t);
+    }
+}
+
+template <bool DERIVATIVE, typename T>
+static void cutoff_function(const CutoffFunction& f, const T* square, T* fc, T* slope, int n) {
     switch (f.type) {
-        case 0: return cutoff_loop<0>(f, r, fc, dfc, n);
-        case 1: return cutoff_loop<1>(f, r, fc, dfc, n);
-        case 2: return cutoff_loop<2>(f, r, fc, dfc, n);
-        case 3: return cutoff_loop<3>(f, r, fc, dfc, n);
-        case 4: return cutoff_loop<4>(f, r, fc, dfc, n);
-        case 5: return cutoff_loop<5>(f, r, fc, dfc, n);
-        case 6: return cutoff_loop<6>(f, r, fc, dfc, n);
-        case 7: return cutoff_loop<7>(f, r, fc, dfc, n);
-        default: return cutoff_loop<8>(f, r, fc, dfc, n);
+        case 0: return cutoff_loop<0, DERIVATIVE>(f, square, fc, slope, n);
+        case 1:
+            if (f.inner == 0.0) return cosine_cutoff<DERIVATIVE>(f, square, fc, slope, n);
+            return cutoff_loop<1, DERIVATIVE>(f, square, fc, slope, n);
+        case 2: return cutoff_loop<2, DERIVATIVE>(f, square, fc, slope, n);
+        case 3: return cutoff_loop<3, DERIVATIVE>(f, square, fc, slope, n);
+        case 4: return cutoff_loop<4, DERIVATIVE>(f, square, fc, slope, n);
+        case 5: return cutoff_loop<5, DERIVATIVE>(f, square, fc, slope, n);
+        case 6: return cutoff_loop<6, DERIVATIVE>(f, square, fc, slope, n);
+        case 7: return cutoff_loop<7, DERIVATIVE>(f, square, fc, slope, n);
+        default: return cutoff_loop<8, DERIVATIVE>(f, square, fc, slope, n);
     }
 }
 
-// Core of the compact functions: f(0) = 1, f(1) = 0, zero beyond.
-template <typename T>
-static inline void core_function(int core, T y, T& value, T& slope) {
-    value = slope = T(0);
-    if (y >= T(1)) return;
+// C(x; centre, half width) and dC/dx of the compact functions; CORE 1-4 are POLY1-4, 5 the exponential.
+template <int CORE, bool ASYMMETRIC, typename T>
+static inline void compact_function(T x, T centre, T inverse_width, T& value, T& slope) {
+    const T y = minimum(std::abs(x - centre) * inverse_width, T(1));
+    const T inner = ASYMMETRIC ? (T(2) - y) * y : y;
+    if constexpr (CORE == 5) smooth_exponential(inner, value, slope);
+    else polynomial<CORE>(inner, value, slope);
+    value = y < T(1) ? value : T(0);
+    slope = y < T(1) ? slope * (ASYMMETRIC ? T(2) - T(2) * y : T(1)) * (x < centre ? -inverse_width : inverse_width) : T(0);
+}
+
+// Calls `work` with the core as a compile-time number.
+template <typename Work>
+static void with_core(int core, Work work) {
     switch (core) {
-        case 1: return polynomial<1>(y, value, slope);
-        case 2: return polynomial<2>(y, value, slope);
-        case 3: return polynomial<3>(y, value, slope);
-        case 4: return polynomial<4>(y, value, slope);
-        default: {
-            T q = maximum(T(1) - y * y, T(1.3e-3));
-            value = exponential(T(1) - T(1) / q);
-            slope = value * T(-2) * y / (q * q);
-        }
+        case 1: return work(std::integral_constant<int, 1>());
+        case 2: return work(std::integral_constant<int, 2>());
+        case 3: return work(std::integral_constant<int, 3>());
+        case 4: return work(std::integral_constant<int, 4>());
+        default: return work(std::integral_constant<int, 5>());
     }
 }
 
-// C(x; centre, half width) and dC/dx.
-template <typename T>
-static inline void compact_function(int core, bool asymmetric, T x, T centre, T half_width, T& value, T& slope) {
-    T y = std::abs(x - centre) / half_width;
-    T inner = asymmetric ? (T(2) - y) * y : y;
-    core_function(core, y < T(1) ? inner : T(1), value, slope);
-    slope *= (asymmetric ? T(2) - T(2) * y : T(1)) * (x < centre ? T(-1) : T(1)) / half_width;
-}
-
-// a(r) and da/dr for n distances. fc and dfc are scratch of the same length.
-template <typename T>
-static void radial_factor(const RadialFactor& f, const T* __restrict r, T* __restrict a, T* __restrict da,
-                          T* __restrict fc, T* __restrict dfc, int n) {
-    if (f.kind == RadialKind::compact) {
-        for (int i = 0; i < n; ++i)
-            compact_function(f.core, f.asymmetric, r[i], T(f.centre), T(f.half_width), a[i], da[i]);
-        return;
-    }
-    cutoff_function(f.cutoff, r, fc, dfc, n);
-    const T eta = T(f.eta), r_s = T(f.r_s);
-    if (f.kind == RadialKind::cosine) {
+template <bool ASYMMETRIC, typename T>
+static void compact_loop(const RadialFactor& f, const T* __restrict square, T* __restrict a, T* __restrict slope, int n) {
+    const T centre = T(f.centre), inverse_width = T(1.0 / f.half_width);
+    with_core(f.core, [&](auto core) {
+#pragma GCC ivdep
         for (int i = 0; i < n; ++i) {
-            T c = std::cos(eta * r[i]), s = std::sin(eta * r[i]);
+            const T r = std::sqrt(square[i]);
+            T value, derivative;
+            compact_function<core(), ASYMMETRIC>(r, centre, inverse_width, value, derivative);
+            a[i] = value;
+            slope[i] = derivative / r;
+        }
+    });
+}
+
+// a(r) and a'(r)/r: the factor's own shape times its envelope fc with fc'/r.
+template <typename T>
+static void radial_factor(const RadialFactor& f, const T* __restrict square, const T* __restrict fc,
+                          const T* __restrict fc_slope, T* __restrict a, T* __restrict slope, int n) {
+    const T eta = T(f.eta), r_s = T(f.r_s);
+    if (f.kind == RadialKind::compact) {
+        if (f.asymmetric) compact_loop<true>(f, square, a, slope, n);
+        else compact_loop<false>(f, square, a, slope, n);
+        for (int i = 0; i < n; ++i) a[i] *= fc[i], slope[i] *= fc[i];
+    } else if (f.kind == RadialKind::cosine) {
+        for (int i = 0; i < n; ++i) {
+            const T r = std::sqrt(square[i]), c = std::cos(eta * r), s = std::sin(eta * r);
             a[i] = c * fc[i];
-            da[i] = c * dfc[i] - eta * s * fc[i];
+            slope[i] = c * fc_slope[i] - eta * s / r * fc[i];
         }
     } else if (f.eta == 0.0) {
-        for (int i = 0; i < n; ++i) a[i] = fc[i], da[i] = dfc[i];
+        for (int i = 0; i < n; ++i) a[i] = fc[i], slope[i] = fc_slope[i];
+    } else if (f.r_s == 0.0) {
+#pragma GCC ivdep
+        for (int i = 0; i < n; ++i) {
+            const T e = exponential(-eta * square[i]);
+            a[i] = e * fc[i];
+            slope[i] = e * (fc_slope[i] - T(2) * eta * fc[i]);
+        }
     } else {
 #pragma GCC ivdep
         for (int i = 0; i < n; ++i) {
-            T d = r[i] - r_s;
-            T e = exponential(-eta * d * d);
+            const T r = std::sqrt(square[i]), d = r - r_s;
+            const T e = exponential(-eta * d * d);
             a[i] = e * fc[i];
-            da[i] = e * (dfc[i] - T(2) * eta * d * fc[i]);
+            slope[i] = e * (fc_slope[i] - T(2) * eta * d / r * fc[i]);
         }
     }
 }

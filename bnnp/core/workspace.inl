@@ -6,6 +6,9 @@ template <typename T>
 struct Buffer {
     T* data = nullptr;
     std::size_t capacity = 0;
+    Buffer() = default;
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
     ~Buffer() { std::free(data); }
     T* get(std::size_t n) {
         if (n > capacity) {
@@ -17,24 +20,45 @@ struct Buffer {
     }
 };
 
-constexpr int block_size = 384;
+// n rounded up to whole registers, and one more for what is written behind the last number.
+template <typename T>
+static inline int padded(int n) {
+    return (n + lanes<T> - 1) / lanes<T> * lanes<T> + lanes<T>;
+}
 
+// The neighbours of one atom within the reach of its functions, sorted by element.
 template <typename T>
 struct Neighborhood {
-    int n = 0;
-    T *x, *y, *z, *r, *weight;     // displacement, distance, atomic number; sorted by element
-    T *tx, *ty, *tz, *tr;          // jvp: tangents
-    T *gx, *gy, *gz, *gr;          // vjp: dE/dD and dE/dr
-    std::int32_t *pair, *bucket;   // index in the pair list; first neighbour of each element
+    int n = 0, stride = 0;               // neighbours; length of the arrays
+    T *x, *y, *z, *square, *inverse;     // displacement D, |D|^2, 1/|D|
+    T* four;                             // (n, 4) x, y, z, 0
+    T *tx, *ty, *tz, *tangent;           // jvp: dD and D . dD
+    T* gradient;                         // vjp: (n, 4) dE/dD of the triples
+    T* slope;                            // vjp: (dE/dr) / r of the pairs
+    T* envelopes;                        // (n_envelopes, 2, stride): fc times weight, and (fc'/r) times weight
+    std::int32_t *pair, *bucket;         // index in the pair list; first neighbour of each element
+
+    T* envelope(int e) { return envelopes + std::size_t(e) * 2 * stride; }
+    T* envelope_slope(int e) { return envelope(e) + stride; }
 };
 
+constexpr int block_size = 384;
+
+// Triples (j, k), row after row of equal j. Behind the last one the arrays are filled to whole registers with triples
+// that count nothing.
 template <typename T>
 struct Block {
-    int n = 0, rows = 0;
-    T *c, *inv_j, *inv_k, *r_jk, *inv_jk;        // geometry
-    T *tc, *tr_j, *tr_k, *tr_jk;                 // tangents
-    T *R, *R_j, *R_k, *R_jk, *b, *db, *fc, *dfc; // radial part
-    T *p, *dp, *A, *B;                           // angular part
+    int n = 0, rows = 0, capacity = 0;
+    T *c, *square, *sum;                         // cos theta, r_jk^2, r_j^2 + r_k^2
+    T *fc_j, *fc_k, *slope_j, *slope_k;          // envelopes of j and k, centred Gaussians only
+    T *inverse_j, *inverse_k;                    // 1/r_j, 1/r_k
+    T *tc, *tangent_j, *tangent_k, *tangent_jk;  // tangents: dcos, D_j . dD_j, D_k . dD_k, D_jk . dD_jk
+    T *b, *b_slope;                              // factor of r_jk
+    T *R, *R_j, *R_k, *R_jk;                     // radial part and its derivatives (1/r) d/dr
+    T *A, *B;                                    // sums over members of weight times p, and times dp/dcos
+    T *S, *S_eta, *S_c;                          // centred Gaussians: sums over groups of A E, eta A E, B E
     T *e_c, *e_j, *e_k, *e_jk;                   // derivatives of the energy
+    T *theta, *theta_slope;
+    T *p, *dp;                                   // (n_angles, capacity)
     std::int32_t *j, *k, *row_start;
 };

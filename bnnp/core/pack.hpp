@@ -1,0 +1,127 @@
+// One SIMD register of numbers (the vector extension of GCC and clang), and the choice of some of its lanes.
+// This header is compiled once for each instruction set, inside its namespace.
+
+#if defined(__AVX512F__)
+constexpr int register_bytes = 64;
+#elif defined(__AVX2__)
+constexpr int register_bytes = 32;
+#else
+constexpr int register_bytes = 16;
+#endif
+
+template <typename T>
+struct Register {
+    static constexpr int lanes = register_bytes / int(sizeof(T));
+    typedef T Pack __attribute__((vector_size(register_bytes)));
+};
+template <typename T>
+using Pack = typename Register<T>::Pack;
+template <typename T>
+constexpr int lanes = Register<T>::lanes;
+
+template <typename T>
+static inline Pack<T> load(const T* memory) {
+    Pack<T> pack;
+    std::memcpy(&pack, memory, sizeof(pack));
+    return pack;
+}
+
+template <typename V, typename T>
+static inline void store(T* memory, V pack) {
+    static_assert(sizeof(V) == register_bytes || sizeof(V) == 4 * sizeof(T), "a whole register, or x y z and one more");
+    std::memcpy(memory, &pack, sizeof(pack));
+}
+
+// x, y, z and one more number.
+template <typename T>
+struct FourType {
+    typedef T Four __attribute__((vector_size(4 * sizeof(T))));
+};
+template <typename T>
+using Four = typename FourType<T>::Four;
+
+template <typename T>
+static inline Four<T> load_four(const T* memory) {
+    Four<T> four;
+    std::memcpy(&four, memory, sizeof(four));
+    return four;
+}
+
+// Lanes where u < u_limit and v < v_limit, among the first `count`. `append` writes the chosen lanes one after the
+// other; it may write a whole register, so that memory behind the last one must be there to be overwritten.
+template <typename T>
+class Selection;
+
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+
+template <>
+class Selection<double> {
+  public:
+    Selection(Pack<double> u, double u_limit, Pack<double> v, double v_limit, int count)
+        : mask(_mm512_cmp_pd_mask(__m512d(u), _mm512_set1_pd(u_limit), _CMP_LT_OQ) &
+               _mm512_cmp_pd_mask(__m512d(v), _mm512_set1_pd(v_limit), _CMP_LT_OQ) &
+               (count >= 8 ? 0xff : (1 << count) - 1)) {}
+    int size() const { return __builtin_popcount(mask); }
+    void append(double* out, Pack<double> pack) const {
+        _mm512_storeu_pd(out, _mm512_maskz_compress_pd(mask, __m512d(pack)));
+    }
+    void append_index(std::int32_t* out, int k) const {
+        const __m256i index = _mm256_add_epi32(_mm256_set1_epi32(k), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        _mm256_storeu_si256((__m256i*)out, _mm256_maskz_compress_epi32(mask, index));
+    }
+
+  private:
+    __mmask8 mask;
+};
+
+template <>
+class Selection<float> {
+  public:
+    Selection(Pack<float> u, float u_limit, Pack<float> v, float v_limit, int count)
+        : mask(_mm512_cmp_ps_mask(__m512(u), _mm512_set1_ps(u_limit), _CMP_LT_OQ) &
+               _mm512_cmp_ps_mask(__m512(v), _mm512_set1_ps(v_limit), _CMP_LT_OQ) &
+               (count >= 16 ? 0xffff : (1 << count) - 1)) {}
+    int size() const { return __builtin_popcount(mask); }
+    void append(float* out, Pack<float> pack) const {
+        _mm512_storeu_ps(out, _mm512_maskz_compress_ps(mask, __m512(pack)));
+    }
+    void append_index(std::int32_t* out, int k) const {
+        const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(mask, _mm512_add_epi32(_mm512_set1_epi32(k), lane)));
+    }
+
+  private:
+    __mmask16 mask;
+};
+
+#else
+
+template <typename T>
+class Selection {
+  public:
+    Selection(Pack<T> u, T u_limit, Pack<T> v, T v_limit, int count) {
+        for (int l = 0; l < lanes<T>; ++l) chosen[l] = (u[l] < u_limit) & (v[l] < v_limit) & (l < count);
+    }
+    int size() const {
+        int sum = 0;
+        for (int l = 0; l < lanes<T>; ++l) sum += chosen[l];
+        return sum;
+    }
+    void append(T* out, Pack<T> pack) const {
+        for (int l = 0; l < lanes<T>; ++l) {
+            *out = pack[l];
+            out += chosen[l];
+        }
+    }
+    void append_index(std::int32_t* out, int k) const {
+        for (int l = 0; l < lanes<T>; ++l) {
+            *out = k + l;
+            out += chosen[l];
+        }
+    }
+
+  private:
+    int chosen[lanes<T>];
+};
+
+#endif
