@@ -63,7 +63,7 @@ class Kernel {
 
     void range(int neighbor, int& begin, int& end) const {
         begin = neighbor < 0 ? 0 : hood.bucket[neighbor];
-        end = neighbor < 0 ? hood.n : hood.bucket[neighbor + 1];
+        end = neighbor < 0 ? hood.n : hood.bucket[neighbor + 1];  // with the gap
     }
 
     template <Sweep S>
@@ -102,7 +102,7 @@ class Kernel {
             G[function.column] = double(total);
         } else {
             T* row = jacobian + std::size_t(function.column) * 4 * hood.n;
-            for (int m = begin; m < end; ++m) store(row + 4 * m, slope[m] * load_four(hood.four + 4 * m));
+            for (int m = begin; m < end; ++m) store_four(row + 4 * m, slope[m] * load_four(hood.four + 4 * m));
         }
     }
 
@@ -124,14 +124,20 @@ class Kernel {
             }
         }
         gatherer.prepare_block(end2 - begin2, int(bundle.angles.size()));
+        if (gaussians(bundle)) collect<S, true>(bundle, factors, begin1, end1, begin2, end2);
+        else collect<S, false>(bundle, factors, begin1, end1, begin2, end2);
+    }
+
+    template <Sweep S, bool GAUSSIANS>
+    void collect(const AngularBundle& bundle, const T* factors, int begin1, int end1, int begin2, int end2) {
         const int envelope = bundle.groups[0].factor.envelope;
-        const T *fc = hood.envelope(envelope), *fc_slope = hood.envelope_slope(envelope);
-        const T reach = T(bundle.radius * bundle.radius), all = std::numeric_limits<T>::max();
+        const bool same = bundle.neighbor1 == bundle.neighbor2;
+        const T reach = T(bundle.radius * bundle.radius);
+        const T limit = bundle.narrow ? reach : std::numeric_limits<T>::max();  // wide rows stay whole
         for (int j = begin1; j < end1; ++j) {
             if (hood.square[j] >= reach) continue;
-            // wide rows stay whole, beyond the reach the factors are zero
-            gatherer.template collect<S>(j, same ? j + 1 : begin2, end2, bundle.narrow ? reach : all,
-                                         bundle.narrow ? reach : all, fc, fc_slope);
+            gatherer.template collect<S, GAUSSIANS>(j, same ? j + 1 : begin2, end2, limit, limit, hood.envelope(envelope),
+                                                    hood.envelope_slope(envelope));
             if (block.n >= block_size) process<S>(bundle, factors);
         }
         if (block.n > 0) process<S>(bundle, factors);
@@ -146,8 +152,6 @@ class Kernel {
         if constexpr (S == Sweep::jvp) tangents(n);
         if (gaussians(bundle)) cutoff_product<S != Sweep::values>(bundle, n);
         if constexpr (S == Sweep::vjp) {
-            T *zeros[] = {block.e_c, block.e_j, block.e_k, block.e_jk};
-            for (T* array : zeros) std::memset(array, 0, sizeof(T) * std::size_t(n));
             if (gaussians(bundle)) reverse_gaussians(bundle, n);
             else reverse(bundle, factors, n);
             pull_back(n);
@@ -188,21 +192,19 @@ class Kernel {
         }
     }
 
-    // Centred Gaussians: b becomes F = fc_j fc_k fc_jk, slope_j, slope_k, b_slope its derivatives (1/r) d/dr, and sum
-    // the r_j^2 + r_k^2 + r_jk^2 of the exponent.
+    // Centred Gaussians: multiplies fc_jk into the product of fc_j and fc_k and its derivatives.
     template <bool DERIVATIVE>
     void cutoff_product(const AngularBundle& bundle, int n) {
         const CutoffFunction& cutoff = element->envelopes[bundle.groups[0].factor.envelope].cutoff;
         cutoff_function<DERIVATIVE>(cutoff, block.square, block.b, block.b_slope, n);
 #pragma GCC ivdep
         for (int t = 0; t < n; ++t) {
-            const T fc_j = block.fc_j[t], fc_k = block.fc_k[t], fc_jk = block.b[t];
-            block.b[t] = fc_j * fc_k * fc_jk;
-            block.sum[t] += block.square[t];
+            const T both = block.F[t], fc = block.b[t];
+            block.F[t] = both * fc;
             if constexpr (DERIVATIVE) {
-                block.slope_j[t] *= fc_k * fc_jk;
-                block.slope_k[t] *= fc_j * fc_jk;
-                block.b_slope[t] *= fc_j * fc_k;
+                block.F_j[t] *= fc;
+                block.F_k[t] *= fc;
+                block.F_jk[t] = both * block.b_slope[t];
             }
         }
     }
@@ -222,12 +224,12 @@ class Kernel {
         const T eta = T(f.eta);
 #pragma GCC ivdep
         for (int t = 0; t < n; ++t) {
-            const T e = exponential(-eta * block.sum[t]), shift = T(2) * eta * block.b[t];
-            block.R[t] = block.b[t] * e;
+            const T e = exponential(-eta * block.exponent[t]), shift = T(2) * eta * block.F[t];
+            block.R[t] = block.F[t] * e;
             if constexpr (DERIVATIVE) {
-                block.R_j[t] = (block.slope_j[t] - shift) * e;
-                block.R_k[t] = (block.slope_k[t] - shift) * e;
-                block.R_jk[t] = (block.b_slope[t] - shift) * e;
+                block.R_j[t] = (block.F_j[t] - shift) * e;
+                block.R_k[t] = (block.F_k[t] - shift) * e;
+                block.R_jk[t] = (block.F_jk[t] - shift) * e;
             }
         }
     }
@@ -235,7 +237,7 @@ class Kernel {
     template <bool DERIVATIVE>
     void along_rows(const T* a, const T* slope, int n) {
         for (int row = 0; row < block.rows; ++row) {
-            const int start = block.row_start[row], end = block.row_start[row + 1], j = block.j[start];
+            const int start = block.row_start[row], end = block.row_start[row + 1], j = block.row_j[row];
             const int shift = block.k[start] - start;
             for (int t = start; t < end; t += lanes<T>) {
                 const Pack<T> a_k = load(a + shift + t);
@@ -255,20 +257,24 @@ class Kernel {
         const Envelope& envelope = element->envelopes[f.envelope];
         // In n2p2 the asymmetric functions of type 21 act on r_ij and r_ik alone, those of type 24 on r_jk too.
         if (!envelope.weighted) f.asymmetric = false;
-        cutoff_function<true>(envelope.cutoff, block.square, block.theta, block.theta_slope, n);  // angles are done
-        radial_factor(f, block.square, block.theta, block.theta_slope, block.b, block.b_slope, n);
+        cutoff_function<true>(envelope.cutoff, block.square, block.F, block.F_jk, n);
+        radial_factor(f, block.square, block.F, block.F_jk, block.b, block.b_slope, n);
+        for (int row = 0; row < block.rows; ++row) {
+            const int end = block.row_start[row + 1];
+            const T a_j = a[block.row_j[row]], slope_j = slope[block.row_j[row]];
 #pragma GCC ivdep
-        for (int t = 0; t < n; ++t) {
-            const int j = block.j[t], k = block.k[t];
-            const T ab = a[j] * block.b[t];
-            block.R[t] = ab * a[k];
-            if constexpr (DERIVATIVE) {
-                block.R_j[t] = slope[j] * block.b[t] * a[k];
-                block.R_k[t] = ab * slope[k];
-                block.R_jk[t] = a[j] * a[k] * block.b_slope[t];
+            for (int t = block.row_start[row]; t < end; ++t) {
+                const int k = block.k[t];
+                const T ab = a_j * block.b[t];
+                block.R[t] = ab * a[k];
+                if constexpr (DERIVATIVE) {
+                    block.R_j[t] = slope_j * block.b[t] * a[k];
+                    block.R_k[t] = ab * slope[k];
+                    block.R_jk[t] = a_j * a[k] * block.b_slope[t];
+                }
             }
         }
-        for (int t = block.n; t < n; ++t) block.R[t] = T(0);
+        for (int t = block.n; t < n; ++t) block.R[t] = block.R_j[t] = block.R_k[t] = block.R_jk[t] = T(0);
     }
 
     // values, jvp, jacobian: the members of one group.
@@ -357,6 +363,8 @@ class Kernel {
     }
 
     void reverse(const AngularBundle& bundle, const T* factors, int n) {
+        T *sums[] = {block.e_c, block.e_j, block.e_k, block.e_jk};
+        for (T* array : sums) std::memset(array, 0, sizeof(T) * std::size_t(n));
         for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
             radial_part<Sweep::vjp>(bundle, int(g), factors, n);
             weigh(bundle.groups[g], n);
@@ -372,26 +380,26 @@ class Kernel {
 
     // The groups differ in eta alone: three sums over groups, then one pass for all derivatives.
     void reverse_gaussians(const AngularBundle& bundle, int n) {
-        T *sums[] = {block.S, block.S_eta, block.S_c};
+        T *sums[] = {block.S, block.S_eta, block.e_c};
         for (T* array : sums) std::memset(array, 0, sizeof(T) * std::size_t(n));
         for (const AngularGroup& group : bundle.groups) {
             weigh(group, n);
             const T eta = T(group.factor.eta);
 #pragma GCC ivdep
             for (int t = 0; t < n; ++t) {
-                const T e = exponential(-eta * block.sum[t]), ae = block.A[t] * e;
+                const T e = exponential(-eta * block.exponent[t]), ae = block.A[t] * e;
                 block.S[t] += ae;
                 block.S_eta[t] += eta * ae;
-                block.S_c[t] += block.B[t] * e;
+                block.e_c[t] += block.B[t] * e;
             }
         }
 #pragma GCC ivdep
         for (int t = 0; t < n; ++t) {
-            const T S = block.S[t], shift = T(2) * block.b[t] * block.S_eta[t];
-            block.e_c[t] = block.b[t] * block.S_c[t];
-            block.e_j[t] = block.slope_j[t] * S - shift;
-            block.e_k[t] = block.slope_k[t] * S - shift;
-            block.e_jk[t] = block.b_slope[t] * S - shift;
+            const T S = block.S[t], shift = T(2) * block.F[t] * block.S_eta[t];
+            block.e_c[t] *= block.F[t];
+            block.e_j[t] = block.F_j[t] * S - shift;
+            block.e_k[t] = block.F_k[t] * S - shift;
+            block.e_jk[t] = block.F_jk[t] * S - shift;
         }
     }
 
@@ -410,7 +418,7 @@ class Kernel {
     // Adds dE/dD of the block's triples to the neighbours: gradient is (neighbour, 4).
     void scatter(T* gradient) {
         for (int row = 0; row < block.rows; ++row) {
-            const int start = block.row_start[row], end = block.row_start[row + 1], j = block.j[start];
+            const int start = block.row_start[row], end = block.row_start[row + 1], j = block.row_j[row];
             const Four<T> Dj = load_four(hood.four + 4 * j);
             Four<T> sum{};
             T p = 0;
@@ -418,11 +426,11 @@ class Kernel {
                 const int k = block.k[t];
                 const Four<T> Dk = load_four(hood.four + 4 * k);
                 const T s = block.e_c[t];
-                store(gradient + 4 * k, load_four(gradient + 4 * k) + block.e_k[t] * Dk + s * Dj);
+                store_four(gradient + 4 * k, load_four(gradient + 4 * k) + block.e_k[t] * Dk + s * Dj);
                 sum += s * Dk;
                 p += block.e_j[t];
             }
-            store(gradient + 4 * j, load_four(gradient + 4 * j) + p * Dj + sum);
+            store_four(gradient + 4 * j, load_four(gradient + 4 * j) + p * Dj + sum);
         }
     }
 
@@ -430,6 +438,7 @@ class Kernel {
         const std::int64_t first = pairs.first[i];
         std::memset(task.dE_dD + 3 * first, 0, sizeof(double) * 3 * std::size_t(pairs.first[i + 1] - first));
         for (int m = 0; m < hood.n; ++m) {
+            if (hood.pair[m] < 0) continue;
             double* out = task.dE_dD + 3 * (first + hood.pair[m]);
             const Four<T> g = load_four(hood.gradient + 4 * m) + hood.slope[m] * load_four(hood.four + 4 * m);
             for (int c = 0; c < 3; ++c) out[c] = double(g[c]);
@@ -446,6 +455,7 @@ class Kernel {
             const auto& columns = element->sensitive[e];
             const int n_columns = int(columns.size());
             for (int m = hood.bucket[e]; m < hood.bucket[e + 1]; ++m) {
+                if (hood.pair[m] < 0) continue;
                 Out* out = blocks + task.block_offsets[first + hood.pair[m]];
                 for (int s = 0; s < n_columns; ++s) {
                     const T* vector = jacobian + (std::size_t(columns[s]) * hood.n + m) * 4;

@@ -11,109 +11,99 @@ class Gatherer {
         const ElementPlan& element = plan.elements[pairs.types[i]];
         const std::int64_t first = pairs.first[i], last = pairs.first[i + 1];
         const int n_elements = int(plan.elements.size()), n_envelopes = int(element.envelopes.size());
-        allocate(int(last - first), n_elements, n_envelopes, task.sweep);
+        allocate(int(last - first), n_elements, n_envelopes);
         const double reach = element.radius * element.radius;
         hood.n = 0;
         for (int e = 0; e < n_elements; ++e) {
             hood.bucket[e] = hood.n;
-            for (std::int64_t p = first; p < last; ++p) {
-                if (pairs.types[pairs.neighbors[p]] != e) continue;
-                const double* d = pairs.vectors + 3 * p;
-                const double square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
-                if (square >= reach) continue;
-                const int m = hood.n++;
-                hood.pair[m] = std::int32_t(p - first);
-                hood.x[m] = T(d[0]), hood.y[m] = T(d[1]), hood.z[m] = T(d[2]);
-                hood.square[m] = T(square);
-                if (task.dD) {
-                    const double* t = task.dD + 3 * p;
-                    hood.tx[m] = T(t[0]), hood.ty[m] = T(t[1]), hood.tz[m] = T(t[2]);
-                    hood.tangent[m] = T(d[0] * t[0] + d[1] * t[1] + d[2] * t[2]);
-                }
-            }
+            for (std::int64_t p = first; p < last; ++p)
+                if (pairs.types[pairs.neighbors[p]] == e) add(pairs.vectors + 3 * p, task.dD ? task.dD + 3 * p : nullptr, int(p - first), reach);
+            for (; hood.n % lanes<T> != 0; ++hood.n) gap(T(reach));
         }
         hood.bucket[n_elements] = hood.n;
-        for (int m = hood.n; m < hood.stride; ++m) hood.x[m] = hood.y[m] = hood.z[m] = T(0), hood.square[m] = T(reach);
-        for (int m = 0; m < hood.stride; ++m) hood.inverse[m] = T(1) / std::sqrt(hood.square[m]);
+        for (int m = 0; m < hood.n; ++m) hood.inverse[m] = T(1) / std::sqrt(hood.square[m]);
         if (task.sweep == Sweep::vjp || task.sweep == Sweep::jacobian)
-            for (int m = 0; m < hood.n; ++m) store(hood.four + 4 * m, Four<T>{hood.x[m], hood.y[m], hood.z[m], T(0)});
+            for (int m = 0; m < hood.n; ++m) store_four(hood.four + 4 * m, Four<T>{hood.x[m], hood.y[m], hood.z[m], T(0)});
         if (task.sweep == Sweep::vjp) {
             std::memset(hood.gradient, 0, sizeof(T) * 4 * std::size_t(hood.n));
-            std::memset(hood.slope, 0, sizeof(T) * std::size_t(hood.stride));
+            std::memset(hood.slope, 0, sizeof(T) * std::size_t(hood.n));
         }
         for (int e = 0; e < n_envelopes; ++e) fill_envelope(plan, element.envelopes[e], e);
     }
 
     // Makes room for blocks of triples whose rows have up to `longest_row` members.
     void prepare_block(int longest_row, int n_angles) {
-        const int capacity = block.capacity = padded<T>(block_size + longest_row + lanes<T>);
-        T* memory = block_memory.get(std::size_t(capacity) * (30 + 2 * n_angles));
-        T** arrays[] = {&block.c, &block.square, &block.sum, &block.fc_j, &block.fc_k, &block.slope_j, &block.slope_k,
+        const int capacity = block.capacity = whole<T>(block_size + longest_row) + 2 * lanes<T>;
+        T* memory = block_memory.get(std::size_t(capacity) * (28 + 2 * n_angles));
+        T** arrays[] = {&block.c, &block.square, &block.exponent, &block.F, &block.F_j, &block.F_k, &block.F_jk,
                         &block.inverse_j, &block.inverse_k, &block.tc, &block.tangent_j, &block.tangent_k,
                         &block.tangent_jk, &block.b, &block.b_slope, &block.R, &block.R_j, &block.R_k, &block.R_jk,
-                        &block.A, &block.B, &block.S, &block.S_eta, &block.S_c, &block.e_c, &block.e_j, &block.e_k,
-                        &block.e_jk, &block.theta, &block.theta_slope};
+                        &block.A, &block.B, &block.S, &block.S_eta, &block.e_c, &block.e_j, &block.e_k, &block.e_jk,
+                        &block.theta};
         for (T** array : arrays) *array = memory, memory += capacity;
+        block.theta_slope = block.S;  // never at the same time
         block.p = memory;
         block.dp = memory + std::size_t(capacity) * n_angles;
-        block.j = block_integers.get(std::size_t(capacity) * 2 + block_size + 2);
-        block.k = block.j + capacity;
+        block.k = block_integers.get(std::size_t(capacity) + 2 * block_size + 4);
         block.row_start = block.k + capacity;
+        block.row_j = block.row_start + block_size + 2;
         block.n = block.rows = 0;
     }
 
-    // Append the triples (j, k), begin <= k < end, with r_k^2 < reach_square and r_jk^2 < limit_square.
-    template <Sweep S>
-    void collect(int j, int begin, int end, T reach_square, T limit_square, const T* fc, const T* fc_slope) {
+    // Append the triples (j, k), begin <= k < end, with r_k^2 < reach and r_jk^2 < limit. `fc` and `fc_slope` are the
+    // envelope of the centred Gaussians, null for other functions.
+    template <Sweep S, bool GAUSSIANS>
+    void collect(int j, int begin, int end, T reach, T limit, const T* fc, const T* fc_slope) {
         constexpr bool derivative = S != Sweep::values;
         const T xj = hood.x[j], yj = hood.y[j], zj = hood.z[j], square_j = hood.square[j], inverse_j = hood.inverse[j];
         const int start = block.n;
         int n = start;
-        for (int k = begin; k < end; k += lanes<T>) {
+        for (int k = begin / lanes<T> * lanes<T>; k < end; k += lanes<T>) {
             const Pack<T> x = load(hood.x + k), y = load(hood.y + k), z = load(hood.z + k);
             const Pack<T> square_k = load(hood.square + k), inverse_k = load(hood.inverse + k);
             const Pack<T> s = xj * x + yj * y + zj * z, sum = square_j + square_k, square = sum - T(2) * s;
-            const Selection<T> chosen(square, limit_square, square_k, reach_square, end - k);
+            const Selection<T> chosen(square, limit, square_k, reach, begin - k);
             chosen.append(block.c + n, s * inverse_k * inverse_j);
-            chosen.append(block.square + n, square);
-            chosen.append(block.sum + n, sum);
-            chosen.append(block.fc_k + n, load(fc + k));
-            if constexpr (derivative) {
-                chosen.append(block.inverse_k + n, inverse_k);
-                chosen.append(block.slope_k + n, load(fc_slope + k));
+            if constexpr (GAUSSIANS) {
+                const Pack<T> fc_k = load(fc + k);
+                chosen.append(block.square + n, square);
+                chosen.append(block.exponent + n, sum + square);
+                chosen.append(block.F + n, fc[j] * fc_k);
+                if constexpr (derivative) {
+                    chosen.append(block.F_j + n, fc_slope[j] * fc_k);
+                    chosen.append(block.F_k + n, fc[j] * load(fc_slope + k));
+                }
+            } else {
+                chosen.append(block.square + n, square);
             }
+            if constexpr (derivative) chosen.append(block.inverse_k + n, inverse_k);
             if constexpr (S == Sweep::jvp) {
                 const Pack<T> tx = load(hood.tx + k), ty = load(hood.ty + k), tz = load(hood.tz + k);
                 chosen.append(block.tangent_k + n, load(hood.tangent + k));
                 chosen.append(block.tangent_jk + n, hood.tx[j] * x + hood.ty[j] * y + hood.tz[j] * z + xj * tx + yj * ty + zj * tz);
             }
-            chosen.append_index(block.k + n, k);
+            if constexpr (derivative || !GAUSSIANS) chosen.append_index(block.k + n, k);
             n += chosen.size();
         }
         if (n == start) return;
-        for (int t = start; t < n; t += lanes<T>) {
-            store(block.fc_j + t, Pack<T>{} + fc[j]);
-            if constexpr (derivative) {
-                store(block.inverse_j + t, Pack<T>{} + inverse_j);
-                store(block.slope_j + t, Pack<T>{} + fc_slope[j]);
-            }
-            if constexpr (S == Sweep::jvp) store(block.tangent_j + t, Pack<T>{} + hood.tangent[j]);
-        }
-        for (int t = start; t < n; ++t) block.j[t] = j;
+        if constexpr (derivative)
+            for (int t = start; t < n; t += lanes<T>) store(block.inverse_j + t, Pack<T>{} + inverse_j);
+        if constexpr (S == Sweep::jvp)
+            for (int t = start; t < n; t += lanes<T>) store(block.tangent_j + t, Pack<T>{} + hood.tangent[j]);
+        block.row_j[block.rows] = j;
         block.row_start[block.rows++] = start;
         block.n = n;
     }
 
     // Fills up the last register with triples that count nothing. Returns the number of triples with them.
     int close_block() {
-        const int n = block.n, end = padded<T>(n) - lanes<T>;
+        const int n = block.n, end = whole<T>(n);
         block.row_start[block.rows] = n;
         for (int t = n; t < end; ++t) {
-            block.c[t] = block.sum[t] = block.fc_j[t] = block.fc_k[t] = block.slope_j[t] = block.slope_k[t] = T(0);
+            block.c[t] = block.exponent[t] = block.F[t] = block.F_j[t] = block.F_k[t] = T(0);
             block.inverse_j[t] = block.inverse_k[t] = T(0);
             block.tangent_j[t] = block.tangent_k[t] = block.tangent_jk[t] = T(0);
             block.square[t] = T(1);
-            block.j[t] = block.k[t] = 0;
         }
         return end;
     }
@@ -122,8 +112,8 @@ class Gatherer {
     Buffer<T> hood_memory, block_memory;
     Buffer<std::int32_t> hood_integers, block_integers;
 
-    void allocate(int n_pairs, int n_elements, int n_envelopes, Sweep sweep) {
-        const int stride = hood.stride = padded<T>(n_pairs);
+    void allocate(int n_pairs, int n_elements, int n_envelopes) {
+        const int stride = hood.stride = whole<T>(n_pairs) + (n_elements + 1) * lanes<T>;
         T* memory = hood_memory.get(std::size_t(stride) * (18 + 2 * n_envelopes));
         T** arrays[] = {&hood.x, &hood.y, &hood.z, &hood.square, &hood.inverse, &hood.tx, &hood.ty, &hood.tz,
                         &hood.tangent, &hood.slope};
@@ -133,13 +123,30 @@ class Gatherer {
         hood.envelopes = memory + 8 * std::size_t(stride);
         hood.pair = hood_integers.get(stride + n_elements + 2);
         hood.bucket = hood.pair + stride;
-        if (sweep == Sweep::jvp)
-            for (T* array : {hood.tx, hood.ty, hood.tz, hood.tangent}) std::memset(array, 0, sizeof(T) * std::size_t(stride));
+    }
+
+    void add(const double* d, const double* tangent, int pair, double reach) {
+        const double square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
+        if (square >= reach) return;
+        const int m = hood.n++;
+        hood.pair[m] = pair;
+        hood.x[m] = T(d[0]), hood.y[m] = T(d[1]), hood.z[m] = T(d[2]);
+        hood.square[m] = T(square);
+        if (!tangent) return;
+        hood.tx[m] = T(tangent[0]), hood.ty[m] = T(tangent[1]), hood.tz[m] = T(tangent[2]);
+        hood.tangent[m] = T(d[0] * tangent[0] + d[1] * tangent[1] + d[2] * tangent[2]);
+    }
+
+    void gap(T reach) {
+        const int m = hood.n;
+        hood.pair[m] = -1;
+        hood.x[m] = hood.y[m] = hood.z[m] = hood.tx[m] = hood.ty[m] = hood.tz[m] = hood.tangent[m] = T(0);
+        hood.square[m] = reach;
     }
 
     void fill_envelope(const Plan& plan, const Envelope& envelope, int e) {
         T *fc = hood.envelope(e), *slope = hood.envelope_slope(e);
-        cutoff_function<true>(envelope.cutoff, hood.square, fc, slope, hood.stride);
+        cutoff_function<true>(envelope.cutoff, hood.square, fc, slope, hood.n);
         if (!envelope.weighted) return;
         for (int b = 0; b < int(plan.elements.size()); ++b)
             for (int m = hood.bucket[b]; m < hood.bucket[b + 1]; ++m)

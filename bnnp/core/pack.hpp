@@ -26,9 +26,8 @@ static inline Pack<T> load(const T* memory) {
     return pack;
 }
 
-template <typename V, typename T>
-static inline void store(T* memory, V pack) {
-    static_assert(sizeof(V) == register_bytes || sizeof(V) == 4 * sizeof(T), "a whole register, or x y z and one more");
+template <typename T>
+static inline void store(T* memory, Pack<T> pack) {
     std::memcpy(memory, &pack, sizeof(pack));
 }
 
@@ -47,8 +46,13 @@ static inline Four<T> load_four(const T* memory) {
     return four;
 }
 
-// Lanes where u < u_limit and v < v_limit, among the first `count`. `append` writes the chosen lanes one after the
-// other; it may write a whole register, so that memory behind the last one must be there to be overwritten.
+template <typename T>
+static inline void store_four(T* memory, Four<T> four) {
+    std::memcpy(memory, &four, sizeof(four));
+}
+
+// Lanes from `first` on where u < u_limit and v < v_limit. `append` writes the chosen lanes one after the other; it may
+// write a whole register, so that memory behind the last one must be there to be overwritten.
 template <typename T>
 class Selection;
 
@@ -57,41 +61,45 @@ class Selection;
 template <>
 class Selection<double> {
   public:
-    Selection(Pack<double> u, double u_limit, Pack<double> v, double v_limit, int count)
-        : mask(_mm512_cmp_pd_mask(__m512d(u), _mm512_set1_pd(u_limit), _CMP_LT_OQ) &
-               _mm512_cmp_pd_mask(__m512d(v), _mm512_set1_pd(v_limit), _CMP_LT_OQ) &
-               (count >= 8 ? 0xff : (1 << count) - 1)) {}
+    Selection(Pack<double> u, double u_limit, Pack<double> v, double v_limit, int first) {
+        const __mmask8 below = _mm512_cmp_pd_mask(__m512d(u), _mm512_set1_pd(u_limit), _CMP_LT_OQ) &
+                               _mm512_cmp_pd_mask(__m512d(v), _mm512_set1_pd(v_limit), _CMP_LT_OQ);
+        mask = below & (0xff << (first > 0 ? first : 0));
+        order = _mm512_maskz_compress_epi64(mask, _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    }
     int size() const { return __builtin_popcount(mask); }
     void append(double* out, Pack<double> pack) const {
-        _mm512_storeu_pd(out, _mm512_maskz_compress_pd(mask, __m512d(pack)));
+        _mm512_storeu_pd(out, _mm512_permutexvar_pd(order, __m512d(pack)));
     }
     void append_index(std::int32_t* out, int k) const {
-        const __m256i index = _mm256_add_epi32(_mm256_set1_epi32(k), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-        _mm256_storeu_si256((__m256i*)out, _mm256_maskz_compress_epi32(mask, index));
+        _mm256_storeu_si256((__m256i*)out, _mm256_add_epi32(_mm256_set1_epi32(k), _mm512_cvtepi64_epi32(order)));
     }
 
   private:
     __mmask8 mask;
+    __m512i order;
 };
 
 template <>
 class Selection<float> {
   public:
-    Selection(Pack<float> u, float u_limit, Pack<float> v, float v_limit, int count)
-        : mask(_mm512_cmp_ps_mask(__m512(u), _mm512_set1_ps(u_limit), _CMP_LT_OQ) &
-               _mm512_cmp_ps_mask(__m512(v), _mm512_set1_ps(v_limit), _CMP_LT_OQ) &
-               (count >= 16 ? 0xffff : (1 << count) - 1)) {}
+    Selection(Pack<float> u, float u_limit, Pack<float> v, float v_limit, int first) {
+        const __mmask16 below = _mm512_cmp_ps_mask(__m512(u), _mm512_set1_ps(u_limit), _CMP_LT_OQ) &
+                                _mm512_cmp_ps_mask(__m512(v), _mm512_set1_ps(v_limit), _CMP_LT_OQ);
+        mask = below & (0xffff << (first > 0 ? first : 0));
+        order = _mm512_maskz_compress_epi32(mask, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    }
     int size() const { return __builtin_popcount(mask); }
     void append(float* out, Pack<float> pack) const {
-        _mm512_storeu_ps(out, _mm512_maskz_compress_ps(mask, __m512(pack)));
+        _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, __m512(pack)));
     }
     void append_index(std::int32_t* out, int k) const {
-        const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(mask, _mm512_add_epi32(_mm512_set1_epi32(k), lane)));
+        _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_set1_epi32(k), order));
     }
 
   private:
     __mmask16 mask;
+    __m512i order;
 };
 
 #else
@@ -99,8 +107,8 @@ class Selection<float> {
 template <typename T>
 class Selection {
   public:
-    Selection(Pack<T> u, T u_limit, Pack<T> v, T v_limit, int count) {
-        for (int l = 0; l < lanes<T>; ++l) chosen[l] = (u[l] < u_limit) & (v[l] < v_limit) & (l < count);
+    Selection(Pack<T> u, T u_limit, Pack<T> v, T v_limit, int first) {
+        for (int l = 0; l < lanes<T>; ++l) chosen[l] = (u[l] < u_limit) & (v[l] < v_limit) & (l >= first);
     }
     int size() const {
         int sum = 0;

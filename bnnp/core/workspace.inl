@@ -20,23 +20,24 @@ struct Buffer {
     }
 };
 
-// n rounded up to whole registers, and one more for what is written behind the last number.
+// n rounded up to whole registers
 template <typename T>
-static inline int padded(int n) {
-    return (n + lanes<T> - 1) / lanes<T> * lanes<T> + lanes<T>;
+static inline int whole(int n) {
+    return (n + lanes<T> - 1) / lanes<T> * lanes<T>;
 }
 
-// The neighbours of one atom within the reach of its functions, sorted by element.
+// The neighbours of one atom within the reach of its functions, sorted by element. Each element starts a register;
+// the gaps before the next are filled with neighbours at the reach, where all functions are zero.
 template <typename T>
 struct Neighborhood {
-    int n = 0, stride = 0;               // neighbours; length of the arrays
+    int n = 0, stride = 0;               // neighbours, with the gaps; length of the arrays
     T *x, *y, *z, *square, *inverse;     // displacement D, |D|^2, 1/|D|
     T* four;                             // (n, 4) x, y, z, 0
     T *tx, *ty, *tz, *tangent;           // jvp: dD and D . dD
     T* gradient;                         // vjp: (n, 4) dE/dD of the triples
     T* slope;                            // vjp: (dE/dr) / r of the pairs
     T* envelopes;                        // (n_envelopes, 2, stride): fc times weight, and (fc'/r) times weight
-    std::int32_t *pair, *bucket;         // index in the pair list; first neighbour of each element
+    std::int32_t *pair, *bucket;         // index in the pair list, -1 in gaps; first neighbour of each element
 
     T* envelope(int e) { return envelopes + std::size_t(e) * 2 * stride; }
     T* envelope_slope(int e) { return envelope(e) + stride; }
@@ -49,8 +50,8 @@ constexpr int block_size = 384;
 template <typename T>
 struct Block {
     int n = 0, rows = 0, capacity = 0;
-    T *c, *square, *sum;                         // cos theta, r_jk^2, r_j^2 + r_k^2
-    T *fc_j, *fc_k, *slope_j, *slope_k;          // envelopes of j and k, centred Gaussians only
+    T *c, *square, *exponent;                    // cos theta, r_jk^2, r_j^2 + r_k^2 + r_jk^2
+    T *F, *F_j, *F_k, *F_jk;                     // centred Gaussians: cutoff functions and derivatives (1/r) d/dr
     T *inverse_j, *inverse_k;                    // 1/r_j, 1/r_k
     T *tc, *tangent_j, *tangent_k, *tangent_jk;  // tangents: dcos, D_j . dD_j, D_k . dD_k, D_jk . dD_jk
     T *b, *b_slope;                              // factor of r_jk
@@ -60,5 +61,6 @@ struct Block {
     T *e_c, *e_j, *e_k, *e_jk;                   // derivatives of the energy
     T *theta, *theta_slope;
     T *p, *dp;                                   // (n_angles, capacity)
-    std::int32_t *j, *k, *row_start;
+    std::int32_t *k;
+    std::int32_t *row_start, *row_j;             // first triple and j of each row
 };
