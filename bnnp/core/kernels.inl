@@ -417,18 +417,19 @@ class Kernel {
 
     // Adds dE/dD of the block's triples to the neighbours: gradient is (neighbour, 4).
     void scatter(T* gradient) {
+        const T *P = block.e_j, *Q = block.e_k, *S = block.e_c, *D = hood.four;
+        const std::int32_t* neighbors = block.k;
         for (int row = 0; row < block.rows; ++row) {
-            const int start = block.row_start[row], end = block.row_start[row + 1], j = block.row_j[row];
-            const Four<T> Dj = load_four(hood.four + 4 * j);
+            const int end = block.row_start[row + 1], j = block.row_j[row];
+            const Four<T> Dj = load_four(D + 4 * j);
             Four<T> sum{};
             T p = 0;
-            for (int t = start; t < end; ++t) {
-                const int k = block.k[t];
-                const Four<T> Dk = load_four(hood.four + 4 * k);
-                const T s = block.e_c[t];
-                store_four(gradient + 4 * k, load_four(gradient + 4 * k) + block.e_k[t] * Dk + s * Dj);
-                sum += s * Dk;
-                p += block.e_j[t];
+            for (int t = block.row_start[row]; t < end; ++t) {
+                const int k = 4 * neighbors[t];
+                const Four<T> Dk = load_four(D + k);
+                store_four(gradient + k, load_four(gradient + k) + Q[t] * Dk + S[t] * Dj);
+                sum += S[t] * Dk;
+                p += P[t];
             }
             store_four(gradient + 4 * j, load_four(gradient + 4 * j) + p * Dj + sum);
         }

@@ -9,46 +9,38 @@ constexpr int register_bytes = 32;
 constexpr int register_bytes = 16;
 #endif
 
+// Loads and stores go through types of their own that ask for no alignment but alias nothing except numbers: after a
+// memcpy the compiler would have to read every pointer again.
 template <typename T>
 struct Register {
     static constexpr int lanes = register_bytes / int(sizeof(T));
     typedef T Pack __attribute__((vector_size(register_bytes)));
+    typedef T Unaligned __attribute__((vector_size(register_bytes), aligned(alignof(T))));
+    typedef T Four __attribute__((vector_size(4 * sizeof(T))));
+    typedef T UnalignedFour __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T))));
 };
 template <typename T>
 using Pack = typename Register<T>::Pack;
+template <typename T>
+using Four = typename Register<T>::Four;  // x, y, z and one more number
 template <typename T>
 constexpr int lanes = Register<T>::lanes;
 
 template <typename T>
 static inline Pack<T> load(const T* memory) {
-    Pack<T> pack;
-    std::memcpy(&pack, memory, sizeof(pack));
-    return pack;
+    return *reinterpret_cast<const typename Register<T>::Unaligned*>(memory);
 }
-
 template <typename T>
 static inline void store(T* memory, Pack<T> pack) {
-    std::memcpy(memory, &pack, sizeof(pack));
+    *reinterpret_cast<typename Register<T>::Unaligned*>(memory) = pack;
 }
-
-// x, y, z and one more number.
-template <typename T>
-struct FourType {
-    typedef T Four __attribute__((vector_size(4 * sizeof(T))));
-};
-template <typename T>
-using Four = typename FourType<T>::Four;
-
 template <typename T>
 static inline Four<T> load_four(const T* memory) {
-    Four<T> four;
-    std::memcpy(&four, memory, sizeof(four));
-    return four;
+    return *reinterpret_cast<const typename Register<T>::UnalignedFour*>(memory);
 }
-
 template <typename T>
 static inline void store_four(T* memory, Four<T> four) {
-    std::memcpy(memory, &four, sizeof(four));
+    *reinterpret_cast<typename Register<T>::UnalignedFour*>(memory) = four;
 }
 
 // Lanes from `first` on where u < u_limit and v < v_limit. `append` writes the chosen lanes one after the other; it may
@@ -69,7 +61,7 @@ class Selection<double> {
     }
     int size() const { return __builtin_popcount(mask); }
     void append(double* out, Pack<double> pack) const {
-        _mm512_storeu_pd(out, _mm512_permutexvar_pd(order, __m512d(pack)));
+        store(out, Pack<double>(_mm512_permutexvar_pd(order, __m512d(pack))));
     }
     void append_index(std::int32_t* out, int k) const {
         _mm256_storeu_si256((__m256i*)out, _mm256_add_epi32(_mm256_set1_epi32(k), _mm512_cvtepi64_epi32(order)));
@@ -91,7 +83,7 @@ class Selection<float> {
     }
     int size() const { return __builtin_popcount(mask); }
     void append(float* out, Pack<float> pack) const {
-        _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, __m512(pack)));
+        store(out, Pack<float>(_mm512_permutexvar_ps(order, __m512(pack))));
     }
     void append_index(std::int32_t* out, int k) const {
         _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_set1_epi32(k), order));
