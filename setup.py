@@ -61,7 +61,7 @@ def _headers_in_environment() -> bool:
 setup(
     ext_modules=[
         Pybind11Extension(
-            "bnnp.core._core",
+            "bnnp._core",
             [f"bnnp/core/{name}.cpp" for name in SOURCES],
             depends=[str(path) for path in sorted(Path("bnnp/core").glob("*.[hi][pn][pl]"))],
             cxx_std=17,

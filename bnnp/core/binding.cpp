@@ -8,6 +8,7 @@
 #include <string>
 
 #include "dispatch.hpp"
+#include "neighbors.hpp"
 
 namespace py = pybind11;
 using namespace bnnp;
@@ -273,6 +274,24 @@ void check_pairs(std::int64_t n_atoms, const Longs& first, const Ints& neighbors
         require(neighbors.data()[p] >= 0 && neighbors.data()[p] < n_atoms, "neighbors holds an atom index out of range");
 }
 
+// The full neighbour list from the pairs that a search found once each: first, centers, neighbors, vectors.
+py::tuple sort_pairs(const Doubles& positions, const Doubles& cell, const py::array_t<std::uint64_t, py::array::c_style>& pairs,
+                     const py::array_t<std::int32_t, py::array::c_style>& shifts, const Longs& ranks, double cutoff) {
+    const std::int64_t n = positions.shape(0), n_found = pairs.shape(0);
+    require(ranks.size() == n && cell.size() == 9 && pairs.size() == 2 * n_found && shifts.size() == 3 * n_found,
+            "expected positions (n, 3), cell (3, 3), pairs (m, 2), shifts (m, 3), ranks (n,)");
+    for (std::int64_t k = 0; k < 2 * n_found; ++k)
+        require(std::int64_t(pairs.data()[k]) < n, "pairs holds an atom index out of range");
+    for (std::int64_t k = 0; k < n; ++k) require(ranks.data()[k] >= 0 && ranks.data()[k] < n, "ranks is not a permutation");
+    const FoundPairs found{n, n_found, positions.data(), cell.data(), pairs.data(), shifts.data()};
+    const SortedPairs sorted(found, ranks.data(), cutoff);
+    Longs first(n + 1);
+    Ints centers(sorted.size()), neighbors(sorted.size());
+    Doubles vectors({sorted.size(), std::int64_t(3)});
+    sorted.write(first.mutable_data(), centers.mutable_data(), neighbors.mutable_data(), vectors.mutable_data());
+    return py::make_tuple(first, centers, neighbors, vectors);
+}
+
 // F_i = sum of dE/dD over the pairs of centre i, minus the sum over the pairs with neighbour i. (n_atoms, 3)
 Doubles sum_pairs(const Longs& first, const Ints& neighbors, const Doubles& dE_dD) {
     const std::int64_t n = first.size() - 1;
@@ -352,6 +371,7 @@ PYBIND11_MODULE(_core, module) {
         .def(py::init<std::vector<std::vector<Layer>>, int, int, bool, int>())
         .def("sample", &Networks::sample)
         .def("forces", &Networks::forces);
+    module.def("sort_pairs", &sort_pairs);
     module.def("sum_pairs", &sum_pairs);
     module.def("pair_differences", &pair_differences);
     module.def("instruction_sets", [] {

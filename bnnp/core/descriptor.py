@@ -20,7 +20,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import DTypeLike, NDArray
 
-from bnnp.core import _core
+from bnnp import _core
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import COMPACT, SymmetryFunction
 from bnnp.descriptors.neighbors import NeighborList

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.core import _core
+from bnnp import _core
 from bnnp.core.descriptor import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.network.dense import Network

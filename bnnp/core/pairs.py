@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.core import _core
+from bnnp import _core
 from bnnp.descriptors.neighbors import NeighborList
 
 Array = NDArray[np.float64]

@@ -11,13 +11,13 @@ The pairs themselves are found by vesin's cell lists, O(N).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import vesin
 from numpy.typing import NDArray
 
+from bnnp import _core
 from bnnp.errors import NumericalError
 
 SKIN = 1.0e-6  # search radius above the cutoff, relative: which pairs count is decided here, not by vesin
@@ -94,27 +94,12 @@ def find_neighbors(
     _check(positions, cell, cutoff)
     box = np.zeros((3, 3)) if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
     points = positions if cell is not None else _without_gaps(positions, 2.0 * cutoff)
-    search = vesin.NeighborList(cutoff=cutoff * (1.0 + SKIN), full_list=True, n_threads=1)
-    centers, neighbors, shifts = search.compute(points, box, cell is not None, "ijS")
-    centers, neighbors = centers.astype(np.int64), neighbors.astype(np.int64)
-
-    # not by a matrix product, whose rounding depends on the row
-    images = np.einsum("ps,sx->px", shifts.astype(np.float64), box)
-    vectors = (positions.take(neighbors, axis=0) - positions.take(centers, axis=0)) + images
-    x, y, z = vectors.T
-    inside = np.flatnonzero(x * x + y * y + z * z < cutoff * cutoff)
-    if len(inside) < len(centers):
-        centers, neighbors, shifts = centers[inside], neighbors[inside], shifts.take(inside, axis=0)
-        vectors = vectors.take(inside, axis=0)
-    order = _order(centers, neighbors, shifts, np.asarray(numbers))
-    first = np.zeros(len(positions) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(centers, minlength=len(positions)), out=first[1:])
-    return NeighborList(
-        first=first,
-        centers=centers[order].astype(np.int32),
-        neighbors=neighbors[order].astype(np.int32),
-        vectors=vectors.take(order, axis=0),
-    )
+    search = vesin.NeighborList(cutoff=cutoff * (1.0 + SKIN), full_list=False, n_threads=1)
+    found, shifts = search.compute(points, box, cell is not None, "PS", copy=False)
+    ranks = np.empty(len(positions), dtype=np.int64)
+    ranks[np.lexsort((np.arange(len(positions)), numbers))] = np.arange(len(positions))
+    first, centers, neighbors, vectors = _core.sort_pairs(positions, box, found, shifts, ranks, cutoff)
+    return NeighborList(first, centers, neighbors, vectors)
 
 
 def shortest_distances(pairs: NeighborList, numbers: NDArray[np.integer]) -> list[ShortestDistance]:
@@ -151,27 +136,6 @@ def _without_gaps(positions: NDArray[np.float64], gap: float) -> NDArray[np.floa
     points = np.empty_like(positions)
     np.put_along_axis(points, order, np.cumsum(np.minimum(steps, gap), axis=0), axis=0)
     return points
-
-
-def _order(
-    centers: NDArray[np.int64],
-    neighbors: NDArray[np.int64],
-    shifts: NDArray[np.int32],
-    numbers: NDArray[np.integer],
-) -> NDArray[np.intp]:
-    """Permutation that sorts pairs by centre, (atomic number, index) of the neighbour, and shift."""
-    if len(centers) == 0:
-        return np.zeros(0, dtype=np.intp)
-    n_atoms = len(numbers)
-    rank = np.empty(n_atoms, dtype=np.int64)
-    rank[np.lexsort((np.arange(n_atoms), numbers))] = np.arange(n_atoms)
-    ranges = [(int(shift.min()), int(shift.max())) for shift in shifts.T]
-    if n_atoms**2 * math.prod(most - least + 1 for least, most in ranges) >= 2**63:
-        return np.lexsort((*shifts.T[::-1], rank[neighbors], centers))
-    key = centers * n_atoms + rank[neighbors]
-    for (least, most), shift in zip(ranges, shifts.T, strict=True):
-        key = key * (most - least + 1) + (shift - least)
-    return np.argsort(key)
 
 
 def _check(positions: NDArray[np.float64], cell: NDArray[np.float64] | None, cutoff: float) -> None:
