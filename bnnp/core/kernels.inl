@@ -30,7 +30,7 @@ class Kernel {
     const ElementPlan* element = nullptr;
     const double* weights = nullptr;  // vjp: dE/dG of this atom
     double* G = nullptr;              // values, jvp
-    T* jacobian = nullptr;            // [column][neighbour][x y z 0]
+    T* jacobian = nullptr;            // [column][x y z][neighbour]
     Buffer<T> factor_memory, jacobian_memory;
 
     void atom(std::int64_t i) {
@@ -42,7 +42,7 @@ class Kernel {
         if (task.dE_dG) weights = task.dE_dG + i * plan.width;
         gatherer.gather(plan, pairs, task, i);
         if (task.sweep == Sweep::jacobian) {
-            const std::size_t size = std::size_t(element->n_functions) * 4 * hood.n;
+            const std::size_t size = std::size_t(element->n_functions) * 3 * hood.n;
             jacobian = jacobian_memory.get(size + 64);
             std::memset(jacobian, 0, size * sizeof(T));
         }
@@ -101,8 +101,12 @@ class Kernel {
             for (int m = begin; m < end; ++m) total += slope[m] * hood.tangent[m];
             G[function.column] = double(total);
         } else {
-            T* row = jacobian + std::size_t(function.column) * 4 * hood.n;
-            for (int m = begin; m < end; ++m) store_four(row + 4 * m, slope[m] * load_four(hood.four + 4 * m));
+            T* row = jacobian + std::size_t(function.column) * 3 * hood.n;
+            for (int m = begin; m < end; ++m) {
+                row[m] = slope[m] * hood.x[m];
+                row[hood.n + m] = slope[m] * hood.y[m];
+                row[2 * hood.n + m] = slope[m] * hood.z[m];
+            }
         }
     }
 
@@ -155,7 +159,7 @@ class Kernel {
             if (gaussians(bundle)) reverse_gaussians(bundle, n);
             else reverse(bundle, factors, n);
             pull_back(n);
-            scatter(hood.gradient);
+            scatter(hood.gx, hood.gy, hood.gz);
         } else {
             for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
                 radial_part<S>(bundle, int(g), factors, n);
@@ -238,7 +242,7 @@ class Kernel {
     void along_rows(const T* a, const T* slope, int n) {
         for (int row = 0; row < block.rows; ++row) {
             const int start = block.row_start[row], end = block.row_start[row + 1], j = block.row_j[row];
-            const int shift = block.k[start] - start;
+            const int shift = block.k[start] - start;  // wide rows have no holes
             for (int t = start; t < end; t += lanes<T>) {
                 const Pack<T> a_k = load(a + shift + t);
                 store(block.R + t, a[j] * a_k);
@@ -301,7 +305,8 @@ class Kernel {
                     block.e_jk[t] = value[t] * block.R_jk[t];
                 }
                 pull_back(n);
-                scatter(jacobian + std::size_t(member.column) * 4 * hood.n);
+                T* row = jacobian + std::size_t(member.column) * 3 * hood.n;
+                scatter(row, row + hood.n, row + 2 * hood.n);
             }
         }
     }
@@ -326,9 +331,7 @@ class Kernel {
             for (int m = 0; m < N; ++m) sums[m] += r * load(rows[m] + t);
         }
         for (int m = 0; m < N; ++m) {
-            T sum = 0;
-            for (int l = 0; l < lanes<T>; ++l) sum += sums[m][l];
-            G[members[m].column] += double(sum);
+            G[members[m].column] += double(sum(sums[m]));
         }
     }
 
@@ -415,23 +418,31 @@ class Kernel {
         }
     }
 
-    // Adds dE/dD of the block's triples to the neighbours: gradient is (neighbour, 4).
-    void scatter(T* gradient) {
-        const T *P = block.e_j, *Q = block.e_k, *S = block.e_c, *D = hood.four;
-        const std::int32_t* neighbors = block.k;
+    // Adds dE/dD of the block's triples to the neighbours.
+    void scatter(T* gx, T* gy, T* gz) {
+        const T *P = block.e_j, *Q = block.e_k, *S = block.e_c;
         for (int row = 0; row < block.rows; ++row) {
-            const int end = block.row_start[row + 1], j = block.row_j[row];
-            const Four<T> Dj = load_four(D + 4 * j);
-            Four<T> sum{};
-            T p = 0;
-            for (int t = block.row_start[row]; t < end; ++t) {
-                const int k = 4 * neighbors[t];
-                const Four<T> Dk = load_four(D + k);
-                store_four(gradient + k, load_four(gradient + k) + Q[t] * Dk + S[t] * Dj);
-                sum += S[t] * Dk;
-                p += P[t];
+            const int j = block.row_j[row];
+            const T xj = hood.x[j], yj = hood.y[j], zj = hood.z[j];
+            Pack<T> p{}, sx{}, sy{}, sz{};
+            int t = block.row_start[row], k = block.row_k[row];
+            for (int m = block.row_mask[row]; m < block.row_mask[row + 1]; ++m, k += lanes<T>) {
+                const Lanes<T> chosen(block.masks[m]);
+                const Pack<T> q = chosen.unpack(Q + t), s = chosen.unpack(S + t);
+                const Pack<T> x = load(hood.x + k), y = load(hood.y + k), z = load(hood.z + k);
+                p += chosen.unpack(P + t);
+                store(gx + k, load(gx + k) + q * x + s * xj);
+                store(gy + k, load(gy + k) + q * y + s * yj);
+                store(gz + k, load(gz + k) + q * z + s * zj);
+                sx += s * x;
+                sy += s * y;
+                sz += s * z;
+                t += __builtin_popcount(block.masks[m]);
             }
-            store_four(gradient + 4 * j, load_four(gradient + 4 * j) + p * Dj + sum);
+            const T own = sum(p);
+            gx[j] += own * xj + sum(sx);
+            gy[j] += own * yj + sum(sy);
+            gz[j] += own * zj + sum(sz);
         }
     }
 
@@ -441,8 +452,9 @@ class Kernel {
         for (int m = 0; m < hood.n; ++m) {
             if (hood.pair[m] < 0) continue;
             double* out = task.dE_dD + 3 * (first + hood.pair[m]);
-            const Four<T> g = load_four(hood.gradient + 4 * m) + hood.slope[m] * load_four(hood.four + 4 * m);
-            for (int c = 0; c < 3; ++c) out[c] = double(g[c]);
+            out[0] = double(hood.gx[m] + hood.slope[m] * hood.x[m]);
+            out[1] = double(hood.gy[m] + hood.slope[m] * hood.y[m]);
+            out[2] = double(hood.gz[m] + hood.slope[m] * hood.z[m]);
         }
     }
 
@@ -459,8 +471,8 @@ class Kernel {
                 if (hood.pair[m] < 0) continue;
                 Out* out = blocks + task.block_offsets[first + hood.pair[m]];
                 for (int s = 0; s < n_columns; ++s) {
-                    const T* vector = jacobian + (std::size_t(columns[s]) * hood.n + m) * 4;
-                    for (int c = 0; c < 3; ++c) out[c * n_columns + s] = Out(vector[c]);
+                    const T* row = jacobian + std::size_t(columns[s]) * 3 * hood.n + m;
+                    for (int c = 0; c < 3; ++c) out[c * n_columns + s] = Out(row[std::size_t(c) * hood.n]);
                 }
             }
         }

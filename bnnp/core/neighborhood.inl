@@ -22,12 +22,8 @@ class Gatherer {
         }
         hood.bucket[n_elements] = hood.n;
         for (int m = 0; m < hood.n; ++m) hood.inverse[m] = T(1) / std::sqrt(hood.square[m]);
-        if (task.sweep == Sweep::vjp || task.sweep == Sweep::jacobian)
-            for (int m = 0; m < hood.n; ++m) store_four(hood.four + 4 * m, Four<T>{hood.x[m], hood.y[m], hood.z[m], T(0)});
-        if (task.sweep == Sweep::vjp) {
-            std::memset(hood.gradient, 0, sizeof(T) * 4 * std::size_t(hood.n));
-            std::memset(hood.slope, 0, sizeof(T) * std::size_t(hood.n));
-        }
+        if (task.sweep == Sweep::vjp)
+            for (T* array : {hood.gx, hood.gy, hood.gz, hood.slope}) std::memset(array, 0, sizeof(T) * std::size_t(hood.n));
         for (int e = 0; e < n_envelopes; ++e) fill_envelope(plan, element.envelopes[e], e);
     }
 
@@ -41,12 +37,17 @@ class Gatherer {
                         &block.A, &block.B, &block.S, &block.S_eta, &block.e_c, &block.e_j, &block.e_k, &block.e_jk,
                         &block.theta};
         for (T** array : arrays) *array = memory, memory += capacity;
-        block.theta_slope = block.S;  // never at the same time
         block.p = memory;
         block.dp = memory + std::size_t(capacity) * n_angles;
-        block.k = block_integers.get(std::size_t(capacity) + 2 * block_size + 4);
+        block.theta_slope = block.S;  // never at the same time
+        const int rows = block_size + 2;
+        block.k = block_integers.get(std::size_t(capacity) + 4 * rows);
         block.row_start = block.k + capacity;
-        block.row_j = block.row_start + block_size + 2;
+        block.row_j = block.row_start + rows;
+        block.row_k = block.row_j + rows;
+        block.row_mask = block.row_k + rows;
+        block.row_mask[0] = 0;
+        block.masks = block_masks.get(std::size_t(rows) * (longest_row / lanes<T> + 2));
         block.n = block.rows = 0;
     }
 
@@ -56,42 +57,47 @@ class Gatherer {
     void collect(int j, int begin, int end, T reach, T limit, const T* fc, const T* fc_slope) {
         constexpr bool derivative = S != Sweep::values;
         const T xj = hood.x[j], yj = hood.y[j], zj = hood.z[j], square_j = hood.square[j], inverse_j = hood.inverse[j];
-        const int start = block.n;
+        const int start = block.n, row = block.rows;
         int n = start;
+        Mask* mask = block.masks + block.row_mask[row];
         for (int k = begin / lanes<T> * lanes<T>; k < end; k += lanes<T>) {
             const Pack<T> x = load(hood.x + k), y = load(hood.y + k), z = load(hood.z + k);
             const Pack<T> square_k = load(hood.square + k), inverse_k = load(hood.inverse + k);
             const Pack<T> s = xj * x + yj * y + zj * z, sum = square_j + square_k, square = sum - T(2) * s;
-            const Selection<T> chosen(square, limit, square_k, reach, begin - k);
-            chosen.append(block.c + n, s * inverse_k * inverse_j);
+            *mask = mask_below<T>(square, limit, square_k, reach, begin - k);
+            const Lanes<T> chosen(*mask);
+            chosen.pack(block.c + n, s * inverse_k * inverse_j);
             if constexpr (GAUSSIANS) {
                 const Pack<T> fc_k = load(fc + k);
-                chosen.append(block.square + n, square);
-                chosen.append(block.exponent + n, sum + square);
-                chosen.append(block.F + n, fc[j] * fc_k);
+                chosen.pack(block.square + n, square);
+                chosen.pack(block.exponent + n, sum + square);
+                chosen.pack(block.F + n, fc[j] * fc_k);
                 if constexpr (derivative) {
-                    chosen.append(block.F_j + n, fc_slope[j] * fc_k);
-                    chosen.append(block.F_k + n, fc[j] * load(fc_slope + k));
+                    chosen.pack(block.F_j + n, fc_slope[j] * fc_k);
+                    chosen.pack(block.F_k + n, fc[j] * load(fc_slope + k));
                 }
             } else {
-                chosen.append(block.square + n, square);
+                chosen.pack(block.square + n, square);
             }
-            if constexpr (derivative) chosen.append(block.inverse_k + n, inverse_k);
+            if constexpr (derivative) chosen.pack(block.inverse_k + n, inverse_k);
             if constexpr (S == Sweep::jvp) {
                 const Pack<T> tx = load(hood.tx + k), ty = load(hood.ty + k), tz = load(hood.tz + k);
-                chosen.append(block.tangent_k + n, load(hood.tangent + k));
-                chosen.append(block.tangent_jk + n, hood.tx[j] * x + hood.ty[j] * y + hood.tz[j] * z + xj * tx + yj * ty + zj * tz);
+                chosen.pack(block.tangent_k + n, load(hood.tangent + k));
+                chosen.pack(block.tangent_jk + n, hood.tx[j] * x + hood.ty[j] * y + hood.tz[j] * z + xj * tx + yj * ty + zj * tz);
             }
-            if constexpr (derivative || !GAUSSIANS) chosen.append_index(block.k + n, k);
-            n += chosen.size();
+            if constexpr (!GAUSSIANS) chosen.pack_index(block.k + n, k);
+            n += __builtin_popcount(*mask++);
         }
         if (n == start) return;
         if constexpr (derivative)
             for (int t = start; t < n; t += lanes<T>) store(block.inverse_j + t, Pack<T>{} + inverse_j);
         if constexpr (S == Sweep::jvp)
             for (int t = start; t < n; t += lanes<T>) store(block.tangent_j + t, Pack<T>{} + hood.tangent[j]);
-        block.row_j[block.rows] = j;
-        block.row_start[block.rows++] = start;
+        block.row_j[row] = j;
+        block.row_k[row] = begin / lanes<T> * lanes<T>;
+        block.row_start[row] = start;
+        block.row_mask[row + 1] = std::int32_t(mask - block.masks);
+        block.rows = row + 1;
         block.n = n;
     }
 
@@ -111,16 +117,15 @@ class Gatherer {
   private:
     Buffer<T> hood_memory, block_memory;
     Buffer<std::int32_t> hood_integers, block_integers;
+    Buffer<Mask> block_masks;
 
     void allocate(int n_pairs, int n_elements, int n_envelopes) {
         const int stride = hood.stride = whole<T>(n_pairs) + (n_elements + 1) * lanes<T>;
-        T* memory = hood_memory.get(std::size_t(stride) * (18 + 2 * n_envelopes));
+        T* memory = hood_memory.get(std::size_t(stride) * (13 + 2 * n_envelopes));
         T** arrays[] = {&hood.x, &hood.y, &hood.z, &hood.square, &hood.inverse, &hood.tx, &hood.ty, &hood.tz,
-                        &hood.tangent, &hood.slope};
+                        &hood.tangent, &hood.gx, &hood.gy, &hood.gz, &hood.slope};
         for (T** array : arrays) *array = memory, memory += stride;
-        hood.four = memory;
-        hood.gradient = memory + 4 * std::size_t(stride);
-        hood.envelopes = memory + 8 * std::size_t(stride);
+        hood.envelopes = memory;
         hood.pair = hood_integers.get(stride + n_elements + 2);
         hood.bucket = hood.pair + stride;
     }

@@ -16,13 +16,9 @@ struct Register {
     static constexpr int lanes = register_bytes / int(sizeof(T));
     typedef T Pack __attribute__((vector_size(register_bytes)));
     typedef T Unaligned __attribute__((vector_size(register_bytes), aligned(alignof(T))));
-    typedef T Four __attribute__((vector_size(4 * sizeof(T))));
-    typedef T UnalignedFour __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T))));
 };
 template <typename T>
 using Pack = typename Register<T>::Pack;
-template <typename T>
-using Four = typename Register<T>::Four;  // x, y, z and one more number
 template <typename T>
 constexpr int lanes = Register<T>::lanes;
 
@@ -34,94 +30,118 @@ template <typename T>
 static inline void store(T* memory, Pack<T> pack) {
     *reinterpret_cast<typename Register<T>::Unaligned*>(memory) = pack;
 }
-template <typename T>
-static inline Four<T> load_four(const T* memory) {
-    return *reinterpret_cast<const typename Register<T>::UnalignedFour*>(memory);
+#if defined(__AVX512F__)
+static inline double sum(Pack<double> pack) { return _mm512_reduce_add_pd(__m512d(pack)); }
+static inline float sum(Pack<float> pack) { return _mm512_reduce_add_ps(__m512(pack)); }
+#else
+template <typename V>
+static inline auto sum(V pack) {
+    auto total = pack[0];
+    for (int l = 1; l < int(sizeof(V) / sizeof(total)); ++l) total += pack[l];
+    return total;
 }
-template <typename T>
-static inline void store_four(T* memory, Four<T> four) {
-    *reinterpret_cast<typename Register<T>::UnalignedFour*>(memory) = four;
-}
+#endif
 
-// Lanes from `first` on where u < u_limit and v < v_limit. `append` writes the chosen lanes one after the other; it may
-// write a whole register, so that memory behind the last one must be there to be overwritten.
-template <typename T>
-class Selection;
+// Some lanes of a register. `pack` puts the chosen lanes of a register in memory one after the other, `unpack` reads
+// them back to where they were, with zeros between. Both work on a whole register of memory: what lies behind the
+// chosen lanes is overwritten, or read and dropped.
+using Mask = std::uint16_t;
 
-#if defined(__AVX512F__) && defined(__AVX512VL__)
+template <typename T>
+class Lanes;
+
+// Lanes from `first` on where u < u_limit and v < v_limit.
+template <typename T>
+static inline Mask mask_below(Pack<T> u, T u_limit, Pack<T> v, T v_limit, int first);
+
+#if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 
 template <>
-class Selection<double> {
+inline Mask mask_below<double>(Pack<double> u, double u_limit, Pack<double> v, double v_limit, int first) {
+    const __mmask8 below = _mm512_cmp_pd_mask(__m512d(u), _mm512_set1_pd(u_limit), _CMP_LT_OQ) &
+                           _mm512_cmp_pd_mask(__m512d(v), _mm512_set1_pd(v_limit), _CMP_LT_OQ);
+    return below & Mask(0xff << (first > 0 ? first : 0));
+}
+
+template <>
+inline Mask mask_below<float>(Pack<float> u, float u_limit, Pack<float> v, float v_limit, int first) {
+    const __mmask16 below = _mm512_cmp_ps_mask(__m512(u), _mm512_set1_ps(u_limit), _CMP_LT_OQ) &
+                            _mm512_cmp_ps_mask(__m512(v), _mm512_set1_ps(v_limit), _CMP_LT_OQ);
+    return below & Mask(0xffff << (first > 0 ? first : 0));
+}
+
+template <>
+class Lanes<double> {
   public:
-    Selection(Pack<double> u, double u_limit, Pack<double> v, double v_limit, int first) {
-        const __mmask8 below = _mm512_cmp_pd_mask(__m512d(u), _mm512_set1_pd(u_limit), _CMP_LT_OQ) &
-                               _mm512_cmp_pd_mask(__m512d(v), _mm512_set1_pd(v_limit), _CMP_LT_OQ);
-        mask = below & (0xff << (first > 0 ? first : 0));
-        order = _mm512_maskz_compress_epi64(mask, _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+    explicit Lanes(Mask mask) : mask(__mmask8(mask)) {
+        const __m512i lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+        order = _mm512_maskz_compress_epi64(mask, lane);
+        place = _mm512_maskz_expand_epi64(mask, lane);
     }
-    int size() const { return __builtin_popcount(mask); }
-    void append(double* out, Pack<double> pack) const {
-        store(out, Pack<double>(_mm512_permutexvar_pd(order, __m512d(pack))));
+    void pack(double* out, Pack<double> from) const { store(out, Pack<double>(_mm512_maskz_permutexvar_pd(0xff, order, __m512d(from)))); }
+    void pack_index(std::int32_t* out, int k) const {
+        _mm256_storeu_si256((__m256i*)out, _mm256_add_epi32(_mm256_set1_epi32(k), _mm512_maskz_cvtepi64_epi32(0xff, order)));
     }
-    void append_index(std::int32_t* out, int k) const {
-        _mm256_storeu_si256((__m256i*)out, _mm256_add_epi32(_mm256_set1_epi32(k), _mm512_cvtepi64_epi32(order)));
-    }
+    Pack<double> unpack(const double* from) const { return Pack<double>(_mm512_maskz_permutexvar_pd(mask, place, __m512d(load(from)))); }
 
   private:
     __mmask8 mask;
-    __m512i order;
+    __m512i order, place;  // lane of the n-th chosen one, and which of the chosen ones a lane is
 };
 
 template <>
-class Selection<float> {
+class Lanes<float> {
   public:
-    Selection(Pack<float> u, float u_limit, Pack<float> v, float v_limit, int first) {
-        const __mmask16 below = _mm512_cmp_ps_mask(__m512(u), _mm512_set1_ps(u_limit), _CMP_LT_OQ) &
-                                _mm512_cmp_ps_mask(__m512(v), _mm512_set1_ps(v_limit), _CMP_LT_OQ);
-        mask = below & (0xffff << (first > 0 ? first : 0));
-        order = _mm512_maskz_compress_epi32(mask, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    explicit Lanes(Mask mask) : mask(mask) {
+        const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        order = _mm512_maskz_compress_epi32(mask, lane);
+        place = _mm512_maskz_expand_epi32(mask, lane);
     }
-    int size() const { return __builtin_popcount(mask); }
-    void append(float* out, Pack<float> pack) const {
-        store(out, Pack<float>(_mm512_permutexvar_ps(order, __m512(pack))));
-    }
-    void append_index(std::int32_t* out, int k) const {
-        _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_set1_epi32(k), order));
-    }
+    void pack(float* out, Pack<float> from) const { store(out, Pack<float>(_mm512_maskz_permutexvar_ps(0xffff, order, __m512(from)))); }
+    void pack_index(std::int32_t* out, int k) const { _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_set1_epi32(k), order)); }
+    Pack<float> unpack(const float* from) const { return Pack<float>(_mm512_maskz_permutexvar_ps(mask, place, __m512(load(from)))); }
 
   private:
     __mmask16 mask;
-    __m512i order;
+    __m512i order, place;  // lane of the n-th chosen one, and which of the chosen ones a lane is
 };
 
 #else
 
 template <typename T>
-class Selection {
+static inline Mask mask_below(Pack<T> u, T u_limit, Pack<T> v, T v_limit, int first) {
+    int mask = 0;
+    for (int l = 0; l < lanes<T>; ++l) mask |= int((u[l] < u_limit) & (v[l] < v_limit) & (l >= first)) << l;
+    return Mask(mask);
+}
+
+template <typename T>
+class Lanes {
   public:
-    Selection(Pack<T> u, T u_limit, Pack<T> v, T v_limit, int first) {
-        for (int l = 0; l < lanes<T>; ++l) chosen[l] = (u[l] < u_limit) & (v[l] < v_limit) & (l >= first);
-    }
-    int size() const {
-        int sum = 0;
-        for (int l = 0; l < lanes<T>; ++l) sum += chosen[l];
-        return sum;
-    }
-    void append(T* out, Pack<T> pack) const {
+    explicit Lanes(Mask mask) : mask(mask) {}
+    void pack(T* out, Pack<T> from) const {
         for (int l = 0; l < lanes<T>; ++l) {
-            *out = pack[l];
-            out += chosen[l];
+            *out = from[l];
+            out += mask >> l & 1;
         }
     }
-    void append_index(std::int32_t* out, int k) const {
+    void pack_index(std::int32_t* out, int k) const {
         for (int l = 0; l < lanes<T>; ++l) {
             *out = k + l;
-            out += chosen[l];
+            out += mask >> l & 1;
         }
+    }
+    Pack<T> unpack(const T* from) const {
+        Pack<T> result;
+        for (int l = 0; l < lanes<T>; ++l) {
+            result[l] = mask >> l & 1 ? *from : T(0);
+            from += mask >> l & 1;
+        }
+        return result;
     }
 
   private:
-    int chosen[lanes<T>];
+    Mask mask;
 };
 
 #endif

@@ -32,9 +32,8 @@ template <typename T>
 struct Neighborhood {
     int n = 0, stride = 0;               // neighbours, with the gaps; length of the arrays
     T *x, *y, *z, *square, *inverse;     // displacement D, |D|^2, 1/|D|
-    T* four;                             // (n, 4) x, y, z, 0
     T *tx, *ty, *tz, *tangent;           // jvp: dD and D . dD
-    T* gradient;                         // vjp: (n, 4) dE/dD of the triples
+    T *gx, *gy, *gz;                     // vjp: dE/dD of the triples
     T* slope;                            // vjp: (dE/dr) / r of the pairs
     T* envelopes;                        // (n_envelopes, 2, stride): fc times weight, and (fc'/r) times weight
     std::int32_t *pair, *bucket;         // index in the pair list, -1 in gaps; first neighbour of each element
@@ -61,6 +60,8 @@ struct Block {
     T *e_c, *e_j, *e_k, *e_jk;                   // derivatives of the energy
     T *theta, *theta_slope;
     T *p, *dp;                                   // (n_angles, capacity)
-    std::int32_t *k;
-    std::int32_t *row_start, *row_j;             // first triple and j of each row
+    std::int32_t* k;                             // looked-up factors only
+    std::int32_t *row_start, *row_j, *row_k;     // of each row: first triple, j, and the k of its first register
+    std::int32_t* row_mask;                      // of each row: first of its masks
+    Mask* masks;                                 // which neighbours of a register are triples of the row
 };
