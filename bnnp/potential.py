@@ -166,7 +166,8 @@ class Potential:
 
     def neighbors(self, structure: Structure) -> NeighborList:
         """Neighbour list within the largest cutoff. Raises NumericalError for atoms that coincide."""
-        pairs = find_neighbors(structure.positions, structure.cell, self.descriptor.radius, structure.numbers)
+        radius = self.descriptor.radius
+        pairs = find_neighbors(structure.positions, structure.cell, radius, structure.numbers, self.threads)
         if len(pairs.vectors):
             squares = np.einsum("pc,pc->p", pairs.vectors, pairs.vectors)
             closest = int(np.argmin(squares))

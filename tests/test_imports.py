@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "bnnp").rglob("*.py"))
 
-# For each module or package below bnnp/ what it may import; itself always. _core is the compiled C++ of bnnp/core/.
+# For each module or package below bnnp/ what it may import; itself always. _core is the C++ of bnnp/core/.
 NOUNS = {"errors", "units", "structure"}
 NUMERICS = {"descriptors", "core", "network", "uncertainty"}
 INPUT = {"keyword_table", "keywords", "entries", "dialects", "blueprint", "settings"}

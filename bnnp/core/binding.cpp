@@ -276,7 +276,7 @@ void check_pairs(std::int64_t n_atoms, const Longs& first, const Ints& neighbors
 
 // The full neighbour list from the pairs that a search found once each: first, centers, neighbors, vectors.
 py::tuple sort_pairs(const Doubles& positions, const Doubles& cell, const py::array_t<std::uint64_t, py::array::c_style>& pairs,
-                     const py::array_t<std::int32_t, py::array::c_style>& shifts, const Longs& ranks, double cutoff) {
+                     const py::array_t<std::int32_t, py::array::c_style>& shifts, const Longs& ranks, double cutoff, int threads) {
     const std::int64_t n = positions.shape(0), n_found = pairs.shape(0);
     require(ranks.size() == n && cell.size() == 9 && pairs.size() == 2 * n_found && shifts.size() == 3 * n_found,
             "expected positions (n, 3), cell (3, 3), pairs (m, 2), shifts (m, 3), ranks (n,)");
@@ -284,7 +284,7 @@ py::tuple sort_pairs(const Doubles& positions, const Doubles& cell, const py::ar
         require(std::int64_t(pairs.data()[k]) < n, "pairs holds an atom index out of range");
     for (std::int64_t k = 0; k < n; ++k) require(ranks.data()[k] >= 0 && ranks.data()[k] < n, "ranks is not a permutation");
     const FoundPairs found{n, n_found, positions.data(), cell.data(), pairs.data(), shifts.data()};
-    const SortedPairs sorted(found, ranks.data(), cutoff);
+    const SortedPairs sorted(found, ranks.data(), cutoff, threads);
     Longs first(n + 1);
     Ints centers(sorted.size()), neighbors(sorted.size());
     Doubles vectors({sorted.size(), std::int64_t(3)});

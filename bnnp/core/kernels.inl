@@ -221,6 +221,7 @@ class Kernel {
         if (gaussians(bundle)) gaussian_part<derivative>(bundle.groups[group].factor, n);
         else if (bundle.narrow) looked_up<derivative>(bundle.groups[group].factor, a, a + hood.stride, n);
         else along_rows<derivative>(a, a + hood.stride, n);
+        if (derivative && !bundle.narrow && S != Sweep::vjp) std::memset(block.R_jk, 0, sizeof(T) * std::size_t(n));
     }
 
     template <bool DERIVATIVE>
@@ -253,7 +254,6 @@ class Kernel {
             }
         }
         for (int t = block.n; t < n; ++t) block.R[t] = block.R_j[t] = block.R_k[t] = T(0);
-        if constexpr (DERIVATIVE) std::memset(block.R_jk, 0, sizeof(T) * std::size_t(n));
     }
 
     template <bool DERIVATIVE>
@@ -376,8 +376,10 @@ class Kernel {
                 block.e_c[t] += block.B[t] * block.R[t];
                 block.e_j[t] += block.A[t] * block.R_j[t];
                 block.e_k[t] += block.A[t] * block.R_k[t];
-                block.e_jk[t] += block.A[t] * block.R_jk[t];
             }
+            if (!bundle.narrow) continue;
+#pragma GCC ivdep
+            for (int t = 0; t < n; ++t) block.e_jk[t] += block.A[t] * block.R_jk[t];
         }
     }
 

@@ -64,8 +64,9 @@ class Gatherer {
             const Pack<T> x = load(hood.x + k), y = load(hood.y + k), z = load(hood.z + k);
             const Pack<T> square_k = load(hood.square + k), inverse_k = load(hood.inverse + k);
             const Pack<T> s = xj * x + yj * y + zj * z, sum = square_j + square_k, square = sum - T(2) * s;
-            *mask = mask_below<T>(square, limit, square_k, reach, begin - k);
-            const Lanes<T> chosen(*mask);
+            const Mask triples = mask_below<T>(square, limit, square_k, reach, begin - k);
+            const Lanes<T> chosen(triples);
+            *mask++ = triples;
             chosen.pack(block.c + n, s * inverse_k * inverse_j);
             if constexpr (GAUSSIANS) {
                 const Pack<T> fc_k = load(fc + k);
@@ -86,7 +87,7 @@ class Gatherer {
                 chosen.pack(block.tangent_jk + n, hood.tx[j] * x + hood.ty[j] * y + hood.tz[j] * z + xj * tx + yj * ty + zj * tz);
             }
             if constexpr (!GAUSSIANS) chosen.pack_index(block.k + n, k);
-            n += __builtin_popcount(*mask++);
+            n += __builtin_popcount(triples);
         }
         if (n == start) return;
         if constexpr (derivative)

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "threads.hpp"
+
 namespace bnnp {
 
 // What a search found: every pair once, as i-j or j-i.
@@ -20,8 +22,9 @@ struct FoundPairs {
 // |D| < cutoff. `ranks` (n_atoms,) orders the neighbours: a permutation of the atoms.
 class SortedPairs {
   public:
-    SortedPairs(const FoundPairs& found, const std::int64_t* ranks, double cutoff) : found(found), first(found.n_atoms + 1, 0) {
-        measure(cutoff);
+    SortedPairs(const FoundPairs& found, const std::int64_t* ranks, double cutoff, int threads)
+        : found(found), threads(threads), first(found.n_atoms + 1, 0), displacements(3 * found.n_found), inside(found.n_found) {
+        parallel(found.n_found, threads, [&](auto begin, auto end) { measure(cutoff, begin, end); });
         sort(ranks);
     }
 
@@ -30,18 +33,20 @@ class SortedPairs {
     // first (n_atoms + 1,), centers and neighbors (n_pairs,), vectors (n_pairs, 3)
     void write(std::int64_t* first_out, std::int32_t* centers, std::int32_t* neighbors, double* vectors) const {
         std::copy(first.begin(), first.end(), first_out);
-        for (std::int64_t i = 0; i < found.n_atoms; ++i)
-            for (std::int64_t p = first[i]; p < first[i + 1]; ++p) {
-                const std::int64_t pair = entries[p] / 2;
+        parallel(found.n_atoms, threads, [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t p = first[begin]; p < first[end]; ++p) {
+                const double* d = displacements.data() + 3 * (entries[p] / 2);
                 const bool backward = entries[p] % 2;
-                centers[p] = std::int32_t(i);
+                centers[p] = std::int32_t(center(entries[p]));
                 neighbors[p] = std::int32_t(neighbor(entries[p]));
-                for (int c = 0; c < 3; ++c) vectors[3 * p + c] = backward ? -displacements[3 * pair + c] : displacements[3 * pair + c];
+                for (int c = 0; c < 3; ++c) vectors[3 * p + c] = backward ? -d[c] : d[c];
             }
+        });
     }
 
   private:
     const FoundPairs& found;
+    int threads;
     std::vector<std::int64_t> first, entries;  // an entry is twice the found pair, and one more for the way j-i
     std::vector<double> displacements;         // (n_found, 3)
     std::vector<char> inside;
@@ -49,10 +54,8 @@ class SortedPairs {
     std::int64_t center(std::int64_t entry) const { return std::int64_t(found.pairs[entry]); }
     std::int64_t neighbor(std::int64_t entry) const { return std::int64_t(found.pairs[entry ^ 1]); }
 
-    void measure(double cutoff) {
-        displacements.resize(3 * found.n_found);
-        inside.resize(found.n_found);
-        for (std::int64_t h = 0; h < found.n_found; ++h) {
+    void measure(double cutoff, std::int64_t begin, std::int64_t end) {
+        for (std::int64_t h = begin; h < end; ++h) {
             const double *a = found.positions + 3 * center(2 * h), *b = found.positions + 3 * neighbor(2 * h);
             const std::int32_t* s = found.shifts + 3 * h;
             double* d = displacements.data() + 3 * h;
@@ -74,13 +77,16 @@ class SortedPairs {
         entries.resize(first.back());
         place.assign(first.begin(), first.end());
         for (const std::int64_t e : by_rank) entries[place[center(e)]++] = e;
-        for (std::int64_t i = 0; i < found.n_atoms; ++i)
-            for (std::int64_t p = first[i], end; p < first[i + 1]; p = end) {
-                for (end = p + 1; end < first[i + 1] && neighbor(entries[end]) == neighbor(entries[p]);) ++end;
-                if (end > p + 1)
-                    std::sort(entries.begin() + p, entries.begin() + end, [&](auto a, auto b) { return shift_less(a, b); });
+        parallel(found.n_atoms, threads, [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t p = first[begin], next; p < first[end]; p = next) {
+                for (next = p + 1; next < first[end] && same_atoms(entries[next], entries[p]);) ++next;
+                if (next > p + 1)
+                    std::sort(entries.begin() + p, entries.begin() + next, [&](auto a, auto b) { return shift_less(a, b); });
             }
+        });
     }
+
+    bool same_atoms(std::int64_t a, std::int64_t b) const { return center(a) == center(b) && neighbor(a) == neighbor(b); }
 
     bool shift_less(std::int64_t a, std::int64_t b) const {
         const int sign_a = a % 2 ? -1 : 1, sign_b = b % 2 ? -1 : 1;

@@ -71,6 +71,7 @@ def find_neighbors(
     cell: NDArray[np.float64] | None,
     cutoff: float,
     numbers: NDArray[np.integer],
+    threads: int = 1,
 ) -> NeighborList:
     """Neighbour list of one structure.
 
@@ -84,6 +85,8 @@ def find_neighbors(
         Pairs with ``|D| < cutoff`` are listed.
     numbers : (n_atoms,) int
         Atomic numbers, for the order of the list.
+    threads : int
+        The list does not depend on their number.
 
     Raises
     ------
@@ -94,12 +97,12 @@ def find_neighbors(
     _check(positions, cell, cutoff)
     box = np.zeros((3, 3)) if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
     points = positions if cell is not None else _without_gaps(positions, 2.0 * cutoff)
+    # one thread, as those of OpenMP would spin against ours
     search = vesin.NeighborList(cutoff=cutoff * (1.0 + SKIN), full_list=False, n_threads=1)
     found, shifts = search.compute(points, box, cell is not None, "PS", copy=False)
     ranks = np.empty(len(positions), dtype=np.int64)
     ranks[np.lexsort((np.arange(len(positions)), numbers))] = np.arange(len(positions))
-    first, centers, neighbors, vectors = _core.sort_pairs(positions, box, found, shifts, ranks, cutoff)
-    return NeighborList(first, centers, neighbors, vectors)
+    return NeighborList(*_core.sort_pairs(positions, box, found, shifts, ranks, cutoff, threads))
 
 
 def shortest_distances(pairs: NeighborList, numbers: NDArray[np.integer]) -> list[ShortestDistance]:
