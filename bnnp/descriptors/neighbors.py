@@ -47,6 +47,13 @@ class NeighborList:
     def __len__(self) -> int:
         return len(self.centers)
 
+    def of_centers(self, atoms: NDArray[np.integer]) -> NeighborList:
+        """The pairs of some centres; the others have none."""
+        wanted = np.isin(self.centers, atoms)
+        first = np.zeros_like(self.first)
+        np.cumsum(np.bincount(self.centers[wanted], minlength=len(first) - 1), out=first[1:])
+        return NeighborList(first, self.centers[wanted], self.neighbors[wanted], self.vectors[wanted])
+
 
 @dataclass(frozen=True)
 class ShortestDistance:

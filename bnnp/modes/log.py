@@ -74,7 +74,7 @@ class Log:
         for warning in settings.warnings:
             self.warn(warning)
         if settings.ignored:
-            self._wrap("note: ", "accepted without effect: " + ", ".join(settings.ignored))
+            self.note("accepted without effect: " + ", ".join(settings.ignored))
 
     def section(self, title: str) -> None:
         """Begin a chapter."""
@@ -95,6 +95,10 @@ class Log:
         """Something the user should look at; wrapped, and counted for the last line."""
         self.n_warnings += 1
         self._wrap("WARNING: ", text)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing that asks for nothing; wrapped."""
+        self._wrap("note: ", text)
 
     def note_warnings(self, number: int) -> None:
         """Count warnings that were printed as lines in another program's words."""

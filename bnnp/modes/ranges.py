@@ -1,74 +1,149 @@
 """The ranges of the symmetry functions over all structures, and which functions are of no use.
 
-Rows are taken in pieces of fixed size, one rank a piece, and merged in order: the numbers do not depend on
-the number of ranks.
+Rows are read back from the file in pieces of fixed size, one rank a piece, so that an interrupted run reports
+on all structures, too. Ranges are merged in order and do not depend on the number of ranks; correlations are
+summed over the ranks and do so in the last digit. A rank holds one piece and one matrix for each element.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
 
 from bnnp import parallel
 from bnnp.descriptors.functions import SymmetryFunction
-from bnnp.descriptors.scaling import NEGLIGIBLE
-from bnnp.descriptors.statistics import Moments
+from bnnp.descriptors.pruning import Twin, find_twins
+from bnnp.descriptors.scaling import NEGLIGIBLE, SMALL
+from bnnp.descriptors.statistics import Comoments, Moments
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.modes.log import Log
 from bnnp.settings import Settings
 
-ROWS = 16384  # of a piece
+PIECE = 2**24  # bytes read at a time
 DIVIDING = ("scale", "both", "sigma")  # scalings that divide by the range: mode 2 stops if there is none
 LARGE = 1000.0  # RuNNer stops at function values of this size
 SHOWN = 3  # functions a warning names one by one
+ALIKE = 0.999  # |correlation| above which a function repeats another
+FEW = 10  # atoms below which functions are alike by chance
 
 
-def measure_ranges(file: DescriptorFile) -> dict[str, Moments]:
-    """Statistics of every function of every element over all atoms in the file; on the root."""
+class Ranges(NamedTuple):
+    """What the functions of one element are like over all atoms."""
+
+    moments: Moments
+    comoments: Comoments
+
+    @property
+    def twins(self) -> list[Twin]:
+        """Functions that repeat an earlier one."""
+        if self.moments.count < FEW:
+            return []
+        constant = np.flatnonzero(self.moments.scaling().constant).tolist()
+        return find_twins(self.comoments.correlation(), ALIKE, constant)
+
+
+def measure_ranges(file: DescriptorFile) -> dict[str, Ranges]:
+    """Statistics of every function of every element over all atoms in the file.
+
+    Every rank calls this; the moments are those of all ranks on the root only.
+    """
+    width = {element: len(file.definitions[element]) for element in file.elements}
+    rows = {element: max(1, PIECE // (8 * width[element])) for element in file.elements}
     tasks = [
         (element, start)
         for element in file.elements
-        for start in range(0, len(file.descriptors(element)), ROWS)
+        for start in range(0, len(file.descriptors(element)), rows[element])
     ]
-    mine = {
-        number: Moments.of(file.descriptors(element)[start : start + ROWS])
-        for number, (element, start) in enumerate(tasks)
-        if number % parallel.size() == parallel.rank()
-    }
+    mine: dict[int, Moments] = {}
+    together = {element: Comoments.nothing(width[element]) for element in file.elements}
+    for number, (element, start) in enumerate(tasks):
+        if number % parallel.size() == parallel.rank():
+            values = file.descriptors(element)[start : start + rows[element]]
+            mine[number] = Moments.of(values)
+            together[element] = together[element].merge(Comoments.of(values))
     pieces = {number: moments for share in parallel.gather(mine) for number, moments in share.items()}
-    nothing = {element: Moments.nothing(len(file.definitions[element])) for element in file.elements}
+    nothing = {element: Moments.nothing(width[element]) for element in file.elements}
     return {
-        element: reduce(
-            Moments.merge, (pieces[k] for k in sorted(pieces) if tasks[k][0] == element), nothing[element]
+        element: Ranges(
+            reduce(
+                Moments.merge, (pieces[k] for k in sorted(pieces) if tasks[k][0] == element), nothing[element]
+            ),
+            _over_ranks(together[element]),
         )
         for element in file.elements
     }
 
 
-def report_ranges(ranges: dict[str, Moments], settings: Settings, log: Log) -> None:
+def _over_ranks(share: Comoments) -> Comoments:
+    """The rows of all ranks together, on every rank."""
+    count = int(parallel.sum_array(np.array([share.count]))[0])
+    mean = parallel.sum_array(share.count * share.mean) / max(count, 1)
+    return Comoments(count, mean, parallel.sum_array(share.about(mean)))
+
+
+def report_ranges(ranges: dict[str, Ranges], settings: Settings, log: Log) -> None:
     """One line a function, then what is wrong with some of them."""
     log.section("Symmetry functions, all structures")
     if not parallel.is_root():
         return
     rows = []
     constant: list[tuple[SymmetryFunction, float]] = []
-    for element, moments in ranges.items():
+    nearly: list[SymmetryFunction] = []
+    for element, (moments, _) in ranges.items():
         if moments.count == 0:
             continue
-        never_varies = moments.scaling().constant
+        scaling = moments.scaling()
+        never_varies, hardly_varies = scaling.constant, scaling.nearly_constant
         for k, function in enumerate(settings.functions[element]):
             columns = (moments.minimum, moments.maximum, moments.mean, moments.sigma)
             notes = "constant" * bool(never_varies[k]) or "large" * bool(moments.maximum[k] >= LARGE)
+            notes = notes or "nearly constant" * bool(hardly_varies[k])
             numbers = [f"{column[k]:.6e}" for column in columns]
             rows.append((element, k + 1, *numbers, f"{function.definition()} {notes}".strip()))
             if never_varies[k]:
                 constant.append((function, float(moments.mean[k])))
+            elif hardly_varies[k]:
+                nearly.append(function)
     log.table(("element", "no", "min", "max", "mean", "sigma", "symfunction_short"), rows)
     _warn_constant(constant, settings, log)
-    n_large = sum(int((moments.maximum >= LARGE).sum()) for moments in ranges.values())
+    _warn_nearly_constant(nearly, log)
+    n_large = sum(int((moments.maximum >= LARGE).sum()) for moments, _ in ranges.values())
     if n_large:
         log.warn(
             f"{n_large} functions reach {LARGE:g}, which RuNNer would refuse; check eta, r_s and the units"
+        )
+    _report_twins(ranges, settings, log)
+
+
+def _report_twins(ranges: dict[str, Ranges], settings: Settings, log: Log) -> None:
+    """Functions that repeat another, each with the one it repeats."""
+    rows = []
+    for element, each in ranges.items():
+        names = [function.definition() for function in settings.functions[element]]
+        for k, other, correlation in each.twins:
+            rows.append((element, k + 1, names[k], f"{correlation:+.6f}", other + 1, names[other]))
+    if not rows:
+        return
+    total = sum(len(functions) for functions in settings.functions.values())
+    log.section(f"Symmetry functions that repeat another, |correlation| > {ALIKE:g}")
+    log.table(("element", "no", "symfunction_short", "correlation", "with", "symfunction_short"), rows)
+    log.note(
+        f"{len(rows)} of {total} functions repeat another in these data: they cost time and tell the "
+        "networks little. Remove them, or let tools/make_symmetry_functions.py choose which to keep."
+    )
+
+
+def _warn_nearly_constant(nearly: Sequence[SymmetryFunction], log: Log) -> None:
+    """Name functions whose small spread scaling would blow up."""
+    if nearly:
+        log.warn(
+            f"{len(nearly)} symmetry function{'s' * (len(nearly) != 1)} hardly var"
+            f"{'y' if len(nearly) > 1 else 'ies'} (by less than {SMALL:g}, or that share of the largest "
+            f"value): {_named(nearly)}. Scaling makes much of this little; check eta and r_s, or remove "
+            f"input.nn {_lines(nearly)}"
         )
 
 
@@ -80,14 +155,18 @@ def _warn_constant(constant: list[tuple[SymmetryFunction, float]], settings: Set
     refused = settings.scaling.kind in DIVIDING
     verdict = "Mode 2 will refuse this" if refused else "This tells the network nothing"
     for reason, functions in reasons.items():
-        named = ", ".join(f"`symfunction_short {function.definition()}`" for function in functions[:SHOWN])
-        named += f" and {len(functions) - SHOWN} more" * (len(functions) > SHOWN)
         count = f"{len(functions)} symmetry function{'s' * (len(functions) != 1)}"
         log.warn(
-            f"{count} never {'vary' if len(functions) > 1 else 'varies'} ({reason}): {named}. "
+            f"{count} never {'vary' if len(functions) > 1 else 'varies'} ({reason}): {_named(functions)}. "
             f"{verdict}: remove input.nn {_lines(functions)}, or add structures that differ "
             f"there, and run mode 1 again{_shared(functions, settings)}"
         )
+
+
+def _named(functions: Sequence[SymmetryFunction]) -> str:
+    """The first few definitions, and how many more there are."""
+    named = ", ".join(f"`symfunction_short {function.definition()}`" for function in functions[:SHOWN])
+    return named + f" and {len(functions) - SHOWN} more" * (len(functions) > SHOWN)
 
 
 def _lines(functions: Sequence[SymmetryFunction]) -> str:

@@ -93,3 +93,10 @@ def test_scheme_mistakes(arguments: tuple[object, ...], text: str) -> None:
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="shapes"):
         Scaling(np.zeros(2), np.ones(2), np.ones(2), np.ones(3))
+
+
+def test_nearly_constant() -> None:
+    """Absolutely (a far tail), relatively (a dense crystal), constant itself, and one that varies."""
+    minimum, maximum = np.array([0.0, 50.0, 2.0, 0.0]), np.array([5e-5, 50.004, 2.0, 3e-4])
+    scaling = Scaling(minimum, maximum, minimum, maximum)
+    assert scaling.nearly_constant.tolist() == [True, True, False, False]

@@ -1,0 +1,293 @@
+r"""Sets of symmetry functions by published recipes: which parameters for given elements, cutoff and size.
+
+r_c is the cutoff radius, r_0 the shortest distance of the two elements, n the number of radial functions for
+each neighbour element.
+
+=========  ===============================================================================================
+behler     type 2 without shift; the last has eta = 0, the inflection points of exp(-eta r^2) f_c(r), cosine
+           cutoff, are equally spaced from r_0 to r_c / 2 (J. Behler, J. Chem. Phys. 134, 074106 (2011);
+           Int. J. Quantum Chem. 115, 1032 (2015))
+shifted    type 2 at r_s = r_0, r_0 + d, ... r_c - d with eta = 1 / (2 d^2) (M. Gastegger et al., J. Chem.
+           Phys. 148, 241709 (2018))
+centred    type 2 without shift, eta = 1 / (2 r^2) for r equally spaced from r_0 to r_c (the same paper)
+imbalzano  both on geometric grids: eta_m = (n^(m/n) / r_c)^2; and r_s = R_m = r_c / n^(m/n) with
+           eta = 1 / (R_(m-1) - R_m)^2, so that Gaussians are narrow close by (G. Imbalzano et al.,
+           J. Chem. Phys. 148, 241730 (2018))
+weighted   types 12 and 13 on the grids of `shifted`: as many functions for six elements as for one
+           (Gastegger et al.)
+compact    types 20, 21, 22: polynomials of compact support, radial windows and overlapping windows of the
+           angle (M. P. Bircher, A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021))
+=========  ===============================================================================================
+
+Angular functions (types 3, "narrow", and 9, "wide"; 13; 21 and 22) come in sets of eight for each pair of
+neighbour elements: lambda = 1, -1 and zeta = 1, 2, 4, 16 with one eta = 1 / (2 r^2), the r going from r_c
+down to r_0 in equal ratios; `imbalzano` has its own eta_m, `behler` starts with eta = 0. Narrow and wide sets
+take turns. The papers leave r_0, the size and most of the choice of angular functions to the user: these
+are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
+
+from ase.data import atomic_numbers, covalent_radii
+
+from bnnp.descriptors import grids
+from bnnp.descriptors.functions import SymmetryFunction, sort_functions
+from bnnp.descriptors.grids import EtaShift
+
+ZETAS = {2: (1.0,), 4: (1.0, 4.0), 6: (1.0, 4.0, 16.0), 8: (1.0, 2.0, 4.0, 16.0)}
+SUBTYPE = "p2"  # twice differentiable
+WINDOWS = 4  # of the angle in a compact set
+ANGULAR_SHARE = 0.85  # most of a given number that goes to angular functions
+CONTACT = 0.85  # shortest distance in units of the sum of the covalent radii
+
+Distances = Mapping[frozenset[str], float]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Size of a set: functions for each neighbour element and for each pair of neighbour elements.
+
+    Parameters
+    ----------
+    radial : int
+    angular : int
+        2, 4, 6 or a multiple of 8.
+    """
+
+    radial: int
+    angular: int
+
+
+SIZES = {"small": Counts(5, 4), "medium": Counts(8, 16), "large": Counts(12, 32)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How parameters are chosen.
+
+    Parameters
+    ----------
+    source : str
+        Authors, journal, year.
+    radial : function of (number, r_0, r_c) giving (eta, r_s) pairs, 1/length^2 and length
+        For `compact`, which has no Gaussians: (r_l, outer radius) pairs.
+    angular : function of (number, r_0, r_c) giving values of eta, 1/length^2
+        For `compact`: outer radii.
+    types : (int, int, int)
+        Of the radial, narrow and wide functions; 0: there is none.
+    """
+
+    source: str
+    radial: Callable[[int, float, float], list[EtaShift]]
+    angular: Callable[[int, float, float], list[float]]
+    types: tuple[int, int, int] = (2, 3, 9)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the neighbours of all elements share a function."""
+        return self.types[0] == 12
+
+
+def expected_distances(elements: Sequence[str], angstrom: float) -> dict[frozenset[str], float]:
+    """Shortest distances to expect where no data says so: 0.85 of the covalent radii.
+
+    Parameters
+    ----------
+    elements : sequence of str
+    angstrom : float
+        Length of one unit in Angstrom.
+
+    Raises
+    ------
+    ValueError
+        Not an element symbol.
+    """
+    radius = {element: covalent_radii[_number(element)] / angstrom for element in elements}
+    pairs = combinations_with_replacement(elements, 2)
+    return {frozenset((a, b)): CONTACT * (radius[a] + radius[b]) for a, b in pairs}
+
+
+def counts_of(size: str | int, n_elements: int, weighted: bool = False) -> Counts:
+    """What a size means: a name, or a number of functions for each element that is not exceeded.
+
+    Raises
+    ------
+    ValueError
+        The number is too small for that many elements.
+    """
+    if isinstance(size, str):
+        return SIZES[size]
+    n_neighbors = 1 if weighted else n_elements
+    n_pairs = n_neighbors * (n_neighbors + 1) // 2
+    least = 2 * n_pairs + 2 * n_neighbors
+    if size < least:
+        raise ValueError(
+            f"size is {size} but {n_elements} elements need at least {least} functions each: two for each "
+            "neighbour element and for each pair of them"
+        )
+    most = min(int(ANGULAR_SHARE * size), size - 2 * n_neighbors) // n_pairs
+    angular = max(2, most // 8 * 8 or most // 2 * 2)
+    return Counts((size - angular * n_pairs) // n_neighbors, angular)
+
+
+def generate(
+    recipe: Recipe, elements: Iterable[str], r_c: float, counts: Counts, shortest: Distances
+) -> dict[str, tuple[SymmetryFunction, ...]]:
+    """The functions of every element in n2p2's order, elements by atomic number.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    elements : iterable of str
+    r_c : float, length
+        Cutoff radius, at most for the compact functions.
+    counts : Counts
+    shortest : mapping of frozenset of one or two elements to float, length
+        Shortest distances r_0.
+
+    Raises
+    ------
+    ValueError
+        An unknown element, or a cutoff that leaves no room beyond the shortest distance.
+    """
+    ordered = sorted(set(elements), key=_number)
+    build = _compact if recipe.types[0] == 20 else _gaussian
+    return {
+        element: sort_functions(_rounded(build(recipe, element, ordered, r_c, counts, shortest), r_c))
+        for element in ordered
+    }
+
+
+def merge(
+    sets: Iterable[Mapping[str, Sequence[SymmetryFunction]]],
+) -> dict[str, tuple[SymmetryFunction, ...]]:
+    """All functions of several sets, each once."""
+    union: dict[str, set[SymmetryFunction]] = {}
+    for functions in sets:
+        for element, own in functions.items():
+            union.setdefault(element, set()).update(own)
+    return {element: sort_functions(own) for element, own in union.items()}
+
+
+def _gaussian(
+    recipe: Recipe, element: str, elements: list[str], r_c: float, counts: Counts, shortest: Distances
+) -> Iterator[SymmetryFunction]:
+    """Radial Gaussians, and angular functions with powers of the cosine."""
+    radial, *angular_types = recipe.types
+    for neighbors, r_0 in _neighbors(element, elements, 1, shortest, recipe.weighted):
+        _demand_room(r_0, r_c, neighbors)
+        for eta, r_s in recipe.radial(counts.radial, r_0, r_c):
+            yield SymmetryFunction(element, radial, neighbors, r_c, eta=eta, r_s=r_s)
+    total = max(1, counts.angular // 8)
+    sets = (total, 0) if recipe.weighted else ((total + 1) // 2, total // 2)
+    for neighbors, r_0 in _neighbors(element, elements, 2, shortest, recipe.weighted):
+        etas = recipe.angular(sets[0], r_0, r_c)
+        for number, type_ in zip(sets, angular_types, strict=True):
+            for k in range(number):
+                for zeta in ZETAS[min(8, counts.angular)]:
+                    for sign in (1.0, -1.0):
+                        yield SymmetryFunction(
+                            element, type_, neighbors, r_c, eta=etas[k], lambda_=sign, zeta=zeta
+                        )
+
+
+def _compact(
+    recipe: Recipe, element: str, elements: list[str], r_c: float, counts: Counts, shortest: Distances
+) -> Iterator[SymmetryFunction]:
+    """Radial windows, and windows of the angle times functions that are largest at the centre."""
+    radial, narrow, wide = recipe.types
+    for neighbors, r_0 in _neighbors(element, elements, 1, shortest):
+        _demand_room(r_0, r_c, neighbors)
+        for r_l, outer in recipe.radial(counts.radial, r_0, r_c):
+            yield SymmetryFunction(element, radial, neighbors, outer, r_l=r_l, subtype=SUBTYPE)
+    few = counts.angular < 8
+    n_windows = counts.angular if few else WINDOWS
+    sets = 1 if few else counts.angular // WINDOWS
+    for neighbors, r_0 in _neighbors(element, elements, 2, shortest):
+        outers = recipe.angular((sets + 1) // 2, r_0, r_c)
+        for k in range(sets):
+            outer, type_ = outers[k // 2], wide if k % 2 else narrow
+            for left, right in grids.angle_windows(n_windows):
+                yield SymmetryFunction(
+                    element,
+                    type_,
+                    neighbors,
+                    outer,
+                    r_l=-outer,
+                    angle_left=left,
+                    angle_right=right,
+                    subtype=SUBTYPE,
+                )
+
+
+def _neighbors(
+    element: str, elements: list[str], number: int, shortest: Distances, weighted: bool = False
+) -> Iterator[tuple[tuple[str, ...], float]]:
+    """The choices of `number` neighbour elements, with the distance that all of them can have."""
+    r_0 = {other: shortest[frozenset((element, other))] for other in elements}
+    if weighted:
+        yield (), min(r_0.values())
+        return
+    for chosen in combinations_with_replacement(elements, number):
+        yield chosen, max(r_0[other] for other in chosen)
+
+
+def _number(element: str) -> int:
+    """Atomic number."""
+    number = atomic_numbers.get(element, 0)
+    if number == 0:
+        raise ValueError(f"`{element}` is not an element symbol")
+    return int(number)
+
+
+def _demand_room(r_0: float, r_c: float, neighbors: tuple[str, ...]) -> None:
+    if r_c <= r_0:
+        raise ValueError(
+            f"cutoff radius is {r_c:g} but must be larger than the shortest distance to "
+            f"{' '.join(neighbors) or 'any neighbour'}, {r_0:.4g}; are the units right?"
+        )
+
+
+def _rounded(functions: Iterable[SymmetryFunction], r_c: float) -> Iterator[SymmetryFunction]:
+    """Parameters with five digits: nobody needs more. The cutoff radius `r_c` stays as it was given."""
+    for function in functions:
+        whole = abs(function.r_c - r_c) < 1e-9 * r_c
+        outer = r_c if whole else _round(function.r_c)
+        inner = -outer if function.r_l == -function.r_c else _round(function.r_l)
+        yield replace(function, eta=_round(function.eta), r_s=_round(function.r_s), r_l=inner, r_c=outer)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+_GASTEGGER = (
+    "M. Gastegger, L. Schwiedrzik, M. Bittermann, F. Berzsenyi, P. Marquetand, "
+    "J. Chem. Phys. 148, 241709 (2018)"
+)
+RECIPES = {
+    "behler": Recipe(
+        "J. Behler, J. Chem. Phys. 134, 074106 (2011); Int. J. Quantum Chem. 115, 1032 (2015)",
+        grids.inflection_points,
+        grids.decay_from_zero,
+    ),
+    "shifted": Recipe(_GASTEGGER, grids.shifted, grids.decay),
+    "centred": Recipe(_GASTEGGER, grids.centred, grids.decay),
+    "imbalzano": Recipe(
+        "G. Imbalzano, A. Anelli, D. Giofre, S. Klees, J. Behler, M. Ceriotti, "
+        "J. Chem. Phys. 148, 241730 (2018)",
+        grids.geometric,
+        grids.geometric_etas,
+    ),
+    "weighted": Recipe(_GASTEGGER, grids.shifted, grids.decay, (12, 13, 0)),
+    "compact": Recipe(
+        "M. P. Bircher, A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021)",
+        grids.radial_windows,
+        grids.decay_radii,
+        (20, 21, 22),
+    ),
+}

@@ -1,0 +1,252 @@
+r"""Which symmetry functions to keep of many: thresholds, farthest point sampling and CUR selection.
+
+Everything follows from the correlations R of the functions over the atoms of one element, in units of their
+standard deviations, so that no function counts for its size. After functions K have been chosen, what they
+do not explain of the others (least squares, with a constant) has the covariance
+
+.. math:: S = R - R_{:K} R_{KK}^{-1} R_{K:},
+
+found by eliminating one function after the other, :math:`S \leftarrow S - s_k s_k^T / S_{kk}`. S_cc is the
+unexplained share of the variance of function c, its square root the relative error of reconstructing c, and
+sqrt(tr S / tr R) that of the whole pool (the feature space reconstruction error of A. Goscinski et al., Mach.
+Learn.: Sci. Technol. 2, 025028 (2021)).
+
+farthest point sampling
+    The next function is the one most unlike all chosen ones, by the sine of the angle between the two,
+    sqrt(1 - R_ck^2): a copy with the other sign is a copy.
+CUR
+    The next function has the largest weight in the leading eigenvector of S: M. W. Mahoney, P. Drineas, Proc.
+    Natl. Acad. Sci. 106, 697 (2009), one column at a time as in G. Imbalzano et al., J. Chem. Phys. 148,
+    241730 (2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.descriptors.scaling import Scaling
+from bnnp.descriptors.statistics import Comoments
+
+Array = NDArray[np.float64]
+
+EXPLAINED = 1e-10  # share of the variance below which only rounding is left
+
+
+class Twin(NamedTuple):
+    """A function that repeats an earlier one."""
+
+    function: int
+    other: int
+    correlation: float
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Functions in the order in which they were chosen.
+
+    Parameters
+    ----------
+    chosen : tuple of int
+    errors : tuple of float
+        Relative error of the whole pool after each of them.
+    """
+
+    chosen: tuple[int, ...]
+    errors: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """What became of every function of a pool.
+
+    Parameters
+    ----------
+    selection : Selection
+        The functions that stay.
+    flat : tuple of int
+        Removed: their range is below the threshold. They do not belong to the pool that errors are taken of.
+    twins : tuple of Twin
+        Removed: each repeats another.
+    errors : (n_functions,) float64
+        Relative error of each function when the kept ones are all that is known; NaN for flat ones.
+    held_out : (n_functions,) float64
+        The same over other atoms than those of the fit; NaN throughout without such atoms.
+    """
+
+    selection: Selection
+    flat: tuple[int, ...]
+    twins: tuple[Twin, ...]
+    errors: Array
+    held_out: Array
+
+
+def prune(
+    values: Array,
+    test: Array,
+    method: str = "cur",
+    keep: int | None = None,
+    error: float = 0.0,
+    smallest_range: float = 0.0,
+    largest_correlation: float = 1.0,
+) -> Pruned:
+    """Range threshold, correlation threshold, then selection; and what that costs.
+
+    Parameters
+    ----------
+    values, test : (n_atoms, n_functions) float64
+        Functions of the atoms to choose by, and of others to check with (there may be none).
+    method, keep, error
+        As for :func:`select`; `keep` None: all that pass the thresholds and say something new.
+    smallest_range : float
+    largest_correlation : float
+        Of two functions with a larger \\|correlation\\| the later one goes.
+    """
+    n_functions = values.shape[1]
+    scaling = Scaling.of(values)
+    removed = scaling.constant | (scaling.spread < smallest_range)
+    alive = np.flatnonzero(~removed)
+    pool, check = Comoments.of(values[:, alive]), Comoments.of(test[:, alive])
+    correlation = pool.correlation()
+    twins = find_twins(correlation, largest_correlation)
+    candidates = set(range(len(alive))) - {twin.function for twin in twins}
+    found = select(correlation, candidates, method, n_functions if keep is None else keep, error)
+    errors, held_out = np.full(n_functions, np.nan), np.full(n_functions, np.nan)
+    errors[alive] = reconstruction_errors(pool, pool, found.chosen)
+    if check.count:
+        held_out[alive] = reconstruction_errors(pool, check, found.chosen)
+    return Pruned(
+        Selection(tuple(int(alive[k]) for k in found.chosen), found.errors),
+        tuple(np.flatnonzero(removed).tolist()),
+        tuple(Twin(int(alive[k]), int(alive[other]), r) for k, other, r in twins),
+        errors,
+        held_out,
+    )
+
+
+def find_twins(correlation: Array, limit: float, skip: Collection[int] = ()) -> list[Twin]:
+    """Functions with \\|correlation\\| above `limit` to one before them that is none itself.
+
+    Without them no two functions are that alike.
+
+    Parameters
+    ----------
+    correlation : (n_functions, n_functions) float64
+    limit : float
+    skip : collection of int
+        Functions that are neither.
+    """
+    size = np.abs(correlation)
+    kept: list[int] = []
+    twins = []
+    for k in range(len(size)):
+        if k in skip:
+            continue
+        other = kept[int(np.argmax(size[kept, k]))] if kept else k
+        if other != k and size[other, k] > limit:
+            twins.append(Twin(k, other, float(correlation[other, k])))
+        else:
+            kept.append(k)
+    return twins
+
+
+def select(
+    correlation: Array, candidates: Collection[int], method: str, keep: int, error: float = 0.0
+) -> Selection:
+    """Choose among `candidates` until there are `keep`, or the whole pool is known to `error`.
+
+    Parameters
+    ----------
+    correlation : (n_functions, n_functions) float64
+        Of the pool; functions that never vary have zeros.
+    candidates : collection of int
+        Functions that may be chosen.
+    method : str
+        ``cur`` or ``fps``.
+    keep : int
+        Most functions to choose; the choice ends earlier when all that varies is explained.
+    error : float
+        Relative error of the whole pool that is small enough.
+    """
+    rule = METHODS[method]
+    left = sorted(candidates)
+    residual = correlation.copy()
+    total = float(np.trace(correlation))
+    chosen: list[int] = []
+    errors: list[float] = []
+    while left and len(chosen) < keep and (not errors or errors[-1] > error):
+        left = [c for c in left if residual[c, c] > EXPLAINED]
+        if not left:
+            break
+        chosen.append(rule(correlation, residual, chosen, left))
+        left.remove(chosen[-1])
+        residual = _eliminate(residual, chosen[-1])
+        errors.append(float(np.sqrt(max(np.trace(residual), 0.0) / total)))
+    return Selection(tuple(chosen), tuple(errors))
+
+
+def reconstruction_errors(fit: Comoments, test: Comoments, kept: Collection[int]) -> Array:
+    """Relative error of every function, predicted from the kept ones by least squares.
+
+    Parameters
+    ----------
+    fit, test : Comoments
+        Over the atoms the coefficients are fitted to, and over those the errors are taken of; the same
+        object twice gives the error of the fit.
+    kept : collection of int
+
+    Returns
+    -------
+    (n_functions,) float64
+        Root mean square error over the atoms of `test` / standard deviation over all atoms, which bounds it
+        for a function that hardly varies in one of the two; 0 (rounding) for kept functions, NaN for those
+        that never vary.
+    """
+    columns = sorted(kept)
+    sigma = np.sqrt(np.diag(fit.products) / fit.count)
+    unit = np.where(sigma > 0.0, sigma, 1.0)
+    correlation = fit.correlation()
+    known = correlation[np.ix_(columns, columns)]
+    inverse = np.linalg.pinv(known, rcond=EXPLAINED, hermitian=True)
+    coefficients = inverse @ correlation[columns]  # (n_kept, n_functions)
+    mixing = np.eye(len(sigma))
+    mixing[columns] -= coefficients  # columns of G @ mixing: what is left of each function
+    products = test.about(fit.mean) / np.multiply.outer(unit, unit) / test.count
+    left = np.einsum("kc,kl,lc->c", mixing, products, mixing, optimize=True)
+    both = np.diag(fit.merge(test).products) / (fit.count + test.count) / unit**2
+    relative = np.divide(np.maximum(left, 0.0), both, out=np.full(len(both), np.nan), where=both > 0.0)
+    return np.asarray(np.sqrt(relative))
+
+
+def whole_error(errors: Array) -> float:
+    """Relative error of the whole pool: root mean square over the functions that vary."""
+    return float(np.sqrt(np.nanmean(errors**2)))
+
+
+def _eliminate(residual: Array, k: int) -> Array:
+    """What is left of all functions when function `k` is known, too."""
+    left = residual - np.multiply.outer(residual[k], residual[k]) / residual[k, k]
+    left[k] = left[:, k] = 0.0
+    return np.asarray(left)
+
+
+def _by_cur(correlation: Array, residual: Array, chosen: list[int], left: list[int]) -> int:
+    """Largest weight in the leading eigenvector of what is left."""
+    vector = np.linalg.eigh(residual[np.ix_(left, left)])[1][:, -1]
+    return left[int(np.argmax(np.abs(vector)))]
+
+
+def _by_distance(correlation: Array, residual: Array, chosen: list[int], left: list[int]) -> int:
+    """Farthest from all chosen ones; the first is what is most like all others."""
+    if not chosen:
+        return left[int(np.argmax(np.square(correlation[np.ix_(left, left)]).sum(axis=0)))]
+    nearest = np.square(correlation[np.ix_(chosen, left)]).max(axis=0)
+    return left[int(np.argmin(nearest))]
+
+
+Rule = Callable[[Array, Array, list[int], list[int]], int]
+METHODS: dict[str, Rule] = {"cur": _by_cur, "fps": _by_distance}

@@ -1,0 +1,324 @@
+"""Make the symmetry functions of input.nn by a published recipe, or choose the best of many on your data.
+
+\b
+python tools/make_symmetry_functions.py Ge Te --cutoff 6.5 --units metal > functions.nn
+python tools/make_symmetry_functions.py Ge Te --cutoff 6.5 --units metal --size 200 \\
+       --data input.data --keep 60 > functions.nn
+python tools/make_symmetry_functions.py --input input.nn --data input.data --error 0.02 > functions.nn
+
+The first makes a set of medium size, to be pasted into input.nn. The second makes 200 functions for each
+element and keeps the 60 that tell most of what all 200 tell about the atoms in input.data. The third chooses
+among the functions of an input.nn until they tell the rest to 2 %. A table on standard error says what each
+removal costs. Recipes, with their papers: bnnp/descriptors/generate.py.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.generate import RECIPES, SIZES, counts_of, expected_distances, generate, merge
+from bnnp.descriptors.pruning import METHODS, Pruned, prune, whole_error
+from bnnp.errors import BnnpError, InputError
+from bnnp.io.input_data import StructureFile
+from bnnp.io.output import replace_file
+from bnnp.modes.environments import Environments, measured_distances, sample_environments
+from bnnp.settings import load_settings
+from bnnp.units import UNITS, Units
+
+WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Functions to write or to choose from.
+
+    Parameters
+    ----------
+    functions : mapping of element to functions in their final order
+        Elements by atomic number.
+    cutoff : Cutoff
+    units : Units
+    remarks : tuple of str
+        Where they come from.
+    """
+
+    functions: Mapping[str, tuple[SymmetryFunction, ...]]
+    cutoff: Cutoff
+    units: Units
+    remarks: tuple[str, ...]
+
+
+def recipe_pool(
+    recipes: Iterable[str],
+    elements: tuple[str, ...],
+    r_c: float,
+    size: str | int,
+    cutoff: Cutoff,
+    units: Units,
+    data: Path | None,
+) -> Pool:
+    """Functions by recipes; with `data` the shortest distances are those of its structures."""
+    remarks, sets = [], []
+    try:
+        shortest, source = expected_distances(elements, units.angstrom), "0.85 of the covalent radii"
+        if data is not None:
+            shortest |= measured_distances(StructureFile(data, elements, False), r_c)
+            source = f"of {data.name}"
+        for name in dict.fromkeys(recipes):
+            recipe = RECIPES[name]
+            counts = counts_of(size, len(set(elements)), recipe.weighted)
+            sets.append(generate(recipe, elements, r_c, counts, shortest))
+            each, pair = ("", "") if recipe.weighted else (" for each neighbour element", " for each pair")
+            remarks += [
+                f"Recipe {name}: {recipe.source};",
+                f"{counts.radial} radial functions{each}, {counts.angular} angular ones{pair}.",
+            ]
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    distances = ", ".join(f"{_pair(pair)} {r:.3g}" for pair, r in shortest.items())
+    remarks.append(f"Cutoff radius {r_c:g} {units.length}; shortest distances ({source}): {distances}.")
+    return Pool(merge(sets), cutoff, units, tuple(remarks))
+
+
+def settings_pool(path: Path) -> Pool:
+    """The functions of an input.nn."""
+    settings = load_settings(path, 1)
+    return Pool(settings.functions, settings.cutoff, settings.units, (f"Functions of {path.name}.",))
+
+
+def lines(pool: Pool, complete: bool) -> Iterator[str]:
+    """The piece of input.nn; `complete`: with what else mode 1 demands."""
+    counts = ", ".join(f"{len(own)} of {element}" for element, own in pool.functions.items())
+    yield f"# ----- symmetry functions: {counts} ".ljust(WIDTH, "-")
+    command = f"python tools/make_symmetry_functions.py {shlex.join(sys.argv[1:])}"
+    for remark in (*pool.remarks, command):
+        yield from textwrap.wrap(remark, WIDTH, initial_indent="# ", subsequent_indent="#     ")
+    if complete:
+        alpha = f" {pool.cutoff.alpha:g}" if pool.cutoff.alpha else ""
+        keywords = {
+            "units": f"{pool.units.name:10} # {pool.units.length}, {pool.units.energy}",
+            "number_of_elements": str(len(pool.functions)),
+            "elements": " ".join(pool.functions),
+            "nn_type_short": "1",
+            "use_short_nn": "",
+            "use_short_forces": "",
+            "cutoff_type": f"{pool.cutoff.type}{alpha}",
+            "scale_symmetry_functions": "",
+            "center_symmetry_functions": "",
+        }
+        yield from (f"{name:27} {value}".rstrip() for name, value in keywords.items())
+    for functions in pool.functions.values():
+        yield ""
+        yield from (f"symfunction_short {function.definition()}" for function in functions)
+
+
+def chosen(pool: Pool, found: Mapping[str, Pruned], samples: Mapping[str, Environments], how: str) -> Pool:
+    """The functions that stay, and how well they tell what all do."""
+    remarks = [*pool.remarks, f"Chosen by {how}:"]
+    remarks += [_summary(element, found[element], samples[element]) for element in found]
+    functions = {
+        element: tuple(own[k] for k in sorted(found[element].selection.chosen))
+        for element, own in pool.functions.items()
+    }
+    return replace(pool, functions=functions, remarks=tuple(remarks))
+
+
+def report(
+    pool: Pool, found: Mapping[str, Pruned], samples: Mapping[str, Environments], method: str
+) -> Iterator[str]:
+    """For each element what stays, in the order of choice, and what each removal costs."""
+    for element, own in pool.functions.items():
+        yield ""
+        yield _summary(element, found[element], samples[element])
+        names = [function.definition() for function in own]
+        yield from removals(names, found[element], samples[element], method)
+
+
+def removals(names: list[str], found: Pruned, sample: Environments, method: str) -> Iterator[str]:
+    """The tables of one element."""
+    width = max(len(name) for name in names)
+    twins = {twin.function: twin for twin in found.twins}
+    selected = found.selection.chosen
+    left = set(range(len(names))) - {*selected, *found.flat, *twins}
+    yield f"  {len(found.flat):5} removed, range too small"
+    yield f"  {len(twins):5} removed, repeat another"
+    yield f"  {len(left):5} removed, not chosen by {method}"
+    yield f"  {len(selected):5} kept"
+    yield ""
+    yield f"  kept  {'symfunction_short':{width}}  error of all, told by the functions so far"
+    for number, (k, error) in enumerate(zip(selected, found.selection.errors, strict=True), 1):
+        yield f"  {number:4}  {names[k]:{width}}  {_percent(error):>9}"
+    yield ""
+    yield f"        {'removed':{width}}      error   held out  reason"
+    for k in sorted({*found.flat, *twins, *left}):
+        reason = "not chosen"
+        if k in twins:
+            reason = f"correlation {twins[k].correlation:+.6f} with {names[twins[k].other]}"
+        elif k in found.flat:
+            reason = f"range {np.ptp(sample.fit[:, k]):.2g}"
+        errors = f"{_percent(found.errors[k]):>9}  {_percent(found.held_out[k]):>9}"
+        yield f"        {names[k]:{width}}  {errors}  {reason}"
+
+
+def _summary(element: str, found: Pruned, sample: Environments) -> str:
+    n_kept, n_all = len(found.selection.chosen), len(found.errors)
+    inside, outside = (_percent(whole_error(errors)) for errors in (found.errors, found.held_out))
+    return (
+        f"{element}: {n_kept} of {n_all} functions reproduce all to {inside} ({len(sample.fit)} atoms), "
+        f"held out {outside} ({len(sample.test)} atoms)"
+    )
+
+
+def _write(path: Path | None, text: list[str], err: bool = False) -> None:
+    """To the file, or without one to the terminal."""
+    if path is None:
+        click.echo("\n".join(text), err=err)
+        return
+    with replace_file(path) as file:
+        file.writelines(f"{line}\n" for line in text)
+
+
+def _progress(indices: Sequence[int]) -> Iterator[int]:
+    with click.progressbar(indices, label="symmetry functions", file=sys.stderr) as bar:
+        yield from bar
+
+
+def _pair(elements: frozenset[str]) -> str:
+    first, last = min(elements), max(elements)
+    return f"{first}-{last}"
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.2f} %" if np.isfinite(share) else "-"
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str) -> str | int:
+    if value in SIZES:
+        return value
+    if value.isdigit() and int(value) > 0:
+        return int(value)
+    raise click.BadParameter(f"`{value}` is neither {', '.join(SIZES)} nor a number of functions")
+
+
+@click.command(help=__doc__, context_settings={"max_content_width": 100})
+@click.argument("elements", nargs=-1)
+@click.option("--cutoff", "r_c", type=click.FloatRange(0.0, min_open=True), help="Cutoff radius.")
+@click.option("--units", type=click.Choice(list(UNITS)), default="atomic", show_default=True)
+@click.option("--cutoff-type", type=click.IntRange(0, 8), default=1, show_default=True)
+@click.option(
+    "--size",
+    default="medium",
+    show_default=True,
+    callback=_size,
+    metavar="small|medium|large|N",
+    help="N: at most so many functions of each element.",
+)
+@click.option(
+    "--recipe",
+    "recipes",
+    type=click.Choice(list(RECIPES)),
+    multiple=True,
+    default=("shifted",),
+    show_default=True,
+    help="Repeat the option to join several.",
+)
+@click.option(
+    "--input",
+    "settings_file",
+    type=click.Path(path_type=Path),
+    help="Choose among the functions of this input.nn, whose elements, cutoffs and units count.",
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Structures to choose by: an input.data.")
+@click.option("--keep", type=click.IntRange(1), help="Functions to keep of each element, at most.")
+@click.option(
+    "--error",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    help="Keep no more than tell the others to this relative error.",
+)
+@click.option("--method", type=click.Choice(list(METHODS)), default="cur", show_default=True)
+@click.option(
+    "--min-range", default=1e-3, show_default=True, help="Remove functions that vary by less than this."
+)
+@click.option(
+    "--max-correlation",
+    default=0.999,
+    show_default=True,
+    help="Of two functions with a larger |correlation| remove the later one.",
+)
+@click.option(
+    "--environments",
+    type=click.IntRange(10),
+    default=10000,
+    show_default=True,
+    help="Atoms of each element to look at, at most; each takes 30 bytes a function.",
+)
+@click.option("--seed", default=1, show_default=True, help="Of the choice of these atoms.")
+@click.option("--complete", is_flag=True, help="Write the other keywords that mode 1 demands, too.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Instead of standard output.")
+@click.option("--table", type=click.Path(path_type=Path), help="Keep the table of costs in this file, too.")
+def main(
+    elements: tuple[str, ...],
+    r_c: float | None,
+    units: str,
+    cutoff_type: int,
+    size: str | int,
+    recipes: tuple[str, ...],
+    settings_file: Path | None,
+    data: Path | None,
+    keep: int | None,
+    error: float,
+    method: str,
+    min_range: float,
+    max_correlation: float,
+    environments: int,
+    seed: int,
+    complete: bool,
+    output: Path | None,
+    table: Path | None,
+) -> None:
+    """Make a pool of functions, choose from it if there is data, write what is left."""
+    if bool(elements) == bool(settings_file):
+        raise click.UsageError("name either the elements or an --input file")
+    if elements and r_c is None:
+        raise click.UsageError("--cutoff is missing: the cutoff radius, in the length unit of --units")
+    if data is None and (keep or error or table or settings_file):
+        raise click.UsageError("--data is missing: structures to choose functions by")
+    try:
+        if settings_file is not None:
+            pool = settings_pool(settings_file)
+        else:
+            assert r_c is not None
+            pool = recipe_pool(recipes, elements, r_c, size, Cutoff(cutoff_type), UNITS[units], data)
+        if data is not None:
+            structures = StructureFile(data, tuple(pool.functions), require_labels=False)
+            samples = sample_environments(
+                structures, pool.functions, pool.cutoff, environments, seed, _progress
+            )
+            found = {
+                element: prune(*sample, method, keep, error, min_range, max_correlation)
+                for element, sample in samples.items()
+            }
+            costs = list(report(pool, found, samples, method))
+            _write(None, costs, err=True)
+            if table is not None:
+                _write(table, costs)
+            pool = chosen(pool, found, samples, f"{method.upper()} on {data.name}")
+        _write(output, list(lines(pool, complete)))
+    except BnnpError as failure:
+        click.echo(f"Error: {failure}", err=True)
+        sys.exit(failure.exit_code)
+
+
+if __name__ == "__main__":
+    main()
