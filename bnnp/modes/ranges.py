@@ -131,8 +131,9 @@ def _report_twins(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
     log.section(f"Symmetry functions that repeat another, |correlation| > {ALIKE:g}")
     log.table(("element", "no", "symfunction_short", "correlation", "with", "symfunction_short"), rows)
     log.note(
-        f"{len(rows)} of {total} functions repeat another in these data: they cost time and tell the "
-        "networks little. Remove them, or let tools/make_symmetry_functions.py choose which to keep."
+        f"{len(rows)} of {total} functions repeat{'s' * (len(rows) == 1)} another in these data: that costs "
+        "time and tells the networks little. Remove them, or let tools/make_symmetry_functions.py choose what "
+        "to keep."
     )
 
 

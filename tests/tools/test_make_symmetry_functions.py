@@ -1,0 +1,136 @@
+"""tools/make_symmetry_functions.py: it writes a legal input.nn, and what is chosen reproduces the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import make_symmetry_functions as tool
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from bnnp.core import Descriptor
+from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.neighbors import find_neighbors
+from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.settings import load_settings
+from bnnp.structure import Structure
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(tool.main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """60 boxes of 16 disordered atoms, half of them Ge, at two densities."""
+    rng = np.random.default_rng(2)
+    boxes = []
+    for index in range(60):
+        edge = 8.5 + index % 2
+        sites = np.indices((3, 3, 3)).reshape(3, -1).T[rng.permutation(27)[:16]]
+        positions = edge / 3 * (sites + rng.uniform(-0.12, 0.12, (16, 3)))
+        boxes.append(Structure(np.repeat([32, 52], 8), positions, edge * np.eye(3), -1.0))
+    write_structures(tmp_path / "input.data", boxes)
+    return tmp_path / "input.data"
+
+
+@pytest.mark.parametrize("recipe", ["behler", "shifted", "centred", "imbalzano", "weighted", "compact"])
+@pytest.mark.parametrize("elements", ["Si", "H O", "Ge Te Bi"])
+def test_complete_block_is_an_input(tmp_path: Path, recipe: str, elements: str) -> None:
+    path = tmp_path / "input.nn"
+    words = ["--cutoff", "12", "--size", "small", "--recipe", recipe, "--complete", "-o", path]
+    result = run(*elements.split(), *words)
+    assert result.exit_code == 0, result.output
+    settings = load_settings(path, 1)
+    assert set(settings.elements) == set(elements.split())
+    assert settings.largest_cutoff == 12.0
+    assert settings.units.name == "atomic"
+    text = path.read_text()
+    assert f"# Recipe {recipe}: " in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_piece_is_stable_and_has_no_other_keyword() -> None:
+    first = run("Ge", "Te", "--cutoff", 6.5, "--units", "metal", "--size", 60)
+    second = run("Te", "Ge", "--cutoff", 6.5, "--units", "metal", "--size", 60)
+    lines = [line for line in first.output.splitlines() if line and not line.startswith("#")]
+    assert len(lines) == 120
+    assert {line.split()[0] for line in lines} == {"symfunction_short"}
+    assert lines == [line for line in second.output.splitlines() if line and not line.startswith("#")]
+
+
+def values_of(data: Path, functions: dict[str, tuple[SymmetryFunction, ...]], element: str) -> np.ndarray:
+    """Functions of all atoms of `element`."""
+    settings = load_settings(data.with_name("pool.nn"), 1)
+    descriptor = Descriptor(settings.elements, functions, settings.cutoff)
+    found = []
+    for structure in StructureFile(data, require_labels=False):
+        types = (structure.numbers == 52).astype(np.int32)
+        pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
+        values = descriptor.values(types, pairs)
+        found.append(values[types == settings.elements.index(element), : len(functions[element])])
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("method", ["cur", "fps"])
+def test_chosen_functions_reproduce_the_pool(data: Path, method: str) -> None:
+    """The errors of the table, against least squares on all atoms; twice the run gives the same file."""
+    folder = data.parent
+    common = ("--cutoff", 6, "--units", "metal", "--size", 60, "--data", data, "--complete")
+    pool = run("Ge", "Te", *common, "--min-range", 0, "--max-correlation", 1, "-o", folder / "pool.nn")
+    assert pool.exit_code == 0, pool.output
+    result = run(
+        "--input", folder / "pool.nn", "--data", data, "--keep", 20, "--method", method, "--min-range", 0,
+        "--max-correlation", 1, "--complete", "-o", folder / "few.nn", "--table", folder / "table.txt",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    everything, few = (load_settings(folder / name, 1).functions for name in ("pool.nn", "few.nn"))
+    table = (folder / "table.txt").read_text()
+    for element in ("Ge", "Te"):
+        assert len(few[element]) == 20
+        assert set(few[element]) < set(everything[element])
+        whole = values_of(data, everything, element)
+        kept = values_of(data, few, element)
+        basis = np.column_stack([np.ones(len(kept)), kept])
+        left = whole - basis @ np.linalg.lstsq(basis, whole, rcond=None)[0]
+        expected = np.sqrt(np.mean(left.var(axis=0) / whole.var(axis=0)))
+        summary = next(line for line in table.splitlines() if line.startswith(f"{element}: "))
+        told = float(summary.split(" to ")[1].split()[0]) / 100
+        assert told == pytest.approx(expected, rel=0.15)  # four fifths of the atoms were fitted to
+        assert summary in " ".join((folder / "few.nn").read_text().replace("#", " ").split())
+        for function in everything[element]:
+            assert function.definition() in table
+
+
+def test_error_decides_how_many(data: Path) -> None:
+    few, many = (
+        run("Ge", "Te", "--cutoff", 6, "--units", "metal", "--data", data, "--error", error).stdout
+        for error in (0.5, 0.1)
+    )
+    assert 2 < few.count("symfunction_short") < many.count("symfunction_short") < 128
+
+
+def test_distances_come_from_the_data(data: Path) -> None:
+    text = run("Ge", "Te", "--cutoff", 6, "--units", "metal", "--data", data, "--keep", 5).stdout
+    assert "shortest distances (of input.data): Ge-Ge 2.2" in " ".join(text.replace("#", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("Ge", 2, "--cutoff is missing"),
+        ("--cutoff 6", 2, "name either the elements or an --input file"),
+        ("Ge --cutoff 6 --keep 5", 2, "--data is missing"),
+        ("Ge --cutoff 6 --size tiny", 2, "`tiny` is neither small, medium, large nor a number"),
+        ("Ge --cutoff 3", 1, "must be larger than the shortest distance to Ge, 3.855; are the units right?"),
+        ("Ge Xx --cutoff 6", 1, "`Xx` is not an element symbol"),
+        ("Ge Te --cutoff 9 --size 5", 1, "at least 10 functions"),
+        ("Ge --cutoff 9 --data nothing.data", 1, "nothing.data: no such file"),
+    ],
+)
+def test_mistakes(arguments: str, code: int, message: str) -> None:
+    result = run(*arguments.split())
+    assert result.exit_code == code
+    assert message in result.output
+    assert "Traceback" not in result.output
