@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from bnnp.settings import load_settings
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "inputs" / "quickstart"
 GETE = ROOT / "inputs" / "gete"
+MAGNITUDES = ROOT / "inputs" / "magnitudes"
 
 
 @pytest.mark.parametrize("mode", [1, 2, 3])
@@ -32,6 +35,51 @@ def test_gete_has_the_functions_of_the_reference(shared: Path) -> None:
     theirs = load_settings(shared / "reference/gete_n2p2/input.nn", 1).functions
     assert {element: len(functions) for element, functions in ours.items()} == {"Ge": 60, "Te": 60}
     assert ours == theirs
+
+
+def magnitudes() -> ModuleType:
+    """The study of sizes as a module."""
+    specification = importlib.util.spec_from_file_location("magnitudes", MAGNITUDES / "study.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_magnitudes_input() -> None:
+    settings = load_settings(MAGNITUDES / "input.nn", 1)
+    assert settings.warnings == ()
+    assert {function.type for function in settings.functions["Ge"]} == {1, 2, 3, 4, 9}
+
+
+def test_magnitudes_formula_is_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The errors left against the steps themselves: w += X^T (y - X w) / s_max^2."""
+    study = magnitudes()
+    monkeypatch.setattr(study, "STEPS", (1, 7, 40))
+    rng = np.random.default_rng(1)
+    matrix = np.column_stack([np.ones(30), rng.normal(size=(30, 4)) * [3.0, 1.0, 0.3, 0.1] + 2.0])
+    targets = rng.normal(size=(30, 2))
+    targets = matrix @ np.linalg.lstsq(matrix, targets, rcond=None)[0]
+    weights, errors = np.zeros((5, 2)), {}
+    for step in range(1, 41):
+        weights += matrix.T @ (targets - matrix @ weights) / np.linalg.norm(matrix, 2) ** 2
+        left = np.square(targets - matrix @ weights).sum(axis=0) / np.square(targets).sum(axis=0)
+        errors[step] = np.sqrt(left.mean())
+    np.testing.assert_allclose(
+        study.errors_left(matrix, targets)[1], [errors[k] for k in (1, 7, 40)], rtol=1e-9
+    )
+
+
+def test_magnitudes_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row of G1, the cutoff function alone, from numbers told by hand."""
+    study = magnitudes()
+    values = np.array([[1.0, 10.0, 0.0, -4.0, 0.0], [3.0, 10.5, 0.5, 2.0, 0.1], [2.0, 11.0, 0.1, 2.0, 0.3]])
+    study.print_magnitudes(values, [1, 9, 3, 4, 2])
+    rows = {line.split(" | ")[0][2:]: line.split(" | ")[1:] for line in capsys.readouterr().out.splitlines()}
+    share = 100.0 * 1.0 / values.var(axis=0, ddof=1).sum()
+    assert rows["G1"] == ["1", "1", "2", "1", "3", "1 - 1", f"{share:.2g} % |"]
+    assert rows["G3"][2:5] == ["2.67", "-4", "2"]  # mean of 4, 2, 2
 
 
 @pytest.fixture(scope="module")
