@@ -238,6 +238,7 @@ def test_killed_and_resumed_is_uninterrupted(slow: Path, tmp_path: Path, ranks: 
     assert f"{kept} structures are there from an interrupted run" in resumed.stdout
     assert (folder / NAME).read_bytes() == (slow / NAME).read_bytes()
     assert table(resumed.stdout) == table((slow / "mode1.out").read_text())
+    assert "functions repeat another" in resumed.stdout  # of all structures, those of the killed run as well
 
 
 def test_new_input_replaces_the_file(finished: Path, tmp_path: Path) -> None:
