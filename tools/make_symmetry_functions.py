@@ -36,6 +36,8 @@ from bnnp.settings import load_settings
 from bnnp.units import UNITS, Units
 
 WIDTH = 100
+FAULTY = 0.6  # of the distance to expect: shorter ones are mistakes in the data
+FEW = 3  # atoms a function, below which errors are those of chance
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def recipe_pool(
     try:
         shortest, source = expected_distances(elements, units.angstrom), "0.85 of the covalent radii"
         if data is not None:
-            shortest |= measured_distances(StructureFile(data, elements, False), r_c)
+            measured = measured_distances(StructureFile(data, elements, False), r_c)
+            shortest |= {pair: max(r, FAULTY * shortest[pair]) for pair, r in measured.items()}
             source = f"of {data.name}"
         for name in dict.fromkeys(recipes):
             recipe = RECIPES[name]
@@ -154,6 +157,8 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
     yield f"  {len(twins):5} removed, repeat another"
     yield f"  {len(left):5} removed, not chosen by {method}"
     yield f"  {len(selected):5} kept"
+    if len(sample.fit) < FEW * len(names):
+        yield f"  WARNING: {len(sample.fit)} atoms are few for {len(names)} functions: the errors mean little"
     yield ""
     yield f"  kept  {'symfunction_short':{width}}  error of all, told by the functions so far"
     for number, (k, error) in enumerate(zip(selected, found.selection.errors, strict=True), 1):
@@ -177,6 +182,15 @@ def _summary(element: str, found: Pruned, sample: Environments) -> str:
         f"{element}: {n_kept} of {n_all} functions reproduce all to {inside} ({len(sample.fit)} atoms), "
         f"held out {outside} ({len(sample.test)} atoms)"
     )
+
+
+def _demand_functions(found: Mapping[str, Pruned], data: Path) -> None:
+    for element, pruned in found.items():
+        if not pruned.selection.chosen:
+            raise InputError(
+                f"{data.name}: no function of {element} varies by more than --min-range: add structures that "
+                "differ, or lower it"
+            )
 
 
 def _write(path: Path | None, text: list[str], err: bool = False) -> None:
@@ -311,6 +325,7 @@ def main(
             }
             costs = list(report(pool, found, samples, method))
             _write(None, costs, err=True)
+            _demand_functions(found, data)
             if table is not None:
                 _write(table, costs)
             pool = chosen(pool, found, samples, f"{method.upper()} on {data.name}")

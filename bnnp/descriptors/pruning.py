@@ -223,8 +223,9 @@ def reconstruction_errors(fit: Comoments, test: Comoments, kept: Collection[int]
 
 
 def whole_error(errors: Array) -> float:
-    """Relative error of the whole pool: root mean square over the functions that vary."""
-    return float(np.sqrt(np.nanmean(errors**2)))
+    """Relative error of the whole pool: root mean square over the functions that vary; NaN if none does."""
+    known = errors[np.isfinite(errors)]
+    return float(np.sqrt(np.mean(known**2))) if len(known) else float("nan")
 
 
 def _eliminate(residual: Array, k: int) -> Array:

@@ -116,6 +116,24 @@ def test_distances_come_from_the_data(data: Path) -> None:
     assert "shortest distances (of input.data): Ge-Ge 2.2" in " ".join(text.replace("#", " ").split())
 
 
+def test_data_that_tells_nothing(tmp_path: Path) -> None:
+    """One crystal, all of whose atoms are alike; one atom; two atoms on top of each other."""
+    common = ("--cutoff", 6, "--units", "metal", "--data", tmp_path / "input.data")
+    crystal = Structure(np.array([32]), np.zeros((1, 3)), 3.0 * np.eye(3), 0.0)
+    write_structures(tmp_path / "input.data", 30 * [crystal])
+    result = run("Ge", *common)
+    assert result.exit_code == 1
+    assert "no function of Ge varies by more than --min-range" in result.output
+    write_structures(tmp_path / "input.data", [crystal])
+    assert run("Ge", *common).exit_code == 1
+    pair = Structure(np.array([32, 32]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1e-9]]), None, 0.0)
+    write_structures(tmp_path / "input.data", [pair, crystal])
+    result = run("Ge", *common, "--recipe", "centred")
+    assert result.exit_code == 0, result.output
+    assert "Ge-Ge 1.22" in result.output  # 0.6 x 0.85 x 2.4
+    assert "WARNING: 3 atoms are few for 24 functions" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
