@@ -23,7 +23,8 @@ Angular functions (types 3, "narrow", and 9, "wide"; 13; 21 and 22) come in sets
 neighbour elements: lambda = 1, -1 and zeta = 1, 2, 4, 16 with one eta = 1 / (2 r^2), the r going from r_c
 down to r_0 in equal ratios; `imbalzano` has its own eta_m, `behler` starts with eta = 0. Narrow and wide sets
 take turns. The papers leave r_0, the size and most of the choice of angular functions to the user: these
-are ours.
+are ours. With lambda = 1 and -1 the four functions of zeta = 1 and 2 span 1, cos, cos^2: one of them is a
+linear combination of the others, and is never chosen by :mod:`bnnp.descriptors.pruning`.
 """
 
 from __future__ import annotations

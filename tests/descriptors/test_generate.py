@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from bnnp.descriptors.functions import parse_function, sort_functions
@@ -121,3 +122,14 @@ def test_mistakes() -> None:
         make("behler", ("Ge",), r_c=4.0)
     with pytest.raises(ValueError, match="2 elements need at least 10 functions"):
         counts_of(9, 2)
+
+
+def test_one_of_zeta_1_and_2_follows_from_the_others() -> None:
+    """(1 + c)^2 - (1 - c)^2 = 2 (1 + c) - 2 (1 - c): 8 functions of one eta have rank 7, whatever the angles."""
+    c = np.random.default_rng(1).uniform(-1.0, 1.0, 100)
+    terms = [
+        2.0 ** (1.0 - f.zeta) * (1.0 + f.lambda_ * c) ** f.zeta
+        for f in make("shifted", ("Ge",))["Ge"]
+        if f.type == 3
+    ]
+    assert np.linalg.matrix_rank(np.array(terms), tol=1e-9) == len(terms) - 1 == 7
