@@ -4,7 +4,7 @@ The datasets are contiguous, allocated early and never filled, so HDF5 writes on
 offsets it gives are all that :mod:`bnnp.io.descriptor_writer` needs. The file is called
 ``symmetry_functions.h5.part`` and appears under that name when its headers are whole. A killed run leaves
 it behind with the marks of the structures it finished, and the next run continues it if its ``key``
-(settings, input.data, layout) is the same.
+(settings, input.data, layout) is the same; a complete file with this key is kept as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Placement:
     Parameters
     ----------
     path : Path
-        The unfinished file.
+        The unfinished file, or the complete one that a former run left.
     offsets : mapping of str to int
         Byte offset of each dataset that is not empty.
     done : (n,) bool
@@ -66,27 +66,49 @@ def prepare(path: Path, layout: Layout) -> Placement:
         Too little space, no permission, ...
     """
     part = unfinished_name(path)
-    placement = find_unfinished(part, layout)
+    placement = find_placement(part, layout) or find_placement(path, layout)
     if placement is None:
         part.unlink(missing_ok=True)
         check_space(path.parent, layout.bytes)
         _create(part, layout)
-        placement = find_unfinished(part, layout)
+        placement = find_placement(part, layout)
         if placement is None:
             raise OutputError(f"{part.name}: was written but cannot be read back; is the disk in order?")
+    _leave_cache(placement.path)
     return placement
+
+
+def _leave_cache(path: Path) -> None:
+    """Bring the file to the disk and drop what this machine has cached of it.
+
+    An NFS client that holds a page whole writes all of it back when a few bytes change (nfs_can_extend_write
+    in Linux), over what ranks on other machines have written there since; of a page that it does not hold it
+    writes only these bytes.
+    """
+    try:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def demand_writable(path: Path) -> None:
     """Raise OutputError if no file can be created beside `path`: better before the work than after it."""
     demand_no_directory(path)
     demand_no_directory(unfinished_name(path))
-    probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    probe = _temporary_name(path)
     try:
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _temporary_name(path: Path) -> Path:
+    """Where the file is laid out: without a process id, so that killed runs leave one such file at most."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -101,7 +123,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 def _create(part: Path, layout: Layout) -> None:
     """Write header and small tables, allocate the rest; the file appears under `part` when it is whole."""
-    temporary = part.with_name(f".{part.name}.{os.getpid()}.tmp")
+    temporary = _temporary_name(part.with_suffix(""))
     try:
         with open(temporary, "wb") as probe:  # the operating system's reason is clearer than HDF5's
             probe.truncate(layout.bytes + OVERHEAD)
@@ -154,17 +176,17 @@ def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtyp
     return h5py.h5d.create(group.id, leaf.encode(), kind, space, dcpl=properties)
 
 
-def find_unfinished(part: Path, layout: Layout) -> Placement | None:
-    """Placement of an existing unfinished file, or None if there is none or it belongs to other input."""
-    if not part.is_file():
+def find_placement(path: Path, layout: Layout) -> Placement | None:
+    """Placement of an existing file, or None if there is none or it belongs to other input."""
+    if not path.is_file():
         return None
     try:
-        with h5py.File(part, "r", locking=False) as file:
+        with h5py.File(path, "r", locking=False) as file:
             if file.attrs["key"] != layout.key.encode():
                 return None
             datasets = {name: file[name] for name in (MARKS, *layout.slices)}
             offsets = {name: data.id.get_offset() for name, data in datasets.items() if data.size}
-            return Placement(part, offsets, datasets[MARKS][:] == 1)
+            return Placement(path, offsets, datasets[MARKS][:] == 1)
     except (OSError, KeyError, RuntimeError):  # not an HDF5 file, or a damaged one
         return None
 
@@ -178,7 +200,9 @@ def finish(path: Path, layout: Layout) -> None:
         Structures are missing, or another run replaced the file meanwhile.
     """
     part = unfinished_name(path)
-    placement = find_unfinished(part, layout)
+    if not part.exists() and find_placement(path, layout) is not None:
+        return  # a former run had done this
+    placement = find_placement(part, layout)
     if placement is None or not placement.done.all():
         missing = "" if placement is None else f" lacks {np.count_nonzero(~placement.done)} structures and"
         raise OutputError(

@@ -121,7 +121,7 @@ class DescriptorFile:
             The settings in force (or their fingerprint) that elements, functions, cutoff and units must be
             equal to.
         unfinished : bool
-            Open what mode 1 is still writing, under its temporary name.
+            Open what mode 1 is still writing, of which `path` is the temporary name.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class DescriptorFile:
             It is incomplete, damaged, of another format version, or made with other settings.
         """
         path = Path(path)
-        file = _open_unfinished(path) if unfinished else _open_complete(path)
+        file = h5py.File(path, "r", locking=False) if unfinished else _open_complete(path)
         try:
             found = cls(file)
         except (KeyError, OSError) as error:
@@ -258,11 +258,6 @@ class DescriptorFile:
                 )
                 return f", {len(had)} functions of {element} instead of {len(wanted)}: {detail}"
         return ", another cutoff function"
-
-
-def _open_unfinished(path: Path) -> h5py.File:
-    """Open what all ranks have written, before it gets its final name."""
-    return h5py.File(unfinished_name(path), "r", locking=False)
 
 
 def _open_complete(path: Path) -> h5py.File:

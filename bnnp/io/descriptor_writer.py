@@ -6,8 +6,9 @@ structures there with `pwrite`, and the root gives the file its final name when 
 the file depends on who wrote it or when: the bytes are the same for any number of ranks.
 
 A structure is marked once its data is on the disk (fsync), so an interrupted run continues with those that
-have no mark. A network file system is assumed: no mmap, no locks, and the file is opened for writing only,
-so that a client never writes back a whole page which another rank is writing part of.
+have no mark. A network file system is assumed: no mmap, no locks, and nobody reads the file while it is
+written (it is opened for writing only, and :func:`bnnp.io.descriptor_allocation.prepare` leaves nothing of it
+in the cache), so that a client never writes back a whole page which another rank is writing part of.
 """
 
 from __future__ import annotations
@@ -126,14 +127,12 @@ class DescriptorWriter:
             return
         row = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         try:
-            self._write_at(
-                self._placement.offsets[name] + start * row, np.ascontiguousarray(array, dtype).tobytes()
-            )
+            data = np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8)
+            self._write_at(self._placement.offsets[name] + start * row, data.data)
         except OSError as error:
             raise cannot_write(self._placement.path, error) from error
 
-    def _write_at(self, offset: int, data: bytes) -> None:
-        view = memoryview(data)
+    def _write_at(self, offset: int, view: bytes | memoryview) -> None:
         while len(view):
             written = os.pwrite(self._file, view, offset)
             view, offset = view[written:], offset + written

@@ -18,6 +18,7 @@ A file is never held in memory as a whole. The blocks themselves: :mod:`bnnp.io.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,8 +110,10 @@ class StructureFile:
         self.elements = None if elements is None else tuple(elements)
         self.require_labels = require_labels
         with _open(self.path) as file:
-            index = [block.summary() for block in _blocks(file, self.path.name)]
-        columns = np.array(index, dtype=np.int64).T
+            index = array("q")  # 8 bytes a number: files have up to millions of structures
+            for block in _blocks(file, self.path.name):
+                index.extend(block.summary())
+        columns = np.array(index, dtype=np.int64).reshape(-1, 6).T
         self.offsets: NDArray[np.int64] = columns[0].copy()
         self.sizes: NDArray[np.int64] = columns[1].copy()
         self.lines: NDArray[np.int64] = columns[2].copy()
@@ -126,13 +129,15 @@ class StructureFile:
     def __getitem__(self, index: int) -> Structure:
         if not -len(self) <= index < len(self):
             raise IndexError(f"structure {index + 1} of {len(self)} in {self.path.name}")
-        index %= len(self)
-        with _open(self.path) as file:
-            return self._read(file, index)
+        return next(self.read([index % len(self)]))
 
     def __iter__(self) -> Iterator[Structure]:
+        return self.read(range(len(self)))
+
+    def read(self, indices: Iterable[int]) -> Iterator[Structure]:
+        """The structures of these numbers from 0, one after the other; the file is opened once."""
         with _open(self.path) as file:
-            for index in range(len(self)):
+            for index in indices:
                 yield self._read(file, index)
 
     def _read(self, file: BufferedReader, index: int) -> Structure:

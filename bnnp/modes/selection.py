@@ -9,7 +9,9 @@ counted by its position in the file; it is for training if that is > ``test_frac
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,22 +102,21 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Surve
     mine = parallel.deal(structures.n_atoms.tolist())
     records = np.zeros(len(mine), survey_dtype(len(settings.elements)))
     labels = []
-    for record, index in enumerate(log.progress(mine, "counting neighbours")):
-        structure = structures[index]
+    for record, structure in enumerate(structures.read(log.progress(mine, "counting neighbours"))):
         try:
             records[record] = survey(
                 structure, settings.elements, settings.largest_cutoff, settings.atom_energies
             )
         except NumericalError as error:
             raise NumericalError(f"{structures.path.name}, {structure.where}: {error}") from error
-        labels.append(structure.info.get("group", ""))
+        labels.append(sys.intern(structure.info.get("group", "")))
     shares = parallel.broadcast(parallel.gather((mine, records, labels)))
     order = np.argsort(np.concatenate([np.array(share[0], dtype=np.int64) for share in shares]))
     table = np.concatenate([share[1] for share in shares])[order]
-    names = np.array([label for share in shares for label in share[2]])[order]
-    groups = ("", *sorted(set(names.tolist()) - {""}))
+    names = [label for share in shares for label in share[2]]
+    groups = ("", *sorted(set(names) - {""}))
     number = {group: position for position, group in enumerate(groups)}
-    group = np.array([number[name] for name in names.tolist()], dtype=np.int32)
+    group = np.array([number[name] for name in names], dtype=np.int32)[order]
     return Survey(table, groups, group, structures.lines)
 
 
@@ -193,16 +194,14 @@ def describe_shortest(found: Survey, index: int, settings: Settings) -> str:
     return f"{found.where(index)}: atoms {first} and {second} are {distance} apart"
 
 
-def selection_lines(selection: Selection) -> list[str]:
+def selection_lines(selection: Selection) -> Iterator[str]:
     """RuNNer's line about every structure, which other tools read."""
-    lines = []
     counts: Counter[str] = Counter()
     subset = dict(zip(selection.kept.tolist(), selection.subset.tolist(), strict=True))
     for index, fault in enumerate(selection.fault.tolist()):
         verdict = f"rejected ({REASONS[fault]})" if fault >= 0 else USES[subset[index]]
         counts[verdict] += 1
-        lines.append(f"{index + 1:8d} Point is {verdict} {counts[verdict]:8d}")
-    return lines
+        yield f"{index + 1:8d} Point is {verdict} {counts[verdict]:8d}"
 
 
 def selection_warnings(found: Survey, selection: Selection, settings: Settings) -> list[str]:

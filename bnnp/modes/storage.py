@@ -119,7 +119,9 @@ def report_work(
     log: Log,
 ) -> None:
     """What a former run has done already, and how long the rest will take: a typical structure is timed."""
-    if len(missing) < len(layout):
+    if not missing:
+        log.item("resumed", "all structures are there, from a run with the same input")
+    elif len(missing) < len(layout):
         log.item("resumed", f"{len(layout) - len(missing)} structures are there from an interrupted run")
     if not missing or not parallel.is_root():
         return
@@ -132,6 +134,14 @@ def report_work(
     total = seconds * float(costs.sum() / costs[typical]) / parallel.size()
     log.item("speed", f"{1e6 * seconds / len(structure):.0f} us/atom (structure {structure.index + 1})")
     log.item("time", f"about {duration(total)} and the time to write")
+
+
+def report_balance(seconds: float, log: Log) -> None:
+    """How evenly the work was shared, from the processor time of every rank."""
+    loads = parallel.gather(seconds)
+    if len(loads) > 1 and sum(loads) > 0.0:
+        ratio = max(loads) * len(loads) / sum(loads)
+        log.item("balance", f"the busiest rank worked {ratio:.3f} times the mean")
 
 
 def _seconds(compute: Callable[[Structure], object], structure: Structure) -> float:

@@ -7,6 +7,7 @@ command; the file is the same for any number of ranks.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,7 @@ from bnnp.modes.job import Job
 from bnnp.modes.log import Log, byte_count
 from bnnp.modes.ranges import measure_ranges, report_ranges
 from bnnp.modes.selection import Selection, Survey, select, selection_lines, selection_warnings, survey_all
-from bnnp.modes.storage import lay_out, missing_structures, report_storage, report_work
+from bnnp.modes.storage import lay_out, missing_structures, report_balance, report_storage, report_work
 from bnnp.settings import Settings
 from bnnp.structure import Structure
 
@@ -67,13 +68,15 @@ def run(job: Job) -> None:
     compute = partial(symmetry_functions, descriptor=descriptor, settings=settings, derivatives=layout.stored)
     missing, mine = missing_structures(placement, found, layout)
     report_work(missing, layout, found, structures, compute, log)
+    start = time.process_time()
     with DescriptorWriter(placement, layout) as writer:
-        for number in log.progress(mine, "symmetry functions"):
-            structure = structures[int(layout.source[number])]
+        found_again = structures.read(layout.source[mine].tolist())
+        for number, structure in zip(log.progress(mine, "symmetry functions"), found_again, strict=True):
             writer.write(number, structure, *compute(structure))
+    report_balance(time.process_time() - start, log)
     parallel.barrier()
 
-    with DescriptorFile.open(path, settings, unfinished=True) as file:
+    with DescriptorFile.open(placement.path, settings, unfinished=True) as file:
         report_ranges(measure_ranges(file), settings, log)
     parallel.on_root(finish, path, layout)
     files = parallel.on_root(write_compatible_files, job, path, structures)
