@@ -1,31 +1,174 @@
-"""Measure the speed of the parts of bnnp on this machine.
+"""Measure the speed of the parts of bnnp on this machine, with input.nn and input.data of your own.
 
 \b
+python tools/benchmark.py descriptors inputs/benchmark/water --precision float64 --precision float32
+python tools/benchmark.py descriptors input.nn input.data --replicate 1000 --replicate 100000
+python tools/benchmark.py predict potential/ structures.data --n2p2 ~/n2p2/bin
+python tools/benchmark.py mode1 inputs/benchmark/water --structures 500 --ranks 1 --ranks 2
 python tools/benchmark.py read
-python tools/benchmark.py read --atoms 100000 --size 50
-python tools/benchmark.py predict potential/ structures.data
+
+Times are wall times, best and median of several runs; memory is the largest resident memory of the process
+meanwhile. The instruction set is the best of the machine, or what --instruction-set or BNNP_INSTRUCTION_SET
+say.
 """
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
+from typing import Any
 
 import click
-import numpy as np
+from benchmark_case import load_case, potential_of, random_parts, supercell
+from benchmark_mode1 import time_mode_1
+from benchmark_n2p2 import N2p2
+from benchmark_parts import COLUMNS, descriptor_of, descriptor_parts, measured, neighbors_of, prediction_parts
+from benchmark_reading import time_reading
+from benchmark_timing import show_head, show_table
 
-from bnnp.io.input_data import StructureFile, read_structures, write_structures
-from bnnp.potential import Potential
-from bnnp.settings import load_settings
-from bnnp.structure import Structure
+from bnnp.errors import BnnpError
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group(help=__doc__)
+class Group(click.Group):
+    """Shows an error of bnnp as one sentence."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(context)
+        except BnnpError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(cls=Group, help=__doc__)
 def main() -> None:
     """Collect the verbs below."""
+
+
+def common(verb: Callable[..., None]) -> Callable[..., None]:
+    """Arguments and options of the verbs that time calls of the core."""
+    for add in (
+        click.option("--n2p2", "tools", type=FOLDER, help="Folder of n2p2's tools: run them too."),
+        click.option("--instruction-set", help="For example x86-64-v3."),
+        click.option("--repeat", default=15, show_default=True, help="Runs of a part; no more after 5 s."),
+        click.option(
+            "--replicate", "sizes", multiple=True, default=(0,), help="Repeat the cell to this many atoms."
+        ),
+        click.option("--threads", multiple=True, default=(1,), show_default=True),
+        click.argument("data", required=False, type=FILE),
+        click.argument("source", metavar="INPUT_NN", type=click.Path(exists=True, path_type=Path)),
+    ):
+        verb = add(verb)
+    return verb
+
+
+@main.command()
+@common
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=click.Choice(["float64", "float32"]),
+    default=("float64",),
+    show_default=True,
+)
+def descriptors(
+    source: Path,
+    data: Path | None,
+    threads: Sequence[int],
+    sizes: Sequence[int],
+    repeat: int,
+    instruction_set: str | None,
+    tools: Path | None,
+    precisions: Sequence[str],
+) -> None:
+    """Time neighbour list and symmetry functions.
+
+    INPUT_NN is the file or the directory it is in, DATA the structures (input.data beside it by default), of
+    which the first is taken. Options can be repeated to measure several sizes, threads, precisions.
+    """
+    choose_instruction_set(instruction_set)
+    case = load_case(source, data, 1)
+    rows: list[tuple[object, ...]] = []
+    for structure in (supercell(case.structure, size) for size in sizes):
+        for number, precision in ((n, p) for n in threads for p in precisions):
+            parts = descriptor_parts(structure, descriptor_of(case, number, precision))
+            rows += measured(parts, repeat, len(structure), number, precision)
+    descriptor = descriptor_of(case, 1, "float64")
+    show_head(descriptor.kernel, case.describe(len(neighbors_of(case.structure, descriptor))))
+    show_table(COLUMNS, rows)
+    if tools:
+        with N2p2(tools, case, *random_parts(case), min(repeat, 5)) as n2p2:
+            n2p2.compare_descriptors(descriptor_parts(case.structure, descriptor), repeat)
+
+
+@main.command()
+@common
+def predict(
+    source: Path,
+    data: Path | None,
+    threads: Sequence[int],
+    sizes: Sequence[int],
+    repeat: int,
+    instruction_set: str | None,
+    tools: Path | None,
+) -> None:
+    """Time the parts of one prediction.
+
+    INPUT_NN is that of a potential, or its directory; without scaling.data and weights beside it the weights
+    are random. DATA are the structures (input.data beside it by default), of which the first is taken.
+    """
+    choose_instruction_set(instruction_set)
+    case = load_case(source, data, 3)
+    rows: list[tuple[object, ...]] = []
+    for structure in (supercell(case.structure, size) for size in sizes):
+        for number in threads:
+            parts = prediction_parts(structure, potential_of(case, number))
+            rows += measured(parts, repeat, len(structure), number, "float64")
+    potential = potential_of(case, 1)
+    neighbors = len(potential.neighbors(case.structure))
+    show_head(potential.kernel, case.describe(neighbors), case.describe_networks(potential))
+    show_table(COLUMNS, rows)
+    if tools:
+        assert potential.scalings is not None
+        with N2p2(tools, case, potential.networks, potential.scalings, min(repeat, 5)) as n2p2:
+            n2p2.compare_predictions(prediction_parts(case.structure, potential), repeat)
+
+
+@main.command()
+@click.argument("directory", type=FOLDER)
+@click.option("--ranks", multiple=True, default=(1,), show_default=True, help="MPI processes.")
+@click.option("--structures", "numbers", multiple=True, default=(0,), help="Repeat input.data to this many.")
+@click.option(
+    "--derivatives", type=click.Choice(["stored", "recomputed"]), default="stored", show_default=True
+)
+@click.option("--threads", default=1, show_default=True, help="Of each rank.")
+@click.option("--repeat", default=3, show_default=True)
+@click.option("--folder", type=FOLDER, help="To work in, for example on another file system.")
+@click.option("--instruction-set", help="For example x86-64-v3.")
+def mode1(
+    directory: Path,
+    ranks: Sequence[int],
+    numbers: Sequence[int],
+    derivatives: str,
+    threads: int,
+    repeat: int,
+    folder: Path | None,
+    instruction_set: str | None,
+) -> None:
+    """Time mode 1, writing included, in a temporary copy of DIRECTORY (input.nn and input.data).
+
+    `start` is a run on one structure; it is subtracted in the time of an atom and in the second speed-up.
+    """
+    choose_instruction_set(instruction_set)
+    settings = {"derivatives": derivatives, "threads": str(threads)}
+    time_mode_1(directory, ranks, numbers, settings, repeat, folder)
 
 
 @main.command()
@@ -33,87 +176,13 @@ def main() -> None:
 @click.option("--size", default=200, show_default=True, help="Atoms in each structure.")
 def read(atoms: int, size: int) -> None:
     """Read input.data: periodic structures with forces, all digits."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "input.data"
-        seconds = time.perf_counter()
-        write_structures(path, random_structures(atoms // size, size))
-        report("write", atoms, seconds, path)
-        seconds = time.perf_counter()
-        for _ in read_structures(path, elements=("Ge", "Te")):
-            pass
-        report("read, streaming", atoms, seconds, path)
-        seconds = time.perf_counter()
-        file = StructureFile(path, elements=("Ge", "Te"))
-        report("find the structures", atoms, seconds, path)
-        seconds = time.perf_counter()
-        for index in range(len(file)):
-            file[index]
-        report("read, one by one", atoms, seconds, path)
-        seconds = time.perf_counter()
-        assert len(file.digest) == 64
-        report("checksum", atoms, seconds, path)
+    time_reading(atoms, size)
 
 
-@main.command()
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--threads", default=1, show_default=True)
-@click.option("--repeat", default=15, show_default=True, help="Runs of each part.")
-def predict(directory: Path, data: Path, threads: int, repeat: int) -> None:
-    """Time the parts of one prediction: the potential in DIRECTORY, the first structure of DATA."""
-    potential = Potential.from_directory(directory, load_settings(directory / "input.nn", 3), threads)
-    plain = Potential(potential.settings, potential.networks, potential.scalings, None, threads)
-    structure = StructureFile(data, potential.elements, require_labels=False)[0]
-    types, pairs = potential.types(structure), potential.neighbors(structure)
-    descriptor = potential.descriptor
-    values = descriptor.values(types, pairs)
-    samples = 1 if potential.masks is None else potential.masks.samples
-    neighbors = len(pairs.vectors) / len(structure)
-    click.echo(
-        f"{len(structure)} atoms, {neighbors:.0f} neighbours, {max(descriptor.n_functions)} functions, "
-        f"{samples} samples, {threads} threads, {potential.kernel}"
-    )
-    click.echo("microseconds per atom                 best  median")
-    parts: dict[str, Callable[[], object]] = {
-        "neighbour list": lambda: potential.neighbors(structure),
-        "symmetry functions": lambda: descriptor.values(types, pairs),
-        "reverse sweep": lambda: descriptor.vjp(types, pairs, values),
-        "full derivatives": lambda: descriptor.jacobian(types, pairs),
-        "all, plain network": lambda: plain.predict(structure),
-        "all, mean over samples": lambda: potential.predict(structure, sigma=False),
-        "all, with sigma of every force": lambda: potential.predict(structure),
-    }
-    for name, call in parts.items():
-        times = [timed(call) * 1e6 / len(structure) for _ in range(repeat)]
-        click.echo(f"{name:34}{min(times):8.1f}{median(times):8.1f}")
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def random_structures(number: int, size: int) -> Iterator[Structure]:
-    """Structures of random numbers with all their digits."""
-    rng = np.random.default_rng(1)
-    for _ in range(number):
-        yield Structure(
-            numbers=rng.choice([32, 52], size),
-            positions=rng.uniform(0.0, 20.0, (size, 3)),
-            cell=20.0 * np.eye(3),
-            energy=rng.normal(),
-            forces=rng.normal(size=(size, 3)),
-        )
-
-
-def report(what: str, atoms: int, start: float, path: Path) -> None:
-    """One line: seconds since `start`, and per million atoms."""
-    seconds = time.perf_counter() - start
-    speed = path.stat().st_size / 1e6 / seconds
-    per_million = seconds * 1e6 / atoms
-    click.echo(f"{what:20} {seconds:7.2f} s {per_million:7.2f} s per 10^6 atoms {speed:8.1f} MB/s")
+def choose_instruction_set(name: str | None) -> None:
+    """Set what the core looks at when it is first used."""
+    if name:
+        os.environ["BNNP_INSTRUCTION_SET"] = name
 
 
 if __name__ == "__main__":

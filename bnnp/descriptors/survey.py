@@ -113,7 +113,7 @@ def element_types(structure: Structure, elements: Sequence[str]) -> NDArray[np.i
 def cost(table: NDArray[np.void]) -> NDArray[np.float64]:
     """Work of computing each surveyed structure, in units of one triple of atoms.
 
-    The weights are between those fitted to clusters, sparse and dense cells with the sets of inputs/benchmark:
+    The weights are between those fitted to clusters, sparse and dense cells with sets of inputs/benchmark:
     (structure, atom, pair, triple) = (6000, 280, 23, 1) for the 57 functions of water (types 2 and 3),
     (1300, 140, 4, 1) for the 138 of the sulfide (2, 3 and 9). Only ratios between structures matter.
     """

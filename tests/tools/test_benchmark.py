@@ -1,0 +1,219 @@
+"""tools/benchmark.py: the tables hold what was asked for, n2p2's tools are run as they are documented."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import benchmark as tool
+import benchmark_case
+import benchmark_timing
+import make_benchmark_cases
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bnnp.core import Descriptor
+from bnnp.descriptors.neighbors import find_neighbors
+from bnnp.descriptors.survey import element_types
+from bnnp.errors import InputError
+from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.settings import load_settings
+from bnnp.structure import Structure
+
+INPUTS = Path(__file__).resolve().parents[2] / "inputs" / "benchmark"
+INPUT = """\
+units metal
+number_of_elements 2
+elements Te Ge
+use_short_forces
+calculate_forces
+test_fraction 0.2
+random_seed 1
+cutoff_type 1
+scale_symmetry_functions
+global_hidden_layers_short 1
+global_nodes_short 4
+global_activation_short t l
+global_symfunction_short 2 0.1 0 5
+global_symfunction_short 3 0.02 1 2 5
+"""
+# stands for n2p2: reads the files it documents, takes 30 ms to start and a known time for every atom
+FAKE = """\
+#!{python}
+import sys, time
+from pathlib import Path
+name, argument = Path(sys.argv[0]).name, sys.argv[1]
+assert len(sys.argv) == 2 and argument == {{"nnp-scaling": "1"}}.get(name, "0")
+settings = Path("input.nn").read_text().split("\\n")
+assert any(line.startswith("symfunction_short Ge 2 Te 0.1") for line in settings)
+assert not any(line.startswith("global_symfunction") for line in settings)
+forces = "use_short_forces" in settings
+if name != "nnp-scaling":
+    assert forces and Path("scaling.data").exists() and Path("weights.032.data").exists()
+blocks = Path("input.data").read_text().split("begin")[1:]
+blocks = blocks[:1] if name == "nnp-predict" else blocks
+atoms = sum(line.startswith("atom") for block in blocks for line in block.split("\\n"))
+time.sleep(0.03 + atoms * (400e-6 if forces else 100e-6))
+"""
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Path:
+    """27 rattled atoms of Ge and Te."""
+    rng = np.random.default_rng(1)
+    sites = 3.0 * np.stack(np.meshgrid(*[np.arange(3)] * 3), axis=-1).reshape(-1, 3)
+    positions = sites + rng.normal(0.0, 0.1, sites.shape)
+    numbers = np.where(np.arange(27) % 2, 32, 52)
+    structure = Structure(numbers, positions, 9.0 * np.eye(3), 0.0, np.zeros((27, 3)))
+    (tmp_path / "input.nn").write_text(INPUT)
+    write_structures(tmp_path / "input.data", [structure])
+    return tmp_path
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(tool.main, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def table(output: str, first: str) -> list[dict[str, str]]:
+    """Rows of the table whose head starts with the column `first`; columns are two blanks apart."""
+    lines = [re.split(r" {2,}", line.strip()) for line in output.splitlines()]
+    start = next(number for number, words in enumerate(lines) if words[0] == first)
+    rows = []
+    for words in lines[start + 2 :]:
+        if len(words) != len(lines[start]):
+            break
+        rows.append(dict(zip(lines[start], words, strict=True)))
+    return rows
+
+
+def test_descriptors(case: Path) -> None:
+    words = ["--threads", 1, "--threads", 2, "--precision", "float32", "--precision", "float64"]
+    output = run("descriptors", case, *words, "--replicate", 50, "--replicate", 0, "--repeat", 2)
+    rows = table(output, "atoms")
+    assert len(rows) == 2 * 2 * 2 * 6
+    keys = {(row["atoms"], row["threads"], row["precision"]) for row in rows}
+    assert keys == {(n, t, p) for n in ("54", "27") for t in "12" for p in ("float32", "float64")}
+    assert all(0.0 < float(row["us/atom"]) <= float(row["median"]) for row in rows)
+    assert all(float(row["peak MB"]) > 10.0 for row in rows)
+    assert "functions: 5 of Ge, 5 of Te; " in output
+    assert re.search(r"kernel \S+", output)
+
+
+def test_predict_with_random_weights(case: Path) -> None:
+    output = run("predict", case / "input.nn", case / "input.data", "--repeat", 2)
+    assert "Ge 5-4-1 (t l)" in output
+    assert "random weights, samples: 1" in output
+    parts = {row["part"]: float(row["us/atom"]) for row in table(output, "atoms")}
+    assert parts["all, plain network"] > parts["values"]
+
+
+def test_supercell_has_the_environments_of_the_cell(case: Path) -> None:
+    structure = benchmark_case.load_case(case, None, 1).structure
+    large = benchmark_case.supercell(structure, 100)
+    assert len(large) == 27 * 4
+    settings = load_settings(case / "input.nn", 1)
+    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
+
+    def values(atoms: Structure) -> np.ndarray:
+        pairs = find_neighbors(atoms.positions, atoms.cell, 5.0, atoms.numbers)
+        return descriptor.values(element_types(atoms, settings.elements), pairs)
+
+    np.testing.assert_allclose(values(large), np.tile(values(structure), (4, 1)), rtol=1e-11)
+    assert benchmark_case.supercell(structure, 20) is structure
+    with pytest.raises(InputError, match="a free molecule cannot be repeated to 100 atoms"):
+        benchmark_case.supercell(Structure(structure.numbers, structure.positions), 100)
+
+
+def test_mode_1(case: Path) -> None:
+    words = ["--structures", 12, "--repeat", 1, "--derivatives", "recomputed"]
+    rows = table(run("mode1", case, *words), "structures")
+    assert [(row["structures"], row["atoms"], row["ranks"]) for row in rows] == [("12", "324", "1")]
+    # type, position, force, 5 functions an atom; 17 numbers a structure; HDF5's own headers
+    assert 0.092 < float(rows[0]["kB/atom"]) < 0.2
+    assert 20.0 < float(rows[0]["peak MB"]) < 2000.0
+    assert float(rows[0]["wall s"]) > float(rows[0]["start"]) * 0.5
+    assert sorted(path.name for path in case.iterdir()) == ["input.data", "input.nn"]
+
+
+def fake_n2p2(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(FAKE.format(python=sys.executable))
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_n2p2_values_and_derivatives(case: Path, tmp_path: Path) -> None:
+    """100 us for values, 400 us with derivatives: start-up is not counted, waiting may take longer."""
+    tools = fake_n2p2(tmp_path / "bin", "nnp-scaling")
+    lines = run("descriptors", case, "--repeat", 2, "--n2p2", tools).splitlines()[-2:]
+    for line, expected in zip(lines, (100.0, 400.0), strict=True):
+        words = re.split(r" {2,}", line.strip())
+        assert words[0] == "nnp-scaling 1"
+        assert expected * 0.8 < float(words[1]) < expected * 1.6
+        assert float(words[5]) == pytest.approx(float(words[1]) / float(words[4]), rel=0.02)
+
+
+@pytest.mark.parametrize("names", [("nnp-dataset", "nnp-predict"), ("nnp-predict",)])
+def test_n2p2_prediction(case: Path, tmp_path: Path, names: tuple[str, ...]) -> None:
+    tools = fake_n2p2(tmp_path / "bin", *names)
+    line = run("predict", case, "--repeat", 3, "--n2p2", tools).splitlines()[-1]
+    words = re.split(r" {2,}", line.strip())
+    assert words[0] == f"{names[0]} 0"
+    assert words[3] == "all, plain network"
+    assert 100.0 < float(words[1]) < 1500.0
+
+
+def test_n2p2_is_not_there_or_fails(case: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    result = CliRunner().invoke(tool.main, ["predict", str(case), "--n2p2", str(tmp_path / "bin")])
+    assert result.exit_code == 1
+    assert "none of nnp-scaling, nnp-dataset, nnp-predict is there" in result.output
+    (tmp_path / "bin" / "nnp-predict").write_text("#!/bin/sh\necho No map entry found\nexit 3\n")
+    (tmp_path / "bin" / "nnp-predict").chmod(0o755)
+    result = CliRunner().invoke(tool.main, ["predict", str(case), "--n2p2", str(tmp_path / "bin")])
+    assert result.exit_code == 1
+    assert "nnp-predict ended with exit code 3:\nNo map entry found" in result.output
+
+
+def test_measure_counts_memory_of_the_call_only() -> None:
+    big = benchmark_timing.measure(lambda: np.ones(20_000_000).sum(), 2)
+    small = benchmark_timing.measure(lambda: np.ones(1000).sum(), 3)
+    assert 0.0 < small.best <= small.median < big.best
+    if Path("/proc/self/clear_refs").exists():
+        assert big.peak - small.peak > 100e6
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "neighbors"),
+    [
+        ("water", {"H": 27, "O": 30}, 103),
+        ("sulfide", {"S": 69, "Cu": 69}, 56),
+        ("compact", {"H": 123, "C": 123, "O": 123}, 186),
+    ],
+)
+def test_shipped_cases(name: str, counts: dict[str, int], neighbors: int, tmp_path: Path) -> None:
+    """Functions and neighbours are those of the published numbers; input.nn is what the tool writes."""
+    for mode in (1, 2, 3):
+        settings = load_settings(INPUTS / name / "input.nn", mode)
+        assert settings.warnings == ()
+    assert {element: len(functions) for element, functions in settings.functions.items()} == counts
+    structure = StructureFile(INPUTS / name / "input.data", settings.elements)[0]
+    pairs = find_neighbors(structure.positions, structure.cell, settings.largest_cutoff, structure.numbers)
+    assert len(pairs) / len(structure) == pytest.approx(neighbors, abs=1.5)
+    assert np.linalg.norm(pairs.vectors, axis=1).min() * settings.units.angstrom > 0.9
+    assert sum(path.stat().st_size for path in (INPUTS / name).iterdir()) < 200_000
+    text = make_benchmark_cases.input_nn(make_benchmark_cases.CASES[name])
+    assert (INPUTS / name / "input.nn").read_text() == text
+
+
+def test_seed_decides(tmp_path: Path) -> None:
+    for folder, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        words = [str(tmp_path / folder), "--seed", seed, "--case", "sulfide"]
+        assert CliRunner().invoke(make_benchmark_cases.main, words).exit_code == 0
+    first, second, third = ((tmp_path / x / "sulfide" / "input.data").read_text() for x in "abc")
+    assert first == second != third

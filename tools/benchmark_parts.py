@@ -1,0 +1,85 @@
+"""The calls that are timed: the sweeps of the core, and the parts of a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from benchmark_case import Case
+from benchmark_timing import measure
+
+from bnnp.core import Descriptor, sum_pairs
+from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.descriptors.survey import element_types
+from bnnp.potential import Potential
+from bnnp.structure import Structure
+
+LARGEST = 4e9  # bytes of derivatives beyond which they are not computed
+COLUMNS = ("atoms", "threads", "precision", "part", "us/atom", "median", "peak MB")
+
+Parts = Mapping[str, Callable[[], object]]
+
+
+def descriptor_of(case: Case, threads: int, precision: str) -> Descriptor:
+    """The symmetry functions of a case."""
+    settings = case.settings
+    return Descriptor(settings.elements, settings.functions, settings.cutoff, np.dtype(precision), threads)
+
+
+def neighbors_of(structure: Structure, descriptor: Descriptor) -> NeighborList:
+    """Neighbour list as modes 1 and 3 make it."""
+    return find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
+
+
+def descriptor_parts(structure: Structure, descriptor: Descriptor) -> Parts:
+    """Neighbour list, the four sweeps, and all that energy and forces need but the network."""
+    types = element_types(structure, descriptor.elements)
+    pairs = neighbors_of(structure, descriptor)
+    rng = np.random.default_rng(1)
+    slopes = rng.normal(size=(len(structure), descriptor.width))  # dE/dG
+    steps = rng.normal(size=pairs.vectors.shape)  # dD
+
+    def forces() -> object:
+        found = neighbors_of(structure, descriptor)
+        descriptor.values(types, found)
+        return sum_pairs(found, descriptor.vjp(types, found, slopes))
+
+    parts: dict[str, Callable[[], object]] = {
+        "neighbour list": lambda: neighbors_of(structure, descriptor),
+        "values": lambda: descriptor.values(types, pairs),
+        "vjp (reverse)": lambda: descriptor.vjp(types, pairs, slopes),
+        "jvp (forward)": lambda: descriptor.jvp(types, pairs, steps),
+        "jacobian": lambda: descriptor.jacobian(types, pairs),
+        "list + values + vjp": forces,
+    }
+    if 4.0 * float(descriptor.block_sizes(types, pairs).sum()) > LARGEST:
+        del parts["jacobian"]
+    return parts
+
+
+def prediction_parts(structure: Structure, potential: Potential) -> Parts:
+    """The parts of one prediction, and predictions with the plain network and with all samples."""
+    plain = Potential(potential.settings, potential.networks, potential.scalings, None, potential.threads)
+    types, pairs = potential.types(structure), potential.neighbors(structure)
+    descriptor = potential.descriptor
+    values = descriptor.values(types, pairs)
+    parts: dict[str, Callable[[], object]] = {
+        "neighbour list": lambda: potential.neighbors(structure),
+        "values": lambda: descriptor.values(types, pairs),
+        "vjp (reverse)": lambda: descriptor.vjp(types, pairs, values),
+        "all, plain network": lambda: plain.predict(structure),
+    }
+    if potential.masks is not None:
+        parts["all, mean over samples"] = lambda: potential.predict(structure, sigma=False)
+        parts["all, sigma of every force"] = lambda: potential.predict(structure)
+    return parts
+
+
+def measured(
+    parts: Parts, repeat: int, atoms: int, threads: int, precision: str
+) -> Iterator[tuple[object, ...]]:
+    """One row of the table for each part."""
+    for name, call in parts.items():
+        found = measure(call, repeat)
+        times = (f"{1e6 * seconds / atoms:.2f}" for seconds in (found.best, found.median))
+        yield atoms, threads, precision, name, *times, f"{found.peak / 1e6:.0f}"

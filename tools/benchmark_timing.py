@@ -1,0 +1,92 @@
+"""Time and memory of a call, and the tables that tools/benchmark.py prints."""
+
+from __future__ import annotations
+
+import platform
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import click
+
+from bnnp.modes.log import Log
+
+PATIENCE = 5.0  # seconds after which no further run of a part is started
+STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Several runs of one call.
+
+    Parameters
+    ----------
+    best, median : float, seconds
+    peak : float, bytes
+        Largest resident memory of the process while it ran; since its start where that cannot be told.
+    """
+
+    best: float
+    median: float
+    peak: float
+
+
+def measure(call: Callable[[], object], repeat: int) -> Measurement:
+    """Run `call` up to `repeat` times, at least twice, after one run that does not count if it is short."""
+    reset_peak()
+    if timed(call) > PATIENCE / 10 or repeat == 1:
+        repeat -= 1  # long enough that a first run is like any other
+        times = [timed(call)]
+    else:
+        times = []
+    begun = time.perf_counter()
+    while len(times) < 2 or (len(times) < repeat and time.perf_counter() - begun < PATIENCE):
+        times.append(timed(call))
+    return Measurement(min(times), median(times), peak_memory())
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def reset_peak() -> None:
+    """Forget the largest memory so far (Linux; elsewhere nothing happens)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> float:
+    """Largest resident memory of this process since :func:`reset_peak`, bytes."""
+    with suppress(OSError, TypeError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
+        return 1024.0 * int(found[1])  # type: ignore[index]
+    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def processor() -> str:
+    """Name of the processor, for the head of a table."""
+    with suppress(OSError):
+        found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return found[1]
+    return platform.machine()
+
+
+def show_head(kernel: str, *lines: str) -> None:
+    """Processor and instruction set, then `lines`."""
+    click.echo("\n".join([f"{processor()}; kernel {kernel}", *lines]))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns."""
+    click.echo()
+    Log(sys.stdout, enabled=True).table(columns, rows)
