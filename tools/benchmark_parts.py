@@ -15,7 +15,7 @@ from bnnp.potential import Potential
 from bnnp.structure import Structure
 
 LARGEST = 4e9  # bytes of derivatives beyond which they are not computed
-COLUMNS = ("atoms", "threads", "precision", "part", "us/atom", "median", "peak MB")
+COLUMNS = ("atoms", "threads", "precision", "part", "us/atom", "median", "cpu", "peak MB")
 
 Parts = Mapping[str, Callable[[], object]]
 
@@ -81,5 +81,5 @@ def measured(
     """One row of the table for each part."""
     for name, call in parts.items():
         found = measure(call, repeat)
-        times = (f"{1e6 * seconds / atoms:.2f}" for seconds in (found.best, found.median))
+        times = (f"{1e6 * seconds / atoms:.2f}" for seconds in (found.best, found.median, found.processor))
         yield atoms, threads, precision, name, *times, f"{found.peak / 1e6:.0f}"

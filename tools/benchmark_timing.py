@@ -28,34 +28,36 @@ class Measurement:
     Parameters
     ----------
     best, median : float, seconds
+        Wall time.
+    processor : float, seconds
+        Smallest processor time of all threads together: what counts on a machine that others use too.
     peak : float, bytes
         Largest resident memory of the process while it ran; since its start where that cannot be told.
     """
 
     best: float
     median: float
+    processor: float
     peak: float
 
 
 def measure(call: Callable[[], object], repeat: int) -> Measurement:
-    """Run `call` up to `repeat` times, at least twice, after one run that does not count if it is short."""
+    """Run `call` up to `repeat` times; the first run counts only if it is long, or the only one."""
     reset_peak()
-    if timed(call) > PATIENCE / 10 or repeat == 1:
-        repeat -= 1  # long enough that a first run is like any other
-        times = [timed(call)]
-    else:
-        times = []
     begun = time.perf_counter()
-    while len(times) < 2 or (len(times) < repeat and time.perf_counter() - begun < PATIENCE):
-        times.append(timed(call))
-    return Measurement(min(times), median(times), peak_memory())
+    first = _timed(call)
+    times = [first] if first[0] > PATIENCE / 10 or repeat == 1 else []
+    while not times or (len(times) < repeat and time.perf_counter() - begun < PATIENCE):
+        times.append(_timed(call))
+    walls, processors = zip(*times, strict=True)
+    return Measurement(min(walls), median(walls), min(processors), peak_memory())
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
+def _timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor time of one call, seconds."""
+    start, busy = time.perf_counter(), time.process_time()
     call()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - busy
 
 
 def reset_peak() -> None:
