@@ -20,6 +20,7 @@ import click
 
 from bnnp import __version__, parallel
 from bnnp.errors import BnnpError
+from bnnp.memory import keep_freed_memory
 
 MODES = {1: "bnnp.modes.symmetry", 2: "bnnp.modes.train", 3: "bnnp.modes.predict"}
 ALL_KEYWORDS = "*"
@@ -81,6 +82,7 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     """Load the settings and hand over to the mode; heavy imports happen behind its door."""
     parallel.check_launch()
     parallel.pin_threads(1)  # before numpy and torch are loaded: the core has threads of its own
+    keep_freed_memory()
     from bnnp.modes.job import Job
     from bnnp.settings import load_settings
 

@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "units": set(),
     "structure": {"errors"},
     "parallel": {"errors"},
+    "memory": set(),
     "descriptors": NOUNS | {"_core"},
     "network": NOUNS | {"descriptors"},
     "core": NOUNS | {"_core", "descriptors", "network"},
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": NOUNS | NUMERICS | {"io", "parallel"},
     "potential": NOUNS | NUMERICS | {"io", "settings"},
     "modes": NOUNS | NUMERICS | INPUT | {"io", "parallel", "training", "potential"},
-    "cli": {"errors", "parallel", "modes", "settings"},
+    "cli": {"errors", "memory", "parallel", "modes", "settings"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -29,6 +29,7 @@ from benchmark_reading import time_reading
 from benchmark_timing import show_head, show_table
 
 from bnnp.errors import BnnpError
+from bnnp.memory import keep_freed_memory
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -48,7 +49,8 @@ class Group(click.Group):
 
 @click.group(cls=Group, help=__doc__)
 def main() -> None:
-    """Collect the verbs below."""
+    """Collect the verbs below; memory is handled as the program does."""
+    keep_freed_memory()
 
 
 def common(verb: Callable[..., None]) -> Callable[..., None]:
