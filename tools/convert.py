@@ -23,15 +23,14 @@ from pathlib import Path
 
 import ase.io
 import click
-import numpy as np
-from ase.formula import Formula
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+from data_summary import Summary, write_data
 from tqdm import tqdm
 
 from bnnp.errors import BnnpError, InputError, NumericalError, OutputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
-from bnnp.io.input_data import read_structures, write_structures
-from bnnp.io.output import cannot_write, replace_file
+from bnnp.io.input_data import read_structures
+from bnnp.io.output import cannot_write
 from bnnp.modes.length_unit import SAMPLE, closest_pairs, reach, unit_advice
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
@@ -59,7 +58,7 @@ class Choice:
         return None if self.most is None else self.skip + self.every * self.most
 
 
-def read_file(path: Path, choice: Choice, summary: Summary) -> Iterator[Structure]:
+def read_file(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen frames of one file, as structures in `choice.units`."""
     frames = read_data(path, choice) if path.suffix == ".data" else read_with_ase(path, choice, summary)
     for structure in frames:
@@ -79,7 +78,7 @@ def read_data(path: Path, choice: Choice) -> Iterator[Structure]:
             yield structure if choice.stress else replace(structure, stress=None)
 
 
-def read_with_ase(path: Path, choice: Choice, summary: Summary) -> Iterator[Structure]:
+def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen frames of a file that ASE reads, each marked with where it comes from."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -111,49 +110,20 @@ def read_with_ase(path: Path, choice: Choice, summary: Summary) -> Iterator[Stru
         yield replace(structure, info=info)
 
 
-class Summary:
-    """Counts by composition, and the ranges of the labels, of all structures that pass through."""
+class CheckedSummary(Summary):
+    """Counts, and what makes one doubt the units or the periodicity."""
 
     def __init__(self, units: Units) -> None:
-        self.units = units
-        self.formulas: dict[str, int] = {}
-        self.atoms = self.with_stress = self.periodic = self.partly_periodic = 0
+        super().__init__(units)
+        self.partly_periodic = 0
         self.reaches: list[float] = []  # of the first structures
-        self.energies: list[float] = []
-        self.largest_force = 0.0
 
-    def __len__(self) -> int:
-        return sum(self.formulas.values())
-
-    def watch(self, structures: Iterable[Structure]) -> Iterator[Structure]:
-        """Pass the structures on and count them."""
-        for structure in structures:
-            formula = Formula.from_list(structure.symbols).format("metal")
-            self.formulas[formula] = self.formulas.get(formula, 0) + 1
-            self.atoms += len(structure)
-            if len(self.reaches) < SAMPLE:
-                with contextlib.suppress(NumericalError):  # no neighbour list: mode 1 will tell
-                    self.reaches.append(reach(closest_pairs(structure, self.units), self.units))
-            self.periodic += structure.periodic
-            self.with_stress += structure.stress is not None
-            if structure.energy is not None:
-                self.energies.append(structure.energy * self.units.ev / len(structure))
-            if structure.forces is not None:
-                forces = np.linalg.norm(structure.forces, axis=1) * self.units.ev / self.units.angstrom
-                self.largest_force = max(self.largest_force, float(forces.max()))
-            yield structure
-
-    def lines(self) -> Iterator[str]:
-        """The summary as text."""
-        width = max((len(formula) for formula in self.formulas), default=0)
-        for formula, number in sorted(self.formulas.items()):
-            yield f"  {formula:{width}}  {number:7d}"
-        kinds = f"{self.periodic} periodic, {self.with_stress} with stress"
-        yield f"{len(self)} structures ({kinds}), {self.atoms} atoms"
-        if self.energies:
-            low, high = min(self.energies), max(self.energies)
-            yield f"energies from {low:.4f} to {high:.4f} eV/atom"
-            yield f"largest force {self.largest_force:.3f} eV/Angstrom"
+    def count(self, structure: Structure) -> None:
+        """Count one structure."""
+        super().count(structure)
+        if len(self.reaches) < SAMPLE:
+            with contextlib.suppress(NumericalError):  # no neighbour list: mode 1 will tell
+                self.reaches.append(reach(closest_pairs(structure, self.units), self.units))
 
     def warnings(self) -> Iterator[str]:
         """What the user should look at."""
@@ -171,11 +141,7 @@ class Summary:
 def write_file(target: Path, structures: Iterable[Structure], units: Units, append: bool) -> None:
     """Write structures in `units`; the target changes only when all of them are written."""
     if target.suffix == ".data":
-        with replace_file(target) as file:
-            if append and target.exists():
-                former = target.read_text(encoding="utf-8")
-                file.write(former if former.endswith("\n") or not former else former + "\n")
-            write_structures(file, structures)
+        write_data(target, structures, append)
         return
     try:
         with tempfile.TemporaryDirectory(dir=target.resolve().parent, prefix=".convert") as folder:
@@ -279,7 +245,7 @@ def main(
         energy_key=energy_key,
         forces_key=forces_key,
     )
-    summary = Summary(choice.units)
+    summary = CheckedSummary(choice.units)
 
     def structures() -> Iterator[Structure]:
         for path in inputs:

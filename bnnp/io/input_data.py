@@ -63,16 +63,21 @@ def read_structures(
             yield parse_block(block.lines, Place(path.name, index, block.line), elements, require_labels)
 
 
-def write_structures(target: str | Path | TextIO, structures: Iterable[Structure]) -> int:
-    """Write structures to a path (replaced when complete) or to an open text file; gives their number."""
+def write_structures(
+    target: str | Path | TextIO, structures: Iterable[Structure], decimals: int | None = None
+) -> int:
+    """Write structures to a path (replaced when complete) or to an open text file; gives their number.
+
+    `decimals` of positions and forces are written; without, as many digits as give the same float64 back.
+    """
     if not isinstance(target, str | Path):
         count = 0
         for structure in structures:
-            target.write(format_structure(structure))
+            target.write(format_structure(structure, decimals))
             count += 1
         return count
     with replace_file(target) as file:
-        return write_structures(file, structures)
+        return write_structures(file, structures, decimals)
 
 
 class StructureFile:

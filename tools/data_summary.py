@@ -1,0 +1,90 @@
+"""What a tool has written: counts by composition and ranges of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.formula import Formula
+
+from bnnp.io.input_data import write_structures
+from bnnp.io.output import replace_file
+from bnnp.structure import Structure
+from bnnp.units import Units
+
+PIECE = 2**20  # characters copied at a time
+
+
+class Summary:
+    """Counts by composition, and the ranges of the labels, of all structures that pass through."""
+
+    def __init__(self, units: Units) -> None:
+        self.units = units
+        self.formulas: dict[str, int] = {}
+        self.atoms = self.with_stress = self.periodic = 0
+        self.energies = (np.inf, -np.inf)  # eV an atom
+        self.largest_force = 0.0
+
+    def __len__(self) -> int:
+        return sum(self.formulas.values())
+
+    def watch(self, structures: Iterable[Structure]) -> Iterator[Structure]:
+        """Pass the structures on and count them."""
+        for structure in structures:
+            self.count(structure)
+            yield structure
+
+    def count(self, structure: Structure) -> None:
+        """Count one structure."""
+        formula = _formula(structure.numbers.tobytes())
+        self.formulas[formula] = self.formulas.get(formula, 0) + 1
+        self.atoms += len(structure)
+        self.periodic += structure.periodic
+        self.with_stress += structure.stress is not None
+        if structure.energy is not None:
+            energy = structure.energy * self.units.ev / len(structure)
+            self.energies = min(self.energies[0], energy), max(self.energies[1], energy)
+        if structure.forces is not None:
+            forces = np.linalg.norm(structure.forces, axis=1) * self.units.ev / self.units.angstrom
+            self.largest_force = max(self.largest_force, float(forces.max()))
+
+    def lines(self) -> Iterator[str]:
+        """The summary as text."""
+        width = max((len(formula) for formula in self.formulas), default=0)
+        for formula, number in sorted(self.formulas.items()):
+            yield f"  {formula:{width}}  {number:7d}"
+        kinds = f"{self.periodic} periodic, {self.with_stress} with stress"
+        yield f"{len(self)} structures ({kinds}), {self.atoms} atoms"
+        if np.isfinite(self.energies[0]):
+            low, high = self.energies
+            yield f"energies from {low:.4f} to {high:.4f} eV/atom"
+            yield f"largest force {self.largest_force:.3f} eV/Angstrom"
+
+
+@lru_cache(maxsize=64)  # the frames of a run are alike
+def _formula(numbers: bytes) -> str:
+    """Formula of atomic numbers, int64."""
+    elements, counts = np.unique(np.frombuffer(numbers, dtype=np.int64), return_counts=True)
+    symbols = [chemical_symbols[number] for number in elements]
+    return str(Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).format("metal"))
+
+
+def write_data(
+    target: Path, structures: Iterable[Structure], append: bool, decimals: int | None = None
+) -> None:
+    """Write input.data, or add to it; the file changes only when all structures are written.
+
+    `decimals` of positions and forces are written, all that float64 has without.
+    """
+    with replace_file(target) as file:
+        if append and target.exists():
+            last = "\n"
+            with open(target, encoding="utf-8") as former:
+                while piece := former.read(PIECE):
+                    file.write(piece)
+                    last = piece[-1]
+            file.write("" if last == "\n" else "\n")
+        write_structures(file, structures, decimals)

@@ -1,0 +1,16 @@
+"""VASP's outputs, one module a format: what `tools/vasp2data.py` reads.
+
+Each reader goes through an open file once and yields a `Draft` for every ionic step: light, with the reason
+if it is no good, and with its numbers read only when they are asked for. So a file of any size is read in
+the memory of a few steps, and what `--every` leaves out costs no parsing.
+
+    step.py       Step and Draft, the reasons to leave a step out, units and signs
+    window.py     a sliding window over a stream of bytes
+    compressed.py plain, gz, bz2, xz
+    species.py    elements from POTCAR titles, masses or atominfo
+    outcar.py     OUTCAR
+    vasprun.py    vasprun.xml
+    vaspout.py    vaspout.h5
+    ml_ab.py      ML_AB, ML_ABN
+    files.py      which file is what; the runs in a directory
+"""

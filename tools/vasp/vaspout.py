@@ -1,0 +1,164 @@
+"""vaspout.h5 of VASP 6, by its documented names (those that py4vasp reads).
+
+::
+
+    intermediate/ion_dynamics/   energies (n_steps, n_tags), energies_tags, forces (n_steps, n_atoms, 3),
+                                 position_ions (fractional), lattice_vectors (n_steps, 3, 3), stress (kB),
+                                 electronic_step_converged (0 is converged), oszicar (iterations, 7)
+    results/positions/           ion_types, number_ion_types, scale
+    input/incar/                 what INCAR sets: NELM, ISIF, ML_LMLFF, ...
+
+The file does not say which steps of a machine-learned run are from DFT, so such a run is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError
+from vasp.species import from_symbol
+from vasp.step import (
+    CUT_OFF,
+    UNCONVERGED,
+    Array,
+    Draft,
+    Step,
+    UnreadableStep,
+    flawed,
+    stress_from_kilobar,
+)
+
+DYNAMICS, IONS, INCAR = "intermediate/ion_dynamics", "results/positions", "input/incar"
+FREE_TAGS = ("free energy TOTEN", "ion-electron TOTEN")
+SIGMA0_TAG = "energy(sigma->0)"
+NELM_DEFAULT = 60
+
+
+def read_vaspout(file: BinaryIO, elements: list[str] | None = None) -> Iterator[Draft]:
+    """Go through the ionic steps of a vaspout.h5.
+
+    Parameters
+    ----------
+    file : BinaryIO
+        Open for reading bytes, unpacked, seekable.
+    elements : list of str, optional
+        One a species, instead of those of the file.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, has no steps, or a machine-learned force field took part.
+    """
+    try:
+        h5 = h5py.File(file, "r")
+    except OSError as error:
+        raise InputError(f"HDF5 cannot open the file, it was not closed or is damaged ({error})") from None
+    with h5:
+        if _logical(_setting(h5, "ML_LMLFF")):
+            raise InputError(
+                "ML_LMLFF is set, and vaspout.h5 does not say which steps are from DFT; convert OUTCAR, "
+                "vasprun.xml or ML_ABN of this run"
+            )
+        steps = _Steps(h5, elements)
+        for index in range(steps.whole):
+            yield Draft(None if steps.converged[index] else UNCONVERGED, partial(steps.read, index))
+        for _ in range(steps.whole, steps.begun):
+            yield flawed(CUT_OFF)
+
+
+class _Steps:
+    """The datasets of the trajectory, read a step at a time."""
+
+    def __init__(self, h5: h5py.File, elements: list[str] | None) -> None:
+        if DYNAMICS not in h5:
+            raise InputError(f"there is no {DYNAMICS}: the file is not a vaspout.h5, or no step was finished")
+        group = h5[DYNAMICS]
+        needed = ("energies", "energies_tags", "forces", "position_ions", "lattice_vectors")
+        if missing := [name for name in needed if name not in group]:
+            raise InputError(f"{DYNAMICS} has no {', '.join(missing)}")
+        self.group = group
+        self.symbols = _symbols(h5, elements)
+        self.tags = [" ".join(tag.decode().split()) for tag in group["energies_tags"][()]]
+        free = [tag for tag in FREE_TAGS if tag in self.tags]
+        if not free:
+            raise InputError(f"energies has no TOTEN, only {', '.join(self.tags)}")
+        self.free = self.tags.index(free[0])
+        self.scale = float(h5[f"{IONS}/scale"][()]) if f"{IONS}/scale" in h5 else 1.0
+        lengths = [len(group[name]) for name in needed if name != "energies_tags"]
+        self.whole, self.begun = min(lengths), max(lengths)
+        isif = _setting(h5, "ISIF")
+        self.with_stress = "stress" in group and (isif is None or int(isif) > 1)
+        self.converged = _converged(group, self.whole, int(_setting(h5, "NELM") or NELM_DEFAULT))
+
+    def read(self, index: int) -> Step:
+        """The numbers of one step."""
+        scale = self.scale if abs(self.scale) > 1e-8 else 1.0
+        if scale < 0.0:
+            raise UnreadableStep("a negative scale (a volume) is not known to appear here")
+        cell = scale * self.group["lattice_vectors"][index]
+        energies = self.group["energies"][index]
+        return Step(
+            symbols=self.symbols,
+            cell=cell,
+            positions=self.group["position_ions"][index] @ cell,
+            free_energy=float(energies[self.free]),
+            sigma0_energy=float(energies[self.tags.index(SIGMA0_TAG)]) if SIGMA0_TAG in self.tags else None,
+            forces=self.group["forces"][index],
+            stress=self._stress(index),
+        )
+
+    def _stress(self, index: int) -> Array | None:
+        if not self.with_stress or index >= len(self.group["stress"]):
+            return None
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = self.group["stress"][index]
+        return stress_from_kilobar(xx, yy, zz, yz, xz, xy)
+
+
+def _symbols(h5: h5py.File, elements: list[str] | None) -> list[str]:
+    """One symbol an atom."""
+    if f"{IONS}/ion_types" not in h5:
+        raise InputError(f"there is no {IONS}/ion_types")
+    names = [name.decode() for name in h5[f"{IONS}/ion_types"][()]]
+    counts = [int(count) for count in h5[f"{IONS}/number_ion_types"][()]]
+    if elements is not None and len(elements) != len(counts):
+        raise InputError(f"--elements names {len(elements)}, but the file has {len(counts)} species")
+    symbols = elements or [from_symbol(name) or "" for name in names]
+    if "" in symbols:
+        raise InputError(f"the elements {names} are no chemical symbols; name them with --elements")
+    return [symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)]
+
+
+def _converged(group: h5py.Group, n_steps: int, nelm: int) -> NDArray[np.bool_]:
+    """Which steps are: from VASP 6.5's flag, else from the number of electronic iterations.
+
+    A file that has neither is taken as converged, as there is nothing to tell.
+    """
+    converged = np.ones(n_steps, dtype=bool)
+    if "electronic_step_converged" in group:
+        flags = np.ravel(group["electronic_step_converged"][()])[:n_steps] == 0
+    elif "oszicar" in group:
+        first = np.flatnonzero(group["oszicar"][:, 0] == 1)
+        iterations = np.diff(np.append(first, len(group["oszicar"])))
+        flags = iterations[:n_steps] < nelm
+    else:
+        return converged
+    converged[: len(flags)] = flags
+    return converged
+
+
+def _setting(h5: h5py.File, name: str) -> Any:
+    """What INCAR says, None if nothing."""
+    return h5[f"{INCAR}/{name}"][()] if f"{INCAR}/{name}" in h5 else None
+
+
+def _logical(value: Any) -> bool:
+    """A Fortran logical, whether stored as a number or as text."""
+    if isinstance(value, bytes):
+        return value.strip(b" .").upper().startswith(b"T")
+    return bool(value)

@@ -1,0 +1,311 @@
+"""VASP's outputs to input.data: OUTCAR, vasprun.xml, vaspout.h5, ML_AB, plain or gz, bz2, xz.
+
+\b
+python tools/vasp2data.py OUTCAR input.data
+python tools/vasp2data.py --skip 500 --every 20 --label melt run_900K/ run_1200K/ input.data
+python tools/vasp2data.py --units metal --append relaxation/OUTCAR.gz --last input.data
+
+Any number of files and directories; of a directory, and those below it, one file of each run is taken
+(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB). What a file is, is seen from its content.
+
+Left out, and counted by reason at the end: steps whose electronic loop did not converge, predictions of a
+machine-learned force field, steps without forces, and a last step that is not whole. --skip, --every and
+--last count the steps that remain, in each file. A file that gives nothing is named with the reason, the
+others are converted, and the exit code is 1.
+
+The energy is the free energy TOTEN, whose derivatives the forces are. The comment line says where a structure
+comes from (source=file:step), its group (--label) and its stress.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import click
+import numpy as np
+from ase.data import atomic_numbers
+from data_summary import Summary, write_data
+from numpy.typing import NDArray
+from tqdm import tqdm
+from vasp.files import Source, find_sources, kind_of, read_drafts
+from vasp.step import UNCONVERGED, UNREADABLE, Step, UnreadableStep
+
+from bnnp.errors import BnnpError, InputError
+from bnnp.structure import Structure
+from bnnp.units import UNITS, Units
+
+ENERGIES = ("free", "sigma0")
+DECIMALS = 12  # of positions and forces, more than VASP prints
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+EXISTS = "exists; add --append or --overwrite, or choose another name"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to take of each file and how to mark it."""
+
+    units: Units
+    energy: str = "free"
+    skip: int = 0
+    every: int = 1
+    last: bool = False
+    keep_unconverged: bool = False
+    group: str | None = None
+    elements: list[str] | None = None
+
+
+@dataclass
+class Tally:
+    """What became of the steps of one file, or of all files."""
+
+    taken: int = 0
+    usable: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def steps(self) -> int:
+        """Ionic steps met, whole or not."""
+        return self.usable + self.left_out.total()
+
+    def add(self, other: Tally) -> None:
+        """Count another file's, too."""
+        self.taken += other.taken
+        self.usable += other.usable
+        self.left_out += other.left_out
+
+    def reasons(self) -> str:
+        """Why steps were left out, e.g. ``2 electronic loop not converged``."""
+        return "; ".join(f"{number} {reason}" for reason, number in self.left_out.most_common())
+
+
+def read_file(path: Path, choice: Choice, tally: Tally) -> Iterator[Structure]:
+    """The chosen steps of one file, as structures in `choice.units`."""
+    for number, step, flaw in choose(path, choice, tally):
+        info = {"group": choice.group} if choice.group else {}
+        info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
+        if flaw:
+            info["converged"] = "no"
+        yield to_structure(step, choice, info)
+        tally.taken += 1
+
+
+def choose(path: Path, choice: Choice, tally: Tally) -> Iterator[tuple[int, Step, str | None]]:
+    """Number from 1, step and flaw of what is taken of a file."""
+    latest = None
+    for number, draft in enumerate(tqdm_steps(path, choice), 1):
+        if draft.flaw and not (draft.flaw == UNCONVERGED and choice.keep_unconverged):
+            tally.left_out[draft.flaw] += 1
+            continue
+        wait = (tally.usable - choice.skip) % choice.every if tally.usable >= choice.skip else 1
+        if wait and not choice.last:
+            tally.usable += 1
+            continue
+        try:
+            latest = number, draft.read(), draft.flaw
+        except UnreadableStep:
+            tally.left_out[UNREADABLE] += 1
+            continue
+        tally.usable += 1
+        if not choice.last:
+            yield latest
+    if choice.last and latest:
+        yield latest
+
+
+def tqdm_steps(path: Path, choice: Choice) -> tqdm:
+    """The steps of a file, with a progress bar on a terminal."""
+    drafts = read_drafts(path, choice.elements)
+    return tqdm(drafts, desc=path.name, unit="step", disable=None, leave=False)
+
+
+def to_structure(step: Step, choice: Choice, info: dict[str, str]) -> Structure:
+    """A step in Angstrom and eV as a structure in `choice.units`."""
+    energy = step.free_energy if choice.energy == "free" else step.sigma0_energy
+    if energy is None:
+        raise InputError("the file has one energy only; use --energy free")
+    length, ev = choice.units.angstrom, choice.units.ev
+    return Structure(
+        numbers=numbers_of(tuple(step.symbols)),
+        positions=step.positions / length,
+        cell=step.cell / length,
+        energy=energy / ev,
+        forces=step.forces * (length / ev),
+        stress=None if step.stress is None else step.stress * (length**3 / ev),
+        info=info,
+    )
+
+
+@lru_cache(maxsize=16)  # the steps of a run are alike
+def numbers_of(symbols: tuple[str, ...]) -> NDArray[np.int64]:
+    """Atomic numbers of symbols."""
+    return np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.int64)
+
+
+class Conversion:
+    """All files of one command: structures go out, counts and refusals stay."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.total = Tally()
+        self.refused: list[str] = []
+
+    def run(self, paths: tuple[Path, ...]) -> Iterator[Structure]:
+        """The structures of all files; a line is printed for each file."""
+        for path in paths:
+            try:
+                sources = find_sources(path)
+            except (InputError, OSError) as error:
+                self.refuse(path, error)
+                continue
+            for source in sources:
+                yield from self.convert(source)
+        if not self.total.taken:
+            raise InputError("nothing was converted")
+
+    def convert(self, source: Source) -> Iterator[Structure]:
+        """The structures of one file; what goes wrong ends this file only."""
+        path, tally = source.path, Tally()
+        try:
+            yield from read_file(path, self.choice, tally)
+            if not tally.taken:
+                raise InputError(self.why_nothing(tally))
+            click.echo(self.line(source, tally))
+        except GeneratorExit:
+            raise
+        except (BnnpError, OSError) as error:
+            self.refuse(path, error, tally.taken)
+        except Exception as error:  # a file nobody has thought of shall not cost the others
+            reason = f"cannot be understood ({type(error).__name__}: {error})"
+            self.refuse(path, InputError(reason), tally.taken)
+        self.total.add(tally)
+
+    def why_nothing(self, tally: Tally) -> str:
+        """The reason for which a file gave no structure."""
+        if tally.usable:
+            return f"{tally.usable} steps, none of them chosen; check --skip ({self.choice.skip})"
+        if not tally.steps:
+            return "no ionic step was finished"
+        return f"none of {tally.steps} steps can be used: {tally.reasons()}"
+
+    def line(self, source: Source, tally: Tally) -> str:
+        """What was done with one file."""
+        text = f"{source.path}: {tally.taken} structures of {tally.steps} steps"
+        if tally.left_out:
+            text += f" (left out: {tally.reasons()})"
+        if source.others:
+            text += f"; the same run, not read: {', '.join(path.name for path in source.others)}"
+        return text
+
+    def refuse(self, path: Path, error: Exception, taken: int = 0) -> None:
+        """Remember that a file gave nothing, or stopped in the middle."""
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        after = f" (after {taken} structures)" if taken else ""
+        self.refused.append(f"{path}{after}: {reason}")
+
+    def lines(self) -> Iterator[str]:
+        """The closing summary of what was left out."""
+        if self.total.left_out:
+            yield f"{self.total.left_out.total()} steps of {self.total.steps} left out:"
+            for reason, number in self.total.left_out.most_common():
+                advice = "; --keep-unconverged takes them" if reason == UNCONVERGED else ""
+                yield f"  {number:7d}  {reason}{advice}"
+
+
+def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite: bool) -> None:
+    """Refuse to write over, or into, what is not meant."""
+    if any(output.resolve() == path.resolve() for path in inputs):
+        raise InputError(f"{output} is an input and the output; the last name is the file to write")
+    if not output.is_file():
+        return
+    if not (append or overwrite):
+        raise InputError(f"{output} {EXISTS}")
+    try:
+        kind = kind_of(output)
+    except (InputError, OSError):
+        return
+    raise InputError(f"{output} is a {kind}; the last name is the file to write, for example input.data")
+
+
+def parse_elements(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """Symbols of --elements."""
+    symbols = value.replace(",", " ").split() if value else None
+    for symbol in symbols or []:
+        if symbol not in atomic_numbers or symbol == "X":
+            raise click.BadParameter(f"`{symbol}` is no chemical symbol")
+    return symbols
+
+
+@click.command(help=__doc__, context_settings=SETTINGS)
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option(
+    "--units", type=click.Choice(list(UNITS)), default="atomic", show_default=True, help="Of OUTPUT."
+)
+@click.option("--skip", type=click.IntRange(0), default=0, help="Steps to leave out first, in each file.")
+@click.option("--every", type=click.IntRange(1), default=1, help="Take every N-th step of each file.")
+@click.option("--last", is_flag=True, help="Take the last step of each file only (relaxations).")
+@click.option("--label", help="Group name, written as group=... in the comment line.")
+@click.option(
+    "--energy",
+    "--energies",
+    type=click.Choice(ENERGIES),
+    default="free",
+    show_default=True,
+    help="TOTEN, or its extrapolation to no smearing.",
+)
+@click.option("--keep-unconverged", is_flag=True, help="Take unconverged steps, too.")
+@click.option(
+    "--elements",
+    callback=parse_elements,
+    help="Species in the order of POTCAR, for files that do not name them: 'Ge Te'.",
+)
+@click.option("--append", is_flag=True, help="Add to OUTPUT if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+def main(
+    inputs: tuple[Path, ...],
+    output: Path,
+    units: str,
+    skip: int,
+    every: int,
+    last: bool,
+    label: str | None,
+    energy: str,
+    keep_unconverged: bool,
+    elements: list[str] | None,
+    append: bool,
+    overwrite: bool,
+) -> None:
+    """Run the conversion and print what was found."""
+    if last and (skip or every > 1):
+        raise click.UsageError("--last takes one step of each file: it does not go with --skip or --every")
+    choice = Choice(UNITS[units], energy, skip, every, last, keep_unconverged, label, elements)
+    conversion, summary = Conversion(choice), Summary(choice.units)
+    failure = None
+    try:
+        check_output(output, inputs, append, overwrite)
+        write_data(output, summary.watch(conversion.run(inputs)), append, DECIMALS)
+    except BnnpError as error:
+        failure = error
+    else:
+        for line in summary.lines():
+            click.echo(line)
+    for line in conversion.lines():
+        click.echo(line)
+    if failure is None:
+        unit = f"{choice.units.length} and {choice.units.energy}, units {units}"
+        click.echo(f"{'Added to' if append else 'Written'}: {output} ({unit})")
+    for text in conversion.refused:
+        click.echo(f"Not converted: {text}", err=True)
+    if failure:
+        click.echo(f"Error: {failure}", err=True)
+    if failure or conversion.refused:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
