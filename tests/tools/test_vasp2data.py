@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import benchmark
 import numpy as np
 import pytest
 import vasp2data
@@ -472,3 +473,12 @@ def _environment() -> dict[str, str]:
 
     tools = str(Path(vasp2data.__file__).parent)
     return {**os.environ, "PYTHONPATH": os.pathsep.join([tools, *filter(None, sys.path)])}
+
+
+@pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml"])
+def test_benchmark(run: Any, tmp_path: Path, name: str) -> None:
+    """A large file made of the repeated steps of a small one is converted, and its speed told."""
+    path = write(run, tmp_path / name)
+    result = CliRunner().invoke(benchmark.main, ["vasp", str(path), "--megabytes", "1", "--repeat", "1"])
+    assert result.exit_code == 0, result.output
+    assert "MB/s" in result.output
