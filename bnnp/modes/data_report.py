@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,25 +86,27 @@ def _look_at_one(data: DataSet, structure: Structure, settings: Settings) -> Non
         data.n_unbalanced += bool(
             np.linalg.norm(structure.forces.sum(axis=0)) > settings["check_input_forces"]
         )
-    _count_composition(data, structure, settings)
-    _measure_distances(data, structure, settings)
+    count_composition(data, structure, settings.atom_energies)
+    measure_distances(data, structure, settings.units, settings["bond_threshold"])
 
 
-def _count_composition(data: DataSet, structure: Structure, settings: Settings) -> None:
+def count_composition(data: DataSet, structure: Structure, atom_energies: Mapping[str, float]) -> None:
+    """Count a structure under its formula; the energies of free atoms are subtracted."""
     symbols = structure.symbols
     formula = str(Formula.from_list(symbols).reduce()[0].format("metal"))
     composition = data.compositions.setdefault(formula, Composition())
     composition.n_structures += 1
     composition.n_atoms += len(structure)
     if structure.energy is not None:
-        free = sum(settings.atom_energies[symbol] for symbol in symbols)
+        free = sum(atom_energies[symbol] for symbol in symbols)
         composition.energies.append((structure.energy - free) / len(structure))
 
 
-def _measure_distances(data: DataSet, structure: Structure, settings: Settings) -> None:
-    shortest = closest_pairs(structure, settings.units)
-    data.reaches.append(reach(shortest, settings.units))
-    data.n_close += any(found.distance < settings["bond_threshold"] for found in shortest)
+def measure_distances(data: DataSet, structure: Structure, units: Units, bond_threshold: float) -> None:
+    """Note the closest atoms of a structure, if they are the closest so far."""
+    shortest = closest_pairs(structure, units)
+    data.reaches.append(reach(shortest, units))
+    data.n_close += any(found.distance < bond_threshold for found in shortest)
     for found in shortest:
         first, second = found.numbers
         pair = (chemical_symbols[first], chemical_symbols[second])
@@ -122,15 +124,16 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
     log.item("pinned train, test", f"{data.n_pinned['train']}, {data.n_pinned['test']}")
     log.item("largest force component", f"{data.largest_force:.4g} {units.force}")
     log.line()
-    log.table(
-        ("composition", "structures", "atoms", f"energy per atom ({units.energy})"),
-        list(_composition_rows(data)),
-    )
-    if data.closest:
-        log.section("Shortest distances")
-        _report_distances(data, units, log)
+    report_compositions(data, units, log)
+    report_distances(data, units, log)
     for warning in _warnings(data, settings):
         log.warn(warning)
+
+
+def report_compositions(data: DataSet, units: Units, log: Log) -> None:
+    """One line a composition."""
+    columns = ("composition", "structures", "atoms", f"energy per atom ({units.energy})")
+    log.table(columns, list(_composition_rows(data)))
 
 
 def _composition_rows(data: DataSet) -> Iterator[tuple[str, int, int, str]]:
@@ -144,8 +147,11 @@ def _composition_rows(data: DataSet) -> Iterator[tuple[str, int, int, str]]:
         yield f"{len(rest)} others", sum(c.n_structures for c in rest), sum(c.n_atoms for c in rest), ""
 
 
-def _report_distances(data: DataSet, units: Units, log: Log) -> None:
+def report_distances(data: DataSet, units: Units, log: Log) -> None:
     """One line a pair of elements: the distance as it stands, and its ratio to bonds in either unit."""
+    if not data.closest:
+        return
+    log.section("Shortest distances")
     log.table(
         ("pair", units.length, "Angstrom", "of covalent", f"if in {other(units).length}", "where", "atoms"),
         [

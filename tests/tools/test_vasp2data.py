@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import benchmark
+import benchmark_vasp
 import numpy as np
 import pytest
 import vasp2data
@@ -479,6 +479,6 @@ def _environment() -> dict[str, str]:
 def test_benchmark(run: Any, tmp_path: Path, name: str) -> None:
     """A large file made of the repeated steps of a small one is converted, and its speed told."""
     path = write(run, tmp_path / name)
-    result = CliRunner().invoke(benchmark.main, ["vasp", str(path), "--megabytes", "1", "--repeat", "1"])
+    result = CliRunner().invoke(benchmark_vasp.main, [str(path), "--megabytes", "1", "--repeat", "1"])
     assert result.exit_code == 0, result.output
     assert "MB/s" in result.output
