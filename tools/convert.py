@@ -1,141 +1,47 @@
-"""Any format ASE reads to input.data, and input.data to any format ASE writes.
+"""Any format ASE reads to input.data, and input.data to any format ASE writes; or a report on the data.
 
 \b
-python tools/convert.py OUTCAR_300K OUTCAR_600K input.data
+python tools/convert.py run_300K.extxyz run_600K.traj input.data
 python tools/convert.py --units metal --every 4 --max 35 --set train frames.extxyz.gz input.data
 python tools/convert.py input.data structures.extxyz
+python tools/convert.py deepmd_systems/ n2p2_study/ input.data
+python tools/convert.py --types "Ge Te" --log log.lammps melt.dump input.data
+python tools/convert.py --check input.data
 
 A name that ends in .data is an input.data file, in the units of --units (bohr and hartree, or Angstrom
-and eV); every other file is in ASE's own. --skip, --every and --max count the frames of each input file.
+and eV); every other file is in ASE's own. A directory is one of DeePMD-kit's npy systems, or of RuNNer's or
+n2p2's input.data files (in the units of an input.nn beside, if that says so). Dumps of LAMMPS (.dump,
+.lammpstrj) need an energy: a column of a compute pe/atom, or the log. For VASP there is tools/vasp2data.py.
+--skip, --every and --max count the frames of each input.
+
+--check converts nothing and reports on all inputs: compositions, groups, ranges, shortest distances,
+duplicates, net forces, outliers, and thresholds for input.nn.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import count, islice
 from pathlib import Path
 
 import ase.io
 import click
+from ase.data import atomic_numbers
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
-from data_summary import Summary, write_data
+from data_check import DataCheck
+from data_summary import write_data
+from formats.frames import CheckedSummary, Choice, read_file
 from tqdm import tqdm
 
-from bnnp.errors import BnnpError, InputError, NumericalError, OutputError
-from bnnp.io.ase_atoms import from_atoms, to_atoms
-from bnnp.io.input_data import read_structures
+from bnnp.errors import BnnpError, InputError, OutputError
+from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.output import cannot_write
-from bnnp.modes.length_unit import SAMPLE, closest_pairs, reach, unit_advice
+from bnnp.modes.log import Log
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What to take of each input file and how to mark it."""
-
-    units: Units
-    skip: int = 0
-    every: int = 1
-    most: int | None = None
-    labels: bool = True
-    stress: bool = True
-    group: str | None = None
-    subset: str | None = None
-    format: str | None = None
-    energy_key: str | None = None
-    forces_key: str | None = None
-
-    @property
-    def stop(self) -> int | None:
-        """The frame to stop before."""
-        return None if self.most is None else self.skip + self.every * self.most
-
-
-def read_file(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
-    """The chosen frames of one file, as structures in `choice.units`."""
-    frames = read_data(path, choice) if path.suffix == ".data" else read_with_ase(path, choice, summary)
-    for structure in frames:
-        info = dict(structure.info)
-        if choice.group:
-            info["group"] = choice.group
-        yield replace(structure, info=info, subset=choice.subset or structure.subset, index=0, line=0)
-
-
-def read_data(path: Path, choice: Choice) -> Iterator[Structure]:
-    """The chosen structures of an input.data file."""
-    structures = read_structures(path, None, choice.labels)
-    for structure in islice(structures, choice.skip, choice.stop, choice.every):
-        if not choice.labels:
-            yield replace(structure, energy=None, forces=None, stress=None)
-        else:
-            yield structure if choice.stress else replace(structure, stress=None)
-
-
-def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
-    """The chosen frames of a file that ASE reads, each marked with where it comes from."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    frames = slice(choice.skip, choice.stop, choice.every)
-    images = ase.io.iread(path, frames, format=choice.format, do_not_split_by_at_sign=True)
-    for number in count(choice.skip, choice.every):
-        try:
-            atoms = next(images)
-        except StopIteration:
-            return
-        except Exception as error:  # whatever a reader of ASE stumbles over
-            raise InputError(
-                f"{path}: ASE cannot read frame {number}: {type(error).__name__}: {error}; "
-                "name the format with --format, or check that the file is complete"
-            ) from error
-        try:
-            structure = from_atoms(
-                atoms, choice.units, choice.labels, choice.stress, choice.energy_key, choice.forces_key
-            )
-        except InputError as error:
-            raise InputError(
-                f"{path} frame {number} (from 0): {error}; --energy-key and --forces-key name other keys, "
-                "--no-labels makes input.data for prediction only"
-            ) from error
-        summary.partly_periodic += bool(atoms.pbc.any() and not atoms.pbc.all())
-        info = dict(structure.info)
-        if ":" not in info.get("source", ""):  # not yet "file:frame"
-            info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
-        yield replace(structure, info=info)
-
-
-class CheckedSummary(Summary):
-    """Counts, and what makes one doubt the units or the periodicity."""
-
-    def __init__(self, units: Units) -> None:
-        super().__init__(units)
-        self.partly_periodic = 0
-        self.reaches: list[float] = []  # of the first structures
-
-    def count(self, structure: Structure) -> None:
-        """Count one structure."""
-        super().count(structure)
-        if len(self.reaches) < SAMPLE:
-            with contextlib.suppress(NumericalError):  # no neighbour list: mode 1 will tell
-                self.reaches.append(reach(closest_pairs(structure, self.units), self.units))
-
-    def warnings(self) -> Iterator[str]:
-        """What the user should look at."""
-        if self.partly_periodic:
-            yield (
-                f"{self.partly_periodic} frames are periodic along one or two axes only (pbc `T T F`): "
-                "input.data knows all or nothing, so they are now periodic along ALL axes. Atoms see their "
-                "images across a vacuum that is thinner than the cutoff"
-            )
-        advice = unit_advice(self.reaches, self.units)
-        if advice:
-            yield f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?"
 
 
 def write_file(target: Path, structures: Iterable[Structure], units: Units, append: bool) -> None:
@@ -190,9 +96,18 @@ def in_units(inputs: Iterable[Path], output: Path, units: Units) -> str:
     return f" ({read[0]} was read in {unit})" if read else ""
 
 
+def parse_elements(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
+    """Symbols of an option."""
+    symbols = value.replace(",", " ").split() if value else None
+    for symbol in symbols or []:
+        if symbol not in atomic_numbers or symbol == "X":
+            raise click.BadParameter(f"`{symbol}` is no chemical symbol")
+    return symbols
+
+
 @click.command(help=__doc__)
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="INPUTS... OUTPUT", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Report on all files named; convert nothing.")
 @click.option(
     "--units",
     type=click.Choice(list(UNITS)),
@@ -212,11 +127,19 @@ def in_units(inputs: Iterable[Path], output: Path, units: Units) -> str:
 @click.option("--energy-key", help="Name of the energy in the files, e.g. REF_energy.")
 @click.option("--forces-key", help="Name of the forces in the files, e.g. REF_forces.")
 @click.option("--format", "format_", help="ASE's name of the format of the inputs, e.g. vasp-out.")
+@click.option("--types", callback=parse_elements, help="Elements of LAMMPS' types from 1 on, e.g. 'Ge Te'.")
+@click.option(
+    "--lammps-units",
+    default="metal",
+    show_default=True,
+    help="Of dump and log: metal, real, ...",
+)
+@click.option("--log", type=click.Path(path_type=Path, exists=True), help="LAMMPS' log with Step and PotEng.")
 @click.option("--append", is_flag=True, help="Add to OUTPUT if it exists.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
 def main(
-    inputs: tuple[Path, ...],
-    output: Path,
+    paths: tuple[Path, ...],
+    check: bool,
     units: str,
     skip: int,
     every: int,
@@ -228,10 +151,15 @@ def main(
     energy_key: str | None,
     forces_key: str | None,
     format_: str | None,
+    types: list[str] | None,
+    lammps_units: str,
+    log: Path | None,
     append: bool,
     overwrite: bool,
 ) -> None:
-    """Run the conversion and print what was found."""
+    """Run the conversion, or the check, and print what was found."""
+    if not check and len(paths) < 2:
+        raise click.UsageError("Missing argument 'OUTPUT'.")
     choice = Choice(
         units=UNITS[units],
         skip=skip,
@@ -244,7 +172,32 @@ def main(
         format=format_,
         energy_key=energy_key,
         forces_key=forces_key,
+        types=types,
+        lammps_units=lammps_units,
+        log=log,
     )
+    try:
+        if check:
+            check_data(paths, choice)
+        else:
+            convert(paths[:-1], paths[-1], choice, append, overwrite)
+    except BnnpError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def check_data(paths: Iterable[Path], choice: Choice) -> None:
+    """Report on all structures of some files."""
+    found = DataCheck(choice.units)
+    for path in paths:
+        found.watch(read_file(path, choice, CheckedSummary(choice.units)))
+    if not found.entries:
+        raise InputError("there is no structure to report on")
+    found.report(Log())
+
+
+def convert(inputs: tuple[Path, ...], output: Path, choice: Choice, append: bool, overwrite: bool) -> None:
+    """Write the structures of some files to another one, and print what was found."""
     summary = CheckedSummary(choice.units)
 
     def structures() -> Iterator[Structure]:
@@ -254,15 +207,11 @@ def main(
             bar = tqdm(frames, desc=path.name, unit="frame", disable=None, leave=False)
             yield from summary.watch(bar)
             if len(summary) == before:
-                raise InputError(f"{path}: none of its frames is chosen; check --skip ({skip})")
+                raise InputError(f"{path}: none of its frames is chosen; check --skip ({choice.skip})")
             click.echo(f"{path}: {len(summary) - before} frames")
 
-    try:
-        check_target(output, inputs, append, overwrite)
-        write_file(output, structures(), choice.units, append)
-    except BnnpError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+    check_target(output, inputs, append, overwrite)
+    write_file(output, structures(), choice.units, append)
     for line in summary.lines():
         click.echo(line)
     click.echo(f"{'Added to' if append else 'Written'}: {output}{in_units(inputs, output, choice.units)}")

@@ -1,0 +1,207 @@
+"""tools/convert.py: DeePMD-kit's npy systems, directories of RuNNer and n2p2, dumps of LAMMPS."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import convert
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from bnnp.io.input_data import read_structures, write_structures
+from bnnp.structure import Structure
+
+BOHR, HARTREE = 0.529177210903, 27.211386245988  # Angstrom and eV, CODATA 2018; 2014 differs by 9e-9
+KCAL = 0.0433641153  # kcal/mol in eV
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(convert.main, [str(argument) for argument in arguments])
+
+
+def converted(tmp_path: Path, *arguments: object) -> list[Structure]:
+    target = tmp_path / "out.data"
+    result = run("--overwrite", "--units", "metal", *arguments, target)
+    assert result.exit_code == 0, result.output
+    return list(read_structures(target))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+class TestDeepmd:
+    @pytest.fixture
+    def system(self, tmp_path: Path, rng: np.random.Generator) -> Path:
+        """Three frames of Ge Te Te in two sets; the energy of frame i is -10 - i."""
+        path = tmp_path / "systems" / "GeTe2"
+        box = np.array([[6.0, 0, 0], [1.0, 7.0, 0], [0, 0.5, 8.0]])
+        for number, frames in enumerate([(0, 1), (2,)]):
+            folder = path / f"set.{number:03d}"
+            folder.mkdir(parents=True)
+            np.save(folder / "coord.npy", rng.uniform(0, 6, (len(frames), 9)).astype(np.float32))
+            np.save(folder / "box.npy", np.tile(box.ravel(), (len(frames), 1)))
+            np.save(folder / "energy.npy", np.array([-10.0 - i for i in frames]))
+            np.save(folder / "force.npy", np.array([np.arange(9.0) + i for i in frames]))
+            np.save(folder / "virial.npy", np.array([[1, 6, 5, 6, 2, 4, 5, 4, 3.0] for _ in frames]))
+        (path / "type.raw").write_text("0\n1\n1\n")
+        (path / "type_map.raw").write_text("Ge\nTe\n")
+        return path
+
+    def test_frames(self, system: Path, tmp_path: Path) -> None:
+        found = converted(tmp_path, system)
+        assert [structure.energy for structure in found] == [-10.0, -11.0, -12.0]
+        assert found[0].symbols == ["Ge", "Te", "Te"]
+        np.testing.assert_array_equal(found[2].forces, np.arange(9.0).reshape(3, 3) + 2)
+        np.testing.assert_array_equal(found[0].cell[1], [1.0, 7.0, 0.0])
+        # virial = -volume * stress, 6 * 7 * 8 cubic Angstrom
+        np.testing.assert_allclose(found[0].stress, -np.array([1.0, 2, 3, 4, 5, 6]) / 336.0)
+        assert found[2].info["source"] == "systems/GeTe2:2"
+
+    def test_parent_directory_and_choice(self, system: Path, tmp_path: Path) -> None:
+        found = converted(tmp_path, "--skip", 1, "--no-stress", system.parent)
+        assert [(s.energy, s.stress) for s in found] == [(-11.0, None), (-12.0, None)]
+
+    def test_atomic_units(self, system: Path, tmp_path: Path) -> None:
+        assert run(system, tmp_path / "a.data").exit_code == 0
+        first = next(read_structures(tmp_path / "a.data"))
+        assert first.energy == pytest.approx(-10.0 / HARTREE)
+        assert first.cell[0, 0] == pytest.approx(6.0 / BOHR)
+        assert first.forces[0, 1] == pytest.approx(BOHR / HARTREE)
+        assert first.stress[0] == pytest.approx(-(BOHR**3) / HARTREE / 336.0)
+
+    def test_mixed_and_free(self, system: Path, tmp_path: Path) -> None:
+        for number in (0, 1):
+            folder = system / f"set.{number:03d}"
+            n_frames = len(np.load(folder / "energy.npy"))
+            np.save(folder / "real_atom_types.npy", np.tile([1, 0, 1], (n_frames, 1)))
+        (system / "nopbc").touch()
+        found = converted(tmp_path, system)
+        assert found[0].symbols == ["Te", "Ge", "Te"]
+        assert (found[0].cell, found[0].stress) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("file", "text", "message"),
+        [
+            ("type_map.raw", "Ge\n", "types go to 1, but type_map.raw names 1"),
+            ("type_map.raw", "Ge\nXy\n", "`Xy` is no chemical symbol"),
+            ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers of 9 a frame"),
+        ],
+    )
+    def test_errors(self, system: Path, tmp_path: Path, file: str, text: str, message: str) -> None:
+        (system / file).write_text(text)
+        result = run(system, tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert message in result.output
+        assert not (tmp_path / "a.data").exists()
+
+    def test_without_forces(self, system: Path, tmp_path: Path) -> None:
+        (system / "set.001/force.npy").unlink()
+        result = run(system, tmp_path / "a.data")
+        assert "GeTe2:2 has no forces.npy; --no-labels" in result.output
+
+
+class TestTrees:
+    @pytest.fixture
+    def structure(self) -> Structure:
+        return Structure(
+            numbers=np.array([32, 52]),
+            positions=np.array([[0.0, 0, 0], [5.0, 0, 0]]),
+            cell=10.0 * np.eye(3),
+            energy=-2.0,
+            forces=np.array([[0.1, 0, 0], [-0.1, 0, 0]]),
+        )
+
+    def test_units_beside(self, structure: Structure, tmp_path: Path) -> None:
+        """One study in bohr (nothing said, so --units decides), one that says metal."""
+        for folder, settings in (("a", "elements Ge Te\n"), ("b", "units metal # eV\n")):
+            (tmp_path / "study" / folder).mkdir(parents=True)
+            write_structures(tmp_path / "study" / folder / "input.data", [structure])
+            (tmp_path / "study" / folder / "input.nn").write_text(settings)
+        assert run(tmp_path / "study", tmp_path / "all.data").exit_code == 0
+        first, second = read_structures(tmp_path / "all.data")
+        assert (first.energy, first.info["source"]) == (-2.0, "a/input.data:0")
+        assert second.energy == pytest.approx(-2.0 / HARTREE)
+        assert second.positions[1, 0] == pytest.approx(5.0 / BOHR)
+        assert second.forces[0, 0] == pytest.approx(0.1 * BOHR / HARTREE)
+
+    def test_sets_of_n2p2(self, structure: Structure, tmp_path: Path) -> None:
+        (tmp_path / "study").mkdir()
+        write_structures(tmp_path / "study/train.data", [structure, structure])
+        write_structures(tmp_path / "study/test.data", [structure])
+        assert [s.subset for s in converted(tmp_path, tmp_path / "study")] == ["train", "train", "test"]
+
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        result = run(tmp_path / "empty", tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert "neither systems of DeePMD-kit (type.raw) nor input.data" in result.output
+
+
+class TestDumps:
+    COLUMNS = "id type x y z fx fy fz"
+
+    def dump(self, columns: str, energy: bool = False, element: bool = False) -> str:
+        """Two frames in a skewed box that does not begin at 0, atoms not in order."""
+        text = ""
+        for step in (0, 500):
+            text += f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n2\n"
+            text += "ITEM: BOX BOUNDS xy xz yz pp pp pp\n-1 6 1\n2 9 0\n0 8 0\n"
+            text += f"ITEM: ATOMS {columns}{' element' * element}{' c_pe' * energy}\n"
+            for atom, kind in ((2, "Te"), (1, "Ge")):
+                kind_number = 1 if kind == "Ge" else 2
+                text += f"{atom} {kind_number} {1.5 * atom} 3.0 1.0 {0.25 * atom} 0.5 {step}.0"
+                text += f" {kind}" * element + f" {-1.5 * atom}" * energy + "\n"
+        return text
+
+    LOG = (
+        "LAMMPS (22 Jul 2025)\n   Step          Temp          PotEng     \n"
+        "         0   300    -7.25\n       500   290    -7.5\nLoop time of 0.1 on 1 procs\n"
+    )
+
+    def test_energy_of_a_column(self, tmp_path: Path) -> None:
+        (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, energy=True, element=True))
+        first, second = converted(tmp_path, tmp_path / "md.dump")
+        assert first.symbols == ["Ge", "Te"]
+        assert first.energy == pytest.approx(-4.5)
+        np.testing.assert_allclose(first.forces, [[0.25, 0.5, 0.0], [0.5, 0.5, 0.0]])
+        np.testing.assert_allclose(second.forces[:, 2], [500.0, 500.0])
+        np.testing.assert_allclose(first.cell, [[6.0, 0, 0], [1.0, 7.0, 0], [0, 0, 8.0]])
+        np.testing.assert_allclose(first.positions[1] - first.positions[0], [1.5, 0, 0])
+
+    def test_energy_of_the_log(self, tmp_path: Path) -> None:
+        with gzip.open(tmp_path / "melt.lammpstrj.gz", "wt") as file:
+            file.write(self.dump(self.COLUMNS))
+        (tmp_path / "log.lammps").write_text(self.LOG)
+        options = ("--types", "Ge Te", "--log", tmp_path / "log.lammps")
+        found = converted(tmp_path, *options, tmp_path / "melt.lammpstrj.gz")
+        assert [structure.energy for structure in found] == pytest.approx([-7.25, -7.5])
+        found = converted(tmp_path, *options, "--skip", 1, tmp_path / "melt.lammpstrj.gz")
+        assert [structure.energy for structure in found] == pytest.approx([-7.5])
+        assert found[0].info["source"].endswith("melt.lammpstrj.gz:1")
+
+    def test_real_units(self, tmp_path: Path) -> None:
+        (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, energy=True, element=True))
+        first = converted(tmp_path, "--lammps-units", "real", tmp_path / "md.dump")[0]
+        assert first.energy == pytest.approx(-4.5 * KCAL)
+        assert first.forces[0, 1] == pytest.approx(0.5 * KCAL)
+
+    def test_no_energy_is_not_zero(self, tmp_path: Path) -> None:
+        (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, element=True))
+        result = run(tmp_path / "md.dump", tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert "no column of energies per atom (compute pe/atom), and no --log" in result.output
+
+    def test_types_without_elements(self, tmp_path: Path) -> None:
+        (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, energy=True))
+        assert (
+            "name the types from 1 on with --types" in run(tmp_path / "md.dump", tmp_path / "a.data").output
+        )
+
+    def test_without_forces(self, tmp_path: Path) -> None:
+        text = self.dump(self.COLUMNS, energy=True, element=True).replace("fx fy fz", "vx vy vz")
+        (tmp_path / "md.dump").write_text(text)
+        assert "no columns fx fy fz" in run(tmp_path / "md.dump", tmp_path / "a.data").output

@@ -1,0 +1,64 @@
+"""Speed of tools/vasp2data.py: convert a large OUTCAR or vasprun.xml, made by repeating the steps of SOURCE.
+
+\b
+python tools/benchmark_vasp.py OUTCAR.gz --megabytes 1000
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from vasp.compressed import open_stream
+
+
+@click.command(help=__doc__)
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--megabytes", default=200, show_default=True, help="Size of the file to convert.")
+@click.option("--every", default=1, show_default=True, help="Take every N-th step.")
+@click.option("--repeat", default=3, show_default=True, help="The fastest of so many runs counts.")
+def main(source: Path, megabytes: int, every: int, repeat: int) -> None:
+    """Build the file, convert it, tell the speed."""
+    tool = Path(__file__).with_name("vasp2data.py")
+    with tempfile.TemporaryDirectory() as folder:
+        large, data = Path(folder) / "large", Path(folder) / "input.data"
+        repeat_steps(source, large, megabytes * 10**6)
+        command = [sys.executable, str(tool), "--every", str(every), "--overwrite", str(large), str(data)]
+        runs = [spent(command) for _ in range(repeat)]
+        wall, cpu = min(run[0] for run in runs), min(run[1] for run in runs)
+        size = large.stat().st_size / 1e6
+        click.echo(f"{size:.0f} MB to {data.stat().st_size / 1e6:.0f} MB of input.data")
+        click.echo(f"wall time {wall:7.2f} s {size / wall:8.1f} MB/s")
+        click.echo(f"CPU time  {cpu:7.2f} s {size / cpu:8.1f} MB/s")
+
+
+def repeat_steps(source: Path, target: Path, size: int) -> None:
+    """Write the head of a VASP file, and all steps but the first again and again."""
+    with open_stream(source) as stream:
+        text = b""
+        while piece := stream.read(2**20):
+            text += piece
+    end = b"</calculation>" if b"<modeling" in text else b"LOOP+"
+    begin, stop = text.index(end) + len(end), text.rindex(end) + len(end)
+    with open(target, "wb") as file:
+        file.write(text[:begin])
+        while file.tell() < size:
+            file.write(text[begin:stop])
+        file.write(text[stop:])
+
+
+def spent(command: list[str]) -> tuple[float, float]:
+    """Wall and CPU seconds of a command."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""A report on a data set: what is in it, what looks wrong, and which thresholds would keep the wrong out.
+
+Energies are judged after a linear fit to the composition, E = sum_elements N_X e_X, so that data of many
+compositions can be compared; a residual is an outlier if it is more than `FAR` robust standard deviations
+(1.4826 times the median absolute deviation) from the median. Outliers are rare: where there are many, the
+data is of several kinds, and nothing is said.
+
+Two structures are the same if all numbers of a fingerprint agree: sides and angles of the cell, and means
+over the neighbours of all atoms. No shift, rotation, or other choice of images changes it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from ase.formula import Formula
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree  # type: ignore[import-untyped]
+
+from bnnp.descriptors.neighbors import find_neighbors
+from bnnp.errors import NumericalError
+from bnnp.modes.data_report import (
+    DataSet,
+    count_composition,
+    measure_distances,
+    report_compositions,
+    report_distances,
+)
+from bnnp.modes.length_unit import unit_advice
+from bnnp.modes.log import Log
+from bnnp.structure import Structure
+from bnnp.units import Units
+
+FAR = 8.0  # robust standard deviations from the median
+FEW = 10  # structures below which nothing is called an outlier
+SAME = 2e-5  # difference of fingerprints, from rounding of coordinates
+SAME_ENERGY = 1e-3  # eV an atom
+NET_FORCE = 0.01  # eV/Angstrom an atom: what the settings of a quantum code leave
+RADIUS = 6.0  # Angstrom, of the neighbours that count for it
+SIZES = (1, 1, 3, 9, 9)  # components of the sums of the fingerprint
+RARE = 0.01  # share of structures that can be outliers, or three
+CHECK_INPUT_FORCES = 0.001  # default of the keyword, in the unit of the file
+SHOWN = 5  # structures named of each kind
+UNLABELLED = "-"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is kept of one structure; eV and Angstrom."""
+
+    where: str
+    formula: str
+    group: str
+    n_atoms: int
+    counts: dict[int, int]
+    energy: float  # an atom
+    largest_force: float  # component
+    force_rms: float
+    net_force: float  # an atom
+    pressure: float  # GPa
+    fingerprint: tuple[float, ...]
+
+
+@dataclass
+class DataCheck:
+    """Structures are counted one by one, then judged together."""
+
+    units: Units
+    data: DataSet = field(default_factory=DataSet)
+    entries: list[Entry] = field(default_factory=list)
+
+    def watch(self, structures: Iterable[Structure]) -> None:
+        """Look at all structures."""
+        for structure in structures:
+            structure = replace(structure, index=self.data.n_structures)
+            self.data.n_structures += 1
+            self.data.n_atoms.append(len(structure))
+            self.data.n_periodic += structure.periodic
+            self.data.n_forces += structure.forces is not None
+            self.data.n_stress += structure.stress is not None
+            count_composition(self.data, structure, defaultdict(float))
+            try:
+                measure_distances(self.data, structure, self.units, 0.0)
+                self.entries.append(describe(structure, self.units))
+            except NumericalError as error:
+                self.data.faults.append(str(error))
+
+    def report(self, log: Log) -> None:
+        """Print everything."""
+        log.section("Structures")
+        log.item("structures", f"{self.data.n_structures}, {self.data.n_periodic} of them periodic")
+        n_atoms = self.data.n_atoms
+        log.item("atoms", f"{sum(n_atoms)}; {min(n_atoms)} to {max(n_atoms)} in a structure")
+        log.item("with forces, stress", f"{self.data.n_forces}, {self.data.n_stress}")
+        log.line()
+        report_compositions(self.data, self.units, log)
+        log.section("Labels")
+        log.table(
+            ("group", "structures", "eV/atom", "+-", "rms force (eV/A)", "largest", "pressure (GPa)"),
+            list(self._group_rows()),
+        )
+        report_distances(self.data, self.units, log)
+        self._report_doubts(log)
+        log.section("Thresholds for input.nn")
+        for keyword, value, remark in self.thresholds():
+            log.line(f"  {keyword:<20} {value:<12.6g} # {remark}")
+
+    def _group_rows(self) -> Iterator[tuple[object, ...]]:
+        groups: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            groups.setdefault(entry.group, []).append(entry)
+        for group, entries in groups.items():
+            energies = np.array([entry.energy for entry in entries])
+            rms = np.sqrt(np.mean([entry.force_rms**2 for entry in entries]))
+            pressures = [entry.pressure for entry in entries if np.isfinite(entry.pressure)]
+            span = f"{min(pressures):.2f} ... {max(pressures):.2f}" if pressures else "-"
+            largest = max(entry.largest_force for entry in entries)
+            numbers = ((energies.mean(), 4), (energies.std(), 4), (rms, 3), (largest, 3))
+            shown = [f"{value:.{digits}f}" if np.isfinite(value) else "-" for value, digits in numbers]
+            yield group, len(entries), *shown, span
+
+    def _report_doubts(self, log: Log) -> None:
+        """Units, duplicates, net forces, outliers."""
+        log.section("Doubts")
+        before = log.n_warnings
+        if (advice := unit_advice(self.data.reaches, self.units)) is not None:
+            log.warn(f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?")
+        for fault in self.data.faults[:SHOWN]:
+            log.warn(fault)
+        for title, lines in (
+            ("structures are the same as another one", self.duplicates()),
+            ("pairs of structures look the same, but their energies differ", self.conflicts()),
+            (f"structures have a net force above {NET_FORCE} eV/Angstrom an atom", self.unbalanced()),
+            ("structures have an energy far from the others of their composition", self.energy_outliers()),
+            ("structures have a force far above those of the others", self.force_outliers()),
+        ):
+            if lines:
+                more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+                log.warn(f"{len(lines)} {title}: {'; '.join(lines[:SHOWN])}{more}")
+        if log.n_warnings == before:
+            log.line("  none")
+
+    def pairs(self) -> list[tuple[Entry, Entry]]:
+        """Structures that are the same, the earlier one first."""
+        found = []
+        kinds: dict[tuple[str, int], list[int]] = {}
+        for index, entry in enumerate(self.entries):
+            kinds.setdefault((entry.formula, len(entry.fingerprint)), []).append(index)
+        for members in kinds.values():
+            points = np.array([self.entries[index].fingerprint for index in members])
+            for first, second in sorted(cKDTree(points).query_pairs(SAME, p=np.inf)):
+                found.append((self.entries[members[first]], self.entries[members[second]]))
+        return found
+
+    def duplicates(self) -> list[str]:
+        """Same structure and same energy."""
+        same = [pair for pair in self.pairs() if not _conflict(*pair)]
+        return list({second.where: f"{second.where} as {first.where}" for first, second in same}.values())
+
+    def conflicts(self) -> list[str]:
+        """Same structure, other energy."""
+        return [
+            f"{first.where} and {second.where}" for first, second in self.pairs() if _conflict(first, second)
+        ]
+
+    def unbalanced(self) -> list[str]:
+        """Forces do not add up to zero."""
+        bad = sorted(
+            (entry for entry in self.entries if entry.net_force > NET_FORCE), key=lambda e: -e.net_force
+        )
+        return [f"{entry.where} ({entry.net_force:.3g})" for entry in bad]
+
+    def residuals(self) -> NDArray[np.float64]:
+        """(n_structures,) eV an atom: energies after the fit to the composition; NaN without energy."""
+        elements = sorted({number for entry in self.entries for number in entry.counts})
+        fractions = np.array([[e.counts.get(z, 0) / e.n_atoms for z in elements] for e in self.entries])
+        energies = np.array([entry.energy for entry in self.entries])
+        known = np.isfinite(energies)
+        if not known.any():
+            return energies
+        fit = np.linalg.lstsq(fractions[known], energies[known], rcond=None)[0]
+        return energies - fractions @ fit
+
+    def energy_outliers(self) -> list[str]:
+        """Energies far from the others."""
+        residuals = self.residuals()
+        return [
+            f"{self.entries[index].where} ({residuals[index]:+.3f} eV/atom)"
+            for index in far(residuals, both=True)
+        ]
+
+    def force_outliers(self) -> list[str]:
+        """Largest force components far above the others'."""
+        forces = np.array([entry.largest_force for entry in self.entries])
+        return [f"{self.entries[index].where} ({forces[index]:.3g} eV/Angstrom)" for index in far(forces)]
+
+    def thresholds(self) -> Iterator[tuple[str, float, str]]:
+        """Keyword, value in the units of the file, and why."""
+        if self.data.closest:
+            shortest = min(closest.distance for closest in self.data.closest.values())
+            yield (
+                "bond_threshold",
+                0.9 * shortest,
+                f"nine tenths of the shortest distance ({self.units.length})",
+            )
+        forces = np.array([entry.largest_force for entry in self.entries])
+        if len(outliers := far(forces)):
+            inside = np.delete(forces, outliers).max()
+            value = 1.1 * inside * self.units.angstrom / self.units.ev
+            yield "force_threshold", value, f"drops {len(outliers)} outliers ({self.units.force})"
+        residuals = self.residuals()
+        if len(high := [index for index in far(residuals, both=True) if residuals[index] > 0]):
+            energies = np.array([entry.energy for entry in self.entries])
+            inside = np.nanmax(np.delete(energies, high))
+            if min(energies[high]) > inside:
+                value = 0.5 * (inside + min(energies[high])) / self.units.ev
+                yield "energy_threshold", value, f"drops {len(high)} outliers ({self.units.energy}/atom)"
+        nets = np.array([entry.net_force * entry.n_atoms for entry in self.entries])
+        if np.isfinite(nets).any():
+            value = 2.0 * float(np.nanquantile(nets, 0.95)) * self.units.angstrom / self.units.ev
+            if value < CHECK_INPUT_FORCES:  # the default serves
+                return
+            yield "check_input_forces", value, f"twice the net force of 95 % of them ({self.units.force})"
+
+
+def _conflict(first: Entry, second: Entry) -> bool:
+    return abs(first.energy - second.energy) > SAME_ENERGY
+
+
+def far(values: NDArray[np.float64], both: bool = False) -> NDArray[np.int64]:
+    """Indices of outliers above (or on both sides of) the median, the farthest first."""
+    known = np.isfinite(values)
+    if known.sum() < FEW:
+        return np.empty(0, dtype=np.int64)
+    shifts = values - np.median(values[known])
+    spread = 1.4826 * np.median(np.abs(shifts[known]))
+    scores = np.abs(shifts) if both else shifts
+    outside = np.flatnonzero(known & (scores > FAR * max(spread, 1e-6)))
+    if len(outside) > max(3, RARE * known.sum()):
+        return np.empty(0, dtype=np.int64)
+    return outside[np.argsort(-scores[outside], kind="stable")]
+
+
+def describe(structure: Structure, units: Units) -> Entry:
+    """What is kept of a structure."""
+    n_atoms, ev, angstrom = len(structure), units.ev, units.angstrom
+    forces = np.full((n_atoms, 3), np.nan) if structure.forces is None else structure.forces * (ev / angstrom)
+    elements, counts = np.unique(structure.numbers, return_counts=True)
+    pressure = np.nan if structure.stress is None else -float(structure.stress[:3].mean()) * units.gpa
+    source = structure.info.get("source")
+    return Entry(
+        where=f"{structure.where}, {source}" if source else structure.where,
+        formula=str(Formula.from_list(structure.symbols).format("metal")),
+        group=structure.info.get("group", UNLABELLED),
+        n_atoms=n_atoms,
+        counts=dict(zip(elements.tolist(), counts.tolist(), strict=True)),
+        energy=np.nan if structure.energy is None else structure.energy * ev / n_atoms,
+        largest_force=float(np.abs(forces).max()),
+        force_rms=float(np.sqrt((forces**2).mean())),
+        net_force=float(np.linalg.norm(forces.sum(axis=0))) / n_atoms,
+        pressure=pressure,
+        fingerprint=fingerprint(structure, units),
+    )
+
+
+def fingerprint(structure: Structure, units: Units) -> tuple[float, ...]:
+    """Numbers that two copies of a structure share, whatever their origin, orientation and images.
+
+    For each pair of elements X, Y: root mean squares over the atoms of X of five sums over their neighbours
+    of Y, with the unit vector n to a neighbour and its weight w = (1 - r^2 / r_c^2)^3: w, w^3, w n, w n n,
+    w^3 n n. For a cell its sides and angles, too.
+    """
+    positions, cell = structure.positions * units.angstrom, structure.cell
+    parts: list[float] = []
+    if cell is not None:
+        cell = cell * units.angstrom
+        sides = np.linalg.norm(cell, axis=1)
+        cosines = (cell @ cell.T / np.outer(sides, sides))[[0, 0, 1], [1, 2, 2]]
+        parts += np.sort(sides).tolist() + np.sort(cosines).tolist()
+    pairs = find_neighbors(positions, cell, RADIUS, structure.numbers)
+    lengths = np.linalg.norm(pairs.vectors, axis=1)
+    weights = (1.0 - (lengths / RADIUS) ** 2) ** 3
+    directions = pairs.vectors / np.maximum(lengths, 1e-9)[:, None]
+    dyads = (directions[:, :, None] * directions[:, None, :]).reshape(-1, 9)
+    columns = np.hstack([np.ones((len(directions), 2)), directions, dyads, dyads])  # (n_pairs, 23)
+    columns *= (weights[:, None] ** np.repeat([1, 3, 1, 1, 3], SIZES)).reshape(-1, sum(SIZES))
+    for neighbor in np.unique(structure.numbers):
+        chosen = np.flatnonzero(structure.numbers[pairs.neighbors] == neighbor)
+        sums = np.zeros((len(structure), sum(SIZES)))
+        np.add.at(sums, pairs.centers[chosen], columns[chosen])
+        for center in np.unique(structure.numbers):
+            squares = (sums[structure.numbers == center] ** 2).mean(axis=0)
+            parts += np.sqrt(np.add.reduceat(squares, np.cumsum([0, *SIZES[:-1]]))).tolist()
+    return tuple(parts)

@@ -1,0 +1,54 @@
+"""Directories of RuNNer or n2p2: every input.data in them, in the units of the input.nn beside it.
+
+Where n2p2's nnp-train has left train.data and test.data and no input.data is there, these are read, and their
+structures pinned to the sets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bnnp.io.input_data import read_structures
+from bnnp.structure import Structure
+from bnnp.units import UNITS, Units
+from formats.change_units import change_units
+
+SETS = {"train.data": "train", "test.data": "test"}
+
+
+def find_data(path: Path) -> list[Path]:
+    """The files of structures in a directory and below it."""
+    folders = sorted({file.parent for name in ("input.data", *SETS) for file in path.rglob(name)})
+    return [file for folder in folders for file in _files(folder)]
+
+
+def _files(folder: Path) -> list[Path]:
+    whole = folder / "input.data"
+    return [whole] if whole.is_file() else [folder / name for name in SETS if (folder / name).is_file()]
+
+
+def read_tree(path: Path, units: Units, labels: bool) -> Iterator[Structure]:
+    """The structures of all files in a directory, in `units`."""
+    for file in find_data(path):
+        own = units_beside(file) or units
+        for number, structure in enumerate(read_structures(file, None, labels)):
+            info = dict(structure.info)
+            info.setdefault("source", f"{'/'.join(file.parts[-2:])}:{number}")
+            subset = structure.subset or SETS.get(file.name)
+            yield change_units(replace(structure, info=info, subset=subset), own, units)
+
+
+def units_beside(file: Path) -> Units | None:
+    """The units that the input.nn in the same directory says; None if there is none.
+
+    RuNNer and n2p2 have no such keyword: RuNNer's data is in bohr and hartree, n2p2's in anything, so without
+    the keyword nothing is known.
+    """
+    settings = file.with_name("input.nn")
+    if not settings.is_file():
+        return None
+    match = re.search(r"^\s*units\s+(\w+)", settings.read_text(encoding="utf-8", errors="replace"), re.M)
+    return UNITS.get(match[1]) if match else None
