@@ -1,0 +1,258 @@
+"""Thin a trajectory, or choose the candidates that are worth a quantum calculation.
+
+\b
+python tools/select_structures.py --number 200 input.data thinned.data
+python tools/select_structures.py --number 50 --beside training.data candidates.data new.data
+python tools/select_structures.py --potential potential/ --min-sigma 100 --number 50 candidates.data new.data
+python tools/select_structures.py --energy-window 0.5 input.data low.data
+
+One after the other: the energy window, the uncertainty, then --number of what is left: by farthest point
+sampling in the space of the symmetry functions, or the most uncertain ones (--by uncertainty). Symmetry
+functions are those of mode 1's symmetry_functions.h5 (--features), or are computed from input.nn. What is
+chosen is written unchanged, in the order of the input.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import numpy as np
+from ase.formula import Formula
+from data_summary import write_data
+from farthest_points import (
+    Chosen,
+    Features,
+    farthest_atoms,
+    farthest_points,
+    standardize,
+    structure_points,
+)
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bnnp.core import Descriptor
+from bnnp.descriptors.neighbors import find_neighbors
+from bnnp.descriptors.survey import element_types
+from bnnp.errors import BnnpError, InputError
+from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.io.input_data import StructureFile
+from bnnp.potential import Potential
+from bnnp.settings import Settings, load_settings
+from bnnp.structure import Structure
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the command line says."""
+
+    number: int | None = None
+    radius: float = 0.0
+    by: str = "farthest"
+    space: str = "structures"
+    energy_window: float | None = None
+    min_sigma: float | None = None
+    sigma_of: str = "forces"
+    settings: Path = Path("input.nn")
+    features: Path | None = None
+    beside: Path | None = None
+    potential: Path | None = None
+
+    @property
+    def sigma_unit(self) -> str:
+        """Unit of standard deviations."""
+        return "meV/Angstrom" if self.sigma_of == "forces" else "meV/atom"
+
+
+def select(source: Path, choice: Choice) -> Iterator[tuple[str, Indices]]:
+    """What is left after each step: its description and indices into the file, ascending."""
+    settings = load_settings(choice.settings, mode_required=False)
+    structures = StructureFile(source, require_labels=False)
+    left = np.arange(len(structures))
+    yield "structures", left
+    if choice.energy_window is not None:
+        left = left[in_energy_window(structures, settings, choice.energy_window)]
+        yield f"at most {choice.energy_window:g} eV/atom above the lowest of their composition", left
+    sigmas = None
+    if choice.min_sigma is not None or choice.by == "uncertainty":
+        sigmas = uncertainties(structures, left, choice)
+    if choice.min_sigma is not None and sigmas is not None:
+        keep = sigmas >= choice.min_sigma
+        left, sigmas = left[keep], sigmas[keep]
+        yield f"with a sigma of {choice.min_sigma:g} {choice.sigma_unit} or more", left
+    if len(left) and choice.by == "uncertainty" and sigmas is not None and choice.number is not None:
+        left = np.sort(left[np.argsort(-sigmas, kind="stable")[: choice.number]])
+        yield "most uncertain ones", left
+    elif len(left) and choice.by == "farthest" and (choice.number is not None or choice.radius):
+        chosen = farthest(source, structures, left, settings, choice)
+        left = np.sort(left[chosen.order])
+        yield f"farthest ones; those left out are within {chosen.radius:.3g} standard deviations", left
+
+
+def in_energy_window(structures: StructureFile, settings: Settings, window: float) -> Indices:
+    """Structures up to `window` (eV/atom) above the lowest energy of their composition."""
+    energies, formulas = np.empty(len(structures)), []
+    for index, structure in enumerate(structures):
+        if structure.energy is None:
+            raise InputError(f"{structure.where}: no energy, so it cannot be in an energy window")
+        energies[index] = structure.energy * settings.units.ev / len(structure)
+        formulas.append(str(Formula.from_list(structure.symbols).reduce()[0].format("metal")))
+    names, kinds = np.unique(formulas, return_inverse=True)
+    lowest = np.full(len(names), np.inf)
+    np.minimum.at(lowest, kinds, energies)
+    return np.flatnonzero(energies <= lowest[kinds] + window)
+
+
+def uncertainties(structures: StructureFile, left: Indices, choice: Choice) -> NDArray[np.float64]:
+    """Sigma of each structure: the largest of a force (vector), or that of the energy per atom; meV."""
+    if choice.potential is None:
+        raise InputError("the uncertainty needs a potential: name its directory with --potential")
+    settings = load_settings(choice.potential / "input.nn", 3)
+    potential = Potential.from_directory(choice.potential, settings)
+    if potential.masks is None:
+        raise InputError(f"{choice.potential} has no uncertainty.data, so it gives no standard deviations")
+    forces, mev = choice.sigma_of == "forces", settings.units.mev
+    sigmas = []
+    for index in progress(left, "uncertainty"):
+        found = potential.predict(structures[int(index)], forces=forces, stress=False, sigma=forces)
+        if found.forces_std is not None:
+            largest = np.linalg.norm(found.forces_std, axis=1).max()
+            sigmas.append(float(largest) * settings.units.mev_per_angstrom)
+        else:
+            sigmas.append(float(found.energy_std or 0.0) * mev / len(found.atomic_energies))
+    return np.array(sigmas)
+
+
+def farthest(
+    source: Path, structures: StructureFile, left: Indices, settings: Settings, choice: Choice
+) -> Chosen:
+    """Farthest point sampling of the structures `left`, beside others if there are any."""
+    if choice.features is None:
+        features = computed_features((structures[int(index)] for index in left), len(left), settings)
+    else:
+        features = stored_features(choice.features, source, left, settings)
+    others: list[Features] = []
+    if choice.beside is not None:
+        beside = StructureFile(choice.beside, require_labels=False)
+        others = computed_features(iter(beside), len(beside), settings)
+    scaled = standardize([*features, *others])
+    new, old = scaled[: len(left)], scaled[len(left) :]
+    number = len(left) if choice.number is None else choice.number
+    if choice.space == "atoms":
+        return farthest_atoms(new, number, old, choice.radius)
+    points = structure_points(scaled)
+    return farthest_points(points[: len(left)], number, points[len(left) :], choice.radius)
+
+
+def computed_features(structures: Iterator[Structure], total: int, settings: Settings) -> list[Features]:
+    """Symmetry functions by element of some structures."""
+    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
+    found = []
+    for structure in progress(structures, "symmetry functions", total):
+        unknown = sorted(set(structure.symbols) - set(settings.elements))
+        if unknown:
+            raise InputError(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
+        types = element_types(structure, settings.elements)
+        pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
+        values = descriptor.values(types, pairs)
+        found.append(
+            {
+                element: values[types == kind, : descriptor.n_functions[kind]]
+                for kind, element in enumerate(settings.elements)
+                if (types == kind).any()
+            }
+        )
+    return found
+
+
+def stored_features(path: Path, source: Path, left: Indices, settings: Settings) -> list[Features]:
+    """Symmetry functions of mode 1's file."""
+    with DescriptorFile.open(path, settings.fingerprint()) as file:
+        file.demand_same_data(source)
+        place = {int(index): number for number, index in enumerate(file.source)}
+        if missing := [index for index in left.tolist() if index not in place]:
+            raise InputError(
+                f"{path.name}: mode 1 dropped {len(missing)} of these structures (the first: structure "
+                f"{missing[0] + 1}); leave --features out, so that symmetry functions are computed"
+            )
+        return [
+            {
+                element: rows
+                for element in file.elements
+                if len(rows := file.descriptors(element)[file.rows(place[index], element)])
+            }
+            for index in left.tolist()
+        ]
+
+
+def progress(items: object, description: str, total: int | None = None) -> tqdm:
+    """A bar on a terminal."""
+    return tqdm(items, desc=description, total=total, disable=None, leave=False)
+
+
+def demand_output(source: Path, output: Path, overwrite: bool) -> None:
+    """Refuse to write over a file by accident."""
+    if output.resolve() == source.resolve():
+        raise InputError(f"{output} is the input, too; choose another name")
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} exists; add --overwrite or choose another name")
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("-n", "--number", type=click.IntRange(1), help="Structures to choose.")
+@click.option("--radius", type=click.FloatRange(0), default=0.0, help="Stop when none is farther than this.")
+@click.option(
+    "--by",
+    type=click.Choice(["farthest", "uncertainty"]),
+    default="farthest",
+    show_default=True,
+    help="Order.",
+)
+@click.option(
+    "--space",
+    type=click.Choice(["structures", "atoms"]),
+    default="structures",
+    show_default=True,
+    help="What is far: a structure as a whole, or its most unusual atom.",
+)
+@click.option(
+    "--energy-window", type=click.FloatRange(0), help="eV/atom above the lowest of each composition."
+)
+@click.option("--potential", type=click.Path(path_type=Path), help="Directory of a potential with masks.")
+@click.option("--min-sigma", type=click.FloatRange(0), help="Smallest uncertainty, meV/Angstrom or meV/atom.")
+@click.option(
+    "--sigma-of", type=click.Choice(["forces", "energy"]), default="forces", show_default=True, help="Which."
+)
+@click.option("--settings", type=click.Path(path_type=Path), default="input.nn", show_default=True)
+@click.option("--features", type=click.Path(path_type=Path), help="symmetry_functions.h5 of INPUT.")
+@click.option("--beside", type=click.Path(path_type=Path), help="Structures that are there already.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+def main(source: Path, output: Path, overwrite: bool, **options: object) -> None:
+    """Choose, print what was chosen, write it."""
+    choice = replace(Choice(), **options)  # type: ignore[arg-type]
+    if choice.number is None and not (choice.radius or choice.energy_window or choice.min_sigma):
+        raise click.UsageError("say what to choose: --number, --radius, --energy-window or --min-sigma")
+    try:
+        demand_output(source, output, overwrite)
+        left = np.empty(0, dtype=np.int64)
+        for text, left in select(source, choice):
+            click.echo(f"{len(left):7d} {text}")
+        if not len(left):
+            raise InputError("no structure is left; nothing was written")
+        structures = StructureFile(source, require_labels=False)
+        write_data(output, (structures[int(index)] for index in left), append=False)
+    except BnnpError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    click.echo(f"Written: {output}")
+
+
+if __name__ == "__main__":
+    main()
