@@ -202,9 +202,7 @@ class TestUncertainty:
         rows: dict[str, list[np.ndarray]] = {element: [] for element in settings.elements}
         for structure in read_structures("input.data"):
             pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
-            types = np.array(
-                [settings.elements.index(symbol) for symbol in structure.symbols], dtype=np.int32
-            )
+            types = element_types(structure, settings.elements)
             values = descriptor.values(types, pairs)
             for number, element in enumerate(settings.elements):
                 rows[element].append(values[types == number])
