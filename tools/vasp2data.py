@@ -168,7 +168,7 @@ class Conversion:
             raise InputError("nothing was converted")
 
     def convert(self, source: Source) -> Iterator[Structure]:
-        """The structures of one file; what goes wrong ends this file only."""
+        """The structures of one run, from the first of its files that has any; the other runs go on."""
         path, tally = source.path, Tally()
         try:
             yield from read_file(path, self.choice, tally)
@@ -177,11 +177,12 @@ class Conversion:
             click.echo(self.line(source, tally))
         except GeneratorExit:
             raise
-        except (BnnpError, OSError) as error:
-            self.refuse(path, error, tally.taken)
         except Exception as error:  # a file nobody has thought of shall not cost the others
-            reason = f"cannot be understood ({type(error).__name__}: {error})"
-            self.refuse(path, InputError(reason), tally.taken)
+            if source.others and not tally.taken:
+                click.echo(f"{path}: {reason_of(error)}; {source.others[0].name} is read instead")
+                yield from self.convert(Source(source.others[0], source.others[1:]))
+                return
+            self.refuse(path, error, tally.taken)
         self.total.add(tally)
 
     def why_nothing(self, tally: Tally) -> str:
@@ -203,9 +204,8 @@ class Conversion:
 
     def refuse(self, path: Path, error: Exception, taken: int = 0) -> None:
         """Remember that a file gave nothing, or stopped in the middle."""
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         after = f" (after {taken} structures)" if taken else ""
-        self.refused.append(f"{path}{after}: {reason}")
+        self.refused.append(f"{path}{after}: {reason_of(error)}")
 
     def lines(self) -> Iterator[str]:
         """The closing summary of what was left out."""
@@ -214,6 +214,15 @@ class Conversion:
             for reason, number in self.total.left_out.most_common():
                 advice = "; --keep-unconverged takes them" if reason == UNCONVERGED else ""
                 yield f"  {number:7d}  {reason}{advice}"
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one sentence."""
+    if isinstance(error, BnnpError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"cannot be understood ({type(error).__name__}: {error})"
 
 
 def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite: bool) -> None:

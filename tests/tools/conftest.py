@@ -167,6 +167,7 @@ class FakeRun:
     <i type="int" name="NELM">{NELM:6d}</i>
    </separator>
    <i type="int" name="ISIF">{self.isif:6d}</i>
+   <i name="PSTRESS"> {self.pstress:16.8f}</i>
    <separator name="response functions" >
     <i type="int" name="NELM">     1</i>
    </separator>
@@ -191,6 +192,7 @@ class FakeRun:
 
     def _calculation(self, step: FakeStep) -> str:
         difference = step.sigma0 - step.energy
+        work = self.pstress * abs(np.linalg.det(step.cell)) / 1602.17733  # P V in eV, VASP's constants
         loop = f"""  <scstep>
    <energy>
     <i name="e_fr_energy"> {step.energy + 3.0:16.8f} </i>
@@ -206,8 +208,8 @@ class FakeRun:
 {_varray("basis", step.cell)}{_varray("rec_basis", np.linalg.inv(step.cell).T)}   </crystal>
 {_varray("positions", step.positions @ np.linalg.inv(step.cell))}  </structure>
 {_varray("forces", step.forces)}{_varray("stress", stress) if self.isif else ""}  <energy>
-   <i name="e_fr_energy"> {step.energy:16.8f} </i>
-   <i name="e_wo_entrp"> {step.sigma0:16.8f} </i>
+   <i name="e_fr_energy"> {step.energy + work:16.8f} </i>
+   <i name="e_wo_entrp"> {step.sigma0 + work:16.8f} </i>
    <i name="e_0_energy"> {-0.33518711:16.8f} </i>
   </energy>
 """

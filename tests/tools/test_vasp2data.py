@@ -164,9 +164,32 @@ class TestCases:
         found = structures(convert(write(replace(run, isif=1), tmp_path / "OUTCAR"), output), output)
         assert found[0].stress is None
 
-    def test_enthalpy_is_not_the_energy(self, run: Any, tmp_path: Path, output: Path) -> None:
-        result = convert("--units", "metal", write(replace(run, pstress=10.0), tmp_path / "OUTCAR"), output)
-        assert structures(result, output)[0].energy == pytest.approx(run.steps[0].energy)
+    @pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml"])
+    @pytest.mark.parametrize("energy", ["free", "sigma0"])
+    def test_enthalpy_is_not_the_energy(
+        self, run: Any, tmp_path: Path, output: Path, name: str, energy: str
+    ) -> None:
+        """OUTCAR has the enthalpy in a line of its own, vasprun.xml in place of the energy."""
+        path = write(replace(run, pstress=50.0), tmp_path / name)
+        found = structures(convert("--units", "metal", "--energy", energy, path, output), output)
+        expected = [step.energy if energy == "free" else step.sigma0 for step in run.steps]
+        assert [structure.energy for structure in found] == pytest.approx(expected, abs=1e-6)
+
+    def test_energy_of_vasprun_that_is_no_enthalpy(self, run: Any, tmp_path: Path, output: Path) -> None:
+        """Equal to that of the last electronic iteration: P V is not in it."""
+        text = run.vasprun().replace('name="PSTRESS">       0.00', 'name="PSTRESS">      50.00')
+        assert "50.00" in text
+        (tmp_path / "vasprun.xml").write_text(
+            text.replace(f"{run.steps[0].energy + 3.0:16.8f}", f"{run.steps[0].energy:16.8f}")
+        )
+        found = structures(convert("--units", "metal", tmp_path / "vasprun.xml", output), output)
+        assert found[0].energy == pytest.approx(run.steps[0].energy, abs=1e-7)
+
+    def test_vaspout_under_pressure_is_refused(self, run: Any, tmp_path: Path, output: Path) -> None:
+        path = run.vaspout(tmp_path / "vaspout.h5", incar={"PSTRESS": 50.0})
+        result = convert(path, output)
+        assert result.exit_code == 1
+        assert "does not say whether its energies contain P V" in result.output
 
     def test_zero_stress_of_ml_ab_was_not_computed(self, run: Any, tmp_path: Path, output: Path) -> None:
         changed = run.change(2, kilobar=(0.0,) * 6)
@@ -376,6 +399,15 @@ class TestManyFiles:
         sources = [structure.info["source"] for structure in structures(result, output)]
         assert sources == ["deeper/vasprun.xml:4", "run10/OUTCAR.1:4", "run10/vasprun.2.xml:4"]
         assert "the same run, not read: OUTCAR.2" in result.output
+
+    def test_next_file_of_a_run(self, run: Any, tmp_path: Path, output: Path) -> None:
+        """vaspout.h5 goes first, but not if it is of no use and OUTCAR is there, too."""
+        (tmp_path / "run").mkdir()
+        run.vaspout(tmp_path / "run/vaspout.h5", incar={"ML_LMLFF": 1})
+        write(run.change(1, predicted=True), tmp_path / "run/OUTCAR")
+        result = convert(tmp_path / "run", output)
+        assert len(structures(result, output)) == 3
+        assert "OUTCAR is read instead" in result.output
 
     def test_directory_without_vasp(self, tmp_path: Path, output: Path) -> None:
         (tmp_path / "notes").mkdir()

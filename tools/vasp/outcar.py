@@ -167,7 +167,8 @@ def _lines(text: bytes, at: int, skip: int, count: int) -> bytes:
 def _draft(run: _Run, energies: re.Match[bytes] | None) -> Draft:
     """The step that ends here."""
     found, header = run.found, run.header
-    assert header is not None
+    if header is None:
+        raise InputError("the numbers of atoms (`ions per type`) are missing before the first step")
     if found.cell:
         run.cell = found.cell
     if energies is None:

@@ -65,6 +65,11 @@ def read_vaspout(file: BinaryIO, elements: list[str] | None = None) -> Iterator[
                 "ML_LMLFF is set, and vaspout.h5 does not say which steps are from DFT; convert OUTCAR, "
                 "vasprun.xml or ML_ABN of this run"
             )
+        if _setting(h5, "PSTRESS"):
+            raise InputError(
+                "PSTRESS is set, and vaspout.h5 does not say whether its energies contain P V; convert OUTCAR "
+                "or vasprun.xml of this run"
+            )
         steps = _Steps(h5, elements)
         for index in range(steps.whole):
             yield Draft(None if steps.converged[index] else UNCONVERGED, partial(steps.read, index))

@@ -17,9 +17,9 @@ a machine-learned force field stand outside of any `<calculation>`, or have no `
 No XML parser is used: a step is cut out by its tags, so that a file that ends anywhere, or has characters in
 it that are no XML, gives its whole steps, at a few times the speed of a parser. VASP writes each tag one way.
 
-Two traps: NELM is 1 in the section "response functions" of the parameters; and the final e_0_energy is wrong
-in VASP 4 and 5, so sigma->0 is the free energy plus the last electronic iteration's difference of the two.
-The last iteration itself lacks the van der Waals energy.
+Three traps: NELM is 1 in the section "response functions" of the parameters. The final e_0_energy is wrong in
+VASP 4 and 5, so sigma->0 is the free energy plus the last electronic iteration's difference of the two; the
+last iteration itself lacks the van der Waals energy. With PSTRESS the final e_fr_energy is the enthalpy.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+
+import numpy as np
 
 from bnnp.errors import InputError
 from vasp.species import from_symbol, from_title
@@ -52,6 +54,7 @@ STRUCTURE, END = b"<structure>", b"</energy>"
 FREE = re.compile(rb'<i name="e_fr_energy">([^<]*)</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy">([^<]*)</i>')
 NELM_DEFAULT = 60
+KILOBAR_VOLUME = 1602.17733  # kB Angstrom^3 in one eV, with the constants of VASP
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Header:
     symbols: list[str]
     nelm: int
     isif: int
+    pstress: float
 
 
 def read_vasprun(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -123,7 +127,9 @@ def _draft(header: Header, before: bytes, body: bytes) -> Draft:
 
 def _read(header: Header, last: bytes, body: bytes) -> Step:
     cell = table(_rows(body, b"basis"), 3)
-    free = _energy(FREE, body)
+    if cell.shape != (3, 3):
+        raise UnreadableStep("the cell has not three vectors")
+    free = _without_work(_energy(FREE, body), _energy(FREE, last), header.pstress, cell)
     return Step(
         symbols=header.symbols,
         cell=cell,
@@ -133,6 +139,15 @@ def _read(header: Header, last: bytes, body: bytes) -> Step:
         forces=table(_rows(body, b"forces"), 3),
         stress=_stress(body) if header.isif > 1 else None,
     )
+
+
+def _without_work(enthalpy: float, electronic: float, pstress: float, cell: Array) -> float:
+    """The free energy: with PSTRESS (kB) the final energy of a step is the enthalpy, with P V.
+
+    It is not if it is equal to that of the last electronic iteration.
+    """
+    work = pstress * abs(np.linalg.det(cell)) / KILOBAR_VOLUME
+    return enthalpy if abs(enthalpy - electronic) < 1e-6 else enthalpy - work
 
 
 def _energy(pattern: re.Pattern[bytes], text: bytes) -> float:
@@ -168,10 +183,12 @@ def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
     head = text[max(text.rfind(b"<modeling", 0, begin), 0) : begin]
     nelm = re.search(rb'name="NELM">\s*(\d+)', head)
     isif = re.search(rb'name="ISIF">\s*(\d+)', head)
+    pstress = re.search(rb'name="PSTRESS">\s*(-?[\d.]+)', head)
     return Header(
         symbols=_symbols(text[begin:end], elements),
         nelm=int(nelm[1]) if nelm else NELM_DEFAULT,
         isif=int(isif[1]) if isif else 2,
+        pstress=float(pstress[1]) if pstress else 0.0,
     )
 
 
