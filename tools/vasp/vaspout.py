@@ -67,8 +67,8 @@ def read_vaspout(file: BinaryIO, elements: list[str] | None = None) -> Iterator[
             )
         if _setting(h5, "PSTRESS"):
             raise InputError(
-                "PSTRESS is set, and vaspout.h5 does not say whether its energies contain P V; convert OUTCAR "
-                "or vasprun.xml of this run"
+                "PSTRESS is set, and vaspout.h5 does not say whether its energies contain P V; convert "
+                "OUTCAR or vasprun.xml of this run"
             )
         steps = _Steps(h5, elements)
         for index in range(steps.whole):
