@@ -125,7 +125,7 @@ def test_mistakes() -> None:
 
 
 def test_one_of_zeta_1_and_2_follows_from_the_others() -> None:
-    """(1 + c)^2 - (1 - c)^2 = 2 (1 + c) - 2 (1 - c): 8 functions of one eta have rank 7, whatever the angles."""
+    """(1 + c)^2 - (1 - c)^2 = 2 (1 + c) - 2 (1 - c): 8 functions of one eta have rank 7 for all angles."""
     c = np.random.default_rng(1).uniform(-1.0, 1.0, 100)
     terms = [
         2.0 ** (1.0 - f.zeta) * (1.0 + f.lambda_ * c) ** f.zeta
