@@ -176,3 +176,13 @@ def read_dropout_rate(entries: Entries, architecture: Mapping[str, Architecture]
             )
             raise entries.mistake(name, text)
     return rates * layers if len(rates) == 1 else rates
+
+
+def read_group_weights(entries: Entries) -> tuple[tuple[str, float, float, float], ...]:
+    """Labels with their weights of energies, forces and stresses, no label twice."""
+    found: dict[str, tuple[str, float, float, float]] = {}
+    for entry, value in entries.items("group_weight"):
+        if value[0] in found:
+            raise mistake(entry, f"is there already for {value[0]}; remove one of the two")
+        found[value[0]] = value
+    return tuple(found.values())

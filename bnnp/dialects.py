@@ -19,7 +19,7 @@ from typing import Any
 
 from bnnp.entries import Entries, mistake
 from bnnp.io.input_nn import Entry
-from bnnp.keyword_table.arguments import read_integer
+from bnnp.keyword_table.arguments import FIT, read_integer
 from bnnp.keyword_table.kalman import KALMAN
 from bnnp.network.architecture import Architecture
 
@@ -35,12 +35,16 @@ def dialect(entries: Entries) -> str:
 def atom_energies(entries: Entries, elements: Sequence[str], warnings: list[str]) -> dict[str, float]:
     """Free-atom energies in effect, energy; 0 for every element without.
 
+    All are 0 for ``atom_energy fit``: mode 2 finds them.
+
     Raises
     ------
     InputError
         A line for an element that is not there, two lines for one, or, with ``remove_atom_energies``,
         none for one.
     """
+    if fits_atom_energies(entries):
+        return dict.fromkeys(elements, 0.0)
     energies: dict[str, float] = {}
     for entry, (element, energy) in entries.items("atom_energy"):
         if element not in elements:
@@ -68,6 +72,15 @@ def atom_energies(entries: Entries, elements: Sequence[str], warnings: list[str]
             "rule)"
         )
     return {element: energies.get(element, 0.0) for element in elements}
+
+
+def fits_atom_energies(entries: Entries) -> bool:
+    """Whether ``atom_energy fit`` is there; it must then be the only line."""
+    lines = entries.items("atom_energy")
+    fit = next((entry for entry, (element, _) in lines if element == FIT), None)
+    if fit is not None and len(lines) > 1:
+        raise mistake(fit, "fits the energies of all elements: remove the other atom_energy lines")
+    return fit is not None
 
 
 def forces_of_prediction(entries: Entries) -> tuple[bool, str]:

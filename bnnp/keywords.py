@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from bnnp.keyword_table.general import GENERAL, STRUCTURES
 from bnnp.keyword_table.ignored import IGNORED
 from bnnp.keyword_table.kalman import KALMAN
+from bnnp.keyword_table.loss import LOSS
 from bnnp.keyword_table.network import DROPOUT, NETWORK
 from bnnp.keyword_table.prediction import PREDICTION
 from bnnp.keyword_table.record import Keyword
@@ -31,6 +32,7 @@ KEYWORDS: dict[str, Keyword] = {
         NETWORK,
         DROPOUT,
         TRAINING,
+        LOSS,
         TRAINING_OUTPUT,
         PREDICTION,
         KALMAN,

@@ -15,7 +15,7 @@ deviations are those of the totals, with S - 1 (M. Wen, E. B. Tadmor, npj Comput
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bnnp.core import Descriptor, Networks, sum_pairs
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.scaling import Scaling
-from bnnp.errors import InputError, NumericalError
+from bnnp.errors import InputError, NumericalError, StaleFileError
 from bnnp.io.identity import check_identity, parts_of
 from bnnp.io.scaling_data import ScalingData, read_scaling
 from bnnp.io.uncertainty_data import read_uncertainty
@@ -120,6 +120,7 @@ class Potential:
         if settings.scaling.kind != "none" or (path / "scaling.data").exists():
             sigma = settings.scaling.kind == "sigma"
             scalings = read_scaling(path / "scaling.data", counts, sigma, settings.fingerprint())
+        settings = with_fitted_energies(settings, scalings)
         networks = {}
         for element in settings.elements:
             if element not in settings.architecture:
@@ -264,6 +265,27 @@ class Potential:
                 f"{structure.where}: the energy of atom {atom + 1} ({structure.symbols[atom]}) is not "
                 "finite. Its environment may be far outside the training set, or a function overflows."
             )
+
+
+def with_fitted_energies(settings: Settings, scalings: ScalingData | None) -> Settings:
+    """`settings` with the free-atom energies mode 2 has fitted, for ``atom_energy fit``.
+
+    Raises
+    ------
+    StaleFileError
+        scaling.data has none: it is of a training without the keyword.
+    """
+    if not settings.fits_atom_energies:
+        return settings
+    found = {} if scalings is None else scalings.atom_energies
+    missing = [element for element in settings.elements if element not in found]
+    if missing:
+        raise StaleFileError(
+            f"scaling.data: has no free-atom energy of {', '.join(missing)}, but input.nn "
+            "says `atom_energy fit`. It was made without this keyword, or by another program: run mode 2 "
+            "again, or give the energies."
+        )
+    return replace(settings, atom_energies=dict(found))
 
 
 def parts_of_potential(

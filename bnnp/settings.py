@@ -22,15 +22,23 @@ from bnnp.blueprint import (
     read_dropout_rate,
     read_elements,
     read_functions,
+    read_group_weights,
     read_normalization,
     read_scaling,
 )
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.scaling import ScalingScheme
-from bnnp.dialects import atom_energies, choose_optimizer, dialect, forces_of_prediction
+from bnnp.dialects import (
+    atom_energies,
+    choose_optimizer,
+    dialect,
+    fits_atom_energies,
+    forces_of_prediction,
+)
 from bnnp.entries import Entries
 from bnnp.errors import InputError
+from bnnp.keyword_table.arguments import FIT
 from bnnp.keywords import KEYWORDS, Keyword
 from bnnp.network.architecture import Architecture
 from bnnp.units import UNITS, Units
@@ -103,6 +111,11 @@ class Settings:
         return self.origins.get(name, DEFAULT).partition(" (")[0] != DEFAULT
 
     @property
+    def fits_atom_energies(self) -> bool:
+        """Whether the free-atom energies are those of mode 2's training set (``atom_energy fit``)."""
+        return self.values.get("atom_energy") == FIT
+
+    @property
     def largest_cutoff(self) -> float:
         """Longest cutoff radius of all symmetry functions, length."""
         return max(function.r_c for functions in self.functions.values() for function in functions)
@@ -145,6 +158,9 @@ def load_settings(
     origins |= optimizer.origins
     architecture = read_architecture(entries, elements, warnings)
     values["dropout_rate"] = read_dropout_rate(entries, architecture)
+    values["group_weight"] = read_group_weights(entries)
+    if fits_atom_energies(entries):
+        values["atom_energy"] = FIT
     values["calculate_forces"], origins["calculate_forces"] = forces_of_prediction(entries)
     settings = Settings(
         mode=values["runner_mode"],

@@ -6,15 +6,16 @@ n2p2's layout is written (17 digits): after lines with ``#``, one line a functio
 
 and, as RuNNer does, a last line with the smallest and largest training energy per atom (without free-atom
 energies). Read are also RuNNer's five columns, without sigma. bnnp's header names the fingerprint of the
-symmetry functions, by which a file made for others is recognised; files without it are only counted. Its line
-``# potential`` says which weights it belongs to (:mod:`bnnp.io.identity`).
+symmetry functions, by which a file made for others is recognised; files without it are only counted. Lines
+``# atom_energy X E`` hold the free-atom energies that ``atom_energy fit`` found. Its line ``# potential``
+says which weights it belongs to (:mod:`bnnp.io.identity`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from bnnp.io.output import replace_file
 _HEADER = """\
 # Symmetry function scaling data over the training atoms, written by bnnp.
 # fingerprint {fingerprint}
-{identity}# e_index, sf_index: number of the element ({elements}) and of the function, from 1, in sorted order
+{identity}{energies}# e_index, sf_index: element ({elements}) and function, from 1, in sorted order
 # sf_sigma: standard deviation with n - 1. Last line: smallest and largest training energy per atom.
 #  e_index   sf_index {columns}
 """
@@ -45,11 +46,14 @@ class ScalingData:
         Training energies per atom without free-atom energies, file units.
     fingerprint : str
         Of the symmetry functions; empty in files of other programs.
+    atom_energies : mapping of str to float, energy
+        Free-atom energies that were fitted; empty if input.nn has them.
     """
 
     scalings: Mapping[str, Scaling]
     energy_range: tuple[float, float] | None = None
     fingerprint: str = ""
+    atom_energies: Mapping[str, float] = field(default_factory=dict)
 
 
 def write_scaling(path: str | Path, data: ScalingData, identity: str = "") -> None:
@@ -65,8 +69,9 @@ def write_scaling(path: str | Path, data: ScalingData, identity: str = "") -> No
     with replace_file(path) as file:
         columns = " ".join(f"{name:>24}" for name in ("sf_min", "sf_max", "sf_mean", "sf_sigma"))
         fingerprint, elements = data.fingerprint or "unknown", " ".join(data.scalings)
-        header = {"fingerprint": fingerprint, "identity": identity, "elements": elements}
-        file.write(_HEADER.format(**header, columns=columns))
+        energies = "".join(f"# atom_energy {x} {energy!r}\n" for x, energy in data.atom_energies.items())
+        header = {"fingerprint": fingerprint, "identity": identity, "energies": energies}
+        file.write(_HEADER.format(**header, elements=elements, columns=columns))
         for index, scaling in enumerate(data.scalings.values(), start=1):
             rows = zip(scaling.minimum, scaling.maximum, scaling.mean, scaling.sigma, strict=True)
             for number, row in enumerate(rows, start=1):
@@ -98,7 +103,7 @@ def read_scaling(
         Other symmetry functions than input.nn.
     """
     path = Path(path)
-    rows, found = _rows(path)
+    rows, found, energies = _rows(path)
     if fingerprint and found and found != fingerprint:
         raise StaleFileError(
             f"{path.name}: made for other elements, symmetry functions, cutoffs or units than input.nn "
@@ -114,14 +119,15 @@ def read_scaling(
             table[number, : len(row) - 2] = row[2:]
         scalings[element] = Scaling(*(np.array(column) for column in table.T))
         first += count
-    return ScalingData(scalings, (last[0], last[1]) if last else None, found)
+    return ScalingData(scalings, (last[0], last[1]) if last else None, found, energies)
 
 
 def _row(values: Iterable[float]) -> str:
     return " ".join(f"{value:24.16E}" for value in values) + "\n"
 
 
-def _rows(path: Path) -> tuple[list[tuple[int, list[float]]], str]:
+def _rows(path: Path) -> tuple[list[tuple[int, list[float]]], str, dict[str, float]]:
+    """Numbers of every line, and what bnnp's header says: fingerprint and free-atom energies."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
@@ -132,14 +138,16 @@ def _rows(path: Path) -> tuple[list[tuple[int, list[float]]], str]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    rows, fingerprint = [], ""
+    rows, fingerprint, energies = [], "", {}
     for number, line in enumerate(lines, start=1):
         if match := re.match(r"#\s*fingerprint\s+([0-9a-f]{8,})", line):
             fingerprint = match[1]
+        if match := re.match(r"#\s*atom_energy\s+([A-Z][a-z]?)\s+(-?[0-9.]\S*)\s*$", line):
+            energies[match[1]] = _numbers(path, number, [match[2]] * 2)[0]
         words = line.split("#")[0].split()
         if words:
             rows.append((number, _numbers(path, number, words)))
-    return rows, fingerprint
+    return rows, fingerprint, energies
 
 
 def _numbers(path: Path, line: int, words: list[str]) -> list[float]:

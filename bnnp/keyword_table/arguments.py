@@ -17,6 +17,7 @@ Parser = Callable[[Sequence[str]], Any]
 
 _FORTRAN_EXPONENT = re.compile(r"(?<=[0-9.])[dD](?=[+-]?\d+$)")
 _SIZE = re.compile(r"([0-9.]+)\s*([kKMGT]?)i?B?", re.ASCII)
+FIT, AUTO = "fit", "auto"
 SMALLEST_BARE_SIZE = 10**6  # bytes: a smaller number without unit is meant in another one
 _SIZE_FACTOR = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -144,6 +145,40 @@ def element_and_real(words: Sequence[str]) -> tuple[str, float]:
     if len(words) != 2:
         raise ValueError(f"expects an element and a number, got {_count(words)}")
     return words[0], read_real(words[1])
+
+
+def atom_energy(words: Sequence[str]) -> tuple[str, float]:
+    """An element symbol and a number, or the word ``fit``."""
+    if [word.lower() for word in words] == [FIT]:
+        return FIT, 0.0
+    return element_and_real(words)
+
+
+def group_weight(words: Sequence[str]) -> tuple[str, float, float, float]:
+    """A label and one weight, or one each of energy, forces and stress; none negative."""
+    if len(words) not in (2, 4):
+        raise ValueError(f"expects a label and one or three weights, got {_count(words)}")
+    numbers = [read_real(word) for word in words[1:]]
+    for number in numbers:
+        _check_range(number, 0.0, None)
+    energy, force, stress = numbers if len(numbers) == 3 else numbers * 3
+    return words[0], energy, force, stress
+
+
+def auto_or(parser: Parser) -> Parser:
+    """The word ``auto``, or what `parser` reads."""
+
+    def parse(words: Sequence[str]) -> Any:
+        return AUTO if [word.lower() for word in words] == [AUTO] else parser(words)
+
+    return parse
+
+
+def pair(words: Sequence[str]) -> tuple[float, float]:
+    """Two numbers."""
+    if len(words) != 2:
+        raise ValueError(f"expects two numbers, got {_count(words)}")
+    return read_real(words[0]), read_real(words[1])
 
 
 def cutoff_type(words: Sequence[str]) -> tuple[int, float | None]:

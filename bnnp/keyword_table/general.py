@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bnnp.keyword_table.arguments import (
+    atom_energy,
     choice,
-    element_and_real,
     flag,
     integer,
     real,
@@ -52,14 +52,17 @@ GENERAL = (
     ),
     Keyword(
         "atom_energy",
-        "X E",
-        element_and_real,
+        "X E | fit",
+        atom_energy,
         None,
         "energy of the free atom X, subtracted before training, added back in prediction",
         "General",
         unit="energy",
         repeatable=True,
-        note="In effect with remove_atom_energies, or in an n2p2 input, where the lines alone switch it on.",
+        note=(
+            "In effect with remove_atom_energies, or in an n2p2 input, where the lines alone switch it on. "
+            "`atom_energy fit` alone: mode 2 takes the least-squares energies of its training set."
+        ),
     ),
     Keyword(
         "remove_atom_energies",

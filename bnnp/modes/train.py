@@ -33,6 +33,7 @@ from bnnp.modes.training_setup import (
     normalize,
     training_set,
 )
+from bnnp.modes.training_weights import with_fitted_energies
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -54,6 +55,8 @@ def run(job: Job) -> None:
 
     with DescriptorFile.open(job.directory / FILE_NAME, settings) as file:
         parallel.on_root(file.demand_same_data, job.data)
+        job = parallel.on_root(with_fitted_energies, job, file)
+        settings = job.settings
         if warning := file.division_warning(settings["random_seed"], settings["test_fraction"]):
             log.warn(warning)
         data = parallel.on_root(training_set, job, file)

@@ -92,7 +92,9 @@ class Files:
         """The files of one potential, in an order such that mode 3 refuses what a kill in between leaves:
         uncertainty.data comes first and goes last, as a potential without it is accepted."""
         settings, path = self.settings, self.directory / UNCERTAINTY
-        spread = ScalingData(self.data.scalings, self.data.references.energy_range, settings.fingerprint())
+        fitted = settings.atom_energies if settings.fits_atom_energies else {}
+        energies = self.data.references.energy_range
+        spread = ScalingData(self.data.scalings, energies, settings.fingerprint(), fitted)
         identity = identity_line(parts_of_potential(settings, plain, spread))
         if masks is not None:
             write_uncertainty(path, UncertaintyData.of(masks, plain), identity)

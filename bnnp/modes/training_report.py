@@ -21,6 +21,7 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.modes.log import WIDTH, Log, byte_count, duration
 from bnnp.modes.training_networks import frozen_masks, parameters_of
 from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet
+from bnnp.modes.training_weights import report_weights
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, Normalized
@@ -55,6 +56,7 @@ def report_data(
         log.item("spread of stresses", f"{np.sqrt(spread.stress) * units.gpa:.3f} GPa")
     offsets = ", ".join(f"{x} {e:.6f}" for x, e in zip(file.elements, normalized.offsets, strict=True))
     log.item("energy offsets", f"{offsets} {units.energy}")
+    report_weights(log, settings, file, data.density_widths)
     if not data.test:
         log.warn(
             "the test set is empty: the best epoch is that of the lowest training errors, and a potential "
@@ -253,6 +255,6 @@ def report_best(
             for subset in ("train", "test")
             for value in (errors[subset].rmse, errors[subset].mae)
         ]
-        if errors["train"].sums[3 * place]:
+        if errors["train"].sums[4 * place]:
             rows.append((name, *numbers))
     log.table(("quantity", "RMSE train", "MAE train", "RMSE test", "MAE test"), rows)

@@ -22,6 +22,7 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import read_scaling
 from bnnp.modes.job import Job
 from bnnp.modes.training_networks import drop_rates, frozen_masks, parameters_of, random_networks
+from bnnp.modes.training_weights import training_weights
 from bnnp.settings import Settings
 from bnnp.training.adam import Adam, CosineSchedule
 from bnnp.training.checkpoint import Normalized
@@ -35,6 +36,7 @@ from bnnp.training.pair_forces import PairForces
 from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Limits, Samples
 from bnnp.training.statistics import References, force_size, references, scalings, whitened
+from bnnp.training.weighting import Weights
 
 Array = NDArray[np.float64]
 
@@ -44,6 +46,7 @@ PROBED = 8  # structures from which the size of untrained forces is taken
 SHAPING = (  # keywords without which a training that is continued would be another one
     *("random_seed", "batch_size", "precision", "normalize_nodes", "use_short_forces", "use_old_scaling"),
     *("energy_weight", "force_weight", "stress_weight", "max_energy", "max_force"),
+    *("group_weight", "huber_delta", "force_weighting", "gdf_sigma", "gdf_sigmoid", "network_inputs"),
     *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
     *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
     *("gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
@@ -63,6 +66,10 @@ class TrainingSet:
         What becomes scaling.data.
     forces : bool
         Whether forces (or stresses) are trained.
+    weights : Weights
+        Of structures and atoms in the loss.
+    density_widths : mapping of str to float
+        Widths of the Gaussians of ``force_weighting gdf``; empty without it.
     """
 
     training: tuple[int, ...]
@@ -70,6 +77,8 @@ class TrainingSet:
     references: References
     scalings: Mapping[str, Scaling]
     forces: bool
+    weights: Weights
+    density_widths: Mapping[str, float]
 
     @property
     def monitored(self) -> tuple[int, ...]:
@@ -107,13 +116,14 @@ def training_set(job: Job, file: DescriptorFile) -> TrainingSet:
             "use_short_forces asks to train on forces, but no training structure has any (or max_force "
             "excludes all); remove use_short_forces, or add forces to input.data and run mode 1 again"
         )
-    return TrainingSet(training, test, found, ranges, forces)
+    weights, widths = training_weights(settings, file, training, ranges)
+    return TrainingSet(training, test, found, ranges, forces, weights, widths)
 
 
 def normalize(job: Job, file: DescriptorFile, data: TrainingSet, descriptor: Descriptor) -> Normalized:
     """Inputs whitened, targets offset and scaled so that untrained forces have the right size."""
     settings = job.settings
-    if settings["dropout_rate_input"] > 0.0:
+    if settings["dropout_rate_input"] > 0.0 or settings["network_inputs"] == "scaled":
         inputs = {x: as_scaled(data.scalings[x].affine(settings.scaling)) for x in settings.elements}
     else:
         inputs = whitened(file, data.training, scalings(file, data.training))
@@ -152,6 +162,7 @@ def build_trainer(
         data.forces,
         settings["derivatives"] != "recomputed",
         limits(settings),
+        data.weights,
         settings["memory_limit"] / parallel.size(),
         dtype,
         device,
@@ -167,7 +178,7 @@ def build_trainer(
     spread = data.references.spread.scaled(normalized.scale)
     return Trainer(
         model=Model(parameters, normalized.inputs, descriptor.width, forces, dtype, device),
-        loss=Loss.of(spread, *weights),
+        loss=Loss.of(spread, *weights, settings["huber_delta"]),
         optimizer=optimizer(settings, parameters, len(data.training)),
         dropout=Dropout(settings["random_seed"], drop_rates(settings), settings["dropout_masks"]),
         samples=samples,

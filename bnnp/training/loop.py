@@ -197,7 +197,7 @@ class Trainer:
 
     def errors(self, weights: Array, indices: Sequence[int], evaluator: Evaluator | None = None) -> Errors:
         """Errors of the Monte Carlo mean over some structures, on every rank."""
-        errors = Errors()
+        errors = Errors(thresholds=self.loss.thresholds)
         for _, evaluation in self.evaluations(weights, indices, evaluator):
             evaluation.count(errors)
         self.ranks.sum_array(errors.sums)

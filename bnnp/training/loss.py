@@ -1,16 +1,20 @@
 r"""The loss, and the errors that are reported.
 
-For structure s of n, with reference values that have weight w_s, per-term weights W and the spread v of each
-quantity over the training set::
+For structure s of n, with per-term weights W, the weights w of single energies, atoms and stresses
+(:mod:`bnnp.training.weighting`) and the spread v of each quantity over the training set::
 
-    L = 1/n sum_s w_s [ W_E / (v_E c_E)  ((E_s - E_s^ref) / N_s)^2
-                      + W_F / (v_F c_F)  sum_{i,a} (F_sia - F_sia^ref)^2
-                      + W_S / (v_S c_S)  sum_k (sigma_sk - sigma_sk^ref)^2 ]
+    L = 1/n sum_s [ W_E / (v_E c_E)  w_s   rho((E_s - E_s^ref) / N_s)
+                  + W_F / (v_F c_F)  sum_{i,a} w_si  rho(F_sia - F_sia^ref)
+                  + W_S / (v_S c_S)  w_s   sum_k rho(sigma_sk - sigma_sk^ref) ]
 
-v_E = variance of E/N without element offsets, v_F = mean square force component, v_S = variance of the stress
-components; c is the mean number of known values of a structure (c_E is 1 unless max_energy excludes some), so
-that over an epoch every known value counts alike, and structures without forces or stress only lack that
-term. L = W_E + W_F + W_S for a model that knows the mean only.
+    rho(e) = e^2,   or   t (2 |e| - t) where |e| > t = d sqrt(v)
+
+with Huber's function for ``huber_delta`` d > 0 (P. J. Huber, Ann. Math. Stat. 35, 73 (1964)), twice his, so
+that small errors count as ever. v_E = variance of E/N without element offsets, v_F = mean square force
+component, v_S = variance of the stress components; c is the mean number of known values of a structure (c_E
+is 1 unless max_energy excludes some), so that over an epoch every known value counts alike, and structures
+without forces or stress only lack that term. L = W_E + W_F + W_S for a model that knows the mean only and
+weights of 1.
 """
 
 from __future__ import annotations
@@ -65,6 +69,11 @@ class Spread:
             known_s.size / n,
         )
 
+    def thresholds(self, delta: float) -> tuple[float, float, float]:
+        """Huber's t of energies per atom, forces and stresses; infinite for `delta` 0."""
+        delta = delta or np.inf
+        return delta * self.energy**0.5, delta * self.force**0.5, delta * self.stress**0.5
+
     def scaled(self, scale: float) -> Spread:
         """The same for references divided by `scale`."""
         return Spread(
@@ -89,19 +98,30 @@ class Loss:
     Parameters
     ----------
     energy, force, stress : float
+    thresholds : (float, float, float)
+        Errors t of energies per atom, forces and stresses beyond which rho is linear.
     """
 
     energy: float
     force: float
     stress: float
+    thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
 
     @classmethod
-    def of(cls, spread: Spread, energy_weight: float, force_weight: float, stress_weight: float) -> Loss:
-        """From the weights W of input.nn and the spread of the normalised references."""
+    def of(
+        cls,
+        spread: Spread,
+        energy_weight: float,
+        force_weight: float,
+        stress_weight: float,
+        huber_delta: float = 0.0,
+    ) -> Loss:
+        """From the weights W of input.nn, the spread of the normalised references and Huber's d (0: none)."""
         return cls(
             energy_weight / (spread.energy * max(spread.n_energies, 1e-300)) if spread.n_energies else 0.0,
             force_weight / (spread.force * spread.n_forces) if spread.n_forces else 0.0,
             stress_weight / (spread.stress * spread.n_stresses) if spread.n_stresses else 0.0,
+            spread.thresholds(huber_delta),
         )
 
     def sum(self, batch: Batch, energy: Tensor, forces: Tensor | None, virial: Tensor | None) -> Tensor:
@@ -115,15 +135,22 @@ class Loss:
             Volume times stress.
         """
         difference = _difference(energy, batch.energy) / batch.n_atoms
-        total = self.energy * (batch.weight * difference * difference).sum()
+        total = self.energy * (batch.energy_weight * _rho(difference, self.thresholds[0])).sum()
         if forces is not None and self.force:
-            errors = _difference(forces, batch.forces)
-            weight = batch.weight[batch.atom_owner, None]
-            total = total + self.force * (weight * errors * errors).sum()
+            errors = _rho(_difference(forces, batch.forces), self.thresholds[1])
+            total = total + self.force * (batch.force_weight[:, None] * errors).sum()
         if virial is not None and self.stress:
-            errors = _difference(virial / batch.volume[:, None], batch.stress)
-            total = total + self.stress * (batch.weight[:, None] * errors * errors).sum()
+            errors = _rho(_difference(virial / batch.volume[:, None], batch.stress), self.thresholds[2])
+            total = total + self.stress * (batch.stress_weight[:, None] * errors).sum()
         return total
+
+
+def _rho(errors: Tensor, threshold: float) -> Tensor:
+    """rho of every error."""
+    if not np.isfinite(threshold):
+        return errors * errors
+    size = errors.abs()
+    return torch.where(size > threshold, threshold * (2.0 * size - threshold), errors * errors)
 
 
 def _difference(prediction: Tensor, reference: Tensor) -> Tensor:
@@ -136,16 +163,27 @@ def _difference(prediction: Tensor, reference: Tensor) -> Tensor:
 class Errors:
     """Sums over structures from which all reported errors follow; the vector can be summed over ranks.
 
-    Entries: count, sum |x|, sum x^2 for energies per atom, total energies, forces and stresses.
+    Entries: count, sum |x|, sum x^2, sum rho(x) for energies per atom, total energies, forces and stresses.
+
+    Parameters
+    ----------
+    sums : (16,) float64
+    thresholds : (float, float, float)
+        Of rho, as in :class:`Loss`.
     """
 
-    sums: Array = field(default_factory=lambda: np.zeros(12))
+    sums: Array = field(default_factory=lambda: np.zeros(16))
+    thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
 
     def add(self, place: int, prediction: Array, reference: Array) -> None:
         """Count differences of quantity `place`; a NaN reference is left out, a NaN prediction is not."""
         known = ~np.isnan(reference)
-        values = (prediction - reference)[known]
-        self.sums[3 * place : 3 * place + 3] += (values.size, np.abs(values).sum(), (values * values).sum())
+        sizes = np.abs((prediction - reference)[known])
+        squares, threshold = sizes * sizes, self.thresholds[max(place - 1, 0)]
+        rho = squares
+        if np.isfinite(threshold):
+            rho = np.where(sizes > threshold, threshold * (2.0 * sizes - threshold), squares)
+        self.sums[4 * place : 4 * place + 4] += (sizes.size, sizes.sum(), squares.sum(), rho.sum())
 
     @property
     def rmse(self) -> Array:
@@ -159,13 +197,13 @@ class Errors:
         return self._mean(1)
 
     def _mean(self, power: int) -> Array:
-        count = self.sums[0::3]
-        return np.where(count > 0, self.sums[power::3] / np.maximum(count, 1), np.nan)
+        count = self.sums[0::4]
+        return np.where(count > 0, self.sums[power::4] / np.maximum(count, 1), np.nan)
 
     def criterion(self, spread: Spread, weights: tuple[float, float, float]) -> float:
-        """The loss these errors amount to, structure weights aside: what the best epoch is chosen by."""
-        squares = self._mean(2)[[0, 2, 3]]
+        """The loss these errors amount to, single weights aside: what the best epoch is chosen by."""
+        means = self._mean(3)[[0, 2, 3]]
         variances = np.array([spread.energy, spread.force, spread.stress])
-        counted = self.sums[[0, 6, 9]] > 0
-        terms = np.array(weights) * squares / variances
+        counted = self.sums[[0, 8, 12]] > 0
+        terms = np.array(weights) * means / variances
         return float(terms[counted].sum()) if counted.any() else np.nan

@@ -20,6 +20,7 @@ from torch import Tensor
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.training.normalization import Inputs
 from bnnp.training.pair_forces import Geometry
+from bnnp.training.weighting import Weights
 
 Array = NDArray[np.float64]
 
@@ -39,7 +40,8 @@ class Sample:
     rows : tuple of (n_X,) int64
         Which atoms they are.
     n_atoms : int
-    weight : float
+    energy_weight, stress_weight : float
+    force_weight : (n_atoms,) float
     energy : float
         Normalised; NaN if it is not to be used.
     forces : (n_atoms, 3) float
@@ -57,7 +59,9 @@ class Sample:
     inputs: tuple[Tensor, ...]
     rows: tuple[Tensor, ...]
     n_atoms: int
-    weight: float
+    energy_weight: float
+    force_weight: Tensor
+    stress_weight: float
     energy: float
     forces: Tensor
     stress: Tensor
@@ -67,7 +71,7 @@ class Sample:
     @property
     def nbytes(self) -> int:
         """Memory it takes."""
-        tensors = (*self.inputs, *self.rows, self.forces, self.stress)
+        tensors = (*self.inputs, *self.rows, self.force_weight, self.forces, self.stress)
         return sum(t.numel() * t.element_size() for t in tensors) + (
             self.geometry.nbytes if self.geometry else 0
         )
@@ -85,7 +89,9 @@ class Batch:
         As in :class:`Sample`, rows counted through the batch.
     owners : tuple of (n_X,) int64
         Structure (position in the batch) of each of these atoms.
-    n_atoms, weight, energy, volume : (n_structures,) float
+    n_atoms, energy, volume : (n_structures,) float
+    energy_weight, stress_weight : (n_structures,) float
+    force_weight : (n_atoms,) float
     forces : (n_atoms, 3) float
     atom_owner : (n_atoms,) int64
         Structure of every atom.
@@ -99,7 +105,9 @@ class Batch:
     rows: tuple[Tensor, ...]
     owners: tuple[Tensor, ...]
     n_atoms: Tensor
-    weight: Tensor
+    energy_weight: Tensor
+    force_weight: Tensor
+    stress_weight: Tensor
     energy: Tensor
     volume: Tensor
     forces: Tensor
@@ -132,7 +140,9 @@ class Batch:
             ),
             owners=tuple(owner([len(sample.rows[x]) for sample in samples]) for x in n_elements),
             n_atoms=column([sample.n_atoms for sample in samples]),
-            weight=column([sample.weight for sample in samples]),
+            energy_weight=column([sample.energy_weight for sample in samples]),
+            force_weight=torch.cat([sample.force_weight for sample in samples]),
+            stress_weight=column([sample.stress_weight for sample in samples]),
             energy=column([sample.energy for sample in samples]),
             volume=column([sample.volume for sample in samples]),
             forces=torch.cat([sample.forces for sample in samples]),
@@ -171,6 +181,8 @@ class Samples:
     stored : bool
         Whether to use stored derivatives.
     limits : Limits
+    weights : Weights
+        Of structures and atoms; by default those of the structures.
     memory : float
         Bytes that may be kept.
     dtype, device
@@ -187,6 +199,7 @@ class Samples:
         forces: bool = True,
         stored: bool = True,
         limits: Limits | None = None,
+        weights: Weights | None = None,
         memory: float = np.inf,
         dtype: torch.dtype = torch.float64,
         device: str = "cpu",
@@ -195,6 +208,7 @@ class Samples:
         self._atom_energies, self._offsets, self.scale = atom_energies, offsets, scale
         self.with_forces, self.stored = forces, stored and file.derivatives == "stored"
         self._limits, self._room = limits or Limits(), memory
+        self._weights = weights or Weights.of(file, {})
         self._dtype, self._device = dtype, device
         self._kept: dict[int, Sample] = {}
         self._left_out: set[int] = set()
@@ -239,7 +253,9 @@ class Samples:
             inputs=tuple(self._tensor(z) for z in inputs),
             rows=tuple(torch.from_numpy(row).to(self._device) for row in rows),
             n_atoms=len(types),
-            weight=float(file.weight[index]),
+            energy_weight=float(self._weights.energy[index]),
+            force_weight=self._tensor(self._weights.force[atoms]),
+            stress_weight=float(self._weights.stress[index]),
             energy=float(energy - counts @ (self._offsets - self._atom_energies)) / self.scale,
             forces=self._tensor(forces / self.scale),
             stress=self._tensor(stress / self.scale),

@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 
 from bnnp.cli import main
 from bnnp.errors import StaleFileError
-from bnnp.io.input_data import write_structures
+from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
 from bnnp.network.architecture import Architecture
@@ -644,3 +644,46 @@ def test_gpu_that_is_not_there_is_told(source: Path, tmp_path: Path, monkeypatch
         "input.nn",
         "symmetry_functions.h5",
     ]
+
+
+def test_fitted_free_atom_energies_go_with_the_potential(source: Path, tmp_path: Path) -> None:
+    """Least squares over the training set; mode 3 has them from scaling.data, potential/ as plain numbers."""
+    folder = twin(source, tmp_path / "fit", "epochs 2\ndropout_rate 0.1\n")
+    text = (folder / "input.nn").read_text()
+    for line in ("atom_energy Cu 1.5\n", "atom_energy Au -0.5\n", "remove_atom_energies\n"):
+        text = text.replace(line, "")
+    (folder / "input.nn").write_text(text + "atom_energy fit\n")
+    assert invoke(folder, 2).exit_code == 0
+    assert invoke(folder, 2, "--restart").exit_code == 0
+    structures = [s for s in StructureFile(folder / "input.data") if s.subset == "train"]
+    shares = np.array([[np.mean(s.numbers == z) for z in (29, 79)] for s in structures])
+    expected = np.linalg.lstsq(shares, [s.energy / len(s) for s in structures], rcond=None)[0]
+    portable = load_settings(folder / "potential" / "input.nn", 3)
+    np.testing.assert_allclose([portable.atom_energies[x] for x in ("Cu", "Au")], expected, atol=1e-7)
+    here = Potential.from_directory(folder, load_settings(folder / "input.nn", 3))
+    there = Potential.from_directory(folder / "potential", portable)
+    assert here.predict(structures[0]).energy == there.predict(structures[0]).energy
+    assert invoke(folder, 3).exit_code == 0
+    scaling = (folder / "scaling.data").read_text().splitlines(keepends=True)
+    (folder / "scaling.data").write_text("".join(line for line in scaling if "atom_energy" not in line))
+    result = invoke(folder, 3)
+    assert result.exit_code == 1
+    assert "has no free-atom energy of Cu, Au" in result.output
+
+
+def test_fitted_and_given_free_atom_energies_exclude_each_other(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "both", SHORT + "atom_energy fit\n")
+    result = invoke(folder, 2)
+    assert result.exit_code == 1
+    assert "remove the other atom_energy lines" in result.output
+
+
+def test_weights_of_groups_are_told(tmp_path: Path) -> None:
+    structures = [
+        replace(structure, info={"group": "melt" if k % 2 else "solid"})
+        for k, structure in enumerate(alloys(12))
+    ]
+    folder = prepare(tmp_path / "groups", SHORT + "group_weight melt 2 0.5 1\n", structures)
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    assert "weights of group melt      energy 2, force 0.5, stress 1 (6 structures)" in result.output

@@ -14,7 +14,9 @@ def batch(**changes: torch.Tensor) -> Batch:
     """Two structures of 2 and 1 atoms, all references zero."""
     fields = {
         "n_atoms": torch.tensor([2.0, 1.0]),
-        "weight": torch.tensor([1.0, 3.0]),
+        "energy_weight": torch.tensor([1.0, 3.0]),
+        "force_weight": torch.tensor([1.0, 1.0, 3.0]),
+        "stress_weight": torch.tensor([1.0, 3.0]),
         "energy": torch.zeros(2),
         "volume": torch.tensor([10.0, 20.0]),
         "forces": torch.zeros(3, 3),
@@ -97,3 +99,40 @@ def test_criterion_is_the_loss_of_the_errors() -> None:
     errors.add(2, np.array([0.3, -0.3]), np.zeros(2))
     spread = Spread(0.01, 0.09, 1.0, 1.0, 1.0, 0.0)
     assert errors.criterion(spread, (1.0, 2.0, 7.0)) == pytest.approx(4.0 + 2.0)
+
+
+def test_terms_and_atoms_have_weights_of_their_own() -> None:
+    weighted = batch(
+        energy_weight=torch.tensor([2.0, 0.0]),
+        force_weight=torch.tensor([1.0, 5.0, 0.0]),
+        stress_weight=torch.tensor([0.0, 7.0]),
+    )
+    forces = torch.tensor([[1.0] * 3, [2.0] * 3, [4.0] * 3])
+    virial = torch.ones(2, 6) * torch.tensor([[10.0], [20.0]])
+    found = Loss(1.0, 1.0, 1.0).sum(weighted, torch.tensor([4.0, 1.0]), forces, virial)
+    assert float(found) == pytest.approx(2.0 * 2.0**2 + (3 * 1.0 + 5 * 3 * 4.0) + 7 * 6)
+
+
+def test_huber_is_linear_beyond_its_threshold_and_smooth_there() -> None:
+    """Twice Huber's function: e^2, then t (2 |e| - t); the spread of the forces is 0.25."""
+    spread = Spread(0.04, 0.25, 1.0, 1.0, 3.0, 0.0)
+    loss = Loss.of(spread, 1.0, 1.0, 0.0, huber_delta=2.0)
+    assert loss.thresholds == pytest.approx((0.4, 1.0, 2.0))
+    plain = Loss(0.0, 1.0, 0.0, (np.inf, 1.0, np.inf))
+    errors = torch.tensor([[0.5, -0.999999, 1.000001], [3.0, -3.0, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    total = plain.sum(batch(force_weight=torch.ones(3)), torch.zeros(2), errors, None)
+    assert float(total.detach()) == pytest.approx(0.25 + 1.0 + 1.0 + 2 * (6.0 - 1.0), rel=1e-5)
+    total.backward()
+    assert errors.grad is not None
+    assert errors.grad[0].tolist() == pytest.approx([1.0, -2.0, 2.0], rel=1e-5)
+    assert errors.grad[1].tolist() == pytest.approx([2.0, -2.0, 0.0])
+
+
+def test_criterion_is_huber_s_too() -> None:
+    errors = Errors(thresholds=(0.1, 0.2, np.inf))
+    errors.add(0, np.array([0.05]), np.array([0.0]))
+    errors.add(2, np.array([0.1, 5.0]), np.zeros(2))
+    spread = Spread(0.01, 0.04, 1.0, 1.0, 1.0, 0.0)
+    expected = 0.05**2 / 0.01 + (0.1**2 + 0.2 * (10.0 - 0.2)) / 2 / 0.04
+    assert errors.criterion(spread, (1.0, 1.0, 1.0)) == pytest.approx(expected)
+    assert errors.rmse[2] == pytest.approx(np.sqrt((0.01 + 25.0) / 2))
