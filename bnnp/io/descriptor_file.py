@@ -41,6 +41,7 @@ largest), derivatives (stored or recomputed), fingerprint (elements, functions, 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -83,6 +84,7 @@ class DescriptorFile:
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
+        self._descriptor = os.open(file.filename, os.O_RDONLY)
         attributes = {name: _text(value) for name, value in file.attrs.items()}
         self.elements: tuple[str, ...] = tuple(attributes["elements"].split())
         self.units: str = attributes["units"]
@@ -107,6 +109,8 @@ class DescriptorFile:
         self.positions: h5py.Dataset = file["atoms/position"]
         self.forces: h5py.Dataset = file["atoms/force"]
         self._numbers = np.array([atomic_numbers[element] for element in self.elements])
+        ranges = ("first_pair", "first_value") if self.derivatives == "stored" else ()
+        self._first = {name: structures[name][:] for name in ranges}
 
     @classmethod
     def open(
@@ -179,7 +183,9 @@ class DescriptorFile:
 
     def close(self) -> None:
         """Close the file; its datasets cannot be read afterwards."""
-        self._file.close()
+        if self._file:
+            self._file.close()
+            os.close(self._descriptor)
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -223,23 +229,45 @@ class DescriptorFile:
         if self.derivatives != "stored":
             numbers = self._numbers[self.types[atoms]]
             return find_neighbors(self.positions[atoms], self.periodic_cell(structure), self.cutoff, numbers)
-        n_neighbors = self._file["atoms/n_neighbors"][atoms]
+        n_neighbors = self._rows("atoms/n_neighbors", atoms)
         first = np.concatenate([[0], np.cumsum(n_neighbors, dtype=np.int64)])
         centers = np.repeat(np.arange(len(n_neighbors), dtype=np.int32), n_neighbors)
         found = self._range(structure, "first_pair")
         return NeighborList(
-            first, centers, self._file["pairs/neighbor"][found], self._file["pairs/vector"][found]
+            first, centers, self._rows("pairs/neighbor", found), self._rows("pairs/vector", found)
         )
 
     def blocks(self, structure: int) -> NDArray[np.float32]:
         """Derivative blocks of `structure`, flat float32; only if derivatives are stored."""
         if self.derivatives != "stored":
             raise ValueError("this file stores no derivatives")
-        return np.asarray(self._file["derivatives/blocks"][self._range(structure, "first_value")])
+        return self._rows("derivatives/blocks", self._range(structure, "first_value"))
 
     def _range(self, structure: int, name: str) -> slice:
-        first = self._file[f"structures/{name}"][structure : structure + 2]
-        return slice(int(first[0]), int(first[1]))
+        first = self._first[name]
+        return slice(int(first[structure]), int(first[structure + 1]))
+
+    def _rows(self, name: str, rows: slice) -> NDArray[Any]:
+        """Rows of a dataset, read past HDF5: other threads go on meanwhile, which HDF5 does not let them.
+
+        Raises
+        ------
+        StaleFileError
+            The file is shorter than its datasets.
+        """
+        dataset = self._file[name]
+        offset = dataset.id.get_offset()  # of a contiguous dataset, None if it has no storage
+        if offset is None:
+            return np.asarray(dataset[rows])
+        values = np.empty((rows.stop - rows.start, *dataset.shape[1:]), dtype=dataset.dtype)
+        row = values.nbytes // max(len(values), 1)
+        left, place = values.reshape(-1).view(np.uint8).data, offset + rows.start * row
+        while len(left):
+            count = os.preadv(self._descriptor, [left], place)
+            if count == 0:
+                raise StaleFileError(f"{FILE_NAME}: is cut short in {name}; remove it and run mode 1 again")
+            left, place = left[count:], place + count
+        return values
 
     def difference(self, recipe: Recipe) -> str:
         """In words, how `recipe` differs from what the file was made with; starts with a comma."""

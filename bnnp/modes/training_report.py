@@ -134,17 +134,14 @@ def report_continuation(log: Log, settings: Settings, former: Checkpoint) -> Non
 
 
 def report_memory(log: Log, trainer: Trainer) -> None:
-    """What the data took, and whether some of it had to be read again and again."""
+    """What the data took, and how much of it was streamed from the file."""
     samples = trainer.samples
     log.line()
     log.item(
         "memory of the data", byte_count(samples.nbytes) + (" in each rank" if parallel.size() > 1 else "")
     )
     if samples.n_left_out:
-        log.warn(
-            f"{samples.n_left_out} structures did not fit memory_limit and were read from "
-            "symmetry_functions.h5 in every epoch; a larger memory_limit makes this faster"
-        )
+        log.item("streamed", f"{samples.n_left_out} structures beyond memory_limit, read again each time")
 
 
 class EpochLines:

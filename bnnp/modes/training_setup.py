@@ -164,6 +164,7 @@ def build_trainer(
         limits(settings),
         data.weights,
         settings["memory_limit"] / parallel.size(),
+        Ranks(parallel.rank(), parallel.size()).at_home,
         dtype,
         device,
     )

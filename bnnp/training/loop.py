@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -105,8 +106,20 @@ class Ranks:
     sum_array: Callable[[Array], Array] = lambda array: array
 
     def share(self, items: Sequence[int]) -> Sequence[int]:
-        """What this rank does of `items`."""
-        return items[self.rank :: self.size]
+        """What this rank does of `items`: as many as the others, and as many as can be of its own."""
+        most = -(-len(items) // self.size)
+        shares: list[list[int]] = [[] for _ in range(self.size)]
+        rest: list[int] = []
+        for item in items:
+            home = shares[item % self.size]
+            (home if len(home) < most else rest).append(item)
+        for item in rest:
+            min(shares, key=len).append(item)
+        return shares[self.rank]
+
+    def at_home(self, item: int) -> bool:
+        """Whether this rank is the one that keeps `item` in memory."""
+        return item % self.size == self.rank
 
 
 @dataclass(eq=False)
@@ -192,7 +205,9 @@ class Trainer:
         """Monte Carlo mean of this rank's share of some structures, over all masks by default."""
         evaluator = evaluator or self.evaluator
         networks = evaluator.load(self.model.parameters.unpack(weights))
-        for index in self.ranks.share(indices):
+        mine = self.ranks.share(indices)
+        self.samples.announce(mine)
+        for index in mine:
             yield index, evaluator(networks, self.samples[index])
 
     def errors(self, weights: Array, indices: Sequence[int], evaluator: Evaluator | None = None) -> Errors:
@@ -206,6 +221,7 @@ class Trainer:
     def _epoch(self, state: State, stop: Callable[[], bool]) -> State:
         """One epoch, or what is left of it; batches until `stop`."""
         epoch, batches = state.epoch + 1, self.batches(state.epoch + 1)
+        self.samples.announce(chain.from_iterable(map(self.ranks.share, batches[state.batch :])))
         for number in range(state.batch, len(batches)):
             batch = batches[number]
             total, slope = self.gradient(state.optimizer.weights, epoch, batch)

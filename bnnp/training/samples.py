@@ -1,5 +1,5 @@
 """Structures as the training sees them: normalised inputs and targets, read once and kept while memory
-allows.
+allows; what does not fit is read again each time, by a thread that is ahead of the training.
 
 A :class:`Sample` is one structure, a :class:`Batch` several laid end to end, with indices that say which atom
 belongs to which element and structure. All that does not change during training is computed when a sample is
@@ -9,7 +9,9 @@ scale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,9 @@ from bnnp.training.pair_forces import Geometry
 from bnnp.training.weighting import Weights
 
 Array = NDArray[np.float64]
+
+AHEAD = 0.125  # share of the memory for what is read ahead
+MOST_AHEAD = 128 * 10**6  # bytes of it at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +171,9 @@ class Limits:
 class Samples:
     """Samples by their position in the file, kept in memory up to a limit and read again beyond it.
 
+    What is asked for next may be announced; a thread then reads it ahead. The samples are the same, bit for
+    bit, whether they are kept, read ahead or read when they are asked for.
+
     Parameters
     ----------
     file : DescriptorFile
@@ -185,6 +193,8 @@ class Samples:
         Of structures and atoms; by default those of the structures.
     memory : float
         Bytes that may be kept.
+    at_home : callable
+        Whether a structure is one that this rank is to keep if there is no room for all it meets.
     dtype, device
         Of the tensors.
     """
@@ -201,6 +211,7 @@ class Samples:
         limits: Limits | None = None,
         weights: Weights | None = None,
         memory: float = np.inf,
+        at_home: Callable[[int], bool] = lambda index: True,
         dtype: torch.dtype = torch.float64,
         device: str = "cpu",
     ) -> None:
@@ -209,20 +220,31 @@ class Samples:
         self.with_forces, self.stored = forces, stored and file.derivatives == "stored"
         self._limits, self._room = limits or Limits(), memory
         self._weights = weights or Weights.of(file, {})
-        self._dtype, self._device = dtype, device
+        self._dtype, self._device, self._at_home = dtype, device, at_home
         self._kept: dict[int, Sample] = {}
-        self._left_out: set[int] = set()
+        self._seen: set[int] = set()
+        self._largest, self._buffer = 0, min(AHEAD * memory, MOST_AHEAD)
+        self._streaming = False  # whether something has been left out
+        self._thread = ThreadPoolExecutor(1, "samples")
+        self._coming: deque[int] = deque()
+        self._ahead: dict[int, Future[Sample]] = {}
+
+    def announce(self, indices: Iterable[int]) -> None:
+        """Begin to read those of `indices` that are not kept, in this order; forget what was announced."""
+        for future in self._ahead.values():
+            future.cancel()
+        self._ahead.clear()
+        self._coming = deque(indices)
+        self._read_ahead()
 
     def __getitem__(self, index: int) -> Sample:
         """Sample at position `index` of the file."""
         sample = self._kept.get(index)
         if sample is None:
-            sample = self._read(index)
-            if sample.nbytes <= self._room:
-                self._kept[index] = sample
-                self._room -= sample.nbytes
-            else:
-                self._left_out.add(index)
+            future = self._ahead.pop(index, None)
+            sample = self._read(index) if future is None else future.result()
+            self._keep(sample)
+            self._read_ahead()
         return sample
 
     @property
@@ -232,8 +254,30 @@ class Samples:
 
     @property
     def n_left_out(self) -> int:
-        """Structures that did not fit."""
-        return len(self._left_out)
+        """Structures that were read and are not kept."""
+        return len(self._seen) - len(self._kept)
+
+    def _keep(self, sample: Sample) -> None:
+        """Keep a sample if there is room; when the first finds none, make some for reading ahead."""
+        self._seen.add(sample.index)
+        self._largest = max(self._largest, sample.nbytes)
+        if sample.nbytes <= self._room and (not self._streaming or self._at_home(sample.index)):
+            self._kept[sample.index] = sample
+            self._room -= sample.nbytes
+        elif not self._streaming:
+            self._streaming = True
+            self._room -= self._buffer
+            for index in sorted(self._kept, key=self._at_home):
+                if not self._at_home(index) or self._room < 0:
+                    self._room += self._kept.pop(index).nbytes
+
+    def _read_ahead(self) -> None:
+        """Let the thread have as much to read as its share of the memory holds."""
+        most = max(1, self._buffer // self._largest) if self._largest else 1
+        while self._coming and len(self._ahead) < most:
+            index = self._coming.popleft()
+            if index not in self._kept and index not in self._ahead:
+                self._ahead[index] = self._thread.submit(self._read, index)
 
     def _read(self, index: int) -> Sample:
         file = self.file

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from bnnp.errors import NumericalError
+from bnnp.errors import NumericalError, StaleFileError
+from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
 from bnnp.modes.log import Log
@@ -23,7 +26,7 @@ from bnnp.potential import Potential
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.loop import Ranks, State, Trainer
 from bnnp.training.model import Model
-from bnnp.training.samples import Batch
+from bnnp.training.samples import Batch, Samples
 
 STRESS = "stress_weight 0.5"
 
@@ -128,6 +131,52 @@ def test_data_beyond_the_memory_limit_is_read_again(case: Callable[..., Any]) ->
     assert little.trainer.samples.n_left_out
     assert little.trainer.samples.nbytes <= 100000
     assert not plenty.trainer.samples.n_left_out
+
+
+def test_reading_ahead_changes_nothing_and_stays_within_the_memory(case: Callable[..., Any]) -> None:
+    """Kept and read ahead together fit the limit; every sample is the one that is read directly."""
+    made = case("dropout_rate 0", "memory_limit 150 kB")
+    samples, direct = made.trainer.samples, case("dropout_rate 0").trainer.samples
+    order = [*range(20), *reversed(range(20)), 3, 3, 5]
+    samples.announce(order)
+    for index in order:
+        found, expected = samples[index], direct[index]
+        for name in ("forces", "stress", "force_weight"):
+            torch.testing.assert_close(
+                getattr(found, name), getattr(expected, name), rtol=0, atol=0, equal_nan=True
+            )
+        assert all(torch.equal(x, y) for x, y in zip(found.inputs, expected.inputs, strict=True))
+        np.testing.assert_array_equal(found.geometry.blocks, expected.geometry.blocks)
+        np.testing.assert_array_equal(found.geometry.pairs.vectors, expected.geometry.pairs.vectors)
+        largest = max(direct[k].nbytes for k in range(20))
+        assert samples.nbytes + len(samples._ahead) * largest <= 150e3 + 2 * largest
+    assert 0 < samples.n_left_out < 20
+    assert samples._kept
+
+
+def test_mistake_while_reading_ahead_reaches_the_training(case: Callable[..., Any], tmp_path: Path) -> None:
+    made = case("dropout_rate 0")
+    copy = tmp_path / "symmetry_functions.h5"
+    shutil.copy(made.job.directory / copy.name, copy)
+    with DescriptorFile.open(copy) as file:
+        os.truncate(copy, file._file["derivatives/blocks"].id.get_offset() + 100)
+        samples = Samples(file, made.normalized.inputs, np.zeros(2), np.zeros(2), 1.0)
+        samples.announce([0, 1])
+        with pytest.raises(StaleFileError, match="cut short in derivatives/blocks"):
+            samples[1]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_ranks_share_all_and_keep_to_their_own(size: int) -> None:
+    rng = np.random.default_rng(size)
+    for count in (0, 1, 4, 7, 40):
+        items = rng.permutation(100)[:count].tolist()
+        shares = [Ranks(rank, size).share(items) for rank in range(size)]
+        assert sorted(item for share in shares for item in share) == sorted(items)
+        assert max(map(len, shares)) <= -(-count // size)
+        for rank, share in enumerate(shares):
+            own = sum(item % size == rank for item in items)
+            assert sum(Ranks(rank, size).at_home(item) for item in share) == min(own, -(-count // size))
 
 
 def test_ranks_add_up_to_one(case: Callable[..., Any]) -> None:
