@@ -91,8 +91,7 @@ def report_method(log: Log, settings: Settings, trainer: Trainer) -> None:
     for warning in _method_warnings(settings, trainer):
         log.warn(warning)
     if trainer.samples.with_forces:
-        stored = trainer.samples.stored
-        log.item("derivatives", "stored in symmetry_functions.h5" if stored else "recomputed in every step")
+        log.item("derivatives", trainer.samples.derivatives)
 
 
 def _trained_on(trainer: Trainer) -> list[str]:

@@ -34,7 +34,7 @@ from bnnp.training.model import Dropout, Forces, Model
 from bnnp.training.normalization import Fold, as_scaled
 from bnnp.training.pair_forces import PairForces
 from bnnp.training.parameters import Parameters
-from bnnp.training.samples import Limits, Samples
+from bnnp.training.samples import Limits, Samples, derivatives_in_memory
 from bnnp.training.statistics import References, force_size, references, scalings, whitened
 from bnnp.training.weighting import Weights
 
@@ -153,6 +153,8 @@ def build_trainer(
     device = settings["device"]
     _demand_device(device)
     parameters = parameters_of(settings)
+    stored = settings["derivatives"] != "recomputed" and file.derivatives == "stored"
+    kept = data.forces and not stored and device == "cpu"
     samples = Samples(
         file,
         normalized.inputs,
@@ -160,7 +162,9 @@ def build_trainer(
         normalized.offsets,
         normalized.scale,
         data.forces,
-        settings["derivatives"] != "recomputed",
+        stored,
+        descriptor if kept else None,
+        derivatives_in_memory(file, descriptor, settings["memory_limit"]) if kept else None,
         limits(settings),
         data.weights,
         settings["memory_limit"] / parallel.size(),

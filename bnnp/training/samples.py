@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bnnp.core import Descriptor
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.training.normalization import Inputs
 from bnnp.training.pair_forces import Geometry
@@ -28,6 +29,7 @@ Array = NDArray[np.float64]
 
 AHEAD = 0.125  # share of the memory for what is read ahead
 MOST_AHEAD = 128 * 10**6  # bytes of it at most
+PROBED = 8  # structures from which the size of derivatives is estimated
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +190,11 @@ class Samples:
         Whether forces are trained, so that pairs are needed.
     stored : bool
         Whether to use stored derivatives.
+    descriptor : Descriptor or None
+        Computes the derivatives of the structures `in_memory`.
+    in_memory : (n,) bool or None
+        Structures whose derivatives, if they are not stored, are computed when they are read, and not in
+        every step: those for which there is memory.
     limits : Limits
     weights : Weights
         Of structures and atoms; by default those of the structures.
@@ -208,6 +215,8 @@ class Samples:
         scale: float,
         forces: bool = True,
         stored: bool = True,
+        descriptor: Descriptor | None = None,
+        in_memory: NDArray[np.bool_] | None = None,
         limits: Limits | None = None,
         weights: Weights | None = None,
         memory: float = np.inf,
@@ -218,6 +227,7 @@ class Samples:
         self.file, self._inputs = file, inputs
         self._atom_energies, self._offsets, self.scale = atom_energies, offsets, scale
         self.with_forces, self.stored = forces, stored and file.derivatives == "stored"
+        self._descriptor, self._in_memory = descriptor, in_memory
         self._limits, self._room = limits or Limits(), memory
         self._weights = weights or Weights.of(file, {})
         self._dtype, self._device, self._at_home = dtype, device, at_home
@@ -251,6 +261,17 @@ class Samples:
     def nbytes(self) -> int:
         """Memory of what is kept."""
         return sum(sample.nbytes for sample in self._kept.values())
+
+    @property
+    def derivatives(self) -> str:
+        """Where the derivatives of the symmetry functions come from, in words."""
+        if self.stored:
+            return "stored in symmetry_functions.h5"
+        kept = 0 if self._in_memory is None else int(self._in_memory.sum())
+        if kept == len(self.file):
+            return "computed once, as memory_limit allows"
+        some = f", those of {kept} of {len(self.file)} structures once" if kept else ""
+        return f"recomputed in every step{some}"
 
     @property
     def n_left_out(self) -> int:
@@ -308,11 +329,30 @@ class Samples:
         )
 
     def _geometry(self, index: int, types: NDArray[np.int32]) -> Geometry:
-        blocks = self.file.blocks(index) if self.stored else None
-        return Geometry(np.ascontiguousarray(types), self.file.pairs(index), blocks)
+        types, pairs = np.ascontiguousarray(types), self.file.pairs(index)
+        if self.stored:
+            return Geometry(types, pairs, self.file.blocks(index))
+        if self._descriptor is None or self._in_memory is None or not self._in_memory[index]:
+            return Geometry(types, pairs, None)
+        return Geometry(types, pairs, np.asarray(self._descriptor.jacobian(types, pairs), dtype=np.float32))
 
     def _tensor(self, values: Array) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=self._dtype, device=self._device)
+
+
+def derivatives_in_memory(file: DescriptorFile, descriptor: Descriptor, memory: float) -> NDArray[np.bool_]:
+    """Which structures may keep their derivatives in `memory` bytes, (n,) bool: the first of the file.
+
+    The size is estimated from a few structures and the numbers of atoms: the same for any number of ranks and
+    after a restart, so that these are the same training.
+    """
+    per_atom = 0.0
+    for index in np.unique(np.linspace(0, len(file) - 1, PROBED).astype(int)).tolist():
+        types, pairs = file.types[file.atoms(index)], file.pairs(index)
+        blocks = 4.0 * float(descriptor.block_sizes(types, pairs).sum())
+        per_atom = max(per_atom, (blocks + 32.0 * len(pairs.vectors)) / len(types))
+    per_atom += 8.0 * (descriptor.width + 8)
+    return np.cumsum(file.n_atoms * per_atom) <= (1.0 - 2.0 * AHEAD) * memory
 
 
 def targets(

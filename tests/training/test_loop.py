@@ -113,6 +113,23 @@ def test_stored_and_recomputed_derivatives_train_alike(case: Callable[..., Any])
     np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-6 * scale)  # stored in single precision
 
 
+def test_derivatives_are_kept_as_far_as_the_memory_goes(case: Callable[..., Any]) -> None:
+    """Same training with any memory up to single precision; which are kept depends on nothing else."""
+    gradients, kept = [], []
+    for limit in ("1 GB", "300 kB", "10 kB"):
+        made = case("dropout_rate 0.1", STRESS, "derivatives recomputed", f"memory_limit {limit}")
+        gradients.append(made.trainer.gradient(made.weights, 1, made.trainer.training)[1])
+        found = [made.trainer.samples[k].geometry.blocks is not None for k in range(20)]
+        assert found == sorted(found, reverse=True)
+        kept.append(sum(found))
+        assert f"of {sum(found)} of 20" in told(made) or sum(found) in (0, 20)
+    assert kept[0] == 20
+    assert 0 < kept[1] < 20
+    assert kept[2] == 0
+    for gradient in gradients[1:]:
+        np.testing.assert_allclose(gradient, gradients[0], atol=1e-6 * np.abs(gradients[0]).max())
+
+
 def test_plain_torch_forces_train_alike(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.1", STRESS)
     forces = DenseForces(made.descriptor)
