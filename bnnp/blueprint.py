@@ -161,9 +161,12 @@ def read_architecture(
     return element_architectures(entries, elements, common, warnings)
 
 
-def read_dropout_rate(entries: Entries, architecture: Mapping[str, Architecture]) -> tuple[float, ...]:
-    """Drop probability of every hidden layer; high ones, perhaps meant as keep probabilities, are refused."""
-    rates: tuple[float, ...] = entries.value("dropout_rate")
+def read_dropout_rate(entries: Entries, architecture: Mapping[str, Architecture]) -> tuple[float, ...] | str:
+    """Drop probability of every hidden layer, or ``auto``; high ones, perhaps meant as keep probabilities,
+    are refused."""
+    rates: tuple[float, ...] | str = entries.value("dropout_rate")
+    if isinstance(rates, str):
+        return rates
     layers = max((len(network.nodes) for network in architecture.values()), default=len(rates))
     if len(rates) not in (1, layers):
         text = f"has {len(rates)} numbers for {layers} hidden layers; give one, or one a layer"

@@ -16,6 +16,7 @@ from bnnp.keyword_table.loss import LOSS
 from bnnp.keyword_table.network import DROPOUT, NETWORK
 from bnnp.keyword_table.prediction import PREDICTION
 from bnnp.keyword_table.record import Keyword
+from bnnp.keyword_table.refinement import REFINEMENT
 from bnnp.keyword_table.refused import REFUSED
 from bnnp.keyword_table.symmetry_functions import SCALING, SYMMETRY_FUNCTIONS
 from bnnp.keyword_table.training import TRAINING, TRAINING_OUTPUT
@@ -33,6 +34,7 @@ KEYWORDS: dict[str, Keyword] = {
         DROPOUT,
         TRAINING,
         LOSS,
+        REFINEMENT,
         TRAINING_OUTPUT,
         PREDICTION,
         KALMAN,

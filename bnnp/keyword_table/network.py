@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnnp.keyword_table.arguments import choice, flag, integer, integers, real, reals, text
+from bnnp.keyword_table.arguments import auto_or, choice, flag, integer, integers, real, reals, text
 from bnnp.keyword_table.record import Keyword
 
 NETWORK = (
@@ -141,14 +141,17 @@ NETWORK = (
 DROPOUT = (
     Keyword(
         "dropout_rate",
-        "p | p_1 ... p_L",
-        reals(0.0, below=1.0),
+        "p | p_1 ... p_L | auto",
+        auto_or(reals(0.0, below=1.0)),
         (0.05,),
         "chance to DROP a hidden node, for all hidden layers or one number each",
         "Dropout",
         modes="2",
         dialect="bnnp",
-        note="Mode 3 takes the rates of the training from uncertainty.data.",
+        note=(
+            "auto: short trainings with 0.01, 0.025, 0.05, 0.1, 0.2; the lowest negative log-likelihood of "
+            "the test set is taken. Mode 3 takes the rates of the training from uncertainty.data."
+        ),
     ),
     Keyword(
         "dropout_rate_input",

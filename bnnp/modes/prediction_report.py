@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, read_uncertainty
+from bnnp.keyword_table.arguments import AUTO
 from bnnp.modes.length_unit import sampled_reaches, unit_advice
 from bnnp.modes.log import Log
 from bnnp.potential import Potential
@@ -81,7 +82,7 @@ def _other_rates(potential: Potential, directory: Path) -> list[str]:
         f"{settings.origins[name]}: {name} {_rates(wanted[name])} has no effect in mode 3: the masks of "
         f"{FILE_NAME} were drawn with {_rates(used[name])}, and these are used"
         for name in used
-        if settings.given(name) and wanted[name] != used[name]
+        if settings.given(name) and settings[name] != AUTO and wanted[name] != used[name]
     ]
 
 

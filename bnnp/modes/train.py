@@ -17,6 +17,7 @@ from bnnp.modes.log import Log
 from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
 from bnnp.modes.training_networks import initial_weights
 from bnnp.modes.training_output import Files
+from bnnp.modes.training_refinement import finetune, with_chosen_rate
 from bnnp.modes.training_report import (
     EpochLines,
     report_best,
@@ -60,6 +61,8 @@ def run(job: Job) -> None:
         if warning := file.division_warning(settings["random_seed"], settings["test_fraction"]):
             log.warn(warning)
         data = parallel.on_root(training_set, job, file)
+        job = with_chosen_rate(job, log, file, data, descriptor, job.directory / CHECKPOINT)
+        settings = job.settings
         continued = read_former(job, file)
         normalized = (
             continued.normalized if continued else parallel.on_root(normalize, job, file, data, descriptor)
@@ -78,6 +81,9 @@ def run(job: Job) -> None:
         unfinished = state.stopped and state.epoch < trainer.epochs
         if unfinished:
             log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
+        else:
+            with Interruption() as stop:
+                state = finetune(job, log, trainer, state, data, normalized, descriptor, stop)
         finish(job, log, trainer, state, files)
     log.close(2, f"stopped by a signal, {state.epoch} of {trainer.epochs} epochs are done" * unfinished)
 

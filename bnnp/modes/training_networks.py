@@ -9,6 +9,8 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp.io.weights import read_weights, weights_name
+from bnnp.keyword_table.arguments import AUTO
+from bnnp.keywords import KEYWORDS
 from bnnp.modes.job import Job
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
@@ -80,5 +82,9 @@ def frozen_masks(settings: Settings) -> Masks | None:
 
 
 def drop_rates(settings: Settings) -> tuple[float, ...]:
-    """Drop probabilities of the inputs and of each hidden layer."""
-    return (settings["dropout_rate_input"], *settings["dropout_rate"])
+    """Drop probabilities of the inputs and of each hidden layer; the default until ``auto`` has chosen."""
+    rates = settings["dropout_rate"]
+    if rates == AUTO:
+        layers = max(len(network.nodes) for network in settings.architecture.values())
+        rates = KEYWORDS["dropout_rate"].default * layers
+    return (settings["dropout_rate_input"], *rates)

@@ -26,7 +26,7 @@ from bnnp.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, Normalized
 from bnnp.training.loop import Record, State, Trainer
-from bnnp.training.loss import Errors
+from bnnp.training.loss import Errors, Loss
 
 HEADING = "   epoch     loss   energy (meV/atom)    forces (meV/A)      test     step     time     left"
 COLUMNS = "             train    train      test    train     test      loss     size"
@@ -97,6 +97,7 @@ def report_method(log: Log, settings: Settings, trainer: Trainer) -> None:
 def _trained_on(trainer: Trainer) -> list[str]:
     """The terms of the loss."""
     loss, derivatives = trainer.loss, trainer.samples.with_forces
+    assert isinstance(loss, Loss)  # that of the training itself
     weights = {
         "energies": loss.energy,
         "forces": loss.force if derivatives else 0.0,

@@ -17,6 +17,8 @@ WEIGHTS = 3  # initial weights
 SHUFFLE = 4  # order of structures in an epoch
 SPLIT = 5  # training and test set
 RESAMPLE = 6  # masks redrawn at every evaluation
+SUBSET = 8  # which frozen masks a structure has in an epoch of fine-tuning
+BOOTSTRAP = 9  # training set of a member of an ensemble
 
 _WORD = 2**64
 

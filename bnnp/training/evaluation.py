@@ -87,11 +87,8 @@ class Evaluator:
 
     def __call__(self, networks: Networks, sample: Sample) -> Evaluation:
         """Evaluate one structure."""
-        inputs, types = np.zeros((sample.n_atoms, self._width)), np.empty(sample.n_atoms, dtype=np.int32)
+        types, inputs = self._gathered(sample)
         rows = [row.cpu().numpy() for row in sample.rows]
-        for number, (row, z) in enumerate(zip(rows, sample.inputs, strict=True)):
-            inputs[row, : z.shape[1]] = z.cpu().numpy()
-            types[row] = number
         energies, slope, _ = networks.sample(types, inputs, gradient=sample.geometry is not None)
         forces, stress = np.full((sample.n_atoms, 3), np.nan), np.full(6, np.nan)
         if sample.geometry is not None:
@@ -110,3 +107,12 @@ class Evaluator:
             stress,
             sample.stress.cpu().numpy().astype(np.float64),
         )
+
+    def _gathered(self, sample: Sample) -> tuple[NDArray[np.int32], Array]:
+        """Element of every atom, (n_atoms,), and its inputs z, (n_atoms, width)."""
+        inputs, types = np.zeros((sample.n_atoms, self._width)), np.empty(sample.n_atoms, dtype=np.int32)
+        for number, (rows, z) in enumerate(zip(sample.rows, sample.inputs, strict=True)):
+            row = rows.cpu().numpy()
+            inputs[row, : z.shape[1]] = z.cpu().numpy()
+            types[row] = number
+        return types, inputs

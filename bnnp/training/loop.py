@@ -21,6 +21,7 @@ from bnnp.errors import NumericalError
 from bnnp.network.streams import SHUFFLE, stream
 from bnnp.training.adam import Adam, AdamState
 from bnnp.training.evaluation import Evaluation, Evaluator
+from bnnp.training.likelihood import FrozenDropout, Likelihood
 from bnnp.training.loss import Errors, Loss
 from bnnp.training.model import Dropout, Model
 from bnnp.training.samples import Batch, Samples
@@ -144,9 +145,9 @@ class Trainer:
     """
 
     model: Model
-    loss: Loss
+    loss: Loss | Likelihood
     optimizer: Adam
-    dropout: Dropout
+    dropout: Dropout | FrozenDropout
     samples: Samples
     evaluator: Evaluator
     monitor: Evaluator

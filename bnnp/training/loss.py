@@ -19,7 +19,7 @@ weights of 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -175,13 +175,16 @@ class Errors:
     sums: Array = field(default_factory=lambda: np.zeros(16))
     thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
 
-    def add(self, place: int, prediction: Array, reference: Array) -> None:
-        """Count differences of quantity `place`; a NaN reference is left out, a NaN prediction is not."""
+    def add(self, place: int, prediction: Array, reference: Array, penalty: Array | None = None) -> None:
+        """Count differences of quantity `place`; a NaN reference is left out, a NaN prediction is not.
+
+        `penalty`, of the same shape, takes the place of rho.
+        """
         known = ~np.isnan(reference)
         sizes = np.abs((prediction - reference)[known])
         squares, threshold = sizes * sizes, self.thresholds[max(place - 1, 0)]
-        rho = squares
-        if np.isfinite(threshold):
+        rho = squares if penalty is None else penalty[known]
+        if penalty is None and np.isfinite(threshold):
             rho = np.where(sizes > threshold, threshold * (2.0 * sizes - threshold), squares)
         self.sums[4 * place : 4 * place + 4] += (sizes.size, sizes.sum(), squares.sum(), rho.sum())
 
@@ -202,8 +205,11 @@ class Errors:
 
     def criterion(self, spread: Spread, weights: tuple[float, float, float]) -> float:
         """The loss these errors amount to, single weights aside: what the best epoch is chosen by."""
-        means = self._mean(3)[[0, 2, 3]]
-        variances = np.array([spread.energy, spread.force, spread.stress])
+        scales = np.array([spread.energy, spread.force, spread.stress])
+        return self.penalty(tuple(np.array(weights) / scales))
+
+    def penalty(self, weights: Sequence[float]) -> float:
+        """Weighted sum of the mean rho of energies per atom, forces and stresses."""
         counted = self.sums[[0, 8, 12]] > 0
-        terms = np.array(weights) * means / variances
+        terms = np.array(weights) * self._mean(3)[[0, 2, 3]]
         return float(terms[counted].sum()) if counted.any() else np.nan

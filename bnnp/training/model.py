@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -96,6 +97,13 @@ class Model:
             element: torch.tensor(z.matrix.T.copy(), dtype=dtype, device=device)
             for element, z in inputs.items()
         }
+
+    @classmethod
+    def like(cls, other: Model) -> Self:
+        """The same networks and functions as those of `other`, in this class."""
+        model = cls.__new__(cls)
+        model.__dict__.update(other.__dict__)
+        return model
 
     def __call__(
         self, vector: Tensor, batch: Batch, masks: Mapping[str, MaskSet]

@@ -687,3 +687,44 @@ def test_weights_of_groups_are_told(tmp_path: Path) -> None:
     result = invoke(folder, 2)
     assert result.exit_code == 0, result.output
     assert "weights of group melt      energy 2, force 0.5, stress 1 (6 structures)" in result.output
+
+
+def test_dropout_rate_is_chosen_by_the_likelihood_of_the_test_set(source: Path, tmp_path: Path) -> None:
+    """The chosen one has the lowest NLL of the table, is in uncertainty.data, and is kept by --restart."""
+    folder = twin(source, tmp_path / "auto", "epochs 8\nbatch_size 2\ndropout_rate auto\n")
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    rows = re.findall(r"rate ([0-9.]+) +NLL +(-?[0-9.]+)", result.output)
+    found = {float(rate): float(nll) for rate, nll in rows}
+    assert len(found) == 5
+    chosen = float(re.findall(r"chosen +dropout_rate ([0-9.]+)", result.output)[0])
+    assert found[chosen] == min(found.values())
+    assert read_uncertainty(folder / "uncertainty.data").masks.rates == (0.0, chosen, chosen)
+    again = invoke(folder, 2, "--restart")
+    assert again.exit_code == 0, again.output
+    assert "NLL" not in again.output
+    assert invoke(folder, 3).exit_code == 0
+
+
+def test_dropout_rate_cannot_be_chosen_without_a_test_set(tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "case", "epochs 2\ndropout_rate auto\n", alloys(8, subset="train"))
+    result = invoke(folder, 2)
+    assert result.exit_code == 1
+    assert "needs a test set" in result.output
+
+
+def test_fine_tuned_potential_is_written_and_repeated_by_restart(source: Path, tmp_path: Path) -> None:
+    settings = "epochs 8\nbatch_size 2\ndropout_rate 0.1\n"
+    plain = twin(source, tmp_path / "plain", settings)
+    tuned = twin(
+        source, tmp_path / "tuned", settings + "finetune nll\nfinetune_epochs 6\nfinetune_rate 0.01\n"
+    )
+    assert invoke(plain, 2).exit_code == 0
+    result = invoke(tuned, 2)
+    assert result.exit_code == 0, result.output
+    assert "Fine-tuning by the negative log-likelihood" in result.output
+    first = (tuned / "weights.029.data").read_bytes()
+    assert first != (plain / "weights.029.data").read_bytes()
+    assert invoke(tuned, 2, "--restart").exit_code == 0
+    assert (tuned / "weights.029.data").read_bytes() == first
+    assert invoke(tuned, 3).exit_code == 0
