@@ -189,3 +189,16 @@ def read_group_weights(entries: Entries) -> tuple[tuple[str, float, float, float
             raise mistake(entry, f"is there already for {value[0]}; remove one of the two")
         found[value[0]] = value
     return tuple(found.values())
+
+
+def read_transfer_map(entries: Entries) -> tuple[tuple[str, str], ...]:
+    """Pairs of a new element and the old one it starts from, no new one twice."""
+    found: dict[str, str] = {}
+    for entry, words in entries.items("transfer_map"):
+        if len(words) % 2:
+            raise mistake(entry, "expects pairs of elements, the new one first, such as `transfer_map Ge Si`")
+        for new, old in zip(words[::2], words[1::2], strict=True):
+            if new in found:
+                raise mistake(entry, f"names {new} twice; it can start from one element only")
+            found[new] = old
+    return tuple(found.items())

@@ -20,6 +20,7 @@ from bnnp.keyword_table.refinement import REFINEMENT
 from bnnp.keyword_table.refused import REFUSED
 from bnnp.keyword_table.symmetry_functions import SCALING, SYMMETRY_FUNCTIONS
 from bnnp.keyword_table.training import TRAINING, TRAINING_OUTPUT
+from bnnp.keyword_table.transfer import TRANSFER
 
 __all__ = ["KEYWORDS", "Keyword", "lookup", "nearest"]
 
@@ -35,6 +36,7 @@ KEYWORDS: dict[str, Keyword] = {
         TRAINING,
         LOSS,
         REFINEMENT,
+        TRANSFER,
         TRAINING_OUTPUT,
         PREDICTION,
         KALMAN,

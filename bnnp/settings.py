@@ -25,6 +25,7 @@ from bnnp.blueprint import (
     read_group_weights,
     read_normalization,
     read_scaling,
+    read_transfer_map,
 )
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction
@@ -159,6 +160,7 @@ def load_settings(
     architecture = read_architecture(entries, elements, warnings)
     values["dropout_rate"] = read_dropout_rate(entries, architecture)
     values["group_weight"] = read_group_weights(entries)
+    values["transfer_map"] = read_transfer_map(entries)
     if fits_atom_energies(entries):
         values["atom_energy"] = FIT
     values["calculate_forces"], origins["calculate_forces"] = forces_of_prediction(entries)

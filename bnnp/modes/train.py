@@ -34,6 +34,7 @@ from bnnp.modes.training_setup import (
     normalize,
     training_set,
 )
+from bnnp.modes.training_transfer import factors_of, read_transfer, report_transfer, transferred_weights
 from bnnp.modes.training_weights import with_fitted_energies
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
@@ -69,14 +70,22 @@ def run(job: Job) -> None:
         )
         report_data(log, settings, file, data, normalized)
 
-        trainer = build_trainer(job, file, data, normalized, descriptor)
+        transfer = parallel.on_root(read_transfer, job) if settings["transfer_from"] else None
+        factors = factors_of(settings, transfer.names) if transfer else None
+        trainer = build_trainer(job, file, data, normalized, descriptor, factors)
         report_method(log, settings, trainer)
         if continued:
             report_continuation(log, settings, continued)
         folds = folds_of(settings, data, normalized)
         files = Files(job.directory, settings, data, normalized, folds)
 
-        state = continued.state if continued else trainer.start(initial_weights(job, folds))
+        if continued:
+            state = continued.state
+        elif transfer:
+            report_transfer(log, settings, transfer)
+            state = trainer.start(transferred_weights(transfer, trainer, folds, settings))
+        else:
+            state = trainer.start(initial_weights(job, folds))
         state = fit(job, log, trainer, state, files)
         unfinished = state.stopped and state.epoch < trainer.epochs
         if unfinished:

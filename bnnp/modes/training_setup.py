@@ -47,6 +47,7 @@ SHAPING = (  # keywords without which a training that is continued would be anot
     *("random_seed", "batch_size", "precision", "normalize_nodes", "use_short_forces", "use_old_scaling"),
     *("energy_weight", "force_weight", "stress_weight", "max_energy", "max_force"),
     *("group_weight", "huber_delta", "force_weighting", "gdf_sigma", "gdf_sigmoid", "network_inputs"),
+    *("transfer_freeze", "transfer_rates"),
     *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
     *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
     *("gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
@@ -145,9 +146,14 @@ def normalize(job: Job, file: DescriptorFile, data: TrainingSet, descriptor: Des
 
 
 def build_trainer(
-    job: Job, file: DescriptorFile, data: TrainingSet, normalized: Normalized, descriptor: Descriptor
+    job: Job,
+    file: DescriptorFile,
+    data: TrainingSet,
+    normalized: Normalized,
+    descriptor: Descriptor,
+    factors: Array | None = None,
 ) -> Trainer:
-    """Everything the loop needs."""
+    """Everything the loop needs; `factors` of the step size of every weight, if they are not all 1."""
     settings = job.settings
     dtype = torch.float32 if settings["precision"] == "single" else torch.float64
     device = settings["device"]
@@ -184,7 +190,7 @@ def build_trainer(
     return Trainer(
         model=Model(parameters, normalized.inputs, descriptor.width, forces, dtype, device),
         loss=Loss.of(spread, *weights, settings["huber_delta"]),
-        optimizer=optimizer(settings, parameters, len(data.training)),
+        optimizer=optimizer(settings, parameters, len(data.training), factors),
         dropout=Dropout(settings["random_seed"], drop_rates(settings), settings["dropout_masks"]),
         samples=samples,
         evaluator=build_evaluator(job, normalized, descriptor),
@@ -210,7 +216,9 @@ def build_evaluator(
     return Evaluator(settings.elements, normalized.inputs, masks, descriptor, descriptor.width, job.threads)
 
 
-def optimizer(settings: Settings, parameters: Parameters, n_training: int) -> Adam:
+def optimizer(
+    settings: Settings, parameters: Parameters, n_training: int, factors: Array | None = None
+) -> Adam:
     """Adam with its schedule in steps; the warm-up takes at most a tenth of the training."""
     steps = -(-n_training // settings["batch_size"])
     total = settings["epochs"] * steps
@@ -228,6 +236,7 @@ def optimizer(settings: Settings, parameters: Parameters, n_training: int) -> Ad
         settings["gradient_adam_beta1"],
         settings["gradient_adam_beta2"],
         settings["gradient_adam_epsilon"],
+        factors,
     )
 
 

@@ -81,6 +81,8 @@ class Adam:
         l.
     clip : float
         Longest gradient, by its Euclidean norm; 0 for no limit.
+    factors : (n_weights,) float64, optional
+        Of the step size of each weight; 0 freezes it.
     """
 
     schedule: CosineSchedule
@@ -90,6 +92,7 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    factors: Array | None = None
 
     def start(self, weights: Array) -> AdamState:
         """State before the first step."""
@@ -104,7 +107,10 @@ class Adam:
         square = self.beta2 * state.square + (1.0 - self.beta2) * gradient * gradient
         direction = mean / (1.0 - self.beta1**t) / (np.sqrt(square / (1.0 - self.beta2**t)) + self.epsilon)
         decay = np.where(self.decays, self.weight_decay * state.weights, 0.0)
-        return AdamState(state.weights - rate * (direction + decay), mean, square, t)
+        change = rate * (direction + decay)
+        if self.factors is not None:
+            change = change * self.factors
+        return AdamState(state.weights - change, mean, square, t)
 
 
 def clipped(gradient: Array, longest: float) -> Array:

@@ -1,0 +1,177 @@
+r"""Networks for new elements from a potential of other elements.
+
+A network is a function of the unscaled symmetry functions G, so it means the same for another element if its
+inputs do. Function k' of the old element takes the place of function k of the new one if it is the same after
+the elements are renamed and, for a transfer to other lengths l -> s l,
+
+    r_c = s r_c',    r_s = s r_s',    r_l = s r_l',    eta = eta' / s^2
+
+(types 4 and 8 have their own dimensions). For a structure stretched by s each G is then the same, and if the
+energies are also multiplied by e, the new potential is E(s R) = e E'(R): exact for potentials that differ in
+their length and energy only, as the pair part of the Stillinger-Weber potential does between Si and Ge.
+
+With the old network on G, W_G = diag(factor') W' and b_G = b' + (offset' - shift' factor') W', the row of
+every function without a partner is 0; the rest of the layers is taken as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.scaling import Affine
+from bnnp.network.dense import Network
+from bnnp.training.normalization import Fold, Inputs
+from bnnp.training.parameters import Parameters
+
+Array = NDArray[np.float64]
+
+TOLERANCE = 2e-3  # relative difference of parameters that are the same but for rounding in input.nn
+COMPARED = ("r_c", "eta", "r_s", "lambda_", "zeta", "r_l", "angle_left", "angle_right")
+
+
+@dataclass(frozen=True, eq=False)
+class Donor:
+    """What the networks are taken from.
+
+    Parameters
+    ----------
+    functions : mapping of str to tuple of SymmetryFunction
+        By element of the old potential.
+    networks : mapping of str to Network
+        As they stand in its files.
+    affines : mapping of str to Affine
+        Its scaling of the inputs.
+    conv_energy, mean_energy : float
+        Its normalisation header.
+    """
+
+    functions: Mapping[str, tuple[SymmetryFunction, ...]]
+    networks: Mapping[str, Network]
+    affines: Mapping[str, Affine]
+    conv_energy: float = 1.0
+    mean_energy: float = 0.0
+
+    def on_functions(self, element: str) -> Network:
+        """The network of `element` on unscaled G, its output the energy of an atom."""
+        n = len(self.functions[element])
+        affine, network = self.affines[element], self.networks[element]
+        constant = (affine.offset - affine.shift * affine.factor) @ network.weights[0]
+        first = affine.factor[:, None] * network.weights[0]
+        biases = (network.biases[0] + constant, *network.biases[1:])
+        whole = replace(network, weights=(first, *network.weights[1:]), biases=biases)
+        fold = Fold(unscaled_inputs(n), unscaled(n), 1.0, 0.0, self.conv_energy, self.mean_energy)
+        return fold.from_plain(whole)
+
+
+def unscaled(n_functions: int) -> Affine:
+    """G itself as input of a network."""
+    return Affine(np.zeros(n_functions), np.ones(n_functions), np.zeros(n_functions))
+
+
+def unscaled_inputs(n_functions: int) -> Inputs:
+    """The same as inputs of a training."""
+    return Inputs(np.zeros(n_functions), np.eye(n_functions))
+
+
+def partners(
+    functions: Sequence[SymmetryFunction],
+    old: Sequence[SymmetryFunction],
+    names: Mapping[str, str],
+    length: float = 1.0,
+) -> list[int | None]:
+    """For each new function the position of the old one in its place, or None.
+
+    Parameters
+    ----------
+    functions, old : sequences of SymmetryFunction
+        Of one new element and of the old element it is made from.
+    names : mapping of str to str
+        Old element of each new one.
+    length : float
+        s.
+    """
+    renamed = [shrunk(function, names, length) for function in functions]
+    return [None if f is None else _nearest(f, old) for f in renamed]
+
+
+def shrunk(function: SymmetryFunction, names: Mapping[str, str], length: float) -> SymmetryFunction | None:
+    """A new function in the old potential's elements and lengths; None if it cannot be there: an element
+    without an old one, or neighbours that are weighted by their own atomic numbers."""
+    if function.is_weighted or any(x not in names for x in (function.element, *function.neighbors)):
+        return None
+    power = {4: 1, 8: 0}.get(function.type, 2)
+    return replace(
+        function,
+        element=names[function.element],
+        neighbors=tuple(names[neighbor] for neighbor in function.neighbors),
+        r_c=function.r_c / length,
+        r_s=function.r_s if function.type == 8 else function.r_s / length,
+        r_l=function.r_l / length,
+        eta=function.eta * length**power,
+    )
+
+
+def _nearest(function: SymmetryFunction, old: Sequence[SymmetryFunction]) -> int | None:
+    """Position of the function with the same words and, within rounding, the same numbers."""
+    best, distance = None, TOLERANCE
+    for position, other in enumerate(old):
+        same = (other.type, other.neighbors, other.subtype) == (
+            function.type,
+            function.neighbors,
+            function.subtype,
+        )
+        if same and (found := _difference(function, other)) < distance:
+            best, distance = position, found
+    return best
+
+
+def _difference(one: SymmetryFunction, other: SymmetryFunction) -> float:
+    """Largest relative difference of the numbers; of lengths relative to the cutoff radius."""
+    found = 0.0
+    for name in COMPARED:
+        a, b = getattr(one, name), getattr(other, name)
+        size = one.r_c if name in ("r_s", "r_l") and one.type != 8 else max(abs(a), abs(b))
+        found = max(found, abs(a - b) / size if size else 0.0)
+    return found
+
+
+def transferred(network: Network, places: Sequence[int | None], energy: float) -> Network:
+    """A network on new G from the old one on its G, energies times `energy`.
+
+    Parameters
+    ----------
+    network : Network
+        :meth:`Donor.on_functions`.
+    places : sequence of int or None
+        :func:`partners`.
+    """
+    first = np.zeros((len(places), network.weights[0].shape[1]))
+    for row, place in enumerate(places):
+        if place is not None:
+            first[row] = network.weights[0][place]
+    weights, biases = [first, *network.weights[1:]], list(network.biases)
+    weights[-1], biases[-1] = energy * weights[-1], energy * biases[-1]
+    return replace(network, weights=tuple(weights), biases=tuple(biases))
+
+
+def step_factors(
+    parameters: Parameters, elements: Sequence[str], frozen: int, rates: Sequence[float]
+) -> Array | None:
+    """Factors of the step size of every weight, (n_weights,): 0 in the first `frozen` layers of `elements`,
+    `rates` layer by layer in the others (1 where there are fewer). None if all are 1."""
+    parts = []
+    for element, architecture in parameters.architectures.items():
+        sizes = architecture.layer_sizes(parameters.n_inputs[element])
+        for layer, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            factor = 1.0
+            if element in elements:
+                rate = rates[layer] if layer < len(rates) else 1.0
+                factor = 0.0 if layer < frozen else rate
+            parts.append(np.full((n_in + 1) * n_out, factor))
+    factors = np.concatenate(parts)
+    return None if (factors == 1.0).all() else factors
