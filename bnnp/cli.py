@@ -59,15 +59,43 @@ Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_m
     metavar="[NAME]",
     help="List the keywords of input.nn, or explain one.",
 )
+@click.option("--lammps-plugin", is_flag=True, help="Compile pair_style bnnp for the installed LAMMPS.")
+@click.option("--headers", metavar="DIR", help="--lammps-plugin: headers of a LAMMPS of your own.")
+@click.option(
+    "--export",
+    nargs=2,
+    metavar="hdnnp|bnnp DIR",
+    help="Write the potential for pair_style hdnnp and n2p2, or for pair_style bnnp.",
+)
+@click.option(
+    "--masks", type=click.IntRange(1), metavar="K", help="--export hdnnp: the exact mean over K masks."
+)
 @click.version_option(__version__, message="bnnp %(version)s")
 def main(
-    mode: int | None, restart: bool, check: bool, settings_file: str, data_file: str, keywords: str | None
+    mode: int | None,
+    restart: bool,
+    check: bool,
+    settings_file: str,
+    data_file: str,
+    keywords: str | None,
+    lammps_plugin: bool,
+    headers: str | None,
+    export: tuple[str, str] | None,
+    masks: int | None,
 ) -> None:
     """Turn the command line into one call, and any failure into a message and an exit code."""
     if restart and (check or keywords or mode not in (None, 2)):
         raise click.UsageError("--restart continues a training: use it with --mode 2")
+    if headers and not lammps_plugin:
+        raise click.UsageError("--headers says what --lammps-plugin compiles against: use it with that")
+    if masks and (not export or export[0] != "hdnnp"):
+        raise click.UsageError("--masks says what is exported: use it with --export hdnnp DIR")
     if keywords:
         _guard(lambda: click.echo(_describe_keywords(keywords)))
+    elif lammps_plugin:
+        _guard(lambda: click.echo(_compile_plugin(headers)))
+    elif export:
+        _guard(lambda: click.echo(_export(export[0], Path(export[1]), Path(settings_file), masks)))
     else:
         _guard(lambda: _run(mode, restart, check, Path(settings_file), Path(data_file)))
 
@@ -76,6 +104,20 @@ def _describe_keywords(name: str) -> str:
     from bnnp.modes.keyword_list import keyword_details, keyword_list
 
     return keyword_list() if name == ALL_KEYWORDS else keyword_details(name)
+
+
+def _compile_plugin(headers: str | None) -> str:
+    from bnnp.interfaces.lammps.build import plugin_for
+
+    return plugin_for(headers, Path.cwd())
+
+
+def _export(program: str, target: Path, settings_file: Path, masks: int | None) -> str:
+    from bnnp.modes.export import PROGRAMS, export
+
+    if program not in PROGRAMS:
+        raise click.UsageError(f"--export {program}: expected one of {', '.join(PROGRAMS)}, then a directory")
+    return export(program, target, settings_file, masks)
 
 
 def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data_file: Path) -> None:

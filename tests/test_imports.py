@@ -34,8 +34,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": NOUNS | NUMERICS | {"io"} | INPUT,
     "training": NOUNS | NUMERICS | {"io", "parallel"},
     "potential": NOUNS | NUMERICS | {"io", "settings"},
-    "modes": NOUNS | NUMERICS | INPUT | {"io", "parallel", "training", "potential"},
-    "cli": {"errors", "memory", "parallel", "modes", "settings"},
+    "interfaces": NOUNS | NUMERICS | {"io", "settings", "potential"},
+    "modes": NOUNS | NUMERICS | INPUT | {"io", "parallel", "training", "potential", "interfaces"},
+    "cli": {"errors", "memory", "parallel", "modes", "settings", "interfaces"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -22,8 +22,8 @@ DIRECTORY = "potential"
 ONLY_HERE = frozenset({1, 4, 8})  # types of RuNNer that n2p2 does not know
 
 
-def write_potential_directory(directory: Path, settings: Settings) -> list[str]:
-    """Write `directory`/potential from the files in `directory`.
+def write_potential_directory(directory: Path, settings: Settings, target: Path | None = None) -> list[str]:
+    """Write `target`, by default `directory`/potential, from the files in `directory`.
 
     Returns
     -------
@@ -35,16 +35,17 @@ def write_potential_directory(directory: Path, settings: Settings) -> list[str]:
     OutputError
         The directory cannot be made or written.
     """
-    networks, target = set(settings.architecture.values()), directory / DIRECTORY
+    networks, own = set(settings.architecture.values()), target is None
+    target = directory / DIRECTORY if target is None else target
     if len(networks) > 1:
-        if target.is_dir():  # of a former training: nothing of it belongs to the new weights
+        if own and target.is_dir():  # of a former training: nothing of it belongs to the new weights
             shutil.rmtree(target)
         return [
-            f"{DIRECTORY}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, "
+            f"{target.name}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, "
             "and element_nodes_short makes them differ; mode 3 here is not concerned"
         ]
     try:
-        target.mkdir(exist_ok=True)
+        target.mkdir(parents=not own, exist_ok=True)
     except OSError as error:
         raise cannot_write(target, error) from error
     (target / "input.nn").unlink(missing_ok=True)  # written last: a copy that was cut short is none

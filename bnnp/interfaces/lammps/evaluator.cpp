@@ -1,0 +1,98 @@
+#include "evaluator.hpp"
+
+namespace bnnp {
+
+Evaluator::Evaluator(const Potential& potential)
+    : potential(potential), kernels(choose_kernels()), scale(1.0 / potential.input.conv_energy), factors(potential.factor) {
+    for (double& factor : factors) factor *= scale;
+    clear();
+}
+
+void Evaluator::clear() {
+    centres.clear();
+    neighbor_types.clear();
+    vectors.clear();
+    offsets.assign(1, 0);
+}
+
+void Evaluator::add_centre(int element) {
+    centres.push_back(element);
+    offsets.push_back(offsets.back());
+}
+
+void Evaluator::add_neighbor(int element, double x, double y, double z) {
+    neighbor_types.push_back(element);
+    vectors.insert(vectors.end(), {x, y, z});
+    ++offsets.back();
+}
+
+void Evaluator::evaluate(bool sampled) {
+    const std::int64_t n = n_centres(), n_pairs = offsets.back();
+    // The core wants an element for every neighbour: each pair has a row of its own behind the centres.
+    types = centres;
+    types.insert(types.end(), neighbor_types.begin(), neighbor_types.end());
+    neighbors.resize(n_pairs);
+    for (std::int64_t p = 0; p < n_pairs; ++p) neighbors[p] = std::int32_t(n + p);
+    const PairList pairs{n, offsets.data(), neighbors.data(), vectors.data(), types.data()};
+    const std::size_t width = potential.plan.width, samples = potential.samples;
+
+    values.resize(n * width);
+    Task descriptors;
+    descriptors.G = values.data();
+    kernels.symmetry_functions(potential.plan, pairs, descriptors, false, 0, n);
+    scale_inputs();
+
+    energy.resize(n * samples);
+    gradient.resize(n * width);
+    SampleTask networks;
+    networks.types = types.data();
+    networks.inputs = inputs.data();
+    networks.energies = energy.data();
+    networks.gradient = gradient.data();
+    if (sampled) {
+        delta.resize(n * potential.networks.first_layer * samples);
+        networks.delta = delta.data();
+    }
+    kernels.sample_networks(potential.networks, networks, 0, n);
+    scale_outputs();
+
+    dE_dD.resize(3 * n_pairs);
+    Task reverse;
+    reverse.sweep = Sweep::vjp;
+    reverse.dE_dG = gradient.data();
+    reverse.dE_dD = dE_dD.data();
+    kernels.symmetry_functions(potential.plan, pairs, reverse, false, 0, n);
+    if (sampled) sample_forces(pairs);
+}
+
+void Evaluator::scale_inputs() {
+    const std::size_t width = potential.plan.width;
+    inputs.resize(values.size());
+    for (std::size_t i = 0; i < centres.size(); ++i)
+        for (std::size_t f = 0, k = centres[i] * width, m = i * width; f < width; ++f, ++k, ++m)
+            inputs[m] = (values[m] - potential.shift[k]) * potential.factor[k] + potential.offset[k];
+}
+
+void Evaluator::scale_outputs() {
+    const std::size_t width = potential.plan.width;
+    for (double& e : energy) e = e * scale + potential.input.mean_energy;
+    for (std::size_t i = 0; i < centres.size(); ++i)
+        for (std::size_t f = 0; f < width; ++f) gradient[i * width + f] *= factors[centres[i] * width + f];
+}
+
+void Evaluator::sample_forces(const PairList& pairs) {
+    block_offsets.assign(1, 0);
+    for (std::int64_t i = 0; i < pairs.n_atoms; ++i)
+        for (std::int64_t p = pairs.first[i]; p < pairs.first[i + 1]; ++p)
+            block_offsets.push_back(block_offsets.back() +
+                                    3 * std::int64_t(potential.plan.elements[centres[i]].sensitive[neighbor_types[p]].size()));
+    pair_forces.resize(std::size_t(offsets.back()) * 3 * potential.samples);
+    SampleForceTask task;
+    task.factors = factors.data();
+    task.delta = delta.data();
+    task.block_offsets = block_offsets.data();
+    task.pair_forces = pair_forces.data();
+    kernels.sample_pair_forces(potential.plan, pairs, potential.networks, task, 0, pairs.n_atoms);
+}
+
+}  // namespace bnnp

@@ -1,0 +1,62 @@
+// Energies and pair derivatives of one block of atoms after the other, in the units of the potential.
+//
+// A block is filled centre by centre with its neighbours and then evaluated at once. Some tens of atoms keep all
+// arrays in the cache, whatever the size of the system.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "potential.hpp"
+
+namespace bnnp {
+
+class Evaluator {
+  public:
+    explicit Evaluator(const Potential&);
+
+    // ---- filling: a centre, then its neighbours, element indices ----
+    void clear();
+    void add_centre(int element);
+    void add_neighbor(int element, double x, double y, double z);  // r_neighbor - r_centre, length
+
+    // Fills the results below; `sampled`: pair_forces, too.
+    void evaluate(bool sampled);
+
+    int n_centres() const { return int(centres.size()); }
+    std::int64_t first(int centre) const { return offsets[centre]; }  // its first pair; first(n_centres()): number of pairs
+    const double* vector(std::int64_t pair) const { return &vectors[3 * pair]; }  // r_neighbor - r_centre
+    const double* energies(int centre) const { return &energy[std::size_t(centre) * potential.samples]; }  // (samples,), without free atoms
+    const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }                         // of the mean energy
+    const double* sample_derivatives(std::int64_t pair) const { return &pair_forces[3 * pair * potential.samples]; }  // (3, samples)
+
+    // Calls found(function, value, minimum, maximum) for each symmetry function of a centre beyond its training range.
+    template <typename Found>
+    void outside(int centre, Found found) const {
+        if (potential.minimum.empty()) return;
+        const int element = centres[centre], width = potential.plan.width;
+        const double *G = &values[std::size_t(centre) * width], *low = &potential.minimum[std::size_t(element) * width];
+        const double* high = &potential.maximum[std::size_t(element) * width];
+        for (int f = 0; f < potential.plan.elements[element].n_functions; ++f)
+            if (G[f] < low[f] - TOLERANCE || G[f] > high[f] + TOLERANCE) found(f, G[f], low[f], high[f]);
+    }
+
+    const char* kernel() const { return kernels.name; }
+
+  private:
+    static constexpr double TOLERANCE = 1000.0 * 2.220446049250313e-16;  // n2p2's
+
+    const Potential& potential;
+    const Kernels kernels;
+    const double scale;  // network output to energy
+    std::vector<std::int32_t> centres, neighbor_types, types, neighbors;
+    std::vector<std::int64_t> offsets, block_offsets;
+    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, pair_forces, factors;
+
+    void scale_inputs();
+    void scale_outputs();
+    void sample_forces(const PairList&);
+};
+
+}  // namespace bnnp

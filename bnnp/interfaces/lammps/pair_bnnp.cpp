@@ -1,0 +1,454 @@
+#include "pair_bnnp.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "timer.h"
+#include "update.h"
+#include "utils.h"
+
+using namespace LAMMPS_NS;
+
+namespace {
+
+const int BLOCK = 64;                                  // centres evaluated at once
+const int MESSAGE = 24;                                // components of sample forces a ghost atom sends at once
+const double KCAL_PER_MOL = 23.060547830619;           // of one eV: e N_A / 4184 J
+const char* KEYWORDS = "maxsigma, maxsigma_force, maxew, every, patience, action, showew or showewsum";
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", value);
+    return text;
+}
+
+// Standard deviation of n values, with n - 1.
+double deviation(const double* values, int n) {
+    double mean = 0.0, square = 0.0;
+    for (int s = 0; s < n; ++s) mean += values[s];
+    mean /= n;
+    for (int s = 0; s < n; ++s) square += (values[s] - mean) * (values[s] - mean);
+    return n > 1 ? std::sqrt(square / (n - 1)) : 0.0;
+}
+
+}  // namespace
+
+PairBNNP::PairBNNP(LAMMPS* lmp) : Pair(lmp) {
+    single_enable = 0;
+    restartinfo = 0;
+    one_coeff = 1;
+    manybody_flag = 1;
+    centroidstressflag = CENTROID_AVAIL;
+    nextra = 5;
+    pvector = new double[nextra]();
+    comm_reverse = MESSAGE;
+}
+
+PairBNNP::~PairBNNP() {
+    if (copymode) return;
+    delete[] pvector;
+    pvector = nullptr;
+    memory->destroy(forces_std);
+    memory->destroy(energies_std);
+    if (allocated) {
+        memory->destroy(setflag);
+        memory->destroy(cutsq);
+    }
+}
+
+void PairBNNP::allocate() {
+    const int n = atom->ntypes + 1;
+    memory->create(setflag, n, n, "pair:setflag");
+    memory->create(cutsq, n, n, "pair:cutsq");
+    for (int i = 1; i < n; ++i)
+        for (int j = 1; j < n; ++j) setflag[i][j] = 0;
+    map = new int[n];  // Pair's destructor deletes it
+    allocated = 1;
+}
+
+// ---- the input script ------------------------------------------------------------------------------------------
+
+void PairBNNP::settings(int narg, char** arg) {
+    options = Options();
+    for (int i = 0; i < narg; i += 2) {
+        const std::string name = arg[i];
+        if (i + 1 == narg) error->all(FLERR, "pair_style bnnp: " + name + " has no value, or is none of " + KEYWORDS);
+        const char* word = arg[i + 1];
+        auto positive = [&](int least) {
+            const int value = utils::inumeric(FLERR, word, false, lmp);
+            if (value < least) error->all(FLERR, "pair_style bnnp: " + name + " is " + word + " but must be at least " + std::to_string(least));
+            return value;
+        };
+        auto limit = [&] {
+            const double value = utils::numeric(FLERR, word, false, lmp);
+            if (!(value > 0.0)) error->all(FLERR, "pair_style bnnp: " + name + " is " + word + " but must be positive");
+            return value;
+        };
+        if (name == "maxsigma") options.max_energy = limit();
+        else if (name == "maxsigma_force") options.max_force = limit();
+        else if (name == "maxew") options.max_extrapolations = positive(0);
+        else if (name == "every") options.every = positive(1);
+        else if (name == "patience") options.patience = positive(1);
+        else if (name == "showewsum") options.summary = positive(0);
+        else if (name == "showew") options.show = utils::logical(FLERR, word, false, lmp) != 0;
+        else if (name == "action" && !std::strcmp(word, "stop")) options.action = Action::stop;
+        else if (name == "action" && !std::strcmp(word, "error")) options.action = Action::error;
+        else if (name == "action" && !std::strcmp(word, "warn")) options.action = Action::warn;
+        else if (name == "action") error->all(FLERR, std::string("pair_style bnnp: action is ") + word + " but must be stop, error or warn");
+        else error->all(FLERR, "pair_style bnnp: " + name + " is none of " + KEYWORDS);
+    }
+}
+
+void PairBNNP::coeff(int narg, char** arg) {
+    if (!allocated) allocate();
+    if (narg != 3 + atom->ntypes)
+        error->all(FLERR, "pair_coeff of bnnp: expected `pair_coeff * * DIRECTORY` and " + std::to_string(atom->ntypes) +
+                              " elements, one (or NULL) for each atom type, got " + std::to_string(std::max(0, narg - 3)));
+    const std::string directory = arg[2];
+    try {
+        potential = std::make_unique<bnnp::Potential>(read_directory(directory));
+        evaluator = std::make_unique<bnnp::Evaluator>(*potential);
+    } catch (const std::exception& mistake) {
+        error->all(FLERR, "pair_style bnnp: " + directory + ": " + mistake.what());
+    }
+    map_element2type(narg - 3, arg + 3);
+    if (force->pair == this)  // not within hybrid: NULL types interact with nothing, instead of with another style
+        for (int i = 1; i <= atom->ntypes; ++i) std::fill(setflag[i] + 1, setflag[i] + atom->ntypes + 1, 1);
+    const auto& known = potential->input.elements;
+    for (int type = 1; type <= atom->ntypes; ++type) {
+        const std::string symbol = arg[type + 2];
+        if (symbol == "NULL") continue;
+        const auto found = std::find(known.begin(), known.end(), symbol);
+        if (found == known.end())
+            error->all(FLERR, "pair_coeff of bnnp: element " + symbol + " of atom type " + std::to_string(type) +
+                                  " is not in this potential, which knows " + bnnp::join(known));
+        map[type] = int(found - known.begin());
+    }
+    sample_sums.assign(potential->samples + 2, 0.0);
+    if (potential->samples < 2 && (options.max_energy > 0.0 || options.max_force > 0.0))
+        error->all(FLERR, "pair_style bnnp: maxsigma needs the masks of uncertainty.data, but " + directory +
+                              " has none (or mc_samples below 2): this potential gives no uncertainty");
+    say("bnnp potential " + directory + ": " + potential->describe() + "; kernels " + evaluator->kernel() + "\n");
+}
+
+// One rank reads the files, all get their texts: all find the same mistakes.
+bnnp::Texts PairBNNP::read_directory(const std::string& directory) {
+    auto content = [&](const std::string& name, bool must) {
+        std::string text;
+        int size = -1;
+        if (comm->me == 0) {
+            std::ifstream file(directory + "/" + name, std::ios::binary);
+            std::ostringstream stream;
+            if (file && (file.peek() == EOF || stream << file.rdbuf())) text = stream.str(), size = int(text.size());
+        }
+        MPI_Bcast(&size, 1, MPI_INT, 0, world);
+        if (size < 0 && must) throw bnnp::FileError(name + " cannot be read. Is this the directory potential/ that bnnp's mode 2 wrote?");
+        text.resize(std::max(size, 0));
+        MPI_Bcast(&text[0], int(text.size()), MPI_CHAR, 0, world);
+        return std::make_pair(size >= 0, text);
+    };
+    bnnp::Texts files;
+    files["input.nn"] = content("input.nn", true).second;
+    for (const std::string& name : bnnp::needed_files(bnnp::read_input_nn(files["input.nn"]))) {
+        const auto [there, text] = content(name, name.rfind("weights", 0) == 0);
+        if (there) files[name] = text;
+    }
+    return files;
+}
+
+void PairBNNP::say(const std::string& message) const {
+    if (comm->me == 0) utils::logmesg(lmp, message);
+}
+
+// ---- before a run ----------------------------------------------------------------------------------------------
+
+void PairBNNP::init_style() {
+    if (!potential) error->all(FLERR, "pair_style bnnp: no pair_coeff");
+    if (force->newton_pair == 0) error->all(FLERR, "pair_style bnnp needs `newton on`: forces on atoms of other ranks are sent home");
+    if (atom->tag_enable == 0) error->all(FLERR, "pair_style bnnp needs atom IDs");
+    if (atom->molecular != Atom::ATOMIC)
+        for (int k = 1; k <= 3; ++k)
+            if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
+                error->all(FLERR, "pair_style bnnp: special_bonds removes bonded atoms from the neighbour lists; set `special_bonds lj/coul 1 1 1`");
+    set_units();
+    neighbor->add_request(this, NeighConst::REQ_FULL);
+    extrapolations_run = extrapolations_shown = 0.0;
+    last_summary = update->ntimestep;
+    looks_above = 0;
+}
+
+void PairBNNP::set_units() {
+    const std::string style = update->unit_style;
+    if (style != "metal" && style != "real")
+        error->all(FLERR, "pair_style bnnp works with `units metal` (Angstrom, eV) or `units real` (Angstrom, kcal/mol), not with `units " + style + "`");
+    length_unit = potential->angstrom;
+    energy_unit = potential->ev * (style == "real" ? KCAL_PER_MOL : 1.0);
+    force_unit = energy_unit / length_unit;
+}
+
+double PairBNNP::init_one(int i, int j) {
+    if (setflag[i][j] == 0) error->all(FLERR, "pair_style bnnp: not all pairs of atom types have coefficients; use `pair_coeff * *`");
+    return potential->radius * length_unit;
+}
+
+// ---- a step ----------------------------------------------------------------------------------------------------
+
+bool PairBNNP::due(int every) const { return update->ntimestep % every == 0; }
+
+void PairBNNP::compute(int eflag, int vflag) {
+    ev_init(eflag, vflag);
+    const bool several = potential->samples > 1;
+    const bool look = due(options.every), forces = several && (forces_std_flag || (options.max_force > 0.0 && look));
+    if (!several && (forces_std_flag || energies_std_flag))
+        error->all(FLERR, "fix pair: this potential has no masks (or mc_samples below 2), so it gives no forces_std and no energies_std");
+    const int n_all = atom->nlocal + atom->nghost;
+    if (atom->nmax > n_max) {
+        n_max = atom->nmax;
+        memory->destroy(forces_std);
+        memory->destroy(energies_std);
+        memory->create(forces_std, n_max, 3, "pair:forces_std");
+        memory->create(energies_std, n_max, "pair:energies_std");
+    }
+    if (forces_std_flag || forces) std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
+    if (energies_std_flag) std::fill(energies_std, energies_std + n_max, 0.0);
+    if (forces) sample_forces.assign(std::size_t(n_all) * 3 * potential->samples, 0.0);
+    std::fill(sample_sums.begin(), sample_sums.end(), 0.0);
+    extrapolations = 0.0;
+
+    for (int begin = 0; begin < list->inum; begin += BLOCK) {
+        gather(begin, std::min(begin + BLOCK, list->inum));
+        evaluator->evaluate(forces);
+        scatter(forces);
+    }
+    if (vflag_fdotr) virial_fdotr_compute();
+    if (forces) compute_forces_std();
+    reduce(several && (look || eflag_global), forces);
+    summarize();
+    stop_rule(look);
+}
+
+// Centres begin ... end of the neighbour list with all their neighbours within the cutoff.
+void PairBNNP::gather(int begin, int end) {
+    double** x = atom->x;
+    const int* type = atom->type;
+    const double reach = potential->radius * potential->radius, nearest = potential->shortest * potential->shortest, scale = 1.0 / length_unit;
+    centres.clear();
+    neighbors.clear();
+    evaluator->clear();
+    for (int ii = begin; ii < end; ++ii) {
+        const int i = list->ilist[ii];
+        if (map[type[i]] < 0) continue;
+        centres.push_back(i);
+        evaluator->add_centre(map[type[i]]);
+        const int* neighborhood = list->firstneigh[i];
+        for (int jj = 0; jj < list->numneigh[i]; ++jj) {
+            const int j = neighborhood[jj] & NEIGHMASK;
+            if (map[type[j]] < 0) continue;
+            const double dx = (x[j][0] - x[i][0]) * scale, dy = (x[j][1] - x[i][1]) * scale, dz = (x[j][2] - x[i][2]) * scale;
+            const double square = dx * dx + dy * dy + dz * dz;
+            if (square >= reach) continue;
+            if (square < nearest)
+                error->one(FLERR, "pair_style bnnp: at step " + std::to_string(update->ntimestep) + " atoms " + std::to_string(atom->tag[i]) + " and " +
+                                      std::to_string(atom->tag[j]) + " are " + number(std::sqrt(square) * length_unit) +
+                                      " Angstrom apart, less than bond_threshold " + number(potential->shortest * length_unit) +
+                                      ". Check positions, units and time step");
+            neighbors.push_back(j);
+            evaluator->add_neighbor(map[type[j]], dx, dy, dz);
+        }
+    }
+}
+
+void PairBNNP::scatter(bool sampled) {
+    for (int c = 0; c < evaluator->n_centres(); ++c) {
+        add_centre(c);
+        for (std::int64_t p = evaluator->first(c); p < evaluator->first(c + 1); ++p) {
+            add_pair(centres[c], neighbors[p], evaluator->vector(p), evaluator->derivative(p));
+            if (sampled) add_sample_forces(centres[c], neighbors[p], evaluator->sample_derivatives(p));
+        }
+    }
+}
+
+void PairBNNP::add_centre(int centre) {
+    const int samples = potential->samples, i = centres[centre];
+    const double* energies = evaluator->energies(centre);
+    double mean = 0.0;
+    for (int s = 0; s < samples; ++s) {
+        mean += energies[s];
+        sample_sums[s] += energies[s];
+    }
+    mean = (mean / samples + potential->input.atom_energies[map[atom->type[i]]]) * energy_unit;
+    if (!std::isfinite(mean))
+        error->one(FLERR, "pair_style bnnp: at step " + std::to_string(update->ntimestep) + " the energy of atom " + std::to_string(atom->tag[i]) +
+                              " is not finite. Its environment is far outside the training set: check positions and time step");
+    if (eflag_global) eng_vdwl += mean;
+    if (eflag_atom) eatom[i] += mean;
+    if (energies_std_flag) energies_std[i] = deviation(energies, samples) * energy_unit;
+    sample_sums[samples + 1] += 1.0;
+    evaluator->outside(centre, [&](int function, double value, double minimum, double maximum) {
+        sample_sums[samples] += 1.0;
+        if (options.show) report_extrapolation(i, function, value, minimum, maximum);
+    });
+}
+
+// Force and virial of the pair i -> j with dE_i/dD, D = r_j - r_i. The virial -D (x) dE_i/dD is shared by both atoms in
+// vatom. In cvatom it belongs to j alone, as the heat flux of a many-body potential needs it: J = sum_j W_j v_j,
+// Z. Fan et al., Phys. Rev. B 92, 094301 (2015), eq. 25.
+void PairBNNP::add_pair(int i, int j, const double* vector, const double* derivative) {
+    double** f = atom->f;
+    double g[3], w[9];
+    for (int c = 0; c < 3; ++c) {
+        g[c] = derivative[c] * force_unit;
+        f[i][c] += g[c];
+        f[j][c] -= g[c];
+    }
+    if (!vflag_either || (vflag_fdotr && !vflag_atom && !cvflag_atom)) return;
+    static const int row[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2}, column[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};  // xx yy zz xy xz yz yx zx zy
+    for (int k = 0; k < 9; ++k) w[k] = -vector[row[k]] * length_unit * g[column[k]];
+    for (int k = 0; k < 6; ++k) {
+        if (vflag_global && !vflag_fdotr) virial[k] += w[k];
+        if (vflag_atom) vatom[i][k] += 0.5 * w[k], vatom[j][k] += 0.5 * w[k];
+    }
+    if (cvflag_atom)
+        for (int k = 0; k < 9; ++k) cvatom[j][k] += w[k];
+}
+
+void PairBNNP::add_sample_forces(int i, int j, const double* derivatives) {
+    const std::size_t size = 3 * std::size_t(potential->samples);
+    double *own = &sample_forces[i * size], *other = &sample_forces[j * size];
+    for (std::size_t k = 0; k < size; ++k) own[k] += derivatives[k];
+    for (std::size_t k = 0; k < size; ++k) other[k] -= derivatives[k];
+}
+
+// ---- uncertainty -----------------------------------------------------------------------------------------------
+
+void PairBNNP::compute_forces_std() {
+    const int samples = potential->samples, total = 3 * samples;
+    for (first_component = 0; first_component < total; first_component += MESSAGE) {
+        n_components = std::min(MESSAGE, total - first_component);
+        comm->reverse_comm(this, n_components);
+    }
+    forces_std_max = 0.0;
+    for (int i = 0; i < atom->nlocal; ++i) {
+        double variance = 0.0;
+        for (int c = 0; c < 3; ++c) {
+            forces_std[i][c] = deviation(&sample_forces[(3 * std::size_t(i) + c) * samples], samples) * force_unit;
+            variance += forces_std[i][c] * forces_std[i][c];
+        }
+        forces_std_max = std::max(forces_std_max, std::sqrt(variance));
+    }
+}
+
+int PairBNNP::pack_reverse_comm(int n, int first, double* buffer) {
+    const double* start = buffer;
+    for (int i = first; i < first + n; ++i) {
+        const double* source = &sample_forces[std::size_t(i) * 3 * potential->samples + first_component];
+        buffer = std::copy(source, source + n_components, buffer);
+    }
+    return int(buffer - start);
+}
+
+void PairBNNP::unpack_reverse_comm(int n, int* atoms, double* buffer) {
+    for (int m = 0; m < n; ++m) {
+        double* target = &sample_forces[std::size_t(atoms[m]) * 3 * potential->samples + first_component];
+        for (int k = 0; k < n_components; ++k) target[k] += *buffer++;
+    }
+}
+
+// Sigmas and extrapolations of all ranks together. The sigma of the energy is that of the totals of each sample.
+void PairBNNP::reduce(bool energies, bool forces) {
+    const int samples = potential->samples, skipped = energies ? 0 : samples, count = samples + 2 - skipped;
+    if (energies || options.max_extrapolations >= 0 || options.summary > 0)
+        MPI_Allreduce(MPI_IN_PLACE, &sample_sums[skipped], count, MPI_DOUBLE, MPI_SUM, world);
+    extrapolations = sample_sums[samples];
+    extrapolations_run += extrapolations;
+    if (energies) {
+        energy_std = deviation(sample_sums.data(), samples) * energy_unit;
+        energy_std_per_atom = energy_std / std::max(1.0, sample_sums[samples + 1]);
+    }
+    if (forces) MPI_Allreduce(MPI_IN_PLACE, &forces_std_max, 1, MPI_DOUBLE, MPI_MAX, world);
+    if (comm->me > 0) return;  // compute pair adds up the vectors of all ranks
+    const double values[5] = {energy_std, energy_std_per_atom, forces_std_max, extrapolations, extrapolations_run};
+    std::copy(values, values + 5, pvector);
+}
+
+void PairBNNP::report_extrapolation(int i, int function, double value, double minimum, double maximum) const {
+    const int element = map[atom->type[i]];
+    std::fprintf(stderr,
+                 "### NNP EXTRAPOLATION WARNING ### STRUCTURE: %6d ATOM: %9lld ELEMENT: %2s SYMFUNC: %4d TYPE: %2d VALUE: %10.3E MIN: %10.3E MAX: %10.3E\n",
+                 comm->me, (long long)(atom->tag[i]), potential->input.elements[element].c_str(), function + 1,
+                 potential->input.functions[element][function].spec.type, value, minimum, maximum);
+}
+
+void PairBNNP::summarize() {
+    if (options.summary == 0 || !due(options.summary) || update->ntimestep == last_summary) return;
+    const double found = extrapolations_run - extrapolations_shown;
+    if (found > 0.0) {
+        const double steps = double(update->ntimestep - last_summary);
+        say("### NNP EW SUMMARY ### TS: " + std::to_string(update->ntimestep) + " EW " + number(found) + " EWPERSTEP " + number(found / steps) + "\n");
+    }
+    extrapolations_shown = extrapolations_run;
+    last_summary = update->ntimestep;
+}
+
+void PairBNNP::stop_rule(bool looked) {
+    std::string reason;
+    auto above = [&](const char* what, double value, double limit, const std::string& option) {
+        if (!(value <= limit)) reason += (reason.empty() ? "" : "; ") + std::string(what) + " is " + number(value) + ", above " + option + " " + number(limit);
+    };
+    if (looked && options.max_energy > 0.0) above("sigma of the energy per atom", energy_std_per_atom, options.max_energy, "maxsigma");
+    if (looked && options.max_force > 0.0) above("largest force sigma", forces_std_max, options.max_force, "maxsigma_force");
+    if (looked) looks_above = reason.empty() ? 0 : looks_above + 1;
+    if (looks_above < options.patience) reason.clear();
+    if (options.max_extrapolations >= 0) above("number of extrapolations", extrapolations_run, double(options.max_extrapolations), "maxew");
+    if (reason.empty()) return;
+    const std::string message = "bnnp at step " + std::to_string(update->ntimestep) + ": " + reason;
+    if (options.action == Action::error) error->all(FLERR, message);
+    if (options.action == Action::warn) {
+        if (comm->me == 0) error->warning(FLERR, message);
+        return;
+    }
+    say(message + ". The run ends here, and all further ones; other commands are carried out\n");
+    timer->force_timeout();
+}
+
+// ---- for others ------------------------------------------------------------------------------------------------
+
+void* PairBNNP::extract(const char* name, int& dimension) {
+    dimension = 0;
+    const std::pair<const char*, void*> scalars[] = {{"energy_std", &energy_std},
+                                                     {"energy_std_per_atom", &energy_std_per_atom},
+                                                     {"forces_std_max", &forces_std_max},
+                                                     {"extrapolations", &extrapolations},
+                                                     {"extrapolations_run", &extrapolations_run},
+                                                     {"forces_std_flag", &forces_std_flag},
+                                                     {"energies_std_flag", &energies_std_flag}};
+    for (const auto& [known, pointer] : scalars)
+        if (!std::strcmp(name, known)) return pointer;
+    return nullptr;
+}
+
+void* PairBNNP::extract_peratom(const char* name, int& columns) {
+    if (n_max == 0) {  // fix pair asks before the first step
+        n_max = std::max(1, atom->nmax);
+        memory->create(forces_std, n_max, 3, "pair:forces_std");
+        memory->create(energies_std, n_max, "pair:energies_std");
+        std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
+        std::fill(energies_std, energies_std + n_max, 0.0);
+    }
+    columns = std::strcmp(name, "forces_std") ? 0 : 3;
+    if (columns == 3) return forces_std;
+    return std::strcmp(name, "energies_std") ? nullptr : energies_std;
+}
+
+double PairBNNP::memory_usage() { return Pair::memory_usage() + double(sample_forces.capacity() + 4 * std::size_t(n_max)) * sizeof(double); }

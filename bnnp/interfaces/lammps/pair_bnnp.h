@@ -1,0 +1,91 @@
+// pair_style bnnp: a bnnp potential in LAMMPS, with the standard deviations of its energy and forces.
+//
+//     pair_style bnnp keyword value ...
+//     pair_coeff * * DIRECTORY El1 El2 ...        an element, or NULL, for each atom type
+//
+//     maxsigma V          stop when the sigma of the energy per atom exceeds V (LAMMPS' energy unit)
+//     maxsigma_force V    stop when the force sigma of any atom, sqrt(sum of the three variances), exceeds V
+//     maxew N             stop when more than N symmetry functions have left their training range in this run
+//     every N             look at the sigmas every N steps (default 1)
+//     patience N          stop only after N such looks in a row (default 1)
+//     action stop|error|warn   stop: end this and all further runs, the script goes on (default)
+//     showew yes|no       a line for each extrapolation (default no)
+//     showewsum N         a line with their number every N steps (default 1000; 0: never)
+//
+// compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force sigma,
+// 4 extrapolations in this step, 5 in this run. fix ID all pair N bnnp forces_std 1 energies_std 1 gives them per atom.
+// All sigmas are raw sample standard deviations (S - 1) over the frozen masks.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "evaluator.hpp"
+#include "pair.h"
+
+namespace LAMMPS_NS {
+
+class PairBNNP : public Pair {
+  public:
+    explicit PairBNNP(LAMMPS*);
+    ~PairBNNP() override;
+
+    void settings(int, char**) override;
+    void coeff(int, char**) override;
+    void init_style() override;
+    double init_one(int, int) override;
+    void compute(int, int) override;
+
+    void* extract(const char*, int&) override;
+    void* extract_peratom(const char*, int&) override;
+    int pack_reverse_comm(int, int, double*) override;
+    void unpack_reverse_comm(int, int*, double*) override;
+    double memory_usage() override;
+
+  private:
+    enum class Action { stop, error, warn };
+    struct Options {
+        double max_energy = -1.0, max_force = -1.0;  // negative: no limit
+        bigint max_extrapolations = -1;
+        int every = 1, patience = 1, summary = 1000;
+        bool show = false;
+        Action action = Action::stop;
+    } options;
+
+    std::unique_ptr<bnnp::Potential> potential;
+    std::unique_ptr<bnnp::Evaluator> evaluator;
+    double energy_unit = 1.0, length_unit = 1.0, force_unit = 1.0;  // one unit of the potential in LAMMPS' units
+
+    // One block: local index of each centre and of each pair's neighbour.
+    std::vector<int> centres, neighbors;
+    std::vector<double> sample_sums;    // (samples + 2) energies of this rank, extrapolations, atoms; then of all ranks
+    std::vector<double> sample_forces;  // (nall, 3, samples)
+    int first_component = 0, n_components = 0;  // of 3 * samples, in one message
+
+    double **forces_std = nullptr, *energies_std = nullptr;
+    int n_max = 0;                                       // rows of the two
+    int forces_std_flag = 0, energies_std_flag = 0;      // set by fix pair
+    double energy_std = 0.0, energy_std_per_atom = 0.0, forces_std_max = 0.0;
+    double extrapolations = 0.0, extrapolations_run = 0.0, extrapolations_shown = 0.0;
+    bigint last_summary = 0;
+    int looks_above = 0;
+
+    void allocate();
+    bnnp::Texts read_directory(const std::string& directory);
+    void say(const std::string& message) const;
+    void set_units();
+    bool due(int every) const;
+    void gather(int begin, int end);
+    void scatter(bool sampled);
+    void add_centre(int centre);
+    void add_pair(int i, int j, const double* vector, const double* derivative);
+    void add_sample_forces(int i, int j, const double* derivatives);
+    void report_extrapolation(int i, int function, double value, double minimum, double maximum) const;
+    void reduce(bool energies, bool forces);
+    void compute_forces_std();
+    void summarize();
+    void stop_rule(bool looked);
+};
+
+}  // namespace LAMMPS_NS

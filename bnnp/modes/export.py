@@ -1,0 +1,74 @@
+"""``bnnp --export``: the trained potential of the working directory, for another program.
+
+``bnnp --export hdnnp DIR``  for n2p2 and LAMMPS ``pair_style hdnnp``: the plain networks, or with ``--masks
+K`` the exact mean over the first K masks as one larger network. ``bnnp --export bnnp DIR``  a directory for
+``pair_style bnnp`` and mode 3, from whatever input.nn, RuNNer's and n2p2's included.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bnnp.errors import InputError
+from bnnp.interfaces.hdnnp import write_hdnnp
+from bnnp.modes.potential_directory import write_potential_directory
+from bnnp.network.masks import Masks
+from bnnp.potential import Potential
+from bnnp.settings import Settings, load_settings
+
+PROGRAMS = ("bnnp", "hdnnp")
+
+
+def export(program: str, target: Path, settings_file: Path, masks: int | None = None) -> str:
+    """Write the potential beside `settings_file` into `target`; what to do with it, in lines.
+
+    Raises
+    ------
+    InputError
+        No complete potential here, or one that the program cannot run, with the reason.
+    """
+    settings = load_settings(settings_file, 3)
+    source = settings_file.resolve().parent
+    if target.resolve() == source:
+        raise InputError(f"{target}: is the directory of the potential itself; name another one")
+    potential = Potential.from_directory(source, settings)
+    if program == "bnnp":
+        return _for_bnnp(source, target, settings)
+    chosen = None if masks is None else _masks(potential, masks)
+    lines = write_hdnnp(target, settings, potential.networks, potential.scalings, chosen)
+    return f"{_what(potential, chosen)}\nWritten to {target}. In LAMMPS (units metal):\n\n{lines}"
+
+
+def _for_bnnp(source: Path, target: Path, settings: Settings) -> str:
+    notes = write_potential_directory(source, settings, target)
+    if not (target / "input.nn").exists():
+        raise InputError(notes[0])
+    lines = f"pair_style bnnp\npair_coeff * * {target} {' '.join(settings.elements)}"
+    return f"Written to {target}. In LAMMPS, with the plugin of `bnnp --lammps-plugin`:\n\n{lines}"
+
+
+def _masks(potential: Potential, count: int) -> Masks:
+    if potential.masks is None or count > potential.masks.samples:
+        have = 0 if potential.masks is None else potential.masks.samples
+        raise InputError(
+            f"--masks {count}: this potential has {have} masks (uncertainty.data, mc_samples). "
+            "Leave --masks out to export the plain networks."
+        )
+    return potential.masks.take(count)
+
+
+def _what(potential: Potential, masks: Masks | None) -> str:
+    if masks is not None:
+        return (
+            f"The exact mean over {masks.samples} masks, as one network of each element. The uncertainty "
+            "itself "
+            "cannot be exported."
+        )
+    if potential.masks is None:
+        return "The networks as they are."
+    return (
+        "The plain networks, all nodes kept: close to, but not the mean over the masks that mode 3 and "
+        "pair_style "
+        "bnnp give. `--masks K` exports the exact mean over K masks. The uncertainty itself cannot be "
+        "exported."
+    )

