@@ -259,6 +259,45 @@ def test_extrapolations_are_counted_over_ranks(
     assert float(words[16]) == pytest.approx(value, rel=1e-3)
 
 
+# ----- dynamics -----
+
+CASE = Path(__file__).resolve().parents[2] / "inputs" / "lammps"
+
+
+def total_energies(text: str) -> list[float]:
+    """TotEng of all thermo lines after the last header."""
+    lines = [line.split() for line in text.splitlines()]
+    start = max(number for number, words in enumerate(lines) if words[:1] == ["Step"])
+    column = lines[start].index("TotEng")
+    rows = [words for words in lines[start + 1 :] if len(words) == len(lines[start]) and words[0].isdigit()]
+    return [float(words[column]) for words in rows]
+
+
+def test_the_shipped_case_conserves_energy(tmp_path: Path, plugin: Path) -> None:
+    """NVT, then NVE: no drift, and an error that falls with the square of the time step (velocity Verlet)."""
+    shutil.copytree(CASE, tmp_path, dirs_exist_ok=True)
+    shutil.copy(plugin, tmp_path)
+    script = (CASE / "in.lammps").read_text().replace("thermo          100", "thermo 1")
+    values = "variable cells index 2\nvariable nvt index {}\nvariable nve index {}\n"
+    spread = []
+    for halvings in (0, 1):
+        steps = 2**halvings
+        fine = script.replace("timestep        0.002", f"timestep {0.002 / steps}")
+        done = run_lammps(tmp_path, values.format(20 * steps, 300 * steps) + fine, 2)
+        energies = np.array(total_energies(done.text)) / 32
+        spread.append(energies.std())
+        assert abs(np.polyfit(np.linspace(0.0, 0.6, len(energies)), energies, 1)[0]) < 1e-4  # eV/atom/ps
+    assert spread[0] < 2e-5
+    assert spread[0] / spread[1] == pytest.approx(4.0, rel=0.3)
+    assert (tmp_path / "final.data").exists()
+    assert " 2.0 every 10" in script
+    assert "f_sigma[3]" in (tmp_path / "dump.lammpstrj").read_text()
+
+
+def test_the_shipped_potential_is_whole() -> None:
+    assert load_potential(CASE / "potential").masks is not None
+
+
 # ----- stopping -----
 
 TWO_RUNS = "timestep 0.0001\nfix nve all nve\nrun 3\nprint 'the script goes on'"
