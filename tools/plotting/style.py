@@ -1,0 +1,54 @@
+"""The common look: colours that colour-blind readers can tell apart, and files in two formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+# M. Okabe, K. Ito, Color universal design (2008)
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (
+    *("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"),
+)
+FORMATS = ("png", "pdf")
+_LOOK: dict[Any, Any] = {
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "legend.facecolor": "white",
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
+    "figure.dpi": 100.0,
+    "savefig.dpi": 200.0,
+    "pdf.fonttype": 42,
+}
+
+
+def figure(n_columns: int, n_rows: int = 1, width: float = 3.6, height: float = 3.2) -> Figure:
+    """An empty figure for so many panels; no window is opened."""
+    mpl.rcParams.update(_LOOK)
+    return Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Tick labels of a logarithmic axis as 20, 50, 200 instead of powers of ten."""
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.6)))
+
+
+def save(drawn: Figure, stem: Path) -> list[Path]:
+    """Write the figure as PNG and PDF; the paths."""
+    paths = [stem.with_suffix(f".{name}") for name in FORMATS]
+    for path in paths:
+        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
+        drawn.savefig(path, metadata=metadata)
+    return paths
