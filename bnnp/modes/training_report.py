@@ -154,7 +154,8 @@ class EpochLines:
         if parallel.is_root() and sys.stdout.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(desc="  training", total=epochs, initial=done, ncols=WIDTH, leave=False)
+            form = "  {n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
+            self._bar = tqdm(total=epochs, initial=done, ncols=WIDTH, leave=False, bar_format=form)
         self._log.line(HEADING)
         self._log.line(COLUMNS)
 
@@ -169,8 +170,11 @@ class EpochLines:
             for rmse in (record.train_rmse, record.test_rmse)
         ]
         if self._bar is not None:
+            tested = int(np.isfinite(energies[1]))
+            shown = energies[tested], forces[tested]
             self._bar.set_postfix_str(
-                f"E {energies[1]:.2f} meV/atom, F {forces[1]:.1f} meV/A, step {record.rate:.1e}"
+                f"loss {record.loss:.3g}, E {shown[0]:.2f} meV/atom, F {shown[1]:.1f} meV/A, step "
+                f"{record.rate:.1e}"
             )
             self._bar.update(max(0, record.epoch - self._bar.n))
             if record.epoch % max(1, self._epochs // 20) and record.epoch != self._epochs:
