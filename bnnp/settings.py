@@ -250,10 +250,6 @@ def _further_warnings(settings: Settings) -> list[str]:
         found.append(
             "symmetry functions are not scaled; networks train much better with `scale_symmetry_functions`"
         )
-    if settings.mode == 3 and settings["device"] == "cuda":
-        found.append(
-            f"{settings.origins['device']}: `device cuda` has no effect in mode 3, which predicts on the CPU"
-        )
     if settings.mode == 1 and not settings.given("test_fraction"):
         found.append(
             f"no test_fraction: {settings['test_fraction']:g} of the structures are kept for testing, "

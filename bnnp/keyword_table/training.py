@@ -225,9 +225,9 @@ TRAINING = (
         "cpu|cuda",
         choice("cpu", "cuda"),
         "cpu",
-        "where to train; mode 3 always predicts on the CPU",
+        "where to train, and where torch computes symmetry functions in modes 1 and 3",
         "Training",
-        modes="2",
+        modes="123",
         dialect="bnnp",
     ),
 )

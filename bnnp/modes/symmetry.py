@@ -25,6 +25,7 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.io.input_data import StructureFile
 from bnnp.io.runner_symmetry_files import write_runner_files
+from bnnp.modes.device import descriptor_of
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, byte_count
 from bnnp.modes.ranges import measure_ranges, report_ranges
@@ -52,7 +53,7 @@ def run(job: Job) -> None:
         Ends the run on all ranks; what was computed is kept for the next one.
     """
     settings, path, log = job.settings, job.directory / FILE_NAME, Log()
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=job.threads)
+    descriptor = descriptor_of(settings, job.threads)
     log.header(settings, descriptor.kernel, job.threads)
 
     parallel.on_root(demand_writable, path)

@@ -20,6 +20,7 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import read_scaling
+from bnnp.modes.device import demand_device
 from bnnp.modes.job import Job
 from bnnp.modes.training_networks import drop_rates, frozen_masks, parameters_of, random_networks
 from bnnp.modes.training_weights import training_weights
@@ -157,7 +158,7 @@ def build_trainer(
     settings = job.settings
     dtype = torch.float32 if settings["precision"] == "single" else torch.float64
     device = settings["device"]
-    _demand_device(device)
+    demand_device(device)
     parameters = parameters_of(settings)
     stored = settings["derivatives"] != "recomputed" and file.derivatives == "stored"
     kept = data.forces and not stored and device == "cpu"
@@ -320,12 +321,4 @@ def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None
             f"{len(bad)} symmetry functions never vary in the training set; scaling would divide by zero:\n"
             + "\n".join(bad[:20] + [f"    ... and {len(bad) - 20} more"] * (len(bad) > 20))
             + "\nRemove them from input.nn (or add structures in which they vary) and run mode 1 again."
-        )
-
-
-def _demand_device(device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "device is cuda, but PyTorch sees no GPU: install a CUDA build of PyTorch, check the driver, "
-            "or use `device cpu`"
         )
