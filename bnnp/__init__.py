@@ -34,16 +34,23 @@ Randomness
     Every number follows from ``random_seed``, a purpose and counters; nothing depends on the number of
     processes.
 
+For notebooks and scripts (loaded when first used, so that ``import bnnp`` costs nothing)::
+
+    bnnp.read_data("input.data")                     list of Structure
+    bnnp.symmetry_functions(structures, "input.nn")  list of (n_atoms, width) arrays
+    bnnp.load("potential/").predict(structure)       energy, forces, stress, each with its sigma
+
 Map, and the order to read it in::
 
     structure.py  units.py  errors.py        the nouns
     descriptors/                             structures -> symmetry functions
     network/  uncertainty/                   symmetry functions -> energies; what they are worth
-    potential.py                             all of it: structure -> energy, forces, stress, each with sigma
+    potential.py  loader.py                  all of it: structure -> energy, forces, stress, each with sigma
     core/                                    the same in C++, fast
     io/                                      one file format a module, both directions
     keywords.py  settings.py                 input.nn: table of keywords, and what they mean together
     parallel.py  training/                   MPI; loss and optimizers
+    api.py                                   the calls above
     modes/  cli.py                           what `bnnp --mode 1|2|3` does, step by step
 
 Imports go downwards in this list read from its end: numerics take arrays and plain numbers, and know no
@@ -52,4 +59,36 @@ files, no MPI, no settings.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bnnp.api import read_data, symmetry_functions
+    from bnnp.loader import load
+    from bnnp.potential import Potential, Prediction
+    from bnnp.structure import Structure
+
 __version__ = "0.1.0"
+__all__ = ["Potential", "Prediction", "Structure", "load", "read_data", "symmetry_functions"]
+
+_HOMES = {
+    "Potential": "bnnp.potential",
+    "Prediction": "bnnp.potential",
+    "Structure": "bnnp.structure",
+    "load": "bnnp.loader",
+    "read_data": "bnnp.api",
+    "symmetry_functions": "bnnp.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """A public name, from its module (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bnnp' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

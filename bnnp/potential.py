@@ -15,27 +15,28 @@ deviations are those of the totals, with S - 1 (M. Wen, E. B. Tadmor, npj Comput
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from bnnp.core import Descriptor, Networks, sum_pairs
+from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.descriptors.scaling import Scaling
-from bnnp.errors import InputError, NumericalError, StaleFileError
-from bnnp.io.identity import check_identity, parts_of
-from bnnp.io.scaling_data import ScalingData, read_scaling
-from bnnp.io.uncertainty_data import read_uncertainty
-from bnnp.io.weights import read_weights, weights_name
+from bnnp.descriptors.scaling import Scaling, ScalingScheme
+from bnnp.errors import InputError, NumericalError
+from bnnp.io.scaling_data import ScalingData
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.settings import Settings
 from bnnp.structure import Structure
+from bnnp.units import ATOMIC, Units
 
 Array = NDArray[np.float64]
 
+UNSCALED = ScalingScheme("none")
 VOIGT_ROWS, VOIGT_COLUMNS = np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])  # xx yy zz yz xz xy
 
 
@@ -72,77 +73,103 @@ class Prediction:
 
 
 class Potential:
-    """Descriptors and networks joined; see the module for the equations.
+    """Descriptors and networks joined; see the module for the equations. It can be pickled and copied.
 
     Parameters
     ----------
-    settings : Settings
-        Of the input.nn of the potential.
     networks : mapping of str to Network
+        One an element.
+    functions : mapping of str to tuple of SymmetryFunction
+        Of each element in n2p2's order, which is that of the network inputs.
+    cutoff : Cutoff
+    scheme : ScalingScheme
+        How the functions are scaled.
     scalings : ScalingData or None
-        None only if the symmetry functions are used as they are.
+        Training statistics of the functions; None only if they are used as they are.
     masks : Masks or None
         The frozen samples; None for the plain networks.
+    resample : bool
+        Masks of its own for every structure, by its `index`, instead of the frozen ones.
+    atom_energies : mapping of str to float, energy
+        Free-atom energies in effect; 0 for elements that are missing.
+    mean_energy, conv_energy : float
+        n2p2's normalization of the network output, E* = (E - mean_energy) conv_energy an atom.
+    units : Units
+        Of every number that goes in or out.
+    closest : float, length
+        Atoms closer than this are an error.
     threads : int
     """
 
     def __init__(
         self,
-        settings: Settings,
         networks: Mapping[str, Network],
-        scalings: ScalingData | None,
+        functions: Mapping[str, tuple[SymmetryFunction, ...]],
+        cutoff: Cutoff,
+        scheme: ScalingScheme = UNSCALED,
+        scalings: ScalingData | None = None,
         masks: Masks | None = None,
+        *,
+        resample: bool = False,
+        atom_energies: Mapping[str, float] | None = None,
+        mean_energy: float = 0.0,
+        conv_energy: float = 1.0,
+        units: Units = ATOMIC,
+        closest: float = 0.0,
         threads: int = 1,
     ) -> None:
-        self.settings = settings
-        self.elements = settings.elements
-        self.descriptor = Descriptor(self.elements, settings.functions, settings.cutoff, threads=threads)
-        self.scalings = scalings
-        self.networks = networks
+        self.elements = tuple(sorted(networks, key=atomic_numbers.__getitem__))
+        self.networks, self.functions, self.cutoff = networks, functions, cutoff
+        self.scheme, self.scalings = scheme, scalings
         self.masks = masks if masks is not None and masks.active else None
-        self.threads = threads
+        self.resample = resample and self.masks is not None
+        energies = atom_energies or {}
+        self.atom_energies = {element: energies.get(element, 0.0) for element in self.elements}
+        self.mean_energy, self.conv_energy = mean_energy, conv_energy
+        self.units, self.closest, self.threads = units, closest, threads
+        self.descriptor = Descriptor(self.elements, functions, cutoff, threads=threads)
+        self._index = np.full(len(chemical_symbols), -1, dtype=np.int32)  # by atomic number
+        self._index[[atomic_numbers[element] for element in self.elements]] = range(len(self.elements))
+        self._free = np.array([self.atom_energies[element] for element in self.elements])
         self._shift, self._factor, self._offset = self._affine()
         self._core = self._samplers(self.masks)
 
-    @classmethod
-    def from_directory(cls, path: str | Path, settings: Settings, threads: int = 1) -> Potential:
-        """Read scaling.data, weights.XXX.data and, if it is there, uncertainty.data.
+    def replace(self, **changes: Any) -> Potential:
+        """The same potential with other arguments of the constructor, for example ``masks=None``."""
+        return Potential(**{**self._arguments(), **changes})
+
+    def member(self, sample: int) -> Potential:
+        """The potential of one sample, from 0: one network, without standard deviations.
 
         Raises
         ------
-        InputError, StaleFileError
-            A file is missing, damaged, or belongs to another network, another potential or another input.nn.
+        IndexError
+            There is no such sample.
         """
-        path = Path(path)
-        files = [path / name for name in ("scaling.data", *map(weights_name, settings.elements))]
-        counts = {element: len(settings.functions[element]) for element in settings.elements}
-        scalings = None
-        if settings.scaling.kind != "none" or (path / "scaling.data").exists():
-            sigma = settings.scaling.kind == "sigma"
-            scalings = read_scaling(path / "scaling.data", counts, sigma, settings.fingerprint())
-        settings = with_fitted_energies(settings, scalings)
-        networks = {}
-        for element in settings.elements:
-            if element not in settings.architecture:
-                raise InputError(
-                    "input.nn: no network is defined; give global_hidden_layers_short, global_nodes_short "
-                    "and global_activation_short as they were in the training"
-                )
-            networks[element] = read_weights(
-                path / weights_name(element),
-                element,
-                settings.architecture[element],
-                counts[element],
-                settings.normalize_nodes,
-            )
-        sampled = settings["mc_samples"] > 0 and (path / "uncertainty.data").exists()
-        files += [path / "uncertainty.data"] * sampled
-        check_identity(files, parts_of_potential(settings, networks, scalings))
-        masks = None
-        if sampled:
-            data = read_uncertainty(path / "uncertainty.data", networks)
-            masks = (data.take(settings["mc_samples"]) if settings.given("mc_samples") else data).masks
-        return cls(settings, networks, scalings, masks, threads)
+        if self.masks is None or not 0 <= sample < self.masks.samples:
+            count = 0 if self.masks is None else self.masks.samples
+            raise IndexError(f"sample {sample} of a potential with {count} samples")
+        return self.replace(masks=self.masks.only(sample))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._arguments(),)
+
+    def _arguments(self) -> dict[str, Any]:
+        """What the constructor was given."""
+        names = (
+            "networks",
+            "functions",
+            "cutoff",
+            "scheme",
+            "scalings",
+            "masks",
+            "resample",
+            "atom_energies",
+        )
+        return {
+            name: getattr(self, name)
+            for name in (*names, "mean_energy", "conv_energy", "units", "closest", "threads")
+        }
 
     @property
     def kernel(self) -> str:
@@ -155,28 +182,33 @@ class Potential:
 
     def types(self, structure: Structure) -> NDArray[np.int32]:
         """Element index of each atom. Raises InputError for an element the potential does not know."""
-        symbols = structure.symbols
-        unknown = sorted(set(symbols) - set(self.elements))
-        if unknown:
+        types = self._index[structure.numbers]
+        if (types < 0).any():
+            unknown = sorted(
+                chemical_symbols[number] for number in set(structure.numbers[types < 0].tolist())
+            )
             raise InputError(
                 f"{structure.where}: element {', '.join(unknown)} is not in this potential, which knows "
                 f"{' '.join(self.elements)}. Remove the structure or train with this element."
             )
-        index = {element: number for number, element in enumerate(self.elements)}
-        return np.array([index[symbol] for symbol in symbols], dtype=np.int32)
+        return types
+
+    def offset(self, structure: Structure) -> float:
+        """Sum of the free-atom energies of a structure."""
+        return float(self._free[self.types(structure)].sum())
 
     def neighbors(self, structure: Structure) -> NeighborList:
-        """Neighbour list within the largest cutoff. Raises NumericalError for atoms that coincide."""
+        """Neighbour list within the largest cutoff."""
         radius = self.descriptor.radius
-        pairs = find_neighbors(structure.positions, structure.cell, radius, structure.numbers, self.threads)
-        if len(pairs.vectors):
-            squares = np.einsum("pc,pc->p", pairs.vectors, pairs.vectors)
-            closest = int(np.argmin(squares))
-            self._check_distance(structure, pairs, closest, float(np.sqrt(squares[closest])))
-        return pairs
+        return find_neighbors(structure.positions, structure.cell, radius, structure.numbers, self.threads)
 
     def predict(
-        self, structure: Structure, forces: bool = True, stress: bool = True, sigma: bool = True
+        self,
+        structure: Structure,
+        forces: bool = True,
+        stress: bool = True,
+        sigma: bool = True,
+        pairs: NeighborList | None = None,
     ) -> Prediction:
         """Energy and, where asked for, forces and stress with their standard deviations.
 
@@ -184,41 +216,38 @@ class Potential:
         ----------
         sigma : bool
             Whether to give the standard deviations of forces and stress too (that of the energy is free).
+        pairs : NeighborList, optional
+            That of the structure within the largest cutoff, if it is known already.
 
         Raises
         ------
         InputError, NumericalError
             Unknown element; coinciding atoms; a result that is not finite.
         """
-        types, pairs = self.types(structure), self.neighbors(structure)
+        types = self.types(structure)
+        pairs = self.neighbors(structure) if pairs is None else pairs
+        self._check_distances(structure, pairs)
         descriptors = self.descriptor.values(types, pairs)
         inputs = (descriptors - self._shift[types]) * self._factor[types] + self._offset[types]
         derivatives = forces or (stress and structure.periodic)
         sampled = sigma and derivatives and self.masks is not None and self.masks.samples > 1
-        core = self._samplers(self._redrawn(structure.index)) if self._resampled else self._core
-        scale, mean = 1.0 / self.settings.normalization.conv_energy, self.settings.normalization.mean_energy
+        core = self._samplers(self._redrawn(structure.index)) if self.resample else self._core
         energies, gradient, delta = core.sample(types, inputs, derivatives, sampled)
-        energies = energies * scale + mean  # (n_atoms, S)
+        energies = energies / self.conv_energy + self.mean_energy  # (n_atoms, S)
         self._check_finite(structure, energies)
-        result = _energies(energies, sum(self.settings.atom_energies[symbol] for symbol in structure.symbols))
-        result["descriptors"] = descriptors
+        result = _energies(energies, float(self._free[types].sum()))
+        factors = self._factor / self.conv_energy  # dE/dG in units of the potential
         if derivatives:
-            slopes = self.descriptor.vjp(types, pairs, gradient * self._factor[types] * scale)
-            result["forces"] = sum_pairs(pairs, slopes)
-            result["stress"] = stress_from_pairs(pairs, slopes, structure.volume)
+            slopes = self.descriptor.vjp(types, pairs, gradient * factors[types])
+            result["forces"] = sum_pairs(pairs, slopes) if forces else None
+            result["stress"] = stress_from_pairs(pairs, slopes, structure.volume) if stress else None
         if sampled:
-            factors = self._factor * scale
             samples, virials = core.forces(self.descriptor, types, pairs, factors, delta)
-            result["forces_std"] = samples.std(axis=-1, ddof=1)
-            if structure.volume is not None:
-                result["stress_std"] = (virials.std(axis=-1, ddof=1) / structure.volume)[
-                    VOIGT_ROWS, VOIGT_COLUMNS
-                ]
-        if not forces:
-            result["forces"] = result["forces_std"] = None
-        if not stress:
-            result["stress"] = result["stress_std"] = None
-        return Prediction(**result)
+            result["forces_std"] = samples.std(axis=-1, ddof=1) if forces else None
+            if stress and structure.volume is not None:
+                spread = virials.std(axis=-1, ddof=1) / structure.volume
+                result["stress_std"] = spread[VOIGT_ROWS, VOIGT_COLUMNS]
+        return Prediction(descriptors=descriptors, **result)
 
     def _affine(self) -> tuple[Array, Array, Array]:
         """Shift, factor, offset of the scaling, each (n_elements, width)."""
@@ -228,7 +257,7 @@ class Potential:
             scaling = self.scaling(element)
             if scaling is None:
                 continue
-            affine, n = scaling.affine(self.settings.scaling), len(scaling)
+            affine, n = scaling.affine(self.scheme), len(scaling)
             shift[row, :n], factor[row, :n], offset[row, :n] = affine.shift, affine.factor, affine.offset
         return shift, factor, offset
 
@@ -236,26 +265,24 @@ class Potential:
         factors = None if masks is None else {element: masks.scaled(element) for element in self.elements}
         return Networks(self.elements, self.networks, self.descriptor.width, factors, self.threads)
 
-    @property
-    def _resampled(self) -> bool:
-        """Whether every structure, by its `index`, has masks of its own (``mc_masks resample``)."""
-        return self.masks is not None and self.settings["mc_masks"] == "resample"
-
     def _redrawn(self, evaluation: int) -> Masks:
         """Masks of one evaluation, independent of the frozen ones."""
         assert self.masks is not None
         sizes = {element: self.networks[element].sizes for element in self.elements}
         return Masks.draw(self.masks.seed, self.masks.samples, self.masks.rates, sizes, evaluation)
 
-    def _check_distance(self, structure: Structure, pairs: NeighborList, pair: int, distance: float) -> None:
-        threshold = self.settings["bond_threshold"]
-        if distance >= threshold:
+    def _check_distances(self, structure: Structure, pairs: NeighborList) -> None:
+        if len(pairs) == 0 or self.closest <= 0.0:
             return
-        first, second = pairs.centers[pair] + 1, pairs.neighbors[pair] + 1
-        raise NumericalError(
-            f"{structure.where}: atoms {first} and {second} are {distance:.4g} {self.settings.units.length} "
-            f"apart, less than bond_threshold {threshold:g}. Check the positions, the cell and the units."
-        )
+        squares = np.einsum("pc,pc->p", pairs.vectors, pairs.vectors)
+        pair = int(np.argmin(squares))
+        distance = float(np.sqrt(squares[pair]))
+        if distance < self.closest:
+            first, second = pairs.centers[pair] + 1, pairs.neighbors[pair] + 1
+            raise NumericalError(
+                f"{structure.where}: atoms {first} and {second} are {distance:.4g} {self.units.length} "
+                f"apart, less than bond_threshold {self.closest:g}. Check positions, cell and units."
+            )
 
     def _check_finite(self, structure: Structure, energies: Array) -> None:
         bad = ~np.isfinite(energies).all(axis=1)
@@ -267,39 +294,9 @@ class Potential:
             )
 
 
-def with_fitted_energies(settings: Settings, scalings: ScalingData | None) -> Settings:
-    """`settings` with the free-atom energies mode 2 has fitted, for ``atom_energy fit``.
-
-    Raises
-    ------
-    StaleFileError
-        scaling.data has none: it is of a training without the keyword.
-    """
-    if not settings.fits_atom_energies:
-        return settings
-    found = {} if scalings is None else scalings.atom_energies
-    missing = [element for element in settings.elements if element not in found]
-    if missing:
-        raise StaleFileError(
-            f"scaling.data: has no free-atom energy of {', '.join(missing)}, but input.nn "
-            "says `atom_energy fit`. It was made without this keyword, or by another program: run mode 2 "
-            "again, or give the energies."
-        )
-    return replace(settings, atom_energies=dict(found))
-
-
-def parts_of_potential(
-    settings: Settings, networks: Mapping[str, Network], scalings: ScalingData | None
-) -> dict[str, str]:
-    """What a prediction depends on, for the line ``# potential`` (:mod:`bnnp.io.identity`)."""
-    return parts_of(
-        networks,
-        None if scalings is None else scalings.scalings,
-        settings.scaling,
-        astuple(settings.normalization),
-        settings.atom_energies,
-        settings.fingerprint(),
-    )
+def _rebuild(arguments: dict[str, Any]) -> Potential:
+    """For pickle: the core objects are built anew."""
+    return Potential(**arguments)
 
 
 def _energies(samples: Array, offset: float) -> dict:

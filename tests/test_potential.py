@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
+from bnnp.loader import assemble, load
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.potential import VOIGT_COLUMNS, VOIGT_ROWS, Potential
@@ -74,7 +77,7 @@ def potential(settings: Settings, samples: int = 0, threads: int = 1) -> Potenti
     masks = None
     if samples:
         masks = Masks.draw(7, samples, RATES, {element: nets[element].sizes for element in nets})
-    return Potential(settings, nets, scalings(settings), masks, threads)
+    return assemble(settings, nets, scalings(settings), masks, threads)
 
 
 def structure(seed: int = 0, n: int = 7, periodic: bool = True) -> Structure:
@@ -132,13 +135,12 @@ def test_standard_deviations_are_those_of_the_members(settings: Settings) -> Non
     prediction = model.predict(base)
     members = []
     for sample in range(samples):
-        masks = Masks(
-            7,
-            1,
-            RATES,
-            {e: tuple(k[sample : sample + 1] for k in model.masks.keep[e]) for e in model.elements},
-        )
-        members.append(Potential(settings, model.networks, model.scalings, masks).predict(base))
+        member = model.member(sample)
+        assert member.masks.samples == 1
+        for element in model.elements:  # first, middle and last layer
+            for own, all_samples in zip(member.masks.keep[element], model.masks.keep[element], strict=True):
+                np.testing.assert_array_equal(own[0], all_samples[sample])
+        members.append(member.predict(base))
     for name in ("energy", "forces", "stress", "atomic_energies"):
         values = np.array([getattr(member, name) for member in members])
         np.testing.assert_allclose(getattr(prediction, name), values.mean(axis=0), rtol=1e-10, atol=1e-11)
@@ -147,9 +149,8 @@ def test_standard_deviations_are_those_of_the_members(settings: Settings) -> Non
 
 
 def test_resampled_masks_differ_by_structure_and_from_the_frozen_ones(settings: Settings) -> None:
-    values = {**settings.values, "mc_masks": "resample"}
     frozen, base = potential(settings, 6), structure(5)
-    model = Potential(replace(settings, values=values), frozen.networks, frozen.scalings, frozen.masks)
+    model = frozen.replace(resample=True)
     first, again = model.predict(base), model.predict(base)
     other = model.predict(replace(base, index=1))
     energies = {round(prediction.energy, 9) for prediction in (first, other, frozen.predict(base))}
@@ -236,7 +237,7 @@ def test_unknown_element_is_named(settings: Settings) -> None:
 def test_n2p2_energy_and_forces(shared: Path, case: str) -> None:
     """Numbers of n2p2's nnp-predict for the very same files (double precision)."""
     folder = shared / "reference" / case
-    model = Potential.from_directory(folder, load_settings(folder / "input.nn", mode=3))
+    model = load(folder)
     prediction = model.predict(StructureFile(folder / "input.data")[0])
     rows = [line.split() for line in (folder / "energy.out").read_text().splitlines() if line[0] != "#"]
     assert prediction.energy == pytest.approx(float(rows[0][3]), rel=1e-12)
@@ -249,7 +250,7 @@ def test_n2p2_energy_and_forces(shared: Path, case: str) -> None:
 def test_n2p2_normalised_potential(shared: Path) -> None:
     """A potential with n2p2's normalisation header: energies and forces come out in physical units."""
     folder = shared / "reference" / "H2O_RPBE-D3"
-    model = Potential.from_directory(folder, load_settings(folder / "input.nn", mode=3))
+    model = load(folder)
     prediction = model.predict(StructureFile(folder / "input.data")[0])
     lines = [line.split() for line in (folder / "ref_energy.txt").read_text().splitlines() if line[0] != "#"]
     assert prediction.energy == pytest.approx(float(lines[0][2]), rel=1e-12)
@@ -258,3 +259,15 @@ def test_n2p2_normalised_potential(shared: Path) -> None:
     lines = [line.split() for line in (folder / "ref_forces.txt").read_text().splitlines() if line[0] != "#"]
     forces = np.array([line[3:6] for line in lines if line[0] == "0"], dtype=float)
     np.testing.assert_allclose(prediction.forces, forces, rtol=0, atol=1e-9)
+
+
+def test_pickled_and_changed_potentials(settings: Settings) -> None:
+    model, base = potential(settings, 4), structure(5)
+    expected = model.predict(base)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), model.replace(threads=2)):
+        found = other.predict(base)
+        assert found.energy == expected.energy
+        np.testing.assert_array_equal(found.forces_std, expected.forces_std)
+    assert model.replace(masks=None).predict(base).energy == potential(settings).predict(base).energy
+    with pytest.raises(IndexError, match="sample 4 of a potential with 4 samples"):
+        model.member(4)

@@ -16,6 +16,7 @@ from bnnp.descriptors.survey import element_types
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
+from bnnp.loader import assemble, read_potential
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.streams import WEIGHTS, stream
@@ -104,8 +105,8 @@ def supercell(structure: Structure, atoms: int) -> Structure:
 def potential_of(case: Case, threads: int) -> Potential:
     """The potential in the directory; without one, random networks."""
     if case.has_potential:
-        return Potential.from_directory(case.directory, case.settings, threads)
-    return Potential(case.settings, *random_parts(case), None, threads)
+        return read_potential(case.directory, case.settings, threads)
+    return assemble(case.settings, *random_parts(case), None, threads)
 
 
 def random_parts(case: Case) -> tuple[Mapping[str, Network], ScalingData]:

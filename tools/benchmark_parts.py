@@ -59,7 +59,7 @@ def descriptor_parts(structure: Structure, descriptor: Descriptor) -> Parts:
 
 def prediction_parts(structure: Structure, potential: Potential) -> Parts:
     """The parts of one prediction, and predictions with the plain network and with all samples."""
-    plain = Potential(potential.settings, potential.networks, potential.scalings, None, potential.threads)
+    plain = potential.replace(masks=None)
     types, pairs = potential.types(structure), potential.neighbors(structure)
     descriptor = potential.descriptor
     values = descriptor.values(types, pairs)

@@ -40,7 +40,7 @@ from bnnp.descriptors.survey import element_types
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.potential import Potential
+from bnnp.loader import read_potential
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -113,7 +113,7 @@ def uncertainties(structures: StructureFile, left: Indices, choice: Choice) -> N
     if choice.potential is None:
         raise InputError("the uncertainty needs a potential: name its directory with --potential")
     settings = load_settings(choice.potential / "input.nn", 3)
-    potential = Potential.from_directory(choice.potential, settings)
+    potential = read_potential(choice.potential, settings)
     if potential.masks is None:
         raise InputError(f"{choice.potential} has no uncertainty.data, so it gives no standard deviations")
     forces, mev = choice.sigma_of == "forces", settings.units.mev

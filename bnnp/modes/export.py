@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bnnp.errors import InputError
 from bnnp.interfaces.hdnnp import write_hdnnp
+from bnnp.loader import read_potential
 from bnnp.modes.potential_directory import write_potential_directory
 from bnnp.network.masks import Masks
 from bnnp.potential import Potential
@@ -31,7 +32,7 @@ def export(program: str, target: Path, settings_file: Path, masks: int | None = 
     source = settings_file.resolve().parent
     if target.resolve() == source:
         raise InputError(f"{target}: is the directory of the potential itself; name another one")
-    potential = Potential.from_directory(source, settings)
+    potential = read_potential(source, settings)
     if program == "bnnp":
         return _for_bnnp(source, target, settings)
     chosen = None if masks is None else _masks(potential, masks)

@@ -21,10 +21,12 @@ from bnnp import parallel
 from bnnp.errors import BnnpError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
+from bnnp.loader import read_potential
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.prediction_report import LINES, Report, describe_potential, std_meaning
 from bnnp.potential import Potential, Prediction
+from bnnp.settings import Settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.assessment import Assessment, Values, assess, extrapolations, group_of
 from bnnp.uncertainty.extrapolation import Tally, energy_warning
@@ -50,13 +52,13 @@ def run(job: Job) -> None:
     """Predict every structure and write energy.out, nnforces.out, nnstress.out, nnatoms.out, output.data."""
     log = Log()
     settings = job.settings
-    potential = Potential.from_directory(job.directory, settings, job.threads)
+    potential = read_potential(job.directory, settings, job.threads)
     structures = StructureFile(job.data, settings.elements, require_labels=False)
     names = file_names(settings["calculate_forces"], settings["calculate_stress"])
     log.header(settings, potential.kernel, job.threads)
-    describe_potential(log, potential, structures, job.directory, names)
+    describe_potential(log, settings, potential, structures, job.directory, names)
 
-    predict = partial(predict_structure, structures, potential, names)
+    predict = partial(predict_structure, structures, potential, settings, names)
     report = Report(potential)
     with open_files(job.directory, names, potential) as files:
         outcomes = in_order(predict, len(structures))
@@ -68,15 +70,14 @@ def run(job: Job) -> None:
 
 
 def predict_structure(
-    structures: StructureFile, potential: Potential, names: tuple[str, ...], index: int
+    structures: StructureFile, potential: Potential, settings: Settings, names: tuple[str, ...], index: int
 ) -> Outcome:
     """One structure, from the file to the lines of the output files."""
     structure = structures[index]
-    settings = potential.settings
     prediction = potential.predict(structure, settings["calculate_forces"], settings["calculate_stress"])
     if settings["check_forces"]:
         check_net_force(structure, prediction)
-    offset = sum(settings.atom_energies[symbol] for symbol in structure.symbols)
+    offset = potential.offset(structure)
     tallies, warnings = look_outside(structure, prediction, potential, offset)
     values = Values(
         prediction.energy,
@@ -96,7 +97,7 @@ def look_outside(
     """Symmetry functions and energy beyond the training range, if that is known."""
     if potential.scalings is None:
         return {}, []
-    functions, scalings = potential.settings.functions, potential.scalings
+    functions, scalings = potential.functions, potential.scalings
     tallies, lines = extrapolations(structure, prediction.descriptors, scalings.scalings, functions, LINES)
     warning = energy_warning((prediction.energy - offset) / len(structure), scalings.energy_range)
     return tallies, lines + [f"{structure.where}: {warning}"] * bool(warning)
@@ -115,7 +116,7 @@ def check_net_force(structure: Structure, prediction: Prediction) -> None:
 def open_files(directory: Path, names: tuple[str, ...], potential: Potential) -> PredictionWriter:
     """The output files; only the root has any."""
     own = names if parallel.is_root() else ()
-    return PredictionWriter(directory, own, potential.settings.units, std_meaning(potential))
+    return PredictionWriter(directory, own, potential.units, std_meaning(potential))
 
 
 def in_order(compute: Callable[[int], R], count: int) -> Iterator[R]:

@@ -13,6 +13,7 @@ from bnnp.keyword_table.arguments import AUTO
 from bnnp.modes.length_unit import sampled_reaches, unit_advice
 from bnnp.modes.log import Log
 from bnnp.potential import Potential
+from bnnp.settings import Settings
 from bnnp.uncertainty.assessment import Assessment
 from bnnp.uncertainty.extrapolation import Tally
 from bnnp.units import Units
@@ -28,17 +29,22 @@ def std_meaning(potential: Potential) -> str:
 
 
 def describe_potential(
-    log: Log, potential: Potential, structures: StructureFile, directory: Path, names: Sequence[str]
+    log: Log,
+    settings: Settings,
+    potential: Potential,
+    structures: StructureFile,
+    directory: Path,
+    names: Sequence[str],
 ) -> None:
     """Networks, samples and data of this run."""
     log.section("Potential")
     for element, network in potential.networks.items():
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
-    log.item("uncertainty", _uncertainty(potential, directory))
+    log.item("uncertainty", _uncertainty(settings, potential, directory))
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
-    for warning in (*structures.warnings, *_other_rates(potential, directory)):
+    for warning in (*structures.warnings, *_other_rates(settings, directory)):
         log.warn(warning)
-    units = potential.settings.units
+    units = potential.units
     if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
         log.warn(advice)
     if potential.scalings is None:
@@ -48,28 +54,26 @@ def describe_potential(
             log.warn(f"{name} is from a former run: this one writes {', '.join(names)}")
 
 
-def _uncertainty(potential: Potential, directory: Path) -> str:
+def _uncertainty(settings: Settings, potential: Potential, directory: Path) -> str:
     path = directory / FILE_NAME
     if not path.exists():
         return f"no {FILE_NAME}: the plain network, without standard deviations"
     masks = potential.masks
-    if potential.settings["mc_samples"] < 1:
+    if settings["mc_samples"] < 1:
         return f"mc_samples 0, {FILE_NAME} is not used: the plain network, without standard deviations"
     if masks is None:
         return f"the dropout rates of {FILE_NAME} are 0: the plain network, without standard deviations"
     stored = read_uncertainty(path).masks.samples
-    origin = (
-        "redrawn for every structure" if potential.settings["mc_masks"] == "resample" else f"of {FILE_NAME}"
-    )
+    origin = "redrawn for every structure" if potential.resample else f"of {FILE_NAME}"
     if masks.samples > stored:
         origin += f" ({stored} there, the others from its seed {masks.seed})"
     rates = _rates(masks.rates)
     return f"{masks.samples} Monte Carlo samples {origin}; dropout rates {rates} (inputs, hidden layers)"
 
 
-def _other_rates(potential: Potential, directory: Path) -> list[str]:
+def _other_rates(settings: Settings, directory: Path) -> list[str]:
     """A warning if input.nn gives dropout rates that are not those of the masks in use."""
-    settings, path = potential.settings, directory / FILE_NAME
+    path = directory / FILE_NAME
     if settings["mc_samples"] < 1 or not path.exists():
         return []
     rates = read_uncertainty(path).masks.rates
@@ -121,7 +125,7 @@ class Report:
             log.line(
                 "  sqrt(ZMS): root mean square of error / sigma; 1 = sigma has the right size on average"
             )
-        columns, rows = _table(self.groups, self.potential.settings.units)
+        columns, rows = _table(self.groups, self.potential.units)
         log.table(columns, rows)
 
     def _extrapolations(self, log: Log) -> None:
@@ -144,7 +148,7 @@ class Report:
             )
 
     def _rows(self, element: str, tally: Tally) -> list[tuple[object, ...]]:
-        functions = self.potential.settings.functions[element]
+        functions = self.potential.functions[element]
         return [
             (
                 element,

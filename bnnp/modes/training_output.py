@@ -20,11 +20,11 @@ from bnnp.io.training_points import forces_name, points_name, write_forces, writ
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import demand_finite, optweights_name, weights_name, write_weights
+from bnnp.loader import parts_of_potential
 from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.potential import parts_of_potential
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import Normalized
 from bnnp.training.loop import Record, Trainer

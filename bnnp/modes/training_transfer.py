@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError
+from bnnp.loader import read_potential
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.training_networks import parameters_of, random_networks
@@ -63,7 +64,7 @@ def read_transfer(job: Job) -> Transfer:
             "potential, such as the potential/ that mode 2 leaves"
         )
     theirs = load_settings(directory / "input.nn", 3)
-    potential = Potential.from_directory(directory, theirs)
+    potential = read_potential(directory, theirs)
     names = old_names(settings, theirs)
     _demand_fit(settings, theirs, names)
     donor = Donor(

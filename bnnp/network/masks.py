@@ -100,6 +100,14 @@ class Masks:
         keep = {element: tuple(layer[:samples] for layer in layers) for element, layers in self.keep.items()}
         return Masks(self.seed, samples, self.rates, keep)
 
+    def only(self, sample: int) -> Masks:
+        """The masks of one sample, from 0: one member of the potential."""
+        keep = {
+            element: tuple(layer[sample : sample + 1] for layer in layers)
+            for element, layers in self.keep.items()
+        }
+        return Masks(self.seed, 1, self.rates, keep)
+
     def scaled(self, element: str) -> tuple[Array, ...]:
         """Factors of the units of `element`: 0 or 1 / (1 - rate), (S, n_l) for inputs and hidden layers."""
         return tuple(keep / (1.0 - rate) for keep, rate in zip(self.keep[element], self.rates, strict=False))

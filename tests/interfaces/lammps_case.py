@@ -19,10 +19,11 @@ from bnnp.io.identity import identity_line
 from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import weights_name, write_weights
+from bnnp.loader import load, parts_of_potential
 from bnnp.modes.potential_directory import write_potential_directory
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential, parts_of_potential
+from bnnp.potential import Potential
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
 
@@ -146,7 +147,7 @@ def random_structure(
 
 
 def load_potential(directory: Path) -> Potential:
-    return Potential.from_directory(directory, load_settings(directory / "input.nn", 3))
+    return load(directory)
 
 
 def write_data(path: Path, structure: Structure, types: tuple[str, ...], angstrom: float = 1.0) -> None:

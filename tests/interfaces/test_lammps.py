@@ -118,7 +118,7 @@ def test_numbers_are_those_of_the_python_potential(
 def test_potential_in_bohr_and_hartree(tmp_path: Path, plugin: Path, atomic: Path, ranks: int) -> None:
     """Units, n2p2's normalization, sigma scaling and dropout of the inputs, in `units real`."""
     potential = load_potential(atomic)
-    units = potential.settings.units
+    units = potential.units
     structure = random_structure(("Ge", "Te"), seed=2, n=18, scale=1.0 / units.angstrom)
     expected = potential.predict(structure)
     given = {"units": "real", "angstrom": units.angstrom}

@@ -24,10 +24,10 @@ from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import weights_name, write_weights
+from bnnp.loader import load, parts_of_potential
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential, parts_of_potential
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -179,8 +179,7 @@ class TestUncertainty:
         """Mean and standard deviation of plain potentials whose weights have the mask of one sample folded
         in."""
         predict(folder)
-        settings = load_settings(folder / "input.nn", 3)
-        potential = Potential.from_directory(folder, settings)
+        potential = load(folder)
         assert potential.masks is not None
         energies, forces, stresses = [], [], []
         for number in range(SAMPLES):
@@ -189,7 +188,7 @@ class TestUncertainty:
                 factors = [mask[number][:, None] for mask in potential.masks.scaled(element)]
                 weights = tuple(a * b for a, b in zip(factors, network.weights, strict=True))
                 networks[element] = replace(network, weights=weights)
-            plain = Potential(settings, networks, potential.scalings)
+            plain = potential.replace(networks=networks, masks=None)
             results = [plain.predict(structure) for structure in read_structures(folder / "input.data")]
             energies.append([result.energy for result in results])
             forces.append(np.concatenate([result.forces for result in results]))
@@ -251,12 +250,11 @@ class TestUncertainty:
             log = predict(folder)
             means[wanted] = column(folder / "energy.out", "Ennp")
             assert ("10 there, the others from its seed 1" in log) == (wanted == 20)
-        settings = load_settings(folder / "input.nn", 3)
-        potential = Potential.from_directory(folder, settings)
+        potential = load(folder)
         sizes = {element: network.sizes for element, network in potential.networks.items()}
         for wanted in (4, 20):
             masks = Masks.draw(1, wanted, RATES, sizes)
-            direct = Potential(settings, potential.networks, potential.scalings, masks)
+            direct = potential.replace(masks=masks)
             structures = read_structures(folder / "input.data")
             expected = [direct.predict(structure).energy for structure in structures]
             np.testing.assert_allclose(means[wanted], expected, rtol=1e-13)

@@ -26,9 +26,9 @@ from bnnp.errors import StaleFileError
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
+from bnnp.loader import load
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
-from bnnp.potential import Potential
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.training.normalization import Fold
@@ -499,7 +499,7 @@ def test_killed_between_two_files_is_refused_by_mode_3(
         for name, content in stage.items():
             (folder / name).write_bytes(content)
         try:
-            Potential.from_directory(folder, load_settings(folder / "input.nn", 3))
+            load(folder)
             accepted.append(number)
         except StaleFileError:
             refused += 1
@@ -660,8 +660,8 @@ def test_fitted_free_atom_energies_go_with_the_potential(source: Path, tmp_path:
     expected = np.linalg.lstsq(shares, [s.energy / len(s) for s in structures], rcond=None)[0]
     portable = load_settings(folder / "potential" / "input.nn", 3)
     np.testing.assert_allclose([portable.atom_energies[x] for x in ("Cu", "Au")], expected, atol=1e-7)
-    here = Potential.from_directory(folder, load_settings(folder / "input.nn", 3))
-    there = Potential.from_directory(folder / "potential", portable)
+    here = load(folder)
+    there = load(folder / "potential")
     assert here.predict(structures[0]).energy == there.predict(structures[0]).energy
     assert invoke(folder, 3).exit_code == 0
     scaling = (folder / "scaling.data").read_text().splitlines(keepends=True)

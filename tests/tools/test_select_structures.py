@@ -22,9 +22,9 @@ from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import weights_name, write_weights
+from bnnp.loader import load, parts_of_potential
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential, parts_of_potential
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
 
@@ -232,7 +232,7 @@ class TestUncertainty:
 
     @pytest.mark.parametrize("of", ["forces", "energy"])
     def test_the_largest_sigmas(self, folder: Path, potential: Path, of: str) -> None:
-        model = Potential.from_directory(potential, load_settings(potential / "input.nn", 3))
+        model = load(potential)
         found = [model.predict(structure) for structure in read_structures("input.data")]
         if of == "forces":
             sigmas = [1000.0 * np.linalg.norm(one.forces_std, axis=1).max() for one in found]

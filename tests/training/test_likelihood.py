@@ -15,11 +15,11 @@ import torch
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
+from bnnp.loader import assemble
 from bnnp.modes.log import Log
 from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_refinement import finetune, judging, with_rate
 from bnnp.modes.training_setup import folds_of
-from bnnp.potential import Potential
 from bnnp.training.likelihood import FLOOR, FrozenDropout, Likelihood, MemberModel, likelihood
 from bnnp.training.loss import Spread
 from bnnp.training.samples import Batch
@@ -127,7 +127,7 @@ def test_variances_are_those_the_potential_predicts(
     folds = folds_of(made.settings, made.data, made.normalized)
     networks = trainer.model.parameters.unpack(made.weights)
     plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
-    potential = Potential(made.settings, plain, ScalingData(made.data.scalings), frozen_masks(made.settings))
+    potential = assemble(made.settings, plain, ScalingData(made.data.scalings), frozen_masks(made.settings))
     structures = StructureFile(directory / "input.data")
     for index, found in trainer.evaluations(made.weights, range(5)):
         expected = potential.predict(structures[index])

@@ -18,11 +18,11 @@ from bnnp.errors import NumericalError, StaleFileError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
+from bnnp.loader import assemble
 from bnnp.modes.log import Log
 from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_report import report_method
 from bnnp.modes.training_setup import folds_of
-from bnnp.potential import Potential
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.loop import Ranks, State, Trainer
 from bnnp.training.model import Model
@@ -245,7 +245,7 @@ def test_evaluation_is_what_the_potential_predicts(case: Callable[..., Any], dir
     networks = made.trainer.model.parameters.unpack(made.weights)
     plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
     scaling = ScalingData(made.data.scalings)
-    potential = Potential(made.settings, plain, scaling, frozen_masks(made.settings))
+    potential = assemble(made.settings, plain, scaling, frozen_masks(made.settings))
     structures = StructureFile(directory / "input.data")
     for index, found in made.trainer.evaluations(made.weights, range(4)):
         expected = potential.predict(structures[index])

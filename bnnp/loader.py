@@ -1,0 +1,153 @@
+"""A potential from its files: input.nn, scaling.data, weights.XXX.data and, if there, uncertainty.data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, replace
+from pathlib import Path
+
+from bnnp.errors import InputError, StaleFileError
+from bnnp.io.identity import check_identity, parts_of
+from bnnp.io.scaling_data import ScalingData, read_scaling
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.io.uncertainty_data import read_uncertainty
+from bnnp.io.weights import read_weights, weights_name
+from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
+from bnnp.potential import Potential
+from bnnp.settings import Settings, load_settings
+
+INPUT = "input.nn"
+
+
+def load(path: str | Path = ".", samples: int | None = None, threads: int = 1) -> Potential:
+    """The potential of a directory, for example the ``potential/`` that mode 2 leaves.
+
+    >>> bnnp.load("potential/").predict(structure).energy_std  # doctest: +SKIP
+
+    Parameters
+    ----------
+    path : str or Path
+        Directory with input.nn, scaling.data, weights.XXX.data and uncertainty.data.
+    samples : int, optional
+        Monte Carlo samples; as input.nn or uncertainty.data says by default, 0 for the plain networks.
+    threads : int
+        Threads over atoms.
+
+    Raises
+    ------
+    InputError, StaleFileError
+        A file is missing, damaged, or belongs to another potential.
+    """
+    path = Path(path)
+    if not (path / INPUT).is_file():
+        what = "is a file, expected a directory" if path.is_file() else f"has no {INPUT}"
+        raise InputError(
+            f"{path}: {what}. A potential is a directory with input.nn, scaling.data, weights.XXX.data and "
+            "uncertainty.data, such as the potential/ that mode 2 leaves."
+        )
+    return read_potential(path, load_settings(path / INPUT, 3), threads, samples)
+
+
+def read_potential(
+    directory: str | Path, settings: Settings, threads: int = 1, samples: int | None = None
+) -> Potential:
+    """The potential of `directory` for an input.nn that is read already; else as :func:`load`."""
+    directory = Path(directory)
+    files = [directory / name for name in ("scaling.data", *map(weights_name, settings.elements))]
+    scalings = _scalings(directory, settings)
+    settings = with_fitted_energies(settings, scalings)
+    networks = {element: _network(directory, element, settings) for element in settings.elements}
+    wanted = settings["mc_samples"] if samples is None else samples
+    sampled = wanted > 0 and (directory / UNCERTAINTY).exists()
+    files += [directory / UNCERTAINTY] * sampled
+    check_identity(files, parts_of_potential(settings, networks, scalings))
+    masks: Masks | None = None
+    if sampled:
+        data = read_uncertainty(directory / UNCERTAINTY, networks)
+        said = samples is not None or settings.given("mc_samples")
+        masks = (data.take(wanted) if said else data).masks
+    return assemble(settings, networks, scalings, masks, threads)
+
+
+def assemble(
+    settings: Settings,
+    networks: Mapping[str, Network],
+    scalings: ScalingData | None,
+    masks: Masks | None = None,
+    threads: int = 1,
+) -> Potential:
+    """The potential that an input.nn and these networks, training statistics and masks make."""
+    return Potential(
+        networks,
+        settings.functions,
+        settings.cutoff,
+        settings.scaling,
+        scalings,
+        masks,
+        resample=settings["mc_masks"] == "resample",
+        atom_energies=settings.atom_energies,
+        mean_energy=settings.normalization.mean_energy,
+        conv_energy=settings.normalization.conv_energy,
+        units=settings.units,
+        closest=settings["bond_threshold"],
+        threads=threads,
+    )
+
+
+def with_fitted_energies(settings: Settings, scalings: ScalingData | None) -> Settings:
+    """`settings` with the free-atom energies mode 2 has fitted, for ``atom_energy fit``.
+
+    Raises
+    ------
+    StaleFileError
+        scaling.data has none: it is of a training without the keyword.
+    """
+    if not settings.fits_atom_energies:
+        return settings
+    found = {} if scalings is None else scalings.atom_energies
+    missing = [element for element in settings.elements if element not in found]
+    if missing:
+        raise StaleFileError(
+            f"scaling.data: has no free-atom energy of {', '.join(missing)}, but input.nn "
+            "says `atom_energy fit`. It was made without this keyword, or by another program: run mode 2 "
+            "again, or give the energies."
+        )
+    return replace(settings, atom_energies=dict(found))
+
+
+def parts_of_potential(
+    settings: Settings, networks: Mapping[str, Network], scalings: ScalingData | None
+) -> dict[str, str]:
+    """What a prediction depends on, for the line ``# potential`` (:mod:`bnnp.io.identity`)."""
+    return parts_of(
+        networks,
+        None if scalings is None else scalings.scalings,
+        settings.scaling,
+        astuple(settings.normalization),
+        settings.atom_energies,
+        settings.fingerprint(),
+    )
+
+
+def _scalings(directory: Path, settings: Settings) -> ScalingData | None:
+    path, kind = directory / "scaling.data", settings.scaling.kind
+    if kind == "none" and not path.exists():
+        return None
+    counts = {element: len(settings.functions[element]) for element in settings.elements}
+    return read_scaling(path, counts, kind == "sigma", settings.fingerprint())
+
+
+def _network(directory: Path, element: str, settings: Settings) -> Network:
+    if element not in settings.architecture:
+        raise InputError(
+            "input.nn: no network is defined; give global_hidden_layers_short, global_nodes_short "
+            "and global_activation_short as they were in the training"
+        )
+    return read_weights(
+        directory / weights_name(element),
+        element,
+        settings.architecture[element],
+        len(settings.functions[element]),
+        settings.normalize_nodes,
+    )
