@@ -39,6 +39,7 @@ For notebooks and scripts (loaded when first used, so that ``import bnnp`` costs
     bnnp.read_data("input.data")                     list of Structure
     bnnp.symmetry_functions(structures, "input.nn")  list of (n_atoms, width) arrays
     bnnp.load("potential/").predict(structure)       energy, forces, stress, each with its sigma
+    atoms.calc = bnnp.BNNP("potential/")             the same in ASE
 
 Map, and the order to read it in::
 
@@ -50,7 +51,7 @@ Map, and the order to read it in::
     io/                                      one file format a module, both directions
     keywords.py  settings.py                 input.nn: table of keywords, and what they mean together
     parallel.py  training/                   MPI; loss and optimizers
-    api.py                                   the calls above
+    api.py  interfaces/                      the calls above; ASE
     modes/  cli.py                           what `bnnp --mode 1|2|3` does, step by step
 
 Imports go downwards in this list read from its end: numerics take arrays and plain numbers, and know no
@@ -64,14 +65,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bnnp.api import read_data, symmetry_functions
+    from bnnp.interfaces.ase import BNNP
     from bnnp.loader import load
     from bnnp.potential import Potential, Prediction
     from bnnp.structure import Structure
 
 __version__ = "0.1.0"
-__all__ = ["Potential", "Prediction", "Structure", "load", "read_data", "symmetry_functions"]
+__all__ = ["BNNP", "Potential", "Prediction", "Structure", "load", "read_data", "symmetry_functions"]
 
 _HOMES = {
+    "BNNP": "bnnp.interfaces.ase",
     "Potential": "bnnp.potential",
     "Prediction": "bnnp.potential",
     "Structure": "bnnp.structure",

@@ -193,9 +193,9 @@ class Potential:
             )
         return types
 
-    def offset(self, structure: Structure) -> float:
-        """Sum of the free-atom energies of a structure."""
-        return float(self._free[self.types(structure)].sum())
+    def free_atoms(self, structure: Structure) -> Array:
+        """Free-atom energy of every atom, (n_atoms,) float64."""
+        return self._free[self.types(structure)]
 
     def neighbors(self, structure: Structure) -> NeighborList:
         """Neighbour list within the largest cutoff."""

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "potential": NOUNS | NUMERICS | {"io"},
     "loader": NOUNS | NUMERICS | {"io", "settings", "potential"},
     "api": NOUNS | NUMERICS | {"io", "settings"},
-    "interfaces": NOUNS | NUMERICS | {"io", "settings", "potential", "loader"},
+    "interfaces": NOUNS | NUMERICS | {"io", "entries", "settings", "potential", "loader"},
     "modes": NOUNS | NUMERICS | INPUT | {"io", "parallel", "training", "potential", "loader", "interfaces"},
     "cli": {"errors", "memory", "parallel", "modes", "settings", "interfaces"},
     "__main__": {"cli"},

@@ -77,7 +77,7 @@ def predict_structure(
     prediction = potential.predict(structure, settings["calculate_forces"], settings["calculate_stress"])
     if settings["check_forces"]:
         check_net_force(structure, prediction)
-    offset = potential.offset(structure)
+    offset = float(potential.free_atoms(structure).sum())
     tallies, warnings = look_outside(structure, prediction, potential, offset)
     values = Values(
         prediction.energy,

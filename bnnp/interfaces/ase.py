@@ -1,0 +1,211 @@
+"""The potential as an ASE calculator: ``atoms.calc = bnnp.BNNP("potential/")``.
+
+ASE counts in Angstrom and eV whatever the unit of the potential. Beside ASE's own properties there are the
+standard deviations over the Monte Carlo samples (raw, S - 1):
+
+=================================  ===========  ==========================================================
+energy, free_energy                eV           equal: there is no electronic entropy here
+energies                           (n,)         atomic energies; they add up to the energy
+forces                             (n, 3)       minus the gradient of the energy
+stress                             (6,)         ASE's sign and order; of periodic structures
+energy_std                         eV           of the total energy
+energies_std                       (n,)         of each atomic energy
+forces_std, stress_std             (n, 3), (6)  of each component; three to four times the work of the forces
+=================================  ===========  ==========================================================
+
+ASE's writers drop results they do not know. So each calculation also puts the standard deviations it made
+into ``atoms.info`` and ``atoms.arrays`` under the same names, and takes out those of the calculation before:
+an extxyz file written then has them all, a trajectory those of energy and stress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import (
+    Calculator,
+    PropertyNotImplementedError,
+    all_changes,
+    external_calculators,
+    register_calculator_class,
+)
+from numpy.typing import NDArray
+
+from bnnp.descriptors.skin import SkinNeighbors
+from bnnp.loader import load
+from bnnp.potential import Potential, Prediction
+from bnnp.structure import Structure
+
+Array = NDArray[np.float64]
+
+MEANS = ("energy", "free_energy", "energies", "forces", "stress")
+SPREADS = ("energy_std", "energies_std", "forces_std", "stress_std")
+DERIVATIVES = {"forces", "stress"}
+COSTLY = {"forces_std", "stress_std"}
+SKIN = 0.5  # Angstrom
+
+
+class BNNP(Calculator):
+    """ASE calculator of a potential. It can be copied and pickled.
+
+    Parameters
+    ----------
+    potential : str, Path or Potential
+        A directory as :func:`bnnp.load` takes it, or what that returns.
+    samples : int, optional
+        Monte Carlo samples; see :func:`bnnp.load`. Only for a directory.
+    skin : float, Angstrom
+        Of the neighbour list: pairs are searched again when an atom has moved half of it. The results do not
+        depend on it.
+    threads : int, optional
+        Threads over atoms; 1 for a directory, as they are for a Potential.
+    sigma_every : int
+        0: standard deviations of forces and stress are computed when they are asked for; n > 0: with every
+        n-th configuration, too.
+
+    Raises
+    ------
+    InputError, StaleFileError
+        The potential cannot be read.
+    """
+
+    implemented_properties = [*MEANS, *SPREADS]
+
+    def __init__(
+        self,
+        potential: str | Path | Potential = "potential",
+        *,
+        samples: int | None = None,
+        skin: float = SKIN,
+        threads: int | None = None,
+        sigma_every: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if not isinstance(potential, Potential):
+            self.parameters.update(potential=str(potential), samples=samples)
+            potential = load(potential, samples, threads or 1)
+        elif samples is not None:
+            raise ValueError("samples: give them to bnnp.load, or give BNNP the directory")
+        elif threads is not None:
+            potential = potential.replace(threads=threads)
+        self.parameters.update(skin=skin, sigma_every=sigma_every)
+        self.potential, self.sigma_every = potential, sigma_every
+        self.evaluations = 0  # configurations so far; numbers the masks of `mc_masks resample`
+        self._pairs = SkinNeighbors(potential.descriptor.radius, skin / potential.units.angstrom)
+        if potential.masks is None or potential.masks.samples < 2:
+            self.implemented_properties = list(MEANS)
+
+    def set(self, **changes: Any) -> dict[str, Any]:
+        """Parameters belong to the constructor; none can be changed later."""
+        if changes:
+            raise ValueError(f"BNNP has no parameter {', '.join(changes)} to set: make a new calculator")
+        return {}
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Fill ``results``; ASE calls this.
+
+        Raises
+        ------
+        InputError, NumericalError
+            An element the potential does not know; atoms that coincide.
+        """
+        super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
+        if system_changes:
+            self.evaluations += 1
+            self.results = {}
+        structure, share = self._structure(self.atoms)
+        if {"stress", "stress_std"} & set(properties) and not np.isfinite(share):
+            raise PropertyNotImplementedError("a structure whose cell has no volume has no stress")
+        asked = set(properties)
+        due = self.sigma_every > 0 and self.evaluations % self.sigma_every == 0
+        spreads = due or bool(asked & COSTLY)
+        derivatives = spreads or bool(asked & DERIVATIVES)
+        pairs = self._pairs.find(structure.positions, structure.cell, structure.numbers)
+        prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs)
+        self.results.update(self._in_ase_units(prediction, structure, share))
+        for target in (atoms, self.atoms):
+            if target is not None:
+                show_spreads(target, self.results)
+
+    def _structure(self, atoms: Atoms) -> tuple[Structure, float]:
+        """The structure in units of the potential, and its volume in volumes of the cell of the atoms."""
+        length = self.potential.units.angstrom
+        cell, share = periodic_cell(atoms, length * (self._pairs.cutoff + self._pairs.skin))
+        structure = Structure(
+            numbers=atoms.numbers.astype(np.int64),
+            positions=atoms.positions / length,
+            cell=None if cell is None else cell / length,
+            index=self.evaluations - 1,
+        )
+        return structure, share
+
+    def _in_ase_units(self, prediction: Prediction, structure: Structure, share: float) -> dict[str, Any]:
+        units = self.potential.units
+        energy, force, stress = units.ev, units.ev / units.angstrom, units.ev / units.angstrom**3 * share
+        values: dict[str, tuple[Any, float]] = {
+            "energy": (prediction.energy, energy),
+            "free_energy": (prediction.energy, energy),
+            "energies": (prediction.atomic_energies + self.potential.free_atoms(structure), energy),
+            "forces": (prediction.forces, force),
+            "stress": (prediction.stress, stress),
+            "energy_std": (prediction.energy_std, energy),
+            "energies_std": (prediction.atomic_energies_std, energy),
+            "forces_std": (prediction.forces_std, force),
+            "stress_std": (prediction.stress_std, stress),
+        }
+        known = {
+            name for name, (value, factor) in values.items() if value is not None and np.isfinite(factor)
+        }
+        return {name: values[name][0] * values[name][1] for name in known}
+
+
+def show_spreads(atoms: Atoms, results: dict[str, Any]) -> None:
+    """Put the standard deviations of `results` where files keep them, and take out former ones."""
+    for name in SPREADS:
+        store = atoms.arrays if name in ("energies_std", "forces_std") else atoms.info
+        store.pop(name, None)
+        if name in results:
+            store[name] = np.copy(results[name]) if store is atoms.arrays else results[name]
+
+
+def periodic_cell(atoms: Atoms, reach: float) -> tuple[Array | None, float]:
+    """A cell that is periodic along all axes and gives the same neighbours within `reach`, or None.
+
+    Axes without periodicity get a vector normal to the others that is long enough for no image to be seen.
+
+    Returns
+    -------
+    cell : (3, 3) float64, Angstrom, or None
+    share : float
+        Its volume over that of ``atoms.cell``, by which a stress grows; infinite without periodicity and for
+        the flat cell of a slab.
+    """
+    periodic = np.asarray(atoms.pbc)
+    if not periodic.any():
+        return None, np.inf
+    cell = np.array(atoms.cell)
+    if periodic.all():
+        return cell, 1.0
+    volume = abs(np.linalg.det(cell))
+    normals = np.linalg.svd(cell[periodic])[2][periodic.sum() :]  # orthonormal, normal to the periodic axes
+    for axis, normal in zip(np.flatnonzero(~periodic), normals, strict=True):
+        heights = atoms.positions @ normal
+        length = np.ptp(heights) + reach
+        cell[axis] = normal * reach * np.ceil(length / reach + 1.0)  # in steps: a skin list can live on
+    share = abs(np.linalg.det(cell)) / volume if volume > 0.0 else np.inf
+    return cell, float(share)
+
+
+if "bnnp" not in external_calculators:
+    register_calculator_class("bnnp", BNNP)

@@ -1,0 +1,55 @@
+"""``ase.io.read("input.data")`` and ``ase.io.write``: the format ``bnnp-data`` of ASE.
+
+The units of an input.data stand in the input.nn beside it. Without one they are RuNNer's, bohr and hartree;
+``units="metal"`` or ``units="atomic"`` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ase import Atoms
+
+from bnnp.entries import Entries
+from bnnp.errors import InputError
+from bnnp.io.ase_atoms import ENERGY_KEYS, from_atoms, to_atoms
+from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.units import ATOMIC, UNITS, Units
+
+
+def read_bnnp_data(
+    filename: str | Path, index: int | slice = -1, units: str | None = None
+) -> Iterator[Atoms]:
+    """The structures as Atoms in Angstrom and eV, energy, forces and stress in a calculator.
+
+    Raises
+    ------
+    InputError
+        With file, line and structure.
+    """
+    file = StructureFile(filename, require_labels=False)
+    chosen = range(len(file))[index]
+    for number in [chosen] if isinstance(chosen, int) else chosen:
+        yield to_atoms(file[number], _units(filename, units))
+
+
+def write_bnnp_data(filename: str | Path, images: Atoms | Iterable[Atoms], units: str | None = None) -> None:
+    """Replace the file by these structures; energy and forces are taken along where there are any."""
+    several = [images] if isinstance(images, Atoms) else images
+    unit = _units(filename, units)
+    write_structures(Path(filename), (from_atoms(atoms, unit, labels=_labelled(atoms)) for atoms in several))
+
+
+def _units(filename: str | Path, name: str | None) -> Units:
+    if name is None:
+        settings = Path(filename).resolve().with_name("input.nn")
+        return UNITS[Entries(settings).value("units")] if settings.is_file() else ATOMIC
+    if name not in UNITS:
+        raise InputError(f"units is `{name}`, expected one of {', '.join(UNITS)}")
+    return UNITS[name]
+
+
+def _labelled(atoms: Atoms) -> bool:
+    known = {**atoms.info, **getattr(atoms.calc, "results", {})}
+    return any(known.get(key) is not None for key in ENERGY_KEYS)
