@@ -1,8 +1,8 @@
 """The command ``bnnp``: the only place that prints an error or ends the program.
 
-Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 kept for a stop by
-the uncertainty rule, 130 interrupted, 143 ended by SIGTERM. Under MPI a failure on one rank ends all of them,
-with one message.
+Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the
+uncertainty rule or the physical guard, 130 interrupted, 143 ended by SIGTERM. Under MPI a failure on one
+rank ends all of them, with one message.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bnnp.errors import BnnpError
 from bnnp.memory import keep_freed_memory
 
 MODES = {1: "bnnp.modes.symmetry", 2: "bnnp.modes.train", 3: "bnnp.modes.predict"}
+DYNAMICS = "bnnp.modes.simulate"  # mode 3 with md_steps
 ALL_KEYWORDS = "*"
 INTERRUPTED = 130
 TERMINATED = 143
@@ -34,7 +35,8 @@ Reads input.nn and input.data in the working directory and does one job:
 \b
   --mode 1   structures -> symmetry functions (symmetry_functions.h5)
   --mode 2   train the networks (scaling.data, weights.XXX.data, uncertainty.data)
-  --mode 3   predict energies, forces and stresses, each with its uncertainty
+  --mode 3   predict energies, forces and stresses, each with its uncertainty,
+             or run molecular dynamics (md_steps in input.nn)
 
 Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn counts.
 """
@@ -42,7 +44,7 @@ Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_m
 
 @click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--mode", type=click.IntRange(1, 3), help="What to do; wins over runner_mode in input.nn.")
-@click.option("--restart", is_flag=True, help="Continue a training from its last checkpoint.")
+@click.option("--restart", is_flag=True, help="Continue a training or a molecular dynamics run.")
 @click.option(
     "--check", is_flag=True, help="Read and check both files, estimate time and memory; run nothing."
 )
@@ -84,8 +86,8 @@ def main(
     masks: int | None,
 ) -> None:
     """Turn the command line into one call, and any failure into a message and an exit code."""
-    if restart and (check or keywords or mode not in (None, 2)):
-        raise click.UsageError("--restart continues a training: use it with --mode 2")
+    if restart and (check or keywords or mode not in (None, 2, 3)):
+        raise click.UsageError("--restart continues a training or molecular dynamics: use --mode 2 or 3")
     if headers and not lammps_plugin:
         raise click.UsageError("--headers says what --lammps-plugin compiles against: use it with that")
     if masks and (not export or export[0] != "hdnnp"):
@@ -129,13 +131,15 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     from bnnp.settings import load_settings
 
     settings = load_settings(settings_file, mode, mode_required=not check)
-    if restart and settings.mode != 2:
+    dynamics = settings.mode == 3 and settings["md_steps"]
+    if restart and settings.mode != 2 and not dynamics:
+        what = f"runner_mode {settings.mode}" + " and no md_steps" * (settings.mode == 3)
         raise click.UsageError(
-            f"--restart continues a training, but {settings_file.name} has runner_mode {settings.mode}: "
-            "use it with --mode 2"
+            f"--restart continues a training or molecular dynamics, but {settings_file.name} has {what}: use "
+            "it with --mode 2, or with --mode 3 and md_steps"
         )
     job = Job(settings, data_file, Path.cwd(), restart)
-    module = "bnnp.modes.check" if check else MODES[settings.mode]
+    module = "bnnp.modes.check" if check else DYNAMICS if dynamics else MODES[settings.mode]
     importlib.import_module(module).run(job)
 
 

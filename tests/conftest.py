@@ -74,7 +74,10 @@ def write_solid(folder: Path, units: str = "metal", samples: int = 10, extra: st
     first = settings.functions["Cu"][0].r_s == 0.0
     scale = np.array([REPULSION, -ATTRACTION] if first else [-ATTRACTION, REPULSION]) / unit.ev
     order = slice(None, None, 1 if first else -1)
-    mean, spread = np.array([3e-4, 0.8])[order], np.array([0.02, 2.0])[order]  # of a crystal; up to a hot one
+    mean, spread = (
+        np.array([3e-4, 0.8])[order],
+        np.array([0.0012, 2.0])[order],
+    )  # of a crystal; up to a hot one
     ranges = Scaling(np.zeros(2), spread, mean, 0.1 * spread)
     noise = np.random.default_rng(5).normal(scale=0.05, size=(2, 12))
     share = 1.0 + noise - noise.mean(axis=1, keepdims=True)  # (2, nodes)

@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": NOUNS | {"descriptors"},
     "core": NOUNS | {"_core", "descriptors", "network"},
     "uncertainty": NOUNS | {"descriptors", "network"},
-    "io": NOUNS | NUMERICS,
+    "dynamics": NOUNS | {"descriptors"},
+    "io": NOUNS | NUMERICS | {"dynamics"},
     "keyword_table": set(),
     "keywords": {"keyword_table"},
     "entries": NOUNS | {"io", "keyword_table", "keywords"},
@@ -37,12 +38,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loader": NOUNS | NUMERICS | {"io", "settings", "potential"},
     "api": NOUNS | NUMERICS | {"io", "settings"},
     "interfaces": NOUNS | NUMERICS | {"io", "entries", "settings", "potential", "loader"},
-    "modes": NOUNS | NUMERICS | INPUT | {"io", "parallel", "training", "potential", "loader", "interfaces"},
+    "modes": NOUNS
+    | NUMERICS
+    | INPUT
+    | {"io", "parallel", "training", "potential", "loader", "dynamics", "interfaces"},
     "cli": {"errors", "memory", "parallel", "modes", "settings", "interfaces"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-PURE = ("descriptors", "network", "uncertainty", "core")  # no files, no printing, no environment
+PURE = ("descriptors", "network", "uncertainty", "core", "dynamics")  # no files, no printing, no environment
 
 
 def part(path: Path) -> str:

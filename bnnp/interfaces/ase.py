@@ -21,6 +21,7 @@ an extxyz file written then has them all, a trajectory those of energy and stres
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ from ase.calculators.calculator import (
 )
 from numpy.typing import NDArray
 
+from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
 from bnnp.loader import load
 from bnnp.potential import Potential, Prediction
 from bnnp.structure import Structure
+from bnnp.uncertainty.extrapolation import outside
 
 Array = NDArray[np.float64]
 
@@ -96,6 +99,8 @@ class BNNP(Calculator):
         self.parameters.update(skin=skin, sigma_every=sigma_every)
         self.potential, self.sigma_every = potential, sigma_every
         self.evaluations = 0  # configurations so far; numbers the masks of `mc_masks resample`
+        self._descriptors: Array | None = None
+        self._current: NeighborList | None = None
         self._pairs = SkinNeighbors(potential.descriptor.radius, skin / potential.units.angstrom)
         if potential.masks is None or potential.masks.samples < 2:
             self.implemented_properties = list(MEANS)
@@ -133,10 +138,29 @@ class BNNP(Calculator):
         derivatives = spreads or bool(asked & DERIVATIVES)
         pairs = self._pairs.find(structure.positions, structure.cell, structure.numbers)
         prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs)
+        self._descriptors, self._current = prediction.descriptors, pairs
         self.results.update(self._in_ase_units(prediction, structure, share))
         for target in (atoms, self.atoms):
             if target is not None:
                 show_spreads(target, self.results)
+
+    def extrapolations(self, atoms: Atoms) -> int:
+        """How many symmetry functions of the configuration are outside of their training range."""
+        self.get_property("energy", atoms)
+        assert self._descriptors is not None
+        scalings, types = self.potential.scalings, self.potential.types(self._structure(atoms)[0])
+        if scalings is None:
+            return 0
+        return sum(
+            len(outside(self._descriptors[types == number][:, : len(scaling)], scaling).atom)
+            for number, scaling in enumerate(map(scalings.scalings.__getitem__, self.potential.elements))
+        )
+
+    def neighbors(self, atoms: Atoms) -> NeighborList:
+        """Pairs within the cutoff of the potential, vectors in Angstrom."""
+        self.get_property("energy", atoms)
+        assert self._current is not None
+        return replace(self._current, vectors=self._current.vectors * self.potential.units.angstrom)
 
     def _structure(self, atoms: Atoms) -> tuple[Structure, float]:
         """The structure in units of the potential, and its volume in volumes of the cell of the atoms."""

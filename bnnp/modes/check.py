@@ -13,6 +13,7 @@ from bnnp.modes.estimate import report_estimate
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.settings_report import report_settings
+from bnnp.modes.simulation_report import report_stages
 from bnnp.modes.training_estimate import report_training_estimate
 
 MOST_FAULTS = 10  # shown
@@ -29,6 +30,8 @@ def run(job: Job) -> None:
     log = Log()
     log.header(job.settings, threads=job.threads)
     report_settings(job.settings, log)
+    if job.settings["md_steps"] and job.settings.mode in (0, 3):
+        report_stages(job.settings, log)
     structures = StructureFile(job.data, require_labels=job.settings.mode != 3)
     data = look_at(structures, job.settings, log)
     report_data(data, job.settings, log)

@@ -52,7 +52,9 @@ class Log:
         threads : int or None
             Threads of each rank; the keyword's value if None.
         """
-        self.line(f"bnnp {__version__}   {_PURPOSE[settings.mode]}")
+        dynamics = settings.mode == 3 and settings["md_steps"]
+        purpose = "mode 3: molecular dynamics" if dynamics else _PURPOSE[settings.mode]
+        self.line(f"bnnp {__version__}   {purpose}")
         self.line("-" * WIDTH)
         units = settings.units
         self.item("date", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}")
@@ -171,6 +173,7 @@ class Progress(Generic[T]):
         self._start = self._last = time.perf_counter()
         self._done = self._shown = 0
         self._bar: Any = None
+        self.note = ""  # shown behind the rest, for example a speed
         if enabled and stream.isatty():
             from tqdm import tqdm
 
@@ -194,6 +197,8 @@ class Progress(Generic[T]):
         """`steps` more are done."""
         self._done += steps
         if self._bar is not None:
+            if self.note:
+                self._bar.set_postfix_str(self.note, refresh=False)
             self._bar.update(steps)
         elif self._enabled and self._total:
             tenth = 10 * self._done // self._total
@@ -214,7 +219,7 @@ class Progress(Generic[T]):
         remaining = f", about {duration(left)} left" if tenth < 10 else ""
         self._stream.write(
             f"  {self._description} {10 * tenth:3d} %  {self._done}/{self._total}  "
-            f"{duration(seconds)}{remaining}\n"
+            f"{duration(seconds)}{remaining}{', ' * bool(self.note)}{self.note}\n"
         )
         self._stream.flush()
 

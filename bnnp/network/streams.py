@@ -17,6 +17,7 @@ WEIGHTS = 3  # initial weights
 SHUFFLE = 4  # order of structures in an epoch
 SPLIT = 5  # training and test set
 RESAMPLE = 6  # masks redrawn at every evaluation
+DYNAMICS = 7  # velocities and thermostats
 SUBSET = 8  # which frozen masks a structure has in an epoch of fine-tuning
 BOOTSTRAP = 9  # training set of a member of an ensemble
 

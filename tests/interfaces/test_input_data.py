@@ -42,7 +42,8 @@ def frames() -> list[Atoms]:
 
 
 @pytest.mark.parametrize(
-    ("settings", "length", "energy"), [("random_seed 1\n", units.Bohr, units.Hartree), ("units metal\n", 1, 1)]
+    ("settings", "length", "energy"),
+    [("random_seed 1\n", units.Bohr, units.Hartree), ("units metal\n", 1, 1)],
 )
 def test_written_and_read_in_the_units_of_the_input_nn(
     settings: str, length: float, energy: float, tmp_path: Path

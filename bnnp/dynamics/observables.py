@@ -1,0 +1,107 @@
+"""What a run is looked at for: energies, temperature, pressure; and how sure the potential is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from ase import Atoms, units
+
+from bnnp.dynamics.simulation import Simulation
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Raw standard deviations of one configuration; NaN without samples.
+
+    Parameters
+    ----------
+    energy : float, eV
+        Of the total energy, divided by the number of atoms.
+    forces : float, eV/Angstrom
+        Largest of a force component.
+    atom : int
+        The atom it belongs to, from 0.
+    extrapolations : int
+        Symmetry functions outside of their training range.
+    """
+
+    energy: float = nan
+    forces: float = nan
+    atom: int = -1
+    extrapolations: int = 0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One line of md.out.
+
+    Parameters
+    ----------
+    stage, step : int
+        Stage from 1; steps since the start of the run.
+    time : float, fs
+    temperature : float, K
+    potential, kinetic, conserved : float, eV
+    pressure : float, GPa
+        With the kinetic part; NaN without a cell.
+    volume : float, Angstrom^3
+        NaN without a cell.
+    energy_std : float, eV
+        Of the total energy, per atom; NaN without samples.
+    uncertainty : Uncertainty or None
+        If this was a look at it.
+    """
+
+    stage: int
+    step: int
+    time: float
+    temperature: float
+    potential: float
+    kinetic: float
+    conserved: float
+    pressure: float
+    volume: float
+    energy_std: float
+    uncertainty: Uncertainty | None = None
+
+
+def observe(simulation: Simulation, uncertainty: Uncertainty | None = None) -> Observation:
+    """The state of a run now."""
+    atoms, place = simulation.atoms, simulation.place
+    periodic = bool(atoms.pbc.all())
+    return Observation(
+        stage=place.stage + 1,
+        step=place.total,
+        time=place.time,
+        temperature=simulation.temperature(),
+        potential=float(atoms.get_potential_energy()),
+        kinetic=float(atoms.get_kinetic_energy()),
+        conserved=simulation.integrator.conserved(),
+        pressure=pressure(atoms) if periodic else nan,
+        volume=float(atoms.get_volume()) if periodic else nan,
+        energy_std=float(atoms.calc.results.get("energy_std", nan)) / len(atoms),
+        uncertainty=uncertainty,
+    )
+
+
+def pressure(atoms: Atoms) -> float:
+    """Minus a third of the trace of the stress, with the kinetic part, GPa."""
+    stress = atoms.get_stress(include_ideal_gas=True)
+    return -float(stress[:3].mean()) / units.GPa
+
+
+def look(atoms: Atoms) -> Uncertainty:
+    """Standard deviations of energy and forces, and extrapolations, of the configuration now.
+
+    `atoms.calc` is a :class:`bnnp.interfaces.ase.BNNP`.
+    """
+    calculator = atoms.calc
+    outside = calculator.extrapolations(atoms)
+    if "forces_std" not in calculator.implemented_properties:
+        return Uncertainty(extrapolations=outside)
+    spread = calculator.get_property("forces_std", atoms)
+    atom = int(np.argmax(spread.max(axis=1)))
+    energy = float(calculator.results["energy_std"]) / len(atoms)
+    return Uncertainty(energy, float(spread.max()), atom, outside)

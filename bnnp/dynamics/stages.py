@@ -1,0 +1,75 @@
+"""Stages of a run: what is constant, how hot, how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run of molecular dynamics.
+
+    Parameters
+    ----------
+    steps : int
+    timestep : float, fs
+    ensemble : str
+        ``nve``, ``nvt`` or ``npt``.
+    thermostat : str
+        ``nose_hoover``, ``langevin`` or ``bussi``, for nvt; npt has Nose-Hoover chains.
+    temperature : (float, float), K
+        At the start and at the end; linear in between.
+    pressure : (float, float), GPa
+        The same, for npt.
+    thermostat_time, barostat_time : float, fs
+    full_cell : bool
+        Whether npt changes the shape of the cell, too.
+    """
+
+    steps: int
+    timestep: float = 1.0
+    ensemble: str = "nve"
+    thermostat: str = "nose_hoover"
+    temperature: tuple[float, float] = (0.0, 0.0)
+    pressure: tuple[float, float] = (0.0, 0.0)
+    thermostat_time: float = 100.0
+    barostat_time: float = 1000.0
+    full_cell: bool = False
+
+    @property
+    def method(self) -> str:
+        """Name of the integrator in :data:`bnnp.dynamics.integrators.INTEGRATORS`."""
+        return self.thermostat if self.ensemble == "nvt" else self.ensemble
+
+    @property
+    def ramped(self) -> bool:
+        """Whether a target changes."""
+        moving = self.temperature[0] != self.temperature[1]
+        return self.ensemble != "nve" and (
+            moving or (self.ensemble == "npt" and self.pressure[0] != self.pressure[1])
+        )
+
+    def targets(self, step: int) -> tuple[float, float]:
+        """Temperature in K and pressure in GPa for the step after `step`."""
+        share = step / max(self.steps - 1, 1)
+        return tuple(start + (end - start) * share for start, end in (self.temperature, self.pressure))  # type: ignore[return-value]
+
+    def describe(self) -> str:
+        """The stage in one line."""
+        time = self.steps * self.timestep / 1000.0
+        words = [f"{self.ensemble.upper()}, {self.steps} steps of {self.timestep:g} fs ({time:g} ps)"]
+        if self.ensemble != "nve":
+            name = (
+                "Nose-Hoover chains"
+                if self.method in ("npt", "nose_hoover")
+                else self.thermostat.capitalize()
+            )
+            words.append(f"{_span(self.temperature)} K by {name} ({self.thermostat_time:g} fs)")
+        if self.ensemble == "npt":
+            shape = "volume and shape" if self.full_cell else "volume"
+            words.append(f"{_span(self.pressure)} GPa by MTK ({shape}, {self.barostat_time:g} fs)")
+        return ", ".join(words)
+
+
+def _span(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g}"

@@ -1,0 +1,131 @@
+"""When a run knows too little: thresholds on the uncertainty, with patience.
+
+A look is a warning if any quantity is beyond its warning threshold, and an offence if any is beyond its
+stop threshold; `patience` offences running end the run. Thresholds count in calibrated standard
+deviations: :class:`Calibration` is the one place where raw ones become that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bnnp.dynamics.observables import Uncertainty
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A quantity of :class:`Uncertainty` by name, and the value that is too much.
+
+    Parameters
+    ----------
+    quantity : str
+        ``energy``, ``forces`` or ``extrapolations``.
+    value : float
+        eV per atom, eV/Angstrom, or a number.
+    raw : bool
+        Of the raw instead of the calibrated standard deviation.
+    """
+
+    quantity: str
+    value: float
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From raw to calibrated standard deviations, each a monotonic function of one number.
+
+    Parameters
+    ----------
+    energy : callable
+        eV per atom to eV per atom.
+    forces : callable
+        eV/Angstrom to eV/Angstrom.
+    """
+
+    energy: Callable[[float], float]
+    forces: Callable[[float], float]
+
+    def apply(self, quantity: str, value: float) -> float:
+        """The calibrated value of a quantity; extrapolations are counted, not calibrated."""
+        functions = {"energy": self.energy, "forces": self.forces}
+        return functions[quantity](value) if quantity in functions else value
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a look means.
+
+    Parameters
+    ----------
+    reasons : tuple of str
+        For people; empty if all is well.
+    stop : bool
+    """
+
+    reasons: tuple[str, ...] = ()
+    stop: bool = False
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the frame is to be kept."""
+        return bool(self.reasons)
+
+
+@dataclass
+class StopRule:
+    """Judges one look after the other.
+
+    Parameters
+    ----------
+    warn, stop : sequence of Threshold
+    patience : int
+        Offences running that end the run.
+    calibration : Calibration or None
+        Needed if a threshold is not raw.
+    offences : int
+        Running now; part of the state of a run.
+    """
+
+    warn: Sequence[Threshold] = ()
+    stop: Sequence[Threshold] = ()
+    patience: int = 1
+    calibration: Calibration | None = None
+    offences: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        needed = [t for t in (*self.warn, *self.stop) if not t.raw and t.quantity != "extrapolations"]
+        if needed and self.calibration is None:
+            raise ValueError("a threshold in calibrated units needs a calibration")
+
+    @property
+    def active(self) -> bool:
+        """Whether there is any threshold."""
+        return bool(self.warn or self.stop)
+
+    def judge(self, uncertainty: Uncertainty) -> Verdict:
+        """The verdict on the next look."""
+        offending = self._beyond(self.stop, uncertainty)
+        self.offences = self.offences + 1 if offending else 0
+        reasons = {*offending, *self._beyond(self.warn, uncertainty)}
+        return Verdict(tuple(sorted(reasons)), self.offences >= self.patience)
+
+    def _beyond(self, thresholds: Sequence[Threshold], uncertainty: Uncertainty) -> list[str]:
+        found = []
+        for threshold in thresholds:
+            value = float(getattr(uncertainty, threshold.quantity))
+            if not threshold.raw and self.calibration is not None:
+                value = self.calibration.apply(threshold.quantity, value)
+            if not value <= threshold.value:  # NaN is beyond everything
+                found.append(_sentence(threshold, value, uncertainty))
+        return found
+
+
+def _sentence(threshold: Threshold, value: float, uncertainty: Uncertainty) -> str:
+    kind = "raw sigma" if threshold.raw else "sigma"
+    if threshold.quantity == "energy":
+        return f"{kind} of the energy {1000 * value:.3g} meV/atom"
+    if threshold.quantity == "forces":
+        return f"{kind} of a force on atom {uncertainty.atom + 1} {1000 * value:.3g} meV/Angstrom"
+    return f"{uncertainty.extrapolations} symmetry functions outside of their training range"

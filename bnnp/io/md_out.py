@@ -1,0 +1,86 @@
+"""md.out: one line for every few steps of molecular dynamics.
+
+One header line ``# step stage ... | units``, then numbers in columns; NaN where there is no value (pressure
+without a cell, force sigmas between two looks at them)::
+
+    step  stage  time  T  E_pot  E_kin  E_conserved  pressure  volume  E_std  F_std_max  atom  extrapolations
+
+E_std is the standard deviation of the total energy, per atom; F_std_max the largest of a force component, of
+`atom` (from 1; 0: no look). Energies, forces and volumes are in the units of the potential.
+"""
+
+from __future__ import annotations
+
+from math import nan
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.dynamics.observables import Observation
+from bnnp.errors import InputError
+from bnnp.units import Units
+
+FILE_NAME = "md.out"
+COLUMNS = (
+    *("step", "stage", "time", "T", "E_pot", "E_kin", "E_conserved", "pressure", "volume"),
+    *("E_std", "F_std_max", "atom", "extrapolations"),
+)
+
+
+def header(units: Units, freedom: str, std: str) -> str:
+    """The header line.
+
+    Parameters
+    ----------
+    freedom : str
+        Degrees of freedom behind the temperature, for example ``645``.
+    std : str
+        Meaning of the standard deviations; empty without samples.
+    """
+    text = (
+        f"time in fs, T in K of {freedom} degrees of freedom, E in {units.energy}, pressure in GPa, volume "
+        "in "
+        f"{units.length}^3, E_std in {units.energy}/atom, F_std_max in {units.force}"
+    )
+    return f"# {' '.join(COLUMNS)} | {text}{f'; std: {std}' if std else ''}\n"
+
+
+def row(seen: Observation, units: Units) -> str:
+    """One line."""
+    look = seen.uncertainty
+    force, atom, outside = (
+        (nan, 0, nan) if look is None else (look.forces, look.atom + 1, look.extrapolations)
+    )
+    energies = (value / units.ev for value in (seen.potential, seen.kinetic, seen.conserved))
+    return (
+        f"{seen.step:10d} {seen.stage:3d} {seen.time:14.4f} {seen.temperature:10.3f} "
+        + " ".join(f"{energy:20.10f}" for energy in energies)
+        + f" {seen.pressure:12.6f} {seen.volume / units.angstrom**3:16.6f} "
+        f"{seen.energy_std / units.ev:14.6e} "
+        f"{force * units.angstrom / units.ev:14.6e} {atom:7d} {outside:6.0f}\n"
+    )
+
+
+def read_md_out(path: str | Path) -> dict[str, NDArray[np.float64]]:
+    """Columns by name, each (n_lines,) float64.
+
+    Raises
+    ------
+    InputError
+        No such file, or not an md.out.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if not lines or tuple(lines[0].partition("|")[0].lstrip("# ").split()) != COLUMNS:
+        raise InputError(f"{path}: is no {FILE_NAME}: its first line should be `# {' '.join(COLUMNS)} | ...`")
+    table = np.empty((len(lines) - 1, len(COLUMNS)))
+    for number, line in enumerate(lines[1:]):
+        try:
+            table[number] = [float(word) for word in line.split()]
+        except ValueError as error:
+            raise InputError(f"{path} line {number + 2}: is cut short or damaged: {error}") from error
+    return {name: table[:, number] for number, name in enumerate(COLUMNS)}

@@ -1,0 +1,48 @@
+"""trajectory.extxyz and candidates.data: frames of molecular dynamics.
+
+An extxyz frame has what ASE's format has (Angstrom, eV): positions as they move, not wrapped, momenta,
+energy, forces, stress, atomic energies, and the raw standard deviations ``energy_std``, ``stress_std`` in the
+second line, ``forces_std`` and ``energies_std`` in the columns; with ``step``, ``stage``, ``time`` (fs).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io.extxyz import write_xyz
+
+from bnnp.io.ase_atoms import from_atoms
+from bnnp.io.structure_block import format_structure
+from bnnp.units import Units
+
+TRAJECTORY = "trajectory.extxyz"
+CANDIDATES = "candidates.data"
+KNOWN = ("energy", "free_energy", "energies", "forces", "stress")
+
+
+def format_frame(atoms: Atoms, step: int, stage: int, time: float) -> str:
+    """One frame of a run; `atoms` has its calculator with results."""
+    frame = atoms.copy()
+    frame.info |= {"step": step, "stage": stage, "time": time}
+    results = {name: value for name, value in atoms.calc.results.items() if name in KNOWN}
+    frame.calc = SinglePointCalculator(frame, **results)
+    text = io.StringIO()
+    write_xyz(text, frame)
+    return text.getvalue()
+
+
+def format_candidate(atoms: Atoms, units: Units, source: str, reasons: Sequence[str]) -> str:
+    """One block of input.data without energy and forces, wrapped into the cell."""
+    wrapped = atoms.copy()
+    if wrapped.pbc.any():
+        wrapped.wrap()
+    wrapped.info = {"source": source}
+    structure = from_atoms(wrapped, units, labels=False)
+    info = dict(structure.info)
+    if reasons:
+        info["reason"] = ", ".join(reasons)
+    return format_structure(replace(structure, info=info))

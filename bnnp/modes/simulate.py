@@ -1,0 +1,120 @@
+"""Mode 3 with ``md_steps``: molecular dynamics that knows when to stop.
+
+The potential lies in the working directory, as for a prediction. Each step is one of ASE's integrators around
+our calculator; every few steps the run is looked at (:mod:`bnnp.modes.simulation_loop`). With ``md_members``
+every sample has a run of its own, and the ranks share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bnnp import parallel
+from bnnp.errors import InputError, UncertaintyStop
+from bnnp.interfaces.ase import BNNP
+from bnnp.io.md_restart import FILE_NAME as RESTART
+from bnnp.io.md_restart import read_restart
+from bnnp.loader import read_potential
+from bnnp.modes.job import Job
+from bnnp.modes.log import Log
+from bnnp.modes.simulation_loop import Ending, Loop, begin
+from bnnp.modes.simulation_output import SimulationFiles
+from bnnp.modes.simulation_report import describe, report_end, report_plan
+from bnnp.modes.simulation_setup import (
+    Plan,
+    demand_uncertainty,
+    identity,
+    read_plan,
+    starting_atoms,
+)
+from bnnp.potential import Potential
+from bnnp.training.interruption import Interruption
+
+MEMBER = "member_{:02d}"
+
+
+def run(job: Job) -> None:
+    """Run the dynamics of input.nn, or of every member.
+
+    Raises
+    ------
+    InputError, StaleFileError
+        The input does not make sense, or the restart file belongs to another run.
+    UncertaintyStop
+        The potential no longer knows, or the run was unphysical; the frame is in candidates.data.
+    """
+    settings, log = job.settings, Log()
+    plan = read_plan(settings)
+    potential = read_potential(job.directory, settings, job.threads)
+    demand_uncertainty(plan, potential, settings["md_members"] is not None)
+    demand_one_process(job)
+    log.header(settings, potential.kernel, job.threads)
+    with Interruption() as stop:
+        if settings["md_members"] is None:
+            endings = [simulate(job, plan, potential, log, stop, job.directory)]
+        else:
+            endings = list(simulate_members(job, plan, potential, log, stop))
+    stopped = "\n".join(ending.stopped for ending in endings if ending.stopped)
+    unfinished = "" if all(ending.finished for ending in endings) else stop.name or "the stop rule"
+    log.close(3, f"stopped by {unfinished}; `bnnp --mode 3 --restart` continues" * bool(unfinished))
+    parallel.barrier()
+    if stopped:
+        raise UncertaintyStop(stopped)
+
+
+def simulate(
+    job: Job,
+    plan: Plan,
+    potential: Potential,
+    log: Log,
+    stop: Interruption,
+    directory: Path,
+    member: int | None = None,
+) -> Ending:
+    """One run in `directory`, from its start or its restart file to its end or a stop."""
+    settings = job.settings
+    atoms = starting_atoms(job, plan.stages)
+    known = identity(settings, plan, atoms, potential, member)
+    resumed = job.restart and (member is None or (directory / RESTART).exists())
+    former = read_restart(directory / RESTART, known) if resumed else None
+    atoms.calc = BNNP(potential, skin=settings["md_skin"] * settings.units.angstrom)
+    loop = Loop(begin(settings, plan, atoms, former), settings, plan, former)
+    report_plan(log, plan, loop.simulation, potential, resumed)
+    with SimulationFiles(directory, describe(plan, loop.simulation, potential), former) as files:
+        ending = loop.follow(files, log, stop, known)
+        report_end(log, plan, loop.simulation, files, ending.stopped)
+    return ending
+
+
+def simulate_members(
+    job: Job, plan: Plan, potential: Potential, log: Log, stop: Interruption
+) -> Iterator[Ending]:
+    """One run for each of the first samples, in a directory of its own."""
+    count = job.settings["md_members"]
+    samples = 0 if potential.masks is None else potential.masks.samples
+    if count > samples:
+        raise InputError(
+            f"{job.settings.origins['md_members']}: {count} members are wanted, but the potential has "
+            f"{samples} "
+            "Monte Carlo samples"
+        )
+    for number in range(parallel.rank(), count, parallel.size()):
+        if stop():
+            yield Ending(finished=False)
+            return
+        directory = job.directory / MEMBER.format(number + 1)
+        directory.mkdir(exist_ok=True)
+        log.section(f"Member {number + 1} of {count}")
+        yield simulate(job, plan, potential.member(number), log, stop, directory, number)
+
+
+def demand_one_process(job: Job) -> None:
+    """Raise InputError if several ranks are there for one run."""
+    if job.settings["md_members"] is None and parallel.size() > 1:
+        raise InputError(
+            f"one run of molecular dynamics is the work of one process, but there are {parallel.size()} "
+            "ranks: "
+            "start one, with `threads` for its cores; or use LAMMPS for large systems, or md_members for one "
+            "run a sample"
+        )

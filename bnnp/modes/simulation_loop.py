@@ -1,0 +1,190 @@
+"""The loop of a run: what is looked at, written and judged after which step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from bnnp.dynamics.candidates import CandidateWindow
+from bnnp.dynamics.observables import Uncertainty, look, observe
+from bnnp.dynamics.simulation import Simulation
+from bnnp.errors import NumericalError
+from bnnp.io.md_restart import State
+from bnnp.io.trajectory import CANDIDATES
+from bnnp.modes.log import Log, Progress
+from bnnp.modes.simulation_output import SimulationFiles
+from bnnp.modes.simulation_report import Speed
+from bnnp.modes.simulation_setup import THERMOSTAT, Plan
+from bnnp.network.streams import DYNAMICS, stream
+from bnnp.settings import Settings
+from bnnp.training.interruption import Interruption
+
+MOST_WARNINGS = 20  # shown one by one
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended.
+
+    Parameters
+    ----------
+    finished : bool
+        All steps are done.
+    stopped : str
+        What the stop rule or the guard found; empty otherwise.
+    resumable : bool
+        Whether the run could go on from here: not from where the guard stopped it.
+    """
+
+    finished: bool = True
+    stopped: str = ""
+    resumable: bool = True
+
+
+def begin(settings: Settings, plan: Plan, atoms: Atoms, former: State | None) -> Simulation:
+    """The simulation at its start, or where the restart file was written."""
+    generator = stream(settings["random_seed"], DYNAMICS, THERMOSTAT)
+    simulation = Simulation(atoms, plan.stages, generator)
+    if former is not None:
+        atoms.calc.evaluations = int(former["evaluations"]) - 1  # the first one repeats the last
+        atoms.calc.reset()
+        simulation.restore(former)
+    return simulation
+
+
+class Loop:
+    """A run that is looked at.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        Its atoms have a :class:`bnnp.interfaces.ase.BNNP`.
+    settings : Settings
+    plan : Plan
+    former : State or None
+        Of the restart file.
+    """
+
+    def __init__(
+        self, simulation: Simulation, settings: Settings, plan: Plan, former: State | None = None
+    ) -> None:
+        self.simulation, self.settings, self.guard = simulation, settings, plan.guard
+        self.rule = plan.rule(settings["md_uncertainty_patience"])
+        self.window = CandidateWindow(settings["md_candidates_window"], settings["md_candidates_spacing"])
+        self.fresh, self.flagged = former is None, 0
+        if former is not None:
+            self.rule.offences, self.flagged = int(former["offences"]), int(former["flagged"])
+            prefix = "window."
+            window = {name.removeprefix(prefix): a for name, a in former.items() if name.startswith(prefix)}
+            self.window.restore(window, simulation.atoms)
+
+    def follow(
+        self, files: SimulationFiles, log: Log, stop: Interruption, identity: Mapping[str, object]
+    ) -> Ending:
+        """Go on to the end, a signal, or a stop by the rule or the guard."""
+        simulation, ending = self.simulation, Ending()
+        left = sum(stage.steps for stage in simulation.stages) - simulation.place.total
+        speed = Speed(simulation.place)
+        bar: Progress[object] = log.progress(description="dynamics", total=left)
+        with bar:
+            if self.fresh:
+                ending = self._look_around(files, log)
+                self._save(files, identity)
+            steps = simulation.run()
+            while ending.finished and not simulation.finished:
+                try:
+                    next(steps)
+                    ending = self._look_around(files, log)
+                except NumericalError as error:
+                    ending = self._unphysical(files, str(error))
+                self._after_step(files, identity, bar, speed, ending)
+                if stop() and not ending.stopped and not simulation.finished:
+                    self._save(files, identity)
+                    return Ending(finished=False)
+        return ending
+
+    def _after_step(
+        self,
+        files: SimulationFiles,
+        identity: Mapping[str, object],
+        bar: Progress[object],
+        speed: Speed,
+        ending: Ending,
+    ) -> None:
+        place = self.simulation.place
+        due = place.total % self.settings["md_restart_every"] == 0 or self.simulation.finished
+        if ending.resumable and (due or ending.stopped):
+            self._save(files, identity)
+        bar.note = speed.text(place)
+        bar.update()
+
+    def _look_around(self, files: SimulationFiles, log: Log) -> Ending:
+        """Everything that is due at this step."""
+        simulation, settings = self.simulation, self.settings
+        total = simulation.place.total
+        judged = total % settings["md_uncertainty_every"] == 0
+        frame, line = total % settings["md_write_every"] == 0, total % settings["md_log_every"] == 0
+        trouble = self.guard.check(simulation)
+        if not trouble and line:
+            trouble = self.guard.check_drift(simulation) or self.guard.check_distances(
+                simulation.atoms, simulation.atoms.calc.neighbors(simulation.atoms)
+            )
+        seen = look(simulation.atoms) if judged or frame or trouble else None
+        if line or seen:
+            files.write_line(observe(simulation, seen))
+        if frame or trouble:
+            files.write_frame(simulation)
+        if judged or trouble:
+            self.window.add(simulation.atoms, total, simulation.place.time)
+        if trouble:
+            return self._unphysical(files, trouble)
+        return self._judge(files, log, seen) if seen and judged else Ending()
+
+    def _judge(self, files: SimulationFiles, log: Log, seen: Uncertainty) -> Ending:
+        """The stop rule on this look."""
+        place, verdict = self.simulation.place, self.rule.judge(seen)
+        if not verdict.flagged:
+            return Ending()
+        self.flagged += 1
+        files.write_candidates(list(self.window.take(verdict.stop)), verdict.reasons, place.total)
+        text = f"step {place.total} ({place.time:g} fs): {'; '.join(verdict.reasons)}"
+        if self.flagged <= MOST_WARNINGS:
+            more = " (further warnings: see md.out)" * (self.flagged == MOST_WARNINGS)
+            log.warn(text + more)
+        if not verdict.stop:
+            return Ending()
+        looks = self.rule.patience
+        running = f" in {looks} looks running" if looks > 1 else ""
+        return Ending(
+            False,
+            f"stopped by md_uncertainty_stop{running} at {text}. The potential does not know this region; "
+            f"{files.candidates} frames are in {CANDIDATES}: compute them and train with them, or raise the "
+            "threshold and continue with --restart.",
+        )
+
+    def _unphysical(self, files: SimulationFiles, trouble: str) -> Ending:
+        """The guard, or a configuration without energy: keep the last frames and end."""
+        place = self.simulation.place
+        if np.isfinite(self.simulation.atoms.positions).all():
+            files.write_candidates(list(self.window.take(force=True)), [trouble], place.total)
+        dt = self.simulation.stage.timestep
+        return Ending(
+            False,
+            f"stopped by the physical guard at step {place.total} ({place.time:g} fs): {trouble}. Either the "
+            f"potential is far from its training data (frames before it are in {CANDIDATES}), or the time "
+            "step "
+            f"of {dt:g} fs is too long; the limits are the md_guard keywords.",
+            resumable=False,
+        )
+
+    def _save(self, files: SimulationFiles, identity: Mapping[str, object]) -> None:
+        state = self.simulation.state() | {
+            "evaluations": np.array(self.simulation.atoms.calc.evaluations),
+            "offences": np.array(self.rule.offences),
+            "flagged": np.array(self.flagged),
+        }
+        window = {f"window.{name}": value for name, value in self.window.state().items()}
+        files.write_restart(state | window, identity)

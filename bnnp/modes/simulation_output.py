@@ -1,0 +1,107 @@
+"""What a run of molecular dynamics leaves behind: md.out, trajectory, candidates, restart file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from bnnp.dynamics.candidates import Frame
+from bnnp.dynamics.observables import Observation
+from bnnp.dynamics.simulation import Simulation
+from bnnp.io import md_out
+from bnnp.io.appended import AppendedFile
+from bnnp.io.md_restart import FILE_NAME as RESTART
+from bnnp.io.md_restart import State, write_restart
+from bnnp.io.trajectory import CANDIDATES, TRAJECTORY, format_candidate, format_frame
+from bnnp.units import Units
+
+FILES = (md_out.FILE_NAME, TRAJECTORY, CANDIDATES)
+
+
+@dataclass(frozen=True)
+class Description:
+    """For headers and comments.
+
+    Parameters
+    ----------
+    units : Units
+    freedom : str
+        Degrees of freedom behind the temperature.
+    std : str
+        Meaning of the standard deviations; empty without samples.
+    """
+
+    units: Units
+    freedom: str
+    std: str
+
+
+class SimulationFiles:
+    """The files of one run, begun anew or continued where `former` says.
+
+    Raises
+    ------
+    OutputError, StaleFileError
+        A file cannot be written, or is not the one to continue.
+    """
+
+    def __init__(self, directory: Path, description: Description, former: State | None = None) -> None:
+        self.directory, self.description = directory, description
+        sizes = {name: None if former is None else int(former[f"size.{name}"]) for name in FILES}
+        self.candidates = 0 if former is None else int(former["candidates"])
+        with ExitStack() as stack:
+            self._files = {
+                name: stack.enter_context(AppendedFile(directory / name, sizes[name])) for name in FILES
+            }
+            self._stack = stack.pop_all()
+        if former is None:
+            (directory / RESTART).unlink(missing_ok=True)  # of a former run, whose files are gone now
+            head = md_out.header(description.units, description.freedom, description.std)
+            self._files[md_out.FILE_NAME].write(head)
+
+    def write_line(self, seen: Observation) -> None:
+        """A line of md.out."""
+        self._files[md_out.FILE_NAME].write(md_out.row(seen, self.description.units))
+
+    def write_frame(self, simulation: Simulation) -> None:
+        """A frame of the trajectory."""
+        place = simulation.place
+        text = format_frame(simulation.atoms, place.total, place.stage + 1, place.time)
+        self._files[TRAJECTORY].write(text)
+
+    def write_candidates(self, frames: Sequence[Frame], reasons: Sequence[str], step: int) -> None:
+        """Frames before an event at `step`, and the event itself, with its reasons."""
+        for frame in frames:
+            why = reasons if frame.step == step else [f"before {reason}" for reason in reasons]
+            source = f"{self.directory.name}/md:{frame.step}"
+            self._files[CANDIDATES].write(format_candidate(frame.atoms, self.description.units, source, why))
+            self.candidates += 1
+
+    def write_restart(self, state: Mapping[str, Any], identity: Mapping[str, object]) -> None:
+        """The restart file, after everything it relies on is on the disk."""
+        for file in self._files.values():
+            file.sync()
+        sizes = {f"size.{name}": np.array(file.size) for name, file in self._files.items()}
+        own = {"candidates": np.array(self.candidates), **sizes}
+        write_restart(self.directory / RESTART, {**state, **own}, identity)
+
+    def written(self) -> list[str]:
+        """Names of the files with something in them."""
+        names = [name for name, file in self._files.items() if file.size]
+        return [*names, *([RESTART] if (self.directory / RESTART).exists() else [])]
+
+    def __enter__(self) -> SimulationFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+        if not self._files[CANDIDATES].size:
+            (self.directory / CANDIDATES).unlink(missing_ok=True)

@@ -1,0 +1,147 @@
+"""What the log of molecular dynamics says: the plan, the speed on the way, what came out."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from bnnp.dynamics.integrators import degrees_of_freedom
+from bnnp.dynamics.simulation import Place, Simulation
+from bnnp.dynamics.stop_rule import Threshold
+from bnnp.io.md_out import FILE_NAME, read_md_out
+from bnnp.modes.log import Log
+from bnnp.modes.prediction_report import std_meaning
+from bnnp.modes.simulation_output import Description, SimulationFiles
+from bnnp.modes.simulation_setup import Plan, read_plan
+from bnnp.potential import Potential
+from bnnp.settings import Settings
+
+SECONDS_A_DAY = 86400.0
+FS_A_NS = 1.0e6
+
+
+class Speed:
+    """Steps a second and nanoseconds a day since `start`."""
+
+    def __init__(self, start: Place) -> None:
+        self.start, self.clock = start, time.perf_counter()
+
+    def text(self, place: Place) -> str:
+        """For the line of progress."""
+        seconds = max(time.perf_counter() - self.clock, 1e-9)
+        steps = (place.total - self.start.total) / seconds
+        days = (place.time - self.start.time) / FS_A_NS / seconds * SECONDS_A_DAY
+        return f"{steps:.0f} steps/s, {days:.3g} ns/day"
+
+
+def describe(plan: Plan, simulation: Simulation, potential: Potential) -> Description:
+    """What the headers of the files say."""
+    n_atoms = len(simulation.atoms)
+    freedoms = dict.fromkeys(degrees_of_freedom(n_atoms, stage.method) for stage in plan.stages)
+    return Description(potential.units, " or ".join(map(str, freedoms)), std_meaning(potential))
+
+
+def report_stages(settings: Settings, log: Log) -> None:
+    """For ``bnnp --check``: the stages, if they make sense."""
+    log.section("Molecular dynamics")
+    for number, stage in enumerate(read_plan(settings).stages, start=1):
+        log.item(f"stage {number}", stage.describe())
+
+
+def report_plan(log: Log, plan: Plan, simulation: Simulation, potential: Potential, resumed: bool) -> None:
+    """Atoms, stages and thresholds."""
+    atoms, units = simulation.atoms, potential.units
+    log.section("Molecular dynamics")
+    log.item("atoms", f"{len(atoms)}, {atoms.symbols.get_chemical_formula('hill')}")
+    log.item("uncertainty", std_meaning(potential) or "none: one network")
+    for number, stage in enumerate(plan.stages, start=1):
+        log.item(f"stage {number}", stage.describe())
+    for name, thresholds in (("warn", plan.warn), ("stop", plan.stop)):
+        if thresholds:
+            log.item(f"md_uncertainty_{name}", ", ".join(map(_shown, thresholds)))
+    guard = plan.guard
+    log.item(
+        "guard",
+        f"distance {guard.distance:g} covalent radii, force {guard.force:.3g} eV/Angstrom, temperature "
+        f"{guard.temperature:g} K",
+    )
+    log.item("", f"drift {1000 * guard.drift:.3g} meV/atom")
+    if potential.resample:
+        log.warn(
+            "mc_masks resample: new masks at every step are a random force that heats the atoms; the "
+            "thermostat "
+            "hides it but samples another ensemble, and the conserved quantity is none"
+        )
+    if resumed:
+        place = simulation.place
+        log.item("continued", f"at step {place.total} ({place.time:g} fs), stage {place.stage + 1}")
+    log.line()
+    log.item("units of md.out", f"{units.length}, {units.energy}; trajectory.extxyz: Angstrom, eV")
+    log.line()
+
+
+def report_end(log: Log, plan: Plan, simulation: Simulation, files: SimulationFiles, stopped: str) -> None:
+    """Averages by stage from md.out, and the files."""
+    table = read_md_out(files.directory / FILE_NAME)
+    units, n_atoms = files.description.units, len(simulation.atoms)
+    rows = []
+    for number, stage in enumerate(plan.stages, start=1):
+        mine = {name: values[table["stage"] == number] for name, values in table.items()}
+        if len(mine["step"]) == 0:
+            continue
+        rows.append(
+            (
+                number,
+                stage.ensemble,
+                f"{mine['time'][-1] / 1000:.6g}",
+                f"{mine['T'].mean():.1f}",
+                f"{mine['T'].std():.1f}",
+                _number(mine["pressure"].mean(), "{:.3f}"),
+                _drift(mine["time"], mine["E_conserved"] * units.mev / n_atoms),
+                _number(mine["E_std"].mean() * units.mev, "{:.3g}"),
+                _number(mine["E_std"].max() * units.mev, "{:.3g}"),
+                _largest(mine["F_std_max"] * units.mev_per_angstrom),
+            )
+        )
+    log.section("Results")
+    log.line("  drift: of the conserved quantity, meV/atom/ps, with its standard error; sigma E: meV/atom")
+    log.line("  (mean, largest); sigma F: largest, meV/Angstrom; pressure: GPa")
+    log.table(
+        ("stage", "", "to ps", "T", "spread", "pressure", "drift", "sigma E", "max", "sigma F"),
+        rows,
+    )
+    log.section("Files")
+    log.line(f"  written: {', '.join(files.written())}")
+    if files.candidates:
+        log.line(f"  {files.candidates} frames for DFT in candidates.data")
+    if stopped:
+        log.line("  stopped: see the message below")
+
+
+def _drift(time: np.ndarray, energy: np.ndarray) -> str:
+    """Slope of a straight line, meV/atom/ps, and its standard error."""
+    if len(time) < 3:
+        return "-"
+    ps = time / 1000.0
+    (slope, _), covariance = np.polyfit(ps, energy - energy[0], 1, cov="unscaled")
+    residual = energy - energy[0] - np.polyval(np.polyfit(ps, energy - energy[0], 1), ps)
+    error = np.sqrt(covariance[0, 0] * np.square(residual).sum() / max(len(ps) - 2, 1))
+    return f"{slope:.4f} +- {error:.4f}"
+
+
+def _shown(threshold: Threshold) -> str:
+    raw = "raw " * threshold.raw
+    if threshold.quantity == "extrapolations":
+        return f"extrapolations {threshold.value:g}"
+    unit = "meV/atom" if threshold.quantity == "energy" else "meV/Angstrom"
+    return f"{raw}{threshold.quantity} {1000 * threshold.value:g} {unit}"
+
+
+def _largest(values: np.ndarray) -> str:
+    known = values[np.isfinite(values)]
+    return f"{known.max():.3g}" if len(known) else "-"
+
+
+def _number(value: float, pattern: str) -> str:
+    return pattern.format(value) if np.isfinite(value) else "-"

@@ -1,0 +1,308 @@
+"""From input.nn to a run of molecular dynamics: stages, thresholds, guard, and the atoms at the start."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import ase.io
+from ase import Atoms
+
+from bnnp.dynamics.guard import Guard
+from bnnp.dynamics.simulation import thermalize
+from bnnp.dynamics.stages import Stage
+from bnnp.dynamics.stop_rule import Calibration, StopRule, Threshold
+from bnnp.errors import InputError
+from bnnp.io.ase_atoms import to_atoms
+from bnnp.io.identity import identity_line
+from bnnp.io.input_data import StructureFile
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.keyword_table.dynamics_arguments import Limit
+from bnnp.loader import parts_of_potential
+from bnnp.modes.job import Job
+from bnnp.network.streams import DYNAMICS, stream
+from bnnp.potential import Potential
+from bnnp.settings import Settings
+
+HOT = 3.0, 1000.0  # factor and K beyond the highest temperature at which the guard stops
+VELOCITIES, THERMOSTAT = 0, 1  # what the random numbers are for
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What input.nn asks for, in ASE's units.
+
+    Parameters
+    ----------
+    stages : tuple of Stage
+    warn, stop : tuple of Threshold
+    guard : Guard
+    """
+
+    stages: tuple[Stage, ...]
+    warn: tuple[Threshold, ...]
+    stop: tuple[Threshold, ...]
+    guard: Guard
+    calibration: Calibration | None = None
+
+    def rule(self, patience: int) -> StopRule:
+        """A stop rule that has seen nothing yet."""
+        return StopRule(self.warn, self.stop, patience, self.calibration)
+
+
+def read_plan(settings: Settings) -> Plan:
+    """Put the keywords together.
+
+    Raises
+    ------
+    InputError
+        Keywords that do not fit together, with their lines.
+    """
+    stages = read_stages(settings)
+    calibration = read_calibration(settings)
+    warn, stop = (
+        tuple(_threshold(settings, name, limit, calibration) for limit in settings[name] or ())
+        for name in ("md_uncertainty_warn", "md_uncertainty_stop")
+    )
+    return Plan(stages, warn, stop, _guard(settings, stages), calibration)
+
+
+def read_stages(settings: Settings) -> tuple[Stage, ...]:
+    """The stages, one a number of ``md_steps``."""
+    steps = settings["md_steps"]
+    count = len(steps)
+    temperatures = _each(settings, "md_temperature", count) if settings["md_temperature"] else [None] * count
+    columns = zip(
+        steps,
+        _each(settings, "md_ensemble", count),
+        _each(settings, "md_thermostat", count),
+        temperatures,
+        _each(settings, "md_timestep", count),
+        _each(settings, "md_pressure", count),
+        _each(settings, "md_thermostat_time", count),
+        _each(settings, "md_barostat_time", count),
+        strict=True,
+    )
+    stages = []
+    for number, (n, ensemble, thermostat, ramp, timestep, pressure, t_time, b_time) in enumerate(columns, 1):
+        if ramp is None and ensemble != "nve":
+            raise InputError(
+                f"{_where(settings, 'md_ensemble')}: stage {number} is {ensemble}, which needs a "
+                "temperature; "
+                "add `md_temperature T` (in K)"
+            )
+        temperature = (0.0, 0.0) if ramp is None else (ramp.start, ramp.end)
+        stage = Stage(
+            n,
+            timestep,
+            ensemble,
+            thermostat,
+            temperature,
+            (pressure.start, pressure.end),
+            t_time,
+            b_time,
+            settings["md_cell"] == "full",
+        )
+        _check_stage(settings, number, stage)
+        stages.append(stage)
+    return tuple(stages)
+
+
+def _each(settings: Settings, name: str, count: int) -> Sequence[Any]:
+    """The values of a keyword, one a stage."""
+    values = settings[name]
+    if len(values) == 1:
+        return [values[0]] * count
+    if len(values) != count:
+        advice = "; a ramp is written 300:1200" if name in ("md_temperature", "md_pressure") else ""
+        raise InputError(
+            f"{_where(settings, name)}: {name} has {len(values)} values for {count} stage{'s' * (count > 1)} "
+            f"(md_steps has {count} number{'s' * (count > 1)}); give one value, or one a stage{advice}"
+        )
+    return list(values)
+
+
+def _check_stage(settings: Settings, number: int, stage: Stage) -> None:
+    if min(stage.temperature) < 0.0:
+        raise InputError(f"{_where(settings, 'md_temperature')}: stage {number}: a temperature is negative")
+    if stage.ensemble != "nve" and min(stage.temperature) == 0.0:
+        raise InputError(
+            f"{_where(settings, 'md_temperature')}: stage {number}: a thermostat needs more than 0 K; use "
+            "nve "
+            "or a small temperature"
+        )
+    for name, time in (
+        ("md_thermostat_time", stage.thermostat_time),
+        ("md_barostat_time", stage.barostat_time),
+    ):
+        used = stage.ensemble == "npt" or (stage.ensemble == "nvt" and name == "md_thermostat_time")
+        if used and time < 5.0 * stage.timestep:
+            raise InputError(
+                f"{_where(settings, name)}: stage {number}: {name} is {time:g} fs, but must be several "
+                "time steps "
+                f"of {stage.timestep:g} fs; 100 steps are usual for a thermostat, 1000 for a barostat"
+            )
+    if stage.ensemble == "nve" and settings["mc_masks"] == "resample":
+        raise InputError(
+            f"{_where(settings, 'mc_masks')}: `mc_masks resample` cannot be used for nve (stage {number}): "
+            "new "
+            "masks at every step are a random force that heats the atoms, about 3 sigma_F^2 dt / (2 m S) "
+            "an atom "
+            "and time. Use the frozen masks, whose mean conserves the energy, or a thermostat."
+        )
+
+
+def read_calibration(settings: Settings) -> Calibration | None:
+    """From raw to calibrated standard deviations, once uncertainty.data says how.
+
+    The one place to read a section ``[calibration]`` from; there is none yet.
+    """
+    return None
+
+
+def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibration | None) -> Threshold:
+    """A threshold in eV and Angstrom."""
+    units = settings.units
+    if limit.quantile is not None or (
+        calibration is None and not limit.raw and limit.quantity != "extrapolations"
+    ):
+        shown = f"{limit.value:g}" if limit.value is not None else "0.1"
+        kind = "is a quantile of the calibration set" if limit.quantile else "counts in calibrated deviations"
+        raise InputError(
+            f"{_where(settings, name)}: `{limit}` {kind}, but {UNCERTAINTY} has no calibration. Write "
+            f"`{name} raw {limit.quantity} {shown}` for the raw standard deviation, whose size the dropout "
+            "rate "
+            "sets."
+        )
+    assert limit.value is not None
+    factor = {"energy": units.ev, "forces": units.ev / units.angstrom}.get(limit.quantity, 1.0)
+    return Threshold(limit.quantity, limit.value * factor, limit.raw)
+
+
+def _guard(settings: Settings, stages: Sequence[Stage]) -> Guard:
+    units = settings.units
+    hottest = max((max(stage.temperature) for stage in stages), default=0.0)
+    limit = settings["md_guard_temperature"] or HOT[0] * hottest + HOT[1]
+    drift = settings["md_guard_drift"] * units.ev
+    return Guard(
+        distance=settings["md_guard_distance"],
+        force=settings["md_guard_force"] * units.ev / units.angstrom,
+        temperature=limit,
+        drift=float("inf") if settings["mc_masks"] == "resample" else drift,
+    )
+
+
+def demand_uncertainty(plan: Plan, potential: Potential, member: bool) -> None:
+    """Raise InputError if a threshold is on what this potential does not know."""
+    for threshold in (*plan.warn, *plan.stop):
+        if threshold.quantity == "extrapolations":
+            if potential.scalings is None:
+                raise InputError("md_uncertainty: no scaling.data, so extrapolations cannot be seen")
+        elif member or potential.masks is None or potential.masks.samples < 2:
+            why = "md_members runs single samples" if member else "the potential has no Monte Carlo samples"
+            raise InputError(
+                f"md_uncertainty: {why}, so there is no standard deviation of the {threshold.quantity}; "
+                "use the quantity `extrapolations`, or remove the threshold"
+            )
+
+
+def starting_atoms(job: Job, stages: Sequence[Stage]) -> Atoms:
+    """Positions, cell and momenta of ``md_structure`` and ``md_velocities``, in Angstrom and eV.
+
+    Raises
+    ------
+    InputError
+        No such structure or file, no velocities in it, no temperature to draw them at, or no cell for npt.
+    """
+    settings = job.settings
+    atoms = _structure(job)
+    atoms.calc = None
+    atoms.info.clear()
+    _check_atoms(settings, stages, atoms)
+    if settings["md_velocities"] == "continued":
+        if not atoms.has("momenta"):
+            source = settings["md_structure"]
+            what = f"structure {source} of {job.data.name}" if isinstance(source, int) else source
+            raise InputError(
+                f"{_where(settings, 'md_velocities')}: {what} has no velocities to continue with (input.data "
+                "knows none). Give a trajectory with `md_structure FILE.extxyz`, or use `md_velocities "
+                "thermal`."
+            )
+        return atoms
+    if settings["md_temperature"] is None:
+        raise InputError(
+            f"{_where(settings, 'md_velocities')}: velocities are to be drawn, but at which temperature? Add "
+            "`md_temperature T` (in K), or continue with those of a trajectory: `md_velocities continued`."
+        )
+    generator = stream(settings["random_seed"], DYNAMICS, VELOCITIES)
+    thermalize(atoms, settings["md_temperature"][0].start, generator)
+    return atoms
+
+
+def _structure(job: Job) -> Atoms:
+    settings, source = job.settings, job.settings["md_structure"]
+    if isinstance(source, int):
+        structures = StructureFile(job.data, settings.elements, require_labels=False)
+        if source > len(structures):
+            raise InputError(
+                f"{_where(settings, 'md_structure')}: structure {source} is wanted, but {job.data.name} has "
+                f"{len(structures)}"
+            )
+        return to_atoms(structures[source - 1], settings.units)
+    try:
+        atoms = ase.io.read(job.directory / source, index=-1, parallel=False)
+        assert isinstance(atoms, Atoms)
+    except Exception as error:  # whatever a reader of ASE stumbles over
+        reason = (
+            "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+        )
+        raise InputError(
+            f"{_where(settings, 'md_structure')}: {source} cannot be read by ASE: {reason}"
+        ) from error
+    if not atoms.pbc.all() and atoms.pbc.any():
+        raise InputError(
+            f"{_where(settings, 'md_structure')}: {source} is periodic along some axes only; give it a cell "
+            "with vacuum and pbc along all"
+        )
+    return atoms
+
+
+def _check_atoms(settings: Settings, stages: Sequence[Stage], atoms: Atoms) -> None:
+    unknown = sorted(set(atoms.symbols) - set(settings.elements))
+    if unknown:
+        raise InputError(
+            f"{_where(settings, 'md_structure')}: element {', '.join(unknown)} is not in this potential, "
+            "which "
+            f"knows {' '.join(settings.elements)}"
+        )
+    if not atoms.pbc.any() and any(stage.ensemble == "npt" for stage in stages):
+        raise InputError(
+            f"{_where(settings, 'md_ensemble')}: npt needs a cell, but the structure is a free molecule; "
+            "use nvt"
+        )
+
+
+def identity(
+    settings: Settings, plan: Plan, atoms: Atoms, potential: Potential, member: int | None
+) -> dict[str, object]:
+    """What a restart file must agree with; the last stage may get longer unless it is a ramp."""
+    stages = [asdict(stage) for stage in plan.stages]
+    if not plan.stages[-1].ramped:
+        stages[-1]["steps"] = "any"
+    masks = potential.masks
+    return {
+        "potential": identity_line(parts_of_potential(settings, potential.networks, potential.scalings)),
+        "mc_samples": 0 if masks is None else masks.samples,
+        "mc_masks": settings["mc_masks"],
+        "member": member,
+        "random_seed": settings["random_seed"],
+        "atoms": hashlib.sha256(atoms.numbers.astype("<i8").tobytes()).hexdigest()[:16],
+        "md_steps": len(stages),
+        **{f"stage {number}": list(stage.items()) for number, stage in enumerate(stages, start=1)},
+    }
+
+
+def _where(settings: Settings, name: str) -> str:
+    return settings.origins[name] if settings.given(name) else "input.nn"
