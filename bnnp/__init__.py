@@ -48,6 +48,7 @@ Map, and the order to read it in::
     network/  uncertainty/                   symmetry functions -> energies; what they are worth
     potential.py  loader.py                  all of it: structure -> energy, forces, stress, each with sigma
     core/                                    the same in C++, fast
+    dynamics/  analysis/                     molecular dynamics that knows when to stop; what a trajectory says
     io/                                      one file format a module, both directions
     keywords.py  settings.py                 input.nn: table of keywords, and what they mean together
     parallel.py  training/                   MPI; loss and optimizers

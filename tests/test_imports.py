@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "network": NOUNS | {"descriptors"},
     "core": NOUNS | {"_core", "descriptors", "network"},
     "uncertainty": NOUNS | {"descriptors", "network"},
+    "analysis": NOUNS | {"descriptors"},
     "dynamics": NOUNS | {"descriptors"},
     "io": NOUNS | NUMERICS | {"dynamics"},
     "keyword_table": set(),
@@ -46,7 +47,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-PURE = ("descriptors", "network", "uncertainty", "core", "dynamics")  # no files, no printing, no environment
+PURE = (
+    "descriptors",
+    "network",
+    "uncertainty",
+    "core",
+    "dynamics",
+    "analysis",
+)  # no files, no printing, no environment
 
 
 def part(path: Path) -> str:

@@ -205,8 +205,8 @@ DROPOUT = (
         dialect="bnnp",
         note=(
             "In molecular dynamics new masks at every step are a random force: they heat by about "
-            "3 sigma_F^2 dt / (2 m S) an atom and time, with sigma_F the deviation of a force component and S "
-            "samples. A thermostat hides it; nve is refused."
+            "3 sigma_F^2 dt / (2 m S) an atom and time, with sigma_F the deviation of a force component and "
+            "S samples. A thermostat hides it; nve is refused."
         ),
     ),
 )
