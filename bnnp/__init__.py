@@ -48,7 +48,7 @@ Map, and the order to read it in::
     network/  uncertainty/                   symmetry functions -> energies; what they are worth
     potential.py  loader.py                  all of it: structure -> energy, forces, stress, each with sigma
     core/                                    the same in C++, fast
-    dynamics/  analysis/                     molecular dynamics that knows when to stop; what a trajectory says
+    dynamics/  analysis/                     molecular dynamics, its stop rule; what a trajectory says
     io/                                      one file format a module, both directions
     keywords.py  settings.py                 input.nn: table of keywords, and what they mean together
     parallel.py  training/                   MPI; loss and optimizers
@@ -85,13 +85,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """A public name, from its module (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'bnnp' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a type checker shall believe the imports above, and no other name
+
+    def __getattr__(name: str) -> object:
+        """A public name, from its module (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'bnnp' has no attribute {name!r}")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

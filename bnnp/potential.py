@@ -132,7 +132,7 @@ class Potential:
         self._index[[atomic_numbers[element] for element in self.elements]] = range(len(self.elements))
         self._free = np.array([self.atom_energies[element] for element in self.elements])
         self._shift, self._factor, self._offset = self._affine()
-        self._core = self._samplers(self.masks)
+        self.samplers = self._samplers(self.masks)
 
     def replace(self, **changes: Any) -> Potential:
         """The same potential with other arguments of the constructor, for example ``masks=None``."""
@@ -202,6 +202,10 @@ class Potential:
         radius = self.descriptor.radius
         return find_neighbors(structure.positions, structure.cell, radius, structure.numbers, self.threads)
 
+    def scaled(self, types: NDArray[np.int32], descriptors: Array) -> Array:
+        """What the networks get, (n_atoms, width), from unscaled symmetry functions."""
+        return (descriptors - self._shift[types]) * self._factor[types] + self._offset[types]
+
     def predict(
         self,
         structure: Structure,
@@ -228,10 +232,10 @@ class Potential:
         pairs = self.neighbors(structure) if pairs is None else pairs
         self._check_distances(structure, pairs)
         descriptors = self.descriptor.values(types, pairs)
-        inputs = (descriptors - self._shift[types]) * self._factor[types] + self._offset[types]
+        inputs = self.scaled(types, descriptors)
         derivatives = forces or (stress and structure.periodic)
         sampled = sigma and derivatives and self.masks is not None and self.masks.samples > 1
-        core = self._samplers(self._redrawn(structure.index)) if self.resample else self._core
+        core = self._samplers(self._redrawn(structure.index)) if self.resample else self.samplers
         energies, gradient, delta = core.sample(types, inputs, derivatives, sampled)
         energies = energies / self.conv_energy + self.mean_energy  # (n_atoms, S)
         self._check_finite(structure, energies)

@@ -5,6 +5,7 @@ python tools/benchmark.py descriptors inputs/benchmark/water --precision float64
 python tools/benchmark.py descriptors input.nn input.data --replicate 1000 --replicate 100000
 python tools/benchmark.py predict potential/ structures.data --n2p2 ~/n2p2/bin
 python tools/benchmark.py mode1 inputs/benchmark/water --structures 500 --ranks 1 --ranks 2
+python tools/benchmark.py md potential/ structures.data --threads 2
 python tools/benchmark.py read
 
 Times are wall times, best and median of several runs; memory is the largest resident memory of the process
@@ -22,6 +23,7 @@ from typing import Any
 
 import click
 from benchmark_case import load_case, potential_of, random_parts, supercell
+from benchmark_md import md
 from benchmark_mode1 import time_mode_1
 from benchmark_n2p2 import N2p2
 from benchmark_parts import COLUMNS, descriptor_of, descriptor_parts, measured, neighbors_of, prediction_parts
@@ -68,6 +70,9 @@ def common(verb: Callable[..., None]) -> Callable[..., None]:
     ):
         verb = add(verb)
     return verb
+
+
+main.add_command(md)
 
 
 @main.command()

@@ -144,6 +144,11 @@ class BNNP(Calculator):
             if target is not None:
                 show_spreads(target, self.results)
 
+    @property
+    def searches(self) -> int:
+        """How often the neighbours were searched."""
+        return self._pairs.searches
+
     def extrapolations(self, atoms: Atoms) -> int:
         """How many symmetry functions of the configuration are outside of their training range."""
         self.get_property("energy", atoms)
