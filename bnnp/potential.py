@@ -319,5 +319,5 @@ def stress_from_pairs(pairs: NeighborList, slopes: Array, volume: float | None) 
     """Stress +(1/V) dE/d(strain) in Voigt order, (6,) energy/length^3; None without a volume."""
     if volume is None:
         return None
-    virial = np.einsum("pa,pb->ab", pairs.vectors, slopes)
+    virial = pairs.vectors.T @ slopes
     return virial[VOIGT_ROWS, VOIGT_COLUMNS] / volume

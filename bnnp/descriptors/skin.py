@@ -48,6 +48,8 @@ class SkinNeighbors:
         self._numbers: NDArray[np.integer] = np.empty(0, dtype=np.int64)
         self._wide: NeighborList | None = None
         self._shifts = np.empty((0, 3))
+        self._images: Array | None = None  # of the pairs, for the cell `_box`
+        self._box = np.zeros((3, 3))
         self._centers = self._neighbors = np.empty(0, dtype=np.int64)
 
     def find(self, positions: Array, cell: Array | None, numbers: NDArray[np.integer]) -> NeighborList:
@@ -84,6 +86,7 @@ class SkinNeighbors:
         self._positions, self._numbers = positions.copy(), np.array(numbers)
         self._cell = None if cell is None else cell.copy()
         self._centers, self._neighbors = wide.centers.astype(np.int64), wide.neighbors.astype(np.int64)
+        self._images = None
         self._shifts = np.zeros((len(wide), 3))
         if cell is not None and len(wide):
             images = wide.vectors - (positions[self._neighbors] - positions[self._centers])
@@ -92,9 +95,11 @@ class SkinNeighbors:
     def _narrow(self, positions: Array, cell: Array | None) -> NeighborList:
         """The pairs within the cutoff; the same arithmetic as in find_neighbors, to the last bit."""
         assert self._wide is not None
-        box = np.zeros((3, 3)) if cell is None else cell
-        images = np.einsum("ps,sx->px", self._shifts, box)
-        vectors = (positions.take(self._neighbors, axis=0) - positions.take(self._centers, axis=0)) + images
+        if self._images is None or (cell is not None and not np.array_equal(cell, self._box)):
+            self._box = np.zeros((3, 3)) if cell is None else cell.copy()
+            self._images = np.einsum("ps,sx->px", self._shifts, self._box)
+        steps = positions.take(self._neighbors, axis=0) - positions.take(self._centers, axis=0)
+        vectors = steps + self._images
         x, y, z = vectors.T
         inside = np.flatnonzero(x * x + y * y + z * z < self.cutoff * self.cutoff)
         first = np.searchsorted(inside, self._wide.first)
