@@ -7,7 +7,7 @@ every sample has a run of its own, and the ranks share them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bnnp import parallel
@@ -56,11 +56,19 @@ def run(job: Job) -> None:
         else:
             endings = list(simulate_members(job, plan, potential, log, stop))
     stopped = "\n".join(ending.stopped for ending in endings if ending.stopped)
-    unfinished = "" if all(ending.finished for ending in endings) else stop.name or "the stop rule"
-    log.close(3, f"stopped by {unfinished}; `bnnp --mode 3 --restart` continues" * bool(unfinished))
+    log.close(3, unfinished(endings, stop))
     parallel.barrier()
     if stopped:
         raise UncertaintyStop(stopped)
+
+
+def unfinished(endings: Sequence[Ending], stop: Interruption) -> str:
+    """Why not all steps are done, for the last line of the log; empty if they are."""
+    if all(ending.finished for ending in endings):
+        return ""
+    if any(ending.stopped for ending in endings):
+        return "stopped on purpose: the reason follows"
+    return f"stopped by {stop.name}; `bnnp --mode 3 --restart` continues"
 
 
 def simulate(

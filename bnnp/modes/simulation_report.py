@@ -127,7 +127,7 @@ def _drift(time: np.ndarray, energy: np.ndarray) -> str:
     (slope, _), covariance = np.polyfit(ps, energy - energy[0], 1, cov="unscaled")
     residual = energy - energy[0] - np.polyval(np.polyfit(ps, energy - energy[0], 1), ps)
     error = np.sqrt(covariance[0, 0] * np.square(residual).sum() / max(len(ps) - 2, 1))
-    return f"{slope:.4f} +- {error:.4f}"
+    return f"{slope:.2g} +- {error:.1g}"
 
 
 def _shown(threshold: Threshold) -> str:

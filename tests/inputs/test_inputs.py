@@ -134,3 +134,24 @@ def test_gete_prepare(shared: Path, tmp_path: Path) -> None:
     for t in (750, 1050, 1200, 1500):
         assert groups.pop((f"{t}K", None)) == list(range(0, 37, 4))
     assert groups == {}
+
+
+def test_drift_is_measured(tmp_path: Path, solid: Path) -> None:
+    """The script of the GeTe case on a small crystal whose energy is known to be conserved."""
+    from ase.build import bulk
+
+    from bnnp.io.ase_atoms import from_atoms
+    from bnnp.io.input_data import write_structures
+    from bnnp.units import METAL
+
+    write_structures(
+        tmp_path / "input.data", [from_atoms(bulk("Cu", a=4.05, cubic=True) * 2, METAL, labels=False)]
+    )
+    options = ["--structure", "1", "--temperature", "200", "--ps", "0.4", "--timestep", "4"]
+    command = [sys.executable, str(GETE / "drift.py"), str(solid), "--data", "input.data", *options]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    assert "32 atoms, 0.4 ps NVE" in result.stdout
+    drift = float(result.stdout.split("drift ")[1].split()[0])
+    fluctuation = float(result.stdout.split("energy fluctuates by ")[1].split()[0])
+    assert abs(drift) < 0.2  # meV/atom/ps, of a potential energy that moves by several meV/atom
+    assert fluctuation > 1.0
