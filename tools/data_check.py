@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from ase.formula import Formula
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree  # type: ignore[import-untyped]
+from scipy.spatial import cKDTree
 
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import NumericalError
