@@ -8,23 +8,21 @@ decides
 * whether prediction computes forces without being asked (n2p2: yes),
 * how ``element_nodes_short X 2 20`` is read.
 
-Both name optimizers that bnnp has not got yet; they select Adam, with a warning.
+What they call optimizers is translated in :mod:`bnnp.optimizer_words`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from bnnp.entries import Entries, mistake
 from bnnp.io.input_nn import Entry
 from bnnp.keyword_table.arguments import FIT, read_integer
-from bnnp.keyword_table.kalman import KALMAN
 from bnnp.network.architecture import Architecture
 
 RUNNER_MARKS = ("runner_mode", "nn_type_short", "use_short_nn", "remove_atom_energies")
-_OPTIMIZER_WORDS = tuple(keyword.name for keyword in KALMAN)
 
 
 def dialect(entries: Entries) -> str:
@@ -91,71 +89,6 @@ def forces_of_prediction(entries: Entries) -> tuple[bool, str]:
     if dialect(entries) == "n2p2":
         return True, "default (n2p2 input)"
     return False, "default"
-
-
-@dataclass(frozen=True)
-class OptimizerChoice:
-    """Keywords of the optimizer that follow from RuNNer's and n2p2's, and their origin."""
-
-    values: dict[str, Any]
-    origins: dict[str, str]
-    idle: tuple[str, ...]  # keywords of the file that Adam has no use for
-
-
-def choose_optimizer(entries: Entries, warnings: list[str]) -> OptimizerChoice:
-    """Translate RuNNer's and n2p2's choice of optimizer; Adam stands in for what bnnp has not got.
-
-    Raises
-    ------
-    InputError
-        ``optimizer lbfgs`` or ``optimizer kalman``.
-    """
-    if entries.given("optimizer") and entries.value("optimizer") != "adam":
-        name = entries.value("optimizer")
-        raise entries.mistake("optimizer", f"{name} is not built yet; write `optimizer adam`")
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-
-    def set_(name: str, value: Any, source: str) -> None:
-        if not entries.given(name):
-            values[name], origins[name] = value, f"{entries.where(source)} ({source})"
-
-    idle = [name for name in _OPTIMIZER_WORDS if entries.given(name)]
-    if entries.given("gradient_adam_eta") and _asks_for_adam(entries):
-        eta = entries.value("gradient_adam_eta")
-        set_("learning_rate", eta, "gradient_adam_eta")
-        set_("learning_rate_final", eta, "gradient_adam_eta")
-        set_("warmup_epochs", 0, "gradient_adam_eta")
-    elif entries.given("gradient_adam_eta"):
-        idle.append("gradient_adam_eta")
-    if entries.given("force_update_scaling") and entries.value("force_update_scaling") > 0.0:
-        set_("force_weight", entries.value("force_update_scaling"), "force_update_scaling")
-    if not entries.given("optimizer") and not _asks_for_adam(entries) and (stand_in := _stand_in(entries)):
-        wanted, source = stand_in
-        warnings.append(
-            f"{entries.where(source)}: `{source}` asks for {wanted}, which is not built yet: Adam is used, "
-            "with bnnp's own "
-            "learning rate and batch size. `optimizer adam` silences this warning."
-        )
-    return OptimizerChoice(values, origins, tuple(idle))
-
-
-def _asks_for_adam(entries: Entries) -> bool:
-    """n2p2's own words for Adam."""
-    return entries.value("updater_type") == 0 and entries.value("gradient_type") == 1
-
-
-def _stand_in(entries: Entries) -> tuple[str, str] | None:
-    """What the file asks for instead of Adam, and the keyword that does."""
-    if entries.value("updater_type") == 0:
-        return "plain gradient descent", "updater_type"
-    for name in ("optmode_short_energy", "optmode_short_force"):
-        if entries.given(name) and (number := entries.value(name)) != 1:
-            return {2: "conjugate gradients", 3: "steepest descent"}[number], name
-    kalman = ["updater_type", "optmode_short_energy", "optmode_short_force"]
-    kalman += [name for name in _OPTIMIZER_WORDS if name.startswith("kalman_")]
-    source = next((name for name in kalman if entries.given(name)), None)
-    return ("the Kalman filter", source) if source else None
 
 
 def element_architectures(

@@ -30,18 +30,13 @@ from bnnp.blueprint import (
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.scaling import ScalingScheme
-from bnnp.dialects import (
-    atom_energies,
-    choose_optimizer,
-    dialect,
-    fits_atom_energies,
-    forces_of_prediction,
-)
+from bnnp.dialects import atom_energies, dialect, fits_atom_energies, forces_of_prediction
 from bnnp.entries import Entries
 from bnnp.errors import InputError
 from bnnp.keyword_table.arguments import FIT
 from bnnp.keywords import KEYWORDS, Keyword
 from bnnp.network.architecture import Architecture
+from bnnp.optimizer_words import choose_optimizer
 from bnnp.units import UNITS, Units
 
 __all__ = ["Architecture", "Normalization", "Settings", "load_settings"]
@@ -154,7 +149,8 @@ def load_settings(
     values["runner_mode"], origins["runner_mode"] = _mode(entries, mode, mode_required)
     _demand(entries, values["runner_mode"])
     elements = read_elements(entries)
-    optimizer = choose_optimizer(entries, warnings if values["runner_mode"] in (0, 2) else [])
+    told = warnings if values["runner_mode"] in (0, 2) else []
+    optimizer = choose_optimizer(entries, told, dialect(entries))
     values |= optimizer.values
     origins |= optimizer.origins
     architecture = read_architecture(entries, elements, warnings)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from bnnp.errors import InputError
-from bnnp.keywords import KEYWORDS
 from bnnp.network.architecture import Architecture
 from bnnp.settings import Settings, load_settings
 
@@ -165,82 +164,3 @@ def test_activations_in_runner_name_every_node(tmp_path: Path) -> None:
 def test_wrong_element_lines(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load(tmp_path, RUNNER, line)
-
-
-# optimizers
-
-
-@pytest.mark.parametrize(
-    ("lines", "wanted"),
-    [
-        (("kalman_lambda_short 0.98", "kalman_nue_short 0.9987"), "the Kalman filter"),
-        (("updater_type 1", "kalman_type 0"), "the Kalman filter"),
-        (("optmode_short_energy 1",), "the Kalman filter"),
-        (("optmode_short_energy 3", "optmode_short_force 3"), "steepest descent"),
-        (("optmode_short_energy 2",), "conjugate gradients"),
-        (("updater_type 0", "gradient_type 0"), "plain gradient descent"),
-    ],
-)
-def test_adam_stands_in_with_one_warning(tmp_path: Path, lines: tuple[str, ...], wanted: str) -> None:
-    settings = load(tmp_path, *lines)
-    assert settings["optimizer"] == "adam"
-    assert len(settings.warnings) == 1
-    assert f"asks for {wanted}, which is not built yet: Adam is used" in settings.warnings[0]
-    assert {line.split()[0] for line in lines} <= set(settings.ignored)
-    assert load(tmp_path, *lines, "optimizer adam").warnings == ()
-
-
-@pytest.mark.parametrize("mode", [1, 3])
-def test_the_optimizer_is_the_matter_of_mode_2_alone(tmp_path: Path, mode: int) -> None:
-    settings = load(tmp_path, "updater_type 1", "parallel_mode 1", mode=mode)
-    assert settings.warnings == ()
-    assert settings.ignored == ("parallel_mode",)
-
-
-def test_nothing_is_said_where_nothing_is_asked(tmp_path: Path) -> None:
-    assert load(tmp_path).warnings == ()
-
-
-@pytest.mark.parametrize("name", ["lbfgs", "kalman"])
-def test_known_optimizers_that_are_not_built(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="not built yet"):
-        load(tmp_path, f"optimizer {name}")
-
-
-def test_adam_of_n2p2_has_a_constant_rate(tmp_path: Path) -> None:
-    settings = load(
-        tmp_path, "updater_type 0", "gradient_type 1", "gradient_adam_eta 2.0d-3", "gradient_adam_beta1 0.8"
-    )
-    assert (settings["learning_rate"], settings["learning_rate_final"], settings["warmup_epochs"]) == (
-        2e-3,
-        2e-3,
-        0,
-    )
-    assert settings.origins["learning_rate"].endswith("line 13 (gradient_adam_eta)")
-    assert settings["gradient_adam_beta1"] == 0.8
-    assert settings.warnings == ()
-
-
-def test_own_keywords_win(tmp_path: Path) -> None:
-    lines = (
-        "updater_type 0",
-        "gradient_type 1",
-        "gradient_adam_eta 2.0d-3",
-        "learning_rate 0.01",
-        "force_weight 3",
-    )
-    settings = load(tmp_path, *lines, "force_update_scaling 7")
-    assert settings["learning_rate"] == 0.01
-    assert settings["force_weight"] == 3.0
-
-
-def test_adam_rate_of_a_kalman_input_is_not_taken(tmp_path: Path) -> None:
-    """n2p2's recommended input lists the parameters of all methods."""
-    settings = load(tmp_path, "updater_type 1", "gradient_type 1", "gradient_adam_eta 2.0d-3")
-    assert settings["learning_rate"] == KEYWORDS["learning_rate"].default
-    assert "gradient_adam_eta" in settings.ignored
-
-
-def test_force_update_scaling_is_the_force_weight(tmp_path: Path) -> None:
-    assert load(tmp_path, "force_update_scaling 5.0")["force_weight"] == 5.0
-    assert load(tmp_path, "force_update_scaling -1.0")["force_weight"] == 1.0

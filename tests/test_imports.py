@@ -14,7 +14,7 @@ MODULES = sorted((ROOT / "bnnp").rglob("*.py"))
 # For each module or package below bnnp/ what it may import; itself always. _core is the C++ of bnnp/core/.
 NOUNS = {"errors", "units", "structure"}
 NUMERICS = {"descriptors", "core", "network", "uncertainty"}
-INPUT = {"keyword_table", "keywords", "entries", "dialects", "blueprint", "settings"}
+INPUT = {"keyword_table", "keywords", "entries", "dialects", "optimizer_words", "blueprint", "settings"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": set(),
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "keywords": {"keyword_table"},
     "entries": NOUNS | {"io", "keyword_table", "keywords"},
     "dialects": NOUNS | {"io", "keyword_table", "network", "entries"},
+    "optimizer_words": {"keyword_table", "entries"},
     "blueprint": NOUNS | {"io", "descriptors", "network", "entries", "dialects"},
     "settings": NOUNS | NUMERICS | {"io"} | INPUT,
     "training": NOUNS | NUMERICS | {"io", "parallel"},

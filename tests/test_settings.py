@@ -57,7 +57,7 @@ def load(tmp_path: Path) -> Load:
 
 
 def test_n2p2_training_file_of_water(shared: Path) -> None:
-    """Values as they stand in the file; the Kalman filter is replaced with one warning."""
+    """Values as they stand in the file, and n2p2's Kalman filter."""
     settings = load_settings(shared / "data" / "h2o" / "input.nn", 2)
     assert settings.dialect == "n2p2"
     assert settings.elements == ("H", "O")
@@ -75,10 +75,12 @@ def test_n2p2_training_file_of_water(shared: Path) -> None:
     assert settings["force_weight"] == 10.0
     assert settings["calculate_forces"]
     assert settings["write_trainpoints"] == Every(1)
-    assert settings["optimizer"] == "adam"
-    assert [warning for warning in settings.warnings if "Kalman" in warning] == list(settings.warnings)
-    assert len(settings.warnings) == 1
-    assert {"kalman_q0", "jacobian_mode", "short_force_fraction"} <= set(settings.ignored)
+    assert settings["optimizer"] == "kalman"
+    assert settings["kalman_updates"] == "n2p2"
+    assert settings["kalman_covariance"] == "full"
+    assert settings["short_force_fraction"] == 0.0041
+    assert settings.warnings == ()
+    assert {"gradient_eta", "parallel_mode"} <= set(settings.ignored)
 
 
 # number of functions: lines of symfunction_short in each file

@@ -7,6 +7,7 @@ python tools/benchmark.py predict potential/ structures.data --n2p2 ~/n2p2/bin
 python tools/benchmark.py mode1 inputs/benchmark/water --structures 500 --ranks 1 --ranks 2
 python tools/benchmark.py md potential/ structures.data --threads 2
 python tools/benchmark.py read
+python tools/benchmark.py train FOLDER --set "optimizer kalman" --goal 4.08 874
 
 Times are wall times, best and median of several runs; memory is the largest resident memory of the process
 meanwhile. The instruction set is the best of the machine, or what --instruction-set or BNNP_INSTRUCTION_SET
@@ -29,6 +30,7 @@ from benchmark_n2p2 import N2p2
 from benchmark_parts import COLUMNS, descriptor_of, descriptor_parts, measured, neighbors_of, prediction_parts
 from benchmark_reading import time_reading
 from benchmark_timing import show_head, show_table
+from benchmark_train import train
 
 from bnnp.errors import BnnpError
 from bnnp.memory import keep_freed_memory
@@ -176,6 +178,9 @@ def mode1(
     choose_instruction_set(instruction_set)
     settings = {"derivatives": derivatives, "threads": str(threads)}
     time_mode_1(directory, ranks, numbers, settings, repeat, folder)
+
+
+main.add_command(train)
 
 
 @main.command()

@@ -76,10 +76,6 @@ _TABLE = (
     ("calculate_final_force", "", "2", "RuNNer", "forces after the last epoch only"),
     ("initialization_only", "", "2", "RuNNer", "stop before training; see epochs 0"),
     ("update_single_element", "Z", "2", "RuNNer", "train one element only"),
-    ("jacobian_mode", "n", "2", "n2p2", "how gradients are summed"),
-    ("update_strategy", "n", "2", "n2p2", "one update for all elements or one each"),
-    ("selection_mode", "n ...", "2", "n2p2", "which structures are updated"),
-    ("rmse_threshold_trials", "n", "2", "n2p2", "tries to find an error above the threshold"),
     ("force_energy_ratio", "x", "2", "n2p2", "force updates for one energy update"),
     ("memorize_symfunc_results", "", "2", "n2p2", "keep symmetry functions in memory"),
     ("normalize_data_set", "mode", "2", "n2p2", "normalize while training; bnnp always does, inside"),
@@ -98,7 +94,7 @@ _TABLE = (
 )
 
 _ALIASES = {"points_in_memory": ("nblock",)}
-_REPEATABLE = ("weight_constraint", "selection_mode")
+_REPEATABLE = ("weight_constraint",)
 
 IGNORED = tuple(
     Keyword(

@@ -1,7 +1,7 @@
 """Keywords of RuNNer's and n2p2's optimizers: Kalman filter, steepest descent, selection of updates.
 
-They choose and steer the Kalman filter; until that is built they select Adam, which has no use for their
-values.
+They choose the optimizer unless ``optimizer`` does, and steer the Kalman filter; how they translate is the
+matter of :mod:`bnnp.optimizer_words`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bnnp.keyword_table.arguments import flag, integer, real
+from bnnp.keyword_table.arguments import choice, flag, integer, real
 from bnnp.keyword_table.record import Keyword
 
-KALMAN_GROUP = "Kalman filter and plain gradient descent (not built yet: Adam stands in)"
+KALMAN_GROUP = "Kalman filter and plain gradient descent"
 
 _keyword: Callable[..., Keyword] = partial(Keyword, group=KALMAN_GROUP, modes="2")
 _either: Callable[..., Keyword] = partial(_keyword, dialect="RuNNer n2p2")
 _runner: Callable[..., Keyword] = partial(_keyword, dialect="RuNNer")
 _n2p2: Callable[..., Keyword] = partial(_keyword, dialect="n2p2", tier="R")
+_bnnp: Callable[..., Keyword] = partial(_keyword, dialect="bnnp")
 
 KALMAN = (
+    _bnnp(
+        "kalman_updates",
+        "joint|runner|n2p2",
+        choice("joint", "runner", "n2p2"),
+        "joint",
+        "what one update takes up: a batch of structures, or single observations as RuNNer or n2p2 do",
+        note="runner or n2p2 where a word of theirs selects the filter, joint with `optimizer kalman`.",
+    ),
+    _bnnp(
+        "kalman_components",
+        "n",
+        integer(0),
+        50,
+        "force components of each structure in a joint update, drawn anew every epoch; 0: all",
+    ),
+    _bnnp(
+        "kalman_covariance",
+        "full|element|separate",
+        choice("full", "element", "separate"),
+        "element",
+        "covariance of all weights, of each element's with a common gain, or with a gain of their own",
+        note="separate is RuNNer's and n2p2's update_strategy 1, full is n2p2's update_strategy 0.",
+    ),
     _runner(
         "optmode_short_energy",
         "1|2|3",
@@ -31,7 +55,7 @@ KALMAN = (
     _n2p2("updater_type", "0|1", integer(0, 1), None, "0 gradient descent, 1 Kalman filter"),
     _n2p2("gradient_type", "0|1", integer(0, 1), 1, "0 fixed step size, 1 Adam"),
     _n2p2("gradient_eta", "x", real(above=0.0), 1e-5, "step size of plain gradient descent"),
-    _n2p2("kalman_type", "0|1", integer(0, 1), 0, "0 standard, 1 fading memory"),
+    _n2p2("kalman_type", "0|1", integer(0, 1), 1, "0 standard (n2p2's default), 1 fading memory (RuNNer's)"),
     _either("kalman_lambda_short", "x", real(above=0.0), 0.98, "initial forgetting factor"),
     _either("kalman_nue_short", "x", real(above=0.0), 0.9987, "growth of the forgetting factor"),
     _either("kalman_epsilon", "x", real(above=0.0), 1.0, "initial covariance is 1/epsilon", tier="R"),
@@ -85,6 +109,14 @@ KALMAN = (
     _runner("short_force_group", "n", integer(1), 1, "force components averaged for one update", tier="R"),
     _n2p2("task_batch_size_energy", "n", integer(0), 1, "energies in one update of each task; 0: all"),
     _n2p2("task_batch_size_force", "n", integer(0), 1, "force components in one update of each task; 0: all"),
+    _n2p2(
+        "rmse_threshold_trials", "n", integer(1), 3, "observations to choose from, where errors are too small"
+    ),
+    _n2p2(
+        "jacobian_mode", "0|1|2", integer(0, 2), 1, "rows of an update: one, one a task, one an observation"
+    ),
+    _n2p2("update_strategy", "0|1", integer(0, 1), 0, "0 one filter for all elements, 1 one each"),
+    _n2p2("selection_mode", "0|1|2", integer(0, 2), 2, "0 random, 1 largest errors first, 2 by threshold"),
     _either(
         "repeated_energy_update", "", flag, False, "a second energy update after the force updates", tier="R"
     ),

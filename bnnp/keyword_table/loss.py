@@ -62,14 +62,16 @@ LOSS = (
     ),
     Keyword(
         "network_inputs",
-        "whitened|scaled",
-        choice("whitened", "scaled"),
-        "whitened",
-        "what the networks are trained on: principal components, or the functions as the files scale them",
+        "auto|whitened|principal|scaled",
+        choice("auto", "whitened", "principal", "scaled"),
+        "auto",
+        "what the networks are trained on: principal components of equal or of their own spread, or the "
+        "functions as the files scale them",
         "Loss",
         modes="2",
         dialect="bnnp",
         note=(
+            "auto: principal with the Kalman filter, whitened with other methods. "
             "The files hold plain networks on scaled functions either way. Dropout of inputs always "
             "trains on scaled ones. `scale_min_short_atomic -1` scales to [-1, 1]."
         ),

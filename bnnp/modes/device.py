@@ -22,6 +22,4 @@ def demand_device(device: str) -> None:
 def descriptor_of(settings: Settings, threads: int) -> Descriptor:
     """The symmetry functions of input.nn on the device it names. Raises InputError if that is not there."""
     demand_device(settings["device"])
-    return descriptor_on(
-        settings["device"], settings.elements, settings.functions, settings.cutoff, threads
-    )
+    return descriptor_on(settings["device"], settings.elements, settings.functions, settings.cutoff, threads)

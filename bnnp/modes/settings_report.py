@@ -42,7 +42,9 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
     for name, value in settings.values.items():
         keyword = KEYWORDS[name]
         used = settings.mode == 0 or str(settings.mode) in keyword.modes
-        idle = keyword.group == KALMAN_GROUP or name in settings.ignored
+        idle = name in settings.ignored or (
+            keyword.group == KALMAN_GROUP and settings["optimizer"] != "kalman"
+        )
         if name in _STRUCTURED or not used or idle:
             continue
         shown = format_value(

@@ -7,6 +7,8 @@ Carlo mean over the frozen dropout masks on the test set, which is what mode 3 w
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bnnp import parallel
 from bnnp.core import Descriptor
 from bnnp.errors import NumericalError
@@ -80,14 +82,14 @@ def run(job: Job) -> None:
         files = Files(job.directory, settings, data, normalized, folds)
 
         if continued:
-            state = continued.state
+            state = resumed(trainer, continued)
         elif transfer:
             report_transfer(log, settings, transfer)
             state = trainer.start(transferred_weights(transfer, trainer, folds, settings))
         else:
             state = trainer.start(initial_weights(job, folds))
         state = fit(job, log, trainer, state, files)
-        unfinished = state.stopped and state.epoch < trainer.epochs
+        unfinished = state.stopped and not trainer.finished(state)
         if unfinished:
             log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
         else:
@@ -122,12 +124,12 @@ def fit(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> Sta
                 record = state.history[-1]
                 lines.show(record, state.best_epoch == record.epoch)
                 curve.add(record.epoch, files.errors(record))
-                files.write_epoch(unpack(state.optimizer.weights), record.epoch)
+                files.write_epoch(unpack(trainer.optimizer.evaluated(state.optimizer)), record.epoch)
                 write_due_points(settings, trainer, state, files)
                 if record.epoch % settings["checkpoint_interval"] == 0:
                     save(job, trainer, state, files)
         except NumericalError:
-            save(job, trainer, state, files)
+            save(job, trainer, state, files, checkpoint=not trainer.optimizer.in_place)
             raise
         except KeyboardInterrupt:
             if (job.directory / CHECKPOINT).is_file():
@@ -143,16 +145,24 @@ def write_due_points(settings: Settings, trainer: Trainer, state: State, files: 
         settings[name].due(state.epoch) for name in ("write_trainpoints", "write_trainforces")
     )
     if energies or forces:
-        points, _ = files.points(trainer, state.optimizer.weights)
+        points, _ = files.points(trainer, trainer.optimizer.evaluated(state.optimizer))
         parallel.on_root(files.write_points, points, state.epoch, energies, forces)
 
 
-def save(job: Job, trainer: Trainer, state: State, files: Files) -> None:
+def save(job: Job, trainer: Trainer, state: State, files: Files, checkpoint: bool = True) -> None:
     """The potential of the best epoch so far, and a checkpoint."""
     files.write_potential(trainer.model.parameters.unpack(state.best_weights))
+    if not checkpoint:
+        return
     known = identity(job.settings, trainer.samples.file)
-    checkpoint = Checkpoint(state, files.normalized, trainer.epochs)
-    parallel.on_root(write_checkpoint, job.directory / CHECKPOINT, checkpoint, known)
+    arrays = trainer.optimizer.arrays(state.optimizer)
+    content = Checkpoint(replace(state, optimizer=arrays), files.normalized, trainer.epochs)
+    parallel.on_root(write_checkpoint, job.directory / CHECKPOINT, content, known)
+
+
+def resumed(trainer: Trainer, former: Checkpoint) -> State:
+    """The state of a checkpoint, its optimizer put together again."""
+    return replace(former.state, optimizer=trainer.optimizer.state_of(former.state.optimizer))
 
 
 def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> None:
@@ -174,7 +184,7 @@ def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> 
     log.item("to look at", " ".join([LEARNING_CURVE, *names]))
     log.item("to continue", CHECKPOINT)
     log.line()
-    if state.stopped and state.epoch < trainer.epochs:
+    if state.stopped and not trainer.finished(state):
         log.line(
             "  Next: `bnnp --mode 2 --restart` continues; the potential is that of the best epoch so far."
         )

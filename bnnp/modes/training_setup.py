@@ -20,21 +20,22 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import read_scaling
+from bnnp.keyword_table.kalman import KALMAN
 from bnnp.modes.device import demand_device
 from bnnp.modes.job import Job
 from bnnp.modes.training_networks import drop_rates, frozen_masks, parameters_of, random_networks
+from bnnp.modes.training_optimizer import build_optimizer
 from bnnp.modes.training_weights import training_weights
 from bnnp.settings import Settings
-from bnnp.training.adam import Adam, CosineSchedule
 from bnnp.training.checkpoint import Normalized
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.evaluation import Evaluator
 from bnnp.training.loop import Ranks, Trainer
 from bnnp.training.loss import Errors, Loss
 from bnnp.training.model import Dropout, Forces, Model
-from bnnp.training.normalization import Fold, as_scaled
+from bnnp.training.normalization import Fold, as_scaled, principal
+from bnnp.training.observations import Observer, Responses
 from bnnp.training.pair_forces import PairForces
-from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Limits, Samples, derivatives_in_memory
 from bnnp.training.statistics import References, force_size, references, scalings, whitened
 from bnnp.training.weighting import Weights
@@ -52,6 +53,8 @@ SHAPING = (  # keywords without which a training that is continued would be anot
     *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
     *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
     *("gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
+    *("optimizer", "schedule", "plateau_patience", "weight_average", "polish_epochs", "lbfgs_memory"),
+    *(keyword.name for keyword in KALMAN),
 )
 
 
@@ -129,20 +132,24 @@ def normalize(job: Job, file: DescriptorFile, data: TrainingSet, descriptor: Des
         inputs = {x: as_scaled(data.scalings[x].affine(settings.scaling)) for x in settings.elements}
     else:
         inputs = whitened(file, data.training, scalings(file, data.training))
+        wanted = settings["network_inputs"]
+        if wanted == "principal" or (wanted == "auto" and settings["optimizer"] == "kalman"):
+            ranges = scalings(file, data.training)
+            inputs = {x: principal(z, ranges[x]) for x, z in inputs.items()}
     if any(settings.architecture[element].activations[-1] != "l" for element in settings.elements):
         conversion = settings.normalization  # an output that is not linear cannot take up a scale
         return Normalized(
             inputs, atom_energies(settings) + conversion.mean_energy, 1.0 / conversion.conv_energy
         )
     spread = data.references.spread
-    wanted = np.sqrt(spread.force) if data.forces else np.sqrt(spread.energy)
+    size = np.sqrt(spread.force) if data.forces else np.sqrt(spread.energy)
     normalized = Normalized(inputs, data.references.offsets, 1.0)
     probe = Samples(file, inputs, atom_energies(settings), normalized.offsets, 1.0, data.forces)
     evaluator = Evaluator(settings.elements, inputs, None, descriptor, descriptor.width)
     chosen = data.training[:: max(1, len(data.training) // PROBED)][:PROBED]
     untrained = force_size(evaluator, random_networks(settings), [probe[index] for index in chosen])
     return Normalized(
-        inputs, data.references.offsets, float(wanted / untrained) if untrained > 0.0 else float(wanted)
+        inputs, data.references.offsets, float(size / untrained) if untrained > 0.0 else float(size)
     )
 
 
@@ -158,7 +165,7 @@ def build_trainer(
     settings = job.settings
     dtype = torch.float32 if settings["precision"] == "single" else torch.float64
     device = settings["device"]
-    demand_device(device)
+    _demand_device(settings)
     parameters = parameters_of(settings)
     stored = settings["derivatives"] != "recomputed" and file.derivatives == "stored"
     kept = data.forces and not stored and device == "cpu"
@@ -188,11 +195,18 @@ def build_trainer(
         settings["stress_weight"],
     )
     spread = data.references.spread.scaled(normalized.scale)
+    loss = Loss.of(spread, *weights, settings["huber_delta"])
+    dropout = Dropout(settings["random_seed"], drop_rates(settings), settings["dropout_masks"])
+    model = Model(parameters, normalized.inputs, descriptor.width, forces, dtype, device)
+    ranks = Ranks(parallel.rank(), parallel.size(), parallel.sum_array)
+    observer = Observer(parameters, normalized.inputs, dropout, Responses(descriptor, dtype))
     return Trainer(
-        model=Model(parameters, normalized.inputs, descriptor.width, forces, dtype, device),
-        loss=Loss.of(spread, *weights, settings["huber_delta"]),
-        optimizer=optimizer(settings, parameters, len(data.training), factors),
-        dropout=Dropout(settings["random_seed"], drop_rates(settings), settings["dropout_masks"]),
+        model=model,
+        loss=loss,
+        optimizer=build_optimizer(
+            settings, samples, loss, spread, observer, ranks, len(data.training), factors
+        ),
+        dropout=dropout,
         samples=samples,
         evaluator=build_evaluator(job, normalized, descriptor),
         monitor=build_evaluator(job, normalized, descriptor, EPOCH_SAMPLES),
@@ -203,7 +217,9 @@ def build_trainer(
         seed=settings["random_seed"],
         batch_size=settings["batch_size"],
         epochs=settings["epochs"],
-        ranks=Ranks(parallel.rank(), parallel.size(), parallel.sum_array),
+        ranks=ranks,
+        patience=settings["early_stopping"],
+        rests=(settings["epochs"] - settings["polish_epochs"],) if settings["polish_epochs"] else (),
     )
 
 
@@ -215,30 +231,6 @@ def build_evaluator(
     if masks is not None and samples is not None:
         masks = masks.take(min(masks.samples, samples))
     return Evaluator(settings.elements, normalized.inputs, masks, descriptor, descriptor.width, job.threads)
-
-
-def optimizer(
-    settings: Settings, parameters: Parameters, n_training: int, factors: Array | None = None
-) -> Adam:
-    """Adam with its schedule in steps; the warm-up takes at most a tenth of the training."""
-    steps = -(-n_training // settings["batch_size"])
-    total = settings["epochs"] * steps
-    schedule = CosineSchedule(
-        settings["learning_rate"],
-        min(settings["learning_rate_final"], settings["learning_rate"]),
-        min(settings["warmup_epochs"] * steps, total // 10),
-        total,
-    )
-    return Adam(
-        schedule,
-        parameters.is_weight,
-        settings["weight_decay"],
-        settings["gradient_clip"],
-        settings["gradient_adam_beta1"],
-        settings["gradient_adam_beta2"],
-        settings["gradient_adam_epsilon"],
-        factors,
-    )
 
 
 def folds_of(settings: Settings, data: TrainingSet, normalized: Normalized) -> dict[str, Fold]:
@@ -322,3 +314,12 @@ def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None
             + "\n".join(bad[:20] + [f"    ... and {len(bad) - 20} more"] * (len(bad) > 20))
             + "\nRemove them from input.nn (or add structures in which they vary) and run mode 1 again."
         )
+
+
+def _demand_device(settings: Settings) -> None:
+    if settings["device"] != "cpu" and settings["optimizer"] == "kalman":
+        raise InputError(
+            f"{settings.origins['device']}: device is cuda, but the Kalman filter works on the CPU; use "
+            "`device cpu`, or `optimizer adam`"
+        )
+    demand_device(settings["device"])

@@ -38,6 +38,19 @@ _DERIVATIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "r": lambda x, y: (x > 0.0).to(x.dtype),
 }
 
+_CURVATURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l": lambda x, y: torch.zeros_like(x),
+    "t": lambda x, y: -2.0 * y * (1.0 - y * y),
+    "s": lambda x, y: y * (1.0 - y) * (1.0 - 2.0 * y),
+    "S": lambda x, y: y * (1.0 - y) * (1.0 - 2.0 * y),
+    "g": lambda x, y: (x * x - 1.0) * y,
+    "c": lambda x, y: -y,
+    "e": lambda x, y: y,
+    "h": lambda x, y: torch.full_like(x, 2.0),
+    "p": lambda x, y: torch.sigmoid(x) * torch.sigmoid(-x),
+    "r": lambda x, y: torch.zeros_like(x),
+}
+
 
 def activate(letter: str, x: Tensor) -> Tensor:
     """f(x) of the activation `letter`, same shape as `x`."""
@@ -47,3 +60,8 @@ def activate(letter: str, x: Tensor) -> Tensor:
 def derivative(letter: str, x: Tensor, y: Tensor) -> Tensor:
     """f'(x), given x and y = f(x), same shape as `x`; 0 at the kink of ``r``."""
     return _DERIVATIVES[letter](x, y)
+
+
+def curvature(letter: str, x: Tensor, y: Tensor) -> Tensor:
+    """f''(x), given x and y = f(x), same shape as `x`."""
+    return _CURVATURES[letter](x, y)

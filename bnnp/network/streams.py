@@ -20,6 +20,7 @@ RESAMPLE = 6  # masks redrawn at every evaluation
 DYNAMICS = 7  # velocities and thermostats
 SUBSET = 8  # which frozen masks a structure has in an epoch of fine-tuning
 BOOTSTRAP = 9  # training set of a member of an ensemble
+OBSERVATIONS = 10  # what a Kalman filter takes up in an epoch
 
 _WORD = 2**64
 

@@ -1,53 +1,31 @@
-"""Adam with decoupled weight decay, and its step size over a training.
+"""Adam with decoupled weight decay, and plain gradient descent.
 
 With gradient g, step t from 1, step size a_t and decay l (on weights, not on biases)::
 
     m <- b1 m + (1 - b1) g            v <- b2 v + (1 - b2) g^2
     w <- w - a_t ( m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + l w )
 
-(Kingma and Ba, arXiv 1412.6980, algorithm 1; Loshchilov and Hutter, arXiv 1711.05101, algorithm 2). The step
-size rises linearly over T_w steps and falls along half a cosine to a_T at the last step T (Loshchilov and
-Hutter, arXiv 1608.03983)::
+(Kingma and Ba, arXiv 1412.6980, algorithm 1; Loshchilov and Hutter, arXiv 1711.05101, algorithm 2). A
+gradient longer than `clip` is shortened to that length before. :class:`Descent` is w <- w - a_t g.
 
-    a_t = min(1, t / T_w) [ a_T + (a_0 - a_T) (1 + cos(pi t / T)) / 2 ]
-
-symbol -> variable: a_0 -> initial, a_T -> final, T_w -> warmup, T -> total, b1, b2 -> beta1, beta2, l ->
-weight_decay.
+symbol -> variable: b1, b2 -> beta1, beta2, l -> weight_decay; a_t: :mod:`bnnp.training.schedule`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.training.optimizer import Problem, arrays_of, state_from
+from bnnp.training.schedule import CosineSchedule, Schedule
+
+__all__ = ["Adam", "AdamState", "CosineSchedule", "Descent", "clipped"]
+
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class CosineSchedule:
-    """Step size a_t: a linear rise, then half a cosine.
-
-    Parameters
-    ----------
-    initial, final : float
-        a_0 and a_T.
-    warmup, total : int
-        T_w and T, in steps; a warm-up longer than the training is legal.
-    """
-
-    initial: float
-    final: float
-    warmup: int
-    total: int
-
-    def rate(self, step: int) -> float:
-        """a_t of `step`, counted from 1."""
-        cosine = 0.5 * (1.0 + np.cos(np.pi * min(step / max(self.total, 1), 1.0)))
-        return float(
-            min(1.0, step / max(self.warmup, 1)) * (self.final + (self.initial - self.final) * cosine)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +38,15 @@ class AdamState:
         w, m and v.
     steps : int
         Steps done.
+    reductions : int
+        How often the schedule has reduced the step size.
     """
 
     weights: Array
     mean: Array
     square: Array
     steps: int = 0
+    reductions: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +55,7 @@ class Adam:
 
     Parameters
     ----------
-    schedule : CosineSchedule
+    schedule : Schedule
     decays : (n_weights,) bool
         Which of the parameters weight decay acts on.
     weight_decay : float
@@ -85,7 +66,7 @@ class Adam:
         Of the step size of each weight; 0 freezes it.
     """
 
-    schedule: CosineSchedule
+    schedule: Schedule
     decays: NDArray[np.bool_]
     weight_decay: float = 0.0
     clip: float = 0.0
@@ -94,14 +75,31 @@ class Adam:
     epsilon: float = 1e-8
     factors: Array | None = None
 
+    in_place = False
+    by_batches = True
+
     def start(self, weights: Array) -> AdamState:
         """State before the first step."""
         return AdamState(np.array(weights), np.zeros_like(weights), np.zeros_like(weights))
 
+    def begin(self, state: AdamState, criteria: Sequence[float], errors: Array) -> AdamState:
+        """State at the start of an epoch."""
+        return replace(state, reductions=self.schedule.reductions(criteria))
+
+    def n_steps(self, problem: Problem, epoch: int) -> int:
+        """Batches."""
+        return len(problem.batches(epoch))
+
+    def advance(self, problem: Problem, state: AdamState, epoch: int, number: int) -> tuple[AdamState, float]:
+        """State after a batch, and its summed loss."""
+        batch = problem.batches(epoch)[number]
+        loss, slope = problem.slope(state.weights, epoch, batch)
+        return self.step(state, slope / len(batch)), loss
+
     def step(self, state: AdamState, gradient: Array) -> AdamState:
         """State after one step along `gradient`, (n_weights,) float64."""
         t = state.steps + 1
-        rate = self.schedule.rate(t)
+        rate = self.schedule.rate(t, state.reductions)
         gradient = clipped(gradient, self.clip)
         mean = self.beta1 * state.mean + (1.0 - self.beta1) * gradient
         square = self.beta2 * state.square + (1.0 - self.beta2) * gradient * gradient
@@ -110,7 +108,48 @@ class Adam:
         change = rate * (direction + decay)
         if self.factors is not None:
             change = change * self.factors
-        return AdamState(state.weights - change, mean, square, t)
+        return AdamState(state.weights - change, mean, square, t, state.reductions)
+
+    def evaluated(self, state: AdamState) -> Array:
+        """w."""
+        return state.weights
+
+    def rate(self, state: AdamState) -> float:
+        """Step size of the last step."""
+        return self.schedule.rate(state.steps, state.reductions)
+
+    def describe(self) -> dict[str, str]:
+        """Lines for the log."""
+        lines = {"optimizer": "Adam", "step size": self.schedule.describe()}
+        if self.weight_decay > 0.0:
+            lines["weight decay"] = f"{self.weight_decay:g}"
+        if self.clip > 0.0:
+            lines["longest gradient"] = f"{self.clip:g}"
+        return lines
+
+    def arrays(self, state: AdamState) -> dict[str, NDArray[Any]]:
+        """Everything in a state."""
+        return arrays_of(state)
+
+    def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> AdamState:
+        """The inverse."""
+        return state_from(AdamState, arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Descent(Adam):
+    """Gradient descent with Adam's schedule and clipping; the moments stay zero."""
+
+    def step(self, state: AdamState, gradient: Array) -> AdamState:
+        """State after one step along `gradient`, (n_weights,) float64."""
+        change = self.schedule.rate(state.steps + 1, state.reductions) * clipped(gradient, self.clip)
+        if self.factors is not None:
+            change = change * self.factors
+        return replace(state, weights=state.weights - change, steps=state.steps + 1)
+
+    def describe(self) -> dict[str, str]:
+        """Lines for the log."""
+        return {**super().describe(), "optimizer": "gradient descent"}
 
 
 def clipped(gradient: Array, longest: float) -> Array:

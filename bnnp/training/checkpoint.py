@@ -4,12 +4,13 @@ A NumPy archive without pickles, written under a temporary name and renamed. Con
 epoch 0 included; n_X functions of element X):
 
 ===================================  ===========  ============================================================
-format, version                      text, int64  "bnnp training checkpoint", 2
+format, version                      text, int64  "bnnp training checkpoint", 3
 identity                             text         JSON: what input.nn and the data must still be
 epochs                               int64        length of the training the step sizes were made for
-epoch, batch, steps, best_epoch      int64        as in :class:`bnnp.training.loop.State`
+epoch, batch, best_epoch             int64        as in :class:`bnnp.training.loop.State`
 loss, best_criterion                 float64      likewise
-weights, mean, square, best_weights  (n,)         float64, normalised units
+best_weights                         (n,)         float64, normalised units
+optimizer/NAME                                    the optimizer's state, as its own ``arrays`` gives it
 history                              (k, 20)      float64, rows of :class:`bnnp.training.loop.Record`
 offsets                              (n_e,)       float64, energy
 scale                                float64      energy
@@ -37,7 +38,6 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.output import replacement
-from bnnp.training.adam import AdamState
 from bnnp.training.loop import Record, State
 from bnnp.training.normalization import Inputs
 
@@ -45,7 +45,8 @@ Array = NDArray[np.float64]
 
 FILE_NAME = "checkpoint.npz"
 FORMAT = "bnnp training checkpoint"
-VERSION = 2
+VERSION = 3
+OPTIMIZER = "optimizer/"
 SHOWN = 60  # characters of a value in a message
 
 
@@ -73,6 +74,7 @@ class Checkpoint:
     Parameters
     ----------
     state : State
+        Its optimizer as named arrays.
     normalized : Normalized
     epochs : int
         Length of the training that the step sizes were made for.
@@ -99,18 +101,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, 
         "epochs": checkpoint.epochs,
         "epoch": state.epoch,
         "batch": state.batch,
-        "steps": state.optimizer.steps,
         "best_epoch": state.best_epoch,
         "loss": state.loss,
         "best_criterion": state.best_criterion,
         "scale": normalized.scale,
-        "weights": state.optimizer.weights,
-        "mean": state.optimizer.mean,
-        "square": state.optimizer.square,
         "best_weights": state.best_weights,
         "history": np.stack([record.row() for record in state.history]),
         "offsets": normalized.offsets,
     }
+    arrays |= {OPTIMIZER + name: array for name, array in state.optimizer.items()}
     for element, inputs in normalized.inputs.items():
         arrays |= {f"mean_{element}": inputs.mean, f"matrix_{element}": inputs.matrix}
     with replacement(path) as temporary, open(temporary, "wb") as file:
@@ -163,9 +162,9 @@ def check_identity(path: Path, found: Mapping[str, object], expected: Mapping[st
 
 
 def _state(arrays: Mapping[str, NDArray[np.float64]]) -> State:
-    optimizer = AdamState(arrays["weights"], arrays["mean"], arrays["square"], int(arrays["steps"]))
+    own = {name.removeprefix(OPTIMIZER): a for name, a in arrays.items() if name.startswith(OPTIMIZER)}
     return State(
-        optimizer,
+        own,
         int(arrays["epoch"]),
         int(arrays["batch"]),
         float(arrays["loss"]),

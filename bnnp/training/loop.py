@@ -1,29 +1,28 @@
-"""The training loop: shuffled batches, one gradient sum over ranks a step, an evaluation every epoch, the
-best epoch kept.
+"""The training loop: the optimizer's steps, an evaluation every epoch, the best epoch kept.
 
 Nothing depends on a state that is not in :class:`State`: the order of an epoch and the masks are counted by
 (seed, epoch, structure), so a training that is stopped anywhere and continued is the same as one that never
-stopped. Each rank works on its share of every batch; the sum of gradients is the same for any number of ranks
-up to rounding.
+stopped. Each rank works on its share of every batch; one sum over the ranks a step, which carries the wish to
+stop along, is the same for any number of ranks up to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bnnp.errors import NumericalError
 from bnnp.network.streams import SHUFFLE, stream
-from bnnp.training.adam import Adam, AdamState
 from bnnp.training.evaluation import Evaluation, Evaluator
 from bnnp.training.likelihood import FrozenDropout, Likelihood
 from bnnp.training.loss import Errors, Loss
 from bnnp.training.model import Dropout, Model
+from bnnp.training.optimizer import Optimizer, demand_finite
 from bnnp.training.samples import Batch, Samples
 
 Array = NDArray[np.float64]
@@ -38,7 +37,7 @@ class Record:
     ----------
     epoch : int
     rate, loss : float
-        Step size at its end, and mean loss of its batches (with dropout: of single masks); NaN in epoch 0.
+        Step size at its end, and mean loss of its steps (with dropout: of single masks); NaN in epoch 0.
     criterion : float
         Loss of the Monte Carlo mean on the test set, by which the best epoch is chosen.
     train_rmse, test_rmse, train_mae, test_mae : (4,) float64
@@ -71,13 +70,14 @@ class State:
 
     Parameters
     ----------
-    optimizer : AdamState
+    optimizer : object
+        State of the optimizer.
     epoch : int
         Epochs completed.
     batch : int
-        Batches done of the epoch under way; 0 unless it was interrupted.
+        Steps done of the epoch under way; 0 unless it was interrupted.
     loss : float
-        Sum of the loss over the structures of these batches.
+        Sum of the loss over the structures of these steps.
     best_epoch : int
     best_criterion : float
     best_weights : (n_weights,) float64
@@ -87,7 +87,7 @@ class State:
         Whether the training was asked to end here.
     """
 
-    optimizer: AdamState
+    optimizer: Any
     epoch: int
     batch: int
     loss: float
@@ -142,11 +142,15 @@ class Trainer:
     criterion : callable
         Errors -> what is minimised over the epochs.
     seed, batch_size, epochs : int
+    patience : int
+        Epochs without a new best one after which the training ends; 0: it goes on.
+    rests : tuple of int
+        Epochs at which the count begins anew: where another method takes over.
     """
 
     model: Model
     loss: Loss | Likelihood
-    optimizer: Adam
+    optimizer: Optimizer
     dropout: Dropout | FrozenDropout
     samples: Samples
     evaluator: Evaluator
@@ -159,11 +163,16 @@ class Trainer:
     batch_size: int
     epochs: int
     ranks: Ranks
+    patience: int = 0
+    rests: tuple[int, ...] = ()
+    _stop: Callable[[], bool] = field(default=lambda: False, init=False)
+    _stopped: bool = field(default=False, init=False)
+    _batches: tuple[int, list[list[int]]] = field(default=(-1, []), init=False)
 
     def start(self, weights: Array) -> State:
         """State with the initial weights, evaluated as epoch 0."""
         record = self._evaluate(weights, 0, np.nan, np.nan)
-        _demand_finite(record.criterion, "the initial weights")
+        demand_finite(record.criterion, "the initial weights")
         return State(self.optimizer.start(weights), 0, 0, 0.0, 0, record.criterion, weights, (record,))
 
     def run(self, state: State, stop: Callable[[], bool]) -> Iterator[State]:
@@ -175,17 +184,47 @@ class Trainer:
         NumericalError
             The loss or its gradient is not finite any more.
         """
-        while state.epoch < self.epochs:
-            state = self._epoch(state, stop)
+        self._stop = stop
+        while not self.finished(state):
+            state = self._epoch(state)
             yield state
             if state.stopped:
                 return
 
+    def finished(self, state: State) -> bool:
+        """Whether all epochs are done, or none of the last `patience` has been the best."""
+        since = max([state.best_epoch, *(rest for rest in self.rests if rest <= state.epoch)])
+        return state.epoch >= self.epochs or 0 < self.patience <= state.epoch - since
+
     def batches(self, epoch: int) -> list[list[int]]:
         """Positions in the file of every batch of an epoch (from 1), the same on all ranks."""
-        order = stream(self.seed, SHUFFLE, epoch).permutation(len(self.training))
-        shuffled = [self.training[k] for k in order]
-        return [shuffled[k : k + self.batch_size] for k in range(0, len(shuffled), self.batch_size)]
+        if self._batches[0] != epoch:
+            order = stream(self.seed, SHUFFLE, epoch).permutation(len(self.training))
+            shuffled, size = [self.training[k] for k in order], self.batch_size
+            self._batches = (epoch, [shuffled[k : k + size] for k in range(0, len(shuffled), size)])
+        return self._batches[1]
+
+    def total(self, values: Array) -> Array:
+        """Sum of an array over the ranks; the wish of any rank to stop comes along."""
+        summed = self.ranks.sum_array(np.append(values.ravel(), float(self._stop())))
+        self._stopped = self._stopped or bool(summed[-1] > 0.0)
+        return summed[:-1].reshape(values.shape)
+
+    def slope(self, weights: Array, epoch: int, structures: Sequence[int]) -> tuple[float, Array]:
+        """Summed loss of some structures and its gradient, (n_weights,), over all ranks; both finite."""
+        sums, size = np.zeros(len(weights) + 1), self.batch_size * self.ranks.size
+        pieces = [structures[first : first + size] for first in range(0, len(structures), size)]
+        if len(pieces) > 1:  # more would have to be in memory at once
+            self._announce(pieces)
+        for piece in pieces:
+            loss, slope = self.gradient(weights, epoch, piece)
+            sums[0] += loss
+            sums[1:] += slope
+        sums = self.total(sums)
+        where = f"epoch {epoch}" if epoch else "a line search"
+        demand_finite(float(sums[0]), where)
+        demand_finite(float(np.abs(sums[1:]).max()), where, "largest slope")
+        return float(sums[0]), sums[1:]
 
     def gradient(self, weights: Array, epoch: int, batch: Sequence[int]) -> tuple[float, Array]:
         """Summed loss of those structures of `batch` that are this rank's, and its gradient, (n_weights,)."""
@@ -219,32 +258,40 @@ class Trainer:
         self.ranks.sum_array(errors.sums)
         return errors
 
-    def _epoch(self, state: State, stop: Callable[[], bool]) -> State:
-        """One epoch, or what is left of it; batches until `stop`."""
-        epoch, batches = state.epoch + 1, self.batches(state.epoch + 1)
-        self.samples.announce(chain.from_iterable(map(self.ranks.share, batches[state.batch :])))
-        for number in range(state.batch, len(batches)):
-            batch = batches[number]
-            total, slope = self.gradient(state.optimizer.weights, epoch, batch)
-            reduced = self.ranks.sum_array(np.concatenate([slope, [total, float(stop())]]))
-            _demand_finite(float(reduced[-2]), f"epoch {epoch}")
-            _demand_finite(float(np.abs(reduced[:-2]).max()), f"epoch {epoch}", "largest slope")
-            optimizer = self.optimizer.step(state.optimizer, reduced[:-2] / len(batch))
-            loss, stopped = state.loss + float(reduced[-2]), bool(reduced[-1] > 0.0)
-            state = replace(state, optimizer=optimizer, batch=number + 1, loss=loss, stopped=stopped)
-            if stopped and number + 1 < len(batches):
+    def _epoch(self, state: State) -> State:
+        """One epoch, or what is left of it; steps until it is to stop."""
+        epoch = state.epoch + 1
+        if state.batch == 0:
+            criteria = [record.criterion for record in state.history]
+            begun = self.optimizer.begin(state.optimizer, criteria, state.history[-1].train_rmse)
+            state = replace(state, optimizer=begun)
+        n_steps, self._stopped = self.optimizer.n_steps(self, epoch), False
+        if self.optimizer.by_batches:
+            self._announce(self.batches(epoch)[state.batch :])
+        for number in range(state.batch, n_steps):
+            optimizer, loss = self.optimizer.advance(self, state.optimizer, epoch, number)
+            state = replace(
+                state, optimizer=optimizer, batch=number + 1, loss=state.loss + loss, stopped=self._stopped
+            )
+            if state.stopped and number + 1 < n_steps:
                 return state
         return self._complete(state, epoch)
 
+    def _announce(self, batches: Sequence[Sequence[int]]) -> None:
+        """Let this rank's structures of `batches` be read ahead, in this order."""
+        self.samples.announce(chain.from_iterable(map(self.ranks.share, batches)))
+
     def _complete(self, state: State, epoch: int) -> State:
         """Evaluate a finished epoch and keep its weights if they are the best."""
-        weights = state.optimizer.weights
-        rate = self.optimizer.schedule.rate(state.optimizer.steps)
+        weights = self.optimizer.evaluated(state.optimizer)
+        rate = self.optimizer.rate(state.optimizer)
         record = self._evaluate(weights, epoch, rate, state.loss / len(self.training))
-        _demand_finite(record.criterion, f"epoch {epoch}")
+        demand_finite(record.criterion, f"epoch {epoch}")
         state = replace(state, epoch=epoch, batch=0, loss=0.0, history=(*state.history, record))
         if record.criterion <= state.best_criterion:
-            state = replace(state, best_epoch=epoch, best_criterion=record.criterion, best_weights=weights)
+            state = replace(
+                state, best_epoch=epoch, best_criterion=record.criterion, best_weights=weights.copy()
+            )
         return state
 
     def _evaluate(self, weights: Array, epoch: int, rate: float, loss: float) -> Record:
@@ -252,12 +299,3 @@ class Trainer:
         train, test = self.errors(weights, self.monitored, monitor), self.errors(weights, self.test)
         criterion = self.criterion(test if self.test else train)
         return Record(epoch, rate, loss, criterion, train.rmse, test.rmse, train.mae, test.mae)
-
-
-def _demand_finite(value: float, where: str, what: str = "loss") -> None:
-    if not np.isfinite(value):
-        raise NumericalError(
-            f"the {what} is {value} in {where}: the training has diverged, or the data has values that are "
-            "not finite. The files of the best epoch before are kept. Lower learning_rate, or set "
-            "gradient_clip 1, and train again."
-        )

@@ -87,6 +87,18 @@ def as_scaled(affine: Affine) -> Inputs:
     return Inputs(affine.shift - affine.offset * _inverse(affine.factor), np.diag(affine.factor))
 
 
+def principal(inputs: Inputs, scaling: Scaling) -> Inputs:
+    """Whitened inputs brought back to their own spread, the largest 1: for the Kalman filter.
+
+    Its steps do not depend on how the inputs are stretched, but its first covariance does: equal variances of
+    all weights on whitened inputs would trust the weakest directions, mostly noise, as much as the strongest.
+    """
+    width = np.where(scaling.constant, 0.0, scaling.spread)
+    stretch = np.linalg.norm(width[:, None] * inputs.matrix, axis=0)  # 1 / sqrt(l + r l_max)
+    own = np.where(stretch > 0.0, 1.0 / np.where(stretch > 0.0, stretch, 1.0), 0.0)
+    return Inputs(inputs.mean, inputs.matrix * (own / own.max()))
+
+
 @dataclass(frozen=True, eq=False)
 class Fold:
     """The way between the network in training and the plain network of one element.

@@ -67,6 +67,12 @@ class Parameters:
             result[element] = (weights, biases)
         return result
 
+    @property
+    def blocks(self) -> list[slice]:
+        """Where each element's weights and biases lie in the vector."""
+        ends = np.cumsum([0, *self._counts]).tolist()
+        return [slice(first, last) for first, last in zip(ends, ends[1:], strict=False)]
+
     @cached_property
     def is_weight(self) -> NDArray[np.bool_]:
         """(n_weights,) True for weights, False for biases."""

@@ -1,4 +1,4 @@
-"""Symmetry functions by torch behind the interface of the core: on a GPU where there is one, else on the CPU."""
+"""Symmetry functions by torch behind the interface of the core, on a GPU if there is one, and on the CPU."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from bnnp.errors import NumericalError, StaleFileError
+from bnnp.errors import InputError, NumericalError, StaleFileError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
@@ -22,7 +22,7 @@ from bnnp.loader import assemble
 from bnnp.modes.log import Log
 from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_report import report_method
-from bnnp.modes.training_setup import folds_of
+from bnnp.modes.training_setup import build_trainer, folds_of
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.loop import Ranks, State, Trainer
 from bnnp.training.model import Model
@@ -214,6 +214,111 @@ def test_every_epoch_has_every_structure_once_in_another_order(case: Callable[..
     assert orders[0] != orders[1]
 
 
+METHODS = {
+    "adam": ("schedule plateau", "plateau_patience 1", "weight_average 0.9"),
+    "lbfgs": ("optimizer lbfgs",),
+    "polished": ("polish_epochs 3", "weight_average 0.9"),
+    "joint filter": ("optimizer kalman", "polish_epochs 2"),
+    "n2p2 filter": ("updater_type 1", "short_force_fraction 0.01", "short_force_error_threshold 1"),
+    "runner filter": (
+        "kalman_updates runner",
+        "short_force_fraction 0.01",
+        "use_noisematrix",
+        "kalman_q0 1e-3",
+    ),
+    "descent": ("optimizer descent", "learning_rate 1e-3"),
+}
+
+
+@pytest.mark.parametrize("steps", [3, 17])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_goes_on_from_its_arrays(case: Callable[..., Any], method: str, steps: int) -> None:
+    """Stopped after any step, written down, put together again by another program: the same numbers."""
+    whole = last((made := case("dropout_rate 0.1", *METHODS[method])).trainer, made.weights)
+    expected = made.trainer.optimizer.arrays(whole.optimizer)
+    made = case("dropout_rate 0.1", *METHODS[method])
+    calls = iter(range(1000000))
+    *_, broken = made.trainer.run(made.trainer.start(made.weights), lambda: next(calls) == steps - 1)
+    arrays = {name: np.array(x) for name, x in made.trainer.optimizer.arrays(broken.optimizer).items()}
+    again = case("dropout_rate 0.1", *METHODS[method]).trainer
+    state = replace(broken, optimizer=again.optimizer.state_of(arrays), stopped=False)
+    for continued in again.run(state, never):
+        state = continued
+    assert len(state.history) == len(whole.history) == 7
+    for one, two in zip(state.history, whole.history, strict=True):
+        np.testing.assert_array_equal(one.row(), two.row())
+    np.testing.assert_array_equal(state.best_weights, whole.best_weights)
+    found = again.optimizer.arrays(state.optimizer)
+    assert list(found) == list(expected)
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "descent"])
+def test_every_method_learns(case: Callable[..., Any], method: str) -> None:
+    made = case("dropout_rate 0", "learning_rate 0.02", *METHODS[method], "epochs 6 off", "epochs 15")
+    state = last(made.trainer, made.weights)
+    assert state.best_criterion < 0.3 * state.history[0].criterion
+
+
+def test_average_is_what_is_evaluated(case: Callable[..., Any]) -> None:
+    made = case("dropout_rate 0", "weight_average 0.9")
+    state = last(made.trainer, made.weights)
+    errors = made.trainer.errors(state.optimizer.average, made.trainer.test)
+    assert made.trainer.criterion(errors) == pytest.approx(state.history[-1].criterion, rel=1e-12)
+    assert np.abs(state.optimizer.average - state.optimizer.state.weights).max() > 1e-4
+
+
+def test_polish_begins_where_the_first_method_ends(case: Callable[..., Any]) -> None:
+    plain = case("dropout_rate 0", "epochs 6 off", "epochs 4")
+    former = last(plain.trainer, plain.weights)
+    made = case("dropout_rate 0", "polish_epochs 2")
+    state = last(made.trainer, made.weights)
+    for one, two in zip(former.history, state.history[:5], strict=True):
+        np.testing.assert_array_equal(one.row(), two.row())
+    total = made.trainer.slope(former.optimizer.weights, 0, made.trainer.training)[0]
+    assert state.history[5].loss == pytest.approx(total / len(made.trainer.training), rel=1e-12)
+    assert state.history[6].loss < state.history[5].loss
+
+
+def test_patience_ends_the_training(case: Callable[..., Any]) -> None:
+    """After so many epochs without a new best one; counted anew where another method takes over."""
+    lines = ("dropout_rate 0", "epochs 6 off", "epochs 40", "early_stopping 3")
+    made = case(*lines, "learning_rate 0.3", "learning_rate_final 0.3")
+    state = last(made.trainer, made.weights)
+    assert state.epoch == state.best_epoch + 3 < 40
+    hopeless = case(*lines, "optimizer descent", "learning_rate 1e-12", "polish_epochs 38")
+    trainer = hopeless.trainer
+    state = replace(trainer.start(hopeless.weights), best_epoch=0)
+    assert [trainer.finished(replace(state, epoch=epoch)) for epoch in (1, 2, 3, 4, 5)] == [False] * 4 + [
+        True
+    ]
+
+
+@pytest.mark.parametrize("method", ["adam", "lbfgs", "joint filter", "descent"])
+def test_factors_freeze_weights_whatever_the_method(case: Callable[..., Any], method: str) -> None:
+    made = case("dropout_rate 0", *METHODS[method])
+    factors = np.where(np.arange(len(made.weights)) % 3 == 0, 0.0, 1.0)
+    parts = (made.job, made.file, made.data, made.normalized, made.descriptor)
+    state = last(build_trainer(*parts, factors), made.weights)
+    assert (state.best_weights == made.weights)[factors == 0.0].all()
+    assert (state.best_weights != made.weights)[factors == 1.0].all()
+
+
+def test_prolonged_polish_returns_to_the_first_method(case: Callable[..., Any]) -> None:
+    made = case("dropout_rate 0", "epochs 6 off", "epochs 4", "polish_epochs 2")
+    state = last(made.trainer, made.weights)
+    longer = case("dropout_rate 0", "epochs 6 off", "epochs 8", "polish_epochs 2").trainer
+    stages = [reached.optimizer.number for reached in longer.run(state, never)]
+    assert stages == [0, 0, 1, 1]
+
+
+def test_kalman_filter_is_for_the_cpu(case: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(InputError, match="works on the CPU"):
+        case("optimizer kalman", "device cuda")
+
+
 @pytest.mark.parametrize("steps", [1, 5, 8])
 def test_stopped_anywhere_and_continued_is_uninterrupted(case: Callable[..., Any], steps: int) -> None:
     made = case("dropout_rate 0.1")
@@ -326,7 +431,7 @@ def test_log_names_what_is_trained(
     case: Callable[..., Any], lines: tuple[str, ...], terms: str, warning: str | None
 ) -> None:
     text = told(case("dropout_rate 0", *lines))
-    assert f"trained on {terms} optimizer" in text
+    assert f"trained on {terms} optimizer Adam" in text
     assert (warning in text) if warning else ("WARNING" not in text)
 
 

@@ -1,0 +1,172 @@
+"""Which optimizer an input.nn asks for, in bnnp's, RuNNer's or n2p2's words.
+
+``optimizer`` decides if it is there. Otherwise n2p2's ``updater_type`` (with ``gradient_type``), RuNNer's
+``optmode_short_energy``, or any parameter of a Kalman filter does; a file without such words gets Adam. A
+filter that foreign words ask for works as that program does (``kalman_updates runner`` or ``n2p2``); one
+that ``optimizer kalman`` asks for takes up a batch of structures at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bnnp.entries import Entries
+from bnnp.keyword_table.kalman import KALMAN
+
+WORDS = tuple(keyword.name for keyword in KALMAN)
+_CHOOSING = ("updater_type", "gradient_type", "optmode_short_energy", "optmode_short_force")
+_DESCENT = ("gradient_eta", "steepest_descent_step_energy_short", "steepest_descent_step_force_short")
+_RUNNER = ("use_noisematrix", "short_energy_group", "short_force_group", "repeated_energy_update")
+_N2P2 = (
+    *("task_batch_size_energy", "task_batch_size_force", "rmse_threshold_trials", "jacobian_mode"),
+    *("selection_mode", "rmse_threshold"),
+)
+_THRESHOLDS = ("short_energy_error_threshold", "short_force_error_threshold")
+_ADAM = (
+    *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
+    *("schedule", "plateau_patience"),
+)
+_STANDARD = ("kalman_eta", "kalman_etatau", "kalman_etamax")
+_FADING = ("kalman_lambda_short", "kalman_nue_short")
+
+
+@dataclass
+class OptimizerChoice:
+    """Keywords of the optimizer that follow from RuNNer's and n2p2's, and their origin.
+
+    Parameters
+    ----------
+    values : dict of str to object
+        Values that differ from what the file says or the defaults are.
+    origins : dict of str to str
+    idle : tuple of str
+        Keywords of the file that the optimizer has no use for.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
+
+    def set(self, entries: Entries, name: str, value: Any, source: str) -> None:
+        """A value that follows from the keyword `source`, unless the file gives it itself."""
+        if not entries.given(name):
+            self.values[name], self.origins[name] = value, f"{entries.where(source)} ({source})"
+
+
+def choose_optimizer(entries: Entries, warnings: list[str], dialect: str) -> OptimizerChoice:
+    """Translate RuNNer's and n2p2's choice of optimizer.
+
+    Parameters
+    ----------
+    warnings : list of str
+        Is extended.
+    dialect : str
+        ``RuNNer`` or ``n2p2``.
+    """
+    choice = OptimizerChoice()
+    name, source = _asked_for(entries, warnings)
+    if source != "optimizer":
+        choice.set(entries, "optimizer", name, source) if source else None
+    if name == "kalman":
+        _filter(entries, choice, source, dialect)
+    elif name == "descent" and source in ("updater_type", "optmode_short_energy"):
+        word = "gradient_eta" if source == "updater_type" else "steepest_descent_step_energy_short"
+        _constant_rate(entries, choice, entries.value(word), source)
+    elif name == "adam" and source == "updater_type" and entries.given("gradient_adam_eta"):
+        _constant_rate(entries, choice, entries.value("gradient_adam_eta"), "gradient_adam_eta")
+    if entries.given("force_update_scaling") and entries.value("force_update_scaling") > 0.0:
+        scaling = entries.value("force_update_scaling")
+        choice.set(entries, "force_weight", scaling, "force_update_scaling")
+    updates = choice.values.get("kalman_updates", entries.value("kalman_updates"))
+    kind = choice.values.get("kalman_type", entries.value("kalman_type"))
+    used = _used(name, source, updates, fading=kind == 1)
+    idle = [word for word in WORDS if entries.given(word) and word not in used]
+    if entries.given("gradient_adam_eta") and "learning_rate" not in choice.values:
+        idle.append("gradient_adam_eta")
+    choice.idle = (*idle, *_idle_steps(entries, name))
+    return choice
+
+
+def _asked_for(entries: Entries, warnings: list[str]) -> tuple[str, str]:
+    """The optimizer, and the keyword that asks for it, or ""."""
+    if entries.given("optimizer"):
+        return entries.value("optimizer"), "optimizer"
+    if entries.given("updater_type"):
+        if entries.value("updater_type") == 1:
+            return "kalman", "updater_type"
+        return ("adam" if entries.value("gradient_type") == 1 else "descent"), "updater_type"
+    energy, force = "optmode_short_energy", "optmode_short_force"
+    given = next((name for name in (energy, force) if entries.given(name)), None)
+    if given:
+        number = entries.value(given)
+        if entries.given(energy) and entries.given(force) and entries.value(force) != number:
+            warnings.append(
+                f"{entries.where(force)}: energies and forces are trained by one method, that of "
+                f"optmode_short_energy {number}"
+            )
+        if number == 2:
+            warnings.append(
+                f"{entries.where(given)}: `{given}` 2 asks for conjugate gradients, which RuNNer never had: "
+                "L-BFGS is used"
+            )
+        return {1: "kalman", 2: "lbfgs", 3: "descent"}[number], given
+    first = next((name for name in WORDS if name.startswith("kalman_") and entries.given(name)), "")
+    return ("kalman", first) if first else ("adam", "")
+
+
+def _filter(entries: Entries, choice: OptimizerChoice, source: str, dialect: str) -> None:
+    """What a Kalman filter of one of the three habits does where the file does not say it."""
+    if entries.given("kalman_updates"):
+        style, source = entries.value("kalman_updates"), "kalman_updates"
+    elif source == "optimizer" or entries.given("kalman_components"):
+        style = "joint"
+    else:
+        runner = source.startswith("optmode") or (source != "updater_type" and dialect == "RuNNer")
+        style = "runner" if runner else "n2p2"
+        choice.set(entries, "kalman_updates", style, source)
+    if entries.given("update_strategy"):
+        separate = entries.value("update_strategy") == 1
+        choice.set(entries, "kalman_covariance", "separate" if separate else "full", "update_strategy")
+    elif style != "joint":
+        choice.set(entries, "kalman_covariance", {"runner": "separate", "n2p2": "full"}[style], source)
+    if style == "n2p2":
+        choice.set(entries, "kalman_type", 0, source)
+    elif style == "joint":  # an update forgets as much as RuNNer's, but has many observations
+        choice.set(entries, "kalman_nue_short", 0.99, source)
+    if entries.given("rmse_threshold"):
+        for quantity in ("energy", "force"):
+            threshold = entries.value("rmse_threshold")
+            choice.set(entries, f"short_{quantity}_error_threshold", threshold, "rmse_threshold")
+
+
+def _idle_steps(entries: Entries, name: str) -> list[str]:
+    """bnnp's own keywords in the file that belong to another method."""
+    idle = set(_ADAM) if name in ("kalman", "lbfgs") else set()
+    if name == "lbfgs":
+        idle |= {"weight_average", "polish_epochs"}
+    elif not entries.value("polish_epochs"):
+        idle.add("lbfgs_memory")
+    if entries.value("schedule") != "plateau":
+        idle.add("plateau_patience")
+    return [word for word in entries.names() if word in idle]
+
+
+def _constant_rate(entries: Entries, choice: OptimizerChoice, rate: float, source: str) -> None:
+    """Step sizes that never change."""
+    choice.set(entries, "learning_rate", rate, source)
+    choice.set(entries, "learning_rate_final", rate, source)
+    choice.set(entries, "warmup_epochs", 0, source)
+
+
+def _used(name: str, source: str, updates: str, fading: bool) -> set[str]:
+    """Those of the chapter's keywords that act."""
+    if name == "kalman":
+        shared = ("short_energy_fraction", "short_force_fraction", *_THRESHOLDS)
+        used = set(WORDS) - set(_DESCENT) - {"gradient_type"} - set(_STANDARD if fading else _FADING)
+        used -= set(_RUNNER) if updates != "runner" else set()
+        used -= set(_N2P2) if updates != "n2p2" else set()
+        return used - ({"kalman_components"} if updates != "joint" else set(shared))
+    if source == "optimizer":
+        return set()
+    return {*_CHOOSING, *(_DESCENT if name == "descent" else ())} if source else set()

@@ -1,0 +1,196 @@
+"""What an optimizer is to the training loop, and what the loop is to an optimizer.
+
+An epoch is a number of steps; after each of them the training can stop, be written to a checkpoint and go on
+as if it had not. Whatever a step depends on is therefore in the optimizer's state, in the epoch and in the
+number of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.errors import NumericalError
+
+Array = NDArray[np.float64]
+S = TypeVar("S")
+
+
+class Problem(Protocol):
+    """What an optimizer may ask of the training; :class:`bnnp.training.loop.Trainer` is one."""
+
+    @property
+    def training(self) -> Sequence[int]:
+        """Positions of the training structures in the file."""
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """The training set in random order, in batches, the same on all ranks."""
+
+    def slope(self, weights: Array, epoch: int, structures: Sequence[int]) -> tuple[float, Array]:
+        """Summed loss of some structures and its gradient, (n_weights,), over all ranks; both finite."""
+
+    def total(self, values: Array) -> Array:
+        """Sum of an array over the ranks, in place."""
+
+
+class Optimizer(Protocol):
+    """A method of training; the state is passed in and out."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether a step changes parts of its state in place, so that an earlier state is lost."""
+
+    @property
+    def by_batches(self) -> bool:
+        """Whether an epoch goes once through the batches, structure after structure."""
+
+    def start(self, weights: Array) -> Any:
+        """State before the first step."""
+
+    def begin(self, state: Any, criteria: Sequence[float], errors: Array) -> Any:
+        """State at the start of an epoch.
+
+        Parameters
+        ----------
+        criteria : sequence of float
+            What is minimised, on the test set, of every epoch so far, epoch 0 included.
+        errors : (4,) float64
+            Last root mean square errors of the training set, normalised: energy per atom, total energy,
+            force, stress.
+        """
+
+    def n_steps(self, problem: Problem, epoch: int) -> int:
+        """Steps of an epoch (from 1)."""
+
+    def advance(self, problem: Problem, state: Any, epoch: int, number: int) -> tuple[Any, float]:
+        """State after step `number` (from 0) of `epoch`, and the loss before it, summed over structures so
+        that an epoch adds up to all of them."""
+
+    def evaluated(self, state: Any) -> Array:
+        """The weights that are evaluated and written, (n_weights,) float64."""
+
+    def rate(self, state: Any) -> float:
+        """What the log shows as the size of the last step."""
+
+    def describe(self) -> Mapping[str, str]:
+        """Lines for the log."""
+
+    def arrays(self, state: Any) -> dict[str, NDArray[Any]]:
+        """Everything in a state, for a checkpoint; called by all ranks."""
+
+    def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
+        """The state :meth:`arrays` was made from."""
+
+
+def arrays_of(state: Any) -> dict[str, NDArray[Any]]:
+    """Fields of a dataclass of arrays and numbers."""
+    return {field.name: np.asarray(getattr(state, field.name)) for field in fields(state)}
+
+
+def state_from(kind: type[S], arrays: Mapping[str, NDArray[Any]]) -> S:
+    """The dataclass again: numbers where the arrays have no axes."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: arrays[name] if arrays[name].ndim else arrays[name].item() for name in names})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One optimizer after another.
+
+    Parameters
+    ----------
+    number : int
+        0 or 1.
+    state : object
+        Of the optimizer at work.
+    """
+
+    number: int
+    state: Any
+
+
+@dataclass(frozen=True)
+class Polished:
+    """A method for most of the training, another one for the last epochs: Adam, then L-BFGS.
+
+    Parameters
+    ----------
+    first, last : Optimizer
+    switch : int
+        Epochs of the first.
+    """
+
+    first: Optimizer
+    last: Optimizer
+    switch: int
+
+    @property
+    def in_place(self) -> bool:
+        """As the protocol says."""
+        return self.first.in_place or self.last.in_place
+
+    @property
+    def by_batches(self) -> bool:
+        """As the protocol says."""
+        return self.first.by_batches
+
+    def start(self, weights: Array) -> Stage:
+        """The first method's state, or the last one's if all epochs are its own."""
+        return Stage(0, self.first.start(weights)) if self.switch else Stage(1, self.last.start(weights))
+
+    def begin(self, state: Stage, criteria: Sequence[float], errors: Array) -> Stage:
+        """Change to the last method when its time has come, and back if the training was prolonged; either
+        starts from the weights that are evaluated."""
+        number = int(len(criteria) > self.switch)
+        if number != state.number:
+            state = Stage(number, (self.first, self.last)[number].start(self.evaluated(state)))
+        seen = criteria[self.switch :] if state.number else criteria
+        return Stage(state.number, self._of(state).begin(state.state, seen, errors))
+
+    def n_steps(self, problem: Problem, epoch: int) -> int:
+        """Steps of the method whose epoch it is."""
+        return (self.last if epoch > self.switch else self.first).n_steps(problem, epoch)
+
+    def advance(self, problem: Problem, state: Stage, epoch: int, number: int) -> tuple[Stage, float]:
+        """A step of the method at work."""
+        inner, loss = self._of(state).advance(problem, state.state, epoch, number)
+        return Stage(state.number, inner), loss
+
+    def evaluated(self, state: Stage) -> Array:
+        """Those of the method at work."""
+        return self._of(state).evaluated(state.state)
+
+    def rate(self, state: Stage) -> float:
+        """That of the method at work."""
+        return self._of(state).rate(state.state)
+
+    def describe(self) -> dict[str, str]:
+        """Both methods."""
+        last = {f"then {name}": text for name, text in self.last.describe().items()}
+        return {**self.first.describe(), **last, "change": f"after epoch {self.switch}"}
+
+    def arrays(self, state: Stage) -> dict[str, NDArray[Any]]:
+        """The number of the method and its state."""
+        return {**self._of(state).arrays(state.state), "stage": np.asarray(state.number)}
+
+    def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> Stage:
+        """The inverse."""
+        number = int(arrays["stage"])
+        return Stage(number, (self.first, self.last)[number].state_of(arrays))
+
+    def _of(self, state: Stage) -> Optimizer:
+        return (self.first, self.last)[state.number]
+
+
+def demand_finite(value: float, where: str, what: str = "loss") -> None:
+    """Raise NumericalError if `value` is not finite."""
+    if not np.isfinite(value):
+        raise NumericalError(
+            f"the {what} is {value} in {where}: the training has diverged, or the data has values that are "
+            "not finite. The files of the best epoch before are kept. Lower learning_rate, or set "
+            "gradient_clip 1, and train again."
+        )

@@ -1,0 +1,145 @@
+"""The verb `train` of tools/benchmark.py: processor time of mode 2, from reading the data to given errors.
+
+\b
+python tools/benchmark.py train FOLDER --set "optimizer kalman" --set "epochs 8" --goal 4.08 874
+python tools/benchmark.py train FOLDER --set "epochs 60" --each "optimizer adam" --each "optimizer lbfgs"
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+
+from bnnp.core import Descriptor
+from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
+from bnnp.modes import symmetry
+from bnnp.modes.job import Job
+from bnnp.modes.training_networks import initial_weights
+from bnnp.modes.training_setup import build_trainer, folds_of, normalize, training_set
+from bnnp.settings import Settings, load_settings
+from bnnp.training.loop import Record, Trainer
+
+COLUMNS = (
+    "  epoch    prepared  training  evaluation   ms/step     E train  E test (meV/atom)   "
+    "F train  F test (meV/A)"
+)
+
+
+@dataclass
+class Clock:
+    """Processor time of this process, all threads, in seconds.
+
+    Parameters
+    ----------
+    preparing, training, evaluating : float
+        Reading and normalising; steps of the optimizer; errors of every epoch.
+    steps : int
+    """
+
+    preparing: float = 0.0
+    training: float = 0.0
+    evaluating: float = 0.0
+    steps: int = 0
+
+    @property
+    def total(self) -> float:
+        """Everything after the imports."""
+        return self.preparing + self.training + self.evaluating
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--set", "lines", multiple=True, metavar="'KEYWORD VALUE'", help="Change input.nn.")
+@click.option("--each", "variants", multiple=True, metavar="'KEYWORD VALUE'", help="One training for each.")
+@click.option(
+    "--goal", type=(float, float), metavar="E F", help="Errors of the training set, meV/atom and meV/A."
+)
+@click.option("--every", default=0, help="Epochs between lines; 0: ten lines.")
+def train(
+    folder: Path, lines: Sequence[str], variants: Sequence[str], goal: tuple[float, float] | None, every: int
+) -> None:
+    """Time the training of FOLDER (input.nn, input.data; symmetry_functions.h5 if it is there).
+
+    Times are processor times of one process without imports and mode 1; --goal also ends a training.
+    """
+    for variant in variants or ("",):
+        changes = [*lines, *filter(None, variant.split(";"))]
+        click.echo("; ".join(changes) or "input.nn as it is")
+        with TemporaryDirectory() as scratch:
+            settings = changed_settings(folder, Path(scratch), changes)
+            data = folder if (folder / FILE_NAME).exists() else Path(scratch)
+            if data != folder:
+                first = load_settings(Path(scratch) / "input.nn", 1)
+                symmetry.run(Job(first, folder / "input.data", data))
+            measure(settings, Job(settings, folder / "input.data", data), goal, every)
+
+
+def changed_settings(folder: Path, scratch: Path, lines: Sequence[str]) -> Settings:
+    """input.nn of `folder` with other values of some keywords."""
+    text = (folder / "input.nn").read_text()
+    for line in lines:
+        text = re.sub(rf"^{line.split()[0]}\b.*\n", "", text, flags=re.MULTILINE)
+    (scratch / "input.nn").write_text("\n".join([text, *lines, ""]))
+    return load_settings(scratch / "input.nn", 2)
+
+
+def measure(settings: Settings, job: Job, goal: tuple[float, float] | None, every: int) -> None:
+    """Train once and print."""
+    clock, start = Clock(), time.process_time()
+    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=1)
+    with DescriptorFile.open(job.directory / FILE_NAME, settings) as file:
+        data = training_set(job, file)
+        normalized = normalize(job, file, data, descriptor)
+        trainer = build_trainer(job, file, data, normalized, descriptor)
+        for name, text in trainer.optimizer.describe().items():
+            click.echo(f"    {name:20}{text}")
+        timed_evaluation(trainer, clock)
+        state = trainer.start(initial_weights(job, folds_of(settings, data, normalized)))
+        clock.preparing = time.process_time() - start
+        clock.evaluating, start = 0.0, time.process_time()
+        energy, force = (normalized.scale * u for u in (settings.units.mev, settings.units.mev_per_angstrom))
+        click.echo(COLUMNS)
+        for reached_state in trainer.run(state, lambda: False):
+            record = reached_state.history[-1]
+            clock.training = time.process_time() - start - clock.evaluating
+            clock.steps += trainer.optimizer.n_steps(trainer, record.epoch)
+            errors = (record.train_rmse[0] * energy, record.train_rmse[2] * force)
+            reached = goal is not None and errors[0] <= goal[0] and not errors[1] > goal[1]
+            if reached or record.epoch % (every or max(1, trainer.epochs // 10)) == 0:
+                show(clock, record, energy, force)
+            if reached:
+                click.echo(f"    goal reached after {clock.total:.2f} s")
+                return
+    click.echo(f"    {clock.total:.2f} s")
+
+
+def timed_evaluation(trainer: Trainer, clock: Clock) -> None:
+    """Let `clock` count what `trainer` spends on errors."""
+    evaluate = trainer.errors
+
+    def errors(*arguments: object) -> object:
+        start = time.process_time()
+        try:
+            return evaluate(*arguments)  # type: ignore[arg-type]
+        finally:
+            clock.evaluating += time.process_time() - start
+
+    trainer.errors = errors  # type: ignore[assignment, method-assign]
+
+
+def show(clock: Clock, record: Record, energy: float, force: float) -> None:
+    """One line."""
+    energies = np.array([record.train_rmse[0], record.test_rmse[0]]) * energy
+    forces = np.array([record.train_rmse[2], record.test_rmse[2]]) * force
+    click.echo(
+        f"{record.epoch:7d} {clock.preparing:9.2f} s {clock.training:7.2f} s {clock.evaluating:9.2f} s "
+        f"{1e3 * clock.training / max(clock.steps, 1):9.2f} {energies[0]:11.3f} {energies[1]:7.3f} "
+        f"{forces[0]:19.1f} {forces[1]:7.1f}"
+    )
