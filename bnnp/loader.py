@@ -91,6 +91,7 @@ def assemble(
         conv_energy=settings.normalization.conv_energy,
         units=settings.units,
         closest=settings["bond_threshold"],
+        device=settings["device"],
         threads=threads,
     )
 

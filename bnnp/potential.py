@@ -22,7 +22,8 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from bnnp.core import Descriptor, Networks, sum_pairs
+from bnnp.core import Networks, sum_pairs
+from bnnp.core.device import descriptor_on
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
@@ -98,6 +99,8 @@ class Potential:
         Of every number that goes in or out.
     closest : float, length
         Atoms closer than this are an error.
+    device : str
+        Where symmetry functions and mean forces are computed: ``cpu`` is the C++ core, others are torch's.
     threads : int
     """
 
@@ -116,6 +119,7 @@ class Potential:
         conv_energy: float = 1.0,
         units: Units = ATOMIC,
         closest: float = 0.0,
+        device: str = "cpu",
         threads: int = 1,
     ) -> None:
         self.elements = tuple(sorted(networks, key=atomic_numbers.__getitem__))
@@ -126,8 +130,8 @@ class Potential:
         energies = atom_energies or {}
         self.atom_energies = {element: energies.get(element, 0.0) for element in self.elements}
         self.mean_energy, self.conv_energy = mean_energy, conv_energy
-        self.units, self.closest, self.threads = units, closest, threads
-        self.descriptor = Descriptor(self.elements, functions, cutoff, threads=threads)
+        self.units, self.closest, self.device, self.threads = units, closest, device, threads
+        self.descriptor = descriptor_on(device, self.elements, functions, cutoff, threads)
         self._index = np.full(len(chemical_symbols), -1, dtype=np.int32)  # by atomic number
         self._index[[atomic_numbers[element] for element in self.elements]] = range(len(self.elements))
         self._free = np.array([self.atom_energies[element] for element in self.elements])
@@ -168,12 +172,12 @@ class Potential:
         )
         return {
             name: getattr(self, name)
-            for name in (*names, "mean_energy", "conv_energy", "units", "closest", "threads")
+            for name in (*names, "mean_energy", "conv_energy", "units", "closest", "device", "threads")
         }
 
     @property
     def kernel(self) -> str:
-        """Instruction set of the core."""
+        """Instruction set of the core, or the device of torch."""
         return self.descriptor.kernel
 
     def scaling(self, element: str) -> Scaling | None:

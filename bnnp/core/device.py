@@ -13,6 +13,16 @@ from bnnp.descriptors.acsf import TorchDescriptor
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.neighbors import NeighborList
+from bnnp.errors import InputError
+
+
+def demand_device(device: str) -> None:
+    """Raise InputError if torch cannot use `device`."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(
+            "device is cuda, but PyTorch sees no GPU: install a CUDA build of PyTorch, check the driver, "
+            "or use `device cpu`"
+        )
 
 
 class DeviceDescriptor(Descriptor):
@@ -24,6 +34,11 @@ class DeviceDescriptor(Descriptor):
     ----------
     device : str
         As torch names it, for example ``cuda``.
+
+    Raises
+    ------
+    InputError
+        Torch sees no such device.
     """
 
     def __init__(
@@ -34,6 +49,7 @@ class DeviceDescriptor(Descriptor):
         device: str,
         threads: int = 1,
     ) -> None:
+        demand_device(device)
         super().__init__(elements, functions, cutoff, threads=threads)
         self._torch = TorchDescriptor(elements, functions, cutoff, device=device)
         self._device = device

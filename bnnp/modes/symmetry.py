@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bnnp import parallel
 from bnnp.core import Descriptor
 from bnnp.core.descriptor import Blocks
+from bnnp.core.device import descriptor_on
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.survey import element_types
 from bnnp.io.descriptor_allocation import demand_writable, finish, prepare
@@ -25,7 +26,6 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.io.input_data import StructureFile
 from bnnp.io.runner_symmetry_files import write_runner_files
-from bnnp.modes.device import descriptor_of
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, byte_count
 from bnnp.modes.ranges import measure_ranges, report_ranges
@@ -53,7 +53,9 @@ def run(job: Job) -> None:
         Ends the run on all ranks; what was computed is kept for the next one.
     """
     settings, path, log = job.settings, job.directory / FILE_NAME, Log()
-    descriptor = descriptor_of(settings, job.threads)
+    descriptor = descriptor_on(
+        settings["device"], settings.elements, settings.functions, settings.cutoff, job.threads
+    )
     log.header(settings, descriptor.kernel, job.threads)
 
     parallel.on_root(demand_writable, path)

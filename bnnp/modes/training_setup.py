@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from bnnp import parallel
 from bnnp.core import Descriptor
+from bnnp.core.device import demand_device
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import read_scaling
 from bnnp.keyword_table.kalman import KALMAN
-from bnnp.modes.device import demand_device
 from bnnp.modes.job import Job
 from bnnp.modes.training_networks import drop_rates, frozen_masks, parameters_of, random_networks
 from bnnp.modes.training_optimizer import build_optimizer

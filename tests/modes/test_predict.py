@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from bnnp.cli import main
 from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
+from bnnp.errors import InputError
 from bnnp.io.identity import identity_line
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.scaling_data import ScalingData, write_scaling
@@ -366,9 +368,20 @@ class TestReport:
         assert log.count("WARNING: this looks like bohr") == 1
         assert "remove `units metal` from input.nn" in log
 
-    def test_gpu_is_not_used(self, folder: Path) -> None:
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+    def test_without_a_gpu_cuda_is_an_error(self, folder: Path) -> None:
         (folder / "input.nn").write_text(INPUT + "device cuda\n")
-        assert "`device cuda` has no effect in mode 3" in " ".join(predict(folder).split())
+        with pytest.raises(InputError, match="PyTorch sees no GPU"):
+            load(folder)
+
+    def test_torch_gives_the_same_numbers(self, folder: Path) -> None:
+        """As `device cuda` does, but in torch on the CPU."""
+        structure = next(iter(read_structures(folder / "input.data")))
+        expected = load(folder).predict(structure)
+        got = load(folder).replace(device="cpu:0").predict(structure)
+        for name in ("energy", "energy_std", "forces", "forces_std", "stress", "stress_std"):
+            wanted = getattr(expected, name)
+            np.testing.assert_allclose(getattr(got, name), wanted, rtol=0, atol=1e-10 * np.abs(wanted).max())
 
     def test_check_forces_computes_them(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without calculate_forces, too: with a limit below rounding the first structure stops the run."""
