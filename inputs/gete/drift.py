@@ -79,7 +79,7 @@ def measure(out: Path) -> None:
     slopes = np.diff([e for _, e in ends]) / np.diff([t for t, _ in ends])
     error = slopes.std(ddof=1) / np.sqrt(len(slopes))
     print(f"{atoms} atoms, {time[-1] - time[0]:.1f} ps NVE, mean {table['T'][nve].mean():.0f} K")
-    print(f"drift {slope:.5f} +- {error:.5f} meV/atom/ps; rms of the fluctuation {energy.std():.4f} meV/atom")
+    print(f"drift {slope:.1e} +- {error:.0e} meV/atom/ps; rms of the fluctuation {energy.std():.4f} meV/atom")
     print(f"potential energy fluctuates by {1000 * table['E_pot'][nve].std() / atoms:.3f} meV/atom")
 
 
