@@ -121,7 +121,7 @@ def test_every_keyword_with_a_meaning_is_used_by_the_program_or_always_on() -> N
     ("name", "modes"),
     [
         ("bond_threshold", "13"),
-        ("device", "2"),
+        ("device", "123"),
         ("dropout_rate", "2"),
         ("dropout_rate_input", "2"),
         ("allow_high_dropout", "2"),
