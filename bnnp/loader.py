@@ -20,6 +20,11 @@ from bnnp.settings import Settings, load_settings
 INPUT = "input.nn"
 
 
+def member_directory(directory: Path, number: int) -> Path:
+    """Where member `number`, from 1, of an ensemble is: the first in `directory` itself."""
+    return directory if number == 1 else directory / f"member_{number:02d}"
+
+
 def load(path: str | Path = ".", samples: int | None = None, threads: int = 1) -> Potential:
     """The potential of a directory, for example the ``potential/`` that mode 2 leaves.
 
@@ -58,6 +63,8 @@ def read_potential(
     scalings = _scalings(directory, settings)
     settings = with_fitted_energies(settings, scalings)
     networks = {element: _network(directory, element, settings) for element in settings.elements}
+    if settings["ensemble_size"] > 1:
+        return _ensemble(directory, settings, threads, samples)
     wanted = settings["mc_samples"] if samples is None else samples
     sampled = wanted > 0 and (directory / UNCERTAINTY).exists()
     files += [directory / UNCERTAINTY] * sampled
@@ -68,6 +75,30 @@ def read_potential(
         said = samples is not None or settings.given("mc_samples")
         masks = (data.take(wanted) if said else data).masks
     return assemble(settings, networks, scalings, masks, threads)
+
+
+def _ensemble(directory: Path, settings: Settings, threads: int, samples: int | None) -> Potential:
+    """All members of ``ensemble_size``: the samples are divided equally among them, one each at least."""
+    count = settings["ensemble_size"]
+    wanted = settings["mc_samples"] if samples is None else samples
+    own = replace(settings, values={**settings.values, "ensemble_size": 1})
+    found = []
+    for number in range(1, count + 1):
+        place = member_directory(directory, number)
+        if not (place / "scaling.data").is_file():
+            raise InputError(
+                f"{place}: member {number} of {count} is not there (no scaling.data). Bring the whole "
+                "ensemble, train the rest of it with `bnnp --mode 2 --restart`, or lower ensemble_size."
+            )
+        found.append(read_potential(place, own, threads, -(-wanted // count)))
+    first, *others = found
+    for number, other in enumerate(others, start=2):
+        if not first.same_inputs(other):
+            raise StaleFileError(
+                f"member_{number:02d}/scaling.data differs from scaling.data: the members are of different "
+                "trainings. Run mode 2 again."
+            )
+    return first.replace(others=[(other.networks, other.masks) for other in others])
 
 
 def assemble(

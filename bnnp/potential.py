@@ -14,7 +14,7 @@ deviations are those of the totals, with S - 1 (M. Wen, E. B. Tadmor, npj Comput
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ from bnnp.io.scaling_data import ScalingData
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.structure import Structure
+from bnnp.uncertainty.ensemble import Committee, Deviation, Sampler
 from bnnp.units import ATOMIC, Units
 
 Array = NDArray[np.float64]
@@ -60,6 +61,8 @@ class Prediction:
         ASE's sign and order, see :class:`bnnp.structure.Structure`.
     descriptors : (n_atoms, width) float64
         Unscaled symmetry functions, zero-padded.
+    energy_between, forces_between : float, (n_atoms, 3) float64, or None
+        The part of the standard deviation that is between the networks of an ensemble; None for one network.
     """
 
     energy: float
@@ -71,6 +74,8 @@ class Prediction:
     stress: Array | None
     stress_std: Array | None
     descriptors: Array
+    energy_between: float | None = None
+    forces_between: Array | None = None
 
 
 class Potential:
@@ -102,6 +107,8 @@ class Potential:
     device : str
         Where symmetry functions and mean forces are computed: ``cpu`` is the C++ core, others are torch's.
     threads : int
+    others : sequence of (networks, masks or None)
+        Further members of an ensemble, on the same inputs.
     """
 
     def __init__(
@@ -121,6 +128,7 @@ class Potential:
         closest: float = 0.0,
         device: str = "cpu",
         threads: int = 1,
+        others: Sequence[tuple[Mapping[str, Network], Masks | None]] = (),
     ) -> None:
         self.elements = tuple(sorted(networks, key=atomic_numbers.__getitem__))
         self.networks, self.functions, self.cutoff = networks, functions, cutoff
@@ -136,7 +144,9 @@ class Potential:
         self._index[[atomic_numbers[element] for element in self.elements]] = range(len(self.elements))
         self._free = np.array([self.atom_energies[element] for element in self.elements])
         self._shift, self._factor, self._offset = self._affine()
-        self.samplers = self._samplers(self.masks)
+        self.others = tuple((own, m if m is not None and m.active else None) for own, m in others)
+        self.sizes = tuple(1 if masks is None else masks.samples for _, masks in self._members)
+        self.samplers = self._samplers()
 
     def replace(self, **changes: Any) -> Potential:
         """The same potential with other arguments of the constructor, for example ``masks=None``."""
@@ -150,10 +160,22 @@ class Potential:
         IndexError
             There is no such sample.
         """
-        if self.masks is None or not 0 <= sample < self.masks.samples:
-            count = 0 if self.masks is None else self.masks.samples
-            raise IndexError(f"sample {sample} of a potential with {count} samples")
-        return self.replace(masks=self.masks.only(sample))
+        if not 0 <= sample < self.samples or self.samples == 1:
+            raise IndexError(f"sample {sample} of a potential with {self.samples} samples")
+        number = int(np.searchsorted(np.cumsum(self.sizes), sample, side="right"))
+        networks, masks = self._members[number]
+        own = None if masks is None else masks.only(sample - sum(self.sizes[:number]))
+        return self.replace(networks=networks, masks=own, others=())
+
+    @property
+    def samples(self) -> int:
+        """Monte Carlo samples, of all networks of an ensemble; 1 for a plain network."""
+        return sum(self.sizes)
+
+    @property
+    def _members(self) -> tuple[tuple[Mapping[str, Network], Masks | None], ...]:
+        """Networks and masks of all members."""
+        return ((self.networks, self.masks), *self.others)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._arguments(),)
@@ -172,7 +194,16 @@ class Potential:
         )
         return {
             name: getattr(self, name)
-            for name in (*names, "mean_energy", "conv_energy", "units", "closest", "device", "threads")
+            for name in (
+                *names,
+                "mean_energy",
+                "conv_energy",
+                "units",
+                "closest",
+                "device",
+                "threads",
+                "others",
+            )
         }
 
     @property
@@ -183,6 +214,11 @@ class Potential:
     def scaling(self, element: str) -> Scaling | None:
         """Training statistics of the symmetry functions of an element, if there are any."""
         return None if self.scalings is None else self.scalings.scalings[element]
+
+    def same_inputs(self, other: Potential) -> bool:
+        """Whether the networks of `other` get the same inputs, so that they can be an ensemble."""
+        tables = ((self._shift, other._shift), (self._factor, other._factor), (self._offset, other._offset))
+        return all(np.array_equal(one, two) for one, two in tables)
 
     def types(self, structure: Structure) -> NDArray[np.int32]:
         """Element index of each atom. Raises InputError for an element the potential does not know."""
@@ -238,12 +274,12 @@ class Potential:
         descriptors = self.descriptor.values(types, pairs)
         inputs = self.scaled(types, descriptors)
         derivatives = forces or (stress and structure.periodic)
-        sampled = sigma and derivatives and self.masks is not None and self.masks.samples > 1
-        core = self._samplers(self._redrawn(structure.index)) if self.resample else self.samplers
+        sampled = sigma and derivatives and self.samples > 1
+        core = self._samplers(structure.index) if self.resample else self.samplers
         energies, gradient, delta = core.sample(types, inputs, derivatives, sampled)
         energies = energies / self.conv_energy + self.mean_energy  # (n_atoms, S)
         self._check_finite(structure, energies)
-        result = _energies(energies, float(self._free[types].sum()))
+        result = _energies(energies, self.sizes, float(self._free[types].sum()))
         factors = self._factor / self.conv_energy  # dE/dG in units of the potential
         if derivatives:
             slopes = self.descriptor.vjp(types, pairs, gradient * factors[types])
@@ -251,9 +287,12 @@ class Potential:
             result["stress"] = stress_from_pairs(pairs, slopes, structure.volume) if stress else None
         if sampled:
             samples, virials = core.forces(self.descriptor, types, pairs, factors, delta)
-            result["forces_std"] = samples.std(axis=-1, ddof=1) if forces else None
+            if forces:
+                deviation = Deviation.of(samples, self.sizes)
+                result["forces_std"] = deviation.total
+                result["forces_between"] = deviation.between if self.others else None
             if stress and structure.volume is not None:
-                spread = virials.std(axis=-1, ddof=1) / structure.volume
+                spread = Deviation.of(virials, self.sizes).total / structure.volume
                 result["stress_std"] = spread[VOIGT_ROWS, VOIGT_COLUMNS]
         return Prediction(descriptors=descriptors, **result)
 
@@ -269,15 +308,20 @@ class Potential:
             shift[row, :n], factor[row, :n], offset[row, :n] = affine.shift, affine.factor, affine.offset
         return shift, factor, offset
 
-    def _samplers(self, masks: Masks | None) -> Networks:
-        factors = None if masks is None else {element: masks.scaled(element) for element in self.elements}
-        return Networks(self.elements, self.networks, self.descriptor.width, factors, self.threads)
+    def _samplers(self, evaluation: int | None = None) -> Sampler:
+        """The networks with their samples; with masks redrawn for one `evaluation`."""
+        width = self.descriptor.width
+        found: list[Sampler] = []
+        for networks, masks in self._members:
+            own = masks if masks is None or evaluation is None else self._redrawn(masks, evaluation)
+            factors = None if own is None else {element: own.scaled(element) for element in self.elements}
+            found.append(Networks(self.elements, networks, width, factors, self.threads))
+        return found[0] if len(found) == 1 else Committee(found)
 
-    def _redrawn(self, evaluation: int) -> Masks:
+    def _redrawn(self, masks: Masks, evaluation: int) -> Masks:
         """Masks of one evaluation, independent of the frozen ones."""
-        assert self.masks is not None
         sizes = {element: self.networks[element].sizes for element in self.elements}
-        return Masks.draw(self.masks.seed, self.masks.samples, self.masks.rates, sizes, evaluation)
+        return Masks.draw(masks.seed, masks.samples, masks.rates, sizes, evaluation)
 
     def _check_distances(self, structure: Structure, pairs: NeighborList) -> None:
         if len(pairs) == 0 or self.closest <= 0.0:
@@ -307,15 +351,17 @@ def _rebuild(arguments: dict[str, Any]) -> Potential:
     return Potential(**arguments)
 
 
-def _energies(samples: Array, offset: float) -> dict:
+def _energies(samples: Array, sizes: Sequence[int], offset: float) -> dict:
     """Fields of a Prediction from the (n_atoms, S) sampled atomic energies; the rest None."""
     totals = samples.sum(axis=0)  # (S,)
     several = samples.shape[1] > 1
     result: dict = dict.fromkeys(("forces", "forces_std", "stress", "stress_std"))
     result["energy"] = float(totals.mean()) + offset
-    result["energy_std"] = float(totals.std(ddof=1)) if several else None
+    deviation = Deviation.of(totals, sizes) if several else None
+    result["energy_std"] = None if deviation is None else float(deviation.total)
+    result["energy_between"] = None if deviation is None or len(sizes) == 1 else float(deviation.between)
     result["atomic_energies"] = samples.mean(axis=1)
-    result["atomic_energies_std"] = samples.std(axis=1, ddof=1) if several else None
+    result["atomic_energies_std"] = Deviation.of(samples, sizes).total if several else None
     return result
 
 

@@ -102,7 +102,7 @@ class BNNP(Calculator):
         self._descriptors: Array | None = None
         self._current: NeighborList | None = None
         self._pairs = SkinNeighbors(potential.descriptor.radius, skin / potential.units.angstrom)
-        if potential.masks is None or potential.masks.samples < 2:
+        if potential.samples < 2:
             self.implemented_properties = list(MEANS)
 
     def set(self, **changes: Any) -> dict[str, Any]:

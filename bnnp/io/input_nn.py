@@ -120,6 +120,7 @@ def write_input_nn(
     atom_energies: Mapping[str, float] | None = None,
     normalization: tuple[float, float, float] | None = None,
     units: str = "",
+    ensemble_size: int = 1,
     comment: str = "",
 ) -> None:
     """Write the input.nn of a finished potential, as n2p2 and LAMMPS ``pair_style hdnnp`` read it.
@@ -137,6 +138,8 @@ def write_input_nn(
         n2p2's mean_energy, conv_energy, conv_length, if they are in effect.
     units : str
         Value of bnnp's keyword ``units`` if it is not the default; n2p2 warns of it and goes on.
+    ensemble_size : int
+        Networks of bnnp's ensemble; n2p2 uses the first.
     comment : str
         First lines of the file.
 
@@ -148,6 +151,7 @@ def write_input_nn(
     energies = {element: energy for element, energy in (atom_energies or {}).items() if energy}
     lines = [f"# {line}" for line in comment.splitlines()]
     lines += [f"units {units}"] if units else []
+    lines += [f"ensemble_size {ensemble_size}"] if ensemble_size > 1 else []
     for name, value in zip(("mean_energy", "conv_energy", "conv_length"), normalization or (), strict=False):
         lines.append(f"{name} {value!r}")
     lines += [f"number_of_elements {len(elements)}", "elements " + " ".join(elements)]

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from bnnp.keyword_table.arguments import choice, integer, real
+from bnnp.keyword_table.arguments import choice, flag, integer, real
 from bnnp.keyword_table.record import Keyword
 
 REFINEMENT = (
+    Keyword(
+        "ensemble_size",
+        "M",
+        integer(1, 99),
+        1,
+        "networks trained one after another, other random numbers; mode 3 divides mc_samples among them",
+        "Ensemble",
+        modes="23",
+        dialect="bnnp",
+        note="Members 2 to M are in member_02, ...; the variance has a part within and one between them.",
+    ),
+    Keyword(
+        "ensemble_bootstrap",
+        "",
+        flag,
+        False,
+        "each member is trained on its own sample of the training set, drawn with replacement",
+        "Ensemble",
+        modes="2",
+        dialect="bnnp",
+    ),
     Keyword(
         "finetune",
         "none|nll",

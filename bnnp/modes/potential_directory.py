@@ -1,8 +1,8 @@
 """potential/: the trained potential in a directory of its own, ready for mode 3, n2p2 and LAMMPS.
 
-It holds copies of scaling.data, weights.XXX.data and uncertainty.data, and an input.nn with nothing but what
-a prediction needs, in n2p2's keywords: symmetry functions one a line, free-atom energies only if they are in
-effect.
+It holds copies of scaling.data, weights.XXX.data and uncertainty.data (further members of an ensemble in
+member_02, ...), and an input.nn with nothing but what a prediction needs, in n2p2's keywords: symmetry
+functions one a line, free-atom energies only if they are in effect.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.weights import weights_name
+from bnnp.loader import member_directory
 from bnnp.settings import Settings
 from bnnp.units import ATOMIC
 
@@ -49,8 +50,13 @@ def write_potential_directory(directory: Path, settings: Settings, target: Path 
     except OSError as error:
         raise cannot_write(target, error) from error
     (target / "input.nn").unlink(missing_ok=True)  # written last: a copy that was cut short is none
-    for name in ["scaling.data", *map(weights_name, settings.elements), UNCERTAINTY]:
-        _copy(directory / name, target / name)
+    for former in target.glob("member_*"):
+        shutil.rmtree(former)
+    for number in range(1, settings["ensemble_size"] + 1):
+        source, place = member_directory(directory, number), member_directory(target, number)
+        place.mkdir(exist_ok=True)
+        for name in ["scaling.data", *map(weights_name, settings.elements), UNCERTAINTY]:
+            _copy(source / name, place / name)
     normalization = settings.normalization
     write_input_nn(
         target / "input.nn",
@@ -65,6 +71,7 @@ def write_potential_directory(directory: Path, settings: Settings, target: Path 
         if settings.given("conv_energy")
         else None,
         units="" if settings.units == ATOMIC else settings.units.name,
+        ensemble_size=settings["ensemble_size"],
         comment=f"Potential trained by bnnp, in {settings.units.length} and {settings.units.energy}.",
     )
     types = {function.type for functions in settings.functions.values() for function in functions}

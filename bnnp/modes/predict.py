@@ -24,7 +24,7 @@ from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
 from bnnp.loader import read_potential
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
-from bnnp.modes.prediction_report import LINES, Report, describe_potential, std_meaning
+from bnnp.modes.prediction_report import LINES, Parts, Report, describe_potential, std_meaning
 from bnnp.potential import Potential, Prediction
 from bnnp.settings import Settings
 from bnnp.structure import Structure
@@ -46,6 +46,7 @@ class Outcome:
     assessment: Assessment
     tallies: dict[str, Tally]
     warnings: list[str]
+    parts: Parts
 
 
 def run(job: Job) -> None:
@@ -64,7 +65,7 @@ def run(job: Job) -> None:
         outcomes = in_order(predict, len(structures))
         for outcome in log.progress(outcomes, "structures", len(structures)):
             files.write(outcome.texts)
-            report.add(outcome.group, outcome.assessment, outcome.tallies, outcome.warnings)
+            report.add(outcome.group, outcome.assessment, outcome.tallies, outcome.warnings, outcome.parts)
     report.write(log, names)
     log.close(settings.mode)
 
@@ -88,7 +89,8 @@ def predict_structure(
         prediction.stress_std,
     )
     texts = format_prediction(names, structure, prediction, offset)
-    return Outcome(texts, group_of(structure), assess(structure, values), tallies, warnings)
+    assessment = assess(structure, values)
+    return Outcome(texts, group_of(structure), assessment, tallies, warnings, Parts.of(prediction))
 
 
 def look_outside(

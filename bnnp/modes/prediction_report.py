@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, read_uncertainty
 from bnnp.keyword_table.arguments import AUTO
 from bnnp.modes.length_unit import sampled_reaches, unit_advice
 from bnnp.modes.log import Log
-from bnnp.potential import Potential
+from bnnp.potential import Potential, Prediction
 from bnnp.settings import Settings
 from bnnp.uncertainty.assessment import Assessment
 from bnnp.uncertainty.extrapolation import Tally
@@ -23,9 +26,10 @@ LINES = 100  # warnings shown one by one; the table counts all
 
 def std_meaning(potential: Potential) -> str:
     """What the standard deviations are, for headers; empty without samples."""
-    if potential.masks is None or potential.masks.samples < 2:
+    if potential.samples < 2:
         return ""
-    return f"raw (uncalibrated), {potential.masks.samples} Monte Carlo samples"
+    several = f"{len(potential.sizes)} networks, " if potential.others else ""
+    return f"raw (uncalibrated), {several}{potential.samples} Monte Carlo samples"
 
 
 def describe_potential(
@@ -41,6 +45,9 @@ def describe_potential(
     for element, network in potential.networks.items():
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
     log.item("uncertainty", _uncertainty(settings, potential, directory))
+    if potential.others:
+        samples = " + ".join(map(str, potential.sizes))
+        log.item("ensemble", f"{len(potential.sizes)} networks with {samples} samples")
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
     for warning in (*structures.warnings, *_other_rates(settings, directory)):
         log.warn(warning)
@@ -94,6 +101,55 @@ def _rates(rates: Sequence[float]) -> str:
     return " ".join(f"{rate:g}" for rate in rates)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Sums of the two parts of the variance of an ensemble, over structures and force components.
+
+    Parameters
+    ----------
+    energies, forces : (float, float, float)
+        Number, sum of the variances of energies per atom (force components) within the networks, and between.
+    """
+
+    energies: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    forces: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Parts:
+        """Of one structure."""
+        n_atoms, found = len(prediction.atomic_energies), []
+        for total, between in (
+            (prediction.energy_std, prediction.energy_between),
+            (prediction.forces_std, prediction.forces_between),
+        ):
+            if total is None or between is None:
+                found.append((0.0, 0.0, 0.0))
+                continue
+            whole, other = np.square(total), np.square(between)
+            found.append((float(np.size(whole)), float(np.sum(whole - other)), float(np.sum(other))))
+        energies = (found[0][0], *(value / n_atoms**2 for value in found[0][1:]))
+        return cls(energies, found[1])  # type: ignore[arg-type]
+
+    def __add__(self, other: Parts) -> Parts:
+        energies, forces = (
+            tuple(a + b for a, b in zip(*pair, strict=True))
+            for pair in ((self.energies, other.energies), (self.forces, other.forces))
+        )
+        return Parts(energies, forces)  # type: ignore[arg-type]
+
+    def describe(self, units: Units) -> str:
+        """Root mean squares, in a sentence."""
+        texts = []
+        for name, sums, factor, unit in (
+            ("energies", self.energies, units.mev, "meV/atom"),
+            ("forces", self.forces, units.mev_per_angstrom, "meV/A"),
+        ):
+            if sums[0]:
+                within, between = (factor * math.sqrt(max(value, 0.0) / sums[0]) for value in sums[1:])
+                texts.append(f"{name} {within:.2f} within and {between:.2f} {unit} between")
+        return f"sigma (root mean square) in its parts: {'; '.join(texts)} the networks"
+
+
 class Report:
     """Collects assessments by group and writes the tables."""
 
@@ -102,11 +158,18 @@ class Report:
         self.groups: dict[str, Assessment] = {}
         self.tallies: dict[str, Tally] = {}
         self.lines: list[str] = []
+        self.parts = Parts()
 
     def add(
-        self, group: str, assessment: Assessment, tallies: Mapping[str, Tally], lines: Sequence[str]
+        self,
+        group: str,
+        assessment: Assessment,
+        tallies: Mapping[str, Tally],
+        lines: Sequence[str],
+        parts: Parts | None = None,
     ) -> None:
         """Add one structure; always in the order of the file."""
+        self.parts = self.parts + (parts or Parts())
         self.groups[group] = self.groups.get(group, Assessment()) + assessment
         for element, tally in tallies.items():
             self.tallies[element] = self.tallies[element] + tally if element in self.tallies else tally
@@ -127,6 +190,8 @@ class Report:
             )
         columns, rows = _table(self.groups, self.potential.units)
         log.table(columns, rows)
+        if self.potential.others:
+            log.line(f"  {self.parts.describe(self.potential.units)}")
 
     def _extrapolations(self, log: Log) -> None:
         log.section("Extrapolation")

@@ -100,7 +100,7 @@ def simulate_members(
 ) -> Iterator[Ending]:
     """One run for each of the first samples, in a directory of its own."""
     count = job.settings["md_members"]
-    samples = 0 if potential.masks is None else potential.masks.samples
+    samples = potential.samples if potential.samples > 1 else 0
     if count > samples:
         raise InputError(
             f"{job.settings.origins['md_members']}: {count} members are wanted, but the potential has "

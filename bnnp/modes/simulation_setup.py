@@ -200,7 +200,7 @@ def demand_uncertainty(plan: Plan, potential: Potential, member: bool) -> None:
         if threshold.quantity == "extrapolations":
             if potential.scalings is None:
                 raise InputError("md_uncertainty: no scaling.data, so extrapolations cannot be seen")
-        elif member or potential.masks is None or potential.masks.samples < 2:
+        elif member or potential.samples < 2:
             why = "md_members runs single samples" if member else "the potential has no Monte Carlo samples"
             raise InputError(
                 f"md_uncertainty: {why}, so there is no standard deviation of the {threshold.quantity}; "
@@ -291,10 +291,9 @@ def identity(
     stages = [asdict(stage) for stage in plan.stages]
     if not plan.stages[-1].ramped:
         stages[-1]["steps"] = "any"
-    masks = potential.masks
     return {
         "potential": identity_line(parts_of_potential(settings, potential.networks, potential.scalings)),
-        "mc_samples": 0 if masks is None else masks.samples,
+        "mc_samples": 0 if potential.samples == 1 else potential.samples,
         "mc_masks": settings["mc_masks"],
         "member": member,
         "random_seed": settings["random_seed"],

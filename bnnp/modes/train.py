@@ -14,6 +14,7 @@ from bnnp.core import Descriptor
 from bnnp.errors import NumericalError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
+from bnnp.modes.ensemble_members import members, resampled
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
@@ -30,6 +31,7 @@ from bnnp.modes.training_report import (
     report_runner_lines,
 )
 from bnnp.modes.training_setup import (
+    TrainingSet,
     build_trainer,
     folds_of,
     identity,
@@ -53,50 +55,85 @@ def run(job: Job) -> None:
     InputError, StaleFileError, NumericalError, OutputError
         Ends the run on all ranks; the files of the best epoch so far and the last checkpoint are kept.
     """
-    settings, log = job.settings, Log()
+    log, directory = Log(), job.directory
+    settings = job.settings
     descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=job.threads)
     log.header(settings, descriptor.kernel, job.threads)
-
-    with DescriptorFile.open(job.directory / FILE_NAME, settings) as file:
+    outcome = ""
+    with DescriptorFile.open(directory / FILE_NAME, settings) as file:
         parallel.on_root(file.demand_same_data, job.data)
         job = parallel.on_root(with_fitted_energies, job, file)
-        settings = job.settings
         if warning := file.division_warning(settings["random_seed"], settings["test_fraction"]):
             log.warn(warning)
         data = parallel.on_root(training_set, job, file)
-        job = with_chosen_rate(job, log, file, data, descriptor, job.directory / CHECKPOINT)
-        settings = job.settings
-        continued = read_former(job, file)
-        normalized = (
-            continued.normalized if continued else parallel.on_root(normalize, job, file, data, descriptor)
-        )
-        report_data(log, settings, file, data, normalized)
-
-        transfer = parallel.on_root(read_transfer, job) if settings["transfer_from"] else None
-        factors = factors_of(settings, transfer.names) if transfer else None
-        trainer = build_trainer(job, file, data, normalized, descriptor, factors)
-        report_method(log, settings, trainer)
-        if continued:
-            report_continuation(log, settings, continued)
-        folds = folds_of(settings, data, normalized)
-        files = Files(job.directory, settings, data, normalized, folds)
-
-        if continued:
-            state = resumed(trainer, continued)
-        elif transfer:
-            report_transfer(log, settings, transfer)
-            state = trainer.start(transferred_weights(transfer, trainer, folds, settings))
+        job = with_chosen_rate(job, log, file, data, descriptor, directory / CHECKPOINT)
+        for member in members(job):
+            if member.directory != directory:
+                log.section(f"Ensemble: {member.directory.name}")
+            outcome, stopped = train(member, log, file, resampled(data, member.settings), descriptor)
+            if outcome or stopped:
+                break
         else:
-            state = trainer.start(initial_weights(job, folds))
-        state = fit(job, log, trainer, state, files)
-        unfinished = state.stopped and not trainer.finished(state)
-        if unfinished:
-            log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
-        else:
-            with Interruption() as stop:
-                state = finetune(job, log, trainer, state, data, normalized, descriptor, stop)
-        finish(job, log, trainer, state, files)
-    log.close(2, f"stopped by a signal, {state.epoch} of {trainer.epochs} epochs are done" * unfinished)
+            finish_ensemble(job, log)
+    log.close(2, outcome)
+
+
+def train(
+    job: Job, log: Log, file: DescriptorFile, data: TrainingSet, descriptor: Descriptor
+) -> tuple[str, bool]:
+    """Train the networks of one potential.
+
+    Returns
+    -------
+    str
+        What is to be told if it did not come to its end.
+    bool
+        Whether a signal came, even if nothing was left to be done.
+    """
+    settings = job.settings
+    continued = read_former(job, file)
+    normalized = (
+        continued.normalized if continued else parallel.on_root(normalize, job, file, data, descriptor)
+    )
+    report_data(log, settings, file, data, normalized)
+
+    transfer = parallel.on_root(read_transfer, job) if settings["transfer_from"] else None
+    factors = factors_of(settings, transfer.names) if transfer else None
+    trainer = build_trainer(job, file, data, normalized, descriptor, factors)
+    report_method(log, settings, trainer)
+    if continued:
+        report_continuation(log, settings, continued)
+    folds = folds_of(settings, data, normalized)
+    files = Files(job.directory, settings, data, normalized, folds)
+
+    if continued:
+        state = resumed(trainer, continued)
+    elif transfer:
+        report_transfer(log, settings, transfer)
+        state = trainer.start(transferred_weights(transfer, trainer, folds, settings))
+    else:
+        state = trainer.start(initial_weights(job, folds))
+    state = fit(job, log, trainer, state, files)
+    unfinished = state.stopped and not trainer.finished(state)
+    if unfinished:
+        log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
+    else:
+        with Interruption() as stop:
+            state = finetune(job, log, trainer, state, data, normalized, descriptor, stop)
+    finish(job, log, trainer, state, files)
+    outcome = f"stopped by a signal, {state.epoch} of {trainer.epochs} epochs are done" * unfinished
+    return outcome, state.stopped
+
+
+def finish_ensemble(job: Job, log: Log) -> None:
+    """potential/ with all members."""
+    count = job.settings["ensemble_size"]
+    if count == 1:
+        return
+    parallel.on_root(write_potential_directory, job.directory, job.settings)
+    log.section("Ensemble")
+    log.item("members", f"{count}: this directory and member_02 to member_{count:02d}, all in {DIRECTORY}/")
+    log.warn("n2p2 and LAMMPS use the first member only; mode 3 and ASE use all")
 
 
 def read_former(job: Job, file: DescriptorFile) -> Checkpoint | None:

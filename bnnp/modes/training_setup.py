@@ -49,7 +49,7 @@ SHAPING = (  # keywords without which a training that is continued would be anot
     *("random_seed", "batch_size", "precision", "normalize_nodes", "use_short_forces", "use_old_scaling"),
     *("energy_weight", "force_weight", "stress_weight", "max_energy", "max_force"),
     *("group_weight", "huber_delta", "force_weighting", "gdf_sigma", "gdf_sigmoid", "network_inputs"),
-    *("transfer_freeze", "transfer_rates"),
+    *("transfer_freeze", "transfer_rates", "ensemble_bootstrap"),
     *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
     *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
     *("gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),

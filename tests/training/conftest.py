@@ -72,6 +72,12 @@ def labelled(
     return Structure(numbers, positions, cell, energy, forces, stress, **extra)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="session")
+def label() -> Callable[..., Structure]:
+    """:func:`labelled`, for other test modules."""
+    return labelled
+
+
 def crystals(count: int, seed: int = 3) -> list[Structure]:
     """Rattled 8-atom cells of changing composition; every fifth is a cluster, every fourth is for testing."""
     rng = np.random.default_rng(seed)

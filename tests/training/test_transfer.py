@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -226,14 +227,12 @@ def run(folder: Path, mode: int) -> Result:
 
 
 @pytest.fixture(scope="module")
-def silicon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def silicon(tmp_path_factory: pytest.TempPathFactory, label: Callable[..., Structure]) -> Path:
     """A directory in which a potential of one element has been trained."""
-    from tests.training.conftest import labelled
-
     folder = tmp_path_factory.mktemp("silicon")
     rng, sites = np.random.default_rng(2), np.stack(np.meshgrid(*[np.arange(2)] * 3), -1).reshape(-1, 3)
     structures = [
-        labelled(
+        label(
             np.full(8, 14),
             sites * 2.8 + rng.normal(0, 0.15, (8, 3)),
             5.6 * np.eye(3),

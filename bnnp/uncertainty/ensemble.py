@@ -1,0 +1,92 @@
+"""Several networks as one sampler, and a variance in its two parts.
+
+M networks have S_m samples (dropout masks) each. With the mean and the variance (S_m - 1) of every network's
+own samples, the standard deviation of the ensemble is that of the law of total variance::
+
+    within^2 = 1/M sum_m var_m,    between^2 = 1/(M - 1) sum_m (mean_m - mean)^2
+    total^2 = within^2 + between^2
+
+Networks with one sample have var_m = 0; one network alone has between = 0. The mean is that over all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Sampler(Protocol):
+    """Networks with their samples; :class:`bnnp.core.Networks` is one."""
+
+    n_samples: int
+
+    def sample(
+        self, types: Any, inputs: Array, gradient: bool = True, delta: bool = False
+    ) -> tuple[Array, Array, Any]: ...
+
+    def forces(
+        self, descriptor: Any, types: Any, pairs: Any, factors: Array, delta: Any
+    ) -> tuple[Array, Array]: ...
+
+
+class Committee:
+    """Several samplers as one: their samples side by side, in order.
+
+    Parameters
+    ----------
+    members : sequence of Sampler
+    """
+
+    def __init__(self, members: Sequence[Sampler]) -> None:
+        self.members = tuple(members)
+        self.n_samples = sum(member.n_samples for member in members)
+
+    def sample(
+        self, types: Any, inputs: Array, gradient: bool = True, delta: bool = False
+    ) -> tuple[Array, Array, list[Any]]:
+        """As :meth:`bnnp.core.Networks.sample`; delta is a list, one entry a member."""
+        found = [member.sample(types, inputs, gradient, delta) for member in self.members]
+        shares = [member.n_samples / self.n_samples for member in self.members]
+        slopes = sum(share * each[1] for share, each in zip(shares, found, strict=True))
+        return np.concatenate([each[0] for each in found], axis=1), np.asarray(slopes), [x[2] for x in found]
+
+    def forces(
+        self, descriptor: Any, types: Any, pairs: Any, factors: Array, delta: Sequence[Any]
+    ) -> tuple[Array, Array]:
+        """As :meth:`bnnp.core.Networks.forces`."""
+        found = [
+            member.forces(descriptor, types, pairs, factors, own)
+            for member, own in zip(self.members, delta, strict=True)
+        ]
+        forces, virials = zip(*found, strict=True)
+        return np.concatenate(forces, axis=-1), np.concatenate(virials, axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Deviation:
+    """Standard deviations of values of any shape.
+
+    Parameters
+    ----------
+    total, within, between : (...) float64
+    """
+
+    total: Array
+    within: Array
+    between: Array
+
+    @classmethod
+    def of(cls, samples: Array, sizes: Sequence[int]) -> Deviation:
+        """Of `samples`, (..., S), whose last axis has `sizes` samples of each network, 2 in all at least."""
+        parts = np.split(samples, np.cumsum(sizes)[:-1], axis=-1)
+        variances = [p.var(axis=-1, ddof=1) if p.shape[-1] > 1 else np.zeros(p.shape[:-1]) for p in parts]
+        within = np.mean(variances, axis=0)
+        means = np.stack([part.mean(axis=-1) for part in parts], axis=-1)
+        between = means.var(axis=-1, ddof=1) if len(parts) > 1 else np.zeros_like(within)
+        return cls(np.sqrt(within + between), np.sqrt(within), np.sqrt(between))
