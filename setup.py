@@ -20,9 +20,9 @@ INSTRUCTION_SETS = {
     "kernels_v3": ["-march=x86-64-v3"],
     "kernels_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
-SOURCES = ["binding", "plan", "kernels_v2"]
+SOURCES = ["binding", "plan", "networks", "kernels_v2"]
 if platform.machine() in ("x86_64", "AMD64"):
-    SOURCES = ["binding", "plan", *INSTRUCTION_SETS]
+    SOURCES = ["binding", "plan", "networks", *INSTRUCTION_SETS]
 
 
 class BuildCore(build_ext):

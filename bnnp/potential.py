@@ -8,8 +8,9 @@ r"""The potential: a structure to its energy, forces, stress, and the standard d
 
 with the scaled symmetry functions G_i, the displacement vectors D_p of the neighbour pairs, n2p2's
 normalisation (mean m, factor c; 0 and 1 otherwise) and the free-atom energies E0. With masks, energies,
-forces and stress are means over the samples (one reverse sweep with the mean of dE/dG) and the standard
-deviations are those of the totals, with S - 1 (M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020)).
+forces and stress are means over the samples (one reverse sweep with the mean of dE/dG, where the forces of
+every sample are not asked for) and the standard deviations are those of the totals, with S - 1 (M. Wen, E. B.
+Tadmor, npj Comput. Mater. 6, 124 (2020)).
 """
 
 from __future__ import annotations
@@ -276,24 +277,25 @@ class Potential:
         derivatives = forces or (stress and structure.periodic)
         sampled = sigma and derivatives and self.samples > 1
         core = self._samplers(structure.index) if self.resample else self.samplers
-        energies, gradient, delta = core.sample(types, inputs, derivatives, sampled)
+        energies, gradient, delta = core.sample(types, inputs, derivatives and not sampled, sampled)
         energies = energies / self.conv_energy + self.mean_energy  # (n_atoms, S)
         self._check_finite(structure, energies)
         result = _energies(energies, self.sizes, float(self._free[types].sum()))
         factors = self._factor / self.conv_energy  # dE/dG in units of the potential
-        if derivatives:
-            slopes = self.descriptor.vjp(types, pairs, gradient * factors[types])
-            result["forces"] = sum_pairs(pairs, slopes) if forces else None
-            result["stress"] = stress_from_pairs(pairs, slopes, structure.volume) if stress else None
         if sampled:
             samples, virials = core.forces(self.descriptor, types, pairs, factors, delta)
             if forces:
                 deviation = Deviation.of(samples, self.sizes)
-                result["forces_std"] = deviation.total
+                result["forces"], result["forces_std"] = samples.mean(axis=-1), deviation.total
                 result["forces_between"] = deviation.between if self.others else None
             if stress and structure.volume is not None:
-                spread = Deviation.of(virials, self.sizes).total / structure.volume
-                result["stress_std"] = spread[VOIGT_ROWS, VOIGT_COLUMNS]
+                stresses = virials[VOIGT_ROWS, VOIGT_COLUMNS] / structure.volume
+                result["stress"] = stresses.mean(axis=-1)
+                result["stress_std"] = Deviation.of(stresses, self.sizes).total
+        elif derivatives:
+            slopes = self.descriptor.vjp(types, pairs, gradient * factors[types])
+            result["forces"] = sum_pairs(pairs, slopes) if forces else None
+            result["stress"] = stress_from_pairs(pairs, slopes, structure.volume) if stress else None
         return Prediction(descriptors=descriptors, **result)
 
     def _affine(self) -> tuple[Array, Array, Array]:

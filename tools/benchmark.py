@@ -131,7 +131,8 @@ def predict(
     """Time the parts of one prediction.
 
     INPUT_NN is that of a potential, or its directory; without scaling.data and weights beside it the weights
-    are random. DATA are the structures (input.data beside it by default), of which the first is taken.
+    are random, with dropout as in input.nn. DATA are the structures (input.data beside it by default), of
+    which the first is taken.
     """
     choose_instruction_set(instruction_set)
     case = load_case(source, data, 3)

@@ -17,6 +17,7 @@ from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
 from bnnp.loader import assemble, read_potential
+from bnnp.modes.training_networks import frozen_masks
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.streams import WEIGHTS, stream
@@ -103,10 +104,10 @@ def supercell(structure: Structure, atoms: int) -> Structure:
 
 
 def potential_of(case: Case, threads: int) -> Potential:
-    """The potential in the directory; without one, random networks."""
+    """The potential in the directory; without one, random networks with the dropout of input.nn."""
     if case.has_potential:
         return read_potential(case.directory, case.settings, threads)
-    return assemble(case.settings, *random_parts(case), None, threads)
+    return assemble(case.settings, *random_parts(case), frozen_masks(case.settings), threads)
 
 
 def random_parts(case: Case) -> tuple[Mapping[str, Network], ScalingData]:

@@ -9,6 +9,7 @@
 
 #include "dispatch.hpp"
 #include "neighbors.hpp"
+#include "sample_forces.hpp"
 
 namespace py = pybind11;
 using namespace bnnp;
@@ -167,26 +168,10 @@ class Descriptor {
 
 class Networks {
   public:
-    Networks(std::vector<std::vector<Layer>> elements, int n_samples, int width, bool normalize_nodes, int threads)
-        : threads(threads), kernels(choose_kernels()) {
-        require(n_samples >= 1 && width >= 1, "at least one sample and one input");
-        plan.n_samples = n_samples;
-        plan.width = width;
-        plan.normalize_nodes = normalize_nodes;
-        for (const auto& layers : elements) {
-            require(!layers.empty() && layers.back().n_out == 1, "a network ends with one output");
-            require(layers[0].n_in <= width, "a network has more inputs than there are columns");
-            plan.first_layer = std::max(plan.first_layer, layers[0].n_out);
-            for (std::size_t l = 1; l < layers.size(); ++l)
-                require(layers[l].n_in == layers[l - 1].n_out, "the layers of a network do not fit together");
-            for (const Layer& layer : layers)
-                require(layer.masks.empty() || std::int64_t(layer.masks.size()) == std::int64_t(layer.n_in) * n_samples,
-                        "masks must have the shape (n_in, n_samples)");
-        }
-        plan.elements = std::move(elements);
-    }
+    Networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width, bool normalize_nodes, int threads)
+        : plan(plan_networks(elements, n_samples, width, normalize_nodes)), threads(threads), kernels(choose_kernels()) {}
 
-    // energies (n_atoms, n_samples), mean gradient (n_atoms, width), delta (n_atoms, first_layer, n_samples)
+    // energies (n_atoms, n_samples), mean gradient (n_atoms, width), delta (n_atoms, span, padded n_samples)
     py::tuple sample(const Ints& types, const Doubles& inputs, bool gradient, bool delta) const {
         const std::int64_t n = types.size();
         require(inputs.ndim() == 2 && inputs.shape(0) == n && inputs.shape(1) == plan.width, "inputs must have the shape (n_atoms, width)");
@@ -194,7 +179,7 @@ class Networks {
             require(types.data()[i] >= 0 && types.data()[i] < int(plan.elements.size()), "types holds an unknown element index");
         Doubles energies({n, std::int64_t(plan.n_samples)});
         Doubles mean({gradient ? n : 0, std::int64_t(plan.width)});
-        Doubles deltas({delta ? n : 0, std::int64_t(plan.first_layer), std::int64_t(plan.n_samples)});
+        Doubles deltas({delta ? n : 0, std::int64_t(plan.span), std::int64_t(plan.sample_row())});
         SampleTask task;
         task.types = types.data();
         task.inputs = inputs.data();
@@ -208,38 +193,28 @@ class Networks {
         return py::make_tuple(energies, mean, deltas);
     }
 
-    // Forces (n_atoms, 3, n_samples) and virials sum_p D_p (x) dE/dD_p (3, 3, n_samples) of every sample.
+    // Forces (n_atoms, 3, padded n_samples) and virials sum_p D_p (x) dE/dD_p (3, 3, padded n_samples) of every sample.
     py::tuple forces(const Descriptor& descriptor, const Ints& types, const Longs& first, const Ints& neighbors,
                      const Doubles& vectors, const Doubles& factors, const Doubles& delta) const {
         const PairList list = descriptor.pairs(types, first, neighbors, vectors);
-        const std::int64_t samples = plan.n_samples;
-        require(delta.size() == list.n_atoms * plan.first_layer * samples, "delta must have the shape (n_atoms, first_layer, n_samples)");
+        const std::int64_t samples = plan.sample_row();
+        require(delta.size() == list.n_atoms * plan.span * samples, "delta must have the shape (n_atoms, span, padded n_samples)");
         require(factors.size() == std::int64_t(plan.elements.size()) * plan.width && plan.width == descriptor.plan.width,
                 "factors must have the shape (n_elements, width)");
         Doubles forces({list.n_atoms, std::int64_t(3), samples}), virials({std::int64_t(3), std::int64_t(3), samples});
-        double *F = forces.mutable_data(), *W = virials.mutable_data();
-        std::fill(F, F + forces.size(), 0.0);
-        std::fill(W, W + virials.size(), 0.0);
+        std::fill(forces.mutable_data(), forces.mutable_data() + forces.size(), 0.0);
+        std::fill(virials.mutable_data(), virials.mutable_data() + virials.size(), 0.0);
+        const std::vector<std::int64_t> offsets = descriptor.block_offsets(list);
+        SampleForceTask task;
+        task.factors = factors.data();
+        task.delta = delta.data();
+        task.block_offsets = offsets.data();
+        task.neighbors = neighbors.data();
+        task.forces = forces.mutable_data();
+        task.virials = virials.mutable_data();
         {
             py::gil_scoped_release release;
-            const std::vector<std::int64_t> offsets = descriptor.block_offsets(list);
-            std::vector<double> pair_forces;
-            SampleForceTask task;
-            task.factors = factors.data();
-            task.delta = delta.data();
-            task.block_offsets = offsets.data();
-            const std::int64_t centres = 256;  // tens of megabytes at a time; added up in order, whatever the threads
-            for (std::int64_t begin = 0; begin < list.n_atoms; begin += centres) {
-                const std::int64_t end = std::min(begin + centres, list.n_atoms);
-                pair_forces.resize(std::size_t(list.first[end] - list.first[begin]) * 3 * samples);
-                task.first_pair = list.first[begin];
-                task.pair_forces = pair_forces.data();
-                parallel(end - begin, threads, [&](auto b, auto e) {
-                    kernels.sample_pair_forces(descriptor.plan, list, plan, task, begin + b, begin + e);
-                });
-                for (std::int64_t i = begin; i < end; ++i)
-                    for (std::int64_t p = list.first[i]; p < list.first[i + 1]; ++p) add_pair(list, task, i, p, F, W);
-            }
+            add_sample_forces(kernels, descriptor.plan, list, plan, task, threads);
         }
         return py::make_tuple(forces, virials);
     }
@@ -247,22 +222,6 @@ class Networks {
     NetworkPlan plan;
     int threads;
     Kernels kernels;
-
-  private:
-    void add_pair(const PairList& list, const SampleForceTask& task, std::int64_t i, std::int64_t p, double* F, double* W) const {
-        const std::int64_t samples = plan.n_samples, j = list.neighbors[p];
-        for (int c = 0; c < 3; ++c) {
-            const double* f = task.pair_forces + ((p - task.first_pair) * 3 + c) * samples;
-            double *own = F + (i * 3 + c) * samples, *other = F + (j * 3 + c) * samples;
-            for (std::int64_t s = 0; s < samples; ++s) own[s] += f[s];
-            for (std::int64_t s = 0; s < samples; ++s) other[s] -= f[s];
-            for (int d = 0; d < 3; ++d) {
-                const double x = list.vectors[3 * p + d];
-                double* w = W + (d * 3 + c) * samples;
-                for (std::int64_t s = 0; s < samples; ++s) w[s] += x * f[s];
-            }
-        }
-    }
 };
 
 // ---- pairs -----------------------------------------------------------------------------------------------------
@@ -324,10 +283,10 @@ Doubles pair_differences(const Longs& first, const Ints& neighbors, const Double
     return result;
 }
 
-Layer make_layer(const Doubles& weights, const Doubles& biases, const std::string& activation, const py::object& masks) {
-    require(weights.ndim() == 2 && biases.ndim() == 1 && biases.size() == weights.shape(1), "weights (n_in, n_out), biases (n_out,)");
+LayerSpec make_layer(const Doubles& weights, const Doubles& biases, const std::string& activation, const py::object& masks) {
+    require(weights.ndim() == 2 && biases.ndim() == 1, "weights (n_in, n_out), biases (n_out,)");
     require(activation.size() == 1, "an activation is one letter");
-    Layer layer;
+    LayerSpec layer;
     layer.n_in = int(weights.shape(0));
     layer.n_out = int(weights.shape(1));
     layer.activation = activation[0];
@@ -366,9 +325,9 @@ PYBIND11_MODULE(_core, module) {
         .def("sensitive", [](const Descriptor& d, int centre, int neighbor) { return d.plan.elements.at(centre).sensitive.at(neighbor); })
         .def_property_readonly("width", [](const Descriptor& d) { return d.plan.width; })
         .def_property_readonly("kernel", [](const Descriptor& d) { return d.kernels.name; });
-    py::class_<Layer>(module, "Layer").def(py::init(&make_layer));
+    py::class_<LayerSpec>(module, "Layer").def(py::init(&make_layer));
     py::class_<Networks>(module, "Networks")
-        .def(py::init<std::vector<std::vector<Layer>>, int, int, bool, int>())
+        .def(py::init<std::vector<std::vector<LayerSpec>>, int, int, bool, int>())
         .def("sample", &Networks::sample)
         .def("forces", &Networks::forces);
     module.def("sort_pairs", &sort_pairs);

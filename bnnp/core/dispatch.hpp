@@ -20,11 +20,12 @@ struct Kernels {
     decltype(&v2::blocks_vjp) blocks_vjp;
     decltype(&v2::blocks_jvp) blocks_jvp;
     decltype(&v2::sample_networks) sample_networks;
-    decltype(&v2::sample_pair_forces) sample_pair_forces;
+    decltype(&v2::sample_slopes) sample_slopes;
+    decltype(&v2::sample_forces) sample_forces;
 };
 
 #define BNNP_KERNELS(name, set) \
-    {name, set::symmetry_functions, set::blocks_vjp, set::blocks_jvp, set::sample_networks, set::sample_pair_forces}
+    {name, set::symmetry_functions, set::blocks_vjp, set::blocks_jvp, set::sample_networks, set::sample_slopes, set::sample_forces}
 
 inline std::vector<Kernels> available() {
 #if defined(__x86_64__)

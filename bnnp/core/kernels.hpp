@@ -18,9 +18,12 @@ namespace bnnp {
     void blocks_jvp(const Plan&, const PairList&, const BlockTask&, std::int64_t begin, std::int64_t end);          \
     /* Networks with Monte Carlo dropout for the rows [begin, end). */                                              \
     void sample_networks(const NetworkPlan&, const SampleTask&, std::int64_t begin, std::int64_t end);              \
-    /* dE/dD of every sample for the centres [begin, end). */                                                       \
-    void sample_pair_forces(const Plan&, const PairList&, const NetworkPlan&, const SampleForceTask&,               \
-                            std::int64_t begin, std::int64_t end);                                                  \
+    /* The slopes of the centres [begin, end), and the forces of `count` samples from `sample` on, from them;       \
+       both numbers are multiples of row_unit. */                                                                   \
+    void sample_slopes(const Plan&, const PairList&, const NetworkPlan&, const SampleForceTask&,                    \
+                       std::int64_t begin, std::int64_t end);                                                       \
+    void sample_forces(const PairList&, const NetworkPlan&, const SampleForceTask&, int sample, int count,          \
+                       std::int64_t begin, std::int64_t end);                                                       \
     }
 BNNP_DECLARE(v2)
 BNNP_DECLARE(v3)

@@ -159,7 +159,7 @@ class Kernel {
             if (gaussians(bundle)) reverse_gaussians(bundle, n);
             else reverse(bundle, factors, n);
             pull_back(n);
-            scatter(hood.gx, hood.gy, hood.gz);
+            scatter<1>(&block.e_j, &block.e_k, &block.e_c, &hood.gx, hood.stride);
         } else {
             for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
                 radial_part<S>(bundle, int(g), factors, n);
@@ -295,20 +295,27 @@ class Kernel {
             add_products(group, block.A, block.p, n);
             add_products(group, block.B, block.dp, n);
         } else {
-            for (const AngularMember& member : group.members) {
-                const T *value = p(member.angle), *slope = dp(member.angle);
-#pragma GCC ivdep
-                for (int t = 0; t < n; ++t) {
-                    block.e_c[t] = slope[t] * block.R[t];
-                    block.e_j[t] = value[t] * block.R_j[t];
-                    block.e_k[t] = value[t] * block.R_k[t];
-                    block.e_jk[t] = value[t] * block.R_jk[t];
-                }
-                pull_back(n);
-                T* row = jacobian + std::size_t(member.column) * 3 * hood.n;
-                scatter(row, row + hood.n, row + 2 * hood.n);
-            }
+            const AngularMember* m = group.members.data();
+            int left = int(group.members.size());
+            for (; left >= 2; left -= 2, m += 2) differentiate<2>(m, n);
+            if (left == 1) differentiate<1>(m, n);
         }
+    }
+
+    // jacobian of N members of a group.
+    template <int N>
+    void differentiate(const AngularMember* members, int n) {
+        T *const P[] = {block.e_j, block.A}, *const Q[] = {block.e_k, block.B}, *const S[] = {block.e_c, block.S};
+        T* gradients[N];
+        for (int m = 0; m < N; ++m) {
+            const T *value = p(members[m].angle), *slope = dp(members[m].angle);
+            T *e_j = P[m], *e_k = Q[m], *e_c = S[m];
+#pragma GCC ivdep
+            for (int t = 0; t < n; ++t)
+                pull_back(t, slope[t] * block.R[t], value[t] * block.R_j[t], value[t] * block.R_k[t], value[t] * block.R_jk[t], e_j[t], e_k[t], e_c[t]);
+            gradients[m] = jacobian + std::size_t(members[m].column) * 3 * hood.n;
+        }
+        scatter<N>(P, Q, S, gradients, hood.n);
     }
 
     // Adds sum_t R[t] angle_m[t] to the G of every member m; four of them at a time read R once.
@@ -408,43 +415,53 @@ class Kernel {
         }
     }
 
-    // From derivatives with respect to cos theta and the three distances to P, Q, S, in e_j, e_k, e_c.
-    void pull_back(int n) {
-#pragma GCC ivdep
-        for (int t = 0; t < n; ++t) {
-            const T jk = block.e_jk[t], inv_j = block.inverse_j[t], inv_k = block.inverse_k[t];
-            const T e_c = block.e_c[t], radial = e_c * block.c[t];
-            block.e_j[t] += jk - radial * inv_j * inv_j;
-            block.e_k[t] += jk - radial * inv_k * inv_k;
-            block.e_c[t] = e_c * inv_j * inv_k - jk;
-        }
+    // From derivatives with respect to cos theta and the three distances to those of P, Q, S: dE/dD_j = P D_j + S D_k,
+    // dE/dD_k = Q D_k + S D_j.
+    void pull_back(int t, T c, T j, T k, T jk, T& P, T& Q, T& S) const {
+        const T inv_j = block.inverse_j[t], inv_k = block.inverse_k[t], radial = c * block.c[t];
+        P = j + (jk - radial * inv_j * inv_j);
+        Q = k + (jk - radial * inv_k * inv_k);
+        S = c * inv_j * inv_k - jk;
     }
 
-    // Adds dE/dD of the block's triples to the neighbours.
-    void scatter(T* gx, T* gy, T* gz) {
-        const T *P = block.e_j, *Q = block.e_k, *S = block.e_c;
-        for (int row = 0; row < block.rows; ++row) {
-            const int j = block.row_j[row];
+    void pull_back(int n) {
+#pragma GCC ivdep
+        for (int t = 0; t < n; ++t)
+            pull_back(t, block.e_c[t], block.e_j[t], block.e_k[t], block.e_jk[t], block.e_j[t], block.e_k[t], block.e_c[t]);
+    }
+
+    // Adds dE/dD of the block's triples to the neighbours, for N functions E: gradients[m] is (3, ..) with `row` numbers
+    // for x, for y and for z.
+    template <int N>
+    void scatter(T* const* P, T* const* Q, T* const* S, T* const* gradients, std::ptrdiff_t row) {
+        for (int r = 0; r < block.rows; ++r) {
+            const int j = block.row_j[r];
             const T xj = hood.x[j], yj = hood.y[j], zj = hood.z[j];
-            Pack<T> p{}, sx{}, sy{}, sz{};
-            int t = block.row_start[row], k = block.row_k[row];
-            for (int m = block.row_mask[row]; m < block.row_mask[row + 1]; ++m, k += lanes<T>) {
-                const Lanes<T> chosen(block.masks[m]);
-                const Pack<T> q = chosen.unpack(Q + t), s = chosen.unpack(S + t);
+            Pack<T> p[N]{}, sx[N]{}, sy[N]{}, sz[N]{};
+            int t = block.row_start[r], k = block.row_k[r];
+            for (int number = block.row_mask[r]; number < block.row_mask[r + 1]; ++number, k += lanes<T>) {
+                const Lanes<T> chosen(block.masks[number]);
                 const Pack<T> x = load(hood.x + k), y = load(hood.y + k), z = load(hood.z + k);
-                p += chosen.unpack(P + t);
-                store(gx + k, load(gx + k) + q * x + s * xj);
-                store(gy + k, load(gy + k) + q * y + s * yj);
-                store(gz + k, load(gz + k) + q * z + s * zj);
-                sx += s * x;
-                sy += s * y;
-                sz += s * z;
-                t += __builtin_popcount(block.masks[m]);
+                for (int m = 0; m < N; ++m) {
+                    const Pack<T> q = chosen.unpack(Q[m] + t), s = chosen.unpack(S[m] + t);
+                    T *gx = gradients[m] + k, *gy = gx + row, *gz = gy + row;
+                    p[m] += chosen.unpack(P[m] + t);
+                    store(gx, load(gx) + q * x + s * xj);
+                    store(gy, load(gy) + q * y + s * yj);
+                    store(gz, load(gz) + q * z + s * zj);
+                    sx[m] += s * x;
+                    sy[m] += s * y;
+                    sz[m] += s * z;
+                }
+                t += __builtin_popcount(block.masks[number]);
             }
-            const T own = sum(p);
-            gx[j] += own * xj + sum(sx);
-            gy[j] += own * yj + sum(sy);
-            gz[j] += own * zj + sum(sz);
+            for (int m = 0; m < N; ++m) {
+                const T own = sum(p[m]);
+                T* g = gradients[m] + j;
+                g[0] += own * xj + sum(sx[m]);
+                g[row] += own * yj + sum(sy[m]);
+                g[2 * row] += own * zj + sum(sz[m]);
+            }
         }
     }
 

@@ -1,9 +1,14 @@
-// Element networks with Monte Carlo dropout, and the stored-derivative sweeps.
+// Element networks with Monte Carlo dropout.
 //
-// A sample is one network: hidden units are switched off by a mask shared by all atoms. Without dropout on the
-// inputs the first layer is the same for all samples and is computed once; the rest is a product of small matrices
-// with the samples as the contiguous index. Y. Gal, Z. Ghahramani, ICML 2016 (arXiv:1506.02142);
-// M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020).
+// A sample is one network: hidden units are switched off by a mask shared by all atoms. Y. Gal, Z. Ghahramani, ICML
+// 2016 (arXiv:1506.02142); M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020). Below the first layer whose input
+// is masked, all samples are the same network. That layer, at y the same for all samples, is one product for all:
+//
+//     z_s = b + k W^T y - k sum_{u dropped in s} W_u y_u,    k = 1/(1 - p),
+//
+// a few subtractions a sample, and its mean gradient likewise. Only the layers above need a product of matrices.
+//
+// Rows of matrices are padded with zeros to whole registers of every instruction set.
 #pragma once
 
 #include <cstdint>
@@ -11,34 +16,75 @@
 
 namespace bnnp {
 
+constexpr int row_unit = 8;  // numbers of double in the widest register
+
+constexpr int padded(int n) { return (n + row_unit - 1) / row_unit * row_unit; }
+
+// A layer as the files have it.
+struct LayerSpec {
+    int n_in = 0, n_out = 0;
+    char activation = 'l';        // RuNNer's letters
+    std::vector<double> weights;  // (n_in, n_out)
+    std::vector<double> biases;   // (n_out,)
+    std::vector<double> masks;    // (n_in, n_samples) on this layer's input, 0 or one common factor; empty: no dropout
+};
+
+// A layer as the kernels use it; normalize_nodes is in the weights and biases.
 struct Layer {
     int n_in = 0, n_out = 0;
-    char activation = 'l';            // RuNNer's letters
-    std::vector<double> weights;      // (n_in, n_out)
-    std::vector<double> biases;       // (n_out,)
-    std::vector<double> masks;        // (n_in, n_samples) on this layer's input: 0 or 1/(1-p); empty: no dropout
+    char activation = 'l';
+    std::vector<double> weights;        // (n_in, padded n_out)
+    std::vector<double> transposed;     // (n_out, padded n_in)
+    std::vector<double> biases;         // (padded n_out,)
+    std::vector<double> masks;          // (n_samples, padded n_in); empty: no dropout
+    double kept = 1.0;                  // the factor of the units that are not dropped
+    std::vector<int> dropped;           // the units dropped in sample s: dropped[first_dropped[s]] and following
+    std::vector<int> first_dropped;     // (n_samples + 1,)
+
+    int row() const { return padded(n_out); }
+    int input_row() const { return padded(n_in); }
+};
+
+struct ElementNetwork {
+    std::vector<Layer> layers;
+    int first_mask = 0;  // the first layer whose input is masked; the number of layers if there is none
 };
 
 struct NetworkPlan {
-    int n_samples = 1, width = 0, first_layer = 0;  // first_layer: largest n_out of the first layers
-    bool normalize_nodes = false;                   // (b + sum w y) / n_in
-    std::vector<std::vector<Layer>> elements;
+    int n_samples = 1, width = 0;  // width: columns of the inputs
+    int span = 0;                  // of each sample's gradient, see SampleTask
+    bool masked_inputs = false;    // of any element
+    std::vector<ElementNetwork> elements;
+
+    int sample_row() const { return padded(n_samples); }
 };
 
+// Throws std::invalid_argument for layers or masks that do not fit together.
+NetworkPlan plan_networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width, bool normalize_nodes);
+
+// The networks at some atoms. With the weights W of layer 1, dE_s/dinput = W delta_s: the gradients of all samples are
+// in the span of W, and `span` is the number of nodes of layer 1. With masks on the inputs it is that of the inputs,
+// and delta_s = dE_s/dinput.
 struct SampleTask {
     const std::int32_t* types = nullptr;
     const double* inputs = nullptr;  // (n_atoms, width) scaled symmetry functions
     double* energies = nullptr;      // (n_atoms, n_samples)
     double* gradient = nullptr;      // (n_atoms, width) mean over samples of dE/dinput, or null
-    double* delta = nullptr;         // (n_atoms, first_layer, n_samples) dE/d(pre-activation of layer 1), or null
+    double* delta = nullptr;         // (n_atoms, span, padded n_samples), or null
 };
 
+// Forces of every sample. `slopes` come first: minus d(what delta multiplies)/dD of each pair, that is, what the pair
+// adds to the force on its neighbour; and after all pairs of a centre what it adds to its own and to the virial.
 struct SampleForceTask {
     const double* factors = nullptr;              // (n_elements, width) d(scaled)/d(unscaled) symmetry function
     const double* delta = nullptr;                // of SampleTask
-    const std::int64_t* block_offsets = nullptr;  // (n_pairs + 1,)
-    std::int64_t first_pair = 0;                  // pair that pair_forces starts with
-    double* pair_forces = nullptr;                // (pairs of the centres worked on, 3, n_samples) dE_s/dD
+    const std::int64_t* block_offsets = nullptr;  // (n_pairs + 1,) of the derivatives, see BlockTask
+    const std::int32_t* centers = nullptr;        // (n_centres,) row of each centre in `forces`; null: in their order
+    const std::int32_t* neighbors = nullptr;      // (n_pairs,) row of each neighbour
+    std::int64_t first_center = 0;                // `slopes` start with this centre
+    double* slopes = nullptr;                     // (pairs + 4 for each centre, 3, padded span)
+    double* forces = nullptr;                     // (rows, 3, padded n_samples), added to
+    double* virials = nullptr;                    // (3, 3, padded n_samples) sum_p D (x) dE/dD, added to; or null
 };
 
 struct BlockTask {

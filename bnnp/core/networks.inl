@@ -1,5 +1,4 @@
-// Energies of all samples of one atom, the gradient of their mean, and each sample's gradient with respect to the
-// pre-activations of layer 1. Arrays over (unit, sample) have the samples contiguous.
+// Element networks and all their Monte Carlo samples, see networks.hpp.
 
 // f(x) and f'(x) for RuNNer's activation letters, n values in place: z becomes f(z), d its derivative.
 static void activate(char letter, double* __restrict z, double* __restrict d, int n) {
@@ -54,165 +53,200 @@ static void activate(char letter, double* __restrict z, double* __restrict d, in
     }
 }
 
+// out = bias + x w for `rows` rows of x, (rows, k) each `x_row` numbers after the other; w (k, row), out (rows, row).
+// R rows and P registers of w at a time stay in registers.
+template <int R, int P>
+static inline void product_tile(const double* x, std::ptrdiff_t x_row, const double* w, int k, int row, const double* bias, double* out) {
+    constexpr int n = lanes<double>;
+    Pack<double> sums[R][P];
+    for (int r = 0; r < R; ++r)
+        for (int p = 0; p < P; ++p) sums[r][p] = bias ? load(bias + p * n) : Pack<double>{};
+    for (int u = 0; u < k; ++u) {
+        Pack<double> weights[P];
+        for (int p = 0; p < P; ++p) weights[p] = load(w + std::ptrdiff_t(u) * row + p * n);
+        for (int r = 0; r < R; ++r)
+            for (int p = 0; p < P; ++p) sums[r][p] += x[r * x_row + u] * weights[p];
+    }
+    for (int r = 0; r < R; ++r)
+        for (int p = 0; p < P; ++p) store(out + std::ptrdiff_t(r) * row + p * n, sums[r][p]);
+}
+
+template <int R, int P>
+static inline void product_columns(const double* x, std::ptrdiff_t x_row, int rows, const double* w, int k, int row, const double* bias, double* out) {
+    int r = 0;
+    for (; r + R <= rows; r += R) product_tile<R, P>(x + r * x_row, x_row, w, k, row, bias, out + std::ptrdiff_t(r) * row);
+    for (; r < rows; ++r) product_tile<1, P>(x + r * x_row, x_row, w, k, row, bias, out + std::ptrdiff_t(r) * row);
+}
+
+template <int R = 4>
+static void product(const double* x, std::ptrdiff_t x_row, int rows, const double* w, int k, int row, const double* bias, double* out) {
+    constexpr int n = lanes<double>;
+    int c = 0;
+    for (; c + 2 * n <= row; c += 2 * n) product_columns<R, 2>(x, x_row, rows, w + c, k, row, bias ? bias + c : nullptr, out + c);
+    if (c < row) product_columns<R, 1>(x, x_row, rows, w + c, k, row, bias ? bias + c : nullptr, out + c);
+}
+
+// a[i] += b[i] and a[i] -= b[i] for a padded row
+static inline void add_row(double* a, const double* b, int row) {
+    for (int c = 0; c < row; c += lanes<double>) store(a + c, load(a + c) + load(b + c));
+}
+static inline void subtract_row(double* a, const double* b, int row) {
+    for (int c = 0; c < row; c += lanes<double>) store(a + c, load(a + c) - load(b + c));
+}
+
+// Energies of all samples of one atom, the gradient of their mean, and each sample's gradient. Matrices have a row for
+// each sample, or one row for all of them below the first mask.
 class Sampler {
   public:
     Sampler(const NetworkPlan& plan, const SampleTask& task) : plan(plan), task(task) {}
 
     void atom(std::int64_t i) {
-        const auto& layers = plan.elements[task.types[i]];
-        const int samples = plan.n_samples, n_layers = int(layers.size());
-        // Without a mask on the inputs, layer 1 has one column for all samples.
-        const int columns0 = layers[0].masks.empty() ? 1 : samples;
-        std::size_t total = 0;
-        for (const Layer& layer : layers) total += 3 * std::size_t(layer.n_out) * samples;
-        std::size_t widest = layers[0].n_in;
-        for (const Layer& layer : layers) widest = std::max(widest, std::size_t(layer.n_out));
-        double* memory = storage.get(total + 2 * widest * samples);
-        double *input = memory + total, *back = input + widest * samples;
-
-        const double* x = task.inputs + i * plan.width;
-        for (int u = 0; u < layers[0].n_in; ++u)
-            for (int s = 0; s < columns0; ++s) input[u * columns0 + s] = columns0 == 1 ? x[u] : x[u] * layers[0].masks[u * samples + s];
-
-        int columns = columns0;
-        double* position = memory;
-        for (int l = 0; l < n_layers; ++l) {
-            const Layer& layer = layers[l];
-            double *z = position, *d = z + std::size_t(layer.n_out) * samples;
-            affine(layer, input, z, columns);
-            activate(layer.activation, z, d, layer.n_out * columns);
-            position = d + 2 * std::size_t(layer.n_out) * samples;
-            if (l + 1 < n_layers) columns = next_input(layers[l + 1], z, input, columns, samples);
-        }
-        const double* output = position - 3 * std::size_t(layers[n_layers - 1].n_out) * samples;
-        double* energies = task.energies + i * samples;
-        for (int s = 0; s < samples; ++s) energies[s] = output[columns == 1 ? 0 : s];
-        if (task.gradient || task.delta) backward(i, layers, position, back, columns0, columns);
+        network = &plan.elements[task.types[i]];
+        reserve();
+        forward(task.inputs + i * plan.width);
+        const double* output = outputs[n_layers() - 1];
+        const bool one = rows(n_layers() - 1) == 1;
+        const int row = layer(n_layers() - 1).row();
+        for (int s = 0; s < plan.n_samples; ++s) task.energies[i * plan.n_samples + s] = output[one ? 0 : s * row];
+        if (task.gradient) mean_gradient(task.gradient + i * plan.width);
+        if (task.delta) sample_gradients(task.delta + i * plan.span * plan.sample_row());
     }
 
   private:
     const NetworkPlan& plan;
     const SampleTask& task;
-    Buffer<double> storage, mean_delta;
+    const ElementNetwork* network = nullptr;
+    Buffer<double> storage;
+    std::vector<double*> outputs, derivatives;  // of each layer: f(z) and f'(z), (rows, row)
+    double *delta = nullptr, *back = nullptr, *scratch = nullptr;
 
-    void affine(const Layer& layer, const double* input, double* z, int columns) const {
-        const int n_out = layer.n_out;
-        for (int o = 0; o < n_out; ++o)
-            for (int s = 0; s < columns; ++s) z[o * columns + s] = layer.biases[o];
-        for (int u = 0; u < layer.n_in; ++u) {
-            const double* __restrict weights = &layer.weights[std::size_t(u) * n_out];
-            if (columns == 1) {  // the nodes are the contiguous index
-                const double x = input[u];
-                for (int o = 0; o < n_out; ++o) z[o] += weights[o] * x;
-                continue;
-            }
-            for (int o = 0; o < n_out; ++o) {
-                const double w = weights[o];
-                double* __restrict out = z + o * columns;
-                const double* __restrict in = input + u * columns;
-                for (int s = 0; s < columns; ++s) out[s] += w * in[s];
-            }
+    int n_layers() const { return int(network->layers.size()); }
+    const Layer& layer(int l) const { return network->layers[l]; }
+    int rows(int l) const { return l < network->first_mask ? 1 : plan.n_samples; }
+
+    void reserve() {
+        std::size_t total = 0;
+        int widest = layer(0).input_row();
+        for (const Layer& each : network->layers) {
+            total += 2 * std::size_t(plan.n_samples) * each.row();
+            widest = std::max(widest, each.row());
         }
-        if (plan.normalize_nodes)
-            for (int m = 0; m < n_out * columns; ++m) z[m] /= layer.n_in;
-    }
-
-    // Outputs of a layer, masked, as inputs of the next; returns the number of columns.
-    static int next_input(const Layer& next, const double* z, double* input, int columns, int samples) {
-        if (next.masks.empty()) {
-            std::memcpy(input, z, sizeof(double) * std::size_t(next.n_in) * columns);
-            return columns;
+        const std::size_t matrix = std::size_t(std::max(plan.n_samples, widest) + 2) * widest;
+        double* at = storage.get(total + 3 * matrix);
+        outputs.resize(n_layers()), derivatives.resize(n_layers());
+        for (int l = 0; l < n_layers(); ++l) {
+            outputs[l] = at, derivatives[l] = at + std::size_t(plan.n_samples) * layer(l).row();
+            at += 2 * std::size_t(plan.n_samples) * layer(l).row();
         }
-        for (int u = 0; u < next.n_in; ++u)
-            for (int s = 0; s < samples; ++s)
-                input[u * samples + s] = z[u * columns + (columns == 1 ? 0 : s)] * next.masks[u * samples + s];
-        return samples;
+        delta = at, back = at + matrix, scratch = at + 2 * matrix;
     }
 
-    // From the output back to layer 1. `position` is the end of the forward memory: per layer z, d, delta.
-    void backward(std::int64_t i, const std::vector<Layer>& layers, double* position, double* back, int columns0, int columns) {
-        const int samples = plan.n_samples, n_layers = int(layers.size());
-        double* above = nullptr;  // delta of the layer above, `above_columns` columns
-        int above_columns = columns;
-        for (int l = n_layers - 1; l >= 0; --l) {
-            const Layer& layer = layers[l];
-            const std::size_t size = std::size_t(layer.n_out) * samples;
-            double *delta = position - size, *d = delta - size;
-            position -= 3 * size;
-            const double scale = plan.normalize_nodes ? 1.0 / layer.n_in : 1.0;
-            const int own = l + 1 < n_layers ? forward_columns(layers, l, columns0) : columns;
-            if (l == n_layers - 1) {
-                for (int m = 0; m < layer.n_out * own; ++m) delta[m] = d[m] * scale;
-                above = delta, above_columns = own;
-                continue;
+    void forward(const double* x) {
+        for (int l = 0; l < n_layers(); ++l) {
+            const Layer& own = layer(l);
+            const double* input = l == 0 ? x : outputs[l - 1];
+            if (l == network->first_mask) {
+                without_dropped(own, input, outputs[l]);
+            } else {
+                if (l > network->first_mask && !own.masks.empty()) multiply(outputs[l - 1], own.masks.data(), plan.n_samples * own.input_row());
+                product(input, own.input_row(), rows(l), own.weights.data(), own.n_in, own.row(), own.biases.data(), outputs[l]);
             }
-            const Layer& next = layers[l + 1];
-            transpose(next, above, back, above_columns);
-            for (int u = 0; u < layer.n_out; ++u)
-                for (int s = 0; s < above_columns; ++s) {
-                    const double mask = next.masks.empty() ? 1.0 : next.masks[u * samples + s];
-                    delta[u * above_columns + s] = back[u * above_columns + s] * mask * d[u * own + (own == 1 ? 0 : s)] * scale;
-                }
-            above = delta;
-        }
-        if (task.delta) store_delta(i, layers[0], above, above_columns);
-        if (task.gradient) store_gradient(i, layers[0], above, back, above_columns);
-    }
-
-    // Columns a layer's own pre-activations have: one as long as no mask came before it.
-    int forward_columns(const std::vector<Layer>& layers, int l, int columns0) const {
-        if (columns0 != 1) return plan.n_samples;
-        for (int m = 1; m <= l; ++m)
-            if (!layers[m].masks.empty()) return plan.n_samples;
-        return 1;
-    }
-
-    static void transpose(const Layer& layer, const double* delta, double* back, int columns) {
-        for (int u = 0; u < layer.n_in; ++u) {
-            const double* __restrict weights = &layer.weights[std::size_t(u) * layer.n_out];
-            if (columns == 1) {
-                double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-                for (int o = 0; o < layer.n_out; ++o) sum += weights[o] * delta[o];
-                back[u] = sum;
-                continue;
-            }
-            double* __restrict out = back + u * columns;
-            for (int s = 0; s < columns; ++s) out[s] = 0.0;
-            for (int o = 0; o < layer.n_out; ++o) {
-                const double w = weights[o];
-                const double* __restrict in = delta + o * columns;
-                for (int s = 0; s < columns; ++s) out[s] += w * in[s];
-            }
+            activate(own.activation, outputs[l], derivatives[l], rows(l) * own.row());
         }
     }
 
-    void store_delta(std::int64_t i, const Layer& layer, const double* delta, int columns) {
-        const int samples = plan.n_samples;
-        double* out = task.delta + i * plan.first_layer * samples;
-        for (int u = 0; u < plan.first_layer; ++u)
-            for (int s = 0; s < samples; ++s)
-                out[u * samples + s] = u < layer.n_out ? delta[u * columns + (columns == 1 ? 0 : s)] : 0.0;
+    // z of every sample from the same y: the sum over all units less the terms of the dropped ones.
+    void without_dropped(const Layer& own, const double* y, double* z) {
+        const int row = own.row();
+        double *all = scratch, *terms = scratch + row;  // terms (n_in, row)
+        std::copy(own.biases.begin(), own.biases.end(), all);
+        for (int u = 0; u < own.n_in; ++u) {
+            const double factor = own.kept * y[u];
+            for (int c = 0; c < row; ++c) terms[u * row + c] = factor * own.weights[u * row + c];
+            add_row(all, terms + u * row, row);
+        }
+        for (int s = 0; s < plan.n_samples; ++s) {
+            double* out = z + std::ptrdiff_t(s) * row;
+            std::memcpy(out, all, sizeof(double) * row);
+            for (int d = own.first_dropped[s]; d < own.first_dropped[s + 1]; ++d) subtract_row(out, terms + own.dropped[d] * row, row);
+        }
     }
 
-    void store_gradient(std::int64_t i, const Layer& layer, const double* delta, double* back, int columns) {
-        double* out = task.gradient + i * plan.width;
-        for (int u = 0; u < plan.width; ++u) out[u] = 0.0;
-        if (!layer.masks.empty()) {
-            transpose(layer, delta, back, columns);
-            for (int u = 0; u < layer.n_in; ++u) {
-                for (int s = 0; s < columns; ++s) out[u] += back[u * columns + s] * layer.masks[u * columns + s];
-                out[u] /= columns;
-            }
-            return;
+    static void multiply(double* __restrict a, const double* __restrict b, int n) {
+        for (int m = 0; m < n; ++m) a[m] *= b[m];
+    }
+
+    // dE/dz of layer l from that of layer l + 1, both with a row for each of `count` samples; f' may have one for all.
+    void descend(int l, int count) {
+        const Layer& above = layer(l + 1);
+        const int row = above.input_row();
+        product(delta, above.row(), count, above.transposed.data(), above.n_out, row, nullptr, back);
+        if (!above.masks.empty()) multiply(back, above.masks.data(), count * row);
+        for (int s = 0; s < count; ++s) multiply(back + std::ptrdiff_t(s) * row, derivatives[l] + (rows(l) == 1 ? 0 : std::ptrdiff_t(s) * row), row);
+        std::swap(delta, back);
+    }
+
+    // From the output down to layer `last`, a row for each sample or one for all.
+    void descend_from_output(int last, int count) {
+        const int top = n_layers() - 1, row = layer(top).row();
+        for (int s = 0; s < count; ++s) std::memcpy(delta + std::ptrdiff_t(s) * row, derivatives[top] + (rows(top) == 1 ? 0 : std::ptrdiff_t(s) * row), sizeof(double) * row);
+        for (int l = top - 1; l >= last; --l) descend(l, count);
+    }
+
+    // Mean over the samples of dE/dinput.
+    void mean_gradient(double* gradient) {
+        const int masked = network->first_mask;
+        std::fill(gradient, gradient + plan.width, 0.0);
+        int l = masked;  // layer whose dE/dz is in `delta`
+        if (masked == n_layers()) {
+            descend_from_output(--l, 1);
+        } else {
+            descend_from_output(masked, plan.n_samples);
+            mean_input_gradient(layer(masked));
+            if (l-- == 0) return void(std::copy(delta, delta + layer(0).n_in, gradient));
+            multiply(delta, derivatives[l], layer(l).row());
         }
-        for (int o = 0; o < layer.n_out; ++o) {
-            double mean = 0.0;
-            for (int s = 0; s < columns; ++s) mean += delta[o * columns + s];
-            back[o] = mean / columns;
+        while (--l >= 0) descend(l, 1);
+        const Layer& first = layer(0);
+        product(delta, first.row(), 1, first.transposed.data(), first.n_out, first.input_row(), nullptr, back);
+        std::copy(back, back + first.n_in, gradient);
+    }
+
+    // delta becomes the mean over the samples of dE/d(input of this layer), one row: for each unit the sum over all
+    // samples less those that dropped it.
+    void mean_input_gradient(const Layer& own) {
+        const int row = own.row();
+        double *all = scratch, *without = scratch + row;  // without (n_in, row)
+        std::fill(scratch, scratch + std::size_t(own.n_in + 1) * row, 0.0);
+        for (int s = 0; s < plan.n_samples; ++s) {
+            const double* sample = delta + std::ptrdiff_t(s) * row;
+            add_row(all, sample, row);
+            for (int d = own.first_dropped[s]; d < own.first_dropped[s + 1]; ++d) add_row(without + own.dropped[d] * row, sample, row);
         }
-        std::memcpy(mean_delta.get(layer.n_out), back, sizeof(double) * layer.n_out);
-        transpose(layer, mean_delta.data, out, 1);
+        std::fill(delta, delta + own.input_row(), 0.0);
+        for (int u = 0; u < own.n_in; ++u) {
+            double slope = 0.0;
+            for (int o = 0; o < own.n_out; ++o) slope += own.weights[u * row + o] * (all[o] - without[u * row + o]);
+            delta[u] = slope * own.kept / plan.n_samples;
+        }
+    }
+
+    // Each sample's gradient, (span, padded n_samples); zeros in the padding.
+    void sample_gradients(double* out) {
+        const bool inputs = plan.masked_inputs;
+        descend_from_output(0, plan.n_samples);
+        const Layer& first = layer(0);
+        int row = first.row();
+        if (inputs) {
+            row = first.input_row();
+            product(delta, first.row(), plan.n_samples, first.transposed.data(), first.n_out, row, nullptr, back);
+            if (!first.masks.empty()) multiply(back, first.masks.data(), plan.n_samples * row);
+            std::swap(delta, back);
+        }
+        const int used = inputs ? first.n_in : first.n_out;
+        for (int u = 0; u < plan.span; ++u)
+            for (int s = 0; s < plan.sample_row(); ++s)
+                out[u * plan.sample_row() + s] = u < used && s < plan.n_samples ? delta[std::ptrdiff_t(s) * row + u] : 0.0;
     }
 };
 

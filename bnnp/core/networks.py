@@ -1,7 +1,8 @@
 """Element networks and their Monte Carlo samples from the C++ core.
 
-One sample is one network: its masks are shared by all atoms. Without masks on the inputs layer 1 is
-computed once for all samples. :func:`bnnp.network.dense.evaluate` is the readable reference.
+One sample is one network: its masks are shared by all atoms. Layers below the first masked one are computed
+once for all samples, and that one as the whole less what each sample drops (``networks.hpp``).
+:func:`bnnp.network.dense.evaluate` is the readable reference.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ class Networks:
         energies : (n_atoms, n_samples) float64
         gradient : (n_atoms, width) float64
             Mean over the samples of dE/dinput; empty if not asked for.
-        delta : (n_atoms, nodes of layer 1, n_samples) float64
-            dE/d(pre-activation of layer 1) of every sample; empty if not asked for.
+        delta : (n_atoms, nodes of layer 1, n_samples padded with zeros) float64
+            dE/d(pre-activation of layer 1) of every sample; empty if not asked for. With masks on the inputs:
+            dE/dinput, (n_atoms, inputs, ...).
         """
         return self._core.sample(types, inputs, gradient, delta)
 
@@ -100,9 +102,10 @@ class Networks:
         virials : (3, 3, n_samples) float64
             sum over pairs of D (x) dE/dD.
         """
-        return self._core.forces(
+        forces, virials = self._core.forces(
             descriptor._core, types, pairs.first, pairs.neighbors, pairs.vectors, factors, delta
         )
+        return forces[..., : self.n_samples], virials[..., : self.n_samples]
 
 
 def _columns(factors: Array) -> Array | None:

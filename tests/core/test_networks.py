@@ -49,11 +49,14 @@ def test_plain_network_equals_reference(letters: str, normalize: bool) -> None:
         assert not gradient[row, n:].any()
 
 
-@pytest.mark.parametrize("rates", [(0.0, 0.3, 0.4), (0.2, 0.3, 0.0), (0.0, 0.0, 0.5)])
-def test_every_sample_is_the_reference_with_that_mask(rates: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("samples", [1, 5, 13])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("rates", [(0.0, 0.3, 0.4), (0.2, 0.3, 0.0), (0.2, 0.0, 0.0), (0.0, 0.0, 0.5)])
+def test_every_sample_is_the_reference_with_that_mask(
+    rates: tuple[float, ...], normalize: bool, samples: int
+) -> None:
     rng = np.random.default_rng(4)
-    networks, (types, inputs) = build(rng), atoms(rng)
-    samples = 5
+    networks, (types, inputs) = build(rng, normalize=normalize), atoms(rng)
     masks = Masks.draw(11, samples, rates, SIZES)
     factors = {element: masks.scaled(element) for element in ELEMENTS}
     core = Networks(ELEMENTS, networks, WIDTH, factors)
@@ -67,8 +70,9 @@ def test_every_sample_is_the_reference_with_that_mask(rates: tuple[float, ...]) 
             mask = [factor[sample] for factor in factors[element]]
             energy, slope = evaluate(network, inputs[row : row + 1, :n], mask)
             np.testing.assert_allclose(energies[row, sample], energy[0], rtol=1e-12, atol=1e-13)
-            # delta is dE/d(pre-activation): the chain through W_1 and the input mask gives dE/dinput
-            chain = network.weights[0] @ delta[row, :nodes, sample] * mask[0]
+            # delta is dE/d(pre-activation), and the chain through W_1 gives dE/dinput; or it is that already
+            first = network.weights[0] / (n if normalize else 1)
+            chain = delta[row, :n, sample] if rates[0] else first @ delta[row, :nodes, sample]
             np.testing.assert_allclose(chain, slope[0], rtol=1e-11, atol=1e-13)
             slopes.append(slope[0])
         np.testing.assert_allclose(gradient[row, :n], np.mean(slopes, axis=0), rtol=1e-11, atol=1e-13)

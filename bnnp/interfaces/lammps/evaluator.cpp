@@ -1,5 +1,7 @@
 #include "evaluator.hpp"
 
+#include "sample_forces.hpp"
+
 namespace bnnp {
 
 Evaluator::Evaluator(const Potential& potential)
@@ -26,7 +28,7 @@ void Evaluator::add_neighbor(int element, double x, double y, double z) {
     ++offsets.back();
 }
 
-void Evaluator::evaluate(bool sampled) {
+void Evaluator::evaluate(const SampleRows& rows) {
     const std::int64_t n = n_centres(), n_pairs = offsets.back();
     // The core wants an element for every neighbour: each pair has a row of its own behind the centres.
     types = centres;
@@ -49,8 +51,8 @@ void Evaluator::evaluate(bool sampled) {
     networks.inputs = inputs.data();
     networks.energies = energy.data();
     networks.gradient = gradient.data();
-    if (sampled) {
-        delta.resize(n * potential.networks.first_layer * samples);
+    if (rows.forces) {
+        delta.resize(n * potential.networks.span * potential.networks.sample_row());
         networks.delta = delta.data();
     }
     kernels.sample_networks(potential.networks, networks, 0, n);
@@ -62,7 +64,7 @@ void Evaluator::evaluate(bool sampled) {
     reverse.dE_dG = gradient.data();
     reverse.dE_dD = dE_dD.data();
     kernels.symmetry_functions(potential.plan, pairs, reverse, false, 0, n);
-    if (sampled) sample_forces(pairs);
+    if (rows.forces) sample_forces(pairs, rows);
 }
 
 void Evaluator::scale_inputs() {
@@ -80,19 +82,20 @@ void Evaluator::scale_outputs() {
         for (std::size_t f = 0; f < width; ++f) gradient[i * width + f] *= factors[centres[i] * width + f];
 }
 
-void Evaluator::sample_forces(const PairList& pairs) {
+void Evaluator::sample_forces(const PairList& pairs, const SampleRows& rows) {
     block_offsets.assign(1, 0);
     for (std::int64_t i = 0; i < pairs.n_atoms; ++i)
         for (std::int64_t p = pairs.first[i]; p < pairs.first[i + 1]; ++p)
             block_offsets.push_back(block_offsets.back() +
                                     3 * std::int64_t(potential.plan.elements[centres[i]].sensitive[neighbor_types[p]].size()));
-    pair_forces.resize(std::size_t(offsets.back()) * 3 * potential.samples);
     SampleForceTask task;
     task.factors = factors.data();
     task.delta = delta.data();
     task.block_offsets = block_offsets.data();
-    task.pair_forces = pair_forces.data();
-    kernels.sample_pair_forces(potential.plan, pairs, potential.networks, task, 0, pairs.n_atoms);
+    task.centers = rows.centres;
+    task.neighbors = rows.neighbors;
+    task.forces = rows.forces;
+    add_sample_forces(kernels, potential.plan, pairs, potential.networks, task, 1);
 }
 
 }  // namespace bnnp

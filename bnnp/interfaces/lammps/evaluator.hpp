@@ -12,6 +12,12 @@
 
 namespace bnnp {
 
+// Where the forces of every sample are added up: the row of each centre and of each neighbour in the order they were filled in.
+struct SampleRows {
+    const std::int32_t *centres = nullptr, *neighbors = nullptr;
+    double* forces = nullptr;  // (rows, 3, padded samples)
+};
+
 class Evaluator {
   public:
     explicit Evaluator(const Potential&);
@@ -21,15 +27,14 @@ class Evaluator {
     void add_centre(int element);
     void add_neighbor(int element, double x, double y, double z);  // r_neighbor - r_centre, length
 
-    // Fills the results below; `sampled`: pair_forces, too.
-    void evaluate(bool sampled);
+    // Fills the results below and, if there are any, adds to the forces of the samples.
+    void evaluate(const SampleRows& rows);
 
     int n_centres() const { return int(centres.size()); }
     std::int64_t first(int centre) const { return offsets[centre]; }  // its first pair; first(n_centres()): number of pairs
     const double* vector(std::int64_t pair) const { return &vectors[3 * pair]; }  // r_neighbor - r_centre
     const double* energies(int centre) const { return &energy[std::size_t(centre) * potential.samples]; }  // (samples,), without free atoms
     const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }                         // of the mean energy
-    const double* sample_derivatives(std::int64_t pair) const { return &pair_forces[3 * pair * potential.samples]; }  // (3, samples)
 
     // Calls found(function, value, minimum, maximum) for each symmetry function of a centre beyond its training range.
     template <typename Found>
@@ -52,11 +57,11 @@ class Evaluator {
     const double scale;  // network output to energy
     std::vector<std::int32_t> centres, neighbor_types, types, neighbors;
     std::vector<std::int64_t> offsets, block_offsets;
-    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, pair_forces, factors;
+    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, factors;
 
     void scale_inputs();
     void scale_outputs();
-    void sample_forces(const PairList&);
+    void sample_forces(const PairList&, const SampleRows&);
 };
 
 }  // namespace bnnp

@@ -222,14 +222,15 @@ void PairBNNP::compute(int eflag, int vflag) {
     }
     if (forces_std_flag || forces) std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
     if (energies_std_flag) std::fill(energies_std, energies_std + n_max, 0.0);
-    if (forces) sample_forces.assign(std::size_t(n_all) * 3 * potential->samples, 0.0);
+    const std::size_t row = potential->networks.sample_row();
+    if (forces) sample_forces.assign(std::size_t(n_all) * 3 * row, 0.0);
     std::fill(sample_sums.begin(), sample_sums.end(), 0.0);
     extrapolations = 0.0;
 
     for (int begin = 0; begin < list->inum; begin += BLOCK) {
         gather(begin, std::min(begin + BLOCK, list->inum));
-        evaluator->evaluate(forces);
-        scatter(forces);
+        evaluator->evaluate({centres.data(), neighbors.data(), forces ? sample_forces.data() : nullptr});
+        scatter();
     }
     if (vflag_fdotr) virial_fdotr_compute();
     if (forces) compute_forces_std();
@@ -269,13 +270,11 @@ void PairBNNP::gather(int begin, int end) {
     }
 }
 
-void PairBNNP::scatter(bool sampled) {
+void PairBNNP::scatter() {
     for (int c = 0; c < evaluator->n_centres(); ++c) {
         add_centre(c);
-        for (std::int64_t p = evaluator->first(c); p < evaluator->first(c + 1); ++p) {
+        for (std::int64_t p = evaluator->first(c); p < evaluator->first(c + 1); ++p)
             add_pair(centres[c], neighbors[p], evaluator->vector(p), evaluator->derivative(p));
-            if (sampled) add_sample_forces(centres[c], neighbors[p], evaluator->sample_derivatives(p));
-        }
     }
 }
 
@@ -323,17 +322,10 @@ void PairBNNP::add_pair(int i, int j, const double* vector, const double* deriva
         for (int k = 0; k < 9; ++k) cvatom[j][k] += w[k];
 }
 
-void PairBNNP::add_sample_forces(int i, int j, const double* derivatives) {
-    const std::size_t size = 3 * std::size_t(potential->samples);
-    double *own = &sample_forces[i * size], *other = &sample_forces[j * size];
-    for (std::size_t k = 0; k < size; ++k) own[k] += derivatives[k];
-    for (std::size_t k = 0; k < size; ++k) other[k] -= derivatives[k];
-}
-
 // ---- uncertainty -----------------------------------------------------------------------------------------------
 
 void PairBNNP::compute_forces_std() {
-    const int samples = potential->samples, total = 3 * samples;
+    const int samples = potential->samples, row = potential->networks.sample_row(), total = 3 * row;
     for (first_component = 0; first_component < total; first_component += MESSAGE) {
         n_components = std::min(MESSAGE, total - first_component);
         comm->reverse_comm(this, n_components);
@@ -342,7 +334,7 @@ void PairBNNP::compute_forces_std() {
     for (int i = 0; i < atom->nlocal; ++i) {
         double variance = 0.0;
         for (int c = 0; c < 3; ++c) {
-            forces_std[i][c] = deviation(&sample_forces[(3 * std::size_t(i) + c) * samples], samples) * force_unit;
+            forces_std[i][c] = deviation(&sample_forces[(3 * std::size_t(i) + c) * row], samples) * force_unit;
             variance += forces_std[i][c] * forces_std[i][c];
         }
         forces_std_max = std::max(forces_std_max, std::sqrt(variance));
@@ -352,7 +344,7 @@ void PairBNNP::compute_forces_std() {
 int PairBNNP::pack_reverse_comm(int n, int first, double* buffer) {
     const double* start = buffer;
     for (int i = first; i < first + n; ++i) {
-        const double* source = &sample_forces[std::size_t(i) * 3 * potential->samples + first_component];
+        const double* source = &sample_forces[std::size_t(i) * 3 * potential->networks.sample_row() + first_component];
         buffer = std::copy(source, source + n_components, buffer);
     }
     return int(buffer - start);
@@ -360,7 +352,7 @@ int PairBNNP::pack_reverse_comm(int n, int first, double* buffer) {
 
 void PairBNNP::unpack_reverse_comm(int n, int* atoms, double* buffer) {
     for (int m = 0; m < n; ++m) {
-        double* target = &sample_forces[std::size_t(atoms[m]) * 3 * potential->samples + first_component];
+        double* target = &sample_forces[std::size_t(atoms[m]) * 3 * potential->networks.sample_row() + first_component];
         for (int k = 0; k < n_components; ++k) target[k] += *buffer++;
     }
 }

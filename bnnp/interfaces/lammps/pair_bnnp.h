@@ -60,7 +60,7 @@ class PairBNNP : public Pair {
     // One block: local index of each centre and of each pair's neighbour.
     std::vector<int> centres, neighbors;
     std::vector<double> sample_sums;    // (samples + 2) energies of this rank, extrapolations, atoms; then of all ranks
-    std::vector<double> sample_forces;  // (nall, 3, samples)
+    std::vector<double> sample_forces;  // (nall, 3, padded samples)
     int first_component = 0, n_components = 0;  // of 3 * samples, in one message
 
     double **forces_std = nullptr, *energies_std = nullptr;
@@ -77,10 +77,9 @@ class PairBNNP : public Pair {
     void set_units();
     bool due(int every) const;
     void gather(int begin, int end);
-    void scatter(bool sampled);
+    void scatter();
     void add_centre(int centre);
     void add_pair(int i, int j, const double* vector, const double* derivative);
-    void add_sample_forces(int i, int j, const double* derivatives);
     void report_extrapolation(int i, int function, double value, double minimum, double maximum) const;
     void reduce(bool energies, bool forces);
     void compute_forces_std();

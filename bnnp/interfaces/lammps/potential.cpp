@@ -19,12 +19,12 @@ const std::string& file(const Texts& files, const std::string& name) {
     return found->second;
 }
 
-std::vector<Layer> network(const InputNN& input, int element, const std::vector<double>& values) {
-    std::vector<Layer> layers;
+std::vector<LayerSpec> network(const InputNN& input, int element, const std::vector<double>& values) {
+    std::vector<LayerSpec> layers;
     auto at = values.begin();
     int n_in = input.n_functions(element);
     for (std::size_t l = 0; l < input.activations.size(); ++l) {
-        Layer layer;
+        LayerSpec layer;
         layer.n_in = n_in;
         layer.n_out = l < input.nodes.size() ? input.nodes[l] : 1;
         layer.activation = input.activations[l];
@@ -39,7 +39,7 @@ std::vector<Layer> network(const InputNN& input, int element, const std::vector<
 }
 
 // Factors 0 or 1/(1 - rate) of the first `samples` masks; nothing where no unit of the layer is ever dropped.
-void put_masks(std::vector<Layer>& layers, const Masks& masks, std::size_t element, int samples) {
+void put_masks(std::vector<LayerSpec>& layers, const Masks& masks, std::size_t element, int samples) {
     for (std::size_t l = 0; l < layers.size(); ++l) {
         const auto& kept = masks.kept[element][l];
         if (kept.empty()) continue;
@@ -55,10 +55,11 @@ Potential::Potential(const Texts& files) : input(read_input_nn(file(files, "inpu
     std::vector<Ranges> ranges;
     if (input.scaling() != "none" || files.count("scaling.data")) ranges = read_scaling(file(files, "scaling.data"), input);
     std::vector<std::string> checksums;
+    std::vector<std::vector<LayerSpec>> layers;
     for (int e = 0; e < n_elements; ++e) {
         const std::vector<double> values = read_weights(file(files, weights_name(input.numbers[e])), input, e);
         checksums.push_back(sha256(values));
-        networks.elements.push_back(network(input, e, values));
+        layers.push_back(network(input, e, values));
     }
     check_identity(files, input, ranges, checksums);
 
@@ -70,7 +71,7 @@ Potential::Potential(const Texts& files) : input(read_input_nn(file(files, "inpu
                             " masks. Set mc_samples to that, or run mode 2 with more");
         if (std::any_of(masks.rates.begin(), masks.rates.end(), [](double rate) { return rate > 0.0; })) {
             samples = wanted;
-            for (int e = 0; e < n_elements; ++e) put_masks(networks.elements[e], masks, e, samples);
+            for (int e = 0; e < n_elements; ++e) put_masks(layers[e], masks, e, samples);
         }
     }
     std::vector<FunctionSpec> functions;
@@ -79,10 +80,7 @@ Potential::Potential(const Texts& files) : input(read_input_nn(file(files, "inpu
     plan = make_plan(std::vector<double>(input.numbers.begin(), input.numbers.end()), functions, input.cutoff_type, input.cutoff_alpha);
     for (const FunctionSpec& function : functions) radius = std::max(radius, function.r_c);
 
-    networks.n_samples = samples;
-    networks.width = plan.width;
-    networks.normalize_nodes = input.normalize_nodes;
-    for (const auto& layers : networks.elements) networks.first_layer = std::max(networks.first_layer, layers[0].n_out);
+    networks = plan_networks(layers, samples, plan.width, input.normalize_nodes);
 
     angstrom = input.metal ? 1.0 : BOHR;
     ev = input.metal ? 1.0 : HARTREE;
@@ -117,7 +115,7 @@ std::string Potential::describe() const {
     std::string text;
     for (std::size_t e = 0; e < input.elements.size(); ++e) {
         text += (e ? ", " : "") + input.elements[e] + " ";
-        for (const Layer& layer : networks.elements[e]) text += std::to_string(layer.n_in) + "-";
+        for (const Layer& layer : networks.elements[e].layers) text += std::to_string(layer.n_in) + "-";
         text += "1";
     }
     char numbers[64];
