@@ -53,9 +53,15 @@ def replace_file(path: str | Path) -> Iterator[TextIO]:
 
 @contextmanager
 def replacement(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write any file to; it becomes `path` when the block ends well."""
+    """A temporary name beside `path` to write any file to; it becomes `path` when the block ends well.
+
+    A device or a pipe (/dev/null, /dev/stdout) is not replaced but written to.
+    """
     path = Path(path)
     demand_no_directory(path)
+    if path.exists() and not path.is_file():
+        yield path
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,17 @@ def test_advice_fits_the_reason(number: int, advice: str) -> None:
     assert os.strerror(number) in message
     assert ("Free space" in message) == (advice == "Free space")
     assert advice in message
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    """The same holds for /dev/null, which a rename would turn into a plain file for the whole machine."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    found: list[str] = []
+    reader = threading.Thread(target=lambda: found.append(path.read_text()))
+    reader.start()
+    with replace_file(path) as file:
+        file.write("energies")
+    reader.join(timeout=10.0)
+    assert found == ["energies"]
+    assert path.is_fifo()
