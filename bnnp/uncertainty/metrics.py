@@ -5,8 +5,9 @@ With errors e_i = predicted - reference and standard deviations sigma_i::
     RMSE = sqrt(mean e^2)    MAE = mean |e|    bias = mean e
     ZMS  = mean (e / sigma)^2          1 if sigma has the right size on average (Pernot, arXiv:2402.10043)
 
-and Spearman's rank correlation of sigma with |e|. :class:`ErrorSum` holds sums only, so that it can be added
-over structures, always in the same order, without keeping the errors.
+:class:`ErrorSum` holds sums only, so that it can be added over structures, always in the same order, without
+keeping the errors. What needs all errors is in :mod:`bnnp.uncertainty.scores`, ``reliability``, ``ranking``
+and ``detection``.
 """
 
 from __future__ import annotations
@@ -87,19 +88,3 @@ class ErrorSum:
     def zms(self) -> float:
         """Mean squared z-score, where sigma is not zero; NaN without."""
         return self.score / self.scores if self.scores else np.nan
-
-
-def spearman(sigma: Array, errors: Array) -> float:
-    """Rank correlation of `sigma` with the size of `errors`, both (n,); NaN if one of them is constant."""
-    first, second = _ranks(sigma), _ranks(np.abs(errors))
-    first, second = first - first.mean(), second - second.mean()
-    norm = np.sqrt(np.square(first).sum() * np.square(second).sum())
-    return float(first @ second / norm) if norm > 0.0 else np.nan
-
-
-def _ranks(values: Array) -> Array:
-    """Ranks from 0; equal values share their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    middle: Array = last - 0.5 * (counts + 1.0)
-    return middle[inverse]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.uncertainty.metrics import ErrorSum, spearman
+from bnnp.uncertainty.metrics import ErrorSum
 
 
 def test_by_hand() -> None:
@@ -39,14 +39,3 @@ def test_zms_is_one_for_honest_sigmas() -> None:
     sigma = generator.uniform(0.1, 2.0, 20_000)
     zms = ErrorSum.of(generator.normal(0.0, sigma), np.zeros(20_000), sigma).zms
     assert abs(zms - 1) < 4 * np.sqrt(2 / 20_000)  # a chi-squared mean
-
-
-def test_spearman() -> None:
-    sigma = np.array([1.0, 2.0, 3.0, 4.0])
-    assert spearman(sigma, np.array([-0.1, 0.4, -0.9, 7.0])) == pytest.approx(1.0)  # any monotone relation
-    assert spearman(sigma, np.array([4.0, 3.0, 2.0, 1.0])) == pytest.approx(-1.0)
-    # 1 - 6 sum d^2 / (n (n^2 - 1)) with d = 1, 1, 0, 0
-    assert spearman(sigma, np.array([2.0, 1.0, 3.0, 4.0])) == pytest.approx(0.8)
-    # ties share their rank: ranks (1.5 1.5 3 4) against (1 2 3 4), Pearson by hand
-    assert spearman(np.array([1.0, 1.0, 3.0, 4.0]), sigma) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
-    assert np.isnan(spearman(np.ones(4), sigma))
