@@ -111,6 +111,24 @@ class BNNP(Calculator):
             raise ValueError(f"BNNP has no parameter {', '.join(changes)} to set: make a new calculator")
         return {}
 
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """What has changed since the last calculation, of what the potential depends on: exactly compared, as
+        ASE asks several times a step.
+        """
+        known = self.atoms
+        if known is None:
+            return list(all_changes)
+        return [
+            name
+            for name, former, now in (
+                ("positions", known.positions, atoms.positions),
+                ("numbers", known.numbers, atoms.numbers),
+                ("cell", known.cell.array, atoms.cell.array),
+                ("pbc", known.pbc, atoms.pbc),
+            )
+            if not np.array_equal(former, now)
+        ]
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -124,7 +142,8 @@ class BNNP(Calculator):
         InputError, NumericalError
             An element the potential does not know; atoms that coincide.
         """
-        super().calculate(atoms, properties, system_changes)
+        if atoms is not None:
+            self.atoms = atoms.copy()
         assert self.atoms is not None
         if system_changes:
             self.evaluations += 1

@@ -84,9 +84,12 @@ class Deviation:
     @classmethod
     def of(cls, samples: Array, sizes: Sequence[int]) -> Deviation:
         """Of `samples`, (..., S), whose last axis has `sizes` samples of each network, 2 in all at least."""
+        if len(sizes) == 1:
+            within = samples.std(axis=-1, ddof=1)
+            return cls(within, within, np.zeros_like(within))
         parts = np.split(samples, np.cumsum(sizes)[:-1], axis=-1)
         variances = [p.var(axis=-1, ddof=1) if p.shape[-1] > 1 else np.zeros(p.shape[:-1]) for p in parts]
         within = np.mean(variances, axis=0)
         means = np.stack([part.mean(axis=-1) for part in parts], axis=-1)
-        between = means.var(axis=-1, ddof=1) if len(parts) > 1 else np.zeros_like(within)
+        between = means.var(axis=-1, ddof=1)
         return cls(np.sqrt(within + between), np.sqrt(within), np.sqrt(between))

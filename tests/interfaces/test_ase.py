@@ -212,6 +212,27 @@ class TestCalculatorsInASE:
             assert wide.get_property("energy", atoms) == none.get_property("energy", atoms)
         assert wide._pairs.searches < 15
 
+    @pytest.mark.parametrize("what", ["positions", "numbers", "cell", "pbc"])
+    def test_the_smallest_change_is_noticed(self, what: str, solid: Path) -> None:
+        """One bit of a position or of the cell, an element, a periodic axis; and nothing else."""
+        atoms = crystal()
+        atoms.calc = BNNP(solid)
+        atoms.get_forces()
+        atoms.set_momenta(np.ones((len(atoms), 3)))
+        atoms.info["anything"] = 1
+        atoms.get_forces()
+        atoms.get_stress()
+        assert atoms.calc.evaluations == 1
+        if what == "positions":
+            atoms.positions[3, 1] = np.nextafter(atoms.positions[3, 1], 9.0)
+        elif what == "numbers":
+            atoms.numbers[3] = 79
+        elif what == "cell":
+            atoms.cell[2, 2] = np.nextafter(atoms.cell[2, 2], 99.0)
+        else:
+            atoms.pbc[2] = False
+        assert atoms.calc.check_state(atoms) == [what]
+
     def test_another_structure_with_the_same_calculator(self, solid: Path) -> None:
         calc = BNNP(solid)
         small, large = crystal(repeat=1), crystal(repeat=2)
