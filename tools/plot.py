@@ -3,6 +3,8 @@
 \b
 python tools/plot.py training                     the directory mode 2 ran in
 python tools/plot.py training run7 --out figures
+python tools/plot.py rdf rdf.out dft_rdf.out      of tools/analyze_trajectory.py; adf likewise
+python tools/plot.py md                           the directory molecular dynamics ran in
 """
 
 from __future__ import annotations
@@ -44,6 +46,47 @@ def training(directory: Path, out: Path | None, epoch: int | None) -> None:
 
     for path in draw(directory, directory if out is None else out, epoch):
         click.echo(f"Written: {path}")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.option("--label", "labels", multiple=True, help="For the legend, one a file.")
+@click.option(
+    "--out", type=PATH, default=Path("rdf"), show_default=True, help="Files are OUT.png and OUT.pdf."
+)
+def rdf(files: tuple[Path, ...], labels: tuple[str, ...], out: Path) -> None:
+    """Radial distribution functions of one file or several, total and partial, with bands of 95 %."""
+    _distributions("rdf", files, labels, out)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.option("--label", "labels", multiple=True, help="For the legend, one a file.")
+@click.option(
+    "--out", type=PATH, default=Path("adf"), show_default=True, help="Files are OUT.png and OUT.pdf."
+)
+def adf(files: tuple[Path, ...], labels: tuple[str, ...], out: Path) -> None:
+    """Bond-angle distributions, the same way."""
+    _distributions("adf", files, labels, out)
+
+
+def _distributions(kind: str, files: tuple[Path, ...], labels: tuple[str, ...], out: Path) -> None:
+    from plotting.distributions import draw
+
+    for path in draw(kind, files, labels, out):
+        click.echo(f"Written: {path}")
+
+
+@main.command()
+@click.argument("path", type=PATH, default=Path())
+@click.option("--out", type=PATH, help="Files are OUT.png and OUT.pdf.  [default: md beside md.out]")
+def md(path: Path, out: Path | None) -> None:
+    """Temperature, energies, conserved quantity, pressure and uncertainty over the time of a run."""
+    from plotting.dynamics import draw
+
+    beside = path if path.is_dir() else path.parent
+    for written in draw(path, beside / "md" if out is None else out):
+        click.echo(f"Written: {written}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""Tables of tools/analyze_trajectory.py: one header line ``# names | text``, then numbers in columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+def read_table(path: Path) -> tuple[dict[str, Array], str]:
+    """Columns by their names, and the text behind them.
+
+    Raises
+    ------
+    InputError
+        No such file, or not such a table.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    names, bar, text = lines[0].lstrip("# ").partition("|") if lines else ("", "", "")
+    if not bar or not lines[0].startswith("#"):
+        raise InputError(
+            f"{path}: is no table of tools/analyze_trajectory.py: its first line should be "
+            "`# r g_total ... | ...`"
+        )
+    try:
+        rows = np.array([line.split() for line in lines[1:] if line.strip()], dtype=np.float64)
+    except ValueError as error:
+        raise InputError(f"{path}: is cut short or damaged: {error}") from error
+    columns = names.split()
+    if rows.ndim != 2 or rows.shape[1] != len(columns):
+        raise InputError(f"{path}: has not one number in each line for each of {len(columns)} columns")
+    return dict(zip(columns, rows.T, strict=True)), text.strip()
