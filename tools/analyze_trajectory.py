@@ -1,7 +1,7 @@
 """Structure and motion of trajectories, as text: RDF, angles, mean-square displacement, vibrations.
 
     python tools/analyze_trajectory.py trajectory.extxyz
-    python tools/analyze_trajectory.py member_*/trajectory.extxyz --rdf --out members
+    python tools/analyze_trajectory.py md_member_*/trajectory.extxyz --rdf --out members
     python tools/analyze_trajectory.py XDATCAR --timestep 2 --msd
     python tools/analyze_trajectory.py dump.lammpstrj --format lammps-dump-text --elements Ge --elements Te
 

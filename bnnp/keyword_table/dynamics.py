@@ -287,10 +287,10 @@ DYNAMICS = (
         "n",
         integer(2),
         None,
-        "one run for each of the first n Monte Carlo samples, in directories of their own",
+        "one run for each of n Monte Carlo samples, in directories of their own",
         GROUP,
         modes="3",
         dialect="bnnp",
-        note="member_01, member_02, ...: the spread of a result over them is its uncertainty; for MPI, too.",
+        note="md_member_01, ...: the spread of a result over them is its uncertainty. MPI ranks share them.",
     ),
 )

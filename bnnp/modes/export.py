@@ -59,6 +59,13 @@ def _masks(potential: Potential, count: int) -> Masks:
 
 
 def _what(potential: Potential, masks: Masks | None) -> str:
+    if potential.others:
+        count = 1 + len(potential.others)
+        first = "its plain networks" if masks is None else f"the exact mean over {masks.samples} of its masks"
+        return (
+            f"The first of the {count} members of the ensemble, {first}: NOT the mean over all members that "
+            "mode 3 and ASE give. Neither the others nor the uncertainty can be exported."
+        )
     if masks is not None:
         return (
             f"The exact mean over {masks.samples} masks, as one network of each element. The uncertainty "

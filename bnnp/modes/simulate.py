@@ -30,8 +30,9 @@ from bnnp.modes.simulation_setup import (
 )
 from bnnp.potential import Potential
 from bnnp.training.interruption import Interruption
+from bnnp.uncertainty.ensemble import in_turn
 
-MEMBER = "member_{:02d}"
+MEMBER = "md_member_{:02d}"  # member_02, ... are the networks of an ensemble
 
 
 def run(job: Job) -> None:
@@ -98,7 +99,7 @@ def simulate(
 def simulate_members(
     job: Job, plan: Plan, potential: Potential, log: Log, stop: Interruption
 ) -> Iterator[Ending]:
-    """One run for each of the first samples, in a directory of its own."""
+    """One run for each of some samples, of all networks in turn, in a directory of its own."""
     count = job.settings["md_members"]
     samples = potential.samples if potential.samples > 1 else 0
     if count > samples:
@@ -107,6 +108,7 @@ def simulate_members(
             f"{samples} "
             "Monte Carlo samples"
         )
+    chosen = in_turn(potential.sizes, count)
     for number in range(parallel.rank(), count, parallel.size()):
         if stop():
             yield Ending(finished=False)
@@ -114,7 +116,8 @@ def simulate_members(
         directory = job.directory / MEMBER.format(number + 1)
         directory.mkdir(exist_ok=True)
         log.section(f"Member {number + 1} of {count}")
-        yield simulate(job, plan, potential.member(number), log, stop, directory, number)
+        sample = chosen[number]
+        yield simulate(job, plan, potential.member(sample), log, stop, directory, sample)
 
 
 def demand_one_process(job: Job) -> None:

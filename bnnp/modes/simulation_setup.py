@@ -293,6 +293,9 @@ def identity(
         stages[-1]["steps"] = "any"
     return {
         "potential": identity_line(parts_of_potential(settings, potential.networks, potential.scalings)),
+        "ensemble": [
+            identity_line(parts_of_potential(settings, networks, None)) for networks, _ in potential.others
+        ],
         "mc_samples": 0 if potential.samples == 1 else potential.samples,
         "mc_masks": settings["mc_masks"],
         "member": member,

@@ -21,6 +21,19 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+def in_turn(sizes: Sequence[int], count: int) -> list[int]:
+    """Numbers, from 0, of `count` samples taken from the networks in turn, which have `sizes` samples.
+
+    >>> in_turn((3, 3), 4)
+    [0, 3, 1, 4]
+    """
+    starts = np.concatenate([[0], np.cumsum(sizes)])[:-1].tolist()
+    places = sorted(
+        (own, start + own) for start, size in zip(starts, sizes, strict=True) for own in range(size)
+    )
+    return [number for _, number in places[:count]]
+
+
 class Sampler(Protocol):
     """Networks with their samples; :class:`bnnp.core.Networks` is one."""
 

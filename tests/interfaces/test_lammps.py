@@ -395,6 +395,10 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mean_energy 1.0\n"), f"{CHANGED}normalization"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}runner_mode 3\n"), "line 3: `runner_mode` is no keyword"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_masks resample\n"), "use frozen"),
+    (
+        lambda d: edit(d / "input.nn", UNITS, f"{UNITS}ensemble_size 2\n"),
+        "line 3: this is an ensemble of 2 networks",
+    ),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_samples 11\n"), "holds 10 masks"),
     (lambda d: edit(d / "input.nn", "t s l", "t s"), "do not fit together"),
     (

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import pickle
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from test_train import alloys, invoke, prepare, twin
 
+from bnnp import BNNP
+from bnnp.cli import main
+from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
+from bnnp.io.md_out import read_md_out
 from bnnp.loader import load, read_potential
 from bnnp.settings import load_settings
+from bnnp.units import ATOMIC
 
 SETTINGS = "dropout_rate {rate}\nepochs 4\nbatch_size 2\nensemble_size {size}\n"
 FILES = ("weights.029.data", "weights.079.data", "scaling.data", "uncertainty.data")
@@ -143,3 +154,90 @@ def test_members_of_different_trainings_are_refused(folder: Path, tmp_path: Path
     result = invoke(made, 3)
     assert result.exit_code == 1
     assert "the members are of different trainings" in " ".join(result.output.split())
+
+
+class TestDynamics:
+    """Molecular dynamics and ASE with the ensemble as the potential."""
+
+    MD = (
+        "md_temperature 300\nmd_ensemble nve\nmd_log_every 5\nmd_write_every 5\nmd_uncertainty_every 5\n"
+        "md_guard_distance 0\nmd_guard_force 1e9\nmd_guard_temperature 1e9\nmd_guard_drift 1e9\n"
+    )
+
+    @pytest.fixture
+    def dynamics(self, folder: Path, tmp_path: Path) -> Path:
+        made = tmp_path / "dynamics"
+        shutil.copytree(folder, made)
+        with open(made / "input.nn", "a") as file:
+            file.write(self.MD)
+        return made
+
+    @staticmethod
+    def add(made: Path, text: str) -> None:
+        with open(made / "input.nn", "a") as file:
+            file.write(text)
+
+    def test_numbers_are_those_of_the_whole_ensemble(self, dynamics: Path) -> None:
+        self.add(dynamics, "md_steps 10\n")
+        result = invoke(dynamics, 3)
+        assert result.exit_code == 0, result.output
+        assert "3 networks, 30 Monte Carlo samples" in result.output
+        table = read_md_out(dynamics / "md.out")
+        frame = ase.io.read(dynamics / "trajectory.extxyz", 2)
+        potential = read_potential(dynamics, load_settings(dynamics / "input.nn", 3))
+        frame.calc = BNNP(potential)
+        ev = potential.units.ev
+        assert table["E_pot"][2] * ev == pytest.approx(frame.get_potential_energy(), abs=1e-4)
+        spread = frame.calc.get_property("energy_std", frame) / len(frame)
+        assert table["E_std"][2] * ev == pytest.approx(spread, rel=1e-4)
+        largest = frame.calc.get_property("forces_std", frame).max()
+        assert table["F_std_max"][2] * ev / potential.units.angstrom == pytest.approx(largest, rel=1e-4)
+
+    def test_continued_is_never_stopped_and_knows_all_networks(self, dynamics: Path) -> None:
+        self.add(dynamics, "md_steps 20\n")
+        assert invoke(dynamics, 3).exit_code == 0
+        whole = (dynamics / "md.out").read_bytes()
+        text = (dynamics / "input.nn").read_text()
+        (dynamics / "input.nn").write_text(text.replace("md_steps 20", "md_steps 10"))
+        assert invoke(dynamics, 3).exit_code == 0
+        (dynamics / "input.nn").write_text(text)
+        assert invoke(dynamics, 3, "--restart").exit_code == 0
+        assert (dynamics / "md.out").read_bytes() == whole
+        for name in FILES:
+            shutil.copy(dynamics / "member_02" / name, dynamics / "member_03" / name)
+        refused = invoke(dynamics, 3, "--restart")
+        assert refused.exit_code == 1
+        assert "made with ensemble" in refused.output
+
+    def test_members_are_samples_of_all_networks_in_turn(self, dynamics: Path) -> None:
+        """Their directories are not those of the networks."""
+        self.add(dynamics, "md_steps 1\nmd_members 4\n")
+        assert invoke(dynamics, 3).exit_code == 0
+        potential = read_potential(dynamics, load_settings(dynamics / "input.nn", 3))
+        for number, sample in enumerate((0, 10, 20, 1), start=1):
+            place = dynamics / f"md_member_{number:02d}"
+            frame = ase.io.read(place / "trajectory.extxyz", 0)
+            frame.calc = BNNP(potential.member(sample))
+            energy = read_md_out(place / "md.out")["E_pot"][0] * potential.units.ev
+            assert energy == pytest.approx(frame.get_potential_energy(), abs=1e-4)
+        assert not (dynamics / "member_02" / "md.out").exists()
+
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda calc: pickle.loads(pickle.dumps(calc))])
+    def test_the_calculator_is_copied_with_all_networks(self, copied: Callable, folder: Path) -> None:
+        atoms = to_atoms(next(iter(StructureFile(folder / "input.data"))), ATOMIC)
+        calculator = BNNP(folder / "potential")
+        for name in ("energy", "energy_std", "forces", "forces_std"):
+            expected = calculator.get_property(name, atoms)
+            np.testing.assert_array_equal(copied(calculator).get_property(name, atoms), expected)
+
+    def test_export_says_what_is_missing(self, folder: Path, tmp_path: Path) -> None:
+        with contextlib.chdir(folder):
+            result = CliRunner().invoke(main, ["--export", "hdnnp", str(tmp_path / "n2p2")])
+        assert result.exit_code == 0, result.output
+        text = " ".join(result.output.split())
+        assert "first of the 3 members" in text
+        assert "NOT the mean over all members" in text
+        first = load(folder / "potential").replace(others=(), masks=None)
+        exported = load(tmp_path / "n2p2")
+        structure = next(iter(StructureFile(folder / "input.data")))
+        assert exported.predict(structure).energy == pytest.approx(first.predict(structure).energy, rel=1e-10)

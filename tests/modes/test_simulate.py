@@ -367,9 +367,9 @@ class TestMembers:
     def test_one_run_a_sample(self, folder: Path) -> None:
         add(folder, BASIC + "md_steps 10\nmd_ensemble nve\nmd_members 3\n")
         simulate(folder)
-        energies = [read_md_out(folder / f"member_0{k}" / "md.out")["E_pot"] for k in (1, 2, 3)]
+        energies = [read_md_out(folder / f"md_member_0{k}" / "md.out")["E_pot"] for k in (1, 2, 3)]
         whole = BNNP(folder)
-        frame = ase.io.read(folder / "member_02" / "trajectory.extxyz", 0)
+        frame = ase.io.read(folder / "md_member_02" / "trajectory.extxyz", 0)
         member = BNNP(whole.potential.member(1))
         assert energies[1][0] == pytest.approx(member.get_property("energy", frame), abs=1e-4)
         assert len({round(energy[0], 6) for energy in energies}) == 3
@@ -386,12 +386,12 @@ class TestMembers:
         assert "is the work of one process, but there are 2 ranks" in result.stderr
         add(folder, "md_members 3\n")
         simulate(folder)
-        serial = [(folder / f"member_0{k}" / "md.out").read_bytes() for k in (1, 2, 3)]
+        serial = [(folder / f"md_member_0{k}" / "md.out").read_bytes() for k in (1, 2, 3)]
         for k in (1, 2, 3):
-            shutil.rmtree(folder / f"member_0{k}")
+            shutil.rmtree(folder / f"md_member_0{k}")
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
         assert result.returncode == 0, result.stderr
-        assert [(folder / f"member_0{k}" / "md.out").read_bytes() for k in (1, 2, 3)] == serial
+        assert [(folder / f"md_member_0{k}" / "md.out").read_bytes() for k in (1, 2, 3)] == serial
 
 
 class TestMistakes:

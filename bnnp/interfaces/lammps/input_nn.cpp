@@ -123,6 +123,10 @@ class Reader {
         else if (name == "bond_threshold") input.bond_threshold = number();
         else if (name == "mc_masks") {
             if (one(line) != "frozen") fail("`mc_masks " + one(line) + "`: forces that change at random do not conserve energy; use frozen");
+        } else if (name == "ensemble_size") {
+            if (integer() != 1)
+                fail("this is an ensemble of " + one(line) + " networks, and pair_style bnnp runs one; mode 3 and ASE run them all. "
+                     "Without this line, in a copy of the directory, it is the first network with its own masks");
         } else if (name != "random_seed" && name != "calculate_forces" && name != "calculate_stress" && name != "threads")
             fail("`" + name + "` is no keyword of a finished potential. Use the directory potential/ that mode 2 writes, or let "
                  "`bnnp --export bnnp DIR` make one of this");
