@@ -13,6 +13,7 @@ from bnnp.modes.estimate import report_estimate
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.settings_report import report_settings
+from bnnp.modes.simulation_estimate import report_simulation_estimate
 from bnnp.modes.simulation_report import report_stages
 from bnnp.modes.training_estimate import report_training_estimate
 
@@ -30,7 +31,8 @@ def run(job: Job) -> None:
     log = Log()
     log.header(job.settings, threads=job.threads)
     report_settings(job.settings, log)
-    if job.settings["md_steps"] and job.settings.mode in (0, 3):
+    dynamics = bool(job.settings["md_steps"]) and job.settings.mode in (0, 3)
+    if dynamics:
         report_stages(job.settings, log)
     structures = StructureFile(job.data, require_labels=job.settings.mode != 3)
     data = look_at(structures, job.settings, log)
@@ -39,6 +41,8 @@ def run(job: Job) -> None:
         stored = report_estimate(structures, job, log)
         if not job.settings.missing[2]:
             report_training_estimate(structures, job, stored, log)
+        if dynamics and job.settings.architecture:
+            report_simulation_estimate(job, log)
     _conclude(data, job, log)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -478,6 +479,26 @@ class TestMistakes:
         assert "NVT, 10 steps of 1 fs (0.01 ps), 300 to 600 K by Nose-Hoover chains" in good.stdout
         assert bad.exit_code == 1
         assert "md_thermostat has 3 values for 2 stages" in bad.stderr
+
+    @pytest.mark.parametrize("trained", [True, False])
+    def test_check_estimates_the_time(self, trained: bool, folder: Path) -> None:
+        """It agrees with the run within a factor of four, in which files are written, too."""
+        add(folder, BASIC.replace("every 5\n", "every 100\n") + "md_steps 300 100\nmd_ensemble nvt nve\n")
+        if not trained:
+            add(folder, "dropout_rate 0.1\nmc_samples 10\n")
+            (folder / "weights.029.data").unlink()
+        with contextlib.chdir(folder):
+            result = CliRunner().invoke(main, ["--check", "--mode", "3"])
+        assert result.exit_code == 0, result.output
+        text = " ".join(result.stdout.split())
+        assert ("the potential here" if trained else "random networks") in text
+        assert "32 atoms, 10 samples" in text
+        assert "at 41 of 401 configurations" in text
+        speed = float(re.search(r"time of 400 steps .*?(\d+) steps/s", text)[1])
+        if trained:
+            start = time.perf_counter()
+            simulate(folder)
+            assert 0.25 < speed * (time.perf_counter() - start) / 400 < 4.0
 
     def test_restart_without_dynamics_is_a_usage_error(self, folder: Path) -> None:
         result = run(folder, "--restart")
