@@ -212,10 +212,11 @@ class BNNP(Calculator):
             "forces_std": (prediction.forces_std, force),
             "stress_std": (prediction.stress_std, stress),
         }
-        known = {
-            name for name, (value, factor) in values.items() if value is not None and np.isfinite(factor)
+        return {  # in this order, which is that of the columns in files
+            name: value * factor
+            for name, (value, factor) in values.items()
+            if value is not None and np.isfinite(factor)
         }
-        return {name: values[name][0] * values[name][1] for name in known}
 
 
 def show_spreads(atoms: Atoms, results: dict[str, Any]) -> None:

@@ -212,6 +212,17 @@ class TestRestart:
         for name, value in final.items():
             np.testing.assert_array_equal(again[name], value, err_msg=name)
 
+    def test_files_do_not_depend_on_the_hashes_of_the_process(self, folder: Path) -> None:
+        """The order of sets changes from process to process; that of columns must not."""
+        add(folder, BASIC + "md_steps 20\n")
+        found = []
+        for seed in "123":
+            command = [sys.executable, "-m", "bnnp", "--mode", "3"]
+            environment = {**os.environ, "PYTHONHASHSEED": seed}
+            subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+            found.append((folder / "trajectory.extxyz").read_bytes())
+        assert found[0] == found[1] == found[2]
+
     def test_a_finished_run_can_be_made_longer(self, folder: Path) -> None:
         add(folder, BASIC + "md_steps 50\nmd_thermostat bussi\n")
         simulate(folder)
