@@ -233,21 +233,39 @@ void check_pairs(std::int64_t n_atoms, const Longs& first, const Ints& neighbors
         require(neighbors.data()[p] >= 0 && neighbors.data()[p] < n_atoms, "neighbors holds an atom index out of range");
 }
 
-// The full neighbour list from the pairs that a search found once each: first, centers, neighbors, vectors.
-py::tuple sort_pairs(const Doubles& positions, const Doubles& cell, const py::array_t<std::uint64_t, py::array::c_style>& pairs,
-                     const py::array_t<std::int32_t, py::array::c_style>& shifts, const Longs& ranks, double cutoff, int threads) {
-    const std::int64_t n = positions.shape(0), n_found = pairs.shape(0);
-    require(ranks.size() == n && cell.size() == 9 && pairs.size() == 2 * n_found && shifts.size() == 3 * n_found,
-            "expected positions (n, 3), cell (3, 3), pairs (m, 2), shifts (m, 3), ranks (n,)");
-    for (std::int64_t k = 0; k < 2 * n_found; ++k)
-        require(std::int64_t(pairs.data()[k]) < n, "pairs holds an atom index out of range");
-    for (std::int64_t k = 0; k < n; ++k) require(ranks.data()[k] >= 0 && ranks.data()[k] < n, "ranks is not a permutation");
-    const FoundPairs found{n, n_found, positions.data(), cell.data(), pairs.data(), shifts.data()};
-    const SortedPairs sorted(found, ranks.data(), cutoff, threads);
+// The full neighbour list: first, centers, neighbors, vectors. `points` are searched instead of the positions.
+py::tuple find_neighbors(const Doubles& positions, const Doubles& points, const py::object& cell, const Longs& numbers, double cutoff, int threads) {
+    const std::int64_t n = positions.shape(0);
+    const Doubles box = cell.is_none() ? Doubles(9) : cell.cast<Doubles>();
+    require(positions.size() == 3 * n && points.size() == 3 * n && numbers.size() == n && box.size() == 9,
+            "expected positions (n, 3), points (n, 3), cell (3, 3), numbers (n,)");
+    for (std::int64_t i = 0; i < n; ++i) require(numbers.data()[i] >= 0 && numbers.data()[i] < 1000, "an atomic number is out of range");
     Longs first(n + 1);
-    Ints centers(sorted.size()), neighbors(sorted.size());
-    Doubles vectors({sorted.size(), std::int64_t(3)});
-    sorted.write(first.mutable_data(), centers.mutable_data(), neighbors.mutable_data(), vectors.mutable_data());
+    std::vector<NeighborSearch::Piece> pieces((n + 63) / 64);
+    {
+        py::gil_scoped_release release;
+        const Kernels kernels = choose_kernels();
+        const Atoms atoms{n, positions.data(), points.data(), cell.is_none() ? nullptr : box.data(), numbers.data()};
+        const NeighborSearch search(kernels, atoms, cutoff);
+        parallel_pieces(std::int64_t(pieces.size()), threads, [&](std::int64_t k) { pieces[k] = search.find(64 * k, std::min(64 * k + 64, n)); });
+    }
+    std::int64_t *offsets = first.mutable_data(), i = 0;
+    offsets[0] = 0;
+    for (const auto& piece : pieces)
+        for (const std::int64_t count : piece.counts) offsets[i + 1] = offsets[i] + count, ++i;
+    Ints centers(offsets[n]), neighbors(offsets[n]);
+    Doubles vectors({offsets[n], std::int64_t(3)});
+    std::int32_t *C = centers.mutable_data(), *N = neighbors.mutable_data();
+    double* D = vectors.mutable_data();
+    {
+        py::gil_scoped_release release;
+        parallel_pieces(std::int64_t(pieces.size()), threads, [&](std::int64_t k) {
+            const std::int64_t begin = offsets[64 * k];
+            std::copy(pieces[k].neighbors.begin(), pieces[k].neighbors.end(), N + begin);
+            std::copy(pieces[k].vectors.begin(), pieces[k].vectors.end(), D + 3 * begin);
+            for (std::int64_t a = 64 * k; a < std::min(64 * k + 64, n); ++a) std::fill(C + offsets[a], C + offsets[a + 1], std::int32_t(a));
+        });
+    }
     return py::make_tuple(first, centers, neighbors, vectors);
 }
 
@@ -330,7 +348,7 @@ PYBIND11_MODULE(_core, module) {
         .def(py::init<std::vector<std::vector<LayerSpec>>, int, int, bool, int>())
         .def("sample", &Networks::sample)
         .def("forces", &Networks::forces);
-    module.def("sort_pairs", &sort_pairs);
+    module.def("find_neighbors", &find_neighbors);
     module.def("sum_pairs", &sum_pairs);
     module.def("pair_differences", &pair_differences);
     module.def("instruction_sets", [] {

@@ -22,10 +22,11 @@ struct Kernels {
     decltype(&v2::sample_networks) sample_networks;
     decltype(&v2::sample_slopes) sample_slopes;
     decltype(&v2::sample_forces) sample_forces;
+    decltype(&v2::close_points) close_points;
 };
 
 #define BNNP_KERNELS(name, set) \
-    {name, set::symmetry_functions, set::blocks_vjp, set::blocks_jvp, set::sample_networks, set::sample_slopes, set::sample_forces}
+    {name, set::symmetry_functions, set::blocks_vjp, set::blocks_jvp, set::sample_networks, set::sample_slopes, set::sample_forces, set::close_points}
 
 inline std::vector<Kernels> available() {
 #if defined(__x86_64__)

@@ -24,6 +24,9 @@ namespace bnnp {
                        std::int64_t begin, std::int64_t end);                                                       \
     void sample_forces(const PairList&, const NetworkPlan&, const SampleForceTask&, int sample, int count,          \
                        std::int64_t begin, std::int64_t end);                                                       \
+    /* The points of [begin, end) closer than the root of `square`, for the neighbour search. */                    \
+    int close_points(const double* x, const double* y, const double* z, std::int64_t begin, std::int64_t end,       \
+                     const double* point, double square, std::int32_t* found);                                      \
     }
 BNNP_DECLARE(v2)
 BNNP_DECLARE(v3)

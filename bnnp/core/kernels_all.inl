@@ -24,6 +24,7 @@ namespace BNNP_INSTRUCTION_SET {
 #include "blocks.inl"
 #include "networks.inl"
 #include "forces.inl"
+#include "search.inl"
 
 void symmetry_functions(const Plan& plan, const PairList& pairs, const Task& task, bool single,
                         std::int64_t begin, std::int64_t end) {

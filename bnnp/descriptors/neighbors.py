@@ -6,7 +6,7 @@ A pair is a displacement vector
 
 from the centre i to the neighbour j, with the cell H (rows) and the integer lattice shift S. The list is
 full (i-j and j-i), so cutoffs longer than the cell and atoms that are their own neighbours are legal.
-The pairs themselves are found by vesin's cell lists, O(N).
+The C++ core finds them by a grid of bins, O(N).
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import vesin
 from numpy.typing import NDArray
 
 from bnnp import _core
 from bnnp.errors import NumericalError
 
-SKIN = 1.0e-6  # search radius above the cutoff, relative: which pairs count is decided here, not by vesin
 MAX_NEIGHBORS = 1.0e5  # mean number per atom beyond which the length unit must be wrong
 MAX_EXTENT = 1.0e8  # distance of an atom from the cell, in cutoffs, beyond which rounding spoils the vectors
 
@@ -102,14 +100,10 @@ def find_neighbors(
     """
     positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
     _check(positions, cell, cutoff)
-    box = np.zeros((3, 3)) if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
+    box = None if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
     points = positions if cell is not None else _without_gaps(positions, 2.0 * cutoff)
-    # one thread, as those of OpenMP would spin against ours
-    search = vesin.NeighborList(cutoff=cutoff * (1.0 + SKIN), full_list=False, n_threads=1)
-    found, shifts = search.compute(points, box, cell is not None, "PS", copy=False)
-    ranks = np.empty(len(positions), dtype=np.int64)
-    ranks[np.lexsort((np.arange(len(positions)), numbers))] = np.arange(len(positions))
-    return NeighborList(*_core.sort_pairs(positions, box, found, shifts, ranks, cutoff, threads))
+    atomic_numbers = np.ascontiguousarray(numbers, dtype=np.int64)
+    return NeighborList(*_core.find_neighbors(positions, points, box, atomic_numbers, cutoff, threads))
 
 
 def shortest_distances(pairs: NeighborList, numbers: NDArray[np.integer]) -> list[ShortestDistance]:
@@ -139,7 +133,7 @@ def shortest_distances(pairs: NeighborList, numbers: NDArray[np.integer]) -> lis
 
 
 def _without_gaps(positions: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Positions with empty slabs wider than `gap` shrunk to it, as vesin's grid covers empty space too."""
+    """Positions with empty slabs wider than `gap` shrunk to it, as the bins cover empty space too."""
     order = np.argsort(positions, axis=0)
     ordered = np.take_along_axis(positions, order, axis=0)
     steps = np.diff(ordered, axis=0, prepend=ordered[:1])

@@ -79,6 +79,37 @@ def test_equals_ase(seed: int) -> None:
     np.testing.assert_allclose(as_rows(listed(pairs)), expected, atol=1e-12, err_msg=f"{seed=} {cell=}")
 
 
+@pytest.mark.parametrize(
+    "cell", [None, np.array([[21.0, 0, 0], [5, 19, 0], [-4, 7, 23]]), np.diag([40.0, 9.0, 70.0])]
+)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_bins_equal_ase(cell: NDArray[np.float64] | None, threads: int) -> None:
+    """Hundreds of atoms: bins as wide as the cutoff and half as wide, ranks of two bytes, several threads."""
+    rng = np.random.default_rng(5)
+    frame = np.diag([20.0, 20.0, 20.0]) if cell is None else cell
+    positions = rng.uniform(-0.2, 1.2, size=(400, 3)) @ frame
+    numbers = rng.choice([1, 8, 52], size=400)
+    i, j, D = ase.neighborlist.primitive_neighbor_list(
+        "ijD", [cell is not None] * 3, frame, positions, CUTOFF
+    )
+    pairs = find_neighbors(positions, cell, CUTOFF, numbers, threads)
+    expected = as_rows(list(zip(i, j, D, strict=True)))
+    np.testing.assert_allclose(as_rows(listed(pairs)), expected, atol=1e-12)
+    keys = list(zip(pairs.centers, numbers[pairs.neighbors], pairs.neighbors, strict=True))
+    assert keys == sorted(keys)
+
+
+def test_order_of_seventy_thousand_atoms() -> None:
+    """Ranks of three bytes."""
+    rng = np.random.default_rng(6)
+    positions, numbers = 250.0 * rng.uniform(size=(70_000, 3)), rng.choice([1, 8], size=70_000)
+    pairs = find_neighbors(positions, 250.0 * np.eye(3), 5.0, numbers)
+    key = (pairs.centers.astype(np.int64) * 10 + numbers[pairs.neighbors]) * 100_000 + pairs.neighbors
+    assert (np.diff(key) > 0).all()
+    expected = 70_000**2 * 4.0 / 3.0 * np.pi * 5.0**3 / 250.0**3
+    assert len(pairs) == pytest.approx(expected, abs=5.0 * np.sqrt(2.0 * expected))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_layout_and_order(seed: int) -> None:
     positions, cell, numbers = random_structure(seed)
