@@ -133,7 +133,7 @@ def finish_ensemble(job: Job, log: Log) -> None:
     parallel.on_root(write_potential_directory, job.directory, job.settings)
     log.section("Ensemble")
     log.item("members", f"{count}: this directory and member_02 to member_{count:02d}, all in {DIRECTORY}/")
-    log.warn("n2p2 and LAMMPS use the first member only; mode 3 and ASE use all")
+    log.warn("n2p2 uses the first member only, pair_style bnnp none; mode 3 and ASE use all")
 
 
 def read_former(job: Job, file: DescriptorFile) -> Checkpoint | None:

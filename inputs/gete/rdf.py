@@ -31,6 +31,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
 from numpy.typing import NDArray
+from PIL import Image
 from study import bnnp, with_keyword
 
 from bnnp import BNNP
@@ -138,13 +139,13 @@ def simulate(base: Path, temperature: int, start: Atoms, steps: str = "20000 100
 
 
 def members(base: Path, temperature: int, count: int) -> None:
-    """RDF of single samples, one run each: 2 ps of NVT, 3 ps of NVE."""
+    """RDF of single samples, one run each from the last frame: NVT 0.5 ps, NVE 1 ps."""
     if count < 2:
         return
-    start = ase.io.read(base / f"{temperature}K" / "trajectory.extxyz")
-    out = simulate(base, temperature, start, "2000 3000", f"md_members {count}\n")
+    start = ase.io.read(base / f"{temperature}K" / "trajectory.extxyz", -1)
+    out = simulate(base, temperature, start, "500 1000", f"md_members {count}\n")
     files = sorted(map(str, out.glob("md_member_*/trajectory.extxyz")))
-    command = [sys.executable, str(TOOLS / "analyze_trajectory.py"), *files, "--rdf", "--skip", "80"]
+    command = [sys.executable, str(TOOLS / "analyze_trajectory.py"), *files, "--rdf", "--skip", "21"]
     command += ["--r-max", str(R_MAX), "--bins", str(BINS), "--out", str(base / "members")]
     subprocess.run(command, check=True)
 
@@ -255,6 +256,8 @@ def draw(base: Path, temperature: int) -> None:
         "PYTHONPATH": os.pathsep.join([str(TOOLS), os.environ.get("PYTHONPATH", "")]),
     }
     subprocess.run(command, check=True, env=environment)
+    picture = base / f"rdf_{temperature}K.png"
+    Image.open(picture).convert("RGB").quantize(48).save(picture, optimize=True)
 
 
 if __name__ == "__main__":

@@ -155,3 +155,57 @@ def test_drift_is_measured(tmp_path: Path, solid: Path) -> None:
     fluctuation = float(result.stdout.split("energy fluctuates by ")[1].split()[0])
     assert abs(drift) < 0.2  # meV/atom/ps, of a potential energy that moves by several meV/atom
     assert fluctuation > 1.0
+
+
+class TestGeteStructure:
+    """The parts of inputs/gete/rdf.py that compute something, on trajectories with known answers."""
+
+    @pytest.fixture
+    def script(self, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+        monkeypatch.syspath_prepend(str(GETE))
+        return importlib.import_module("rdf")
+
+    @pytest.mark.parametrize("fs", [4.0, 10.0])
+    def test_time_between_frames_follows_from_the_forces(
+        self, fs: float, script: ModuleType, solid: Path
+    ) -> None:
+        """And the run from DFT's velocities is DFT's trajectory, if DFT is the same potential."""
+        from ase import units
+        from ase.build import bulk
+        from ase.calculators.singlepoint import SinglePointCalculator
+        from ase.md.verlet import VelocityVerlet
+
+        from bnnp import BNNP
+
+        atoms = bulk("Cu", a=4.05, cubic=True) * 2
+        atoms.calc = BNNP(solid)
+        atoms.rattle(0.05, seed=1)
+        frames = []
+        for _ in range(9):
+            frame = atoms.copy()
+            frame.wrap()
+            frame.calc = SinglePointCalculator(frame, forces=atoms.get_forces())
+            frames.append(frame)
+            VelocityVerlet(atoms, fs / 4 * units.fs).run(4)
+        assert script.interval(frames) == pytest.approx(fs * units.fs)
+        followed = script.follow(solid, frames)
+        assert len(followed) == 8
+        moved = script.displacement(frames[1], frames[8])
+        assert np.abs(script.displacement(frames[8], followed[7])).max() < 0.03 * np.abs(moved).max()
+
+    def test_band_covers_the_mean_of_correlated_frames(self, script: ModuleType) -> None:
+        """An autoregressive series of mean 0; frames taken as independent would cover it half as often."""
+        rng, covered = np.random.default_rng(3), []
+        for _ in range(60):
+            noise, series = rng.normal(size=(800, 5)), np.zeros((800, 5))
+            for k in range(1, 800):
+                series[k] = 0.8 * series[k - 1] + noise[k]
+            low, high = script.bootstrap(series, rng)
+            covered.append((low < 0.0) & (high > 0.0))
+        assert 0.8 < np.mean(covered) < 0.99
+
+    def test_first_peak_of_a_parabola_is_exact(self, script: ModuleType) -> None:
+        r = (np.arange(script.BINS) + 0.5) * script.R_MAX / script.BINS
+        position, height = script.first_peak(2.5 - 3.0 * (r - 2.83) ** 2)
+        assert position == pytest.approx(2.83)
+        assert height == pytest.approx(2.5)
