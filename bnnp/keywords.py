@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from fnmatch import fnmatchcase
 
+from bnnp.keyword_table.calibration import CALIBRATION
 from bnnp.keyword_table.dynamics import DYNAMICS
 from bnnp.keyword_table.general import GENERAL, STRUCTURES
 from bnnp.keyword_table.ignored import IGNORED
@@ -39,6 +40,7 @@ KEYWORDS: dict[str, Keyword] = {
         REFINEMENT,
         TRANSFER,
         TRAINING_OUTPUT,
+        CALIBRATION,
         PREDICTION,
         DYNAMICS,
         KALMAN,

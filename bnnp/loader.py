@@ -7,6 +7,10 @@ from dataclasses import astuple, replace
 from pathlib import Path
 
 from bnnp.errors import InputError, StaleFileError
+from bnnp.io.calibration_section import SECTION as CALIBRATION
+from bnnp.io.calibration_section import check_networks, parse_calibration
+from bnnp.io.domain_section import SECTION as DOMAIN
+from bnnp.io.domain_section import parse_domain
 from bnnp.io.identity import check_identity, parts_of
 from bnnp.io.scaling_data import ScalingData, read_scaling
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
@@ -55,16 +59,60 @@ def load(path: str | Path = ".", samples: int | None = None, threads: int = 1) -
 
 
 def read_potential(
-    directory: str | Path, settings: Settings, threads: int = 1, samples: int | None = None
+    directory: str | Path,
+    settings: Settings,
+    threads: int = 1,
+    samples: int | None = None,
+    calibrated: bool = True,
 ) -> Potential:
-    """The potential of `directory` for an input.nn that is read already; else as :func:`load`."""
+    """The potential of `directory` for an input.nn that is read already; else as :func:`load`.
+
+    With `calibrated` false it has no calibration, but all that one is made with.
+    """
     directory = Path(directory)
+    if settings["ensemble_size"] > 1:
+        potential = _ensemble(directory, settings, threads, samples)
+    else:
+        potential = _single(directory, settings, threads, samples)
+    if potential.samples < 2 or not (directory / UNCERTAINTY).exists():
+        return potential
+    sections = read_uncertainty(directory / UNCERTAINTY).sections
+    domain = None
+    if DOMAIN in sections and potential.scalings is not None:
+        sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in potential.networks.items()}
+        domain = parse_domain(sections[DOMAIN], sizes)
+    if not calibrated:
+        return potential.replace(domain=domain)
+    if CALIBRATION not in sections:
+        _demand_no_kind(settings)
+        return potential
+    data = parse_calibration(sections[CALIBRATION])
+    check_networks(data, potential.members)
+    kind = settings["uncertainty"] if settings.given("uncertainty") else data.use
+    if kind not in data.kinds or (kind == "hybrid" and domain is None):
+        raise InputError(
+            f"{settings.origins.get('uncertainty', 'input.nn')}: `uncertainty {kind}`, but {UNCERTAINTY} has "
+            f"calibrated only {', '.join(data.kinds)}. Calibrate again: mode 3 with the keyword `calibrate`."
+        )
+    return potential.replace(calibration=data.kinds[kind], domain=domain if kind == "hybrid" else None)
+
+
+def _demand_no_kind(settings: Settings) -> None:
+    """Raise InputError if the sigma that is asked for needs a calibration, which is not there."""
+    if settings["uncertainty"] == "hybrid" and settings.mode == 3:
+        raise InputError(
+            f"{settings.origins.get('uncertainty', 'input.nn')}: `uncertainty hybrid` needs a calibration, "
+            f"and {UNCERTAINTY} has none. Use the keyword `calibrate` with structures that were not trained "
+            "on, or keep some in mode 1 with calibration_fraction."
+        )
+
+
+def _single(directory: Path, settings: Settings, threads: int, samples: int | None) -> Potential:
+    """One network an element."""
     files = [directory / name for name in ("scaling.data", *map(weights_name, settings.elements))]
     scalings = _scalings(directory, settings)
     settings = with_fitted_energies(settings, scalings)
     networks = {element: _network(directory, element, settings) for element in settings.elements}
-    if settings["ensemble_size"] > 1:
-        return _ensemble(directory, settings, threads, samples)
     wanted = settings["mc_samples"] if samples is None else samples
     sampled = wanted > 0 and (directory / UNCERTAINTY).exists()
     files += [directory / UNCERTAINTY] * sampled
@@ -90,7 +138,7 @@ def _ensemble(directory: Path, settings: Settings, threads: int, samples: int | 
                 f"{place}: member {number} of {count} is not there (no scaling.data). Bring the whole "
                 "ensemble, train the rest of it with `bnnp --mode 2 --restart`, or lower ensemble_size."
             )
-        found.append(read_potential(place, own, threads, -(-wanted // count)))
+        found.append(_single(place, own, threads, -(-wanted // count)))
     first, *others = found
     for number, other in enumerate(others, start=2):
         if not first.same_inputs(other):

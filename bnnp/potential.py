@@ -16,7 +16,7 @@ Tadmor, npj Comput. Mater. 6, 124 (2020)).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,50 +33,23 @@ from bnnp.errors import InputError, NumericalError
 from bnnp.io.scaling_data import ScalingData
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
+from bnnp.prediction import Prediction
 from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import Calibration
+from bnnp.uncertainty.domain import Domain, last_layer, last_layer_masks
 from bnnp.uncertainty.ensemble import Committee, Deviation, Sampler
+from bnnp.uncertainty.hybrid import LastLayer, Parts, distances
 from bnnp.units import ATOMIC, Units
 
 Array = NDArray[np.float64]
 
 UNSCALED = ScalingScheme("none")
+ARGUMENTS = (  # of the constructor of a potential
+    *("networks", "functions", "cutoff", "scheme", "scalings", "masks", "resample", "atom_energies"),
+    *("mean_energy", "conv_energy", "units", "closest", "device", "threads", "others"),
+    *("calibration", "domain"),
+)
 VOIGT_ROWS, VOIGT_COLUMNS = np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])  # xx yy zz yz xz xy
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What the potential says about one structure, in the units of the potential.
-
-    Every ``_std`` is the raw sample standard deviation (S - 1) over the masks, None without masks.
-
-    Parameters
-    ----------
-    energy : float
-        Free-atom energies included.
-    energy_std : float or None
-        Of the total energy.
-    atomic_energies, atomic_energies_std : (n_atoms,) float64
-        Without the free-atom energies.
-    forces, forces_std : (n_atoms, 3) float64, or None if not asked for
-    stress, stress_std : (6,) float64, or None without a cell or if not asked for
-        ASE's sign and order, see :class:`bnnp.structure.Structure`.
-    descriptors : (n_atoms, width) float64
-        Unscaled symmetry functions, zero-padded.
-    energy_between, forces_between : float, (n_atoms, 3) float64, or None
-        The part of the standard deviation that is between the networks of an ensemble; None for one network.
-    """
-
-    energy: float
-    energy_std: float | None
-    atomic_energies: Array
-    atomic_energies_std: Array | None
-    forces: Array | None
-    forces_std: Array | None
-    stress: Array | None
-    stress_std: Array | None
-    descriptors: Array
-    energy_between: float | None = None
-    forces_between: Array | None = None
 
 
 class Potential:
@@ -110,6 +83,11 @@ class Potential:
     threads : int
     others : sequence of (networks, masks or None)
         Further members of an ensemble, on the same inputs.
+    calibration : Calibration or None
+        From raw to calibrated standard deviations; without effect if there is one sample only.
+    domain : mapping of str to Domain or None
+        Statistics of the training atoms, for the parts beside the samples; needed for a calibration of kind
+        hybrid, and `scalings` with it.
     """
 
     def __init__(
@@ -130,6 +108,8 @@ class Potential:
         device: str = "cpu",
         threads: int = 1,
         others: Sequence[tuple[Mapping[str, Network], Masks | None]] = (),
+        calibration: Calibration | None = None,
+        domain: Mapping[str, Domain] | None = None,
     ) -> None:
         self.elements = tuple(sorted(networks, key=atomic_numbers.__getitem__))
         self.networks, self.functions, self.cutoff = networks, functions, cutoff
@@ -148,6 +128,9 @@ class Potential:
         self.others = tuple((own, m if m is not None and m.active else None) for own, m in others)
         self.sizes = tuple(1 if masks is None else masks.samples for _, masks in self._members)
         self.samplers = self._samplers()
+        self.calibration = calibration if self.samples > 1 else None
+        self.domain = domain if self.samples > 1 else None
+        self._last_layer = self._build_last_layer()
 
     def replace(self, **changes: Any) -> Potential:
         """The same potential with other arguments of the constructor, for example ``masks=None``."""
@@ -166,12 +149,17 @@ class Potential:
         number = int(np.searchsorted(np.cumsum(self.sizes), sample, side="right"))
         networks, masks = self._members[number]
         own = None if masks is None else masks.only(sample - sum(self.sizes[:number]))
-        return self.replace(networks=networks, masks=own, others=())
+        return self.replace(networks=networks, masks=own, others=(), calibration=None, domain=None)
 
     @property
     def samples(self) -> int:
         """Monte Carlo samples, of all networks of an ensemble; 1 for a plain network."""
         return sum(self.sizes)
+
+    @property
+    def members(self) -> tuple[Mapping[str, Network], ...]:
+        """Networks of all members of an ensemble, or those of the one there is."""
+        return tuple(networks for networks, _ in self._members)
 
     @property
     def _members(self) -> tuple[tuple[Mapping[str, Network], Masks | None], ...]:
@@ -183,29 +171,7 @@ class Potential:
 
     def _arguments(self) -> dict[str, Any]:
         """What the constructor was given."""
-        names = (
-            "networks",
-            "functions",
-            "cutoff",
-            "scheme",
-            "scalings",
-            "masks",
-            "resample",
-            "atom_energies",
-        )
-        return {
-            name: getattr(self, name)
-            for name in (
-                *names,
-                "mean_energy",
-                "conv_energy",
-                "units",
-                "closest",
-                "device",
-                "threads",
-                "others",
-            )
-        }
+        return {name: getattr(self, name) for name in ARGUMENTS}
 
     @property
     def kernel(self) -> str:
@@ -297,7 +263,52 @@ class Potential:
             slopes = self.descriptor.vjp(types, pairs, gradient * factors[types])
             result["forces"] = sum_pairs(pairs, slopes) if forces else None
             result["stress"] = stress_from_pairs(pairs, slopes, structure.volume) if stress else None
-        return Prediction(descriptors=descriptors, **result)
+        prediction = Prediction(descriptors=descriptors, **result)
+        if self.samples < 2:
+            return prediction
+        parts = self._parts(prediction, structure, types, pairs, inputs)
+        return self._calibrated(prediction, parts, structure)
+
+    def _parts(
+        self,
+        raw: Prediction,
+        structure: Structure,
+        types: NDArray[np.int32],
+        pairs: NeighborList,
+        inputs: Array,
+    ) -> Parts:
+        """Monte Carlo sigmas and, with a domain, last layer and distance."""
+        assert raw.energy_std is not None
+        parts = Parts.of_samples(raw.energy_std / len(types), raw.forces_std, raw.stress_std)
+        if self._last_layer is None or self.domain is None or self.scalings is None:
+            return parts
+        derivatives = parts.forces is not None or parts.stress is not None
+        last = self._last_layer.parts(
+            self.descriptor, types, pairs, inputs, self._factor, derivatives, structure.volume
+        )
+        far = distances(raw.descriptors, types, self.elements, self.domain, self.scalings.scalings)
+        return parts.beside(last, far)
+
+    def _calibrated(self, raw: Prediction, parts: Parts, structure: Structure) -> Prediction:
+        """`raw` with its sigmas kept as raw, and the calibrated ones in their place where there are any."""
+        fields: dict[str, Any] = {
+            f"{name}_std_raw": getattr(raw, f"{name}_std") for name in ("energy", "forces", "stress")
+        }
+        if self.calibration is not None:
+            energy, forces, stress = self.calibration.apply(parts, structure.symbols)
+            total = None if energy is None else energy * len(structure)
+            found: dict[str, Any] = {"energy_std": total, "forces_std": forces, "stress_std": stress}
+            fields |= {name: value for name, value in found.items() if value is not None}
+        return replace(raw, parts=parts, **fields)
+
+    def _build_last_layer(self) -> LastLayer | None:
+        """Networks that differ in the last layer only, if there is a domain."""
+        if self.domain is None:
+            return None
+        probes = {element: last_layer(network) for element, network in self.networks.items()}
+        masks = last_layer_masks(self.domain, self.networks, self.elements)
+        sampler = Networks(self.elements, probes, self.descriptor.width, masks, self.threads)
+        return LastLayer(sampler, self.domain, self.elements)
 
     def _affine(self) -> tuple[Array, Array, Array]:
         """Shift, factor, offset of the scaling, each (n_elements, width)."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+SETS = ("train", "test", "calibration", "calibration_ood")  # what a structure can be for
+
 
 @dataclass(frozen=True, eq=False)
 class Structure:
@@ -36,7 +38,7 @@ class Structure:
     info : mapping of str to str
         key=value pairs of the comment line: group, weight, source, ...
     subset : str or None
-        ``train`` or ``test`` if the file pins the structure to a set.
+        One of SETS if the file pins the structure to a set.
     index : int
         Position in the file, from 0.
     line : int

@@ -36,14 +36,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blueprint": NOUNS | {"io", "descriptors", "network", "entries", "dialects"},
     "settings": NOUNS | NUMERICS | {"io"} | INPUT,
     "training": NOUNS | NUMERICS | {"io", "parallel"},
-    "potential": NOUNS | NUMERICS | {"io"},
-    "loader": NOUNS | NUMERICS | {"io", "settings", "potential"},
+    "prediction": {"uncertainty"},
+    "potential": NOUNS | NUMERICS | {"io", "prediction"},
+    "loader": NOUNS | NUMERICS | {"io", "settings", "potential", "prediction"},
     "api": NOUNS | NUMERICS | {"io", "settings"},
-    "interfaces": NOUNS | NUMERICS | {"io", "entries", "settings", "potential", "loader"},
+    "interfaces": NOUNS | NUMERICS | {"io", "entries", "settings", "potential", "prediction", "loader"},
     "modes": NOUNS
     | NUMERICS
     | INPUT
-    | {"io", "parallel", "training", "potential", "loader", "dynamics", "interfaces"},
+    | {"io", "parallel", "training", "potential", "prediction", "loader", "dynamics", "interfaces"},
     "cli": {"errors", "memory", "parallel", "modes", "settings", "interfaces"},
     "__main__": {"cli"},
     "__init__": set(),

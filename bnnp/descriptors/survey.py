@@ -12,7 +12,7 @@ is shared. One record of :func:`survey_dtype` a structure::
     net_force      |sum_i F_i|, energy/length; 0 without forces
     largest_force  max |F_ia|, energy/length; 0 without forces
     energy         total energy minus free atoms, per atom, energy
-    subset         -1 free, 0 pinned to the training set, 1 to the test set
+    subset         -1 free; pinned to the set of this number in bnnp.structure.SETS
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.structure import Structure
+from bnnp.structure import SETS, Structure
 
-PINNED = {None: -1, "train": 0, "test": 1}
+PINNED: dict[str | None, int] = {None: -1, **{name: number for number, name in enumerate(SETS)}}
 
 
 def survey_dtype(n_elements: int) -> np.dtype[np.void]:

@@ -13,7 +13,8 @@ from bnnp.dynamics.simulation import Simulation
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Raw standard deviations of one configuration; NaN without samples.
+    """Standard deviations of one configuration, calibrated if the potential has a calibration; NaN without
+    samples.
 
     Parameters
     ----------
@@ -25,12 +26,16 @@ class Uncertainty:
         The atom it belongs to, from 0.
     extrapolations : int
         Symmetry functions outside of their training range.
+    energy_raw, forces_raw : float or None
+        The raw ones, if the others are calibrated.
     """
 
     energy: float = nan
     forces: float = nan
     atom: int = -1
     extrapolations: int = 0
+    energy_raw: float | None = None
+    forces_raw: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Observation:
         Of the total energy, per atom; NaN without samples.
     uncertainty : Uncertainty or None
         If this was a look at it.
+    energy_std_raw : float or None, eV
+        The raw one, if the other is calibrated.
     """
 
     stage: int
@@ -65,24 +72,28 @@ class Observation:
     volume: float
     energy_std: float
     uncertainty: Uncertainty | None = None
+    energy_std_raw: float | None = None
 
 
 def observe(simulation: Simulation, uncertainty: Uncertainty | None = None) -> Observation:
     """The state of a run now."""
     atoms, place = simulation.atoms, simulation.place
     periodic = bool(atoms.pbc.all())
+    energy = float(atoms.get_potential_energy())
+    raw = atoms.calc.results.get("energy_std_raw")
     return Observation(
         stage=place.stage + 1,
         step=place.total,
         time=place.time,
         temperature=simulation.temperature(),
-        potential=float(atoms.get_potential_energy()),
+        potential=energy,
         kinetic=float(atoms.get_kinetic_energy()),
         conserved=simulation.integrator.conserved(),
         pressure=pressure(atoms) if periodic else nan,
         volume=float(atoms.get_volume()) if periodic else nan,
         energy_std=float(atoms.calc.results.get("energy_std", nan)) / len(atoms),
         uncertainty=uncertainty,
+        energy_std_raw=None if raw is None else float(raw) / len(atoms),
     )
 
 
@@ -104,4 +115,10 @@ def look(atoms: Atoms) -> Uncertainty:
     spread = calculator.get_property("forces_std", atoms)
     atom = int(np.argmax(spread.max(axis=1)))
     energy = float(calculator.results["energy_std"]) / len(atoms)
-    return Uncertainty(energy, float(spread.max()), atom, outside)
+    raw: tuple[float | None, float | None] = (None, None)
+    if "forces_std_raw" in calculator.results:
+        raw = (
+            float(calculator.results["energy_std_raw"]) / len(atoms),
+            float(calculator.results["forces_std_raw"].max()),
+        )
+    return Uncertainty(energy, float(spread.max()), atom, outside, *raw)

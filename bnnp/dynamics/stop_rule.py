@@ -1,13 +1,13 @@
 """When a run knows too little: thresholds on the uncertainty, with patience.
 
 A look is a warning if any quantity is beyond its warning threshold, and an offence if any is beyond its
-stop threshold; `patience` offences running end the run. Thresholds count in calibrated standard
-deviations: :class:`Calibration` is the one place where raw ones become that.
+stop threshold; `patience` offences running end the run. Thresholds count in calibrated standard deviations,
+unless they are raw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bnnp.dynamics.observables import Uncertainty
@@ -30,27 +30,6 @@ class Threshold:
     quantity: str
     value: float
     raw: bool = False
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """From raw to calibrated standard deviations, each a monotonic function of one number.
-
-    Parameters
-    ----------
-    energy : callable
-        eV per atom to eV per atom.
-    forces : callable
-        eV/Angstrom to eV/Angstrom.
-    """
-
-    energy: Callable[[float], float]
-    forces: Callable[[float], float]
-
-    def apply(self, quantity: str, value: float) -> float:
-        """The calibrated value of a quantity; extrapolations are counted, not calibrated."""
-        functions = {"energy": self.energy, "forces": self.forces}
-        return functions[quantity](value) if quantity in functions else value
 
 
 @dataclass(frozen=True)
@@ -82,8 +61,8 @@ class StopRule:
     warn, stop : sequence of Threshold
     patience : int
         Offences running that end the run.
-    calibration : Calibration or None
-        Needed if a threshold is not raw.
+    calibrated : bool
+        Whether the standard deviations it will see are calibrated; needed if a threshold is not raw.
     offences : int
         Running now; part of the state of a run.
     """
@@ -91,12 +70,12 @@ class StopRule:
     warn: Sequence[Threshold] = ()
     stop: Sequence[Threshold] = ()
     patience: int = 1
-    calibration: Calibration | None = None
+    calibrated: bool = False
     offences: int = field(default=0)
 
     def __post_init__(self) -> None:
         needed = [t for t in (*self.warn, *self.stop) if not t.raw and t.quantity != "extrapolations"]
-        if needed and self.calibration is None:
+        if needed and not self.calibrated:
             raise ValueError("a threshold in calibrated units needs a calibration")
 
     @property
@@ -115,8 +94,9 @@ class StopRule:
         found = []
         for threshold in thresholds:
             value = float(getattr(uncertainty, threshold.quantity))
-            if not threshold.raw and self.calibration is not None:
-                value = self.calibration.apply(threshold.quantity, value)
+            raw = getattr(uncertainty, f"{threshold.quantity}_raw", None)
+            if threshold.raw and raw is not None:
+                value = raw
             if not value <= threshold.value:  # NaN is beyond everything
                 found.append(_sentence(threshold, value, uncertainty))
         return found

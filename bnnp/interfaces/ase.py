@@ -1,7 +1,8 @@
 """The potential as an ASE calculator: ``atoms.calc = bnnp.BNNP("potential/")``.
 
 ASE counts in Angstrom and eV whatever the unit of the potential. Beside ASE's own properties there are the
-standard deviations over the Monte Carlo samples (raw, S - 1):
+standard deviations: calibrated where the potential has a calibration, else those of the Monte Carlo samples
+(raw, S - 1). With a calibration the raw ones have names of their own:
 
 =================================  ===========  ==========================================================
 energy, free_energy                eV           equal: there is no electronic entropy here
@@ -11,6 +12,8 @@ stress                             (6,)         ASE's sign and order; of periodi
 energy_std                         eV           of the total energy
 energies_std                       (n,)         of each atomic energy
 forces_std, stress_std             (n, 3), (6)  of each component; three to four times the work of the forces
+energy_std_raw, forces_std_raw,    the same     raw beside calibrated, if there is a calibration; energies_std
+stress_std_raw                                  is always raw
 =================================  ===========  ==========================================================
 
 ASE's writers drop results they do not know. So each calculation also puts the standard deviations it made
@@ -48,7 +51,8 @@ Array = NDArray[np.float64]
 MEANS = ("energy", "free_energy", "energies", "forces", "stress")
 SPREADS = ("energy_std", "energies_std", "forces_std", "stress_std")
 DERIVATIVES = {"forces", "stress"}
-COSTLY = {"forces_std", "stress_std"}
+RAW = ("energy_std_raw", "forces_std_raw", "stress_std_raw")  # beside calibrated ones
+COSTLY = {"forces_std", "stress_std", "forces_std_raw", "stress_std_raw"}
 SKIN = 0.5  # Angstrom
 
 
@@ -104,6 +108,8 @@ class BNNP(Calculator):
         self._pairs = SkinNeighbors(potential.descriptor.radius, skin / potential.units.angstrom)
         if potential.samples < 2:
             self.implemented_properties = list(MEANS)
+        elif potential.calibration is not None:
+            self.implemented_properties = [*MEANS, *SPREADS, *RAW]
 
     def set(self, **changes: Any) -> dict[str, Any]:
         """Parameters belong to the constructor; none can be changed later."""
@@ -212,6 +218,12 @@ class BNNP(Calculator):
             "forces_std": (prediction.forces_std, force),
             "stress_std": (prediction.stress_std, stress),
         }
+        if self.potential.calibration is not None:
+            values |= {
+                "energy_std_raw": (prediction.energy_std_raw, energy),
+                "forces_std_raw": (prediction.forces_std_raw, force),
+                "stress_std_raw": (prediction.stress_std_raw, stress),
+            }
         return {  # in this order, which is that of the columns in files
             name: value * factor
             for name, (value, factor) in values.items()
@@ -221,8 +233,8 @@ class BNNP(Calculator):
 
 def show_spreads(atoms: Atoms, results: dict[str, Any]) -> None:
     """Put the standard deviations of `results` where files keep them, and take out former ones."""
-    for name in SPREADS:
-        store = atoms.arrays if name in ("energies_std", "forces_std") else atoms.info
+    for name in (*SPREADS, *RAW):
+        store = atoms.arrays if name in ("energies_std", "forces_std", "forces_std_raw") else atoms.info
         store.pop(name, None)
         if name in results:
             store[name] = np.copy(results[name]) if store is atoms.arrays else results[name]

@@ -16,7 +16,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
-from bnnp.structure import Structure
+from bnnp.structure import SETS, Structure
 from bnnp.units import Units
 
 ENERGY_KEYS = ("free_energy", "energy")
@@ -77,7 +77,7 @@ def from_atoms(
         stress=voigt,
         charge=float(atoms.info.get("charge", 0.0)),
         info={to: str(atoms.info[key]) for key, to in PASSED_ON.items() if key in atoms.info},
-        subset=subset if subset in ("train", "test") else None,
+        subset=subset if subset in SETS else None,
     )
 
 

@@ -10,7 +10,7 @@ name                   shape         dtype   content
 structures/first_atom  (n + 1,)      int64   atoms of structure i are first_atom[i] ... first_atom[i + 1] - 1
 structures/first_row   (n + 1, n_e)  int64   likewise its rows in descriptors/X of each element
 structures/source      (n,)          int64   position in input.data, from 0
-structures/subset      (n,)          uint8   0 training, 1 test
+structures/subset      (n,)          uint8   0 training, 1 test, 2, 3 calibration in and out of the domain
 structures/group       (n,)          int32   index into `groups`
 structures/energy      (n,)          float64 total energy as in input.data (with free-atom energies), energy
 structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, energy/length^3; NaN without
@@ -163,13 +163,13 @@ class DescriptorFile:
                 f"{path.name} has changed since mode 1 made {FILE_NAME} of it; run mode 1 again"
             )
 
-    def division_warning(self, seed: int, fraction: float) -> str:
+    def division_warning(self, seed: int, fraction: float, calibration: str = "") -> str:
         """What to tell if the settings would divide the structures in another way; else empty."""
-        wanted = division_words(seed, fraction)
+        wanted = division_words(seed, fraction, calibration)
         if self.division in ("", wanted):
             return ""
         return (
-            f"training and test set are those of mode 1 ({self.division}), not those of input.nn now "
+            f"the sets of structures are those of mode 1 ({self.division}), not those of input.nn now "
             f"({wanted}): run mode 1 again if they are to follow it"
         )
 

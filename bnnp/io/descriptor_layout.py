@@ -58,9 +58,10 @@ def definitions(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     }
 
 
-def division_words(seed: int, fraction: float) -> str:
-    """The keywords that draw training and test set, as the file keeps them and messages show them."""
-    return f"random_seed {seed}, test_fraction {fraction!r}"
+def division_words(seed: int, fraction: float, calibration: str = "") -> str:
+    """The keywords that draw the sets, as the file keeps them and messages show them; `calibration` has those
+    of the calibration set."""
+    return f"random_seed {seed}, test_fraction {fraction!r}" + (f", {calibration}" if calibration else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class Layout:
     source : (n,) int64
         Position in input.data of each kept structure, from 0, ascending.
     subset : (n,) uint8
-        0 training, 1 test.
+        Number in :data:`bnnp.structure.SETS`.
     group : (n,) int32
         Index into `groups`.
     groups : tuple of str

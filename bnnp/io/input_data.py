@@ -3,7 +3,7 @@
 ::
 
     file      := { structure }                      text before the first `begin` is skipped
-    structure := begin [set=train|test] { line } end
+    structure := begin [set=NAME] { line } end            NAME: train, test, calibration or calibration_ood
     line      := comment free text and key=value pairs
                | lattice ax ay az                   none or three, the rows of the cell
                | atom x y z symbol charge energy fx fy fz

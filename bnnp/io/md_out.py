@@ -4,9 +4,11 @@ One header line ``# step stage ... | units``, then numbers in columns; NaN where
 without a cell, force sigmas between two looks at them)::
 
     step  stage  time  T  E_pot  E_kin  E_conserved  pressure  volume  E_std  F_std_max  atom  extrapolations
+    E_std_raw  F_std_max_raw
 
 E_std is the standard deviation of the total energy, per atom; F_std_max the largest of a force component, of
-`atom` (from 1; 0: no look). Energies, forces and volumes are in the units of the potential.
+`atom` (from 1; 0: no look); both are calibrated if the potential has a calibration, which the header
+says. Energies, forces and volumes are in the units of the potential.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from bnnp.units import Units
 FILE_NAME = "md.out"
 COLUMNS = (
     *("step", "stage", "time", "T", "E_pot", "E_kin", "E_conserved", "pressure", "volume"),
-    *("E_std", "F_std_max", "atom", "extrapolations"),
+    *("E_std", "F_std_max", "atom", "extrapolations", "E_std_raw", "F_std_max_raw"),
 )
 
 
@@ -52,13 +54,16 @@ def row(seen: Observation, units: Units) -> str:
     force, atom, outside = (
         (nan, 0, nan) if look is None else (look.forces, look.atom + 1, look.extrapolations)
     )
+    raw_energy = seen.energy_std if seen.energy_std_raw is None else seen.energy_std_raw
+    raw_force = force if look is None or look.forces_raw is None else look.forces_raw
     energies = (value / units.ev for value in (seen.potential, seen.kinetic, seen.conserved))
     return (
         f"{seen.step:10d} {seen.stage:3d} {seen.time:14.4f} {seen.temperature:10.3f} "
         + " ".join(f"{energy:20.10f}" for energy in energies)
         + f" {seen.pressure:12.6f} {seen.volume / units.angstrom**3:16.6f} "
         f"{seen.energy_std / units.ev:14.6e} "
-        f"{force * units.angstrom / units.ev:14.6e} {atom:7d} {outside:6.0f}\n"
+        f"{force * units.angstrom / units.ev:14.6e} {atom:7d} {outside:6.0f} "
+        f"{raw_energy / units.ev:14.6e} {raw_force * units.angstrom / units.ev:14.6e}\n"
     )
 
 

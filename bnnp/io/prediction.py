@@ -14,6 +14,12 @@ conf and index count from 1; Ediff = (Eref - Ennp) / natoms; E_offset is the sum
 contained in Ennp; Ennp_atom is without them. f_std is the square root of the summed variances of the
 components. nnstress.out has RuNNer's sign, -(1/V) dE/d(strain): its trace / 3 is the pressure. NaN where
 there is no value.
+
+With a calibration the std columns are the calibrated standard deviations, and the raw ones follow with the
+same names and ``_raw``; those of atomic energies are always raw. A hybrid calibration adds its parts behind
+them (_MC, _LL, _d: Monte Carlo, last layer, distance; per atom in energy.out, of the whole vector in
+nnforces.out), whose sum of squares is what the map of the calibration starts from. output.data has energy_std
+and energy_std_raw of the total in its comments.
 """
 
 from __future__ import annotations
@@ -34,7 +40,9 @@ from bnnp.structure import Structure
 from bnnp.units import Units
 
 if TYPE_CHECKING:
-    from bnnp.potential import Prediction
+    from bnnp.prediction import Prediction
+    from bnnp.uncertainty.calibration import Calibration, Quantity
+    from bnnp.uncertainty.hybrid import Parts
 
 Array = NDArray[np.float64]
 
@@ -53,6 +61,8 @@ class Layout:
         For the header; {energy}, {force} and {stress} are replaced.
     std_units : str
         The same, for standard deviations with another unit than their value.
+    parts : tuple of str
+        Columns of the parts of a hybrid standard deviation; () for a file whose std is never calibrated.
     """
 
     integers: tuple[str, ...]
@@ -60,12 +70,18 @@ class Layout:
     std: tuple[str, ...]
     units: str
     std_units: str = ""
+    parts: tuple[str, ...] = ()
 
-    def header(self, units: Units, std: str) -> str:
-        """The header line; `std` says how standard deviations are to be read, empty without samples."""
+    def header(self, units: Units, std: str, raw: str = "", hybrid: bool = False) -> str:
+        """The header line; `std` says how standard deviations are to be read, empty without samples, and
+        `raw` the same of the raw ones beside calibrated ones."""
         names = (*self.integers[1:], *self.values, *(self.std if std else ()))
-        text = self.units + (self.std_units + f"; std: {std}" if std else "")
+        if raw and self.parts:
+            names += (*(f"{name}_raw" for name in self.std), *(self.parts if hybrid else ()))
+            std += f"; std_raw: {raw}"
+        text = self.units + self.std_units * bool(std)
         text = text.format(energy=units.energy, force=units.force, stress=units.stress)
+        text += f"; std: {std if self.parts else raw or std}" if std else ""
         return f"# Conf. {' '.join(names)} | {text}\n"
 
     def rows(self, integers: Iterable[Sequence[int]], values: Array, std: Array | None) -> str:
@@ -84,12 +100,14 @@ LAYOUTS = {
         ("Ennp_std", "Ennp_std_per_atom"),
         "{energy}, Ediff = (Eref - Ennp)/natoms in {energy}/atom",
         ", Ennp_std_per_atom in {energy}/atom",
+        ("E_std_MC", "E_std_LL", "E_std_d"),
     ),
     "nnforces.out": Layout(
         ("conf", "index"),
         ("fxRef", "fyRef", "fzRef", "fx", "fy", "fz"),
         ("fx_std", "fy_std", "fz_std", "f_std"),
         "{force}",
+        parts=("f_std_MC", "f_std_LL", "f_std_d"),
     ),
     "nnstress.out": Layout(
         ("conf",),
@@ -97,6 +115,7 @@ LAYOUTS = {
         ("s_i1_std", "s_i2_std", "s_i3_std"),
         "{stress}, three lines i = 1 2 3 a periodic structure; sign of RuNNer: -(1/V) dE/d(strain), "
         "trace/3 = pressure (opposite to ASE)",
+        parts=tuple(f"s_i{k}_std_{part}" for part in ("MC", "LL", "d") for k in (1, 2, 3)),
     ),
     "nnatoms.out": Layout(
         ("conf", "index", "Z"),
@@ -114,7 +133,11 @@ def file_names(forces: bool, stress: bool) -> tuple[str, ...]:
 
 
 def format_prediction(
-    names: Sequence[str], structure: Structure, prediction: Prediction, offset: float
+    names: Sequence[str],
+    structure: Structure,
+    prediction: Prediction,
+    offset: float,
+    calibration: Calibration | None = None,
 ) -> dict[str, str]:
     """The text of one structure for every file.
 
@@ -126,11 +149,13 @@ def format_prediction(
         Of the potential; a std of None writes no std columns.
     offset : float, energy
         Sum of the free-atom energies.
+    calibration : Calibration, optional
+        That of the potential: raw columns, and those of its parts, are written too.
     """
     writers = {
-        "energy.out": lambda: _energy(structure, prediction, offset),
-        "nnforces.out": lambda: _forces(structure, prediction),
-        "nnstress.out": lambda: _stress(structure, prediction),
+        "energy.out": lambda: _energy(structure, prediction, offset, calibration),
+        "nnforces.out": lambda: _forces(structure, prediction, calibration),
+        "nnstress.out": lambda: _stress(structure, prediction, calibration),
         "nnatoms.out": lambda: _atoms(structure, prediction),
         "output.data": lambda: format_structure(predicted(structure, prediction)),
     }
@@ -139,8 +164,10 @@ def format_prediction(
 
 def predicted(structure: Structure, prediction: Prediction) -> Structure:
     """`structure` with the predicted energy, forces and stress in the place of the reference."""
-    stress = prediction.stress
-    return replace(structure, energy=prediction.energy, forces=prediction.forces, stress=stress)
+    stress, info = prediction.stress, dict(structure.info)
+    if prediction.energy_std is not None:
+        info |= {"energy_std": repr(prediction.energy_std), "energy_std_raw": repr(prediction.energy_std_raw)}
+    return replace(structure, energy=prediction.energy, forces=prediction.forces, stress=stress, info=info)
 
 
 class PredictionWriter:
@@ -154,10 +181,23 @@ class PredictionWriter:
     std : str
         Meaning of the std columns, for example ``raw (uncalibrated), 100 Monte Carlo samples``; empty without
         samples.
+    raw : str
+        Meaning of the raw columns beside calibrated ones; empty without a calibration.
+    hybrid : bool
+        Whether the calibration has parts.
     """
 
-    def __init__(self, directory: Path, names: Sequence[str], units: Units, std: str = "") -> None:
-        self.directory, self.names, self.units, self.std = directory, tuple(names), units, std
+    def __init__(
+        self,
+        directory: Path,
+        names: Sequence[str],
+        units: Units,
+        std: str = "",
+        raw: str = "",
+        hybrid: bool = False,
+    ) -> None:
+        self.directory, self.names, self.units = directory, tuple(names), units
+        self.meaning = std, raw, hybrid
         self._stack = ExitStack()
         self._files: dict[str, TextIO] = {}
 
@@ -166,7 +206,7 @@ class PredictionWriter:
             for name in self.names:
                 file = stack.enter_context(replace_file(self.directory / name))
                 if name in LAYOUTS:
-                    file.write(LAYOUTS[name].header(self.units, self.std))
+                    file.write(LAYOUTS[name].header(self.units, *self.meaning))
                 self._files[name] = file
             self._stack = stack.pop_all()
         return self
@@ -185,31 +225,62 @@ class PredictionWriter:
                 raise cannot_write(self.directory / name, error) from error
 
 
-def _energy(structure: Structure, prediction: Prediction, offset: float) -> str:
+def _energy(
+    structure: Structure, prediction: Prediction, offset: float, calibration: Calibration | None
+) -> str:
     n_atoms = len(structure)
     reference = np.nan if structure.energy is None else structure.energy
     values = np.array([[reference, prediction.energy, (reference - prediction.energy) / n_atoms, offset]])
     std = None
     if prediction.energy_std is not None:
         std = np.array([[prediction.energy_std, prediction.energy_std / n_atoms]])
+        if calibration is not None and prediction.energy_std_raw is not None:
+            raw = np.array([[prediction.energy_std_raw, prediction.energy_std_raw / n_atoms]])
+            std = np.hstack([std, raw])
+        if calibration is not None and calibration.kind == "hybrid":
+            std = np.hstack([std, _components(calibration.energy, prediction.parts, "energy")[None]])
     return LAYOUTS["energy.out"].rows([(structure.index + 1, n_atoms)], values, std)
 
 
-def _forces(structure: Structure, prediction: Prediction) -> str:
+def _components(quantity: Quantity | None, parts: Parts | None, name: str) -> Array:
+    """The weighted parts, (..., 3); NaN for a quantity without calibration."""
+    values = np.asarray(getattr(parts, name))
+    return np.full(values.shape, np.nan) if quantity is None else quantity.components(values)
+
+
+def _forces(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
     assert prediction.forces is not None  # the mode asks for the forces when it asks for the file
     values = np.hstack([_or_nan(structure.forces, prediction.forces.shape), prediction.forces])
     std = prediction.forces_std
     if std is not None:
-        std = np.column_stack([std, np.sqrt(np.square(std).sum(axis=1))])  # (n_atoms, 4)
+        std = _with_size(std)
+        if calibration is not None and prediction.forces_std_raw is not None:
+            std = np.hstack([std, _with_size(prediction.forces_std_raw)])
+        if calibration is not None and calibration.kind == "hybrid":
+            assert prediction.parts is not None
+            assert prediction.parts.forces is not None
+            rows = zip(structure.symbols, prediction.parts.forces, strict=True)  # (3, 3): component, part
+            sizes = [calibration.components_of_force(symbol, each) for symbol, each in rows]
+            std = np.hstack([std, np.array(sizes)])
     integers = [(structure.index + 1, atom) for atom in range(1, len(structure) + 1)]
     return LAYOUTS["nnforces.out"].rows(integers, values, std)
 
 
-def _stress(structure: Structure, prediction: Prediction) -> str:
+def _with_size(std: Array) -> Array:
+    """Standard deviations of components and of the vector, (n_atoms, 4)."""
+    return np.column_stack([std, np.sqrt(np.square(std).sum(axis=1))])
+
+
+def _stress(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
     if prediction.stress is None:
         return ""  # a free molecule has no stress
     order = np.array(VOIGT)
     std = None if prediction.stress_std is None else prediction.stress_std[order]  # (3, 3)
+    if std is not None and calibration is not None and prediction.stress_std_raw is not None:
+        std = np.hstack([std, prediction.stress_std_raw[order]])
+        if calibration.kind == "hybrid":
+            parts = _components(calibration.stress, prediction.parts, "stress")[order]  # (3, 3, parts)
+            std = np.hstack([std, parts.swapaxes(1, 2).reshape(3, -1)])
     return LAYOUTS["nnstress.out"].rows([(structure.index + 1,)] * 3, -prediction.stress[order], std)
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
-from bnnp.structure import Structure
+from bnnp.structure import SETS, Structure
 
 KEYWORDS = ("begin", "comment", "lattice", "atom", "energy", "charge", "end")
 MINIMUM_VOLUME = 1e-7  # RuNNer's limit for a singular cell, in cubed units of length of the file
@@ -173,11 +173,14 @@ def _parse_tags(rest: str, row: int, place: Place) -> str | None:
     tags = rest.partition("#")[0].split()
     if not tags:
         return None
-    if tags not in (["set=train"], ["set=test"]):
+    name = tags[0].removeprefix("set=")
+    if len(tags) > 1 or tags[0] == name or name not in SETS:
         raise place.error(
-            row, f"`begin` is followed by `{' '.join(tags)}`; expected nothing, `set=train` or `set=test`"
+            row,
+            f"`begin` is followed by `{' '.join(tags)}`; expected nothing, `set=train`, `set=test`, "
+            "`set=calibration` or `set=calibration_ood`",
         )
-    return tags[0].removeprefix("set=")
+    return name
 
 
 def _parse_numbers(keyword: str, rest: str, count: int, row: int, place: Place) -> list[float]:

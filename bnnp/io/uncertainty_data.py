@@ -20,7 +20,7 @@ lines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -118,6 +118,18 @@ def write_uncertainty(path: str | Path, data: UncertaintyData, identity: str = "
                     )
         for name, lines in data.sections.items():
             file.write(f"[{name}]\n" + "".join(f"{line}\n" for line in lines))
+
+
+def replace_section(path: str | Path, name: str, lines: Sequence[str]) -> None:
+    """Write section `name` of an uncertainty.data, in the place of a former one; all else is as it was."""
+    kept, here = [], False
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            here = line.split("#")[0].strip() == f"[{name}]"
+        if not here:
+            kept.append(line)
+    with replace_file(path) as file:
+        file.write("\n".join([*kept, f"[{name}]", *lines, ""]))
 
 
 def read_uncertainty(path: str | Path, networks: Mapping[str, Network] | None = None) -> UncertaintyData:

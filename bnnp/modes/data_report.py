@@ -14,7 +14,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.modes.length_unit import closest_pairs, other, reach, relative, unit_advice
 from bnnp.modes.log import Log
 from bnnp.settings import Settings
-from bnnp.structure import Structure
+from bnnp.structure import SETS, Structure
 from bnnp.units import Units
 
 MOST_COMPOSITIONS = 20  # shown
@@ -46,7 +46,7 @@ class DataSet:
     n_periodic: int = 0
     n_forces: int = 0
     n_stress: int = 0
-    n_pinned: dict[str, int] = field(default_factory=lambda: {"train": 0, "test": 0})
+    n_pinned: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SETS, 0))
     n_close: int = 0
     n_unbalanced: int = 0
     largest_force: float = 0.0
@@ -122,6 +122,10 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
     log.item("atoms", f"{sum(data.n_atoms)}; {min(data.n_atoms)} to {max(data.n_atoms)} in a structure")
     log.item("with forces, stress", f"{data.n_forces}, {data.n_stress}")
     log.item("pinned train, test", f"{data.n_pinned['train']}, {data.n_pinned['test']}")
+    if kept := data.n_pinned["calibration"] + data.n_pinned["calibration_ood"]:
+        log.item(
+            "pinned calibration", f"{kept}, {data.n_pinned['calibration_ood']} of them out of the domain"
+        )
     log.item("largest force component", f"{data.largest_force:.4g} {units.force}")
     log.line()
     report_compositions(data, units, log)

@@ -7,33 +7,28 @@ on the number of ranks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from operator import itemgetter
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from bnnp import parallel
-from bnnp.errors import BnnpError, NumericalError
+from bnnp.errors import NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
 from bnnp.loader import read_potential
+from bnnp.modes.calibrate import calibrate_with_data
+from bnnp.modes.in_order import in_order
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
-from bnnp.modes.prediction_report import LINES, Parts, Report, describe_potential, std_meaning
+from bnnp.modes.prediction_report import LINES, Parts, Report, describe_potential, raw_meaning, std_meaning
 from bnnp.potential import Potential, Prediction
 from bnnp.settings import Settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.assessment import Assessment, Values, assess, extrapolations, group_of
 from bnnp.uncertainty.extrapolation import Tally, energy_warning
 
-R = TypeVar("R")
-
-BATCH = 4  # structures a rank works on between two writes
 NET_FORCE = 1e-6  # RuNNer's limit of `check_forces`, in the unit of the forces
 
 
@@ -53,10 +48,13 @@ def run(job: Job) -> None:
     """Predict every structure and write energy.out, nnforces.out, nnstress.out, nnatoms.out, output.data."""
     log = Log()
     settings = job.settings
-    potential = read_potential(job.directory, settings, job.threads)
+    potential = read_potential(job.directory, settings, job.threads, calibrated=not settings["calibrate"])
     structures = StructureFile(job.data, settings.elements, require_labels=False)
     names = file_names(settings["calculate_forces"], settings["calculate_stress"])
     log.header(settings, potential.kernel, job.threads)
+    if settings["calibrate"]:
+        calibrate_with_data(job, log, potential, structures)
+        potential = read_potential(job.directory, settings, job.threads)
     describe_potential(log, settings, potential, structures, job.directory, names)
 
     predict = partial(predict_structure, structures, potential, settings, names)
@@ -87,8 +85,10 @@ def predict_structure(
         prediction.forces_std,
         prediction.stress,
         prediction.stress_std,
+        prediction.energy_std_raw if potential.calibration else None,
+        prediction.forces_std_raw if potential.calibration else None,
     )
-    texts = format_prediction(names, structure, prediction, offset)
+    texts = format_prediction(names, structure, prediction, offset, potential.calibration)
     assessment = assess(structure, values)
     return Outcome(texts, group_of(structure), assessment, tallies, warnings, Parts.of(prediction))
 
@@ -118,26 +118,7 @@ def check_net_force(structure: Structure, prediction: Prediction) -> None:
 def open_files(directory: Path, names: tuple[str, ...], potential: Potential) -> PredictionWriter:
     """The output files; only the root has any."""
     own = names if parallel.is_root() else ()
-    return PredictionWriter(directory, own, potential.units, std_meaning(potential))
-
-
-def in_order(compute: Callable[[int], R], count: int) -> Iterator[R]:
-    """``compute(0)``, ``compute(1)``, ... on the root, worked out by all ranks; nothing on the others.
-
-    A user's mistake that a rank finds is raised on the root, which then closes its files and ends the job.
-    """
-    batch = BATCH * parallel.size()
-    for first in range(0, count, batch):
-        mine = range(first + parallel.rank(), min(first + batch, count), parallel.size())
-        parts = parallel.gather([(index, _attempt(compute, index)) for index in mine])
-        for _, result in sorted(chain.from_iterable(parts), key=itemgetter(0)):
-            if isinstance(result, BnnpError):
-                raise result
-            yield result
-
-
-def _attempt(compute: Callable[[int], R], index: int) -> R | BnnpError:
-    try:
-        return compute(index)
-    except BnnpError as error:
-        return error
+    calibration = potential.calibration
+    raw = raw_meaning(potential) if calibration else ""
+    hybrid = calibration is not None and calibration.kind == "hybrid"
+    return PredictionWriter(directory, own, potential.units, std_meaning(potential), raw, hybrid)

@@ -28,8 +28,15 @@ def std_meaning(potential: Potential) -> str:
     """What the standard deviations are, for headers; empty without samples."""
     if potential.samples < 2:
         return ""
+    if potential.calibration is None:
+        return f"raw (uncalibrated), {raw_meaning(potential)}"
+    return potential.calibration.describe()
+
+
+def raw_meaning(potential: Potential) -> str:
+    """What the raw standard deviations are."""
     several = f"{len(potential.sizes)} networks, " if potential.others else ""
-    return f"raw (uncalibrated), {several}{potential.samples} Monte Carlo samples"
+    return f"{several}{potential.samples} Monte Carlo samples"
 
 
 def describe_potential(
@@ -49,7 +56,9 @@ def describe_potential(
         samples = " + ".join(map(str, potential.sizes))
         log.item("ensemble", f"{len(potential.sizes)} networks with {samples} samples")
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
-    for warning in (*structures.warnings, *_other_rates(settings, directory)):
+    if meaning := std_meaning(potential):
+        log.item("standard deviations", meaning)
+    for warning in (*structures.warnings, *_other_rates(settings, directory), *_other_samples(potential)):
         log.warn(warning)
     units = potential.units
     if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
@@ -97,6 +106,17 @@ def _other_rates(settings: Settings, directory: Path) -> list[str]:
     ]
 
 
+def _other_samples(potential: Potential) -> list[str]:
+    """A warning if the calibration was made with more or fewer samples."""
+    calibration = potential.calibration
+    if calibration is None or calibration.samples == potential.samples:
+        return []
+    return [
+        f"the calibration was made with {calibration.samples} Monte Carlo samples, here are "
+        f"{potential.samples}: sigmas of few samples scatter more than it knows"
+    ]
+
+
 def _rates(rates: Sequence[float]) -> str:
     return " ".join(f"{rate:g}" for rate in rates)
 
@@ -119,8 +139,8 @@ class Parts:
         """Of one structure."""
         n_atoms, found = len(prediction.atomic_energies), []
         for total, between in (
-            (prediction.energy_std, prediction.energy_between),
-            (prediction.forces_std, prediction.forces_between),
+            (prediction.energy_std_raw, prediction.energy_between),
+            (prediction.forces_std_raw, prediction.forces_between),
         ):
             if total is None or between is None:
                 found.append((0.0, 0.0, 0.0))
@@ -235,8 +255,8 @@ def _table(groups: Mapping[str, Assessment], units: Units) -> tuple[list[str], l
     if len(groups) > 1:
         shown["total"] = sum(groups.values(), Assessment())
     energies, forces = (
-        ("E RMSE", "MAE", "bias", "sigma", "sqrt(ZMS)"),
-        ("F RMSE", "MAE", "sigma", "sqrt(ZMS)"),
+        ("E RMSE", "MAE", "bias", "sigma", "sqrt(ZMS)", "raw", "sqrt(ZMS)"),
+        ("F RMSE", "MAE", "sigma", "sqrt(ZMS)", "raw", "sqrt(ZMS)"),
     )
     names = (*energies, *forces, "S RMSE", "sigma", "pressure")
     numbers = [_numbers(assessment, units) for assessment in shown.values()]
@@ -253,8 +273,12 @@ def _numbers(assessment: Assessment, units: Units) -> list[float]:
     return [
         *(units.mev * value for value in (energy.rmse, energy.mae, energy.bias, energy.mean_sigma)),
         math.sqrt(energy.zms),
+        units.mev * assessment.energy_raw.mean_sigma,
+        math.sqrt(assessment.energy_raw.zms),
         *(units.mev_per_angstrom * value for value in (forces.rmse, forces.mae, forces.mean_sigma)),
         math.sqrt(forces.zms),
+        units.mev_per_angstrom * assessment.forces_raw.mean_sigma,
+        math.sqrt(assessment.forces_raw.zms),
         *(units.gpa * value for value in (stress.rmse, stress.mean_sigma, assessment.pressure.bias)),
     ]
 

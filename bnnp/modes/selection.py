@@ -4,7 +4,7 @@ A structure is dropped for its first fault: two atoms closer than ``bond_thresho
 energy per atom at or above ``energy_threshold`` ("high E"; free atoms subtracted where that is in effect),
 a force component beyond ``force_threshold`` ("high F"). Each structure that is kept has one random number,
 counted by its position in the file; it is for training if that is > ``test_fraction`` or the file says
-``begin set=train``.
+``begin set=train``. From what is then left for training the calibration set is taken (:func:`_calibration`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.modes.length_unit import unit_advice
 from bnnp.modes.log import Log
-from bnnp.network.streams import SPLIT, stream
+from bnnp.network.streams import CALIBRATION, SPLIT, stream
 from bnnp.settings import Settings
+from bnnp.structure import SETS
 
 REASONS = ("too short bond", "high E", "high F")
-USES = ("used for training", "used for testing ")
+USES = ("used for training", "used for testing ", "used for calibration", "used for calibration")
 SHOWN = 10  # structures a warning names one by one
+TRAINING, INSIDE, OUTSIDE = (SETS.index(name) for name in ("train", "calibration", "calibration_ood"))
 FEW = 10  # structures below which a potential cannot be trained
 
 
@@ -66,7 +68,7 @@ class Selection:
     kept : (n_kept,) int64
         Positions in input.data, ascending.
     subset : (n_kept,) uint8
-        0 training, 1 test.
+        Number in :data:`bnnp.structure.SETS`: 0 training, 1 test, 2 and 3 calibration.
     fault : (n_structures,) int64
         Index into `REASONS`, -1 for a structure that is kept.
     """
@@ -84,6 +86,11 @@ class Selection:
     def n_test(self) -> int:
         """Structures in the test set."""
         return int(np.count_nonzero(self.subset == 1))
+
+    @property
+    def n_calibration(self) -> int:
+        """Structures in the calibration set, those out of the domain included."""
+        return int(np.count_nonzero(self.subset >= 2))
 
     @property
     def n_dropped(self) -> dict[str, int]:
@@ -133,7 +140,8 @@ def select(found: Survey, settings: Settings) -> Selection:
     for number in reversed(range(len(REASONS))):
         fault[_faulty(table, settings)[number]] = number
     kept = np.flatnonzero(fault < 0)
-    selection = Selection(kept, _divide(table["subset"][kept], kept, settings), fault)
+    drawn = _divide(table["subset"][kept], kept, settings)
+    selection = Selection(kept, _calibration(drawn, found, kept, settings), fault)
     _demand_enough(selection, found, settings)
     return selection
 
@@ -154,6 +162,61 @@ def _divide(pinned: NDArray[np.int8], kept: NDArray[np.int64], settings: Setting
     seed, fraction = settings["random_seed"], settings["test_fraction"]
     drawn = [not stream(seed, SPLIT, int(index)).random() > fraction for index in kept]
     return np.where(pinned >= 0, pinned, np.array(drawn, dtype=np.int8)).astype(np.uint8)
+
+
+def _calibration(
+    subset: NDArray[np.uint8], found: Survey, kept: NDArray[np.int64], settings: Settings
+) -> NDArray[np.uint8]:
+    """`subset` after ``calibration_ood_group`` and ``calibration_fraction`` have taken what no file pins.
+
+    Of each group the same share is taken, to the nearest structure: those with the smallest random numbers,
+    or a contiguous block in the order of the file.
+
+    Raises
+    ------
+    InputError
+        There is no such group.
+    """
+    seed, subset = settings["random_seed"], subset.copy()
+    free, group = found.table["subset"][kept] < 0, found.group[kept]
+    if settings["calibration_ood_group"]:
+        name = " ".join(settings["calibration_ood_group"])
+        if name not in found.groups:
+            raise InputError(
+                f"{settings.origins['calibration_ood_group']}: no structure of input.data has "
+                f"`group={name}` in its comment; there are {', '.join(found.groups[1:]) or 'no groups'}"
+            )
+        subset[free & (group == found.groups.index(name))] = OUTSIDE
+    for number in np.unique(group):
+        mine = np.flatnonzero(free & (group == number) & (subset == TRAINING))
+        count = round(settings["calibration_fraction"] * len(mine))
+        if count == 0:
+            continue
+        if settings["calibration_split"] == "blocks":
+            first = int(stream(seed, CALIBRATION, int(kept[mine[0]])).integers(len(mine) - count + 1))
+            subset[mine[first : first + count]] = INSIDE
+        else:
+            drawn = [stream(seed, CALIBRATION, int(kept[k])).random() for k in mine]
+            subset[mine[np.argsort(drawn)[:count]]] = INSIDE
+    return subset
+
+
+def calibration_words(settings: Settings) -> str:
+    """The keywords that draw the calibration set; empty without them."""
+    words = []
+    if settings["calibration_fraction"] > 0.0:
+        fraction, split = settings["calibration_fraction"], settings["calibration_split"]
+        words.append(f"calibration_fraction {fraction!r}, calibration_split {split}")
+    if settings["calibration_ood_group"]:
+        words.append(f"calibration_ood_group {' '.join(settings['calibration_ood_group'])}")
+    return ", ".join(words)
+
+
+def calibration_text(selection: Selection) -> str:
+    """Structures in and out of the domain, in words."""
+    outside = int(np.count_nonzero(selection.subset == OUTSIDE))
+    more = f", and {outside} out of the domain" if outside else ""
+    return f"{selection.n_calibration - outside}{more}; they are not trained on"
 
 
 def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> None:

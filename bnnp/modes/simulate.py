@@ -26,6 +26,7 @@ from bnnp.modes.simulation_setup import (
     demand_uncertainty,
     identity,
     read_plan,
+    read_stages,
     starting_atoms,
 )
 from bnnp.potential import Potential
@@ -46,8 +47,9 @@ def run(job: Job) -> None:
         The potential no longer knows, or the run was unphysical; the frame is in candidates.data.
     """
     settings, log = job.settings, Log()
-    plan = read_plan(settings)
+    read_stages(settings)  # its mistakes first: they cost nothing
     potential = read_potential(job.directory, settings, job.threads)
+    plan = read_plan(settings, potential.calibration)
     demand_uncertainty(plan, potential, settings["md_members"] is not None)
     demand_one_process(job)
     log.header(settings, potential.kernel, job.threads)

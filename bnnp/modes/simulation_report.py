@@ -13,7 +13,7 @@ from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.modes.log import Log
 from bnnp.modes.prediction_report import std_meaning
 from bnnp.modes.simulation_output import Description, SimulationFiles
-from bnnp.modes.simulation_setup import Plan, read_plan
+from bnnp.modes.simulation_setup import Plan, read_stages
 from bnnp.potential import Potential
 from bnnp.settings import Settings
 
@@ -45,7 +45,7 @@ def describe(plan: Plan, simulation: Simulation, potential: Potential) -> Descri
 def report_stages(settings: Settings, log: Log) -> None:
     """For ``bnnp --check``: the stages, if they make sense."""
     log.section("Molecular dynamics")
-    for number, stage in enumerate(read_plan(settings).stages, start=1):
+    for number, stage in enumerate(read_stages(settings), start=1):
         log.item(f"stage {number}", stage.describe())
 
 

@@ -13,7 +13,7 @@ from ase import Atoms
 from bnnp.dynamics.guard import Guard
 from bnnp.dynamics.simulation import thermalize
 from bnnp.dynamics.stages import Stage
-from bnnp.dynamics.stop_rule import Calibration, StopRule, Threshold
+from bnnp.dynamics.stop_rule import StopRule, Threshold
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.identity import identity_line
@@ -25,6 +25,7 @@ from bnnp.modes.job import Job
 from bnnp.network.streams import DYNAMICS, stream
 from bnnp.potential import Potential
 from bnnp.settings import Settings
+from bnnp.uncertainty.calibration import Calibration
 
 HOT = 3.0, 1000.0  # factor and K beyond the highest temperature at which the guard stops
 VELOCITIES, THERMOSTAT = 0, 1  # what the random numbers are for
@@ -45,15 +46,15 @@ class Plan:
     warn: tuple[Threshold, ...]
     stop: tuple[Threshold, ...]
     guard: Guard
-    calibration: Calibration | None = None
+    calibrated: bool = False
 
     def rule(self, patience: int) -> StopRule:
         """A stop rule that has seen nothing yet."""
-        return StopRule(self.warn, self.stop, patience, self.calibration)
+        return StopRule(self.warn, self.stop, patience, self.calibrated)
 
 
-def read_plan(settings: Settings) -> Plan:
-    """Put the keywords together.
+def read_plan(settings: Settings, calibration: Calibration | None = None) -> Plan:
+    """Put the keywords together; `calibration` is that of the potential.
 
     Raises
     ------
@@ -61,12 +62,11 @@ def read_plan(settings: Settings) -> Plan:
         Keywords that do not fit together, with their lines.
     """
     stages = read_stages(settings)
-    calibration = read_calibration(settings)
     warn, stop = (
         tuple(_threshold(settings, name, limit, calibration) for limit in settings[name] or ())
         for name in ("md_uncertainty_warn", "md_uncertainty_stop")
     )
-    return Plan(stages, warn, stop, _guard(settings, stages), calibration)
+    return Plan(stages, warn, stop, _guard(settings, stages), calibration is not None)
 
 
 def read_stages(settings: Settings) -> tuple[Stage, ...]:
@@ -154,31 +154,29 @@ def _check_stage(settings: Settings, number: int, stage: Stage) -> None:
         )
 
 
-def read_calibration(settings: Settings) -> Calibration | None:
-    """From raw to calibrated standard deviations, once uncertainty.data says how.
-
-    The one place to read a section ``[calibration]`` from; there is none yet.
-    """
-    return None
-
-
 def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibration | None) -> Threshold:
     """A threshold in eV and Angstrom."""
     units = settings.units
-    if limit.quantile is not None or (
-        calibration is None and not limit.raw and limit.quantity != "extrapolations"
-    ):
+    value = limit.value
+    counted, raw = limit.quantity == "extrapolations", limit.raw
+    if not counted and not raw and (calibration is None or limit.quantity not in calibration.quantiles):
         shown = f"{limit.value:g}" if limit.value is not None else "0.1"
         kind = "is a quantile of the calibration set" if limit.quantile else "counts in calibrated deviations"
+        what = "no calibration" if calibration is None else f"no calibration of the {limit.quantity}"
         raise InputError(
-            f"{_where(settings, name)}: `{limit}` {kind}, but {UNCERTAINTY} has no calibration. Write "
+            f"{_where(settings, name)}: `{limit}` {kind}, but {UNCERTAINTY} has {what}. Write "
             f"`{name} raw {limit.quantity} {shown}` for the raw standard deviation, whose size the dropout "
-            "rate "
-            "sets."
+            "rate sets, or calibrate first (keyword `calibrate`)."
         )
-    assert limit.value is not None
+    if limit.quantile is not None:
+        if counted or calibration is None:
+            raise InputError(
+                f"{_where(settings, name)}: `{limit}`: extrapolations are counted, give a number"
+            )
+        value = calibration.quantile(limit.quantity, limit.quantile)
+    assert value is not None
     factor = {"energy": units.ev, "forces": units.ev / units.angstrom}.get(limit.quantity, 1.0)
-    return Threshold(limit.quantity, limit.value * factor, limit.raw)
+    return Threshold(limit.quantity, value * factor, raw)
 
 
 def _guard(settings: Settings, stages: Sequence[Stage]) -> Guard:

@@ -21,7 +21,7 @@ from bnnp.io.descriptor_allocation import Placement
 from bnnp.io.descriptor_layout import Layout, division_words
 from bnnp.io.input_data import StructureFile
 from bnnp.modes.log import Log, byte_count, duration
-from bnnp.modes.selection import Selection, Survey
+from bnnp.modes.selection import Selection, Survey, calibration_words
 from bnnp.settings import Settings
 from bnnp.structure import Structure
 
@@ -54,7 +54,8 @@ def lay_out(
 def _division(pinned: NDArray[np.int8], settings: Settings) -> str:
     """The keywords that drew the sets, if any structure was left to them (-1)."""
     drawn = bool((pinned < 0).any())
-    return division_words(settings["random_seed"], settings["test_fraction"]) if drawn else ""
+    words = settings["random_seed"], settings["test_fraction"], calibration_words(settings)
+    return division_words(*words) if drawn else ""
 
 
 def choose_derivatives(needed: float, settings: Settings) -> tuple[bool, str]:

@@ -29,7 +29,15 @@ from bnnp.io.runner_symmetry_files import write_runner_files
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, byte_count
 from bnnp.modes.ranges import measure_ranges, report_ranges
-from bnnp.modes.selection import Selection, Survey, select, selection_lines, selection_warnings, survey_all
+from bnnp.modes.selection import (
+    Selection,
+    Survey,
+    calibration_text,
+    select,
+    selection_lines,
+    selection_warnings,
+    survey_all,
+)
 from bnnp.modes.storage import lay_out, missing_structures, report_balance, report_storage, report_work
 from bnnp.settings import Settings
 from bnnp.structure import Structure
@@ -116,6 +124,8 @@ def report_selection(
     log.line()
     log.item("training structures", selection.n_training)
     log.item("test structures", selection.n_test)
+    if selection.n_calibration:
+        log.item("calibration", calibration_text(selection))
     for reason, count in selection.n_dropped.items():
         log.item(f"rejected ({reason})", count)
     for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):

@@ -14,10 +14,13 @@ from bnnp.core import Descriptor
 from bnnp.errors import NumericalError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
+from bnnp.modes.calibrate import calibrate_after_training
 from bnnp.modes.ensemble_members import members, resampled
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
+from bnnp.modes.selection import calibration_words
+from bnnp.modes.training_domain import write_domain, write_without_masks
 from bnnp.modes.training_networks import initial_weights
 from bnnp.modes.training_output import Files
 from bnnp.modes.training_refinement import finetune, with_chosen_rate
@@ -63,7 +66,8 @@ def run(job: Job) -> None:
     with DescriptorFile.open(directory / FILE_NAME, settings) as file:
         parallel.on_root(file.demand_same_data, job.data)
         job = parallel.on_root(with_fitted_energies, job, file)
-        if warning := file.division_warning(settings["random_seed"], settings["test_fraction"]):
+        words = settings["random_seed"], settings["test_fraction"], calibration_words(settings)
+        if warning := file.division_warning(*words):
             log.warn(warning)
         data = parallel.on_root(training_set, job, file)
         job = with_chosen_rate(job, log, file, data, descriptor, directory / CHECKPOINT)
@@ -74,7 +78,8 @@ def run(job: Job) -> None:
             if outcome or stopped:
                 break
         else:
-            finish_ensemble(job, log)
+            finish_ensemble(job, log, file, data)
+            calibrate_after_training(job, log, file)
     log.close(2, outcome)
 
 
@@ -120,16 +125,17 @@ def train(
     else:
         with Interruption() as stop:
             state = finetune(job, log, trainer, state, data, normalized, descriptor, stop)
-    finish(job, log, trainer, state, files)
+    finish(job, log, trainer, state, files, file, data)
     outcome = f"stopped by a signal, {state.epoch} of {trainer.epochs} epochs are done" * unfinished
     return outcome, state.stopped
 
 
-def finish_ensemble(job: Job, log: Log) -> None:
+def finish_ensemble(job: Job, log: Log, file: DescriptorFile, data: TrainingSet) -> None:
     """potential/ with all members."""
     count = job.settings["ensemble_size"]
     if count == 1:
         return
+    parallel.on_root(write_without_masks, job, file, data.training)
     parallel.on_root(write_potential_directory, job.directory, job.settings)
     log.section("Ensemble")
     log.item("members", f"{count}: this directory and member_02 to member_{count:02d}, all in {DIRECTORY}/")
@@ -202,7 +208,15 @@ def resumed(trainer: Trainer, former: Checkpoint) -> State:
     return replace(former.state, optimizer=trainer.optimizer.state_of(former.state.optimizer))
 
 
-def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> None:
+def finish(
+    job: Job,
+    log: Log,
+    trainer: Trainer,
+    state: State,
+    files: Files,
+    file: DescriptorFile,
+    data: TrainingSet,
+) -> None:
     """Errors of the best epoch with all masks, its predictions, and what was written."""
     settings = job.settings
     points, errors = files.points(trainer, state.best_weights)
@@ -211,6 +225,7 @@ def finish(job: Job, log: Log, trainer: Trainer, state: State, files: Files) -> 
     report_runner_lines(log, settings, state, files.normalized)
     report_best(log, settings, state, files.normalized, errors)
     potential = files.write_potential(trainer.model.parameters.unpack(state.best_weights))
+    parallel.on_root(write_domain, job, file, data.training)
     limits = parallel.on_root(write_potential_directory, job.directory, settings)
     log.section("Written")
     log.item("the potential", " ".join(["input.nn", *potential]))

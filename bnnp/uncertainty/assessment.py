@@ -32,6 +32,8 @@ class Assessment:
     stress : ErrorSum, energy/length^3
     pressure : ErrorSum, energy/length^3
         Predicted pressures, without a reference; its `bias` is their mean.
+    energy_raw, forces_raw : ErrorSum
+        As `energy` and `forces`, with the raw standard deviations; empty without a calibration.
     """
 
     structures: int = 0
@@ -39,6 +41,8 @@ class Assessment:
     forces: ErrorSum = field(default_factory=ErrorSum)
     stress: ErrorSum = field(default_factory=ErrorSum)
     pressure: ErrorSum = field(default_factory=ErrorSum)
+    energy_raw: ErrorSum = field(default_factory=ErrorSum)
+    forces_raw: ErrorSum = field(default_factory=ErrorSum)
 
     def __add__(self, other: Assessment) -> Assessment:
         return Assessment(
@@ -47,6 +51,8 @@ class Assessment:
             self.forces + other.forces,
             self.stress + other.stress,
             self.pressure + other.pressure,
+            self.energy_raw + other.energy_raw,
+            self.forces_raw + other.forces_raw,
         )
 
 
@@ -61,21 +67,29 @@ class Values:
     forces_std: Array | None = None
     stress: Array | None = None
     stress_std: Array | None = None
+    energy_std_raw: float | None = None
+    forces_std_raw: Array | None = None
 
 
 def assess(structure: Structure, values: Values) -> Assessment:
     """Compare one prediction with the reference the structure brings, as far as it does."""
     n_atoms = len(structure)
     reference = None if structure.energy is None else np.array([structure.energy / n_atoms])
-    sigma = None if values.energy_std is None else np.array([values.energy_std / n_atoms])
-    energy = ErrorSum.of(np.array([values.energy / n_atoms]), reference, sigma)
-    forces = stress = pressure = ErrorSum()
+    energy, energy_raw = (
+        ErrorSum.of(
+            np.array([values.energy / n_atoms]), reference, None if std is None else np.array([std / n_atoms])
+        )
+        for std in (values.energy_std, values.energy_std_raw)
+    )
+    forces = stress = pressure = forces_raw = ErrorSum()
+    if values.forces is not None and values.forces_std_raw is not None:
+        forces_raw = ErrorSum.of(values.forces, structure.forces, values.forces_std_raw)
     if values.forces is not None:
         forces = ErrorSum.of(values.forces, structure.forces, values.forces_std)
     if values.stress is not None:
         stress = ErrorSum.of(values.stress, structure.stress, values.stress_std)
         pressure = ErrorSum.of(np.array([-values.stress[:3].mean()]), np.zeros(1))
-    return Assessment(1, energy, forces, stress, pressure)
+    return Assessment(1, energy, forces, stress, pressure, energy_raw, forces_raw)
 
 
 def group_of(structure: Structure) -> str:

@@ -16,7 +16,7 @@ from bnnp.dynamics.guard import Guard
 from bnnp.dynamics.observables import Uncertainty, look, observe
 from bnnp.dynamics.simulation import Simulation
 from bnnp.dynamics.stages import Stage
-from bnnp.dynamics.stop_rule import Calibration, StopRule, Threshold
+from bnnp.dynamics.stop_rule import StopRule, Threshold
 
 RAW = Threshold("forces", 0.5, raw=True)
 
@@ -61,13 +61,13 @@ class TestRule:
         limit = Threshold("forces", 0.5)
         with pytest.raises(ValueError, match="needs a calibration"):
             StopRule(stop=[limit])
-        doubled = Calibration(energy=lambda sigma: 10 * sigma, forces=lambda sigma: 2 * sigma)
-        rule = StopRule(stop=[limit, Threshold("energy", 0.1)], calibration=doubled)
-        assert not rule.judge(seen(0.24, energy=0.009)).flagged
-        assert rule.judge(seen(0.26)).stop
-        assert rule.judge(seen(energy=0.011)).stop
-        raw = StopRule(stop=[RAW], calibration=doubled)
-        assert not raw.judge(seen(0.26)).flagged
+        rule = StopRule(stop=[limit, Threshold("energy", 0.1)], calibrated=True)
+        assert not rule.judge(Uncertainty(0.09, 0.49, energy_raw=9.0, forces_raw=9.0)).flagged
+        assert rule.judge(Uncertainty(0.0, 0.51, energy_raw=0.0, forces_raw=0.0)).stop
+        assert rule.judge(Uncertainty(0.11, 0.0, energy_raw=0.0, forces_raw=0.0)).stop
+        raw = StopRule(stop=[RAW], calibrated=True)
+        assert not raw.judge(Uncertainty(9.0, 9.0, forces_raw=0.49)).flagged
+        assert raw.judge(Uncertainty(0.0, 0.0, forces_raw=0.51)).stop
 
 
 class TestGuard:

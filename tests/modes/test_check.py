@@ -112,7 +112,7 @@ def test_compositions_and_counts(prepare: Prepare) -> None:
         1,
         3,
         1,
-        {"train": 0, "test": 1},
+        {"train": 0, "test": 1, "calibration": 0, "calibration_ood": 0},
     )
     assert data.largest_force == 0.5
     assert data.n_unbalanced == 1

@@ -1,0 +1,101 @@
+"""The section ``[domain]`` of uncertainty.data: statistics of the training atoms, for the hybrid sigma.
+
+::
+
+    version 1
+    mean Ge 0.41 1.3 ...             of the unscaled symmetry functions
+    covariance Ge 1 0.02             lower triangle, row by row
+    covariance Ge 2 0.01 0.05
+    feature_mean Ge 0.2 -0.9 ...     of the last hidden nodes, without masks
+    feature_covariance Ge 1 0.3
+    ...
+
+The weights they belong to are those of ``[masks]``. See :mod:`bnnp.uncertainty.domain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError, StaleFileError
+from bnnp.uncertainty.domain import Domain
+
+Array = NDArray[np.float64]
+
+SECTION = "domain"
+VERSION = "1"
+_WHERE = "uncertainty.data, [domain]"
+_AGAIN = "Run mode 2 again, or remove this section to predict without the hybrid sigma."
+
+
+def format_domain(domains: Mapping[str, Domain]) -> tuple[str, ...]:
+    """The lines below the heading."""
+    lines = [f"version {VERSION}"]
+    for element, domain in domains.items():
+        lines.append(f"mean {element} {_text(domain.mean)}")
+        lines += _triangle(f"covariance {element}", domain.covariance)
+        lines.append(f"feature_mean {element} {_text(domain.feature_mean)}")
+        lines += _triangle(f"feature_covariance {element}", domain.feature_covariance)
+    return tuple(lines)
+
+
+def parse_domain(lines: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Domain]:
+    """Read the lines below the heading.
+
+    Parameters
+    ----------
+    sizes : mapping of str to (int, int)
+        Symmetry functions and last hidden nodes that each element must have.
+
+    Raises
+    ------
+    InputError, StaleFileError
+        Not in the format above, or of other sizes; a later version.
+    """
+    rows: dict[tuple[str, str], list[list[str]]] = {}
+    for line in lines:
+        if words := line.split("#")[0].split():
+            rows.setdefault((words[0], words[1] if len(words) > 1 else ""), []).append(words[2:])
+    if ("version", VERSION) not in rows:
+        raise StaleFileError(f"{_WHERE}: not of version {VERSION}, which this bnnp knows. {_AGAIN}")
+    try:
+        return {element: _domain(rows, element, *size) for element, size in sizes.items()}
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"{_WHERE}: cut short, damaged or of another potential ({error}). {_AGAIN}"
+        ) from None
+
+
+def _domain(rows: Mapping[tuple[str, str], list[list[str]]], element: str, n: int, hidden: int) -> Domain:
+    def mean(name: str, size: int) -> Array:
+        values = np.array(rows[name, element][0], dtype=np.float64)
+        if values.shape != (size,):
+            raise ValueError(f"{name} {element} has {len(values)} numbers, expected {size}")
+        return values
+
+    def matrix(name: str, size: int) -> Array:
+        lower = np.zeros((size, size))
+        for number, row in enumerate(rows[name, element]):
+            lower[number, : number + 1] = np.array(row[1:], dtype=np.float64)
+        if len(rows[name, element]) != size:
+            raise ValueError(f"{name} {element} has {len(rows[name, element])} rows, expected {size}")
+        return lower + np.tril(lower, -1).T
+
+    return Domain(
+        mean("mean", n),
+        matrix("covariance", n),
+        mean("feature_mean", hidden),
+        matrix("feature_covariance", hidden),
+    )
+
+
+def _triangle(name: str, matrix: Array) -> Iterator[str]:
+    for number, row in enumerate(matrix, start=1):
+        yield f"{name} {number} {_text(row[:number])}"
+
+
+def _text(numbers: Array) -> str:
+    return " ".join(repr(float(number)) for number in numbers)

@@ -1,0 +1,54 @@
+"""What the log says of a calibration: one table a kind, all numbers from the cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bnnp.modes.log import Log
+from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.units import Units
+
+TITLES = {"mc": "Monte Carlo alone", "hybrid": "hybrid: Monte Carlo, last layer and distance"}
+
+
+def report_calibration(log: Log, kinds: Mapping[str, Calibration], units: Units) -> None:
+    """Sizes before and after, held out and in the domain; CRPS of both maps over all structures."""
+    first = next(iter(kinds.values()))
+    more = f", {first.outside} out of the domain" if first.outside else ""
+    log.item("structures", f"{first.structures}{more}, {first.samples} Monte Carlo samples")
+    if not first.outside:
+        log.warn(
+            "no structures out of the domain (calibration_ood_group): large sigmas are extrapolated in "
+            "proportion"
+        )
+    for name in ("forces", "stress"):
+        if not any(quantity.startswith(name) for quantity in first.quantities):
+            log.line(f"  no {name} in the calibration set: their standard deviations stay raw (uncalibrated)")
+    log.line(
+        "  in the domain, held out by blocks: raw and cal, sqrt(ZMS) before and after (1 is right); share"
+    )
+    log.line("  of errors in the 90 % interval; ENCE; miscalibration area; CRPS: meV/atom, meV/Angstrom, GPa")
+    for kind, calibration in kinds.items():
+        log.line(f"  {TITLES[kind]}")
+        rows = [_row(name, quantity, units) for name, quantity in calibration.quantities.items()]
+        columns = ("quantity", "map", "raw", "cal", "90 %", "ENCE", "area", "CRPS quad.", "isotonic")
+        parts = ("MC", "LL", "d") if kind == "hybrid" else ()
+        log.table((*columns, *parts), rows)
+
+
+def _row(name: str, quantity: Quantity, units: Units) -> tuple[object, ...]:
+    factor = {"energy": units.mev, "stress": units.gpa}.get(name, units.mev_per_angstrom)
+    scores = quantity.scores
+    parts = [f"{value:.3g}" for value in quantity.weights.tolist()] if len(quantity.weights) > 1 else []
+    return (
+        name,
+        quantity.map.kind,
+        f"{scores['raw']:.3g}",
+        f"{scores['calibrated']:.3g}",
+        f"{100 * scores['coverage']:.1f}",
+        f"{scores['ence']:.3f}",
+        f"{scores['area']:.3f}",
+        f"{factor * scores['quadratic']:.4g}",
+        f"{factor * scores['isotonic']:.4g}",
+        *parts,
+    )

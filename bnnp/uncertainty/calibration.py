@@ -1,0 +1,317 @@
+"""Calibrated standard deviations: fitted to the errors of structures that were not trained on, then applied.
+
+For the energy per atom of the total, the force components of each element, and the stress components, a
+:class:`Quantity` each: a monotone map from the raw to the calibrated sigma (:mod:`bnnp.uncertainty.maps`; the
+kind with the lower CRPS in a cross-validation over blocks of structures) and the conformal factors k_p: of
+the in-domain errors at least the share p is within k_p sigma (V. Vovk et al., Algorithmic Learning in a
+Random World (2005); split conformal prediction with the score |e| / sigma, where sigma is of a map that was
+fitted without the block of the error).
+
+Structures out of the domain tell how large errors get beyond the sigmas of the domain. Where the two overlap
+a sigma of kind ``mc`` cannot tell them apart, and the errors in the domain count alone.
+
+The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo samples. That of ``hybrid`` is::
+
+    sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
+
+with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.domain`), whose factors are
+fitted by maximum likelihood beside a constant, which is left to the map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.errors import NumericalError
+from bnnp.uncertainty.hybrid import Parts
+from bnnp.uncertainty.maps import FITS, SigmaMap
+from bnnp.uncertainty.reliability import coverage, ence, miscalibration_area
+from bnnp.uncertainty.scores import crps, zms
+from bnnp.uncertainty.variance import GROUPS, fit_variance
+
+Array = NDArray[np.float64]
+
+KINDS = ("mc", "hybrid")
+LEVELS = (68, 90, 95)  # per cent, of the conformal factors
+FOLDS = 5
+PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles that are kept
+OVERLAP = 0.99  # quantile of sigma in the domain up to which only errors in the domain shape a map of mc
+FEWEST = 30  # structures from which a calibration is believed
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Errors of one quantity with what should tell their size.
+
+    Parameters
+    ----------
+    errors : (n,) float64
+        Predicted - reference.
+    parts : (n, 1) or (n, 3) float64
+        sigma_MC; and, for hybrid, sigma_LL and d.
+    structure : (n,) int64
+        Number of the structure each error is from, ascending in the order of the data.
+    outside : (n,) bool
+        Of the group that stands for what is out of the domain.
+    """
+
+    errors: Array
+    parts: Array
+    structure: NDArray[np.int64]
+    outside: NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, several: Sequence[Observations]) -> Observations:
+        """All of them in order."""
+        return cls(
+            np.concatenate([each.errors for each in several]),
+            np.concatenate([each.parts for each in several]),
+            np.concatenate([each.structure for each in several]),
+            np.concatenate([each.outside for each in several]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Quantity:
+    """Calibration of one quantity.
+
+    Parameters
+    ----------
+    map : SigmaMap
+    weights : (1,) or (3,) float64
+        1; or a, b, c of hybrid.
+    conformal : mapping of int to float
+        k_p by p in per cent.
+    scores : mapping of str to float
+        Of the cross-validation, for the log: the CRPS of each kind of map; sqrt(ZMS) raw and calibrated, 90 %
+        coverage, ENCE and miscalibration area in the domain. Not kept in files.
+    """
+
+    map: SigmaMap
+    weights: Array
+    conformal: Mapping[int, float]
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def raw(self, parts: Array) -> Array:
+        """sqrt(sum (weight part)^2) of (..., 1 or 3) parts; parts that have no weight do not count."""
+        return np.sqrt(np.square(self.components(parts)).sum(axis=-1))
+
+    def components(self, parts: Array) -> Array:
+        """weight part, (..., 1 or 3), in the unit of sigma."""
+        return parts[..., : len(self.weights)] * self.weights
+
+    def sigma(self, parts: Array) -> Array:
+        """Calibrated sigma of (..., 1 or 3) parts."""
+        return self.map(self.raw(parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Calibration of a potential, in its units. What is None or missing has no labels: it is uncalibrated.
+
+    Parameters
+    ----------
+    kind : str
+        One of KINDS.
+    energy : Quantity or None
+        Energy per atom of the total.
+    forces : mapping of str to Quantity
+        Force components, by element.
+    stress : Quantity or None
+        Stress components.
+    samples : int
+        Monte Carlo samples it was made with.
+    structures, outside : int
+        In the domain and out of it.
+    quantiles : mapping of str to (len(PERCENT),) float64
+        Of the calibrated sigmas of the structures in the domain: ``energy`` per atom, and ``forces``, the
+        largest of a component.
+    """
+
+    kind: str
+    energy: Quantity | None
+    forces: Mapping[str, Quantity]
+    stress: Quantity | None
+    samples: int
+    structures: int
+    outside: int = 0
+    quantiles: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def quantities(self) -> dict[str, Quantity]:
+        """All there are, by name; the elements of forces as ``forces X``."""
+        named = {"energy": self.energy, **{f"forces {x}": q for x, q in self.forces.items()}}
+        return {name: q for name, q in {**named, "stress": self.stress}.items() if q is not None}
+
+    def components_of_force(self, symbol: str, parts: Array) -> Array:
+        """Size of each weighted part of the force on an atom, (3,), from its (3, 3) parts by component; NaN
+        without a calibration of this element."""
+        if symbol not in self.forces:
+            return np.full(parts.shape[-1], np.nan)
+        return np.sqrt(np.square(self.forces[symbol].components(parts)).sum(axis=0))
+
+    def quantile(self, quantity: str, percent: float) -> float:
+        """The sigma that `percent` of the structures in the domain do not exceed.
+
+        Raises
+        ------
+        KeyError
+            The quantity is uncalibrated.
+        """
+        return float(np.interp(percent, PERCENT, self.quantiles[quantity]))
+
+    def apply(self, parts: Parts, symbols: Sequence[str]) -> tuple[float | None, Array | None, Array | None]:
+        """Calibrated sigmas of the energy per atom, the force components, (n_atoms, 3), and the stress, (6,).
+
+        None for what has no parts or no calibration.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Element of every atom.
+        """
+        energy = None if self.energy is None else float(self.energy.sigma(parts.energy))
+        stress = None if self.stress is None or parts.stress is None else self.stress.sigma(parts.stress)
+        if parts.forces is None or not set(symbols) <= set(self.forces):
+            return energy, None, stress
+        forces, names = np.empty(parts.forces.shape[:2]), np.array(symbols)
+        for element in set(symbols):
+            forces[names == element] = self.forces[element].sigma(parts.forces[names == element])
+        return energy, forces, stress
+
+    def describe(self) -> str:
+        """For headers: how it was made, and what it leaves raw."""
+        more = f" and {self.outside} out of the domain" if self.outside else ""
+        missing = [name for name in ("forces", "stress") if not getattr(self, name)]
+        rest = f"; raw (uncalibrated): {', '.join(missing)}" if missing else ""
+        return f"calibrated ({self.kind}) on {self.structures} structures{more}{rest}"
+
+
+def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) -> Calibration:
+    """Fit all quantities.
+
+    Parameters
+    ----------
+    found : mapping of str to Observations
+        By name as in :attr:`Calibration.quantities`; the energy is there.
+    samples : int
+        Of the potential.
+
+    Raises
+    ------
+    NumericalError
+        What :func:`fit_quantity` does not believe, with the name of the quantity.
+    """
+    fitted = {}
+    for name, observations in found.items():
+        try:
+            fitted[name] = fit_quantity(observations, kind)
+        except NumericalError as error:
+            raise NumericalError(f"{name}: {error}") from None
+    count = {
+        flag: len(np.unique(found["energy"].structure[found["energy"].outside == flag])) for flag in (0, 1)
+    }
+    forces = {name.removeprefix("forces "): q for name, q in fitted.items() if name.startswith("forces ")}
+    quantiles = {"energy": sigma_quantiles(_largest({"energy": fitted["energy"]}, found))}
+    if forces:
+        quantiles["forces"] = sigma_quantiles(_largest({f"forces {x}": q for x, q in forces.items()}, found))
+    return Calibration(
+        kind, fitted["energy"], forces, fitted.get("stress"), samples, count[0], count[1], quantiles
+    )
+
+
+def _largest(quantities: Mapping[str, Quantity], found: Mapping[str, Observations]) -> Array:
+    """The largest calibrated sigma of each structure in the domain."""
+    count = 1 + max(int(found[name].structure.max()) for name in quantities)
+    largest = np.full(count, -np.inf)
+    for name, quantity in quantities.items():
+        inside = ~found[name].outside
+        sigma = quantity.sigma(found[name].parts[inside])
+        np.maximum.at(largest, found[name].structure[inside], sigma)
+    return largest[np.isfinite(largest)]
+
+
+def fit_quantity(found: Observations, kind: str) -> Quantity:
+    """Fit factors, map and conformal factors.
+
+    Raises
+    ------
+    NumericalError
+        Values that are not finite; errors that are all the same; sigmas that are all zero.
+    """
+    parts = found.parts[:, :1] if kind == "mc" else found.parts
+    _check(found.errors, parts)
+    weights = np.ones(1) if kind == "mc" else hybrid_weights(parts, found.errors)
+    raw = np.sqrt(np.square(parts * weights).sum(axis=1))
+    inside = ~found.outside
+    used = inside | (raw > np.quantile(raw[inside], OVERLAP) if kind == "mc" else found.outside)
+    held_out = {name: cross_fitted(fit, raw, found, used) for name, fit in FITS.items()}
+    scores = {name: crps(found.errors[used], sigma[used]) for name, sigma in held_out.items()}
+    best = min(scores, key=scores.__getitem__)
+    errors, sigma = found.errors[inside], held_out[best][inside]
+    conformal = {level: conformal_factor(np.abs(errors) / sigma, level / 100.0) for level in LEVELS}
+    mc = parts[inside, 0]
+    scores["raw"] = math.sqrt(zms(errors[mc > 0.0], mc[mc > 0.0])) if (mc > 0.0).any() else math.nan
+    scores |= {
+        "calibrated": math.sqrt(zms(errors, sigma)),
+        "coverage": coverage(errors, sigma, 0.9),
+        "ence": ence(errors, sigma),
+        "area": miscalibration_area(errors, sigma),
+    }
+    return Quantity(FITS[best](raw[used], found.errors[used]), weights, conformal, scores)
+
+
+def hybrid_weights(parts: Array, errors: Array) -> Array:
+    """a, b, c of the sum of squares, (3,), fitted beside a constant."""
+    shapes = np.column_stack([np.ones(len(errors)), np.square(parts)])
+    if len(errors) > 100 * GROUPS:  # a fraction, evenly taken, tells four numbers just as well
+        chosen = np.linspace(0, len(errors) - 1, 100 * GROUPS).astype(int)
+        shapes, errors = shapes[chosen], errors[chosen]
+    weights = np.sqrt(fit_variance(shapes, np.square(errors))[1:])
+    return weights if weights.any() else np.eye(len(weights))[0]
+
+
+def cross_fitted(
+    fit: Callable[[Array, Array], SigmaMap], raw: Array, found: Observations, used: NDArray[np.bool_]
+) -> Array:
+    """Calibrated sigma of every error by a map that was fitted without its block of structures, (n,); only
+    errors that are `used` take part in the fits."""
+    sigma = np.empty_like(raw)
+    for outside in (False, True):  # blocks of both kinds in every fold
+        own = np.unique(found.structure[found.outside == outside])
+        for fold in np.array_split(own, min(FOLDS, len(own))) if len(own) else []:
+            left_out = np.isin(found.structure, fold)
+            kept = ~left_out & used
+            if len(own) < FOLDS or not raw[kept].any() or not found.errors[kept].any():
+                kept = used  # too few to leave any out
+            sigma[left_out] = fit(raw[kept], found.errors[kept])(raw[left_out])
+    return sigma
+
+
+def conformal_factor(ratios: Array, level: float) -> float:
+    """The smallest k that at least ceil((n + 1) level) of n `ratios` do not exceed; the largest, if n is too
+    small for that."""
+    count = len(ratios)
+    rank = min(count, math.ceil((count + 1) * level))
+    return float(np.sort(ratios)[rank - 1])
+
+
+def sigma_quantiles(sigmas: Array) -> Array:
+    """Quantiles at PERCENT of the sigmas of structures, (n,)."""
+    return np.asarray(np.percentile(sigmas, PERCENT))
+
+
+def _check(errors: Array, parts: Array) -> None:
+    if not (np.isfinite(errors).all() and np.isfinite(parts).all()):
+        bad = int(np.count_nonzero(~(np.isfinite(errors) & np.isfinite(parts).all(axis=1))))
+        raise NumericalError(f"{bad} of {len(errors)} errors or standard deviations are not finite")
+    if len(errors) == 0 or np.ptp(errors) <= 1e-12 * np.abs(errors).max(initial=0.0):
+        shown = f"all {len(errors)} errors are {errors[0]:g}" if len(errors) else "there are no errors"
+        raise NumericalError(f"{shown}, so they tell nothing of their size: are the references right?")
+    if not parts[:, 0].any():
+        raise NumericalError("all raw standard deviations are zero")

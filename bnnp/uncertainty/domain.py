@@ -1,0 +1,148 @@
+r"""How far an atom is from the training set, and what the last layer knows of it.
+
+A tanh network is bounded, and so is the spread of its Monte Carlo samples: far from the training set it says
+nothing. Two measures do, for the atoms of one element (dimensionless, about 1 inside of the training set):
+
+*Distance.* Mahalanobis distance of the n symmetry functions G, with mean and covariance C over the training
+atoms, and the excess x_f beyond the training range in units of that range, for every function f:
+
+.. math:: d^2 = \frac{1}{n} (G - \bar G)^T C^{-1} (G - \bar G) + \sum_f x_f^2
+
+(P. C. Mahalanobis, Proc. Natl. Inst. Sci. India 2, 49 (1936)). A function that never varied in training has
+no variance and no range: it takes part only by its excess, counted in hundredths of the usual range, 100 at
+most.
+
+*Last layer.* With the values h of the last hidden nodes, of which the energy is a linear function, and their
+covariance C_h over the training atoms, the variance of a linear fit is proportional to
+
+.. math:: \sigma_{LL}^2 = \sum_X H_X^T C_{h,X}^{-1} H_X = \sum_k (u_k \cdot H)^2, \quad
+    H_X = \sum_{i \in X} (h_i - \bar h_X)
+
+and for forces and stress likewise with the derivatives of H (V. Zaverkin, J. Kaestner, Mach. Learn.: Sci.
+Technol. 2, 035009 (2021), last-layer features). The rows u_k with sum u u^T = C_h^-1 are networks that differ
+in the last layer only, so that one path gives their energies, forces and virials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.descriptors.scaling import Scaling
+from bnnp.network.dense import Network, evaluate
+
+Array = NDArray[np.float64]
+
+SMALLEST = 1e-4  # of an eigenvalue of the correlations of G, in units of their mean: below is noise
+SMALLEST_FEATURE = 1e-6  # the same for the last hidden nodes
+UNUSUAL = 0.01  # range of a function that had none, in units of the median range of the others
+FARTHEST = 100.0  # excess of such a function at most
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """Statistics of the training atoms of one element.
+
+    Parameters
+    ----------
+    mean : (n,) float64
+    covariance : (n, n) float64
+        Of the unscaled symmetry functions.
+    feature_mean : (h,) float64
+    feature_covariance : (h, h) float64
+        Of the last hidden nodes of the network without masks.
+    """
+
+    mean: Array
+    covariance: Array
+    feature_mean: Array
+    feature_covariance: Array
+
+    @classmethod
+    def of(cls, values: Array, features: Array) -> Domain:
+        """Statistics of (n_atoms, n) symmetry functions and (n_atoms, h) values of the last hidden nodes."""
+        return cls(values.mean(axis=0), _covariance(values), features.mean(axis=0), _covariance(features))
+
+    def distance(self, values: Array, scaling: Scaling) -> Array:
+        """d of every atom, (n_atoms,), from unscaled symmetry functions, (n_atoms, n)."""
+        sigma = np.sqrt(np.diag(self.covariance))
+        vary = (sigma > 0.0) & ~scaling.constant
+        square = np.square(excess(values, scaling)).sum(axis=1)
+        if vary.any():
+            z = (values[:, vary] - self.mean[vary]) / sigma[vary]
+            correlation = self.covariance[np.ix_(vary, vary)] / np.outer(sigma[vary], sigma[vary])
+            whitened = z @ inverse_root(correlation, SMALLEST).T
+            square = square + np.square(whitened).mean(axis=1)
+        return np.sqrt(square)
+
+    @property
+    def directions(self) -> Array:
+        """The rows u_k, (h, h)."""
+        return inverse_root(self.feature_covariance, SMALLEST_FEATURE)
+
+
+def excess(values: Array, scaling: Scaling) -> Array:
+    """How far each function is beyond its training range in units of the range, (n_atoms, n)."""
+    beyond = np.maximum(np.maximum(scaling.minimum - values, values - scaling.maximum), 0.0)
+    constant = scaling.constant
+    usual = float(np.median(scaling.spread[~constant])) if (~constant).any() else 1.0
+    found: Array = beyond / np.where(constant, UNUSUAL * usual, scaling.spread)
+    return np.where(constant, np.minimum(found, FARTHEST), found)
+
+
+def inverse_root(matrix: Array, smallest: float) -> Array:
+    """Rows u_k with sum_k u_k u_k^T the inverse of a symmetric `matrix`, whose eigenvalues count as
+    `smallest` times their mean at least."""
+    values, vectors = np.linalg.eigh(matrix)
+    floor = smallest * max(float(values.mean()), np.finfo(np.float64).tiny)
+    return (vectors / np.sqrt(np.maximum(values, floor))).T
+
+
+def features(network: Network, inputs: Array) -> Array:
+    """Values of the last hidden nodes, (n_atoms, h), of the network without masks; the inputs without any.
+
+    Parameters
+    ----------
+    inputs : (n_atoms, n) float64
+        Scaled symmetry functions.
+    """
+    probe = last_layer(network)
+    unit = np.eye(network.sizes[-1])
+    ones = [np.ones(size) for size in network.sizes[:-1]]
+    return np.stack([evaluate(probe, inputs, [*ones, row])[0] for row in unit], axis=1)
+
+
+def last_layer(network: Network) -> Network:
+    """The network with a last layer that adds up its hidden nodes: masks there are weights."""
+    hidden = network.sizes[-1]
+    factor = float(hidden) if network.normalize_nodes else 1.0
+    return replace(
+        network,
+        weights=(*network.weights[:-1], np.full((hidden, 1), factor)),
+        biases=(*network.biases[:-1], np.zeros(1)),
+        activations=(*network.activations[:-1], "l"),
+    )
+
+
+def last_layer_masks(
+    domains: Mapping[str, Domain], networks: Mapping[str, Network], elements: Sequence[str]
+) -> dict[str, tuple[Array, ...]]:
+    """Factors of inputs and hidden nodes that make every u_k a sample of :func:`last_layer`: for each element
+    as many samples as all have together, those of the others zero."""
+    counts = [len(domains[element].feature_mean) for element in elements]
+    ends = np.cumsum(counts)
+    masks = {}
+    for element, end, count in zip(elements, ends, counts, strict=True):
+        rows = np.zeros((ends[-1], count))
+        rows[end - count : end] = domains[element].directions
+        ones = (np.ones((ends[-1], size)) for size in networks[element].sizes[:-1])
+        masks[element] = (*ones, rows)
+    return masks
+
+
+def _covariance(values: Array) -> Array:
+    deviation = values - values.mean(axis=0)
+    return deviation.T @ deviation / max(len(values) - 1, 1)

@@ -1,0 +1,338 @@
+"""Calibration through the executable: at the end of mode 2, in mode 3, its columns, its mistakes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_train import alloys, invoke, prepare, twin
+
+from bnnp.interfaces.ase import BNNP
+from bnnp.io.ase_atoms import to_atoms
+from bnnp.io.calibration_section import format_calibration, parse_calibration
+from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.io.input_data import read_structures, write_structures
+from bnnp.io.uncertainty_data import read_uncertainty
+from bnnp.loader import load
+from bnnp.structure import Structure
+from bnnp.uncertainty.scores import zms
+from bnnp.units import METAL
+
+SETTINGS = "dropout_rate 0.1\nepochs 12\nbatch_size 4\n"
+COUNTS = {"train": 16, "test": 4, "calibration": 40, "calibration_ood": 12}
+
+
+def stretched(structure: Structure) -> Structure:
+    """All lengths 10 % longer; the labels are of no account."""
+    assert structure.cell is not None
+    return replace(structure, positions=1.1 * structure.positions, cell=1.1 * structure.cell)
+
+
+def data() -> list[Structure]:
+    sets = [name for name, count in COUNTS.items() for _ in range(count)]
+    found = [replace(s, subset=name) for s, name in zip(alloys(len(sets)), sets, strict=True)]
+    return [stretched(s) if s.subset == "calibration_ood" else s for s in found]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A directory in which mode 2 has calibrated at its end, and its log."""
+    folder = prepare(tmp_path_factory.mktemp("calibrated") / "run", SETTINGS, data())
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    return folder, result.output
+
+
+@pytest.fixture
+def folder(trained: tuple[Path, str], tmp_path: Path) -> Path:
+    shutil.copytree(trained[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def table(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a file by their names in its header."""
+    names = path.read_text().splitlines()[0][2:].split("|")[0].split()
+    return dict(zip(names, np.loadtxt(path, ndmin=2).T, strict=True))
+
+
+def add(folder: Path, text: str) -> None:
+    with open(folder / "input.nn", "a") as file:
+        file.write(text)
+
+
+def header(path: Path) -> str:
+    return path.read_text().splitlines()[0]
+
+
+def section(folder: Path) -> tuple[str, ...]:
+    return read_uncertainty(folder / "uncertainty.data").sections["calibration"]
+
+
+class TestMode2:
+    def test_log(self, trained: tuple[Path, str]) -> None:
+        text = trained[1]
+        assert re.search(r"structures +40, 12 out of the domain, 30 Monte Carlo samples", text)
+        for name in ("energy", "forces Cu", "forces Au", "stress"):
+            assert (
+                len(re.findall(rf"^  {name} +(quadratic|isotonic) ", text, re.MULTILINE)) == 2
+            )  # mc, hybrid
+
+    def test_calibrated_structures_are_not_trained_on(self, trained: tuple[Path, str]) -> None:
+        with DescriptorFile.open(trained[0] / "symmetry_functions.h5") as file:
+            assert np.bincount(file.subset).tolist() == list(COUNTS.values())
+        points = sorted(trained[0].glob("trainpoints.*.out"))[0].read_text().splitlines()
+        assert sum(not line.startswith("#") for line in points) == COUNTS["train"]
+
+    def test_potential_directory_has_the_calibration(self, trained: tuple[Path, str]) -> None:
+        assert section(trained[0] / "potential") == section(trained[0])
+        potential = load(trained[0] / "potential")
+        assert potential.calibration is not None
+        assert potential.calibration.kind == "mc"
+
+    def test_too_few_structures_are_a_warning_and_uncalibrated(
+        self, trained: tuple[Path, str], tmp_path: Path
+    ) -> None:
+        few = [s for s in data() if s.subset != "calibration"][:20] + [
+            s for s in data() if s.subset == "calibration"
+        ][:29]
+        folder = prepare(tmp_path / "few", SETTINGS.replace("12", "1"), few)
+        result = invoke(folder, 2)
+        assert result.exit_code == 0
+        assert "UNCALIBRATED: 29 structures" in " ".join(result.output.split())
+        assert "calibration" not in read_uncertainty(folder / "uncertainty.data").sections
+        assert invoke(folder, 3).exit_code == 0
+        assert "std: raw (uncalibrated)" in header(folder / "energy.out")
+
+
+@pytest.fixture(scope="module", params=["mc", "hybrid"])
+def predicted(
+    request: pytest.FixtureRequest,
+    trained: tuple[Path, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("predicted") / "run"
+    shutil.copytree(trained[0], folder)
+    add(folder, f"calculate_forces\ncalculate_stress\nuncertainty {request.param}\n")
+    result = invoke(folder, 3)
+    assert result.exit_code == 0, result.output
+    assert f"calibrated ({request.param}) on 40 structures and 12 out of the domain" in result.output
+    return folder, request.param
+
+
+class TestColumns:
+    def test_headers_say_which(self, predicted: tuple[Path, str]) -> None:
+        folder, kind = predicted
+        for name in ("energy.out", "nnforces.out", "nnstress.out"):
+            assert (
+                f"std: calibrated ({kind}) on 40 structures and 12 out of the domain; std_raw: 30 Monte Carlo"
+                in (header(folder / name))
+            )
+        assert header(folder / "nnatoms.out").endswith("std: 30 Monte Carlo samples")
+
+    def test_columns_are_map_and_samples(self, predicted: tuple[Path, str]) -> None:
+        folder, kind = predicted
+        calibration = parse_calibration(section(folder)).kinds[kind]
+        plain = load(folder).replace(calibration=None, domain=None)
+        energies, forces, stress = (
+            table(folder / f"{name}.out") for name in ("energy", "nnforces", "nnstress")
+        )
+        for row, structure in list(enumerate(read_structures(folder / "input.data")))[::9]:
+            raw = plain.predict(structure)
+            assert raw.energy_std is not None
+            assert raw.forces_std is not None
+            assert energies["Ennp_std_raw"][row] == pytest.approx(raw.energy_std, rel=1e-9)
+            atoms = forces["Conf."] == row + 1
+            np.testing.assert_allclose(forces["fy_std_raw"][atoms], raw.forces_std[:, 1], rtol=1e-7)
+            lines = stress["Conf."] == row + 1
+            np.testing.assert_allclose(stress["s_i1_std_raw"][lines][0], raw.stress_std[0], rtol=1e-7)
+            if kind == "hybrid":
+                sums = np.sqrt(sum(energies[f"E_std_{part}"] ** 2 for part in ("MC", "LL", "d")))
+            else:
+                sums = energies["Ennp_std_raw"] / len(structure)
+            assert calibration.energy is not None
+            expected = calibration.energy.map(sums)
+            np.testing.assert_allclose(energies["Ennp_std_per_atom"], expected, rtol=1e-9)
+        assert not np.allclose(energies["Ennp_std"], energies["Ennp_std_raw"])
+
+    def test_output_data_has_both(self, predicted: tuple[Path, str]) -> None:
+        energies = table(predicted[0] / "energy.out")
+        for row, structure in enumerate(read_structures(predicted[0] / "output.data")):
+            assert float(structure.info["energy_std"]) == pytest.approx(energies["Ennp_std"][row])
+            assert float(structure.info["energy_std_raw"]) == pytest.approx(energies["Ennp_std_raw"][row])
+
+    def test_calibrated_sigma_has_the_size_of_the_errors(self, predicted: tuple[Path, str]) -> None:
+        forces = table(predicted[0] / "nnforces.out")
+        inside = (forces["Conf."] > 20) & (forces["Conf."] <= 60)
+        errors = (forces["fx"] - forces["fxRef"])[inside]
+        assert 0.7 < zms(errors, forces["fx_std"][inside]) < 1.4
+
+    def test_ase(self, predicted: tuple[Path, str]) -> None:
+        structure = next(iter(read_structures(predicted[0] / "input.data")))
+        atoms = to_atoms(structure, METAL)
+        atoms.calc = BNNP(load(predicted[0]))
+        energies, forces = table(predicted[0] / "energy.out"), table(predicted[0] / "nnforces.out")
+        spread = atoms.calc.get_property("forces_std", atoms)
+        np.testing.assert_allclose(spread[:, 2], forces["fz_std"][:8], rtol=1e-6)
+        np.testing.assert_allclose(atoms.arrays["forces_std_raw"][:, 2], forces["fz_std_raw"][:8], rtol=1e-6)
+        assert atoms.info["energy_std"] == pytest.approx(energies["Ennp_std"][0], rel=1e-8)
+        assert atoms.info["energy_std_raw"] == pytest.approx(energies["Ennp_std_raw"][0], rel=1e-8)
+
+
+class TestMode3:
+    def test_it_calibrates_as_mode_2_did(self, folder: Path) -> None:
+        before = section(folder)
+        add(folder, "calibrate\n")
+        assert invoke(folder, 3).exit_code == 0
+        assert section(folder) == before
+        assert section(folder / "potential") == before
+
+    def test_another_file_pins_nothing_and_is_used_whole(self, folder: Path) -> None:
+        write_structures(folder / "input.data", [replace(s, subset=None) for s in alloys(31, seed=3)])
+        add(folder, "calibrate\n")
+        result = invoke(folder, 3)
+        assert result.exit_code == 0, result.output
+        assert parse_calibration(section(folder)).kinds["mc"].structures == 31
+        assert "no structures out of the domain" in result.output
+
+    def test_a_group_out_of_the_domain(self, folder: Path) -> None:
+        hot = [replace(stretched(s), subset=None, info={"group": "far out"}) for s in alloys(9, seed=4)]
+        write_structures(folder / "input.data", [replace(s, subset=None) for s in alloys(31, seed=3)] + hot)
+        add(folder, "calibrate\ncalibration_ood_group far out\nuncertainty hybrid\n")
+        text = (folder / "input.data").read_text().replace('group="far out"', "group=far_out")
+        (folder / "input.data").write_text(text)
+        (folder / "input.nn").write_text((folder / "input.nn").read_text().replace("far out", "far_out"))
+        result = invoke(folder, 3)
+        assert result.exit_code == 0, result.output
+        found = parse_calibration(section(folder))
+        assert found.use == "hybrid"
+        assert (found.kinds["mc"].structures, found.kinds["mc"].outside) == (31, 9)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda found: found[:29], "29 structures for the calibration, expected at least 30"),
+            (lambda found: [replace(s, subset="train") for s in found], "0 structures for the calibration"),
+            (
+                lambda found: [replace(s, energy=None) for s in found],
+                "no structure for the calibration has an energy",
+            ),
+        ],
+    )
+    def test_sets_that_are_refused(self, change: object, message: str, folder: Path) -> None:
+        found = [replace(s, subset=None) for s in alloys(31, seed=3)]
+        write_structures(folder / "input.data", change(found))  # type: ignore[operator]
+        add(folder, "calibrate\n")
+        result = invoke(folder, 3)
+        assert result.exit_code == 1
+        assert message in result.stderr
+
+    def test_constant_errors(self, folder: Path) -> None:
+        """The references are the predictions of the potential itself, shifted."""
+        potential = load(folder)
+        found = []
+        for structure in alloys(30, seed=3):
+            prediction = potential.predict(structure)
+            found.append(
+                replace(structure, subset=None, energy=prediction.energy + 8.0, forces=prediction.forces)
+            )
+        write_structures(folder / "input.data", found)
+        add(folder, "calibrate\n")
+        result = invoke(folder, 3)
+        assert result.exit_code == 1
+        assert "energy: all 30 errors are -1" in result.stderr
+
+    def test_without_samples(self, folder: Path) -> None:
+        add(folder, "calibrate\n")
+        text = (folder / "input.nn").read_text().replace("mc_samples 30", "mc_samples 0")
+        (folder / "input.nn").write_text(text)
+        result = invoke(folder, 3)
+        assert result.exit_code == 1
+        assert "nothing to calibrate" in result.stderr
+
+
+class TestMistakes:
+    def replace_in(self, folder: Path, pattern: str, by: str) -> None:
+        path = folder / "uncertainty.data"
+        text, count = re.subn(pattern, by, path.read_text(), flags=re.MULTILINE)
+        assert count
+        path.write_text(text)
+
+    @pytest.mark.parametrize(
+        ("pattern", "by", "message"),
+        [
+            (r"\[calibration\]\nversion 1", "[calibration]\nversion 7", "version 7, but this bnnp knows 1"),
+            (r"^(weights Cu [0-9a-f]+) *$(?=\nweights Au [0-9a-f]+\nmc)", r"\1", ""),
+            (
+                r"^mc energy map quadratic.*$|^mc energy map isotonic.*$",
+                "mc energy map cubic 1",
+                "cut short or damaged",
+            ),
+            (r"^mc stress conformal.*$", "", "cut short or damaged"),
+            (r"^use mc$", "", "`use` or `weights` is missing"),
+            (r"^(mc quantiles energy \S+) .*$", r"\1", "cut short or damaged"),
+        ],
+    )
+    def test_damage(self, pattern: str, by: str, message: str, folder: Path) -> None:
+        self.replace_in(folder, pattern, by)
+        result = invoke(folder, 3)
+        assert result.exit_code == (1 if message else 0)
+        assert message in result.output + result.stderr
+
+    def test_other_weights(self, folder: Path) -> None:
+        lines = (folder / "uncertainty.data").read_text().split("[calibration]")
+        changed = re.sub(r"^(weights Cu )\w{8}", r"\g<1>00000000", lines[1], flags=re.MULTILINE)
+        (folder / "uncertainty.data").write_text("[calibration]".join([lines[0], changed]))
+        result = invoke(folder, 3)
+        assert result.exit_code == 1
+        assert "was made with other weights" in result.stderr
+
+    def test_hybrid_without_a_calibration(self, folder: Path) -> None:
+        text = (folder / "uncertainty.data").read_text().split("[calibration]")[0]
+        (folder / "uncertainty.data").write_text(text)
+        add(folder, "uncertainty hybrid\n")
+        result = invoke(folder, 3)
+        assert result.exit_code == 1
+        assert "`uncertainty hybrid` needs a calibration" in result.stderr
+
+    def test_other_number_of_samples_is_a_warning(self, folder: Path) -> None:
+        (folder / "input.nn").write_text(
+            (folder / "input.nn").read_text().replace("mc_samples 30", "mc_samples 12")
+        )
+        result = invoke(folder, 3)
+        assert "the calibration was made with 30 Monte Carlo samples, here are 12" in result.output
+
+
+def test_section_reads_back_as_it_was_written(trained: tuple[Path, str]) -> None:
+    lines = section(trained[0])
+    assert format_calibration(parse_calibration(lines)) == lines
+
+
+def test_retrained_networks_have_no_calibration_of_the_former_ones(folder: Path) -> None:
+    write_structures(folder / "input.data", [s for s in data() if s.subset in ("train", "test")])
+    assert invoke(folder, 1).exit_code == 0
+    assert invoke(folder, 2).exit_code == 0
+    assert list(read_uncertainty(folder / "uncertainty.data").sections) == ["domain"]
+
+
+def test_ensemble_without_dropout_is_calibrated_too(trained: tuple[Path, str], tmp_path: Path) -> None:
+    settings = "dropout_rate 0\nepochs 2\nbatch_size 4\nensemble_size 3\n"
+    folder = twin(trained[0], tmp_path / "ensemble", settings)
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    assert "UNCALIBRATED" not in result.output
+    for place in (folder, folder / "potential"):
+        potential = load(place)
+        assert potential.samples == 3
+        assert potential.calibration is not None
+        assert potential.calibration.samples == 3
+    add(folder, "calculate_forces\n")
+    assert invoke(folder, 3).exit_code == 0
+    assert "std: calibrated (mc)" in header(folder / "energy.out")
+    (folder / "input.nn").write_text(
+        (folder / "input.nn").read_text().replace("ensemble_size 3", "ensemble_size 1")
+    )
+    assert "calibrat" not in invoke(folder, 3).stderr  # one network without masks has no sigma to calibrate

@@ -1,0 +1,167 @@
+"""Calibration of known laws: factors, quantiles, conformal coverage, folds, errors that tell nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bnnp.errors import NumericalError
+from bnnp.uncertainty.calibration import (
+    Observations,
+    conformal_factor,
+    cross_fitted,
+    fit_calibration,
+    fit_quantity,
+    hybrid_weights,
+    sigma_quantiles,
+)
+from bnnp.uncertainty.hybrid import Parts
+from bnnp.uncertainty.maps import Quadratic
+from bnnp.uncertainty.scores import zms
+
+Array = NDArray[np.float64]
+
+
+def observations(
+    factor: float = 0.25, structures: int = 100, each: int = 20, outside: int = 0, kinds: int = 1
+) -> Observations:
+    """Normal errors whose size is `factor` times the first part."""
+    generator = np.random.default_rng(9)
+    parts = generator.uniform(0.2, 2.0, (structures * each, kinds))
+    return Observations(
+        generator.normal(0.0, factor * parts[:, 0]),
+        parts,
+        np.repeat(np.arange(structures), each),
+        np.repeat(np.arange(structures) >= structures - outside, each),
+    )
+
+
+def test_a_sigma_four_times_too_large() -> None:
+    found = observations(0.25)
+    quantity = fit_quantity(found, "mc")
+    sigma = quantity.sigma(found.parts)
+    assert zms(found.errors, sigma) == pytest.approx(1.0, abs=4 * np.sqrt(2 / 2000))
+    np.testing.assert_allclose(sigma, 0.25 * found.parts[:, 0], rtol=0.2)
+    assert quantity.scores["raw"] == pytest.approx(0.25, rel=0.05)
+    assert quantity.scores["calibrated"] == pytest.approx(1.0, abs=0.05)
+    assert quantity.scores["coverage"] == pytest.approx(0.9, abs=0.03)
+
+
+def test_the_map_with_the_lower_crps_is_taken() -> None:
+    """A step is no quadratic law, a straight line is one: each is found by its own kind of map."""
+    found = observations(1.0, structures=400)
+    steps = np.where(found.parts[:, 0] > 1.1, 10.0, 0.1)
+    step = replace(found, errors=found.errors / found.parts[:, 0] * steps)
+    for each, kind in ((found, "quadratic"), (step, "isotonic")):
+        quantity = fit_quantity(each, "mc")
+        assert quantity.map.kind == kind
+        other = {"quadratic": "isotonic", "isotonic": "quadratic"}[kind]
+        assert quantity.scores[kind] < quantity.scores[other]
+
+
+def test_hybrid_finds_the_part_that_matters() -> None:
+    """The error is that of the third part, and no map of the first can know it."""
+    found = observations(1.0, structures=200, kinds=3)
+    found = replace(found, errors=found.errors / found.parts[:, 0] * 0.5 * found.parts[:, 2])
+    weights = hybrid_weights(found.parts, found.errors)
+    np.testing.assert_allclose(weights, [0.0, 0.0, 0.5], atol=0.12)
+    np.testing.assert_allclose(np.square(weights) @ np.ones(3), 0.25, rtol=0.1)
+    assert fit_quantity(found, "hybrid").scores["quadratic"] < fit_quantity(found, "mc").scores["quadratic"]
+
+
+def test_no_error_has_a_share_in_its_own_sigma() -> None:
+    """With one structure that is far off, its own sigma is not raised by it, those of the others are."""
+    found = observations(1.0, structures=5, each=50)
+    errors = found.errors.copy()
+    errors[found.structure == 2] *= 100.0
+    found = replace(found, errors=errors)
+    sigma = cross_fitted(Quadratic.fit, found.parts[:, 0], found, np.ones(250, dtype=bool))
+    assert sigma[found.structure == 2].max() < 5.0
+    assert sigma[found.structure == 1].min() > 5.0
+
+
+def test_conformal_factor_by_hand() -> None:
+    """n = 9: the rank is ceil(10 p), at most 9."""
+    ratios = np.array([0.9, 0.1, 0.5, 0.3, 0.7, 0.2, 0.4, 0.8, 0.6])
+    assert conformal_factor(ratios, 0.68) == 0.7
+    assert conformal_factor(ratios, 0.5) == 0.5
+    assert conformal_factor(ratios, 0.95) == 0.9
+
+
+def test_conformal_factors_cover_new_errors_that_are_not_normal() -> None:
+    """Errors of a Student's t distribution: k_90 of the normal distribution would be 1.64."""
+    generator = np.random.default_rng(2)
+    parts = generator.uniform(0.5, 2.0, (8000, 1))
+    errors = generator.standard_t(2.5, 8000) * parts[:, 0]
+    half = Observations(errors[:4000], parts[:4000], np.arange(4000), np.zeros(4000, dtype=bool))
+    quantity = fit_quantity(half, "mc")
+    for level, factor in quantity.conformal.items():
+        share = np.mean(np.abs(errors[4000:]) <= factor * quantity.sigma(parts[4000:]))
+        assert abs(share - level / 100) < 4 * np.sqrt(0.25 / 4000) + 0.01
+    assert list(quantity.conformal) == [68, 90, 95]
+
+
+def test_what_is_out_of_the_domain_shapes_the_map_but_not_the_quantiles() -> None:
+    found = observations(0.5, structures=100, each=1, outside=40)
+    far = found.outside
+    parts = np.where(far[:, None], 10.0, found.parts)
+    errors = np.where(far, 50.0 * np.sign(found.errors), found.errors)
+    both = replace(found, parts=parts, errors=errors)
+    calibration = fit_calibration({"energy": both}, "mc", 10)
+    assert (calibration.structures, calibration.outside) == (60, 40)
+    assert calibration.energy is not None
+    assert calibration.energy.sigma(np.array([10.0])) == pytest.approx(50.0, rel=0.1)
+    assert calibration.quantile("energy", 100.0) < 5.0
+    alone = {"energy": replace(both, outside=np.zeros(100, dtype=bool))}
+    assert fit_calibration(alone, "mc", 10).quantile("energy", 100.0) > 40.0
+
+
+def test_quantiles_are_of_structures_and_of_their_largest_force() -> None:
+    ge, te = observations(1.0, each=3), observations(1.0, each=6)
+    calibration = fit_calibration(
+        {"energy": observations(1.0, each=1), "forces Ge": ge, "forces Te": te}, "mc", 10
+    )
+    largest = [
+        max(
+            calibration.forces[x].sigma(each.parts[each.structure == k]).max()
+            for x, each in (("Ge", ge), ("Te", te))
+        )
+        for k in range(100)
+    ]
+    for percent in (0.0, 50.0, 99.0, 99.5, 100.0):
+        expected = np.percentile(largest, percent)
+        assert calibration.quantile("forces", percent) == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(KeyError):
+        calibration.quantile("stress", 99.0)
+    assert sigma_quantiles(np.arange(5.0))[0] == 0.0
+
+
+def test_apply_takes_the_map_of_each_element() -> None:
+    scaled = {"energy": observations(1.0, each=1)}
+    scaled |= {"forces Ge": observations(0.1), "forces Te": observations(10.0)}
+    calibration = fit_calibration(scaled, "mc", 10)
+    parts = Parts(np.array([1.0]), np.ones((3, 3, 1)), np.ones((6, 1)))
+    energy, forces, stress = calibration.apply(parts, ["Te", "Ge", "Te"])
+    assert energy == pytest.approx(1.0, rel=0.3)
+    assert stress is None
+    assert forces is not None
+    np.testing.assert_allclose(forces.mean(axis=1), [10.0, 0.1, 10.0], rtol=0.1)
+    assert calibration.apply(parts, ["Te", "Sb"])[1] is None
+    assert "raw (uncalibrated): stress" in calibration.describe()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"errors": np.full(2000, 0.3)}, "all 2000 errors are 0.3"),
+        ({"errors": np.zeros(2000)}, "all 2000 errors are 0"),
+        ({"errors": np.full(2000, np.nan)}, "2000 of 2000 errors or standard deviations are not finite"),
+        ({"parts": np.zeros((2000, 1))}, "all raw standard deviations are zero"),
+    ],
+)
+def test_errors_that_tell_nothing(change: dict[str, Array], message: str) -> None:
+    with pytest.raises(NumericalError, match=f"energy: {message}"):
+        fit_calibration({"energy": replace(observations(), **change)}, "mc", 10)
