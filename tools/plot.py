@@ -5,6 +5,7 @@ python tools/plot.py training                     the directory mode 2 ran in
 python tools/plot.py training run7 --out figures
 python tools/plot.py rdf rdf.out dft_rdf.out      of tools/analyze_trajectory.py; adf likewise
 python tools/plot.py md                           the directory molecular dynamics ran in
+python tools/plot.py uncertainty test --outside 1200K   where mode 3 ran, with references
 """
 
 from __future__ import annotations
@@ -87,6 +88,24 @@ def md(path: Path, out: Path | None) -> None:
     beside = path if path.is_dir() else path.parent
     for written in draw(path, beside / "md" if out is None else out):
         click.echo(f"Written: {written}")
+
+
+@main.command()
+@click.argument("directories", type=PATH, nargs=-1)
+@click.option("--out", type=PATH, help="Where the files go.  [default: the first directory]")
+@click.option(
+    "--outside", multiple=True, metavar="NAME", help="A set that is out of the domain; may be repeated."
+)
+def uncertainty(directories: tuple[Path, ...], out: Path | None, outside: tuple[str, ...]) -> None:
+    """Standard deviations of mode 3 beside errors: a text report and one figure.
+
+    Each directory is a set; one directory alone has a set for each group of its structures.
+    """
+    from plotting.uncertainty import draw
+
+    places = directories or (Path(),)
+    for path in draw(places, places[0] if out is None else out, outside):
+        click.echo(f"Written: {path}")
 
 
 if __name__ == "__main__":

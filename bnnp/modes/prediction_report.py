@@ -255,8 +255,8 @@ def _table(groups: Mapping[str, Assessment], units: Units) -> tuple[list[str], l
     if len(groups) > 1:
         shown["total"] = sum(groups.values(), Assessment())
     energies, forces = (
-        ("E RMSE", "MAE", "bias", "sigma", "sqrt(ZMS)", "raw", "sqrt(ZMS)"),
-        ("F RMSE", "MAE", "sigma", "sqrt(ZMS)", "raw", "sqrt(ZMS)"),
+        ("E RMSE", "MAE", "bias", "sigma", "sqrt(ZMS)", "raw sigma"),
+        ("F RMSE", "MAE", "sigma", "sqrt(ZMS)", "raw sigma"),
     )
     names = (*energies, *forces, "S RMSE", "sigma", "pressure")
     numbers = [_numbers(assessment, units) for assessment in shown.values()]
@@ -274,11 +274,9 @@ def _numbers(assessment: Assessment, units: Units) -> list[float]:
         *(units.mev * value for value in (energy.rmse, energy.mae, energy.bias, energy.mean_sigma)),
         math.sqrt(energy.zms),
         units.mev * assessment.energy_raw.mean_sigma,
-        math.sqrt(assessment.energy_raw.zms),
         *(units.mev_per_angstrom * value for value in (forces.rmse, forces.mae, forces.mean_sigma)),
         math.sqrt(forces.zms),
         units.mev_per_angstrom * assessment.forces_raw.mean_sigma,
-        math.sqrt(assessment.forces_raw.zms),
         *(units.gpa * value for value in (stress.rmse, stress.mean_sigma, assessment.pressure.bias)),
     ]
 

@@ -15,7 +15,9 @@ The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo sample
     sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
 
 with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.domain`), whose factors are
-fitted by maximum likelihood beside a constant, which is left to the map.
+fitted by maximum likelihood beside a constant, which is left to the map. c d is at least SHARE of the root
+mean square error in the domain, whatever the fit says: samples and last layer are bounded, and where they
+have reached their limits sigma must go on to grow.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ KINDS = ("mc", "hybrid")
 LEVELS = (68, 90, 95)  # per cent, of the conformal factors
 FOLDS = 5
 PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles that are kept
+SHARE = 0.5  # of the distance in hybrid at least, in units of the root mean square error in the domain
 OVERLAP = 0.99  # quantile of sigma in the domain up to which only errors in the domain shape a map of mc
 FEWEST = 30  # structures from which a calibration is believed
 
@@ -246,7 +249,7 @@ def fit_quantity(found: Observations, kind: str) -> Quantity:
     """
     parts = found.parts[:, :1] if kind == "mc" else found.parts
     _check(found.errors, parts)
-    weights = np.ones(1) if kind == "mc" else hybrid_weights(parts, found.errors)
+    weights = np.ones(1) if kind == "mc" else hybrid_weights(found)
     raw = np.sqrt(np.square(parts * weights).sum(axis=1))
     inside = ~found.outside
     used = inside | (raw > np.quantile(raw[inside], OVERLAP) if kind == "mc" else found.outside)
@@ -266,13 +269,17 @@ def fit_quantity(found: Observations, kind: str) -> Quantity:
     return Quantity(FITS[best](raw[used], found.errors[used]), weights, conformal, scores)
 
 
-def hybrid_weights(parts: Array, errors: Array) -> Array:
+def hybrid_weights(found: Observations) -> Array:
     """a, b, c of the sum of squares, (3,), fitted beside a constant."""
+    parts, errors = found.parts, found.errors
+    size, distance = (np.square(x[~found.outside]).mean() for x in (errors, parts[:, 2]))
     shapes = np.column_stack([np.ones(len(errors)), np.square(parts)])
     if len(errors) > 100 * GROUPS:  # a fraction, evenly taken, tells four numbers just as well
         chosen = np.linspace(0, len(errors) - 1, 100 * GROUPS).astype(int)
         shapes, errors = shapes[chosen], errors[chosen]
     weights = np.sqrt(fit_variance(shapes, np.square(errors))[1:])
+    if distance > 0.0:
+        weights[2] = max(weights[2], SHARE * math.sqrt(size / distance))
     return weights if weights.any() else np.eye(len(weights))[0]
 
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 from test_train import alloys, invoke, prepare, twin
@@ -16,6 +17,7 @@ from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.calibration_section import format_calibration, parse_calibration
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import read_structures, write_structures
+from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.loader import load
 from bnnp.structure import Structure
@@ -180,6 +182,43 @@ class TestColumns:
         np.testing.assert_allclose(atoms.arrays["forces_std_raw"][:, 2], forces["fz_std_raw"][:8], rtol=1e-6)
         assert atoms.info["energy_std"] == pytest.approx(energies["Ennp_std"][0], rel=1e-8)
         assert atoms.info["energy_std_raw"] == pytest.approx(energies["Ennp_std_raw"][0], rel=1e-8)
+
+
+class TestStopRule:
+    """Thresholds in calibrated units and as quantiles of the calibration set; columns of md.out."""
+
+    RUN = "md_steps 20\nmd_temperature 300\nmd_uncertainty_every 10\nmd_log_every 10\nmd_write_every 10\n"
+
+    def test_columns_of_md_out_and_the_trajectory(self, folder: Path) -> None:
+        add(folder, self.RUN)
+        assert invoke(folder, 3).exit_code == 0
+        found, names = read_md_out(folder / "md.out"), ("E_std", "E_std_raw", "F_std_max", "F_std_max_raw")
+        assert "std: calibrated (mc) on 40 structures" in (folder / "md.out").read_text().splitlines()[0]
+        frames = ase.io.read(folder / "trajectory.extxyz", index=":")
+        for row, frame in enumerate(frames):
+            spread, raw = frame.arrays["forces_std"].max(), frame.arrays["forces_std_raw"].max()
+            energies = (frame.info[name] / len(frame) for name in ("energy_std", "energy_std_raw"))
+            expected = (*energies, spread, raw)
+            for name, value in zip(names, expected, strict=True):
+                assert found[name][row] == pytest.approx(value, rel=1e-5), name
+        assert not np.allclose(found["E_std"], found["E_std_raw"])
+
+    @pytest.mark.parametrize(
+        ("threshold", "stops"),
+        [("energy q0", True), ("forces q0", True), ("energy 100", False), ("raw energy 100", False)],
+    )
+    def test_thresholds(self, threshold: str, stops: bool, folder: Path) -> None:
+        """No structure in motion is as certain as the most certain one of 40; all are better than 100 eV."""
+        add(folder, self.RUN + f"md_uncertainty_patience 1\nmd_uncertainty_stop {threshold}\n")
+        result = invoke(folder, 3)
+        assert result.exit_code == (3 if stops else 0), result.output
+
+    def test_a_quantile_is_its_number(self, folder: Path) -> None:
+        calibration = load(folder).calibration
+        assert calibration is not None
+        add(folder, self.RUN + "md_uncertainty_warn forces q99\n")
+        result = invoke(folder, 3)
+        assert f"forces {1000 * calibration.quantile('forces', 99.0):g} meV/Angstrom" in result.output
 
 
 class TestMode3:

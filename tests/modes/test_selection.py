@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,55 @@ def test_missing_element_is_named(tmp_path: Path) -> None:
     base = BASE.replace("number_of_elements 1\nelements Si", "number_of_elements 2\nelements Si Ge")
     warnings = choose(tmp_path, [dimer()] * 3, "symfunction_short Ge 2 Si 0.01 0.0 8.0\n", base)[1]
     assert warned(warnings, "contains Ge, which `elements` lists")
+
+
+def grouped(counts: dict[str, int]) -> list[Structure]:
+    """Structures of some groups, one group after the other."""
+    return [replace(dimer(), info={"group": name}) for name, count in counts.items() for _ in range(count)]
+
+
+class TestCalibrationSet:
+    def test_the_same_share_of_each_group(self, tmp_path: Path) -> None:
+        counts = {"cold": 40, "hot": 20, "few": 4}
+        extra = "test_fraction 0\ncalibration_fraction 0.25\n"
+        selection, _ = choose(tmp_path, grouped(counts), extra)
+        assert np.bincount(selection.subset).tolist() == [48, 0, 16]
+        assert np.bincount(selection.subset[:40], minlength=3)[2] == 10
+        assert np.bincount(selection.subset[40:60], minlength=3)[2] == 5
+        chosen = np.flatnonzero(selection.subset[:40] == 2)
+        assert np.diff(chosen).max() > 1  # drawn, not a block
+        other, _ = choose(tmp_path, grouped(counts), extra + "random_seed 5\n")
+        assert not np.array_equal(other.subset, selection.subset)
+
+    def test_blocks_are_contiguous_in_each_group(self, tmp_path: Path) -> None:
+        extra = "test_fraction 0\ncalibration_fraction 0.25\ncalibration_split blocks\n"
+        selection, _ = choose(tmp_path, grouped({"cold": 40, "hot": 20}), extra)
+        for group, count in ((selection.subset[:40], 10), (selection.subset[40:], 5)):
+            chosen = np.flatnonzero(group == 2)
+            assert len(chosen) == count
+            np.testing.assert_array_equal(np.diff(chosen), 1)
+
+    def test_the_test_set_stays_as_it_is_without(self, tmp_path: Path) -> None:
+        structures = grouped({"cold": 100})
+        without, _ = choose(tmp_path, structures, "test_fraction 0.3\n")
+        within, _ = choose(tmp_path, structures, "test_fraction 0.3\ncalibration_fraction 0.5\n")
+        np.testing.assert_array_equal(within.subset == 1, without.subset == 1)
+        assert within.n_calibration == round(0.5 * without.n_training)
+        assert within.n_training + within.n_calibration == without.n_training
+
+    def test_what_the_file_pins_wins(self, tmp_path: Path) -> None:
+        structures = grouped({"cold": 30, "hot": 10})
+        structures[35] = replace(structures[35], subset="train")
+        structures[3] = replace(structures[3], subset="calibration")
+        structures[4] = replace(structures[4], subset="calibration_ood")
+        extra = "test_fraction 0\ncalibration_ood_group hot\n"
+        selection, _ = choose(tmp_path, structures, extra)
+        expected = np.repeat([0, 3], [30, 10])
+        expected[[35, 3, 4]] = [0, 2, 3]
+        np.testing.assert_array_equal(selection.subset, expected)
+        lines = list(selection_lines(selection))
+        assert "Point is used for calibration" in lines[3]
+
+    def test_no_such_group(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="line 10: no structure .* `group=warm` .* there are cold, hot"):
+            choose(tmp_path, grouped({"cold": 12, "hot": 3}), "test_fraction 0\ncalibration_ood_group warm\n")

@@ -66,7 +66,7 @@ def test_hybrid_finds_the_part_that_matters() -> None:
     """The error is that of the third part, and no map of the first can know it."""
     found = observations(1.0, structures=200, kinds=3)
     found = replace(found, errors=found.errors / found.parts[:, 0] * 0.5 * found.parts[:, 2])
-    weights = hybrid_weights(found.parts, found.errors)
+    weights = hybrid_weights(found)
     np.testing.assert_allclose(weights, [0.0, 0.0, 0.5], atol=0.12)
     np.testing.assert_allclose(np.square(weights) @ np.ones(3), 0.25, rtol=0.1)
     assert fit_quantity(found, "hybrid").scores["quadratic"] < fit_quantity(found, "mc").scores["quadratic"]

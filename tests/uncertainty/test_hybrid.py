@@ -1,0 +1,224 @@
+"""Distance from the training set and the last layer: closed forms, invariances, the unlimited growth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from numpy.typing import NDArray
+from scipy.spatial.distance import mahalanobis
+
+from bnnp.descriptors.scaling import Scaling
+from bnnp.errors import InputError, StaleFileError
+from bnnp.io.ase_atoms import from_atoms
+from bnnp.io.domain_section import format_domain, parse_domain
+from bnnp.loader import load
+from bnnp.network.architecture import Architecture
+from bnnp.network.dense import Network, evaluate
+from bnnp.network.initial import initial_network
+from bnnp.potential import Potential
+from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.domain import FARTHEST, Domain, excess, features, inverse_root, last_layer
+from bnnp.uncertainty.maps import Quadratic
+from bnnp.units import METAL
+
+Array = NDArray[np.float64]
+
+
+@pytest.fixture
+def values() -> Array:
+    """Correlated functions of 500 atoms; the last one never varies."""
+    generator = np.random.default_rng(3)
+    mixing = generator.normal(size=(4, 4))
+    return np.column_stack([generator.normal(size=(500, 4)) @ mixing, np.full(500, 0.25)])
+
+
+def network(n_inputs: int = 5, normalize: bool = False) -> Network:
+    found = initial_network(
+        Architecture((6, 3), ("t", "t", "l")), n_inputs, np.random.default_rng(1), "glorot"
+    )
+    return replace(found, normalize_nodes=normalize)
+
+
+class TestDistance:
+    def test_inside_it_is_that_of_mahalanobis(self, values: Array) -> None:
+        domain, scaling = Domain.of(values, values), Scaling.of(values)
+        inverse = np.linalg.inv(np.cov(values[:, :4].T))
+        expected = [mahalanobis(row, values[:, :4].mean(axis=0), inverse) / 2.0 for row in values[:9, :4]]
+        np.testing.assert_allclose(domain.distance(values[:9], scaling), expected, rtol=1e-9)
+        assert np.sqrt(np.square(domain.distance(values, scaling)).mean()) == pytest.approx(1.0, rel=2e-3)
+
+    def test_beyond_the_range_the_excess_is_added(self, values: Array) -> None:
+        domain, scaling = Domain.of(values, values), Scaling.of(values)
+        atom = values[:1].copy()
+        atom[0, 1] = scaling.maximum[1] + 2.5 * scaling.spread[1]
+        inverse = np.linalg.inv(np.cov(values[:, :4].T))
+        inner = mahalanobis(atom[0, :4], values[:, :4].mean(axis=0), inverse) / 2.0
+        assert domain.distance(atom, scaling)[0] == pytest.approx(np.hypot(inner, 2.5), rel=1e-9)
+
+    def test_a_function_that_never_varied_is_large_but_finite(self, values: Array) -> None:
+        domain, scaling = Domain.of(values, values), Scaling.of(values)
+        atoms = np.repeat(values[:1], 3, axis=0)
+        atoms[1:, 4] += [0.01 * np.median(scaling.spread[:4]), 1e6]
+        inside, near, far = domain.distance(atoms, scaling)
+        assert near == pytest.approx(np.hypot(inside, 1.0), rel=1e-9)
+        assert far == pytest.approx(np.hypot(inside, FARTHEST), rel=1e-9)
+
+    def test_no_limit_to_growth(self, values: Array) -> None:
+        domain, scaling = Domain.of(values, values), Scaling.of(values)
+        away = values.mean(axis=0) + np.linspace(1.0, 50.0, 30)[:, None] * np.array(
+            [1.0, 2.0, -1.0, 0.5, 0.0]
+        )
+        found = domain.distance(away, scaling)
+        assert (np.diff(found) > 0.0).all()
+        assert found[-1] / found[14] == pytest.approx(2.0, rel=0.1)
+
+    def test_excess_by_hand(self) -> None:
+        scaling = Scaling.of(np.array([[0.0, 1.0], [2.0, 5.0]]))
+        np.testing.assert_allclose(
+            excess(np.array([[3.0, 1.0], [-1.0, 7.0]]), scaling), [[0.5, 0], [0.5, 0.5]]
+        )
+
+
+class TestLastLayer:
+    def test_inverse_root(self) -> None:
+        matrix = np.cov(np.random.default_rng(2).normal(size=(3, 50)))
+        rows = inverse_root(matrix, 1e-6)
+        np.testing.assert_allclose(rows.T @ rows, np.linalg.inv(matrix), rtol=1e-9)
+
+    @pytest.mark.parametrize("normalize", [False, True])
+    def test_features_are_what_the_energy_is_linear_in(self, normalize: bool) -> None:
+        net = network(normalize=normalize)
+        inputs = np.random.default_rng(5).normal(size=(7, 5))
+        hidden = features(net, inputs)
+        assert hidden.shape == (7, 3)
+        last = net.weights[-1][:, 0] / (3.0 if normalize else 1.0)
+        bias = net.biases[-1] / (3.0 if normalize else 1.0)
+        np.testing.assert_allclose(hidden @ last + bias, evaluate(net, inputs)[0], rtol=1e-12)
+        np.testing.assert_allclose(evaluate(last_layer(net), inputs)[0], hidden.sum(axis=1), rtol=1e-12)
+
+
+def crystal(scale: float, seed: int) -> Structure:
+    """Four atoms of copper, displaced."""
+    atoms = bulk("Cu", a=4.05 * scale, cubic=True)
+    atoms.rattle(0.1, seed=seed)
+    return from_atoms(atoms, METAL, labels=False)
+
+
+@pytest.fixture
+def structure() -> Structure:
+    return crystal(1.0, 2)
+
+
+@pytest.fixture
+def potential(solid: Path) -> Potential:
+    """A potential with masks, trained as it were on crystals of all sizes within 3 %."""
+    found = load(solid)
+    sizes = enumerate(np.linspace(0.97, 1.03, 30))
+    values = np.concatenate([found.predict(crystal(x, k), False, False).descriptors for k, x in sizes])
+    scaling = Scaling.of(values)
+    assert found.scalings is not None
+    found = found.replace(scalings=replace(found.scalings, scalings={"Cu": scaling}))
+    hidden = features(found.networks["Cu"], found.scaled(np.zeros(len(values), dtype=np.int32), values))
+    hidden = hidden + np.random.default_rng(1).normal(scale=0.1, size=hidden.shape)  # not all of one line
+    return found.replace(domain={"Cu": Domain.of(values, hidden)})
+
+
+class TestPotential:
+    def test_last_layer_sigma_by_its_definition(self, potential: Potential, structure: Structure) -> None:
+        """Forces by finite differences of H, with the inverse covariance written out."""
+
+        def sums(positions: Array) -> Array:
+            moved = replace(structure, positions=positions)
+            prediction = potential.replace(domain=None).predict(moved, False, False)
+            types = potential.types(moved)
+            inputs = potential.scaled(types, prediction.descriptors)
+            element = structure.symbols[0]
+            net = potential.networks[element]
+            return features(net, inputs[:, : net.n_inputs]).sum(axis=0)
+
+        assert potential.domain is not None
+        domain = potential.domain[structure.symbols[0]]
+        inverse = np.linalg.inv(domain.feature_covariance)
+        parts = potential.predict(structure).parts
+        assert parts is not None
+        assert parts.forces is not None
+        deviation = sums(structure.positions) - len(structure) * domain.feature_mean
+        expected = np.sqrt(deviation @ inverse @ deviation) / len(structure)
+        assert parts.energy[1] == pytest.approx(expected, rel=1e-6)
+        step, shift = 1e-5, np.zeros_like(structure.positions)
+        shift[1, 2] = step
+        slope = (sums(structure.positions + shift) - sums(structure.positions - shift)) / (2 * step)
+        assert parts.forces[1, 2, 1] == pytest.approx(np.sqrt(slope @ inverse @ slope), rel=1e-5)
+
+    def test_supercell_rotation_and_permutation(self, potential: Potential, structure: Structure) -> None:
+        assert structure.cell is not None
+        images = np.array([[0, 0, 0], [1, 0, 0]]) @ structure.cell
+        twice = Structure(
+            np.tile(structure.numbers, 2),
+            np.concatenate([structure.positions + image for image in images]),
+            np.diag([2.0, 1.0, 1.0]) @ structure.cell,
+        )
+        angle = 0.7
+        turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        turned = replace(structure, positions=structure.positions @ turn.T, cell=structure.cell @ turn.T)
+        order = np.array([2, 0, 3, 1])
+        permuted = replace(structure, numbers=structure.numbers[order], positions=structure.positions[order])
+        one = potential.predict(structure).parts
+        assert one is not None
+        assert one.forces is not None
+        for other in (twice, turned, permuted):
+            found = potential.predict(other).parts
+            assert found is not None
+            np.testing.assert_allclose(found.energy, one.energy, rtol=1e-8)
+        found = potential.predict(turned).parts
+        assert found is not None
+        assert found.forces is not None
+        sizes = np.square(found.forces[..., 1]).sum(axis=1), np.square(one.forces[..., 1]).sum(axis=1)
+        np.testing.assert_allclose(*sizes, rtol=1e-7)
+
+    def test_cold_curve_has_no_plateau(self, potential: Potential, structure: Structure) -> None:
+        """Cell scaled from 0.80 to 1.25: outside of the training range sigma rises outwards on both sides."""
+        quantity = Quantity(Quadratic(0.001, 1.0, 0.0, 0.1), np.array([0.3, 0.002, 0.02]), {})
+        calibration = Calibration(
+            "hybrid", quantity, dict.fromkeys(structure.symbols, quantity), None, 10, 50
+        )
+        known = potential.replace(calibration=calibration)
+        assert structure.cell is not None
+        scales, sigma, far = np.arange(0.80, 1.2501, 0.025), [], []
+        for scale in scales:
+            scaled = replace(structure, positions=scale * structure.positions, cell=scale * structure.cell)
+            prediction = known.predict(scaled, False, False)
+            assert prediction.energy_std is not None
+            assert prediction.parts is not None
+            sigma.append(prediction.energy_std)
+            far.append(prediction.parts.energy[2])
+        for side in (scales < 0.97, scales > 1.03):
+            outward = slice(None, None, -1 if scales[side][0] < 1.0 else 1)
+            found, distance = np.array(sigma)[side][outward], np.array(far)[side][outward]
+            assert (found[1:] > 0.9 * found[:-1]).all()
+            assert (np.diff(distance) > 0.0).all()
+            assert found[-1] > 1.5 * found[0]
+
+
+class TestSection:
+    def test_round_trip(self, values: Array) -> None:
+        domain = Domain.of(values, values[:, :3])
+        again = parse_domain(format_domain({"Ge": domain}), {"Ge": (5, 3)})["Ge"]
+        for name in ("mean", "covariance", "feature_mean", "feature_covariance"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(domain, name))
+
+    def test_mistakes(self, values: Array) -> None:
+        lines = format_domain({"Ge": Domain.of(values, values[:, :3])})
+        with pytest.raises(InputError, match="mean Ge has 5 numbers, expected 4"):
+            parse_domain(lines, {"Ge": (4, 3)})
+        with pytest.raises(InputError, match="covariance Ge has 4 rows, expected 5"):
+            parse_domain([line for line in lines if not line.startswith("covariance Ge 5")], {"Ge": (5, 3)})
+        with pytest.raises(InputError, match=r"\[domain\]: cut short"):
+            parse_domain(lines, {"Te": (5, 3)})
+        with pytest.raises(StaleFileError, match="not of version 1"):
+            parse_domain(["version 2"], {"Ge": (5, 3)})
