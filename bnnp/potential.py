@@ -36,7 +36,7 @@ from bnnp.network.masks import Masks
 from bnnp.prediction import Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
-from bnnp.uncertainty.domain import Domain, last_layer, last_layer_masks
+from bnnp.uncertainty.domain import Domain, probes
 from bnnp.uncertainty.ensemble import Committee, Deviation, Sampler
 from bnnp.uncertainty.hybrid import LastLayer, Parts, distances
 from bnnp.units import ATOMIC, Units
@@ -305,9 +305,8 @@ class Potential:
         """Networks that differ in the last layer only, if there is a domain."""
         if self.domain is None:
             return None
-        probes = {element: last_layer(network) for element, network in self.networks.items()}
-        masks = last_layer_masks(self.domain, self.networks, self.elements)
-        sampler = Networks(self.elements, probes, self.descriptor.width, masks, self.threads)
+        networks, masks = probes(self.domain, self.networks, self.elements)
+        sampler = Networks(self.elements, networks, self.descriptor.width, masks, self.threads)
         return LastLayer(sampler, self.domain, self.elements)
 
     def _affine(self) -> tuple[Array, Array, Array]:

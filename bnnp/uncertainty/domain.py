@@ -19,8 +19,9 @@ covariance C_h over the training atoms, the variance of a linear fit is proporti
     H_X = \sum_{i \in X} (h_i - \bar h_X)
 
 and for forces and stress likewise with the derivatives of H (V. Zaverkin, J. Kaestner, Mach. Learn.: Sci.
-Technol. 2, 035009 (2021), last-layer features). The rows u_k with sum u u^T = C_h^-1 are networks that differ
-in the last layer only, so that one path gives their energies, forces and virials.
+Technol. 2, 035009 (2021), last-layer features). The rows u_k with sum u u^T = C_h^-1 are samples of a network
+with one more layer (:func:`probes`), so that the path of the Monte Carlo samples gives their energies, forces
+and virials.
 """
 
 from __future__ import annotations
@@ -109,38 +110,40 @@ def features(network: Network, inputs: Array) -> Array:
     inputs : (n_atoms, n) float64
         Scaled symmetry functions.
     """
-    probe = last_layer(network)
     unit = np.eye(network.sizes[-1])
-    ones = [np.ones(size) for size in network.sizes[:-1]]
+    probe = with_directions(network, unit)
+    ones = [np.ones(size) for size in network.sizes]
     return np.stack([evaluate(probe, inputs, [*ones, row])[0] for row in unit], axis=1)
 
 
-def last_layer(network: Network) -> Network:
-    """The network with a last layer that adds up its hidden nodes: masks there are weights."""
-    hidden = network.sizes[-1]
-    factor = float(hidden) if network.normalize_nodes else 1.0
+def with_directions(network: Network, directions: Array) -> Network:
+    """The network with its last hidden nodes projected on `directions`, (n_directions, h), by one more linear
+    layer, whose nodes are added up: with a mask that keeps node k only it gives u_k h."""
+    count, hidden = directions.shape
+    first, last = (float(hidden), float(count)) if network.normalize_nodes else (1.0, 1.0)
     return replace(
         network,
-        weights=(*network.weights[:-1], np.full((hidden, 1), factor)),
-        biases=(*network.biases[:-1], np.zeros(1)),
-        activations=(*network.activations[:-1], "l"),
+        weights=(*network.weights[:-1], first * directions.T, np.full((count, 1), last)),
+        biases=(*network.biases[:-1], np.zeros(count), np.zeros(1)),
+        activations=(*network.activations[:-1], "l", "l"),
     )
 
 
-def last_layer_masks(
+def probes(
     domains: Mapping[str, Domain], networks: Mapping[str, Network], elements: Sequence[str]
-) -> dict[str, tuple[Array, ...]]:
-    """Factors of inputs and hidden nodes that make every u_k a sample of :func:`last_layer`: for each element
-    as many samples as all have together, those of the others zero."""
-    counts = [len(domains[element].feature_mean) for element in elements]
-    ends = np.cumsum(counts)
-    masks = {}
-    for element, end, count in zip(elements, ends, counts, strict=True):
-        rows = np.zeros((ends[-1], count))
-        rows[end - count : end] = domains[element].directions
-        ones = (np.ones((ends[-1], size)) for size in networks[element].sizes[:-1])
-        masks[element] = (*ones, rows)
-    return masks
+) -> tuple[dict[str, Network], dict[str, tuple[Array, ...]]]:
+    """Networks and masks (factors 0 or 1) whose samples are the u_k h of all elements, one element after the
+    other: an atom of another element gives 0."""
+    rows = [domains[element].directions for element in elements]
+    total = sum(map(len, rows))
+    found, masks, first = {}, {}, 0
+    for element, own in zip(elements, rows, strict=True):
+        directions = np.zeros((total, own.shape[1]))
+        directions[first : first + len(own)] = own
+        first += len(own)
+        found[element] = with_directions(networks[element], directions)
+        masks[element] = (*(np.ones((total, size)) for size in networks[element].sizes), np.eye(total))
+    return found, masks
 
 
 def _covariance(values: Array) -> Array:

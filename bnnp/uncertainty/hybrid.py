@@ -70,7 +70,7 @@ class LastLayer:
     Parameters
     ----------
     sampler : Sampler
-        Of :func:`bnnp.uncertainty.domain.last_layer` with the masks of ``last_layer_masks``.
+        Of :func:`bnnp.uncertainty.domain.probes`.
     domains : mapping of str to Domain
     elements : sequence of str
     """
@@ -92,7 +92,7 @@ class LastLayer:
         volume: float | None,
     ) -> Parts:
         """Of one structure; arguments as for :class:`bnnp.core.Networks`, `factors` without units."""
-        energies, _, delta = self.sampler.sample(types, inputs, derivatives, derivatives)
+        energies, _, delta = self.sampler.sample(types, inputs, False, derivatives)
         counts = np.bincount(types, minlength=int(self._owner.max()) + 1)
         totals = energies.sum(axis=0) - counts[self._owner] * self._offsets  # (n_samples,)
         energy = np.array([np.sqrt(np.square(totals).sum()) / len(types)])

@@ -22,7 +22,7 @@ from bnnp.network.initial import initial_network
 from bnnp.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
-from bnnp.uncertainty.domain import FARTHEST, Domain, excess, features, inverse_root, last_layer
+from bnnp.uncertainty.domain import FARTHEST, Domain, excess, features, inverse_root, with_directions
 from bnnp.uncertainty.maps import Quadratic
 from bnnp.units import METAL
 
@@ -99,7 +99,9 @@ class TestLastLayer:
         last = net.weights[-1][:, 0] / (3.0 if normalize else 1.0)
         bias = net.biases[-1] / (3.0 if normalize else 1.0)
         np.testing.assert_allclose(hidden @ last + bias, evaluate(net, inputs)[0], rtol=1e-12)
-        np.testing.assert_allclose(evaluate(last_layer(net), inputs)[0], hidden.sum(axis=1), rtol=1e-12)
+        summed = with_directions(net, np.array([[1.0, 1.0, 1.0], [0.0, 0.0, 2.0]]))
+        expected = hidden.sum(axis=1) + 2.0 * hidden[:, 2]
+        np.testing.assert_allclose(evaluate(summed, inputs)[0], expected, rtol=1e-12)
 
 
 def crystal(scale: float, seed: int) -> Structure:
