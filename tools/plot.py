@@ -3,6 +3,10 @@
 \b
 python tools/plot.py training                     the directory mode 2 ran in
 python tools/plot.py training run7 --out figures
+python tools/plot.py symmetry                     shapes and distributions of the functions of mode 1
+python tools/plot.py errors                       mode 3: errors and standard deviations by group
+python tools/plot.py parity                       mode 3: predictions against references
+python tools/plot.py report run7                  one page with everything: run7/report.html
 python tools/plot.py rdf rdf.out dft_rdf.out      of tools/analyze_trajectory.py; adf likewise
 python tools/plot.py md                           the directory molecular dynamics ran in
 python tools/plot.py uncertainty test --outside 1200K   where mode 3 ran, with references
@@ -106,6 +110,49 @@ def uncertainty(directories: tuple[Path, ...], out: Path | None, outside: tuple[
     places = directories or (Path(),)
     for path in draw(places, places[0] if out is None else out, outside):
         click.echo(f"Written: {path}")
+
+
+@main.command()
+@click.argument("directory", type=PATH, default=Path())
+@click.option("--out", type=PATH, help="Where the files go.  [default: the directory itself]")
+def symmetry(directory: Path, out: Path | None) -> None:
+    """Shapes of the symmetry functions, and the distributions of their values, of mode 1."""
+    from plotting.symmetry import draw
+
+    for path in draw(directory, directory if out is None else out):
+        click.echo(f"Written: {path}")
+
+
+@main.command()
+@click.argument("directory", type=PATH, default=Path())
+@click.option("--out", type=PATH, help="Where the files go.  [default: the directory itself]")
+def errors(directory: Path, out: Path | None) -> None:
+    """Errors of energies and forces by group beside the standard deviations, of mode 3."""
+    from plotting.prediction import draw_errors
+
+    for path in draw_errors(directory, directory if out is None else out):
+        click.echo(f"Written: {path}")
+
+
+@main.command()
+@click.argument("directory", type=PATH, default=Path())
+@click.option("--out", type=PATH, help="Where the files go.  [default: the directory itself]")
+def parity(directory: Path, out: Path | None) -> None:
+    """Predictions against references, of mode 3."""
+    from plotting.prediction import draw_parity
+
+    for path in draw_parity(directory, directory if out is None else out):
+        click.echo(f"Written: {path}")
+
+
+@main.command()
+@click.argument("directory", type=PATH, default=Path())
+@click.option("--html", "page", type=PATH, help="The page.  [default: report.html in the directory]")
+def report(directory: Path, page: Path | None) -> None:
+    """One self-contained page on a run: settings, data, training, errors, uncertainty, worst structures."""
+    from plotting.report import write_report
+
+    click.echo(f"Written: {write_report(directory, page or directory / 'report.html')}")
 
 
 if __name__ == "__main__":

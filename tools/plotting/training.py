@@ -170,7 +170,7 @@ def parity_figure(subsets: dict[str, Subset]) -> Any:
         if len(energies):
             axes.plot(*energies.T, marker, color=COLORS[name], markersize=3.0, alpha=0.7, label=TITLES[name])
             found.append(f"{TITLES[name]} {np.sqrt(np.mean(subsets[name].energy_errors ** 2)):.2f}")
-    _diagonal(axes)
+    diagonal(axes)
     axes.set(xlabel="reference energy - mean (meV/atom)", ylabel="predicted energy - mean (meV/atom)")
     axes.set_title(f"energies, RMSE {', '.join(found)} meV/atom", fontsize=9)
     axes.legend(loc="lower right")
@@ -190,14 +190,14 @@ def parity_figure(subsets: dict[str, Subset]) -> Any:
             drawn.colorbar(shown, ax=axes, label="components")
         else:
             axes.plot(reference[keep], prediction[keep], ".", color=COLORS[name], markersize=3.0, alpha=0.6)
-        _diagonal(axes)
+        diagonal(axes)
         rmse = np.sqrt(np.nanmean(subsets[name].force_errors ** 2))
         axes.set_title(rf"{TITLES[name]} forces, RMSE {rmse:.1f} meV/$\mathrm{{\AA}}$", fontsize=9)
         axes.set(xlabel=r"reference force (eV/$\mathrm{\AA}$)", ylabel=r"predicted force (eV/$\mathrm{\AA}$)")
     return drawn
 
 
-def _diagonal(axes: Axes) -> None:
+def diagonal(axes: Axes) -> None:
     """Equal axes and the line of perfect predictions."""
     low = min(axes.get_xlim()[0], axes.get_ylim()[0])
     high = max(axes.get_xlim()[1], axes.get_ylim()[1])
@@ -243,18 +243,18 @@ def _normal(axes: Axes, values: Array, width: float, color: str) -> None:
     axes.plot(x, count * np.exp(-0.5 * ((x - values.mean()) / sigma) ** 2), ":", color=color, linewidth=1.0)
 
 
-def worst_structures(subsets: dict[str, Subset], groups: list[str]) -> str:
-    """Two tables: the largest energy errors and the largest force errors, with the source index."""
+def worst_structures(subsets: dict[str, Subset], groups: list[str], most: int = WORST) -> str:
+    """Two tables: the `most` largest energy errors and force errors, with the source index."""
     lines = []
     for title, key in (("energy error", 3), ("force RMSE", 4)):
         rows = [
             row for name in COLORS for row in _table(name, subsets[name], groups) if np.isfinite(row[key])
         ]
         rows.sort(key=lambda row, key=key: -abs(row[key]))  # type: ignore[misc]
-        lines += [f"# {min(WORST, len(rows))} structures with the largest {title}, of {len(rows)}"]
+        lines += [f"# {min(most, len(rows))} structures with the largest {title}, of {len(rows)}"]
         lines += ["# index: position in input.data, from 1; energy error in meV/atom, forces in meV/Angstrom"]
         lines += ["#  index  set      atoms    E error     F RMSE      F max  atom  group"]
-        for index, name, n_atoms, energy, rmse, largest, atom, group in rows[:WORST]:
+        for index, name, n_atoms, energy, rmse, largest, atom, group in rows[:most]:
             numbers = f"{n_atoms:8d} {energy:10.2f} {rmse:10.1f} {largest:10.1f} {atom:5d}"
             lines.append(f"{index:8d}  {name:<5} {numbers}  {group}".rstrip())
         lines.append("")

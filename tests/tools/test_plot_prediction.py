@@ -1,0 +1,160 @@
+"""tools/plot.py errors, parity and report: numbers from mode 3's files, one page that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import ase.units
+import numpy as np
+import plot as tool
+import pytest
+from click.testing import CliRunner, Result
+from plotting.prediction import read_predictions, table_rows
+
+from bnnp.io.input_data import write_structures
+from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
+from bnnp.potential import Prediction
+from bnnp.structure import Structure
+from bnnp.units import ATOMIC, METAL, Units
+
+MEANING = "raw (uncalibrated), 8 Monte Carlo samples"
+
+
+def predicted(
+    folder: Path, units: Units = METAL, forces: bool = True, samples: bool = True, labels: bool = True
+) -> Path:
+    """Mode 3's files of six structures of two atoms: structure k (from 0) is k eV and k eV/Angstrom off.
+
+    Groups are cold, cold, cold, hot, hot, hot; every sigma is 2 eV, or 0.5 eV/Angstrom.
+    """
+    folder.mkdir(exist_ok=True)
+    ev, force = 1.0 / units.ev, units.angstrom / units.ev
+    names = file_names(forces, False)
+    with PredictionWriter(folder, names, units, MEANING if samples else "") as writer:
+        for k in range(6):
+            known = (-10.0 * ev, np.full((2, 3), 0.3) * force) if labels else (None, None)
+            info = {"group": "cold" if k < 3 else "hot"}
+            positions = np.array([[0.0, 0, 0], [2.0, 0, 0]]) / units.angstrom
+            structure = Structure(np.array([29, 29]), positions, None, *known, info=info, index=k)
+            found = Prediction(
+                energy=(-10.0 + k) * ev,
+                atomic_energies=np.full(2, 0.5 * (-10.0 + k) * ev),
+                forces=np.full((2, 3), 0.3 + k) * force if forces else None,
+                energy_std=2.0 * ev if samples else None,
+                atomic_energies_std=np.full(2, ev) if samples else None,
+                forces_std=np.full((2, 3), 0.5) * force if samples and forces else None,
+                stress=None,
+                stress_std=None,
+                descriptors=np.zeros((2, 1)),
+            )
+            writer.write(format_prediction(names, structure, found, 0.0))
+    return folder
+
+
+def draw(verb: str, *arguments: str) -> Result:
+    return CliRunner().invoke(tool.main, [verb, *arguments])
+
+
+@pytest.mark.parametrize("units", [METAL, ATOMIC], ids=lambda units: units.name)
+def test_numbers_by_group(tmp_path: Path, units: Units) -> None:
+    """Errors 0, 1, 2 and 3, 4, 5 eV of two atoms, in meV/atom; the unit of the files does not matter."""
+    found = read_predictions(predicted(tmp_path / "run", units))
+    cold, hot = found.sums("cold"), found.sums("hot")
+    assert cold["energy"].rmse == pytest.approx(500.0 * (5.0 / 3.0) ** 0.5)
+    assert hot["energy"].bias == pytest.approx(2000.0)
+    assert hot["force"].rmse == pytest.approx(1000.0 * (50.0 / 3.0) ** 0.5)
+    assert found.sums()["energy"].mean_sigma == pytest.approx(1000.0)
+    assert found.sums()["force"].mean_sigma == pytest.approx(500.0)
+    assert found.sums()["force"].zms == pytest.approx(4.0 * 55.0 / 6.0)
+    assert found.meaning == MEANING
+    heading, rows = table_rows(found)
+    assert [row[:2] for row in rows] == [["cold", "3"], ["hot", "3"], ["all", "6"]]
+    assert {len(row) for row in rows} == {len(heading)}
+    assert ase.units.Hartree == pytest.approx(ATOMIC.ev, rel=1e-7)
+
+
+@pytest.mark.parametrize("verb", ["errors", "parity"])
+@pytest.mark.parametrize(("forces", "samples"), [(True, True), (False, True), (True, False)])
+def test_pictures(tmp_path: Path, verb: str, forces: bool, samples: bool) -> None:
+    folder = predicted(tmp_path / "run", forces=forces, samples=samples)
+    result = draw(verb, str(folder), "--out", str(tmp_path / "new"))
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "new" / f"prediction_{verb}.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "new" / f"prediction_{verb}.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("verb", ["errors", "parity"])
+def test_without_references_there_is_nothing_to_compare(tmp_path: Path, verb: str) -> None:
+    result = draw(verb, str(predicted(tmp_path / "run", labels=False)))
+    assert result.exit_code == 1
+    assert "no reference energies or forces" in result.output
+
+
+def test_missing_and_mixed_files_are_named(tmp_path: Path) -> None:
+    assert "energy.out: no such file; run `bnnp --mode 3`" in draw("errors", str(tmp_path)).output
+    folder = predicted(tmp_path / "run")
+    lines = (folder / "nnforces.out").read_text().splitlines(keepends=True)
+    (folder / "nnforces.out").write_text("".join(lines[:-1]))
+    result = draw("errors", str(folder))
+    assert result.exit_code == 1
+    assert "nnforces.out and energy.out are of different runs" in result.output
+
+
+class Page(HTMLParser):
+    """Everything a page refers to, its headings and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+INPUT = """number_of_elements 1
+elements Cu
+units metal
+global_hidden_layers_short 1
+global_nodes_short 2
+global_activation_short t l
+symfunction_short Cu 2 Cu 0.1 0.0 6.0
+epochs 7  # <b>not bold</b>
+"""
+
+
+def test_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
+    folder = predicted(tmp_path / "run")
+    (folder / "input.nn").write_text(INPUT)
+    structure = Structure(
+        np.array([29, 29]), np.array([[0.0, 0, 0], [2.5, 0, 0]]), None, -1.0, np.zeros((2, 3))
+    )
+    write_structures(folder / "input.data", [structure])
+    result = draw("report", str(folder), "--html", str(tmp_path / "page.html"))
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "page.html").read_text()
+    page = Page(text)
+    assert page.tags.count("img") == 3  # shapes, parity, errors
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert "<b>not bold" not in text
+    assert "epochs" in page.text
+    assert "cold" in page.text
+    assert "the plain networks, without standard deviations" in page.text
+    assert "Not available" in page.text  # no training
+    assert "1 structures (0 periodic, 0 with stress), 2 atoms" in page.text
+
+
+def test_report_wants_input_nn(tmp_path: Path) -> None:
+    result = draw("report", str(tmp_path))
+    assert result.exit_code == 1
+    assert "input.nn" in result.output
