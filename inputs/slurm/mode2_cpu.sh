@@ -1,0 +1,33 @@
+#!/bin/bash
+#SBATCH --job-name=bnnp-mode2
+#SBATCH --ntasks=8
+#SBATCH --cpus-per-task=1
+#SBATCH --mem-per-cpu=4G
+#SBATCH --time=04:00:00
+#SBATCH --signal=B:USR1@300
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=mode2.%j.log
+# Training on several CPU ranks that queues itself again before the time limit, until all epochs are done.
+# source /path/to/.venv/bin/activate
+export OMP_NUM_THREADS=1
+
+again=no
+# The signal of --signal=B:... comes to this script only; scancel --signal passes it on to bnnp, which saves and ends.
+trap 'again=yes; scancel --signal=USR1 "$SLURM_JOB_ID"' USR1
+
+restart=
+[ -e checkpoint.npz ] && restart=--restart
+srun bnnp --mode 2 $restart &
+wait "$!"
+code=$?
+while [ "$again" = yes ] && kill -0 "$!" 2>/dev/null; do
+    wait "$!" # the first wait ended when the signal came; this one when all is saved
+    code=$?
+done
+
+# 0: saved; above 128: ended by the signal before there was anything to save; 1 and 3 are reasons not to go on
+if [ "$again" = yes ] && { [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; } && [ "${SLURM_RESTART_COUNT:-0}" -lt 100 ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"
