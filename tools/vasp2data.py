@@ -36,6 +36,7 @@ from vasp.files import Source, find_sources, kind_of, read_drafts
 from vasp.step import UNCONVERGED, UNREADABLE, Step, UnreadableStep
 
 from bnnp.errors import BnnpError, InputError
+from bnnp.io.input_data import StructureFile
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
 
@@ -225,7 +226,7 @@ def reason_of(error: Exception) -> str:
     return f"cannot be understood ({type(error).__name__}: {error})"
 
 
-def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite: bool) -> None:
+def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite: bool, units: Units) -> None:
     """Refuse to write over, or into, what is not meant."""
     if any(output.resolve() == path.resolve() for path in inputs):
         raise InputError(f"{output} is an input and the output; the last name is the file to write")
@@ -236,8 +237,24 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
     try:
         kind = kind_of(output)
     except (InputError, OSError):
+        check_units(output, append, units)
         return
     raise InputError(f"{output} is a {kind}; the last name is the file to write, for example input.data")
+
+
+def check_units(output: Path, append: bool, units: Units) -> None:
+    """Refuse to add to a file whose shortest distances are those of the other unit."""
+    if not append or output.stat().st_size == 0:
+        return
+    from bnnp.modes.length_unit import sampled_reaches, unit_advice  # 40 MB that a new file does not need
+
+    advice = unit_advice(sampled_reaches(StructureFile(output, require_labels=False), units), units)
+    if advice and advice.startswith("this looks like"):
+        other = next(known for known in UNITS.values() if known is not units)
+        raise InputError(
+            f"{output} looks like {other.length}, but {units.length} was to be added (--units {units.name}); "
+            f"add --units {other.name}, or choose another output"
+        )
 
 
 def parse_elements(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
@@ -296,7 +313,7 @@ def main(
     conversion, summary = Conversion(choice), Summary(choice.units)
     failure = None
     try:
-        check_output(output, inputs, append, overwrite)
+        check_output(output, inputs, append, overwrite, choice.units)
         write_data(output, summary.watch(conversion.run(inputs)), append, DECIMALS)
     except BnnpError as error:
         failure = error

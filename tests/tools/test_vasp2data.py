@@ -382,6 +382,20 @@ class TestChoice:
             assert convert("--append", "--label", label, "--last", path, output).exit_code == 0
         assert [s.info["group"] for s in StructureFile(output)] == ["a", "b"]
 
+    def test_append_in_other_units_is_refused(self, run: Any, tmp_path: Path, output: Path) -> None:
+        """input.data does not say its units; the distances of the O-H bond do."""
+        bond = np.array([[1.0, 2.0, 3.0], [1.96, 2.0, 3.0], [0.76, 2.93, 3.0]])
+        water = replace(run, steps=tuple(replace(step, positions=bond) for step in run.steps))
+        path = write(water, tmp_path / "OUTCAR")
+        for units, other in (("metal", "atomic"), ("atomic", "metal")):
+            assert convert("--overwrite", "--units", units, path, output).exit_code == 0
+            before = output.read_bytes()
+            result = convert("--append", "--units", other, path, output)
+            assert result.exit_code == 1
+            assert f"(--units {other}); add --units {units}" in result.output
+            assert output.read_bytes() == before
+            assert convert("--append", "--units", units, path, output).exit_code == 0
+
 
 class TestManyFiles:
     def test_directories(self, run: Any, tmp_path: Path, output: Path) -> None:
