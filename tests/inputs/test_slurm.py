@@ -128,7 +128,10 @@ def slurm_answers() -> bool:
     if not (shutil.which("sbatch") and shutil.which("sinfo")):
         return False
     command = ["sinfo", "--noheader", "--states=idle,alloc,mixed", "--format=%D"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0 and done.stdout.strip() not in ("", "0")
 
 
