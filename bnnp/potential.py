@@ -23,7 +23,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from bnnp.core import Networks, sum_pairs
+from bnnp.core import Descriptor, Networks, sum_pairs
 from bnnp.core.device import descriptor_on
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction
@@ -238,17 +238,20 @@ class Potential:
         types = self.types(structure)
         pairs = self.neighbors(structure) if pairs is None else pairs
         self._check_distances(structure, pairs)
-        descriptors = self.descriptor.values(types, pairs)
-        inputs = self.scaled(types, descriptors)
         derivatives = forces or (stress and structure.periodic)
         sampled = sigma and derivatives and self.samples > 1
         core = self._samplers(structure.index) if self.resample else self.samplers
-        energies, gradient, delta = core.sample(types, inputs, derivatives and not sampled, sampled)
+        factors = self._factor / self.conv_energy  # dE/dG in units of the potential
+        slopes = delta = None
+        if derivatives and not sampled:
+            descriptors, energies, slopes = self._mean_field(core, types, pairs, factors)
+        else:
+            descriptors = self.descriptor.values(types, pairs)
+            energies, _, delta = core.sample(types, self.scaled(types, descriptors), False, sampled)
         if (self.mean_energy, self.conv_energy) != (0.0, 1.0):
             energies = energies / self.conv_energy + self.mean_energy  # (n_atoms, S)
         self._check_finite(structure, energies)
         result = _energies(energies, self.sizes, float(self._free[types].sum()))
-        factors = self._factor / self.conv_energy  # dE/dG in units of the potential
         if sampled:
             samples, virials = core.forces(self.descriptor, types, pairs, factors, delta)
             if forces:
@@ -259,23 +262,28 @@ class Potential:
                 stresses = virials[VOIGT_ROWS, VOIGT_COLUMNS] / structure.volume
                 result["stress"] = stresses.mean(axis=-1)
                 result["stress_std"] = Deviation.of(stresses, self.sizes).total
-        elif derivatives:
-            slopes = self.descriptor.vjp(types, pairs, gradient * factors[types])
+        elif slopes is not None:
             result["forces"] = sum_pairs(pairs, slopes) if forces else None
             result["stress"] = stress_from_pairs(pairs, slopes, structure.volume) if stress else None
         prediction = Prediction(descriptors=descriptors, **result)
         if self.samples < 2:
             return prediction
-        parts = self._parts(prediction, structure, types, pairs, inputs)
-        return self._calibrated(prediction, parts, structure)
+        return self._calibrated(prediction, self._parts(prediction, structure, types, pairs), structure)
+
+    def _mean_field(
+        self, core: Sampler, types: NDArray[np.int32], pairs: NeighborList, factors: Array
+    ) -> tuple[Array, Array, Array]:
+        """Symmetry functions, energies of all samples without units, and dE/dD of their mean."""
+        if isinstance(core, Networks) and isinstance(self.descriptor, Descriptor):
+            return core.mean_field(
+                self.descriptor, types, pairs, (self._shift, self._factor, self._offset), factors
+            )
+        descriptors = self.descriptor.values(types, pairs)
+        energies, gradient, _ = core.sample(types, self.scaled(types, descriptors))
+        return descriptors, energies, self.descriptor.vjp(types, pairs, gradient * factors[types])
 
     def _parts(
-        self,
-        raw: Prediction,
-        structure: Structure,
-        types: NDArray[np.int32],
-        pairs: NeighborList,
-        inputs: Array,
+        self, raw: Prediction, structure: Structure, types: NDArray[np.int32], pairs: NeighborList
     ) -> Parts:
         """Monte Carlo sigmas and, with a domain, last layer and distance."""
         assert raw.energy_std is not None
@@ -283,6 +291,7 @@ class Potential:
         if self._last_layer is None or self.domain is None or self.scalings is None:
             return parts
         derivatives = parts.forces is not None or parts.stress is not None
+        inputs = self.scaled(types, raw.descriptors)
         last = self._last_layer.parts(
             self.descriptor, types, pairs, inputs, self._factor, derivatives, structure.volume
         )

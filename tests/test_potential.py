@@ -148,6 +148,24 @@ def test_standard_deviations_are_those_of_the_members(settings: Settings) -> Non
         np.testing.assert_allclose(spread, values.std(axis=0, ddof=1), rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_sweep_over_the_atoms_gives_the_numbers_of_its_parts(settings: Settings, threads: int) -> None:
+    model, cell = potential(settings, 6).replace(threads=threads), structure(7)
+    shifts = np.arange(12)[:, None] * cell.cell[2]  # enough atoms for two threads
+    positions = (cell.positions + shifts[:, None]).reshape(-1, 3)
+    base = Structure(np.tile(cell.numbers, 12), positions, cell.cell * [[1.0], [1.0], [12.0]])
+    types, pairs = model.types(base), model.neighbors(base)
+    values = model.descriptor.values(types, pairs)
+    energies, gradient, _ = model.samplers.sample(types, model.scaled(types, values))
+    rng = np.random.default_rng(2)
+    factors = rng.normal(size=(len(model.elements), model.descriptor.width))
+    derivatives = model.descriptor.vjp(types, pairs, gradient * factors[types])
+    scaling = (model._shift, model._factor, model._offset)
+    together = model.samplers.mean_field(model.descriptor, types, pairs, scaling, factors)
+    for one, other in zip(together, (values, energies, derivatives), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
+
+
 def test_resampled_masks_differ_by_structure_and_from_the_frozen_ones(settings: Settings) -> None:
     frozen, base = potential(settings, 6), structure(5)
     model = frozen.replace(resample=True)

@@ -193,6 +193,44 @@ class Networks {
         return py::make_tuple(energies, mean, deltas);
     }
 
+    // Symmetry functions (n_atoms, width), energies (n_atoms, n_samples) and dE/dD (n_pairs, 3) of the mean energy, atom by
+    // atom on the same thread. The networks get (G - shift) factor + offset; dE/dG is that of the networks times `slopes`.
+    py::tuple mean_field(const Descriptor& descriptor, const Ints& types, const Longs& first, const Ints& neighbors, const Doubles& vectors,
+                         const Doubles& shift, const Doubles& factor, const Doubles& offset, const Doubles& slopes) const {
+        const PairList list = descriptor.pairs(types, first, neighbors, vectors);
+        const std::int64_t n = list.n_atoms, width = plan.width, size = std::int64_t(plan.elements.size()) * width;
+        require(width == descriptor.plan.width && !descriptor.single, "networks and descriptor do not belong together");
+        require(shift.size() == size && factor.size() == size && offset.size() == size && slopes.size() == size,
+                "shift, factor, offset, slopes must have the shape (n_elements, width)");
+        Doubles G({n, width}), energies({n, std::int64_t(plan.n_samples)}), dE_dD({neighbors.size(), py::ssize_t(3)});
+        std::vector<double> inputs(n * width), gradient(n * width);
+        Task values, reverse;
+        values.G = G.mutable_data();
+        reverse.sweep = Sweep::vjp;
+        reverse.dE_dG = gradient.data();
+        reverse.dE_dD = dE_dD.mutable_data();
+        SampleTask networks;
+        networks.types = types.data();
+        networks.inputs = inputs.data();
+        networks.energies = energies.mutable_data();
+        networks.gradient = gradient.data();
+        const double *m = shift.data(), *c = factor.data(), *o = offset.data(), *f = slopes.data();
+        {
+            py::gil_scoped_release release;
+            parallel(n, threads, [&](std::int64_t begin, std::int64_t end) {
+                kernels.symmetry_functions(descriptor.plan, list, values, false, begin, end);
+                for (std::int64_t i = begin; i < end; ++i)
+                    for (std::int64_t u = 0, k = list.types[i] * width; u < width; ++u, ++k)
+                        inputs[i * width + u] = (values.G[i * width + u] - m[k]) * c[k] + o[k];
+                kernels.sample_networks(plan, networks, begin, end);
+                for (std::int64_t i = begin; i < end; ++i)
+                    for (std::int64_t u = 0; u < width; ++u) gradient[i * width + u] *= f[list.types[i] * width + u];
+                kernels.symmetry_functions(descriptor.plan, list, reverse, false, begin, end);
+            });
+        }
+        return py::make_tuple(G, energies, dE_dD);
+    }
+
     // Forces (n_atoms, 3, padded n_samples) and virials sum_p D_p (x) dE/dD_p (3, 3, padded n_samples) of every sample.
     py::tuple forces(const Descriptor& descriptor, const Ints& types, const Longs& first, const Ints& neighbors,
                      const Doubles& vectors, const Doubles& factors, const Doubles& delta) const {
@@ -347,6 +385,7 @@ PYBIND11_MODULE(_core, module) {
     py::class_<Networks>(module, "Networks")
         .def(py::init<std::vector<std::vector<LayerSpec>>, int, int, bool, int>())
         .def("sample", &Networks::sample)
+        .def("mean_field", &Networks::mean_field)
         .def("forces", &Networks::forces);
     module.def("find_neighbors", &find_neighbors);
     module.def("sum_pairs", &sum_pairs);

@@ -9,8 +9,8 @@ static void activate(char letter, double* __restrict z, double* __restrict d, in
         case 't':
 #pragma GCC ivdep
             for (int i = 0; i < n; ++i) {
-                const double e = exponential(-2.0 * std::abs(z[i])), t = (1.0 - e) / (1.0 + e);
-                d[i] = 4.0 * e / ((1.0 + e) * (1.0 + e));
+                const double e = exponential(-2.0 * std::abs(z[i])), q = 1.0 / (1.0 + e), t = (1.0 - e) * q;
+                d[i] = 4.0 * e * q * q;
                 z[i] = z[i] < 0.0 ? -t : t;
             }
             return;

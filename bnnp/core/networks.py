@@ -19,6 +19,7 @@ from bnnp.network.dense import Network
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
+Affine = tuple[Array, Array, Array]
 
 
 class Networks:
@@ -84,6 +85,30 @@ class Networks:
             dE/dinput, (n_atoms, inputs, ...).
         """
         return self._core.sample(types, inputs, gradient, delta)
+
+    def mean_field(
+        self, descriptor: Descriptor, types: Types, pairs: NeighborList, scaling: Affine, slopes: Array
+    ) -> tuple[Array, Array, Array]:
+        """Symmetry functions, networks and the reverse sweep in one go, each atom on one thread: the numbers of
+        :meth:`Descriptor.values`, :meth:`sample` and :meth:`Descriptor.vjp`.
+
+        Parameters
+        ----------
+        scaling : shift, factor, offset, each (n_elements, width) float64
+            The networks get (G - shift) factor + offset.
+        slopes : (n_elements, width) float64
+            What dE/dinput is multiplied by.
+
+        Returns
+        -------
+        values : (n_atoms, width) float64
+        energies : (n_atoms, n_samples) float64
+        derivatives : (n_pairs, 3) float64
+            dE/dD of the mean over the samples, times the unit that `slopes` brings.
+        """
+        return self._core.mean_field(
+            descriptor._core, types, pairs.first, pairs.neighbors, pairs.vectors, *scaling, slopes
+        )
 
     def forces(
         self, descriptor: Descriptor, types: Types, pairs: NeighborList, factors: Array, delta: Array
