@@ -307,6 +307,37 @@ py::tuple find_neighbors(const Doubles& positions, const Doubles& points, const 
     return py::make_tuple(first, centers, neighbors, vectors);
 }
 
+// The pairs of a list that are within the cutoff at other positions: D = r_j - r_i + image.
+py::tuple narrow(const Longs& first, const Ints& neighbors, const Doubles& images, const Doubles& positions, double cutoff) {
+    const std::int64_t n = first.size() - 1;
+    check_pairs(n, first, neighbors, images);
+    require(positions.size() == 3 * n, "positions must have the shape (n_atoms, 3)");
+    Longs offsets(n + 1);
+    std::vector<std::int32_t> kept;
+    std::vector<double> vectors;
+    kept.reserve(neighbors.size()), vectors.reserve(3 * neighbors.size());
+    const double *r = positions.data(), *image = images.data();
+    offsets.mutable_data()[0] = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+        const double* a = r + 3 * i;
+        for (std::int64_t p = first.data()[i]; p < first.data()[i + 1]; ++p) {
+            const double* b = r + 3 * std::int64_t(neighbors.data()[p]);
+            double d[3];
+            for (int c = 0; c < 3; ++c) d[c] = (b[c] - a[c]) + image[3 * p + c];
+            if (!(d[0] * d[0] + d[1] * d[1] + d[2] * d[2] < cutoff * cutoff)) continue;
+            kept.push_back(neighbors.data()[p]);
+            vectors.insert(vectors.end(), d, d + 3);
+        }
+        offsets.mutable_data()[i + 1] = std::int64_t(kept.size());
+    }
+    Ints own(offsets.at(n)), others(offsets.at(n));
+    Doubles D({offsets.at(n), std::int64_t(3)});
+    for (std::int64_t i = 0; i < n; ++i) std::fill(own.mutable_data() + offsets.at(i), own.mutable_data() + offsets.at(i + 1), std::int32_t(i));
+    std::copy(kept.begin(), kept.end(), others.mutable_data());
+    std::copy(vectors.begin(), vectors.end(), D.mutable_data());
+    return py::make_tuple(offsets, own, others, D);
+}
+
 // F_i = sum of dE/dD over the pairs of centre i, minus the sum over the pairs with neighbour i. (n_atoms, 3)
 Doubles sum_pairs(const Longs& first, const Ints& neighbors, const Doubles& dE_dD) {
     const std::int64_t n = first.size() - 1;
@@ -388,6 +419,7 @@ PYBIND11_MODULE(_core, module) {
         .def("mean_field", &Networks::mean_field)
         .def("forces", &Networks::forces);
     module.def("find_neighbors", &find_neighbors);
+    module.def("narrow", &narrow);
     module.def("sum_pairs", &sum_pairs);
     module.def("pair_differences", &pair_differences);
     module.def("instruction_sets", [] {

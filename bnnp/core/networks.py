@@ -89,8 +89,8 @@ class Networks:
     def mean_field(
         self, descriptor: Descriptor, types: Types, pairs: NeighborList, scaling: Affine, slopes: Array
     ) -> tuple[Array, Array, Array]:
-        """Symmetry functions, networks and the reverse sweep in one go, each atom on one thread: the numbers of
-        :meth:`Descriptor.values`, :meth:`sample` and :meth:`Descriptor.vjp`.
+        """Symmetry functions, networks and the reverse sweep in one go, each atom on one thread: the
+        numbers of :meth:`Descriptor.values`, :meth:`sample` and :meth:`Descriptor.vjp`.
 
         Parameters
         ----------

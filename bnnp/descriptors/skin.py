@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp import _core
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 
 Array = NDArray[np.float64]
@@ -50,7 +51,6 @@ class SkinNeighbors:
         self._shifts = np.empty((0, 3))
         self._images: Array | None = None  # of the pairs, for the cell `_box`
         self._box = np.zeros((3, 3))
-        self._centers = self._neighbors = np.empty(0, dtype=np.int64)
 
     def find(self, positions: Array, cell: Array | None, numbers: NDArray[np.integer]) -> NeighborList:
         """Neighbour list of the structure, the same as :func:`find_neighbors` gives.
@@ -85,11 +85,10 @@ class SkinNeighbors:
         self._wide = wide
         self._positions, self._numbers = positions.copy(), np.array(numbers)
         self._cell = None if cell is None else cell.copy()
-        self._centers, self._neighbors = wide.centers.astype(np.int64), wide.neighbors.astype(np.int64)
         self._images = None
         self._shifts = np.zeros((len(wide), 3))
         if cell is not None and len(wide):
-            images = wide.vectors - (positions[self._neighbors] - positions[self._centers])
+            images = wide.vectors - (positions[wide.neighbors] - positions[wide.centers])
             self._shifts = np.rint(np.linalg.solve(cell.T, images.T).T)
 
     def _narrow(self, positions: Array, cell: Array | None) -> NeighborList:
@@ -98,14 +97,6 @@ class SkinNeighbors:
         if self._images is None or (cell is not None and not np.array_equal(cell, self._box)):
             self._box = np.zeros((3, 3)) if cell is None else cell.copy()
             self._images = np.einsum("ps,sx->px", self._shifts, self._box)
-        steps = positions.take(self._neighbors, axis=0) - positions.take(self._centers, axis=0)
-        vectors = steps + self._images
-        x, y, z = vectors.T
-        inside = np.flatnonzero(x * x + y * y + z * z < self.cutoff * self.cutoff)
-        first = np.searchsorted(inside, self._wide.first)
         return NeighborList(
-            first=first.astype(np.int64, copy=False),
-            centers=self._wide.centers.take(inside),
-            neighbors=self._wide.neighbors.take(inside),
-            vectors=vectors.take(inside, axis=0),
+            *_core.narrow(self._wide.first, self._wide.neighbors, self._images, positions, self.cutoff)
         )
