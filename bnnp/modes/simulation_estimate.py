@@ -20,7 +20,7 @@ from bnnp.io.weights import weights_name
 from bnnp.loader import assemble, read_potential
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, duration
-from bnnp.modes.simulation_setup import read_plan, read_stages, starting_atoms
+from bnnp.modes.simulation_setup import read_guard, read_plan, read_stages, starting_atoms
 from bnnp.modes.training_networks import frozen_masks, random_networks
 from bnnp.potential import Potential
 
@@ -54,14 +54,17 @@ class SimulationEstimate:
 
 def estimate_simulation(job: Job) -> SimulationEstimate:
     """Time steps and looks of the structure the run starts from."""
-    plan = read_plan(job.settings)
-    atoms = starting_atoms(job, plan.stages)
+    stages = read_stages(job.settings)
+    guard = read_guard(job.settings, stages)
+    atoms = starting_atoms(job, stages)
     potential, trained = _potential(job)
+    if trained:
+        read_plan(job.settings, potential.calibration)  # thresholds need a calibration, or are raw
     atoms.calc = BNNP(potential, skin=job.settings["md_skin"] * job.settings.units.angstrom)
-    simulation = Simulation(atoms, plan.stages, np.random.default_rng(1))
+    simulation = Simulation(atoms, stages, np.random.default_rng(1))
     steps = simulation.run()
-    taken = min(STEPS, sum(stage.steps for stage in plan.stages))
-    step = min(_seconds(lambda: (next(steps), plan.guard.check(simulation))) for _ in range(taken))
+    taken = min(STEPS, sum(stage.steps for stage in stages))
+    step = min(_seconds(lambda: (next(steps), guard.check(simulation))) for _ in range(taken))
     look = 0.0
     if potential.samples > 1:
         look = min(_seconds(lambda: _forces_std(atoms)) for _ in range(LOOKS))

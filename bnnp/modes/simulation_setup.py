@@ -66,7 +66,7 @@ def read_plan(settings: Settings, calibration: Calibration | None = None) -> Pla
         tuple(_threshold(settings, name, limit, calibration) for limit in settings[name] or ())
         for name in ("md_uncertainty_warn", "md_uncertainty_stop")
     )
-    return Plan(stages, warn, stop, _guard(settings, stages), calibration is not None)
+    return Plan(stages, warn, stop, read_guard(settings, stages), calibration is not None)
 
 
 def read_stages(settings: Settings) -> tuple[Stage, ...]:
@@ -179,7 +179,8 @@ def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibra
     return Threshold(limit.quantity, value * factor, raw)
 
 
-def _guard(settings: Settings, stages: Sequence[Stage]) -> Guard:
+def read_guard(settings: Settings, stages: Sequence[Stage]) -> Guard:
+    """The physical guard of these stages."""
     units = settings.units
     hottest = max((max(stage.temperature) for stage in stages), default=0.0)
     limit = settings["md_guard_temperature"] or HOT[0] * hottest + HOT[1]

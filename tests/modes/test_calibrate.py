@@ -213,6 +213,19 @@ class TestStopRule:
         result = invoke(folder, 3)
         assert result.exit_code == (3 if stops else 0), result.output
 
+    def test_check_knows_the_calibration(self, folder: Path) -> None:
+        """A calibrated threshold passes --check where there is a calibration, and before training."""
+        add(folder, self.RUN + "md_uncertainty_stop forces q99\n")
+        assert invoke(folder, 3, "--check").exit_code == 0
+        text = (folder / "uncertainty.data").read_text().split("[calibration]")[0]
+        (folder / "uncertainty.data").write_text(text)
+        result = invoke(folder, 3, "--check")
+        assert result.exit_code == 1
+        assert "uncertainty.data has no calibration" in result.stderr
+        for name in ("weights.029.data", "weights.079.data", "uncertainty.data"):
+            (folder / name).unlink()
+        assert invoke(folder, 3, "--check").exit_code == 0
+
     def test_a_quantile_is_its_number(self, folder: Path) -> None:
         calibration = load(folder).calibration
         assert calibration is not None

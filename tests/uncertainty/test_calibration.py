@@ -87,6 +87,7 @@ def test_conformal_factor_by_hand() -> None:
     """n = 9: the rank is ceil(10 p), at most 9."""
     ratios = np.array([0.9, 0.1, 0.5, 0.3, 0.7, 0.2, 0.4, 0.8, 0.6])
     assert conformal_factor(ratios, 0.68) == 0.7
+    assert conformal_factor(ratios, 0.62) == 0.7  # the 7th of 9, not ceil(9 p) = 6th
     assert conformal_factor(ratios, 0.5) == 0.5
     assert conformal_factor(ratios, 0.95) == 0.9
 
