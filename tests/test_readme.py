@@ -33,6 +33,7 @@ RUN_BY = (  # a piece of the command, and the test that runs it, or why none doe
     (r"make_symmetry_functions", "tests/tools/test_make_symmetry_functions.py"),
     (r"stillinger_weber", "tests/tools/test_stillinger_weber.py"),
     (r"analyze_trajectory", "tests/tools/test_analyze_trajectory.py"),
+    (r"plot\.py uncertainty", "tests/tools/test_plot_uncertainty.py"),
     (r"plot\.py training", "tests/tools/test_plot_training.py"),
     (r"plot\.py (rdf|adf|md)", "tests/tools/test_plot_dynamics.py"),
     (r"plot\.py symmetry", "tests/tools/test_plot_symmetry.py"),
