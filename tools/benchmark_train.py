@@ -3,6 +3,8 @@
 \b
 python tools/benchmark.py train FOLDER --set "optimizer kalman" --set "epochs 8" --goal 4.08 874
 python tools/benchmark.py train FOLDER --set "epochs 60" --each "optimizer adam" --each "optimizer lbfgs"
+python tools/benchmark.py train FOLDER --set "epochs 3" --held-out test.data
+python tools/benchmark.py train FOLDER --each "derivatives stored" --each "derivatives recomputed"
 """
 
 from __future__ import annotations
@@ -16,12 +18,17 @@ from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
+import torch
+from benchmark_timing import peak_memory, reset_peak
 
 from bnnp.core import Descriptor
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
+from bnnp.io.input_data import StructureFile
+from bnnp.loader import load
 from bnnp.modes import symmetry
 from bnnp.modes.job import Job
 from bnnp.modes.training_networks import initial_weights
+from bnnp.modes.training_output import Files
 from bnnp.modes.training_setup import build_trainer, folds_of, normalize, training_set
 from bnnp.settings import Settings, load_settings
 from bnnp.training.loop import Record, Trainer
@@ -61,14 +68,25 @@ class Clock:
 @click.option(
     "--goal", type=(float, float), metavar="E F", help="Errors of the training set, meV/atom and meV/A."
 )
+@click.option("--held-out", type=click.Path(exists=True, path_type=Path), help="Errors of these, by group.")
+@click.option("--threads", default=1, show_default=True)
 @click.option("--every", default=0, help="Epochs between lines; 0: ten lines.")
 def train(
-    folder: Path, lines: Sequence[str], variants: Sequence[str], goal: tuple[float, float] | None, every: int
+    folder: Path,
+    lines: Sequence[str],
+    variants: Sequence[str],
+    goal: tuple[float, float] | None,
+    held_out: Path | None,
+    threads: int,
+    every: int,
 ) -> None:
     """Time the training of FOLDER (input.nn, input.data; symmetry_functions.h5 if it is there).
 
-    Times are processor times of one process without imports and mode 1; --goal also ends a training.
+    Times are processor times of one process without imports and mode 1, and the wall time and the largest
+    resident memory of all of it; --goal also ends a training. --held-out tells the errors of the best epoch
+    for structures that had no part in the training.
     """
+    torch.set_num_threads(threads)
     for variant in variants or ("",):
         changes = [*lines, *filter(None, variant.split(";"))]
         click.echo("; ".join(changes) or "input.nn as it is")
@@ -78,7 +96,9 @@ def train(
             if data != folder:
                 first = load_settings(Path(scratch) / "input.nn", 1)
                 symmetry.run(Job(first, folder / "input.data", data))
-            measure(settings, Job(settings, folder / "input.data", data), goal, every)
+            reset_peak()
+            job = Job(settings, folder / "input.data", data)
+            measure(job, Path(scratch), goal, held_out, threads, every)
 
 
 def changed_settings(folder: Path, scratch: Path, lines: Sequence[str]) -> Settings:
@@ -90,10 +110,13 @@ def changed_settings(folder: Path, scratch: Path, lines: Sequence[str]) -> Setti
     return load_settings(scratch / "input.nn", 2)
 
 
-def measure(settings: Settings, job: Job, goal: tuple[float, float] | None, every: int) -> None:
+def measure(
+    job: Job, scratch: Path, goal: tuple[float, float] | None, held_out: Path | None, threads: int, every: int
+) -> None:
     """Train once and print."""
-    clock, start = Clock(), time.process_time()
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=1)
+    settings, clock = job.settings, Clock()
+    begun, start = time.perf_counter(), time.process_time()
+    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=threads)
     with DescriptorFile.open(job.directory / FILE_NAME, settings) as file:
         data = training_set(job, file)
         normalized = normalize(job, file, data, descriptor)
@@ -101,13 +124,14 @@ def measure(settings: Settings, job: Job, goal: tuple[float, float] | None, ever
         for name, text in trainer.optimizer.describe().items():
             click.echo(f"    {name:20}{text}")
         timed_evaluation(trainer, clock)
-        state = trainer.start(initial_weights(job, folds_of(settings, data, normalized)))
+        folds = folds_of(settings, data, normalized)
+        state = trainer.start(initial_weights(job, folds))
         clock.preparing = time.process_time() - start
         clock.evaluating, start = 0.0, time.process_time()
         energy, force = (normalized.scale * u for u in (settings.units.mev, settings.units.mev_per_angstrom))
         click.echo(COLUMNS)
         for reached_state in trainer.run(state, lambda: False):
-            record = reached_state.history[-1]
+            state, record = reached_state, reached_state.history[-1]
             clock.training = time.process_time() - start - clock.evaluating
             clock.steps += trainer.optimizer.n_steps(trainer, record.epoch)
             errors = (record.train_rmse[0] * energy, record.train_rmse[2] * force)
@@ -116,8 +140,30 @@ def measure(settings: Settings, job: Job, goal: tuple[float, float] | None, ever
                 show(clock, record, energy, force)
             if reached:
                 click.echo(f"    goal reached after {clock.total:.2f} s")
-                return
-    click.echo(f"    {clock.total:.2f} s")
+                break
+        wall, peak = time.perf_counter() - begun, peak_memory()
+        click.echo(f"    {clock.total:.2f} s, wall time {wall:.2f} s, memory {peak / 1e9:.2f} GB at the peak")
+        if held_out is not None:
+            files = Files(scratch, settings, data, normalized, folds)
+            files.write_potential(trainer.model.parameters.unpack(state.best_weights))
+            show_held_out(scratch, settings, held_out)
+
+
+def show_held_out(potential: Path, settings: Settings, path: Path) -> None:
+    """Root mean square errors of structures that had no part in the training, one line a group."""
+    found, units = load(potential), settings.units
+    squares: dict[str, list[tuple[float, float]]] = {}
+    for structure in StructureFile(path):
+        prediction = found.predict(structure)
+        if structure.energy is None or structure.forces is None or prediction.forces is None:
+            continue
+        energy = (prediction.energy - structure.energy) / len(structure.numbers) * units.mev
+        force = float(np.mean((prediction.forces - structure.forces) ** 2)) * units.mev_per_angstrom**2
+        squares.setdefault(structure.info.get("group", "-"), []).append((energy**2, force))
+    click.echo("    held out             meV/atom     meV/A")
+    for group, values in squares.items():
+        energy, force = np.sqrt(np.mean(values, axis=0))
+        click.echo(f"    {group:18}{energy:11.2f}{force:10.1f}")
 
 
 def timed_evaluation(trainer: Trainer, clock: Clock) -> None:

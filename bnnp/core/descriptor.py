@@ -66,14 +66,19 @@ class Descriptor:
         ]
         numbers = [float(atomic_numbers[element]) for element in elements]
         single = np.dtype(dtype) == np.float32
+        self._cutoff, self._threads = cutoff, max(1, threads)
         self._core = _core.Descriptor(
-            numbers, specifications, cutoff.type, cutoff.alpha, single, max(1, threads)
+            numbers, specifications, cutoff.type, cutoff.alpha, single, self._threads
         )
         self._sensitive = {
             (x, y): np.array(self._core.sensitive(elements.index(x), elements.index(y)), dtype=np.int64)
             for x in elements
             for y in elements
         }
+
+    def with_dtype(self, dtype: DTypeLike) -> Descriptor:
+        """The same functions, computed in another precision."""
+        return Descriptor(self.elements, self.functions, self._cutoff, dtype, self._threads)
 
     @property
     def width(self) -> int:

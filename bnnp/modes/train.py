@@ -21,6 +21,7 @@ from bnnp.modes.log import Log
 from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
 from bnnp.modes.selection import calibration_words
 from bnnp.modes.training_domain import write_domain, write_without_masks
+from bnnp.modes.training_identity import identity
 from bnnp.modes.training_networks import initial_weights
 from bnnp.modes.training_output import Files
 from bnnp.modes.training_refinement import finetune, with_chosen_rate
@@ -37,7 +38,6 @@ from bnnp.modes.training_setup import (
     TrainingSet,
     build_trainer,
     folds_of,
-    identity,
     normalize,
     training_set,
 )

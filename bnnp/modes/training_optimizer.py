@@ -17,11 +17,11 @@ from bnnp.training.kalman import Kalman, Memory
 from bnnp.training.kalman_rows import Rows
 from bnnp.training.kalman_updates import JointPlan, N2p2Plan, Plan, RunnerPlan
 from bnnp.training.lbfgs import Lbfgs
-from bnnp.training.loop import Ranks
 from bnnp.training.loss import Loss, Spread
 from bnnp.training.observations import Observer
 from bnnp.training.optimizer import Optimizer, Polished
 from bnnp.training.parameters import Parameters
+from bnnp.training.ranks import Ranks
 from bnnp.training.samples import Samples
 from bnnp.training.schedule import CosineSchedule, PlateauSchedule, Schedule
 from bnnp.training.symmetric_matrix import SymmetricMatrix

@@ -5,7 +5,6 @@ The parts are of :mod:`bnnp.training`; only this module knows which keyword sets
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,6 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import read_scaling
-from bnnp.keyword_table.kalman import KALMAN
 from bnnp.modes.job import Job
 from bnnp.modes.training_networks import drop_rates, frozen_masks, parameters_of, random_networks
 from bnnp.modes.training_optimizer import build_optimizer
@@ -30,12 +28,13 @@ from bnnp.settings import Settings
 from bnnp.training.checkpoint import Normalized
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.evaluation import Evaluator
-from bnnp.training.loop import Ranks, Trainer
+from bnnp.training.loop import Trainer
 from bnnp.training.loss import Errors, Loss
 from bnnp.training.model import Dropout, Forces, Model
 from bnnp.training.normalization import Fold, as_scaled, principal
 from bnnp.training.observations import Observer, Responses
 from bnnp.training.pair_forces import PairForces
+from bnnp.training.ranks import Ranks
 from bnnp.training.samples import Limits, Samples, derivatives_in_memory
 from bnnp.training.statistics import References, force_size, references, scalings, whitened
 from bnnp.training.weighting import Weights
@@ -45,17 +44,6 @@ Array = NDArray[np.float64]
 MONITORED = 100  # training structures that are evaluated every epoch
 EPOCH_SAMPLES = 20  # masks of that evaluation; the test set has all
 PROBED = 8  # structures from which the size of untrained forces is taken
-SHAPING = (  # keywords without which a training that is continued would be another one
-    *("random_seed", "batch_size", "precision", "normalize_nodes", "use_short_forces", "use_old_scaling"),
-    *("energy_weight", "force_weight", "stress_weight", "max_energy", "max_force"),
-    *("group_weight", "huber_delta", "force_weighting", "gdf_sigma", "gdf_sigmoid", "network_inputs"),
-    *("transfer_freeze", "transfer_rates", "ensemble_bootstrap"),
-    *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
-    *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
-    *("gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
-    *("optimizer", "schedule", "plateau_patience", "weight_average", "polish_epochs", "lbfgs_memory"),
-    *(keyword.name for keyword in KALMAN),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +176,7 @@ def build_trainer(
     )
     forces: Forces = DenseForces(descriptor, dtype, device)
     if device == "cpu":
-        forces = partial(core_forces, descriptor)
+        forces = partial(core_forces, _sweeps(settings, descriptor))
     weights = (
         settings["energy_weight"],
         settings["force_weight"] if data.forces else 0.0,
@@ -260,42 +248,19 @@ def limits(settings: Settings) -> Limits:
     return Limits(settings["max_energy"], settings["max_force"])
 
 
-def identity(settings: Settings, file: DescriptorFile) -> dict[str, object]:
-    """What a checkpoint must share with the run that continues it.
-
-    Not among it: epochs, initial weights (they have acted already), and what changes the way or the output
-    only (threads, memory_limit, derivatives, device, checkpoint_interval, write_*).
-    """
-    shapes, scaling, conversion = parameters_of(settings), settings.scaling, settings.normalization
-    return {
-        "symmetry functions": file.fingerprint,
-        "input.data": file.input_digest,
-        "training and test sets": _division(file),
-        "networks": {x: shapes.architectures[x].describe(shapes.n_inputs[x]) for x in settings.elements},
-        **{name: settings[name] for name in SHAPING},
-        "scaling": [scaling.kind, scaling.s_min, scaling.s_max],
-        "atom energies in effect": dict(settings.atom_energies),
-        "mean_energy, conv_energy, conv_length": [
-            conversion.mean_energy,
-            conversion.conv_energy,
-            conversion.conv_length,
-        ],
-    }
-
-
-def _division(file: DescriptorFile) -> str:
-    """Which structures are for what, whether derivatives are stored with them or not."""
-    digest = hashlib.sha256(file.source.tobytes() + file.subset.tobytes()).hexdigest()
-    training, test = (int(np.count_nonzero(file.subset == number)) for number in (0, 1))
-    return f"{training} and {test} structures (sha256 {digest[:16]})"
-
-
 def core_forces(
     descriptor: Descriptor, gradient: torch.Tensor, geometries: object
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Forces (n_atoms, 3) and virials (n_structures, 6) of a batch by the C++ core, differentiable."""
     forces, virials = PairForces.apply(gradient, descriptor, geometries)
     return forces, virials
+
+
+def _sweeps(settings: Settings, descriptor: Descriptor) -> Descriptor:
+    """What recomputes derivatives in every step: in the precision of the training."""
+    if settings["precision"] == "double":
+        return descriptor
+    return descriptor.with_dtype(np.float32)
 
 
 def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None:

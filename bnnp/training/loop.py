@@ -23,6 +23,7 @@ from bnnp.training.likelihood import FrozenDropout, Likelihood
 from bnnp.training.loss import Errors, Loss
 from bnnp.training.model import Dropout, Model
 from bnnp.training.optimizer import Optimizer, demand_finite
+from bnnp.training.ranks import Ranks
 from bnnp.training.samples import Batch, Samples
 
 Array = NDArray[np.float64]
@@ -96,31 +97,6 @@ class State:
     best_weights: Array
     history: tuple[Record, ...]
     stopped: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Ranks:
-    """This process among others: the verbs of :mod:`bnnp.parallel` the loop needs."""
-
-    rank: int = 0
-    size: int = 1
-    sum_array: Callable[[Array], Array] = lambda array: array
-
-    def share(self, items: Sequence[int]) -> Sequence[int]:
-        """What this rank does of `items`: as many as the others, and as many as can be of its own."""
-        most = -(-len(items) // self.size)
-        shares: list[list[int]] = [[] for _ in range(self.size)]
-        rest: list[int] = []
-        for item in items:
-            home = shares[item % self.size]
-            (home if len(home) < most else rest).append(item)
-        for item in rest:
-            min(shares, key=len).append(item)
-        return shares[self.rank]
-
-    def at_home(self, item: int) -> bool:
-        """Whether this rank is the one that keeps `item` in memory."""
-        return item % self.size == self.rank
 
 
 @dataclass(eq=False)

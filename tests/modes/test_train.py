@@ -303,10 +303,13 @@ METHODS = {
     "Adam": "dropout_rate 0.1\n",
     "Kalman, L-BFGS": "optimizer kalman\nkalman_components 9\ndropout_rate 0\npolish_epochs 30\n",
     "L-BFGS": "optimizer lbfgs\ndropout_rate 0\n",
+    "Kalman": "optimizer kalman\nkalman_components 9\ndropout_rate 0.1\n",
+    "RuNNer": "optmode_short_energy 1\nshort_force_fraction 0.02\ndropout_rate 0\n",
+    "n2p2": "updater_type 1\nshort_force_fraction 0.02\nshort_force_error_threshold 1\ndropout_rate 0\n",
 }
 
 
-@pytest.mark.parametrize("method", ["Adam", "Kalman, L-BFGS"])
+@pytest.mark.parametrize("method", ["Adam", "Kalman, L-BFGS", "L-BFGS", "n2p2"])
 def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, method: str) -> None:
     settings = f"{METHODS[method]}epochs 60\ncheckpoint_interval 4\nearly_stopping 70\n"
     whole, broken = twin(source, tmp_path / "whole", settings), twin(source, tmp_path / "broken", settings)
@@ -328,9 +331,13 @@ def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, met
         )
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
-def test_signal_ends_with_a_checkpoint(source: Path, tmp_path: Path, name: str) -> None:
-    folder = twin(source, tmp_path / "signal", "dropout_rate 0\nepochs 5000\ncheckpoint_interval 5000\n")
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [("SIGTERM", "Adam"), ("SIGUSR1", "Adam"), ("SIGTERM", "Kalman"), ("SIGUSR1", "L-BFGS")],
+)
+def test_signal_ends_with_a_checkpoint(source: Path, tmp_path: Path, name: str, method: str) -> None:
+    settings = f"{METHODS[method]}epochs 5000\ncheckpoint_interval 5000\n"
+    folder = twin(source, tmp_path / "signal", settings)
     process = start(folder)
     wait_for_epoch(folder, process, 3)
     process.send_signal(getattr(signal, name))
@@ -342,6 +349,22 @@ def test_signal_ends_with_a_checkpoint(source: Path, tmp_path: Path, name: str) 
     assert "--mode 3" not in output
     assert (folder / "checkpoint.npz").exists()
     assert (folder / "weights.029.data").exists()
+
+
+@pytest.mark.parametrize("method", ["Adam", "Kalman", "L-BFGS"])
+def test_signal_and_restart_are_uninterrupted(source: Path, tmp_path: Path, method: str) -> None:
+    """Wherever in an epoch the signal came."""
+    settings = f"{METHODS[method]}epochs 30\n"
+    whole, broken = twin(source, tmp_path / "whole", settings), twin(source, tmp_path / "broken", settings)
+    assert invoke(whole, 2).exit_code == 0
+    process = start(broken)
+    wait_for_epoch(broken, process, 3)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert "of 30 epochs are done" in output.splitlines()[-1]
+    assert invoke(broken, 2, "--restart").exit_code == 0
+    for name in ("weights.029.data", "weights.079.data", "learning-curve.out"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("interval", [1, 5000])
@@ -357,7 +380,13 @@ def test_interrupt_names_the_checkpoint(source: Path, tmp_path: Path, interval: 
 
 
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
-@pytest.mark.parametrize(("method", "ranks"), [("Adam", 2), ("Kalman, L-BFGS", 2), ("L-BFGS", 2)])
+@pytest.mark.parametrize(
+    ("method", "ranks"),
+    [
+        *(("Adam", 2), ("Adam", 4), ("Kalman", 4), ("Kalman, L-BFGS", 2)),
+        *(("L-BFGS", 4), ("RuNNer", 2)),
+    ],
+)
 def test_ranks_give_the_same_learning_curve(source: Path, tmp_path: Path, method: str, ranks: int) -> None:
     settings = METHODS[method].replace("30", "4") + "epochs 10\nbatch_size 3\n"
     one, many = twin(source, tmp_path / "one", settings), twin(source, tmp_path / "many", settings)

@@ -13,8 +13,8 @@ import torch
 
 from bnnp.training.kalman_rows import Rows
 from bnnp.training.kalman_updates import ENERGY, JointPlan, N2p2Plan, Observation, RunnerPlan, Update
-from bnnp.training.loop import Ranks
 from bnnp.training.observations import Observer, Responses
+from bnnp.training.ranks import Ranks
 
 COUNTS = np.array([6, 9, 3, 12, 6, 30])  # force components of six structures
 BATCHES = [[3, 0], [5, 1], [4]]  # structure 2 is not for training

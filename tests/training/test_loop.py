@@ -24,8 +24,9 @@ from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_report import report_method
 from bnnp.modes.training_setup import build_trainer, folds_of
 from bnnp.training.dense_blocks import DenseForces
-from bnnp.training.loop import Ranks, State, Trainer
+from bnnp.training.loop import State, Trainer
 from bnnp.training.model import Model
+from bnnp.training.ranks import Ranks
 from bnnp.training.samples import Batch, Samples
 
 STRESS = "stress_weight 0.5"
