@@ -84,9 +84,10 @@ def train(
 
     Times are processor times of one process without imports and mode 1, and the wall time and the largest
     resident memory of all of it; --goal also ends a training. --held-out tells the errors of the best epoch
-    for structures that had no part in the training.
+    for structures that had no part in the training. Memory that one --each frees is kept for the next: for
+    the memory of one setting, run it alone.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # as the program: the core has threads of its own
     for variant in variants or ("",):
         changes = [*lines, *filter(None, variant.split(";"))]
         click.echo("; ".join(changes) or "input.nn as it is")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import benchmark as tool
@@ -87,6 +88,27 @@ def table(output: str, first: str) -> list[dict[str, str]]:
             break
         rows.append(dict(zip(lines[start], words, strict=True)))
     return rows
+
+
+def test_train_tells_errors_of_structures_that_had_no_part(tmp_path: Path) -> None:
+    """Those of the held-out file are what the potential of the best epoch predicts, by group."""
+    rng, structures = np.random.default_rng(2), []
+    for number in range(8):
+        cell = (3.0 + 0.05 * number) * np.eye(3)
+        positions = (np.array([[0, 0, 0], [0.5, 0.5, 0.5]]) @ cell) + rng.normal(0.0, 0.1, (2, 3))
+        forces, info = rng.normal(0.0, 0.1, (2, 3)), {"group": "ab"[number % 2]}
+        labels = (float(rng.normal()), forces, None, 0.0, "", info)
+        structures.append(Structure(np.array([32, 52]), positions, cell, *labels, subset="train"))
+    (tmp_path / "input.nn").write_text(INPUT + "dropout_rate 0\n")
+    write_structures(tmp_path / "input.data", structures)
+    far = [replace(s, forces=1e3 * np.ones((2, 3)), energy=2e3) for s in structures]
+    write_structures(tmp_path / "far.data", far)
+    words = ["--set", "epochs 2", "--every", 1, "--held-out", tmp_path / "far.data"]
+    output = run("train", tmp_path, *words)
+    assert "GB at the peak" in output
+    rows = dict(re.findall(r"^ +([ab]) +\S+ +(\S+)$", output, re.MULTILINE))
+    assert rows.keys() == {"a", "b"}
+    assert all(float(force) == pytest.approx(1e6, rel=0.01) for force in rows.values())  # meV/Angstrom
 
 
 def test_descriptors(case: Path) -> None:
