@@ -22,6 +22,7 @@ import torch
 from benchmark_timing import peak_memory, reset_peak
 
 from bnnp.core import Descriptor
+from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.loader import load
@@ -68,7 +69,7 @@ class Clock:
 @click.option(
     "--goal", type=(float, float), metavar="E F", help="Errors of the training set, meV/atom and meV/A."
 )
-@click.option("--held-out", type=click.Path(exists=True, path_type=Path), help="Errors of these, by group.")
+@click.option("--held-out", type=click.Path(path_type=Path), help="Errors of these, by group.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--every", default=0, help="Epochs between lines; 0: ten lines.")
 def train(
@@ -97,6 +98,8 @@ def train(
             if data != folder:
                 first = load_settings(Path(scratch) / "input.nn", 1)
                 symmetry.run(Job(first, folder / "input.data", data))
+            if held_out is not None and not held_out.is_file():
+                raise InputError(f"--held-out {held_out}: no such file")
             reset_peak()
             job = Job(settings, folder / "input.data", data)
             measure(job, Path(scratch), goal, held_out, threads, every)

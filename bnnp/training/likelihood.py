@@ -229,6 +229,7 @@ class MemberEvaluator(Evaluator):
     ) -> None:
         super().__init__(elements, inputs, masks, descriptor, descriptor.width, threads)
         self._descriptor, self._spread = descriptor, spread
+        self._masked_inputs = masks.rates[0] > 0.0
 
     def load(self, networks: Mapping[str, Network]) -> MemberNetworks:  # type: ignore[override]
         """`networks` on the inputs z, and once more on G, for the derivatives of the members."""
@@ -249,6 +250,8 @@ class MemberEvaluator(Evaluator):
         forces, stress = np.full_like(mean.forces, np.nan), np.full(6, np.nan)
         if sample.geometry is not None:
             factors = np.ones((len(self._elements), self._width))
+            if self._masked_inputs:  # delta is dE/dz then
+                delta = self._to_functions(types, delta)
             members, virials = networks.functions.forces(
                 self._descriptor, types, sample.geometry.pairs, factors, delta
             )
@@ -264,3 +267,12 @@ class MemberEvaluator(Evaluator):
             stress_variance=stress,
             spread=self._spread,
         )
+
+    def _to_functions(self, types: NDArray[np.int32], slopes: Array) -> Array:
+        """dE/dG from dE/dz, (n_atoms, inputs, n_samples)."""
+        found = np.zeros((len(types), self._width, slopes.shape[2]))
+        for number, element in enumerate(self._elements):
+            matrix, atoms = self._inputs[element].matrix, np.flatnonzero(types == number)
+            n_functions, n_inputs = matrix.shape
+            found[atoms, :n_functions] = np.einsum("gz,azs->ags", matrix, slopes[atoms, :n_inputs])
+        return found

@@ -134,6 +134,8 @@ def start(folder: Path, *arguments: str, ranks: int = 1) -> subprocess.Popen[str
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # a shell that started the tests in the background has SIGINT ignored, which children inherit
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -509,7 +511,10 @@ def test_weights_that_are_not_finite_touch_no_file(finished: Path, monkeypatch: 
 def test_killed_between_two_files_is_refused_by_mode_3(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, former: float, rate: float
 ) -> None:
-    """Of all stages between the former potential and the new one only these two themselves are accepted."""
+    """Of all stages between the former potential and the new one only these two themselves are accepted.
+
+    The new one also before the statistics for ``uncertainty hybrid`` have gone into uncertainty.data.
+    """
     settings = "epochs 0\nbatch_size 2\ndropout_rate "
     folder = prepare(tmp_path / "killed", f"{settings}{former}\n", alloys(12, seed=5))
     assert invoke(folder, 2).exit_code == 0
@@ -542,8 +547,16 @@ def test_killed_between_two_files_is_refused_by_mode_3(
             accepted.append(number)
         except StaleFileError:
             refused += 1
-    assert accepted == [0, len(stages) - 1]
-    assert refused == len(stages) - 2
+    last, masks = stages[-1], "uncertainty.data"
+    before_statistics = [
+        {**last, masks: stage[masks]}
+        for stage in stages
+        if masks in stage and last.get(masks, b"").startswith(stage[masks])
+    ]
+    whole = [n for n, stage in enumerate(stages) if stage in (last, *before_statistics)]
+    assert accepted == [0, *whole]
+    assert refused == len(stages) - len(accepted)
+    assert len(whole) <= 2
 
 
 def test_training_that_has_not_written_yet_keeps_the_former_potential(source: Path, tmp_path: Path) -> None:
