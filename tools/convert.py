@@ -40,7 +40,7 @@ from bnnp.errors import BnnpError, InputError, OutputError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.output import cannot_write
 from bnnp.modes.log import Log
-from bnnp.structure import Structure
+from bnnp.structure import SETS, Structure
 from bnnp.units import UNITS, Units
 
 
@@ -119,7 +119,7 @@ def parse_elements(context: click.Context, parameter: click.Parameter, value: st
 @click.option("--every", type=click.IntRange(1), default=1, help="Take every N-th frame of each file.")
 @click.option("--max", "most", type=click.IntRange(1), help="Frames to take of each file at most.")
 @click.option("--label", help="Group name, written as group=... in the comment line.")
-@click.option("--set", "subset", type=click.Choice(["train", "test"]), help="Pin the structures to a set.")
+@click.option("--set", "subset", type=click.Choice(SETS), help="Pin the structures to a set.")
 @click.option(
     "--labels/--no-labels", default=True, help="Energies and forces must be there (default) or are left out."
 )
