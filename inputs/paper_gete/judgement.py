@@ -25,7 +25,7 @@ from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.detection import roc_auc
 from bnnp.uncertainty.extrapolation import outside
-from bnnp.uncertainty.ranking import spearman, spearman_ceiling
+from bnnp.uncertainty.ranking import spearman
 from bnnp.uncertainty.reliability import coverage, ence, miscalibration_area
 from bnnp.uncertainty.scores import crps, nll, zms
 
@@ -200,7 +200,7 @@ def row(everything: Predicted, chosen: NDArray[np.bool_], kind: str) -> dict[str
 
 
 def ceiling(sigma: Array) -> float:
-    """The rank correlation that vectors of normal errors of exactly these sigmas, (n_atoms, 3), would have."""
+    """Rank correlation that vectors of normal errors of exactly these sigmas, (n_atoms, 3), would have."""
     generator = np.random.default_rng(1)
     size = np.sqrt(np.square(sigma).sum(axis=1))
     found = [spearman(size, np.linalg.norm(generator.normal(0.0, sigma), axis=1)) for _ in range(5)]

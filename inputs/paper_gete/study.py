@@ -10,6 +10,7 @@ medians and ranges over the seeds.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import time
 from collections.abc import Iterable, Mapping
@@ -21,11 +22,11 @@ from training import ARMS, TARGETS, Arm, prepare, train
 
 KEYS = ("target", "arm", "seed", "kind", "set")
 HEADER = """\
-# Energies per atom in meV/atom (E_), force components in meV/Angstrom (F_); kind: of the calibration. raw,
-# sigma: root mean squares before and after calibration; ZMS, cov, area, ENCE, NLL, CRPS after, ZMS_raw before;
-# rho: Spearman's correlation of sigma and |error| (atom: of vectors; ceiling: of errors of exactly these
-# sigmas); beyond: share of symmetry functions out of their range; AUC: of the set against "inside", by sigma of
-# the energy, largest and root mean square force sigma, and `beyond`; fall: of sigma on the cold curve.
+# E_: energies per atom, meV/atom; F_: force components, meV/Angstrom. kind: of the calibration. raw, sigma:
+# root mean squares before and after it; ZMS, cov (of intervals), area, ENCE, NLL, CRPS after it, ZMS_raw
+# before. rho: Spearman's correlation of sigma and |error| (atom: of vectors; ceiling: of errors of just these
+# sigmas). beyond: share of symmetry functions out of their range. AUC: ROC-AUC of the set against "inside" by
+# sigma of the energy, largest and mean force sigma, and `beyond`. fall: of sigma on the cold curve.
 """
 
 
@@ -66,16 +67,10 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def runs(
-    targets: Iterable[str], names: Iterable[str], seeds: Iterable[int]
-) -> Iterable[tuple[str, Arm, int]]:
+def runs(targets: Iterable[str], names: Iterable[str], seeds: Iterable[int]) -> list[tuple[str, Arm, int]]:
     """All runs; single networks come before ensembles, which take longest."""
-    chosen, every = set(names), [(target, seed) for target in targets for seed in seeds]
-    for size in sorted({arm.size for arm in ARMS}):
-        for target in dict.fromkeys(target for target, _ in every):
-            for arm in ARMS:
-                if arm.name in chosen and arm.size == size:
-                    yield from ((target, arm, seed) for own, seed in every if own == target)
+    arms = sorted((arm for arm in ARMS if arm.name in set(names)), key=lambda arm: arm.size)
+    return list(itertools.product(targets, arms, seeds))
 
 
 def done(results: Path) -> set[tuple[str, str, str]]:

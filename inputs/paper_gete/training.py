@@ -13,11 +13,18 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import ase.io
+
+from bnnp.io.ase_atoms import from_atoms
+from bnnp.io.input_data import write_structures
+from bnnp.structure import Structure
+from bnnp.units import METAL
+
 HERE = Path(__file__).resolve().parent
-CONVERT = HERE.parents[1] / "tools" / "convert.py"
 DONE = "Normal termination"
 
 
@@ -72,24 +79,20 @@ TARGETS = ("energy_and_forces", "energy_only")
 def prepare(folder: Path, base: Path, changes: dict[str, str]) -> None:
     """input.data and test.data from the trajectories in `folder`, and symmetry_functions.h5."""
     base.mkdir(parents=True, exist_ok=True)
-    if not (base / "test.data").exists():
-        for name in ("input.data", "test.data"):
-            draft = base / f"draft_{name}"
-            draft.unlink(missing_ok=True)
-            for block in (b for b in BLOCKS if b.file == name):
-                convert(folder / f"gete_{block.temperature}K.extxyz.gz", block, draft)
-            draft.rename(base / name)
-    text = (HERE / "input.nn").read_text()
-    (base / "input.nn").write_text(with_keywords(text, changes))
+    for name in dict.fromkeys(block.file for block in BLOCKS):
+        if not (base / name).exists():
+            chosen = (block for block in BLOCKS if block.file == name)
+            write_structures(base / name, (frame for block in chosen for frame in frames(folder, block)))
+    (base / "input.nn").write_text(with_keywords((HERE / "input.nn").read_text(), changes))
     bnnp(base, "mode1.log", "--mode", "1")
 
 
-def convert(source: Path, block: Block, target: Path) -> None:
-    """Append a block of frames."""
-    command = [sys.executable, str(CONVERT), "--append", "--units", "metal", "--label", block.label]
-    command += ["--skip", str(block.first), "--every", str(block.every), "--max", str(block.count)]
-    command += [] if block.subset is None else ["--set", block.subset]
-    subprocess.run([*command, str(source), str(target)], check=True, stdout=subprocess.DEVNULL)
+def frames(folder: Path, block: Block) -> Iterator[Structure]:
+    """Those of a block."""
+    last = block.first + block.every * (block.count - 1)
+    path = folder / f"gete_{block.temperature}K.extxyz.gz"
+    for atoms in ase.io.read(path, f"{block.first}:{last + 1}:{block.every}"):
+        yield replace(from_atoms(atoms, METAL), subset=block.subset, info={"group": block.label})
 
 
 def train(base: Path, target: str, arm: Arm, seed: int) -> Path:

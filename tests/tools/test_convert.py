@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import StructureFile, read_structures
+from bnnp.structure import SETS
 from bnnp.units import ATOMIC, METAL
 
 BOHR, HARTREE = 0.529177210903, 27.211386245988  # Angstrom and eV, CODATA 2018; 2014 differs by 9e-9
@@ -163,11 +164,11 @@ class TestSelection:
         assert [s.stress for s in structures] == [None, None]
 
     def test_append(self, frames: Path, tmp_path: Path) -> None:
-        for subset in ("train", "test"):
+        for subset in SETS:
             assert (
                 run("--max", 1, "--set", subset, "--append", frames, tmp_path / "input.data").exit_code == 0
             )
-        assert [s.subset for s in StructureFile(tmp_path / "input.data")] == ["train", "test"]
+        assert [s.subset for s in StructureFile(tmp_path / "input.data")] == list(SETS)
 
     def test_without_labels(self, tmp_path: Path) -> None:
         ase.io.write(tmp_path / "POSCAR", Atoms("GeTe", [[0, 0, 0], [3, 0, 0]], cell=[6, 6, 6], pbc=True))

@@ -1,0 +1,164 @@
+"""The study of the paper's GeTe results: scores of numbers told by hand, the whole on tiny made-up data."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+CASE = Path(__file__).resolve().parents[2] / "inputs" / "paper_gete"
+SETTINGS = ("epochs=1", "mc_samples=8", "dropout_masks=1", "global_nodes_short=3 3")
+SCALES = np.arange(0.80, 1.2501, 0.025)
+
+
+def module(name: str) -> ModuleType:
+    """A script of the case that needs no other."""
+    specification = importlib.util.spec_from_file_location(f"paper_gete_{name}", CASE / f"{name}.py")
+    assert specification is not None
+    assert specification.loader is not None
+    found = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = found  # dataclasses look there
+    specification.loader.exec_module(found)
+    return found
+
+
+def test_frames_of_a_trajectory_keep_their_distance() -> None:
+    """Training, choice of the epoch, calibration and test follow each other in time, 10 frames between the
+    last three; no frame is used twice."""
+    training = module("training")
+    for temperature in training.INSIDE:
+        blocks = [block for block in training.BLOCKS if block.temperature == temperature]
+        assert [block.subset for block in blocks] == ["train", "test", "calibration", None]
+        ends = [block.first + block.every * (block.count - 1) for block in blocks]
+        starts = [block.first for block in blocks]
+        gaps = [start - end for start, end in zip(starts[1:], ends, strict=False)]
+        assert gaps[0] > 0
+        assert min(gaps[1:]) >= 10
+        assert ends[-1] < 200
+    assert {b.subset for b in training.BLOCKS if b.temperature == training.CALIBRATION_OUTSIDE} == {
+        "calibration_ood"
+    }
+
+
+def test_keywords_are_set_added_and_taken_out() -> None:
+    text = "epochs 60\nuse_short_forces   # yes\nrandom_seed 1 # n\n"
+    changes = {"random_seed": "20", "use_short_forces": None, "ensemble_size": "4"}
+    words = [
+        line.split("#")[0].split() for line in module("training").with_keywords(text, changes).split("\n")
+    ]
+    assert [each for each in words if each] == [
+        ["epochs", "60"],
+        ["random_seed", "20"],
+        ["ensemble_size", "4"],
+    ]
+
+
+def test_fall_on_the_cold_curve() -> None:
+    """From the middle outwards, on both sides, and only where the curve is out of the domain."""
+    fall, n = module("judgement").fall, len(SCALES)
+    far = np.abs(SCALES - 1.0) > 0.06
+    rising = 1.0 + np.abs(SCALES - 1.0)
+    assert fall(rising, far) == 0.0
+    dented = rising.copy()
+    dented[n - 2] = 0.5  # expanded, far: 0.5 after 1.2
+    assert fall(dented, far) == pytest.approx(1.0 - 0.5 / rising[n - 3])
+    near = rising.copy()
+    near[9] = 0.1
+    assert fall(near, far) == 0.0
+    assert fall(rising[::-1] * np.where(SCALES < 1.0, 1.0, 0.9), far) == 0.0  # sides are not compared
+    squeezed = rising.copy()
+    squeezed[0] = squeezed[1] * 0.8  # the most compressed cell
+    assert fall(squeezed, far) == pytest.approx(0.2)
+
+
+def test_scores_of_a_set() -> None:
+    """Two structures in the domain, one out of it, with one and two atoms."""
+    judgement = module("judgement")
+    forces = np.array([[3.0, 0, 0], [0, 4, 0], [1, 1, 1], [2, 2, 2.0]])
+    sigma = np.array([[2.0, 1, 1], [1, 1, 1], [5, 1, 1], [1, 1, 1.0]])
+    everything = judgement.Predicted(
+        np.array(["300K_held_out", "600K_held_out", "1200K"]),
+        np.array([1.0, -2.0, 6.0]),
+        forces,
+        np.array([0, 1, 2, 2]),
+        np.array([0.0, 0.1, 0.05]),
+        {"raw": (np.array([1.0, 1, 2]), sigma), "mc": (np.array([2.0, 2, 3]), 2 * sigma)},
+    )
+    sets = judgement.sets_of(everything.groups)
+    assert sets["inside"].tolist() == [True, True, False]
+    assert sets["outside"].tolist() == [False, False, True]
+    inside = judgement.row(everything, sets["inside"], "mc")
+    assert inside["E_RMSE"] == pytest.approx(np.sqrt(2.5))
+    assert inside["E_ZMS"] == pytest.approx((0.25 + 1.0) / 2)
+    assert inside["E_ZMS_raw"] == pytest.approx(2.5)
+    assert inside["F_RMSE"] == pytest.approx(np.sqrt(25 / 6))
+    assert "AUC_E" not in inside
+    far = judgement.row(everything, sets["outside"], "mc")
+    assert far["F_ZMS_raw"] == pytest.approx((0.04 + 1 + 1 + 4 + 4 + 4) / 6)
+    assert (far["AUC_E"], far["AUC_Fmax"], far["AUC_count"]) == (1.0, 1.0, 0.5)
+    assert everything.scores("mc")["AUC_Frms"][2] == pytest.approx(2 * np.sqrt((9 + 1) / 2))  # 27 / 3, 3 / 3
+
+
+def test_tables_show_medians_and_mark_what_is_reached() -> None:
+    tables = module("tables")
+    row = {"target": "t", "kind": "mc", "set": "inside"}
+    seeds = [
+        {**row, "arm": "a", "seed": str(k), "F_ZMS": str(x), "E_ZMS": "2.0"}
+        for k, x in enumerate((0.8, 1.0, 1.3))
+    ]
+    names = {goal.column for goal in tables.GOALS}
+    rows = [{**dict.fromkeys(names, "nan"), **each} for each in seeds]
+    cells = {line.split(" | ")[0][2:]: line.split(" | ")[1:] for line in tables.goals(rows, "mc")}
+    assert cells["ZMS, forces"] == ["0.9 - 1.1", "**1** (0.8 - 1.3) |"]
+    assert cells["ZMS, energy"] == ["0.9 - 1.1", "2 (2 - 2) |"]
+    assert cells["ENCE, forces"][1] == "- |"
+
+
+@pytest.fixture(scope="module")
+def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four atoms that shake about rock salt, harder if hotter, held by springs."""
+    folder, rng = tmp_path_factory.mktemp("trajectories"), np.random.default_rng(1)
+    sites = Atoms("GeGeTeTe", [[0, 0, 0], [3, 3, 0], [3, 0, 0], [0, 3, 0]], cell=[6, 6, 6], pbc=True)
+    for temperature in (300, 450, 600, 750, 900, 1050, 1200, 1350, 1500, 1800):
+        images = []
+        for _ in range(200 if temperature < 1000 else 37):
+            moved = rng.normal(0.0, 0.003 * np.sqrt(temperature), (4, 3))
+            atoms = sites.copy()
+            atoms.positions += moved
+            energy, forces = float(np.square(moved).sum()), -2.0 * moved
+            atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+            images.append(atoms)
+        ase.io.write(folder / f"gete_{temperature}K.extxyz.gz", images, format="extxyz")
+    return folder
+
+
+def test_study_from_trajectories_to_tables(trajectories: Path, tmp_path: Path) -> None:
+    """A single network and the ensemble that continues it; done runs are not done again."""
+    command = [sys.executable, str(CASE / "study.py"), str(trajectories), "--out", str(tmp_path / "study")]
+    command += ["--seeds", "3", "--targets", "energy_and_forces", "--set", *SETTINGS]
+    command += ["--arms", "dropout_0.05", "4_x_dropout_0.05"]
+    first = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert first.stdout.count("seed 3:") == 2
+    ensemble = tmp_path / "study/energy_and_forces/4_x_dropout_0.05/seed_3"
+    single = tmp_path / "study/energy_and_forces/dropout_0.05/seed_3"
+    assert (ensemble / "weights.032.data").read_text() == (single / "weights.032.data").read_text()
+    assert (ensemble / "member_04/weights.032.data").is_file()
+    results = (tmp_path / "study/results.txt").read_text()
+    rows = module("tables").read_results(tmp_path / "study/results.txt")
+    assert {row["kind"] for row in rows} == {"mc", "hybrid"}
+    assert all(float(row["F_ZMS"]) > 0 for row in rows if row["set"] == "inside")
+    held_out = next(row for row in rows if row["set"] == "inside")
+    assert (held_out["n"], held_out["seed"]) == ("36", "3")
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert "seed 3:" not in again.stdout
+    assert (tmp_path / "study/results.txt").read_text() == results
+    assert again.stdout.strip() == (tmp_path / "study/tables.md").read_text().strip()
