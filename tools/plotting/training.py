@@ -153,7 +153,7 @@ def curves_figure(curve: dict[str, Array], units: Units, best: int) -> Any:
                 axes.plot(curve["epoch"], values, dashes, color=color, label=TITLES[subset])
         axes.axvline(best, color=BLACK, linewidth=0.8, linestyle=":", label=f"best epoch, {best}")
         axes.set(xlabel="epoch", ylabel=label, yscale="log")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         plain_numbers(axes.yaxis)
         axes.legend()
     return drawn
