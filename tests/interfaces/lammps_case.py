@@ -204,6 +204,65 @@ def run_lammps(directory: Path, script: str, ranks: int = 1, check: bool = True)
     return Run(done.returncode, text, last_thermo(text), last_dump(directory / "dump.out"))
 
 
+SCRIPT = """\
+units {units}
+atom_style atomic
+atom_modify map array
+boundary {boundary}
+newton on
+{before}
+read_data data.lammps
+plugin load {plugin}
+{style}
+{coeff}
+compute sigma all pair bnnp
+fix sigma all pair 1 bnnp forces_std 1 energies_std 1
+compute pe all pe/atom
+compute stress all stress/atom NULL virial
+compute centroid all centroid/stress/atom NULL virial
+compute one all reduce sum c_stress[*]
+compute two all reduce sum c_centroid[*]
+compute sum all reduce sum c_pe
+thermo_style custom step pe pxx pyy pzz pxy pxz pyz c_sigma[*] c_sum c_one[*] c_two[*]
+thermo_modify format float %.17g
+dump all all custom 1 dump.out id type fx fy fz f_sigma[*] c_pe c_stress[*] c_centroid[*]
+dump_modify all sort id format float %.17g
+{after}
+run 0
+"""
+
+
+def run(
+    directory: Path,
+    plugin: Path,
+    potential: Path,
+    structure: Structure,
+    types: tuple[str, ...],
+    ranks: int = 1,
+    *,
+    units: str = "metal",
+    boundary: str = "p p p",
+    options: str = "showewsum 0",
+    before: str = "",
+    after: str = "",
+    elements: tuple[str, ...] = (),
+    angstrom: float = 1.0,
+    check: bool = True,
+) -> Run:
+    """One evaluation in LAMMPS; `elements` are those of pair_coeff, by default `types`."""
+    write_data(directory / "data.lammps", structure, types, angstrom)
+    words = {
+        "units": units,
+        "boundary": boundary,
+        "before": before,
+        "after": after,
+        "plugin": plugin,
+        "style": f"pair_style bnnp {options}",
+        "coeff": f"pair_coeff * * {potential} {' '.join(elements or types)}",
+    }
+    return run_lammps(directory, SCRIPT.format(**words), ranks, check)
+
+
 def last_thermo(text: str) -> dict[str, float]:
     lines = [line.split() for line in text.splitlines()]
     starts = [number for number, words in enumerate(lines) if words[:1] == ["Step"]]

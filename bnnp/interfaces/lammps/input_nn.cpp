@@ -120,7 +120,10 @@ class Reader {
             }
         } else if (name == "normalize_nodes") input.normalize_nodes = true;
         else if (name == "mc_samples") input.mc_samples = integer();
-        else if (name == "bond_threshold") input.bond_threshold = number();
+        else if (name == "uncertainty") {
+            input.uncertainty = one(line);
+            if (input.uncertainty != "mc" && input.uncertainty != "hybrid") fail("`uncertainty " + input.uncertainty + "`, expected mc or hybrid");
+        } else if (name == "bond_threshold") input.bond_threshold = number();
         else if (name == "mc_masks") {
             if (one(line) != "frozen") fail("`mc_masks " + one(line) + "`: forces that change at random do not conserve energy; use frozen");
         } else if (name == "ensemble_size") {

@@ -25,7 +25,7 @@ namespace {
 const int BLOCK = 64;                                  // centres evaluated at once
 const int MESSAGE = 24;                                // components of sample forces a ghost atom sends at once
 const double KCAL_PER_MOL = 23.060547830619;           // of one eV: e N_A / 4184 J
-const char* KEYWORDS = "maxsigma, maxsigma_force, maxew, every, patience, action, showew or showewsum";
+const char* KEYWORDS = "raw, maxsigma, maxsigma_force, maxew, every, patience, action, showew or showewsum";
 
 std::string number(double value) {
     char text[32];
@@ -81,10 +81,14 @@ void PairBNNP::allocate() {
 
 void PairBNNP::settings(int narg, char** arg) {
     options = Options();
-    for (int i = 0; i < narg; i += 2) {
+    for (int i = 0; i < narg; ++i) {
         const std::string name = arg[i];
+        if (name == "raw") {
+            options.raw = true;
+            continue;
+        }
         if (i + 1 == narg) error->all(FLERR, "pair_style bnnp: " + name + " has no value, or is none of " + KEYWORDS);
-        const char* word = arg[i + 1];
+        const char* word = arg[++i];
         auto positive = [&](int least) {
             const int value = utils::inumeric(FLERR, word, false, lmp);
             if (value < least) error->all(FLERR, "pair_style bnnp: " + name + " is " + word + " but must be at least " + std::to_string(least));
@@ -108,6 +112,7 @@ void PairBNNP::settings(int narg, char** arg) {
         else if (name == "action") error->all(FLERR, std::string("pair_style bnnp: action is ") + word + " but must be stop, error or warn");
         else error->all(FLERR, "pair_style bnnp: " + name + " is none of " + KEYWORDS);
     }
+    if (potential) choose_calibration();  // given again, with other keywords
 }
 
 void PairBNNP::coeff(int narg, char** arg) {
@@ -140,6 +145,21 @@ void PairBNNP::coeff(int narg, char** arg) {
         error->all(FLERR, "pair_style bnnp: maxsigma needs the masks of uncertainty.data, but " + directory +
                               " has none (or mc_samples below 2): this potential gives no uncertainty");
     say("bnnp potential " + directory + ": " + potential->describe() + "; kernels " + evaluator->kernel() + "\n");
+    choose_calibration();
+}
+
+// With `raw` none; of the forces only if all elements have one, as in mode 3.
+void PairBNNP::choose_calibration() {
+    calibration = bnnp::Calibration();
+    if (potential->samples < 2) return;
+    if (!options.raw) {
+        calibration = potential->calibration;
+        bool complete = true;
+        for (int type = 1; type <= atom->ntypes; ++type) complete = complete && (map[type] < 0 || calibration.forces[map[type]]);
+        if (!complete) calibration.forces.clear();
+        if (comm->me == 0 && !calibration.warning().empty()) error->warning(FLERR, calibration.warning());
+    }
+    say("bnnp standard deviations: " + calibration.describe() + (options.raw ? ", as the keyword raw asks" : "") + "\n");
 }
 
 // One rank reads the files, all get their texts: all find the same mistakes.
@@ -333,8 +353,11 @@ void PairBNNP::compute_forces_std() {
     forces_std_max = 0.0;
     for (int i = 0; i < atom->nlocal; ++i) {
         double variance = 0.0;
+        const int element = map[atom->type[i]];
+        if (element < 0) continue;
         for (int c = 0; c < 3; ++c) {
-            forces_std[i][c] = deviation(&sample_forces[(3 * std::size_t(i) + c) * row], samples) * force_unit;
+            const double sigma = deviation(&sample_forces[(3 * std::size_t(i) + c) * row], samples);
+            forces_std[i][c] = (calibration.forces.empty() ? sigma : calibration.forces[element](sigma)) * force_unit;
             variance += forces_std[i][c] * forces_std[i][c];
         }
         forces_std_max = std::max(forces_std_max, std::sqrt(variance));
@@ -357,7 +380,7 @@ void PairBNNP::unpack_reverse_comm(int n, int* atoms, double* buffer) {
     }
 }
 
-// Sigmas and extrapolations of all ranks together. The sigma of the energy is that of the totals of each sample.
+// Sigmas and extrapolations of all ranks together. The sigma of the energy is that of the totals of each sample; per atom it is calibrated.
 void PairBNNP::reduce(bool energies, bool forces) {
     const int samples = potential->samples, skipped = energies ? 0 : samples, count = samples + 2 - skipped;
     if (energies || options.max_extrapolations >= 0 || options.summary > 0)
@@ -365,8 +388,9 @@ void PairBNNP::reduce(bool energies, bool forces) {
     extrapolations = sample_sums[samples];
     extrapolations_run += extrapolations;
     if (energies) {
-        energy_std = deviation(sample_sums.data(), samples) * energy_unit;
-        energy_std_per_atom = energy_std / std::max(1.0, sample_sums[samples + 1]);
+        const double atoms = sample_sums[samples + 1];
+        energy_std_per_atom = calibration.energy(deviation(sample_sums.data(), samples) / std::max(1.0, atoms)) * energy_unit;
+        energy_std = energy_std_per_atom * atoms;
     }
     if (forces) MPI_Allreduce(MPI_IN_PLACE, &forces_std_max, 1, MPI_DOUBLE, MPI_MAX, world);
     if (comm->me > 0) return;  // compute pair adds up the vectors of all ranks
@@ -395,14 +419,17 @@ void PairBNNP::summarize() {
 
 void PairBNNP::stop_rule(bool looked) {
     std::string reason;
-    auto above = [&](const char* what, double value, double limit, const std::string& option) {
-        if (!(value <= limit)) reason += (reason.empty() ? "" : "; ") + std::string(what) + " is " + number(value) + ", above " + option + " " + number(limit);
+    auto above = [&](const char* what, double value, const char* kind, double limit, const char* option) {
+        if (!(value <= limit)) reason += (reason.empty() ? "" : "; ") + std::string(what) + " is " + number(value) + kind + ", above " + option + " " + number(limit);
     };
-    if (looked && options.max_energy > 0.0) above("sigma of the energy per atom", energy_std_per_atom, options.max_energy, "maxsigma");
-    if (looked && options.max_force > 0.0) above("largest force sigma", forces_std_max, options.max_force, "maxsigma_force");
+    auto kind = [](bool calibrated) { return calibrated ? " (calibrated)" : " (raw)"; };
+    if (looked && options.max_energy > 0.0)
+        above("sigma of the energy per atom", energy_std_per_atom, kind(bool(calibration.energy)), options.max_energy, "maxsigma");
+    if (looked && options.max_force > 0.0)
+        above("largest force sigma", forces_std_max, kind(!calibration.forces.empty()), options.max_force, "maxsigma_force");
     if (looked) looks_above = reason.empty() ? 0 : looks_above + 1;
     if (looks_above < options.patience) reason.clear();
-    if (options.max_extrapolations >= 0) above("number of extrapolations", extrapolations_run, double(options.max_extrapolations), "maxew");
+    if (options.max_extrapolations >= 0) above("number of extrapolations", extrapolations_run, "", double(options.max_extrapolations), "maxew");
     if (reason.empty()) return;
     const std::string message = "bnnp at step " + std::to_string(update->ntimestep) + ": " + reason;
     if (options.action == Action::error) error->all(FLERR, message);

@@ -3,6 +3,7 @@
 //     pair_style bnnp keyword value ...
 //     pair_coeff * * DIRECTORY El1 El2 ...        an element, or NULL, for each atom type
 //
+//     raw                 standard deviations of the samples, whether the potential is calibrated or not
 //     maxsigma V          stop when the sigma of the energy per atom exceeds V (LAMMPS' energy unit)
 //     maxsigma_force V    stop when the force sigma of any atom, sqrt(sum of the three variances), exceeds V
 //     maxew N             stop when more than N symmetry functions have left their training range in this run
@@ -14,7 +15,8 @@
 //
 // compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force sigma,
 // 4 extrapolations in this step, 5 in this run. fix ID all pair N bnnp forces_std 1 energies_std 1 gives them per atom.
-// All sigmas are raw sample standard deviations (S - 1) over the frozen masks.
+// Sigmas of energy and forces are calibrated if uncertainty.data has a calibration of kind mc, else raw: sample standard
+// deviations (S - 1) over the frozen masks. Those of atomic energies have no reference and are always raw.
 #pragma once
 
 #include <memory>
@@ -49,12 +51,13 @@ class PairBNNP : public Pair {
         double max_energy = -1.0, max_force = -1.0;  // negative: no limit
         bigint max_extrapolations = -1;
         int every = 1, patience = 1, summary = 1000;
-        bool show = false;
+        bool show = false, raw = false;
         Action action = Action::stop;
     } options;
 
     std::unique_ptr<bnnp::Potential> potential;
     std::unique_ptr<bnnp::Evaluator> evaluator;
+    bnnp::Calibration calibration;  // in force; without `forces` these are raw
     double energy_unit = 1.0, length_unit = 1.0, force_unit = 1.0;  // one unit of the potential in LAMMPS' units
 
     // One block: local index of each centre and of each pair's neighbour.
@@ -73,6 +76,7 @@ class PairBNNP : public Pair {
 
     void allocate();
     bnnp::Texts read_directory(const std::string& directory);
+    void choose_calibration();
     void say(const std::string& message) const;
     void set_units();
     bool due(int every) const;

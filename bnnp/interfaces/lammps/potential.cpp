@@ -73,6 +73,7 @@ Potential::Potential(const Texts& files) : input(read_input_nn(file(files, "inpu
             samples = wanted;
             for (int e = 0; e < n_elements; ++e) put_masks(layers[e], masks, e, samples);
         }
+        if (samples > 1) calibration = read_calibration(files.at("uncertainty.data"), input, checksums);
     }
     std::vector<FunctionSpec> functions;
     for (const auto& list : input.functions)

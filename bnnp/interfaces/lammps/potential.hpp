@@ -47,6 +47,7 @@ struct InputNN {
     bool normalize_nodes = false;
     double mean_energy = 0.0, conv_energy = 1.0, conv_length = 1.0;
     int mc_samples = -1;           // -1: as many as there are masks
+    std::string uncertainty;       // mc or hybrid; empty: not given
     double bond_threshold = -1.0;  // length; -1: not given
 
     std::string scaling() const;   // none, scale, center, both, sigma
@@ -82,6 +83,30 @@ struct Masks {
 
 Masks read_masks(const std::string& text, const InputNN&, const std::vector<std::string>& checksums);
 
+// A monotone map from the standard deviation of the samples to a calibrated one, as bnnp.uncertainty.maps; without numbers
+// it leaves sigma as it is. Beyond the largest sigma of its fit it goes on in proportion.
+struct SigmaMap {
+    double factor = 1.0;                  // of sigma, before
+    std::vector<double> quadratic;        // s_0, a, b, largest: sqrt(s_0^2 + a sigma^2 + b sigma^4)
+    std::vector<double> raw, calibrated;  // or isotonic: straight lines between these knots, constant below the first
+
+    explicit operator bool() const { return !quadratic.empty() || !raw.empty(); }
+    double operator()(double sigma) const;
+};
+
+// Calibration of kind mc, in units of the potential; empty maps where there is none.
+struct Calibration {
+    std::string wanted;                 // mc or hybrid, which is not computed here; empty: nothing is said
+    int structures = 0, outside = 0;    // it was made with, in and out of the domain
+    SigmaMap energy;                    // per atom of the total
+    std::vector<SigmaMap> forces;       // components, of each element
+
+    std::string describe() const;       // as in headers of mode 3
+    std::string warning() const;        // that another sigma is wanted; mostly empty
+};
+
+Calibration read_calibration(const std::string& text, const InputNN&, const std::vector<std::string>& checksums);
+
 // ---- identity --------------------------------------------------------------------------------------------------
 
 std::string sha256(const std::string& bytes);
@@ -105,6 +130,7 @@ struct Potential {
     double shortest = 0.0;                      // atoms closer than this are a mistake, length
     double angstrom = 1.0, ev = 1.0;            // one unit of length, of energy
     int samples = 1;                            // Monte Carlo samples; 1: the plain networks
+    Calibration calibration;                    // of more than one sample
 
     std::string describe() const;
 

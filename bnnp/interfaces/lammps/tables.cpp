@@ -74,7 +74,7 @@ Masks read_masks(const std::string& text, const InputNN& input, const std::vecto
         };
         if (name[0] == '[') section = join(w);
         else if (section.empty()) demand(w.size() == 2 && name == "format" && w[1] == "1");
-        else if (section != "[masks]") continue;  // calibration and others
+        else if (section != "[masks]") continue;  // calibration (read_calibration) and others
         else if (name == "samples" && w.size() == 2) masks.samples = to_integer(w[1], where);
         else if (name == "rates") {
             for (std::size_t n = 1; n < w.size(); ++n) masks.rates.push_back(to_number(w[n], where));
