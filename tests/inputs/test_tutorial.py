@@ -14,7 +14,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "inputs" / "tutorial"
 SHORTER = (  # pattern, replacement: the only differences to what the README says
-    (r"(make_vasp_example\.py vasp)$", r"\1 --frames 12"),
     (r"--frames 15", "--frames 4"),
 )
 SETTINGS = {"settings.nn": (r"^epochs .*$", "epochs 3\nthreads 1"), "md.nn": (r"2000 2000", "30 30")}
@@ -67,14 +66,16 @@ def test_every_command_of_the_tutorial(project: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     run = project / "tutorial_run"
-    for name in ("symmetry_distributions_Si", "training_curves", "prediction_errors", "prediction_parity"):
+    for name in (
+        "symmetry_distributions_Si",
+        "training_curves",
+        "prediction_errors",
+        "prediction_parity",
+        "uncertainty",
+    ):
         assert (run / "pictures" / f"{name}.png").is_file()
     assert (run / "report.html").stat().st_size > 100_000
     assert len((run / "md" / "md.out").read_text().splitlines()) > 6
+    assert "standard deviations        calibrated (hybrid)" in done.stdout
     assert "electronic loop not converged" in done.stdout
     assert "cut off" in done.stdout
-
-
-def test_calibration_is_marked() -> None:
-    """The place where the step that calibrates belongs."""
-    assert "calibrat" in (TUTORIAL / "README.md").read_text()
