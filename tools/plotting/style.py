@@ -39,10 +39,17 @@ def figure(n_columns: int, n_rows: int = 1, width: float = 3.6, height: float = 
     return Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
 
 
+class PlainNumbers(LogFormatter):
+    """Labels where :class:`LogFormatter` puts them, as 0.2 or 50 instead of powers of ten."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
 def plain_numbers(axis: Axis) -> None:
-    """Tick labels of a logarithmic axis as 20, 50, 200 instead of powers of ten."""
-    axis.set_major_formatter(LogFormatter())
-    axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.6)))
+    """Tick labels of a logarithmic axis as 0.2, 50, 200 instead of powers of ten."""
+    axis.set_major_formatter(PlainNumbers())
+    axis.set_minor_formatter(PlainNumbers(minor_thresholds=(1.5, 0.6)))
 
 
 def save(drawn: Figure, stem: Path) -> list[Path]:
