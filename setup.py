@@ -20,9 +20,11 @@ INSTRUCTION_SETS = {
     "kernels_v3": ["-march=x86-64-v3"],
     "kernels_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
-SOURCES = ["binding", "plan", "networks", "kernels_v2"]
-if platform.machine() in ("x86_64", "AMD64"):
-    SOURCES = ["binding", "plan", "networks", *INSTRUCTION_SETS]
+X86 = platform.machine() in ("x86_64", "AMD64")
+SOURCES = [
+    *("binding", "bind_descriptor", "bind_networks", "bind_pairs", "plan", "networks"),
+    *(INSTRUCTION_SETS if X86 else ["kernels_v2"]),
+]
 
 
 class BuildCore(build_ext):
@@ -42,9 +44,7 @@ class BuildCore(build_ext):
         plain = self.compiler._compile
 
         def compile_one(obj, src, ext, cc_args, extra_postargs, pp_opts):  # noqa: ANN001, ANN202
-            flags = (
-                INSTRUCTION_SETS.get(Path(src).stem, []) if platform.machine() in ("x86_64", "AMD64") else []
-            )
+            flags = INSTRUCTION_SETS.get(Path(src).stem, []) if X86 else []
             plain(obj, src, ext, cc_args, [*extra_postargs, *flags], pp_opts)
 
         self.compiler._compile = compile_one

@@ -119,7 +119,7 @@ def build_plugin(directory: Path, headers: LammpsHeaders) -> Path:
 
 def sources() -> list[Path]:
     """C++ sources of the plugin, without those for another processor."""
-    core = [path for path in sorted(_CORE.glob("*.cpp")) if path.stem != "binding"]
+    core = [path for path in sorted(_CORE.glob("*.cpp")) if not path.stem.startswith("bind")]
     if platform.machine() not in ("x86_64", "AMD64"):
         core = [path for path in core if path.stem not in ("kernels_v3", "kernels_v4")]
     return core + sorted(_HERE.glob("*.cpp"))
