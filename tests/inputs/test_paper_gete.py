@@ -122,6 +122,19 @@ def test_tables_show_medians_and_mark_what_is_reached() -> None:
     assert cells["ENCE, forces"][1] == "- |"
 
 
+def test_table_of_sizes_has_medians_of_each_kind() -> None:
+    tables = module("tables")
+    rows = [
+        {"arm": "a", "seed": str(k), "set": "inside", "kind": kind, "E_RMSE": str(k), "E_raw": "7"}
+        | {"E_sigma": str(factor * k), "F_RMSE": "1", "F_raw": "2", "F_sigma": "3"}
+        for k in (1, 2, 6)
+        for kind, factor in (("mc", 10), ("hybrid", 100))
+    ]
+    lines = list(tables.sizes(rows, "a"))
+    assert lines[2] == "| held out | 2 | 7 | 20 | 200 | 1 | 2 | 3 | 3 |"
+    assert lines[3] == "| 450K | - | - | - | - | - | - | - | - |"
+
+
 @pytest.fixture(scope="module")
 def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four atoms that shake about rock salt, harder if hotter, held by springs."""
@@ -140,25 +153,46 @@ def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_study_from_trajectories_to_tables(trajectories: Path, tmp_path: Path) -> None:
-    """A single network and the ensemble that continues it; done runs are not done again."""
-    command = [sys.executable, str(CASE / "study.py"), str(trajectories), "--out", str(tmp_path / "study")]
-    command += ["--seeds", "3", "--targets", "energy_and_forces", "--set", *SETTINGS]
-    command += ["--arms", "dropout_0.05", "4_x_dropout_0.05"]
-    first = subprocess.run(command, capture_output=True, text=True, timeout=300)
+COMMAND = [sys.executable, str(CASE / "study.py"), "--seeds", "3", "--targets", "energy_and_forces"]
+COMMAND += ["--arms", "dropout_0.05", "4_x_dropout_0.05", "--set", *SETTINGS, "--out"]
+
+
+@pytest.fixture(scope="module")
+def study(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A single network and the ensemble that continues it."""
+    folder = tmp_path_factory.mktemp("run") / "study"
+    first = subprocess.run(
+        [*COMMAND, str(folder), str(trajectories)], capture_output=True, text=True, timeout=300
+    )
     assert first.returncode == 0, first.stdout + first.stderr
     assert first.stdout.count("seed 3:") == 2
-    ensemble = tmp_path / "study/energy_and_forces/4_x_dropout_0.05/seed_3"
-    single = tmp_path / "study/energy_and_forces/dropout_0.05/seed_3"
+    return folder
+
+
+def test_study_from_trajectories_to_tables(trajectories: Path, study: Path) -> None:
+    """The ensemble has the single network as its first member; done runs are not done again."""
+    ensemble = study / "energy_and_forces/4_x_dropout_0.05/seed_3"
+    single = study / "energy_and_forces/dropout_0.05/seed_3"
     assert (ensemble / "weights.032.data").read_text() == (single / "weights.032.data").read_text()
     assert (ensemble / "member_04/weights.032.data").is_file()
-    results = (tmp_path / "study/results.txt").read_text()
-    rows = module("tables").read_results(tmp_path / "study/results.txt")
+    results = (study / "results.txt").read_text()
+    rows = module("tables").read_results(study / "results.txt")
     assert {row["kind"] for row in rows} == {"mc", "hybrid"}
     assert all(float(row["F_ZMS"]) > 0 for row in rows if row["set"] == "inside")
     held_out = next(row for row in rows if row["set"] == "inside")
     assert (held_out["n"], held_out["seed"]) == ("36", "3")
+    command = [*COMMAND, str(study), str(trajectories)]
     again = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert "seed 3:" not in again.stdout
-    assert (tmp_path / "study/results.txt").read_text() == results
-    assert again.stdout.strip() == (tmp_path / "study/tables.md").read_text().strip()
+    assert (study / "results.txt").read_text() == results
+    assert again.stdout.strip() == (study / "tables.md").read_text().strip()
+
+
+def test_pictures_of_a_run(study: Path) -> None:
+    """Mode 3 of each set, and both figures."""
+    run = study / "energy_and_forces/4_x_dropout_0.05/seed_3"
+    command = [sys.executable, str(CASE / "pictures.py"), str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("uncertainty.png", "uncertainty.txt", "prediction_parity.png"):
+        assert (run / "pictures" / name).stat().st_size > 1000, name
