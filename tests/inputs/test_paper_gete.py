@@ -196,3 +196,10 @@ def test_pictures_of_a_run(study: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("uncertainty.png", "uncertainty.txt", "prediction_parity.png"):
         assert (run / "pictures" / name).stat().st_size > 1000, name
+
+
+def test_figure_of_sizes(study: Path) -> None:
+    command = [sys.executable, str(CASE / "sizes.py"), str(study / "results.txt")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (study / "sizes.png").stat().st_size > 1000
