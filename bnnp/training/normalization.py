@@ -74,11 +74,14 @@ def whitening_matrix(covariance: Array, scaling: Scaling) -> Array:
     -------
     (n_functions, n_functions) float64
     """
-    alive = ~scaling.constant
-    width = np.where(alive, 1.0 / np.where(alive, scaling.spread, 1.0), 0.0)
-    eigenvalues, vectors = np.linalg.eigh(width[:, None] * covariance * width)
-    largest = max(float(eigenvalues[-1]), float(np.finfo(np.float64).tiny))
-    matrix: Array = width[:, None] * vectors / np.sqrt(np.maximum(eigenvalues, 0.0) + RIDGE * largest)
+    alive = np.flatnonzero(~scaling.constant)  # the others would mix with weak directions of these
+    width = 1.0 / scaling.spread[alive]
+    eigenvalues, vectors = np.linalg.eigh(width[:, None] * covariance[np.ix_(alive, alive)] * width)
+    largest = max(float(eigenvalues.max(initial=0.0)), float(np.finfo(np.float64).tiny))
+    matrix = np.zeros_like(covariance)
+    matrix[np.ix_(alive, alive)] = (
+        width[:, None] * vectors / np.sqrt(np.maximum(eigenvalues, 0.0) + RIDGE * largest)
+    )
     return matrix
 
 
@@ -95,8 +98,8 @@ def principal(inputs: Inputs, scaling: Scaling) -> Inputs:
     """
     width = np.where(scaling.constant, 0.0, scaling.spread)
     stretch = np.linalg.norm(width[:, None] * inputs.matrix, axis=0)  # 1 / sqrt(l + r l_max)
-    own = np.where(stretch > 0.0, 1.0 / np.where(stretch > 0.0, stretch, 1.0), 0.0)
-    return Inputs(inputs.mean, inputs.matrix * (own / own.max()))
+    own = np.where(stretch > 0.0, 1.0 / np.where(stretch > 0.0, stretch, 1.0), 0.0)  # 0: never varied
+    return Inputs(inputs.mean, inputs.matrix * (own / (own.max() or 1.0)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from bnnp.descriptors.scaling import Scaling, ScalingScheme
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network, evaluate
 from bnnp.network.initial import initial_network
-from bnnp.training.normalization import Fold, Inputs, as_scaled, element_offsets, whitening_matrix
+from bnnp.training.normalization import Fold, Inputs, as_scaled, element_offsets, principal, whitening_matrix
 
 N = 7
 
@@ -25,6 +25,23 @@ def values() -> np.ndarray:
 def white(values: np.ndarray) -> Inputs:
     scaling = Scaling.of(values)
     return Inputs(scaling.mean, whitening_matrix(np.cov(values.T, bias=True), scaling))
+
+
+def test_functions_that_never_vary_change_nothing(values: np.ndarray) -> None:
+    """The others are whitened as without them, and none of their directions is blown up."""
+    dead = [1, 4]
+    alive = [k for k in range(N) if k not in dead]
+    values[:, dead] = 3.0
+    found = principal(white(values), Scaling.of(values)).apply(values)
+    without = values[:, alive]
+    expected = principal(white(without), Scaling.of(without)).apply(without)
+    np.testing.assert_allclose(found[:, alive], expected, rtol=1e-9, atol=1e-12)
+    assert not found[:, dead].any()
+
+
+def test_an_element_of_which_nothing_varies_has_no_inputs() -> None:
+    values = np.full((20, N), 3.0)
+    assert not principal(white(values), Scaling.of(values)).apply(values).any()
 
 
 def random_network(normalize_nodes: bool) -> Network:
