@@ -6,18 +6,21 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from bnnp.io.input_data import StructureFile
+from bnnp.io.input_data import StructureFile, read_structures
 from bnnp.settings import load_settings
+from bnnp.structure import Structure
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "inputs" / "quickstart"
 GETE = ROOT / "inputs" / "gete"
+CRYSTAL = ROOT / "inputs" / "paper_crystal"
 MAGNITUDES = ROOT / "inputs" / "magnitudes"
 
 
@@ -209,3 +212,50 @@ class TestGeteStructure:
         position, height = script.first_peak(2.5 - 3.0 * (r - 2.83) ** 2)
         assert position == pytest.approx(2.83)
         assert height == pytest.approx(2.5)
+
+
+def paper_crystal() -> ModuleType:
+    """The script that makes silicon, as a module."""
+    specification = importlib.util.spec_from_file_location("paper_crystal", CRYSTAL / "prepare.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_silicon_is_divided_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 60 frames at each temperature those that are named in the script; the melt has groups of its own."""
+    prepare = paper_crystal()
+    asked = []
+
+    def dynamics(path: Path, temperatures: Sequence[int], frames: int, seed: int) -> list[Structure]:
+        asked.append(seed)
+        first, last, count = temperatures
+        return [
+            Structure(
+                np.array([14]),
+                np.full((1, 3), 0.01 * k),
+                np.eye(3) * 9,
+                energy=0.0,
+                forces=np.zeros((1, 3)),
+                info={"group": f"{kelvin:.0f}K"},
+            )
+            for kelvin in np.linspace(first, last, count)
+            for k in range(frames)
+        ]
+
+    monkeypatch.setattr(prepare, "dynamics", dynamics)
+    prepare.main(tmp_path)
+    found: dict[tuple[str, str | None], list[int]] = {}
+    for structure in read_structures(tmp_path / "input.data"):
+        frame = round(structure.positions[0, 0] / 0.01)
+        found.setdefault((structure.info["group"], structure.subset), []).append(frame)
+    sets = {"train": [*range(0, 40, 2)], "test": [*range(42, 48)], "calibration": [*range(48, 60)]}
+    assert found == {(f"{t}K", s): frames for t in (300, 600, 900) for s, frames in sets.items()}
+    tested = [structure.info["group"] for structure in read_structures(tmp_path / "test.data")]
+    solid, melt = (300, 600, 900, 1200, 1500), (3000, 2500, 2000)
+    names = [*(f"{t}K" for t in solid), *(f"melt_{t}K" for t in melt)]
+    assert tested == [name for name in names for _ in range(20)]
+    assert len(set(asked)) == 3  # runs that share no frame
+    assert all("random_seed" in warning for warning in load_settings(tmp_path / "input.nn", 2).warnings)
