@@ -51,7 +51,7 @@ class Group(click.Group):
             sys.exit(error.exit_code)
 
 
-@click.group(cls=Group, help=__doc__)
+@click.group(cls=Group, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Collect the verbs below; memory is handled as the program does."""
     keep_freed_memory()

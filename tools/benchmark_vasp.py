@@ -17,7 +17,7 @@ import click
 from vasp.compressed import open_stream
 
 
-@click.command(help=__doc__)
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--megabytes", default=200, show_default=True, help="Size of the file to convert.")
 @click.option("--every", default=1, show_default=True, help="Take every N-th step.")

@@ -32,7 +32,7 @@ import click
 from ase.data import atomic_numbers
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from data_check import DataCheck
-from data_summary import write_data
+from data_summary import check_units, write_data
 from formats.frames import CheckedSummary, Choice, read_file
 from tqdm import tqdm
 
@@ -68,13 +68,15 @@ def write_file(target: Path, structures: Iterable[Structure], units: Units, appe
         ) from error
 
 
-def check_target(target: Path, inputs: Iterable[Path], append: bool, overwrite: bool) -> None:
-    """Refuse to write over a file by accident."""
+def check_target(target: Path, inputs: Iterable[Path], append: bool, overwrite: bool, units: Units) -> None:
+    """Refuse to write over a file by accident, or to add to one in other units."""
     if any(target.resolve() == path.resolve() for path in inputs):
         raise InputError(f"{target} is an input and the output; the last name is the file to write")
     if target.exists() and not (append or overwrite):
         raise InputError(f"{target} exists; add --append or --overwrite, or choose another name")
     if target.suffix == ".data":
+        if append and target.is_file():
+            check_units(target, units)
         return
     try:
         known = ioformats[filetype(str(target), read=False)].can_write
@@ -105,7 +107,7 @@ def parse_elements(context: click.Context, parameter: click.Parameter, value: st
     return symbols
 
 
-@click.command(help=__doc__)
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, required=True, metavar="INPUTS... OUTPUT", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Report on all files named; convert nothing.")
 @click.option(
@@ -210,7 +212,7 @@ def convert(inputs: tuple[Path, ...], output: Path, choice: Choice, append: bool
                 raise InputError(f"{path}: none of its frames is chosen; check --skip ({choice.skip})")
             click.echo(f"{path}: {len(summary) - before} frames")
 
-    check_target(output, inputs, append, overwrite)
+    check_target(output, inputs, append, overwrite, choice.units)
     write_file(output, structures(), choice.units, append)
     for line in summary.lines():
         click.echo(line)

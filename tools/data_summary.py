@@ -10,10 +10,11 @@ import numpy as np
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
-from bnnp.io.input_data import write_structures
+from bnnp.errors import InputError
+from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.io.output import replace_file
 from bnnp.structure import Structure
-from bnnp.units import Units
+from bnnp.units import UNITS, Units
 
 PIECE = 2**20  # characters copied at a time
 
@@ -70,6 +71,21 @@ def _formula(numbers: bytes) -> str:
     elements, counts = np.unique(np.frombuffer(numbers, dtype=np.int64), return_counts=True)
     symbols = [chemical_symbols[number] for number in elements]
     return str(Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).format("metal"))
+
+
+def check_units(output: Path, units: Units) -> None:
+    """Refuse to add to a file whose shortest distances are those of the other unit."""
+    if output.stat().st_size == 0:
+        return
+    from bnnp.modes.length_unit import sampled_reaches, unit_advice  # 40 MB that a new file does not need
+
+    advice = unit_advice(sampled_reaches(StructureFile(output, require_labels=False), units), units)
+    if advice and advice.startswith("this looks like"):
+        other = next(known for known in UNITS.values() if known is not units)
+        raise InputError(
+            f"{output} looks like {other.length}, but {units.length} was to be added (--units {units.name}); "
+            f"add --units {other.name}, or choose another output"
+        )
 
 
 def write_data(

@@ -191,7 +191,7 @@ def _function_lines(functions: Iterable[str]) -> list[str]:
     return [f"symfunction_short {words}" for words in functions]
 
 
-@click.command(help=__doc__)
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of all random numbers.")
 @click.option(

@@ -146,7 +146,7 @@ def generate(runs: list[Run], number: int, seed: int, units: Units) -> Iterator[
             yield replace(label(atoms, units), info=info, subset=run.subset)
 
 
-@click.command(help=__doc__)
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--elements", nargs=2, default=("Cu", "Au"), show_default=True, help="Two fcc metals.")
 @click.option(

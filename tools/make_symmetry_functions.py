@@ -224,7 +224,9 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
     raise click.BadParameter(f"`{value}` is neither {', '.join(SIZES)} nor a number of functions")
 
 
-@click.command(help=__doc__, context_settings={"max_content_width": 100})
+@click.command(
+    help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.argument("elements", nargs=-1)
 @click.option("--cutoff", "r_c", type=click.FloatRange(0.0, min_open=True), help="Cutoff radius.")
 @click.option("--units", type=click.Choice(list(UNITS)), default="atomic", show_default=True)

@@ -29,14 +29,13 @@ from pathlib import Path
 import click
 import numpy as np
 from ase.data import atomic_numbers
-from data_summary import Summary, write_data
+from data_summary import Summary, check_units, write_data
 from numpy.typing import NDArray
 from tqdm import tqdm
 from vasp.files import Source, find_sources, kind_of, read_drafts
 from vasp.step import UNCONVERGED, UNREADABLE, Step, UnreadableStep
 
 from bnnp.errors import BnnpError, InputError
-from bnnp.io.input_data import StructureFile
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
 
@@ -237,24 +236,10 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
     try:
         kind = kind_of(output)
     except (InputError, OSError):
-        check_units(output, append, units)
+        if append:
+            check_units(output, units)
         return
     raise InputError(f"{output} is a {kind}; the last name is the file to write, for example input.data")
-
-
-def check_units(output: Path, append: bool, units: Units) -> None:
-    """Refuse to add to a file whose shortest distances are those of the other unit."""
-    if not append or output.stat().st_size == 0:
-        return
-    from bnnp.modes.length_unit import sampled_reaches, unit_advice  # 40 MB that a new file does not need
-
-    advice = unit_advice(sampled_reaches(StructureFile(output, require_labels=False), units), units)
-    if advice and advice.startswith("this looks like"):
-        other = next(known for known in UNITS.values() if known is not units)
-        raise InputError(
-            f"{output} looks like {other.length}, but {units.length} was to be added (--units {units.name}); "
-            f"add --units {other.name}, or choose another output"
-        )
 
 
 def parse_elements(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:

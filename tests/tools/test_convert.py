@@ -261,6 +261,17 @@ class TestWarnings:
         assert f"this looks like {unit}" in result.stderr
         assert f"Is --units {wrong} right?" in result.stderr
 
+    def test_append_in_other_units_is_refused(self, frames: Path, tmp_path: Path) -> None:
+        data = tmp_path / "input.data"
+        run("--units", "metal", frames, data)
+        before = data.read_bytes()
+        result = run("--append", "--units", "atomic", frames, data)
+        assert result.exit_code == 1
+        assert "looks like Angstrom, but bohr was to be added" in result.stderr.replace("\n", " ")
+        assert data.read_bytes() == before
+        assert run("--append", "--units", "metal", frames, data).exit_code == 0
+        assert data.read_bytes() == 2 * before
+
 
 @pytest.mark.parametrize("name", ["out.nonsense", "out.tar.bz9", "OUTCAR"])
 def test_unknown_output_format_is_a_sentence(frames: Path, tmp_path: Path, name: str) -> None:
