@@ -107,15 +107,17 @@ def kalman(
     dtype = torch.float32 if settings["precision"] == "single" else torch.float64
     joint = settings["kalman_updates"] == "joint"
     forces = samples.with_forces and loss.force > 0.0
-    plan = plan_of(settings, samples, forces, loss.energy > 0.0)
+    stress = samples.with_forces and loss.stress > 0.0
+    plan = plan_of(settings, samples, forces, loss.energy > 0.0, stress)
     per_energy = max(1.0, components_per_energy(settings, spread.n_forces)) if forces else 1.0
     rows = Rows(
         observer,
         samples,
         loss.energy * per_energy,
         loss.force * spread.n_forces * (1.0 if joint else settings["force_weight"]),
-        1.0 / per_energy,
-        loss.thresholds[:2],
+        loss.stress * per_energy,
+        (1.0 / per_energy, 1.0, spread.n_stresses / per_energy),
+        loss.thresholds,
         ranks.share,
         dtype,
     )
@@ -151,16 +153,21 @@ def components_per_energy(settings: Settings, n_forces: float) -> float:
     return settings["short_force_fraction"] * n_forces / max(settings["short_energy_fraction"], 1e-6)
 
 
-def plan_of(settings: Settings, samples: Samples, forces: bool, energies: bool) -> Plan:
+def plan_of(settings: Settings, samples: Samples, forces: bool, energies: bool, stress: bool) -> Plan:
     """What the filter takes up, in which order."""
+    known = np.isfinite(samples.file.stress).any(axis=1)
+    stressed = frozenset(np.flatnonzero(known).tolist()) if stress else frozenset()
     seed = settings["random_seed"]
     counts = 3 * np.asarray(samples.file.n_atoms, dtype=np.int64) * int(forces)
     shares = (settings["short_energy_fraction"] * energies, settings["short_force_fraction"])
     if settings["kalman_updates"] == "joint":
-        return JointPlan(seed, counts, energies, settings["kalman_components"])
+        return JointPlan(seed, counts, energies, settings["kalman_components"], stressed)
     if settings["kalman_updates"] == "runner":
         groups = (settings["short_energy_group"], settings["short_force_group"])
-        return RunnerPlan(seed, counts, *shares, *groups, settings["repeated_energy_update"])
+        repeated = settings["repeated_energy_update"]
+        return RunnerPlan(
+            seed, counts, *shares, *groups, repeated, stressed, settings["short_energy_fraction"]
+        )
     return N2p2Plan(
         seed,
         counts,
@@ -171,6 +178,8 @@ def plan_of(settings: Settings, samples: Samples, forces: bool, energies: bool) 
         settings["rmse_threshold_trials"],
         settings["jacobian_mode"],
         settings["selection_mode"] == 1,
+        stressed,
+        settings["short_energy_fraction"],
     )
 
 

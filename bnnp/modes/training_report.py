@@ -94,12 +94,11 @@ def report_method(log: Log, settings: Settings, trainer: Trainer) -> None:
 def _trained_on(trainer: Trainer) -> list[str]:
     """The terms of the loss."""
     loss, derivatives = trainer.loss, trainer.samples.with_forces
-    method = trainer.optimizer.describe()["optimizer"]
     assert isinstance(loss, Loss)  # that of the training itself
     weights = {
         "energies": loss.energy,
         "forces": loss.force if derivatives else 0.0,
-        "stress": loss.stress if derivatives and "Kalman" not in method else 0.0,
+        "stress": loss.stress if derivatives else 0.0,
     }
     return [name for name, weight in weights.items() if weight > 0.0]
 
@@ -108,8 +107,6 @@ def _method_warnings(settings: Settings, trainer: Trainer) -> Iterator[str]:
     """Stress that is not trained although it could be expected, and ranks without work."""
     stress = bool(np.isfinite(trainer.samples.file.stress[list(trainer.training)]).any())
     asked = settings.given("stress_weight") and settings["stress_weight"] > 0.0
-    if settings["optimizer"] == "kalman" and stress and settings["stress_weight"] > 0.0:
-        yield "the Kalman filter takes up energies and forces; the stress is only evaluated"
     if not settings["use_short_forces"] and settings["stress_weight"] > 0.0 and (asked or stress):
         what = "stress_weight is given" if asked else "the data has stresses"
         yield f"{what}, but the stress is not trained: it needs use_short_forces"

@@ -4,7 +4,7 @@ A NumPy archive without pickles, written under a temporary name and renamed. Con
 epoch 0 included; n_X functions of element X):
 
 ===================================  ===========  ============================================================
-format, version                      text, int64  "bnnp training checkpoint", 3
+format, version                      text, int64  "bnnp training checkpoint", 4
 identity                             text         JSON: what input.nn and the data must still be
 epochs                               int64        length of the training the step sizes were made for
 epoch, batch, best_epoch             int64        as in :class:`bnnp.training.loop.State`
@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 
 FILE_NAME = "checkpoint.npz"
 FORMAT = "bnnp training checkpoint"
-VERSION = 3
+VERSION = 4
 OPTIMIZER = "optimizer/"
 SHOWN = 60  # characters of a value in a message
 

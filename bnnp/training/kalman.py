@@ -91,8 +91,8 @@ class KalmanState:
     lambda_ : float
     epochs : float
         Epochs done, counted by updates.
-    thresholds : (2,) float64
-        Smallest error per atom and of a force component that is taken up, normalised.
+    thresholds : (3,) float64
+        Smallest error per atom, of a force and of a stress component that is taken up, normalised.
     """
 
     weights: Array
@@ -118,7 +118,7 @@ class Kalman:
     matrix : callable
         (size, diagonal) -> SymmetricMatrix of the right precision, dealt to the ranks.
     thresholds : (float, float)
-        Times the last root mean square error: of energies per atom, of force components.
+        Times the last root mean square error: of energies per atom, of force (and stress) components.
     free : (n_weights,) bool, optional
         Which weights move; all by default.
     """
@@ -143,11 +143,12 @@ class Kalman:
     def start(self, weights: Array) -> KalmanState:
         """State before the first step."""
         covariance = tuple(self.matrix(b.stop - b.start, 1.0 / self.memory.epsilon) for b in self._blocks)
-        return KalmanState(np.array(weights), covariance, self.memory.lambda_, 0.0, np.zeros(2))
+        return KalmanState(np.array(weights), covariance, self.memory.lambda_, 0.0, np.zeros(3))
 
     def begin(self, state: KalmanState, criteria: Sequence[float], errors: Array) -> KalmanState:
         """State at the start of an epoch: thresholds follow the last errors."""
-        return replace(state, thresholds=np.nan_to_num(errors[[0, 2]]) * self.thresholds)
+        energy, force = self.thresholds
+        return replace(state, thresholds=np.nan_to_num(errors[[0, 2, 3]]) * (energy, force, force))
 
     def n_steps(self, problem: Problem, epoch: int) -> int:
         """Updates."""
@@ -166,7 +167,7 @@ class Kalman:
             float(np.abs(errors).sum()), f"update {number + 1} of epoch {epoch}", "sum of the errors"
         )
         later = replace(state, epochs=state.epochs + 1.0 / n_steps)
-        counts = [sum(each.has(k) for each in self._updates[1]) for k in range(2)]
+        counts = [sum(each.has(k) for each in self._updates[1]) for k in range(3)]
         loss = len(problem.training) * sum(x / max(n, 1) for x, n in zip(losses, counts, strict=True))
         return (self._corrected(later, errors, rows) if len(errors) else later), loss
 

@@ -2,7 +2,8 @@
 
 A rank takes the structures dealt to it; of the others its rows are zero, and one sum over the ranks gives all
 of them. Rows of a quantity whose loss has the prefactor c are multiplied by sqrt(c): energies by
-sqrt(w_s c_E) / N, force components by sqrt(w_si c_F), with the weights w of :mod:`bnnp.training.weighting`.
+sqrt(w_s c_E) / N, force components by sqrt(w_si c_F), stress components by sqrt(w_s c_S), with the weights w
+of :mod:`bnnp.training.weighting`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnp.training.kalman_updates import ENERGY, Observation, Update
+from bnnp.training.kalman_updates import ENERGY, STRESS, Observation, Update
 from bnnp.training.observations import Observer
 from bnnp.training.optimizer import Problem
-from bnnp.training.samples import Samples
+from bnnp.training.samples import Sample, Samples
 
 Array = NDArray[np.float64]
 
@@ -31,13 +32,13 @@ class Rows:
     ----------
     observer : Observer
     samples : Samples
-    energy, force : float
-        c_E and c_F.
-    share : float
-        Of a scaled squared energy error in the loss.
-    thresholds : (float, float)
-        Huber's t of energies per atom and of forces; an error e beyond counts as t / |e| of its square does,
-        which has the same gradient.
+    energy, force, stress : float
+        c_E, c_F and c_S.
+    shares : (float, float, float)
+        What the mean scaled squared error of each of them counts in the loss of a structure.
+    thresholds : (float, float, float)
+        Huber's t of energies per atom, forces and stresses; an error e beyond counts as t / |e| of its square
+        does, which has the same gradient.
     mine : callable
         Of some structures those this rank takes.
     dtype : torch.dtype
@@ -48,26 +49,25 @@ class Rows:
     samples: Samples
     energy: float
     force: float
-    share: float = 1.0
-    thresholds: tuple[float, float] = (np.inf, np.inf)
+    stress: float = 0.0
+    shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
     mine: Callable[[Sequence[int]], Sequence[int]] = lambda structures: structures
     dtype: torch.dtype = torch.float64
 
     def __call__(
         self, problem: Problem, weights: Array, update: Update, epoch: int, thresholds: Array
-    ) -> tuple[Array, Tensor, tuple[float, float]]:
+    ) -> tuple[Array, Tensor, Array]:
         """Scaled errors (m,) float64 and derivatives (m, n_weights); m is 0 if none exceeds the thresholds.
-        The two numbers are the terms of the loss, as the observations show them, 0 without any.
+        The three numbers are the terms of the loss, as the observations show them, 0 without any.
 
         Parameters
         ----------
-        thresholds : (2,) float64
-            Smallest error per atom, and of a force component.
+        thresholds : (3,) float64
+            Smallest error per atom, of a force component and of a stress component.
         """
         streams, n = update.streams, len(weights)
-        table = np.zeros(
-            (len(streams), n + 3)
-        )  # derivatives, error, whether it is a force, whether it counts
+        table = np.zeros((len(streams), n + 3))  # derivatives, error, which quantity, whether it counts
         vector = torch.tensor(weights, dtype=self.dtype)
         pending = self._share(streams)
         largest = np.full(len(streams), -1.0)
@@ -77,17 +77,16 @@ class Rows:
             for number, ratio, error, row in self._observed(vector, chosen, epoch, thresholds):
                 enough = ratio > 1.0 and not update.sort
                 if enough or ((update.sort or update.otherwise == "worst") and ratio > largest[number]):
-                    is_force = float(chosen[number].component != ENERGY)
-                    table[number, :n], table[number, n:] = row, (error, is_force, 1.0)
+                    table[number, :n], table[number, n:] = row, (error, chosen[number].quantity, 1.0)
                     largest[number] = ratio
                 if enough:
                     pending = [other for other in pending if other != number]
         table = problem.total(table)
-        squares = [table[(table[:, -1] > 0.0) & (table[:, -2] == k), n] ** 2 for k in (0.0, 1.0)]
-        energy, force = (float(square.mean()) if len(square) else 0.0 for square in squares)
+        squares = [table[(table[:, -1] > 0.0) & (table[:, -2] == k), n] ** 2 for k in range(3)]
+        losses = np.array([square.mean() if len(square) else 0.0 for square in squares])
         table = _averaged(table, update.groups) if update.groups else table[table[:, -1] > 0.0]
         rows = torch.from_numpy(table[:, :n]).to(self.dtype)
-        return table[:, n].copy(), rows, (self.share * energy, force)
+        return table[:, n].copy(), rows, np.array(self.shares) * losses
 
     def _share(self, streams: Sequence[Sequence[Observation]]) -> list[int]:
         """This rank's streams; those that begin with the same structure stay together."""
@@ -103,22 +102,39 @@ class Rows:
         for structure in dict.fromkeys(each.structure for each in chosen.values()):
             numbers = [number for number, each in chosen.items() if each.structure == structure]
             components = np.array([chosen[number].component for number in numbers])
-            sample, forces = self.samples[structure], components[components != ENERGY]
-            values, rows = self.observer(vector, sample, forces, epoch)
-            reference = torch.cat([vector.new_tensor([sample.energy]), sample.forces.reshape(-1)[forces]])
-            errors = (reference - values).double().numpy()
+            sample, others = self.samples[structure], components[components != ENERGY]
+            values, rows = self.observer(vector, sample, others, epoch)
+            reference = _reference(sample, others)
+            errors = reference - values.double().numpy()
             place = np.where(components == ENERGY, 0, np.cumsum(components != ENERGY))
             for number, k in zip(numbers, place.tolist(), strict=True):
-                if np.isnan(errors[k]) and bool(torch.isnan(reference[k])):
-                    continue  # no reference
-                size = abs(errors[k]) / (1 if k else sample.n_atoms)
-                ratio = size / max(thresholds[1 if k else 0], 1e-300)
-                weight = sample.energy_weight * self.energy / sample.n_atoms**2
-                if k:
-                    weight = float(sample.force_weight[chosen[number].component // 3]) * self.force
-                factor = np.sqrt(weight * min(1.0, self.thresholds[1 if k else 0] / max(size, 1e-300)))
+                if np.isnan(reference[k]):
+                    continue
+                quantity = chosen[number].quantity
+                size = abs(errors[k]) / (sample.n_atoms if quantity == 0 else 1)
+                ratio = size / max(thresholds[quantity], 1e-300)
+                weight = self._weight(sample, chosen[number])
+                factor = np.sqrt(weight * min(1.0, self.thresholds[quantity] / max(size, 1e-300)))
                 found.append((number, float(ratio), factor * errors[k], factor * rows[k].double().numpy()))
         return found
+
+    def _weight(self, sample: Sample, observation: Observation) -> float:
+        """What the square of an error counts in the loss."""
+        if observation.quantity == 0:
+            return sample.energy_weight * self.energy / sample.n_atoms**2
+        if observation.quantity == 2:
+            return sample.stress_weight * self.stress
+        return float(sample.force_weight[observation.component // 3]) * self.force
+
+
+def _reference(sample: Sample, components: NDArray[np.int64]) -> Array:
+    """References of the energy and of some force and stress components; NaN where there is none."""
+    forces, stress = (x.double().numpy().reshape(-1) for x in (sample.forces, sample.stress))
+    values = np.full(len(components), np.nan)
+    is_force = components >= 0
+    values[is_force] = forces[components[is_force]]
+    values[~is_force] = stress[STRESS - components[~is_force]]
+    return np.append(sample.energy, values)
 
 
 def _averaged(table: Array, groups: int) -> Array:

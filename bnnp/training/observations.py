@@ -1,10 +1,13 @@
-r"""Energies and force components of a structure with their derivatives in the weights: the rows of a Kalman
-filter.
+r"""Energies, force and stress components of a structure with their derivatives in the weights: the rows of a
+Kalman filter.
 
 A force component is a directional derivative of the energies. With v_k, the change of the symmetry functions
 of atom k that belongs to F_ia (:class:`Responses`), and \dot z_k = v_k A that of its network inputs,
 
 .. math:: F_{ia} = \sum_k \dot y(z_k), \qquad \dot y = \frac{\partial y}{\partial z} \dot z .
+
+A stress component sigma_ab = 1/V sum_p (D_pa d_pb + D_pb d_pa) / 2 is another one, with the changes v under
+strain.
 
 One forward pass carries tangents (marked ') beside the values of each layer, x_l = a_{l-1} W_l + b_l, a_l =
 f(x_l), and one reverse pass tangents beside d_l = dy/dx_l; so a row costs a few times the number of weights
@@ -30,9 +33,10 @@ from torch import Tensor
 
 from bnnp.core import Descriptor
 from bnnp.network.activations import activate, curvature, derivative
+from bnnp.training.kalman_updates import STRESS
 from bnnp.training.model import Dropout, MaskSet, mask_rows
 from bnnp.training.normalization import Inputs
-from bnnp.training.pair_forces import Geometry
+from bnnp.training.pair_forces import Geometry, descriptor_changes, gather
 from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Sample
 
@@ -102,6 +106,16 @@ class Responses:
         by_atom = result.view(len(atoms), len(near), 3, -1)
         return near, by_atom[torch.from_numpy(slots), :, torch.from_numpy(components % 3)]
 
+    def strained(self, geometry: Geometry, volume: float, numbers: Index) -> tuple[NDArray[np.int32], Tensor]:
+        """v of some stress components, `numbers` in Voigt's order; as for force components."""
+        still = np.zeros((len(geometry.types), 3))
+        changes = [
+            descriptor_changes(self.descriptor, geometry, gather(geometry.pairs, still, virial / volume))
+            for virial in np.eye(6)[numbers]
+        ]
+        near = np.arange(len(geometry.types), dtype=np.int32)
+        return near, torch.from_numpy(np.stack(changes)).to(self.dtype)
+
     def _blocks(self, geometry: Geometry) -> tuple[NDArray[np.floating], Index]:
         """All blocks of a structure and where each begins."""
         if geometry not in self._first:
@@ -147,7 +161,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Observer:
-    """Energies and forces of structures, with derivatives.
+    """Energies, forces and stresses of structures, with derivatives.
 
     Parameters
     ----------
@@ -165,7 +179,8 @@ class Observer:
     def __call__(
         self, vector: Tensor, sample: Sample, components: Index, epoch: int
     ) -> tuple[Tensor, Tensor]:
-        """Energy and some force components 3 i + a of one structure, normalised.
+        """Energy and some force components 3 i + a or stress components STRESS - k of one structure,
+        normalised.
 
         Parameters
         ----------
@@ -196,10 +211,15 @@ class Observer:
             rows[0, place] = _energy_row(layers, len(z))
             networks.append((place, layers))
             start = place.stop
-        for first in range(0, len(components), ROWS):
+        for piece in _pieces(components):
             assert sample.geometry is not None
-            near, changes = self.responses(sample.geometry, components[first : first + ROWS])
-            mine = slice(1 + first, 1 + first + len(changes))
+            if components[piece[0]] >= 0:
+                near, changes = self.responses(sample.geometry, components[piece])
+            else:
+                near, changes = self.responses.strained(
+                    sample.geometry, sample.volume, STRESS - components[piece]
+                )
+            mine = torch.from_numpy(1 + piece)
             for (place, layers), normalized, atoms in zip(
                 networks, self.inputs.values(), sample.rows, strict=True
             ):
@@ -238,6 +258,13 @@ class Observer:
             layers.append(Layer(weight, mask, values, first / n_in, second / n_in**2))
             values = after
         return layers, values.sum() / max(copies, 1)
+
+
+def _pieces(components: Index) -> list[Index]:
+    """Places of the force components, some at a time, and of the stress components."""
+    forces, stresses = np.flatnonzero(components >= 0), np.flatnonzero(components < 0)
+    pieces = [forces[first : first + ROWS] for first in range(0, len(forces), ROWS)]
+    return [*pieces, stresses] if len(stresses) else pieces
 
 
 def _energy_row(layers: Sequence[Layer], n_atoms: int) -> Tensor:

@@ -35,10 +35,14 @@ class Linear:
 
     def __call__(
         self, problem: Any, weights: Array, update: Update, epoch: int, thresholds: Array
-    ) -> tuple[Array, torch.Tensor, tuple[float, float]]:
+    ) -> tuple[Array, torch.Tensor, Array]:
         number = update.streams[0][0].structure
         errors = self.y[number] - self.x[number] @ weights
-        return errors, torch.from_numpy(self.x[number]).to(self.dtype), (float((errors**2).mean()), 0.0)
+        return (
+            errors,
+            torch.from_numpy(self.x[number]).to(self.dtype),
+            np.array([(errors**2).mean(), 0.0, 0.0]),
+        )
 
     def updates(self, batches: Sequence[Sequence[int]], epoch: int) -> list[Update]:
         return [Update(((Observation(k, ENERGY),),)) for k in range(len(self.x))]
@@ -194,8 +198,10 @@ def test_arrays_bring_everything_back() -> None:
 
 def test_thresholds_follow_the_last_errors() -> None:
     kalman = make(Memory(), Linear(1, 1), thresholds=(0.5, 2.0))
-    state = kalman.begin(kalman.start(np.zeros(N)), [1.0], np.array([0.2, 7.0, 3.0, np.nan]))
-    np.testing.assert_allclose(state.thresholds, [0.1, 6.0])
+    state = kalman.begin(kalman.start(np.zeros(N)), [1.0], np.array([0.2, 7.0, 3.0, 0.7]))
+    np.testing.assert_allclose(state.thresholds, [0.1, 6.0, 1.4])
+    without = kalman.begin(state, [1.0], np.array([0.2, 7.0, 3.0, np.nan]))
+    np.testing.assert_allclose(without.thresholds, [0.1, 6.0, 0.0])
 
 
 def test_errors_that_are_not_finite_end_the_training() -> None:

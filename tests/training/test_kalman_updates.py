@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from bnnp.training.kalman_rows import Rows
-from bnnp.training.kalman_updates import ENERGY, JointPlan, N2p2Plan, Observation, RunnerPlan, Update
+from bnnp.training.kalman_updates import (
+    ENERGY,
+    STRESS,
+    JointPlan,
+    N2p2Plan,
+    Observation,
+    RunnerPlan,
+    Update,
+)
 from bnnp.training.observations import Observer, Responses
 from bnnp.training.ranks import Ranks
 
@@ -84,6 +92,33 @@ def test_epochs_can_be_repeated(plan: Any) -> None:
     assert plan.updates(BATCHES, 3) != plan.updates(BATCHES, 4)
 
 
+def test_stresses_come_with_the_other_observations() -> None:
+    stressed = frozenset({0, 1, 2, 5})  # 2 is not for training
+
+    def found(plan: Any, epoch: int = 1) -> list[list[Observation]]:
+        updates = [[o for o in observations([u]) if o.quantity == 2] for u in plan.updates(BATCHES, epoch)]
+        return [update for update in updates if update]
+
+    every = [Observation(s, STRESS - k) for s in (0, 5, 1) for k in range(6)]
+    joint = found(JointPlan(1, COUNTS, True, 7, stressed))
+    assert joint == [every[:6], every[6:]]  # with the batches [3, 0] and [5, 1]
+    plan = RunnerPlan(1, COUNTS, 1.0, 0.5, force_group=4, stressed=stressed)
+    assert found(plan) == [every[:6], every[6:12], every[12:]]
+    updates = plan.updates(BATCHES, 1)
+    assert {u.groups for u in updates if u.has(2)} == {0}  # a row each
+    order = [u.streams[0][0].structure for u in updates]
+    assert list(dict.fromkeys(order)) == [3, 0, 5, 1, 4]
+    fewer = [len(found(RunnerPlan(1, COUNTS, 1.0, 0.5, 1, 1, False, stressed, 0.4), e)) for e in range(99)]
+    assert abs(np.mean(fewer) - 0.4 * 3) < 4 * np.sqrt(3 * 0.4 * 0.6 / 99)  # binomial
+    n2p2 = found(N2p2Plan(1, COUNTS, 1.0, 0.25, stressed=stressed))
+    assert sorted(n2p2) == sorted([each] for each in every)
+    assert n2p2 != sorted(n2p2)
+    half = found(N2p2Plan(1, COUNTS, 1.0, 0.25, tasks=2, stressed=stressed, stress_share=0.5))
+    assert [len(update) for update in half] == [2] * round(0.5 * 18 / 2)
+    energies = split(N2p2Plan(1, COUNTS, 0.0, 0.0, stressed=stressed).updates(BATCHES, 1))[0]
+    assert energies == []
+
+
 class Alone:
     """The problem of one rank."""
 
@@ -91,7 +126,7 @@ class Alone:
         return values
 
 
-NOTHING = np.zeros(2)
+NOTHING = np.zeros(3)
 
 
 @pytest.fixture
@@ -109,21 +144,22 @@ def rows(case: Callable[..., Any]) -> tuple[Any, Rows]:
 @pytest.mark.parametrize("delta", [0.0, 0.4])
 def test_rows_sum_up_to_the_gradient_of_the_loss(case: Callable[..., Any], delta: float) -> None:
     """-2 H xi is the gradient of the loss, if all observations of a structure are taken up."""
-    made = case("dropout_rate 0", "stress_weight 0", "force_weighting gdf", f"huber_delta {delta}")
+    made = case("dropout_rate 0", "stress_weight 0.7", "force_weighting gdf", f"huber_delta {delta}")
     trainer, index = made.trainer, made.trainer.training[1]
+    assert np.isfinite(trainer.samples.file.stress[index]).all()
     sizes = trainer.samples[index].force_weight
     assert float(sizes.std()) > 1e-3
     observer = Observer(
         trainer.model.parameters, made.normalized.inputs, trainer.dropout, Responses(made.descriptor)
     )
-    thresholds = trainer.loss.thresholds[:2]
-    rows = Rows(observer, trainer.samples, trainer.loss.energy, trainer.loss.force, thresholds=thresholds)
-    update = Update(tuple((Observation(index, c),) for c in range(ENERGY, 24)))
+    loss = trainer.loss
+    rows = Rows(observer, trainer.samples, loss.energy, loss.force, loss.stress, thresholds=loss.thresholds)
+    update = Update(tuple((Observation(index, c),) for c in range(STRESS - 5, 24)))
     errors, table, losses = rows(Alone(), made.weights, update, 1, NOTHING)
     total, slope = trainer.gradient(made.weights, 1, [index])
     if delta == 0.0:
         assert float(errors @ errors) == pytest.approx(total, rel=1e-10)
-        assert losses[0] + 24 * losses[1] == pytest.approx(total, rel=1e-10)
+        assert losses @ [1, 24, 6] == pytest.approx(total, rel=1e-10)
     np.testing.assert_allclose(
         -2.0 * errors @ table.numpy(), slope, rtol=1e-8, atol=1e-9 * np.abs(slope).max()
     )
@@ -136,10 +172,10 @@ def test_small_errors_are_left_out(rows: tuple[Any, Rows]) -> None:
     everything, _, _ = observe(Alone(), made.weights, update, 1, NOTHING)
     sizes = np.abs(everything) / 3.0  # the factor is sqrt(9)
     threshold = float(np.sort(sizes)[-5])
-    errors, table, _ = observe(Alone(), made.weights, update, 1, np.array([0.0, threshold * (1 + 1e-9)]))
+    errors, table, _ = observe(Alone(), made.weights, update, 1, np.array([0.0, threshold * (1 + 1e-9), 0.0]))
     np.testing.assert_array_equal(errors, everything[sizes > threshold * (1 + 1e-9)])
     assert table.shape == (4, len(made.weights))
-    none, table, _ = observe(Alone(), made.weights, update, 1, np.array([0.0, 1e9]))
+    none, table, _ = observe(Alone(), made.weights, update, 1, np.array([0.0, 1e9, 0.0]))
     assert len(none) == len(table) == 0
 
 
@@ -154,7 +190,9 @@ def test_a_stream_chooses_among_its_trials(rows: tuple[Any, Rows]) -> None:
     limit = float(np.sort(sizes)[2]) * (1 + 1e-9)
 
     def taken(threshold: float, **how: Any) -> int:
-        found, _, _ = observe(Alone(), made.weights, Update((stream,), **how), 1, np.array([0.0, threshold]))
+        found, _, _ = observe(
+            Alone(), made.weights, Update((stream,), **how), 1, np.array([0.0, threshold, 0.0])
+        )
         return int(np.argmin(np.abs(found[0] - every)))
 
     assert taken(0.0, otherwise="worst") == 0
@@ -218,3 +256,23 @@ def test_ranks_is_the_loops(case: Callable[..., Any]) -> None:
     assert plan.updates(BATCHES[:1], 1) == replace(made.trainer, ranks=Ranks(1, 4)).optimizer.plan.updates(
         BATCHES[:1], 1
     )
+
+
+HABITS = {
+    "joint": ("kalman_components 9",),
+    "runner": ("kalman_updates runner", "short_force_fraction 0.1", "kalman_lambda_short 0.998"),
+    "n2p2": ("kalman_updates n2p2", "short_force_fraction 0.1", "selection_mode 0"),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_stress_errors_fall_where_the_stress_is_trained(case: Callable[..., Any], habit: str) -> None:
+    """With the energies and a few forces the stress is learnt in part; with its own rows much better."""
+    errors = {}
+    for weight in (0.0, 1.0):
+        lines = ("dropout_rate 0", "optimizer kalman", f"stress_weight {weight}", "epochs 3")
+        made = case("epochs 6 off", *lines, *HABITS[habit])
+        states = list(made.trainer.run(made.trainer.start(made.weights), lambda: False))
+        errors[weight] = [record.train_rmse[3] for record in states[-1].history]
+    assert errors[1.0][-1] < 0.25 * errors[1.0][0]
+    assert errors[1.0][-1] < 0.8 * errors[0.0][-1]

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from bnnp.descriptors.neighbors import find_neighbors
+from bnnp.io.input_data import read_structures
 from bnnp.network.activations import activate, curvature
 from bnnp.network.architecture import ACTIVATIONS
 from bnnp.training import observations
+from bnnp.training.kalman_updates import STRESS
 from bnnp.training.observations import Observer, Responses
 from bnnp.training.samples import Batch
 
@@ -28,13 +31,22 @@ def test_curvature_is_the_second_derivative(letter: str) -> None:
     torch.testing.assert_close(curvature(letter, x.detach(), y.detach()), expected, rtol=1e-12, atol=1e-12)
 
 
+def observer_of(made: Any) -> Observer:
+    return Observer(
+        made.trainer.model.parameters,
+        made.normalized.inputs,
+        made.trainer.dropout,
+        Responses(made.descriptor),
+    )
+
+
 def by_autograd(made: Any, sample: Any, vector: torch.Tensor, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Energy and all force components of a structure, and their derivatives."""
+    """Energy, all force components and the stress of a structure, and their derivatives."""
     batch, vector = Batch.of([sample]), vector.clone().requires_grad_(True)
     model = made.trainer.model
     masks = made.trainer.dropout.masks(model.parameters, epoch, batch.sources, batch.energy)
-    energy, forces, _ = model(vector, batch, masks)
-    values = torch.cat([energy, forces.reshape(-1)])
+    energy, forces, virial = model(vector, batch, masks)
+    values = torch.cat([energy, forces.reshape(-1), virial[0] / sample.volume])
     rows = [torch.autograd.grad(value, vector, retain_graph=True)[0] for value in values]
     return values.detach().numpy(), torch.stack(rows).numpy()
 
@@ -52,18 +64,15 @@ def test_rows_are_those_of_autograd(
     removed = ("global_activation_short t t l off",) if "activation" in lines[0] else ()
     made = case(*removed, *lines, rates)
     vector = torch.tensor(made.weights)
-    observer = Observer(
-        made.trainer.model.parameters,
-        made.normalized.inputs,
-        made.trainer.dropout,
-        Responses(made.descriptor),
-    )
+    observer = observer_of(made)
     for index in (0, 4):  # a crystal and a cluster
         sample = made.trainer.samples[index]
         expected, expected_rows = by_autograd(made, sample, vector, 3)
-        components = np.random.default_rng(0).permutation(3 * sample.n_atoms)[:17]
+        n = 3 * sample.n_atoms
+        components = np.append(np.random.default_rng(0).permutation(n)[:17], [STRESS - 3, STRESS, STRESS - 5])
+        components = np.random.default_rng(1).permutation(components)
         values, rows = observer(vector, sample, components, 3)
-        chosen = np.append(0, 1 + components)
+        chosen = np.append(0, 1 + np.where(components < 0, n + STRESS - components, components))
         scale = np.abs(expected_rows).max()
         np.testing.assert_allclose(
             values.numpy(), expected[chosen], rtol=1e-9, atol=1e-10 * np.abs(expected).max()
@@ -71,16 +80,51 @@ def test_rows_are_those_of_autograd(
         np.testing.assert_allclose(rows.numpy(), expected_rows[chosen], rtol=1e-8, atol=1e-10 * scale)
 
 
+def test_stress_is_the_slope_of_the_energy_under_strain(
+    case: Callable[..., Any], label: Callable[..., Any]
+) -> None:
+    """sigma_ab = 1/V dE/d(strain_ab), and its derivatives in the weights, from finite differences alone."""
+    made = case("dropout_rate 0")
+    rng = np.random.default_rng(2)
+    sample, vector = made.trainer.samples[0], torch.tensor(made.weights)
+    observer = observer_of(made)
+    structure = next(iter(read_structures(made.job.data)))
+    direction = torch.from_numpy(rng.normal(size=len(vector)))
+
+    def energy(weights: torch.Tensor, strain: np.ndarray) -> float:
+        deformed = np.eye(3) + strain
+        positions, cell = structure.positions @ deformed, structure.cell @ deformed
+        pairs = find_neighbors(positions, cell, 4.5, structure.numbers)
+        types = sample.geometry.types
+        values = made.descriptor.values(types, pairs)
+        inputs = tuple(
+            torch.from_numpy(each.apply(values[rows.numpy(), : len(each.matrix)]))
+            for each, rows in zip(made.normalized.inputs.values(), sample.rows, strict=True)
+        )
+        moved = replace(sample, inputs=inputs)
+        return float(observer(weights, moved, np.empty(0, dtype=np.int64), 1)[0][0])
+
+    exact = replace(sample, geometry=replace(sample.geometry, blocks=None))  # stored ones are float32
+    values, rows = observer(vector, exact, STRESS - np.arange(6), 1)
+    h = 2e-5
+    for k, (a, b) in enumerate([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]):
+        strain = np.zeros((3, 3))
+        strain[a, b] += h / 2
+        strain[b, a] += h / 2
+
+        def stress(weights: torch.Tensor, strain: np.ndarray = strain) -> float:
+            return (energy(weights, strain) - energy(weights, -strain)) / (2 * h * sample.volume)
+
+        assert float(values[1 + k]) == pytest.approx(stress(vector), rel=1e-5, abs=1e-8)
+        slope = (stress(vector + h * direction) - stress(vector - h * direction)) / (2 * h)
+        assert float(rows[1 + k] @ direction) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
 def test_derivatives_that_are_not_stored_are_computed(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0")
     sample, vector = made.trainer.samples[1], torch.tensor(made.weights)
-    observer = Observer(
-        made.trainer.model.parameters,
-        made.normalized.inputs,
-        made.trainer.dropout,
-        Responses(made.descriptor),
-    )
-    components = np.arange(3 * sample.n_atoms)
+    observer = observer_of(made)
+    components = np.append(np.arange(3 * sample.n_atoms), STRESS - np.arange(6))
     stored = observer(vector, sample, components, 1)
     without = replace(sample, geometry=replace(sample.geometry, blocks=None))
     for one, two in zip(stored, observer(vector, without, components, 1), strict=True):
@@ -90,12 +134,7 @@ def test_derivatives_that_are_not_stored_are_computed(case: Callable[..., Any]) 
 def test_energies_alone_need_no_geometry(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0")
     sample, vector = made.trainer.samples[1], torch.tensor(made.weights)
-    observer = Observer(
-        made.trainer.model.parameters,
-        made.normalized.inputs,
-        made.trainer.dropout,
-        Responses(made.descriptor),
-    )
+    observer = observer_of(made)
     values, rows = observer(vector, replace(sample, geometry=None), np.empty(0, dtype=np.int64), 1)
     expected, expected_rows = by_autograd(made, sample, vector, 1)
     assert float(values[0]) == pytest.approx(expected[0], rel=1e-12)
