@@ -17,7 +17,12 @@ from bnnp.keyword_table.kalman import KALMAN
 WORDS = tuple(keyword.name for keyword in KALMAN)
 _CHOOSING = ("updater_type", "gradient_type", "optmode_short_energy", "optmode_short_force")
 _DESCENT = ("gradient_eta", "steepest_descent_step_energy_short", "steepest_descent_step_force_short")
-_RUNNER = ("use_noisematrix", "short_energy_group", "short_force_group", "repeated_energy_update")
+_RUNNER = (
+    *("use_noisematrix", "short_energy_group", "short_force_group", "repeated_energy_update"),
+    *("fixed_short_energy_error_threshold", "fixed_short_force_error_threshold"),
+    *("noise_energy", "noise_force", "kalman_damp_short", "kalman_damp_force"),
+    *("reset_kalman", "element_decoupled_kalman"),
+)
 _N2P2 = (
     *("task_batch_size_energy", "task_batch_size_force", "rmse_threshold_trials", "jacobian_mode"),
     *("selection_mode", "rmse_threshold"),
@@ -128,6 +133,8 @@ def _filter(entries: Entries, choice: OptimizerChoice, source: str, dialect: str
     if entries.given("update_strategy"):
         separate = entries.value("update_strategy") == 1
         choice.set(entries, "kalman_covariance", "separate" if separate else "full", "update_strategy")
+    elif style == "runner" and entries.given("element_decoupled_kalman"):
+        choice.set(entries, "kalman_covariance", "element", "element_decoupled_kalman")
     elif style != "joint":
         choice.set(entries, "kalman_covariance", {"runner": "separate", "n2p2": "full"}[style], source)
     if style == "n2p2":
@@ -138,6 +145,12 @@ def _filter(entries: Entries, choice: OptimizerChoice, source: str, dialect: str
         for quantity in ("energy", "force"):
             threshold = entries.value("rmse_threshold")
             choice.set(entries, f"short_{quantity}_error_threshold", threshold, "rmse_threshold")
+    for relative in _THRESHOLDS:
+        fixed = f"fixed_{relative}"
+        if entries.value(fixed) > 0.0 and entries.value(relative) > 0.0:
+            raise entries.mistake(
+                fixed, f"excludes `{relative}`: one is a fixed error, the other follows RMSE"
+            )
 
 
 def _idle_steps(entries: Entries, name: str) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bnnp.errors import InputError
 from bnnp.keywords import KEYWORDS
 from bnnp.settings import Settings, load_settings
 
@@ -83,6 +84,25 @@ def test_keywords_of_other_habits_are_told_to_have_no_effect(tmp_path: Path) -> 
     assert {"updater_type", "kalman_type", "kalman_eta"} <= set(
         load(tmp_path, *lines, "optimizer adam").ignored
     )
+
+
+def test_element_decoupling_is_a_covariance(tmp_path: Path) -> None:
+    settings = load(tmp_path, RUNNER, "optmode_short_energy 1", "element_decoupled_kalman")
+    assert settings["kalman_covariance"] == "element"
+    assert settings.origins["kalman_covariance"].endswith("(element_decoupled_kalman)")
+
+
+def test_fixed_and_relative_thresholds_exclude_each_other(tmp_path: Path) -> None:
+    fixed = (RUNNER, "optmode_short_energy 1", "fixed_short_force_error_threshold 1e-3")
+    assert load(tmp_path, *fixed, "short_energy_error_threshold 0.5").ignored == ()
+    with pytest.raises(
+        InputError, match="line 13: `fixed_short_force_error_threshold` excludes `short_force"
+    ):
+        load(tmp_path, *fixed, "short_force_error_threshold 0.5")
+    assert set(load(tmp_path, *fixed, "noise_energy 1", "optimizer kalman").ignored) == {
+        "fixed_short_force_error_threshold",
+        "noise_energy",
+    }
 
 
 def test_n2p2_thresholds_have_one_keyword_for_both(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def kalman(
         loss.thresholds,
         ranks.share,
         dtype,
+        *errors_taken_up(settings, samples.scale),
     )
     return Kalman(
         memory_of(settings),
@@ -135,7 +136,18 @@ def kalman(
             sum_array=ranks.sum_array,
         ),
         thresholds(settings),
+        resets=settings["reset_kalman"] and settings["kalman_updates"] == "runner",
     )
+
+
+def errors_taken_up(settings: Settings, scale: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """RuNNer's smallest errors of energies and forces, in units of `scale`, and their damping."""
+    if settings["kalman_updates"] != "runner":
+        return (0.0, 0.0), (1.0, 1.0)
+    energy = max(settings["fixed_short_energy_error_threshold"], settings["noise_energy"])
+    force = max(settings["fixed_short_force_error_threshold"], settings["noise_force"])
+    damping = settings["kalman_damp_short"], settings["kalman_damp_force"]
+    return (energy / scale, force / scale), damping
 
 
 def thresholds(settings: Settings) -> tuple[float, float]:

@@ -121,6 +121,8 @@ class Kalman:
         Times the last root mean square error: of energies per atom, of force (and stress) components.
     free : (n_weights,) bool, optional
         Which weights move; all by default.
+    resets : bool
+        Whether P begins anew every epoch.
     """
 
     memory: Memory
@@ -131,6 +133,7 @@ class Kalman:
     matrix: Callable[[int, float], SymmetricMatrix]
     thresholds: tuple[float, float] = (0.0, 0.0)
     free: NDArray[np.bool_] | None = None
+    resets: bool = False
     _updates: tuple[int, list[Update]] = field(default=(-1, []), init=False)
 
     in_place = True
@@ -142,13 +145,14 @@ class Kalman:
 
     def start(self, weights: Array) -> KalmanState:
         """State before the first step."""
-        covariance = tuple(self.matrix(b.stop - b.start, 1.0 / self.memory.epsilon) for b in self._blocks)
-        return KalmanState(np.array(weights), covariance, self.memory.lambda_, 0.0, np.zeros(3))
+        return KalmanState(np.array(weights), self._covariance(), self.memory.lambda_, 0.0, np.zeros(3))
 
     def begin(self, state: KalmanState, criteria: Sequence[float], errors: Array) -> KalmanState:
         """State at the start of an epoch: thresholds follow the last errors."""
         energy, force = self.thresholds
-        return replace(state, thresholds=np.nan_to_num(errors[[0, 2, 3]]) * (energy, force, force))
+        covariance = self._covariance() if self.resets else state.covariance
+        thresholds = np.nan_to_num(errors[[0, 2, 3]]) * (energy, force, force)
+        return replace(state, covariance=covariance, thresholds=thresholds)
 
     def n_steps(self, problem: Problem, epoch: int) -> int:
         """Updates."""
@@ -195,6 +199,10 @@ class Kalman:
             lambda_ = memory.nu * lambda_ + 1.0 - memory.nu
         return replace(state, weights=weights, lambda_=lambda_)
 
+    def _covariance(self) -> tuple[SymmetricMatrix, ...]:
+        """P before the first update."""
+        return tuple(self.matrix(b.stop - b.start, 1.0 / self.memory.epsilon) for b in self._blocks)
+
     @property
     def _blocks(self) -> Sequence[slice]:
         """Weights of each block of P."""
@@ -222,7 +230,7 @@ class Kalman:
         lines = {
             "optimizer": f"extended Kalman filter, {form}",
             "updates": self.plan.describe(),
-            "covariance": covariance[self.coupling],
+            "covariance": covariance[self.coupling] + ", anew every epoch" * self.resets,
         }
         if any(self.thresholds):
             energy, force = self.thresholds

@@ -43,6 +43,11 @@ class Rows:
         Of some structures those this rank takes.
     dtype : torch.dtype
         Of the derivatives.
+    smallest : (float, float)
+        Errors per atom are larger where they are taken up: of energies, and of force components divided by
+        the number of atoms, too, as RuNNer has it.
+    damping : (float, float)
+        Times the errors of energies and of force components in the end.
     """
 
     observer: Observer
@@ -54,6 +59,8 @@ class Rows:
     thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
     mine: Callable[[Sequence[int]], Sequence[int]] = lambda structures: structures
     dtype: torch.dtype = torch.float64
+    smallest: tuple[float, float] = (0.0, 0.0)
+    damping: tuple[float, float] = (1.0, 1.0)
 
     def __call__(
         self, problem: Problem, weights: Array, update: Update, epoch: int, thresholds: Array
@@ -84,6 +91,7 @@ class Rows:
         table = problem.total(table)
         squares = [table[(table[:, -1] > 0.0) & (table[:, -2] == k), n] ** 2 for k in range(3)]
         losses = np.array([square.mean() if len(square) else 0.0 for square in squares])
+        table[:, n] *= np.append(self.damping, 1.0)[table[:, -2].astype(int)]
         table = _averaged(table, update.groups) if update.groups else table[table[:, -1] > 0.0]
         rows = torch.from_numpy(table[:, :n]).to(self.dtype)
         return table[:, n].copy(), rows, np.array(self.shares) * losses
@@ -112,7 +120,8 @@ class Rows:
                     continue
                 quantity = chosen[number].quantity
                 size = abs(errors[k]) / (sample.n_atoms if quantity == 0 else 1)
-                ratio = size / max(thresholds[quantity], 1e-300)
+                least = (self.smallest[0], self.smallest[1] * sample.n_atoms, 0.0)[quantity]
+                ratio = size / max(thresholds[quantity], least, 1e-300)
                 weight = self._weight(sample, chosen[number])
                 factor = np.sqrt(weight * min(1.0, self.thresholds[quantity] / max(size, 1e-300)))
                 found.append((number, float(ratio), factor * errors[k], factor * rows[k].double().numpy()))

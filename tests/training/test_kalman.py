@@ -204,6 +204,17 @@ def test_thresholds_follow_the_last_errors() -> None:
     np.testing.assert_allclose(without.thresholds, [0.1, 6.0, 0.0])
 
 
+@pytest.mark.parametrize("resets", [True, False])
+def test_covariance_begins_anew_where_asked_for(resets: bool) -> None:
+    kalman = make(Memory(epsilon=0.1), Linear(4, 1), resets=resets)
+    state = run(kalman, kalman.start(np.zeros(N)))
+    used = dense(state)
+    later = kalman.begin(state, [1.0, 1.0], np.zeros(4))
+    np.testing.assert_allclose(dense(later), 10.0 * np.eye(N) if resets else used, rtol=1e-12)
+    np.testing.assert_array_equal(later.weights, state.weights)
+    assert later.lambda_ == state.lambda_ > Memory().lambda_  # as in RuNNer, the forgetting factor goes on
+
+
 def test_errors_that_are_not_finite_end_the_training() -> None:
     model = Linear(3, 2)
     model.y[1, 0] = np.nan

@@ -179,6 +179,37 @@ def test_small_errors_are_left_out(rows: tuple[Any, Rows]) -> None:
     assert len(none) == len(table) == 0
 
 
+def test_runner_takes_up_errors_beyond_a_fixed_size(rows: tuple[Any, Rows]) -> None:
+    """Energies per atom; forces divided by the number of atoms, 8."""
+    made, observe = rows
+    index = made.trainer.training[0]
+    update = Update(tuple((Observation(index, c),) for c in range(ENERGY, 24)))
+    every, _, _ = observe(Alone(), made.weights, update, 1, NOTHING)
+    per_atom = np.abs(every) / np.append(2.0, np.full(24, 3.0 * 8))  # sqrt(4) and sqrt(9); row 0 is dE / 8
+    force, energy = float(np.sort(per_atom[1:])[-7]) * 1.0000001, float(per_atom[0])
+    for factor, n_energies in ((0.999, 1), (1.001, 0)):
+        fixed = replace(observe, smallest=(factor * energy, force))
+        errors, _, _ = fixed(Alone(), made.weights, update, 1, NOTHING)
+        assert len(errors) == 6 + n_energies
+        np.testing.assert_array_equal(
+            errors, every[per_atom > np.append(factor * energy, np.full(24, force))]
+        )
+    relative = np.array([0.0, 8 * float(np.sort(per_atom[1:])[-4]) * 1.0000001, 0.0])  # the larger one counts
+    errors, _, _ = fixed(Alone(), made.weights, update, 1, relative)
+    assert len(errors) == 3
+
+
+def test_damping_is_of_the_errors_alone(rows: tuple[Any, Rows]) -> None:
+    made, observe = rows
+    update = Update(tuple((Observation(made.trainer.training[0], c),) for c in (ENERGY, 3, STRESS)))
+    observe = replace(observe, stress=1.0)
+    errors, table, losses = observe(Alone(), made.weights, update, 1, NOTHING)
+    damped = replace(observe, damping=(0.5, 0.25))(Alone(), made.weights, update, 1, NOTHING)
+    np.testing.assert_allclose(damped[0], errors * [0.5, 0.25, 1.0], rtol=1e-12)
+    torch.testing.assert_close(damped[1], table)
+    np.testing.assert_array_equal(damped[2], losses)
+
+
 def test_a_stream_chooses_among_its_trials(rows: tuple[Any, Rows]) -> None:
     made, observe = rows
     index = made.trainer.training[0]
@@ -247,6 +278,20 @@ def test_unknown_references_are_left_out(case: Callable[..., Any]) -> None:
     update = Update(tuple((Observation(index, c),) for c in range(24)))
     errors, _, _ = observe(Alone(), made.weights, update, 1, NOTHING)
     assert len(errors) == int(known.sum())
+
+
+def test_runner_words_reach_the_filter(case: Callable[..., Any]) -> None:
+    lines = (
+        *("kalman_updates runner", "optimizer kalman", "reset_kalman", "kalman_damp_force 0.3"),
+        *("fixed_short_energy_error_threshold 0.002", "noise_energy 0.001", "noise_force 0.004"),
+    )
+    made = case(*lines)
+    rows, scale = made.trainer.optimizer.rows, made.normalized.scale
+    np.testing.assert_allclose(rows.smallest, [0.002 / scale, 0.004 / scale])
+    assert rows.damping == (1.0, 0.3)
+    assert made.trainer.optimizer.resets
+    joint = case("kalman_updates joint", *lines[1:]).trainer.optimizer
+    assert (joint.rows.smallest, joint.rows.damping, joint.resets) == ((0.0, 0.0), (1.0, 1.0), False)
 
 
 def test_ranks_is_the_loops(case: Callable[..., Any]) -> None:
