@@ -189,6 +189,12 @@ def test_list_names_every_keyword() -> None:
         assert keyword.name in text
 
 
+def test_list_tells_what_the_keywords_without_effect_would_do() -> None:
+    lines = " ".join(keyword_list().split())
+    for keyword in ACCEPTED:
+        assert keyword.tier != "O" or f"{keyword.usage} {keyword.help}" in lines
+
+
 def test_details_follow_a_synonym() -> None:
     text = keyword_details("scale_min_short")
     assert text.startswith("scale_min_short_atomic x")

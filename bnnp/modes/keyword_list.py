@@ -24,7 +24,8 @@ Units: length, energy, force are bohr, hartree, hartree/bohr; Angstrom, eV, eV/A
 
 
 def keyword_list() -> str:
-    """All accepted keywords by chapter: line to write, default, modes, help; the refused ones by name."""
+    """All accepted keywords by chapter: line to write, default, modes, help; those without effect with their
+    meaning elsewhere; the refused ones by name."""
     lines: list[str] = []
     groups: dict[str, list[Keyword]] = {}
     for keyword in KEYWORDS.values():
@@ -34,10 +35,11 @@ def keyword_list() -> str:
     for group, keywords in groups.items():
         lines += ["", group, _HEADER]
         lines += [line for keyword in keywords for line in _row(keyword)]
-    for title, keywords in ((IGNORED_GROUP, ignored), ("Refused, * stands for any text", refused)):
-        names = ", ".join(keyword.name for keyword in keywords)
-        wrapped = textwrap.wrap(names, 98, break_long_words=False, break_on_hyphens=False)
-        lines += ["", title, *(f"  {line}" for line in wrapped)]
+    lines += ["", f"{IGNORED_GROUP} (meaning in RuNNer and n2p2; what bnnp does or has instead)"]
+    lines += [line for keyword in ignored for line in _ignored(keyword)]
+    names = ", ".join(keyword.name for keyword in refused)
+    wrapped = textwrap.wrap(names, 98, break_long_words=False, break_on_hyphens=False)
+    lines += ["", "Refused, * stands for any text", *(f"  {line}" for line in wrapped)]
     return "\n".join([*lines[1:], "", _FOOTER])
 
 
@@ -70,6 +72,13 @@ def _row(keyword: Keyword) -> Iterator[str]:
     first, *more = textwrap.wrap(keyword.help, _HELP)
     yield f"{usage} {columns}{first}"
     yield from (" " * (_USAGE + len(columns) + 3) + line for line in more)
+
+
+def _ignored(keyword: Keyword) -> list[str]:
+    usage = f"  {keyword.usage:<{_USAGE}}"
+    return textwrap.wrap(
+        keyword.help, 98, initial_indent=usage + " ", subsequent_indent=" " * len(usage + " ")
+    )
 
 
 def _facts(keyword: Keyword) -> Iterator[tuple[str, str]]:

@@ -15,12 +15,14 @@ from types import TracebackType
 from typing import Any, Generic, TextIO, TypeVar
 
 from bnnp import __version__, parallel
+from bnnp.keywords import KEYWORDS
 from bnnp.settings import Settings
 
 T = TypeVar("T")
 
 WIDTH = 100
 PAUSE = 1.0  # seconds between two lines of progress in a file: short loops get one line
+_IGNORED = textwrap.TextWrapper(WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 39)
 _PURPOSE = {0: "check", 1: "mode 1: symmetry functions", 2: "mode 2: training", 3: "mode 3: prediction"}
 
 
@@ -76,7 +78,20 @@ class Log:
         for warning in settings.warnings:
             self.warn(warning)
         if settings.ignored:
-            self.note("accepted without effect: " + ", ".join(settings.ignored))
+            self._ignored(settings)
+
+    def _ignored(self, settings: Settings) -> None:
+        """Keywords without effect: those of other methods by name, the others with the reason."""
+        unknown = [name for name in settings.ignored if KEYWORDS[name].tier == "O"]
+        if idle := [name for name in settings.ignored if name not in unknown]:
+            method = f"optimizer {settings['optimizer']}"
+            if settings["optimizer"] == "kalman":
+                method += f", kalman_updates {settings['kalman_updates']}"
+            self.note(f"accepted without effect, because not of {method}: {', '.join(idle)}")
+        if unknown:
+            self.note("accepted without effect:")
+        for name in unknown:
+            self.line(_IGNORED.fill(f"{name:<32} {KEYWORDS[name].help}"))
 
     def section(self, title: str) -> None:
         """Begin a chapter."""

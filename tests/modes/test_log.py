@@ -34,10 +34,24 @@ def test_header_tells_units_elements_warnings_and_ignored_keywords(tmp_path: Pat
     for expected in ("mode 1", "bohr, hartree", "x86-64-v3", "2 threads", "1 of H", "largest cutoff 6 bohr"):
         assert expected in text
     assert "NO effect" in " ".join(text.split())
-    assert "accepted without effect: random_number_type" in text
+    assert (
+        "note: accepted without effect:\n      random_number_type               choice of the random" in text
+    )
     assert log.n_warnings == 3  # atom_energy, test_fraction, random_seed
     # file names may be as long as they like, everything else keeps to the width
     assert all(len(line) <= WIDTH for line in text.splitlines() if str(tmp_path) not in line)
+
+
+def test_keywords_of_other_methods_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "input.nn"
+    path.write_text(INPUT + "epochs 1\noptimizer kalman\nkalman_eta 1\nlearning_rate 1\n")
+    stream = io.StringIO()
+    Log(stream, enabled=True).header(load_settings(path, 1))
+    assert "because not of" not in stream.getvalue()  # mode 1 has no optimizer
+    stream = io.StringIO()
+    Log(stream, enabled=True).header(load_settings(path, mode=None, mode_required=False))
+    text = " ".join(stream.getvalue().split())
+    assert "because not of optimizer kalman, kalman_updates joint: kalman_eta, learning_rate note:" in text
 
 
 def test_table_aligns_numbers_right_and_text_left() -> None:
