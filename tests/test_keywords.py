@@ -8,7 +8,7 @@ import pytest
 
 from bnnp.errors import InputError
 from bnnp.io.input_nn import read_input_nn
-from bnnp.keyword_table.arguments import Every, every, flag, integer, read_real, size
+from bnnp.keyword_table.arguments import Every, every, flag, integer, read_real, selection, size
 from bnnp.keyword_table.kalman import KALMAN_GROUP
 from bnnp.keywords import KEYWORDS, Keyword, lookup, nearest
 from bnnp.modes.keyword_list import format_default, keyword_details, keyword_list
@@ -257,6 +257,18 @@ def test_every_reads_both_dialects() -> None:
         10,
     ]  # n2p2: n [always]
     assert not any(Every().due(epoch) for epoch in range(12))
+
+
+def test_selection_may_change_with_the_epochs() -> None:
+    assert selection(["1"]).steps == ((0, 1),)
+    changing = selection(["2", "20", "2", "15", "1"])
+    assert changing.steps == ((0, 2), (15, 1), (20, 2))
+    assert str(changing) == "2 15 1 20 2"
+    with pytest.raises(ValueError, match="pairs of an epoch and a mode, got 2 words"):
+        selection(["2", "15"])
+    for words in ("3", "2 15 3", "2 0 1"):
+        with pytest.raises(ValueError, match="must be at"):
+            selection(words.split())
 
 
 def test_extra_words_are_a_mistake() -> None:

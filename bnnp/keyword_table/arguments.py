@@ -39,6 +39,23 @@ class Every:
         return f"{self.interval} {self.until}" if self.until else str(self.interval)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """n2p2's ``selection_mode``.
+
+    Parameters
+    ----------
+    steps : tuple of (int, int)
+        An epoch and the mode from there on, ascending; the first is epoch 0.
+    """
+
+    steps: tuple[tuple[int, int], ...] = ((0, 2),)
+
+    def __str__(self) -> str:
+        (_, first), *later = self.steps
+        return " ".join([str(first), *(f"{epoch} {mode}" for epoch, mode in later)])
+
+
 def read_real(word: str) -> float:
     """A finite number, with e or Fortran's d exponent."""
     try:
@@ -198,6 +215,18 @@ def every(words: Sequence[str]) -> Every:
     for number in numbers:
         _check_range(number, 0, None)
     return Every(*numbers) if numbers else Every(1)
+
+
+def selection(words: Sequence[str]) -> Selection:
+    """``mode [epoch mode ...]`` with modes 0, 1 and 2."""
+    if len(words) % 2 == 0:
+        raise ValueError(f"expects a mode and perhaps pairs of an epoch and a mode, got {_count(words)}")
+    numbers = [0, *map(read_integer, words)]
+    for epoch, mode in zip(numbers[2::2], numbers[3::2], strict=True):
+        _check_range(epoch, 1, None)
+        _check_range(mode, 0, 2)
+    _check_range(numbers[1], 0, 2)
+    return Selection(tuple(sorted(dict(zip(numbers[::2], numbers[1::2], strict=True)).items())))
 
 
 def size(words: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bnnp.keyword_table.arguments import choice, flag, integer, real
+from bnnp.keyword_table.arguments import Selection, choice, flag, integer, real, selection
 from bnnp.keyword_table.record import Keyword
 
 KALMAN_GROUP = "Kalman filter and plain gradient descent"
@@ -169,7 +169,16 @@ KALMAN = (
         "jacobian_mode", "0|1|2", integer(0, 2), 1, "rows of an update: one, one a task, one an observation"
     ),
     _n2p2("update_strategy", "0|1", integer(0, 1), 0, "0 one filter for all elements, 1 one each"),
-    _n2p2("selection_mode", "0|1|2", integer(0, 2), 2, "0 random, 1 largest errors first, 2 by threshold"),
+    _n2p2(
+        "selection_mode",
+        "m [epoch m ...]",
+        selection,
+        Selection(),
+        "0 random, 1 largest errors first, 2 by threshold; other modes from other epochs on",
+        note="1: all energies and force components are sorted by their errors at the start of an epoch, and "
+        "those shares of them that are used come in descending order. `selection_mode 2 15 1 20 2` is 1 from "
+        "epoch 15 to 19, and 2 else.",
+    ),
     _either(
         "repeated_energy_update", "", flag, False, "a second energy update after the force updates", tier="R"
     ),

@@ -14,8 +14,9 @@ from bnnp.settings import Settings
 from bnnp.training.adam import Adam, Descent
 from bnnp.training.averaging import Averaged
 from bnnp.training.kalman import Kalman, Memory
+from bnnp.training.kalman_plans import JointPlan, N2p2Plan, RunnerPlan
 from bnnp.training.kalman_rows import Rows
-from bnnp.training.kalman_updates import JointPlan, N2p2Plan, Plan, RunnerPlan
+from bnnp.training.kalman_updates import Plan
 from bnnp.training.lbfgs import Lbfgs
 from bnnp.training.loss import Loss, Spread
 from bnnp.training.observations import Observer
@@ -153,7 +154,7 @@ def errors_taken_up(settings: Settings, scale: float) -> tuple[tuple[float, floa
 def thresholds(settings: Settings) -> tuple[float, float]:
     """Of energies and forces, times their last errors; a joint update has none, nor has random selection."""
     style = settings["kalman_updates"]
-    if style == "joint" or (style == "n2p2" and settings["selection_mode"] == 0):
+    if style == "joint" or (style == "n2p2" and 2 not in dict(settings["selection_mode"].steps).values()):
         return 0.0, 0.0
     return settings["short_energy_error_threshold"], settings["short_force_error_threshold"]
 
@@ -189,7 +190,7 @@ def plan_of(settings: Settings, samples: Samples, forces: bool, energies: bool, 
         parallel.size(),
         settings["rmse_threshold_trials"],
         settings["jacobian_mode"],
-        settings["selection_mode"] == 1,
+        settings["selection_mode"].steps,
         stressed,
         settings["short_energy_fraction"],
     )

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnp.errors import NumericalError
+from bnnp.training.kalman_ranking import Ranking, ranking
 from bnnp.training.kalman_rows import Rows
 from bnnp.training.kalman_updates import Plan, Update
 from bnnp.training.optimizer import Problem, demand_finite
@@ -93,6 +94,8 @@ class KalmanState:
         Epochs done, counted by updates.
     thresholds : (3,) float64
         Smallest error per atom, of a force and of a stress component that is taken up, normalised.
+    ranking : tuple of array
+        Observations in the order of their errors when the epoch began, where the plan asks for it.
     """
 
     weights: Array
@@ -100,6 +103,7 @@ class KalmanState:
     lambda_: float
     epochs: float
     thresholds: Array
+    ranking: Ranking = ()
 
 
 @dataclass(eq=False)
@@ -152,7 +156,9 @@ class Kalman:
         energy, force = self.thresholds
         covariance = self._covariance() if self.resets else state.covariance
         thresholds = np.nan_to_num(errors[[0, 2, 3]]) * (energy, force, force)
-        return replace(state, covariance=covariance, thresholds=thresholds)
+        if self.plan.selection(len(criteria)) != 2:
+            thresholds = np.zeros(3)
+        return replace(state, covariance=covariance, thresholds=thresholds, ranking=())
 
     def n_steps(self, problem: Problem, epoch: int) -> int:
         """Updates."""
@@ -165,7 +171,10 @@ class Kalman:
     ) -> tuple[KalmanState, float]:
         """State after one update, and the loss as its observations show it."""
         n_steps = self.n_steps(problem, epoch)
-        update = self._updates[1][number]
+        if number == 0 and self.plan.selection(epoch) == 1:
+            order = ranking(problem, state.weights, self.plan.n_components)
+            state = replace(state, ranking=order)
+        update = self._updates[1][number].resolved(state.ranking)
         errors, rows, losses = self.rows(problem, state.weights, update, epoch, state.thresholds)
         demand_finite(
             float(np.abs(errors).sum()), f"update {number + 1} of epoch {epoch}", "sum of the errors"
@@ -245,6 +254,7 @@ class Kalman:
             "epochs": np.asarray(state.epochs),
             "thresholds": state.thresholds,
         }
+        own |= {f"ranking_{quantity}": table for quantity, table in enumerate(state.ranking)}
         for number, matrix in enumerate(state.covariance):
             own |= {f"covariance_{number}_{name}": array for name, array in matrix.arrays().items()}
         return own
@@ -261,6 +271,7 @@ class Kalman:
             lambda_=float(arrays["lambda"]),
             epochs=float(arrays["epochs"]),
             thresholds=arrays["thresholds"],
+            ranking=tuple(arrays[name] for name in sorted(arrays) if name.startswith("ranking_")),
         )
 
 

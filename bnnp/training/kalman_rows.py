@@ -82,8 +82,8 @@ class Rows:
             pending = [number for number in pending if trial < len(streams[number])]
             chosen = {number: streams[number][trial] for number in pending}
             for number, ratio, error, row in self._observed(vector, chosen, epoch, thresholds):
-                enough = ratio > 1.0 and not update.sort
-                if enough or ((update.sort or update.otherwise == "worst") and ratio > largest[number]):
+                enough = ratio > 1.0
+                if enough or (update.otherwise == "worst" and ratio > largest[number]):
                     table[number, :n], table[number, n:] = row, (error, chosen[number].quantity, 1.0)
                     largest[number] = ratio
                 if enough:

@@ -141,7 +141,7 @@ class Trainer:
     ranks: Ranks
     patience: int = 0
     rests: tuple[int, ...] = ()
-    _stop: Callable[[], bool] = field(default=lambda: False, init=False)
+    _stop: Callable[[], bool] = field(default_factory=lambda: _never, init=False)
     _stopped: bool = field(default=False, init=False)
     _batches: tuple[int, list[list[int]]] = field(default=(-1, []), init=False)
 
@@ -275,3 +275,7 @@ class Trainer:
         train, test = self.errors(weights, self.monitored, monitor), self.errors(weights, self.test)
         criterion = self.criterion(test if self.test else train)
         return Record(epoch, rate, loss, criterion, train.rmse, test.rmse, train.mae, test.mae)
+
+
+def _never() -> bool:
+    return False

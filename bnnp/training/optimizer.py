@@ -7,7 +7,7 @@ number of the step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import NumericalError
+from bnnp.training.evaluation import Evaluation
 
 Array = NDArray[np.float64]
 S = TypeVar("S")
@@ -35,6 +36,9 @@ class Problem(Protocol):
 
     def total(self, values: Array) -> Array:
         """Sum of an array over the ranks, in place."""
+
+    def evaluations(self, weights: Array, indices: Sequence[int]) -> Iterator[tuple[int, Evaluation]]:
+        """Predictions of this rank's share of some structures."""
 
 
 class Optimizer(Protocol):

@@ -47,6 +47,9 @@ class Linear:
     def updates(self, batches: Sequence[Sequence[int]], epoch: int) -> list[Update]:
         return [Update(((Observation(k, ENERGY),),)) for k in range(len(self.x))]
 
+    def selection(self, epoch: int) -> int:
+        return 2 if epoch < 3 else 0
+
     def describe(self) -> str:
         return "all"
 
@@ -202,6 +205,8 @@ def test_thresholds_follow_the_last_errors() -> None:
     np.testing.assert_allclose(state.thresholds, [0.1, 6.0, 1.4])
     without = kalman.begin(state, [1.0], np.array([0.2, 7.0, 3.0, np.nan]))
     np.testing.assert_allclose(without.thresholds, [0.1, 6.0, 0.0])
+    later = kalman.begin(state, [1.0, 1.0, 1.0], np.ones(4))
+    assert not later.thresholds.any()  # selected otherwise in epoch 3
 
 
 @pytest.mark.parametrize("resets", [True, False])

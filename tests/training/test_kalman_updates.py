@@ -1,8 +1,7 @@
-"""What each habit takes up in an epoch, and how rows come out of it, on one rank and on several."""
+"""How errors and derivatives come out of observations, on one rank and on several, and what is learnt."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,111 +11,9 @@ import pytest
 import torch
 
 from bnnp.training.kalman_rows import Rows
-from bnnp.training.kalman_updates import (
-    ENERGY,
-    STRESS,
-    JointPlan,
-    N2p2Plan,
-    Observation,
-    RunnerPlan,
-    Update,
-)
+from bnnp.training.kalman_updates import ENERGY, STRESS, Observation, Update
 from bnnp.training.observations import Observer, Responses
 from bnnp.training.ranks import Ranks
-
-COUNTS = np.array([6, 9, 3, 12, 6, 30])  # force components of six structures
-BATCHES = [[3, 0], [5, 1], [4]]  # structure 2 is not for training
-
-
-def observations(updates: list[Update]) -> list[Observation]:
-    return [each for update in updates for stream in update.streams for each in stream]
-
-
-def split(updates: list[Update]) -> tuple[list[int], list[Observation]]:
-    """Structures whose energies are taken up, and the force components."""
-    found = observations(updates)
-    return [o.structure for o in found if o.component == ENERGY], [o for o in found if o.component != ENERGY]
-
-
-def test_joint_update_takes_a_batch() -> None:
-    updates = JointPlan(1, COUNTS, True, 7).updates(BATCHES, 1)
-    assert [sorted({o.structure for o in observations([u])}) for u in updates] == [[0, 3], [1, 5], [4]]
-    energies, forces = split(updates)
-    assert energies == [3, 0, 5, 1, 4]
-    assert len(set(forces)) == len(forces)
-    assert Counter(o.structure for o in forces) == {3: 9, 0: 6, 5: 9, 1: 9, 4: 6}  # whole atoms
-    other = split(JointPlan(1, COUNTS, True, 7).updates(BATCHES, 2))[1]
-    assert set(other) != set(forces)
-    assert len(split(JointPlan(1, COUNTS, True, 0).updates(BATCHES, 1))[1]) == 63
-    assert split(JointPlan(1, COUNTS, False, 0).updates(BATCHES, 1))[0] == []
-
-
-def test_runner_goes_from_structure_to_structure() -> None:
-    plan = RunnerPlan(1, COUNTS, 1.0, 0.5, repeated=True)
-    updates = plan.updates(BATCHES, 1)
-    assert all(len(update.streams) == 1 for update in updates)
-    order = [o.structure for o in observations(updates)]
-    assert list(dict.fromkeys(order)) == [3, 0, 5, 1, 4]
-    energies, forces = split(updates)
-    assert energies == [3, 3, 0, 0, 5, 5, 1, 1, 4, 4]  # again after the forces
-    assert abs(len(forces) - 31.5) < 4 * np.sqrt(63 / 4)  # binomial
-    assert observations(updates)[0].component == ENERGY
-    grouped = RunnerPlan(1, COUNTS, 1.0, 1.0, force_group=4).updates([[3]], 1)
-    assert [len(update.streams) for update in grouped] == [1, 4, 4, 4]
-    assert all(update.groups == 1 for update in grouped)
-
-
-def test_n2p2_mixes_energies_and_forces() -> None:
-    plan = N2p2Plan(1, COUNTS, 1.0, 0.25, tasks=2, trials=3)
-    updates = plan.updates(BATCHES, 1)
-    kinds = [update.streams[0][0].component == ENERGY for update in updates]
-    assert kinds.count(True) == round(5 / 2)
-    assert kinds.count(False) == round(0.25 * 63 / 2)
-    assert kinds != sorted(kinds)
-    assert {len(update.streams) for update in updates} == {2}
-    assert {len(stream) for update in updates for stream in update.streams} == {3}
-    _, forces = split(updates)
-    assert all(0 <= o.component < COUNTS[o.structure] and o.structure != 2 for o in forces)
-    assert len(set(forces)) == len(forces)
-    assert [o.component for o in forces] != sorted(o.component for o in forces)
-
-
-def test_n2p2_takes_the_whole_set_at_once_for_batch_size_zero() -> None:
-    updates = N2p2Plan(1, COUNTS, 1.0, 1.0, energy_batch=0, force_batch=0).updates(BATCHES, 1)
-    assert sorted(len(update.streams) for update in updates) == [5, 63]
-
-
-@pytest.mark.parametrize("plan", [JointPlan(1, COUNTS, True, 7), RunnerPlan(1, COUNTS, 0.5, 0.5)])
-def test_epochs_can_be_repeated(plan: Any) -> None:
-    assert plan.updates(BATCHES, 3) == plan.updates(BATCHES, 3)
-    assert plan.updates(BATCHES, 3) != plan.updates(BATCHES, 4)
-
-
-def test_stresses_come_with_the_other_observations() -> None:
-    stressed = frozenset({0, 1, 2, 5})  # 2 is not for training
-
-    def found(plan: Any, epoch: int = 1) -> list[list[Observation]]:
-        updates = [[o for o in observations([u]) if o.quantity == 2] for u in plan.updates(BATCHES, epoch)]
-        return [update for update in updates if update]
-
-    every = [Observation(s, STRESS - k) for s in (0, 5, 1) for k in range(6)]
-    joint = found(JointPlan(1, COUNTS, True, 7, stressed))
-    assert joint == [every[:6], every[6:]]  # with the batches [3, 0] and [5, 1]
-    plan = RunnerPlan(1, COUNTS, 1.0, 0.5, force_group=4, stressed=stressed)
-    assert found(plan) == [every[:6], every[6:12], every[12:]]
-    updates = plan.updates(BATCHES, 1)
-    assert {u.groups for u in updates if u.has(2)} == {0}  # a row each
-    order = [u.streams[0][0].structure for u in updates]
-    assert list(dict.fromkeys(order)) == [3, 0, 5, 1, 4]
-    fewer = [len(found(RunnerPlan(1, COUNTS, 1.0, 0.5, 1, 1, False, stressed, 0.4), e)) for e in range(99)]
-    assert abs(np.mean(fewer) - 0.4 * 3) < 4 * np.sqrt(3 * 0.4 * 0.6 / 99)  # binomial
-    n2p2 = found(N2p2Plan(1, COUNTS, 1.0, 0.25, stressed=stressed))
-    assert sorted(n2p2) == sorted([each] for each in every)
-    assert n2p2 != sorted(n2p2)
-    half = found(N2p2Plan(1, COUNTS, 1.0, 0.25, tasks=2, stressed=stressed, stress_share=0.5))
-    assert [len(update) for update in half] == [2] * round(0.5 * 18 / 2)
-    energies = split(N2p2Plan(1, COUNTS, 0.0, 0.0, stressed=stressed).updates(BATCHES, 1))[0]
-    assert energies == []
 
 
 class Alone:
@@ -229,7 +126,6 @@ def test_a_stream_chooses_among_its_trials(rows: tuple[Any, Rows]) -> None:
     assert taken(0.0, otherwise="worst") == 0
     assert taken(limit, otherwise="worst") == np.argmax(sizes > limit)  # the first that is large enough
     assert taken(1e9, otherwise="worst") == np.argmax(sizes)
-    assert taken(0.0, sort=True) == np.argmax(sizes)
 
 
 def test_groups_are_averaged(rows: tuple[Any, Rows]) -> None:
@@ -297,10 +193,9 @@ def test_runner_words_reach_the_filter(case: Callable[..., Any]) -> None:
 def test_ranks_is_the_loops(case: Callable[..., Any]) -> None:
     """The update of the filter is the same whatever the number of ranks: plans do not know them."""
     made = case("optimizer kalman")
-    plan = made.trainer.optimizer.plan
-    assert plan.updates(BATCHES[:1], 1) == replace(made.trainer, ranks=Ranks(1, 4)).optimizer.plan.updates(
-        BATCHES[:1], 1
-    )
+    plan, batches = made.trainer.optimizer.plan, [list(made.trainer.training[:3])]
+    other = replace(made.trainer, ranks=Ranks(1, 4)).optimizer.plan
+    assert plan.updates(batches, 1) == other.updates(batches, 1)
 
 
 HABITS = {

@@ -220,6 +220,7 @@ METHODS = {
     "lbfgs": ("optimizer lbfgs",),
     "polished": ("polish_epochs 3", "weight_average 0.9"),
     "joint filter": ("optimizer kalman", "polish_epochs 2"),
+    "sorting filter": ("updater_type 1", "short_force_fraction 0.01", "selection_mode 1 3 2"),
     "n2p2 filter": ("updater_type 1", "short_force_fraction 0.01", "short_force_error_threshold 1"),
     "runner filter": (
         "kalman_updates runner",
