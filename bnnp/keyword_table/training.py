@@ -158,6 +158,7 @@ TRAINING = (
         "Training",
         modes="2",
         dialect="bnnp",
+        note="All optimizers train it, where use_short_forces is on.",
     ),
     Keyword(
         "force_update_scaling",
@@ -279,6 +280,8 @@ TRAINING = (
         "Training",
         modes="2",
         dialect="bnnp",
+        note="The covariance of the Kalman filter, half of a symmetric matrix, takes 4 n^2 bytes for n "
+        "weights in double and 2 n^2 in single precision; an update is faster in single precision, too.",
     ),
     Keyword(
         "device",
