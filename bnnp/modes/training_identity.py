@@ -37,6 +37,7 @@ def identity(settings: Settings, file: DescriptorFile) -> dict[str, object]:
         "training and test sets": _division(file),
         "networks": {x: shapes.architectures[x].describe(shapes.n_inputs[x]) for x in settings.elements},
         **{name: settings[name] for name in SHAPING},
+        "selection_mode": str(settings["selection_mode"]),
         "scaling": [scaling.kind, scaling.s_min, scaling.s_max],
         "atom energies in effect": dict(settings.atom_energies),
         "mean_energy, conv_energy, conv_length": [

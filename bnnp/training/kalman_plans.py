@@ -144,11 +144,9 @@ class RunnerPlan:
 
     def describe(self) -> str:
         """In words."""
-        again = ", its stress" * bool(self.stressed) + ", and the energy again" * self.repeated
-        return (
-            f"RuNNer's: a structure's energy ({100 * self.energy_share:g} % of all), then its force "
-            f"components ({100 * self.force_share:g} %){again}"
-        )
+        again = ", stress" * bool(self.stressed) + ", energy again" * self.repeated
+        shares = 100 * self.energy_share, 100 * self.force_share
+        return f"RuNNer's: energy ({shares[0]:g} %) of a structure, force components ({shares[1]:g} %){again}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +224,7 @@ class N2p2Plan:
 
     def _order(self) -> str:
         """In words."""
-        order = ("in random order", "largest errors first", f"at random, up to {self.trials} trials")
+        order = ("at random", "largest errors first", f"up to {self.trials} trials")
         first, *later = ((epoch, order[mode]) for epoch, mode in self.modes)
         return "; ".join([first[1], *(f"from epoch {epoch} {text}" for epoch, text in later)])
 
@@ -250,10 +248,12 @@ class N2p2Plan:
 
     def describe(self) -> str:
         """In words."""
+        shares = 100 * self.energy_share, 100 * self.force_share
+        streams = self.tasks * max(self.energy_batch, 1)
         stress = " and stresses" * bool(self.stressed)
         return (
-            f"n2p2's: {100 * self.energy_share:g} % of the energies{stress} and {100 * self.force_share:g} % "
-            f"of the force components, {self._order()}, {self.tasks * max(self.energy_batch, 1)} streams"
+            f"n2p2's, streams {streams}: energies{stress} ({shares[0]:g} %), forces ({shares[1]:g} %), "
+            f"{self._order()}"
         )
 
 

@@ -307,7 +307,10 @@ METHODS = {
     "L-BFGS": "optimizer lbfgs\ndropout_rate 0\n",
     "Kalman": "optimizer kalman\nkalman_components 9\ndropout_rate 0.1\n",
     "RuNNer": "optmode_short_energy 1\nshort_force_fraction 0.02\ndropout_rate 0\n",
-    "n2p2": "updater_type 1\nshort_force_fraction 0.02\nshort_force_error_threshold 1\ndropout_rate 0\n",
+    "n2p2": (
+        "updater_type 1\nshort_force_fraction 0.02\nshort_force_error_threshold 1\nselection_mode 1 30 2\n"
+        "dropout_rate 0\n"
+    ),
 }
 
 
