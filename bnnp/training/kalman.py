@@ -139,6 +139,7 @@ class Kalman:
     free: NDArray[np.bool_] | None = None
     resets: bool = False
     _updates: tuple[int, list[Update]] = field(default=(-1, []), init=False)
+    _counts: tuple[int, ...] = field(default=(), init=False)  # of the updates with each quantity
 
     in_place = True
 
@@ -163,7 +164,9 @@ class Kalman:
     def n_steps(self, problem: Problem, epoch: int) -> int:
         """Updates."""
         if self._updates[0] != epoch:
-            self._updates = (epoch, self.plan.updates(problem.batches(epoch), epoch))
+            updates = self.plan.updates(problem.batches(epoch), epoch)
+            self._updates = (epoch, updates)
+            self._counts = tuple(sum(each.has(k) for each in updates) for k in range(3))
         return len(self._updates[1])
 
     def advance(
@@ -180,8 +183,7 @@ class Kalman:
             float(np.abs(errors).sum()), f"update {number + 1} of epoch {epoch}", "sum of the errors"
         )
         later = replace(state, epochs=state.epochs + 1.0 / n_steps)
-        counts = [sum(each.has(k) for each in self._updates[1]) for k in range(3)]
-        loss = len(problem.training) * sum(x / max(n, 1) for x, n in zip(losses, counts, strict=True))
+        loss = len(problem.training) * sum(x / max(n, 1) for x, n in zip(losses, self._counts, strict=True))
         return (self._corrected(later, errors, rows) if len(errors) else later), loss
 
     def _corrected(self, state: KalmanState, errors: Array, rows: Tensor) -> KalmanState:

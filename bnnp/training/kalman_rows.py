@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -77,17 +78,20 @@ class Rows:
         table = np.zeros((len(streams), n + 3))  # derivatives, error, which quantity, whether it counts
         vector = torch.tensor(weights, dtype=self.dtype)
         pending = self._share(streams)
-        largest = np.full(len(streams), -1.0)
+        largest, found = np.full(len(streams), -1.0), {}
         for trial in range(max(map(len, streams))):
             pending = [number for number in pending if trial < len(streams[number])]
             chosen = {number: streams[number][trial] for number in pending}
             for number, ratio, error, row in self._observed(vector, chosen, epoch, thresholds):
                 enough = ratio > 1.0
                 if enough or (update.otherwise == "worst" and ratio > largest[number]):
-                    table[number, :n], table[number, n:] = row, (error, chosen[number].quantity, 1.0)
-                    largest[number] = ratio
+                    table[number, n:] = (error, chosen[number].quantity, 1.0)
+                    largest[number], found[number] = ratio, row
                 if enough:
                     pending = [other for other in pending if other != number]
+        while found:  # only now, and only for what is taken up
+            number, row = found.popitem()
+            table[number, :n] = row()
         table = problem.total(table)
         squares = [table[(table[:, -1] > 0.0) & (table[:, -2] == k), n] ** 2 for k in range(3)]
         losses = np.array([square.mean() if len(square) else 0.0 for square in squares])
@@ -103,16 +107,16 @@ class Rows:
 
     def _observed(
         self, vector: Tensor, chosen: dict[int, Observation], epoch: int, thresholds: Array
-    ) -> list[tuple[int, float, float, Array]]:
-        """Of each stream: error in units of its threshold (of 1e-300 if that is 0), scaled error, scaled
-        derivatives."""
-        found = []
+    ) -> list[tuple[int, float, float, Callable[[], Array]]]:
+        """Of each stream: error in units of its threshold (of 1e-300 if that is 0), scaled error, and what
+        gives the scaled derivatives."""
+        found: list[tuple[int, float, float, Callable[[], Array]]] = []
         for structure in dict.fromkeys(each.structure for each in chosen.values()):
             numbers = [number for number, each in chosen.items() if each.structure == structure]
             components = np.array([chosen[number].component for number in numbers])
             sample, others = self.samples[structure], components[components != ENERGY]
-            values, rows = self.observer(vector, sample, others, epoch)
-            reference = _reference(sample, others)
+            values, rows = self.observer(vector, sample, others, epoch, len(others) < len(components))
+            rows, reference = cache(rows), _reference(sample, others)
             errors = reference - values.double().numpy()
             place = np.where(components == ENERGY, 0, np.cumsum(components != ENERGY))
             for number, k in zip(numbers, place.tolist(), strict=True):
@@ -124,7 +128,7 @@ class Rows:
                 ratio = size / max(thresholds[quantity], least, 1e-300)
                 weight = self._weight(sample, chosen[number])
                 factor = np.sqrt(weight * min(1.0, self.thresholds[quantity] / max(size, 1e-300)))
-                found.append((number, float(ratio), factor * errors[k], factor * rows[k].double().numpy()))
+                found.append((number, float(ratio), factor * errors[k], partial(_scaled, rows, k, factor)))
         return found
 
     def _weight(self, sample: Sample, observation: Observation) -> float:
@@ -134,6 +138,11 @@ class Rows:
         if observation.quantity == 2:
             return sample.stress_weight * self.stress
         return float(sample.force_weight[observation.component // 3]) * self.force
+
+
+def _scaled(rows: Callable[[], Tensor], place: int, factor: float) -> Array:
+    """One row times a factor."""
+    return factor * rows()[place].double().numpy()
 
 
 def _reference(sample: Sample, components: NDArray[np.int64]) -> Array:

@@ -22,8 +22,9 @@ per atom, whatever the number of symmetry functions (Pearlmutter, Neural Comput.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -177,8 +178,8 @@ class Observer:
     responses: Responses
 
     def __call__(
-        self, vector: Tensor, sample: Sample, components: Index, epoch: int
-    ) -> tuple[Tensor, Tensor]:
+        self, vector: Tensor, sample: Sample, components: Index, epoch: int, energy: bool = True
+    ) -> tuple[Tensor, Callable[[], Tensor]]:
         """Energy and some force components 3 i + a or stress components STRESS - k of one structure,
         normalised.
 
@@ -188,48 +189,47 @@ class Observer:
         components : (n_components,) int64
         epoch : int
             Which dropout masks act.
+        energy : bool
+            Whether the energy is wanted; without it a few force components need the networks of a few atoms.
 
         Returns
         -------
         values : (1 + n_components,) float
-            The energy first.
-        rows : (1 + n_components, n_weights) float
-            Their derivatives.
+            The energy first, 0 if it is not wanted.
+        rows : callable
+            () -> (1 + n_components, n_weights) float, their derivatives: worked out only if asked for.
         """
         masks = self.dropout.masks(self.parameters, epoch, [sample.source], vector)
         values = vector.new_zeros(1 + len(components))
-        rows = vector.new_zeros(1 + len(components), len(vector))
-        networks: list[tuple[slice, list[Layer]]] = []
-        start = 0
-        for element, (weights, biases) in self.parameters.views(vector).items():
-            z = sample.inputs[len(networks)]
-            place = slice(
-                start, start + sum(w.numel() + b.numel() for w, b in zip(weights, biases, strict=True))
-            )
-            layers, energy = self._forward(element, weights, biases, z, masks.get(element))
-            values[0] += energy
-            rows[0, place] = _energy_row(layers, len(z))
-            networks.append((place, layers))
-            start = place.stop
+        parts: list[tuple[int | Tensor, slice, Callable[[], Tensor]]] = []
+        views = self.parameters.views(vector)
+        places, whole = _places(views.values()), []
+        if energy or len(components) > ROWS:
+            whole = [
+                self._forward(element, *view, z, masks.get(element))
+                for (element, view), z in zip(views.items(), sample.inputs, strict=True)
+            ]
+        if energy:
+            for place, (layers, value), z in zip(places, whole, sample.inputs, strict=True):
+                values[0] += value
+                parts.append((0, place, partial(_energy_row, layers, len(z))))
         for piece in _pieces(components):
-            assert sample.geometry is not None
-            if components[piece[0]] >= 0:
-                near, changes = self.responses(sample.geometry, components[piece])
-            else:
-                near, changes = self.responses.strained(
-                    sample.geometry, sample.volume, STRESS - components[piece]
-                )
+            near, changes = self._changes(sample, components[piece])
             mine = torch.from_numpy(1 + piece)
-            for (place, layers), normalized, atoms in zip(
-                networks, self.inputs.values(), sample.rows, strict=True
-            ):
-                _, here, there = np.intersect1d(near, atoms.numpy(), True, True)
-                matrix = torch.as_tensor(normalized.matrix, dtype=vector.dtype)
+            for number, (element, view) in enumerate(views.items()):
+                atoms, z = sample.rows[number].numpy(), sample.inputs[number]
+                _, here, there = np.intersect1d(near, atoms, True, True)
+                matrix = torch.as_tensor(self.inputs[element].matrix, dtype=vector.dtype)
                 tangents = changes[:, torch.from_numpy(here), : len(matrix)] @ matrix
-                chosen = [layer.take(torch.from_numpy(there), len(atoms)) for layer in layers]
-                value, rows[mine, place] = _tangent_rows(chosen, tangents)
+                some = torch.from_numpy(there)
+                if whole:
+                    layers = [layer.take(some, len(atoms)) for layer in whole[number][0]]
+                else:
+                    layers, _ = self._forward(element, *view, z[some], masks.get(element))
+                value, rows = _tangents(layers, tangents)
                 values[mine] += value
-        return values, rows
+                parts.append((mine, places[number], rows))
+        return values, partial(_assembled, vector.new_zeros(len(values), len(vector)), parts)
 
     def _forward(
         self,
@@ -259,6 +259,27 @@ class Observer:
             values = after
         return layers, values.sum() / max(copies, 1)
 
+    def _changes(self, sample: Sample, components: Index) -> tuple[NDArray[np.int32], Tensor]:
+        """Atoms whose functions answer, and how, to force components or to stress components."""
+        assert sample.geometry is not None
+        if components[0] >= 0:
+            return self.responses(sample.geometry, components)
+        return self.responses.strained(sample.geometry, sample.volume, STRESS - components)
+
+
+def _places(networks: Iterable[tuple[Sequence[Tensor], Sequence[Tensor]]]) -> list[slice]:
+    """Where the weights of each network are among all of them."""
+    sizes = [sum(w.numel() + b.numel() for w, b in zip(*network, strict=True)) for network in networks]
+    ends = np.cumsum(sizes).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _assembled(rows: Tensor, parts: Sequence[tuple[int | Tensor, slice, Callable[[], Tensor]]]) -> Tensor:
+    """Rows of all observations from those of each network."""
+    for mine, place, compute in parts:
+        rows[mine, place] = compute()
+    return rows
+
 
 def _pieces(components: Index) -> list[Index]:
     """Places of the force components, some at a time, and of the stress components."""
@@ -279,8 +300,9 @@ def _energy_row(layers: Sequence[Layer], n_atoms: int) -> Tensor:
     return torch.cat(parts[::-1]) / max(copies, 1)
 
 
-def _tangent_rows(layers: Sequence[Layer], tangents: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over atoms of y' and their derivatives, for z' = `tangents`, (n_components, n_atoms, n_inputs)."""
+def _tangents(layers: Sequence[Layer], tangents: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+    """Sums over atoms of y' for z' = `tangents`, (n_components, n_atoms, n_inputs), and what gives their
+    derivatives."""
     copies = len(layers[0].values) // max(tangents.shape[1], 1)
     inner, before = [], []  # a' and x' of each layer
     values = tangents.repeat(1, copies, 1)
@@ -289,6 +311,13 @@ def _tangent_rows(layers: Sequence[Layer], tangents: Tensor) -> tuple[Tensor, Te
         inner.append(values)
         before.append(values @ layer.weight)  # (n_components, n_atoms, n_out)
         values = layer.first * before[-1]
+    return values.sum(dim=(1, 2)) / max(copies, 1), partial(_tangent_rows, layers, inner, before, copies)
+
+
+def _tangent_rows(
+    layers: Sequence[Layer], inner: Sequence[Tensor], before: Sequence[Tensor], copies: int
+) -> Tensor:
+    """Derivatives of the sums of :func:`_tangents`, (n_components, n_weights of the network)."""
     slope, change = layers[-1].first, layers[-1].second * before[-1]  # d and d'
     parts = []
     for number in reversed(range(len(layers))):
@@ -301,4 +330,4 @@ def _tangent_rows(layers: Sequence[Layer], tangents: Tensor) -> tuple[Tensor, Te
                 lower.first * layer.masked(change @ layer.weight.T) + lower.second * before[number - 1] * up
             )
             slope = lower.first * up
-    return values.sum(dim=(1, 2)) / max(copies, 1), torch.cat(parts[::-1], dim=1) / max(copies, 1)
+    return torch.cat(parts[::-1], dim=1) / max(copies, 1)

@@ -77,7 +77,7 @@ def test_rows_are_those_of_autograd(
         np.testing.assert_allclose(
             values.numpy(), expected[chosen], rtol=1e-9, atol=1e-10 * np.abs(expected).max()
         )
-        np.testing.assert_allclose(rows.numpy(), expected_rows[chosen], rtol=1e-8, atol=1e-10 * scale)
+        np.testing.assert_allclose(rows().numpy(), expected_rows[chosen], rtol=1e-8, atol=1e-10 * scale)
 
 
 def test_stress_is_the_slope_of_the_energy_under_strain(
@@ -117,7 +117,7 @@ def test_stress_is_the_slope_of_the_energy_under_strain(
 
         assert float(values[1 + k]) == pytest.approx(stress(vector), rel=1e-5, abs=1e-8)
         slope = (stress(vector + h * direction) - stress(vector - h * direction)) / (2 * h)
-        assert float(rows[1 + k] @ direction) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+        assert float(rows()[1 + k] @ direction) == pytest.approx(slope, rel=1e-4, abs=1e-7)
 
 
 def test_derivatives_that_are_not_stored_are_computed(case: Callable[..., Any]) -> None:
@@ -125,10 +125,26 @@ def test_derivatives_that_are_not_stored_are_computed(case: Callable[..., Any]) 
     sample, vector = made.trainer.samples[1], torch.tensor(made.weights)
     observer = observer_of(made)
     components = np.append(np.arange(3 * sample.n_atoms), STRESS - np.arange(6))
-    stored = observer(vector, sample, components, 1)
     without = replace(sample, geometry=replace(sample.geometry, blocks=None))
-    for one, two in zip(stored, observer(vector, without, components, 1), strict=True):
+    (values, rows), (computed, computed_rows) = (
+        observer(vector, each, components, 1) for each in (sample, without)
+    )
+    for one, two in ((values, computed), (rows(), computed_rows())):
         torch.testing.assert_close(two, one, rtol=1e-6, atol=1e-6 * float(one.abs().max()))
+
+
+@pytest.mark.parametrize("rates", ["dropout_rate 0", "dropout_rate 0.3 0.2\ndropout_masks 3"])
+def test_forces_without_the_energy_are_the_same(case: Callable[..., Any], rates: str) -> None:
+    """Few components look at a few atoms only, many at all of them."""
+    made = case(rates)
+    sample, vector = made.trainer.samples[0], torch.tensor(made.weights)
+    observer = observer_of(made)
+    for components in (np.array([4]), np.array([7, 2, STRESS - 1]), np.arange(3 * sample.n_atoms)):
+        values, rows = observer(vector, sample, components, 3)
+        alone, alone_rows = observer(vector, sample, components, 3, energy=False)
+        assert float(alone[0]) == 0.0
+        torch.testing.assert_close(alone[1:], values[1:], rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(alone_rows()[1:], rows()[1:], rtol=1e-9, atol=1e-12)
 
 
 def test_energies_alone_need_no_geometry(case: Callable[..., Any]) -> None:
@@ -138,4 +154,4 @@ def test_energies_alone_need_no_geometry(case: Callable[..., Any]) -> None:
     values, rows = observer(vector, replace(sample, geometry=None), np.empty(0, dtype=np.int64), 1)
     expected, expected_rows = by_autograd(made, sample, vector, 1)
     assert float(values[0]) == pytest.approx(expected[0], rel=1e-12)
-    np.testing.assert_allclose(rows[0].numpy(), expected_rows[0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(rows()[0].numpy(), expected_rows[0], rtol=1e-10, atol=1e-12)
