@@ -253,4 +253,25 @@ def _further_warnings(settings: Settings) -> list[str]:
         )
     if settings.mode in (1, 2) and not settings.given("random_seed"):
         found.append(f"no random_seed: {settings['random_seed']} is used")
+    return [*found, *_without_effect(settings)]
+
+
+def _without_effect(settings: Settings) -> list[str]:
+    """Keywords that do nothing without another one."""
+    found: list[str] = []
+    for name, needed, modes in (
+        ("calibration_split", "calibration_fraction", (0, 1)),
+        ("transfer_map", "transfer_from", (0, 2)),
+        ("transfer_scale_length", "transfer_from", (0, 2)),
+        ("transfer_scale_energy", "transfer_from", (0, 2)),
+    ):
+        if settings.mode in modes and settings.given(name) and not settings[needed]:
+            found.append(f"{settings.origins[name]}: {name} has no effect without {needed}")
+    kept = settings["calibration_fraction"] or settings["calibration_ood_group"]
+    plain = set(settings["dropout_rate"]) == {0.0} and settings["dropout_rate_input"] == 0.0
+    if kept and plain and settings["ensemble_size"] == 1 and settings.mode in (0, 1, 2):
+        found.append(
+            "dropout_rate is 0 and there is one network, so there are no standard deviations to calibrate: "
+            "calibration_fraction and calibration_ood_group keep structures from the training for nothing"
+        )
     return found

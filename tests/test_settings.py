@@ -297,6 +297,23 @@ def test_questionable_cutoffs_warn(load: Load, number: int, text: str) -> None:
     assert any(text in warning for warning in load(f"cutoff_type {number}", without=("cutoff",)).warnings)
 
 
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ("calibration_split blocks", "calibration_split has no effect without calibration_fraction"),
+        ("transfer_map Ge Si", "transfer_map has no effect without transfer_from"),
+        ("transfer_scale_length 1.1", "transfer_scale_length has no effect without transfer_from"),
+        ("dropout_rate 0\ncalibration_fraction 0.2", "there are no standard deviations to calibrate"),
+        ("calibration_split blocks\ncalibration_fraction 0.2", ""),
+        ("dropout_rate 0\nensemble_size 2\ncalibration_fraction 0.2", ""),
+        ("dropout_rate 0\ndropout_rate_input 0.1\ncalibration_fraction 0.2", ""),
+    ],
+)
+def test_keywords_that_do_nothing_alone(load: Load, lines: str, text: str) -> None:
+    warnings = load(lines, mode=None, mode_required=False).warnings
+    assert [text in warning for warning in warnings] == [True] * bool(text)
+
+
 # scaling and normalization
 
 

@@ -7,7 +7,6 @@ was trained on. Both kinds, Monte Carlo alone and hybrid, are fitted; ``uncertai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,53 +16,38 @@ from numpy.typing import NDArray
 
 from bnnp import parallel
 from bnnp.errors import BnnpError, InputError, NumericalError
-from bnnp.io.calibration_section import SECTION, CalibrationData, checksums, format_calibration
+from bnnp.io.calibration_section import (
+    SECTION,
+    CalibrationData,
+    checksums,
+    format_calibration,
+    parse_calibration,
+)
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.identity import read_identity
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
-from bnnp.io.uncertainty_data import replace_section
+from bnnp.io.uncertainty_data import read_uncertainty, replace_section
 from bnnp.loader import read_potential
 from bnnp.modes.calibration_report import report_calibration
+from bnnp.modes.calibration_structures import CalibrationSet, kept_in, pinned_in
 from bnnp.modes.in_order import in_order
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.potential_directory import DIRECTORY
 from bnnp.potential import Potential
 from bnnp.settings import Settings
-from bnnp.structure import SETS, Structure
+from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import FEWEST, Calibration, Observations, fit_calibration
 
-INSIDE, OUTSIDE = SETS.index("calibration"), SETS.index("calibration_ood")
-
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class CalibrationSet:
-    """Structures that were not trained on.
-
-    Parameters
-    ----------
-    read : callable
-        Number to structure.
-    inside, outside : sequence of int
-        Numbers of those in the domain, and of the group that stands for what is out of it.
-    """
-
-    read: Callable[[int], Structure]
-    inside: Sequence[int]
-    outside: Sequence[int] = ()
-
-    def __len__(self) -> int:
-        return len(self.inside) + len(self.outside)
 
 
 def calibrate_after_training(job: Job, log: Log, file: DescriptorFile) -> None:
     """What mode 2 does at its end, if there is a calibration set; what cannot be calibrated is a warning."""
     chosen = kept_in(file)
     if len(chosen) == 0:
-        return
+        return  # the warning is at the beginning of the log
     log.section("Calibration")
     try:
         potential = read_potential(job.directory, job.settings, job.threads, calibrated=False)
@@ -78,40 +62,38 @@ def calibrate_with_data(job: Job, log: Log, potential: Potential, structures: St
     Raises
     ------
     InputError, NumericalError
-        No structures for it, too few, or errors that tell nothing.
+        No structures for it, too few, some that were trained on, no references, or errors that tell nothing.
     """
     log.section("Calibration")
+    if former := parallel.on_root(former_calibration, job.directory):
+        log.warn(f"{UNCERTAINTY} is {former}; that is replaced. Take `calibrate` out of input.nn to keep it")
     path = job.directory / FILE_NAME
+    chosen = None
     if path.is_file():
         with DescriptorFile.open(path) as file:
             if file.input_digest == structures.digest:  # what was trained on is known
-                calibrate(job, log, potential, kept_in(file))
-                return
-    chosen = parallel.broadcast(pinned_in(structures, job.settings) if parallel.is_root() else None)
-    assert chosen is not None
-    inside, outside = chosen
-    calibrate(job, log, potential, CalibrationSet(structures.__getitem__, inside, outside))
+                chosen = kept_in(file)
+                calibrate(job, log, potential, chosen)
+    else:
+        log.line(f"  no {FILE_NAME} here: whether a structure was trained on cannot be checked")
+    if chosen is None:
+        inside, outside = parallel.on_root(pinned_in, structures, job)
+        chosen = CalibrationSet(structures.__getitem__, inside, outside)
+        calibrate(job, log, potential, chosen)
+    log.warn(
+        f"{len(chosen)} of the structures predicted below were used for the calibration: there sqrt(ZMS) is "
+        "about 1 by construction. Judge standard deviations by others, without `calibrate`"
+    )
 
 
-def kept_in(file: DescriptorFile) -> CalibrationSet:
-    """The structures mode 1 has kept."""
-    inside, outside = (np.flatnonzero(file.subset == number).tolist() for number in (INSIDE, OUTSIDE))
-    return CalibrationSet(partial(structure_of, file), inside, outside)
-
-
-def pinned_in(structures: StructureFile, settings: Settings) -> tuple[list[int], list[int]]:
-    """The structures of input.data in and out of the domain: those that it pins to the sets, or all if it
-    pins none to any set; with ``calibration_ood_group``."""
-    name = " ".join(settings["calibration_ood_group"] or ())
-    found = [(s.subset, s.info.get("group", "")) for s in structures]
-    pins = any(subset for subset, _ in found)
-    inside, outside = [], []
-    for number, (subset, group) in enumerate(found):
-        if subset == "calibration_ood" or (subset is None and name and group == name):
-            outside.append(number)
-        elif subset == "calibration" or not pins:
-            inside.append(number)
-    return inside, outside
+def former_calibration(directory: Path) -> str:
+    """What uncertainty.data has been calibrated with, in words; empty if it is not."""
+    path = directory / UNCERTAINTY
+    lines = read_uncertainty(path).sections.get(SECTION) if path.is_file() else None
+    if lines is None:
+        return ""
+    data = parse_calibration(lines)
+    return f"calibrated already, on {data.kinds[data.use].structures} structures"
 
 
 def calibrate(job: Job, log: Log, potential: Potential, chosen: CalibrationSet) -> None:
@@ -124,15 +106,17 @@ def calibrate(job: Job, log: Log, potential: Potential, chosen: CalibrationSet) 
     NumericalError
         Errors that tell nothing; the message names the quantity.
     """
+    asked = f"{job.settings.origins['calibrate']}: " if job.settings["calibrate"] else ""
     if potential.samples < 2:
         raise InputError(
-            "nothing to calibrate: the potential has one network and no dropout masks (or mc_samples below 2)"
+            f"{asked}nothing to calibrate: the potential has one network and no dropout masks (or mc_samples "
+            "below 2)"
         )
     if len(chosen.inside) < FEWEST:
         raise InputError(
-            f"{len(chosen.inside)} structures for the calibration, expected at least {FEWEST}. Keep more in "
-            "mode 1 with calibration_fraction, or pin them with `begin set=calibration` in input.data; they "
-            "must not be trained on"
+            f"{asked}{len(chosen.inside)} structures for the calibration, expected at least {FEWEST}. Keep "
+            "more in mode 1 with calibration_fraction, or pin them with `begin set=calibration` in "
+            "input.data; they must not be trained on"
         )
     numbers = sorted([*chosen.inside, *chosen.outside])
     outside = frozenset(chosen.outside)
@@ -150,7 +134,7 @@ def fit(outcomes: Sequence[Mapping[str, Observations]], potential: Potential) ->
     """Calibrations by kind; hybrid if the statistics of the training set are there."""
     names = dict.fromkeys(name for outcome in outcomes for name in outcome)
     if "energy" not in names:
-        raise InputError("no structure for the calibration has an energy")
+        raise InputError("calibrate: no structure for the calibration has an energy")
     found = {name: Observations.joined([o[name] for o in outcomes if name in o]) for name in names}
     enough = {name: each for name, each in found.items() if np.sum(~each.outside) >= FEWEST}
     kinds = ("mc",) if potential.domain is None else ("mc", "hybrid")
@@ -201,22 +185,6 @@ def observe(
     if structure.stress is not None and prediction.stress is not None and parts.stress is not None:
         add("stress", prediction.stress - structure.stress, parts.stress)
     return found
-
-
-def structure_of(file: DescriptorFile, number: int) -> Structure:
-    """A structure from symmetry_functions.h5, with what is known of its labels."""
-    atoms = file.atoms(number)
-    table = np.array([atomic_numbers[element] for element in file.elements], dtype=np.int64)
-    energy, forces, stress = float(file.energy[number]), file.forces[atoms], file.stress[number]
-    return Structure(
-        table[file.types[atoms]],
-        file.positions[atoms],
-        file.periodic_cell(number),
-        energy if np.isfinite(energy) else None,
-        forces if np.isfinite(forces).all() else None,
-        np.array(stress) if np.isfinite(stress).all() else None,
-        index=int(file.source[number]),
-    )
 
 
 def write_calibration(directory: Path, data: CalibrationData) -> None:

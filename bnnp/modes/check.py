@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
+from bnnp.modes.calibration_set import demand_group
 from bnnp.modes.data_report import DataSet, look_at, report_data
 from bnnp.modes.estimate import report_estimate
 from bnnp.modes.job import Job
@@ -37,6 +38,8 @@ def run(job: Job) -> None:
     structures = StructureFile(job.data, require_labels=job.settings.mode != 3)
     data = look_at(structures, job.settings, log)
     report_data(data, job.settings, log)
+    if job.settings["calibration_ood_group"] and (job.settings.mode < 3 or job.settings["calibrate"]):
+        demand_group(job.settings, sorted(data.groups))
     if not data.faults:
         stored = report_estimate(structures, job, log)
         if not job.settings.missing[2]:

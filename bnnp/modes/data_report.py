@@ -47,6 +47,7 @@ class DataSet:
     n_forces: int = 0
     n_stress: int = 0
     n_pinned: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SETS, 0))
+    groups: set[str] = field(default_factory=set)
     n_close: int = 0
     n_unbalanced: int = 0
     largest_force: float = 0.0
@@ -76,6 +77,7 @@ def _look_at_one(data: DataSet, structure: Structure, settings: Settings) -> Non
     if unknown:
         data.faults.append(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
         return
+    data.groups.add(structure.info.get("group", ""))
     data.n_periodic += structure.periodic
     data.n_stress += structure.stress is not None
     if structure.subset:

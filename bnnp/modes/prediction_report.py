@@ -111,9 +111,10 @@ def _other_samples(potential: Potential) -> list[str]:
     calibration = potential.calibration
     if calibration is None or calibration.samples == potential.samples:
         return []
+    how = "more" if potential.samples < calibration.samples else "less"
     return [
         f"the calibration was made with {calibration.samples} Monte Carlo samples, here are "
-        f"{potential.samples}: sigmas of few samples scatter more than it knows"
+        f"{potential.samples}: these sigmas scatter {how} than those it knows"
     ]
 
 

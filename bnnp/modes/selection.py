@@ -4,7 +4,8 @@ A structure is dropped for its first fault: two atoms closer than ``bond_thresho
 energy per atom at or above ``energy_threshold`` ("high E"; free atoms subtracted where that is in effect),
 a force component beyond ``force_threshold`` ("high F"). Each structure that is kept has one random number,
 counted by its position in the file; it is for training if that is > ``test_fraction`` or the file says
-``begin set=train``. From what is then left for training the calibration set is taken (:func:`_calibration`).
+``begin set=train``. From what is then left for training the calibration set is taken
+(:mod:`bnnp.modes.calibration_set`).
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ from bnnp import parallel
 from bnnp.descriptors.survey import survey, survey_dtype
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
+from bnnp.modes.calibration_set import (
+    INSIDE,
+    OUTSIDE,
+    Labels,
+    calibration_warnings,
+    calibration_words,
+    draw_calibration,
+)
 from bnnp.modes.length_unit import unit_advice
 from bnnp.modes.log import Log
-from bnnp.network.streams import CALIBRATION, SPLIT, stream
+from bnnp.network.streams import SPLIT, stream
 from bnnp.settings import Settings
-from bnnp.structure import SETS
 
 REASONS = ("too short bond", "high E", "high F")
 USES = ("used for training", "used for testing ", "used for calibration", "used for calibration")
 SHOWN = 10  # structures a warning names one by one
-TRAINING, INSIDE, OUTSIDE = (SETS.index(name) for name in ("train", "calibration", "calibration_ood"))
 FEW = 10  # structures below which a potential cannot be trained
 
 
@@ -141,7 +148,8 @@ def select(found: Survey, settings: Settings) -> Selection:
         fault[_faulty(table, settings)[number]] = number
     kept = np.flatnonzero(fault < 0)
     drawn = _divide(table["subset"][kept], kept, settings)
-    selection = Selection(kept, _calibration(drawn, found, kept, settings), fault)
+    free, labels = table["subset"][kept] < 0, Labels(found.groups, found.group[kept])
+    selection = Selection(kept, draw_calibration(drawn, free, labels, kept, settings), fault)
     _demand_enough(selection, found, settings)
     return selection
 
@@ -164,61 +172,6 @@ def _divide(pinned: NDArray[np.int8], kept: NDArray[np.int64], settings: Setting
     return np.where(pinned >= 0, pinned, np.array(drawn, dtype=np.int8)).astype(np.uint8)
 
 
-def _calibration(
-    subset: NDArray[np.uint8], found: Survey, kept: NDArray[np.int64], settings: Settings
-) -> NDArray[np.uint8]:
-    """`subset` after ``calibration_ood_group`` and ``calibration_fraction`` have taken what no file pins.
-
-    Of each group the same share is taken, to the nearest structure: those with the smallest random numbers,
-    or a contiguous block in the order of the file.
-
-    Raises
-    ------
-    InputError
-        There is no such group.
-    """
-    seed, subset = settings["random_seed"], subset.copy()
-    free, group = found.table["subset"][kept] < 0, found.group[kept]
-    if settings["calibration_ood_group"]:
-        name = " ".join(settings["calibration_ood_group"])
-        if name not in found.groups:
-            raise InputError(
-                f"{settings.origins['calibration_ood_group']}: no structure of input.data has "
-                f"`group={name}` in its comment; there are {', '.join(found.groups[1:]) or 'no groups'}"
-            )
-        subset[free & (group == found.groups.index(name))] = OUTSIDE
-    for number in np.unique(group):
-        mine = np.flatnonzero(free & (group == number) & (subset == TRAINING))
-        count = round(settings["calibration_fraction"] * len(mine))
-        if count == 0:
-            continue
-        if settings["calibration_split"] == "blocks":
-            first = int(stream(seed, CALIBRATION, int(kept[mine[0]])).integers(len(mine) - count + 1))
-            subset[mine[first : first + count]] = INSIDE
-        else:
-            drawn = [stream(seed, CALIBRATION, int(kept[k])).random() for k in mine]
-            subset[mine[np.argsort(drawn)[:count]]] = INSIDE
-    return subset
-
-
-def calibration_words(settings: Settings) -> str:
-    """The keywords that draw the calibration set; empty without them."""
-    words = []
-    if settings["calibration_fraction"] > 0.0:
-        fraction, split = settings["calibration_fraction"], settings["calibration_split"]
-        words.append(f"calibration_fraction {fraction!r}, calibration_split {split}")
-    if settings["calibration_ood_group"]:
-        words.append(f"calibration_ood_group {' '.join(settings['calibration_ood_group'])}")
-    return ", ".join(words)
-
-
-def calibration_text(selection: Selection) -> str:
-    """Structures in and out of the domain, in words."""
-    outside = int(np.count_nonzero(selection.subset == OUTSIDE))
-    more = f", and {outside} out of the domain" if outside else ""
-    return f"{selection.n_calibration - outside}{more}; they are not trained on"
-
-
 def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> None:
     """Raise InputError if what is left cannot be trained on."""
     counts = ", ".join(f"{count} {reason}" for reason, count in selection.n_dropped.items())
@@ -236,10 +189,13 @@ def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> N
             "Correct bond_threshold, energy_threshold or force_threshold in input.nn, or the data."
         )
     if selection.n_training == 0:
+        words = ", ".join(
+            filter(None, [f"test_fraction {settings['test_fraction']:g}", calibration_words(settings)])
+        )
         raise InputError(
-            f"input.data: none of the {len(selection.kept)} structures is in the training set "
-            f"(test_fraction {settings['test_fraction']:g}); lower it or write "
-            "`begin set=train` for some structures."
+            f"input.data: none of the {len(selection.kept)} structures is in the training set: "
+            f"{selection.n_test} are for testing, {selection.n_calibration} for the calibration ({words}); "
+            "lower these or write `begin set=train` for some structures."
         )
 
 
@@ -274,6 +230,7 @@ def selection_warnings(found: Survey, selection: Selection, settings: Settings) 
         *_net_forces(found, selection, settings),
         *_units(found, selection, settings),
         *_subsets(found, selection, settings),
+        *_calibration(found, selection, settings),
     ]
 
 
@@ -318,6 +275,13 @@ def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]
     reaches = found.table["reach"][selection.kept] * settings.units.angstrom
     advice = unit_advice(reaches, settings.units)
     return [advice] if advice else []
+
+
+def _calibration(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """A calibration that cannot be made of what is kept for it."""
+    pinned = int(np.count_nonzero(found.table["subset"][selection.kept] >= 0))
+    counts = np.bincount(selection.subset, minlength=OUTSIDE + 1)
+    return calibration_warnings(settings, counts[INSIDE], counts[OUTSIDE], pinned == len(selection.kept))
 
 
 def _subsets(found: Survey, selection: Selection, settings: Settings) -> list[str]:

@@ -50,7 +50,7 @@ def run(job: Job) -> None:
     read_stages(settings)  # its mistakes first: they cost nothing
     potential = read_potential(job.directory, settings, job.threads)
     plan = read_plan(settings, potential.calibration)
-    demand_uncertainty(plan, potential, settings["md_members"] is not None)
+    demand_uncertainty(plan, potential, settings)
     demand_one_process(job)
     log.header(settings, potential.kernel, job.threads)
     with Interruption() as stop:

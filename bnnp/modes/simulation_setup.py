@@ -193,17 +193,21 @@ def read_guard(settings: Settings, stages: Sequence[Stage]) -> Guard:
     )
 
 
-def demand_uncertainty(plan: Plan, potential: Potential, member: bool) -> None:
+def demand_uncertainty(plan: Plan, potential: Potential, settings: Settings) -> None:
     """Raise InputError if a threshold is on what this potential does not know."""
-    for threshold in (*plan.warn, *plan.stop):
+    member = settings["md_members"] is not None
+    limits = [("md_uncertainty_warn", each) for each in plan.warn]
+    limits += [("md_uncertainty_stop", each) for each in plan.stop]
+    for name, threshold in limits:
+        where = settings.origins[name]
         if threshold.quantity == "extrapolations":
             if potential.scalings is None:
-                raise InputError("md_uncertainty: no scaling.data, so extrapolations cannot be seen")
+                raise InputError(f"{where}: {name}: no scaling.data, so extrapolations cannot be seen")
         elif member or potential.samples < 2:
             why = "md_members runs single samples" if member else "the potential has no Monte Carlo samples"
             raise InputError(
-                f"md_uncertainty: {why}, so there is no standard deviation of the {threshold.quantity}; "
-                "use the quantity `extrapolations`, or remove the threshold"
+                f"{where}: {name}: {why}, so there is no standard deviation of the {threshold.quantity}; use "
+                "the quantity `extrapolations`, or remove the threshold"
             )
 
 

@@ -20,8 +20,9 @@ from bnnp.descriptors.survey import cost
 from bnnp.io.descriptor_allocation import Placement
 from bnnp.io.descriptor_layout import Layout, division_words
 from bnnp.io.input_data import StructureFile
+from bnnp.modes.calibration_set import calibration_words
 from bnnp.modes.log import Log, byte_count, duration
-from bnnp.modes.selection import Selection, Survey, calibration_words
+from bnnp.modes.selection import Selection, Survey
 from bnnp.settings import Settings
 from bnnp.structure import Structure
 

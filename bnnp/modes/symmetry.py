@@ -26,13 +26,13 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.io.input_data import StructureFile
 from bnnp.io.runner_symmetry_files import write_runner_files
+from bnnp.modes.calibration_set import calibration_text
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, byte_count
 from bnnp.modes.ranges import measure_ranges, report_ranges
 from bnnp.modes.selection import (
     Selection,
     Survey,
-    calibration_text,
     select,
     selection_lines,
     selection_warnings,
@@ -125,7 +125,7 @@ def report_selection(
     log.item("training structures", selection.n_training)
     log.item("test structures", selection.n_test)
     if selection.n_calibration:
-        log.item("calibration", calibration_text(selection))
+        log.item("calibration", calibration_text(selection.subset))
     for reason, count in selection.n_dropped.items():
         log.item(f"rejected ({reason})", count)
     for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):

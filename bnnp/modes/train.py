@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from bnnp import parallel
 from bnnp.core import Descriptor
 from bnnp.errors import NumericalError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.modes.calibrate import calibrate_after_training
+from bnnp.modes.calibration_set import INSIDE, OUTSIDE, calibration_warnings, calibration_words
 from bnnp.modes.ensemble_members import members, resampled
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
-from bnnp.modes.selection import calibration_words
 from bnnp.modes.training_domain import write_domain, write_without_masks
 from bnnp.modes.training_identity import identity
 from bnnp.modes.training_networks import initial_weights
@@ -68,6 +70,9 @@ def run(job: Job) -> None:
         job = parallel.on_root(with_fitted_energies, job, file)
         words = settings["random_seed"], settings["test_fraction"], calibration_words(settings)
         if warning := file.division_warning(*words):
+            log.warn(warning)
+        kept = np.bincount(file.subset, minlength=OUTSIDE + 1)
+        for warning in calibration_warnings(settings, kept[INSIDE], kept[OUTSIDE]):
             log.warn(warning)
         data = parallel.on_root(training_set, job, file)
         job = with_chosen_rate(job, log, file, data, descriptor, directory / CHECKPOINT)

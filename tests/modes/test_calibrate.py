@@ -282,6 +282,56 @@ class TestMode3:
         assert result.exit_code == 1
         assert message in result.stderr
 
+    def test_structures_that_were_trained_on_are_refused(self, folder: Path) -> None:
+        """The training set in another file, whose text is another one."""
+        found = [replace(s, subset=None) for s in data() if s.subset != "test"]
+        shaken = [replace(s, positions=s.positions + 1e-7) for s in found]
+        new = [replace(s, subset=None) for s in alloys(20, seed=3)]
+        write_structures(folder / "input.data", [*new, *shaken])
+        add(folder, "calibrate\n")
+        before = section(folder)
+        result = invoke(folder, 3)
+        assert result.exit_code == 1
+        text = " ".join(result.stderr.split())
+        assert "structure 21" in text
+        assert "as 16 of the 88 structures for the calibration are" in text
+        assert section(folder) == before
+
+    def test_without_the_training_set_nothing_can_be_checked(self, folder: Path) -> None:
+        (folder / "symmetry_functions.h5").unlink()
+        write_structures(folder / "input.data", [replace(s, subset=None) for s in alloys(31, seed=3)])
+        add(folder, "calibrate\n")
+        result = invoke(folder, 3)
+        assert result.exit_code == 0, result.output
+        assert "whether a structure was trained on cannot be checked" in result.output
+
+    def test_labels_of_zero_are_no_references(self, folder: Path) -> None:
+        empty = [
+            replace(s, subset=None, energy=0.0, forces=np.zeros_like(s.positions)) for s in alloys(31, seed=3)
+        ]
+        write_structures(folder / "input.data", empty)
+        add(folder, "calibrate\n")
+        result = invoke(folder, 3)
+        assert result.exit_code == 1
+        assert "energies and forces of all 31 structures are 0" in " ".join(result.stderr.split())
+
+    def test_no_such_group(self, folder: Path) -> None:
+        write_structures(folder / "input.data", [replace(s, subset=None) for s in alloys(31, seed=3)])
+        add(folder, "calibrate\ncalibration_ood_group nix\n")
+        result = invoke(folder, 3)
+        assert result.exit_code == 1
+        assert "has `group=nix`" in " ".join(result.stderr.split())
+        checked = invoke(folder, 3, "--check")
+        assert checked.exit_code == 1
+        assert "has `group=nix`" in " ".join(checked.stderr.split())
+
+    def test_the_log_says_what_is_replaced_and_what_is_no_test(self, folder: Path) -> None:
+        write_structures(folder / "input.data", [replace(s, subset=None) for s in alloys(31, seed=3)])
+        add(folder, "calibrate\n")
+        text = " ".join(invoke(folder, 3).output.split())
+        assert "is calibrated already, on 40 structures; that is replaced" in text
+        assert "31 of the structures predicted below were used for the calibration" in text
+
     def test_constant_errors(self, folder: Path) -> None:
         """The references are the predictions of the potential itself, shifted."""
         potential = load(folder)
@@ -304,6 +354,7 @@ class TestMode3:
         result = invoke(folder, 3)
         assert result.exit_code == 1
         assert "nothing to calibrate" in result.stderr
+        assert re.search(r"input.nn line \d+: nothing", result.stderr)
 
 
 class TestMistakes:

@@ -242,3 +242,43 @@ class TestCalibrationSet:
     def test_no_such_group(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="line 10: no structure .* `group=warm` .* there are cold, hot"):
             choose(tmp_path, grouped({"cold": 12, "hot": 3}), "test_fraction 0\ncalibration_ood_group warm\n")
+
+    def test_the_calibration_takes_everything(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            InputError, match=r"0 are for testing, 20 for the calibration \(.*_ood_group cold\)"
+        ):
+            choose(tmp_path, grouped({"cold": 20}), "test_fraction 0\ncalibration_ood_group cold\n")
+
+
+class TestCalibrationWarnings:
+    """What mode 2 would find out after hours, said by mode 1."""
+
+    def test_enough(self, tmp_path: Path) -> None:
+        extra = "calibration_fraction 0.5\nuncertainty hybrid\ntest_fraction 0.1\nrandom_seed 1\n"
+        _, warnings = choose(tmp_path, grouped({"cold": 100}), extra)
+        assert not any("calibration" in each for each in warnings)
+
+    def test_too_few(self, tmp_path: Path) -> None:
+        _, warnings = choose(tmp_path, grouped({"cold": 100}), "test_fraction 0\ncalibration_fraction 0.29\n")
+        assert any(
+            each.startswith("29 structures are kept for the calibration, expected") for each in warnings
+        )
+
+    def test_all_are_pinned(self, tmp_path: Path) -> None:
+        pinned = [replace(s, subset="train") for s in grouped({"cold": 60, "hot": 40})]
+        extra = "calibration_fraction 0.4\ncalibration_ood_group hot\n"
+        selection, warnings = choose(tmp_path, pinned, extra)
+        assert selection.n_calibration == 0
+        text = " ".join(warnings)
+        assert "0 structures are kept for the calibration (input.data pins all structures to sets" in text
+        assert "calibration_ood_group takes no structure (input.data pins all" in text
+
+    def test_hybrid_needs_them(self, tmp_path: Path) -> None:
+        _, warnings = choose(tmp_path, grouped({"cold": 100}), "uncertainty hybrid\n")
+        assert any(each.startswith("0 structures are kept for the calibration") for each in warnings)
+
+    def test_out_of_the_domain_alone(self, tmp_path: Path) -> None:
+        _, warnings = choose(
+            tmp_path, grouped({"cold": 60, "hot": 40}), "test_fraction 0\ncalibration_ood_group hot\n"
+        )
+        assert any(each.startswith("0 structures are kept for the calibration") for each in warnings)
