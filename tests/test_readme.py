@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 READMES = [ROOT / "README.md", *sorted((ROOT / "inputs").glob("*/README.md"))]
 PROGRAMS = ("bnnp", "python", "sh", "mpiexec", "srun", "sbatch")
 TRANSLATED = {"${t}K": "300K", "${t}K,": "300K", "$case": "water"}
+TRANSLATED |= {f"compare_arms.py {made}": "compare_arms.py ." for made in ("tellurides", "refractory")}
 RUN_BY = (  # a piece of the command, and the test that runs it, or why none does
     (r"^sbatch|^srun", "needs a cluster"),
     (r"^mpiexec -n N$", "a pattern"),
@@ -28,6 +29,7 @@ RUN_BY = (  # a piece of the command, and the test that runs it, or why none doe
     (r"make_reference_data", "tests/tools/test_reference_data.py"),
     (r"compare_arms", "tests/tools/test_compare_arms.py"),
     (r"lammps_labels", "tests/tools/test_lammps_labels.py"),
+    (r"prepare\.py \w", "tests/inputs/test_paper_alloy.py"),
     (r"prepare\.py", "tests/inputs/test_inputs.py"),
     (r"make_vasp_example", "tests/tools/test_make_vasp_example.py"),
     (r"vasp2data", "tests/tools/test_vasp2data.py"),
