@@ -1,11 +1,12 @@
-"""``ase.io.read("input.data")`` and ``ase.io.write``: the format ``bnnp-data`` of ASE.
+"""``ase.io.read("input.data")`` and ``ase.io.write``: the format ``bnnp-data`` of ASE, every name in .data.
 
-The units of an input.data stand in the input.nn beside it. Without one they are RuNNer's, bohr and hartree;
+The units of such a file stand in the input.nn beside it. Without one they are RuNNer's, bohr and hartree;
 ``units="metal"`` or ``units="atomic"`` decides.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from bnnp.errors import InputError
 from bnnp.io.ase_atoms import ENERGY_KEYS, from_atoms, to_atoms
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.units import ATOMIC, UNITS, Units
+
+LAMMPS_ATOMS = re.compile(rb"^\s*\d+\s+atoms\b", re.MULTILINE)  # `864 atoms`, in the head of every such file
 
 
 def read_bnnp_data(
@@ -28,6 +31,7 @@ def read_bnnp_data(
     InputError
         With file, line and structure.
     """
+    _demand_runner(filename)
     file = StructureFile(filename, require_labels=False)
     chosen = range(len(file))[index]
     for number in [chosen] if isinstance(chosen, int) else chosen:
@@ -39,6 +43,19 @@ def write_bnnp_data(filename: str | Path, images: Atoms | Iterable[Atoms], units
     several = [images] if isinstance(images, Atoms) else images
     unit = _units(filename, units)
     write_structures(Path(filename), (from_atoms(atoms, unit, labels=_labelled(atoms)) for atoms in several))
+
+
+def _demand_runner(filename: str | Path) -> None:
+    """Raise InputError for a data file of LAMMPS, which has the same ending."""
+    path = Path(filename)
+    if path.suffix == ".data" and path.is_file():
+        with open(path, "rb") as file:
+            head = file.read(2000)
+        if LAMMPS_ATOMS.search(head):
+            raise InputError(
+                f"{path} is a data file of LAMMPS; names in .data are read as input.data of bnnp and RuNNer "
+                'unless the format is named: ase.io.read(..., format="lammps-data")'
+            )
 
 
 def _units(filename: str | Path, name: str | None) -> Units:

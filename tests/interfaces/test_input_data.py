@@ -65,6 +65,27 @@ def test_written_and_read_in_the_units_of_the_input_nn(
     assert [a.positions[1, 2] for a in read(path, index=slice(1, None))] == pytest.approx([2.5, 2.7])
 
 
+@pytest.mark.parametrize("name", ["output.data", "candidates.data", "test.data", "some_run.data"])
+def test_every_data_file_is_read_in_the_units_beside_it(name: str, tmp_path: Path) -> None:
+    """ASE's own reader of this grammar takes the numbers for bohr and hartree."""
+    (tmp_path / "input.nn").write_text("units metal\n")
+    write(tmp_path / name, frames())
+    assert "begin" in (tmp_path / name).read_text()
+    atoms = read(tmp_path / name, index=1)
+    assert formats.filetype(str(tmp_path / name)) == "bnnp-data"
+    assert atoms.positions[1, 2] == pytest.approx(2.5, rel=1e-14)
+    assert atoms.get_potential_energy() == pytest.approx(frames()[1].get_potential_energy(), rel=1e-13)
+
+
+def test_data_files_of_lammps_are_left_to_their_reader(tmp_path: Path) -> None:
+    crystal = Atoms("Cu2", [[0, 0, 0], [0, 0, 2.3]], cell=[8, 8, 9], pbc=True)
+    write(tmp_path / "melt.data", crystal, format="lammps-data", masses=True)
+    again = read(tmp_path / "melt.data", format="lammps-data")
+    assert again.positions[1, 2] == pytest.approx(2.3)
+    with pytest.raises(InputError, match='a data file of LAMMPS.*format="lammps-data"'):
+        read(tmp_path / "melt.data")
+
+
 def test_units_can_be_named_and_labels_may_be_missing(tmp_path: Path) -> None:
     path = tmp_path / "some.data"
     write(path, Atoms("Cu", [[0, 0, 1.0]]), format="bnnp-data", units="metal")
