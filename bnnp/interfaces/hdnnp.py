@@ -31,7 +31,7 @@ from bnnp.descriptors.functions import SymmetryFunction, sort_functions
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.io.input_nn import write_input_nn
-from bnnp.io.output import cannot_write
+from bnnp.io.output import make_folder
 from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.weights import weights_name, write_weights
 from bnnp.network.architecture import Architecture
@@ -94,10 +94,7 @@ def write_hdnnp(
         new[element] = _folded(new[element], dead, settings.scaling.s_min)
         tables[element] = _widened(scaling, dead)
     lines = lammps_lines(directory, settings.elements, settings.largest_cutoff, settings.units)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(directory, error) from error
+    make_folder(directory)
     write_scaling(directory / "scaling.data", ScalingData(tables, scalings.energy_range))
     for element, network in new.items():
         write_weights(directory / weights_name(element), _padded(network, architecture), element)

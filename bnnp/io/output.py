@@ -74,6 +74,14 @@ def replacement(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """The directory `path` and those above it, as far as they are not there; OutputError if that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def demand_no_directory(path: Path) -> None:
     """Raise OutputError if a directory has the name of an output file: better before the work than after."""
     if path.is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bnnp.errors import OutputError
-from bnnp.io.output import cannot_write, replace_file
+from bnnp.io.output import cannot_write, make_folder, replace_file
 
 
 def test_a_failed_block_leaves_the_former_file(tmp_path: Path) -> None:
@@ -55,6 +55,17 @@ def test_advice_fits_the_reason(number: int, advice: str) -> None:
     assert os.strerror(number) in message
     assert ("Free space" in message) == (advice == "Free space")
     assert advice in message
+
+
+def test_a_folder_is_made_with_those_above_it_or_the_reason_is_told(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(OutputError, match="taken: .*File exists. Move away or rename"):
+        make_folder(tmp_path / "taken")
+    with pytest.raises(OutputError, match="below: .*Not a directory"):
+        make_folder(tmp_path / "taken" / "below")
 
 
 def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:

@@ -155,6 +155,13 @@ class TestDynamics:
         (folder / "input.nn").unlink()
         assert call("md", folder / "md.out", "--out", tmp_path / "x").exit_code == 0
 
+    def test_a_file_in_the_place_of_the_folder_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "taken").write_text("")
+        for words in (("md", finished(tmp_path / "run")), ("rdf", rdf(tmp_path / "rdf.out"))):
+            result = call(*words, "--out", tmp_path / "taken" / "picture")
+            assert result.exit_code == 1
+            assert "ERROR: taken: cannot be written in" in result.output
+
     def test_thresholds_of_other_deviations_are_not_drawn(self, tmp_path: Path) -> None:
         run = read_run(finished(tmp_path / "run", std="calibrated") / md_out.FILE_NAME)
         assert run.limits["forces"] == []

@@ -92,6 +92,15 @@ def test_without_references_there_is_nothing_to_compare(tmp_path: Path, verb: st
     assert "no reference energies or forces" in result.output
 
 
+@pytest.mark.parametrize("verb", ["errors", "parity"])
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path, verb: str) -> None:
+    (tmp_path / "taken").write_text("")
+    result = draw(verb, str(predicted(tmp_path / "run")), "--out", str(tmp_path / "taken"))
+    assert result.exit_code == 1
+    assert re.search(r"^ERROR: taken: cannot be written in .*: File exists", result.output)
+    assert (tmp_path / "taken").read_text() == ""
+
+
 def test_missing_and_mixed_files_are_named(tmp_path: Path) -> None:
     assert "energy.out: no such file; run `bnnp --mode 3`" in draw("errors", str(tmp_path)).output
     folder = predicted(tmp_path / "run")
@@ -152,6 +161,13 @@ def test_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "the plain networks, without standard deviations" in page.text
     assert "Not available" in page.text  # no training
     assert "1 structures (0 periodic, 0 with stress), 2 atoms" in page.text
+
+
+def test_report_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "input.nn").write_text(INPUT)
+    result = draw("report", str(tmp_path), "--html", str(tmp_path / "input.nn" / "page.html"))
+    assert result.exit_code == 1
+    assert "input.nn: cannot be written in" in result.output
 
 
 def test_report_wants_input_nn(tmp_path: Path) -> None:

@@ -89,6 +89,10 @@ def test_pictures_of_every_element(tmp_path: Path) -> None:
     )
     result = CliRunner().invoke(tool.main, ["symmetry", str(tmp_path), "--out", str(tmp_path / "new")])
     assert result.exit_code == 0, result.output
+    (tmp_path / "taken").write_text("")
+    refused = CliRunner().invoke(tool.main, ["symmetry", str(tmp_path), "--out", str(tmp_path / "taken")])
+    assert refused.exit_code == 1
+    assert "ERROR: taken: cannot be written in" in refused.output
     stems = [f"symmetry_{kind}_{e}" for kind in ("shapes", "distributions") for e in ("Cu", "Au")]
     for stem in stems:
         assert (tmp_path / "new" / f"{stem}.png").read_bytes().startswith(b"\x89PNG")

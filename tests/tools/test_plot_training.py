@@ -52,6 +52,13 @@ def test_every_case_has_its_pictures(tmp_path: Path, test: int, forces: bool) ->
         assert (tmp_path / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    result = draw(str(finished(tmp_path / "run")), "--out", str(tmp_path / "taken"))
+    assert result.exit_code == 1
+    assert "ERROR: taken: cannot be written in" in result.output
+
+
 def test_many_forces_are_drawn_as_a_density(tmp_path: Path) -> None:
     result = draw(str(finished(tmp_path / "run", n=700, test=2)))
     assert result.exit_code == 0, result.output

@@ -118,6 +118,14 @@ def test_one_directory_has_a_set_for_each_group(tmp_path: Path) -> None:
     assert "there is no such set; there are a, b" in result.output
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "run")
+    (tmp_path / "taken").write_text("")
+    result = plot(tmp_path / "run", "--out", tmp_path / "taken")
+    assert result.exit_code == 1
+    assert "ERROR: taken: cannot be written in" in result.output
+
+
 def test_mistakes(tmp_path: Path) -> None:
     result = plot(tmp_path)
     assert result.exit_code == 1

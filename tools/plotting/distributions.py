@@ -68,7 +68,6 @@ def draw(kind: str, files: Sequence[Path], labels: Sequence[str], output: Path) 
         raise InputError(f"{len(labels)} labels for {len(files)} files: give one --label a file, or none")
     curves = [read_curves(kind, path) for path in files]
     drawn = distributions_figure(kind, curves, labels or _names(files))
-    output.parent.mkdir(parents=True, exist_ok=True)
     return save(drawn, output)
 
 

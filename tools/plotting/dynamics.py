@@ -88,7 +88,6 @@ def draw(path: Path, output: Path) -> list[Path]:
         No md.out, or no trajectory.extxyz beside it, which says how many atoms there are.
     """
     run = read_run(path / FILE_NAME if path.is_dir() else path)
-    output.parent.mkdir(parents=True, exist_ok=True)
     return save(run_figure(run), output)
 
 

@@ -155,13 +155,11 @@ def groups_of(directory: Path, count: int) -> list[str]:
 
 def draw_errors(directory: Path, output: Path) -> list[Path]:
     """Errors by group, as a picture; the files written."""
-    output.mkdir(parents=True, exist_ok=True)
     return save(errors_figure(_with_references(directory)), output / "prediction_errors")
 
 
 def draw_parity(directory: Path, output: Path) -> list[Path]:
     """Predictions against references; the files written."""
-    output.mkdir(parents=True, exist_ok=True)
     return save(parity_figure(_with_references(directory)), output / "prediction_parity")
 
 

@@ -24,7 +24,7 @@ from data_summary import Summary
 from bnnp import __version__
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.input_data import StructureFile
-from bnnp.io.output import replace_file
+from bnnp.io.output import make_folder, replace_file
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.modes.keyword_list import format_value
@@ -84,7 +84,7 @@ def write_report(directory: Path, page: Path) -> Path:
     body = "\n".join(f"<h2>{escape(title)}</h2>\n{_part(make, directory, settings)}" for title, make in parts)
     title = f"{'-'.join(settings.elements)} potential: {directory.resolve().name}"
     subtitle = f"bnnp {__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
-    page.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(page.parent)
     with replace_file(page) as file:
         file.write(PAGE.substitute(title=escape(title), subtitle=escape(subtitle), body=body))
     return page

@@ -10,6 +10,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
+from bnnp.io.output import make_folder, replacement
+
 # M. Okabe, K. Ito, Color universal design (2008)
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK = (
     *("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"),
@@ -53,9 +55,17 @@ def plain_numbers(axis: Axis) -> None:
 
 
 def save(drawn: Figure, stem: Path) -> list[Path]:
-    """Write the figure as PNG and PDF; the paths."""
+    """Write the figure as PNG and PDF, in a folder that is made if it is not there; the paths.
+
+    Raises
+    ------
+    OutputError
+        The folder or a file cannot be written.
+    """
+    make_folder(stem.parent)
     paths = [stem.with_suffix(f".{name}") for name in FORMATS]
-    for path in paths:
-        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
-        drawn.savefig(path, metadata=metadata)
+    for path, name in zip(paths, FORMATS, strict=True):
+        metadata = {"CreationDate": None} if name == "pdf" else {}
+        with replacement(path) as temporary:
+            drawn.savefig(temporary, format=name, metadata=metadata)
     return paths

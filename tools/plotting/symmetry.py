@@ -41,7 +41,6 @@ def draw(directory: Path, output: Path) -> list[Path]:
         Its file belongs to another input.nn.
     """
     settings = load_settings(directory / "input.nn", 1)
-    output.mkdir(parents=True, exist_ok=True)
     written = []
     with DescriptorFile.open(directory / FILE_NAME, settings) as file:
         for element in file.elements:

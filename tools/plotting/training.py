@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
+from bnnp.io.output import replace_file
 from bnnp.io.training_points import forces_name, points_name
 from bnnp.units import UNITS, Units
 from plotting.style import BLACK, BLUE, VERMILLION, figure, plain_numbers, save
@@ -75,12 +76,12 @@ def draw(directory: Path, output: Path, epoch: int | None = None) -> list[Path]:
     curve, units = read_curve(directory)
     epoch = best_epoch(directory) if epoch is None else epoch
     subsets = {name: read_subset(directory, name, epoch, units) for name in COLORS}
-    output.mkdir(parents=True, exist_ok=True)
     written = save(curves_figure(curve, units, epoch), output / "training_curves")
     written += save(parity_figure(subsets), output / "training_parity")
     written += save(errors_figure(subsets), output / "training_errors")
     path = output / "training_worst.txt"
-    path.write_text(worst_structures(subsets, groups_of(directory)), encoding="utf-8")
+    with replace_file(path) as file:
+        file.write(worst_structures(subsets, groups_of(directory)))
     return [*written, path]
 
 

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.io.output import replace_file
 from bnnp.uncertainty.detection import roc_auc, roc_curve
 from bnnp.uncertainty.ranking import confidence_curve
 from bnnp.uncertainty.reliability import half_width, reliability
@@ -53,10 +54,11 @@ def draw(directories: Sequence[Path], output: Path, outside: Sequence[str] = ())
     quantities = [q for q in LABELS if any(len(s.values[q].known("std")[0]) for s in sets if q in s.values)]
     if not quantities:
         raise InputError("no references: errors are needed to judge standard deviations by")
-    output.mkdir(parents=True, exist_ok=True)
+    written = save(panels(sets, quantities, outside), output / "uncertainty")
     path = output / "uncertainty.txt"
-    path.write_text(report(sets, outside), encoding="utf-8")
-    return [*save(panels(sets, quantities, outside), output / "uncertainty"), path]
+    with replace_file(path) as file:
+        file.write(report(sets, outside))
+    return [*written, path]
 
 
 def panels(sets: Sequence[Predicted], quantities: Sequence[str], outside: Sequence[str]) -> Any:
