@@ -202,10 +202,15 @@ class Report:
         log.section("Files")
         log.line(f"  written: {', '.join(names)}")
         log.section("Results")
-        log.line("  energies in meV/atom, forces (components) in meV/Angstrom, stress and pressure in GPa")
+        log.line(
+            "  E: energies, meV/atom; F: forces (components), meV/Angstrom; S: stress (components) and "
+            "pressure, GPa"
+        )
         meaning = std_meaning(self.potential)
         if meaning:
             log.line(f"  sigma: mean standard deviation, {meaning}")
+            if self.potential.calibration is not None:
+                log.line("  raw: the same before the calibration")
             log.line(
                 "  sqrt(ZMS): root mean square of error / sigma; 1 = sigma has the right size on average"
             )
@@ -255,11 +260,12 @@ def _table(groups: Mapping[str, Assessment], units: Units) -> tuple[list[str], l
     shown = dict(groups)
     if len(groups) > 1:
         shown["total"] = sum(groups.values(), Assessment())
-    energies, forces = (
-        ("E RMSE", "MAE", "bias", "sigma", "sqrt(ZMS)", "raw sigma"),
-        ("F RMSE", "MAE", "sigma", "sqrt(ZMS)", "raw sigma"),
+    names = (
+        *(f"E {name}" for name in ("RMSE", "MAE", "bias", "sigma", "sqrt(ZMS)", "raw")),
+        *(f"F {name}" for name in ("RMSE", "MAE", "sigma", "sqrt(ZMS)", "raw")),
+        *(f"S {name}" for name in ("RMSE", "sigma", "sqrt(ZMS)")),
+        "pressure",
     )
-    names = (*energies, *forces, "S RMSE", "sigma", "pressure")
     numbers = [_numbers(assessment, units) for assessment in shown.values()]
     used = [k for k in range(len(names)) if any(math.isfinite(row[k]) for row in numbers)]
     rows: list[list[object]] = [
@@ -278,7 +284,9 @@ def _numbers(assessment: Assessment, units: Units) -> list[float]:
         *(units.mev_per_angstrom * value for value in (forces.rmse, forces.mae, forces.mean_sigma)),
         math.sqrt(forces.zms),
         units.mev_per_angstrom * assessment.forces_raw.mean_sigma,
-        *(units.gpa * value for value in (stress.rmse, stress.mean_sigma, assessment.pressure.bias)),
+        *(units.gpa * value for value in (stress.rmse, stress.mean_sigma)),
+        math.sqrt(stress.zms),
+        units.gpa * assessment.pressure.bias,
     ]
 
 

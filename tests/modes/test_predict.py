@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -113,6 +114,15 @@ def executable(folder: Path, *prefix: str) -> str:
     result = launch(folder, *prefix)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def columns_of(log: str, group: str) -> dict[str, str]:
+    """A row of the table of mode 3, by the names of the columns."""
+    (header,) = [line for line in log.splitlines() if line.split()[:1] == ["group"]]
+    (row,) = [line for line in log.splitlines() if line.split()[:1] == [group]]
+    names = re.split(r"\s{2,}", header.strip())
+    assert len(set(names)) == len(names)
+    return dict(zip(names, row.split(), strict=True))
 
 
 def run(folder: Path) -> Result:
@@ -326,17 +336,32 @@ class TestReport:
         """sqrt(ZMS) of energies and force components: 1 would be a sigma of the right size."""
         log = predict(folder)
         assert "sqrt(ZMS): root mean square of error / sigma; 1 = sigma has the right size on average" in log
-        (header,) = [line.split() for line in log.splitlines() if line.split()[:1] == ["group"]]
-        (row,) = [line.split() for line in log.splitlines() if line.split()[:2] == ["total", "6"]]
-        # "E RMSE", "F RMSE" and "S sigma" are two words each in the header
-        names = " ".join(header).replace("E RMSE", "E_RMSE").replace("F RMSE", "F_RMSE").split()
-        energy, force = (float(row[k]) for k, name in enumerate(names) if name == "sqrt(ZMS)")
+        total = columns_of(log, "total")
+        energy, force = (float(total[f"{name} sqrt(ZMS)"]) for name in "EF")
         table = np.loadtxt(folder / "energy.out")
         scores = (table[:, 3] - table[:, 2]) / 8 / table[:, 7]  # sigma is per atom
         assert energy == pytest.approx(np.sqrt(np.mean(scores**2)), rel=1e-3)
         table = np.loadtxt(folder / "nnforces.out")
         scores = (table[:, 5:8] - table[:, 2:5]) / table[:, 8:11]
         assert force == pytest.approx(np.sqrt(np.mean(scores**2)), rel=1e-3)
+
+    def test_every_column_says_what_it_is_of(self, folder: Path) -> None:
+        """With references of energy, forces and stress, and without any."""
+        stress = np.array([1.0, 2.0, 3.0, 0.1, 0.2, 0.3]) / 100.0
+        labelled = [replace(rocksalt(seed), stress=stress, info={"group": "all"}) for seed in range(3)]
+        write_structures(folder / "input.data", labelled)
+        found = columns_of(predict(folder), "all")
+        numbers = np.loadtxt(folder / "nnstress.out").reshape(3, 3, 7)
+        reference = -stress[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+        voigt = (slice(None), [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
+        error = (numbers[:, :, 1:4] - reference)[voigt]
+        score = error / numbers[:, :, 4:][voigt]
+        assert float(found["S RMSE"]) == pytest.approx(np.sqrt(np.mean(error**2)) * 160.21766, rel=1e-3)
+        assert float(found["S sqrt(ZMS)"]) == pytest.approx(np.sqrt(np.mean(score**2)), rel=1e-3)
+        bare = [replace(s, energy=None, forces=None, stress=None) for s in labelled]
+        write_structures(folder / "input.data", bare)
+        names = ["group", "structures", "E sigma", "F sigma", "S sigma", "pressure"]
+        assert list(columns_of(predict(folder), "all")) == names
 
     def test_structures_without_labels(self, folder: Path) -> None:
         lines = ["begin", *(f"atom {x} {y} {z} Ge" for x, y, z in rocksalt(1).positions.tolist()), "end", ""]

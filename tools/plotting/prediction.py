@@ -258,16 +258,9 @@ def _forces(drawn: Any, axes: Any, found: Predictions) -> None:
 def table_rows(found: Predictions) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Heading and rows of the table of errors, meV/atom and meV/Angstrom: a row a group, then all."""
     heading = [
-        "group",
-        "structures",
-        "E RMSE",
-        "bias",
-        "sigma",
-        "sqrt(ZMS)",
-        "F RMSE",
-        "MAE",
-        "sigma",
-        "sqrt(ZMS)",
+        *("group", "structures"),
+        *("E RMSE", "E bias", "E sigma", "E sqrt(ZMS)"),
+        *("F RMSE", "F MAE", "F sigma", "F sqrt(ZMS)"),
     ]
     labels: list[str | None] = [*found.labels(), None]
     return heading, [_row(found, label) for label in labels]
