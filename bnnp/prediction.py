@@ -27,7 +27,8 @@ class Prediction:
     energy_std : float or None
         Of the total energy.
     atomic_energies, atomic_energies_std : (n_atoms,) float64
-        Without the free-atom energies.
+        Without the free-atom energies. Their standard deviations are always raw: there is no reference of an
+        atomic energy to calibrate them by.
     forces, forces_std : (n_atoms, 3) float64, or None if not asked for
     stress, stress_std : (6,) float64, or None without a cell or if not asked for
         ASE's sign and order, see :class:`bnnp.structure.Structure`.

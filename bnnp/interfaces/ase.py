@@ -10,10 +10,10 @@ energies                           (n,)         atomic energies; they add up to 
 forces                             (n, 3)       minus the gradient of the energy
 stress                             (6,)         ASE's sign and order; of periodic structures
 energy_std                         eV           of the total energy
-energies_std                       (n,)         of each atomic energy
+energies_std                       (n,)         of each atomic energy; always raw, as they have no reference
 forces_std, stress_std             (n, 3), (6)  of each component; two to three times the work of the forces
-energy_std_raw, forces_std_raw,    the same     raw beside calibrated, if there is a calibration; energies_std
-stress_std_raw                                  is always raw
+energy_std_raw, forces_std_raw,    the same     raw beside calibrated, if there is a calibration
+stress_std_raw
 =================================  ===========  ==========================================================
 
 ASE's writers drop results they do not know. So each calculation also puts the standard deviations it made

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+ALWAYS_RAW = "raw (an atomic energy has no reference to be calibrated by)"
 VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))  # matrix element -> position in xx yy zz yz xz xy
 
 
@@ -63,6 +64,8 @@ class Layout:
         The same, for standard deviations with another unit than their value.
     parts : tuple of str
         Columns of the parts of a hybrid standard deviation; () for a file whose std is never calibrated.
+    parts_units : str
+        The same as `std_units`, for the parts.
     """
 
     integers: tuple[str, ...]
@@ -71,6 +74,7 @@ class Layout:
     units: str
     std_units: str = ""
     parts: tuple[str, ...] = ()
+    parts_units: str = ""
 
     def header(self, units: Units, std: str, raw: str = "", hybrid: bool = False) -> str:
         """The header line; `std` says how standard deviations are to be read, empty without samples, and
@@ -79,9 +83,10 @@ class Layout:
         if raw and self.parts:
             names += (*(f"{name}_raw" for name in self.std), *(self.parts if hybrid else ()))
             std += f"; std_raw: {raw}"
-        text = self.units + self.std_units * bool(std)
+        text = self.units + self.std_units * bool(std) + self.parts_units * (bool(raw) and hybrid)
         text = text.format(energy=units.energy, force=units.force, stress=units.stress)
-        text += f"; std: {std if self.parts else raw or std}" if std else ""
+        meaning = f"{ALWAYS_RAW}, {raw}" if raw and not self.parts else std
+        text += f"; std: {meaning}" if std else ""
         return f"# Conf. {' '.join(names)} | {text}\n"
 
     def rows(self, integers: Iterable[Sequence[int]], values: Array, std: Array | None) -> str:
@@ -101,13 +106,16 @@ LAYOUTS = {
         "{energy}, Ediff = (Eref - Ennp)/natoms in {energy}/atom",
         ", Ennp_std_per_atom in {energy}/atom",
         ("E_std_MC", "E_std_LL", "E_std_d"),
+        ", E_std_MC E_std_LL E_std_d (Monte Carlo, last layer, distance) in {energy}/atom",
     ),
     "nnforces.out": Layout(
         ("conf", "index"),
         ("fxRef", "fyRef", "fzRef", "fx", "fy", "fz"),
         ("fx_std", "fy_std", "fz_std", "f_std"),
         "{force}",
-        parts=("f_std_MC", "f_std_LL", "f_std_d"),
+        ", f_std of the whole vector (root of the summed squares of its components)",
+        ("f_std_MC", "f_std_LL", "f_std_d"),
+        ", f_std_MC f_std_LL f_std_d (Monte Carlo, last layer, distance) too",
     ),
     "nnstress.out": Layout(
         ("conf",),

@@ -3,7 +3,7 @@
 An extxyz frame has what ASE's format has (Angstrom, eV): positions as they move, not wrapped, momenta,
 energy, forces, stress, atomic energies, and the standard deviations ``energy_std``, ``stress_std`` in the
 second line, ``forces_std`` and ``energies_std`` in the columns, with ``_raw`` twins if they are calibrated
-(:mod:`bnnp.interfaces.ase`); and ``step``, ``stage``, ``time`` (fs).
+(:mod:`bnnp.interfaces.ase`; ``energies_std`` is always raw); and ``step``, ``stage``, ``time`` (fs).
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class Parts:
             if sums[0]:
                 within, between = (factor * math.sqrt(max(value, 0.0) / sums[0]) for value in sums[1:])
                 texts.append(f"{name} {within:.2f} within and {between:.2f} {unit} between")
-        return f"sigma (root mean square) in its parts: {'; '.join(texts)} the networks"
+        return f"raw sigma (root mean square) in its parts: {'; '.join(texts)} the networks"
 
 
 class Report:

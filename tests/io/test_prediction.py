@@ -119,6 +119,20 @@ def test_atoms(structure: Structure, prediction: Prediction, tmp_path: Path) -> 
     np.testing.assert_array_equal(table[:, 6:], [[-1, 0.1], [-2, 0.1], [-3, 0.1]])
 
 
+def test_headers_say_what_is_raw_and_what_is_of_an_atom_or_a_vector() -> None:
+    """Beside a hybrid calibration; the meaning stays the last thing in the line, where it is read from."""
+    std, raw = "calibrated (hybrid) on 40 structures", "100 Monte Carlo samples"
+    headers = {name: layout.header(METAL, std, raw, hybrid=True) for name, layout in LAYOUTS.items()}
+    assert "; std: raw (an atomic energy has no reference" in headers["nnatoms.out"]
+    assert "calibrated (" not in headers["nnatoms.out"]
+    assert "E_std_MC E_std_LL E_std_d (Monte Carlo, last layer, distance) in eV/atom" in headers["energy.out"]
+    assert "f_std_MC f_std_LL f_std_d (Monte" in headers["nnforces.out"].partition("of the whole vector")[2]
+    for name in ("energy.out", "nnforces.out", "nnstress.out"):
+        assert headers[name].partition("std: ")[2] == f"{std}; std_raw: {raw}\n"
+    plain = LAYOUTS["energy.out"].header(METAL, std, raw)
+    assert "last layer" not in plain
+
+
 def test_output_data_is_input_data_with_the_prediction(
     structure: Structure, prediction: Prediction, tmp_path: Path
 ) -> None:

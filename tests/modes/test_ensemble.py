@@ -99,6 +99,7 @@ def test_mode_3_shows_both_parts(folder: Path) -> None:
     result = invoke(folder, 3)
     assert result.exit_code == 0, result.output
     assert "3 networks with 10 + 10 + 10 samples" in result.output
+    assert "raw sigma (root mean square) in its parts: energies " in result.output
     assert re.search(r"energies \d+\.\d+ within and \d+\.\d+ meV/atom between", result.output)
     rows = np.loadtxt(folder / "energy.out")
     assert rows.shape[1] == 8
