@@ -25,11 +25,15 @@ class Threshold:
         eV per atom, eV/Angstrom, or a number.
     raw : bool
         Of the raw instead of the calibrated standard deviation.
+    quantile : float or None
+        The per cent of the structures of the calibration that do not exceed `value`, if that is where it
+        comes from.
     """
 
     quantity: str
     value: float
     raw: bool = False
+    quantile: float | None = None
 
 
 @dataclass(frozen=True)

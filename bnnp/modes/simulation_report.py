@@ -59,7 +59,7 @@ def report_plan(log: Log, plan: Plan, simulation: Simulation, potential: Potenti
         log.item(f"stage {number}", stage.describe())
     for name, thresholds in (("warn", plan.warn), ("stop", plan.stop)):
         if thresholds:
-            log.item(f"md_uncertainty_{name}", ", ".join(map(_shown, thresholds)))
+            log.item(f"md_uncertainty_{name}", ", ".join(_shown(each, potential) for each in thresholds))
     guard = plan.guard
     log.item(
         "guard",
@@ -130,12 +130,15 @@ def _drift(time: np.ndarray, energy: np.ndarray) -> str:
     return f"{slope:.2g} +- {error:.1g}"
 
 
-def _shown(threshold: Threshold) -> str:
-    raw = "raw " * threshold.raw
+def _shown(threshold: Threshold, potential: Potential) -> str:
+    """The number, whether it is raw or calibrated, and for a quantile of what it is one."""
     if threshold.quantity == "extrapolations":
         return f"extrapolations {threshold.value:g}"
     unit = "meV/atom" if threshold.quantity == "energy" else "meV/Angstrom"
-    return f"{raw}{threshold.quantity} {1000 * threshold.value:g} {unit}"
+    kind = "raw" if threshold.raw else "calibrated"
+    if threshold.quantile is not None and potential.calibration is not None:
+        kind += f", q{threshold.quantile:g} of {potential.calibration.structures} structures"
+    return f"{threshold.quantity} {1000 * threshold.value:.6g} {unit} ({kind})"
 
 
 def _largest(values: np.ndarray) -> str:

@@ -176,7 +176,7 @@ def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibra
         value = calibration.quantile(limit.quantity, limit.quantile)
     assert value is not None
     factor = {"energy": units.ev, "forces": units.ev / units.angstrom}.get(limit.quantity, 1.0)
-    return Threshold(limit.quantity, value * factor, raw)
+    return Threshold(limit.quantity, value * factor, raw, limit.quantile)
 
 
 def read_guard(settings: Settings, stages: Sequence[Stage]) -> Guard:

@@ -10,6 +10,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from plotting.dynamics import read_run, run_figure
 from test_train import alloys, invoke, prepare, twin
 
 from bnnp.interfaces.ase import BNNP
@@ -231,7 +232,15 @@ class TestStopRule:
         assert calibration is not None
         add(folder, self.RUN + "md_uncertainty_warn forces q99\n")
         result = invoke(folder, 3)
-        assert f"forces {1000 * calibration.quantile('forces', 99.0):g} meV/Angstrom" in result.output
+        number = f"{1000 * calibration.quantile('forces', 99.0):.6g}"
+        assert f"forces {number} meV/Angstrom (calibrated, q99 of 40 structures)" in result.output
+        run = read_run(folder / "md.out")
+        assert run.limits["forces"] == [("warn q99", pytest.approx(calibration.quantile("forces", 99.0)))]
+        legends = [axes.get_legend() for axes in run_figure(run).axes]
+        labels = [text.get_text() for legend in legends if legend for text in legend.texts]
+        assert f"warn q99: {float(number):.4g}" in labels
+        (folder / "uncertainty.data").unlink()
+        assert str(read_run(folder / "md.out").limits["forces"]) == "[('warn q99', nan)]"
 
 
 class TestMode3:

@@ -1,8 +1,8 @@
 """Pictures of md.out: temperature, energies, the conserved quantity, pressure, and how sure the potential is.
 
 Dotted lines divide the stages. Thresholds of ``md_uncertainty_warn`` and ``md_uncertainty_stop`` are taken
-from the input.nn beside md.out, the number of atoms from trajectory.extxyz. Energies are in meV/atom and
-forces in meV/Angstrom whatever the units of the file.
+from the input.nn beside md.out, quantiles from uncertainty.data, the number of atoms from trajectory.extxyz.
+Energies are in meV/atom and forces in meV/Angstrom whatever the units of the file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.io.calibration_section import SECTION as CALIBRATION
+from bnnp.io.calibration_section import parse_calibration
 from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.io.trajectory import TRAJECTORY
-from bnnp.settings import load_settings
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.io.uncertainty_data import read_uncertainty
+from bnnp.settings import Settings, load_settings
 from bnnp.units import UNITS, Units
 from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save
 
@@ -41,7 +45,8 @@ class Run:
     std : str
         Meaning of the standard deviations; empty without samples.
     limits : mapping of str to list of (str, float)
-        For ``energy``, ``forces``, ``extrapolations``: warn or stop, and the value in the units of the file.
+        For ``energy``, ``forces``, ``extrapolations``: ``warn`` or ``stop``, for a quantile ``stop q99``, and
+        the value in the units of the file; NaN for a quantile without the calibration beside it.
     """
 
     table: dict[str, Array]
@@ -119,7 +124,22 @@ def read_limits(path: Path, std: str) -> Limits:
             same = limit.quantity == "extrapolations" or limit.raw == std.startswith("raw")
             if limit.value is not None and same:
                 found[limit.quantity].append((kind, limit.value))
+            elif limit.quantile is not None and same:
+                value = _quantile(path.parent, settings, limit.quantity, limit.quantile)
+                found[limit.quantity].append((f"{kind} q{limit.quantile:g}", value))
     return found
+
+
+def _quantile(directory: Path, settings: Settings, quantity: str, percent: float) -> float:
+    """That of the calibration in force; NaN without one."""
+    path = directory / UNCERTAINTY
+    sections = read_uncertainty(path).sections if path.is_file() else {}
+    if CALIBRATION not in sections:
+        return float("nan")
+    data = parse_calibration(sections[CALIBRATION])
+    calibration = data.kinds.get(settings["uncertainty"] if settings.given("uncertainty") else data.use)
+    known = calibration is not None and quantity in calibration.quantiles
+    return calibration.quantile(quantity, percent) if calibration is not None and known else float("nan")
 
 
 def run_figure(run: Run) -> Any:
@@ -204,10 +224,9 @@ def _extrapolations(axes: Axes, run: Run) -> None:
 def _thresholds(axes: Axes, run: Run, quantity: str, factor: float) -> None:
     """Lines of warn and stop, and whose deviations they are."""
     for kind, value in run.limits[quantity]:
-        color, style = (VERMILLION, "-") if kind == "stop" else (BLACK, "--")
-        axes.axhline(
-            factor * value, color=color, linewidth=1.0, linestyle=style, label=f"{kind} {factor * value:g}"
-        )
+        color, style = (VERMILLION, "-") if kind.startswith("stop") else (BLACK, "--")
+        shown = f"{factor * value:.4g}" if np.isfinite(value) else f"{UNCERTAINTY} has no calibration"
+        axes.axhline(factor * value, color=color, linewidth=1.0, linestyle=style, label=f"{kind}: {shown}")
     if quantity != "extrapolations" and run.std:
         axes.set_title(run.std, fontsize=7.5)
     if run.limits[quantity]:
