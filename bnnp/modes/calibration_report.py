@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from bnnp.modes.log import Log
 from bnnp.uncertainty.calibration import Calibration, Quantity
@@ -27,13 +27,30 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], units: Units)
     log.line(
         "  in the domain, held out by blocks: raw and cal, sqrt(ZMS) before and after (1 is right); share"
     )
-    log.line("  of errors in the 90 % interval; ENCE; miscalibration area; CRPS: meV/atom, meV/Angstrom, GPa")
+    log.line("  of errors in the 90 % interval; ENCE; miscalibration area; CRPS of the quadratic and of the")
+    log.line("  isotonic map, the lower one counts: meV/atom, meV/Angstrom, GPa")
     for kind, calibration in kinds.items():
         log.line(f"  {TITLES[kind]}")
         rows = [_row(name, quantity, units) for name, quantity in calibration.quantities.items()]
-        columns = ("quantity", "map", "raw", "cal", "90 %", "ENCE", "area", "CRPS quad.", "isotonic")
-        parts = ("MC", "LL", "d") if kind == "hybrid" else ()
+        columns = ("quantity", "map", "raw", "cal", "90 %", "ENCE", "area", "CRPS quad.", "CRPS iso.")
+        parts = ("x MC", "x LL", "x d") if kind == "hybrid" else ()
         log.table((*columns, *parts), rows)
+        if parts:
+            log.line(
+                "  sigma^2 is the sum of the squares of: x MC times the Monte Carlo sigma, x LL times that of"
+            )
+            log.line("  the last layer, x d times the distance from the training set")
+        for name in constant_sigmas(calibration):
+            log.line(
+                f"  {name}: nearly the same for all structures in the domain; this sigma does not rank errors"
+            )
+
+
+def constant_sigmas(calibration: Calibration) -> Iterator[str]:
+    """Energies or forces whose calibrated sigmas of structures in the domain differ by less than 1 %."""
+    for name, quantiles in calibration.quantiles.items():
+        if quantiles[-1] < 1.01 * quantiles[0]:
+            yield f"sigma of the {name}"
 
 
 def _row(name: str, quantity: Quantity, units: Units) -> tuple[object, ...]:

@@ -149,6 +149,6 @@ def report_files(files: list[Path], selection: Selection, log: Log) -> None:
     for path in files if parallel.is_root() else []:
         log.item(path.name, byte_count(path.stat().st_size))
     log.line()
-    log.line(
-        f"  {selection.n_training} training and {selection.n_test} test structures; next: `bnnp --mode 2`"
-    )
+    more = f", {selection.n_calibration} for the calibration" if selection.n_calibration else ""
+    counts = f"{selection.n_training} training and {selection.n_test} test structures{more}"
+    log.line(f"  {counts}; next: `bnnp --mode 2`")

@@ -21,6 +21,7 @@ from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.loader import load
+from bnnp.modes.calibration_report import constant_sigmas
 from bnnp.structure import Structure
 from bnnp.uncertainty.scores import zms
 from bnnp.units import METAL
@@ -83,6 +84,12 @@ class TestMode2:
             assert (
                 len(re.findall(rf"^  {name} +(quadratic|isotonic) ", text, re.MULTILINE)) == 2
             )  # mc, hybrid
+
+    def test_a_constant_sigma_is_named(self, trained: tuple[Path, str]) -> None:
+        kind = parse_calibration(section(trained[0])).kinds["mc"]
+        assert list(constant_sigmas(kind)) == []
+        flat = replace(kind, quantiles={**kind.quantiles, "energy": np.linspace(1.0, 1.009, 103)})
+        assert list(constant_sigmas(flat)) == ["sigma of the energy"]
 
     def test_calibrated_structures_are_not_trained_on(self, trained: tuple[Path, str]) -> None:
         with DescriptorFile.open(trained[0] / "symmetry_functions.h5") as file:
