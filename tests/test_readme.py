@@ -22,6 +22,7 @@ RUN_BY = (  # a piece of the command, and the test that runs it, or why none doe
     (r"^mpiexec -n N$", "a pattern"),
     (r"quickstart\.sh|tools/test\.sh|environment\.sh", "makes an environment"),
     (r"pictures\.py|sizes\.py", "tests/inputs/test_paper_gete.py"),
+    (r"study\.py --labels (snap|dft FOLDER$)", "tests/inputs/test_lithium.py"),
     (r"gete|study\.py|prepare\.sh|drift\.py|FOLDER", "tests/inputs/test_inputs.py"),
     (r"lmp -in|--lammps-plugin", "tests/interfaces/test_lammps.py"),
     (r"--export", "tests/interfaces/test_hdnnp.py"),
