@@ -2,7 +2,8 @@
 
 ``bnnp --export hdnnp DIR``  for n2p2 and LAMMPS ``pair_style hdnnp``: the plain networks, or with ``--masks
 K`` the exact mean over the first K masks as one larger network. ``bnnp --export bnnp DIR``  a directory for
-``pair_style bnnp`` and mode 3, from whatever input.nn, RuNNer's and n2p2's included.
+``pair_style bnnp`` and mode 3, from whatever input.nn, RuNNer's and n2p2's included; of an ensemble for mode
+3 only, as ``pair_style bnnp`` runs one network.
 """
 
 from __future__ import annotations
@@ -44,6 +45,12 @@ def _for_bnnp(source: Path, target: Path, settings: Settings) -> str:
     notes = write_potential_directory(source, settings, target)
     if not (target / "input.nn").exists():
         raise InputError(notes[0])
+    if (members := settings["ensemble_size"]) > 1:
+        return (
+            f"Written to {target}: the ensemble of {members} networks, for mode 3 and ASE. pair_style bnnp "
+            "runs one network and refuses it. Without the line ensemble_size of its input.nn it is the first "
+            "network with its own masks: NOT the mean over all members that mode 3 and ASE give."
+        )
     lines = f"pair_style bnnp\npair_coeff * * {target} {' '.join(settings.elements)}"
     return f"Written to {target}. In LAMMPS, with the plugin of `bnnp --lammps-plugin`:\n\n{lines}"
 

@@ -254,6 +254,25 @@ class TestDynamics:
             expected = calculator.get_property(name, atoms)
             np.testing.assert_array_equal(copied(calculator).get_property(name, atoms), expected)
 
+    def test_export_for_pair_style_bnnp_says_that_it_runs_one_network(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        target = tmp_path / "new"
+        with contextlib.chdir(folder):
+            result = CliRunner().invoke(main, ["--export", "bnnp", str(target)])
+        assert result.exit_code == 0, result.output
+        assert "pair_coeff" not in result.output
+        assert "runs one network and refuses it" in result.output
+        structure = StructureFile(folder / "input.data")[0]
+        whole = load(folder / "potential")
+        assert load(target).predict(structure).energy == whole.predict(structure).energy
+        text = (target / "input.nn").read_text()
+        (target / "input.nn").write_text(re.sub(r"ensemble_size.*\n", "", text))
+        first = load(target)
+        assert first.others == ()
+        expected = whole.replace(others=(), masks=first.masks).predict(structure).energy
+        assert first.predict(structure).energy == expected
+
     def test_export_says_what_is_missing(self, folder: Path, tmp_path: Path) -> None:
         with contextlib.chdir(folder):
             result = CliRunner().invoke(main, ["--export", "hdnnp", str(tmp_path / "n2p2")])
