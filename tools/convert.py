@@ -32,7 +32,7 @@ import click
 from ase.data import atomic_numbers
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from data_check import DataCheck
-from data_summary import check_units, write_data
+from data_summary import Summary, check_units, write_data
 from formats.frames import CheckedSummary, Choice, read_file
 from tqdm import tqdm
 
@@ -190,12 +190,14 @@ def main(
 
 def check_data(paths: Iterable[Path], choice: Choice) -> None:
     """Report on all structures of some files."""
-    found = DataCheck(choice.units)
+    found, summary, log = DataCheck(choice.units), Summary(choice.units), Log()
     for path in paths:
-        found.watch(read_file(path, choice, CheckedSummary(choice.units)))
+        found.watch(summary.watch(read_file(path, choice, CheckedSummary(choice.units))))
     if not found.entries:
         raise InputError("there is no structure to report on")
-    found.report(Log())
+    found.report(log)
+    for warning in summary.warnings():
+        log.warn(warning)
 
 
 def convert(inputs: tuple[Path, ...], output: Path, choice: Choice, append: bool, overwrite: bool) -> None:

@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 from ase.formula import Formula
 
 from bnnp.errors import InputError
+from bnnp.io.ase_atoms import PREDICTED
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.io.output import replace_file
 from bnnp.structure import Structure
@@ -25,7 +26,7 @@ class Summary:
     def __init__(self, units: Units) -> None:
         self.units = units
         self.formulas: dict[str, int] = {}
-        self.atoms = self.with_stress = self.periodic = 0
+        self.atoms = self.with_stress = self.periodic = self.predicted = 0
         self.energies = (np.inf, -np.inf)  # eV an atom
         self.largest_force = 0.0
 
@@ -46,11 +47,22 @@ class Summary:
         self.periodic += structure.periodic
         self.with_stress += structure.stress is not None
         if structure.energy is not None:
+            marked = PREDICTED.items() <= structure.info.items()
+            self.predicted += marked or "energy_std" in structure.info
             energy = structure.energy * self.units.ev / len(structure)
             self.energies = min(self.energies[0], energy), max(self.energies[1], energy)
         if structure.forces is not None:
             forces = np.linalg.norm(structure.forces, axis=1) * self.units.ev / self.units.angstrom
             self.largest_force = max(self.largest_force, float(forces.max()))
+
+    def warnings(self) -> Iterator[str]:
+        """What the user should look at."""
+        if self.predicted:
+            yield (
+                f"the energies and forces of {self.predicted} of {len(self)} structures are PREDICTIONS of a "
+                "potential (labels=predicted, or standard deviations beside them), not references: training "
+                "on them teaches the potential itself. --no-labels leaves them out, for a quantum calculation"
+            )
 
     def lines(self) -> Iterator[str]:
         """The summary as text."""

@@ -22,6 +22,7 @@ from bnnp.units import Units
 ENERGY_KEYS = ("free_energy", "energy")
 FORCE_KEYS = ("forces", "force")
 PASSED_ON = {"group": "group", "config_type": "group", "weight": "weight", "source": "source"}
+PREDICTED = {"labels": "predicted"}  # in the comment of structures whose labels are those of a potential
 
 
 def from_atoms(
@@ -67,6 +68,9 @@ def from_atoms(
     for name, value in values.items():
         if value is not None and not np.isfinite(value).all():
             raise InputError(f"a {name} is not finite; repeat that calculation or leave the frame out")
+    info = {to: str(atoms.info[key]) for key, to in PASSED_ON.items() if key in atoms.info}
+    if labels and not energy_key and is_predicted(atoms):
+        info |= PREDICTED
     subset = atoms.info.get("set")
     return Structure(
         numbers=atoms.numbers.astype(np.int64),
@@ -76,9 +80,16 @@ def from_atoms(
         forces=forces,
         stress=voigt,
         charge=float(atoms.info.get("charge", 0.0)),
-        info={to: str(atoms.info[key]) for key, to in PASSED_ON.items() if key in atoms.info},
+        info=info,
         subset=subset if subset in SETS else None,
     )
+
+
+def is_predicted(atoms: Atoms) -> bool:
+    """Whether energy and forces come with standard deviations, as those of :class:`bnnp.BNNP` do, or say of
+    themselves that they are predicted."""
+    marked = PREDICTED.items() <= atoms.info.items()
+    return marked or "energy_std" in atoms.info or "forces_std" in atoms.arrays
 
 
 def to_atoms(structure: Structure, units: Units) -> Atoms:

@@ -18,8 +18,8 @@ there is no value.
 With a calibration the std columns are the calibrated standard deviations, and the raw ones follow with the
 same names and ``_raw``; those of atomic energies are always raw. A hybrid calibration adds its parts behind
 them (_MC, _LL, _d: Monte Carlo, last layer, distance; per atom in energy.out, of the whole vector in
-nnforces.out), whose sum of squares is what the map of the calibration starts from. output.data has energy_std
-and energy_std_raw of the total in its comments.
+nnforces.out), whose sum of squares is what the map of the calibration starts from. output.data has
+labels=predicted in its comments, and energy_std and energy_std_raw of the total.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.io.ase_atoms import PREDICTED
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.structure_block import format_structure
 from bnnp.structure import Structure
@@ -172,7 +173,7 @@ def format_prediction(
 
 def predicted(structure: Structure, prediction: Prediction) -> Structure:
     """`structure` with the predicted energy, forces and stress in the place of the reference."""
-    stress, info = prediction.stress, dict(structure.info)
+    stress, info = prediction.stress, {**structure.info, **PREDICTED}
     if prediction.energy_std is not None:
         info |= {"energy_std": repr(prediction.energy_std), "energy_std_raw": repr(prediction.energy_std_raw)}
     return replace(structure, energy=prediction.energy, forces=prediction.forces, stress=stress, info=info)

@@ -3,7 +3,8 @@
 An extxyz frame has what ASE's format has (Angstrom, eV): positions as they move, not wrapped, momenta,
 energy, forces, stress, atomic energies, and the standard deviations ``energy_std``, ``stress_std`` in the
 second line, ``forces_std`` and ``energies_std`` in the columns, with ``_raw`` twins if they are calibrated
-(:mod:`bnnp.interfaces.ase`; ``energies_std`` is always raw); and ``step``, ``stage``, ``time`` (fs).
+(:mod:`bnnp.interfaces.ase`; ``energies_std`` is always raw); and ``step``, ``stage``, ``time`` (fs), and
+``labels=predicted``, so that nobody takes them for references.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.extxyz import write_xyz
 
-from bnnp.io.ase_atoms import from_atoms
+from bnnp.io.ase_atoms import PREDICTED, from_atoms
 from bnnp.io.structure_block import format_structure
 from bnnp.units import Units
 
@@ -28,7 +29,7 @@ KNOWN = ("energy", "free_energy", "energies", "forces", "stress")
 def format_frame(atoms: Atoms, step: int, stage: int, time: float) -> str:
     """One frame of a run; `atoms` has its calculator with results."""
     frame = atoms.copy()
-    frame.info |= {"step": step, "stage": stage, "time": time}
+    frame.info |= {"step": step, "stage": stage, "time": time, **PREDICTED}
     results = {name: value for name, value in atoms.calc.results.items() if name in KNOWN}
     frame.calc = SinglePointCalculator(frame, **results)
     text = io.StringIO()

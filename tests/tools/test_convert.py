@@ -16,7 +16,10 @@ from click.testing import CliRunner, Result
 
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
-from bnnp.io.input_data import StructureFile, read_structures
+from bnnp.io.input_data import StructureFile, read_structures, write_structures
+from bnnp.io.prediction import predicted
+from bnnp.io.trajectory import format_frame
+from bnnp.prediction import Prediction
 from bnnp.structure import SETS
 from bnnp.units import ATOMIC, METAL
 
@@ -112,6 +115,37 @@ class TestLabels:
         structure = from_atoms(atoms, METAL, energy_key="REF_energy", forces_key="REF_forces")
         assert structure.energy == -3.0
         np.testing.assert_array_equal(structure.forces, np.ones((2, 3)))
+
+    @pytest.mark.parametrize("check", [False, True], ids=["convert", "check"])
+    @pytest.mark.parametrize("kind", ["calculator", "trajectory", "output.data"])
+    def test_predictions_are_not_taken_without_a_word(self, kind: str, check: bool, tmp_path: Path) -> None:
+        """Frames of ASE with a bnnp potential, of bnnp's dynamics, and of mode 3; a reference among them."""
+        path = tmp_path / ("output.data" if kind == "output.data" else "frames.extxyz")
+        found, reference = crystal(), crystal(0.2)
+        if kind == "calculator":
+            found.info["energy_std"] = 0.1
+            ase.io.write(path, [found, reference])
+        elif kind == "trajectory":
+            path.write_text(format_frame(found, 10, 1, 5.0))
+            ase.io.write(path, reference, append=True)
+        else:
+            prediction = Prediction(-1.0, None, np.zeros(2), None, np.zeros((2, 3)), None, None, None, None)
+            one, other = (from_atoms(atoms, ATOMIC) for atoms in (found, reference))
+            write_structures(path, [predicted(one, prediction), other])
+        result = run("--check", path) if check else run(path, tmp_path / "input.data")
+        assert result.exit_code == 0, result.output
+        text = " ".join(result.output.split())
+        assert "WARNING: the energies and forces of 1 of 2 structures are PREDICTIONS" in text
+        if not check:
+            marks = [s.info.get("labels") for s in read_structures(tmp_path / "input.data")]
+            assert marks == ["predicted", None]
+            bare = run(path, tmp_path / "bare.data", "--no-labels")
+            assert "PREDICTIONS" not in bare.output
+
+    def test_labels_under_another_name_are_references(self) -> None:
+        atoms = crystal()
+        atoms.info |= {"REF_energy": -3.0, "energy_std": 0.1}
+        assert "labels" not in from_atoms(atoms, METAL, energy_key="REF_energy").info
 
     def test_forces_of_constrained_atoms_are_kept(self) -> None:
         atoms = crystal()

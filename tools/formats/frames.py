@@ -65,6 +65,7 @@ class CheckedSummary(Summary):
 
     def warnings(self) -> Iterator[str]:
         """What the user should look at."""
+        yield from super().warnings()
         if self.partly_periodic:
             yield (
                 f"{self.partly_periodic} frames are periodic along one or two axes only (pbc `T T F`): "
