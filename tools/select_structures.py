@@ -7,7 +7,8 @@ python tools/select_structures.py --potential potential/ --min-sigma 100 --numbe
 python tools/select_structures.py --energy-window 0.5 input.data low.data
 
 One after the other: the energy window, the uncertainty, then --number of what is left: by farthest point
-sampling in the space of the symmetry functions, or the most uncertain ones (--by uncertainty). Symmetry
+sampling in the space of the symmetry functions, or the most uncertain ones (--by uncertainty). Sigmas are
+calibrated if the potential is, else raw, and what is printed says which. Symmetry
 functions are those of mode 1's symmetry_functions.h5 (--features), or are computed from input.nn. What is
 chosen is written unchanged, in the order of the input.
 """
@@ -41,6 +42,7 @@ from bnnp.errors import BnnpError, InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.loader import read_potential
+from bnnp.modes.prediction_report import std_meaning
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -78,16 +80,16 @@ def select(source: Path, choice: Choice) -> Iterator[tuple[str, Indices]]:
     if choice.energy_window is not None:
         left = left[in_energy_window(structures, settings, choice.energy_window)]
         yield f"at most {choice.energy_window:g} eV/atom above the lowest of their composition", left
-    sigmas = None
+    sigmas, meaning = None, ""
     if choice.min_sigma is not None or choice.by == "uncertainty":
-        sigmas = uncertainties(structures, left, choice)
+        sigmas, meaning = uncertainties(structures, left, choice)
     if choice.min_sigma is not None and sigmas is not None:
         keep = sigmas >= choice.min_sigma
         left, sigmas = left[keep], sigmas[keep]
-        yield f"with a sigma of {choice.min_sigma:g} {choice.sigma_unit} or more", left
+        yield f"with a sigma of {choice.min_sigma:g} {choice.sigma_unit} or more; sigma: {meaning}", left
     if len(left) and choice.by == "uncertainty" and sigmas is not None and choice.number is not None:
         left = np.sort(left[np.argsort(-sigmas, kind="stable")[: choice.number]])
-        yield "most uncertain ones", left
+        yield f"most uncertain ones; sigma: {meaning}", left
     elif len(left) and choice.by == "farthest" and (choice.number is not None or choice.radius):
         chosen = farthest(source, structures, left, settings, choice)
         left = np.sort(left[chosen.order])
@@ -108,13 +110,16 @@ def in_energy_window(structures: StructureFile, settings: Settings, window: floa
     return np.flatnonzero(energies <= lowest[kinds] + window)
 
 
-def uncertainties(structures: StructureFile, left: Indices, choice: Choice) -> NDArray[np.float64]:
-    """Sigma of each structure: the largest of a force (vector), or that of the energy per atom; meV."""
+def uncertainties(
+    structures: StructureFile, left: Indices, choice: Choice
+) -> tuple[NDArray[np.float64], str]:
+    """Sigma of each structure, the largest of a force (vector) or that of the energy per atom, in meV; and
+    whether they are calibrated or raw."""
     if choice.potential is None:
         raise InputError("the uncertainty needs a potential: name its directory with --potential")
     settings = load_settings(choice.potential / "input.nn", 3)
     potential = read_potential(choice.potential, settings)
-    if potential.masks is None:
+    if potential.samples < 2:
         raise InputError(f"{choice.potential} has no uncertainty.data, so it gives no standard deviations")
     forces, mev = choice.sigma_of == "forces", settings.units.mev
     sigmas = []
@@ -125,7 +130,7 @@ def uncertainties(structures: StructureFile, left: Indices, choice: Choice) -> N
             sigmas.append(float(largest) * settings.units.mev_per_angstrom)
         else:
             sigmas.append(float(found.energy_std or 0.0) * mev / len(found.atomic_energies))
-    return np.array(sigmas)
+    return np.array(sigmas), std_meaning(potential)
 
 
 def farthest(
@@ -226,7 +231,7 @@ def demand_output(source: Path, output: Path, overwrite: bool) -> None:
     "--energy-window", type=click.FloatRange(0), help="eV/atom above the lowest of each composition."
 )
 @click.option("--potential", type=click.Path(path_type=Path), help="Directory of a potential with masks.")
-@click.option("--min-sigma", type=click.FloatRange(0), help="Smallest uncertainty, meV/Angstrom or meV/atom.")
+@click.option("--min-sigma", type=click.FloatRange(0), help="Smallest sigma, meV/Angstrom or meV/atom.")
 @click.option(
     "--sigma-of", type=click.Choice(["forces", "energy"]), default="forces", show_default=True, help="Which."
 )

@@ -17,6 +17,7 @@ from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.descriptors.survey import element_types
+from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
 from bnnp.io.identity import identity_line
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.scaling_data import ScalingData, write_scaling
@@ -27,6 +28,8 @@ from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.maps import Quadratic
 
 INPUT = """\
 number_of_elements 2
@@ -242,10 +245,26 @@ class TestUncertainty:
         result = run("--by", "uncertainty", "-n", 4, *options, "input.data", "out.data")
         assert result.exit_code == 0, result.output
         assert chosen() == sorted(np.argsort(sigmas)[-4:].tolist())
+        assert "most uncertain ones; sigma: raw (uncalibrated), 10 Monte Carlo samples" in result.output
         limit = float(np.sort(sigmas)[10] + np.sort(sigmas)[11]) / 2.0
         result = run("--min-sigma", limit, *options, "--overwrite", "input.data", "out.data")
         assert result.exit_code == 0, result.output
         assert chosen() == np.flatnonzero(np.array(sigmas) >= limit).tolist()
+
+    def test_a_calibrated_potential_has_calibrated_sigmas(self, folder: Path, potential: Path) -> None:
+        """Twice the raw ones of the energy; the output says so, also of forces, which stay raw."""
+        raw = [1000.0 * load(potential).predict(s).energy_std / 8 for s in read_structures("input.data")]
+        model, path = load(potential), potential / "uncertainty.data"
+        twice = Quantity(Quadratic(0.0, 4.0, 0.0, 1e9), np.ones(1), {})
+        calibration = Calibration("mc", twice, {}, None, 10, 40)
+        text = format_calibration(CalibrationData("mc", checksums(model.members), {"mc": calibration}))
+        path.write_text(path.read_text() + "\n".join(["[calibration]", *text, ""]))
+        limit = float(np.sort(raw)[10] + np.sort(raw)[11])
+        options = ("--potential", potential, "--overwrite", "--min-sigma", limit)
+        result = run(*options, "--sigma-of", "energy", "input.data", "out.data")
+        assert result.exit_code == 0, result.output
+        assert chosen() == np.flatnonzero(np.array(raw) >= limit / 2.0).tolist()
+        assert "or more; sigma: calibrated (mc) on 40 structures; raw (uncalibrated): forces" in result.output
 
     def test_without_masks(self, folder: Path, potential: Path) -> None:
         (potential / "uncertainty.data").unlink()
