@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import uncertainty_toolbox as toolbox
 from click.testing import CliRunner, Result
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from plot import main
+from plotting.uncertainty import panels
+from plotting.uncertainty_sets import read_sets
 from sklearn.metrics import roc_auc_score
 
 from bnnp.io.input_data import write_structures
@@ -102,6 +105,24 @@ def test_directories_are_sets_and_some_are_out_of_the_domain(tmp_path: Path) -> 
     expected = roc_auc_score(np.repeat([0, 1], STRUCTURES), np.concatenate(largest))
     line = next(line for line in text.splitlines() if line.startswith("hot") and "std   largest" in line)
     assert float(line.split()[4]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_legends_cover_no_data(tmp_path: Path) -> None:
+    """All sets, raw and calibrated: each legend is above its panel, and inside the picture."""
+    names = ["300K", "600K", "900K", "1200K", "crystal with a vacancy"]
+    for k, name in enumerate(names):
+        write(tmp_path / name, scale=1.0 + k)
+    sets = read_sets([tmp_path / name for name in names])
+    drawn = panels(sets, ("energy", "forces"), ("1200K",))
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    assert len(drawn.axes) == 8
+    for axes in drawn.axes:
+        legend, panel = axes.get_legend().get_window_extent(), axes.get_window_extent()
+        assert legend.y0 >= panel.y1
+        assert legend.x0 >= 0.0
+        assert legend.x1 <= drawn.bbox.width
+        assert legend.y1 <= drawn.bbox.height
 
 
 def test_one_directory_has_a_set_for_each_group(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ LABELS = {"energy": "energy", "forces": "force"}
 UNITS_SHOWN = {"energy": "meV/atom", "forces": r"meV/$\mathrm{\AA}$"}
 MANY = 200  # points that are drawn small
 SHOWN = 1500  # points of a set at most
+SHORT = 16  # characters of a label of which three stand beside each other
 FEWEST = 5  # values that a bin of the reliability diagram needs
 
 
@@ -64,7 +65,7 @@ def draw(directories: Sequence[Path], output: Path, outside: Sequence[str] = ())
 def panels(sets: Sequence[Predicted], quantities: Sequence[str], outside: Sequence[str]) -> Any:
     """One row a quantity; the fourth panel only if there are sets out of the domain."""
     width = 3 + bool(outside)
-    drawn = figure(width, len(quantities))
+    drawn = figure(width, len(quantities), height=3.7)
     for row, quantity in enumerate(quantities):
         known = [each for each in sets if quantity in each.values]
         axes = [drawn.add_subplot(len(quantities), width, row * width + k) for k in range(1, width + 1)]
@@ -77,7 +78,8 @@ def panels(sets: Sequence[Predicted], quantities: Sequence[str], outside: Sequen
 
 
 def errors_panel(axes: Axes, sets: Sequence[Predicted], quantity: str) -> None:
-    """Sigma against the size of the error, and how large a share of normal errors is below the lines."""
+    """Sigma against the size of the error, and the lines below which that share of them is if they are
+    normally distributed."""
     every = []
     for each, color in _colored(sets):
         errors, sigma = each.values[quantity].known("std")
@@ -91,11 +93,11 @@ def errors_panel(axes: Axes, sets: Sequence[Predicted], quantity: str) -> None:
     ends = np.array([sigma.min(), sigma.max()]) * [0.8, 1.25]
     for level, dashes in ((0.68, "-"), (0.95, ":")):
         line = half_width(level) * ends
-        axes.plot(ends, line, dashes, color=BLACK, linewidth=0.9, label=f"{level:.0%} of normal errors below")
+        axes.plot(ends, line, dashes, color=BLACK, linewidth=0.9, label=f"{level:.0%} if normal")
     bottom = max(float(np.quantile(size, 0.01)), 1e-3 * float(size.max()))
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=(bottom, 1.5 * max(size.max(), line.max())))
     _name(axes, quantity, r"$\sigma$", "|error|")
-    axes.legend(fontsize=6.5, markerscale=2.5, loc="lower right")
+    _legend(axes, markerscale=2.5)
 
 
 def reliability_panel(axes: Axes, sets: Sequence[Predicted], quantity: str) -> None:
@@ -120,7 +122,7 @@ def reliability_panel(axes: Axes, sets: Sequence[Predicted], quantity: str) -> N
         line = np.array(ends) * [0.8, 1.25]
         axes.plot(line, line, color=BLACK, linewidth=0.8, zorder=1.5)
         axes.set(xscale="log", yscale="log", xlim=line, ylim=line)
-        axes.legend(fontsize=6.5, title="ENCE", title_fontsize=7)
+        _legend(axes, "ENCE")
     _name(axes, quantity, r"root mean $\sigma^2$", "RMSE")
 
 
@@ -142,7 +144,7 @@ def confidence_panel(axes: Axes, sets: Sequence[Predicted], quantity: str) -> No
     axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=":", label="at random")
     axes.set(xlabel="left out (%)", ylabel=f"{LABELS[quantity]} RMSE of the rest / of all", xlim=(0, 100))
     axes.set_ylim(bottom=0.0)
-    axes.legend(fontsize=6.5)
+    _legend(axes)
 
 
 def detection_panel(axes: Axes, sets: Sequence[Predicted], quantity: str, outside: Sequence[str]) -> None:
@@ -157,8 +159,23 @@ def detection_panel(axes: Axes, sets: Sequence[Predicted], quantity: str, outsid
     axes.plot([0, 1], [0, 1], color=BLACK, linewidth=0.6, linestyle=":")
     what = {"energy": r"$\sigma$ of the energy", "forces": r"largest force $\sigma$"}[quantity]
     axes.set(xlabel="false positives", ylabel="true positives", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.set_title(f"by {what} of a structure", fontsize=8)
-    axes.legend(fontsize=6.5, loc="lower right", title="ROC-AUC", title_fontsize=7)
+    _legend(axes, f"ROC-AUC by {what} of a structure")
+
+
+def _legend(axes: Axes, title: str = "", markerscale: float = 1.0) -> None:
+    """Above the panel, where there are no data."""
+    _, labels = axes.get_legend_handles_labels()
+    n_columns = 3 if max(map(len, labels), default=0) < SHORT else 2
+    axes.legend(
+        fontsize=6.5,
+        title=title or None,
+        title_fontsize=7,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=n_columns,
+        markerscale=markerscale,
+        columnspacing=1.0,
+    )
 
 
 def _colored(sets: Sequence[Predicted]) -> list[tuple[Predicted, str]]:
