@@ -99,9 +99,10 @@ class DataCheck:
         report_compositions(self.data, self.units, log)
         log.section("Labels")
         log.table(
-            ("group", "structures", "eV/atom", "+-", "rms force (eV/A)", "largest", "pressure (GPa)"),
+            ("group", "structures", "eV/atom", "+-", "rms f (eV/A)", "largest f", "pressure (GPa)"),
             list(self._group_rows()),
         )
+        log.line("  f: force components")
         report_distances(self.data, self.units, log)
         self._report_doubts(log)
         log.section("Thresholds for input.nn")

@@ -28,7 +28,7 @@ class Summary:
         self.formulas: dict[str, int] = {}
         self.atoms = self.with_stress = self.periodic = self.predicted = 0
         self.energies = (np.inf, -np.inf)  # eV an atom
-        self.largest_force = 0.0
+        self.largest_force = 0.0  # length of the vector, eV/Angstrom
 
     def __len__(self) -> int:
         return sum(self.formulas.values())
@@ -74,7 +74,7 @@ class Summary:
         if np.isfinite(self.energies[0]):
             low, high = self.energies
             yield f"energies from {low:.4f} to {high:.4f} eV/atom"
-            yield f"largest force {self.largest_force:.3f} eV/Angstrom"
+            yield f"largest force (vector) {self.largest_force:.3f} eV/Angstrom"
 
 
 @lru_cache(maxsize=64)  # the frames of a run are alike

@@ -147,7 +147,7 @@ def parity(directory: Path, out: Path | None) -> None:
 
 @main.command()
 @click.argument("directory", type=PATH, default=Path())
-@click.option("--html", "page", type=PATH, help="The page.  [default: report.html in the directory]")
+@click.option("--out", "--html", "page", type=PATH, help="The page.  [default: report.html in the directory]")
 def report(directory: Path, page: Path | None) -> None:
     """One self-contained page on a run: settings, data, training, errors, uncertainty, worst structures."""
     from plotting.report import write_report

@@ -210,7 +210,7 @@ class Conversion:
     def lines(self) -> Iterator[str]:
         """The closing summary of what was left out."""
         if self.total.left_out:
-            yield f"{self.total.left_out.total()} steps of {self.total.steps} left out:"
+            yield f"{self.total.left_out.total()} of {self.total.steps} steps left out:"
             for reason, number in self.total.left_out.most_common():
                 advice = "; --keep-unconverged takes them" if reason == UNCONVERGED else ""
                 yield f"  {number:7d}  {reason}{advice}"
@@ -229,17 +229,21 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
     """Refuse to write over, or into, what is not meant."""
     if any(output.resolve() == path.resolve() for path in inputs):
         raise InputError(f"{output} is an input and the output; the last name is the file to write")
+    last = "the last name is the file to write, for example input.data"
+    if output.is_dir():
+        raise InputError(f"{output} is a directory; {last}")
     if not output.is_file():
         return
-    if not (append or overwrite):
-        raise InputError(f"{output} {EXISTS}")
     try:
         kind = kind_of(output)
     except (InputError, OSError):
-        if append:
-            check_units(output, units)
-        return
-    raise InputError(f"{output} is a {kind}; the last name is the file to write, for example input.data")
+        kind = ""
+    if kind:
+        raise InputError(f"{output} is an output of VASP ({kind}); {last}")
+    if not (append or overwrite):
+        raise InputError(f"{output} {EXISTS}")
+    if append:
+        check_units(output, units)
 
 
 def parse_elements(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:

@@ -137,6 +137,8 @@ class TestReport:
             "300K ",
             "900K ",
             "Ge-Te",
+            "rms f (eV/A)  largest f  pressure (GPa)",
+            "f: force components",
             "WARNING: 1 structures are the same as another one: structure 41, OUTCAR:0 as structure 1",
             "bond_threshold",
         ):

@@ -11,7 +11,7 @@ import numpy as np
 import plot as tool
 import pytest
 from click.testing import CliRunner, Result
-from plotting.prediction import read_predictions, table_rows
+from plotting.prediction import errors_figure, read_predictions, table_rows
 
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
@@ -147,7 +147,7 @@ def test_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
         np.array([29, 29]), np.array([[0.0, 0, 0], [2.5, 0, 0]]), None, -1.0, np.zeros((2, 3))
     )
     write_structures(folder / "input.data", [structure])
-    result = draw("report", str(folder), "--html", str(tmp_path / "page.html"))
+    result = draw("report", str(folder), "--out", str(tmp_path / "page.html"))
     assert result.exit_code == 0, result.output
     text = (tmp_path / "page.html").read_text()
     page = Page(text)
@@ -161,6 +161,17 @@ def test_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "the plain networks, without standard deviations" in page.text
     assert "Not available" in page.text  # no training
     assert "1 structures (0 periodic, 0 with stress), 2 atoms" in page.text
+
+
+def test_large_errors_are_written_out_and_only_what_is_drawn_is_explained(tmp_path: Path) -> None:
+    """Errors of 0, 1 and 2 eV, 500 meV/atom apart; with a calibration, whose raw sigmas are not drawn."""
+    folder = predicted(tmp_path / "run")
+    path = folder / "energy.out"
+    path.write_text(path.read_text().replace(MEANING, f"calibrated (mc) on 9 structures; std_raw: {MEANING}"))
+    drawn = errors_figure(read_predictions(folder))
+    texts = [text.get_text().strip() for text in drawn.axes[0].texts]
+    assert texts == ["645", "2040"]  # sqrt((0 + 1 + 4) / 3) / 2 and sqrt((9 + 16 + 25) / 3) / 2 eV
+    assert drawn.get_supxlabel() == "standard deviation: calibrated (mc) on 9 structures"
 
 
 def test_report_below_a_file_is_refused(tmp_path: Path) -> None:

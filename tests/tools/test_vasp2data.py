@@ -234,7 +234,10 @@ class TestLeftOut:
         path = write(run.change(1, iterations=NELM), tmp_path / name)
         result = convert(path, output)
         assert len(structures(result, output)) == 3
+        assert "1 of 4 steps left out:" in result.output
         assert "1  electronic loop not converged within NELM" in result.output
+        largest = max(np.linalg.norm(step.forces, axis=1).max() for step in run.steps if step.energy)
+        assert f"largest force (vector) {largest:.3f} eV/Angstrom" in result.output
         found = structures(convert("--overwrite", "--keep-unconverged", path, output), output)
         assert [structure.info.get("converged") for structure in found] == [None, "no", None, None]
 
@@ -479,9 +482,12 @@ class TestManyFiles:
         for options in ([], ["--append"], ["--overwrite"]):
             result = convert(*options, first, second)
             assert result.exit_code == 1
-            assert "exists" in result.output or "is a OUTCAR" in result.output
+            assert (
+                "OUTCAR.2 is an output of VASP (OUTCAR); the last name is the file to write" in result.output
+            )
         assert second.read_text() == run.outcar()
         assert "is an input and the output" in convert("--append", first, second, second).output
+        assert "is a directory; the last name is the file to write" in convert(first, tmp_path).output
 
     def test_existing_output_is_kept(self, run: Any, tmp_path: Path, output: Path) -> None:
         output.write_text("precious\n")

@@ -21,7 +21,7 @@ from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.uncertainty.metrics import ErrorSum
 from bnnp.units import UNITS, Units
-from plotting.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save
+from plotting.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save, short
 from plotting.training import MANY, diagonal
 
 Array = NDArray[np.float64]
@@ -197,14 +197,14 @@ def errors_figure(found: Predictions) -> Any:
             )
         for row, value in zip(rows, rmse, strict=True):
             if np.isfinite(value):
-                axes.text(0.0, row, f" {value:.3g}", va="center", fontsize=7)
+                axes.text(0.0, row, f" {short(value)}", va="center", fontsize=7)
         name, unit = LABELS[kind]
         axes.set(xlabel=f"{name} error ({unit})", ylim=(len(labels) - 0.4, -0.6))
         axes.grid(visible=False, axis="y")
         axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     panels[0].set_yticks(rows, [f"{label} ({found.groups.count(label)})" for label in labels])
     if found.meaning:
-        drawn.supxlabel(f"standard deviation: {found.meaning}", fontsize=7)
+        drawn.supxlabel(f"standard deviation: {found.meaning.partition('; std_raw')[0]}", fontsize=7)
     return drawn
 
 
@@ -220,7 +220,7 @@ def parity_figure(found: Predictions) -> Any:
             _forces(drawn, axes, found)
         name, unit = LABELS[kind]
         total = found.sums()[kind]
-        axes.set_title(f"{name}, RMSE {total.rmse:.3g} {unit}", fontsize=9)
+        axes.set_title(f"{name}, RMSE {short(total.rmse)} {unit}", fontsize=9)
         diagonal(axes)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
@@ -272,8 +272,5 @@ def _row(found: Predictions, label: str | None) -> list[str]:
     row = ["all" if label is None else label, str(number)]
     for kind, total in sums.items():
         second = total.bias if kind == "energy" else total.mae
-        row += [
-            f"{x:.3g}" if np.isfinite(x) else "-"
-            for x in (total.rmse, second, total.mean_sigma, total.zms**0.5)
-        ]
+        row += [short(x) for x in (total.rmse, second, total.mean_sigma, total.zms**0.5)]
     return row

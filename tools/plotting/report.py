@@ -30,6 +30,7 @@ from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.modes.keyword_list import format_value
 from bnnp.settings import Settings, load_settings
 from plotting import prediction, symmetry, training
+from plotting.style import short
 
 WORST = 10
 MOST = 12  # compositions shown one by one
@@ -127,7 +128,7 @@ def _subsets(directory: Path) -> dict[str, training.Subset]:
 
 def _rmse(errors: Any) -> str:
     known = errors[np.isfinite(errors)]
-    return f"{np.sqrt(np.square(known).mean()):.3g}" if known.size else "-"
+    return short(float(np.sqrt(np.square(known).mean()))) if known.size else "-"
 
 
 def _summary(directory: Path, settings: Settings) -> str:
@@ -145,7 +146,7 @@ def _summary(directory: Path, settings: Settings) -> str:
         rows.append(("training", "not done"))
     try:
         sums = prediction.read_predictions(directory).sums()
-        errors = f"{sums['energy'].rmse:.3g} meV/atom, {sums['force'].rmse:.3g} meV/Å"
+        errors = f"{short(sums['energy'].rmse)} meV/atom, {short(sums['force'].rmse)} meV/Å"
         rows.append(("RMSE of mode 3's last prediction", errors))
     except InputError:
         rows.append(("prediction", "not done"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
@@ -52,6 +53,13 @@ def plain_numbers(axis: Axis) -> None:
     """Tick labels of a logarithmic axis as 0.2, 50, 200 instead of powers of ten."""
     axis.set_major_formatter(PlainNumbers())
     axis.set_minor_formatter(PlainNumbers(minor_thresholds=(1.5, 0.6)))
+
+
+def short(value: float) -> str:
+    """Three digits, 1090 and not 1.09e+03; a dash for what is not known."""
+    if not np.isfinite(value):
+        return "-"
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def save(drawn: Figure, stem: Path) -> list[Path]:
