@@ -38,6 +38,7 @@ from bnnp.analysis.radial import Radial, mean_and_spread
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.output import replace_file
+from bnnp.io.text import reason_of
 
 Array = NDArray[np.float64]
 
@@ -169,10 +170,7 @@ def read_run(path: Path, options: Options) -> Run:
         frames = ase.io.read(path, chosen, format=options.format, do_not_split_by_at_sign=True, **extra)
         assert isinstance(frames, list)
     except Exception as error:  # whatever a reader of ASE stumbles over
-        reason = (
-            "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
-        )
-        raise InputError(f"{path}: cannot be read by ASE: {reason}") from error
+        raise InputError(f"{path}: cannot be read by ASE: {reason_of(error)}") from error
     if len(frames) < 2:
         raise InputError(
             f"{path}: has {len(frames)} frames behind the first {options.skip}, expected at least 2"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bnnp.dynamics.observables import Observation
 from bnnp.errors import InputError
+from bnnp.io.text import read_lines
 from bnnp.units import Units
 
 FILE_NAME = "md.out"
@@ -77,8 +78,8 @@ def read_md_out(path: str | Path) -> dict[str, NDArray[np.float64]]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+        lines = read_lines(path, "columns of numbers")
+    except FileNotFoundError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if not lines or tuple(lines[0].partition("|")[0].lstrip("# ").split()) != COLUMNS:
         raise InputError(f"{path}: is no {FILE_NAME}: its first line should be `# {' '.join(COLUMNS)} | ...`")

@@ -23,6 +23,7 @@ import numpy as np
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.output import replace_file
+from bnnp.io.text import read_lines
 
 _HEADER = """\
 # Symmetry function scaling data over the training atoms, written by bnnp.
@@ -129,15 +130,13 @@ def _row(values: Iterable[float]) -> str:
 def _rows(path: Path) -> tuple[list[tuple[int, list[float]]], str, dict[str, float]]:
     """Numbers of every line, and what bnnp's header says: fingerprint and free-atom energies."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path, "ranges of symmetry functions, numbers in columns")
     except FileNotFoundError as error:
         raise InputError(
             f"{path.name}: no such file in {path.parent.resolve()}; it holds the ranges of the symmetry "
             f"functions. "
             "Run mode 2, or copy it here with the weights it belongs to."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
     rows, fingerprint, energies = [], "", {}
     for number, line in enumerate(lines, start=1):
         if match := re.match(r"#\s*fingerprint\s+([0-9a-f]{8,})", line):

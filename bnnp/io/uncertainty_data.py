@@ -31,6 +31,7 @@ from ase.data import atomic_numbers
 
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.output import replace_file
+from bnnp.io.text import read_lines
 from bnnp.io.weights import weights_checksum, weights_name
 from bnnp.network.dense import Network
 from bnnp.network.masks import Keep, Masks
@@ -195,9 +196,9 @@ class _Reader:
 
     def read(self) -> UncertaintyData:
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{self.path}: cannot be read: {error}") from error
+            lines = read_lines(self.path, "masks and calibration in sections")
+        except FileNotFoundError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
         section = ""
         for self.line, raw in enumerate(lines, start=1):
             self.text = raw.split("#")[0].strip()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.output import replace_file
+from bnnp.io.text import read_lines
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 
@@ -146,11 +147,9 @@ def _indices(network: Network) -> Iterator[tuple[int, ...]]:
 
 def _first_words(path: Path, element: str) -> list[tuple[int, str]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path, f"the weights and biases of {element}, a number a line")
     except FileNotFoundError as error:
         raise _missing(path, element) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
     words = ((number, line.split("#")[0].split()) for number, line in enumerate(lines, start=1))
     return [(number, line[0]) for number, line in words if line]
 

@@ -18,6 +18,7 @@ from bnnp.errors import InputError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.identity import identity_line
 from bnnp.io.input_data import StructureFile
+from bnnp.io.text import reason_of
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.keyword_table.dynamics_arguments import Limit
 from bnnp.loader import parts_of_potential
@@ -258,11 +259,8 @@ def _structure(job: Job) -> Atoms:
         atoms = ase.io.read(job.directory / source, index=-1, parallel=False)
         assert isinstance(atoms, Atoms)
     except Exception as error:  # whatever a reader of ASE stumbles over
-        reason = (
-            "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
-        )
         raise InputError(
-            f"{_where(settings, 'md_structure')}: {source} cannot be read by ASE: {reason}"
+            f"{_where(settings, 'md_structure')}: {source} cannot be read by ASE: {reason_of(error)}"
         ) from error
     if not atoms.pbc.all() and atoms.pbc.any():
         raise InputError(

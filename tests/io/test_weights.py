@@ -81,6 +81,13 @@ def test_missing_file_names_element_and_next_step(tmp_path: Path) -> None:
         read_weights(tmp_path / "weights.032.data", "Ge", SHAPE, 4)
 
 
+def test_a_binary_file_is_named_with_what_it_should_be(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "weights.032.data"
+    path.write_bytes(b"0.5\n\x80\x02]q")
+    with pytest.raises(InputError, match="is no text .byte 5 is .*expected the weights and biases of Ge"):
+        read_weights(path, "Ge", network.architecture, network.n_inputs)
+
+
 def test_truncated_file_names_the_expected_network(network: Network, tmp_path: Path) -> None:
     write_weights(tmp_path / "w", network, "Ge")
     lines = (tmp_path / "w").read_text().splitlines(keepends=True)

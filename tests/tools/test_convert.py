@@ -237,6 +237,13 @@ class TestErrors:
         with pytest.raises(InputError, match="the cell has no volume"):
             from_atoms(atoms, METAL)
 
+    def test_bytes_that_are_no_text(self, tmp_path: Path) -> None:
+        (tmp_path / "junk.extxyz").write_bytes(b"\x80\x81\x82\n\xff")
+        result = run(tmp_path / "junk.extxyz", tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "codec" not in result.output
+        assert "it is no text (byte 1 is no letter): binary, compressed or damaged; name the" in result.output
+
     def test_truncated_file(self, frames: Path, tmp_path: Path) -> None:
         text = gzip.decompress(frames.read_bytes()).decode()
         (tmp_path / "cut.extxyz").write_text(text[: len(text) - 100])

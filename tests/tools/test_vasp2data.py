@@ -236,7 +236,7 @@ class TestLeftOut:
         assert len(structures(result, output)) == 3
         assert "1 of 4 steps left out:" in result.output
         assert "1  electronic loop not converged within NELM" in result.output
-        largest = max(np.linalg.norm(step.forces, axis=1).max() for step in run.steps if step.energy)
+        largest = max(np.linalg.norm(run.steps[k].forces, axis=1).max() for k in (0, 2, 3))
         assert f"largest force (vector) {largest:.3f} eV/Angstrom" in result.output
         found = structures(convert("--overwrite", "--keep-unconverged", path, output), output)
         assert [structure.info.get("converged") for structure in found] == [None, "no", None, None]

@@ -15,6 +15,7 @@ from data_summary import Summary
 from bnnp.errors import BnnpError, InputError, NumericalError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import read_structures
+from bnnp.io.text import reason_of
 from bnnp.modes.length_unit import SAMPLE, closest_pairs, reach, unit_advice
 from bnnp.structure import Structure
 from bnnp.units import Units
@@ -161,7 +162,7 @@ def structures_of(
             raise
         except Exception as error:  # whatever a reader of ASE stumbles over
             raise InputError(
-                f"{path}: ASE cannot read frame {number}: {type(error).__name__}: {error}; "
+                f"{path}: ASE cannot read frame {number}: {reason_of(error)}; "
                 "name the format with --format, or check that the file is complete"
             ) from error
         try:

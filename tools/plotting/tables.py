@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.io.text import read_lines
 
 Array = NDArray[np.float64]
 
@@ -21,9 +22,9 @@ def read_table(path: Path) -> tuple[dict[str, Array], str]:
         No such file, or not such a table.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        lines = read_lines(path, "a table of tools/analyze_trajectory.py")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     names, bar, text = lines[0].lstrip("# ").partition("|") if lines else ("", "", "")
     if not bar or not lines[0].startswith("#"):
         raise InputError(
