@@ -51,10 +51,7 @@ def describe_potential(
     log.section("Potential")
     for element, network in potential.networks.items():
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
-    log.item("uncertainty", _uncertainty(settings, potential, directory))
-    if potential.others:
-        samples = " + ".join(map(str, potential.sizes))
-        log.item("ensemble", f"{len(potential.sizes)} networks with {samples} samples")
+    log.item("uncertainty", describe_ensemble(potential) or _uncertainty(settings, potential, directory))
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
     if meaning := std_meaning(potential):
         log.item("standard deviations", meaning)
@@ -68,6 +65,17 @@ def describe_potential(
     for name in {"nnforces.out", "nnstress.out"} - set(names):
         if (directory / name).exists():
             log.warn(f"{name} is from a former run: this one writes {', '.join(names)}")
+
+
+def describe_ensemble(potential: Potential) -> str:
+    """Networks and the samples of each; empty for a single network."""
+    if not potential.others:
+        return ""
+    if potential.masks is None:
+        return f"ensemble of {len(potential.sizes)} plain networks"
+    samples = " + ".join(map(str, potential.sizes))
+    rates = f"dropout rates {_rates(potential.masks.rates)} (inputs, hidden layers)"
+    return f"ensemble of {len(potential.sizes)} networks with {samples} Monte Carlo samples; {rates}"
 
 
 def _uncertainty(settings: Settings, potential: Potential, directory: Path) -> str:

@@ -11,7 +11,7 @@ from bnnp.dynamics.simulation import Place, Simulation
 from bnnp.dynamics.stop_rule import Threshold
 from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.modes.log import Log
-from bnnp.modes.prediction_report import std_meaning
+from bnnp.modes.prediction_report import describe_ensemble, std_meaning
 from bnnp.modes.simulation_output import Description, SimulationFiles
 from bnnp.modes.simulation_setup import Plan, read_stages
 from bnnp.potential import Potential
@@ -54,6 +54,8 @@ def report_plan(log: Log, plan: Plan, simulation: Simulation, potential: Potenti
     atoms, units = simulation.atoms, potential.units
     log.section("Molecular dynamics")
     log.item("atoms", f"{len(atoms)}, {atoms.symbols.get_chemical_formula('hill')}")
+    if ensemble := describe_ensemble(potential):
+        log.item("potential", ensemble)
     log.item("uncertainty", std_meaning(potential) or "none: one network")
     for number, stage in enumerate(plan.stages, start=1):
         log.item(f"stage {number}", stage.describe())

@@ -64,7 +64,7 @@ def run(job: Job) -> None:
     settings = job.settings
     descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=job.threads)
     log.header(settings, descriptor.kernel, job.threads)
-    outcome = ""
+    outcome, stopped = "", False
     with DescriptorFile.open(directory / FILE_NAME, settings) as file:
         parallel.on_root(file.demand_same_data, job.data)
         job = parallel.on_root(with_fitted_energies, job, file)
@@ -85,6 +85,11 @@ def run(job: Job) -> None:
         else:
             finish_ensemble(job, log, file, data)
             calibrate_after_training(job, log, file)
+    log.line()
+    if outcome or stopped:
+        log.line("  Next: `bnnp --mode 2 --restart` continues with what is left.")
+    else:
+        log.line("  Next: `bnnp --mode 3` predicts the structures of input.data with this potential.")
     log.close(2, outcome)
 
 
@@ -242,8 +247,4 @@ def finish(
     log.item("to continue", CHECKPOINT)
     log.line()
     if state.stopped and not trainer.finished(state):
-        log.line(
-            "  Next: `bnnp --mode 2 --restart` continues; the potential is that of the best epoch so far."
-        )
-    else:
-        log.line("  Next: `bnnp --mode 3` predicts the structures of input.data with this potential.")
+        log.line("  The potential is that of the best epoch so far.")

@@ -201,6 +201,11 @@ def report_runner_lines(log: Log, settings: Settings, state: State, normalized: 
     force = energy * ase.units.Bohr / units.angstrom
     name = "Ha" if hartree else "eV"
     log.section("Summary in RuNNer's form")
+    in_mev = 1000.0 * (ase.units.Hartree if hartree else 1.0) / ase.units.Bohr
+    log.line(
+        "  in RuNNer's units, whatever `units` is, for tools that read it: "
+        f"1 {name}/Bohr = {in_mev:.6g} meV/A"
+    )
     log.line(f" RMSEs (energies: {name}/atom, forces: {name}/Bohr):")
     log.line("               epoch        train         test")
     for record in state.history:

@@ -84,6 +84,8 @@ class TestMode2:
             assert (
                 len(re.findall(rf"^  {name} +(quadratic|isotonic) ", text, re.MULTILINE)) == 2
             )  # mc, hybrid
+        assert text.count("Next: `bnnp --mode 3`") == 1
+        assert text.index("quadratic") < text.index("Next: `bnnp --mode 3`")
 
     def test_a_constant_sigma_is_named(self, trained: tuple[Path, str]) -> None:
         kind = parse_calibration(section(trained[0])).kinds["mc"]

@@ -39,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = invoke(made, 2)
     assert result.exit_code == 0, result.output
     assert "Ensemble: member_02" in result.output
+    assert result.output.count("Next: ") == 1
     return made
 
 
@@ -98,7 +99,8 @@ def test_potential_directory_has_all_members(folder: Path) -> None:
 def test_mode_3_shows_both_parts(folder: Path) -> None:
     result = invoke(folder, 3)
     assert result.exit_code == 0, result.output
-    assert "3 networks with 10 + 10 + 10 samples" in result.output
+    assert "ensemble of 3 networks with 10 + 10 + 10 Monte Carlo samples; dropout" in result.output
+    assert "10 Monte Carlo samples of uncertainty.data" not in result.output
     assert "raw sigma (root mean square) in its parts: energies " in result.output
     assert re.search(r"energies \d+\.\d+ within and \d+\.\d+ meV/atom between", result.output)
     rows = np.loadtxt(folder / "energy.out")
@@ -114,7 +116,10 @@ def test_ensemble_without_dropout_has_the_spread_of_its_networks(folder: Path, t
     found = potential.predict(next(iter(StructureFile(made / "input.data"))))
     assert found.energy_std == found.energy_between
     assert found.energy_std > 0.0
-    assert invoke(made, 3).exit_code == 0
+    result = invoke(made, 3)
+    assert result.exit_code == 0, result.output
+    assert "ensemble of 2 plain networks" in result.output
+    assert "without standard deviations" not in result.output
 
 
 def test_restart_goes_on_with_the_members_that_are_missing(folder: Path, tmp_path: Path) -> None:
@@ -205,6 +210,7 @@ class TestDynamics:
         self.add(dynamics, "md_steps 10\n")
         result = invoke(dynamics, 3)
         assert result.exit_code == 0, result.output
+        assert "ensemble of 3 networks with 10 + 10 + 10 Monte Carlo samples" in result.output
         assert "3 networks, 30 Monte Carlo samples" in result.output
         table = read_md_out(dynamics / "md.out")
         frame = ase.io.read(dynamics / "trajectory.extxyz", 2)

@@ -246,6 +246,7 @@ def test_log_has_the_lines_other_tools_read(finished: Path) -> None:
     np.testing.assert_allclose(energies[:, 2], curve["RMSEpa_Etest_pu"], atol=1e-6)  # eV and eV
     np.testing.assert_allclose(forces[:, 1], curve["RMSE_Ftrain_pu"] * 0.529177, atol=1e-6)  # eV/bohr
     assert "Normal termination of RuNNer" in "".join(log.splitlines()[-5:])
+    assert "in RuNNer's units, whatever `units` is, for tools that read it: 1 eV/Bohr = 1889.73 meV/A" in log
 
 
 def test_mode_3_predicts_what_mode_2_reports(finished: Path) -> None:
