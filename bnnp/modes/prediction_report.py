@@ -19,6 +19,7 @@ from bnnp.potential import Potential, Prediction
 from bnnp.settings import Settings
 from bnnp.uncertainty.assessment import Assessment
 from bnnp.uncertainty.extrapolation import Tally
+from bnnp.uncertainty.metrics import NOISE
 from bnnp.units import Units
 
 LINES = 100  # warnings shown one by one; the table counts all
@@ -299,4 +300,6 @@ def _numbers(assessment: Assessment, units: Units) -> list[float]:
 
 
 def _shown(value: float) -> str:
+    if abs(value) < NOISE:
+        return "0"
     return f"{value:.4g}" if math.isfinite(value) else "-"

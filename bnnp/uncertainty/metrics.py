@@ -19,10 +19,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+NOISE = 1e-10  # in the unit of the values: rounding
+
 
 @dataclass(frozen=True)
 class ErrorSum:
-    """Sums over `count` errors and over `sigmas` standard deviations; the two may come without each other."""
+    """Sums over `count` errors and over `sigmas` standard deviations; the two may come without each other.
+
+    An error and a sigma that are both below NOISE, as the forces of isolated atoms, have no score.
+    """
 
     count: int = 0
     error: float = 0.0
@@ -40,7 +45,8 @@ class ErrorSum:
         spread = np.zeros(0) if sigma is None else sigma.ravel()
         score = np.zeros(0)
         if len(errors) == len(spread):
-            score = np.square(errors[spread > 0.0] / spread[spread > 0.0])
+            known = (spread > 0.0) & (np.maximum(np.abs(errors), spread) > NOISE)
+            score = np.square(errors[known] / spread[known])
         return cls(
             len(errors),
             float(errors.sum()),
@@ -86,5 +92,5 @@ class ErrorSum:
 
     @property
     def zms(self) -> float:
-        """Mean squared z-score, where sigma is not zero; NaN without."""
+        """Mean squared z-score, where sigma is not zero and not both are rounding noise; NaN without."""
         return self.score / self.scores if self.scores else np.nan

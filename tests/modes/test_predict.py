@@ -363,6 +363,16 @@ class TestReport:
         names = ["group", "structures", "E sigma", "F sigma", "S sigma", "pressure"]
         assert list(columns_of(predict(folder), "all")) == names
 
+    def test_isolated_atoms_have_no_score_of_forces(self, folder: Path) -> None:
+        """Nothing but rounding: error and sigma are 0, their ratio is nothing."""
+        far = 50.0 * np.arange(3.0)[:, None] * np.array([1.0, 0.0, 0.0])
+        alone = Structure(np.array([32, 52, 52]), far, None, -8.0, np.full((3, 3), 9.8e-15))
+        write_structures(folder / "input.data", [replace(alone, info={"group": "alone"})])
+        found = columns_of(predict(folder), "alone")
+        assert [found[f"F {name}"] for name in ("RMSE", "MAE", "sigma")] == ["0", "0", "0"]
+        assert "F sqrt(ZMS)" not in found
+        assert float(found["E sqrt(ZMS)"]) > 0.0
+
     def test_structures_without_labels(self, folder: Path) -> None:
         lines = ["begin", *(f"atom {x} {y} {z} Ge" for x, y, z in rocksalt(1).positions.tolist()), "end", ""]
         (folder / "input.data").write_text("\n".join(lines))

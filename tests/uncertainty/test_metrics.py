@@ -34,6 +34,15 @@ def test_without_reference_or_samples_there_is_no_number() -> None:
     assert np.isnan(ErrorSum.of(np.ones(3), np.ones(3)).mean_sigma)
 
 
+def test_rounding_noise_has_no_score() -> None:
+    """Forces of isolated atoms, alone and among others; a sigma that is far too small keeps its score."""
+    noise = ErrorSum.of(np.full(3, 9.8e-15), np.zeros(3), np.full(3, 2e-17))
+    assert np.isnan(noise.zms)
+    honest = ErrorSum.of(np.array([0.2]), np.zeros(1), np.array([0.1]))
+    assert (noise + honest).zms == pytest.approx(4.0)
+    assert ErrorSum.of(np.array([0.2]), np.zeros(1), np.array([1e-15])).zms == pytest.approx(4e28)
+
+
 def test_zms_is_one_for_honest_sigmas() -> None:
     generator = np.random.default_rng(1)
     sigma = generator.uniform(0.1, 2.0, 20_000)
