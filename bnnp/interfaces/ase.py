@@ -164,7 +164,8 @@ class BNNP(Calculator):
         pairs = self._pairs.find(structure.positions, structure.cell, structure.numbers)
         prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs)
         self._descriptors, self._current = prediction.descriptors, pairs
-        self.results.update(self._in_ase_units(prediction, structure, share))
+        found = self._in_ase_units(prediction, structure, share)
+        self.results = found | self.results  # a later look at the sigmas does not change a bit of the forces
         for target in (atoms, self.atoms):
             if target is not None:
                 show_spreads(target, self.results)

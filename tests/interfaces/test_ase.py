@@ -103,6 +103,20 @@ class TestResults:
         assert {"forces_std", "stress_std", "energy_std"} <= set(atoms.calc.results)
         assert atoms.calc.evaluations == 1
 
+    def test_looking_at_the_sigmas_does_not_change_a_bit_of_the_rest(self, solid: Path) -> None:
+        """Forces of the samples' mean and the mean of sampled forces differ in their last digits; a run that
+        is looked at must go on as one that is not."""
+        atoms = crystal()
+        atoms.calc = BNNP(solid)
+        generator = np.random.default_rng(1)
+        for _ in range(5):
+            atoms.positions += generator.normal(0.0, 0.02, (len(atoms), 3))
+            atoms.get_forces()
+            before = {name: np.copy(value) for name, value in atoms.calc.results.items()}
+            atoms.calc.get_property("forces_std", atoms)
+            for name, value in before.items():
+                np.testing.assert_array_equal(atoms.calc.results[name], value, err_msg=name)
+
     def test_every_nth_configuration_has_force_sigmas(self, solid: Path) -> None:
         atoms = crystal()
         atoms.calc = BNNP(solid, sigma_every=3)
