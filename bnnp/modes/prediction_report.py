@@ -212,8 +212,8 @@ class Report:
         log.line(f"  written: {', '.join(names)}")
         log.section("Results")
         log.line(
-            "  E: energies, meV/atom; F: forces (components), meV/Angstrom; S: stress (components) and "
-            "pressure, GPa"
+            "  E: energies, meV/atom; F, S: components of forces, meV/Angstrom, and of stress, GPa; "
+            "pressure: GPa"
         )
         meaning = std_meaning(self.potential)
         if meaning:

@@ -245,6 +245,6 @@ def finish(
         log.warn(limit)
     log.item("to look at", " ".join([LEARNING_CURVE, *names]))
     log.item("to continue", CHECKPOINT)
-    log.line()
     if state.stopped and not trainer.finished(state):
+        log.line()
         log.line("  The potential is that of the best epoch so far.")
