@@ -34,7 +34,7 @@ from plotting.style import short
 
 WORST = 10
 MOST = 12  # compositions shown one by one
-PACKAGES = ("numpy", "torch", "h5py", "ase", "vesin", "mpi4py", "matplotlib")
+PACKAGES = ("numpy", "torch", "h5py", "ase", "mpi4py", "matplotlib")
 
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>$title</title>

@@ -4,11 +4,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "atom.h"
 #include "comm.h"
+#include "directory.hpp"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
@@ -25,13 +24,6 @@ namespace {
 const int BLOCK = 64;                                  // centres evaluated at once
 const int MESSAGE = 24;                                // components of sample forces a ghost atom sends at once
 const double KCAL_PER_MOL = 23.060547830619;           // of one eV: e N_A / 4184 J
-const char* KEYWORDS = "raw, maxsigma, maxsigma_force, maxew, every, patience, action, showew or showewsum";
-
-std::string number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.6g", value);
-    return text;
-}
 
 // Standard deviation of n values, with n - 1.
 double deviation(const double* values, int n) {
@@ -80,38 +72,7 @@ void PairBNNP::allocate() {
 // ---- the input script ------------------------------------------------------------------------------------------
 
 void PairBNNP::settings(int narg, char** arg) {
-    options = Options();
-    for (int i = 0; i < narg; ++i) {
-        const std::string name = arg[i];
-        if (name == "raw") {
-            options.raw = true;
-            continue;
-        }
-        if (i + 1 == narg) error->all(FLERR, "pair_style bnnp: " + name + " has no value, or is none of " + KEYWORDS);
-        const char* word = arg[++i];
-        auto positive = [&](int least) {
-            const int value = utils::inumeric(FLERR, word, false, lmp);
-            if (value < least) error->all(FLERR, "pair_style bnnp: " + name + " is " + word + " but must be at least " + std::to_string(least));
-            return value;
-        };
-        auto limit = [&] {
-            const double value = utils::numeric(FLERR, word, false, lmp);
-            if (!(value > 0.0)) error->all(FLERR, "pair_style bnnp: " + name + " is " + word + " but must be positive");
-            return value;
-        };
-        if (name == "maxsigma") options.max_energy = limit();
-        else if (name == "maxsigma_force") options.max_force = limit();
-        else if (name == "maxew") options.max_extrapolations = positive(0);
-        else if (name == "every") options.every = positive(1);
-        else if (name == "patience") options.patience = positive(1);
-        else if (name == "showewsum") options.summary = positive(0);
-        else if (name == "showew") options.show = utils::logical(FLERR, word, false, lmp) != 0;
-        else if (name == "action" && !std::strcmp(word, "stop")) options.action = Action::stop;
-        else if (name == "action" && !std::strcmp(word, "error")) options.action = Action::error;
-        else if (name == "action" && !std::strcmp(word, "warn")) options.action = Action::warn;
-        else if (name == "action") error->all(FLERR, std::string("pair_style bnnp: action is ") + word + " but must be stop, error or warn");
-        else error->all(FLERR, "pair_style bnnp: " + name + " is none of " + KEYWORDS);
-    }
+    options = read_options(lmp, narg, arg);
     if (potential) choose_calibration();  // given again, with other keywords
 }
 
@@ -122,7 +83,7 @@ void PairBNNP::coeff(int narg, char** arg) {
                               " elements, one (or NULL) for each atom type, got " + std::to_string(std::max(0, narg - 3)));
     const std::string directory = arg[2];
     try {
-        potential = std::make_unique<bnnp::Potential>(read_directory(directory));
+        potential = std::make_unique<bnnp::Potential>(bnnp::read_directory(world, directory));
         evaluator = std::make_unique<bnnp::Evaluator>(*potential);
     } catch (const std::exception& mistake) {
         error->all(FLERR, "pair_style bnnp: " + directory + ": " + mistake.what());
@@ -162,31 +123,6 @@ void PairBNNP::choose_calibration() {
     say("bnnp standard deviations: " + calibration.describe() + (options.raw ? ", as the keyword raw asks" : "") + "\n");
 }
 
-// One rank reads the files, all get their texts: all find the same mistakes.
-bnnp::Texts PairBNNP::read_directory(const std::string& directory) {
-    auto content = [&](const std::string& name, bool must) {
-        std::string text;
-        int size = -1;
-        if (comm->me == 0) {
-            std::ifstream file(directory + "/" + name, std::ios::binary);
-            std::ostringstream stream;
-            if (file && (file.peek() == EOF || stream << file.rdbuf())) text = stream.str(), size = int(text.size());
-        }
-        MPI_Bcast(&size, 1, MPI_INT, 0, world);
-        if (size < 0 && must) throw bnnp::FileError(name + " cannot be read. Is this the directory potential/ that bnnp's mode 2 wrote?");
-        text.resize(std::max(size, 0));
-        MPI_Bcast(&text[0], int(text.size()), MPI_CHAR, 0, world);
-        return std::make_pair(size >= 0, text);
-    };
-    bnnp::Texts files;
-    files["input.nn"] = content("input.nn", true).second;
-    for (const std::string& name : bnnp::needed_files(bnnp::read_input_nn(files["input.nn"]))) {
-        const auto [there, text] = content(name, name.rfind("weights", 0) == 0);
-        if (there) files[name] = text;
-    }
-    return files;
-}
-
 void PairBNNP::say(const std::string& message) const {
     if (comm->me == 0) utils::logmesg(lmp, message);
 }
@@ -205,7 +141,7 @@ void PairBNNP::init_style() {
     neighbor->add_request(this, NeighConst::REQ_FULL);
     extrapolations_run = extrapolations_shown = 0.0;
     last_summary = update->ntimestep;
-    looks_above = 0;
+    stop_rule.begin();
 }
 
 void PairBNNP::set_units() {
@@ -256,7 +192,7 @@ void PairBNNP::compute(int eflag, int vflag) {
     if (forces) compute_forces_std();
     reduce(several && (look || eflag_global), forces);
     summarize();
-    stop_rule(look);
+    obey_stop_rule(look);
 }
 
 // Centres begin ... end of the neighbour list with all their neighbours within the cutoff.
@@ -281,8 +217,8 @@ void PairBNNP::gather(int begin, int end) {
             if (square >= reach) continue;
             if (square < nearest)
                 error->one(FLERR, "pair_style bnnp: at step " + std::to_string(update->ntimestep) + " atoms " + std::to_string(atom->tag[i]) + " and " +
-                                      std::to_string(atom->tag[j]) + " are " + number(std::sqrt(square) * length_unit) +
-                                      " Angstrom apart, less than bond_threshold " + number(potential->shortest * length_unit) +
+                                      std::to_string(atom->tag[j]) + " are " + bnnp::number(std::sqrt(square) * length_unit) +
+                                      " Angstrom apart, less than bond_threshold " + bnnp::number(potential->shortest * length_unit) +
                                       ". Check positions, units and time step");
             neighbors.push_back(j);
             evaluator->add_neighbor(map[type[j]], dx, dy, dz);
@@ -411,25 +347,15 @@ void PairBNNP::summarize() {
     const double found = extrapolations_run - extrapolations_shown;
     if (found > 0.0) {
         const double steps = double(update->ntimestep - last_summary);
-        say("### NNP EW SUMMARY ### TS: " + std::to_string(update->ntimestep) + " EW " + number(found) + " EWPERSTEP " + number(found / steps) + "\n");
+        say("### NNP EW SUMMARY ### TS: " + std::to_string(update->ntimestep) + " EW " + bnnp::number(found) + " EWPERSTEP " + bnnp::number(found / steps) + "\n");
     }
     extrapolations_shown = extrapolations_run;
     last_summary = update->ntimestep;
 }
 
-void PairBNNP::stop_rule(bool looked) {
-    std::string reason;
-    auto above = [&](const char* what, double value, const char* kind, double limit, const char* option) {
-        if (!(value <= limit)) reason += (reason.empty() ? "" : "; ") + std::string(what) + " is " + number(value) + kind + ", above " + option + " " + number(limit);
-    };
-    auto kind = [](bool calibrated) { return calibrated ? " (calibrated)" : " (raw)"; };
-    if (looked && options.max_energy > 0.0)
-        above("sigma of the energy per atom", energy_std_per_atom, kind(bool(calibration.energy)), options.max_energy, "maxsigma");
-    if (looked && options.max_force > 0.0)
-        above("largest force sigma", forces_std_max, kind(!calibration.forces.empty()), options.max_force, "maxsigma_force");
-    if (looked) looks_above = reason.empty() ? 0 : looks_above + 1;
-    if (looks_above < options.patience) reason.clear();
-    if (options.max_extrapolations >= 0) above("number of extrapolations", extrapolations_run, "", double(options.max_extrapolations), "maxew");
+void PairBNNP::obey_stop_rule(bool looked) {
+    const Look step{energy_std_per_atom, forces_std_max, extrapolations_run, bool(calibration.energy), !calibration.forces.empty()};
+    const std::string reason = stop_rule.judge(options, step, looked);
     if (reason.empty()) return;
     const std::string message = "bnnp at step " + std::to_string(update->ntimestep) + ": " + reason;
     if (options.action == Action::error) error->all(FLERR, message);

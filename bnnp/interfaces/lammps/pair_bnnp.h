@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "evaluator.hpp"
+#include "options.hpp"
 #include "pair.h"
 
 namespace LAMMPS_NS {
@@ -46,14 +47,8 @@ class PairBNNP : public Pair {
     double memory_usage() override;
 
   private:
-    enum class Action { stop, error, warn };
-    struct Options {
-        double max_energy = -1.0, max_force = -1.0;  // negative: no limit
-        bigint max_extrapolations = -1;
-        int every = 1, patience = 1, summary = 1000;
-        bool show = false, raw = false;
-        Action action = Action::stop;
-    } options;
+    Options options;
+    StopRule stop_rule;
 
     std::unique_ptr<bnnp::Potential> potential;
     std::unique_ptr<bnnp::Evaluator> evaluator;
@@ -72,10 +67,8 @@ class PairBNNP : public Pair {
     double energy_std = 0.0, energy_std_per_atom = 0.0, forces_std_max = 0.0;
     double extrapolations = 0.0, extrapolations_run = 0.0, extrapolations_shown = 0.0;
     bigint last_summary = 0;
-    int looks_above = 0;
 
     void allocate();
-    bnnp::Texts read_directory(const std::string& directory);
     void choose_calibration();
     void say(const std::string& message) const;
     void set_units();
@@ -88,7 +81,7 @@ class PairBNNP : public Pair {
     void reduce(bool energies, bool forces);
     void compute_forces_std();
     void summarize();
-    void stop_rule(bool looked);
+    void obey_stop_rule(bool looked);
 };
 
 }  // namespace LAMMPS_NS

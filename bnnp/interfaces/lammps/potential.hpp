@@ -150,5 +150,6 @@ std::vector<Line> lines_of(const std::string& text, const char* comment = "#");
 double to_number(const std::string& word, const std::string& where);  // FileError if it is not a finite number
 int to_integer(const std::string& word, const std::string& where);
 std::string join(const std::vector<std::string>& words, const std::string& separator = " ");
+std::string number(double value);  // six digits, for messages
 
 }  // namespace bnnp

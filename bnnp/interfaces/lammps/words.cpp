@@ -1,5 +1,6 @@
 // Text to words and numbers, independent of the locale of the host program.
 #include <cmath>
+#include <cstdio>
 #include <locale>
 #include <sstream>
 
@@ -41,6 +42,12 @@ int to_integer(const std::string& word, const std::string& where) {
 std::string join(const std::vector<std::string>& words, const std::string& separator) {
     std::string text;
     for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
+    return text;
+}
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.6g", value);
     return text;
 }
 
