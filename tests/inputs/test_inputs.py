@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from case_scripts import load_script
 
 from bnnp.io.input_data import StructureFile, read_structures
 from bnnp.settings import load_settings
@@ -42,12 +43,7 @@ def test_gete_has_the_functions_of_the_reference(shared: Path) -> None:
 
 def magnitudes() -> ModuleType:
     """The study of sizes as a module."""
-    specification = importlib.util.spec_from_file_location("magnitudes", MAGNITUDES / "study.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script("magnitudes", "study")
 
 
 def test_magnitudes_input() -> None:
@@ -216,12 +212,7 @@ class TestGeteStructure:
 
 def paper_crystal() -> ModuleType:
     """The script that makes silicon, as a module."""
-    specification = importlib.util.spec_from_file_location("paper_crystal", CRYSTAL / "prepare.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script("paper_crystal", "prepare")
 
 
 def test_silicon_is_divided_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

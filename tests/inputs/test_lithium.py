@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +13,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
+from case_scripts import load_script
 from click.testing import CliRunner
 
 from bnnp.settings import load_settings
@@ -25,13 +24,7 @@ CASE = Path(__file__).resolve().parents[2] / "inputs" / "lithium"
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
     """The script as a module."""
-    specification = importlib.util.spec_from_file_location("lithium_study", CASE / "study.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module  # dataclasses look there
-    specification.loader.exec_module(module)
-    return module
+    return load_script("lithium", "study")
 
 
 def test_nine_mixes_have_24_functions_of_their_types(study: ModuleType, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from case_scripts import load_script
 
 from bnnp.io.input_data import read_structures
 from bnnp.settings import load_settings
@@ -23,12 +23,7 @@ CASE = Path(__file__).resolve().parents[2] / "inputs" / "paper_alloy"
 @pytest.fixture
 def prepare() -> ModuleType:
     """The script as a module."""
-    specification = importlib.util.spec_from_file_location("paper_alloy", CASE / "prepare.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script("paper_alloy", "prepare")
 
 
 def run(prepare: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

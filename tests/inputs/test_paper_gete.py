@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from case_scripts import load_script
 
 CASE = Path(__file__).resolve().parents[2] / "inputs" / "paper_gete"
 SETTINGS = ("epochs=1", "mc_samples=8", "dropout_masks=1", "global_nodes_short=3 3")
@@ -21,13 +21,7 @@ SCALES = np.arange(0.80, 1.2501, 0.025)
 
 def module(name: str) -> ModuleType:
     """A script of the case that needs no other."""
-    specification = importlib.util.spec_from_file_location(f"paper_gete_{name}", CASE / f"{name}.py")
-    assert specification is not None
-    assert specification.loader is not None
-    found = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = found  # dataclasses look there
-    specification.loader.exec_module(found)
-    return found
+    return load_script("paper_gete", name)
 
 
 def test_frames_of_a_trajectory_keep_their_distance() -> None:
