@@ -89,9 +89,15 @@ def read_potential(
     data = parse_calibration(sections[CALIBRATION])
     check_networks(data, potential.members)
     kind = settings["uncertainty"] if settings.given("uncertainty") else data.use
-    if kind not in data.kinds or (kind == "hybrid" and domain is None):
+    where = settings.origins["uncertainty"] if settings.given("uncertainty") else UNCERTAINTY
+    if kind == "hybrid" and domain is None:
         raise InputError(
-            f"{settings.origins.get('uncertainty', 'input.nn')}: `uncertainty {kind}`, but {UNCERTAINTY} has "
+            f"{where}: `uncertainty hybrid` needs the statistics of the training set, and {UNCERTAINTY} has "
+            "no section [domain]. Run mode 2 again, or write `uncertainty mc`."
+        )
+    if kind not in data.kinds:
+        raise InputError(
+            f"{where}: `uncertainty {kind}`, but {UNCERTAINTY} has "
             f"calibrated only {', '.join(data.kinds)}. Calibrate again: mode 3 with the keyword `calibrate`."
         )
     return potential.replace(calibration=data.kinds[kind], domain=domain if kind == "hybrid" else None)

@@ -38,7 +38,7 @@ from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.domain import Domain, probes
 from bnnp.uncertainty.ensemble import Committee, Deviation, Sampler
-from bnnp.uncertainty.hybrid import LastLayer, Parts, distances
+from bnnp.uncertainty.hybrid import VOIGT, LastLayer, Parts, distances
 from bnnp.units import ATOMIC, Units
 
 Array = NDArray[np.float64]
@@ -49,7 +49,6 @@ ARGUMENTS = (  # of the constructor of a potential
     *("mean_energy", "conv_energy", "units", "closest", "device", "threads", "others"),
     *("calibration", "domain"),
 )
-VOIGT_ROWS, VOIGT_COLUMNS = np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])  # xx yy zz yz xz xy
 
 
 class Potential:
@@ -226,7 +225,8 @@ class Potential:
         Parameters
         ----------
         sigma : bool
-            Whether to give the standard deviations of forces and stress too (that of the energy is free).
+            Whether to give the standard deviations of forces and stress too; that of the energy is
+            always given.
         pairs : NeighborList, optional
             That of the structure within the largest cutoff, if it is known already.
 
@@ -259,7 +259,7 @@ class Potential:
                 result["forces"], result["forces_std"] = samples.mean(axis=-1), deviation.total
                 result["forces_between"] = deviation.between if self.others else None
             if stress and structure.volume is not None:
-                stresses = virials[VOIGT_ROWS, VOIGT_COLUMNS] / structure.volume
+                stresses = virials[VOIGT] / structure.volume
                 result["stress"] = stresses.mean(axis=-1)
                 result["stress_std"] = Deviation.of(stresses, self.sizes).total
         elif slopes is not None:
@@ -393,4 +393,4 @@ def stress_from_pairs(pairs: NeighborList, slopes: Array, volume: float | None) 
     if volume is None:
         return None
     virial = np.array([column @ slopes for column in pairs.vectors.T])  # three times as fast as one product
-    return virial[VOIGT_ROWS, VOIGT_COLUMNS] / volume
+    return virial[VOIGT] / volume

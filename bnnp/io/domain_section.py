@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 SECTION = "domain"
 VERSION = "1"
 _WHERE = "uncertainty.data, [domain]"
-_AGAIN = "Run mode 2 again, or remove this section to predict without the hybrid sigma."
+_AGAIN = "Run mode 2 again, or remove this section and write `uncertainty mc`."
 
 
 def format_domain(domains: Mapping[str, Domain]) -> tuple[str, ...]:

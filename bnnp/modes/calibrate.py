@@ -133,10 +133,15 @@ def calibrate(job: Job, log: Log, potential: Potential, chosen: CalibrationSet) 
 def fit(outcomes: Sequence[Mapping[str, Observations]], potential: Potential) -> dict[str, Calibration]:
     """Calibrations by kind; hybrid if the statistics of the training set are there."""
     names = dict.fromkeys(name for outcome in outcomes for name in outcome)
-    if "energy" not in names:
-        raise InputError("calibrate: no structure for the calibration has an energy")
     found = {name: Observations.joined([o[name] for o in outcomes if name in o]) for name in names}
     enough = {name: each for name, each in found.items() if np.sum(~each.outside) >= FEWEST}
+    if "energy" not in names:
+        raise InputError("calibrate: no structure for the calibration has an energy")
+    if "energy" not in enough:
+        count = int(np.sum(~found["energy"].outside))
+        raise InputError(
+            f"calibrate: {count} structures for the calibration have an energy, expected at least {FEWEST}"
+        )
     kinds = ("mc",) if potential.domain is None else ("mc", "hybrid")
     return {kind: fit_calibration(enough, kind, potential.samples) for kind in kinds}
 

@@ -31,7 +31,7 @@ def std_meaning(potential: Potential) -> str:
         return ""
     if potential.calibration is None:
         return f"raw (uncalibrated), {raw_meaning(potential)}"
-    return potential.calibration.describe()
+    return potential.calibration.describe(potential.elements)
 
 
 def raw_meaning(potential: Potential) -> str:

@@ -20,12 +20,12 @@ from bnnp.io.weights import weights_name
 from bnnp.loader import assemble, read_potential
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, duration
+from bnnp.modes.simulation_report import FS_A_NS, SECONDS_A_DAY
 from bnnp.modes.simulation_setup import read_guard, read_plan, read_stages, starting_atoms
 from bnnp.modes.training_networks import frozen_masks, random_networks
 from bnnp.potential import Potential
 
 STEPS, LOOKS = 10, 3  # timed; the fastest counts
-FS_A_NS, SECONDS_A_DAY = 1.0e6, 86400.0
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Plan:
     stages : tuple of Stage
     warn, stop : tuple of Threshold
     guard : Guard
+    calibrated : bool
+        Whether the potential has a calibration.
     """
 
     stages: tuple[Stage, ...]
@@ -160,10 +162,14 @@ def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibra
     units = settings.units
     value = limit.value
     counted, raw = limit.quantity == "extrapolations", limit.raw
-    if not counted and not raw and (calibration is None or limit.quantity not in calibration.quantiles):
+    known = calibration is not None and limit.quantity in calibration.quantiles
+    if calibration is not None and limit.quantity == "forces":
+        known = known and set(settings.elements) <= set(calibration.forces)
+    if not counted and not raw and not known:
         shown = f"{limit.value:g}" if limit.value is not None else "0.1"
         kind = "is a quantile of the calibration set" if limit.quantile else "counts in calibrated deviations"
         what = "no calibration" if calibration is None else f"no calibration of the {limit.quantity}"
+        what += " of all elements" * (calibration is not None and limit.quantity in calibration.quantiles)
         raise InputError(
             f"{_where(settings, name)}: `{limit}` {kind}, but {UNCERTAINTY} has {what}. Write "
             f"`{name} raw {limit.quantity} {shown}` for the raw standard deviation, whose size the dropout "

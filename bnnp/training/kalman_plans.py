@@ -215,7 +215,7 @@ class N2p2Plan:
                 chosen = named(_drawn(generator, total, needed))
             for members in _parts(_parts(chosen, trials), streams):
                 found.append(Update(tuple(map(tuple, members)), groups, "worst", ranked=mode == 1))
-        found += self._stresses(generator, order)
+        found += self._stresses(order)
         mixed = generator.permutation(len(found))
         if mode == 1:  # quantities are mixed, the order within each stays
             kinds = np.array([update.streams[0][0].quantity for update in found])[mixed]
@@ -228,7 +228,7 @@ class N2p2Plan:
         first, *later = ((epoch, order[mode]) for epoch, mode in self.modes)
         return "; ".join([first[1], *(f"from epoch {epoch} {text}" for epoch, text in later)])
 
-    def _stresses(self, generator: np.random.Generator, order: Index) -> list[Update]:
+    def _stresses(self, order: Index) -> list[Update]:
         """Those of structures at random, as many structures in an update as it has energies."""
         strained = [int(index) for index in order if index in self.stressed]
         chosen = strained[: round(self.stress_share * len(strained))]  # `order` is at random

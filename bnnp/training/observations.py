@@ -22,7 +22,7 @@ per atom, whatever the number of symmetry functions (Pearlmutter, Neural Comput.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -203,7 +203,7 @@ class Observer:
         values = vector.new_zeros(1 + len(components))
         parts: list[tuple[int | Tensor, slice, Callable[[], Tensor]]] = []
         views = self.parameters.views(vector)
-        places, whole = _places(views.values()), []
+        places, whole = self.parameters.blocks, []
         if energy or len(components) > ROWS:
             whole = [
                 self._forward(element, *view, z, masks.get(element))
@@ -265,13 +265,6 @@ class Observer:
         if components[0] >= 0:
             return self.responses(sample.geometry, components)
         return self.responses.strained(sample.geometry, sample.volume, STRESS - components)
-
-
-def _places(networks: Iterable[tuple[Sequence[Tensor], Sequence[Tensor]]]) -> list[slice]:
-    """Where the weights of each network are among all of them."""
-    sizes = [sum(w.numel() + b.numel() for w, b in zip(*network, strict=True)) for network in networks]
-    ends = np.cumsum(sizes).tolist()
-    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
 
 
 def _assembled(rows: Tensor, parts: Sequence[tuple[int | Tensor, slice, Callable[[], Tensor]]]) -> Tensor:

@@ -187,10 +187,12 @@ class Calibration:
             forces[names == element] = self.forces[element].sigma(parts.forces[names == element])
         return energy, forces, stress
 
-    def describe(self) -> str:
-        """For headers: how it was made, and what it leaves raw."""
+    def describe(self, elements: Sequence[str] = ()) -> str:
+        """For headers: how it was made, and what it leaves raw in a potential of these elements."""
         more = f" and {self.outside} out of the domain" if self.outside else ""
         missing = [name for name in ("forces", "stress") if not getattr(self, name)]
+        if unknown := [element for element in elements if self.forces and element not in self.forces]:
+            missing.append(f"forces in structures with {' or '.join(unknown)}")
         rest = f"; raw (uncalibrated): {', '.join(missing)}" if missing else ""
         return f"calibrated ({self.kind}) on {self.structures} structures{more}{rest}"
 

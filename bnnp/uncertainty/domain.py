@@ -110,10 +110,13 @@ def features(network: Network, inputs: Array) -> Array:
     inputs : (n_atoms, n) float64
         Scaled symmetry functions.
     """
-    unit = np.eye(network.sizes[-1])
-    probe = with_directions(network, unit)
-    ones = [np.ones(size) for size in network.sizes]
-    return np.stack([evaluate(probe, inputs, [*ones, row])[0] for row in unit], axis=1)
+    hidden = replace(
+        network,
+        weights=network.weights[:-1],
+        biases=network.biases[:-1],
+        activations=network.activations[:-1],
+    )
+    return evaluate(hidden, inputs)[0].reshape(len(inputs), -1)
 
 
 def with_directions(network: Network, directions: Array) -> Network:

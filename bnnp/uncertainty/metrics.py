@@ -87,7 +87,7 @@ class ErrorSum:
 
     @property
     def mean_sigma(self) -> float:
-        """Mean standard deviation (sharpness); NaN without samples."""
+        """Mean standard deviation; NaN without samples."""
         return self.sigma / self.sigmas if self.sigmas else np.nan
 
     @property

@@ -13,6 +13,7 @@ import pytest
 from plotting.dynamics import read_run, run_figure
 from test_train import alloys, invoke, prepare, twin
 
+from bnnp.errors import InputError
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.calibration_section import format_calibration, parse_calibration
@@ -22,6 +23,8 @@ from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.loader import load
 from bnnp.modes.calibration_report import constant_sigmas
+from bnnp.modes.simulation_setup import read_plan
+from bnnp.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.scores import zms
 from bnnp.units import METAL
@@ -92,6 +95,18 @@ class TestMode2:
         assert list(constant_sigmas(kind)) == []
         flat = replace(kind, quantiles={**kind.quantiles, "energy": np.linspace(1.0, 1.009, 103)})
         assert list(constant_sigmas(flat)) == ["sigma of the energy"]
+
+    def test_an_element_without_calibration_is_named(self, folder: Path) -> None:
+        """Forces in its structures stay raw, and no threshold of calibrated forces is possible."""
+        kind = parse_calibration(section(folder)).kinds["mc"]
+        assert kind.describe(("Cu", "Au")) == kind.describe()
+        partly = replace(kind, forces={"Cu": kind.forces["Cu"]})
+        assert partly.describe(("Cu", "Au")).endswith("; raw (uncalibrated): forces in structures with Au")
+        add(folder, "md_steps 10\nmd_ensemble nve\nmd_uncertainty_stop forces 0.5\n")
+        settings = load_settings(folder / "input.nn", 3)
+        assert read_plan(settings, kind).stop
+        with pytest.raises(InputError, match="no calibration of the forces of all elements"):
+            read_plan(settings, partly)
 
     def test_calibrated_structures_are_not_trained_on(self, trained: tuple[Path, str]) -> None:
         with DescriptorFile.open(trained[0] / "symmetry_functions.h5") as file:
@@ -289,6 +304,10 @@ class TestMode3:
             (
                 lambda found: [replace(s, energy=None) for s in found],
                 "no structure for the calibration has an energy",
+            ),
+            (
+                lambda found: [replace(s, energy=None) if k > 20 else s for k, s in enumerate(found)],
+                "21 structures for the calibration have an energy, expected at least 30",
             ),
         ],
     )
