@@ -27,7 +27,7 @@ and virials.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class Domain:
     covariance: Array
     feature_mean: Array
     feature_covariance: Array
+    _roots: dict[bytes, Array] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, values: Array, features: Array) -> Domain:
@@ -73,11 +74,18 @@ class Domain:
         vary = (sigma > 0.0) & ~scaling.constant
         square = np.square(excess(values, scaling)).sum(axis=1)
         if vary.any():
-            z = (values[:, vary] - self.mean[vary]) / sigma[vary]
-            correlation = self.covariance[np.ix_(vary, vary)] / np.outer(sigma[vary], sigma[vary])
-            whitened = z @ inverse_root(correlation, SMALLEST).T
+            whitened = (values[:, vary] - self.mean[vary]) / sigma[vary] @ self._whitening(vary).T
             square = square + np.square(whitened).mean(axis=1)
         return np.sqrt(square)
+
+    def _whitening(self, vary: NDArray[np.bool_]) -> Array:
+        """Inverse root of the correlations of some functions; kept, as every prediction asks for the same."""
+        key = vary.tobytes()
+        if key not in self._roots:
+            sigma = np.sqrt(np.diag(self.covariance)[vary])
+            correlation = self.covariance[np.ix_(vary, vary)] / np.outer(sigma, sigma)
+            self._roots[key] = inverse_root(correlation, SMALLEST)
+        return self._roots[key]
 
     @property
     def directions(self) -> Array:
