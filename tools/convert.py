@@ -29,10 +29,10 @@ from pathlib import Path
 
 import ase.io
 import click
-from ase.data import atomic_numbers
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from data_check import DataCheck
 from data_summary import Summary, check_units, write_data
+from elements_option import parse_elements
 from formats.frames import CheckedSummary, Choice, read_file
 from tqdm import tqdm
 
@@ -96,15 +96,6 @@ def in_units(inputs: Iterable[Path], output: Path, units: Units) -> str:
         return f" ({unit})"
     read = [path.name for path in inputs if path.suffix == ".data"]
     return f" ({read[0]} was read in {unit})" if read else ""
-
-
-def parse_elements(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    """Symbols of an option."""
-    symbols = value.replace(",", " ").split() if value else None
-    for symbol in symbols or []:
-        if symbol not in atomic_numbers or symbol == "X":
-            raise click.BadParameter(f"`{symbol}` is no chemical symbol")
-    return symbols
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

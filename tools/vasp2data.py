@@ -30,6 +30,7 @@ import click
 import numpy as np
 from ase.data import atomic_numbers
 from data_summary import Summary, check_units, write_data
+from elements_option import parse_elements
 from numpy.typing import NDArray
 from tqdm import tqdm
 from vasp.files import Source, find_sources, kind_of, read_drafts
@@ -244,15 +245,6 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
         raise InputError(f"{output} {EXISTS}")
     if append:
         check_units(output, units)
-
-
-def parse_elements(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str] | None:
-    """Symbols of --elements."""
-    symbols = value.replace(",", " ").split() if value else None
-    for symbol in symbols or []:
-        if symbol not in atomic_numbers or symbol == "X":
-            raise click.BadParameter(f"`{symbol}` is no chemical symbol")
-    return symbols
 
 
 @click.command(help=__doc__, context_settings=SETTINGS)

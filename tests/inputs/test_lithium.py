@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -17,6 +17,7 @@ from case_scripts import load_script
 from click.testing import CliRunner
 
 from bnnp.settings import load_settings
+from bnnp.structure import Structure
 
 CASE = Path(__file__).resolve().parents[2] / "inputs" / "lithium"
 
@@ -81,6 +82,19 @@ def folder(tmp_path: Path) -> Path:
 def test_dft_frames_are_those_of_dynamics_by_their_step(study: ModuleType, folder: Path) -> None:
     steps = [int(structure.info["source"]) for structure in study.dynamics(folder)]
     assert steps == [300, 700, *range(1000, 5000, 100)]
+
+
+def test_errors_are_per_atom_and_in_mev(
+    study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "functions").mkdir()
+    for name in ("input.nn", "input.data", "symmetry_functions.h5"):
+        (tmp_path / "functions" / name).write_text("")
+    two = Structure(np.array([3, 3]), np.zeros((2, 3)), None, energy=-8.0, forces=np.zeros((2, 3)))
+    found = SimpleNamespace(energy=-6.0, forces=np.full((2, 3), 0.5))
+    monkeypatch.setattr(study, "call", lambda *_: None)
+    monkeypatch.setattr(study, "load", lambda _: SimpleNamespace(predict=lambda *_, **__: found))
+    assert study.run(tmp_path, [two], 2, 1)[:2] == pytest.approx((1000.0, 500.0))
 
 
 def test_study_is_resumed_and_drawn(study: ModuleType, folder: Path) -> None:

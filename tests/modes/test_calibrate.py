@@ -22,6 +22,7 @@ from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.loader import load
+from bnnp.modes.calibrate import observe
 from bnnp.modes.calibration_report import constant_sigmas
 from bnnp.modes.simulation_setup import read_plan
 from bnnp.settings import load_settings
@@ -107,6 +108,17 @@ class TestMode2:
         assert read_plan(settings, kind).stop
         with pytest.raises(InputError, match="no calibration of the forces of all elements"):
             read_plan(settings, partly)
+
+    def test_what_the_stress_is_calibrated_with(self, trained: tuple[Path, str]) -> None:
+        potential, structure = load(trained[0]), data()[0]
+        assert structure.stress is not None
+        prediction = potential.predict(structure)
+        assert prediction.stress is not None
+        assert prediction.parts is not None
+        assert prediction.parts.stress is not None
+        found = observe(potential, lambda _: structure, [0], frozenset(), 0)["stress"]
+        np.testing.assert_allclose(found.errors, prediction.stress - structure.stress, rtol=1e-12)
+        np.testing.assert_allclose(found.parts, prediction.parts.stress, rtol=1e-12)
 
     def test_calibrated_structures_are_not_trained_on(self, trained: tuple[Path, str]) -> None:
         with DescriptorFile.open(trained[0] / "symmetry_functions.h5") as file:

@@ -60,6 +60,7 @@ def test_scores_are_those_of_the_numbers() -> None:
         "force_sqrt_zms": 1.0,
         "force_sqrt_zms_calibrated": 0.25,
         "force_cover_90_calibrated": 100.0,
+        "force_spearman": -1 / np.sqrt(15),  # of 4 0 0 0 with 2 1 4 2.5
         "auc_energy_sigma": 3 / 4,  # pairs in the right order: 2 > 1, 4 > 1, 4 > 3, not 2 > 3
         "auc_force_sigma": (0.5 + 0.0 + 1.0 + 1.0) / 4,  # 2 and 4 against 2 and 3
         "auc_energy_calibrated": 1.0,
@@ -68,6 +69,8 @@ def test_scores_are_those_of_the_numbers() -> None:
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     assert np.isnan(tool.scores(inside, inside, True)[-5:]).all()
+    several = np.array([[1.0, 1.0, 1.0], [1.5, 1.0, 1.0], [1.7, 1.0, 1.0], [9.0, 1.0, 9.0]])
+    assert tool.sizes(several)[3] == 75.0  # 1.7 is beyond 1.645 sigma
 
 
 def test_a_structure_is_judged_in_its_units_and_without_sigmas_that_are_not_there(

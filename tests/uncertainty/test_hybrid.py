@@ -131,6 +131,34 @@ def potential(solid: Path) -> Potential:
 
 
 class TestPotential:
+    def test_stress_part_by_strain(self, potential: Potential, structure: Structure) -> None:
+        """Last layer by finite differences of the sum of hidden nodes; distance: rms over atoms."""
+        assert potential.domain is not None
+        assert structure.cell is not None
+        inverse = np.linalg.inv(potential.domain["Cu"].feature_covariance)
+
+        def sums(strain: Array) -> Array:
+            m = np.eye(3) + strain
+            moved = replace(structure, positions=structure.positions @ m, cell=structure.cell @ m)
+            found, net = potential.replace(domain=None).predict(moved, False, False), potential.networks["Cu"]
+            inputs = potential.scaled(potential.types(moved), found.descriptors)
+            return features(net, inputs[:, : net.n_inputs]).sum(axis=0)
+
+        parts, volume = potential.predict(structure).parts, abs(np.linalg.det(structure.cell))
+        assert parts is not None
+        assert parts.forces is not None
+        assert parts.stress is not None
+        for k, (a, b) in enumerate([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]):
+            strain = np.zeros((3, 3))
+            strain[a, b] += 5e-6
+            strain[b, a] += 5e-6
+            slope = (sums(strain) - sums(-strain)) / 2e-5
+            expected = np.sqrt(slope @ inverse @ slope) / volume
+            assert parts.stress[k, 1] == pytest.approx(expected, rel=1e-4)
+        d = np.sqrt(np.mean(np.square(parts.forces[:, 0, 2])))
+        np.testing.assert_allclose(parts.stress[:, 2], d, rtol=1e-12)
+        assert parts.energy[2] == pytest.approx(d, rel=1e-12)
+
     def test_last_layer_sigma_by_its_definition(self, potential: Potential, structure: Structure) -> None:
         """Forces by finite differences of H, with the inverse covariance written out."""
 

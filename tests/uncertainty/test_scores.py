@@ -138,6 +138,8 @@ def test_confidence_curve_by_taking_away_one_after_the_other() -> None:
         assert curve.oracle[taken] == pytest.approx(math.sqrt(np.mean(errors[best] ** 2)) / rms)
     assert curve.ause > 0.0
     assert confidence_curve(errors, np.abs(errors) + 1e-9).ause == pytest.approx(0.0, abs=1e-12)
+    two = confidence_curve(np.array([2.0, 1.0]), np.array([1.0, 2.0]))  # the wrong one first: 1/2 (2 - 1) / 2
+    assert two.ause == pytest.approx(0.25 / math.sqrt(2.5))
     assert len(confidence_curve(errors[:7], sigma[:7]).removed) == 7
 
 
