@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from study_tools import read_rows
 
 KEY = ("target", "arm", "seed")
 COLUMNS = (
@@ -49,27 +50,9 @@ TABLES = {  # column of results.csv: title, decimals
 }
 
 
-def append(case: Path, rows: Sequence[tuple[object, ...]]) -> None:
-    """Lines of one run to results.csv, the header before the first, in one write."""
-    path = case / "results.csv"
-    with open(path, "a", newline="") as file:
-        writer = csv.writer(file)
-        shown = [[f"{x:.5g}" if isinstance(x, float) else x for x in row] for row in rows]
-        writer.writerows([COLUMNS, *shown] if file.tell() == 0 else shown)
-
-
-def rows_of(case: Path) -> list[dict[str, str]]:
-    """What results.csv has so far."""
-    path = case / "results.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def write_table(case: Path) -> None:
     """table.md: medians and ranges over the seeds."""
-    (case / "table.md").write_text("\n".join(table(rows_of(case))) + "\n")
+    (case / "table.md").write_text("\n".join(table(read_rows(case))) + "\n")
 
 
 def table(rows: Sequence[dict[str, str]]) -> Iterator[str]:

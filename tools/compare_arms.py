@@ -32,8 +32,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from arm_results import KEY, append, rows_of, write_table
+from arm_results import COLUMNS, KEY, write_table
 from numpy.typing import NDArray
+from study_tools import append_rows, read_rows, rms, with_keyword
 
 from bnnp import cli, parallel
 from bnnp.errors import BnnpError
@@ -105,7 +106,7 @@ def main(
             prepare(case, target, changes)
         inside = {group_of(s) for s in read_structures(case / "input.data") if s.subset == "train"}
         test = list(read_structures(case / "test.data"))
-        done = {tuple(row[name] for name in KEY) for row in rows_of(case)}
+        done = {tuple(row[name] for name in KEY) for row in read_rows(case)}
         for seed in range(1, seeds + 1):
             for target in targets:
                 for arm in arms:
@@ -163,7 +164,7 @@ def run(case: Path, target: str, arm: str, seed: int, test: Sequence[Structure],
         (target, arm, seed, group, len(several), *scores(several, known, group in inside), round(seconds, 1))
         for group, several in predicted.items()
     ]
-    append(case, rows)
+    append_rows(case, COLUMNS, rows)
     shutil.rmtree(directory)
 
 
@@ -217,11 +218,6 @@ def sizes(values: Array) -> list[float]:
     return [*found, 100.0 * coverage(errors, calibrated, 0.9) if (calibrated > 0.0).all() else np.nan]
 
 
-def rms(values: Array) -> float:
-    """Root mean square."""
-    return float(np.sqrt(np.square(values).mean()))
-
-
 def area(inside: Sequence[float], outside: Sequence[float]) -> float:
     """ROC-AUC; NaN without scores."""
     both = np.asarray(inside, dtype=np.float64), np.asarray(outside, dtype=np.float64)
@@ -241,13 +237,6 @@ def _call(directory: Path, mode: int) -> None:
     os.chdir(directory)
     with open(f"mode{mode}.log", "w") as log, redirect_stdout(log), redirect_stderr(log):
         cli.main(["--mode", str(mode)])
-
-
-def with_keyword(text: str, name: str, value: str) -> str:
-    """input.nn with one keyword set to another value."""
-    line = f"{name} {value}"
-    changed, count = re.subn(rf"^{name}\b[^#\n]*", f"{line}  ", text, flags=re.MULTILINE)
-    return changed if count else f"{text}{line}\n"
 
 
 if __name__ == "__main__":

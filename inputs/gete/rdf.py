@@ -32,7 +32,7 @@ from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
 from numpy.typing import NDArray
 from PIL import Image
-from study import bnnp, with_keyword
+from study import run_bnnp, with_keyword
 
 from bnnp import BNNP
 from bnnp.analysis.angular import Angular
@@ -115,8 +115,8 @@ def train(base: Path, folder: Path) -> None:
     for name, value in CHANGES.items():
         text = with_keyword(text, name, value)
     (base / "input.nn").write_text(text.replace("learning_rate ", "# learning_rate "))
-    bnnp(base, "mode1.log", "--mode", "1")
-    bnnp(base, "mode2.log", "--mode", "2")
+    run_bnnp(base, "mode1.log", "--mode", "1")
+    run_bnnp(base, "mode2.log", "--mode", "2")
 
 
 def simulate(base: Path, temperature: int, start: Atoms, steps: str = "20000 10000", more: str = "") -> Path:
@@ -133,7 +133,7 @@ def simulate(base: Path, temperature: int, start: Atoms, steps: str = "20000 100
                 f"threads 1\nmd_steps {steps}\nmd_ensemble nvt nve\nmd_thermostat bussi\n"
                 f"md_temperature {temperature}\nmd_write_every 25\nmd_uncertainty_every 25\n{more}"
             )
-    bnnp(out, "mode3.log", "--mode", "3", *["--restart"] * restart)
+    run_bnnp(out, "mode3.log", "--mode", "3", *["--restart"] * restart)
     (out / "finished").touch()
     return out
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -29,6 +28,10 @@ import numpy as np
 from bnnp.io.input_data import StructureFile
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "tools"))
+
+from study_tools import run_bnnp, with_keyword  # noqa: E402
+
 # n2p2's RMSE (meV/atom, meV/Angstrom): same functions, network, training and test structures, one seed
 N2P2 = {
     "300K_held_out": (7.3, 177),
@@ -78,7 +81,7 @@ def prepare(folder: Path, base: Path) -> None:
         environment = {**os.environ, "PYTHON": sys.executable}
         subprocess.run(["sh", str(HERE / "prepare.sh"), str(folder)], cwd=base, env=environment, check=True)
     shutil.copy(HERE / "input.nn", base / "input.nn")
-    bnnp(base, "mode1.log", "--mode", "1")
+    run_bnnp(base, "mode1.log", "--mode", "1")
 
 
 def train_and_predict(base: Path, rate: str, seed: int, changes: list[str]) -> None:
@@ -95,24 +98,9 @@ def train_and_predict(base: Path, rate: str, seed: int, changes: list[str]) -> N
     if not target.exists():
         os.link(base / "symmetry_functions.h5", target)
     start = time.perf_counter()
-    bnnp(directory, "mode2.log", "--mode", "2")
+    run_bnnp(directory, "mode2.log", "--mode", "2")
     (directory / "seconds").write_text(f"{time.perf_counter() - start:.0f}\n")
-    bnnp(directory, "mode3.log", "--mode", "3", "--data", str(base / "test.data"))
-
-
-def with_keyword(text: str, name: str, value: str) -> str:
-    """input.nn with one keyword set to another value."""
-    line = f"{name} {value}"
-    changed, count = re.subn(rf"^{name}\b[^#\n]*", f"{line}  ", text, flags=re.MULTILINE)
-    return changed if count else f"{text}{line}\n"
-
-
-def bnnp(directory: Path, log: str, *arguments: str) -> None:
-    """Run the program in a directory, its output to a log file."""
-    command = [sys.executable, "-m", "bnnp", *arguments]
-    with open(directory / log, "w") as file:
-        if subprocess.run(command, cwd=directory, stdout=file, stderr=subprocess.STDOUT).returncode:
-            sys.exit(f"{' '.join(arguments)} failed in {directory}; see {log} there")
+    run_bnnp(directory, "mode3.log", "--mode", "3", "--data", str(base / "test.data"))
 
 
 def run_directory(base: Path, rate: str, seed: int) -> Path:

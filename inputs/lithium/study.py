@@ -11,7 +11,6 @@ shows the mixes with 27 nodes.
 
 from __future__ import annotations
 
-import csv
 import importlib
 import itertools
 import os
@@ -41,8 +40,9 @@ TOOLS = HERE.parents[1] / "tools"
 sys.path.insert(0, str(TOOLS))
 
 from arm_results import summary  # noqa: E402
-from compare_arms import call, rms, with_keyword  # noqa: E402
+from compare_arms import call  # noqa: E402
 from plotting.style import BLUE, VERMILLION, figure, plain_numbers  # noqa: E402
+from study_tools import append_rows, read_rows, rms, with_keyword  # noqa: E402
 
 ANGULAR = {"12G4": (12, 0), "12G5": (0, 12), "6G4+6G5": (6, 6)}
 MIXES = [f"12{radial}+{angular}" for radial in ("G1", "G2", "G3") for angular in ANGULAR]
@@ -93,14 +93,14 @@ def main(
     parallel.pin_threads(1)
     importlib.import_module("bnnp.modes.train")  # PyTorch, for all the runs that are copies of this process
     structures = labelled(base, labels, folder, frames)
-    done = {tuple(row[name] for name in COLUMNS[:5]) for row in rows_of(base)}
+    done = {tuple(row[name] for name in COLUMNS[:5]) for row in read_rows(base)}
     for seed, cutoff, mix, split in itertools.product(range(1, seeds + 1), cutoffs, mixes, SPLITS):
         inputs = Inputs(split, mix, cutoff, seed)
         missing = [width for width in widths if inputs.key(width) not in done]
         if missing:
             held = prepare(base, structures, inputs)
             for width in missing:
-                append(base, (*inputs.key(width), *run(base, held, width, seed)))
+                append_rows(base, COLUMNS, [(*inputs.key(width), *run(base, held, width, seed))])
     write_table(base)
     draw(base)
     click.echo((base / "table.md").read_text())
@@ -209,25 +209,10 @@ def functions(mix: str, cutoff: float) -> Iterator[str]:
             yield f"global_symfunction_short {type_} {eta:.5f} {lambda_} {zeta} {cutoff:g}"
 
 
-def append(base: Path, row: Sequence[object]) -> None:
-    """One line of results.csv, the header before the first."""
-    with open(base / "results.csv", "a", newline="") as file:
-        shown = [f"{x:.5g}" if isinstance(x, float) else x for x in row]
-        csv.writer(file).writerows([COLUMNS, shown] if file.tell() == 0 else [shown])
-
-
-def rows_of(base: Path) -> list[dict[str, str]]:
-    """What results.csv has so far."""
-    if not (base / "results.csv").exists():
-        return []
-    with open(base / "results.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def values(base: Path, column: str) -> dict[tuple[str, str, str], dict[str, list[float]]]:
     """Of a column, by mix, cutoff and width, then by split."""
     found: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    for row in rows_of(base):
+    for row in read_rows(base):
         own = found.setdefault((row["mix"], row["cutoff"], row["width"]), {})
         own.setdefault(row["split"], []).append(float(row[column]))
     return found

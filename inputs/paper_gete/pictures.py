@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training import bnnp
+from training import run_bnnp
 
 from bnnp.io.input_data import StructureFile, write_structures
 
@@ -32,7 +32,7 @@ def main() -> None:
         shutil.copytree(run / "potential", folder, dirs_exist_ok=True)
         chosen = (s for s in structures if name == "all" or s.info["group"].endswith(name))
         write_structures(folder / "input.data", chosen)
-        bnnp(folder, "mode3.log", "--mode", "3")
+        run_bnnp(folder, "mode3.log", "--mode", "3")
     outside = [word for name in OUTSIDE for word in ("--outside", name)]
     plot(pictures, "uncertainty", *SETS, *outside)
     plot(pictures, "parity", "all")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +24,10 @@ from bnnp.structure import Structure
 from bnnp.units import METAL
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "tools"))
+
+from study_tools import run_bnnp  # noqa: E402
+
 DONE = "Normal termination"
 
 
@@ -84,7 +87,7 @@ def prepare(folder: Path, base: Path, changes: dict[str, str]) -> None:
             chosen = (block for block in BLOCKS if block.file == name)
             write_structures(base / name, (frame for block in chosen for frame in frames(folder, block)))
     (base / "input.nn").write_text(with_keywords((HERE / "input.nn").read_text(), changes))
-    bnnp(base, "mode1.log", "--mode", "1")
+    run_bnnp(base, "mode1.log", "--mode", "1")
 
 
 def frames(folder: Path, block: Block) -> Iterator[Structure]:
@@ -117,7 +120,7 @@ def train(base: Path, target: str, arm: Arm, seed: int) -> Path:
     (directory / "input.nn").write_text(with_keywords((base / "input.nn").read_text(), changes))
     if not (directory / "symmetry_functions.h5").exists():
         os.link(base / "symmetry_functions.h5", directory / "symmetry_functions.h5")
-    bnnp(directory, "mode2.log", "--mode", "2", *(["--restart"] if arm.size > 1 else []))
+    run_bnnp(directory, "mode2.log", "--mode", "2", *(["--restart"] if arm.size > 1 else []))
     return directory
 
 
@@ -139,11 +142,3 @@ def with_keywords(text: str, changes: dict[str, str] | dict[str, str | None]) ->
         text, count = re.subn(rf"^{name}\b[^#\n]*", line, text, flags=re.MULTILINE)
         text += "" if count or value is None else f"{line}\n"
     return text
-
-
-def bnnp(directory: Path, log: str, *arguments: str) -> None:
-    """Run the program in a directory, its output to a log file."""
-    command = [sys.executable, "-m", "bnnp", *arguments]
-    with open(directory / log, "w") as file:
-        if subprocess.run(command, cwd=directory, stdout=file, stderr=subprocess.STDOUT).returncode:
-            sys.exit(f"{' '.join(arguments)} failed in {directory}; see {log} there")

@@ -30,6 +30,10 @@ from bnnp.structure import Structure
 
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE.parents[1] / "tools"
+sys.path.insert(0, str(TOOLS))
+
+from study_tools import read_rows, run_bnnp  # noqa: E402
+
 SIZES = (5, 10, 20, 50, 100, 200)
 VALIDATION = 22
 UPDATES = 2000  # of every training, in 40 to 500 epochs: small sets get more epochs, not less training
@@ -69,13 +73,13 @@ def main(
     base.mkdir(parents=True, exist_ok=True)
     prepare(base, labels, folder)
     train_silicon(base)
-    done = {tuple(row[name] for name in COLUMNS[:4]) for row in rows_of(base)}
+    done = {tuple(row[name] for name in COLUMNS[:4]) for row in read_rows(base)}
     for split in range(1, splits + 1):
         for size in sizes:
             for arm in arms:
                 if (labels, arm, str(size), str(split)) not in done:
                     run(base, labels, arm, size, split)
-    write_table(base, rows_of(base))
+    write_table(base, read_rows(base))
     click.echo((base / "table.md").read_text())
 
 
@@ -119,7 +123,7 @@ def train_silicon(base: Path) -> None:
     write(directory / "input.data", structures, order[VALIDATION:], order[:VALIDATION])
     shutil.copy(HERE / "input.nn", directory / "input.nn")
     for mode in (1, 2):
-        bnnp(directory, f"mode{mode}.log", "--mode", str(mode))
+        run_bnnp(directory, f"mode{mode}.log", "--mode", str(mode))
 
 
 def run(base: Path, labels: str, arm: str, size: int, split: int) -> None:
@@ -136,11 +140,11 @@ def run(base: Path, labels: str, arm: str, size: int, split: int) -> None:
     extra = [line.format(donor=donor, length=length, energy=energy) for line in lines]
     text = germanium_input(length if stretched else 1.0, size, split)
     (directory / "input.nn").write_text("\n".join([text, *extra]) + "\n")
-    bnnp(directory, "mode1.log", "--mode", "1")
+    run_bnnp(directory, "mode1.log", "--mode", "1")
     start = time.perf_counter()
-    bnnp(directory, "mode2.log", "--mode", "2")
+    run_bnnp(directory, "mode2.log", "--mode", "2")
     seconds = time.perf_counter() - start
-    bnnp(directory, "mode3.log", "--mode", "3", "--data", str(base / "test.data"))
+    run_bnnp(directory, "mode3.log", "--mode", "3", "--data", str(base / "test.data"))
     append(base, (labels, arm, size, split, *errors_of(directory), round(seconds)))
     shutil.rmtree(directory)
 
@@ -190,14 +194,6 @@ def append(base: Path, row: tuple[object, ...]) -> None:
         writer.writerows([COLUMNS, row] if new else [row])
 
 
-def rows_of(base: Path) -> list[dict[str, str]]:
-    """What results.csv has so far."""
-    if not (base / "results.csv").exists():
-        return []
-    with open(base / "results.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def write_table(base: Path, rows: list[dict[str, str]]) -> None:
     """table.md: one row a number of structures, two columns an arm."""
     arms = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
@@ -221,14 +217,6 @@ def summaries(rows: list[dict[str, str]], arm: str, size: int) -> Iterator[str]:
         few = f" [{len(values)}]" if len(values) != 5 else ""
         low, high = min(values), max(values)
         yield f"{statistics.median(values):.{digits}f} ({low:.{digits}f} - {high:.{digits}f}){few}"
-
-
-def bnnp(directory: Path, log: str, *arguments: str) -> None:
-    """Run the program in a directory, its output to a log file."""
-    with open(directory / log, "w") as file:
-        command = [sys.executable, "-m", "bnnp", *arguments]
-        if subprocess.run(command, cwd=directory, stdout=file, stderr=subprocess.STDOUT).returncode:
-            raise click.ClickException(f"{' '.join(arguments)} failed in {directory}; see {log} there")
 
 
 def call(arguments: list[object]) -> None:

@@ -103,7 +103,7 @@ def test_study_is_resumed_and_drawn(study: ModuleType, folder: Path) -> None:
     result = CliRunner().invoke(study.main, arguments)
     assert result.exit_code == 0, result.output
     base = folder / "out" / "dft"
-    rows = study.rows_of(base)
+    rows = study.read_rows(base)
     assert [row["split"] for row in rows] == ["block", "random"]
     assert all(0.0 < float(row["energy"]) < 1000.0 for row in rows)
     assert (base / "lithium.png").read_bytes().startswith(b"\x89PNG")
@@ -114,7 +114,7 @@ def test_study_is_resumed_and_drawn(study: ModuleType, folder: Path) -> None:
     with open(base / "results.csv", "w", newline="") as file:
         csv.writer(file).writerows(kept)
     assert CliRunner().invoke(study.main, arguments).exit_code == 0
-    again = study.rows_of(base)
+    again = study.read_rows(base)
     assert again[0] == rows[0]
     assert {**again[1], "seconds": ""} == {**rows[1], "seconds": ""}
 

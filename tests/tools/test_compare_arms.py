@@ -14,6 +14,7 @@ import pytest
 import stillinger_weber
 from ase.build import bulk
 from click.testing import CliRunner
+from study_tools import read_rows
 
 from bnnp.io.input_data import write_structures
 from bnnp.structure import Structure
@@ -150,7 +151,7 @@ def test_runs_are_appended_once_and_gone_on_with(case: Path) -> None:
     arguments = [str(case), "--seeds", "1", "--targets", "energy", "--arms", "dropout_0.1", "--arms", "plain"]
     result = CliRunner().invoke(tool.main, arguments)
     assert result.exit_code == 0, result.output
-    rows = arm_results.rows_of(case)
+    rows = read_rows(case)
     assert [(row["arm"], row["group"], row["structures"]) for row in rows] == [
         ("dropout_0.1", "cold", "3"),
         ("dropout_0.1", "hot", "3"),
@@ -169,7 +170,7 @@ def test_runs_are_appended_once_and_gone_on_with(case: Path) -> None:
     with open(case / "results.csv", "w", newline="") as file:
         csv.writer(file).writerows(kept)
     assert CliRunner().invoke(tool.main, arguments).exit_code == 0
-    again = arm_results.rows_of(case)
+    again = read_rows(case)
     assert [{**row, "seconds": ""} for row in again] == [{**row, "seconds": ""} for row in rows]
     assert again[0]["seconds"] == rows[0]["seconds"]  # not run again
 
