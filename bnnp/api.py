@@ -9,13 +9,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from bnnp.core import Descriptor
-from bnnp.descriptors.neighbors import find_neighbors
-from bnnp.descriptors.survey import element_types
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import read_structures
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 
 
@@ -63,20 +61,19 @@ def symmetry_functions(
         A mistake in input.nn, an element it does not name, coinciding or lost atoms.
     """
     settings = load_settings(input_nn, mode_required=False)
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=threads)
+    descriptor = settings.model.descriptor(threads)
     several = [structures] if isinstance(structures, Structure | Atoms) else structures
     return [_values(structure, descriptor, settings) for structure in several]
 
 
 def _values(structure: Structure | Atoms, descriptor: Descriptor, settings: Settings) -> NDArray[np.float64]:
     if isinstance(structure, Atoms):
-        structure = from_atoms(structure, settings.units, labels=False)
-    unknown = sorted(set(structure.symbols) - set(settings.elements))
+        structure = from_atoms(structure, settings.model.units, labels=False)
+    unknown = sorted(set(structure.symbols) - set(settings.model.elements))
     if unknown:
         raise InputError(
             f"{structure.where}: element {', '.join(unknown)} is not among the elements of input.nn, "
-            f"{' '.join(settings.elements)}. Remove the structure or add the element."
+            f"{' '.join(settings.model.elements)}. Remove the structure or add the element."
         )
-    types = element_types(structure, settings.elements)
-    pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
+    types, pairs = descriptor.environments(structure)
     return descriptor.values(types, pairs)

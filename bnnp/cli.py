@@ -22,8 +22,13 @@ from bnnp import __version__, parallel
 from bnnp.errors import BnnpError
 from bnnp.memory import keep_freed_memory
 
-MODES = {1: "bnnp.modes.symmetry", 2: "bnnp.modes.train", 3: "bnnp.modes.predict"}
-DYNAMICS = "bnnp.modes.simulate"  # mode 3 with md_steps
+MODES = {
+    1: ("bnnp.modes.symmetry", "compute"),
+    2: ("bnnp.modes.train.run", "train"),
+    3: ("bnnp.modes.predict", "predict"),
+}
+DYNAMICS = ("bnnp.modes.simulate", "simulate")  # mode 3 with md_steps
+CHECK = ("bnnp.modes.check", "check")
 ALL_KEYWORDS = "*"
 INTERRUPTED = 130
 TERMINATED = 143
@@ -103,7 +108,7 @@ def main(
 
 
 def _describe_keywords(name: str) -> str:
-    from bnnp.modes.keyword_list import keyword_details, keyword_list
+    from bnnp.settings.help import keyword_details, keyword_list
 
     return keyword_list() if name == ALL_KEYWORDS else keyword_details(name)
 
@@ -127,20 +132,20 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     parallel.check_launch()
     parallel.pin_threads(1)  # before numpy and torch are loaded: the core has threads of its own
     keep_freed_memory()
-    from bnnp.modes.job import Job
-    from bnnp.settings import load_settings
+    from bnnp.run import Run
+    from bnnp.settings.settings import load_settings
 
     settings = load_settings(settings_file, mode, mode_required=not check)
-    dynamics = settings.mode == 3 and settings["md_steps"]
+    dynamics = settings.mode == 3 and settings.dynamics.md_steps
     if restart and settings.mode != 2 and not dynamics:
         what = f"runner_mode {settings.mode}" + " and no md_steps" * (settings.mode == 3)
         raise click.UsageError(
             f"--restart continues a training or molecular dynamics, but {settings_file.name} has {what}: use "
             "it with --mode 2, or with --mode 3 and md_steps"
         )
-    job = Job(settings, data_file, Path.cwd(), restart)
-    module = "bnnp.modes.check" if check else DYNAMICS if dynamics else MODES[settings.mode]
-    importlib.import_module(module).run(job)
+    run = Run(settings, data_file, Path.cwd(), restart)
+    module, function = CHECK if check else DYNAMICS if dynamics else MODES[settings.mode]
+    getattr(importlib.import_module(module), function)(run)
 
 
 class _Terminated(BaseException):

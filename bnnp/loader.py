@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 
 from bnnp.errors import InputError, StaleFileError
@@ -19,7 +19,7 @@ from bnnp.io.weights import read_weights, weights_name
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.potential import Potential
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 
 INPUT = "input.nn"
 
@@ -70,7 +70,7 @@ def read_potential(
     With `calibrated` false it has no calibration, but all that one is made with.
     """
     directory = Path(directory)
-    if settings["ensemble_size"] > 1:
+    if settings.ensemble.ensemble_size > 1:
         potential = _ensemble(directory, settings, threads, samples)
     else:
         potential = _single(directory, settings, threads, samples)
@@ -88,7 +88,7 @@ def read_potential(
         return potential
     data = parse_calibration(sections[CALIBRATION])
     check_networks(data, potential.members)
-    kind = settings["uncertainty"] if settings.given("uncertainty") else data.use
+    kind = settings.calibration.uncertainty if settings.given("uncertainty") else data.use
     where = settings.origins["uncertainty"] if settings.given("uncertainty") else UNCERTAINTY
     if kind == "hybrid" and domain is None:
         raise InputError(
@@ -105,7 +105,7 @@ def read_potential(
 
 def _demand_no_kind(settings: Settings) -> None:
     """Raise InputError if the sigma that is asked for needs a calibration, which is not there."""
-    if settings["uncertainty"] == "hybrid" and settings.mode == 3:
+    if settings.calibration.uncertainty == "hybrid" and settings.mode == 3:
         raise InputError(
             f"{settings.origins.get('uncertainty', 'input.nn')}: `uncertainty hybrid` needs a calibration, "
             f"and {UNCERTAINTY} has none. Use the keyword `calibrate` with structures that were not trained "
@@ -115,11 +115,11 @@ def _demand_no_kind(settings: Settings) -> None:
 
 def _single(directory: Path, settings: Settings, threads: int, samples: int | None) -> Potential:
     """One network an element."""
-    files = [directory / name for name in ("scaling.data", *map(weights_name, settings.elements))]
+    files = [directory / name for name in ("scaling.data", *map(weights_name, settings.model.elements))]
     scalings = _scalings(directory, settings)
     settings = with_fitted_energies(settings, scalings)
-    networks = {element: _network(directory, element, settings) for element in settings.elements}
-    wanted = settings["mc_samples"] if samples is None else samples
+    networks = {element: _network(directory, element, settings) for element in settings.model.elements}
+    wanted = settings.dropout.mc_samples if samples is None else samples
     sampled = wanted > 0 and (directory / UNCERTAINTY).exists()
     files += [directory / UNCERTAINTY] * sampled
     check_identity(files, parts_of_potential(settings, networks, scalings))
@@ -133,9 +133,9 @@ def _single(directory: Path, settings: Settings, threads: int, samples: int | No
 
 def _ensemble(directory: Path, settings: Settings, threads: int, samples: int | None) -> Potential:
     """All members of ``ensemble_size``: the samples are divided equally among them, one each at least."""
-    count = settings["ensemble_size"]
-    wanted = settings["mc_samples"] if samples is None else samples
-    own = replace(settings, values={**settings.values, "ensemble_size": 1})
+    count = settings.ensemble.ensemble_size
+    wanted = settings.dropout.mc_samples if samples is None else samples
+    own = settings.changed(ensemble_size=1)
     found = []
     for number in range(1, count + 1):
         place = member_directory(directory, number)
@@ -165,18 +165,18 @@ def assemble(
     """The potential that an input.nn and these networks, training statistics and masks make."""
     return Potential(
         networks,
-        settings.functions,
-        settings.cutoff,
-        settings.scaling,
+        settings.model.functions,
+        settings.model.cutoff,
+        settings.model.scaling,
         scalings,
         masks,
-        resample=settings["mc_masks"] == "resample",
-        atom_energies=settings.atom_energies,
-        mean_energy=settings.normalization.mean_energy,
-        conv_energy=settings.normalization.conv_energy,
-        units=settings.units,
-        closest=settings["bond_threshold"],
-        device=settings["device"],
+        resample=settings.dropout.mc_masks == "resample",
+        atom_energies=settings.model.atom_energies,
+        mean_energy=settings.model.normalization.mean_energy,
+        conv_energy=settings.model.normalization.conv_energy,
+        units=settings.model.units,
+        closest=settings.structures.bond_threshold,
+        device=settings.training.device,
         threads=threads,
     )
 
@@ -192,14 +192,14 @@ def with_fitted_energies(settings: Settings, scalings: ScalingData | None) -> Se
     if not settings.fits_atom_energies:
         return settings
     found = {} if scalings is None else scalings.atom_energies
-    missing = [element for element in settings.elements if element not in found]
+    missing = [element for element in settings.model.elements if element not in found]
     if missing:
         raise StaleFileError(
             f"scaling.data: has no free-atom energy of {', '.join(missing)}, but input.nn "
             "says `atom_energy fit`. It was made without this keyword, or by another program: run mode 2 "
             "again, or give the energies."
         )
-    return replace(settings, atom_energies=dict(found))
+    return settings.with_atom_energies(found)
 
 
 def parts_of_potential(
@@ -209,23 +209,23 @@ def parts_of_potential(
     return parts_of(
         networks,
         None if scalings is None else scalings.scalings,
-        settings.scaling,
-        astuple(settings.normalization),
-        settings.atom_energies,
-        settings.fingerprint(),
+        settings.model.scaling,
+        astuple(settings.model.normalization),
+        settings.model.atom_energies,
+        settings.model.fingerprint(),
     )
 
 
 def _scalings(directory: Path, settings: Settings) -> ScalingData | None:
-    path, kind = directory / "scaling.data", settings.scaling.kind
+    path, kind = directory / "scaling.data", settings.model.scaling.kind
     if kind == "none" and not path.exists():
         return None
-    counts = {element: len(settings.functions[element]) for element in settings.elements}
-    return read_scaling(path, counts, kind == "sigma", settings.fingerprint())
+    counts = {element: len(settings.model.functions[element]) for element in settings.model.elements}
+    return read_scaling(path, counts, kind == "sigma", settings.model.fingerprint())
 
 
 def _network(directory: Path, element: str, settings: Settings) -> Network:
-    if element not in settings.architecture:
+    if element not in settings.model.architecture:
         raise InputError(
             "input.nn: no network is defined; give global_hidden_layers_short, global_nodes_short "
             "and global_activation_short as they were in the training"
@@ -233,7 +233,7 @@ def _network(directory: Path, element: str, settings: Settings) -> Network:
     return read_weights(
         directory / weights_name(element),
         element,
-        settings.architecture[element],
-        len(settings.functions[element]),
-        settings.normalize_nodes,
+        settings.model.architecture[element],
+        len(settings.model.functions[element]),
+        settings.model.normalize_nodes,
     )

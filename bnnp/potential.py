@@ -23,14 +23,16 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from bnnp.core import Descriptor, Networks, sum_pairs
-from bnnp.core.device import descriptor_on
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.device import descriptor_on
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.descriptors.pairs import sum_pairs
 from bnnp.descriptors.scaling import Scaling, ScalingScheme
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.scaling_data import ScalingData
+from bnnp.network.compiled import Networks
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.prediction import Prediction

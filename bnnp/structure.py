@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -11,7 +12,31 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SETS = ("train", "test", "calibration", "calibration_ood")  # what a structure can be for
+
+class Set(IntEnum):
+    """What a structure is for; the number stands in symmetry_functions.h5, the label in input.data."""
+
+    TRAIN = 0
+    TEST = 1
+    CALIBRATION = 2
+    OUTSIDE = 3
+
+    def __bool__(self) -> bool:
+        """Every set is true, number 0 too: ``structure.subset or other`` means what it says."""
+        return True
+
+    @property
+    def label(self) -> str:
+        """As ``begin set=LABEL`` has it."""
+        return SET_LABELS[self]
+
+    @classmethod
+    def labeled(cls, label: str) -> Set:
+        """The set of a label. Raises ValueError if there is none."""
+        return cls(SET_LABELS.index(label))
+
+
+SET_LABELS = ("train", "test", "calibration", "calibration_ood")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +62,8 @@ class Structure:
         Free text of the comment lines, without the key=value pairs below.
     info : mapping of str to str
         key=value pairs of the comment line: group, weight, source, ...
-    subset : str or None
-        One of SETS if the file pins the structure to a set.
+    subset : Set or None
+        The set the file pins the structure to.
     index : int
         Position in the file, from 0.
     line : int
@@ -54,7 +79,7 @@ class Structure:
     charge: float = 0.0
     comment: str = ""
     info: Mapping[str, str] = field(default_factory=dict)
-    subset: str | None = None
+    subset: Set | None = None
     index: int = 0
     line: int = 0
 

@@ -61,7 +61,7 @@ def write_solid(folder: Path, units: str = "metal", samples: int = 10, extra: st
     from bnnp.loader import parts_of_potential
     from bnnp.network.dense import Network
     from bnnp.network.masks import Masks
-    from bnnp.settings import load_settings
+    from bnnp.settings.settings import load_settings
     from bnnp.units import UNITS
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def write_solid(folder: Path, units: str = "metal", samples: int = 10, extra: st
     text = SOLID.format(units=units, eta_1=eta_1, eta_2=eta_2, r_s=r_s, r_c=r_c)
     (folder / "input.nn").write_text(text + extra)
     settings = load_settings(folder / "input.nn", 3)
-    first = settings.functions["Cu"][0].r_s == 0.0
+    first = settings.model.functions["Cu"][0].r_s == 0.0
     scale = np.array([REPULSION, -ATTRACTION] if first else [-ATTRACTION, REPULSION]) / unit.ev
     order = slice(None, None, 1 if first else -1)
     mean, spread = (
@@ -84,7 +84,7 @@ def write_solid(folder: Path, units: str = "metal", samples: int = 10, extra: st
     weights = (scale * spread)[:, None] * share
     biases = (scale * mean) @ share
     network = Network((weights, np.full((12, 1), 1 / 12)), (biases, np.zeros(1)), ("l", "l"))
-    data = ScalingData({"Cu": ranges}, None, settings.fingerprint())
+    data = ScalingData({"Cu": ranges}, None, settings.model.fingerprint())
     identity = identity_line(parts_of_potential(settings, {"Cu": network}, data))
     write_scaling(folder / "scaling.data", data, identity)
     write_weights(folder / weights_name("Cu"), network, "Cu", identity=identity)

@@ -139,8 +139,8 @@ def test_runner_mode_counts_without_the_option(monkeypatch: pytest.MonkeyPatch) 
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def run(self, job: object) -> None:
-            called.append((self.name, job.settings.mode))  # type: ignore[attr-defined]
+        def run(self, run: object) -> None:
+            called.append((self.name, run.settings.mode))  # type: ignore[attr-defined]
 
     monkeypatch.setattr(cli.importlib, "import_module", Mode)
     Path("input.nn").write_text(INPUT + "runner_mode 3\n")
@@ -165,7 +165,7 @@ def test_terminate_ends_in_order(mode: str) -> None:
         "import os, signal, importlib, bnnp.cli as cli\n"
         "from bnnp.io.output import replace_file\n"
         "class Mode:\n"
-        "    def run(job):\n"
+        "    def run(run):\n"
         "        with replace_file('energy.out') as file:\n"
         "            file.write('half')\n"
         "            os.kill(os.getpid(), signal.SIGTERM)\n"

@@ -140,7 +140,7 @@ def test_only_the_command_ends_the_program(path: Path) -> None:
     assert not called(tree) & {"exit", "quit"}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if name(path) != "bnnp/modes/log.py"], ids=name)
+@pytest.mark.parametrize("path", [path for path in MODULES if name(path) != "bnnp/log.py"], ids=name)
 def test_only_the_log_prints(path: Path) -> None:
     assert "print" not in called(parse(path))
 

@@ -19,7 +19,7 @@ from bnnp.loader import assemble, load
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.potential import Potential
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 
 INPUT = """
@@ -56,8 +56,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def networks(settings: Settings) -> dict[str, Network]:
     rng = np.random.default_rng(1)
     result = {}
-    for element in settings.elements:
-        architecture, n = settings.architecture[element], len(settings.functions[element])
+    for element in settings.model.elements:
+        architecture, n = settings.model.architecture[element], len(settings.model.functions[element])
         result[element] = Network.from_flat(rng.normal(size=architecture.n_weights(n)), architecture, n)
     return result
 
@@ -65,8 +65,8 @@ def networks(settings: Settings) -> dict[str, Network]:
 def scalings(settings: Settings) -> ScalingData:
     rng = np.random.default_rng(2)
     table = {}
-    for element in settings.elements:
-        n = len(settings.functions[element])
+    for element in settings.model.elements:
+        n = len(settings.model.functions[element])
         minimum, width = rng.normal(size=n), rng.uniform(2.0, 4.0, size=n)
         table[element] = Scaling(minimum, minimum + width, minimum + 0.4 * width, 0.2 * width)
     return ScalingData(table)

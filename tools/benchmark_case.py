@@ -8,22 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnp.core import Descriptor
-from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.descriptors.statistics import Moments
-from bnnp.descriptors.survey import element_types
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
 from bnnp.loader import assemble, read_potential
-from bnnp.modes.training_networks import frozen_masks
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.streams import WEIGHTS, stream
 from bnnp.potential import Potential
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
+from bnnp.training.initial import frozen_masks
 
 SEED = 1
 
@@ -48,8 +45,10 @@ class Case:
 
     def describe(self, pairs: int) -> str:
         """One line for the head of a table; `pairs` is the length of the structure's neighbour list."""
-        counts = ", ".join(f"{len(self.settings.functions[x])} of {x}" for x in self.settings.elements)
-        cutoff = f"{self.settings.largest_cutoff:g} {self.settings.units.length}"
+        counts = ", ".join(
+            f"{len(self.settings.model.functions[x])} of {x}" for x in self.settings.model.elements
+        )
+        cutoff = f"{self.settings.model.largest_cutoff:g} {self.settings.model.units.length}"
         return f"functions: {counts}; {pairs / len(self.structure):.1f} neighbours an atom within {cutoff}"
 
     def describe_networks(self, potential: Potential) -> str:
@@ -72,7 +71,9 @@ def load_case(source: Path, data: Path | None, mode: int) -> Case:
     """Read input.nn (`source` is the file or its directory) and the first structure of `data`."""
     file = source / "input.nn" if source.is_dir() else source
     settings = load_settings(file, mode)
-    structures = StructureFile(data or file.parent / "input.data", settings.elements, require_labels=False)
+    structures = StructureFile(
+        data or file.parent / "input.data", settings.model.elements, require_labels=False
+    )
     return Case(file.parent, settings, structures, structures[0])
 
 
@@ -113,20 +114,19 @@ def potential_of(case: Case, threads: int) -> Potential:
 def random_parts(case: Case) -> tuple[Mapping[str, Network], ScalingData]:
     """Networks with random weights, and the ranges of the symmetry functions in the structure."""
     settings, structure = case.settings, case.structure
-    if not settings.architecture:
+    if not settings.model.architecture:
         raise InputError(f"{case.directory / 'input.nn'}: no network is defined (global_nodes_short, ...)")
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
-    types = element_types(structure, settings.elements)
-    pairs = find_neighbors(structure.positions, structure.cell, settings.largest_cutoff, structure.numbers)
+    descriptor = settings.model.descriptor()
+    types, pairs = descriptor.environments(structure)
     values = descriptor.values(types, pairs)
     networks: dict[str, Network] = {}
     scalings: dict[str, Scaling] = {}
-    for index, element in enumerate(settings.elements):
-        count = len(settings.functions[element])
+    for index, element in enumerate(settings.model.elements):
+        count = len(settings.model.functions[element])
         rows = values[types == index, :count]
         if len(rows) == 0:
             raise InputError(f"{structure.where}: has no atom of {element}, so its functions have no range")
         scalings[element] = Moments.of(rows).scaling()
         generator = stream(SEED, WEIGHTS, index)
-        networks[element] = initial_network(settings.architecture[element], count, generator)
-    return networks, ScalingData(scalings, fingerprint=settings.fingerprint())
+        networks[element] = initial_network(settings.model.architecture[element], count, generator)
+    return networks, ScalingData(scalings, fingerprint=settings.model.fingerprint())

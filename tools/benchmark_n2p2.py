@@ -77,12 +77,12 @@ class N2p2:
         self._path = Path(self._folder.name)
         write_input_nn(
             self._path / "input.nn",
-            elements=case.settings.elements,
-            functions=case.settings.functions,
-            cutoff=case.settings.cutoff,
-            scaling=case.settings.scaling,
-            architecture=case.settings.architecture[case.settings.elements[0]],
-            normalize_nodes=case.settings.normalize_nodes,
+            elements=case.settings.model.elements,
+            functions=case.settings.model.functions,
+            cutoff=case.settings.model.cutoff,
+            scaling=case.settings.model.scaling,
+            architecture=case.settings.model.architecture[case.settings.model.elements[0]],
+            normalize_nodes=case.settings.model.normalize_nodes,
         )
         self._settings = (self._path / "input.nn").read_text() + "random_seed 1\n"
         write_scaling(self._path / "scaling.data", scalings)

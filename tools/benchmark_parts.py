@@ -8,8 +8,9 @@ import numpy as np
 from benchmark_case import Case
 from benchmark_timing import measure
 
-from bnnp.core import Descriptor, sum_pairs
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.descriptors.pairs import sum_pairs
 from bnnp.descriptors.survey import element_types
 from bnnp.potential import Potential
 from bnnp.structure import Structure
@@ -23,7 +24,9 @@ Parts = Mapping[str, Callable[[], object]]
 def descriptor_of(case: Case, threads: int, precision: str) -> Descriptor:
     """The symmetry functions of a case."""
     settings = case.settings
-    return Descriptor(settings.elements, settings.functions, settings.cutoff, np.dtype(precision), threads)
+    return Descriptor(
+        settings.model.elements, settings.model.functions, settings.model.cutoff, np.dtype(precision), threads
+    )
 
 
 def neighbors_of(structure: Structure, descriptor: Descriptor) -> NeighborList:

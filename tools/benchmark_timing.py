@@ -15,7 +15,7 @@ from statistics import median
 
 import click
 
-from bnnp.modes.log import Log
+from bnnp.log import Log
 
 PATIENCE = 5.0  # seconds after which no further run of a part is started
 STATUS = Path("/proc/self/status")

@@ -21,18 +21,15 @@ import numpy as np
 import torch
 from benchmark_timing import peak_memory, reset_peak
 
-from bnnp.core import Descriptor
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.loader import load
 from bnnp.modes import symmetry
-from bnnp.modes.job import Job
-from bnnp.modes.training_networks import initial_weights
-from bnnp.modes.training_output import Files
-from bnnp.modes.training_setup import build_trainer, folds_of, normalize, training_set
-from bnnp.settings import Settings, load_settings
+from bnnp.potential import Potential
+from bnnp.run import Run
+from bnnp.settings.settings import Settings, load_settings
 from bnnp.training.loop import Record, Trainer
+from bnnp.training.training import Training, training_set
 
 COLUMNS = (
     "  epoch    prepared  training  evaluation   ms/step     E train  E test (meV/atom)   "
@@ -97,12 +94,13 @@ def train(
             data = folder if (folder / FILE_NAME).exists() else Path(scratch)
             if data != folder:
                 first = load_settings(Path(scratch) / "input.nn", 1)
-                symmetry.run(Job(first, folder / "input.data", data))
+                symmetry.compute(Run(first, folder / "input.data", data))
             if held_out is not None and not held_out.is_file():
                 raise InputError(f"--held-out {held_out}: no such file")
             reset_peak()
-            job = Job(settings, folder / "input.data", data)
-            measure(job, Path(scratch), goal, held_out, threads, every)
+            found = measure(settings, data, goal, threads, every)
+            if held_out is not None:
+                show_held_out(found, settings, held_out)
 
 
 def changed_settings(folder: Path, scratch: Path, lines: Sequence[str]) -> Settings:
@@ -115,26 +113,25 @@ def changed_settings(folder: Path, scratch: Path, lines: Sequence[str]) -> Setti
 
 
 def measure(
-    job: Job, scratch: Path, goal: tuple[float, float] | None, held_out: Path | None, threads: int, every: int
-) -> None:
-    """Train once and print."""
-    settings, clock = job.settings, Clock()
+    settings: Settings, directory: Path, goal: tuple[float, float] | None, threads: int, every: int
+) -> Potential:
+    """Train once and print; the potential of the best epoch."""
+    clock, units = Clock(), settings.model.units
     begun, start = time.perf_counter(), time.process_time()
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff, threads=threads)
-    with DescriptorFile.open(job.directory / FILE_NAME, settings) as file:
-        data = training_set(job, file)
-        normalized = normalize(job, file, data, descriptor)
-        trainer = build_trainer(job, file, data, normalized, descriptor)
+    descriptor = settings.model.descriptor(threads)
+    with DescriptorFile.open(directory / FILE_NAME, settings.model) as file:
+        data = training_set(settings, file, directory)
+        training = Training.prepare(settings, file, directory, descriptor, data)
+        trainer = training.trainer
         for name, text in trainer.optimizer.describe().items():
             click.echo(f"    {name:20}{text}")
         timed_evaluation(trainer, clock)
-        folds = folds_of(settings, data, normalized)
-        state = trainer.start(initial_weights(job, folds))
+        state = training.start()
         clock.preparing = time.process_time() - start
         clock.evaluating, start = 0.0, time.process_time()
-        energy, force = (normalized.scale * u for u in (settings.units.mev, settings.units.mev_per_angstrom))
+        energy, force = (training.variables.scale * u for u in (units.mev, units.mev_per_angstrom))
         click.echo(COLUMNS)
-        for reached_state in trainer.run(state, lambda: False):
+        for reached_state in training.run(state, lambda: False):
             state, record = reached_state, reached_state.history[-1]
             clock.training = time.process_time() - start - clock.evaluating
             clock.steps += trainer.optimizer.n_steps(trainer, record.epoch)
@@ -147,15 +144,12 @@ def measure(
                 break
         wall, peak = time.perf_counter() - begun, peak_memory()
         click.echo(f"    {clock.total:.2f} s, wall time {wall:.2f} s, memory {peak / 1e9:.2f} GB at the peak")
-        if held_out is not None:
-            files = Files(scratch, settings, data, normalized, folds)
-            files.write_potential(trainer.model.parameters.unpack(state.best_weights))
-            show_held_out(scratch, settings, held_out)
+        return training.potential(state.best_weights)
 
 
-def show_held_out(potential: Path, settings: Settings, path: Path) -> None:
+def show_held_out(found: Potential, settings: Settings, path: Path) -> None:
     """Root mean square errors of structures that had no part in the training, one line a group."""
-    found, units = load(potential), settings.units
+    units = settings.model.units
     squares: dict[str, list[tuple[float, float]]] = {}
     for structure in StructureFile(path):
         prediction = found.predict(structure)

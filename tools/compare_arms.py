@@ -41,7 +41,7 @@ from bnnp.errors import BnnpError
 from bnnp.io.input_data import read_structures
 from bnnp.loader import load
 from bnnp.potential import Potential
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.uncertainty.assessment import extrapolations, group_of
 from bnnp.uncertainty.detection import roc_auc
 from bnnp.uncertainty.ranking import spearman
@@ -104,7 +104,7 @@ def main(
     try:
         for target in targets:
             prepare(case, target, changes)
-        inside = {group_of(s) for s in read_structures(case / "input.data") if s.subset == "train"}
+        inside = {group_of(s) for s in read_structures(case / "input.data") if s.subset == Set.TRAIN}
         test = list(read_structures(case / "test.data"))
         done = {tuple(row[name] for name in KEY) for row in read_rows(case)}
         for seed in range(1, seeds + 1):

@@ -39,8 +39,8 @@ from tqdm import tqdm
 from bnnp.errors import BnnpError, InputError, OutputError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.output import cannot_write
-from bnnp.modes.log import Log
-from bnnp.structure import SETS, Structure
+from bnnp.log import Log
+from bnnp.structure import SET_LABELS, Set, Structure
 from bnnp.units import UNITS, Units
 
 
@@ -112,7 +112,7 @@ def in_units(inputs: Iterable[Path], output: Path, units: Units) -> str:
 @click.option("--every", type=click.IntRange(1), default=1, help="Take every N-th frame of each file.")
 @click.option("--max", "most", type=click.IntRange(1), help="Frames to take of each file at most.")
 @click.option("--label", help="Group name, written as group=... in the comment line.")
-@click.option("--set", "subset", type=click.Choice(SETS), help="Pin the structures to a set.")
+@click.option("--set", "subset", type=click.Choice(SET_LABELS), help="Pin the structures to a set.")
 @click.option(
     "--labels/--no-labels", default=True, help="Energies and forces must be there (default) or are left out."
 )
@@ -161,7 +161,7 @@ def main(
         labels=labels,
         stress=stress,
         group=label,
-        subset=subset,
+        subset=Set.labeled(subset) if subset else None,
         format=format_,
         energy_key=energy_key,
         forces_key=forces_key,

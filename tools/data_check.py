@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import NumericalError
+from bnnp.log import Log
 from bnnp.modes.data_report import (
     DataSet,
     count_composition,
@@ -30,7 +31,6 @@ from bnnp.modes.data_report import (
     report_distances,
 )
 from bnnp.modes.length_unit import unit_advice
-from bnnp.modes.log import Log
 from bnnp.structure import Structure
 from bnnp.units import Units
 

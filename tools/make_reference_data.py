@@ -31,7 +31,7 @@ from ase.md.velocitydistribution import thermalize_momenta
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import write_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.units import UNITS, Units
 
 METALS = {  # fcc metals that EMT knows, with their lattice constants in Angstrom
@@ -61,7 +61,7 @@ class Run:
     fraction: float
     temperature: float
     cluster: bool
-    subset: str | None
+    subset: Set | None
 
     @property
     def group(self) -> str:
@@ -82,9 +82,9 @@ def plan(
     Of clusters there are `clusters` for fitting at each temperature and, if anything is tested, one for
     testing.
     """
-    sets = [*runs * ["train"], *test_runs * ["test"]] if test_runs else runs * [None]
+    sets = [*runs * [Set.TRAIN], *test_runs * [Set.TEST]] if test_runs else runs * [None]
     cluster_sets = (
-        [*clusters * ["train"], *(["test"] if clusters else [])] if test_runs else clusters * [None]
+        [*clusters * [Set.TRAIN], *([Set.TEST] if clusters else [])] if test_runs else clusters * [None]
     )
     fractions = np.linspace(0.0, 1.0, compositions).tolist()
     result = []

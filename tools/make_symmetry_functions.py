@@ -32,7 +32,7 @@ from bnnp.errors import BnnpError, InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
 from bnnp.modes.environments import Environments, measured_distances, sample_environments
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.units import UNITS, Units
 
 WIDTH = 100
@@ -96,7 +96,9 @@ def recipe_pool(
 def settings_pool(path: Path) -> Pool:
     """The functions of an input.nn."""
     settings = load_settings(path, 1)
-    return Pool(settings.functions, settings.cutoff, settings.units, (f"Functions of {path.name}.",))
+    return Pool(
+        settings.model.functions, settings.model.cutoff, settings.model.units, (f"Functions of {path.name}.",)
+    )
 
 
 def lines(pool: Pool, complete: bool) -> Iterator[str]:

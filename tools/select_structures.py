@@ -35,15 +35,12 @@ from farthest_points import (
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bnnp.core import Descriptor
-from bnnp.descriptors.neighbors import find_neighbors
-from bnnp.descriptors.survey import element_types
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.loader import read_potential
 from bnnp.modes.prediction_report import std_meaning
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 
 Indices = NDArray[np.int64]
@@ -102,7 +99,7 @@ def in_energy_window(structures: StructureFile, settings: Settings, window: floa
     for index, structure in enumerate(structures):
         if structure.energy is None:
             raise InputError(f"{structure.where}: no energy, so it cannot be in an energy window")
-        energies[index] = structure.energy * settings.units.ev / len(structure)
+        energies[index] = structure.energy * settings.model.units.ev / len(structure)
         formulas.append(str(Formula.from_list(structure.symbols).reduce()[0].format("metal")))
     names, kinds = np.unique(formulas, return_inverse=True)
     lowest = np.full(len(names), np.inf)
@@ -121,13 +118,13 @@ def uncertainties(
     potential = read_potential(choice.potential, settings)
     if potential.samples < 2:
         raise InputError(f"{choice.potential} has no uncertainty.data, so it gives no standard deviations")
-    forces, mev = choice.sigma_of == "forces", settings.units.mev
+    forces, mev = choice.sigma_of == "forces", settings.model.units.mev
     sigmas = []
     for index in progress(left, "uncertainty"):
         found = potential.predict(structures[int(index)], forces=forces, stress=False, sigma=forces)
         if found.forces_std is not None:
             largest = np.linalg.norm(found.forces_std, axis=1).max()
-            sigmas.append(float(largest) * settings.units.mev_per_angstrom)
+            sigmas.append(float(largest) * settings.model.units.mev_per_angstrom)
         else:
             sigmas.append(float(found.energy_std or 0.0) * mev / len(found.atomic_energies))
     return np.array(sigmas), std_meaning(potential)
@@ -156,19 +153,18 @@ def farthest(
 
 def computed_features(structures: Iterator[Structure], total: int, settings: Settings) -> list[Features]:
     """Symmetry functions by element of some structures."""
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
+    descriptor = settings.model.descriptor()
     found = []
     for structure in progress(structures, "symmetry functions", total):
-        unknown = sorted(set(structure.symbols) - set(settings.elements))
+        unknown = sorted(set(structure.symbols) - set(settings.model.elements))
         if unknown:
             raise InputError(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
-        types = element_types(structure, settings.elements)
-        pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
+        types, pairs = descriptor.environments(structure)
         values = descriptor.values(types, pairs)
         found.append(
             {
                 element: values[types == kind, : descriptor.n_functions[kind]]
-                for kind, element in enumerate(settings.elements)
+                for kind, element in enumerate(settings.model.elements)
                 if (types == kind).any()
             }
         )
@@ -177,7 +173,7 @@ def computed_features(structures: Iterator[Structure], total: int, settings: Set
 
 def stored_features(path: Path, source: Path, left: Indices, settings: Settings) -> list[Features]:
     """Symmetry functions of mode 1's file."""
-    with DescriptorFile.open(path, settings.fingerprint()) as file:
+    with DescriptorFile.open(path, settings.model.fingerprint()) as file:
         file.demand_same_data(source)
         place = {int(index): number for number, index in enumerate(file.source)}
         if missing := [index for index in left.tolist() if index not in place]:

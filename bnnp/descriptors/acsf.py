@@ -6,7 +6,7 @@ r"""Atom-centred symmetry functions, the readable reference in torch.
 with the terms g of :mod:`bnnp.descriptors.formulas`; w = 1 for neighbours of the function's elements and 0
 for others, or the atomic number for the weighted types. Everything is differentiable twice by autograd, in
 either precision and on any device. :class:`TorchDescriptor` has the methods of the compiled
-:class:`bnnp.core.Descriptor`, which the tests hold equal to it.
+:class:`bnnp.descriptors.compiled.Descriptor`, which the tests hold equal to it.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _couples(centers: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class TorchDescriptor:
-    """Symmetry functions of whole structures with the methods of :class:`bnnp.core.Descriptor`.
+    """Symmetry functions of whole structures with the methods of the compiled ``Descriptor``.
 
     Parameters
     ----------

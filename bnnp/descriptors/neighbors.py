@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp import _core
+import bnnp._core as _core
 from bnnp.errors import NumericalError
 
 MAX_NEIGHBORS = 1.0e5  # mean number per atom beyond which the length unit must be wrong

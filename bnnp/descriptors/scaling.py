@@ -57,16 +57,40 @@ class ScalingScheme:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """scaled = (G - shift) * factor + offset, each (n_functions,) float64."""
+    """x = (G - shift) A + offset, what a network gets of the symmetry functions of one element.
+
+    Parameters
+    ----------
+    shift : (n_functions,) float64
+    factor : (n_functions,) or (n_functions, n_inputs) float64
+        A: a factor for each function, or a matrix that mixes them; 0 for a function that never varies.
+    offset : (n_inputs,) float64
+    """
 
     shift: Array
     factor: Array
     offset: Array
 
+    @classmethod
+    def mixing(cls, shift: Array, matrix: Array) -> Affine:
+        """(G - shift) A with a matrix A, (n_functions, n_inputs)."""
+        return cls(shift, matrix, np.zeros(matrix.shape[1]))
+
+    @classmethod
+    def identity(cls, n_functions: int) -> Affine:
+        """G itself."""
+        return cls(np.zeros(n_functions), np.ones(n_functions), np.zeros(n_functions))
+
+    @property
+    def matrix(self) -> Array:
+        """A, (n_functions, n_inputs)."""
+        return self.factor if self.factor.ndim == 2 else np.diag(self.factor)
+
     def apply(self, values: Array) -> Array:
-        """Scale `values`, (..., n_functions) symmetry functions."""
-        scaled: Array = (values - self.shift) * self.factor + self.offset
-        return scaled
+        """x of `values`, (..., n_functions) symmetry functions."""
+        centered = values - self.shift
+        x: Array = (centered @ self.factor if self.factor.ndim == 2 else centered * self.factor) + self.offset
+        return x
 
 
 @dataclass(frozen=True, eq=False)

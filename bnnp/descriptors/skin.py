@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp import _core
+import bnnp._core as _core
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ is shared. One record of :func:`survey_dtype` a structure::
     net_force      |sum_i F_i|, energy/length; 0 without forces
     largest_force  max |F_ia|, energy/length; 0 without forces
     energy         total energy minus free atoms, per atom, energy
-    subset         -1 free; pinned to the set of this number in bnnp.structure.SETS
+    subset         -1 free; pinned to the set of this number in bnnp.structure.Set
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.structure import SETS, Structure
+from bnnp.structure import Structure
 
-PINNED: dict[str | None, int] = {None: -1, **{name: number for number, name in enumerate(SETS)}}
+FREE = -1
 
 
 def survey_dtype(n_elements: int) -> np.dtype[np.void]:
@@ -69,7 +69,7 @@ def survey(
     record = np.zeros((), survey_dtype(len(elements)))
     types = element_types(structure, elements)
     record["n_atoms"] = np.bincount(types, minlength=len(elements))
-    record["subset"] = PINNED[structure.subset]
+    record["subset"] = FREE if structure.subset is None else structure.subset
     record["shortest"] = record["reach"] = np.inf
     free = np.array([free_atoms.get(element, 0.0) for element in elements])
     record["energy"] = ((structure.energy or 0.0) - record["n_atoms"] @ free) / len(structure)

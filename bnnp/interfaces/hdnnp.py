@@ -37,7 +37,7 @@ from bnnp.io.weights import weights_name, write_weights
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.settings import Settings
+from bnnp.settings.settings import Settings
 from bnnp.units import Units
 
 Array = NDArray[np.float64]
@@ -90,29 +90,31 @@ def write_hdnnp(
     architecture = _common(new)
     tables = {element: _rows(scaling, orders[element]) for element, scaling in scalings.scalings.items()}
     for element, scaling in tables.items():
-        dead = scaling.affine(settings.scaling).factor == 0.0
-        new[element] = _folded(new[element], dead, settings.scaling.s_min)
+        dead = scaling.affine(settings.model.scaling).factor == 0.0
+        new[element] = _folded(new[element], dead, settings.model.scaling.s_min)
         tables[element] = _widened(scaling, dead)
-    lines = lammps_lines(directory, settings.elements, settings.largest_cutoff, settings.units)
+    lines = lammps_lines(
+        directory, settings.model.elements, settings.model.largest_cutoff, settings.model.units
+    )
     make_folder(directory)
     write_scaling(directory / "scaling.data", ScalingData(tables, scalings.energy_range))
     for element, network in new.items():
         write_weights(directory / weights_name(element), _padded(network, architecture), element)
-    normalization = settings.normalization
+    normalization, units = settings.model.normalization, settings.model.units
     what = "plain networks" if masks is None else f"mean over {masks.samples} dropout masks"
     write_input_nn(
         directory / "input.nn",
-        elements=settings.elements,
+        elements=settings.model.elements,
         functions=functions,
-        cutoff=settings.cutoff,
-        scaling=settings.scaling,
+        cutoff=settings.model.cutoff,
+        scaling=settings.model.scaling,
         architecture=architecture,
-        normalize_nodes=settings.normalize_nodes,
-        atom_energies=settings.atom_energies,
+        normalize_nodes=settings.model.normalize_nodes,
+        atom_energies=settings.model.atom_energies,
         normalization=(normalization.mean_energy, normalization.conv_energy, normalization.conv_length)
         if settings.given("conv_energy")
         else None,
-        comment=f"Written by bnnp, in {settings.units.length} and {settings.units.energy}: {what}.\n{lines}",
+        comment=f"Written by bnnp, in {units.length} and {units.energy}: {what}.\n{lines}",
     )
     return lines
 
@@ -186,8 +188,8 @@ def _block_diagonal(blocks: Sequence[Array]) -> Array:
 def _functions(settings: Settings) -> tuple[dict[str, tuple[SymmetryFunction, ...]], dict[str, list[int]]]:
     """Functions in n2p2's types and order, and the column each had before."""
     functions, orders = {}, {}
-    for element in settings.elements:
-        old = [_translated(function, settings.cutoff) for function in settings.functions[element]]
+    for element in settings.model.elements:
+        old = [_translated(function, settings.model.cutoff) for function in settings.model.functions[element]]
         if len(set(old)) < len(old):
             raise InputError(
                 f"two symmetry functions of {element} are the same for n2p2 (type 1, and type 2 with eta = "

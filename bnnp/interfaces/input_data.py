@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ase import Atoms
 
-from bnnp.entries import Entries
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import ENERGY_KEYS, from_atoms, to_atoms
 from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.settings.keyword_file import KeywordFile
 from bnnp.units import ATOMIC, UNITS, Units
 
 LAMMPS_ATOMS = re.compile(rb"^\s*\d+\s+atoms\b", re.MULTILINE)  # `864 atoms`, in the head of every such file
@@ -61,7 +61,7 @@ def _demand_runner(filename: str | Path) -> None:
 def _units(filename: str | Path, name: str | None) -> Units:
     if name is None:
         settings = Path(filename).resolve().with_name("input.nn")
-        return UNITS[Entries(settings).value("units")] if settings.is_file() else ATOMIC
+        return UNITS[KeywordFile(settings).value("units")] if settings.is_file() else ATOMIC
     if name not in UNITS:
         raise InputError(f"units is `{name}`, expected one of {', '.join(UNITS)}")
     return UNITS[name]

@@ -16,7 +16,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
-from bnnp.structure import SETS, Structure
+from bnnp.structure import SET_LABELS, Set, Structure
 from bnnp.units import Units
 
 ENERGY_KEYS = ("free_energy", "energy")
@@ -81,7 +81,7 @@ def from_atoms(
         stress=voigt,
         charge=float(atoms.info.get("charge", 0.0)),
         info=info,
-        subset=subset if subset in SETS else None,
+        subset=Set.labeled(subset) if subset in SET_LABELS else None,
     )
 
 
@@ -100,7 +100,7 @@ def to_atoms(structure: Structure, units: Units) -> Atoms:
         atoms.pbc = True
     atoms.info.update(structure.info)
     if structure.subset:
-        atoms.info["set"] = structure.subset
+        atoms.info["set"] = structure.subset.label
     if structure.charge:
         atoms.info["charge"] = structure.charge
     results: dict[str, Any] = {}

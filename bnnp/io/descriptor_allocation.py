@@ -143,23 +143,23 @@ def _create(part: Path, layout: Layout) -> None:
 
 def _describe(file: h5py.File, layout: Layout) -> None:
     """Write the attributes; text has fixed length, so that the bytes are always the same."""
-    recipe = layout.recipe
+    model = layout.model
     texts = {
         "format": FORMAT,
         "key": layout.key,
-        "fingerprint": recipe.fingerprint(),
+        "fingerprint": model.fingerprint(),
         "input_digest": layout.input_digest,
         "division": layout.division,
-        "elements": " ".join(recipe.elements),
-        "units": recipe.units.name,
+        "elements": " ".join(model.elements),
+        "units": model.units.name,
         "derivatives": "stored" if layout.stored else "recomputed",
     }
     for name, text in texts.items():
         file.attrs.create(name, np.bytes_(text.encode()))
     file.attrs.create("version", VERSION, dtype=np.int64)
-    file.attrs.create("cutoff_type", recipe.cutoff.type, dtype=np.int64)
-    file.attrs.create("cutoff_alpha", recipe.cutoff.alpha, dtype=np.float64)
-    file.attrs.create("cutoff_radius", recipe.largest_cutoff, dtype=np.float64)
+    file.attrs.create("cutoff_type", model.cutoff.type, dtype=np.int64)
+    file.attrs.create("cutoff_alpha", model.cutoff.alpha, dtype=np.float64)
+    file.attrs.create("cutoff_radius", model.largest_cutoff, dtype=np.float64)
     file.attrs.create("complete", 0, dtype=np.uint8)
 
 

@@ -55,7 +55,8 @@ from numpy.typing import NDArray
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.descriptor_allocation import unfinished_name
-from bnnp.io.descriptor_layout import FORMAT, VERSION, Recipe, definitions, division_words
+from bnnp.io.descriptor_layout import FORMAT, VERSION, definitions, division_words
+from bnnp.model import Model
 
 FILE_NAME = "symmetry_functions.h5"
 
@@ -114,14 +115,14 @@ class DescriptorFile:
 
     @classmethod
     def open(
-        cls, path: str | Path, expected: Recipe | str | None = None, *, unfinished: bool = False
+        cls, path: str | Path, expected: Model | str | None = None, *, unfinished: bool = False
     ) -> DescriptorFile:
         """Open a file and refuse one that is not what `expected` asks for.
 
         Parameters
         ----------
         path : str or Path
-        expected : Recipe, str or None
+        expected : Model, str or None
             The settings in force (or their fingerprint) that elements, functions, cutoff and units must be
             equal to.
         unfinished : bool
@@ -269,13 +270,13 @@ class DescriptorFile:
             left, place = left[count:], place + count
         return values
 
-    def difference(self, recipe: Recipe) -> str:
-        """In words, how `recipe` differs from what the file was made with; starts with a comma."""
-        if self.elements != recipe.elements:
-            return f", elements {' '.join(self.elements)} instead of {' '.join(recipe.elements)}"
-        if self.units != recipe.units.name:
-            return f", units {self.units} instead of {recipe.units.name}"
-        for element, wanted in definitions(recipe).items():
+    def difference(self, model: Model) -> str:
+        """In words, how `model` differs from what the file was made with; starts with a comma."""
+        if self.elements != model.elements:
+            return f", elements {' '.join(self.elements)} instead of {' '.join(model.elements)}"
+        if self.units != model.units.name:
+            return f", units {self.units} instead of {model.units.name}"
+        for element, wanted in definitions(model).items():
             had = self.definitions[element]
             if had != wanted:
                 odd = next((text for text in wanted if text not in had), None)

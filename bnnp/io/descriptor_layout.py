@@ -7,17 +7,15 @@ rows of every structure in it follow by cumulative sums. The schema is in :mod:`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.functions import SymmetryFunction
-from bnnp.units import Units
+from bnnp.model import Model
 
 FORMAT = "bnnp symmetry functions"
 VERSION = 1
@@ -34,27 +32,11 @@ DERIVATIVES = {  # datasets that are there only if derivatives are stored
 Integers = NDArray[np.int64]
 
 
-class Recipe(Protocol):
-    """What symmetry functions depend on; :class:`bnnp.settings.Settings` is one."""
-
-    @property
-    def elements(self) -> tuple[str, ...]: ...
-    @property
-    def functions(self) -> Mapping[str, tuple[SymmetryFunction, ...]]: ...
-    @property
-    def cutoff(self) -> Cutoff: ...
-    @property
-    def units(self) -> Units: ...
-    @property
-    def largest_cutoff(self) -> float: ...
-    def fingerprint(self) -> str: ...
-
-
-def definitions(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+def definitions(model: Model) -> dict[str, tuple[str, ...]]:
     """Text of every function, by element of the centre."""
     return {
-        element: tuple(function.definition() for function in recipe.functions[element])
-        for element in recipe.elements
+        element: tuple(function.definition() for function in model.functions[element])
+        for element in model.elements
     }
 
 
@@ -70,7 +52,7 @@ class Layout:
 
     Parameters
     ----------
-    recipe : Recipe
+    model : Model
     input_digest : str
         sha256 of input.data.
     division : str
@@ -80,7 +62,7 @@ class Layout:
     source : (n,) int64
         Position in input.data of each kept structure, from 0, ascending.
     subset : (n,) uint8
-        Number in :data:`bnnp.structure.SETS`.
+        Number of the :class:`bnnp.structure.Set`.
     group : (n,) int32
         Index into `groups`.
     groups : tuple of str
@@ -92,7 +74,7 @@ class Layout:
         Functions of a centre that can feel a neighbour.
     """
 
-    recipe: Recipe
+    model: Model
     input_digest: str
     stored: bool
     source: Integers
@@ -138,7 +120,7 @@ class Layout:
             "structures/group": self.group,
             "groups": np.array([group.encode() for group in self.groups], dtype=np.bytes_),
         }
-        for element, texts in definitions(self.recipe).items():
+        for element, texts in definitions(self.model).items():
             tables[f"functions/{element}"] = np.array([text.encode() for text in texts], dtype=np.bytes_)
         if self.stored:
             tables |= {"structures/first_pair": self.first_pair, "structures/first_value": self.first_value}
@@ -158,8 +140,8 @@ class Layout:
             "atoms/position": (self.first_atom, (3,), real),
             "atoms/force": (self.first_atom, (3,), real),
         }
-        for number, element in enumerate(self.recipe.elements):
-            width = len(self.recipe.functions[element])
+        for number, element in enumerate(self.model.elements):
+            width = len(self.model.functions[element])
             slices[f"descriptors/{element}"] = (self.first_row[:, number], (width,), real)
         if self.stored:
             slices |= {
@@ -198,7 +180,7 @@ class Layout:
     @cached_property
     def key(self) -> str:
         """Sha256 of all the content follows from: an unfinished file with this key can be continued."""
-        origin = f"{self.recipe.fingerprint()} {self.input_digest} {self.division}"
+        origin = f"{self.model.fingerprint()} {self.input_digest} {self.division}"
         key = hashlib.sha256(f"{FORMAT} {VERSION} {origin}".encode())
         for name, table in sorted(self.tables.items()):
             key.update(f"{name} {table.shape} {table.dtype}".encode())

@@ -90,8 +90,8 @@ class DescriptorWriter:
             "atoms/position": structure.positions,
             "atoms/force": _or_nan(structure.forces, (len(structure), 3)),
         }
-        for index, element in enumerate(self._layout.recipe.elements):
-            width = len(self._layout.recipe.functions[element])
+        for index, element in enumerate(self._layout.model.elements):
+            width = len(self._layout.model.functions[element])
             arrays[f"descriptors/{element}"] = values[types == index, :width]
         if pairs is not None:
             arrays |= {

@@ -30,7 +30,7 @@ _SCALING = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class KeywordLine:
     """One keyword of the file.
 
     Parameters
@@ -39,8 +39,8 @@ class Entry:
         The keyword as it is spelled in the file.
     words : tuple of str
         Its arguments.
-    line : int
-        Line in the file, from 1.
+    number : int
+        Of the line in the file, from 1.
     text : str
         The whole line, comment included.
     file : str
@@ -49,17 +49,17 @@ class Entry:
 
     name: str
     words: tuple[str, ...]
-    line: int
+    number: int
     text: str = ""
     file: str = "input.nn"
 
     @property
     def where(self) -> str:
         """The place as an error message names it."""
-        return f"{self.file} line {self.line}"
+        return f"{self.file} line {self.number}"
 
 
-def read_input_nn(path: str | Path) -> tuple[Entry, ...]:
+def read_input_nn(path: str | Path) -> tuple[KeywordLine, ...]:
     """Read all keywords of a file, in file order.
 
     Raises
@@ -78,13 +78,13 @@ def read_input_nn(path: str | Path) -> tuple[Entry, ...]:
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    entries = tuple(_entries(_lines(content), str(path)))
-    if not entries:
+    lines = tuple(_keyword_lines(_text_lines(content), str(path)))
+    if not lines:
         raise InputError(f"{path}: has no keyword; see `bnnp --keywords` and inputs/ for examples")
-    return entries
+    return lines
 
 
-def _lines(content: bytes) -> list[str]:
+def _text_lines(content: bytes) -> list[str]:
     """The lines of a file in UTF-8, or else in Latin-1: old files have comments in that."""
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
@@ -96,7 +96,7 @@ def _lines(content: bytes) -> list[str]:
     return [line.decode(encoding) for line in content.splitlines()]
 
 
-def _entries(lines: Iterable[str], file: str) -> Iterator[Entry]:
+def _keyword_lines(lines: Iterable[str], file: str) -> Iterator[KeywordLine]:
     for number, line in enumerate(lines, start=1):
         words = line.replace("!", "#").split("#", 1)[0].split()
         if not all(word.isascii() and word.isprintable() for word in words):
@@ -105,7 +105,7 @@ def _entries(lines: Iterable[str], file: str) -> Iterator[Entry]:
                 "comments may have"
             )
         if words:
-            yield Entry(words[0], tuple(words[1:]), number, line.rstrip(), file)
+            yield KeywordLine(words[0], tuple(words[1:]), number, line.rstrip(), file)
 
 
 def write_input_nn(

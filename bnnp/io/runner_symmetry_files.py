@@ -21,12 +21,12 @@ from ase.data import atomic_numbers
 
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.output import replace_file
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 
-SETS = (
-    ("function.data", "trainstruct.data", "trainforces.data"),
-    ("testing.data", "teststruct.data", "testforces.data"),
-)
+NAMES = {
+    Set.TRAIN: ("function.data", "trainstruct.data", "trainforces.data"),
+    Set.TEST: ("testing.data", "teststruct.data", "testforces.data"),
+}
 
 
 def write_runner_files(
@@ -60,7 +60,7 @@ def write_runner_files(
         lambda number, index: _structure(number, structure_of(int(file.source[index]))),
         lambda number, index: _forces(number, structure_of(int(file.source[index]))),
     )
-    for subset, names in enumerate(SETS):
+    for subset, names in NAMES.items():
         members = np.flatnonzero(file.subset == subset)
         for name, block in list(zip(names, formats, strict=True))[: 3 if with_forces else 2]:
             with replace_file(folder / name) as out:

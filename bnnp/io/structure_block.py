@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
-from bnnp.structure import SETS, Structure
+from bnnp.structure import SET_LABELS, Set, Structure
 
 KEYWORDS = ("begin", "comment", "lattice", "atom", "energy", "charge", "end")
 MINIMUM_VOLUME = 1e-7  # RuNNer's limit for a singular cell, in cubed units of length of the file
@@ -49,7 +49,7 @@ class Place:
 class _Header:
     """What the lines other than ``atom`` say, while a block is read."""
 
-    subset: str | None = None
+    subset: Set | None = None
     comments: list[str] = field(default_factory=list)
     comment_rows: list[int] = field(default_factory=list)
     lattice: list[list[float]] = field(default_factory=list)
@@ -121,7 +121,7 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
         A number of the structure is not finite, or an element is beyond No.
     """
     _check_writable(structure)
-    lines = [f"begin set={structure.subset}" if structure.subset else "begin"]
+    lines = [f"begin set={structure.subset.label}" if structure.subset else "begin"]
     comment = _format_comment(structure)
     if comment:
         lines.append(f"comment {comment}")
@@ -168,19 +168,19 @@ def _read_line(header: _Header, line: str, row: int, place: Place) -> None:
         raise place.error(row, f"unknown keyword `{keyword}`; {advice}")
 
 
-def _parse_tags(rest: str, row: int, place: Place) -> str | None:
+def _parse_tags(rest: str, row: int, place: Place) -> Set | None:
     """The set named on a ``begin`` line."""
     tags = rest.partition("#")[0].split()
     if not tags:
         return None
     name = tags[0].removeprefix("set=")
-    if len(tags) > 1 or tags[0] == name or name not in SETS:
+    if len(tags) > 1 or tags[0] == name or name not in SET_LABELS:
         raise place.error(
             row,
             f"`begin` is followed by `{' '.join(tags)}`; expected nothing, `set=train`, `set=test`, "
             "`set=calibration` or `set=calibration_ood`",
         )
-    return name
+    return Set.labeled(name)
 
 
 def _parse_numbers(keyword: str, rest: str, count: int, row: int, place: Place) -> list[float]:

@@ -29,34 +29,34 @@ from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import read_uncertainty, replace_section
 from bnnp.loader import read_potential
+from bnnp.log import Log
 from bnnp.modes.calibration_report import report_calibration
 from bnnp.modes.calibration_structures import CalibrationSet, kept_in, pinned_in
 from bnnp.modes.in_order import in_order
-from bnnp.modes.job import Job
-from bnnp.modes.log import Log
 from bnnp.modes.potential_directory import DIRECTORY
 from bnnp.potential import Potential
-from bnnp.settings import Settings
+from bnnp.run import Run
+from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import FEWEST, Calibration, Observations, fit_calibration
 
 Array = NDArray[np.float64]
 
 
-def calibrate_after_training(job: Job, log: Log, file: DescriptorFile) -> None:
+def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> None:
     """What mode 2 does at its end, if there is a calibration set; what cannot be calibrated is a warning."""
     chosen = kept_in(file)
     if len(chosen) == 0:
         return  # the warning is at the beginning of the log
     log.section("Calibration")
     try:
-        potential = read_potential(job.directory, job.settings, job.threads, calibrated=False)
-        calibrate(job, log, potential, chosen)
+        potential = read_potential(run.directory, run.settings, run.threads, calibrated=False)
+        calibrate(run, log, potential, chosen)
     except BnnpError as error:
         log.warn(f"the standard deviations stay UNCALIBRATED: {error}")
 
 
-def calibrate_with_data(job: Job, log: Log, potential: Potential, structures: StructureFile) -> None:
+def calibrate_with_data(run: Run, log: Log, potential: Potential, structures: StructureFile) -> None:
     """What ``calibrate`` in mode 3 does.
 
     Raises
@@ -65,21 +65,21 @@ def calibrate_with_data(job: Job, log: Log, potential: Potential, structures: St
         No structures for it, too few, some that were trained on, no references, or errors that tell nothing.
     """
     log.section("Calibration")
-    if former := parallel.on_root(former_calibration, job.directory):
+    if former := parallel.on_root(former_calibration, run.directory):
         log.warn(f"{UNCERTAINTY} is {former}; that is replaced. Take `calibrate` out of input.nn to keep it")
-    path = job.directory / FILE_NAME
+    path = run.directory / FILE_NAME
     chosen = None
     if path.is_file():
         with DescriptorFile.open(path) as file:
             if file.input_digest == structures.digest:  # what was trained on is known
                 chosen = kept_in(file)
-                calibrate(job, log, potential, chosen)
+                calibrate(run, log, potential, chosen)
     else:
         log.line(f"  no {FILE_NAME} here: whether a structure was trained on cannot be checked")
     if chosen is None:
-        inside, outside = parallel.on_root(pinned_in, structures, job)
+        inside, outside = parallel.on_root(pinned_in, structures, run)
         chosen = CalibrationSet(structures.__getitem__, inside, outside)
-        calibrate(job, log, potential, chosen)
+        calibrate(run, log, potential, chosen)
     log.warn(
         f"{len(chosen)} of the structures predicted below were used for the calibration: there sqrt(ZMS) is "
         "about 1 by construction. Judge standard deviations by others, without `calibrate`"
@@ -96,7 +96,7 @@ def former_calibration(directory: Path) -> str:
     return f"calibrated already, on {data.kinds[data.use].structures} structures"
 
 
-def calibrate(job: Job, log: Log, potential: Potential, chosen: CalibrationSet) -> None:
+def calibrate(run: Run, log: Log, potential: Potential, chosen: CalibrationSet) -> None:
     """Predict the set, fit, and write the section of uncertainty.data.
 
     Raises
@@ -106,7 +106,7 @@ def calibrate(job: Job, log: Log, potential: Potential, chosen: CalibrationSet) 
     NumericalError
         Errors that tell nothing; the message names the quantity.
     """
-    asked = f"{job.settings.origins['calibrate']}: " if job.settings["calibrate"] else ""
+    asked = f"{run.settings.origins['calibrate']}: " if run.settings.calibration.calibrate else ""
     if potential.samples < 2:
         raise InputError(
             f"{asked}nothing to calibrate: the potential has one network and no dropout masks (or mc_samples "
@@ -124,9 +124,9 @@ def calibrate(job: Job, log: Log, potential: Potential, chosen: CalibrationSet) 
     outcomes = list(log.progress(in_order(look, len(numbers)), "structures", len(numbers)))
     kinds = parallel.on_root(fit, outcomes, potential)
     report_calibration(log, kinds, potential.units)
-    use = choice(job.settings, kinds)
+    use = choice(run.settings, kinds)
     data = CalibrationData(use, checksums(potential.members), kinds)
-    parallel.on_root(write_calibration, job.directory, data)
+    parallel.on_root(write_calibration, run.directory, data)
     log.item("in force", f"`uncertainty {use}`, in {UNCERTAINTY}")
 
 
@@ -148,7 +148,7 @@ def fit(outcomes: Sequence[Mapping[str, Observations]], potential: Potential) ->
 
 def choice(settings: Settings, kinds: Mapping[str, Calibration]) -> str:
     """The kind in force. Raises InputError if it is not there."""
-    use: str = settings["uncertainty"]
+    use: str = settings.calibration.uncertainty
     if use not in kinds:
         raise InputError(
             f"{settings.origins['uncertainty']}: `uncertainty hybrid` needs the statistics of the training "

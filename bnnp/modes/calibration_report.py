@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bnnp.modes.log import Log
+from bnnp.log import Log
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.units import Units
 

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError
 from bnnp.network.streams import CALIBRATION, stream
-from bnnp.settings import Settings
-from bnnp.structure import SETS
+from bnnp.settings.settings import Settings
+from bnnp.structure import Set
 from bnnp.uncertainty.calibration import FEWEST
-
-TRAINING, INSIDE, OUTSIDE = (SETS.index(name) for name in ("train", "calibration", "calibration_ood"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +33,7 @@ class Labels:
 
 def demand_group(settings: Settings, groups: Sequence[str]) -> str:
     """The group of ``calibration_ood_group``. Raises InputError if no structure is labelled so."""
-    name = " ".join(settings["calibration_ood_group"])
+    name = " ".join(settings.calibration.calibration_ood_group)
     if name not in groups:
         there = ", ".join(sorted(filter(None, groups))) or "no groups"
         raise InputError(
@@ -60,7 +58,7 @@ def draw_calibration(
     Parameters
     ----------
     subset : (n_kept,) uint8
-        Number in :data:`bnnp.structure.SETS`.
+        Numbers of :class:`bnnp.structure.Set`.
     free : (n_kept,) bool
         Whether input.data leaves it open.
     labels : Labels
@@ -72,41 +70,41 @@ def draw_calibration(
     InputError
         There is no such group.
     """
-    seed, subset = settings["random_seed"], subset.copy()
+    seed, subset = settings.general.random_seed, subset.copy()
     group = labels.of
-    if settings["calibration_ood_group"]:
+    if settings.calibration.calibration_ood_group:
         name = demand_group(settings, labels.groups)
-        subset[free & (group == labels.groups.index(name))] = OUTSIDE
+        subset[free & (group == labels.groups.index(name))] = Set.OUTSIDE
     for number in np.unique(group):
-        mine = np.flatnonzero(free & (group == number) & (subset == TRAINING))
-        count = round(settings["calibration_fraction"] * len(mine))
+        mine = np.flatnonzero(free & (group == number) & (subset == Set.TRAIN))
+        count = round(settings.calibration.calibration_fraction * len(mine))
         if count == 0:
             continue
-        if settings["calibration_split"] == "blocks":
+        if settings.calibration.calibration_split == "blocks":
             first = int(stream(seed, CALIBRATION, int(kept[mine[0]])).integers(len(mine) - count + 1))
-            subset[mine[first : first + count]] = INSIDE
+            subset[mine[first : first + count]] = Set.CALIBRATION
         else:
             drawn = [stream(seed, CALIBRATION, int(kept[k])).random() for k in mine]
-            subset[mine[np.argsort(drawn)[:count]]] = INSIDE
+            subset[mine[np.argsort(drawn)[:count]]] = Set.CALIBRATION
     return subset
 
 
 def calibration_words(settings: Settings) -> str:
     """The keywords that draw the calibration set; empty without them."""
     words = []
-    if settings["calibration_fraction"] > 0.0:
-        fraction, split = settings["calibration_fraction"], settings["calibration_split"]
+    if settings.calibration.calibration_fraction > 0.0:
+        fraction, split = settings.calibration.calibration_fraction, settings.calibration.calibration_split
         words.append(f"calibration_fraction {fraction!r}, calibration_split {split}")
-    if settings["calibration_ood_group"]:
-        words.append(f"calibration_ood_group {' '.join(settings['calibration_ood_group'])}")
+    if settings.calibration.calibration_ood_group:
+        words.append(f"calibration_ood_group {' '.join(settings.calibration.calibration_ood_group)}")
     return ", ".join(words)
 
 
 def calibration_text(subset: NDArray[np.uint8]) -> str:
     """Structures in and out of the domain, in words."""
-    outside = int(np.count_nonzero(subset == OUTSIDE))
+    outside = int(np.count_nonzero(subset == Set.OUTSIDE))
     more = f", and {outside} out of the domain" if outside else ""
-    return f"{int(np.count_nonzero(subset == INSIDE))}{more}; they are not trained on"
+    return f"{int(np.count_nonzero(subset == Set.CALIBRATION))}{more}; they are not trained on"
 
 
 def calibration_warnings(
@@ -122,7 +120,7 @@ def calibration_warnings(
         Whether input.data assigns every structure to a set.
     """
     words = calibration_words(settings)
-    asked = words or (settings.given("uncertainty") and settings["uncertainty"] == "hybrid")
+    asked = words or (settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid")
     why = " (input.data pins all structures to sets, and keywords take only what it leaves open)" * all_pinned
     found = []
     if inside < FEWEST and (asked or inside or outside):
@@ -132,7 +130,7 @@ def calibration_warnings(
             f"leave the standard deviations UNCALIBRATED. Raise calibration_fraction{now}, or write `begin "
             "set=calibration` for some structures"
         )
-    if settings["calibration_ood_group"] and not outside:
+    if settings.calibration.calibration_ood_group and not outside:
         where = settings.origins["calibration_ood_group"]
         found.append(f"{where}: calibration_ood_group takes no structure{why}")
     return found

@@ -12,9 +12,9 @@ from ase.data import atomic_numbers
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.modes.calibration_set import INSIDE, OUTSIDE, TRAINING, demand_group
-from bnnp.modes.job import Job
-from bnnp.structure import Structure
+from bnnp.modes.calibration_set import demand_group
+from bnnp.run import Run
+from bnnp.structure import Set, Structure
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,13 @@ class CalibrationSet:
 
 def kept_in(file: DescriptorFile) -> CalibrationSet:
     """The structures mode 1 has kept."""
-    inside, outside = (np.flatnonzero(file.subset == number).tolist() for number in (INSIDE, OUTSIDE))
+    inside, outside = (
+        np.flatnonzero(file.subset == number).tolist() for number in (Set.CALIBRATION, Set.OUTSIDE)
+    )
     return CalibrationSet(partial(structure_of, file), inside, outside)
 
 
-def pinned_in(structures: StructureFile, job: Job) -> tuple[list[int], list[int]]:
+def pinned_in(structures: StructureFile, run: Run) -> tuple[list[int], list[int]]:
     """The structures of input.data in and out of the domain: those that it pins to the sets, or all if it
     pins none to any set; with ``calibration_ood_group``.
 
@@ -56,18 +58,18 @@ def pinned_in(structures: StructureFile, job: Job) -> tuple[list[int], list[int]
     for structure in structures:
         groups.append(structure.info.get("group", ""))
         subsets.append(structure.subset)
-    name = demand_group(job.settings, groups) if job.settings["calibration_ood_group"] else ""
+    name = demand_group(run.settings, groups) if run.settings.calibration.calibration_ood_group else ""
     pins = any(subsets)
     inside, outside = [], []
     for number, (subset, group) in enumerate(zip(subsets, groups, strict=True)):
-        if subset == "calibration_ood" or (subset is None and name and group == name):
+        if subset == Set.OUTSIDE or (subset is None and name and group == name):
             outside.append(number)
-        elif subset == "calibration" or not pins:
+        elif subset == Set.CALIBRATION or not pins:
             inside.append(number)
     numbers = sorted([*inside, *outside])
     _demand_references(structures, numbers)
-    if (job.directory / FILE_NAME).is_file():
-        with DescriptorFile.open(job.directory / FILE_NAME) as file:
+    if (run.directory / FILE_NAME).is_file():
+        with DescriptorFile.open(run.directory / FILE_NAME) as file:
             _demand_new(structures, numbers, file)
     return inside, outside
 
@@ -88,7 +90,7 @@ def _demand_references(structures: StructureFile, numbers: Sequence[int]) -> Non
 def _demand_new(structures: StructureFile, numbers: Sequence[int], file: DescriptorFile) -> None:
     """Raise InputError if a structure is in the training set of symmetry_functions.h5: same energy and
     positions."""
-    energies = np.where(file.subset == TRAINING, file.energy, np.nan)
+    energies = np.where(file.subset == Set.TRAIN, file.energy, np.nan)
     known = []
     for structure in map(structures.__getitem__, numbers):
         if structure.energy is None:

@@ -11,10 +11,10 @@ from ase.formula import Formula
 
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import StructureFile
+from bnnp.log import Log
 from bnnp.modes.length_unit import closest_pairs, other, reach, relative, unit_advice
-from bnnp.modes.log import Log
-from bnnp.settings import Settings
-from bnnp.structure import SETS, Structure
+from bnnp.settings.settings import Settings
+from bnnp.structure import Set, Structure
 from bnnp.units import Units
 
 MOST_COMPOSITIONS = 20  # shown
@@ -46,7 +46,7 @@ class DataSet:
     n_periodic: int = 0
     n_forces: int = 0
     n_stress: int = 0
-    n_pinned: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SETS, 0))
+    n_pinned: dict[Set, int] = field(default_factory=lambda: dict.fromkeys(Set, 0))
     groups: set[str] = field(default_factory=set)
     n_close: int = 0
     n_unbalanced: int = 0
@@ -73,7 +73,7 @@ def look_at(structures: StructureFile, settings: Settings, log: Log) -> DataSet:
 
 
 def _look_at_one(data: DataSet, structure: Structure, settings: Settings) -> None:
-    unknown = sorted(set(structure.symbols) - set(settings.elements))
+    unknown = sorted(set(structure.symbols) - set(settings.model.elements))
     if unknown:
         data.faults.append(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
         return
@@ -86,10 +86,10 @@ def _look_at_one(data: DataSet, structure: Structure, settings: Settings) -> Non
         data.n_forces += 1
         data.largest_force = max(data.largest_force, float(np.abs(structure.forces).max()))
         data.n_unbalanced += bool(
-            np.linalg.norm(structure.forces.sum(axis=0)) > settings["check_input_forces"]
+            np.linalg.norm(structure.forces.sum(axis=0)) > settings.structures.check_input_forces
         )
-    count_composition(data, structure, settings.atom_energies)
-    measure_distances(data, structure, settings.units, settings["bond_threshold"])
+    count_composition(data, structure, settings.model.atom_energies)
+    measure_distances(data, structure, settings.model.units, settings.structures.bond_threshold)
 
 
 def count_composition(data: DataSet, structure: Structure, atom_energies: Mapping[str, float]) -> None:
@@ -119,15 +119,13 @@ def measure_distances(data: DataSet, structure: Structure, units: Units, bond_th
 
 def report_data(data: DataSet, settings: Settings, log: Log) -> None:
     """Counts, compositions, shortest distances and warnings."""
-    n, units = data.n_structures, settings.units
+    n, units = data.n_structures, settings.model.units
     log.item("structures", f"{n}, {data.n_periodic} of them periodic")
     log.item("atoms", f"{sum(data.n_atoms)}; {min(data.n_atoms)} to {max(data.n_atoms)} in a structure")
     log.item("with forces, stress", f"{data.n_forces}, {data.n_stress}")
-    log.item("pinned train, test", f"{data.n_pinned['train']}, {data.n_pinned['test']}")
-    if kept := data.n_pinned["calibration"] + data.n_pinned["calibration_ood"]:
-        log.item(
-            "pinned calibration", f"{kept}, {data.n_pinned['calibration_ood']} of them out of the domain"
-        )
+    log.item("pinned train, test", f"{data.n_pinned[Set.TRAIN]}, {data.n_pinned[Set.TEST]}")
+    if kept := data.n_pinned[Set.CALIBRATION] + data.n_pinned[Set.OUTSIDE]:
+        log.item("pinned calibration", f"{kept}, {data.n_pinned[Set.OUTSIDE]} of them out of the domain")
     log.item("largest force component", f"{data.largest_force:.4g} {units.force}")
     log.line()
     report_compositions(data, units, log)
@@ -181,21 +179,21 @@ def _relative(pair: tuple[str, str], distance: float, units: Units) -> float:
 
 
 def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
-    if (advice := unit_advice(data.reaches, settings.units)) is not None:
+    if (advice := unit_advice(data.reaches, settings.model.units)) is not None:
         yield advice
     if data.n_close:
         yield (
             f"{data.n_close} structures have atoms closer than bond_threshold "
-            f"({settings['bond_threshold']:.4g} "
-            f"{settings.units.length}): mode 1 drops them, mode 3 stops"
+            f"({settings.structures.bond_threshold:.4g} "
+            f"{settings.model.units.length}): mode 1 drops them, mode 3 stops"
         )
     if data.n_unbalanced:
         yield (
             f"the forces of {data.n_unbalanced} structures add up to more than check_input_forces "
-            f"({settings['check_input_forces']:.4g} {settings.units.force})"
+            f"({settings.structures.check_input_forces:.4g} {settings.model.units.force})"
         )
     counted = {symbol for formula in data.compositions for symbol in Formula(formula).count()}
-    if counted and (absent := [element for element in settings.elements if element not in counted]):
+    if counted and (absent := [element for element in settings.model.elements if element not in counted]):
         yield f"no structure contains {', '.join(absent)}"
-    if settings["use_short_forces"] and data.compositions and not data.largest_force:
+    if settings.structures.use_short_forces and data.compositions and not data.largest_force:
         yield "use_short_forces asks to train on forces, but all forces are zero"

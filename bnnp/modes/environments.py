@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.core import Descriptor
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.neighbors import find_neighbors, shortest_distances
@@ -70,8 +70,7 @@ def sample_environments(
     parts = {x: ([np.zeros((0, len(own)))], [np.zeros((0, len(own)))]) for x, own in functions.items()}
     for index in progress(sorted(chosen)):
         structure, atoms = structures[index], chosen[index]
-        types = element_types(structure, elements)
-        pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
+        types, pairs = descriptor.environments(structure)
         values = descriptor.values(types, pairs.of_centers(atoms))
         held_out = index * BLOCKS // len(structures) % HELD_OUT == HELD_OUT - 1
         for x, (element, own) in enumerate(functions.items()):

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bnnp.core import Descriptor
-from bnnp.descriptors.neighbors import find_neighbors
-from bnnp.descriptors.survey import element_types, survey
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.survey import survey
 from bnnp.io.descriptor_layout import Layout
 from bnnp.io.input_data import StructureFile
-from bnnp.modes.job import Job
-from bnnp.modes.log import Log, byte_count, duration
+from bnnp.log import Log, byte_count, duration
 from bnnp.modes.storage import choose_derivatives
-from bnnp.settings import Settings
+from bnnp.run import Run
+from bnnp.settings.settings import Settings
 
 SAMPLE = 20  # structures
 PATIENCE = 3.0  # seconds after which the sample is large enough
@@ -55,17 +54,21 @@ class Estimate:
 
 def estimate(structures: StructureFile, settings: Settings) -> Estimate:
     """Measure a sample and extrapolate by the number of atoms."""
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
+    descriptor = settings.model.descriptor()
     records, values, derivatives = [], 0.0, 0.0
     start = time.perf_counter()
     for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)):
         structure = structures[int(index)]
-        records.append(survey(structure, settings.elements, settings.largest_cutoff, settings.atom_energies))
-        begun = time.perf_counter()
-        types = element_types(structure, settings.elements)
-        pairs = find_neighbors(
-            structure.positions, structure.cell, settings.largest_cutoff, structure.numbers
+        records.append(
+            survey(
+                structure,
+                settings.model.elements,
+                settings.model.largest_cutoff,
+                settings.model.atom_energies,
+            )
         )
+        begun = time.perf_counter()
+        types, pairs = descriptor.environments(structure)
         descriptor.values(types, pairs)
         values += time.perf_counter() - begun
         begun = time.perf_counter()
@@ -89,9 +92,9 @@ def estimate(structures: StructureFile, settings: Settings) -> Estimate:
 
 def _layout(records: np.ndarray, settings: Settings, descriptor: Descriptor) -> Layout:
     """The file mode 1 would write of the sample."""
-    n, elements = len(records), settings.elements
+    n, elements = len(records), settings.model.elements
     return Layout(
-        recipe=settings,
+        model=settings.model,
         input_digest="",
         stored=True,
         source=np.arange(n),
@@ -104,14 +107,14 @@ def _layout(records: np.ndarray, settings: Settings, descriptor: Descriptor) -> 
     )
 
 
-def report_estimate(structures: StructureFile, job: Job, log: Log) -> bool:
+def report_estimate(structures: StructureFile, run: Run, log: Log) -> bool:
     """Show time, memory and disk of mode 1 with and without derivatives; whether they are to be stored."""
-    found = estimate(structures, job.settings)
+    found, model = estimate(structures, run.settings), run.settings.model
     log.section("Estimate for mode 1")
     log.item("kernel", found.kernel)
     log.item(
         "neighbors of an atom",
-        f"{found.neighbors:.0f} within {job.settings.largest_cutoff:g} {job.settings.units.length}",
+        f"{found.neighbors:.0f} within {model.largest_cutoff:g} {model.units.length}",
     )
     log.line()
     rows = [
@@ -120,8 +123,8 @@ def report_estimate(structures: StructureFile, job: Job, log: Log) -> bool:
     ]
     log.table(("derivatives", "time on one core", "symmetry_functions.h5"), rows)
     log.line()
-    stored, reason = choose_derivatives(found.bytes_stored - found.bytes_recomputed, job.settings)
+    stored, reason = choose_derivatives(found.bytes_stored - found.bytes_recomputed, run.settings)
     log.item("derivatives", f"{'stored' if stored else 'recomputed'}: {reason}")
     log.item("memory of each process", f"about {byte_count(3e8 + 2 * found.bytes_largest)}")
-    log.item("free on this disk", byte_count(shutil.disk_usage(job.directory).free))
+    log.item("free on this disk", byte_count(shutil.disk_usage(run.directory).free))
     return stored

@@ -16,7 +16,7 @@ from bnnp.loader import read_potential
 from bnnp.modes.potential_directory import write_potential_directory
 from bnnp.network.masks import Masks
 from bnnp.potential import Potential
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 
 PROGRAMS = ("bnnp", "hdnnp")
 
@@ -45,13 +45,13 @@ def _for_bnnp(source: Path, target: Path, settings: Settings) -> str:
     notes = write_potential_directory(source, settings, target)
     if not (target / "input.nn").exists():
         raise InputError(notes[0])
-    if (members := settings["ensemble_size"]) > 1:
+    if (members := settings.ensemble.ensemble_size) > 1:
         return (
             f"Written to {target}: the ensemble of {members} networks, for mode 3 and ASE. pair_style bnnp "
             "runs one network and refuses it. Without the line ensemble_size of its input.nn it is the first "
             "network with its own masks: NOT the mean over all members that mode 3 and ASE give."
         )
-    lines = f"pair_style bnnp\npair_coeff * * {target} {' '.join(settings.elements)}"
+    lines = f"pair_style bnnp\npair_coeff * * {target} {' '.join(settings.model.elements)}"
     return f"Written to {target}. In LAMMPS, with the plugin of `bnnp --lammps-plugin`:\n\n{lines}"
 
 

@@ -16,7 +16,7 @@ from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.weights import weights_name
 from bnnp.loader import member_directory
-from bnnp.settings import Settings
+from bnnp.settings.settings import Settings
 from bnnp.units import ATOMIC
 
 DIRECTORY = "potential"
@@ -36,7 +36,7 @@ def write_potential_directory(directory: Path, settings: Settings, target: Path 
     OutputError
         The directory cannot be made or written.
     """
-    networks, own = set(settings.architecture.values()), target is None
+    networks, own = set(settings.model.architecture.values()), target is None
     target = directory / DIRECTORY if target is None else target
     if len(networks) > 1:
         if own and target.is_dir():  # of a former training: nothing of it belongs to the new weights
@@ -52,29 +52,29 @@ def write_potential_directory(directory: Path, settings: Settings, target: Path 
     (target / "input.nn").unlink(missing_ok=True)  # written last: a copy that was cut short is none
     for former in target.glob("member_*"):
         shutil.rmtree(former)
-    for number in range(1, settings["ensemble_size"] + 1):
+    for number in range(1, settings.ensemble.ensemble_size + 1):
         source, place = member_directory(directory, number), member_directory(target, number)
         place.mkdir(exist_ok=True)
-        for name in ["scaling.data", *map(weights_name, settings.elements), UNCERTAINTY]:
+        for name in ["scaling.data", *map(weights_name, settings.model.elements), UNCERTAINTY]:
             _copy(source / name, place / name)
-    normalization = settings.normalization
+    normalization, units = settings.model.normalization, settings.model.units
     write_input_nn(
         target / "input.nn",
-        elements=settings.elements,
-        functions=settings.functions,
-        cutoff=settings.cutoff,
-        scaling=settings.scaling,
+        elements=settings.model.elements,
+        functions=settings.model.functions,
+        cutoff=settings.model.cutoff,
+        scaling=settings.model.scaling,
         architecture=networks.pop(),
-        normalize_nodes=settings.normalize_nodes,
-        atom_energies=settings.atom_energies,
+        normalize_nodes=settings.model.normalize_nodes,
+        atom_energies=settings.model.atom_energies,
         normalization=(normalization.mean_energy, normalization.conv_energy, normalization.conv_length)
         if settings.given("conv_energy")
         else None,
-        units="" if settings.units == ATOMIC else settings.units.name,
-        ensemble_size=settings["ensemble_size"],
-        comment=f"Potential trained by bnnp, in {settings.units.length} and {settings.units.energy}.",
+        units="" if settings.model.units == ATOMIC else settings.model.units.name,
+        ensemble_size=settings.ensemble.ensemble_size,
+        comment=f"Potential trained by bnnp, in {units.length} and {units.energy}.",
     )
-    types = {function.type for functions in settings.functions.values() for function in functions}
+    types = {function.type for functions in settings.model.functions.values() for function in functions}
     unknown = sorted(types & ONLY_HERE)
     return [
         f"n2p2 and LAMMPS pair_style hdnnp cannot use it: they have no symmetry function of type {number}"

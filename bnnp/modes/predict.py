@@ -18,13 +18,13 @@ from bnnp.errors import NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
 from bnnp.loader import read_potential
+from bnnp.log import Log
 from bnnp.modes.calibrate import calibrate_with_data
 from bnnp.modes.in_order import in_order
-from bnnp.modes.job import Job
-from bnnp.modes.log import Log
 from bnnp.modes.prediction_report import LINES, Parts, Report, describe_potential, raw_meaning, std_meaning
 from bnnp.potential import Potential, Prediction
-from bnnp.settings import Settings
+from bnnp.run import Run
+from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.assessment import Assessment, Values, assess, extrapolations, group_of
 from bnnp.uncertainty.extrapolation import Tally, energy_warning
@@ -44,22 +44,24 @@ class Outcome:
     parts: Parts
 
 
-def run(job: Job) -> None:
+def predict(run: Run) -> None:
     """Predict every structure and write energy.out, nnforces.out, nnstress.out, nnatoms.out, output.data."""
     log = Log()
-    settings = job.settings
-    potential = read_potential(job.directory, settings, job.threads, calibrated=not settings["calibrate"])
-    structures = StructureFile(job.data, settings.elements, require_labels=False)
-    names = file_names(settings["calculate_forces"], settings["calculate_stress"])
-    log.header(settings, potential.kernel, job.threads)
-    if settings["calibrate"]:
-        calibrate_with_data(job, log, potential, structures)
-        potential = read_potential(job.directory, settings, job.threads)
-    describe_potential(log, settings, potential, structures, job.directory, names)
+    settings = run.settings
+    potential = read_potential(
+        run.directory, settings, run.threads, calibrated=not settings.calibration.calibrate
+    )
+    structures = StructureFile(run.data, settings.model.elements, require_labels=False)
+    names = file_names(settings.prediction.calculate_forces, settings.prediction.calculate_stress)
+    log.header(settings, potential.kernel, run.threads)
+    if settings.calibration.calibrate:
+        calibrate_with_data(run, log, potential, structures)
+        potential = read_potential(run.directory, settings, run.threads)
+    describe_potential(log, settings, potential, structures, run.directory, names)
 
     predict = partial(predict_structure, structures, potential, settings, names)
     report = Report(potential)
-    with open_files(job.directory, names, potential) as files:
+    with open_files(run.directory, names, potential) as files:
         outcomes = in_order(predict, len(structures))
         for outcome in log.progress(outcomes, "structures", len(structures)):
             files.write(outcome.texts)
@@ -73,8 +75,10 @@ def predict_structure(
 ) -> Outcome:
     """One structure, from the file to the lines of the output files."""
     structure = structures[index]
-    prediction = potential.predict(structure, settings["calculate_forces"], settings["calculate_stress"])
-    if settings["check_forces"]:
+    prediction = potential.predict(
+        structure, settings.prediction.calculate_forces, settings.prediction.calculate_stress
+    )
+    if settings.prediction.check_forces:
         check_net_force(structure, prediction)
     offset = float(potential.free_atoms(structure).sum())
     tallies, warnings = look_outside(structure, prediction, potential, offset)

@@ -7,16 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, read_uncertainty
-from bnnp.keyword_table.arguments import AUTO
+from bnnp.log import Log
 from bnnp.modes.length_unit import sampled_reaches, unit_advice
-from bnnp.modes.log import Log
 from bnnp.potential import Potential, Prediction
-from bnnp.settings import Settings
+from bnnp.settings.arguments import AUTO
+from bnnp.settings.settings import Settings
 from bnnp.uncertainty.assessment import Assessment
 from bnnp.uncertainty.extrapolation import Tally
 from bnnp.uncertainty.metrics import NOISE
@@ -84,7 +85,7 @@ def _uncertainty(settings: Settings, potential: Potential, directory: Path) -> s
     if not path.exists():
         return f"no {FILE_NAME}: the plain network, without standard deviations"
     masks = potential.masks
-    if settings["mc_samples"] < 1:
+    if settings.dropout.mc_samples < 1:
         return f"mc_samples 0, {FILE_NAME} is not used: the plain network, without standard deviations"
     if masks is None:
         return f"the dropout rates of {FILE_NAME} are 0: the plain network, without standard deviations"
@@ -99,19 +100,19 @@ def _uncertainty(settings: Settings, potential: Potential, directory: Path) -> s
 def _other_rates(settings: Settings, directory: Path) -> list[str]:
     """A warning if input.nn gives dropout rates that are not those of the masks in use."""
     path = directory / FILE_NAME
-    if settings["mc_samples"] < 1 or not path.exists():
+    if settings.dropout.mc_samples < 1 or not path.exists():
         return []
     rates = read_uncertainty(path).masks.rates
     used = {"dropout_rate_input": rates[:1], "dropout_rate": rates[1:]}
-    wanted = {
-        "dropout_rate_input": (settings["dropout_rate_input"],),
-        "dropout_rate": tuple(settings["dropout_rate"]),
+    wanted: dict[str, tuple[Any, ...]] = {
+        "dropout_rate_input": (settings.dropout.dropout_rate_input,),
+        "dropout_rate": tuple(settings.dropout.dropout_rate),
     }
     return [
         f"{settings.origins[name]}: {name} {_rates(wanted[name])} has no effect in mode 3: the masks of "
         f"{FILE_NAME} were drawn with {_rates(used[name])}, and these are used"
         for name in used
-        if settings.given(name) and settings[name] != AUTO and wanted[name] != used[name]
+        if settings.given(name) and settings.value(name) != AUTO and wanted[name] != used[name]
     ]
 
 

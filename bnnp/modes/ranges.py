@@ -19,8 +19,8 @@ from bnnp.descriptors.pruning import Twin, find_twins
 from bnnp.descriptors.scaling import NEGLIGIBLE, SMALL
 from bnnp.descriptors.statistics import Comoments, Moments
 from bnnp.io.descriptor_file import DescriptorFile
-from bnnp.modes.log import Log
-from bnnp.settings import Settings
+from bnnp.log import Log
+from bnnp.settings.settings import Settings
 
 PIECE = 2**24  # bytes read at a time
 DIVIDING = ("scale", "both", "sigma")  # scalings that divide by the range: mode 2 stops if there is none
@@ -97,7 +97,7 @@ def report_ranges(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
             continue
         scaling = moments.scaling()
         never_varies, hardly_varies = scaling.constant, scaling.nearly_constant
-        for k, function in enumerate(settings.functions[element]):
+        for k, function in enumerate(settings.model.functions[element]):
             columns = (moments.minimum, moments.maximum, moments.mean, moments.sigma)
             notes = "constant" * bool(never_varies[k]) or "large" * bool(moments.maximum[k] >= LARGE)
             notes = notes or "nearly constant" * bool(hardly_varies[k])
@@ -122,12 +122,12 @@ def _report_twins(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
     """Functions that repeat another, each with the one it repeats."""
     rows = []
     for element, each in ranges.items():
-        names = [function.definition() for function in settings.functions[element]]
+        names = [function.definition() for function in settings.model.functions[element]]
         for k, other, correlation in each.twins:
             rows.append((element, k + 1, names[k], f"{correlation:+.6f}", other + 1, names[other]))
     if not rows:
         return
-    total = sum(len(functions) for functions in settings.functions.values())
+    total = sum(len(functions) for functions in settings.model.functions.values())
     log.section(f"Symmetry functions that repeat another, |correlation| > {ALIKE:g}")
     log.table(("element", "no", "symfunction_short", "correlation", "with", "symfunction_short"), rows)
     log.note(
@@ -152,7 +152,7 @@ def _warn_constant(constant: list[tuple[SymmetryFunction, float]], settings: Set
     reasons: dict[str, list[SymmetryFunction]] = {}
     for function, value in constant:
         reasons.setdefault(_reason(function, value), []).append(function)
-    refused = settings.scaling.kind in DIVIDING
+    refused = settings.model.scaling.kind in DIVIDING
     verdict = "Mode 2 will refuse this" if refused else "This tells the network nothing"
     for reason, functions in reasons.items():
         count = f"{len(functions)} symmetry function{'s' * (len(functions) != 1)}"
@@ -181,7 +181,9 @@ def _lines(functions: Sequence[SymmetryFunction]) -> str:
 def _shared(constant: Sequence[SymmetryFunction], settings: Settings) -> str:
     """Advice where a line makes functions that vary, too."""
     lines = {function.line for function in constant}
-    made = sum(function.line in lines for functions in settings.functions.values() for function in functions)
+    made = sum(
+        function.line in lines for functions in settings.model.functions.values() for function in functions
+    )
     if made == len(constant):
         return ""
     return "; write the other functions of such a line one by one with symfunction_short"

@@ -22,18 +22,17 @@ from bnnp import parallel
 from bnnp.descriptors.survey import survey, survey_dtype
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
+from bnnp.log import Log
 from bnnp.modes.calibration_set import (
-    INSIDE,
-    OUTSIDE,
     Labels,
     calibration_warnings,
     calibration_words,
     draw_calibration,
 )
 from bnnp.modes.length_unit import unit_advice
-from bnnp.modes.log import Log
 from bnnp.network.streams import SPLIT, stream
-from bnnp.settings import Settings
+from bnnp.settings.settings import Settings
+from bnnp.structure import Set
 
 REASONS = ("too short bond", "high E", "high F")
 USES = ("used for training", "used for testing ", "used for calibration", "used for calibration")
@@ -75,7 +74,7 @@ class Selection:
     kept : (n_kept,) int64
         Positions in input.data, ascending.
     subset : (n_kept,) uint8
-        Number in :data:`bnnp.structure.SETS`: 0 training, 1 test, 2 and 3 calibration.
+        Numbers of :class:`bnnp.structure.Set`.
     fault : (n_structures,) int64
         Index into `REASONS`, -1 for a structure that is kept.
     """
@@ -87,17 +86,17 @@ class Selection:
     @property
     def n_training(self) -> int:
         """Structures in the training set."""
-        return int(np.count_nonzero(self.subset == 0))
+        return int(np.count_nonzero(self.subset == Set.TRAIN))
 
     @property
     def n_test(self) -> int:
         """Structures in the test set."""
-        return int(np.count_nonzero(self.subset == 1))
+        return int(np.count_nonzero(self.subset == Set.TEST))
 
     @property
     def n_calibration(self) -> int:
         """Structures in the calibration set, those out of the domain included."""
-        return int(np.count_nonzero(self.subset >= 2))
+        return int(np.count_nonzero(self.subset >= Set.CALIBRATION))
 
     @property
     def n_dropped(self) -> dict[str, int]:
@@ -114,12 +113,15 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Surve
         A structure has no neighbour list (flat cell, absurd density).
     """
     mine = parallel.deal(structures.n_atoms.tolist())
-    records = np.zeros(len(mine), survey_dtype(len(settings.elements)))
+    records = np.zeros(len(mine), survey_dtype(len(settings.model.elements)))
     labels = []
     for record, structure in enumerate(structures.read(log.progress(mine, "counting neighbours"))):
         try:
             records[record] = survey(
-                structure, settings.elements, settings.largest_cutoff, settings.atom_energies
+                structure,
+                settings.model.elements,
+                settings.model.largest_cutoff,
+                settings.model.atom_energies,
             )
         except NumericalError as error:
             raise NumericalError(f"{structures.path.name}, {structure.where}: {error}") from error
@@ -156,10 +158,10 @@ def select(found: Survey, settings: Settings) -> Selection:
 
 def _faulty(table: NDArray[np.void], settings: Settings) -> tuple[NDArray[np.bool_], ...]:
     """For each of `REASONS` which structures it excludes."""
-    high_e, high_f = settings["energy_threshold"], settings["force_threshold"]
+    high_e, high_f = settings.structures.energy_threshold, settings.structures.force_threshold
     never = np.zeros(len(table), dtype=bool)
     return (
-        table["shortest"] < settings["bond_threshold"],
+        table["shortest"] < settings.structures.bond_threshold,
         never if high_e is None else table["energy"] >= high_e,
         never if high_f is None else table["largest_force"] > high_f,
     )
@@ -167,7 +169,7 @@ def _faulty(table: NDArray[np.void], settings: Settings) -> tuple[NDArray[np.boo
 
 def _divide(pinned: NDArray[np.int8], kept: NDArray[np.int64], settings: Settings) -> NDArray[np.uint8]:
     """Set of each kept structure: what the file pins, else by its random number."""
-    seed, fraction = settings["random_seed"], settings["test_fraction"]
+    seed, fraction = settings.general.random_seed, settings.structures.test_fraction
     drawn = [not stream(seed, SPLIT, int(index)).random() > fraction for index in kept]
     return np.where(pinned >= 0, pinned, np.array(drawn, dtype=np.int8)).astype(np.uint8)
 
@@ -179,7 +181,7 @@ def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> N
     if len(selection.kept) == 0:
         raise InputError(
             f"input.data: all {n_all} structures are dropped ({counts}); {_closest(found, settings)}. "
-            f"Are the lengths {settings.units.length} and Cartesian? "
+            f"Are the lengths {settings.model.units.length} and Cartesian? "
             "See bond_threshold, energy_threshold, force_threshold in input.nn."
         )
     if len(selection.kept) < FEW and n_dropped > len(selection.kept):
@@ -190,7 +192,9 @@ def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> N
         )
     if selection.n_training == 0:
         words = ", ".join(
-            filter(None, [f"test_fraction {settings['test_fraction']:g}", calibration_words(settings)])
+            filter(
+                None, [f"test_fraction {settings.structures.test_fraction:g}", calibration_words(settings)]
+            )
         )
         raise InputError(
             f"input.data: none of the {len(selection.kept)} structures is in the training set: "
@@ -209,7 +213,7 @@ def describe_shortest(found: Survey, index: int, settings: Settings) -> str:
     """The two closest atoms of a structure, in words."""
     record = found.table[index]
     first, second = record["closest"] + 1
-    distance = f"{record['shortest']:.6g} {settings.units.length}"
+    distance = f"{record['shortest']:.6g} {settings.model.units.length}"
     return f"{found.where(index)}: atoms {first} and {second} are {distance} apart"
 
 
@@ -255,8 +259,8 @@ def _dropped(found: Survey, selection: Selection, settings: Settings) -> list[st
 
 def _net_forces(found: Survey, selection: Selection, settings: Settings) -> list[str]:
     """Structures whose forces do not sum to zero, or no forces at all."""
-    force, unit = found.table["net_force"], settings.units.force
-    large = [int(index) for index in selection.kept if force[index] > settings["check_input_forces"]]
+    force, unit = found.table["net_force"], settings.model.units.force
+    large = [int(index) for index in selection.kept if force[index] > settings.structures.check_input_forces]
     warnings = [
         f"net force vector is large for structure {index + 1:8d} {force[index]:14.8f} {unit}"
         for index in large[:SHOWN]
@@ -265,23 +269,25 @@ def _net_forces(found: Survey, selection: Selection, settings: Settings) -> list
         warnings.append(
             f"... and {len(large) - SHOWN} more structures with a net force beyond check_input_forces"
         )
-    if settings["use_short_forces"] and not found.table["largest_force"][selection.kept].any():
+    if settings.structures.use_short_forces and not found.table["largest_force"][selection.kept].any():
         warnings.append("every force in input.data is zero, but use_short_forces asks to train on them")
     return warnings
 
 
 def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]:
     """Shortest distances that do not fit the covalent radii."""
-    reaches = found.table["reach"][selection.kept] * settings.units.angstrom
-    advice = unit_advice(reaches, settings.units)
+    reaches = found.table["reach"][selection.kept] * settings.model.units.angstrom
+    advice = unit_advice(reaches, settings.model.units)
     return [advice] if advice else []
 
 
 def _calibration(found: Survey, selection: Selection, settings: Settings) -> list[str]:
     """A calibration that cannot be made of what is kept for it."""
     pinned = int(np.count_nonzero(found.table["subset"][selection.kept] >= 0))
-    counts = np.bincount(selection.subset, minlength=OUTSIDE + 1)
-    return calibration_warnings(settings, counts[INSIDE], counts[OUTSIDE], pinned == len(selection.kept))
+    counts = np.bincount(selection.subset, minlength=len(Set))
+    return calibration_warnings(
+        settings, counts[Set.CALIBRATION], counts[Set.OUTSIDE], pinned == len(selection.kept)
+    )
 
 
 def _subsets(found: Survey, selection: Selection, settings: Settings) -> list[str]:
@@ -290,12 +296,12 @@ def _subsets(found: Survey, selection: Selection, settings: Settings) -> list[st
     if selection.n_test == 0:
         warnings.append(
             "the test set is empty: mode 2 cannot tell a good fit from an overfit one; raise test_fraction "
-            f"(now {settings['test_fraction']:g}) or write `begin set=test` for some structures"
+            f"(now {settings.structures.test_fraction:g}) or write `begin set=test` for some structures"
         )
     elif selection.n_test < FEW and len(selection.kept) > 10 * FEW:
         warnings.append(f"the test set has only {selection.n_test} structures: its errors will mean little")
     n_atoms = found.table["n_atoms"][selection.kept].sum(axis=0)
-    missing = [element for element, count in zip(settings.elements, n_atoms, strict=True) if count == 0]
+    missing = [element for element, count in zip(settings.model.elements, n_atoms, strict=True) if count == 0]
     if missing:
         warnings.append(f"no structure that is used contains {', '.join(missing)}, which `elements` lists")
     return warnings

@@ -16,8 +16,7 @@ from bnnp.interfaces.ase import BNNP
 from bnnp.io.md_restart import FILE_NAME as RESTART
 from bnnp.io.md_restart import read_restart
 from bnnp.loader import read_potential
-from bnnp.modes.job import Job
-from bnnp.modes.log import Log
+from bnnp.log import Log
 from bnnp.modes.simulation_loop import Ending, Loop, begin
 from bnnp.modes.simulation_output import SimulationFiles
 from bnnp.modes.simulation_report import describe, report_end, report_plan
@@ -30,13 +29,14 @@ from bnnp.modes.simulation_setup import (
     starting_atoms,
 )
 from bnnp.potential import Potential
+from bnnp.run import Run
 from bnnp.training.interruption import Interruption
 from bnnp.uncertainty.ensemble import in_turn
 
 MEMBER = "md_member_{:02d}"  # member_02, ... are the networks of an ensemble
 
 
-def run(job: Job) -> None:
+def simulate(run: Run) -> None:
     """Run the dynamics of input.nn, or of every member.
 
     Raises
@@ -46,18 +46,18 @@ def run(job: Job) -> None:
     UncertaintyStop
         The potential no longer knows, or the run was unphysical; the frame is in candidates.data.
     """
-    settings, log = job.settings, Log()
+    settings, log = run.settings, Log()
     read_stages(settings)  # its mistakes first: they cost nothing
-    potential = read_potential(job.directory, settings, job.threads)
+    potential = read_potential(run.directory, settings, run.threads)
     plan = read_plan(settings, potential.calibration)
     demand_uncertainty(plan, potential, settings)
-    demand_one_process(job)
-    log.header(settings, potential.kernel, job.threads)
+    demand_one_process(run)
+    log.header(settings, potential.kernel, run.threads)
     with Interruption() as stop:
-        if settings["md_members"] is None:
-            endings = [simulate(job, plan, potential, log, stop, job.directory)]
+        if settings.dynamics.md_members is None:
+            endings = [simulate_one(run, plan, potential, log, stop, run.directory)]
         else:
-            endings = list(simulate_members(job, plan, potential, log, stop))
+            endings = list(simulate_members(run, plan, potential, log, stop))
     stopped = "\n".join(ending.stopped for ending in endings if ending.stopped)
     log.close(3, unfinished(endings, stop))
     parallel.barrier()
@@ -74,8 +74,8 @@ def unfinished(endings: Sequence[Ending], stop: Interruption) -> str:
     return f"stopped by {stop.name}; `bnnp --mode 3 --restart` continues"
 
 
-def simulate(
-    job: Job,
+def simulate_one(
+    run: Run,
     plan: Plan,
     potential: Potential,
     log: Log,
@@ -84,12 +84,12 @@ def simulate(
     member: int | None = None,
 ) -> Ending:
     """One run in `directory`, from its start or its restart file to its end or a stop."""
-    settings = job.settings
-    atoms = starting_atoms(job, plan.stages)
+    settings = run.settings
+    atoms = starting_atoms(run, plan.stages)
     known = identity(settings, plan, atoms, potential, member)
-    resumed = job.restart and (member is None or (directory / RESTART).exists())
+    resumed = run.restart and (member is None or (directory / RESTART).exists())
     former = read_restart(directory / RESTART, known) if resumed else None
-    atoms.calc = BNNP(potential, skin=settings["md_skin"] * settings.units.angstrom)
+    atoms.calc = BNNP(potential, skin=settings.dynamics.md_skin * settings.model.units.angstrom)
     loop = Loop(begin(settings, plan, atoms, former), settings, plan, former)
     report_plan(log, plan, loop.simulation, potential, resumed)
     with SimulationFiles(directory, describe(plan, loop.simulation, potential), former) as files:
@@ -99,14 +99,14 @@ def simulate(
 
 
 def simulate_members(
-    job: Job, plan: Plan, potential: Potential, log: Log, stop: Interruption
+    run: Run, plan: Plan, potential: Potential, log: Log, stop: Interruption
 ) -> Iterator[Ending]:
     """One run for each of some samples, of all networks in turn, in a directory of its own."""
-    count = job.settings["md_members"]
+    count = run.settings.dynamics.md_members or 1
     samples = potential.samples if potential.samples > 1 else 0
     if count > samples:
         raise InputError(
-            f"{job.settings.origins['md_members']}: {count} members are wanted, but the potential has "
+            f"{run.settings.origins['md_members']}: {count} members are wanted, but the potential has "
             f"{samples} "
             "Monte Carlo samples"
         )
@@ -115,16 +115,16 @@ def simulate_members(
         if stop():
             yield Ending(finished=False)
             return
-        directory = job.directory / MEMBER.format(number + 1)
+        directory = run.directory / MEMBER.format(number + 1)
         directory.mkdir(exist_ok=True)
         log.section(f"Member {number + 1} of {count}")
         sample = chosen[number]
-        yield simulate(job, plan, potential.member(sample), log, stop, directory, sample)
+        yield simulate_one(run, plan, potential.member(sample), log, stop, directory, sample)
 
 
-def demand_one_process(job: Job) -> None:
+def demand_one_process(run: Run) -> None:
     """Raise InputError if several ranks are there for one run."""
-    if job.settings["md_members"] is None and parallel.size() > 1:
+    if run.settings.dynamics.md_members is None and parallel.size() > 1:
         raise InputError(
             f"one run of molecular dynamics is the work of one process, but there are {parallel.size()} "
             "ranks: "

@@ -18,12 +18,12 @@ from bnnp.dynamics.simulation import Simulation
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.weights import weights_name
 from bnnp.loader import assemble, read_potential
-from bnnp.modes.job import Job
-from bnnp.modes.log import Log, duration
+from bnnp.log import Log, duration
 from bnnp.modes.simulation_report import FS_A_NS, SECONDS_A_DAY
 from bnnp.modes.simulation_setup import read_guard, read_plan, read_stages, starting_atoms
-from bnnp.modes.training_networks import frozen_masks, random_networks
 from bnnp.potential import Potential
+from bnnp.run import Run
+from bnnp.training.initial import frozen_masks, random_networks
 
 STEPS, LOOKS = 10, 3  # timed; the fastest counts
 
@@ -52,15 +52,15 @@ class SimulationEstimate:
         return steps * self.step + looks * self.look
 
 
-def estimate_simulation(job: Job) -> SimulationEstimate:
+def estimate_simulation(run: Run) -> SimulationEstimate:
     """Time steps and looks of the structure the run starts from."""
-    stages = read_stages(job.settings)
-    guard = read_guard(job.settings, stages)
-    atoms = starting_atoms(job, stages)
-    potential, trained = _potential(job)
+    stages = read_stages(run.settings)
+    guard = read_guard(run.settings, stages)
+    atoms = starting_atoms(run, stages)
+    potential, trained = _potential(run)
     if trained:
-        read_plan(job.settings, potential.calibration)  # thresholds need a calibration, or are raw
-    atoms.calc = BNNP(potential, skin=job.settings["md_skin"] * job.settings.units.angstrom)
+        read_plan(run.settings, potential.calibration)  # thresholds need a calibration, or are raw
+    atoms.calc = BNNP(potential, skin=run.settings.dynamics.md_skin * run.settings.model.units.angstrom)
     simulation = Simulation(atoms, stages, np.random.default_rng(1))
     steps = simulation.run()
     taken = min(STEPS, sum(stage.steps for stage in stages))
@@ -71,16 +71,16 @@ def estimate_simulation(job: Job) -> SimulationEstimate:
     return SimulationEstimate(trained, len(atoms), potential.samples, step, look)
 
 
-def report_simulation_estimate(job: Job, log: Log) -> None:
+def report_simulation_estimate(run: Run, log: Log) -> None:
     """Time of the whole run and its speed."""
-    settings, found = job.settings, estimate_simulation(job)
-    stages, members = read_stages(settings), settings["md_members"] or 1
+    settings, found = run.settings, estimate_simulation(run)
+    stages, members = read_stages(settings), settings.dynamics.md_members or 1
     steps = sum(stage.steps for stage in stages)
-    due = (range(0, steps + 1, settings[name]) for name in ("md_uncertainty_every", "md_write_every"))
+    due = (range(0, steps + 1, settings.value(name)) for name in ("md_uncertainty_every", "md_write_every"))
     looks = len(set().union(*due))
     seconds = found.seconds(steps, looks)
     days = sum(stage.steps * stage.timestep for stage in stages) / FS_A_NS / seconds * SECONDS_A_DAY
-    cores = f"{job.threads} thread{'s' * (job.threads > 1)}"
+    cores = f"{run.threads} thread{'s' * (run.threads > 1)}"
     log.section("Estimate for molecular dynamics")
     networks = "the potential here" if found.trained else "random networks, as there is no potential here"
     log.item("timed", f"{found.n_atoms} atoms, {found.samples} samples, {networks}")
@@ -93,12 +93,12 @@ def report_simulation_estimate(job: Job, log: Log) -> None:
     log.item(f"time of {steps} steps", text + several * (members > 1))
 
 
-def _potential(job: Job) -> tuple[Potential, bool]:
+def _potential(run: Run) -> tuple[Potential, bool]:
     """The trained one, or one of random networks."""
-    settings = job.settings
-    if all((job.directory / weights_name(element)).is_file() for element in settings.elements):
-        return read_potential(job.directory, settings, job.threads), True
-    return assemble(settings, random_networks(settings), None, frozen_masks(settings), job.threads), False
+    settings = run.settings
+    if all((run.directory / weights_name(element)).is_file() for element in settings.model.elements):
+        return read_potential(run.directory, settings, run.threads), True
+    return assemble(settings, random_networks(settings), None, frozen_masks(settings), run.threads), False
 
 
 def _forces_std(atoms: Atoms) -> None:

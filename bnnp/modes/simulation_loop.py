@@ -14,12 +14,12 @@ from bnnp.dynamics.simulation import Simulation
 from bnnp.errors import NumericalError
 from bnnp.io.md_restart import State
 from bnnp.io.trajectory import CANDIDATES
-from bnnp.modes.log import Log, Progress
+from bnnp.log import Log, Progress
 from bnnp.modes.simulation_output import SimulationFiles
 from bnnp.modes.simulation_report import Speed
 from bnnp.modes.simulation_setup import THERMOSTAT, Plan
 from bnnp.network.streams import DYNAMICS, stream
-from bnnp.settings import Settings
+from bnnp.settings.settings import Settings
 from bnnp.training.interruption import Interruption
 
 MOST_WARNINGS = 20  # shown one by one
@@ -46,7 +46,7 @@ class Ending:
 
 def begin(settings: Settings, plan: Plan, atoms: Atoms, former: State | None) -> Simulation:
     """The simulation at its start, or where the restart file was written."""
-    generator = stream(settings["random_seed"], DYNAMICS, THERMOSTAT)
+    generator = stream(settings.general.random_seed, DYNAMICS, THERMOSTAT)
     simulation = Simulation(atoms, plan.stages, generator)
     if former is not None:
         atoms.calc.evaluations = int(former["evaluations"]) - 1  # the first one repeats the last
@@ -72,8 +72,10 @@ class Loop:
         self, simulation: Simulation, settings: Settings, plan: Plan, former: State | None = None
     ) -> None:
         self.simulation, self.settings, self.guard = simulation, settings, plan.guard
-        self.rule = plan.rule(settings["md_uncertainty_patience"])
-        self.window = CandidateWindow(settings["md_candidates_window"], settings["md_candidates_spacing"])
+        self.rule = plan.rule(settings.dynamics.md_uncertainty_patience)
+        self.window = CandidateWindow(
+            settings.dynamics.md_candidates_window, settings.dynamics.md_candidates_spacing
+        )
         self.fresh, self.flagged = former is None, 0
         if former is not None:
             self.rule.offences, self.flagged = int(former["offences"]), int(former["flagged"])
@@ -115,7 +117,7 @@ class Loop:
         ending: Ending,
     ) -> None:
         place = self.simulation.place
-        due = place.total % self.settings["md_restart_every"] == 0 or self.simulation.finished
+        due = place.total % self.settings.dynamics.md_restart_every == 0 or self.simulation.finished
         if ending.resumable and (due or ending.stopped):
             self._save(files, identity)
         bar.note = speed.text(place)
@@ -125,8 +127,11 @@ class Loop:
         """Everything that is due at this step."""
         simulation, settings = self.simulation, self.settings
         total = simulation.place.total
-        judged = total % settings["md_uncertainty_every"] == 0
-        frame, line = total % settings["md_write_every"] == 0, total % settings["md_log_every"] == 0
+        judged = total % settings.dynamics.md_uncertainty_every == 0
+        frame, line = (
+            total % settings.dynamics.md_write_every == 0,
+            total % settings.dynamics.md_log_every == 0,
+        )
         trouble = self.guard.check(simulation)
         if not trouble and line:
             trouble = self.guard.check_drift(simulation) or self.guard.check_distances(

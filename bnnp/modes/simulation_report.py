@@ -10,12 +10,12 @@ from bnnp.dynamics.integrators import degrees_of_freedom
 from bnnp.dynamics.simulation import Place, Simulation
 from bnnp.dynamics.stop_rule import Threshold
 from bnnp.io.md_out import FILE_NAME, read_md_out
-from bnnp.modes.log import Log
+from bnnp.log import Log
 from bnnp.modes.prediction_report import describe_ensemble, std_meaning
 from bnnp.modes.simulation_output import Description, SimulationFiles
 from bnnp.modes.simulation_setup import Plan, read_stages
 from bnnp.potential import Potential
-from bnnp.settings import Settings
+from bnnp.settings.settings import Settings
 
 SECONDS_A_DAY = 86400.0
 FS_A_NS = 1.0e6

@@ -20,12 +20,12 @@ from bnnp.io.identity import identity_line
 from bnnp.io.input_data import StructureFile
 from bnnp.io.text import reason_of
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
-from bnnp.keyword_table.dynamics_arguments import Limit
 from bnnp.loader import parts_of_potential
-from bnnp.modes.job import Job
 from bnnp.network.streams import DYNAMICS, stream
 from bnnp.potential import Potential
-from bnnp.settings import Settings
+from bnnp.run import Run
+from bnnp.settings.arguments import Limit
+from bnnp.settings.settings import Settings
 from bnnp.uncertainty.calibration import Calibration
 
 HOT = 3.0, 1000.0  # factor and K beyond the highest temperature at which the guard stops
@@ -66,7 +66,7 @@ def read_plan(settings: Settings, calibration: Calibration | None = None) -> Pla
     """
     stages = read_stages(settings)
     warn, stop = (
-        tuple(_threshold(settings, name, limit, calibration) for limit in settings[name] or ())
+        tuple(_threshold(settings, name, limit, calibration) for limit in settings.value(name) or ())
         for name in ("md_uncertainty_warn", "md_uncertainty_stop")
     )
     return Plan(stages, warn, stop, read_guard(settings, stages), calibration is not None)
@@ -74,9 +74,11 @@ def read_plan(settings: Settings, calibration: Calibration | None = None) -> Pla
 
 def read_stages(settings: Settings) -> tuple[Stage, ...]:
     """The stages, one a number of ``md_steps``."""
-    steps = settings["md_steps"]
+    steps = settings.dynamics.md_steps
     count = len(steps)
-    temperatures = _each(settings, "md_temperature", count) if settings["md_temperature"] else [None] * count
+    temperatures = (
+        _each(settings, "md_temperature", count) if settings.dynamics.md_temperature else [None] * count
+    )
     columns = zip(
         steps,
         _each(settings, "md_ensemble", count),
@@ -106,7 +108,7 @@ def read_stages(settings: Settings) -> tuple[Stage, ...]:
             (pressure.start, pressure.end),
             t_time,
             b_time,
-            settings["md_cell"] == "full",
+            settings.dynamics.md_cell == "full",
         )
         _check_stage(settings, number, stage)
         stages.append(stage)
@@ -115,7 +117,7 @@ def read_stages(settings: Settings) -> tuple[Stage, ...]:
 
 def _each(settings: Settings, name: str, count: int) -> Sequence[Any]:
     """The values of a keyword, one a stage."""
-    values = settings[name]
+    values = settings.value(name)
     if len(values) == 1:
         return [values[0]] * count
     if len(values) != count:
@@ -147,7 +149,7 @@ def _check_stage(settings: Settings, number: int, stage: Stage) -> None:
                 "time steps "
                 f"of {stage.timestep:g} fs; 100 steps are usual for a thermostat, 1000 for a barostat"
             )
-    if stage.ensemble == "nve" and settings["mc_masks"] == "resample":
+    if stage.ensemble == "nve" and settings.dropout.mc_masks == "resample":
         raise InputError(
             f"{_where(settings, 'mc_masks')}: `mc_masks resample` cannot be used for nve (stage {number}): "
             "new "
@@ -159,12 +161,12 @@ def _check_stage(settings: Settings, number: int, stage: Stage) -> None:
 
 def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibration | None) -> Threshold:
     """A threshold in eV and Angstrom."""
-    units = settings.units
+    units = settings.model.units
     value = limit.value
     counted, raw = limit.quantity == "extrapolations", limit.raw
     known = calibration is not None and limit.quantity in calibration.quantiles
     if calibration is not None and limit.quantity == "forces":
-        known = known and set(settings.elements) <= set(calibration.forces)
+        known = known and set(settings.model.elements) <= set(calibration.forces)
     if not counted and not raw and not known:
         shown = f"{limit.value:g}" if limit.value is not None else "0.1"
         kind = "is a quantile of the calibration set" if limit.quantile else "counts in calibrated deviations"
@@ -188,21 +190,21 @@ def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibra
 
 def read_guard(settings: Settings, stages: Sequence[Stage]) -> Guard:
     """The physical guard of these stages."""
-    units = settings.units
+    units = settings.model.units
     hottest = max((max(stage.temperature) for stage in stages), default=0.0)
-    limit = settings["md_guard_temperature"] or HOT[0] * hottest + HOT[1]
-    drift = settings["md_guard_drift"] * units.ev
+    limit = settings.dynamics.md_guard_temperature or HOT[0] * hottest + HOT[1]
+    drift = settings.dynamics.md_guard_drift * units.ev
     return Guard(
-        distance=settings["md_guard_distance"],
-        force=settings["md_guard_force"] * units.ev / units.angstrom,
+        distance=settings.dynamics.md_guard_distance,
+        force=settings.dynamics.md_guard_force * units.ev / units.angstrom,
         temperature=limit,
-        drift=float("inf") if settings["mc_masks"] == "resample" else drift,
+        drift=float("inf") if settings.dropout.mc_masks == "resample" else drift,
     )
 
 
 def demand_uncertainty(plan: Plan, potential: Potential, settings: Settings) -> None:
     """Raise InputError if a threshold is on what this potential does not know."""
-    member = settings["md_members"] is not None
+    member = settings.dynamics.md_members is not None
     limits = [("md_uncertainty_warn", each) for each in plan.warn]
     limits += [("md_uncertainty_stop", each) for each in plan.stop]
     for name, threshold in limits:
@@ -218,7 +220,7 @@ def demand_uncertainty(plan: Plan, potential: Potential, settings: Settings) -> 
             )
 
 
-def starting_atoms(job: Job, stages: Sequence[Stage]) -> Atoms:
+def starting_atoms(run: Run, stages: Sequence[Stage]) -> Atoms:
     """Positions, cell and momenta of ``md_structure`` and ``md_velocities``, in Angstrom and eV.
 
     Raises
@@ -226,43 +228,43 @@ def starting_atoms(job: Job, stages: Sequence[Stage]) -> Atoms:
     InputError
         No such structure or file, no velocities in it, no temperature to draw them at, or no cell for npt.
     """
-    settings = job.settings
-    atoms = _structure(job)
+    settings = run.settings
+    atoms = _structure(run)
     atoms.calc = None
     atoms.info.clear()
     _check_atoms(settings, stages, atoms)
-    if settings["md_velocities"] == "continued":
+    if settings.dynamics.md_velocities == "continued":
         if not atoms.has("momenta"):
-            source = settings["md_structure"]
-            what = f"structure {source} of {job.data.name}" if isinstance(source, int) else source
+            source = settings.dynamics.md_structure
+            what = f"structure {source} of {run.data.name}" if isinstance(source, int) else source
             raise InputError(
                 f"{_where(settings, 'md_velocities')}: {what} has no velocities to continue with (input.data "
                 "knows none). Give a trajectory with `md_structure FILE.extxyz`, or use `md_velocities "
                 "thermal`."
             )
         return atoms
-    if settings["md_temperature"] is None:
+    if settings.dynamics.md_temperature is None:
         raise InputError(
             f"{_where(settings, 'md_velocities')}: velocities are to be drawn, but at which temperature? Add "
             "`md_temperature T` (in K), or continue with those of a trajectory: `md_velocities continued`."
         )
-    generator = stream(settings["random_seed"], DYNAMICS, VELOCITIES)
-    thermalize(atoms, settings["md_temperature"][0].start, generator)
+    generator = stream(settings.general.random_seed, DYNAMICS, VELOCITIES)
+    thermalize(atoms, settings.dynamics.md_temperature[0].start, generator)
     return atoms
 
 
-def _structure(job: Job) -> Atoms:
-    settings, source = job.settings, job.settings["md_structure"]
+def _structure(run: Run) -> Atoms:
+    settings, source = run.settings, run.settings.dynamics.md_structure
     if isinstance(source, int):
-        structures = StructureFile(job.data, settings.elements, require_labels=False)
+        structures = StructureFile(run.data, settings.model.elements, require_labels=False)
         if source > len(structures):
             raise InputError(
-                f"{_where(settings, 'md_structure')}: structure {source} is wanted, but {job.data.name} has "
+                f"{_where(settings, 'md_structure')}: structure {source} is wanted, but {run.data.name} has "
                 f"{len(structures)}"
             )
-        return to_atoms(structures[source - 1], settings.units)
+        return to_atoms(structures[source - 1], settings.model.units)
     try:
-        atoms = ase.io.read(job.directory / source, index=-1, parallel=False)
+        atoms = ase.io.read(run.directory / source, index=-1, parallel=False)
         assert isinstance(atoms, Atoms)
     except Exception as error:  # whatever a reader of ASE stumbles over
         raise InputError(
@@ -277,12 +279,12 @@ def _structure(job: Job) -> Atoms:
 
 
 def _check_atoms(settings: Settings, stages: Sequence[Stage], atoms: Atoms) -> None:
-    unknown = sorted(set(atoms.symbols) - set(settings.elements))
+    unknown = sorted(set(atoms.symbols) - set(settings.model.elements))
     if unknown:
         raise InputError(
             f"{_where(settings, 'md_structure')}: element {', '.join(unknown)} is not in this potential, "
             "which "
-            f"knows {' '.join(settings.elements)}"
+            f"knows {' '.join(settings.model.elements)}"
         )
     if not atoms.pbc.any() and any(stage.ensemble == "npt" for stage in stages):
         raise InputError(
@@ -304,9 +306,9 @@ def identity(
             identity_line(parts_of_potential(settings, networks, None)) for networks, _ in potential.others
         ],
         "mc_samples": 0 if potential.samples == 1 else potential.samples,
-        "mc_masks": settings["mc_masks"],
+        "mc_masks": settings.dropout.mc_masks,
         "member": member,
-        "random_seed": settings["random_seed"],
+        "random_seed": settings.general.random_seed,
         "atoms": hashlib.sha256(atoms.numbers.astype("<i8").tobytes()).hexdigest()[:16],
         "md_steps": len(stages),
         **{f"stage {number}": list(stage.items()) for number, stage in enumerate(stages, start=1)},

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp import parallel
-from bnnp.core import Descriptor
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.survey import cost
 from bnnp.io.descriptor_allocation import Placement
 from bnnp.io.descriptor_layout import Layout, division_words
 from bnnp.io.input_data import StructureFile
+from bnnp.log import Log, byte_count, duration
 from bnnp.modes.calibration_set import calibration_words
-from bnnp.modes.log import Log, byte_count, duration
 from bnnp.modes.selection import Selection, Survey
-from bnnp.settings import Settings
+from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 
 SEARCH_BYTES = 150  # of a pair while the neighbours of a structure are found and sorted
@@ -34,10 +34,10 @@ def lay_out(
 ) -> Layout:
     """The file's layout, with or without derivatives as the settings and the sizes say."""
     table = found.table[selection.kept]
-    elements = settings.elements
+    elements = settings.model.elements
     sensitive = [[len(descriptor.sensitive(x, y)) for y in elements] for x in elements]
     layout = Layout(
-        recipe=settings,
+        model=settings.model,
         input_digest=structures.digest,
         stored=True,
         source=selection.kept,
@@ -55,16 +55,16 @@ def lay_out(
 def _division(pinned: NDArray[np.int8], settings: Settings) -> str:
     """The keywords that drew the sets, if any structure was left to them (-1)."""
     drawn = bool((pinned < 0).any())
-    words = settings["random_seed"], settings["test_fraction"], calibration_words(settings)
+    words = settings.general.random_seed, settings.structures.test_fraction, calibration_words(settings)
     return division_words(*words) if drawn else ""
 
 
 def choose_derivatives(needed: float, settings: Settings) -> tuple[bool, str]:
     """Whether derivatives, which take `needed` bytes, are stored, and why."""
-    choice, limit = settings["derivatives"], settings["memory_limit"]
+    choice, limit = settings.structures.derivatives, settings.general.memory_limit
     if choice != "auto":
         return choice == "stored", f"`derivatives {choice}`"
-    if not settings["use_short_forces"]:
+    if not settings.structures.use_short_forces:
         return False, "no forces are trained (use_short_forces is off)"
     if needed > limit:
         return False, f"{byte_count(needed)} do not fit memory_limit {byte_count(limit)}"
@@ -73,12 +73,13 @@ def choose_derivatives(needed: float, settings: Settings) -> tuple[bool, str]:
 
 def report_storage(layout: Layout, settings: Settings, log: Log) -> None:
     """Bytes of each choice, before anything is allocated."""
+    model = settings.model
     log.section("Storage")
     n_atoms, n_pairs = int(layout.first_atom[-1]), int(layout.first_pair[-1])
     log.item("structures, atoms", f"{len(layout)}, {n_atoms}")
     log.item(
         "neighbours",
-        f"{n_pairs / n_atoms:.1f} per atom within {settings.largest_cutoff:g} {settings.units.length}",
+        f"{n_pairs / n_atoms:.1f} per atom within {model.largest_cutoff:g} {model.units.length}",
     )
     log.item("derivatives recomputed", f"{byte_count(layout.bytes_without_derivatives)} in all")
     both = layout.bytes_without_derivatives + layout.bytes_of_derivatives
@@ -88,7 +89,7 @@ def report_storage(layout: Layout, settings: Settings, log: Log) -> None:
     )
     stored, reason = choose_derivatives(layout.bytes_of_derivatives, settings)
     log.item("choice", f"derivatives {'stored' if stored else 'recomputed'}: {reason}")
-    if stored and layout.bytes_of_derivatives > settings["memory_limit"]:
+    if stored and layout.bytes_of_derivatives > settings.general.memory_limit:
         log.warn(
             "stored derivatives are larger than memory_limit: mode 2 reads them from disk in every epoch"
         )
@@ -98,7 +99,7 @@ def report_storage(layout: Layout, settings: Settings, log: Log) -> None:
 def _memory(layout: Layout) -> float:
     """Bytes a rank needs: what it has now and the largest structure."""
     now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    width = max(len(functions) for functions in layout.recipe.functions.values())
+    width = max(len(functions) for functions in layout.model.functions.values())
     atoms, pairs, values = (
         np.diff(first) for first in (layout.first_atom, layout.first_pair, layout.first_value)
     )

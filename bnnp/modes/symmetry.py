@@ -16,19 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp import parallel
-from bnnp.core import Descriptor
-from bnnp.core.descriptor import Blocks
-from bnnp.core.device import descriptor_on
-from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.descriptors.survey import element_types
+from bnnp.descriptors.compiled import Blocks, Descriptor
+from bnnp.descriptors.device import descriptor_on
+from bnnp.descriptors.neighbors import NeighborList
 from bnnp.io.descriptor_allocation import demand_writable, finish, prepare
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.io.input_data import StructureFile
 from bnnp.io.runner_symmetry_files import write_runner_files
+from bnnp.log import Log, byte_count
 from bnnp.modes.calibration_set import calibration_text
-from bnnp.modes.job import Job
-from bnnp.modes.log import Log, byte_count
 from bnnp.modes.ranges import measure_ranges, report_ranges
 from bnnp.modes.selection import (
     Selection,
@@ -39,7 +36,8 @@ from bnnp.modes.selection import (
     survey_all,
 )
 from bnnp.modes.storage import lay_out, missing_structures, report_balance, report_storage, report_work
-from bnnp.settings import Settings
+from bnnp.run import Run
+from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 
 
@@ -52,7 +50,7 @@ class Features(NamedTuple):
     blocks: Blocks | None = None
 
 
-def run(job: Job) -> None:
+def compute(run: Run) -> None:
     """Do mode 1 in the working directory; every rank calls this.
 
     Raises
@@ -60,14 +58,18 @@ def run(job: Job) -> None:
     InputError, NumericalError, OutputError
         Ends the run on all ranks; what was computed is kept for the next one.
     """
-    settings, path, log = job.settings, job.directory / FILE_NAME, Log()
+    settings, path, log = run.settings, run.directory / FILE_NAME, Log()
     descriptor = descriptor_on(
-        settings["device"], settings.elements, settings.functions, settings.cutoff, job.threads
+        settings.training.device,
+        settings.model.elements,
+        settings.model.functions,
+        settings.model.cutoff,
+        run.threads,
     )
-    log.header(settings, descriptor.kernel, job.threads)
+    log.header(settings, descriptor.kernel, run.threads)
 
     parallel.on_root(demand_writable, path)
-    structures = parallel.on_root(index_structures, job)
+    structures = parallel.on_root(index_structures, run)
     found = survey_all(structures, settings, log)
     selection = select(found, settings)
     report_selection(structures, found, selection, settings, log)
@@ -87,17 +89,17 @@ def run(job: Job) -> None:
     report_balance(time.process_time() - start, log)
     parallel.barrier()
 
-    with DescriptorFile.open(placement.path, settings, unfinished=True) as file:
+    with DescriptorFile.open(placement.path, settings.model, unfinished=True) as file:
         report_ranges(measure_ranges(file), settings, log)
     parallel.on_root(finish, path, layout)
-    files = parallel.on_root(write_compatible_files, job, path, structures)
+    files = parallel.on_root(write_compatible_files, run, path, structures)
     report_files([path, *files], selection, log)
     log.close(1)
 
 
-def index_structures(job: Job) -> StructureFile:
+def index_structures(run: Run) -> StructureFile:
     """Find the structures of input.data and its checksum."""
-    structures = StructureFile(job.data, job.settings.elements)
+    structures = StructureFile(run.data, run.settings.model.elements)
     assert structures.digest  # computed here once and sent along
     return structures
 
@@ -106,8 +108,7 @@ def symmetry_functions(
     structure: Structure, descriptor: Descriptor, settings: Settings, derivatives: bool
 ) -> Features:
     """Symmetry functions of one structure, and with `derivatives` its pairs and derivative blocks."""
-    types = element_types(structure, settings.elements)
-    pairs = find_neighbors(structure.positions, structure.cell, settings.largest_cutoff, structure.numbers)
+    types, pairs = descriptor.environments(structure)
     values = descriptor.values(types, pairs)
     if not derivatives:
         return Features(types, values)
@@ -132,14 +133,18 @@ def report_selection(
         log.warn(warning)
 
 
-def write_compatible_files(job: Job, path: Path, structures: StructureFile) -> list[Path]:
+def write_compatible_files(run: Run, path: Path, structures: StructureFile) -> list[Path]:
     """RuNNer's own files, if asked for."""
-    settings = job.settings
-    if not settings["write_runner_files"]:
+    settings = run.settings
+    if not settings.structures.write_runner_files:
         return []
-    with DescriptorFile.open(path, settings) as file:
+    with DescriptorFile.open(path, settings.model) as file:
         return write_runner_files(
-            job.directory, file, structures.__getitem__, settings.atom_energies, settings["use_short_forces"]
+            run.directory,
+            file,
+            structures.__getitem__,
+            settings.model.atom_energies,
+            settings.structures.use_short_forces,
         )
 
 

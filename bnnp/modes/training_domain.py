@@ -14,32 +14,32 @@ from bnnp.io.identity import identity_line
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import UncertaintyData, replace_section, write_uncertainty
 from bnnp.loader import parts_of_potential, read_potential
-from bnnp.modes.job import Job
 from bnnp.network.masks import Masks
 from bnnp.potential import Potential
+from bnnp.run import Run
 from bnnp.uncertainty.domain import Domain, features
 
 MOST_ATOMS = 50_000  # of an element: more tell the same covariance
 
 
-def write_domain(job: Job, file: DescriptorFile, training: Sequence[int]) -> None:
+def write_domain(run: Run, file: DescriptorFile, training: Sequence[int]) -> None:
     """Add the section to the uncertainty.data of one network, which is there if it has dropout masks."""
-    path = job.directory / UNCERTAINTY
+    path = run.directory / UNCERTAINTY
     if path.is_file():
-        potential = read_potential(job.directory, job.settings, calibrated=False)
+        potential = read_potential(run.directory, run.settings, calibrated=False)
         _write(path, potential, file, training)
 
 
-def write_without_masks(job: Job, file: DescriptorFile, training: Sequence[int]) -> None:
+def write_without_masks(run: Run, file: DescriptorFile, training: Sequence[int]) -> None:
     """uncertainty.data of an ensemble without dropout: no masks, but a place for domain and calibration."""
-    path = job.directory / UNCERTAINTY
+    path = run.directory / UNCERTAINTY
     if path.is_file():
         return
-    potential = read_potential(job.directory, job.settings, calibrated=False)
+    potential = read_potential(run.directory, run.settings, calibrated=False)
     sizes = {element: network.sizes for element, network in potential.networks.items()}
     rates = (0.0,) * max(map(len, sizes.values()))
-    masks = Masks.draw(job.settings["random_seed"], 1, rates, sizes)
-    parts = parts_of_potential(job.settings, potential.networks, potential.scalings)
+    masks = Masks.draw(run.settings.general.random_seed, 1, rates, sizes)
+    parts = parts_of_potential(run.settings, potential.networks, potential.scalings)
     write_uncertainty(path, UncertaintyData.of(masks, potential.networks), identity_line(parts))
     _write(path, potential, file, training)
 

@@ -13,20 +13,18 @@ from functools import partial
 import numpy as np
 import torch
 
-from bnnp.core import Descriptor
-from bnnp.descriptors.neighbors import find_neighbors
-from bnnp.descriptors.survey import element_types
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.scaling import Affine
 from bnnp.io.input_data import StructureFile
-from bnnp.modes.job import Job
-from bnnp.modes.log import Log, byte_count, duration
-from bnnp.modes.training_networks import drop_rates, parameters_of, random_networks
-from bnnp.modes.training_setup import core_forces
-from bnnp.settings import Settings
+from bnnp.log import Log, byte_count, duration
+from bnnp.run import Run
+from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
-from bnnp.training.model import Dropout, Model
-from bnnp.training.normalization import Inputs
+from bnnp.training.initial import drop_rates, parameters_of, random_networks
+from bnnp.training.model import Dropout, TrainedModel
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.samples import Batch, Sample
+from bnnp.training.training import core_forces
 
 OUTPUT = "the potential, learning-curve.out, checkpoint.npz, t*points, t*forces"
 
@@ -51,18 +49,20 @@ def estimate_training(structures: StructureFile, settings: Settings, stored: boo
     """Time a structure and extrapolate by the number of atoms; a share `test_fraction` is not trained on."""
     sizes = structures.n_atoms
     structure = structures[int(np.abs(sizes - sizes.mean()).argmin())]
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
+    descriptor = settings.model.descriptor()
     sample = _sample(structure, settings, descriptor, stored)
     _seconds(sample, settings, descriptor)  # the first one has things to set up
     seconds = min(_seconds(sample, settings, descriptor) for _ in range(2))
     whole = float(sizes.sum()) / len(structure)
-    return TrainingEstimate(whole * seconds * (1.0 - settings["test_fraction"]), whole * sample.nbytes)
+    return TrainingEstimate(
+        whole * seconds * (1.0 - settings.structures.test_fraction), whole * sample.nbytes
+    )
 
 
-def report_training_estimate(structures: StructureFile, job: Job, stored: bool, log: Log) -> None:
+def report_training_estimate(structures: StructureFile, run: Run, stored: bool, log: Log) -> None:
     """Memory, time and files of mode 2."""
-    found = estimate_training(structures, job.settings, stored)
-    epochs, limit = job.settings["epochs"], job.settings["memory_limit"]
+    found = estimate_training(structures, run.settings, stored)
+    epochs, limit = run.settings.training.epochs, run.settings.general.memory_limit
     log.section("Estimate for mode 2")
     reread = f"; what is beyond memory_limit {byte_count(limit)} is read again" if found.data > limit else ""
     log.item("memory of the data", f"about {byte_count(found.data)}, over all processes{reread}")
@@ -73,13 +73,12 @@ def report_training_estimate(structures: StructureFile, job: Job, stored: bool, 
 
 def _sample(structure: Structure, settings: Settings, descriptor: Descriptor, stored: bool) -> Sample:
     """A structure as the training has it, but for the scale of its numbers."""
-    types = element_types(structure, settings.elements)
-    pairs = find_neighbors(structure.positions, structure.cell, settings.largest_cutoff, structure.numbers)
+    types, pairs = descriptor.environments(structure)
     values = descriptor.values(types, pairs)
-    rows = [np.flatnonzero(types == number) for number in range(len(settings.elements))]
+    rows = [np.flatnonzero(types == number) for number in range(len(settings.model.elements))]
     blocks = np.asarray(descriptor.jacobian(types, pairs), dtype=np.float32) if stored else None
-    widths = [len(settings.functions[element]) for element in settings.elements]
-    dtype = torch.float32 if settings["precision"] == "single" else torch.float64
+    widths = [len(settings.model.functions[element]) for element in settings.model.elements]
+    dtype = torch.float32 if settings.training.precision == "single" else torch.float64
     return Sample(
         index=0,
         source=0,
@@ -93,17 +92,17 @@ def _sample(structure: Structure, settings: Settings, descriptor: Descriptor, st
         forces=torch.zeros(len(types), 3, dtype=dtype),
         stress=torch.full((6,), torch.nan, dtype=dtype),
         volume=1.0,
-        geometry=Geometry(types, pairs, blocks) if settings["use_short_forces"] else None,
+        geometry=Geometry(types, pairs, blocks) if settings.structures.use_short_forces else None,
     )
 
 
 def _seconds(sample: Sample, settings: Settings, descriptor: Descriptor) -> float:
     """One gradient of a loss."""
     parameters = parameters_of(settings)
-    plain = {x: Inputs(np.zeros(n), np.eye(n)) for x, n in parameters.n_inputs.items()}
+    plain = {x: Affine.mixing(np.zeros(n), np.eye(n)) for x, n in parameters.n_inputs.items()}
     dtype = sample.forces.dtype
-    model = Model(parameters, plain, descriptor.width, partial(core_forces, descriptor), dtype)
-    dropout = Dropout(settings["random_seed"], drop_rates(settings), settings["dropout_masks"])
+    model = TrainedModel(parameters, plain, descriptor.width, partial(core_forces, descriptor), dtype)
+    dropout = Dropout(settings.general.random_seed, drop_rates(settings), settings.dropout.dropout_masks)
     weights = torch.tensor(parameters.pack(random_networks(settings)), dtype=dtype, requires_grad=True)
     start = time.perf_counter()
     batch = Batch.of([sample])

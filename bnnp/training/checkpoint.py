@@ -25,6 +25,7 @@ epochs is allowed, but the step size then follows the schedule of the new length
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -36,10 +37,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError, StaleFileError
+from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.output import replacement
+from bnnp.settings.keywords.kalman import KalmanSettings
+from bnnp.settings.settings import Settings
+from bnnp.structure import Set
+from bnnp.training.initial import parameters_of
 from bnnp.training.loop import Record, State
-from bnnp.training.normalization import Inputs
+from bnnp.training.normalization import Variables
 
 Array = NDArray[np.float64]
 
@@ -48,23 +55,17 @@ FORMAT = "bnnp training checkpoint"
 VERSION = 4
 OPTIMIZER = "optimizer/"
 SHOWN = 60  # characters of a value in a message
-
-
-@dataclass(frozen=True, eq=False)
-class Normalized:
-    """How inputs and targets are normalised; kept, because eigenvectors differ between machines.
-
-    Parameters
-    ----------
-    inputs : mapping of str to Inputs
-    offsets : (n_elements,) float64, energy
-        Energy per atom of each element, free-atom energies included.
-    scale : float, energy
-    """
-
-    inputs: Mapping[str, Inputs]
-    offsets: Array
-    scale: float
+SHAPING = (  # keywords without which a training that is continued would be another one
+    *("random_seed", "batch_size", "precision", "normalize_nodes", "use_short_forces", "use_old_scaling"),
+    *("energy_weight", "force_weight", "stress_weight", "max_energy", "max_force"),
+    *("group_weight", "huber_delta", "force_weighting", "gdf_sigma", "gdf_sigmoid", "network_inputs"),
+    *("transfer_freeze", "transfer_rates", "ensemble_bootstrap"),
+    *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
+    *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
+    *("gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
+    *("optimizer", "schedule", "plateau_patience", "weight_average", "polish_epochs", "lbfgs_memory"),
+    *(keyword.name for keyword in KalmanSettings.keywords()),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +76,13 @@ class Checkpoint:
     ----------
     state : State
         Its optimizer as named arrays.
-    normalized : Normalized
+    variables : Variables
     epochs : int
         Length of the training that the step sizes were made for.
     """
 
     state: State
-    normalized: Normalized
+    variables: Variables
     epochs: int
 
 
@@ -93,7 +94,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, 
     OutputError
         The disk is full or the directory not writable; the former checkpoint is untouched.
     """
-    state, normalized = checkpoint.state, checkpoint.normalized
+    state, variables = checkpoint.state, checkpoint.variables
     arrays: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -104,14 +105,14 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Mapping[str, 
         "best_epoch": state.best_epoch,
         "loss": state.loss,
         "best_criterion": state.best_criterion,
-        "scale": normalized.scale,
+        "scale": variables.scale,
         "best_weights": state.best_weights,
         "history": np.stack([record.row() for record in state.history]),
-        "offsets": normalized.offsets,
+        "offsets": variables.offsets,
     }
     arrays |= {OPTIMIZER + name: array for name, array in state.optimizer.items()}
-    for element, inputs in normalized.inputs.items():
-        arrays |= {f"mean_{element}": inputs.mean, f"matrix_{element}": inputs.matrix}
+    for element, inputs in variables.inputs.items():
+        arrays |= {f"mean_{element}": inputs.shift, f"matrix_{element}": inputs.matrix}
     with replacement(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -146,7 +147,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint:
             "run mode 2 without --restart"
         )
     check_identity(path, found, identity)
-    return Checkpoint(_state(arrays), _normalized(arrays), int(arrays["epochs"]))
+    return Checkpoint(_state(arrays), _variables(arrays), int(arrays["epochs"]))
 
 
 def check_identity(path: Path, found: Mapping[str, object], expected: Mapping[str, object]) -> None:
@@ -175,10 +176,12 @@ def _state(arrays: Mapping[str, NDArray[np.float64]]) -> State:
     )
 
 
-def _normalized(arrays: Mapping[str, NDArray[np.float64]]) -> Normalized:
+def _variables(arrays: Mapping[str, NDArray[np.float64]]) -> Variables:
     elements = [name.removeprefix("matrix_") for name in arrays if name.startswith("matrix_")]
-    inputs = {element: Inputs(arrays[f"mean_{element}"], arrays[f"matrix_{element}"]) for element in elements}
-    return Normalized(inputs, arrays["offsets"], float(arrays["scale"]))
+    inputs = {
+        element: Affine.mixing(arrays[f"mean_{element}"], arrays[f"matrix_{element}"]) for element in elements
+    }
+    return Variables(inputs, arrays["offsets"], float(arrays["scale"]))
 
 
 def _contrast(former: object, present: object) -> tuple[str, str]:
@@ -202,3 +205,40 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
     return str(value)
+
+
+def conditions(settings: Settings, file: DescriptorFile) -> dict[str, object]:
+    """What a checkpoint must share with the run that continues it.
+
+    Not among it: epochs, initial weights (they have acted already), and what changes the way or the output
+    only (threads, memory_limit, derivatives, device, checkpoint_interval, write_*).
+    """
+    shapes, scaling, conversion = (
+        parameters_of(settings),
+        settings.model.scaling,
+        settings.model.normalization,
+    )
+    return {
+        "symmetry functions": file.fingerprint,
+        "input.data": file.input_digest,
+        "training and test sets": _division(file),
+        "networks": {
+            x: shapes.architectures[x].describe(shapes.n_inputs[x]) for x in settings.model.elements
+        },
+        **{name: settings.value(name) for name in SHAPING},
+        "selection_mode": str(settings.kalman.selection_mode),
+        "scaling": [scaling.kind, scaling.s_min, scaling.s_max],
+        "atom energies in effect": dict(settings.model.atom_energies),
+        "mean_energy, conv_energy, conv_length": [
+            conversion.mean_energy,
+            conversion.conv_energy,
+            conversion.conv_length,
+        ],
+    }
+
+
+def _division(file: DescriptorFile) -> str:
+    """Which structures are for what, whether derivatives are stored with them or not."""
+    digest = hashlib.sha256(file.source.tobytes() + file.subset.tobytes()).hexdigest()
+    training, test = (int(np.count_nonzero(file.subset == number)) for number in (Set.TRAIN, Set.TEST))
+    return f"{training} and {test} structures (sha256 {digest[:16]})"

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.core import Networks
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.scaling import Affine
+from bnnp.network.compiled import Networks
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.training.loss import Errors
-from bnnp.training.normalization import Inputs
-from bnnp.training.pair_forces import Sweeps, pair_derivatives, scatter
+from bnnp.training.pair_forces import pair_derivatives, scatter
 from bnnp.training.samples import Sample
 
 Array = NDArray[np.float64]
@@ -59,27 +60,24 @@ class Evaluator:
     Parameters
     ----------
     elements : tuple of str
-    inputs : mapping of str to Inputs
+    inputs : mapping of element to Affine
     masks : Masks or None
         Frozen masks; None for the plain network.
-    sweeps : Sweeps
-        The core's Descriptor.
-    width : int
+    descriptor : Descriptor
     threads : int
     """
 
     def __init__(
         self,
         elements: tuple[str, ...],
-        inputs: Mapping[str, Inputs],
+        inputs: Mapping[str, Affine],
         masks: Masks | None,
-        sweeps: Sweeps,
-        width: int,
+        descriptor: Descriptor,
         threads: int = 1,
     ) -> None:
-        self._elements, self._inputs, self._width = elements, inputs, width
+        self._elements, self._inputs, self._width = elements, inputs, descriptor.width
         self._factors = None if masks is None else {element: masks.scaled(element) for element in elements}
-        self.sweeps, self._threads = sweeps, threads
+        self.descriptor, self._threads = descriptor, threads
 
     def load(self, networks: Mapping[str, Network]) -> Networks:
         """`networks` as the C++ core evaluates them, to be used for many structures."""
@@ -94,9 +92,9 @@ class Evaluator:
         if sample.geometry is not None:
             gradient = np.zeros_like(inputs)
             for row, normalized in zip(rows, self._inputs.values(), strict=True):
-                n = len(normalized.mean)
+                n = len(normalized.shift)
                 gradient[row, :n] = slope[row, :n] @ normalized.matrix.T
-            derivatives = pair_derivatives(self.sweeps, sample.geometry, gradient)
+            derivatives = pair_derivatives(self.descriptor, sample.geometry, gradient)
             forces, virial = scatter(sample.geometry.pairs, derivatives)
             stress = virial / sample.volume
         return Evaluation(

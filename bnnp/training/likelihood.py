@@ -27,14 +27,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnp.core import Descriptor, Networks
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.scaling import Affine
+from bnnp.network.compiled import Networks
 from bnnp.network.dense import Network, forward
 from bnnp.network.masks import Masks
 from bnnp.network.streams import SUBSET, stream
 from bnnp.training.evaluation import Evaluation, Evaluator
 from bnnp.training.loss import Errors, Spread
-from bnnp.training.model import MaskSet, Model, mask_rows
-from bnnp.training.normalization import Inputs
+from bnnp.training.model import MaskSet, TrainedModel, mask_rows
 from bnnp.training.pair_forces import VOIGT
 from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Batch, Sample
@@ -82,7 +83,7 @@ class FrozenDropout:
         return order[: self.count]
 
 
-class MemberModel(Model):
+class MemberModel(TrainedModel):
     """Energies, forces and virials of every member, one member a mask."""
 
     def __call__(
@@ -212,7 +213,7 @@ class MemberEvaluator(Evaluator):
 
     Parameters
     ----------
-    elements, inputs, masks, descriptor, width, threads
+    elements, inputs, masks, descriptor, threads
         As for :class:`Evaluator`; there must be masks.
     spread : Spread
         Of the normalised references.
@@ -221,14 +222,14 @@ class MemberEvaluator(Evaluator):
     def __init__(
         self,
         elements: tuple[str, ...],
-        inputs: Mapping[str, Inputs],
+        inputs: Mapping[str, Affine],
         masks: Masks,
         descriptor: Descriptor,
         spread: Spread,
         threads: int = 1,
     ) -> None:
-        super().__init__(elements, inputs, masks, descriptor, descriptor.width, threads)
-        self._descriptor, self._spread = descriptor, spread
+        super().__init__(elements, inputs, masks, descriptor, threads)
+        self._spread = spread
         self._masked_inputs = masks.rates[0] > 0.0
 
     def load(self, networks: Mapping[str, Network]) -> MemberNetworks:  # type: ignore[override]
@@ -253,7 +254,7 @@ class MemberEvaluator(Evaluator):
             if self._masked_inputs:  # delta is dE/dz then
                 delta = self._to_functions(types, delta)
             members, virials = networks.functions.forces(
-                self._descriptor, types, sample.geometry.pairs, factors, delta
+                self.descriptor, types, sample.geometry.pairs, factors, delta
             )
             forces = members.var(axis=-1, ddof=1)
             symmetric = (virials + virials.transpose(1, 0, 2)) / 2.0

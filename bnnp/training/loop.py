@@ -21,7 +21,7 @@ from bnnp.network.streams import SHUFFLE, stream
 from bnnp.training.evaluation import Evaluation, Evaluator
 from bnnp.training.likelihood import FrozenDropout, Likelihood
 from bnnp.training.loss import Errors, Loss
-from bnnp.training.model import Dropout, Model
+from bnnp.training.model import Dropout, TrainedModel
 from bnnp.training.optimizer import Optimizer, demand_finite
 from bnnp.training.ranks import Ranks
 from bnnp.training.samples import Batch, Samples
@@ -124,7 +124,7 @@ class Trainer:
         Epochs at which the count begins anew: where another method takes over.
     """
 
-    model: Model
+    model: TrainedModel
     loss: Loss | Likelihood
     optimizer: Optimizer
     dropout: Dropout | FrozenDropout

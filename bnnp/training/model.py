@@ -16,9 +16,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from bnnp.descriptors.scaling import Affine
 from bnnp.network.dense import forward
 from bnnp.network.masks import training_masks
-from bnnp.training.normalization import Inputs
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Batch
@@ -67,13 +67,13 @@ class Dropout:
         return masks
 
 
-class Model:
+class TrainedModel:
     """The function that is trained.
 
     Parameters
     ----------
     parameters : Parameters
-    inputs : mapping of str to Inputs
+    inputs : mapping of element to Affine
         z of each element.
     width : int
         Columns of dE/dG: the largest number of functions.
@@ -86,7 +86,7 @@ class Model:
     def __init__(
         self,
         parameters: Parameters,
-        inputs: Mapping[str, Inputs],
+        inputs: Mapping[str, Affine],
         width: int,
         forces: Forces,
         dtype: torch.dtype = torch.float64,
@@ -99,7 +99,7 @@ class Model:
         }
 
     @classmethod
-    def like(cls, other: Model) -> Self:
+    def like(cls, other: TrainedModel) -> Self:
         """The same networks and functions as those of `other`, in this class."""
         model = cls.__new__(cls)
         model.__dict__.update(other.__dict__)

@@ -26,7 +26,8 @@ so that elements whose share never varies (one composition) get equal ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,23 +42,22 @@ SHARES = 1e-3  # spread of the composition (relative) below which it says nothin
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
-    """z = (G - mean) A of one element.
+class Variables:
+    """What a training works in: z instead of G, y instead of the energy of an atom. Kept in the checkpoint,
+    because eigenvectors differ between machines.
 
     Parameters
     ----------
-    mean : (n_functions,) float64
-    matrix : (n_functions, n_functions) float64
-        A; a zero row for a function that never varies.
+    inputs : mapping of element to Affine
+        z of each element.
+    offsets : (n_elements,) float64, energy
+        Energy per atom of each element, free-atom energies included.
+    scale : float, energy
     """
 
-    mean: Array
-    matrix: Array
-
-    def apply(self, values: Array) -> Array:
-        """z of `values`, (n_atoms, n_functions)."""
-        z: Array = (values - self.mean) @ self.matrix
-        return z
+    inputs: Mapping[str, Affine]
+    offsets: Array
+    scale: float
 
 
 def whitening_matrix(covariance: Array, scaling: Scaling) -> Array:
@@ -85,12 +85,12 @@ def whitening_matrix(covariance: Array, scaling: Scaling) -> Array:
     return matrix
 
 
-def as_scaled(affine: Affine) -> Inputs:
+def as_scaled(affine: Affine) -> Affine:
     """z = x up to the constant of the scaling: for dropout of single inputs, which must not be mixed."""
-    return Inputs(affine.shift - affine.offset * _inverse(affine.factor), np.diag(affine.factor))
+    return Affine.mixing(affine.shift - affine.offset * _inverse(affine.factor), affine.matrix)
 
 
-def principal(inputs: Inputs, scaling: Scaling) -> Inputs:
+def principal(inputs: Affine, scaling: Scaling) -> Affine:
     """Whitened inputs brought back to their own spread, the largest 1: for the Kalman filter.
 
     Its steps do not depend on how the inputs are stretched, but its first covariance does: equal variances of
@@ -99,31 +99,36 @@ def principal(inputs: Inputs, scaling: Scaling) -> Inputs:
     width = np.where(scaling.constant, 0.0, scaling.spread)
     stretch = np.linalg.norm(width[:, None] * inputs.matrix, axis=0)  # 1 / sqrt(l + r l_max)
     own = np.where(stretch > 0.0, 1.0 / np.where(stretch > 0.0, stretch, 1.0), 0.0)  # 0: never varied
-    return Inputs(inputs.mean, inputs.matrix * (own / (own.max() or 1.0)))
+    return Affine.mixing(inputs.shift, inputs.matrix * (own / (own.max() or 1.0)))
 
 
 @dataclass(frozen=True, eq=False)
-class Fold:
-    """The way between the network in training and the plain network of one element.
+class ChangeOfVariables:
+    """Between the network of the training, y(z), and that of the files, E(x), of one element.
 
     Parameters
     ----------
-    inputs : Inputs
+    inputs : Affine
         z of the training.
-    affine : Affine
+    scaled : Affine
         x of the files.
     scale, offset : float, energy
         E_i = offset + scale y.
     conv_energy, mean_energy : float
-        Normalisation header of the file: output = conv_energy (E_i - mean_energy).
+        Normalization header of the file: output = conv_energy (E_i - mean_energy).
     """
 
-    inputs: Inputs
-    affine: Affine
+    inputs: Affine
+    scaled: Affine
     scale: float
     offset: float
     conv_energy: float = 1.0
     mean_energy: float = 0.0
+
+    def on_functions(self) -> ChangeOfVariables:
+        """The same for plain networks on G itself, whose output is the energy of an atom."""
+        identity = Affine.identity(len(self.scaled.shift))
+        return replace(self, scaled=identity, conv_energy=1.0, mean_energy=0.0)
 
     def to_plain(self, network: Network) -> Network:
         """The network as it stands in weights.XXX.data."""
@@ -137,7 +142,7 @@ class Fold:
         return Network(tuple(weights), tuple(biases), network.activations, network.normalize_nodes)
 
     def from_plain(self, network: Network) -> Network:
-        """The inverse: a network of the files as the training sees it."""
+        """Undo `to_plain`: a network of the files in the variables of the training."""
         matrix, constant = self._first_layer()
         weights, biases = list(network.weights), list(network.biases)
         factor = self.conv_energy * self.scale
@@ -149,11 +154,11 @@ class Fold:
 
     def _first_layer(self) -> tuple[Array, Array]:
         """T, (n_functions, n_functions), and t, (n_functions,)."""
-        inverse = _inverse(self.affine.factor)
+        inverse = _inverse(self.scaled.factor)
         matrix = inverse[:, None] * self.inputs.matrix
         return matrix, (
-            self.affine.shift - self.inputs.mean
-        ) @ self.inputs.matrix - self.affine.offset @ matrix
+            self.scaled.shift - self.inputs.shift
+        ) @ self.inputs.matrix - self.scaled.offset @ matrix
 
     def _output_shift(self, network: Network) -> float:
         """What the output bias gains; `normalize_nodes` divides it again by the last hidden layer's nodes."""

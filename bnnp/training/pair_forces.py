@@ -28,8 +28,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnp.core import pair_differences, sum_pairs
 from bnnp.descriptors.neighbors import NeighborList
+from bnnp.descriptors.pairs import pair_differences, sum_pairs
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ class Geometry:
 
 
 class Sweeps(Protocol):
-    """The reverse and forward sweep; :class:`bnnp.core.Descriptor` is one."""
+    """The reverse and forward sweep; :class:`bnnp.descriptors.compiled.Descriptor` is one."""
 
     def vjp(self, types: Any, pairs: NeighborList, gradient: Array, /) -> Array: ...
     def jvp(self, types: Any, pairs: NeighborList, direction: Array, /) -> Array: ...

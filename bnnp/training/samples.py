@@ -1,4 +1,4 @@
-"""Structures as the training sees them: normalised inputs and targets, read once and kept while memory
+"""Structures as the training sees them: normalized inputs and targets, read once and kept while memory
 allows; what does not fit is read again each time, by a thread that is ahead of the training.
 
 A :class:`Sample` is one structure, a :class:`Batch` several laid end to end, with indices that say which atom
@@ -10,18 +10,18 @@ scale.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnp.core import Descriptor
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.io.descriptor_file import DescriptorFile
-from bnnp.training.normalization import Inputs
+from bnnp.training.normalization import Variables
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.weighting import Weights
 
@@ -170,6 +170,62 @@ class Limits:
     force: float = np.inf
 
 
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Which references are trained on, and what they weigh.
+
+    Parameters
+    ----------
+    atom_energies : (n_elements,) float64, energy
+        Free-atom energies in effect; `limits` count without them.
+    limits : Limits
+    weights : Weights or None
+        Of structures and atoms; by default those of the structures.
+    """
+
+    atom_energies: Array
+    limits: Limits = field(default_factory=Limits)
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Derivatives:
+    """Where the derivatives of the symmetry functions come from, if forces are trained.
+
+    Parameters
+    ----------
+    trained : bool
+        Whether forces are trained, so that pairs are needed.
+    stored : bool
+        Whether to use stored derivatives, if the file has them.
+    descriptor : Descriptor or None
+        Computes those of the structures `in_memory`.
+    in_memory : (n,) bool or None
+        Structures whose derivatives, if they are not stored, are computed when they are read, and not in
+        every step: those for which there is memory.
+    """
+
+    trained: bool = True
+    stored: bool = True
+    descriptor: Descriptor | None = None
+    in_memory: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """What may be kept in memory.
+
+    Parameters
+    ----------
+    bytes : float
+    at_home : callable
+        Whether a structure is one that this rank is to keep if there is no room for all it meets.
+    """
+
+    bytes: float = np.inf
+    at_home: Callable[[int], bool] = lambda index: True
+
+
 class Samples:
     """Samples by their position in the file, kept in memory up to a limit and read again beyond it.
 
@@ -179,61 +235,34 @@ class Samples:
     Parameters
     ----------
     file : DescriptorFile
-    inputs : mapping of str to Inputs
-        z of each element.
-    atom_energies : (n_elements,) float64, energy
-        Free-atom energies in effect; `limits` count without them.
-    offsets : (n_elements,) float64, energy
-        Removed from the energies in all, free-atom energies included.
-    scale : float, energy
-    forces : bool
-        Whether forces are trained, so that pairs are needed.
-    stored : bool
-        Whether to use stored derivatives.
-    descriptor : Descriptor or None
-        Computes the derivatives of the structures `in_memory`.
-    in_memory : (n,) bool or None
-        Structures whose derivatives, if they are not stored, are computed when they are read, and not in
-        every step: those for which there is memory.
-    limits : Limits
-    weights : Weights
-        Of structures and atoms; by default those of the structures.
-    memory : float
-        Bytes that may be kept.
-    at_home : callable
-        Whether a structure is one that this rank is to keep if there is no room for all it meets.
-    dtype, device
-        Of the tensors.
+    variables : Variables
+        z of each element, offsets removed from the energies in all, and the scale.
+    targets : Targets
+    derivatives : Derivatives
+    room : Room
+    tensors : (torch.dtype, str)
+        Type and device of the tensors.
     """
 
     def __init__(
         self,
         file: DescriptorFile,
-        inputs: Mapping[str, Inputs],
-        atom_energies: Array,
-        offsets: Array,
-        scale: float,
-        forces: bool = True,
-        stored: bool = True,
-        descriptor: Descriptor | None = None,
-        in_memory: NDArray[np.bool_] | None = None,
-        limits: Limits | None = None,
-        weights: Weights | None = None,
-        memory: float = np.inf,
-        at_home: Callable[[int], bool] = lambda index: True,
-        dtype: torch.dtype = torch.float64,
-        device: str = "cpu",
+        variables: Variables,
+        targets: Targets,
+        derivatives: Derivatives | None = None,
+        room: Room | None = None,
+        tensors: tuple[torch.dtype, str] = (torch.float64, "cpu"),
     ) -> None:
-        self.file, self._inputs = file, inputs
-        self._atom_energies, self._offsets, self.scale = atom_energies, offsets, scale
-        self.with_forces, self.stored = forces, stored and file.derivatives == "stored"
-        self._descriptor, self._in_memory = descriptor, in_memory
-        self._limits, self._room = limits or Limits(), memory
-        self._weights = weights or Weights.of(file, {})
-        self._dtype, self._device, self._at_home = dtype, device, at_home
+        self.file, self.variables, self._targets = file, variables, targets
+        self._derivatives, room = derivatives or Derivatives(), room or Room()
+        self.with_forces = self._derivatives.trained
+        self.stored = self._derivatives.stored and file.derivatives == "stored"
+        self._weights = targets.weights or Weights.of(file, {})
+        self._dtype, self._device = tensors
+        self._room, self._at_home = room.bytes, room.at_home
         self._kept: dict[int, Sample] = {}
         self._seen: set[int] = set()
-        self._largest, self._buffer = 0, min(AHEAD * memory, MOST_AHEAD)
+        self._largest, self._buffer = 0, min(AHEAD * room.bytes, MOST_AHEAD)
         self._streaming = False  # whether something has been left out
         self._thread = ThreadPoolExecutor(1, "samples")
         self._coming: deque[int] = deque()
@@ -267,7 +296,8 @@ class Samples:
         """Where the derivatives of the symmetry functions come from, in words."""
         if self.stored:
             return "stored in symmetry_functions.h5"
-        kept = 0 if self._in_memory is None else int(self._in_memory.sum())
+        in_memory = self._derivatives.in_memory
+        kept = 0 if in_memory is None else int(in_memory.sum())
         if kept == len(self.file):
             return "computed once, as memory_limit allows"
         some = f", those of {kept} of {len(self.file)} structures once" if kept else ""
@@ -306,10 +336,11 @@ class Samples:
         types = file.types[atoms]
         inputs = [
             normalized.apply(file.descriptors(element)[file.rows(index, element)])
-            for element, normalized in self._inputs.items()
+            for element, normalized in self.variables.inputs.items()
         ]
         rows = [np.flatnonzero(types == number) for number in range(len(file.elements))]
-        energy, forces, stress = targets(file, index, self._atom_energies, self._limits)
+        free, scale = self._targets.atom_energies, self.variables.scale
+        energy, forces, stress = targets(file, index, free, self._targets.limits)
         counts = file.n_elements[index]
         cell = file.periodic_cell(index)
         return Sample(
@@ -321,9 +352,9 @@ class Samples:
             energy_weight=float(self._weights.energy[index]),
             force_weight=self._tensor(self._weights.force[atoms]),
             stress_weight=float(self._weights.stress[index]),
-            energy=float(energy - counts @ (self._offsets - self._atom_energies)) / self.scale,
-            forces=self._tensor(forces / self.scale),
-            stress=self._tensor(stress / self.scale),
+            energy=float(energy - counts @ (self.variables.offsets - free)) / scale,
+            forces=self._tensor(forces / scale),
+            stress=self._tensor(stress / scale),
             volume=1.0 if cell is None else float(abs(np.linalg.det(cell))),
             geometry=self._geometry(index, types) if self.with_forces else None,
         )
@@ -332,9 +363,10 @@ class Samples:
         types, pairs = np.ascontiguousarray(types), self.file.pairs(index)
         if self.stored:
             return Geometry(types, pairs, self.file.blocks(index))
-        if self._descriptor is None or self._in_memory is None or not self._in_memory[index]:
+        descriptor, in_memory = self._derivatives.descriptor, self._derivatives.in_memory
+        if descriptor is None or in_memory is None or not in_memory[index]:
             return Geometry(types, pairs, None)
-        return Geometry(types, pairs, np.asarray(self._descriptor.jacobian(types, pairs), dtype=np.float32))
+        return Geometry(types, pairs, np.asarray(descriptor.jacobian(types, pairs), dtype=np.float32))
 
     def _tensor(self, values: Array) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=self._dtype, device=self._device)

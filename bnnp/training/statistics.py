@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.descriptors.scaling import Scaling
+from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.descriptors.statistics import Moments
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.network.dense import Network
 from bnnp.training.evaluation import Evaluator
 from bnnp.training.loss import Spread
-from bnnp.training.normalization import Inputs, element_offsets, whitening_matrix
+from bnnp.training.normalization import element_offsets, whitening_matrix
 from bnnp.training.samples import Limits, Sample, targets
 
 Array = NDArray[np.float64]
@@ -101,7 +101,7 @@ def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling
 
 def whitened(
     file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]
-) -> dict[str, Inputs]:
+) -> dict[str, Affine]:
     """Inputs of the networks in training: centred and whitened over the training atoms, by element."""
     found = {}
     for element, scaling in ranges.items():
@@ -110,7 +110,7 @@ def whitened(
             difference = values - scaling.mean
             covariance += difference.T @ difference
             count += len(values)
-        found[element] = Inputs(scaling.mean, whitening_matrix(covariance / count, scaling))
+        found[element] = Affine.mixing(scaling.mean, whitening_matrix(covariance / count, scaling))
     return found
 
 

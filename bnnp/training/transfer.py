@@ -18,14 +18,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.scaling import Affine
+from bnnp.errors import InputError
+from bnnp.loader import read_potential
 from bnnp.network.dense import Network
-from bnnp.training.normalization import Fold, Inputs
+from bnnp.potential import Potential
+from bnnp.settings.settings import Settings, load_settings
+from bnnp.training.normalization import ChangeOfVariables
 from bnnp.training.parameters import Parameters
 
 Array = NDArray[np.float64]
@@ -64,18 +69,107 @@ class Donor:
         first = affine.factor[:, None] * network.weights[0]
         biases = (network.biases[0] + constant, *network.biases[1:])
         whole = replace(network, weights=(first, *network.weights[1:]), biases=biases)
-        fold = Fold(unscaled_inputs(n), unscaled(n), 1.0, 0.0, self.conv_energy, self.mean_energy)
-        return fold.from_plain(whole)
+        change = ChangeOfVariables(
+            Affine.mixing(np.zeros(n), np.eye(n)),
+            Affine.identity(n),
+            1.0,
+            0.0,
+            self.conv_energy,
+            self.mean_energy,
+        )
+        return change.from_plain(whole)
 
 
-def unscaled(n_functions: int) -> Affine:
-    """G itself as input of a network."""
-    return Affine(np.zeros(n_functions), np.ones(n_functions), np.zeros(n_functions))
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """Networks from another potential.
+
+    Parameters
+    ----------
+    names : mapping of str to str
+        Old element of each new one that has one.
+    networks : mapping of str to Network
+        Of these, on unscaled symmetry functions, their outputs energies of atoms.
+    matched : mapping of str to (int, int, int)
+        Functions with a partner, functions here, functions there.
+    """
+
+    names: Mapping[str, str]
+    networks: Mapping[str, Network]
+    matched: Mapping[str, tuple[int, int, int]]
+
+    def step_factors(self, settings: Settings, parameters: Parameters) -> Array | None:
+        """Factors of the step size of every weight, (n_weights,); None if all are 1."""
+        rates = settings.transfer.transfer_rates
+        if len(rates) == 1:
+            layers = max(len(network.activations) for network in settings.model.architecture.values())
+            rates = rates * layers
+        return step_factors(parameters, tuple(self.names), settings.transfer.transfer_freeze, rates)
 
 
-def unscaled_inputs(n_functions: int) -> Inputs:
-    """The same as inputs of a training."""
-    return Inputs(np.zeros(n_functions), np.eye(n_functions))
+def read_transfer(settings: Settings, folder: Path) -> Transfer:
+    """Read the potential of ``transfer_from``, a path from `folder`, and match its functions.
+
+    Raises
+    ------
+    InputError, StaleFileError
+        There is no complete potential, or it does not fit: units, cutoff function, hidden layers, elements.
+    """
+    where = settings.origins["transfer_from"]
+    if settings.network.use_old_weights_short:
+        raise InputError(f"{where}: transfer_from and use_old_weights_short exclude each other; remove one")
+    directory = (folder / " ".join(settings.transfer.transfer_from)).resolve()
+    if not (directory / "input.nn").is_file():
+        raise InputError(
+            f"{where}: transfer_from names {directory}, where there is no input.nn; give the directory of a "
+            "potential, such as the potential/ that mode 2 leaves"
+        )
+    theirs = load_settings(directory / "input.nn", 3)
+    potential = read_potential(directory, theirs)
+    names = old_names(settings, theirs)
+    _demand_fit(settings, theirs, names)
+    donor = Donor(
+        theirs.model.functions,
+        potential.networks,
+        {x: _affine(potential, theirs, x) for x in theirs.model.elements},
+        theirs.model.normalization.conv_energy,
+        theirs.model.normalization.mean_energy,
+    )
+    networks, matched = {}, {}
+    for element, old in names.items():
+        here, there = settings.model.functions[element], theirs.model.functions[old]
+        places = partners(here, there, names, settings.transfer.transfer_scale_length)
+        found = {place for place in places if place is not None}
+        if not found:
+            raise InputError(
+                f"{where}: no symmetry function of {element} has a partner among those of {old} there, so "
+                "nothing can be transferred. Use the same functions, with lengths multiplied by "
+                "transfer_scale_length."
+            )
+        matched[element] = (sum(place is not None for place in places), len(here), len(there))
+        networks[element] = transferred(
+            donor.on_functions(old), places, settings.transfer.transfer_scale_energy
+        )
+    return Transfer(names, networks, matched)
+
+
+def old_names(settings: Settings, theirs: Settings) -> dict[str, str]:
+    """Old element of each new one: as ``transfer_map`` says, else itself if it is there."""
+    names = {element: element for element in settings.model.elements if element in theirs.model.elements}
+    for new, old in settings.transfer.transfer_map:
+        if new not in settings.model.elements or old not in theirs.model.elements:
+            raise InputError(
+                f"{settings.origins['transfer_map']}: transfer_map {new} {old}: the elements here are "
+                f"{' '.join(settings.model.elements)}, those there {' '.join(theirs.model.elements)}"
+            )
+        names[new] = old
+    if not names:
+        here, there = settings.model.elements, theirs.model.elements
+        raise InputError(
+            f"{settings.origins['transfer_from']}: the potential there has {' '.join(there)}, none of the "
+            f"elements here; say what starts from what: `transfer_map {here[0]} {there[0]}`"
+        )
+    return {element: names[element] for element in settings.model.elements if element in names}
 
 
 def partners(
@@ -175,3 +269,37 @@ def step_factors(
             parts.append(np.full((n_in + 1) * n_out, factor))
     factors = np.concatenate(parts)
     return None if (factors == 1.0).all() else factors
+
+
+def _affine(potential: Potential, theirs: Settings, element: str) -> Affine:
+    scaling = potential.scaling(element)
+    if scaling is None:
+        return Affine.identity(theirs.model.n_inputs[element])
+    return scaling.affine(theirs.model.scaling)
+
+
+def _demand_fit(settings: Settings, theirs: Settings, names: Mapping[str, str]) -> None:
+    """Stop where the potentials cannot mean the same."""
+    where = settings.origins["transfer_from"]
+    pairs = [
+        ("units", settings.model.units.name, theirs.model.units.name),
+        ("cutoff_type", settings.model.cutoff, theirs.model.cutoff),
+        ("normalize_nodes", settings.model.normalize_nodes, theirs.model.normalize_nodes),
+    ]
+    for element, old in names.items():
+        mine, other = settings.model.architecture[element], theirs.model.architecture[old]
+        pairs.append(
+            (f"hidden layers of {element}", (mine.nodes, mine.activations), (other.nodes, other.activations))
+        )
+    for name, here, there in pairs:
+        if here != there:
+            raise InputError(
+                f"{where}: {name} is {_shown(here)} here, but {_shown(there)} in the potential of "
+                "transfer_from; a transfer needs the same: change input.nn here"
+            )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(" ".join(map(str, part)) for part in value)
+    return str(value)

@@ -95,7 +95,8 @@ def assess(structure: Structure, values: Values) -> Assessment:
 def group_of(structure: Structure) -> str:
     """Row of the table a structure belongs to: ``group=`` of its comment, else its pinned set, else
     ``all``."""
-    return structure.info.get("group") or structure.subset or "all"
+    subset = "all" if structure.subset is None else structure.subset.label
+    return structure.info.get("group") or subset
 
 
 def extrapolations(

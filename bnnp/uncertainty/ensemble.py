@@ -35,7 +35,7 @@ def in_turn(sizes: Sequence[int], count: int) -> list[int]:
 
 
 class Sampler(Protocol):
-    """Networks with their samples; :class:`bnnp.core.Networks` is one."""
+    """Networks with their samples; :class:`bnnp.network.compiled.Networks` is one."""
 
     n_samples: int
 
@@ -63,7 +63,7 @@ class Committee:
     def sample(
         self, types: Any, inputs: Array, gradient: bool = True, delta: bool = False
     ) -> tuple[Array, Array, list[Any]]:
-        """As :meth:`bnnp.core.Networks.sample`; delta is a list, one entry a member."""
+        """As :meth:`bnnp.network.compiled.Networks.sample`; delta is a list, one entry a member."""
         found = [member.sample(types, inputs, gradient, delta) for member in self.members]
         shares = [member.n_samples / self.n_samples for member in self.members]
         slopes = sum(share * each[1] for share, each in zip(shares, found, strict=True))
@@ -72,7 +72,7 @@ class Committee:
     def forces(
         self, descriptor: Any, types: Any, pairs: Any, factors: Array, delta: Sequence[Any]
     ) -> tuple[Array, Array]:
-        """As :meth:`bnnp.core.Networks.forces`."""
+        """As :meth:`bnnp.network.compiled.Networks.forces`."""
         found = [
             member.forces(descriptor, types, pairs, factors, own)
             for member, own in zip(self.members, delta, strict=True)

@@ -91,7 +91,7 @@ class LastLayer:
         derivatives: bool,
         volume: float | None,
     ) -> Parts:
-        """Of one structure; arguments as for :class:`bnnp.core.Networks`, `factors` without units."""
+        """Of one structure; arguments as for the compiled ``Networks``, `factors` without units."""
         energies, _, delta = self.sampler.sample(types, inputs, False, derivatives)
         counts = np.bincount(types, minlength=int(self._owner.max()) + 1)
         totals = energies.sum(axis=0) - counts[self._owner] * self._offsets  # (n_samples,)

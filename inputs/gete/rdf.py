@@ -40,6 +40,7 @@ from bnnp.analysis.radial import Radial
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import write_structures
+from bnnp.structure import Set
 from bnnp.units import METAL
 
 Array = NDArray[np.float64]
@@ -106,7 +107,7 @@ def train(base: Path, folder: Path) -> None:
         frames = frames_of(folder, temperature)
         first, last = round(TRAINED * len(frames)), round((TRAINED + CHOOSING) * len(frames))
         step = max(1, first // STRUCTURES)
-        for subset, chosen in (("train", frames[:first:step]), ("test", frames[first:last:step])):
+        for subset, chosen in ((Set.TRAIN, frames[:first:step]), (Set.TEST, frames[first:last:step])):
             for frame in chosen:
                 frame.info = {"group": f"{temperature}K"}
                 structures.append(replace(from_atoms(frame, METAL), subset=subset))

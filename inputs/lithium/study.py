@@ -32,7 +32,7 @@ from bnnp import parallel
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.loader import load
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.units import METAL
 
 HERE = Path(__file__).resolve().parent
@@ -135,8 +135,8 @@ def prepare(base: Path, structures: Sequence[Structure], inputs: Inputs) -> list
     """Mode 1 of the structures to fit and to choose the epoch by; those held out are given back."""
     directory = fresh(base / "functions")
     fitted, chosen, held = division(len(structures), inputs.split, inputs.seed)
-    pinned = [replace(structures[k], subset="train") for k in fitted]
-    pinned += [replace(structures[k], subset="test") for k in chosen]
+    pinned = [replace(structures[k], subset=Set.TRAIN) for k in fitted]
+    pinned += [replace(structures[k], subset=Set.TEST) for k in chosen]
     write_structures(directory / "input.data", pinned)
     text = (HERE / "input.nn").read_text()
     (directory / "input.nn").write_text("\n".join([text, *functions(inputs.mix, inputs.cutoff)]) + "\n")

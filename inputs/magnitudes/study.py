@@ -32,7 +32,7 @@ from bnnp.descriptors.statistics import Comoments
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.modes.environments import sample_environments
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.training.normalization import whitening_matrix
 from bnnp.units import METAL
 
@@ -48,7 +48,7 @@ TARGETS = 50
 def main() -> None:
     """Both tables for each element."""
     settings = load_settings(HERE / "input.nn", 1)
-    functions: Mapping[str, tuple[SymmetryFunction, ...]] = settings.functions
+    functions: Mapping[str, tuple[SymmetryFunction, ...]] = settings.model.functions
     with tempfile.TemporaryDirectory() as folder:
         if len(sys.argv) > 1:
             data = Path(sys.argv[1])
@@ -59,7 +59,7 @@ def main() -> None:
                 "Cu": tuple(replace(f, element="Cu", neighbors=("Cu",) * len(f.neighbors)) for f in own)
             }
         structures = StructureFile(data, tuple(functions), require_labels=False)
-        samples = sample_environments(structures, functions, settings.cutoff, ATOMS, seed=1)
+        samples = sample_environments(structures, functions, settings.model.cutoff, ATOMS, seed=1)
     for element, (first, second) in samples.items():
         values = np.concatenate([first, second])
         print(f"\n{element}: {values.shape[1]} functions, {len(values)} atoms\n")

@@ -25,19 +25,19 @@ from ase.io import read
 
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import read_structures, write_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.units import METAL
 
 HERE = Path(__file__).resolve().parent
 TOOL = HERE.parents[1] / "tools" / "lammps_labels.py"
-BLOCKS = {"train": (0, 10), "test": (11, 14), "calibration": (15, 21)}  # frames of a temperature
+BLOCKS = {Set.TRAIN: (0, 10), Set.TEST: (11, 14), Set.CALIBRATION: (15, 21)}  # frames of a temperature
 FRAMES = 21
 SHARES = (0.25, 0.5, 0.75)  # of zinc
 BINARIES = ("NbMo", "NbTa", "NbW", "MoTa", "MoW", "TaW")
 METALS = ("Nb", "Mo", "Ta", "W")
 COUNTS = {  # of each file, drawn at random: they are not in the order of time
-    "binary": {"train": 16, "test": 4, "calibration": 5, None: 8},
-    "aimd": {"train": 10, "test": 2, "calibration": 3, None: 4},
+    "binary": {Set.TRAIN: 16, Set.TEST: 4, Set.CALIBRATION: 5, None: 8},
+    "aimd": {Set.TRAIN: 10, Set.TEST: 2, Set.CALIBRATION: 3, None: 4},
 }
 
 

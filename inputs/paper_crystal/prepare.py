@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bnnp.io.input_data import read_structures, write_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 
 HERE = Path(__file__).resolve().parent
 TOOL = HERE.parents[1] / "tools" / "stillinger_weber.py"
@@ -62,9 +62,9 @@ def pinned(structures: Sequence[Structure], frames: int) -> list[Structure]:
     for number, structure in enumerate(structures):
         place = number % frames / frames
         if place < 0.66 and number % 2 == 0:
-            kept.append(replace(structure, subset="train"))
+            kept.append(replace(structure, subset=Set.TRAIN))
         elif place >= 0.7:
-            kept.append(replace(structure, subset="test" if place < 0.8 else "calibration"))
+            kept.append(replace(structure, subset=Set.TEST if place < 0.8 else Set.CALIBRATION))
     return kept
 
 

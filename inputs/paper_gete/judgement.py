@@ -20,7 +20,7 @@ from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.loader import read_potential
 from bnnp.potential import Potential
 from bnnp.prediction import Prediction
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.detection import roc_auc

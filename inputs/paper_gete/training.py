@@ -20,7 +20,7 @@ import ase.io
 
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import write_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.units import METAL
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +37,7 @@ class Block:
 
     temperature: int
     file: str
-    subset: str | None
+    subset: Set | None
     label: str
     first: int
     count: int
@@ -50,13 +50,13 @@ BLOCKS = tuple(
     block
     for t in INSIDE
     for block in (  # gaps of 10 frames before calibration and test
-        Block(t, "input.data", "train", f"{t}K", 0, 20, 6),
-        Block(t, "input.data", "test", f"{t}K", 120, 3, 4),  # chooses the epoch
-        Block(t, "input.data", "calibration", f"{t}K", 138, 15, 2),
+        Block(t, "input.data", Set.TRAIN, f"{t}K", 0, 20, 6),
+        Block(t, "input.data", Set.TEST, f"{t}K", 120, 3, 4),  # chooses the epoch
+        Block(t, "input.data", Set.CALIBRATION, f"{t}K", 138, 15, 2),
         Block(t, "test.data", None, f"{t}K_held_out", 177, 12, 2),
     )
 )
-BLOCKS += (Block(CALIBRATION_OUTSIDE, "input.data", "calibration_ood", "1050K", 0, 10, 4),)
+BLOCKS += (Block(CALIBRATION_OUTSIDE, "input.data", Set.OUTSIDE, "1050K", 0, 10, 4),)
 BLOCKS += tuple(Block(t, "test.data", None, f"{t}K", 0, 10, every) for t, every in OUTSIDE.items())
 
 

@@ -25,8 +25,8 @@ import numpy as np
 
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.io.input_data import StructureFile, write_structures
-from bnnp.settings import load_settings
-from bnnp.structure import Structure
+from bnnp.settings.settings import load_settings
+from bnnp.structure import Set, Structure
 
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE.parents[1] / "tools"
@@ -175,8 +175,8 @@ def stretched_function(function: SymmetryFunction, length: float) -> SymmetryFun
 
 def write(path: Path, structures: list[Structure], training: np.ndarray, validation: np.ndarray) -> None:
     """input.data with these structures pinned to their sets."""
-    pinned = [replace(structures[k], subset="train") for k in training]
-    write_structures(path, pinned + [replace(structures[k], subset="test") for k in validation])
+    pinned = [replace(structures[k], subset=Set.TRAIN) for k in training]
+    write_structures(path, pinned + [replace(structures[k], subset=Set.TEST) for k in validation])
 
 
 def errors_of(directory: Path) -> tuple[float, float]:

@@ -8,13 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-
-from bnnp.core import instruction_sets
+from bnnp._core import instruction_sets
 
 PROGRAM = """
 import sys
 import numpy as np
-from bnnp.core import Descriptor
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import expand_element
 from bnnp.descriptors.neighbors import find_neighbors

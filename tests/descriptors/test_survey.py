@@ -7,7 +7,7 @@ import pytest
 from ase.data import covalent_radii
 
 from bnnp.descriptors.survey import cost, survey
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 
 ELEMENTS = ("O", "Si")
 FREE = {"O": -1.0, "Si": -10.0}
@@ -20,7 +20,7 @@ def molecule() -> Structure:
         positions=np.array([[1.6, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0]]),
         energy=-24.0,
         forces=np.array([[1.0, 0.0, 0.0], [0.0, -4.0, 0.0], [2.0, 0.0, 0.0]]),
-        subset="test",
+        subset=Set.TEST,
     )
 
 

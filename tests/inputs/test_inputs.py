@@ -15,8 +15,8 @@ import pytest
 from case_scripts import load_script
 
 from bnnp.io.input_data import StructureFile, read_structures
-from bnnp.settings import load_settings
-from bnnp.structure import Structure
+from bnnp.settings.settings import load_settings
+from bnnp.structure import Set, Structure
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "inputs" / "quickstart"
@@ -29,7 +29,7 @@ MAGNITUDES = ROOT / "inputs" / "magnitudes"
 @pytest.mark.parametrize("case", [QUICKSTART, GETE], ids=lambda path: path.name)
 def test_input_nn_is_complete_and_without_warning(case: Path, mode: int) -> None:
     settings = load_settings(case / "input.nn", mode)
-    assert settings.units.name == "metal"
+    assert settings.model.units.name == "metal"
     assert settings.warnings == ()
 
 
@@ -49,7 +49,7 @@ def magnitudes() -> ModuleType:
 def test_magnitudes_input() -> None:
     settings = load_settings(MAGNITUDES / "input.nn", 1)
     assert settings.warnings == ()
-    assert {function.type for function in settings.functions["Ge"]} == {1, 2, 3, 4, 9}
+    assert {function.type for function in settings.model.functions["Ge"]} == {1, 2, 3, 4, 9}
 
 
 def test_magnitudes_formula_is_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,13 +88,14 @@ def quickstart() -> StructureFile:
 
 def test_quickstart_data(quickstart: StructureFile) -> None:
     structures = list(quickstart)
-    assert {s.subset for s in structures} == {"train", "test"}
+    assert {s.subset for s in structures} == {Set.TRAIN, Set.TEST}
     assert {s.periodic for s in structures} == {True, False}
     assert all((s.stress is not None) == s.periodic for s in structures)
     runs = {
-        subset: {s.info["source"] for s in structures if s.subset == subset} for subset in ("train", "test")
+        subset: {s.info["source"] for s in structures if s.subset == subset}
+        for subset in (Set.TRAIN, Set.TEST)
     }
-    assert not runs["train"] & runs["test"]  # no run is in both sets
+    assert not runs[Set.TRAIN] & runs[Set.TEST]  # no run is in both sets
 
 
 def test_quickstart_files_are_small() -> None:

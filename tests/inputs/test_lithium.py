@@ -16,7 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from case_scripts import load_script
 from click.testing import CliRunner
 
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 
 CASE = Path(__file__).resolve().parents[2] / "inputs" / "lithium"
@@ -38,7 +38,7 @@ def test_nine_mixes_have_24_functions_of_their_types(study: ModuleType, tmp_path
             text = (CASE / "input.nn").read_text() + "global_nodes_short 27\n"
             (tmp_path / "input.nn").write_text(text + "\n".join(study.functions(mix, cutoff)) + "\n")
             settings = load_settings(tmp_path / "input.nn", 1)
-            found = settings.functions["Li"]
+            found = settings.model.functions["Li"]
             assert len(set(found)) == 24, (mix, cutoff)
             assert sum(f.type == radial[name] for f in found) == 12
             assert sorted({f.type for f in found} - {radial[name]}) == angular[kinds]

@@ -14,8 +14,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from case_scripts import load_script
 
 from bnnp.io.input_data import read_structures
-from bnnp.settings import load_settings
-from bnnp.structure import Structure
+from bnnp.settings.settings import load_settings
+from bnnp.structure import Set, Structure
 
 CASE = Path(__file__).resolve().parents[2] / "inputs" / "paper_alloy"
 
@@ -93,11 +93,11 @@ def test_refractory(prepare: ModuleType, tmp_path: Path, monkeypatch: pytest.Mon
     tested = [*read_structures(tmp_path / "case" / "test.data")]
     used = [s.positions[0, 0] for s in [*structures, *tested[:-5]]]
     assert len(used) == len(set(used)) == 6 * (16 + 4 + 5 + 8) + 4 * (10 + 2 + 3 + 4)
-    first = [s.positions[0, 0] for s in structures if s.subset == "train"][:16]
+    first = [s.positions[0, 0] for s in structures if s.subset == Set.TRAIN][:16]
     assert min(first) < 0.15 < 0.45 < max(first)
     assert {s.info["group"] for s in structures} == {"binaries", "elements"}
     assert [s.info["group"] for s in tested[-5:]] == ["NbMoTaW_300K"] * 2 + ["NbMoTaW_3000K"] * 3
-    calibration = [s for s in structures if s.subset == "calibration"]
+    calibration = [s for s in structures if s.subset == Set.CALIBRATION]
     assert len(calibration) == 6 * 5 + 4 * 3  # fewer than 30 cannot be calibrated with
 
 

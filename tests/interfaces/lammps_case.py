@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.io.identity import identity_line
@@ -24,7 +23,7 @@ from bnnp.modes.potential_directory import write_potential_directory
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
 from bnnp.potential import Potential
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 
 Array = NDArray[np.float64]
@@ -99,9 +98,12 @@ def make_potential(directory: Path, text: str, rates: tuple[float, ...], samples
     rng = np.random.default_rng(5)
     networks = {
         element: initial_network(
-            settings.architecture[element], len(functions), rng, normalize_nodes=settings.normalize_nodes
+            settings.model.architecture[element],
+            len(functions),
+            rng,
+            normalize_nodes=settings.model.normalize_nodes,
         )
-        for element, functions in settings.functions.items()
+        for element, functions in settings.model.functions.items()
     }
     scalings = ScalingData(ranges(directory, settings, rng))
     identity = identity_line(parts_of_potential(settings, networks, scalings))
@@ -117,15 +119,15 @@ def make_potential(directory: Path, text: str, rates: tuple[float, ...], samples
 
 def ranges(directory: Path, settings, rng: np.random.Generator) -> dict[str, Scaling]:
     """Statistics of the functions over a random structure: others go beyond them, a little."""
-    scale = 1.0 / settings.units.angstrom
-    structure = random_structure(settings.elements, seed=99, n=40, scale=scale)
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
-    types = np.array([settings.elements.index(symbol) for symbol in structure.symbols], dtype=np.int32)
+    scale = 1.0 / settings.model.units.angstrom
+    structure = random_structure(settings.model.elements, seed=99, n=40, scale=scale)
+    descriptor = settings.model.descriptor()
+    types = np.array([settings.model.elements.index(symbol) for symbol in structure.symbols], dtype=np.int32)
     pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
     values = descriptor.values(types, pairs)
     return {
-        element: Scaling.of(values[types == row, : len(settings.functions[element])])
-        for row, element in enumerate(settings.elements)
+        element: Scaling.of(values[types == row, : len(settings.model.functions[element])])
+        for row, element in enumerate(settings.model.elements)
     }
 
 

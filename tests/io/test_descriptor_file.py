@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from bnnp.core import Descriptor
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import parse_function, sort_functions
 from bnnp.descriptors.neighbors import find_neighbors
@@ -23,10 +23,12 @@ from bnnp.io.descriptor_allocation import Placement, demand_writable, finish, pr
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.descriptor_layout import Layout
 from bnnp.io.descriptor_writer import DescriptorWriter
+from bnnp.model import Model
 from bnnp.structure import Structure
-from bnnp.units import ATOMIC, METAL
+from bnnp.units import ATOMIC, METAL, Units
 
 ELEMENTS = ("H", "O", "Cu")  # Cu occurs in no structure
+COSINE = Cutoff(1, 0.0)
 LINES = {
     "H": ("H 2 H 0.1 0 6", "H 2 O 0.1 0 6", "H 3 O O 0.01 1 2 6"),
     "O": ("O 2 H 0.1 0 6", "O 3 H H 0.01 1 1 6", "O 9 H O 0.01 -1 4 6", "O 2 O 0.3 0 6"),
@@ -34,21 +36,11 @@ LINES = {
 }
 
 
-class Recipe(SimpleNamespace):
-    """Settings, as far as the file needs them."""
-
-    elements = ELEMENTS
-    cutoff = Cutoff(1, 0.0)
-    units = ATOMIC
-    largest_cutoff = 6.0
-
-    @property
-    def functions(self) -> dict[str, Any]:
-        lines = getattr(self, "lines", LINES)
-        return {x: sort_functions(parse_function(line.split()) for line in lines[x]) for x in ELEMENTS}
-
-    def fingerprint(self) -> str:
-        return f"{self.units.name} {self.functions}"
+def model(
+    units: Units = ATOMIC, cutoff: Cutoff = COSINE, lines: Mapping[str, Sequence[str]] = LINES
+) -> Model:
+    functions = {x: sort_functions(parse_function(line.split()) for line in lines[x]) for x in ELEMENTS}
+    return Model(ELEMENTS, functions, cutoff, units=units)
 
 
 def random_structures() -> list[Structure]:
@@ -80,11 +72,11 @@ def features(structure: Structure, descriptor: Descriptor, stored: bool) -> Sequ
 
 
 def layout_of(structures: list[Structure], stored: bool, digest: str = "abc") -> Layout:
-    recipe = Recipe()
-    descriptor = Descriptor(ELEMENTS, recipe.functions, recipe.cutoff)
+    own = model()
+    descriptor = own.descriptor()
     table = np.array([survey(structure, ELEMENTS, 6.0, {}) for structure in structures])
     return Layout(
-        recipe=recipe,
+        model=own,
         input_digest=digest,
         stored=stored,
         source=np.array([structure.index for structure in structures]),
@@ -99,7 +91,7 @@ def layout_of(structures: list[Structure], stored: bool, digest: str = "abc") ->
 
 def write(path: Path, structures: list[Structure], layout: Layout, order: Sequence[int]) -> None:
     """Write the structures in some order."""
-    descriptor = Descriptor(ELEMENTS, layout.recipe.functions, layout.recipe.cutoff)
+    descriptor = Descriptor(ELEMENTS, layout.model.functions, layout.model.cutoff)
     with DescriptorWriter(prepare(path, layout), layout) as writer:
         for number in order:
             writer.write(number, structures[number], *features(structures[number], descriptor, layout.stored))
@@ -117,8 +109,8 @@ def complete(path: Path, stored: bool = True) -> list[Structure]:
 def test_round_trip(tmp_path: Path, stored: bool) -> None:
     """Every number comes back exactly; pairs and blocks too, read or recomputed."""
     structures = complete(tmp_path / "f.h5", stored)
-    descriptor = Descriptor(ELEMENTS, Recipe().functions, Cutoff(1, 0.0))
-    with DescriptorFile.open(tmp_path / "f.h5", Recipe()) as file:
+    descriptor = Descriptor(ELEMENTS, model().functions, Cutoff(1, 0.0))
+    with DescriptorFile.open(tmp_path / "f.h5", model()) as file:
         assert file.derivatives == ("stored" if stored else "recomputed")
         assert file.n_atoms.tolist() == [7, 12, 3, 1]
         assert file.source.tolist() == [0, 2, 4, 6]
@@ -138,7 +130,7 @@ def test_round_trip(tmp_path: Path, stored: bool) -> None:
             cell = file.periodic_cell(i)
             assert (cell is None) == (structure.cell is None)
             for x, element in enumerate(ELEMENTS):
-                width = len(Recipe().functions[element])
+                width = len(model().functions[element])
                 got = file.descriptors(element)[file.rows(i, element)]
                 np.testing.assert_array_equal(got, values[types == x, :width])
             got = file.pairs(i)
@@ -216,7 +208,7 @@ def test_full_disk(tmp_path: Path) -> None:
     layout = layout_of(random_structures(), stored=True)
     placement = prepare(tmp_path / "f.h5", layout)
     full = Placement(Path("/dev/full"), placement.offsets, placement.done)
-    descriptor = Descriptor(ELEMENTS, layout.recipe.functions, layout.recipe.cutoff)
+    descriptor = Descriptor(ELEMENTS, layout.model.functions, layout.model.cutoff)
     structure = random_structures()[0]
     with (
         pytest.raises(OutputError, match="No space left on device"),
@@ -259,7 +251,7 @@ def test_data_is_on_disk_before_its_mark(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not found in .*; run mode 1 first"):
-        DescriptorFile.open(tmp_path / "f.h5", Recipe())
+        DescriptorFile.open(tmp_path / "f.h5", model())
 
 
 def test_directory_of_the_same_name(tmp_path: Path) -> None:
@@ -268,31 +260,31 @@ def test_directory_of_the_same_name(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Is a directory. Move away or rename"):
         demand_writable(tmp_path / "f.h5")
     with pytest.raises(InputError, match="is a directory; move it away"):
-        DescriptorFile.open(tmp_path / "f.h5", Recipe())
+        DescriptorFile.open(tmp_path / "f.h5", model())
 
 
 def test_interrupted_file(tmp_path: Path) -> None:
     prepare(tmp_path / "f.h5", layout_of(random_structures(), stored=True))
     with pytest.raises(StaleFileError, match="interrupted; run mode 1 again"):
-        DescriptorFile.open(tmp_path / "f.h5", Recipe())
+        DescriptorFile.open(tmp_path / "f.h5", model())
     unfinished_name(tmp_path / "f.h5").rename(tmp_path / "f.h5")
     with pytest.raises(StaleFileError, match="incomplete; run mode 1 again"):
-        DescriptorFile.open(tmp_path / "f.h5", Recipe())
+        DescriptorFile.open(tmp_path / "f.h5", model())
 
 
 def test_other_settings_are_named(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
     complete(path)
-    fewer = Recipe(lines=LINES | {"H": LINES["H"][:2]})
-    other = Recipe(lines=LINES | {"O": ("O 2 H 0.2 0 6",)})
-    for recipe, text in (
-        (Recipe(units=METAL), "units atomic instead of metal"),
+    fewer = model(lines=LINES | {"H": LINES["H"][:2]})
+    other = model(lines=LINES | {"O": ("O 2 H 0.2 0 6",)})
+    for other_model, text in (
+        (model(units=METAL), "units atomic instead of metal"),
         (fewer, "3 functions of H instead of 2: it has functions that input.nn lacks"),
         (other, "`symfunction_short O 2 H 0.2 0 6` is not in it"),
         ("another fingerprint", "other settings than input.nn has now"),
     ):
         with pytest.raises(StaleFileError, match=text):
-            DescriptorFile.open(path, recipe)
+            DescriptorFile.open(path, other_model)
 
 
 @pytest.mark.parametrize("damage", ["text", "truncated", "version", "foreign"])
@@ -311,4 +303,4 @@ def test_wrong_files(tmp_path: Path, damage: str) -> None:
         "foreign": "not written by bnnp",
     }
     with pytest.raises(StaleFileError, match=expected.get(damage, "damaged")):
-        DescriptorFile.open(path, Recipe())
+        DescriptorFile.open(path, model())

@@ -15,7 +15,7 @@ from bnnp.errors import InputError, NumericalError, OutputError
 from bnnp.io import atom_lines
 from bnnp.io.atom_lines import parse_number
 from bnnp.io.input_data import StructureFile, format_structure, read_structures, write_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 
 GOOD = """begin
 comment rock salt, first
@@ -55,7 +55,7 @@ def random_structure(seed: int, periodic: bool = True, n_atoms: int = 7) -> Stru
         charge=-1.0,
         comment="frame of a melt",
         info={"group": "aimd_300K", "weight": "2.5", "source": "OUTCAR:17", "note": "two words"},
-        subset="test",
+        subset=Set.TEST,
     )
 
 

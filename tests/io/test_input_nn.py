@@ -12,7 +12,7 @@ from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.errors import InputError
 from bnnp.io.input_nn import read_input_nn, write_input_nn
 from bnnp.network.architecture import Architecture
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 
 
 def test_comments_and_blank_lines(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_comments_and_blank_lines(tmp_path: Path) -> None:
         "# a title\n\n  epochs\t10 # ten\n!old\ncutoff_type 1!2\n#epochs 5\n   \nuse_short_forces\n"
     )
     entries = read_input_nn(path)
-    assert [(entry.name, entry.words, entry.line) for entry in entries] == [
+    assert [(line.name, line.words, line.number) for line in entries] == [
         ("epochs", ("10",), 3),
         ("cutoff_type", ("1",), 5),
         ("use_short_forces", (), 8),
@@ -33,7 +33,7 @@ def test_comments_and_blank_lines(tmp_path: Path) -> None:
 def test_line_ends_and_byte_order_mark_of_windows(tmp_path: Path) -> None:
     path = tmp_path / "input.nn"
     path.write_bytes(b"\xef\xbb\xbfepochs 10\r\nelements H O\r\n")
-    assert [(entry.name, entry.words) for entry in read_input_nn(path)] == [
+    assert [(line.name, line.words) for line in read_input_nn(path)] == [
         ("epochs", ("10",)),
         ("elements", ("H", "O")),
     ]
@@ -68,7 +68,7 @@ def test_comment_in_latin_1(tmp_path: Path) -> None:
     path = tmp_path / "input.nn"
     high = bytes(range(0x80, 0x100))
     path.write_bytes(b"epochs 1 # 6 \xc5 cutoff \x85 " + high + b"\nelements H ! J\xf6rg\n")
-    assert [(entry.name, entry.words, entry.line) for entry in read_input_nn(path)] == [
+    assert [(line.name, line.words, line.number) for line in read_input_nn(path)] == [
         ("epochs", ("1",), 1),
         ("elements", ("H",), 2),
     ]
@@ -106,13 +106,13 @@ def test_a_written_potential_reads_back_as_it_was(tmp_path: Path, kind: str) -> 
     )
     settings = load_settings(path, 3)
     assert settings.dialect == "n2p2"
-    assert settings.elements == ("H", "O")
-    assert settings.cutoff == Cutoff(6, 0.25)
-    assert settings.scaling == ScalingScheme(kind, -1.0, 1.0)
-    assert settings.architecture == {"H": network, "O": network}
-    assert settings.normalize_nodes
-    assert settings.atom_energies == {"H": -0.45890771 / 3.0, "O": 0.0}
-    assert {element: set(found) for element, found in settings.functions.items()} == {
+    assert settings.model.elements == ("H", "O")
+    assert settings.model.cutoff == Cutoff(6, 0.25)
+    assert settings.model.scaling == ScalingScheme(kind, -1.0, 1.0)
+    assert settings.model.architecture == {"H": network, "O": network}
+    assert settings.model.normalize_nodes
+    assert settings.model.atom_energies == {"H": -0.45890771 / 3.0, "O": 0.0}
+    assert {element: set(found) for element, found in settings.model.functions.items()} == {
         element: set(given) for element, given in functions.items()
     }
 

@@ -9,7 +9,7 @@ import pytest
 
 from bnnp import parallel
 from bnnp.descriptors.survey import cost, survey_dtype
-from bnnp.modes.log import Log
+from bnnp.log import Log
 from bnnp.modes.storage import report_balance
 
 

@@ -25,13 +25,13 @@ from bnnp.loader import load
 from bnnp.modes.calibrate import observe
 from bnnp.modes.calibration_report import constant_sigmas
 from bnnp.modes.simulation_setup import read_plan
-from bnnp.settings import load_settings
-from bnnp.structure import Structure
+from bnnp.settings.settings import load_settings
+from bnnp.structure import Set, Structure
 from bnnp.uncertainty.scores import zms
 from bnnp.units import METAL
 
 SETTINGS = "dropout_rate 0.1\nepochs 12\nbatch_size 4\n"
-COUNTS = {"train": 16, "test": 4, "calibration": 40, "calibration_ood": 12}
+COUNTS = {Set.TRAIN: 16, Set.TEST: 4, Set.CALIBRATION: 40, Set.OUTSIDE: 12}
 
 
 def stretched(structure: Structure) -> Structure:
@@ -43,7 +43,7 @@ def stretched(structure: Structure) -> Structure:
 def data() -> list[Structure]:
     sets = [name for name, count in COUNTS.items() for _ in range(count)]
     found = [replace(s, subset=name) for s, name in zip(alloys(len(sets)), sets, strict=True)]
-    return [stretched(s) if s.subset == "calibration_ood" else s for s in found]
+    return [stretched(s) if s.subset == Set.OUTSIDE else s for s in found]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ class TestMode2:
         with DescriptorFile.open(trained[0] / "symmetry_functions.h5") as file:
             assert np.bincount(file.subset).tolist() == list(COUNTS.values())
         points = sorted(trained[0].glob("trainpoints.*.out"))[0].read_text().splitlines()
-        assert sum(not line.startswith("#") for line in points) == COUNTS["train"]
+        assert sum(not line.startswith("#") for line in points) == COUNTS[Set.TRAIN]
 
     def test_potential_directory_has_the_calibration(self, trained: tuple[Path, str]) -> None:
         assert section(trained[0] / "potential") == section(trained[0])
@@ -135,8 +135,8 @@ class TestMode2:
     def test_too_few_structures_are_a_warning_and_uncalibrated(
         self, trained: tuple[Path, str], tmp_path: Path
     ) -> None:
-        few = [s for s in data() if s.subset != "calibration"][:20] + [
-            s for s in data() if s.subset == "calibration"
+        few = [s for s in data() if s.subset != Set.CALIBRATION][:20] + [
+            s for s in data() if s.subset == Set.CALIBRATION
         ][:29]
         folder = prepare(tmp_path / "few", SETTINGS.replace("12", "1"), few)
         result = invoke(folder, 2)
@@ -312,7 +312,7 @@ class TestMode3:
         ("change", "message"),
         [
             (lambda found: found[:29], "29 structures for the calibration, expected at least 30"),
-            (lambda found: [replace(s, subset="train") for s in found], "0 structures for the calibration"),
+            (lambda found: [replace(s, subset=Set.TRAIN) for s in found], "0 structures for the calibration"),
             (
                 lambda found: [replace(s, energy=None) for s in found],
                 "no structure for the calibration has an energy",
@@ -333,7 +333,7 @@ class TestMode3:
 
     def test_structures_that_were_trained_on_are_refused(self, folder: Path) -> None:
         """The training set in another file, whose text is another one."""
-        found = [replace(s, subset=None) for s in data() if s.subset != "test"]
+        found = [replace(s, subset=None) for s in data() if s.subset != Set.TEST]
         shaken = [replace(s, positions=s.positions + 1e-7) for s in found]
         new = [replace(s, subset=None) for s in alloys(20, seed=3)]
         write_structures(folder / "input.data", [*new, *shaken])
@@ -464,7 +464,7 @@ def test_section_reads_back_as_it_was_written(trained: tuple[Path, str]) -> None
 
 
 def test_retrained_networks_have_no_calibration_of_the_former_ones(folder: Path) -> None:
-    write_structures(folder / "input.data", [s for s in data() if s.subset in ("train", "test")])
+    write_structures(folder / "input.data", [s for s in data() if s.subset in (Set.TRAIN, Set.TEST)])
     assert invoke(folder, 1).exit_code == 0
     assert invoke(folder, 2).exit_code == 0
     assert list(read_uncertainty(folder / "uncertainty.data").sections) == ["domain"]

@@ -10,22 +10,23 @@ import ase.units
 import numpy as np
 import pytest
 
+from bnnp.descriptors.scaling import Affine
 from bnnp.descriptors.survey import survey
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.log import Log
 from bnnp.modes import check, symmetry
 from bnnp.modes.data_report import DataSet, look_at
 from bnnp.modes.estimate import estimate
-from bnnp.modes.job import Job
 from bnnp.modes.length_unit import unit_advice
-from bnnp.modes.log import Log
 from bnnp.modes.settings_report import report_settings
 from bnnp.modes.training_estimate import estimate_training
-from bnnp.settings import load_settings
-from bnnp.structure import Structure
-from bnnp.training.normalization import Inputs
-from bnnp.training.samples import Samples
+from bnnp.run import Run
+from bnnp.settings.settings import load_settings
+from bnnp.structure import Set, Structure
+from bnnp.training.normalization import Variables
+from bnnp.training.samples import Derivatives, Samples, Targets
 
 SETTINGS = """\
 number_of_elements 2
@@ -42,7 +43,7 @@ OH = 0.9572  # Angstrom
 ANGLE = np.deg2rad(104.52)
 WATER = np.array([[0.0, 0.0, 0.0], [OH, 0.0, 0.0], [OH * np.cos(ANGLE), OH * np.sin(ANGLE), 0.0]])  # Angstrom
 
-Prepare = Callable[..., Job]
+Prepare = Callable[..., Run]
 
 
 def water(unit: float, shift: float = 0.0, **labels: object) -> Structure:
@@ -57,22 +58,22 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     """A job on given structures with SETTINGS and more lines."""
     monkeypatch.chdir(tmp_path)
 
-    def job(structures: list[Structure], *lines: str, mode: int | None = None) -> Job:
+    def job(structures: list[Structure], *lines: str, mode: int | None = None) -> Run:
         Path("input.nn").write_text("\n".join([SETTINGS, *lines]) + "\n")
         write_structures("input.data", structures)
-        return Job(load_settings("input.nn", mode, mode_required=False))
+        return Run(load_settings("input.nn", mode, mode_required=False))
 
     return job
 
 
-def found(job: Job) -> DataSet:
-    return look_at(StructureFile(job.data), job.settings, Log(io.StringIO(), enabled=False))
+def found(run: Run) -> DataSet:
+    return look_at(StructureFile(run.data), run.settings, Log(io.StringIO(), enabled=False))
 
 
 def test_distances_are_those_of_the_molecule(prepare: Prepare) -> None:
     """The closest pair of each kind over all structures, and where it is."""
-    job = prepare([water(ase.units.Bohr), water(ase.units.Bohr, shift=-0.2), water(ase.units.Bohr)])
-    closest = found(job).closest
+    run = prepare([water(ase.units.Bohr), water(ase.units.Bohr, shift=-0.2), water(ase.units.Bohr)])
+    closest = found(run).closest
     second = WATER[2] / ase.units.Bohr - [0.2, 0.0, 0.0]
     hh = np.linalg.norm(second - WATER[1] / ase.units.Bohr)
     undistorted = 2 * OH * np.sin(ANGLE / 2) / ase.units.Bohr
@@ -88,20 +89,20 @@ def test_distances_are_those_of_the_molecule(prepare: Prepare) -> None:
 
 def test_periodic_images_count(prepare: Prepare) -> None:
     cell = np.diag([20.0, 20.0, 2.0])
-    job = prepare([Structure(np.array([1]), np.zeros((1, 3)), cell, -0.5, np.zeros((1, 3)))])
-    assert found(job).closest["H", "H"].distance == pytest.approx(2.0, rel=1e-12)
+    run = prepare([Structure(np.array([1]), np.zeros((1, 3)), cell, -0.5, np.zeros((1, 3)))])
+    assert found(run).closest["H", "H"].distance == pytest.approx(2.0, rel=1e-12)
 
 
 def test_compositions_and_counts(prepare: Prepare) -> None:
     positions, forces = np.array([[0, 0, 0], [0, 0, 1.4]]), np.array([[0, 0, 0.5], [0, 0, 0]])
     hydrogen = Structure(np.array([1, 1]), positions, energy=-1.1, forces=forces)
     structures = [
-        water(ase.units.Bohr, subset="test"),
+        water(ase.units.Bohr, subset=Set.TEST),
         water(ase.units.Bohr, cell=30.0 * np.eye(3), stress=np.zeros(6)),
         hydrogen,
     ]
-    job = prepare(structures, "atom_energy H -0.5", "atom_energy O -75.0")
-    data = found(job)
+    run = prepare(structures, "atom_energy H -0.5", "atom_energy O -75.0")
+    data = found(run)
     assert {f: (c.n_structures, c.n_atoms) for f, c in data.compositions.items()} == {
         "H2O": (2, 6),
         "H": (1, 2),
@@ -112,7 +113,7 @@ def test_compositions_and_counts(prepare: Prepare) -> None:
         1,
         3,
         1,
-        {"train": 0, "test": 1, "calibration": 0, "calibration_ood": 0},
+        {Set.TRAIN: 0, Set.TEST: 1, Set.CALIBRATION: 0, Set.OUTSIDE: 0},
     )
     assert data.largest_force == 0.5
     assert data.n_unbalanced == 1
@@ -130,8 +131,8 @@ def test_compositions_and_counts(prepare: Prepare) -> None:
 def test_wrong_units_of_length_are_noticed(
     prepare: Prepare, data_unit: float, line: str, expected: str | None
 ) -> None:
-    job = prepare([water(data_unit)], line)
-    advice = unit_advice(found(job).reaches, job.settings.units)
+    run = prepare([water(data_unit)], line)
+    advice = unit_advice(found(run).reaches, run.settings.model.units)
     assert (advice is None) if expected is None else (advice is not None and expected in advice)
 
 
@@ -141,7 +142,7 @@ def test_genuine_data_are_in_the_right_units(shared: Path, name: str) -> None:
     data = look_at(
         StructureFile(shared / "data" / name / "input.data"), settings, Log(io.StringIO(), enabled=False)
     )
-    assert unit_advice(data.reaches, settings.units) is None
+    assert unit_advice(data.reaches, settings.model.units) is None
     assert data.n_structures == len(data.n_atoms)
     assert data.faults == []
 
@@ -150,7 +151,7 @@ def test_atoms_that_coincide_are_counted(prepare: Prepare, capsys: pytest.Captur
     twice = Structure(
         np.array([1, 1]), np.array([[0.0, 0, 0], [0, 0, 0.1]]), energy=-1.0, forces=np.zeros((2, 3))
     )
-    check.run(prepare([water(ase.units.Bohr), twice]))
+    check.check(prepare([water(ase.units.Bohr), twice]))
     text = " ".join(capsys.readouterr().out.split())
     assert "1 structures have atoms closer than bond_threshold (0.5 bohr)" in text
 
@@ -160,20 +161,20 @@ def test_unknown_elements_are_all_told(prepare: Prepare, capsys: pytest.CaptureF
     with pytest.raises(
         InputError, match="(?s)2 structures cannot be used.*structure 2 .*C is not among.*structure 3"
     ):
-        check.run(prepare([water(ase.units.Bohr), carbon, carbon]))
+        check.check(prepare([water(ase.units.Bohr), carbon, carbon]))
     assert "Normal termination" not in capsys.readouterr().out
 
 
 def test_a_damaged_structure_does_not_hide_the_next(prepare: Prepare) -> None:
-    job = prepare([water(ase.units.Bohr)] * 3)
-    text = job.data.read_text().replace("energy ", "energy x", 2)
-    job.data.write_text(text)
-    assert len(found(job).faults) == 2
+    run = prepare([water(ase.units.Bohr)] * 3)
+    text = run.data.read_text().replace("energy ", "energy x", 2)
+    run.data.write_text(text)
+    assert len(found(run).faults) == 2
 
 
 def test_the_report_shows_values_and_origins(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
-    job = prepare([water(ase.units.Bohr)], "bond_threshold 0.4")
-    check.run(job)
+    run = prepare([water(ase.units.Bohr)], "bond_threshold 0.4")
+    check.check(run)
     out = capsys.readouterr().out
     rows = {
         line.split()[0]: line.split()[1:]
@@ -197,9 +198,9 @@ def test_only_keywords_of_the_mode_are_shown(prepare: Prepare) -> None:
         "global_activation_short t l",
         "epochs 1",
     )
-    job = prepare([water(ase.units.Bohr)], *network, mode=2)
+    run = prepare([water(ase.units.Bohr)], *network, mode=2)
     stream = io.StringIO()
-    report_settings(job.settings, Log(stream, enabled=True))
+    report_settings(run.settings, Log(stream, enabled=True))
     assert "learning_rate" in stream.getvalue()
     assert "test_fraction" not in stream.getvalue()
     assert "O              2  " not in stream.getvalue()
@@ -210,9 +211,9 @@ NETWORK = ("global_hidden_layers_short 1", "global_nodes_short 3", "global_activ
 
 
 def test_estimate_of_mode_2_needs_a_network(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
-    check.run(prepare([water(ase.units.Bohr)] * 4))
+    check.check(prepare([water(ase.units.Bohr)] * 4))
     assert "Estimate for mode 2" not in capsys.readouterr().out
-    check.run(prepare([water(ase.units.Bohr)] * 4, *NETWORK))
+    check.check(prepare([water(ase.units.Bohr)] * 4, *NETWORK))
     text = " ".join(capsys.readouterr().out.split())
     assert "time of 5 epochs about" in text
     assert "checkpoint.npz" in text
@@ -221,24 +222,26 @@ def test_estimate_of_mode_2_needs_a_network(prepare: Prepare, capsys: pytest.Cap
 @pytest.mark.parametrize("forces", [True, False])
 def test_estimate_of_mode_2_is_what_a_training_keeps(prepare: Prepare, forces: bool) -> None:
     """Bytes of the samples of a real training; a share `test_fraction` takes no training time."""
-    job = prepare([water(ase.units.Bohr, shift=0.01 * k) for k in range(6)], *NETWORK)
+    run = prepare([water(ase.units.Bohr, shift=0.01 * k) for k in range(6)], *NETWORK)
     if not forces:
         Path("input.nn").write_text(Path("input.nn").read_text().replace("use_short_forces\n", ""))
-        job = Job(load_settings("input.nn", mode_required=False))
-    guess = estimate_training(StructureFile(job.data), job.settings, stored=forces)
+        run = Run(load_settings("input.nn", mode_required=False))
+    guess = estimate_training(StructureFile(run.data), run.settings, stored=forces)
     assert guess.seconds > 0.0
-    symmetry.run(Job(load_settings("input.nn", 1)))
+    symmetry.compute(Run(load_settings("input.nn", 1)))
     with DescriptorFile.open("symmetry_functions.h5") as file:
-        settings = job.settings
-        plain = {x: Inputs(np.zeros(n), np.eye(n)) for x, n in (("H", 2), ("O", 2))}
-        samples = Samples(file, plain, np.zeros(2), np.zeros(2), 1.0, settings["use_short_forces"])
+        settings = run.settings
+        plain = {x: Affine.mixing(np.zeros(n), np.eye(n)) for x, n in (("H", 2), ("O", 2))}
+        variables = Variables(plain, np.zeros(2), 1.0)
+        derivatives = Derivatives(settings.structures.use_short_forces)
+        samples = Samples(file, variables, Targets(np.zeros(2)), derivatives)
         assert sum(samples[index].nbytes for index in range(6)) == guess.data
 
 
 def test_sizes_are_exact_where_the_sample_is_everything(prepare: Prepare) -> None:
     """Numbers a molecule of three atoms takes: counted by hand from the schema of symmetry_functions.h5."""
-    job = prepare([water(ase.units.Bohr)] * 4)
-    guess = estimate(StructureFile(job.data), job.settings)
+    run = prepare([water(ase.units.Bohr)] * 4)
+    guess = estimate(StructureFile(run.data), run.settings)
     record = survey(water(ase.units.Bohr), ("H", "O"), 8.0, {})
     assert record["n_pairs"].tolist() == [[2, 2], [2, 0]]
     assert guess.neighbors == 2.0

@@ -25,7 +25,7 @@ from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
 from bnnp.io.md_out import read_md_out
 from bnnp.loader import load, read_potential
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.units import ATOMIC
 
 SETTINGS = "dropout_rate {rate}\nepochs 4\nbatch_size 2\nensemble_size {size}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnnp.core import Descriptor
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction, parse_function
 from bnnp.descriptors.neighbors import find_neighbors

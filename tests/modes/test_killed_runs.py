@@ -38,8 +38,8 @@ from pathlib import Path
 import h5py
 from bnnp.io import descriptor_writer
 from bnnp.modes import symmetry
-from bnnp.modes.job import Job
-from bnnp.settings import load_settings
+from bnnp.run import Run
+from bnnp.settings.settings import load_settings
 
 NAME = "symmetry_functions.h5"
 DEADLY = [(os, "pwrite"), (os, "fsync"), (os, "replace"), (h5py.File, "close"),
@@ -69,7 +69,7 @@ def mode_1(fatal):
         os.write(writer, b"x")
         plain(self, *arguments)
     descriptor_writer.DescriptorWriter.write = write
-    symmetry.run(job)
+    symmetry.compute(run)
     os._exit(0)
 
 def marked():
@@ -80,8 +80,8 @@ def marked():
     return 0
 
 report, sys.stdout = sys.stdout, open(os.devnull, "w")
-job = Job(load_settings("input.nn", 1), Path("input.data"), Path.cwd())
-symmetry.run(job)  # here and not in a child, so that all modules are loaded
+run = Run(load_settings("input.nn", 1), Path("input.data"), Path.cwd())
+symmetry.compute(run)  # here and not in a child, so that all modules are loaded
 expected = Path(NAME).read_bytes()
 fatal, status = 0, -1
 while status:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bnnp.modes import log as log_module
-from bnnp.modes.log import WIDTH, Log, byte_count, duration
-from bnnp.settings import load_settings
+from bnnp import log as log_module
+from bnnp.log import WIDTH, Log, byte_count, duration
+from bnnp.settings.settings import load_settings
 
 INPUT = """\
 number_of_elements 1

@@ -18,7 +18,6 @@ import torch
 from click.testing import CliRunner, Result
 
 from bnnp.cli import main
-from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
@@ -31,7 +30,7 @@ from bnnp.loader import load, parts_of_potential
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 
 SAMPLES = 10
@@ -76,20 +75,22 @@ def make_potential(folder: Path, text: str = INPUT, seed: int = 0) -> Settings:
     """A random network with masks, scaled on six structures; another one for every `seed`."""
     (folder / "input.nn").write_text(text)
     settings = load_settings(folder / "input.nn", 3)
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
-    rows: dict[str, list[np.ndarray]] = {element: [] for element in settings.elements}
+    descriptor = settings.model.descriptor()
+    rows: dict[str, list[np.ndarray]] = {element: [] for element in settings.model.elements}
     for structure in map(rocksalt, range(seed, seed + 6)):
         pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
-        types = np.array([settings.elements.index(symbol) for symbol in structure.symbols], dtype=np.int32)
+        types = np.array(
+            [settings.model.elements.index(symbol) for symbol in structure.symbols], dtype=np.int32
+        )
         values = descriptor.values(types, pairs)
-        for number, element in enumerate(settings.elements):
+        for number, element in enumerate(settings.model.elements):
             rows[element].append(values[types == number])
     scalings = {element: Scaling.of(np.concatenate(values)) for element, values in rows.items()}
-    spread = ScalingData(scalings, (-9.0, 9.0), settings.fingerprint())
+    spread = ScalingData(scalings, (-9.0, 9.0), settings.model.fingerprint())
     networks: dict[str, Network] = {}
-    for number, element in enumerate(settings.elements):
+    for number, element in enumerate(settings.model.elements):
         generator = np.random.default_rng(seed + number)
-        shape = settings.architecture[element]
+        shape = settings.model.architecture[element]
         networks[element] = initial_network(shape, len(scalings[element]), generator, "nguyen_widrow")
     identity = identity_line(parts_of_potential(settings, networks, spread))
     write_scaling(folder / "scaling.data", spread, identity)

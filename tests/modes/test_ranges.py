@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bnnp.modes.log import Log
+from bnnp.log import Log
 from bnnp.modes.ranges import Ranges, measure_ranges, report_ranges
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 INPUT = """\

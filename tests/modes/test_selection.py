@@ -11,10 +11,10 @@ import pytest
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile, write_structures
-from bnnp.modes.log import Log
+from bnnp.log import Log
 from bnnp.modes.selection import Selection, Survey, select, selection_lines, selection_warnings, survey_all
-from bnnp.settings import Settings, load_settings
-from bnnp.structure import Structure
+from bnnp.settings.settings import Settings, load_settings
+from bnnp.structure import Set, Structure
 
 BOHR = 0.529177210903  # Angstrom, CODATA 2018
 BASE = """
@@ -29,7 +29,7 @@ symfunction_short Si 2 Si 0.01 0.0 8.0
 
 
 def dimer(
-    distance: float = 4.0, energy: float = -8.0, force: float = 0.1, subset: str | None = None
+    distance: float = 4.0, energy: float = -8.0, force: float = 0.1, subset: Set | None = None
 ) -> Structure:
     """Si2, bonded at about 4.4 bohr."""
     return Structure(
@@ -46,7 +46,7 @@ def look(folder: Path, structures: list[Structure], extra: str, base: str) -> tu
     (folder / "input.nn").write_text(base + extra)
     write_structures(folder / "input.data", structures)
     settings = load_settings(folder / "input.nn", 1)
-    file = StructureFile(folder / "input.data", settings.elements)
+    file = StructureFile(folder / "input.data", settings.model.elements)
     return survey_all(file, settings, Log(enabled=False)), settings
 
 
@@ -106,10 +106,10 @@ def test_division_of_a_structure_does_not_depend_on_others(tmp_path: Path) -> No
 
 
 def test_pinned_structures_win(tmp_path: Path) -> None:
-    structures = [dimer(subset="test"), *[dimer() for _ in range(20)]]
+    structures = [dimer(subset=Set.TEST), *[dimer() for _ in range(20)]]
     selection, _ = choose(tmp_path, structures, "test_fraction 0\n")
     assert selection.subset.tolist() == [1] + [0] * 20
-    structures = [dimer(subset="train"), *[dimer() for _ in range(20)]]
+    structures = [dimer(subset=Set.TRAIN), *[dimer() for _ in range(20)]]
     selection, _ = choose(tmp_path, structures, "test_fraction 0.999999\n")
     assert selection.subset.tolist() == [0] + [1] * 20
 
@@ -127,7 +127,7 @@ def test_pinned_structures_win(tmp_path: Path) -> None:
             "energy_threshold 0\n",
             "drop 10 of 19 .* leave 9, expected",
         ),
-        ([dimer(subset="test")] * 4, "", "none of the 4 structures is in the training set"),
+        ([dimer(subset=Set.TEST)] * 4, "", "none of the 4 structures is in the training set"),
     ],
     ids=["nothing left", "few left", "no training"],
 )
@@ -141,7 +141,7 @@ def warned(warnings: list[str], text: str) -> bool:
 
 
 def test_clean_data_gives_no_warning(tmp_path: Path) -> None:
-    structures = [dimer(4.4), dimer(4.4, subset="test")] * 10
+    structures = [dimer(4.4), dimer(4.4, subset=Set.TEST)] * 10
     assert choose(tmp_path, structures, "test_fraction 0\n")[1] == []
 
 
@@ -228,9 +228,9 @@ class TestCalibrationSet:
 
     def test_what_the_file_pins_wins(self, tmp_path: Path) -> None:
         structures = grouped({"cold": 30, "hot": 10})
-        structures[35] = replace(structures[35], subset="train")
-        structures[3] = replace(structures[3], subset="calibration")
-        structures[4] = replace(structures[4], subset="calibration_ood")
+        structures[35] = replace(structures[35], subset=Set.TRAIN)
+        structures[3] = replace(structures[3], subset=Set.CALIBRATION)
+        structures[4] = replace(structures[4], subset=Set.OUTSIDE)
         extra = "test_fraction 0\ncalibration_ood_group hot\n"
         selection, _ = choose(tmp_path, structures, extra)
         expected = np.repeat([0, 3], [30, 10])
@@ -265,7 +265,7 @@ class TestCalibrationWarnings:
         )
 
     def test_all_are_pinned(self, tmp_path: Path) -> None:
-        pinned = [replace(s, subset="train") for s in grouped({"cold": 60, "hot": 40})]
+        pinned = [replace(s, subset=Set.TRAIN) for s in grouped({"cold": 60, "hot": 40})]
         extra = "calibration_fraction 0.4\ncalibration_ood_group hot\n"
         selection, warnings = choose(tmp_path, pinned, extra)
         assert selection.n_calibration == 0

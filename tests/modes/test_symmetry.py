@@ -14,11 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile, write_structures
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -117,12 +116,12 @@ def test_values_are_those_of_the_formulas(finished: Path) -> None:
     """Against the torch reference, which shares no code with the kernel that wrote the file."""
     acsf = pytest.importorskip("bnnp.descriptors.acsf")
     settings = load_settings(finished / "input.nn", 1)
-    reference = acsf.TorchDescriptor(settings.elements, settings.functions, settings.cutoff)
-    with DescriptorFile.open(finished / NAME, settings) as file:
+    reference = acsf.TorchDescriptor(settings.model.elements, settings.model.functions, settings.model.cutoff)
+    with DescriptorFile.open(finished / NAME, settings.model) as file:
         for index in (0, 2):
             types, pairs = file.types[file.atoms(index)], file.pairs(index)
             expected = np.asarray(reference.values(types, pairs))
-            for x, element in enumerate(settings.elements):
+            for x, element in enumerate(settings.model.elements):
                 got = file.descriptors(element)[file.rows(index, element)]
                 np.testing.assert_allclose(got, expected[types == x], rtol=1e-12, atol=1e-14)
 
@@ -130,8 +129,8 @@ def test_values_are_those_of_the_formulas(finished: Path) -> None:
 def test_stored_derivatives_are_the_slope_of_the_values(finished: Path) -> None:
     """(G(D + h d) - G(D - h d)) / 2h along a random direction d of all pairs; blocks are float32 (6e-8)."""
     settings = load_settings(finished / "input.nn", 1)
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
-    with DescriptorFile.open(finished / NAME, settings) as file:
+    descriptor = settings.model.descriptor()
+    with DescriptorFile.open(finished / NAME, settings.model) as file:
         assert file.derivatives == "stored"
         types, pairs, blocks = file.types[file.atoms(1)], file.pairs(1), file.blocks(1)
     direction = np.random.default_rng(1).normal(size=pairs.vectors.shape)
@@ -266,7 +265,7 @@ def test_new_input_replaces_the_file(finished: Path, tmp_path: Path) -> None:
     (folder / "input.nn").write_text(INPUT + "global_symfunction_short 2 0.9 0.0 5.0\n")
     done = run(folder)
     assert "interrupted run" not in done.stdout
-    with DescriptorFile.open(folder / NAME, load_settings(folder / "input.nn", 1)) as file:
+    with DescriptorFile.open(folder / NAME, load_settings(folder / "input.nn", 1).model) as file:
         assert len(file.definitions["Ge"]) == 15
 
 

@@ -29,9 +29,9 @@ from bnnp.io.weights import optweights_name, read_weights, weights_name
 from bnnp.loader import load
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
-from bnnp.settings import load_settings
-from bnnp.structure import Structure
-from bnnp.training.normalization import Fold
+from bnnp.settings.settings import load_settings
+from bnnp.structure import Set, Structure
+from bnnp.training.normalization import ChangeOfVariables
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 FILES = [
@@ -70,7 +70,7 @@ stress_weight 0.1
 SHORT = "dropout_rate 0.1\nepochs 6\nbatch_size 2\n"
 
 
-def alloys(count: int, seed: int = 1, subset: str | None = None) -> list[Structure]:
+def alloys(count: int, seed: int = 1, subset: Set | None = None) -> list[Structure]:
     """Rattled 8-atom cells of Cu and Au labelled by ASE's EMT, a quarter of them for testing."""
     rng = np.random.default_rng(seed)
     sites = np.stack(np.meshgrid(*[np.arange(2)] * 3), axis=-1).reshape(-1, 3)
@@ -89,7 +89,7 @@ def alloys(count: int, seed: int = 1, subset: str | None = None) -> list[Structu
                 float(atoms.get_potential_energy() + offset),
                 atoms.get_forces(),
                 atoms.get_stress(),
-                subset=subset or ("test" if index % 4 == 3 else "train"),
+                subset=subset or (Set.TEST if index % 4 == 3 else Set.TRAIN),
             )
         )
     return found
@@ -411,7 +411,7 @@ def test_ranks_give_the_same_learning_curve(source: Path, tmp_path: Path, method
 
 
 def test_empty_test_set_is_a_warning(tmp_path: Path) -> None:
-    folder = prepare(tmp_path / "case", SHORT, alloys(12, subset="train"))
+    folder = prepare(tmp_path / "case", SHORT, alloys(12, subset=Set.TRAIN))
     result = invoke(folder, 2)
     assert result.exit_code == 0, result.output
     assert "the test set is empty" in result.output
@@ -497,13 +497,13 @@ def test_diverging_training_keeps_the_best_epoch(source: Path, tmp_path: Path) -
 def test_weights_that_are_not_finite_touch_no_file(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last network cannot be folded: the first is not replaced either, nor scaling.data or the masks."""
     before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
-    fold = Fold.to_plain
+    fold = ChangeOfVariables.to_plain
 
-    def broken(self: Fold, network: Network) -> Network:
+    def broken(self: ChangeOfVariables, network: Network) -> Network:
         plain = fold(self, network)
         return replace(plain, biases=(*plain.biases[:-1], plain.biases[-1] * np.nan))
 
-    monkeypatch.setattr(Fold, "to_plain", broken)
+    monkeypatch.setattr(ChangeOfVariables, "to_plain", broken)
     result = invoke(finished, 2, "--restart")
     assert result.exit_code == 1
     assert "are not finite, so they are not written" in " ".join(result.output.split())
@@ -711,7 +711,7 @@ def test_fitted_free_atom_energies_go_with_the_potential(source: Path, tmp_path:
     (folder / "input.nn").write_text(text + "atom_energy fit\n")
     assert invoke(folder, 2).exit_code == 0
     assert invoke(folder, 2, "--restart").exit_code == 0
-    structures = [s for s in StructureFile(folder / "input.data") if s.subset == "train"]
+    structures = [s for s in StructureFile(folder / "input.data") if s.subset == Set.TRAIN]
     shares = np.array([[np.mean(s.numbers == z) for z in (29, 79)] for s in structures])
     expected = np.linalg.lstsq(shares, [s.energy / len(s) for s in structures], rcond=None)[0]
     portable = load_settings(folder / "potential" / "input.nn", 3)
@@ -763,7 +763,7 @@ def test_dropout_rate_is_chosen_by_the_likelihood_of_the_test_set(source: Path, 
 
 
 def test_dropout_rate_cannot_be_chosen_without_a_test_set(tmp_path: Path) -> None:
-    folder = prepare(tmp_path / "case", "epochs 2\ndropout_rate auto\n", alloys(8, subset="train"))
+    folder = prepare(tmp_path / "case", "epochs 2\ndropout_rate auto\n", alloys(8, subset=Set.TRAIN))
     result = invoke(folder, 2)
     assert result.exit_code == 1
     assert "needs a test set" in result.output

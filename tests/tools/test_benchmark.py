@@ -17,13 +17,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.survey import element_types
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile, write_structures
-from bnnp.settings import load_settings
-from bnnp.structure import Structure
+from bnnp.settings.settings import load_settings
+from bnnp.structure import Set, Structure
 
 INPUTS = Path(__file__).resolve().parents[2] / "inputs" / "benchmark"
 INPUT = """\
@@ -98,7 +97,7 @@ def test_train_tells_errors_of_structures_that_had_no_part(tmp_path: Path) -> No
         positions = (np.array([[0, 0, 0], [0.5, 0.5, 0.5]]) @ cell) + rng.normal(0.0, 0.1, (2, 3))
         forces, info = rng.normal(0.0, 0.1, (2, 3)), {"group": "ab"[number % 2]}
         labels = (float(rng.normal()), forces, None, 0.0, "", info)
-        structures.append(Structure(np.array([32, 52]), positions, cell, *labels, subset="train"))
+        structures.append(Structure(np.array([32, 52]), positions, cell, *labels, subset=Set.TRAIN))
     (tmp_path / "input.nn").write_text(INPUT + "dropout_rate 0\n")
     write_structures(tmp_path / "input.data", structures)
     far = [replace(s, forces=1e3 * np.ones((2, 3)), energy=2e3) for s in structures]
@@ -137,11 +136,11 @@ def test_supercell_has_the_environments_of_the_cell(case: Path) -> None:
     large = benchmark_case.supercell(structure, 100)
     assert len(large) == 27 * 4
     settings = load_settings(case / "input.nn", 1)
-    descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
+    descriptor = settings.model.descriptor()
 
     def values(atoms: Structure) -> np.ndarray:
         pairs = find_neighbors(atoms.positions, atoms.cell, 5.0, atoms.numbers)
-        return descriptor.values(element_types(atoms, settings.elements), pairs)
+        return descriptor.values(element_types(atoms, settings.model.elements), pairs)
 
     np.testing.assert_allclose(values(large), np.tile(values(structure), (4, 1)), rtol=1e-11)
     assert benchmark_case.supercell(structure, 20) is structure
@@ -247,11 +246,13 @@ def test_shipped_cases(name: str, counts: dict[str, int], neighbors: int, tmp_pa
     for mode in (1, 2, 3):
         settings = load_settings(INPUTS / name / "input.nn", mode)
         assert settings.warnings == ()
-    assert {element: len(functions) for element, functions in settings.functions.items()} == counts
-    structure = StructureFile(INPUTS / name / "input.data", settings.elements)[0]
-    pairs = find_neighbors(structure.positions, structure.cell, settings.largest_cutoff, structure.numbers)
+    assert {element: len(functions) for element, functions in settings.model.functions.items()} == counts
+    structure = StructureFile(INPUTS / name / "input.data", settings.model.elements)[0]
+    pairs = find_neighbors(
+        structure.positions, structure.cell, settings.model.largest_cutoff, structure.numbers
+    )
     assert len(pairs) / len(structure) == pytest.approx(neighbors, abs=1.5)
-    assert np.linalg.norm(pairs.vectors, axis=1).min() * settings.units.angstrom > 0.9
+    assert np.linalg.norm(pairs.vectors, axis=1).min() * settings.model.units.angstrom > 0.9
     assert sum(path.stat().st_size for path in (INPUTS / name).iterdir()) < 200_000
     text = make_benchmark_cases.input_nn(make_benchmark_cases.CASES[name])
     assert (INPUTS / name / "input.nn").read_text() == text

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from study_tools import read_rows
 
 from bnnp.io.input_data import write_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.units import METAL
 
 INPUT = """units metal
@@ -132,14 +132,14 @@ def case(tmp_path: Path) -> Path:
     rng = np.random.default_rng(1)
     crystal = bulk("Si", "diamond", a=5.43, cubic=True)
 
-    def rattled(group: str, spread: float, subset: str | None = None) -> Structure:
+    def rattled(group: str, spread: float, subset: Set | None = None) -> Structure:
         positions, cell = crystal.positions + rng.normal(0.0, spread, (8, 3)), np.array(crystal.cell)
         energy, forces, _ = stillinger_weber.evaluate(positions, cell, stillinger_weber.ELEMENTS["Si"])
         numbers = crystal.numbers
         info = {"group": group}
         return Structure(numbers, positions, cell, energy=energy, forces=forces, subset=subset, info=info)
 
-    subsets = ["train"] * 8 + ["test"] * 3 + ["calibration"] * 30
+    subsets = [Set.TRAIN] * 8 + [Set.TEST] * 3 + [Set.CALIBRATION] * 30
     write_structures(tmp_path / "input.data", [rattled("cold", 0.05, subset) for subset in subsets])
     tested = [rattled(name, spread) for name, spread in (("cold", 0.05), ("hot", 0.4)) for _ in range(3)]
     write_structures(tmp_path / "test.data", tested)

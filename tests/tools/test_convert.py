@@ -20,7 +20,7 @@ from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.prediction import predicted
 from bnnp.io.trajectory import format_frame
 from bnnp.prediction import Prediction
-from bnnp.structure import SETS
+from bnnp.structure import SET_LABELS, Set
 from bnnp.units import ATOMIC, METAL
 
 BOHR, HARTREE = 0.529177210903, 27.211386245988  # Angstrom and eV, CODATA 2018; 2014 differs by 9e-9
@@ -198,11 +198,11 @@ class TestSelection:
         assert [s.stress for s in structures] == [None, None]
 
     def test_append(self, frames: Path, tmp_path: Path) -> None:
-        for subset in SETS:
+        for subset in SET_LABELS:
             assert (
                 run("--max", 1, "--set", subset, "--append", frames, tmp_path / "input.data").exit_code == 0
             )
-        assert [s.subset for s in StructureFile(tmp_path / "input.data")] == list(SETS)
+        assert [s.subset for s in StructureFile(tmp_path / "input.data")] == list(Set)
 
     def test_without_labels(self, tmp_path: Path) -> None:
         ase.io.write(tmp_path / "POSCAR", Atoms("GeTe", [[0, 0, 0], [3, 0, 0]], cell=[6, 6, 6], pbc=True))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from bnnp.core import Descriptor
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.io.input_data import StructureFile, write_structures
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 
 
@@ -43,9 +43,9 @@ def test_complete_block_is_an_input(tmp_path: Path, recipe: str, elements: str) 
     result = run(*elements.split(), *words)
     assert result.exit_code == 0, result.output
     settings = load_settings(path, 1)
-    assert set(settings.elements) == set(elements.split())
-    assert settings.largest_cutoff == 12.0
-    assert settings.units.name == "atomic"
+    assert set(settings.model.elements) == set(elements.split())
+    assert settings.model.largest_cutoff == 12.0
+    assert settings.model.units.name == "atomic"
     text = path.read_text()
     assert f"# Recipe {recipe}: " in text
     assert max(map(len, text.splitlines())) <= 100
@@ -63,13 +63,13 @@ def test_piece_is_stable_and_has_no_other_keyword() -> None:
 def values_of(data: Path, functions: dict[str, tuple[SymmetryFunction, ...]], element: str) -> np.ndarray:
     """Functions of all atoms of `element`."""
     settings = load_settings(data.with_name("pool.nn"), 1)
-    descriptor = Descriptor(settings.elements, functions, settings.cutoff)
+    descriptor = Descriptor(settings.model.elements, functions, settings.model.cutoff)
     found = []
     for structure in StructureFile(data, require_labels=False):
         types = (structure.numbers == 52).astype(np.int32)
         pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
         values = descriptor.values(types, pairs)
-        found.append(values[types == settings.elements.index(element), : len(functions[element])])
+        found.append(values[types == settings.model.elements.index(element), : len(functions[element])])
     return np.concatenate(found)
 
 

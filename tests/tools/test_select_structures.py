@@ -13,7 +13,6 @@ import select_structures
 from click.testing import CliRunner, Result
 from farthest_points import farthest_atoms, farthest_points, standardize, structure_points
 
-from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.descriptors.survey import element_types
@@ -26,7 +25,7 @@ from bnnp.io.weights import weights_name, write_weights
 from bnnp.loader import load, parts_of_potential
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.uncertainty.maps import Quadratic
@@ -201,24 +200,24 @@ class TestUncertainty:
     def potential(self, folder: Path) -> Path:
         """A random network with masks."""
         settings = load_settings("input.nn", 3)
-        descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
-        rows: dict[str, list[np.ndarray]] = {element: [] for element in settings.elements}
+        descriptor = settings.model.descriptor()
+        rows: dict[str, list[np.ndarray]] = {element: [] for element in settings.model.elements}
         for structure in read_structures("input.data"):
             pairs = find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
-            types = element_types(structure, settings.elements)
+            types = element_types(structure, settings.model.elements)
             values = descriptor.values(types, pairs)
-            for number, element in enumerate(settings.elements):
+            for number, element in enumerate(settings.model.elements):
                 rows[element].append(values[types == number])
         scalings = {element: Scaling.of(np.concatenate(parts)) for element, parts in rows.items()}
-        spread = ScalingData(scalings, (-9.0, 9.0), settings.fingerprint())
+        spread = ScalingData(scalings, (-9.0, 9.0), settings.model.fingerprint())
         networks = {
             element: initial_network(
-                settings.architecture[element],
+                settings.model.architecture[element],
                 len(scalings[element]),
                 np.random.default_rng(number),
                 "nguyen_widrow",
             )
-            for number, element in enumerate(settings.elements)
+            for number, element in enumerate(settings.model.elements)
         }
         path = folder / "potential"
         path.mkdir()

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import write_structures
 from bnnp.modes import symmetry
-from bnnp.modes.job import Job
-from bnnp.modes.training_networks import initial_weights
-from bnnp.modes.training_setup import TrainingSet, build_trainer, folds_of, normalize, training_set
-from bnnp.settings import Settings, load_settings
-from bnnp.structure import Structure
-from bnnp.training.checkpoint import Normalized
-from bnnp.training.loop import Trainer
+from bnnp.run import Run
+from bnnp.settings.settings import load_settings
+from bnnp.structure import Set, Structure
+from bnnp.training.training import Training, training_set
 
 INPUT = """\
 units metal
@@ -89,31 +84,10 @@ def crystals(count: int, seed: int = 3) -> list[Structure]:
         numbers = np.where(rng.random(8) < (0.35 + 0.3 * rng.random()), 14, 32)
         numbers[:2] = 14, 32
         positions = sites @ (cell / 2) + rng.normal(0.0, 0.12, (8, 3))
-        subset = "test" if index % 4 == 3 else "train"
+        subset = Set.TEST if index % 4 == 3 else Set.TRAIN
         box = None if index % 5 == 4 else cell
         found.append(labelled(numbers, positions, box, subset=subset))
     return found
-
-
-@dataclass
-class Case:
-    """A working directory after mode 1, and the parts of a training made from it."""
-
-    job: Job
-    file: DescriptorFile
-    data: TrainingSet
-    normalized: Normalized
-    descriptor: Descriptor
-    trainer: Trainer
-
-    @property
-    def settings(self) -> Settings:
-        return self.job.settings
-
-    @property
-    def weights(self) -> np.ndarray:
-        """Initial weights."""
-        return initial_weights(self.job, folds_of(self.settings, self.data, self.normalized))
 
 
 @pytest.fixture(scope="session")
@@ -125,26 +99,21 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def case(directory: Path) -> Callable[..., Case]:
-    """Make a case from extra lines of input.nn (``X off`` takes switch X out); derivatives are stored."""
+def case(directory: Path) -> Callable[..., Training]:
+    """Make a training from extra lines of input.nn (``X off`` takes switch X out); derivatives are stored."""
 
-    def make(*lines: str) -> Case:
+    def make(*lines: str) -> Training:
         text = INPUT
         for line in lines:
             text = text.replace(line.removesuffix(" off") + "\n", "") if line.endswith(" off") else text
         kept = [line for line in lines if not line.endswith(" off")]
         (directory / "input.nn").write_text(text + "\n".join(kept) + "\n")
         settings = load_settings(directory / "input.nn", 2)
-        job = Job(settings, directory / "input.data", directory)
         if not (directory / FILE_NAME).exists():
             first = load_settings(directory / "input.nn", 1)
-            symmetry.run(Job(first, directory / "input.data", directory))
-        descriptor = Descriptor(settings.elements, settings.functions, settings.cutoff)
-        file = DescriptorFile.open(directory / FILE_NAME, settings)
-        data = training_set(job, file)
-        normalized = normalize(job, file, data, descriptor)
-        return Case(
-            job, file, data, normalized, descriptor, build_trainer(job, file, data, normalized, descriptor)
-        )
+            symmetry.compute(Run(first, directory / "input.data", directory))
+        file = DescriptorFile.open(directory / FILE_NAME, settings.model)
+        data = training_set(settings, file, directory)
+        return Training.prepare(settings, file, directory, settings.model.descriptor(), data)
 
     return make

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError, OutputError, StaleFileError
 from bnnp.training.checkpoint import (
     Checkpoint,
-    Normalized,
+    Variables,
     check_identity,
     read_checkpoint,
     write_checkpoint,
 )
 from bnnp.training.loop import Record, State
-from bnnp.training.normalization import Inputs
 
 IDENTITY = {"random_seed": 5, "dropout rates": (0.0, 0.1), "networks": ["3-2-1 (t l)"]}
 
@@ -32,17 +32,17 @@ def state() -> State:
 
 
 @pytest.fixture
-def normalized() -> Normalized:
+def variables() -> Variables:
     rng = np.random.default_rng(1)
-    inputs = {element: Inputs(rng.normal(size=3), rng.normal(size=(3, 3))) for element in ("Si", "Ge")}
-    return Normalized(inputs, np.array([-5.0, -4.0]), 0.2)
+    inputs = {element: Affine.mixing(rng.normal(size=3), rng.normal(size=(3, 3))) for element in ("Si", "Ge")}
+    return Variables(inputs, np.array([-5.0, -4.0]), 0.2)
 
 
-def test_everything_comes_back(tmp_path: Path, state: State, normalized: Normalized) -> None:
+def test_everything_comes_back(tmp_path: Path, state: State, variables: Variables) -> None:
     path = tmp_path / "checkpoint.npz"
-    write_checkpoint(path, Checkpoint(state, normalized, 9), IDENTITY)
+    write_checkpoint(path, Checkpoint(state, variables, 9), IDENTITY)
     checkpoint = read_checkpoint(path, IDENTITY)
-    found, same = checkpoint.state, checkpoint.normalized
+    found, same = checkpoint.state, checkpoint.variables
     assert checkpoint.epochs == 9
     assert (found.epoch, found.batch, found.loss, found.best_epoch) == (2, 4, 1.25, 1)
     assert found.best_criterion == 0.3
@@ -53,15 +53,15 @@ def test_everything_comes_back(tmp_path: Path, state: State, normalized: Normali
     for one, two in zip(found.history, state.history, strict=True):
         np.testing.assert_array_equal(one.row(), two.row())
     assert list(same.inputs) == ["Si", "Ge"]
-    np.testing.assert_array_equal(same.inputs["Ge"].matrix, normalized.inputs["Ge"].matrix)
-    np.testing.assert_array_equal(same.offsets, normalized.offsets)
+    np.testing.assert_array_equal(same.inputs["Ge"].matrix, variables.inputs["Ge"].matrix)
+    np.testing.assert_array_equal(same.offsets, variables.offsets)
     assert same.scale == 0.2
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.npz"]
 
 
-def test_another_training_is_named(tmp_path: Path, state: State, normalized: Normalized) -> None:
+def test_another_training_is_named(tmp_path: Path, state: State, variables: Variables) -> None:
     path = tmp_path / "checkpoint.npz"
-    write_checkpoint(path, Checkpoint(state, normalized, 9), IDENTITY)
+    write_checkpoint(path, Checkpoint(state, variables, 9), IDENTITY)
     with pytest.raises(StaleFileError, match="random_seed = 5, but now it is 6"):
         read_checkpoint(path, IDENTITY | {"random_seed": 6})
 
@@ -88,13 +88,13 @@ def test_both_sides_of_a_difference_are_told(
     assert len(told) < 300
 
 
-def test_missing_damaged_and_unwritable(tmp_path: Path, state: State, normalized: Normalized) -> None:
+def test_missing_damaged_and_unwritable(tmp_path: Path, state: State, variables: Variables) -> None:
     path = tmp_path / "checkpoint.npz"
     with pytest.raises(InputError, match="without --restart"):
         read_checkpoint(path, IDENTITY)
-    write_checkpoint(path, Checkpoint(state, normalized, 9), IDENTITY)
+    write_checkpoint(path, Checkpoint(state, variables, 9), IDENTITY)
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(StaleFileError, match="damaged"):
         read_checkpoint(path, IDENTITY)
     with pytest.raises(OutputError):
-        write_checkpoint(tmp_path / "missing" / "checkpoint.npz", Checkpoint(state, normalized, 9), IDENTITY)
+        write_checkpoint(tmp_path / "missing" / "checkpoint.npz", Checkpoint(state, variables, 9), IDENTITY)

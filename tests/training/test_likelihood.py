@@ -14,14 +14,12 @@ import torch
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
-from bnnp.io.scaling_data import ScalingData
-from bnnp.loader import assemble
-from bnnp.modes.log import Log
-from bnnp.modes.training_networks import frozen_masks
-from bnnp.modes.training_refinement import finetune, judging, with_rate
-from bnnp.modes.training_setup import folds_of
+from bnnp.log import Log
+from bnnp.modes.train.run import refine
+from bnnp.settings.keywords import SECTION_OF
 from bnnp.training.likelihood import FLOOR, FrozenDropout, Likelihood, MemberModel, likelihood
 from bnnp.training.loss import Spread
+from bnnp.training.refinement import judging, with_rate
 from bnnp.training.samples import Batch
 
 SPREAD = Spread(0.5, 2.0, 3.0, 1.0, 9.0, 6.0)
@@ -29,9 +27,8 @@ SPREAD = Spread(0.5, 2.0, 3.0, 1.0, 9.0, 6.0)
 
 def likely(made: Any, count: int = 5) -> Any:
     """A trainer of the likelihood."""
-    judge = judging(made.job, made.trainer, made.data, made.normalized, made.descriptor)
-    masks = frozen_masks(made.settings)
-    return replace(judge, model=MemberModel.like(made.trainer.model), dropout=FrozenDropout(masks, count))
+    dropout = FrozenDropout(made.masks, count)
+    return replace(judging(made, made.trainer), model=MemberModel.like(made.trainer.model), dropout=dropout)
 
 
 def test_likelihood_is_that_of_a_gaussian() -> None:
@@ -78,7 +75,7 @@ def test_members_are_the_networks_of_single_masks(case: Callable[..., Any], line
     trainer = likely(made)
     batch = Batch.of([trainer.samples[index] for index in trainer.training[:3]])
     masks = trainer.dropout.masks(trainer.model.parameters, 4, batch.sources, batch.energy)
-    vector, n = torch.tensor(made.weights), 3
+    vector, n = torch.tensor(made.initial_weights()), 3
     found = trainer.model(vector, batch, masks)
     for member in range(5):
         single = {
@@ -92,7 +89,7 @@ def test_members_are_the_networks_of_single_masks(case: Callable[..., Any], line
 
 def test_masks_are_some_of_the_frozen_ones_and_change_with_the_epoch(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.3 0.2")
-    masks = frozen_masks(made.settings)
+    masks = made.masks
     assert masks is not None
     dropout, shapes = FrozenDropout(masks, 3), made.trainer.model.parameters
     epochs = [dropout.masks(shapes, epoch, [7, 2], torch.zeros(1, dtype=torch.float64)) for epoch in (1, 2)]
@@ -108,7 +105,7 @@ def test_masks_are_some_of_the_frozen_ones_and_change_with_the_epoch(case: Calla
 
 def test_gradient_of_the_likelihood_through_forces_and_stress(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.3 0.2", "stress_weight 0.5")
-    trainer, weights, batch = likely(made), made.weights, made.trainer.training[:3]
+    trainer, weights, batch = likely(made), made.initial_weights(), made.trainer.training[:3]
     _, gradient = trainer.gradient(weights, 3, batch)
     rng = np.random.default_rng(0)
     for _ in range(4):
@@ -123,13 +120,10 @@ def test_variances_are_those_the_potential_predicts(
     case: Callable[..., Any], directory: Path, lines: tuple[str, ...]
 ) -> None:
     made = case(*lines, "calculate_stress")
-    trainer, scale = likely(made), made.normalized.scale
-    folds = folds_of(made.settings, made.data, made.normalized)
-    networks = trainer.model.parameters.unpack(made.weights)
-    plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
-    potential = assemble(made.settings, plain, ScalingData(made.data.scalings), frozen_masks(made.settings))
+    trainer, scale = likely(made), made.variables.scale
+    potential = made.potential(made.initial_weights())
     structures = StructureFile(directory / "input.data")
-    for index, found in trainer.evaluations(made.weights, range(5)):
+    for index, found in trainer.evaluations(made.initial_weights(), range(5)):
         expected = potential.predict(structures[index])
         assert np.sqrt(found.energy_variance) * scale == pytest.approx(expected.energy_std, rel=1e-8)
         np.testing.assert_allclose(np.sqrt(found.forces_variance) * scale, expected.forces_std, atol=1e-6)
@@ -139,12 +133,9 @@ def test_variances_are_those_the_potential_predicts(
 
 def test_fine_tuning_lowers_the_likelihood_of_the_test_set(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.2", "finetune nll", "finetune_epochs 15", "finetune_rate 0.01")
-    *_, state = made.trainer.run(made.trainer.start(made.weights), lambda: False)
+    *_, state = made.trainer.run(made.trainer.start(made.initial_weights()), lambda: False)
     judge, stream = likely(made), io.StringIO()
-    refined = finetune(
-        made.job, Log(stream, enabled=True), made.trainer, state, made.data, made.normalized,
-        made.descriptor, lambda: False,
-    )  # fmt: skip
+    refined = refine(made, state, Log(stream, enabled=True))
     before, after = (judge.criterion(judge.errors(s.best_weights, judge.test)) for s in (state, refined))
     assert after < before - 0.1
     assert f"{after:9.4f}" in stream.getvalue()
@@ -158,8 +149,7 @@ def test_fine_tuning_needs_samples(case: Callable[..., Any]) -> None:
 
 
 def test_another_rate_changes_nothing_else(case: Callable[..., Any]) -> None:
-    job = case("dropout_rate 0.2").job
-    changed = with_rate(job, 0.025, 3)
-    differing = {name for name, value in changed.settings.values.items() if value != job.settings[name]}
-    assert differing == {"dropout_rate", "epochs"}
-    assert changed.settings["dropout_rate"] == (0.025, 0.025)
+    settings = case("dropout_rate 0.2").settings
+    changed = with_rate(settings, 0.025)
+    assert {name for name in SECTION_OF if changed.value(name) != settings.value(name)} == {"dropout_rate"}
+    assert changed.dropout.dropout_rate == (0.025, 0.025)

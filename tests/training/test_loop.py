@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,13 @@ import torch
 from bnnp.errors import InputError, NumericalError, StaleFileError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.io.scaling_data import ScalingData
-from bnnp.loader import assemble
-from bnnp.modes.log import Log
-from bnnp.modes.training_networks import frozen_masks
-from bnnp.modes.training_report import report_method
-from bnnp.modes.training_setup import build_trainer, folds_of
+from bnnp.log import Log
+from bnnp.modes.train.report import report_method
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.loop import State, Trainer
-from bnnp.training.model import Model
+from bnnp.training.model import TrainedModel
 from bnnp.training.ranks import Ranks
-from bnnp.training.samples import Batch, Samples
+from bnnp.training.samples import Batch, Samples, Targets
 
 STRESS = "stress_weight 0.5"
 
@@ -47,7 +44,7 @@ def last(trainer: Trainer, weights: np.ndarray) -> State:
 )
 def test_gradient_of_the_loss_through_forces_and_stress(case: Callable[..., Any], rates: str) -> None:
     made = case(rates, STRESS)
-    weights, batch = made.weights, made.trainer.training[:4]
+    weights, batch = made.initial_weights(), made.trainer.training[:4]
     _, gradient = made.trainer.gradient(weights, 3, batch)
     rng = np.random.default_rng(0)
     for _ in range(6):
@@ -61,7 +58,7 @@ def test_gradient_of_the_loss_through_forces_and_stress(case: Callable[..., Any]
 def test_masks_of_an_update_are_averaged(case: Callable[..., Any], count: int) -> None:
     """Energies and forces are those of each mask alone, averaged; the gradient is that of the mean."""
     made = case("dropout_rate 0.3 0.2", "dropout_rate_input 0.1", STRESS, f"dropout_masks {count}")
-    trainer, weights, chosen = made.trainer, made.weights, made.trainer.training[:3]
+    trainer, weights, chosen = made.trainer, made.initial_weights(), made.trainer.training[:3]
     batch = Batch.of([trainer.samples[index] for index in chosen])
     vector, n = torch.tensor(weights), len(chosen)
     masks = trainer.dropout.masks(trainer.model.parameters, 2, batch.sources, batch.energy)
@@ -89,8 +86,8 @@ def test_masks_of_an_update_are_averaged(case: Callable[..., Any], count: int) -
 def test_batch_is_the_sum_of_its_structures(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.3 0.2", STRESS, "dropout_masks 3")
     batch = made.trainer.training[:4]
-    total, gradient = made.trainer.gradient(made.weights, 5, batch)
-    parts = [made.trainer.gradient(made.weights, 5, [index]) for index in batch]
+    total, gradient = made.trainer.gradient(made.initial_weights(), 5, batch)
+    parts = [made.trainer.gradient(made.initial_weights(), 5, [index]) for index in batch]
     assert sum(part[0] for part in parts) == pytest.approx(total, rel=1e-12)
     np.testing.assert_allclose(sum(part[1] for part in parts), gradient, rtol=1e-9, atol=1e-12)
 
@@ -99,7 +96,7 @@ def test_stress_and_forces_are_part_of_the_loss(case: Callable[..., Any]) -> Non
     totals = []
     for lines in (("stress_weight 0",), ("stress_weight 1",), ("stress_weight 1", "force_weight 0")):
         made = case("dropout_rate 0", *lines)
-        totals.append(made.trainer.gradient(made.weights, 1, made.trainer.training)[0])
+        totals.append(made.trainer.gradient(made.initial_weights(), 1, made.trainer.training)[0])
     assert totals[0] < totals[1]
     assert totals[2] < totals[1]
 
@@ -109,7 +106,7 @@ def test_stored_and_recomputed_derivatives_train_alike(case: Callable[..., Any])
     for way in ("stored", "recomputed"):
         made = case("dropout_rate 0.1", STRESS, f"derivatives {way}")
         assert made.trainer.samples.stored == (way == "stored")
-        gradients.append(made.trainer.gradient(made.weights, 1, made.trainer.training)[1])
+        gradients.append(made.trainer.gradient(made.initial_weights(), 1, made.trainer.training)[1])
     scale = np.abs(gradients[0]).max()
     np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-6 * scale)  # stored in single precision
 
@@ -119,7 +116,7 @@ def test_derivatives_are_kept_as_far_as_the_memory_goes(case: Callable[..., Any]
     gradients, kept = [], []
     for limit in ("1 GB", "300 kB", "10 kB"):
         made = case("dropout_rate 0.1", STRESS, "derivatives recomputed", f"memory_limit {limit}")
-        gradients.append(made.trainer.gradient(made.weights, 1, made.trainer.training)[1])
+        gradients.append(made.trainer.gradient(made.initial_weights(), 1, made.trainer.training)[1])
         found = [made.trainer.samples[k].geometry.blocks is not None for k in range(20)]
         assert found == sorted(found, reverse=True)
         kept.append(sum(found))
@@ -134,9 +131,9 @@ def test_derivatives_are_kept_as_far_as_the_memory_goes(case: Callable[..., Any]
 def test_plain_torch_forces_train_alike(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.1", STRESS)
     forces = DenseForces(made.descriptor)
-    model = Model(made.trainer.model.parameters, made.normalized.inputs, made.descriptor.width, forces)
+    model = TrainedModel(made.trainer.model.parameters, made.variables.inputs, made.descriptor.width, forces)
     gradients = [
-        trainer.gradient(made.weights, 1, made.trainer.training)[1]
+        trainer.gradient(made.initial_weights(), 1, made.trainer.training)[1]
         for trainer in (made.trainer, replace(made.trainer, model=model))
     ]
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-9, atol=1e-9 * np.abs(gradients[0]).max())
@@ -144,7 +141,7 @@ def test_plain_torch_forces_train_alike(case: Callable[..., Any]) -> None:
 
 def test_data_beyond_the_memory_limit_is_read_again(case: Callable[..., Any]) -> None:
     plenty, little = case("dropout_rate 0"), case("dropout_rate 0", "memory_limit 100 kB")
-    states = [last(made.trainer, made.weights) for made in (plenty, little)]
+    states = [last(made.trainer, made.initial_weights()) for made in (plenty, little)]
     np.testing.assert_array_equal(states[0].optimizer.weights, states[1].optimizer.weights)
     assert little.trainer.samples.n_left_out
     assert little.trainer.samples.nbytes <= 100000
@@ -175,10 +172,10 @@ def test_reading_ahead_changes_nothing_and_stays_within_the_memory(case: Callabl
 def test_mistake_while_reading_ahead_reaches_the_training(case: Callable[..., Any], tmp_path: Path) -> None:
     made = case("dropout_rate 0")
     copy = tmp_path / "symmetry_functions.h5"
-    shutil.copy(made.job.directory / copy.name, copy)
+    shutil.copy(made.directory / copy.name, copy)
     with DescriptorFile.open(copy) as file:
         os.truncate(copy, file._file["derivatives/blocks"].id.get_offset() + 100)
-        samples = Samples(file, made.normalized.inputs, np.zeros(2), np.zeros(2), 1.0)
+        samples = Samples(file, replace(made.variables, offsets=np.zeros(2), scale=1.0), Targets(np.zeros(2)))
         samples.announce([0, 1])
         with pytest.raises(StaleFileError, match="cut short in derivatives/blocks"):
             samples[1]
@@ -200,9 +197,10 @@ def test_ranks_share_all_and_keep_to_their_own(size: int) -> None:
 def test_ranks_add_up_to_one(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.1", STRESS)
     batch = made.trainer.batches(1)[0]
-    total, gradient = made.trainer.gradient(made.weights, 1, batch)
+    total, gradient = made.trainer.gradient(made.initial_weights(), 1, batch)
     parts = [
-        replace(made.trainer, ranks=Ranks(rank, 3)).gradient(made.weights, 1, batch) for rank in range(3)
+        replace(made.trainer, ranks=Ranks(rank, 3)).gradient(made.initial_weights(), 1, batch)
+        for rank in range(3)
     ]
     assert sum(part[0] for part in parts) == pytest.approx(total, rel=1e-12)
     np.testing.assert_allclose(sum(part[1] for part in parts), gradient, rtol=1e-9, atol=1e-12)
@@ -236,11 +234,13 @@ METHODS = {
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_goes_on_from_its_arrays(case: Callable[..., Any], method: str, steps: int) -> None:
     """Stopped after any step, written down, put together again by another program: the same numbers."""
-    whole = last((made := case("dropout_rate 0.1", *METHODS[method])).trainer, made.weights)
+    whole = last((made := case("dropout_rate 0.1", *METHODS[method])).trainer, made.initial_weights())
     expected = made.trainer.optimizer.arrays(whole.optimizer)
     made = case("dropout_rate 0.1", *METHODS[method])
     calls = iter(range(1000000))
-    *_, broken = made.trainer.run(made.trainer.start(made.weights), lambda: next(calls) == steps - 1)
+    *_, broken = made.trainer.run(
+        made.trainer.start(made.initial_weights()), lambda: next(calls) == steps - 1
+    )
     arrays = {name: np.array(x) for name, x in made.trainer.optimizer.arrays(broken.optimizer).items()}
     again = case("dropout_rate 0.1", *METHODS[method]).trainer
     state = replace(broken, optimizer=again.optimizer.state_of(arrays), stopped=False)
@@ -259,13 +259,13 @@ def test_every_method_goes_on_from_its_arrays(case: Callable[..., Any], method: 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "descent"])
 def test_every_method_learns(case: Callable[..., Any], method: str) -> None:
     made = case("dropout_rate 0", "learning_rate 0.02", *METHODS[method], "epochs 6 off", "epochs 15")
-    state = last(made.trainer, made.weights)
+    state = last(made.trainer, made.initial_weights())
     assert state.best_criterion < 0.3 * state.history[0].criterion
 
 
 def test_average_is_what_is_evaluated(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0", "weight_average 0.9")
-    state = last(made.trainer, made.weights)
+    state = last(made.trainer, made.initial_weights())
     errors = made.trainer.errors(state.optimizer.average, made.trainer.test)
     assert made.trainer.criterion(errors) == pytest.approx(state.history[-1].criterion, rel=1e-12)
     assert np.abs(state.optimizer.average - state.optimizer.state.weights).max() > 1e-4
@@ -273,9 +273,9 @@ def test_average_is_what_is_evaluated(case: Callable[..., Any]) -> None:
 
 def test_polish_begins_where_the_first_method_ends(case: Callable[..., Any]) -> None:
     plain = case("dropout_rate 0", "epochs 6 off", "epochs 4")
-    former = last(plain.trainer, plain.weights)
+    former = last(plain.trainer, plain.initial_weights())
     made = case("dropout_rate 0", "polish_epochs 2")
-    state = last(made.trainer, made.weights)
+    state = last(made.trainer, made.initial_weights())
     for one, two in zip(former.history, state.history[:5], strict=True):
         np.testing.assert_array_equal(one.row(), two.row())
     total = made.trainer.slope(former.optimizer.weights, 0, made.trainer.training)[0]
@@ -287,11 +287,11 @@ def test_patience_ends_the_training(case: Callable[..., Any]) -> None:
     """After so many epochs without a new best one; counted anew where another method takes over."""
     lines = ("dropout_rate 0", "epochs 6 off", "epochs 40", "early_stopping 3")
     made = case(*lines, "learning_rate 0.3", "learning_rate_final 0.3")
-    state = last(made.trainer, made.weights)
+    state = last(made.trainer, made.initial_weights())
     assert state.epoch == state.best_epoch + 3 < 40
     hopeless = case(*lines, "optimizer descent", "learning_rate 1e-12", "polish_epochs 38")
     trainer = hopeless.trainer
-    state = replace(trainer.start(hopeless.weights), best_epoch=0)
+    state = replace(trainer.start(hopeless.initial_weights()), best_epoch=0)
     assert [trainer.finished(replace(state, epoch=epoch)) for epoch in (1, 2, 3, 4, 5)] == [False] * 4 + [
         True
     ]
@@ -300,16 +300,16 @@ def test_patience_ends_the_training(case: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("method", ["adam", "lbfgs", "joint filter", "descent"])
 def test_factors_freeze_weights_whatever_the_method(case: Callable[..., Any], method: str) -> None:
     made = case("dropout_rate 0", *METHODS[method])
-    factors = np.where(np.arange(len(made.weights)) % 3 == 0, 0.0, 1.0)
-    parts = (made.job, made.file, made.data, made.normalized, made.descriptor)
-    state = last(build_trainer(*parts, factors), made.weights)
-    assert (state.best_weights == made.weights)[factors == 0.0].all()
-    assert (state.best_weights != made.weights)[factors == 1.0].all()
+    factors = np.where(np.arange(len(made.initial_weights())) % 3 == 0, 0.0, 1.0)
+    transfer = SimpleNamespace(step_factors=lambda settings, parameters: factors)
+    state = last(replace(made, transfer=transfer).trainer, made.initial_weights())
+    assert (state.best_weights == made.initial_weights())[factors == 0.0].all()
+    assert (state.best_weights != made.initial_weights())[factors == 1.0].all()
 
 
 def test_prolonged_polish_returns_to_the_first_method(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0", "epochs 6 off", "epochs 4", "polish_epochs 2")
-    state = last(made.trainer, made.weights)
+    state = last(made.trainer, made.initial_weights())
     longer = case("dropout_rate 0", "epochs 6 off", "epochs 8", "polish_epochs 2").trainer
     stages = [reached.optimizer.number for reached in longer.run(state, never)]
     assert stages == [0, 0, 1, 1]
@@ -318,15 +318,17 @@ def test_prolonged_polish_returns_to_the_first_method(case: Callable[..., Any]) 
 def test_kalman_filter_is_for_the_cpu(case: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(InputError, match="works on the CPU"):
-        case("optimizer kalman", "device cuda")
+        case("optimizer kalman", "device cuda").start()
 
 
 @pytest.mark.parametrize("steps", [1, 5, 8])
 def test_stopped_anywhere_and_continued_is_uninterrupted(case: Callable[..., Any], steps: int) -> None:
     made = case("dropout_rate 0.1")
-    whole = last(made.trainer, made.weights)
+    whole = last(made.trainer, made.initial_weights())
     calls = iter(range(1000))
-    *_, broken = made.trainer.run(made.trainer.start(made.weights), lambda: next(calls) == steps - 1)
+    *_, broken = made.trainer.run(
+        made.trainer.start(made.initial_weights()), lambda: next(calls) == steps - 1
+    )
     assert broken.stopped
     assert broken.optimizer.steps == steps
     *_, continued = made.trainer.run(replace(broken, stopped=False), never)
@@ -338,7 +340,7 @@ def test_stopped_anywhere_and_continued_is_uninterrupted(case: Callable[..., Any
 
 def test_best_epoch_has_the_lowest_criterion_on_the_test_set(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.2", "learning_rate 0.05")
-    state = last(made.trainer, made.weights)
+    state = last(made.trainer, made.initial_weights())
     criteria = [record.criterion for record in state.history]
     assert state.best_criterion == min(criteria)
     assert state.history[state.best_epoch].criterion == min(criteria)
@@ -348,33 +350,29 @@ def test_best_epoch_has_the_lowest_criterion_on_the_test_set(case: Callable[...,
 
 def test_evaluation_is_what_the_potential_predicts(case: Callable[..., Any], directory: Path) -> None:
     made = case("dropout_rate 0.2", "calculate_stress")
-    folds = folds_of(made.settings, made.data, made.normalized)
-    networks = made.trainer.model.parameters.unpack(made.weights)
-    plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
-    scaling = ScalingData(made.data.scalings)
-    potential = assemble(made.settings, plain, scaling, frozen_masks(made.settings))
+    potential = made.potential(made.initial_weights())
     structures = StructureFile(directory / "input.data")
-    for index, found in made.trainer.evaluations(made.weights, range(4)):
+    for index, found in made.trainer.evaluations(made.initial_weights(), range(4)):
         expected = potential.predict(structures[index])
-        energy = found.energy * made.normalized.scale + made.file.n_elements[index] @ made.normalized.offsets
+        energy = found.energy * made.variables.scale + made.file.n_elements[index] @ made.variables.offsets
         assert energy == pytest.approx(expected.energy, rel=1e-9)
-        np.testing.assert_allclose(found.forces * made.normalized.scale, expected.forces, atol=1e-6)
+        np.testing.assert_allclose(found.forces * made.variables.scale, expected.forces, atol=1e-6)
         if expected.stress is not None:
-            np.testing.assert_allclose(found.stress * made.normalized.scale, expected.stress, atol=1e-7)
+            np.testing.assert_allclose(found.stress * made.variables.scale, expected.stress, atol=1e-7)
 
 
 def test_single_precision_follows_double(case: Callable[..., Any]) -> None:
     states = []
     for precision in ("double", "single"):
         made = case("dropout_rate 0", f"precision {precision}")
-        states.append(last(made.trainer, made.weights))
+        states.append(last(made.trainer, made.initial_weights()))
     np.testing.assert_allclose(states[1].optimizer.weights, states[0].optimizer.weights, atol=1e-3)
 
 
 def test_loss_that_is_not_finite_ends_the_training(case: Callable[..., Any]) -> None:
     made = case("learning_rate 1e300", "dropout_rate 0")
     with pytest.raises(NumericalError, match="epoch 1"):
-        last(made.trainer, made.weights)
+        last(made.trainer, made.initial_weights())
 
 
 def test_gradient_that_is_not_finite_ends_the_training(case: Callable[..., Any]) -> None:
@@ -388,7 +386,7 @@ def test_gradient_that_is_not_finite_ends_the_training(case: Callable[..., Any])
 
     made = case("dropout_rate 0")
     with pytest.raises(NumericalError, match="slope is nan in epoch 1"):
-        last(replace(made.trainer, loss=Kink()), made.weights)
+        last(replace(made.trainer, loss=Kink()), made.initial_weights())
 
 
 def test_structure_beyond_max_energy_is_not_used_at_all(case: Callable[..., Any]) -> None:
@@ -405,16 +403,16 @@ def test_structure_beyond_max_energy_is_not_used_at_all(case: Callable[..., Any]
         known = [np.isfinite(sample.energy), *(bool(x.isfinite().any()) for x in (sample.forces,))]
         assert known == [index != highest] * 2
     assert not used[highest].stress.isfinite().any()
-    assert made.trainer.gradient(made.weights, 1, [highest])[0] == 0.0
+    assert made.trainer.gradient(made.initial_weights(), 1, [highest])[0] == 0.0
     forces = plain.file.forces
     kept = np.concatenate([forces[plain.file.atoms(index)] for index in training if index != highest])
     assert made.data.references.spread.force == pytest.approx(np.mean(kept**2), rel=1e-12)
 
 
-def told(made: Any, trainer: Trainer | None = None) -> str:
+def told(made: Any, ranks: Ranks | None = None) -> str:
     """What the log says about the method, on one line."""
-    stream = io.StringIO()
-    report_method(Log(stream, enabled=True), made.settings, trainer or made.trainer)
+    stream, made.trainer.ranks = io.StringIO(), ranks or made.trainer.ranks
+    report_method(Log(stream, enabled=True), made)
     return " ".join(stream.getvalue().split())
 
 
@@ -439,6 +437,6 @@ def test_log_names_what_is_trained(
 
 def test_ranks_without_work_are_a_warning(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0")
-    assert "idle" not in told(made, replace(made.trainer, ranks=Ranks(0, 4)))
-    text = told(made, replace(made.trainer, ranks=Ranks(0, 6)))
+    assert "idle" not in told(made, Ranks(0, 4))
+    text = told(made, Ranks(0, 6))
     assert "6 ranks share batches of 4 structures, so 2 of them are idle" in text

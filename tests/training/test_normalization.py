@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.descriptors.scaling import Scaling, ScalingScheme
+from bnnp.descriptors.scaling import Affine, Scaling, ScalingScheme
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network, evaluate
 from bnnp.network.initial import initial_network
-from bnnp.training.normalization import Fold, Inputs, as_scaled, element_offsets, principal, whitening_matrix
+from bnnp.training.normalization import (
+    ChangeOfVariables,
+    as_scaled,
+    element_offsets,
+    principal,
+    whitening_matrix,
+)
 
 N = 7
 
@@ -22,9 +28,9 @@ def values() -> np.ndarray:
     return mixed * np.logspace(-3, 1, N) + np.linspace(0.0, 30.0, N)
 
 
-def white(values: np.ndarray) -> Inputs:
+def white(values: np.ndarray) -> Affine:
     scaling = Scaling.of(values)
-    return Inputs(scaling.mean, whitening_matrix(np.cov(values.T, bias=True), scaling))
+    return Affine.mixing(scaling.mean, whitening_matrix(np.cov(values.T, bias=True), scaling))
 
 
 def test_functions_that_never_vary_change_nothing(values: np.ndarray) -> None:
@@ -55,7 +61,9 @@ def test_folded_network_on_scaled_functions_is_the_trained_one(
     values: np.ndarray, kind: str, normalize_nodes: bool
 ) -> None:
     affine = Scaling.of(values).affine(ScalingScheme(kind, -1.0, 1.5))
-    fold = Fold(white(values), affine, scale=0.2, offset=-164.6, conv_energy=3.7, mean_energy=-160.0)
+    fold = ChangeOfVariables(
+        white(values), affine, scale=0.2, offset=-164.6, conv_energy=3.7, mean_energy=-160.0
+    )
     network = random_network(normalize_nodes)
     trained, slope = evaluate(network, fold.inputs.apply(values))
     plain, plain_slope = evaluate(fold.to_plain(network), affine.apply(values))
@@ -68,7 +76,9 @@ def test_folded_network_on_scaled_functions_is_the_trained_one(
 
 @pytest.mark.parametrize("normalize_nodes", [False, True])
 def test_folding_can_be_undone(values: np.ndarray, normalize_nodes: bool) -> None:
-    fold = Fold(white(values), Scaling.of(values).affine(ScalingScheme("both")), 0.3, 12.0, 2.0, 11.0)
+    fold = ChangeOfVariables(
+        white(values), Scaling.of(values).affine(ScalingScheme("both")), 0.3, 12.0, 2.0, 11.0
+    )
     network = random_network(normalize_nodes)
     again = fold.from_plain(fold.to_plain(network))
     np.testing.assert_allclose(again.flat(), network.flat(), rtol=1e-8, atol=1e-10)
@@ -78,7 +88,7 @@ def test_scaled_inputs_need_no_folding(values: np.ndarray) -> None:
     affine = Scaling.of(values).affine(ScalingScheme("scale", -1.0, 1.0))
     np.testing.assert_allclose(as_scaled(affine).apply(values), affine.apply(values), atol=1e-12)
     network = random_network(False)
-    fold = Fold(as_scaled(affine), affine, 1.0, 0.0)
+    fold = ChangeOfVariables(as_scaled(affine), affine, 1.0, 0.0)
     np.testing.assert_allclose(fold.to_plain(network).flat(), network.flat(), atol=1e-12)
 
 

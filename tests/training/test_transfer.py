@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bnnp.cli import main
-from bnnp.core import Descriptor
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import SymmetryFunction, expand_global, parse_function, sort_functions
 from bnnp.descriptors.neighbors import find_neighbors
@@ -21,7 +21,7 @@ from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network, evaluate
 from bnnp.network.initial import initial_network
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.training.adam import Adam, CosineSchedule
 from bnnp.training.parameters import Parameters
 from bnnp.training.transfer import Donor, partners, step_factors, transferred
@@ -236,7 +236,7 @@ def silicon(tmp_path_factory: pytest.TempPathFactory, label: Callable[..., Struc
             np.full(8, 14),
             sites * 2.8 + rng.normal(0, 0.15, (8, 3)),
             5.6 * np.eye(3),
-            subset="test" if k % 4 == 3 else "train",
+            subset=Set.TEST if k % 4 == 3 else Set.TRAIN,
         )
         for k in range(16)
     ]

@@ -11,8 +11,8 @@ import pytest
 
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
-from bnnp.modes.training_setup import training_set
 from bnnp.training import weighting
+from bnnp.training.training import training_set
 from bnnp.training.weighting import Weights, force_rarity, modified
 
 GROUPS = ("", "melt", "slab")
@@ -113,8 +113,8 @@ def test_mode_2_trains_with_density_weights(case: Callable[..., Any]) -> None:
     index = made.data.training[0]
     sample = made.trainer.samples[index]
     np.testing.assert_allclose(sample.force_weight, weights.force[made.file.atoms(index)])
-    total, _ = made.trainer.gradient(made.weights, 1, [index])
-    ((_, found),) = made.trainer.evaluations(made.weights, [index])
+    total, _ = made.trainer.gradient(made.initial_weights(), 1, [index])
+    ((_, found),) = made.trainer.evaluations(made.initial_weights(), [index])
     squares = ((found.forces - found.reference_forces) ** 2).sum(axis=1)
     assert total == pytest.approx(made.trainer.loss.force * (weights.force[made.file.atoms(index)] @ squares))
 
@@ -128,7 +128,7 @@ def test_nothing_to_train_on_is_told(case: Callable[..., Any], monkeypatch: pyte
     made = case("dropout_rate 0")
     monkeypatch.setattr(made.file, "weight", np.zeros(len(made.file)))
     with pytest.raises(InputError, match="every weight"):
-        training_set(made.job, made.file)
+        training_set(made.settings, made.file, made.directory)
 
 
 def test_networks_may_be_trained_on_scaled_functions(case: Callable[..., Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bnnp.descriptors.functions import parse_function
 from bnnp.descriptors.scaling import Scaling
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.uncertainty.assessment import Assessment, Values, assess, extrapolations, group_of
 
 STRUCTURE = Structure(
@@ -57,8 +57,8 @@ def test_structures_add_up() -> None:
 
 def test_groups() -> None:
     assert group_of(STRUCTURE) == "all"
-    assert group_of(replace(STRUCTURE, subset="test")) == "test"
-    assert group_of(replace(STRUCTURE, subset="test", info={"group": "300K"})) == "300K"
+    assert group_of(replace(STRUCTURE, subset=Set.TEST)) == "test"
+    assert group_of(replace(STRUCTURE, subset=Set.TEST, info={"group": "300K"})) == "300K"
 
 
 def test_extrapolations_name_the_atom_of_the_structure() -> None:

@@ -17,7 +17,7 @@ from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import read_structures
 from bnnp.io.text import reason_of
 from bnnp.modes.length_unit import SAMPLE, closest_pairs, reach, unit_advice
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.units import Units
 from formats.deepmd import find_systems, read_systems
 from formats.lammps_dump import DumpChoice, is_dump, read_dump
@@ -35,7 +35,7 @@ class Choice:
     labels: bool = True
     stress: bool = True
     group: str | None = None
-    subset: str | None = None
+    subset: Set | None = None
     format: str | None = None
     energy_key: str | None = None
     forces_key: str | None = None

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from bnnp.io.input_data import read_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.units import UNITS, Units
 from formats.change_units import change_units
 
-SETS = {"train.data": "train", "test.data": "test"}
+SETS = {"train.data": Set.TRAIN, "test.data": Set.TEST}
 
 
 def find_data(path: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.io.trajectory import TRAJECTORY
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import read_uncertainty
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.settings import Settings, load_settings
 from bnnp.units import UNITS, Units
 from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save
 
@@ -120,7 +120,7 @@ def read_limits(path: Path, std: str) -> Limits:
         return found
     settings = load_settings(path, 3)
     for kind in ("warn", "stop"):
-        for limit in settings[f"md_uncertainty_{kind}"] or ():
+        for limit in settings.value(f"md_uncertainty_{kind}") or ():
             same = limit.quantity == "extrapolations" or limit.raw == std.startswith("raw")
             if limit.value is not None and same:
                 found[limit.quantity].append((kind, limit.value))
@@ -137,7 +137,9 @@ def _quantile(directory: Path, settings: Settings, quantity: str, percent: float
     if CALIBRATION not in sections:
         return float("nan")
     data = parse_calibration(sections[CALIBRATION])
-    calibration = data.kinds.get(settings["uncertainty"] if settings.given("uncertainty") else data.use)
+    calibration = data.kinds.get(
+        settings.calibration.uncertainty if settings.given("uncertainty") else data.use
+    )
     known = calibration is not None and quantity in calibration.quantiles
     return calibration.quantile(quantity, percent) if calibration is not None and known else float("nan")
 

@@ -27,8 +27,9 @@ from bnnp.io.input_data import StructureFile
 from bnnp.io.output import make_folder, replace_file
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import read_uncertainty
-from bnnp.modes.keyword_list import format_value
-from bnnp.settings import Settings, load_settings
+from bnnp.settings.help import format_value
+from bnnp.settings.keywords import SECTION_OF
+from bnnp.settings.settings import Settings, load_settings
 from plotting import prediction, symmetry, training
 from plotting.style import short
 
@@ -83,7 +84,7 @@ def write_report(directory: Path, page: Path) -> Path:
         ("Versions", _versions),
     )
     body = "\n".join(f"<h2>{escape(title)}</h2>\n{_part(make, directory, settings)}" for title, make in parts)
-    title = f"{'-'.join(settings.elements)} potential: {directory.resolve().name}"
+    title = f"{'-'.join(settings.model.elements)} potential: {directory.resolve().name}"
     subtitle = f"bnnp {__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
     make_folder(page.parent)
     with replace_file(page) as file:
@@ -134,8 +135,8 @@ def _rmse(errors: Any) -> str:
 def _summary(directory: Path, settings: Settings) -> str:
     """What a reader in a hurry needs: networks and errors."""
     networks = [
-        (element, "-".join(map(str, network.layer_sizes(len(settings.functions[element])))))
-        for element, network in settings.architecture.items()
+        (element, "-".join(map(str, network.layer_sizes(len(settings.model.functions[element])))))
+        for element, network in settings.model.architecture.items()
     ]
     rows: list[tuple[str, str]] = [(f"network of {element}", layers) for element, layers in networks]
     try:
@@ -158,8 +159,8 @@ def _data(directory: Path, settings: Settings) -> str:
     path = directory / "input.data"
     if not path.is_file():
         raise InputError("input.data is not in this directory")
-    summary, groups = Summary(settings.units), Counter[str]()
-    for structure in summary.watch(StructureFile(path, settings.elements, require_labels=False)):
+    summary, groups = Summary(settings.model.units), Counter[str]()
+    for structure in summary.watch(StructureFile(path, settings.model.elements, require_labels=False)):
         groups[structure.info.get("group", prediction.UNGROUPED)] += 1
     text = [line.strip() for line in summary.lines() if not line.startswith("  ")]
     parts = [f"<p>{escape('; '.join(text))}.</p>"]
@@ -175,8 +176,8 @@ def _data(directory: Path, settings: Settings) -> str:
 def _symmetry(directory: Path, settings: Settings) -> str:
     """Shapes of the functions of each element."""
     parts = []
-    for element, functions in settings.functions.items():
-        drawn = symmetry.shapes_figure(functions, settings.cutoff, settings.units.length)
+    for element, functions in settings.model.functions.items():
+        drawn = symmetry.shapes_figure(functions, settings.model.cutoff, settings.model.units.length)
         caption = (
             f"The {len(functions)} symmetry functions of {element}; a shape that several share is drawn once."
         )
@@ -246,8 +247,8 @@ def _worst(directory: Path, settings: Settings) -> str:
 
 def _settings(directory: Path, settings: Settings) -> str:
     """What input.nn sets, and its text."""
-    given = [name for name in settings.values if settings.given(name)]
-    rows = [(name, format_value(settings[name]), settings.origins[name]) for name in given]
+    given = [name for name in SECTION_OF if settings.given(name)]
+    rows = [(name, format_value(settings.value(name)), settings.origins[name]) for name in given]
     text = (directory / "input.nn").read_text(encoding="utf-8", errors="replace")
     whole = f"<details><summary>input.nn</summary><pre>{escape(text)}</pre></details>"
     return table(("keyword", "value", "where"), rows, "text") + whole

@@ -20,7 +20,7 @@ from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.formulas import ANGULAR, RADIAL, Triples
 from bnnp.descriptors.functions import SymmetryFunction, parse_function
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 from plotting.style import BLACK, BLUE, ORANGE, figure, save
 
 Array = NDArray[np.float64]
@@ -42,10 +42,10 @@ def draw(directory: Path, output: Path) -> list[Path]:
     """
     settings = load_settings(directory / "input.nn", 1)
     written = []
-    with DescriptorFile.open(directory / FILE_NAME, settings) as file:
+    with DescriptorFile.open(directory / FILE_NAME, settings.model) as file:
         for element in file.elements:
             functions = [parse_function(text.split()) for text in file.definitions[element]]
-            shapes = shapes_figure(functions, settings.cutoff, settings.units.length)
+            shapes = shapes_figure(functions, settings.model.cutoff, settings.model.units.length)
             written += save(shapes, output / f"symmetry_shapes_{element}")
             values = some_rows(file, element)
             drawn = distributions_figure(functions, values)

@@ -1,0 +1,86 @@
+"""The compiled core, bnnp/core/, as Python sees it.
+
+Shapes and units: :mod:`bnnp.descriptors.compiled`, :mod:`bnnp.network.compiled`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+
+class FunctionSpec:
+    def __init__(self, **parameters: Any) -> None: ...
+
+class Descriptor:
+    width: int
+    kernel: str
+    def __init__(
+        self,
+        numbers: Sequence[float],
+        functions: Sequence[FunctionSpec],
+        cutoff_type: int,
+        cutoff_alpha: float,
+        single: bool,
+        threads: int,
+    ) -> None: ...
+    def sensitive(self, center: int, neighbor: int) -> list[int]: ...
+    def values(self, types: Ints, first: Longs, neighbors: Ints, vectors: Array) -> Array: ...
+    def vjp(self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, dE_dG: Array) -> Array: ...
+    def jvp(self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, dD: Array) -> Array: ...
+    def jacobian(
+        self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, double: bool
+    ) -> NDArray[np.float32] | Array: ...
+    def block_vjp(
+        self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, blocks: NDArray[Any], dE_dG: Array
+    ) -> Array: ...
+    def block_jvp(
+        self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, blocks: NDArray[Any], dD: Array
+    ) -> Array: ...
+
+class Layer:
+    def __init__(self, weights: Array, biases: Array, activation: str, factors: Array | None) -> None: ...
+
+class Networks:
+    def __init__(
+        self, layers: Sequence[Sequence[Layer]], samples: int, width: int, normalize: bool, threads: int
+    ) -> None: ...
+    def sample(
+        self, types: Ints, inputs: Array, gradient: bool, delta: bool
+    ) -> tuple[Array, Array, Array]: ...
+    def mean_field(
+        self,
+        descriptor: Descriptor,
+        types: Ints,
+        first: Longs,
+        neighbors: Ints,
+        vectors: Array,
+        shift: Array,
+        factor: Array,
+        offset: Array,
+        slopes: Array,
+    ) -> tuple[Array, Array, Array]: ...
+    def forces(
+        self,
+        descriptor: Descriptor,
+        types: Ints,
+        first: Longs,
+        neighbors: Ints,
+        vectors: Array,
+        factors: Array,
+        delta: Array,
+    ) -> tuple[Array, Array]: ...
+
+def instruction_sets() -> list[str]: ...
+def find_neighbors(
+    positions: Array, points: Array, box: Array | None, numbers: Longs, cutoff: float, threads: int
+) -> tuple[Any, ...]: ...
+def narrow(
+    first: Longs, neighbors: Ints, images: Array, positions: Array, cutoff: float
+) -> tuple[Any, ...]: ...
+def sum_pairs(first: Longs, neighbors: Ints, derivatives: Array) -> Array: ...
+def pair_differences(first: Longs, neighbors: Ints, values: Array) -> Array: ...

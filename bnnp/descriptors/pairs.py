@@ -1,0 +1,40 @@
+r"""From pairs to atoms and back: the two linear maps between dE/dD and the forces.
+
+.. math:: F_i = \sum_{p: i \to j} d_p - \sum_{p: j \to i} d_p,
+
+and the transposed map, from values x of atoms to x_i - x_j of every pair.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+import bnnp._core as _core
+from bnnp.descriptors.neighbors import NeighborList
+
+Array = NDArray[np.float64]
+
+
+def sum_pairs(pairs: NeighborList, derivatives: Array) -> Array:
+    """Forces from dE/dD: plus for the centre of a pair, minus for its neighbour.
+
+    Parameters
+    ----------
+    derivatives : (n_pairs, 3) float64, energy/length
+
+    Returns
+    -------
+    (n_atoms, 3) float64, energy/length
+    """
+    return _core.sum_pairs(pairs.first, pairs.neighbors, derivatives)
+
+
+def pair_differences(pairs: NeighborList, values: Array) -> Array:
+    """Value of the centre minus value of the neighbour, (n_pairs, 3): the transpose of :func:`sum_pairs`.
+
+    Parameters
+    ----------
+    values : (n_atoms, 3) float64
+    """
+    return _core.pair_differences(pairs.first, pairs.neighbors, values)

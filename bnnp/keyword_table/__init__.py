@@ -1,1 +1,0 @@
-"""The keywords of input.nn, one record each, in one module per chapter."""

@@ -1,0 +1,277 @@
+"""The log of a run: what the program tells the user, on standard output of rank 0.
+
+Plain text, at most 100 columns, each line flushed at once so that a batch log is always up to date.
+Progress is a tqdm bar on a terminal and a plain line at about every tenth in a file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from types import TracebackType
+from typing import Any, Generic, TextIO, TypeVar
+
+from bnnp import __version__, parallel
+from bnnp.settings.keywords import KEYWORDS
+from bnnp.settings.settings import Settings
+
+T = TypeVar("T")
+
+WIDTH = 100
+PAUSE = 1.0  # seconds between two lines of progress in a file: short loops get one line
+_IGNORED = textwrap.TextWrapper(WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 39)
+_PURPOSE = {0: "check", 1: "mode 1: symmetry functions", 2: "mode 2: training", 3: "mode 3: prediction"}
+
+
+class Log:
+    """Narrates one run; only the root prints.
+
+    Parameters
+    ----------
+    stream : TextIO or None
+        Where to; standard output by default.
+    enabled : bool or None
+        Whether to print at all; None: on rank 0.
+    """
+
+    def __init__(self, stream: TextIO | None = None, enabled: bool | None = None) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self._enabled = parallel.is_root() if enabled is None else enabled
+        self._start = time.perf_counter()
+        self.n_warnings = 0
+
+    def header(self, settings: Settings, kernel: str = "", threads: int | None = None) -> None:
+        """Program, date, resources, units, elements; then the warnings and the ignored keywords of input.nn.
+
+        Parameters
+        ----------
+        settings : Settings
+        kernel : str
+            Instruction set the C++ core uses, ``Descriptor.kernel``.
+        threads : int or None
+            Threads of each rank; the keyword's value if None.
+        """
+        dynamics = settings.mode == 3 and settings.dynamics.md_steps
+        purpose = "mode 3: molecular dynamics" if dynamics else _PURPOSE[settings.mode]
+        self.line(f"bnnp {__version__}   {purpose}")
+        self.line("-" * WIDTH)
+        units = settings.model.units
+        self.item("date", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}")
+        self.item(
+            "processes", _processes(parallel.size(), settings.general.threads if threads is None else threads)
+        )
+        if kernel:
+            self.item("kernel", kernel)
+        self.item("units", f"{units.name} ({units.length}, {units.energy}, {units.force})")
+        self.item("elements", " ".join(settings.model.elements))
+        counts = ", ".join(
+            f"{len(settings.model.functions[element])} of {element}" for element in settings.model.elements
+        )
+        self.item(
+            "symmetry functions", f"{counts}; largest cutoff {settings.model.largest_cutoff:g} {units.length}"
+        )
+        if settings.warnings or settings.ignored:
+            self.line()
+        for warning in settings.warnings:
+            self.warn(warning)
+        if settings.ignored:
+            self._ignored(settings)
+
+    def _ignored(self, settings: Settings) -> None:
+        """Keywords without effect: those of other methods by name, the others with the reason."""
+        unknown = [name for name in settings.ignored if KEYWORDS[name].tier == "O"]
+        if idle := [name for name in settings.ignored if name not in unknown]:
+            method = f"optimizer {settings.training.optimizer}"
+            if settings.training.optimizer == "kalman":
+                method += f", kalman_updates {settings.kalman.kalman_updates}"
+            self.note(f"accepted without effect, because not of {method}: {', '.join(idle)}")
+        if unknown:
+            self.note("accepted without effect:")
+        for name in unknown:
+            self.line(_IGNORED.fill(f"{name:<32} {KEYWORDS[name].help}"))
+
+    def section(self, title: str) -> None:
+        """Begin a chapter."""
+        self.line()
+        self.line(f"{title} {'-' * max(3, WIDTH - len(title) - 1)}")
+
+    def line(self, text: str = "") -> None:
+        """One line as it is."""
+        if self._enabled:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+    def item(self, name: str, value: object) -> None:
+        """A name and its value, aligned with the items around it."""
+        self.line(f"  {name:<26} {value}")
+
+    def warn(self, text: str) -> None:
+        """Something the user should look at; wrapped, and counted for the last line."""
+        self.n_warnings += 1
+        self._wrap("WARNING: ", text)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing that asks for nothing; wrapped."""
+        self._wrap("note: ", text)
+
+    def note_warnings(self, number: int) -> None:
+        """Count warnings that were printed as lines in another program's words."""
+        self.n_warnings += number
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Aligned columns, numbers to the right, text to the left; floats get 6 digits."""
+        shown = [[_cell(value) for value in row] for row in rows]
+        numeric = [all(_is_number(row[k]) for row in shown) for k in range(len(columns))]
+        widths = [max(len(cells[k]) for cells in [list(columns), *shown]) for k in range(len(columns))]
+        for cells in [list(columns), ["-" * width for width in widths], *shown]:
+            aligned = [
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(cells, widths, numeric, strict=True)
+            ]
+            self.line(("  " + "  ".join(aligned)).rstrip())
+
+    def progress(
+        self, iterable: Iterable[T] | None = None, description: str = "", total: int | None = None
+    ) -> Progress[T]:
+        """Follow a long loop: iterate over the result, or call its ``update`` and ``close``."""
+        return Progress(iterable, description, total, self._stream, self._enabled)
+
+    def close(self, mode: int, unfinished: str = "") -> None:
+        """The last lines. runnerase looks for "Normal termination of RuNNer" among them.
+
+        Parameters
+        ----------
+        mode : int
+        unfinished : str
+            Why the work is not done, if it is not: then there is no normal termination.
+        """
+        seconds = time.perf_counter() - self._start
+        plural = "s" * (self.n_warnings != 1)
+        self.line()
+        self.line(f"{self.n_warnings} warning{plural}; total time {duration(seconds)}")
+        name = _PURPOSE[mode].partition(":")[0]
+        if unfinished:
+            self.line(f"NOT FINISHED: {name}, {unfinished}")
+        else:
+            self.line(f"Normal termination of RuNNer-style program bnnp, {name}")
+
+    def _wrap(self, prefix: str, text: str) -> None:
+        indent = " " * len(prefix)
+        for line in textwrap.wrap(
+            text,
+            WIDTH,
+            initial_indent=prefix,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ):
+            self.line(line)
+
+
+class Progress(Generic[T]):
+    """A loop that says how far it is: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(
+        self,
+        iterable: Iterable[T] | None,
+        description: str,
+        total: int | None,
+        stream: TextIO,
+        enabled: bool,
+    ) -> None:
+        self._iterable = iterable
+        self._total = len(iterable) if total is None and isinstance(iterable, Sized) else total
+        self._description, self._stream, self._enabled = description, stream, enabled
+        self._start = self._last = time.perf_counter()
+        self._done = self._shown = 0
+        self._bar: Any = None
+        self.note = ""  # shown behind the rest, for example a speed
+        if enabled and stream.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc=f"  {description}", total=self._total, file=stream, ncols=WIDTH, leave=True)
+
+    def __iter__(self) -> Iterator[T]:
+        with self:
+            for item in self._iterable or ():
+                yield item
+                self.update()
+
+    def __enter__(self) -> Progress[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def update(self, steps: int = 1) -> None:
+        """`steps` more are done."""
+        self._done += steps
+        if self._bar is not None:
+            if self.note:
+                self._bar.set_postfix_str(self.note, refresh=False)
+            self._bar.update(steps)
+        elif self._enabled and self._total:
+            tenth = 10 * self._done // self._total
+            now = time.perf_counter()
+            if tenth > self._shown and (now - self._last > PAUSE or self._done == self._total):
+                self._shown, self._last = tenth, now
+                self._line(tenth)
+
+    def close(self) -> None:
+        """No more steps follow."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _line(self, tenth: int) -> None:
+        seconds = time.perf_counter() - self._start
+        left = seconds * (self._total or 0) / self._done - seconds
+        remaining = f", about {duration(left)} left" if tenth < 10 else ""
+        self._stream.write(
+            f"  {self._description} {10 * tenth:3d} %  {self._done}/{self._total}  "
+            f"{duration(seconds)}{remaining}{', ' * bool(self.note)}{self.note}\n"
+        )
+        self._stream.flush()
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0.0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def byte_count(n_bytes: float) -> str:
+    """A number of bytes for people, powers of 1000: ``512 B``, ``1.5 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 999.5:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"
+
+
+def _processes(ranks: int, threads: int) -> str:
+    each = f"{threads} thread{'s' * (threads != 1)}" if threads else "all cores"
+    return f"{ranks} MPI ranks with {each} each" if ranks > 1 else f"1, with {each}"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.rstrip("%"))
+    except ValueError:
+        return text in ("", "-")
+    return True

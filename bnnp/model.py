@@ -1,0 +1,81 @@
+"""The model of a potential, as input.nn describes it: elements, symmetry functions, networks, units.
+
+It has no weights yet: modes 1 and 2 start from it, a potential adds weights and training statistics.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.device import descriptor_on
+from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.scaling import ScalingScheme
+from bnnp.network.architecture import Architecture
+from bnnp.units import ATOMIC, Units
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """n2p2's normalization, E* = (E - N mean_energy) conv_energy, r* = r conv_length; the default is none."""
+
+    mean_energy: float = 0.0
+    conv_energy: float = 1.0
+    conv_length: float = 1.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a potential is made of, but for its numbers.
+
+    Parameters
+    ----------
+    elements : tuple of str
+        Sorted by atomic number.
+    functions : mapping of element to tuple of SymmetryFunction
+        In n2p2's order, which is that of scaling.data and of the network inputs.
+    cutoff : Cutoff
+    scaling : ScalingScheme
+    architecture : mapping of element to Architecture
+        Empty if input.nn (of mode 1) describes no network.
+    normalize_nodes : bool
+    atom_energies : mapping of element to float, energy
+        Free-atom energies in effect, 0 otherwise.
+    normalization : Normalization
+        Of the network output in an n2p2-normalized potential.
+    units : Units
+        Of every number in every file.
+    """
+
+    elements: tuple[str, ...]
+    functions: Mapping[str, tuple[SymmetryFunction, ...]]
+    cutoff: Cutoff
+    scaling: ScalingScheme = field(default_factory=ScalingScheme)
+    architecture: Mapping[str, Architecture] = field(default_factory=dict)
+    normalize_nodes: bool = False
+    atom_energies: Mapping[str, float] = field(default_factory=dict)
+    normalization: Normalization = field(default_factory=Normalization)
+    units: Units = ATOMIC
+
+    @property
+    def largest_cutoff(self) -> float:
+        """Longest cutoff radius of all symmetry functions, length."""
+        return max(function.r_c for functions in self.functions.values() for function in functions)
+
+    @property
+    def n_inputs(self) -> dict[str, int]:
+        """Symmetry functions of each element."""
+        return {element: len(self.functions[element]) for element in self.elements}
+
+    def descriptor(self, threads: int = 1, device: str = "cpu") -> Descriptor:
+        """The symmetry functions, ready to be computed: by the C++ core, or by torch on another `device`."""
+        return descriptor_on(device, self.elements, self.functions, self.cutoff, threads)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over what symmetry functions depend on: elements, functions, cutoff function, units."""
+        parts = [self.units.name, *self.elements, f"cutoff {self.cutoff.type} {float(self.cutoff.alpha)!r}"]
+        parts += [function.definition() for element in self.elements for function in self.functions[element]]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()

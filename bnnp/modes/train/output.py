@@ -1,0 +1,186 @@
+"""The files mode 2 leaves behind: the best potential, the learning curve, predictions beside references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bnnp import parallel
+from bnnp.io.identity import identity_line
+from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
+from bnnp.io.learning_curve import LearningCurve
+from bnnp.io.scaling_data import ScalingData, write_scaling
+from bnnp.io.training_points import forces_name, points_name, write_forces, write_points
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
+from bnnp.io.weights import optweights_name, weights_name, write_weights
+from bnnp.loader import parts_of_potential
+from bnnp.network.dense import Network
+from bnnp.structure import Set
+from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training.checkpoint import Checkpoint, conditions, write_checkpoint
+from bnnp.training.loop import Record, State
+from bnnp.training.loss import Errors
+from bnnp.training.training import EPOCH_SAMPLES, Training
+
+Array = NDArray[np.float64]
+
+SUBSETS = (Set.TRAIN, Set.TEST)
+
+
+class Point(NamedTuple):
+    """Reference and prediction of one structure, file units, free-atom energies included."""
+
+    subset: Set
+    source: int
+    n_atoms: int
+    reference: float
+    energy: float
+    reference_forces: Array
+    forces: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """Writer of everything; only the root writes.
+
+    Parameters
+    ----------
+    training : Training
+    directory : Path
+    """
+
+    training: Training
+    directory: Path
+
+    def save(self, state: State, checkpoint: bool = True) -> None:
+        """The potential of the best epoch so far, and a checkpoint."""
+        training = self.training
+        self.write_potential(state.best_weights)
+        if checkpoint:
+            known = conditions(training.settings, training.file)
+            arrays = training.trainer.optimizer.arrays(state.optimizer)
+            content = Checkpoint(
+                replace(state, optimizer=arrays), training.variables, training.trainer.epochs
+            )
+            parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, known)
+
+    def write_potential(self, weights: Array) -> list[str]:
+        """Write scaling.data, weights.XXX.data, optweights.XXX.out and uncertainty.data; their names.
+
+        Raises
+        ------
+        NumericalError
+            Weights are not finite; no file has been touched.
+        """
+        networks = self.training.networks(weights)
+        if parallel.is_root():
+            self._write_together(networks)
+        names = [name for element in networks for name in (weights_name(element), optweights_name(element))]
+        return ["scaling.data", *names, *([] if self.training.masks is None else [UNCERTAINTY])]
+
+    def _write_together(self, networks: Mapping[str, Network]) -> None:
+        """The files of one potential, in an order such that mode 3 refuses what a kill in between leaves:
+        uncertainty.data comes first and goes last, as a potential without it is accepted."""
+        training, path = self.training, self.directory / UNCERTAINTY
+        settings, masks = training.settings, training.masks
+        fitted = settings.model.atom_energies if settings.fits_atom_energies else {}
+        energies = training.data.references.energy_range
+        spread = ScalingData(training.data.scalings, energies, settings.model.fingerprint(), fitted)
+        identity = identity_line(parts_of_potential(settings, networks, spread))
+        if masks is not None:
+            write_uncertainty(path, UncertaintyData.of(masks, networks), identity)
+        write_scaling(self.directory / "scaling.data", spread, identity)
+        for element, network in networks.items():
+            for name in (weights_name(element), optweights_name(element)):
+                write_weights(self.directory / name, network, element, identity=identity)
+        if masks is None:
+            path.unlink(missing_ok=True)  # of a former potential: its masks do not belong to these weights
+
+    def write_epoch(self, state: State) -> None:
+        """What ``write_weights_epoch``, ``write_trainpoints`` and ``write_trainforces`` ask for."""
+        words, epoch = self.training.settings.output, state.epoch
+        weights = self.training.trainer.optimizer.evaluated(state.optimizer)
+        if words.write_weights_epoch.due(epoch):
+            networks = self.training.networks(weights)
+            for element, network in networks.items() if parallel.is_root() else []:
+                name = f"{epoch:06d}.short.{atomic_numbers[element]:03d}.out"
+                write_weights(self.directory / name, network, element)
+        energies, forces = words.write_trainpoints.due(epoch), words.write_trainforces.due(epoch)
+        if energies or forces:
+            points, _ = self.points(weights)
+            parallel.on_root(self.write_points, points, epoch, energies, forces)
+
+    def learning_curve(self, records: Iterable[Record]) -> LearningCurve:
+        """learning-curve.out with these epochs, to be continued."""
+        settings, data, masks = self.training.settings, self.training.data, self.training.masks
+        few = masks is not None and masks.samples > EPOCH_SAMPLES and data.test
+        samples = f" (mean over {EPOCH_SAMPLES} dropout masks)" if few else ""
+        comment = (
+            f"Training errors over {len(data.monitored)} of {len(data.training)} structures{samples}, "
+            f"test errors over {len(data.test)}" + (f" (over {masks.samples} masks)." if masks else ".")
+        )
+        conversion = settings.model.normalization
+        internal = (conversion.conv_energy, conversion.conv_energy / conversion.conv_length)
+        given = internal if settings.given("conv_energy") else None
+        path, units = self.directory / LEARNING_CURVE, settings.model.units
+        curve = LearningCurve(path, units, comment, given, parallel.is_root())
+        curve.start([(record.epoch, self.errors(record)) for record in records])
+        return curve
+
+    def errors(self, record: Record) -> Array:
+        """The twelve columns of learning-curve.out, file units."""
+        per_atom, total, force = 0, 1, 2
+        rmse = np.stack([record.train_rmse, record.test_rmse])  # (2 sets, 4 quantities)
+        mae = np.stack([record.train_mae, record.test_mae])
+        energies = [rmse[:, per_atom], rmse[:, total], mae[:, per_atom], mae[:, total]]
+        columns: Array = np.concatenate([*energies, rmse[:, force], mae[:, force]])
+        return columns * self.training.variables.scale
+
+    def points(self, weights: Array) -> tuple[list[Point], dict[Set, Errors]]:
+        """Predictions of all structures, on the root, and their errors (normalized units) on all ranks."""
+        points, errors, trainer = [], {}, self.training.trainer
+        for subset, indices in zip(SUBSETS, (trainer.training, trainer.test), strict=True):
+            errors[subset] = Errors()
+            for index, found in trainer.evaluations(weights, indices):
+                found.count(errors[subset])
+                points.append(self._point(subset, index, found.energy, found.forces))
+            parallel.sum_array(errors[subset].sums)
+        gathered = [point for share in parallel.gather(points) for point in share]
+        return sorted(gathered, key=lambda point: point.source), errors
+
+    def write_points(
+        self, points: list[Point], epoch: int, energies: bool = True, forces: bool = True
+    ) -> list[str]:
+        """train/testpoints and train/testforces of `epoch`; the names."""
+        names, units = [], self.training.settings.model.units
+        for subset in SUBSETS:
+            mine = [point for point in points if point.subset == subset]
+            if energies:
+                names.append(points_name(subset.label, epoch))
+                rows = ((point.source, point.n_atoms, point.reference, point.energy) for point in mine)
+                write_points(self.directory / names[-1], units, rows)
+            if forces and self.training.data.forces:
+                names.append(forces_name(subset.label, epoch))
+                arrays = ((point.source, point.reference_forces, point.forces) for point in mine)
+                write_forces(self.directory / names[-1], units, arrays)
+        return names
+
+    def _point(self, subset: Set, index: int, energy: float, forces: Array) -> Point:
+        file, variables = self.training.file, self.training.variables
+        offset = float(file.n_elements[index] @ variables.offsets)
+        return Point(
+            subset,
+            int(file.source[index]),
+            int(file.n_atoms[index]),
+            float(file.energy[index]),
+            offset + variables.scale * energy,
+            np.array(file.forces[file.atoms(index)]),
+            variables.scale * forces,
+        )

@@ -1,0 +1,200 @@
+"""Mode 2: train the element networks on symmetry_functions.h5 and write the potential of the best epoch.
+
+The steps: look at the training set, normalize it, train with a checkpoint every few epochs, and leave the
+potential, the learning curve, and predictions beside references. Which epoch is best is decided by the Monte
+Carlo mean over the frozen dropout masks on the test set, which is what mode 3 will predict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bnnp import parallel
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.errors import NumericalError
+from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
+from bnnp.log import Log
+from bnnp.modes.calibrate import calibrate_after_training
+from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
+from bnnp.modes.train.ensemble import members
+from bnnp.modes.train.output import Output
+from bnnp.modes.train.report import (
+    EpochLines,
+    RefinementLines,
+    TrialLines,
+    report_data,
+    report_division,
+    report_end,
+    report_errors,
+    report_method,
+    report_start,
+    report_written,
+)
+from bnnp.modes.training_domain import write_domain, write_without_masks
+from bnnp.run import Run
+from bnnp.settings.arguments import AUTO
+from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training.checkpoint import conditions, read_checkpoint
+from bnnp.training.interruption import Interruption
+from bnnp.training.loop import State
+from bnnp.training.refinement import demand_judge, former_rate, refiner, trials, with_rate
+from bnnp.training.training import Training, TrainingSet, training_set, with_fitted_energies
+from bnnp.training.transfer import read_transfer
+
+
+def train(run: Run) -> None:
+    """Do mode 2 in the working directory; every rank calls this.
+
+    Raises
+    ------
+    InputError, StaleFileError, NumericalError, OutputError
+        Ends the run on all ranks; the files of the best epoch so far and the last checkpoint are kept.
+    """
+    log, settings = Log(), run.settings
+    descriptor = settings.model.descriptor(run.threads)
+    log.header(settings, descriptor.kernel, run.threads)
+    with DescriptorFile.open(run.directory / FILE_NAME, settings.model) as file:
+        parallel.on_root(file.demand_same_data, run.data)
+        run = replace(run, settings=parallel.on_root(with_fitted_energies, settings, file))
+        report_division(log, settings, file)
+        data = parallel.on_root(training_set, run.settings, file, run.directory)
+        run = with_chosen_rate(run, file, descriptor, data, log)
+        for member in members(run):
+            if member.directory != run.directory:
+                log.section(f"Ensemble: {member.directory.name}")
+            training = prepare_member(member, file, descriptor, data, log)
+            unfinished, stopped = train_member(member, training, log)
+            if stopped:
+                break
+        else:
+            finish_ensemble(run, file, data, log)
+            calibrate_after_training(run, log, file)
+    report_end(log, unfinished, stopped)
+
+
+def with_chosen_rate(
+    run: Run, file: DescriptorFile, descriptor: Descriptor, data: TrainingSet, log: Log
+) -> Run:
+    """`run` with the dropout rate of the lowest negative log-likelihood, if ``dropout_rate auto`` asks; a
+    training that is continued takes its own from the checkpoint."""
+    if run.settings.dropout.dropout_rate != AUTO:
+        return run
+    if run.restart:
+        rate = parallel.on_root(former_rate, run.directory / CHECKPOINT)
+    else:
+        demand_judge(run.settings, data)
+        lines = TrialLines(log, run.settings)
+        training = Training.prepare(run.settings, file, run.directory, descriptor, data)
+        rate = lines.chosen([lines.show(trial, training.variables.scale) for trial in trials(training)])
+    return run if rate is None else replace(run, settings=with_rate(run.settings, rate))
+
+
+def prepare_member(
+    run: Run, file: DescriptorFile, descriptor: Descriptor, data: TrainingSet, log: Log
+) -> Training:
+    """The training of one member, ready to start or to go on."""
+    settings, known = run.settings, conditions(run.settings, file)
+    former = parallel.on_root(read_checkpoint, run.directory / CHECKPOINT, known) if run.restart else None
+    if settings.ensemble.ensemble_bootstrap:
+        data = data.resampled(settings.general.random_seed)
+    training = Training.prepare(settings, file, run.directory, descriptor, data, former)
+    report_data(log, training)
+    if settings.transfer.transfer_from:
+        training = replace(training, transfer=parallel.on_root(read_transfer, settings, run.directory))
+    report_method(log, training)
+    return training
+
+
+def train_member(run: Run, training: Training, log: Log) -> tuple[str, bool]:
+    """Train the networks of one potential.
+
+    Returns
+    -------
+    str
+        What is to be told if it did not come to its end.
+    bool
+        Whether a signal came, even if nothing was left to be done.
+    """
+    output = Output(training, run.directory)
+    state = fit(training, output, log)
+    unfinished = state.stopped and not training.trainer.finished(state)
+    if unfinished:
+        log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
+    else:
+        state = refine(training, state, log)
+    finish(run, training, output, state, log)
+    outcome = f"stopped by a signal, {state.epoch} of {training.trainer.epochs} epochs are done"
+    return outcome * unfinished, state.stopped
+
+
+def fit(training: Training, output: Output, log: Log) -> State:
+    """Train to the last epoch, or until a signal comes; the state there."""
+    interval = training.settings.output.checkpoint_interval
+    report_start(log, training)
+    state = training.start()
+    curve = output.learning_curve(state.history)
+    log.line()
+    with EpochLines(log, training, state.epoch) as lines, Interruption() as stop:
+        lines.show(state.history[-1], state.best_epoch == state.epoch)
+        try:
+            for reached in training.run(state, stop):
+                state = reached
+                if state.stopped and state.batch:
+                    break  # in the middle of an epoch: nothing to show yet
+                record = state.history[-1]
+                lines.show(record, state.best_epoch == record.epoch)
+                curve.add(record.epoch, output.errors(record))
+                output.write_epoch(state)
+                if record.epoch % interval == 0:
+                    output.save(state)
+        except NumericalError:
+            output.save(state, checkpoint=not training.trainer.optimizer.in_place)
+            raise
+        except KeyboardInterrupt:
+            if (output.directory / CHECKPOINT).is_file():
+                log.line(f"  Interrupted: `bnnp --mode 2 --restart` continues from the last {CHECKPOINT}.")
+            raise
+    output.save(state)
+    return state
+
+
+def refine(training: Training, state: State, log: Log) -> State:
+    """`state` with the best weights of a fine-tuning by the log-likelihood, if ``finetune nll`` asks."""
+    if training.settings.finetuning.finetune != "nll":
+        return state
+    trainer = refiner(training)
+    lines = RefinementLines(log, training)
+    refined = trainer.start(state.best_weights)
+    lines.show(refined, best=True)
+    with Interruption() as stop:
+        for reached in trainer.run(refined, stop):
+            refined = reached
+            if refined.batch == 0:
+                lines.show(refined, refined.best_epoch == refined.epoch)
+    return replace(state, best_weights=refined.best_weights, stopped=state.stopped or refined.stopped)
+
+
+def finish(run: Run, training: Training, output: Output, state: State, log: Log) -> None:
+    """Errors of the best epoch with all masks, its predictions, and what was written."""
+    points, errors = output.points(state.best_weights)
+    names = parallel.on_root(output.write_points, points, state.best_epoch)
+    report_errors(log, training, state, errors)
+    potential = output.write_potential(state.best_weights)
+    parallel.on_root(write_domain, run, training.file, training.data.training)
+    limits = parallel.on_root(write_potential_directory, run.directory, run.settings)
+    report_written(log, potential, names, limits)
+    if state.stopped and not training.trainer.finished(state):
+        log.line()
+        log.line("  The potential is that of the best epoch so far.")
+
+
+def finish_ensemble(run: Run, file: DescriptorFile, data: TrainingSet, log: Log) -> None:
+    """potential/ with all members."""
+    count = run.settings.ensemble.ensemble_size
+    if count == 1:
+        return
+    parallel.on_root(write_without_masks, run, file, data.training)
+    parallel.on_root(write_potential_directory, run.directory, run.settings)
+    log.section("Ensemble")
+    log.item("members", f"{count}: this directory and member_02 to member_{count:02d}, all in {DIRECTORY}/")
+    log.warn("n2p2 uses the first member only, pair_style bnnp none; mode 3 and ASE use all")

@@ -1,0 +1,138 @@
+"""Element networks and their Monte Carlo samples from the C++ core.
+
+One sample is one network: its masks are shared by all atoms. Layers below the first masked one are computed
+once for all samples, and that one as the whole less what each sample drops (``networks.hpp``).
+:func:`bnnp.network.dense.evaluate` is the readable reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+import bnnp._core as _core
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.neighbors import NeighborList
+from bnnp.network.dense import Network
+
+Array = NDArray[np.float64]
+Types = NDArray[np.int32]
+Affine = tuple[Array, Array, Array]
+
+
+class Networks:
+    """The networks of all elements, plain or with a frozen set of masks.
+
+    Parameters
+    ----------
+    elements : tuple of str
+        Sorted by atomic number.
+    networks : mapping of str to Network
+    width : int
+        Columns of the input arrays: the largest number of inputs.
+    masks : mapping of str to sequence of arrays, or None
+        For each layer of an element's network the (n_samples, n_inputs of the layer) factors, 0 or 1/(1-p),
+        on its inputs; an array of ones means no dropout there. None: the plain networks, one sample.
+    threads : int
+    """
+
+    def __init__(
+        self,
+        elements: tuple[str, ...],
+        networks: Mapping[str, Network],
+        width: int,
+        masks: Mapping[str, Sequence[Array]] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.n_samples = 1 if masks is None else len(masks[elements[0]][0])
+        layers = []
+        for element in elements:
+            network = networks[element]
+            factors = (
+                [None] * len(network.weights) if masks is None else [_columns(m) for m in masks[element]]
+            )
+            layers.append(
+                [
+                    _core.Layer(weights, biases, activation, factor)
+                    for weights, biases, activation, factor in zip(
+                        network.weights, network.biases, network.activations, factors, strict=True
+                    )
+                ]
+            )
+        normalize = networks[elements[0]].normalize_nodes
+        self._core = _core.Networks(layers, self.n_samples, width, normalize, max(1, threads))
+
+    def sample(
+        self, types: Types, inputs: Array, gradient: bool = True, delta: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """Atomic energies of every sample, and derivatives.
+
+        Parameters
+        ----------
+        types : (n_atoms,) int32
+        inputs : (n_atoms, width) float64
+            Scaled symmetry functions.
+
+        Returns
+        -------
+        energies : (n_atoms, n_samples) float64
+        gradient : (n_atoms, width) float64
+            Mean over the samples of dE/dinput; empty if not asked for.
+        delta : (n_atoms, nodes of layer 1, n_samples padded with zeros) float64
+            dE/d(pre-activation of layer 1) of every sample; empty if not asked for. With masks on the inputs:
+            dE/dinput, (n_atoms, inputs, ...).
+        """
+        return self._core.sample(types, inputs, gradient, delta)
+
+    def mean_field(
+        self, descriptor: Descriptor, types: Types, pairs: NeighborList, scaling: Affine, slopes: Array
+    ) -> tuple[Array, Array, Array]:
+        """Symmetry functions, networks and the reverse sweep in one go, each atom on one thread: the
+        numbers of :meth:`Descriptor.values`, :meth:`sample` and :meth:`Descriptor.vjp`.
+
+        Parameters
+        ----------
+        scaling : shift, factor, offset, each (n_elements, width) float64
+            The networks get (G - shift) factor + offset.
+        slopes : (n_elements, width) float64
+            What dE/dinput is multiplied by.
+
+        Returns
+        -------
+        values : (n_atoms, width) float64
+        energies : (n_atoms, n_samples) float64
+        derivatives : (n_pairs, 3) float64
+            dE/dD of the mean over the samples, times the unit that `slopes` brings.
+        """
+        return self._core.mean_field(
+            descriptor._core, types, pairs.first, pairs.neighbors, pairs.vectors, *scaling, slopes
+        )
+
+    def forces(
+        self, descriptor: Descriptor, types: Types, pairs: NeighborList, factors: Array, delta: Array
+    ) -> tuple[Array, Array]:
+        """Forces and virials of every sample.
+
+        Parameters
+        ----------
+        factors : (n_elements, width) float64
+            d(scaled)/d(unscaled) symmetry function.
+        delta : as :meth:`sample` returns it
+
+        Returns
+        -------
+        forces : (n_atoms, 3, n_samples) float64
+        virials : (3, 3, n_samples) float64
+            sum over pairs of D (x) dE/dD.
+        """
+        forces, virials = self._core.forces(
+            descriptor._core, types, pairs.first, pairs.neighbors, pairs.vectors, factors, delta
+        )
+        return forces[..., : self.n_samples], virials[..., : self.n_samples]
+
+
+def _columns(factors: Array) -> Array | None:
+    """(n_samples, n_in) factors as the core's (n_in, n_samples); None where nothing is dropped."""
+    return None if np.all(factors == 1.0) else np.ascontiguousarray(factors.T)

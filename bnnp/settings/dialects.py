@@ -1,0 +1,211 @@
+"""RuNNer's and n2p2's inputs where they disagree, and what bnnp makes of each.
+
+The dialect of a file is RuNNer's if it has one of the keywords RuNNer cannot run without
+(``runner_mode``, ``nn_type_short``, ``use_short_nn``) or ``remove_atom_energies``; n2p2's otherwise. It
+decides
+
+* whether ``atom_energy`` lines act (n2p2: always; RuNNer: with ``remove_atom_energies``),
+* whether prediction computes forces without being asked (n2p2: yes),
+* how ``element_nodes_short X 2 20`` is read,
+* how the Kalman filter works that keywords of RuNNer or n2p2 ask for.
+
+The optimizer is that of ``optimizer`` if it is there. Otherwise n2p2's ``updater_type`` (with
+``gradient_type``), RuNNer's ``optmode_short_energy``, or any parameter of a Kalman filter decides; a file
+without such keywords gets Adam. A filter that keywords of other programs ask for works as that program does
+(``kalman_updates runner`` or ``n2p2``); one that ``optimizer kalman`` asks for takes up a batch of structures
+at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bnnp.settings.keyword_file import KeywordFile
+from bnnp.settings.keywords.kalman import KalmanSettings
+
+RUNNER_MARKS = ("runner_mode", "nn_type_short", "use_short_nn", "remove_atom_energies")
+
+
+def dialect(file: KeywordFile) -> str:
+    """``RuNNer`` or ``n2p2``."""
+    return "RuNNer" if any(file.given(name) for name in RUNNER_MARKS) else "n2p2"
+
+
+def forces_of_prediction(file: KeywordFile) -> tuple[bool, str]:
+    """Whether mode 3 computes forces, and why: asked for, needed for something else, or n2p2's habit."""
+    for name in ("calculate_forces", "calculate_stress", "check_forces"):
+        if file.given(name):
+            return True, file.where(name)
+    if dialect(file) == "n2p2":
+        return True, "default (n2p2 input)"
+    return False, "default"
+
+
+WORDS = tuple(keyword.name for keyword in KalmanSettings.keywords())
+_CHOOSING = ("updater_type", "gradient_type", "optmode_short_energy", "optmode_short_force")
+_DESCENT = ("gradient_eta", "steepest_descent_step_energy_short", "steepest_descent_step_force_short")
+_RUNNER = (
+    *("use_noisematrix", "short_energy_group", "short_force_group", "repeated_energy_update"),
+    *("fixed_short_energy_error_threshold", "fixed_short_force_error_threshold"),
+    *("noise_energy", "noise_force", "kalman_damp_short", "kalman_damp_force"),
+    *("reset_kalman", "element_decoupled_kalman"),
+)
+_N2P2 = (
+    *("task_batch_size_energy", "task_batch_size_force", "rmse_threshold_trials", "jacobian_mode"),
+    *("selection_mode", "rmse_threshold"),
+)
+_THRESHOLDS = ("short_energy_error_threshold", "short_force_error_threshold")
+_ADAM = (
+    *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
+    *("schedule", "plateau_patience"),
+)
+_STANDARD = ("kalman_eta", "kalman_etatau", "kalman_etamax")
+_FADING = ("kalman_lambda_short", "kalman_nue_short")
+
+
+@dataclass
+class OptimizerChoice:
+    """Keywords of the optimizer that follow from RuNNer's and n2p2's, and their origin.
+
+    Parameters
+    ----------
+    values : dict of str to object
+        Values that differ from what the file says or the defaults are.
+    origins : dict of str to str
+    idle : tuple of str
+        Keywords of the file that the optimizer has no use for.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
+
+    def set(self, file: KeywordFile, name: str, value: Any, source: str) -> None:
+        """A value that follows from the keyword `source`, unless the file gives it itself."""
+        if not file.given(name):
+            self.values[name], self.origins[name] = value, f"{file.where(source)} ({source})"
+
+
+def choose_optimizer(file: KeywordFile, warnings: list[str], dialect: str) -> OptimizerChoice:
+    """Translate RuNNer's and n2p2's choice of optimizer.
+
+    Parameters
+    ----------
+    warnings : list of str
+        Is extended.
+    dialect : str
+        ``RuNNer`` or ``n2p2``.
+    """
+    choice = OptimizerChoice()
+    name, source = _asked_for(file, warnings)
+    if source != "optimizer":
+        choice.set(file, "optimizer", name, source) if source else None
+    if name == "kalman":
+        _filter(file, choice, source, dialect)
+    elif name == "descent" and source in ("updater_type", "optmode_short_energy"):
+        word = "gradient_eta" if source == "updater_type" else "steepest_descent_step_energy_short"
+        _constant_rate(file, choice, file.value(word), source)
+    elif name == "adam" and source == "updater_type" and file.given("gradient_adam_eta"):
+        _constant_rate(file, choice, file.value("gradient_adam_eta"), "gradient_adam_eta")
+    if file.given("force_update_scaling") and file.value("force_update_scaling") > 0.0:
+        scaling = file.value("force_update_scaling")
+        choice.set(file, "force_weight", scaling, "force_update_scaling")
+    updates = choice.values.get("kalman_updates", file.value("kalman_updates"))
+    kind = choice.values.get("kalman_type", file.value("kalman_type"))
+    used = _used(name, source, updates, fading=kind == 1)
+    idle = [word for word in WORDS if file.given(word) and word not in used]
+    if file.given("gradient_adam_eta") and "learning_rate" not in choice.values:
+        idle.append("gradient_adam_eta")
+    choice.idle = (*idle, *_idle_steps(file, name))
+    return choice
+
+
+def _asked_for(file: KeywordFile, warnings: list[str]) -> tuple[str, str]:
+    """The optimizer, and the keyword that asks for it, or ""."""
+    if file.given("optimizer"):
+        return file.value("optimizer"), "optimizer"
+    if file.given("updater_type"):
+        if file.value("updater_type") == 1:
+            return "kalman", "updater_type"
+        return ("adam" if file.value("gradient_type") == 1 else "descent"), "updater_type"
+    energy, force = "optmode_short_energy", "optmode_short_force"
+    given = next((name for name in (energy, force) if file.given(name)), None)
+    if given:
+        number = file.value(given)
+        if file.given(energy) and file.given(force) and file.value(force) != number:
+            warnings.append(
+                f"{file.where(force)}: energies and forces are trained by one method, that of "
+                f"optmode_short_energy {number}"
+            )
+        if number == 2:
+            warnings.append(
+                f"{file.where(given)}: `{given}` 2 asks for conjugate gradients, which RuNNer never had: "
+                "L-BFGS is used"
+            )
+        return {1: "kalman", 2: "lbfgs", 3: "descent"}[number], given
+    first = next((name for name in WORDS if name.startswith("kalman_") and file.given(name)), "")
+    return ("kalman", first) if first else ("adam", "")
+
+
+def _filter(file: KeywordFile, choice: OptimizerChoice, source: str, dialect: str) -> None:
+    """What a Kalman filter of one of the three habits does where the file does not say it."""
+    if file.given("kalman_updates"):
+        style, source = file.value("kalman_updates"), "kalman_updates"
+    elif source == "optimizer" or file.given("kalman_components"):
+        style = "joint"
+    else:
+        runner = source.startswith("optmode") or (source != "updater_type" and dialect == "RuNNer")
+        style = "runner" if runner else "n2p2"
+        choice.set(file, "kalman_updates", style, source)
+    if file.given("update_strategy"):
+        separate = file.value("update_strategy") == 1
+        choice.set(file, "kalman_covariance", "separate" if separate else "full", "update_strategy")
+    elif style == "runner" and file.given("element_decoupled_kalman"):
+        choice.set(file, "kalman_covariance", "element", "element_decoupled_kalman")
+    elif style != "joint":
+        choice.set(file, "kalman_covariance", {"runner": "separate", "n2p2": "full"}[style], source)
+    if style == "n2p2":
+        choice.set(file, "kalman_type", 0, source)
+    elif style == "joint":  # an update forgets as much as RuNNer's, but has many observations
+        choice.set(file, "kalman_nue_short", 0.99, source)
+    if file.given("rmse_threshold"):
+        for quantity in ("energy", "force"):
+            threshold = file.value("rmse_threshold")
+            choice.set(file, f"short_{quantity}_error_threshold", threshold, "rmse_threshold")
+    for relative in _THRESHOLDS:
+        fixed = f"fixed_{relative}"
+        if file.value(fixed) > 0.0 and file.value(relative) > 0.0:
+            raise file.mistake(fixed, f"excludes `{relative}`: one is a fixed error, the other follows RMSE")
+
+
+def _idle_steps(file: KeywordFile, name: str) -> list[str]:
+    """bnnp's own keywords in the file that belong to another method."""
+    idle = set(_ADAM) if name in ("kalman", "lbfgs") else set()
+    if name == "lbfgs":
+        idle |= {"weight_average", "polish_epochs"}
+    elif not file.value("polish_epochs"):
+        idle.add("lbfgs_memory")
+    if file.value("schedule") != "plateau":
+        idle.add("plateau_patience")
+    return [word for word in file.names() if word in idle]
+
+
+def _constant_rate(file: KeywordFile, choice: OptimizerChoice, rate: float, source: str) -> None:
+    """Step sizes that never change."""
+    choice.set(file, "learning_rate", rate, source)
+    choice.set(file, "learning_rate_final", rate, source)
+    choice.set(file, "warmup_epochs", 0, source)
+
+
+def _used(name: str, source: str, updates: str, fading: bool) -> set[str]:
+    """Those of the chapter's keywords that act."""
+    if name == "kalman":
+        shared = ("short_energy_fraction", "short_force_fraction", *_THRESHOLDS)
+        used = set(WORDS) - set(_DESCENT) - {"gradient_type"} - set(_STANDARD if fading else _FADING)
+        used -= set(_RUNNER) if updates != "runner" else set()
+        used -= set(_N2P2) if updates != "n2p2" else set()
+        return used - ({"kalman_components"} if updates != "joint" else set(shared))
+    if source == "optimizer":
+        return set()
+    return {*_CHOOSING, *(_DESCENT if name == "descent" else ())} if source else set()

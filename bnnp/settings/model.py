@@ -1,0 +1,337 @@
+"""The model an input.nn describes: elements, symmetry functions, cutoff, scaling, networks.
+
+Each function puts a few keywords together and checks them against each other; a mistake is an InputError
+with the line to correct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from typing import Any
+
+from ase.data import atomic_numbers
+
+from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.functions import (
+    SymmetryFunction,
+    expand_element,
+    expand_global,
+    parse_function,
+    sort_functions,
+)
+from bnnp.descriptors.scaling import ScalingScheme
+from bnnp.errors import InputError
+from bnnp.io.input_nn import KeywordLine
+from bnnp.model import Model, Normalization
+from bnnp.network.architecture import Architecture
+from bnnp.settings.arguments import FIT, read_integer
+from bnnp.settings.dialects import dialect
+from bnnp.settings.keyword_file import KeywordFile, mistake
+from bnnp.units import UNITS
+
+HIGHEST_NUMBER = 102  # H to No, as in RuNNer and n2p2
+FUNCTION_KEYWORDS = ("symfunction_short", "element_symfunction_short", "global_symfunction_short")
+
+Functions = dict[str, tuple[SymmetryFunction, ...]]
+
+
+def read_model(file: KeywordFile, warnings: list[str]) -> Model:
+    """All of it; `warnings` is extended.
+
+    Raises
+    ------
+    InputError
+        Keywords that contradict each other, with the line to correct.
+    """
+    elements = read_elements(file)
+    return Model(
+        elements=elements,
+        architecture=read_architecture(file, elements, warnings),
+        functions=read_functions(file, elements),
+        cutoff=read_cutoff(file),
+        atom_energies=atom_energies(file, elements, warnings),
+        normalization=read_normalization(file),
+        scaling=read_scaling(file, warnings),
+        normalize_nodes=file.value("normalize_nodes"),
+        units=UNITS[file.value("units")],
+    )
+
+
+def read_elements(file: KeywordFile) -> tuple[str, ...]:
+    """Element symbols, sorted by atomic number."""
+    symbols: tuple[str, ...] = file.value("elements")
+    for symbol in symbols:
+        if not 1 <= atomic_numbers.get(symbol, 0) <= HIGHEST_NUMBER:
+            raise file.mistake("elements", f"`{symbol}` is not an element symbol (H to No)")
+    if len(set(symbols)) != len(symbols):
+        raise file.mistake("elements", "names an element twice")
+    count = file.value("number_of_elements")
+    if len(symbols) != count:
+        number = file.of("number_of_elements")[0].number
+        text = f"names {len(symbols)} elements, but number_of_elements in line {number} is {count}"
+        raise file.mistake("elements", text)
+    return tuple(sorted(symbols, key=atomic_numbers.__getitem__))
+
+
+def read_functions(file: KeywordFile, elements: tuple[str, ...]) -> Functions:
+    """Symmetry functions of each element, expanded, in n2p2's order, no two alike."""
+    found: dict[str, dict[SymmetryFunction, SymmetryFunction]] = {element: {} for element in elements}
+    lines = [line for keyword in FUNCTION_KEYWORDS for line in file.of(keyword)]
+    for line in sorted(lines, key=attrgetter("number")):  # of two alike the second is the one to remove
+        for function in _expand(line, elements):
+            for symbol in (function.element, *function.neighbors):
+                if symbol not in elements:
+                    raise mistake(line, f"names {symbol}, but the elements are {' '.join(elements)}")
+            former = found[function.element].get(function)
+            if former is not None:
+                text = f"defines `{function.definition()}`, which line {former.line} has already"
+                raise mistake(line, text)
+            found[function.element][function] = replace(function, line=line.number)
+    for element in elements:
+        if not found[element]:
+            raise InputError(
+                f"{file.path}: element {element} has no symmetry function. Add lines such as "
+                f"`symfunction_short {element} 2 {element} 0.01 0.0 12.0`."
+            )
+    return {element: sort_functions(found[element].values()) for element in elements}
+
+
+def _expand(line: KeywordLine, elements: tuple[str, ...]) -> Iterator[SymmetryFunction]:
+    """The functions of one line."""
+    try:
+        if line.name.startswith("global"):
+            yield from expand_global(line.words, elements)
+        elif line.name.startswith("element"):
+            yield from expand_element(line.words, elements)
+        else:
+            yield parse_function(line.words)
+    except ValueError as error:
+        raise mistake(line, f"is wrong: {error}") from error
+
+
+def read_cutoff(file: KeywordFile) -> Cutoff:
+    """Cutoff function; alpha stands behind cutoff_type (n2p2) or is a keyword of its own (RuNNer)."""
+    kind, inline = file.value("cutoff_type")
+    alpha = file.value("cutoff_alpha")
+    if inline is not None and file.given("cutoff_alpha") and inline != alpha:
+        number = file.of("cutoff_type")[0].number
+        text = f"is {alpha}, but cutoff_type in line {number} says {inline}; remove one"
+        raise file.mistake("cutoff_alpha", text)
+    try:
+        return Cutoff(kind, alpha if inline is None else inline)
+    except ValueError as error:
+        source = "cutoff_type" if file.given("cutoff_type") else "cutoff_alpha"
+        raise file.mistake(source, str(error)) from error
+
+
+def read_normalization(file: KeywordFile) -> Normalization:
+    """n2p2's header: all three keywords or none."""
+    names = ("mean_energy", "conv_energy", "conv_length")
+    given = [name for name in names if file.given(name)]
+    if given and len(given) < len(names):
+        missing = " and ".join(name for name in names if name not in given)
+        text = f"needs {missing}, too: the normalization takes all three keywords or none"
+        raise file.mistake(given[0], text)
+    return Normalization(*(file.value(name) for name in names))
+
+
+def read_scaling(file: KeywordFile, warnings: list[str]) -> ScalingScheme:
+    """Scaling of the symmetry functions."""
+    scale = file.given("scale_symmetry_functions")
+    center = file.given("center_symmetry_functions")
+    sigma = file.given("scale_symmetry_functions_sigma")
+    if sigma and scale:
+        where = file.where("scale_symmetry_functions_sigma")
+        warnings.append(f"{where}: has no effect beside scale_symmetry_functions, which n2p2 prefers")
+    elif sigma and center:
+        text = "is part of scale_symmetry_functions_sigma; remove one of the two"
+        raise file.mistake("center_symmetry_functions", text)
+    chosen = {"both": scale and center, "scale": scale, "center": center, "sigma": sigma, "none": True}
+    kind = next(kind for kind, wanted in chosen.items() if wanted)
+    ends = ("scale_min_short_atomic", "scale_max_short_atomic")
+    try:
+        return ScalingScheme(kind, *(file.value(name) for name in ends))
+    except ValueError as error:
+        raise file.mistake(next(name for name in ends if file.given(name)), str(error)) from error
+
+
+def atom_energies(file: KeywordFile, elements: Sequence[str], warnings: list[str]) -> dict[str, float]:
+    """Free-atom energies in effect, energy; 0 for every element without.
+
+    All are 0 for ``atom_energy fit``: mode 2 finds them.
+
+    Raises
+    ------
+    InputError
+        A line for an element that is not there, two lines for one, or, with ``remove_atom_energies``,
+        none for one.
+    """
+    if fits_atom_energies(file):
+        return dict.fromkeys(elements, 0.0)
+    energies: dict[str, float] = {}
+    for line, (element, energy) in file.items("atom_energy"):
+        if element not in elements:
+            raise mistake(line, f"is given for `{element}`, but the elements are {' '.join(elements)}")
+        if element in energies:
+            raise mistake(line, f"is there already for {element}; remove one of the two")
+        energies[element] = energy
+    missing = [element for element in elements if element not in energies]
+    if file.given("remove_atom_energies"):
+        if missing:
+            advice = f"has no atom_energy for {', '.join(missing)}. Add a line `atom_energy {missing[0]} E`"
+            raise file.mistake("remove_atom_energies", advice)
+        return energies
+    if energies and dialect(file) == "RuNNer":
+        warnings.append(
+            f"{file.where('atom_energy')}: the atom_energy lines have NO effect, because "
+            "`remove_atom_energies` is not in the "
+            "file (RuNNer's rule; n2p2 and LAMMPS would use them). Add remove_atom_energies, or delete the "
+            "lines."
+        )
+        return dict.fromkeys(elements, 0.0)
+    if energies and missing:
+        warnings.append(
+            f"{file.where('atom_energy')}: no atom_energy for {', '.join(missing)}, 0 is taken (n2p2's rule)"
+        )
+    return {element: energies.get(element, 0.0) for element in elements}
+
+
+def fits_atom_energies(file: KeywordFile) -> bool:
+    """Whether ``atom_energy fit`` is there; it must then be the only line."""
+    lines = file.items("atom_energy")
+    fit = next((line for line, (element, _) in lines if element == FIT), None)
+    if fit is not None and len(lines) > 1:
+        raise mistake(fit, "fits the energies of all elements: remove the other atom_energy lines")
+    return fit is not None
+
+
+def read_architecture(
+    file: KeywordFile, elements: tuple[str, ...], warnings: list[str]
+) -> dict[str, Architecture]:
+    """Network of each element; none if the file (of mode 1) does not describe it."""
+    if not file.given("global_nodes_short") or not file.given("global_activation_short"):
+        return {}
+    nodes, letters = file.value("global_nodes_short"), file.value("global_activation_short")
+    layers = file.value("global_hidden_layers_short") or len(nodes)
+    if len(nodes) != layers:
+        raise file.mistake("global_nodes_short", f"has {len(nodes)} numbers for {layers} hidden layers")
+    if len(letters) != layers + 1:
+        text = f"has {len(letters)} letters, expected {layers + 1}: each hidden layer and the output"
+        raise file.mistake("global_activation_short", text)
+    try:
+        common = Architecture(tuple(nodes), tuple(letters))
+    except ValueError as error:
+        raise file.mistake("global_activation_short", f"is wrong: {error}") from error
+    return element_architectures(file, elements, common, warnings)
+
+
+def element_architectures(
+    file: KeywordFile, elements: Sequence[str], common: Architecture, warnings: list[str]
+) -> dict[str, Architecture]:
+    """The network of each element: the common one, changed by the element_* lines of either dialect.
+
+    Raises
+    ------
+    InputError
+        An element, layer, node or letter that does not exist, or a layer with several activations.
+    """
+    networks = dict.fromkeys(elements, common)
+    for line in file.of("element_hidden_layers_short"):
+        element, (layers,) = _element(line, elements), _integers(line, line.words[1:], 1)
+        if not 1 <= layers <= len(common.nodes):
+            raise mistake(
+                line,
+                f"has {layers} layers, but must have 1 to {len(common.nodes)} (global_hidden_layers_short)",
+            )
+        networks[element] = Architecture(
+            common.nodes[:layers], (*common.activations[:layers], common.activations[-1])
+        )
+    for line in file.of("element_nodes_short"):
+        element = _element(line, elements)
+        nodes = _element_nodes(file, line, networks[element].nodes, warnings)
+        networks[element] = _replaced(line, networks[element], nodes=nodes)
+    _set_activations(file, elements, networks)
+    return networks
+
+
+def _element_nodes(
+    file: KeywordFile, line: KeywordLine, nodes: tuple[int, ...], warnings: list[str]
+) -> tuple[int, ...]:
+    words = line.words[1:]
+    layers = len(nodes)
+    if len(words) == 2 and (layers != 2 or dialect(file) == "RuNNer"):
+        layer, count = _integers(line, words, 2)
+        if not 1 <= layer <= layers:
+            raise mistake(line, f"names layer {layer}, but {line.words[0]} has hidden layers 1 to {layers}")
+        return (*nodes[: layer - 1], count, *nodes[layer:])
+    given = _integers(line, words, layers)
+    if given[-1] != nodes[-1]:
+        warnings.append(
+            f"{line.where}: {line.words[0]} gets hidden layers of {' '.join(map(str, given))} nodes as "
+            "written; n2p2 itself "
+            f"keeps {nodes[-1]} nodes in the last one, so this potential will not run in n2p2 or LAMMPS' "
+            "hdnnp"
+        )
+    return given
+
+
+def _set_activations(file: KeywordFile, elements: Sequence[str], networks: dict[str, Architecture]) -> None:
+    """Apply the element_activation_short lines to `networks`."""
+    single: dict[tuple[str, int], dict[int, str]] = {}  # (element, layer) -> node -> letter
+    for line in file.of("element_activation_short"):
+        element, words = _element(line, elements), line.words[1:]
+        network = networks[element]
+        if len(words) == 3 and words[0].isdigit() and words[1].isdigit():
+            layer, node = _integers(line, words[:2], 2)
+            sizes = (*network.nodes, 1)
+            if not (1 <= layer <= len(sizes) and 1 <= node <= sizes[layer - 1]):
+                raise mistake(
+                    line,
+                    f"names node {node} of layer {layer}, but the layers of {element} have {sizes} nodes",
+                )
+            single.setdefault((element, layer), {})[node] = words[2]
+            letters = set(single[element, layer].values())
+            if len(letters) > 1:
+                raise mistake(
+                    line, f"gives layer {layer} the activations {' '.join(sorted(letters))}; a layer has one"
+                )
+            continue
+        networks[element] = _replaced(line, network, activations=tuple(words))
+    for (element, layer), nodes in single.items():
+        network = networks[element]
+        size = (*network.nodes, 1)[layer - 1]
+        line = next(e for e in file.of("element_activation_short") if e.words[:2] == (element, str(layer)))
+        if len(nodes) != size:
+            raise mistake(
+                line,
+                f"names {len(nodes)} of the {size} nodes of layer {layer}; a layer has one activation: name "
+                "all",
+            )
+        activations = list(network.activations)
+        activations[layer - 1] = nodes[1]
+        networks[element] = _replaced(line, network, activations=tuple(activations))
+
+
+def _replaced(line: KeywordLine, network: Architecture, **changes: Any) -> Architecture:
+    try:
+        return replace(network, **changes)
+    except ValueError as error:
+        raise mistake(line, f"gives a network that cannot be: {error}") from error
+
+
+def _element(line: KeywordLine, elements: Sequence[str]) -> str:
+    if not line.words or line.words[0] not in elements:
+        got = line.words[0] if line.words else "nothing"
+        raise mistake(line, f"expects one of the elements {' '.join(elements)} first, got `{got}`")
+    return line.words[0]
+
+
+def _integers(line: KeywordLine, words: Sequence[str], count: int) -> tuple[int, ...]:
+    if len(words) != count:
+        raise mistake(line, f"expects {count} integers behind the element, got `{' '.join(words)}`")
+    try:
+        return tuple(read_integer(word) for word in words)
+    except ValueError as error:
+        raise mistake(line, str(error)) from None

@@ -1,0 +1,165 @@
+"""Errors and derivatives of the observations of one update: the rows of the Kalman filter, over all ranks.
+
+A rank takes the structures dealt to it; of the others its rows are zero, and one sum over the ranks gives all
+of them. Rows of a quantity whose loss has the prefactor c are multiplied by sqrt(c): energies by
+sqrt(w_s c_E) / N, force components by sqrt(w_si c_F), stress components by sqrt(w_s c_S), with the weights w
+of :mod:`bnnp.training.weighting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bnnp.training.kalman.observations import Observer
+from bnnp.training.kalman.updates import ENERGY, STRESS, Observation, Update
+from bnnp.training.optimizer import Problem
+from bnnp.training.samples import Sample, Samples
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """From observations to errors and derivatives.
+
+    Parameters
+    ----------
+    observer : Observer
+    samples : Samples
+    energy, force, stress : float
+        c_E, c_F and c_S.
+    shares : (float, float, float)
+        What the mean scaled squared error of each of them counts in the loss of a structure.
+    thresholds : (float, float, float)
+        Huber's t of energies per atom, forces and stresses; an error e beyond counts as t / |e| of its square
+        does, which has the same gradient.
+    mine : callable
+        Of some structures those this rank takes.
+    dtype : torch.dtype
+        Of the derivatives.
+    smallest : (float, float)
+        Errors per atom are larger where they are taken up: of energies, and of force components divided by
+        the number of atoms, too, as RuNNer has it.
+    damping : (float, float)
+        Times the errors of energies and of force components in the end.
+    """
+
+    observer: Observer
+    samples: Samples
+    energy: float
+    force: float
+    stress: float = 0.0
+    shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
+    mine: Callable[[Sequence[int]], Sequence[int]] = lambda structures: structures
+    dtype: torch.dtype = torch.float64
+    smallest: tuple[float, float] = (0.0, 0.0)
+    damping: tuple[float, float] = (1.0, 1.0)
+
+    def __call__(
+        self, problem: Problem, weights: Array, update: Update, epoch: int, thresholds: Array
+    ) -> tuple[Array, Tensor, Array]:
+        """Scaled errors (m,) float64 and derivatives (m, n_weights); m is 0 if none exceeds the thresholds.
+        The three numbers are the terms of the loss, as the observations show them, 0 without any.
+
+        Parameters
+        ----------
+        thresholds : (3,) float64
+            Smallest error per atom, of a force component and of a stress component.
+        """
+        streams, n = update.streams, len(weights)
+        table = np.zeros((len(streams), n + 3))  # derivatives, error, which quantity, whether it counts
+        vector = torch.tensor(weights, dtype=self.dtype)
+        pending = self._share(streams)
+        largest, found = np.full(len(streams), -1.0), {}
+        for trial in range(max(map(len, streams))):
+            pending = [number for number in pending if trial < len(streams[number])]
+            chosen = {number: streams[number][trial] for number in pending}
+            for number, ratio, error, row in self._observed(vector, chosen, epoch, thresholds):
+                enough = ratio > 1.0
+                if enough or (update.otherwise == "worst" and ratio > largest[number]):
+                    table[number, n:] = (error, chosen[number].quantity, 1.0)
+                    largest[number], found[number] = ratio, row
+                if enough:
+                    pending = [other for other in pending if other != number]
+        while found:  # only now, and only for what is taken up
+            number, row = found.popitem()
+            table[number, :n] = row()
+        table = problem.total(table)
+        squares = [table[(table[:, -1] > 0.0) & (table[:, -2] == k), n] ** 2 for k in range(3)]
+        losses = np.array([square.mean() if len(square) else 0.0 for square in squares])
+        table[:, n] *= np.append(self.damping, 1.0)[table[:, -2].astype(int)]
+        table = _averaged(table, update.groups) if update.groups else table[table[:, -1] > 0.0]
+        rows = torch.from_numpy(table[:, :n]).to(self.dtype)
+        return table[:, n].copy(), rows, np.array(self.shares) * losses
+
+    def _share(self, streams: Sequence[Sequence[Observation]]) -> list[int]:
+        """This rank's streams; those that begin with the same structure stay together."""
+        mine = set(self.mine(list(dict.fromkeys(stream[0].structure for stream in streams))))
+        return [number for number, stream in enumerate(streams) if stream[0].structure in mine]
+
+    def _observed(
+        self, vector: Tensor, chosen: dict[int, Observation], epoch: int, thresholds: Array
+    ) -> list[tuple[int, float, float, Callable[[], Array]]]:
+        """Of each stream: error in units of its threshold (of 1e-300 if that is 0), scaled error, and what
+        gives the scaled derivatives."""
+        found: list[tuple[int, float, float, Callable[[], Array]]] = []
+        for structure in dict.fromkeys(each.structure for each in chosen.values()):
+            numbers = [number for number, each in chosen.items() if each.structure == structure]
+            components = np.array([chosen[number].component for number in numbers])
+            sample, others = self.samples[structure], components[components != ENERGY]
+            values, rows = self.observer(vector, sample, others, epoch, len(others) < len(components))
+            rows, reference = cache(rows), _reference(sample, others)
+            errors = reference - values.double().numpy()
+            place = np.where(components == ENERGY, 0, np.cumsum(components != ENERGY))
+            for number, k in zip(numbers, place.tolist(), strict=True):
+                if np.isnan(reference[k]):
+                    continue
+                quantity = chosen[number].quantity
+                size = abs(errors[k]) / (sample.n_atoms if quantity == 0 else 1)
+                least = (self.smallest[0], self.smallest[1] * sample.n_atoms, 0.0)[quantity]
+                ratio = size / max(thresholds[quantity], least, 1e-300)
+                weight = self._weight(sample, chosen[number])
+                factor = np.sqrt(weight * min(1.0, self.thresholds[quantity] / max(size, 1e-300)))
+                found.append((number, float(ratio), factor * errors[k], partial(_scaled, rows, k, factor)))
+        return found
+
+    def _weight(self, sample: Sample, observation: Observation) -> float:
+        """What the square of an error counts in the loss."""
+        if observation.quantity == 0:
+            return sample.energy_weight * self.energy / sample.n_atoms**2
+        if observation.quantity == 2:
+            return sample.stress_weight * self.stress
+        return float(sample.force_weight[observation.component // 3]) * self.force
+
+
+def _scaled(rows: Callable[[], Tensor], place: int, factor: float) -> Array:
+    """One row times a factor."""
+    return factor * rows()[place].double().numpy()
+
+
+def _reference(sample: Sample, components: NDArray[np.int64]) -> Array:
+    """References of the energy and of some force and stress components; NaN where there is none."""
+    forces, stress = (x.double().numpy().reshape(-1) for x in (sample.forces, sample.stress))
+    values = np.full(len(components), np.nan)
+    is_force = components >= 0
+    values[is_force] = forces[components[is_force]]
+    values[~is_force] = stress[STRESS - components[~is_force]]
+    return np.append(sample.energy, values)
+
+
+def _averaged(table: Array, groups: int) -> Array:
+    """Means over the streams that count, neighbours in `groups` rows; groups without any are left out."""
+    rows = []
+    for part in np.array_split(table, groups):
+        counting = part[part[:, -1] > 0.0]
+        if len(counting):
+            rows.append(counting.mean(axis=0))
+    return np.array(rows).reshape(-1, table.shape[1])

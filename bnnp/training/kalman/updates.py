@@ -1,0 +1,99 @@
+"""What the Kalman filter takes up: observations, and the updates made of them.
+
+An observation is the energy, a force component or a stress component of a structure. An update has streams,
+each with one or more observations to choose from (the first whose error exceeds the threshold is taken), and
+the streams are averaged in groups; without grouping each stream is a row of the Jacobian matrix. Which
+updates an epoch has is the matter of :mod:`bnnp.training.kalman.plans`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.int64]
+
+ENERGY = -1
+STRESS = -2  # xx; yy zz yz xz xy are -3 to -7
+N_STRESSES = 6
+
+
+class Observation(NamedTuple):
+    """A position in the file, and a force component 3 i + a, ENERGY, or a stress component STRESS - k."""
+
+    structure: int
+    component: int
+
+    @property
+    def quantity(self) -> int:
+        """0 an energy, 1 a force component, 2 a stress component."""
+        if self.component >= 0:
+            return 1
+        return 0 if self.component == ENERGY else 2
+
+
+def stresses_of(structure: int) -> list[Observation]:
+    """All stress components of a structure."""
+    return [Observation(structure, STRESS - k) for k in range(N_STRESSES)]
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the filter.
+
+    Parameters
+    ----------
+    streams : tuple of tuple of Observation
+        Of each stream the observations it may choose from.
+    groups : int
+        Into how many rows the streams are averaged, neighbours together; 0: none is averaged.
+    otherwise : str
+        What a stream does without an error above the threshold: ``nothing``, or the ``worst`` one.
+    ranked : bool
+        Whether the structure of an observation is its place in the order of errors instead, from 0, and its
+        component ENERGY or any of a force (:mod:`bnnp.training.kalman.ranking`).
+    """
+
+    streams: tuple[tuple[Observation, ...], ...]
+    groups: int = 0
+    otherwise: Literal["nothing", "worst"] = "nothing"
+    ranked: bool = False
+
+    def resolved(self, ranking: Sequence[Index]) -> Update:
+        """The same with observations for places in the order of errors."""
+        if not self.ranked:
+            return self
+        streams = tuple(
+            tuple(Observation(*ranking[each.quantity][each.structure].tolist()) for each in stream)
+            for stream in self.streams
+        )
+        return replace(self, streams=streams, ranked=False)
+
+    def has(self, quantity: int) -> bool:
+        """Whether it takes up any energy (0), force component (1) or stress component (2)."""
+        return any(stream[0].quantity == quantity for stream in self.streams)
+
+
+class Plan(Protocol):
+    """A habit."""
+
+    @property
+    def by_batches(self) -> bool:
+        """Whether it goes once through the structures in their order."""
+
+    @property
+    def n_components(self) -> Index:
+        """(n_structures in the file,) force components of each structure; zeros if forces are not trained."""
+
+    def selection(self, epoch: int) -> int:
+        """How observations are selected: 0 at random, 1 by the order of errors, 2 at random by thresholds."""
+
+    def updates(self, batches: Sequence[Sequence[int]], epoch: int) -> list[Update]:
+        """The updates of an epoch; `batches` are all training structures in random order."""
+
+    def describe(self) -> str:
+        """In words."""

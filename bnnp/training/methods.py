@@ -1,0 +1,193 @@
+"""The optimizers as input.nn asks for them: which keyword sets what.
+
+:meth:`bnnp.training.training.Training.optimizer` puts them together with the moving average and the polish.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bnnp.settings.settings import Settings
+from bnnp.training.adam import Adam, Descent
+from bnnp.training.kalman.filter import Kalman, Memory
+from bnnp.training.kalman.observations import Observer
+from bnnp.training.kalman.plans import JointPlan, N2p2Plan, RunnerPlan
+from bnnp.training.kalman.rows import Rows
+from bnnp.training.kalman.symmetric_matrix import SymmetricMatrix
+from bnnp.training.kalman.updates import Plan
+from bnnp.training.loss import Loss, Spread
+from bnnp.training.ranks import Ranks
+from bnnp.training.samples import Samples
+from bnnp.training.schedule import CosineSchedule, PlateauSchedule, Schedule
+
+
+def gradient_method(
+    settings: Settings,
+    is_weight: NDArray[np.bool_],
+    steps: int,
+    epochs: int,
+    factors: NDArray[np.float64] | None = None,
+) -> Adam:
+    """Adam or plain descent, `steps` an epoch.
+
+    Parameters
+    ----------
+    is_weight : (n_weights,) bool
+        False for biases, which do not decay.
+    factors : (n_weights,) float64, optional
+        Of the step size of each weight.
+    """
+    training = settings.training
+    kind = Descent if training.optimizer == "descent" else Adam
+    return kind(
+        schedule(settings, steps, epochs),
+        is_weight,
+        training.weight_decay,
+        training.gradient_clip,
+        training.gradient_adam_beta1,
+        training.gradient_adam_beta2,
+        training.gradient_adam_epsilon,
+        factors,
+    )
+
+
+def schedule(settings: Settings, steps: int, epochs: int) -> Schedule:
+    """Step sizes; the warm-up takes at most a tenth of the training."""
+    training = settings.training
+    initial, total = training.learning_rate, epochs * steps
+    final = min(training.learning_rate_final, initial)
+    warmup = min(training.warmup_epochs * steps, total // 10)
+    if training.schedule == "plateau":
+        return PlateauSchedule(initial, final, warmup, training.plateau_patience)
+    return CosineSchedule(initial, final, warmup, total)
+
+
+def kalman_filter(
+    settings: Settings, samples: Samples, loss: Loss, spread: Spread, observer: Observer, ranks: Ranks
+) -> Kalman:
+    """The filter and what it takes up.
+
+    A row is scaled by the square root of its term in the loss, times the mean number of force components that
+    go with one energy; so forces count W_F / v_F whatever the size of the structures, and epsilon, eta and q
+    mean the same for all data. With RuNNer's and n2p2's updates W_F multiplies errors, as in these programs,
+    not their squares.
+    """
+    keywords = settings.kalman
+    dtype = torch.float32 if settings.training.precision == "single" else torch.float64
+    joint = keywords.kalman_updates == "joint"
+    forces = samples.with_forces and loss.force > 0.0
+    stress = samples.with_forces and loss.stress > 0.0
+    plan = plan_of(settings, samples, ranks, (loss.energy > 0.0, forces, stress))
+    per_energy = max(1.0, components_per_energy(settings, spread.n_forces)) if forces else 1.0
+    rows = Rows(
+        observer,
+        samples,
+        loss.energy * per_energy,
+        loss.force * spread.n_forces * (1.0 if joint else settings.training.force_weight),
+        loss.stress * per_energy,
+        (1.0 / per_energy, 1.0, spread.n_stresses / per_energy),
+        loss.thresholds,
+        ranks.share,
+        dtype,
+        *errors_taken_up(settings, samples.variables.scale),
+    )
+    matrix = partial(
+        SymmetricMatrix, dtype=dtype, rank=ranks.rank, n_ranks=ranks.size, sum_array=ranks.sum_array
+    )
+    return Kalman(
+        memory_of(settings),
+        plan,
+        rows,
+        observer.parameters.blocks,
+        keywords.kalman_covariance,
+        matrix,
+        thresholds(settings),
+        resets=keywords.reset_kalman and keywords.kalman_updates == "runner",
+    )
+
+
+def errors_taken_up(settings: Settings, scale: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """RuNNer's smallest errors of energies and forces, in units of `scale`, and their damping."""
+    keywords = settings.kalman
+    if keywords.kalman_updates != "runner":
+        return (0.0, 0.0), (1.0, 1.0)
+    energy = max(keywords.fixed_short_energy_error_threshold, keywords.noise_energy)
+    force = max(keywords.fixed_short_force_error_threshold, keywords.noise_force)
+    return (energy / scale, force / scale), (keywords.kalman_damp_short, keywords.kalman_damp_force)
+
+
+def thresholds(settings: Settings) -> tuple[float, float]:
+    """Of energies and forces, times their last errors; a joint update has none, nor has random selection."""
+    keywords = settings.kalman
+    modes = dict(keywords.selection_mode.steps).values()
+    if keywords.kalman_updates == "joint" or (keywords.kalman_updates == "n2p2" and 2 not in modes):
+        return 0.0, 0.0
+    return keywords.short_energy_error_threshold, keywords.short_force_error_threshold
+
+
+def components_per_energy(settings: Settings, n_forces: float) -> float:
+    """Mean number of force components that are taken up for each energy, of `n_forces` a structure."""
+    keywords = settings.kalman
+    if keywords.kalman_updates == "joint":
+        return min(n_forces, keywords.kalman_components or np.inf)
+    return keywords.short_force_fraction * n_forces / max(keywords.short_energy_fraction, 1e-6)
+
+
+def plan_of(settings: Settings, samples: Samples, ranks: Ranks, trained: tuple[bool, bool, bool]) -> Plan:
+    """What the filter takes up, in which order; `trained` are energies, forces and stresses."""
+    keywords, seed = settings.kalman, settings.general.random_seed
+    energies, forces, stress = trained
+    known = np.isfinite(samples.file.stress).any(axis=1)
+    stressed = frozenset(np.flatnonzero(known).tolist()) if stress else frozenset()
+    counts = 3 * np.asarray(samples.file.n_atoms, dtype=np.int64) * int(forces)
+    shares = (keywords.short_energy_fraction * energies, keywords.short_force_fraction)
+    if keywords.kalman_updates == "joint":
+        return JointPlan(seed, counts, energies, keywords.kalman_components, stressed)
+    if keywords.kalman_updates == "runner":
+        return RunnerPlan(
+            seed,
+            counts,
+            *shares,
+            keywords.short_energy_group,
+            keywords.short_force_group,
+            keywords.repeated_energy_update,
+            stressed,
+            keywords.short_energy_fraction,
+        )
+    return N2p2Plan(
+        seed,
+        counts,
+        *shares,
+        keywords.task_batch_size_energy,
+        keywords.task_batch_size_force,
+        ranks.size,
+        keywords.rmse_threshold_trials,
+        keywords.jacobian_mode,
+        keywords.selection_mode.steps,
+        stressed,
+        keywords.short_energy_fraction,
+    )
+
+
+def memory_of(settings: Settings) -> Memory:
+    """The constants of the filter; RuNNer's noise decays with a time constant, n2p2's with a rate."""
+    keywords = settings.kalman
+    runner = keywords.kalman_updates == "runner"
+    noisy = keywords.use_noisematrix or not runner
+    tau = keywords.kalman_qtau
+    return Memory(
+        fading=keywords.kalman_type == 1,
+        lambda_=keywords.kalman_lambda_short,
+        nu=keywords.kalman_nue_short,
+        epsilon=keywords.kalman_epsilon,
+        q_0=keywords.kalman_q0 * noisy,
+        q_tau=(1.0 / tau if tau > 0.0 else 0.0) if runner else tau,
+        q_min=keywords.kalman_qmin * noisy,
+        eta=keywords.kalman_eta,
+        eta_tau=keywords.kalman_etatau,
+        eta_max=keywords.kalman_etamax,
+    )

@@ -1,0 +1,520 @@
+"""One training: everything between symmetry_functions.h5 and the networks of a potential.
+
+:class:`Training` owns the settings, the descriptor file, the training set, the variables, the descriptor and
+the frozen masks, and puts the trainer together from the other modules of this package::
+
+    data = training_set(settings, file, directory)
+    training = Training.prepare(settings, file, directory, settings.model.descriptor(), data)
+    *_, state = training.run(training.start(), stop)
+    networks = training.networks(state.best_weights)          # as weights.XXX.data has them
+
+Every rank calls these; only the root writes files, elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bnnp import parallel
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.device import demand_device
+from bnnp.descriptors.scaling import Scaling
+from bnnp.errors import InputError
+from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.io.scaling_data import ScalingData, read_scaling
+from bnnp.io.weights import demand_finite, read_weights, weights_name
+from bnnp.loader import assemble
+from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
+from bnnp.network.streams import BOOTSTRAP, stream
+from bnnp.potential import Potential
+from bnnp.settings.settings import Settings
+from bnnp.structure import Set
+from bnnp.training.averaging import Averaged
+from bnnp.training.checkpoint import Checkpoint
+from bnnp.training.dense_blocks import DenseForces
+from bnnp.training.evaluation import Evaluator
+from bnnp.training.initial import drop_rates, frozen_masks, parameters_of, random_networks
+from bnnp.training.kalman.observations import Observer, Responses
+from bnnp.training.lbfgs import Lbfgs
+from bnnp.training.loop import State, Trainer
+from bnnp.training.loss import Errors, Loss, Spread
+from bnnp.training.methods import gradient_method, kalman_filter
+from bnnp.training.model import Dropout, Forces, TrainedModel
+from bnnp.training.normalization import (
+    ChangeOfVariables,
+    Variables,
+    as_scaled,
+    element_offsets,
+    principal,
+)
+from bnnp.training.optimizer import Optimizer, Polished
+from bnnp.training.pair_forces import PairForces
+from bnnp.training.parameters import Parameters
+from bnnp.training.ranks import Ranks
+from bnnp.training.samples import Derivatives, Limits, Room, Samples, Targets, derivatives_in_memory
+from bnnp.training.statistics import References, force_size, references, scalings, whitened
+from bnnp.training.transfer import Transfer
+from bnnp.training.weighting import Weights, force_rarity
+
+Array = NDArray[np.float64]
+
+MONITORED = 100  # training structures that are evaluated every epoch
+EPOCH_SAMPLES = 20  # masks of that evaluation; the test set has all
+PROBED = 8  # structures from which the size of untrained forces is taken
+DECIMALS = 8  # of fitted energies: the same text in every file, the same number on every machine
+FITTED = 200  # structures that the zero of transferred energies is fitted to
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What is trained on.
+
+    Parameters
+    ----------
+    training, test : tuple of int
+        Positions in the file.
+    references : References
+    scalings : mapping of element to Scaling
+        What becomes scaling.data.
+    forces : bool
+        Whether forces (or stresses) are trained.
+    weights : Weights
+        Of structures and atoms in the loss.
+    density_widths : mapping of element to float
+        Widths of the Gaussians of ``force_weighting gdf``; empty without it.
+    """
+
+    training: tuple[int, ...]
+    test: tuple[int, ...]
+    references: References
+    scalings: Mapping[str, Scaling]
+    forces: bool
+    weights: Weights
+    density_widths: Mapping[str, float]
+
+    @property
+    def monitored(self) -> tuple[int, ...]:
+        """Training structures that are evaluated every epoch, evenly spaced."""
+        count = min(len(self.training), max(MONITORED, len(self.test)))
+        return tuple(self.training[k] for k in np.linspace(0, len(self.training) - 1, count).astype(int))
+
+    def resampled(self, seed: int) -> TrainingSet:
+        """As many training structures, drawn with replacement (``ensemble_bootstrap``). Ranges and spreads
+        stay those of the whole set, so that all members of an ensemble have the same scaling.data."""
+        count = len(self.training)
+        chosen = stream(seed, BOOTSTRAP).integers(count, size=count)
+        return replace(self, training=tuple(self.training[k] for k in sorted(chosen.tolist())))
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Everything a training is made of.
+
+    Parameters
+    ----------
+    settings : Settings
+        With the free-atom energies and the dropout rate in effect.
+    file : DescriptorFile
+    directory : Path
+        Where networks to start from, and old ranges, are read.
+    descriptor : Descriptor
+    data : TrainingSet
+    variables : Variables
+    transfer : Transfer or None
+        Networks of another potential to start from.
+    former : Checkpoint or None
+        Where to continue.
+    """
+
+    settings: Settings
+    file: DescriptorFile
+    directory: Path
+    descriptor: Descriptor
+    data: TrainingSet
+    variables: Variables
+    transfer: Transfer | None = None
+    former: Checkpoint | None = None
+
+    @classmethod
+    def prepare(
+        cls,
+        settings: Settings,
+        file: DescriptorFile,
+        directory: Path,
+        descriptor: Descriptor,
+        data: TrainingSet,
+        former: Checkpoint | None = None,
+    ) -> Training:
+        """A training with variables of its own, or those of the checkpoint it continues."""
+        if former is not None:
+            return cls(settings, file, directory, descriptor, data, former.variables, former=former)
+        variables = parallel.on_root(variables_of, settings, file, data, descriptor)
+        return cls(settings, file, directory, descriptor, data, variables)
+
+    # ----- what is done -------------------------------------------------------------------------------
+
+    def start(self) -> State:
+        """The state before the first step, or that of the checkpoint."""
+        if self.former is not None:
+            state = self.former.state
+            return replace(state, optimizer=self.trainer.optimizer.state_of(state.optimizer))
+        return self.trainer.start(self.initial_weights())
+
+    def run(self, state: State, stop: Callable[[], bool]) -> Iterator[State]:
+        """The state after each epoch; see :meth:`bnnp.training.loop.Trainer.run`."""
+        return self.trainer.run(state, stop)
+
+    def initial_weights(self) -> Array:
+        """Weights before training: random, those of weights.XXX.data (``use_old_weights_short``), or those of
+        another potential (``transfer_from``)."""
+        networks, model = random_networks(self.settings), self.settings.model
+        if self.transfer is not None:
+            return self._transferred(self.transfer, networks)
+        if self.settings.network.use_old_weights_short:
+            for element, change in self.changes.items():
+                path, n_inputs = self.directory / weights_name(element), model.n_inputs[element]
+                architecture = model.architecture[element]
+                plain = read_weights(path, element, architecture, n_inputs, model.normalize_nodes)
+                networks[element] = change.from_plain(plain)
+        return self.parameters.pack(networks)
+
+    def networks(self, weights: Array) -> dict[str, Network]:
+        """The networks as they stand in the files. Raises NumericalError if one is not finite."""
+        trained = self.parameters.unpack(weights)
+        plain = {element: change.to_plain(trained[element]) for element, change in self.changes.items()}
+        for element, network in plain.items():
+            demand_finite(network, element)
+        return plain
+
+    def potential(self, weights: Array) -> Potential:
+        """The potential of these weights, without files, calibration and statistics of the training set."""
+        spread = ScalingData(self.data.scalings, self.data.references.energy_range)
+        return assemble(self.settings, self.networks(weights), spread, self.masks, self.descriptor.threads)
+
+    # ----- what it is made of, each part made when it is first needed ------------------------------------
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Shape of the vector of all weights."""
+        return parameters_of(self.settings)
+
+    @cached_property
+    def masks(self) -> Masks | None:
+        """The frozen masks of the potential; None without dropout."""
+        return frozen_masks(self.settings)
+
+    @cached_property
+    def changes(self) -> dict[str, ChangeOfVariables]:
+        """Between the networks of the training and those of the files, by element."""
+        model, variables = self.settings.model, self.variables
+        free, conversion = atom_energies(self.settings), model.normalization
+        return {
+            element: ChangeOfVariables(
+                variables.inputs[element],
+                self.data.scalings[element].affine(model.scaling),
+                variables.scale,
+                float(variables.offsets[number] - free[number]),
+                conversion.conv_energy,
+                conversion.mean_energy,
+            )
+            for number, element in enumerate(model.elements)
+        }
+
+    @cached_property
+    def spread(self) -> Spread:
+        """Of the normalized references."""
+        return self.data.references.spread.scaled(self.variables.scale)
+
+    @cached_property
+    def loss_weights(self) -> tuple[float, float, float]:
+        """Weights of energies, forces and stresses that are in effect."""
+        words = self.settings.training
+        derivatives = (words.force_weight, words.stress_weight) if self.data.forces else (0.0, 0.0)
+        return (words.energy_weight, *derivatives)
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The structures, kept in memory as far as memory_limit goes."""
+        settings, file = self.settings, self.file
+        memory, device = settings.general.memory_limit, settings.training.device
+        stored = settings.structures.derivatives != "recomputed" and file.derivatives == "stored"
+        kept = self.data.forces and not stored and device == "cpu"
+        in_memory = derivatives_in_memory(file, self.descriptor, memory) if kept else None
+        return Samples(
+            file,
+            self.variables,
+            Targets(atom_energies(settings), limits(settings), self.data.weights),
+            Derivatives(self.data.forces, stored, self.descriptor if kept else None, in_memory),
+            Room(memory / parallel.size(), self._ranks.at_home),
+            (self._dtype, device),
+        )
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The loop with all its parts.
+
+        Raises
+        ------
+        InputError
+            There is no such device, or the optimizer cannot use it.
+        """
+        settings = self.settings
+        words, device = settings.training, settings.training.device
+        self._demand_device()
+        forces: Forces = DenseForces(self.descriptor, self._dtype, device)
+        if device == "cpu":
+            single = words.precision == "single"
+            sweeps = self.descriptor.with_dtype(np.float32) if single else self.descriptor
+            forces = partial(core_forces, sweeps)
+        inputs, width = self.variables.inputs, self.descriptor.width
+        return Trainer(
+            model=TrainedModel(self.parameters, inputs, width, forces, self._dtype, device),
+            loss=self.loss,
+            optimizer=self.optimizer,
+            dropout=self._dropout,
+            samples=self.samples,
+            evaluator=self.evaluator(),
+            monitor=self.evaluator(EPOCH_SAMPLES),
+            training=self.data.training,
+            test=self.data.test,
+            monitored=self.data.monitored,
+            criterion=partial(Errors.criterion, spread=self.spread, weights=self._all_weights),
+            seed=settings.general.random_seed,
+            batch_size=words.batch_size,
+            epochs=words.epochs,
+            ranks=self._ranks,
+            patience=words.early_stopping,
+            rests=(words.epochs - words.polish_epochs,) if words.polish_epochs else (),
+        )
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The method of ``optimizer``, its moving average, and the polish after it."""
+        words = self.settings.training
+        polish = min(words.polish_epochs, words.epochs)
+        n_epochs = words.epochs - polish
+        factors = (
+            None if self.transfer is None else self.transfer.step_factors(self.settings, self.parameters)
+        )
+        free = None if factors is None else factors > 0.0
+        if words.optimizer == "lbfgs":
+            return Lbfgs(words.lbfgs_memory, free)
+        if words.optimizer == "kalman":
+            responses = Responses(self.descriptor, self._dtype)
+            observer = Observer(self.parameters, self.variables.inputs, self._dropout, responses)
+            found = kalman_filter(self.settings, self.samples, self.loss, self.spread, observer, self._ranks)
+            first: Optimizer = replace(found, free=free)
+        else:
+            steps = -(-len(self.data.training) // words.batch_size)
+            first = gradient_method(self.settings, self.parameters.is_weight, steps, n_epochs, factors)
+        if words.weight_average > 0.0:
+            first = Averaged(first, words.weight_average)
+        return Polished(first, Lbfgs(words.lbfgs_memory, free), n_epochs) if polish else first
+
+    def evaluator(self, samples: int | None = None) -> Evaluator:
+        """Monte Carlo mean over the first `samples` frozen masks, or over all."""
+        masks, descriptor = self.masks, self.descriptor
+        if masks is not None and samples is not None:
+            masks = masks.take(min(masks.samples, samples))
+        elements = self.settings.model.elements
+        return Evaluator(elements, self.variables.inputs, masks, descriptor, descriptor.threads)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.float32 if self.settings.training.precision == "single" else torch.float64
+
+    @property
+    def _ranks(self) -> Ranks:
+        return Ranks(parallel.rank(), parallel.size(), parallel.sum_array)
+
+    @property
+    def _dropout(self) -> Dropout:
+        settings = self.settings
+        return Dropout(settings.general.random_seed, drop_rates(settings), settings.dropout.dropout_masks)
+
+    @property
+    def _all_weights(self) -> tuple[float, float, float]:
+        """Weights as given, but that of forces 0 where none are trained."""
+        words = self.settings.training
+        return words.energy_weight, words.force_weight if self.data.forces else 0.0, words.stress_weight
+
+    @cached_property
+    def loss(self) -> Loss:
+        """What is minimized."""
+        return Loss.of(self.spread, *self._all_weights, self.settings.loss.huber_delta)
+
+    def _demand_device(self) -> None:
+        words = self.settings.training
+        if words.device != "cpu" and words.optimizer == "kalman":
+            raise InputError(
+                f"{self.settings.origins['device']}: device is cuda, but the Kalman filter works on the CPU; "
+                "use `device cpu`, or `optimizer adam`"
+            )
+        demand_device(words.device)
+
+    def _transferred(self, transfer: Transfer, networks: dict[str, Network]) -> Array:
+        """Initial weights: the networks of `transfer`, random ones for other elements, and a new zero of
+        energy. The outputs are shifted, element by element, so that the energies of the training set have no
+        mean error."""
+        for element, network in transfer.networks.items():
+            networks[element] = self.changes[element].on_functions().from_plain(network)
+        weights, trainer = self.parameters.pack(networks), self.trainer
+        chosen = trainer.training[:: -(-len(trainer.training) // FITTED)]
+        residuals = np.zeros(len(chosen))
+        places = {index: place for place, index in enumerate(chosen)}
+        for index, found in trainer.evaluations(weights, chosen):
+            residuals[places[index]] = found.reference_energy - found.energy
+        trainer.ranks.sum_array(residuals)
+        known = np.isfinite(residuals)
+        counts = self.file.n_elements[list(chosen)].astype(np.float64)
+        shifts = element_offsets(counts[known], residuals[known])
+        for network, shift in zip(networks.values(), shifts, strict=True):
+            network.biases[-1][:] += shift * (network.sizes[-1] if network.normalize_nodes else 1)
+        return self.parameters.pack(networks)
+
+
+def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> TrainingSet:
+    """Divide the file and take the statistics.
+
+    Raises
+    ------
+    InputError
+        Nothing to train on, an element without atoms, a symmetry function that never varies.
+    """
+    training, test = (
+        tuple(np.flatnonzero(file.subset == subset).tolist()) for subset in (Set.TRAIN, Set.TEST)
+    )
+    if not training:
+        raise InputError(
+            "symmetry_functions.h5: the training set is empty; lower test_fraction and run mode 1 again"
+        )
+    found = references(file, training, atom_energies(settings), limits(settings))
+    ranges, model = scalings(file, training), settings.model
+    if settings.scaling.use_old_scaling:
+        path, sigma = directory / "scaling.data", model.scaling.kind == "sigma"
+        ranges = dict(read_scaling(path, model.n_inputs, sigma, model.fingerprint()).scalings)
+    _demand_variation(settings, ranges)
+    wanted = settings.structures.use_short_forces
+    forces = wanted and found.spread.n_forces > 0
+    if wanted and not forces:
+        raise InputError(
+            "use_short_forces asks to train on forces, but no training structure has any (or max_force "
+            "excludes all); remove use_short_forces, or add forces to input.data and run mode 1 again"
+        )
+    weights, widths = training_weights(settings, file, training, ranges)
+    return TrainingSet(training, test, found, ranges, forces, weights, widths)
+
+
+def variables_of(
+    settings: Settings, file: DescriptorFile, data: TrainingSet, descriptor: Descriptor
+) -> Variables:
+    """Inputs whitened, targets offset and scaled so that untrained forces have the right size."""
+    model = settings.model
+    if settings.dropout.dropout_rate_input > 0.0 or settings.loss.network_inputs == "scaled":
+        inputs = {x: as_scaled(data.scalings[x].affine(model.scaling)) for x in model.elements}
+    else:
+        ranges = scalings(file, data.training)
+        inputs = whitened(file, data.training, ranges)
+        wanted = settings.loss.network_inputs
+        if wanted == "principal" or (wanted == "auto" and settings.training.optimizer == "kalman"):
+            inputs = {x: principal(z, ranges[x]) for x, z in inputs.items()}
+    if any(model.architecture[element].activations[-1] != "l" for element in model.elements):
+        conversion = model.normalization  # an output that is not linear cannot take up a scale
+        offsets = atom_energies(settings) + conversion.mean_energy
+        return Variables(inputs, offsets, 1.0 / conversion.conv_energy)
+    spread = data.references.spread
+    size = np.sqrt(spread.force) if data.forces else np.sqrt(spread.energy)
+    variables = Variables(inputs, data.references.offsets, 1.0)
+    probe = Samples(file, variables, Targets(atom_energies(settings)), Derivatives(data.forces))
+    evaluator = Evaluator(model.elements, inputs, None, descriptor)
+    chosen = data.training[:: max(1, len(data.training) // PROBED)][:PROBED]
+    untrained = force_size(evaluator, random_networks(settings), [probe[index] for index in chosen])
+    return replace(variables, scale=float(size / untrained) if untrained > 0.0 else float(size))
+
+
+def with_fitted_energies(settings: Settings, file: DescriptorFile) -> Settings:
+    """`settings` with the least-squares free-atom energies of the training set, for ``atom_energy fit``."""
+    if not settings.fits_atom_energies:
+        return settings
+    training = np.flatnonzero((file.subset == Set.TRAIN) & np.isfinite(file.energy))
+    offsets = element_offsets(file.n_elements[training].astype(np.float64), file.energy[training])
+    energies = {x: round(float(e), DECIMALS) for x, e in zip(file.elements, offsets, strict=True)}
+    return settings.with_atom_energies(energies)
+
+
+def training_weights(
+    settings: Settings, file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]
+) -> tuple[Weights, dict[str, float]]:
+    """Weights of all structures and atoms, and the widths of the Gaussians of ``force_weighting gdf``.
+
+    Raises
+    ------
+    InputError
+        ``group_weight`` names a group that no structure has, or leaves nothing to train on.
+    """
+    words = settings.loss
+    groups = {label: (energy, force, stress) for label, energy, force, stress in words.group_weight}
+    for label in groups:
+        if label not in file.groups[1:]:
+            known = ", ".join(file.groups[1:]) or "none"
+            raise InputError(
+                f"{settings.origins['group_weight']}: `group_weight {label}`, but no structure has "
+                f"`group={label}` in its comment line. The groups of symmetry_functions.h5: {known}."
+            )
+    rarity: Array | None = None
+    widths: dict[str, float] = {}
+    if words.force_weighting == "gdf" and settings.structures.use_short_forces:
+        sigma = None if isinstance(words.gdf_sigma, str) else words.gdf_sigma
+        rarity, widths = force_rarity(file, training, ranges, sigma, words.gdf_sigmoid)
+    weights = Weights.of(file, groups, rarity)
+    chosen = list(training)
+    if not weights.energy[chosen].any() and not weights.stress[chosen].any() and not weights.force.any():
+        raise InputError(
+            "every weight of the training set is 0, so there is nothing to train on: raise group_weight in "
+            "input.nn or weight= in input.data"
+        )
+    return weights, widths
+
+
+def atom_energies(settings: Settings) -> Array:
+    """Free-atom energies in effect, (n_elements,) float64."""
+    return np.array([settings.model.atom_energies[element] for element in settings.model.elements])
+
+
+def limits(settings: Settings) -> Limits:
+    """RuNNer's max_energy and max_force."""
+    return Limits(settings.training.max_energy, settings.training.max_force)
+
+
+def core_forces(
+    descriptor: Descriptor, gradient: torch.Tensor, geometries: object
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Forces (n_atoms, 3) and virials (n_structures, 6) of a batch by the C++ core, differentiable."""
+    forces, virials = PairForces.apply(gradient, descriptor, geometries)
+    return forces, virials
+
+
+def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None:
+    """Stop if the scaling would divide by the range of a function that has none."""
+    if settings.model.scaling.kind not in ("scale", "both", "sigma"):
+        return
+    bad = [
+        f"    input.nn line {function.line}: symfunction_short {function.definition()}"
+        for element, scaling in ranges.items()
+        for function, constant in zip(settings.model.functions[element], scaling.constant, strict=True)
+        if constant
+    ]
+    if bad:
+        raise InputError(
+            f"{len(bad)} symmetry functions never vary in the training set; scaling would divide by zero:\n"
+            + "\n".join(bad[:20] + [f"    ... and {len(bad) - 20} more"] * (len(bad) > 20))
+            + "\nRemove them from input.nn (or add structures in which they vary) and run mode 1 again."
+        )
