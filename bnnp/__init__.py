@@ -68,7 +68,8 @@ if TYPE_CHECKING:
     from bnnp.api import read_data, symmetry_functions
     from bnnp.interfaces.ase import BNNP
     from bnnp.loader import load
-    from bnnp.potential import Potential, Prediction
+    from bnnp.potential.potential import Potential
+    from bnnp.potential.prediction import Prediction
     from bnnp.structure import Structure
 
 __version__ = "0.1.0"
@@ -76,8 +77,8 @@ __all__ = ["BNNP", "Potential", "Prediction", "Structure", "load", "read_data", 
 
 _HOMES = {
     "BNNP": "bnnp.interfaces.ase",
-    "Potential": "bnnp.potential",
-    "Prediction": "bnnp.potential",
+    "Potential": "bnnp.potential.potential",
+    "Prediction": "bnnp.potential.prediction",
     "Structure": "bnnp.structure",
     "load": "bnnp.loader",
     "read_data": "bnnp.api",

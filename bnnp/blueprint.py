@@ -7,7 +7,7 @@ with the line to mend.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 
 from ase.data import atomic_numbers
@@ -26,21 +26,13 @@ from bnnp.entries import Entries, mistake
 from bnnp.errors import InputError
 from bnnp.io.input_nn import Entry
 from bnnp.network.architecture import Architecture
+from bnnp.units import Normalization
 
 HIGHEST_NUMBER = 102  # H to No, as in RuNNer and n2p2
 HIGH_DROPOUT = 0.5  # from here on a drop probability may be a keep probability by mistake
 FUNCTION_KEYWORDS = ("symfunction_short", "element_symfunction_short", "global_symfunction_short")
 
 Functions = dict[str, tuple[SymmetryFunction, ...]]
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """n2p2's normalization, E* = (E - N mean_energy) conv_energy, r* = r conv_length; the default is none."""
-
-    mean_energy: float = 0.0
-    conv_energy: float = 1.0
-    conv_length: float = 1.0
 
 
 def read_elements(entries: Entries) -> tuple[str, ...]:

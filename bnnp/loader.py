@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
+
+import numpy as np
 
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.calibration_section import SECTION as CALIBRATION
@@ -18,7 +20,7 @@ from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import read_weights, weights_name
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential
+from bnnp.potential.potential import Definition, Member, Options, Potential
 from bnnp.settings import Settings, load_settings
 
 INPUT = "input.nn"
@@ -32,7 +34,7 @@ def member_directory(directory: Path, number: int) -> Path:
 def load(path: str | Path = ".", samples: int | None = None, threads: int = 1) -> Potential:
     """The potential of a directory, for example the ``potential/`` that mode 2 leaves.
 
-    >>> bnnp.load("potential/").predict(structure).energy_std  # doctest: +SKIP
+    >>> bnnp.load("potential/").predict(structure).energy.std  # doctest: +SKIP
 
     Parameters
     ----------
@@ -77,20 +79,22 @@ def read_potential(
     if potential.samples < 2 or not (directory / UNCERTAINTY).exists():
         return potential
     sections = read_uncertainty(directory / UNCERTAINTY).sections
-    domain = None
+    statistics = None
     if DOMAIN in sections and potential.scalings is not None:
-        sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in potential.networks.items()}
-        domain = parse_domain(sections[DOMAIN], sizes)
+        sizes = {
+            x: (network.n_inputs, network.sizes[-1]) for x, network in potential.members[0].networks.items()
+        }
+        statistics = parse_domain(sections[DOMAIN], sizes)
     if not calibrated:
-        return potential.replace(domain=domain)
+        return replace(potential, statistics=statistics)
     if CALIBRATION not in sections:
         _demand_no_kind(settings)
         return potential
     data = parse_calibration(sections[CALIBRATION])
-    check_networks(data, potential.members)
+    check_networks(data, [member.networks for member in potential.members])
     kind = settings["uncertainty"] if settings.given("uncertainty") else data.use
     where = settings.origins["uncertainty"] if settings.given("uncertainty") else UNCERTAINTY
-    if kind == "hybrid" and domain is None:
+    if kind == "hybrid" and statistics is None:
         raise InputError(
             f"{where}: `uncertainty hybrid` needs the statistics of the training set, and {UNCERTAINTY} has "
             "no section [domain]. Run mode 2 again, or write `uncertainty mc`."
@@ -100,7 +104,9 @@ def read_potential(
             f"{where}: `uncertainty {kind}`, but {UNCERTAINTY} has "
             f"calibrated only {', '.join(data.kinds)}. Calibrate again: mode 3 with the keyword `calibrate`."
         )
-    return potential.replace(calibration=data.kinds[kind], domain=domain if kind == "hybrid" else None)
+    return replace(
+        potential, calibration=data.kinds[kind], statistics=statistics if kind == "hybrid" else None
+    )
 
 
 def _demand_no_kind(settings: Settings) -> None:
@@ -128,7 +134,7 @@ def _single(directory: Path, settings: Settings, threads: int, samples: int | No
         data = read_uncertainty(directory / UNCERTAINTY, networks)
         said = samples is not None or settings.given("mc_samples")
         masks = (data.take(wanted) if said else data).masks
-    return assemble(settings, networks, scalings, masks, threads)
+    return assemble(settings, [Member(networks, masks)], scalings, threads)
 
 
 def _ensemble(directory: Path, settings: Settings, threads: int, samples: int | None) -> Potential:
@@ -147,38 +153,36 @@ def _ensemble(directory: Path, settings: Settings, threads: int, samples: int | 
         found.append(_single(place, own, threads, -(-wanted // count)))
     first, *others = found
     for number, other in enumerate(others, start=2):
-        if not first.same_inputs(other):
+        if not same_inputs(first, other):
             raise StaleFileError(
                 f"member_{number:02d}/scaling.data differs from scaling.data: the members are of different "
                 "trainings. Run mode 2 again."
             )
-    return first.replace(others=[(other.networks, other.masks) for other in others])
+    return replace(first, members=tuple(member for each in found for member in each.members))
+
+
+def same_inputs(one: Potential, other: Potential) -> bool:
+    """Whether the networks of both get the same inputs, so that they can be an ensemble."""
+    tables = zip(vars(one.inputs).values(), vars(other.inputs).values(), strict=True)
+    return all(np.array_equal(first, second) for first, second in tables)
 
 
 def assemble(
-    settings: Settings,
-    networks: Mapping[str, Network],
-    scalings: ScalingData | None,
-    masks: Masks | None = None,
-    threads: int = 1,
+    settings: Settings, members: Sequence[Member], scalings: ScalingData | None, threads: int = 1
 ) -> Potential:
-    """The potential that an input.nn and these networks, training statistics and masks make."""
-    return Potential(
-        networks,
+    """The potential that an input.nn and these networks, masks and training ranges make."""
+    definition = Definition(
         settings.functions,
         settings.cutoff,
         settings.scaling,
-        scalings,
-        masks,
-        resample=settings["mc_masks"] == "resample",
-        atom_energies=settings.atom_energies,
-        mean_energy=settings.normalization.mean_energy,
-        conv_energy=settings.normalization.conv_energy,
-        units=settings.units,
-        closest=settings["bond_threshold"],
-        device=settings["device"],
-        threads=threads,
+        settings.normalization,
+        settings.atom_energies,
+        settings.units,
     )
+    options = Options(
+        settings["mc_masks"] == "resample", settings["bond_threshold"], settings["device"], threads
+    )
+    return Potential(definition, tuple(members), scalings, options=options)
 
 
 def with_fitted_energies(settings: Settings, scalings: ScalingData | None) -> Settings:

@@ -7,7 +7,6 @@ element in n2p2's order: nothing depends on the order of lines.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import ase.units
 
 from bnnp.blueprint import (
-    Normalization,
     read_architecture,
     read_cutoff,
     read_dropout_rate,
@@ -28,7 +26,7 @@ from bnnp.blueprint import (
     read_transfer_map,
 )
 from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.functions import SymmetryFunction, fingerprint
 from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.dialects import atom_energies, dialect, fits_atom_energies, forces_of_prediction
 from bnnp.entries import Entries
@@ -37,7 +35,7 @@ from bnnp.keyword_table.arguments import FIT
 from bnnp.keywords import KEYWORDS, Keyword
 from bnnp.network.architecture import Architecture
 from bnnp.optimizer_words import choose_optimizer
-from bnnp.units import UNITS, Units
+from bnnp.units import UNITS, Normalization, Units
 
 __all__ = ["Architecture", "Normalization", "Settings", "load_settings"]
 
@@ -118,9 +116,7 @@ class Settings:
 
     def fingerprint(self) -> str:
         """SHA-256 over what symmetry functions depend on: elements, functions, cutoff function, units."""
-        parts = [self.units.name, *self.elements, f"cutoff {self.cutoff.type} {float(self.cutoff.alpha)!r}"]
-        parts += [function.definition() for element in self.elements for function in self.functions[element]]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return fingerprint(self.functions, self.cutoff, self.units.name)
 
 
 def load_settings(

@@ -21,7 +21,7 @@ from bnnp.modes.training_networks import frozen_masks
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.streams import WEIGHTS, stream
-from bnnp.potential import Potential
+from bnnp.potential.potential import Member, Potential
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -56,11 +56,10 @@ class Case:
         """The line after it: sizes, where the weights are from, samples."""
         networks = [
             f"{element} {network.architecture.describe(network.n_inputs)}"
-            for element, network in potential.networks.items()
+            for element, network in potential.members[0].networks.items()
         ]
         origin = "weights of the directory" if self.has_potential else "random weights"
-        samples = 1 if potential.masks is None else potential.masks.samples
-        return f"networks: {', '.join(networks)}; {origin}, samples: {samples}"
+        return f"networks: {', '.join(networks)}; {origin}, samples: {potential.sizes[0]}"
 
     @property
     def has_potential(self) -> bool:
@@ -107,7 +106,8 @@ def potential_of(case: Case, threads: int) -> Potential:
     """The potential in the directory; without one, random networks with the dropout of input.nn."""
     if case.has_potential:
         return read_potential(case.directory, case.settings, threads)
-    return assemble(case.settings, *random_parts(case), frozen_masks(case.settings), threads)
+    networks, scalings = random_parts(case)
+    return assemble(case.settings, [Member(networks, frozen_masks(case.settings))], scalings, threads)
 
 
 def random_parts(case: Case) -> tuple[Mapping[str, Network], ScalingData]:

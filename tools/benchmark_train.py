@@ -161,8 +161,8 @@ def show_held_out(potential: Path, settings: Settings, path: Path) -> None:
         prediction = found.predict(structure)
         if structure.energy is None or structure.forces is None or prediction.forces is None:
             continue
-        energy = (prediction.energy - structure.energy) / len(structure.numbers) * units.mev
-        force = float(np.mean((prediction.forces - structure.forces) ** 2)) * units.mev_per_angstrom**2
+        energy = (prediction.energy.value - structure.energy) / len(structure.numbers) * units.mev
+        force = float(np.mean((prediction.forces.value - structure.forces) ** 2)) * units.mev_per_angstrom**2
         squares.setdefault(structure.info.get("group", "-"), []).append((energy**2, force))
     click.echo("    held out             meV/atom     meV/A")
     for group, values in squares.items():

@@ -125,11 +125,11 @@ def uncertainties(
     sigmas = []
     for index in progress(left, "uncertainty"):
         found = potential.predict(structures[int(index)], forces=forces, stress=False, sigma=forces)
-        if found.forces_std is not None:
-            largest = np.linalg.norm(found.forces_std, axis=1).max()
+        if found.forces is not None and found.forces.std is not None:
+            largest = np.linalg.norm(found.forces.std, axis=1).max()
             sigmas.append(float(largest) * settings.units.mev_per_angstrom)
         else:
-            sigmas.append(float(found.energy_std or 0.0) * mev / len(found.atomic_energies))
+            sigmas.append(float(found.energy.std or 0.0) * mev / len(found.free_atoms))
     return np.array(sigmas), std_meaning(potential)
 
 

@@ -10,7 +10,7 @@
     feature_covariance Ge 1 0.3
     ...
 
-The weights they belong to are those of ``[masks]``. See :mod:`bnnp.uncertainty.domain`.
+The weights they belong to are those of ``[masks]``. See :mod:`bnnp.uncertainty.training_statistics`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError, StaleFileError
-from bnnp.uncertainty.domain import Domain
+from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _WHERE = "uncertainty.data, [domain]"
 _AGAIN = "Run mode 2 again, or remove this section and write `uncertainty mc`."
 
 
-def format_domain(domains: Mapping[str, Domain]) -> tuple[str, ...]:
+def format_domain(domains: Mapping[str, TrainingStatistics]) -> tuple[str, ...]:
     """The lines below the heading."""
     lines = [f"version {VERSION}"]
     for element, domain in domains.items():
@@ -42,7 +42,7 @@ def format_domain(domains: Mapping[str, Domain]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def parse_domain(lines: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Domain]:
+def parse_domain(lines: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, TrainingStatistics]:
     """Read the lines below the heading.
 
     Parameters
@@ -69,7 +69,9 @@ def parse_domain(lines: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> 
         ) from None
 
 
-def _domain(rows: Mapping[tuple[str, str], list[list[str]]], element: str, n: int, hidden: int) -> Domain:
+def _domain(
+    rows: Mapping[tuple[str, str], list[list[str]]], element: str, n: int, hidden: int
+) -> TrainingStatistics:
     def mean(name: str, size: int) -> Array:
         values = np.array(rows[name, element][0], dtype=np.float64)
         if values.shape != (size,):
@@ -84,7 +86,7 @@ def _domain(rows: Mapping[tuple[str, str], list[list[str]]], element: str, n: in
             raise ValueError(f"{name} {element} has {len(rows[name, element])} rows, expected {size}")
         return lower + np.tril(lower, -1).T
 
-    return Domain(
+    return TrainingStatistics(
         mean("mean", n),
         matrix("covariance", n),
         mean("feature_mean", hidden),

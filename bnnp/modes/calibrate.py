@@ -35,7 +35,7 @@ from bnnp.modes.in_order import in_order
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.potential_directory import DIRECTORY
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.settings import Settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import FEWEST, Calibration, Observations, fit_calibration
@@ -125,7 +125,8 @@ def calibrate(job: Job, log: Log, potential: Potential, chosen: CalibrationSet) 
     kinds = parallel.on_root(fit, outcomes, potential)
     report_calibration(log, kinds, potential.units)
     use = choice(job.settings, kinds)
-    data = CalibrationData(use, checksums(potential.members), kinds)
+    networks = [member.networks for member in potential.members]
+    data = CalibrationData(use, checksums(networks), kinds)
     parallel.on_root(write_calibration, job.directory, data)
     log.item("in force", f"`uncertainty {use}`, in {UNCERTAINTY}")
 
@@ -142,7 +143,7 @@ def fit(outcomes: Sequence[Mapping[str, Observations]], potential: Potential) ->
         raise InputError(
             f"calibrate: {count} structures for the calibration have an energy, expected at least {FEWEST}"
         )
-    kinds = ("mc",) if potential.domain is None else ("mc", "hybrid")
+    kinds = ("mc",) if potential.statistics is None else ("mc", "hybrid")
     return {kind: fit_calibration(enough, kind, potential.samples) for kind in kinds}
 
 
@@ -180,15 +181,15 @@ def observe(
         )
 
     if structure.energy is not None:
-        error = (prediction.energy - structure.energy) / len(structure)
+        error = (prediction.energy.value - structure.energy) / len(structure)
         add("energy", np.array([error]), parts.energy)
     if structure.forces is not None and parts.forces is not None:
         assert prediction.forces is not None
-        errors, symbols = prediction.forces - structure.forces, np.array(structure.symbols)
+        errors, symbols = prediction.forces.value - structure.forces, np.array(structure.symbols)
         for element in sorted(set(structure.symbols), key=atomic_numbers.__getitem__):
             add(f"forces {element}", errors[symbols == element], parts.forces[symbols == element])
     if structure.stress is not None and prediction.stress is not None and parts.stress is not None:
-        add("stress", prediction.stress - structure.stress, parts.stress)
+        add("stress", prediction.stress.value - structure.stress, parts.stress)
     return found
 
 

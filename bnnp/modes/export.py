@@ -15,7 +15,7 @@ from bnnp.interfaces.hdnnp import write_hdnnp
 from bnnp.loader import read_potential
 from bnnp.modes.potential_directory import write_potential_directory
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.settings import Settings, load_settings
 
 PROGRAMS = ("bnnp", "hdnnp")
@@ -37,7 +37,7 @@ def export(program: str, target: Path, settings_file: Path, masks: int | None = 
     if program == "bnnp":
         return _for_bnnp(source, target, settings)
     chosen = None if masks is None else _masks(potential, masks)
-    lines = write_hdnnp(target, settings, potential.networks, potential.scalings, chosen)
+    lines = write_hdnnp(target, settings, potential.members[0].networks, potential.scalings, chosen)
     return f"{_what(potential, chosen)}\nWritten to {target}. In LAMMPS (units metal):\n\n{lines}"
 
 
@@ -56,18 +56,18 @@ def _for_bnnp(source: Path, target: Path, settings: Settings) -> str:
 
 
 def _masks(potential: Potential, count: int) -> Masks:
-    if potential.masks is None or count > potential.masks.samples:
-        have = 0 if potential.masks is None else potential.masks.samples
+    masks = potential.members[0].masks
+    if masks is None or count > masks.samples:
+        have = 0 if masks is None else masks.samples
         raise InputError(
             f"--masks {count}: this potential has {have} masks (uncertainty.data, mc_samples). "
             "Leave --masks out to export the plain networks."
         )
-    return potential.masks.take(count)
+    return masks.take(count)
 
 
 def _what(potential: Potential, masks: Masks | None) -> str:
-    if potential.others:
-        count = 1 + len(potential.others)
+    if (count := len(potential.members)) > 1:
         first = "its plain networks" if masks is None else f"the exact mean over {masks.samples} of its masks"
         return (
             f"The first of the {count} members of the ensemble, {first}: NOT the mean over all members that "
@@ -79,7 +79,7 @@ def _what(potential: Potential, masks: Masks | None) -> str:
             "itself "
             "cannot be exported."
         )
-    if potential.masks is None:
+    if potential.members[0].masks is None:
         return "The networks as they are."
     return (
         "The plain networks, all nodes kept: close to, but not the mean over the masks that mode 3 and "

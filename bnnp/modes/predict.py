@@ -22,11 +22,12 @@ from bnnp.modes.calibrate import calibrate_with_data
 from bnnp.modes.in_order import in_order
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
-from bnnp.modes.prediction_report import LINES, Parts, Report, describe_potential, raw_meaning, std_meaning
-from bnnp.potential import Potential, Prediction
+from bnnp.modes.prediction_report import LINES, Report, describe_potential, raw_meaning, std_meaning
+from bnnp.potential.assessment import Assessment, assess, extrapolations, group_of
+from bnnp.potential.potential import Potential
+from bnnp.potential.prediction import Prediction
 from bnnp.settings import Settings
 from bnnp.structure import Structure
-from bnnp.uncertainty.assessment import Assessment, Values, assess, extrapolations, group_of
 from bnnp.uncertainty.extrapolation import Tally, energy_warning
 
 NET_FORCE = 1e-6  # RuNNer's limit of `check_forces`, in the unit of the forces
@@ -41,7 +42,6 @@ class Outcome:
     assessment: Assessment
     tallies: dict[str, Tally]
     warnings: list[str]
-    parts: Parts
 
 
 def run(job: Job) -> None:
@@ -63,7 +63,7 @@ def run(job: Job) -> None:
         outcomes = in_order(predict, len(structures))
         for outcome in log.progress(outcomes, "structures", len(structures)):
             files.write(outcome.texts)
-            report.add(outcome.group, outcome.assessment, outcome.tallies, outcome.warnings, outcome.parts)
+            report.add(outcome.group, outcome.assessment, outcome.tallies, outcome.warnings)
     report.write(log, names)
     log.close(settings.mode)
 
@@ -76,38 +76,30 @@ def predict_structure(
     prediction = potential.predict(structure, settings["calculate_forces"], settings["calculate_stress"])
     if settings["check_forces"]:
         check_net_force(structure, prediction)
-    offset = float(potential.free_atoms(structure).sum())
-    tallies, warnings = look_outside(structure, prediction, potential, offset)
-    values = Values(
-        prediction.energy,
-        prediction.energy_std,
-        prediction.forces,
-        prediction.forces_std,
-        prediction.stress,
-        prediction.stress_std,
-        prediction.energy_std_raw if potential.calibration else None,
-        prediction.forces_std_raw if potential.calibration else None,
-    )
-    texts = format_prediction(names, structure, prediction, offset, potential.calibration)
-    assessment = assess(structure, values)
-    return Outcome(texts, group_of(structure), assessment, tallies, warnings, Parts.of(prediction))
+    tallies, warnings = look_outside(structure, prediction, potential)
+    texts = format_prediction(names, structure, prediction, potential.calibration)
+    return Outcome(texts, group_of(structure), assess(structure, prediction), tallies, warnings)
 
 
 def look_outside(
-    structure: Structure, prediction: Prediction, potential: Potential, offset: float
+    structure: Structure, prediction: Prediction, potential: Potential
 ) -> tuple[dict[str, Tally], list[str]]:
     """Symmetry functions and energy beyond the training range, if that is known."""
     if potential.scalings is None:
         return {}, []
-    functions, scalings = potential.functions, potential.scalings
+    functions, scalings = potential.definition.functions, potential.scalings
     tallies, lines = extrapolations(structure, prediction.descriptors, scalings.scalings, functions, LINES)
-    warning = energy_warning((prediction.energy - offset) / len(structure), scalings.energy_range)
+    warning = energy_warning(
+        (prediction.energy.value - prediction.offset) / len(structure), scalings.energy_range
+    )
     return tallies, lines + [f"{structure.where}: {warning}"] * bool(warning)
 
 
 def check_net_force(structure: Structure, prediction: Prediction) -> None:
     """``check_forces``: forces on all atoms must add up to nothing."""
-    if prediction.forces is not None and (net := np.abs(prediction.forces.sum(axis=0)).max()) > NET_FORCE:
+    if prediction.forces is None:
+        return
+    if (net := np.abs(prediction.forces.value.sum(axis=0)).max()) > NET_FORCE:
         raise NumericalError(
             f"{structure.where}: the forces add up to {net:.3g}, more than {NET_FORCE:g}. Rounding can do "
             f"this in "

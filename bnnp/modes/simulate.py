@@ -29,7 +29,7 @@ from bnnp.modes.simulation_setup import (
     read_stages,
     starting_atoms,
 )
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.training.interruption import Interruption
 from bnnp.uncertainty.ensemble import in_turn
 

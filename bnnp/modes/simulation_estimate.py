@@ -23,7 +23,7 @@ from bnnp.modes.log import Log, duration
 from bnnp.modes.simulation_report import FS_A_NS, SECONDS_A_DAY
 from bnnp.modes.simulation_setup import read_guard, read_plan, read_stages, starting_atoms
 from bnnp.modes.training_networks import frozen_masks, random_networks
-from bnnp.potential import Potential
+from bnnp.potential.potential import Member, Potential
 
 STEPS, LOOKS = 10, 3  # timed; the fastest counts
 
@@ -98,7 +98,8 @@ def _potential(job: Job) -> tuple[Potential, bool]:
     settings = job.settings
     if all((job.directory / weights_name(element)).is_file() for element in settings.elements):
         return read_potential(job.directory, settings, job.threads), True
-    return assemble(settings, random_networks(settings), None, frozen_masks(settings), job.threads), False
+    member = Member(random_networks(settings), frozen_masks(settings))
+    return assemble(settings, [member], None, job.threads), False
 
 
 def _forces_std(atoms: Atoms) -> None:

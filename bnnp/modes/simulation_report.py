@@ -14,7 +14,7 @@ from bnnp.modes.log import Log
 from bnnp.modes.prediction_report import describe_ensemble, std_meaning
 from bnnp.modes.simulation_output import Description, SimulationFiles
 from bnnp.modes.simulation_setup import Plan, read_stages
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.settings import Settings
 
 SECONDS_A_DAY = 86400.0

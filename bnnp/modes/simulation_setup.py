@@ -24,7 +24,7 @@ from bnnp.keyword_table.dynamics_arguments import Limit
 from bnnp.loader import parts_of_potential
 from bnnp.modes.job import Job
 from bnnp.network.streams import DYNAMICS, stream
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.settings import Settings
 from bnnp.uncertainty.calibration import Calibration
 
@@ -296,13 +296,12 @@ def identity(
 ) -> dict[str, object]:
     """What a restart file must agree with; the last stage may get longer unless it is a ramp."""
     stages = [asdict(stage) for stage in plan.stages]
+    first, *others = potential.members
     if not plan.stages[-1].ramped:
         stages[-1]["steps"] = "any"
     return {
-        "potential": identity_line(parts_of_potential(settings, potential.networks, potential.scalings)),
-        "ensemble": [
-            identity_line(parts_of_potential(settings, networks, None)) for networks, _ in potential.others
-        ],
+        "potential": identity_line(parts_of_potential(settings, first.networks, potential.scalings)),
+        "ensemble": [identity_line(parts_of_potential(settings, each.networks, None)) for each in others],
         "mc_samples": 0 if potential.samples == 1 else potential.samples,
         "mc_masks": settings["mc_masks"],
         "member": member,

@@ -16,8 +16,8 @@ from bnnp.io.uncertainty_data import UncertaintyData, replace_section, write_unc
 from bnnp.loader import parts_of_potential, read_potential
 from bnnp.modes.job import Job
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential
-from bnnp.uncertainty.domain import Domain, features
+from bnnp.potential.potential import Potential
+from bnnp.uncertainty.training_statistics import TrainingStatistics, features
 
 MOST_ATOMS = 50_000  # of an element: more tell the same covariance
 
@@ -36,11 +36,11 @@ def write_without_masks(job: Job, file: DescriptorFile, training: Sequence[int])
     if path.is_file():
         return
     potential = read_potential(job.directory, job.settings, calibrated=False)
-    sizes = {element: network.sizes for element, network in potential.networks.items()}
+    sizes = {element: network.sizes for element, network in potential.members[0].networks.items()}
     rates = (0.0,) * max(map(len, sizes.values()))
     masks = Masks.draw(job.settings["random_seed"], 1, rates, sizes)
-    parts = parts_of_potential(job.settings, potential.networks, potential.scalings)
-    write_uncertainty(path, UncertaintyData.of(masks, potential.networks), identity_line(parts))
+    parts = parts_of_potential(job.settings, potential.members[0].networks, potential.scalings)
+    write_uncertainty(path, UncertaintyData.of(masks, potential.members[0].networks), identity_line(parts))
     _write(path, potential, file, training)
 
 
@@ -51,8 +51,8 @@ def _write(path: Path, potential: Potential, file: DescriptorFile, training: Seq
         inputs = np.zeros((len(values), potential.descriptor.width))
         inputs[:, : values.shape[1]] = values
         scaled = potential.scaled(np.full(len(values), number, dtype=np.int32), inputs)
-        network = potential.networks[element]
-        domains[element] = Domain.of(values, features(network, scaled[:, : network.n_inputs]))
+        network = potential.members[0].networks[element]
+        domains[element] = TrainingStatistics.of(values, features(network, scaled[:, : network.n_inputs]))
     replace_section(path, SECTION, format_domain(domains))
 
 

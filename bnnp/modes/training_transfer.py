@@ -15,7 +15,7 @@ from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.training_networks import parameters_of, random_networks
 from bnnp.network.dense import Network
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.settings import Settings, load_settings
 from bnnp.training.loop import Trainer
 from bnnp.training.normalization import Fold, element_offsets
@@ -69,7 +69,7 @@ def read_transfer(job: Job) -> Transfer:
     _demand_fit(settings, theirs, names)
     donor = Donor(
         theirs.functions,
-        potential.networks,
+        potential.members[0].networks,
         {x: _affine(potential, theirs, x) for x in theirs.elements},
         theirs.normalization.conv_energy,
         theirs.normalization.mean_energy,

@@ -160,8 +160,8 @@ def run(base: Path, held: Sequence[Structure], width: int, seed: int) -> tuple[f
     energies, forces = [], []
     for structure in held:
         found = potential.predict(structure, stress=False)
-        energies.append((found.energy - structure.energy) / len(structure))
-        forces.append((found.forces - structure.forces).ravel())
+        energies.append((found.energy.value - structure.energy) / len(structure))
+        forces.append((found.forces.value - structure.forces).ravel())
     return 1000.0 * rms(np.array(energies)), 1000.0 * rms(np.concatenate(forces)), seconds
 
 

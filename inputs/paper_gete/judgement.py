@@ -18,8 +18,8 @@ from bnnp.io.calibration_section import SECTION, parse_calibration
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.loader import read_potential
-from bnnp.potential import Potential
-from bnnp.prediction import Prediction
+from bnnp.potential.potential import Potential
+from bnnp.potential.prediction import Prediction
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
@@ -129,8 +129,8 @@ def collect(
         assert structure.energy is not None
         assert structure.forces is not None
         assert found.forces is not None
-        energy.append((found.energy - structure.energy) / len(structure))
-        forces.append(found.forces - structure.forces)
+        energy.append((found.energy.value - structure.energy) / len(structure))
+        forces.append(found.forces.value - structure.forces)
         beyond.append(extrapolations(potential, structure, found))
         for kind, values in sigma.items():
             values.append(sigmas(found, structure, kinds.get(kind)))
@@ -150,9 +150,10 @@ def collect(
 def sigmas(found: Prediction, structure: Structure, calibration: Calibration | None) -> tuple[float, Array]:
     """Of the energy per atom and the forces; the raw ones without a calibration."""
     if calibration is None:
-        assert found.energy_std_raw is not None
-        assert found.forces_std_raw is not None
-        return found.energy_std_raw / len(structure), found.forces_std_raw
+        assert found.energy.raw is not None
+        assert found.forces is not None
+        assert found.forces.raw is not None
+        return found.energy.raw / len(structure), found.forces.raw
     assert found.parts is not None
     energy, forces, _ = calibration.apply(found.parts, structure.symbols)
     if energy is None or forces is None:

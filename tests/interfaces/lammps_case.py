@@ -23,7 +23,7 @@ from bnnp.loader import load, parts_of_potential
 from bnnp.modes.potential_directory import write_potential_directory
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
 

@@ -31,6 +31,7 @@ from bnnp.loader import load, parts_of_potential
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
+from bnnp.potential.potential import Member
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -192,19 +193,20 @@ class TestUncertainty:
         in."""
         predict(folder)
         potential = load(folder)
-        assert potential.masks is not None
+        (member,) = potential.members
+        assert member.masks is not None
         energies, forces, stresses = [], [], []
         for number in range(SAMPLES):
             networks = {}
-            for element, network in potential.networks.items():
-                factors = [mask[number][:, None] for mask in potential.masks.scaled(element)]
+            for element, network in member.networks.items():
+                factors = [mask[number][:, None] for mask in member.masks.scaled(element)]
                 weights = tuple(a * b for a, b in zip(factors, network.weights, strict=True))
                 networks[element] = replace(network, weights=weights)
-            plain = potential.replace(networks=networks, masks=None)
+            plain = replace(potential, members=(Member(networks),))
             results = [plain.predict(structure) for structure in read_structures(folder / "input.data")]
-            energies.append([result.energy for result in results])
-            forces.append(np.concatenate([result.forces for result in results]))
-            stresses.append(results[0].stress)
+            energies.append([result.energy.value for result in results])
+            forces.append(np.concatenate([result.forces.value for result in results]))
+            stresses.append(results[0].stress.value)
         out = folder / "energy.out"
         np.testing.assert_allclose(column(out, "Ennp"), np.mean(energies, axis=0), rtol=1e-12)
         np.testing.assert_allclose(column(out, "Ennp_std"), np.std(energies, axis=0, ddof=1), rtol=1e-9)
@@ -263,12 +265,13 @@ class TestUncertainty:
             means[wanted] = column(folder / "energy.out", "Ennp")
             assert ("10 there, the others from its seed 1" in log) == (wanted == 20)
         potential = load(folder)
-        sizes = {element: network.sizes for element, network in potential.networks.items()}
+        networks = potential.members[0].networks
+        sizes = {element: network.sizes for element, network in networks.items()}
         for wanted in (4, 20):
             masks = Masks.draw(1, wanted, RATES, sizes)
-            direct = potential.replace(masks=masks)
+            direct = replace(potential, members=(Member(networks, masks),))
             structures = read_structures(folder / "input.data")
-            expected = [direct.predict(structure).energy for structure in structures]
+            expected = [direct.predict(structure).energy.value for structure in structures]
             np.testing.assert_allclose(means[wanted], expected, rtol=1e-13)
 
 
@@ -413,10 +416,11 @@ class TestReport:
         """As `device cuda` does, but in torch on the CPU."""
         structure = next(iter(read_structures(folder / "input.data")))
         expected = load(folder).predict(structure)
-        got = load(folder).replace(device="cpu:0").predict(structure)
-        for name in ("energy", "energy_std", "forces", "forces_std", "stress", "stress_std"):
-            wanted = getattr(expected, name)
-            np.testing.assert_allclose(getattr(got, name), wanted, rtol=0, atol=1e-10 * np.abs(wanted).max())
+        got = load(folder).with_options(device="cpu:0").predict(structure)
+        for name in ("energy", "forces", "stress"):
+            for kind in ("value", "std"):
+                found, wanted = (getattr(getattr(each, name), kind) for each in (got, expected))
+                np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10 * np.abs(wanted).max())
 
     def test_check_forces_computes_them(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without calculate_forces, too: with a limit below rounding the first structure stops the run."""

@@ -12,6 +12,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
+from bnnp.prediction import Prediction
 from click.testing import CliRunner, Result
 
 from bnnp.errors import InputError
@@ -19,7 +20,6 @@ from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.prediction import predicted
 from bnnp.io.trajectory import format_frame
-from bnnp.prediction import Prediction
 from bnnp.structure import SETS
 from bnnp.units import ATOMIC, METAL
 

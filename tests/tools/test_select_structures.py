@@ -238,9 +238,9 @@ class TestUncertainty:
         model = load(potential)
         found = [model.predict(structure) for structure in read_structures("input.data")]
         if of == "forces":
-            sigmas = [1000.0 * np.linalg.norm(one.forces_std, axis=1).max() for one in found]
+            sigmas = [1000.0 * np.linalg.norm(one.forces.std, axis=1).max() for one in found]
         else:
-            sigmas = [1000.0 * one.energy_std / 8 for one in found]
+            sigmas = [1000.0 * one.energy.std / 8 for one in found]
         options = ("--potential", potential, "--sigma-of", of)
         result = run("--by", "uncertainty", "-n", 4, *options, "input.data", "out.data")
         assert result.exit_code == 0, result.output
@@ -253,11 +253,15 @@ class TestUncertainty:
 
     def test_a_calibrated_potential_has_calibrated_sigmas(self, folder: Path, potential: Path) -> None:
         """Twice the raw ones of the energy; the output says so, also of forces, which stay raw."""
-        raw = [1000.0 * load(potential).predict(s).energy_std / 8 for s in read_structures("input.data")]
+        raw = [1000.0 * load(potential).predict(s).energy.std / 8 for s in read_structures("input.data")]
         model, path = load(potential), potential / "uncertainty.data"
         twice = Quantity(Quadratic(0.0, 4.0, 0.0, 1e9), np.ones(1), {})
         calibration = Calibration("mc", twice, {}, None, 10, 40)
-        text = format_calibration(CalibrationData("mc", checksums(model.members), {"mc": calibration}))
+        text = format_calibration(
+            CalibrationData(
+                "mc", checksums([member.networks for member in model.members]), {"mc": calibration}
+            )
+        )
         path.write_text(path.read_text() + "\n".join(["[calibration]", *text, ""]))
         limit = float(np.sort(raw)[10] + np.sort(raw)[11])
         options = ("--potential", potential, "--overwrite", "--min-sigma", limit)

@@ -20,6 +20,7 @@ from bnnp.modes.log import Log
 from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_refinement import finetune, judging, with_rate
 from bnnp.modes.training_setup import folds_of
+from bnnp.potential.potential import Member
 from bnnp.training.likelihood import FLOOR, FrozenDropout, Likelihood, MemberModel, likelihood
 from bnnp.training.loss import Spread
 from bnnp.training.samples import Batch
@@ -127,14 +128,15 @@ def test_variances_are_those_the_potential_predicts(
     folds = folds_of(made.settings, made.data, made.normalized)
     networks = trainer.model.parameters.unpack(made.weights)
     plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
-    potential = assemble(made.settings, plain, ScalingData(made.data.scalings), frozen_masks(made.settings))
+    member = Member(plain, frozen_masks(made.settings))
+    potential = assemble(made.settings, [member], ScalingData(made.data.scalings))
     structures = StructureFile(directory / "input.data")
     for index, found in trainer.evaluations(made.weights, range(5)):
         expected = potential.predict(structures[index])
-        assert np.sqrt(found.energy_variance) * scale == pytest.approx(expected.energy_std, rel=1e-8)
-        np.testing.assert_allclose(np.sqrt(found.forces_variance) * scale, expected.forces_std, atol=1e-6)
-        if expected.stress_std is not None:
-            np.testing.assert_allclose(np.sqrt(found.stress_variance) * scale, expected.stress_std, atol=1e-6)
+        assert np.sqrt(found.energy_variance) * scale == pytest.approx(expected.energy.std, rel=1e-8)
+        np.testing.assert_allclose(np.sqrt(found.forces_variance) * scale, expected.forces.std, atol=1e-6)
+        if expected.stress is not None:
+            np.testing.assert_allclose(np.sqrt(found.stress_variance) * scale, expected.stress.std, atol=1e-6)
 
 
 def test_fine_tuning_lowers_the_likelihood_of_the_test_set(case: Callable[..., Any]) -> None:

@@ -23,6 +23,7 @@ from bnnp.modes.log import Log
 from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_report import report_method
 from bnnp.modes.training_setup import build_trainer, folds_of
+from bnnp.potential.potential import Member
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.loop import State, Trainer
 from bnnp.training.model import Model
@@ -352,15 +353,15 @@ def test_evaluation_is_what_the_potential_predicts(case: Callable[..., Any], dir
     networks = made.trainer.model.parameters.unpack(made.weights)
     plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
     scaling = ScalingData(made.data.scalings)
-    potential = assemble(made.settings, plain, scaling, frozen_masks(made.settings))
+    potential = assemble(made.settings, [Member(plain, frozen_masks(made.settings))], scaling)
     structures = StructureFile(directory / "input.data")
     for index, found in made.trainer.evaluations(made.weights, range(4)):
         expected = potential.predict(structures[index])
         energy = found.energy * made.normalized.scale + made.file.n_elements[index] @ made.normalized.offsets
-        assert energy == pytest.approx(expected.energy, rel=1e-9)
-        np.testing.assert_allclose(found.forces * made.normalized.scale, expected.forces, atol=1e-6)
+        assert energy == pytest.approx(expected.energy.value, rel=1e-9)
+        np.testing.assert_allclose(found.forces * made.normalized.scale, expected.forces.value, atol=1e-6)
         if expected.stress is not None:
-            np.testing.assert_allclose(found.stress * made.normalized.scale, expected.stress, atol=1e-7)
+            np.testing.assert_allclose(found.stress * made.normalized.scale, expected.stress.value, atol=1e-7)
 
 
 def test_single_precision_follows_double(case: Callable[..., Any]) -> None:
