@@ -22,7 +22,7 @@ from bnnp import __version__, parallel
 from bnnp.errors import BnnpError
 from bnnp.memory import keep_freed_memory
 
-MODES = {1: "bnnp.modes.symmetry", 2: "bnnp.modes.train", 3: "bnnp.modes.predict"}
+MODES = {1: "bnnp.modes.symmetry", 2: "bnnp.modes.train", 3: "bnnp.modes.predict.run"}
 DYNAMICS = "bnnp.modes.simulate"  # mode 3 with md_steps
 ALL_KEYWORDS = "*"
 INTERRUPTED = 130
@@ -115,7 +115,7 @@ def _compile_plugin(headers: str | None) -> str:
 
 
 def _export(program: str, target: Path, settings_file: Path, masks: int | None) -> str:
-    from bnnp.modes.export import PROGRAMS, export
+    from bnnp.potential.export import PROGRAMS, export
 
     if program not in PROGRAMS:
         raise click.UsageError(f"--export {program}: expected one of {', '.join(PROGRAMS)}, then a directory")

@@ -16,12 +16,13 @@ from bnnp.descriptors.survey import element_types
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
-from bnnp.loader import assemble, read_potential
-from bnnp.modes.training_networks import frozen_masks
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.streams import WEIGHTS, stream
-from bnnp.potential.potential import Member, Potential
+from bnnp.potential import loading
+from bnnp.potential.definition import Member
+from bnnp.potential.loading import draw_masks, read_potential
+from bnnp.potential.potential import Potential
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -107,7 +108,8 @@ def potential_of(case: Case, threads: int) -> Potential:
     if case.has_potential:
         return read_potential(case.directory, case.settings, threads)
     networks, scalings = random_parts(case)
-    return assemble(case.settings, [Member(networks, frozen_masks(case.settings))], scalings, threads)
+    member = Member(networks, draw_masks(case.settings))
+    return loading.potential_of(case.settings, member, scalings, threads)
 
 
 def random_parts(case: Case) -> tuple[Mapping[str, Network], ScalingData]:

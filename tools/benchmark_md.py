@@ -17,7 +17,7 @@ from bnnp.dynamics.simulation import thermalize
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
-from bnnp.loader import load
+from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 

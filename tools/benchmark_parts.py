@@ -12,7 +12,8 @@ from benchmark_timing import measure
 from bnnp.core import Descriptor, sum_pairs
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.survey import element_types
-from bnnp.potential.potential import Member, Potential
+from bnnp.potential.definition import Member
+from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 
 LARGEST = 4e9  # bytes of derivatives beyond which they are not computed

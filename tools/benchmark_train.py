@@ -25,12 +25,12 @@ from bnnp.core import Descriptor
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.loader import load
 from bnnp.modes import symmetry
 from bnnp.modes.job import Job
 from bnnp.modes.training_networks import initial_weights
 from bnnp.modes.training_output import Files
 from bnnp.modes.training_setup import build_trainer, folds_of, normalize, training_set
+from bnnp.potential.loading import load
 from bnnp.settings import Settings, load_settings
 from bnnp.training.loop import Record, Trainer
 

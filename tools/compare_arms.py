@@ -39,8 +39,8 @@ from study_tools import append_rows, read_rows, rms, with_keyword
 from bnnp import cli, parallel
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import read_structures
-from bnnp.loader import load
 from bnnp.potential.assessment import extrapolations, group_of
+from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.detection import roc_auc

@@ -41,8 +41,7 @@ from bnnp.descriptors.survey import element_types
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.loader import read_potential
-from bnnp.modes.prediction_report import std_meaning
+from bnnp.potential.loading import read_potential
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -130,7 +129,7 @@ def uncertainties(
             sigmas.append(float(largest) * settings.units.mev_per_angstrom)
         else:
             sigmas.append(float(found.energy.std or 0.0) * mev / len(found.free_atoms))
-    return np.array(sigmas), std_meaning(potential)
+    return np.array(sigmas), potential.describe_std()
 
 
 def farthest(

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
-from bnnp.loader import load
+from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.potential.prediction import Estimate, Prediction
 from bnnp.structure import Structure

@@ -29,7 +29,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +37,10 @@ from numpy.typing import NDArray
 from bnnp.io.ase_atoms import PREDICTED
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.structure_block import format_structure
+from bnnp.potential.prediction import Prediction
 from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.units import Units
-
-if TYPE_CHECKING:
-    from bnnp.potential.prediction import Prediction
-    from bnnp.uncertainty.calibration import Calibration, Quantity
 
 Array = NDArray[np.float64]
 

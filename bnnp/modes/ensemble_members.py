@@ -13,10 +13,10 @@ from pathlib import Path
 
 from bnnp import parallel
 from bnnp.io.output import cannot_write
-from bnnp.loader import member_directory
 from bnnp.modes.job import Job
 from bnnp.modes.training_setup import TrainingSet
 from bnnp.network.streams import BOOTSTRAP, stream
+from bnnp.potential.files import member_directory
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 

@@ -15,7 +15,6 @@ from bnnp.errors import InputError, UncertaintyStop
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.md_restart import FILE_NAME as RESTART
 from bnnp.io.md_restart import read_restart
-from bnnp.loader import read_potential
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.simulation_loop import Ending, Loop, begin
@@ -29,6 +28,7 @@ from bnnp.modes.simulation_setup import (
     read_stages,
     starting_atoms,
 )
+from bnnp.potential.loading import read_potential
 from bnnp.potential.potential import Potential
 from bnnp.training.interruption import Interruption
 from bnnp.uncertainty.ensemble import in_turn

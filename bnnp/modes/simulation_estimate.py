@@ -17,13 +17,14 @@ from ase import Atoms
 from bnnp.dynamics.simulation import Simulation
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.weights import weights_name
-from bnnp.loader import assemble, read_potential
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, duration
 from bnnp.modes.simulation_report import FS_A_NS, SECONDS_A_DAY
 from bnnp.modes.simulation_setup import read_guard, read_plan, read_stages, starting_atoms
-from bnnp.modes.training_networks import frozen_masks, random_networks
-from bnnp.potential.potential import Member, Potential
+from bnnp.modes.training_networks import random_networks
+from bnnp.potential.definition import Member
+from bnnp.potential.loading import draw_masks, potential_of, read_potential
+from bnnp.potential.potential import Potential
 
 STEPS, LOOKS = 10, 3  # timed; the fastest counts
 
@@ -98,8 +99,8 @@ def _potential(job: Job) -> tuple[Potential, bool]:
     settings = job.settings
     if all((job.directory / weights_name(element)).is_file() for element in settings.elements):
         return read_potential(job.directory, settings, job.threads), True
-    member = Member(random_networks(settings), frozen_masks(settings))
-    return assemble(settings, [member], None, job.threads), False
+    member = Member(random_networks(settings), draw_masks(settings))
+    return potential_of(settings, member, threads=job.threads), False
 
 
 def _forces_std(atoms: Atoms) -> None:

@@ -16,14 +16,13 @@ from bnnp.dynamics.stages import Stage
 from bnnp.dynamics.stop_rule import StopRule, Threshold
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import to_atoms
-from bnnp.io.identity import identity_line
 from bnnp.io.input_data import StructureFile
 from bnnp.io.text import reason_of
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.keyword_table.dynamics_arguments import Limit
-from bnnp.loader import parts_of_potential
 from bnnp.modes.job import Job
 from bnnp.network.streams import DYNAMICS, stream
+from bnnp.potential.files import PotentialFiles, definition_of
 from bnnp.potential.potential import Potential
 from bnnp.settings import Settings
 from bnnp.uncertainty.calibration import Calibration
@@ -296,12 +295,12 @@ def identity(
 ) -> dict[str, object]:
     """What a restart file must agree with; the last stage may get longer unless it is a ramp."""
     stages = [asdict(stage) for stage in plan.stages]
-    first, *others = potential.members
+    (first, *others), definition = potential.members, definition_of(settings)
     if not plan.stages[-1].ramped:
         stages[-1]["steps"] = "any"
     return {
-        "potential": identity_line(parts_of_potential(settings, first.networks, potential.scalings)),
-        "ensemble": [identity_line(parts_of_potential(settings, each.networks, None)) for each in others],
+        "potential": PotentialFiles(definition, first.networks, potential.scalings).line,
+        "ensemble": [PotentialFiles(definition, each.networks, None).line for each in others],
         "mc_samples": 0 if potential.samples == 1 else potential.samples,
         "mc_masks": settings["mc_masks"],
         "member": member,

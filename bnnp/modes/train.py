@@ -7,7 +7,9 @@ Carlo mean over the frozen dropout masks on the test set, which is what mode 3 w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -16,13 +18,13 @@ from bnnp.core import Descriptor
 from bnnp.errors import NumericalError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
-from bnnp.modes.calibrate import calibrate_after_training
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
+from bnnp.modes.calibrate.run import calibrate_after_training
 from bnnp.modes.calibration_set import INSIDE, OUTSIDE, calibration_warnings, calibration_words
 from bnnp.modes.ensemble_members import members, resampled
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
-from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
-from bnnp.modes.training_domain import write_domain, write_without_masks
 from bnnp.modes.training_identity import identity
 from bnnp.modes.training_networks import initial_weights
 from bnnp.modes.training_output import Files
@@ -43,8 +45,11 @@ from bnnp.modes.training_setup import (
     normalize,
     training_set,
 )
+from bnnp.modes.training_statistics import with_statistics
 from bnnp.modes.training_transfer import factors_of, read_transfer, report_transfer, transferred_weights
 from bnnp.modes.training_weights import with_fitted_energies
+from bnnp.network.masks import Masks
+from bnnp.potential.files import DIRECTORY, PotentialFiles, read_members, write_directory
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -145,11 +150,34 @@ def finish_ensemble(job: Job, log: Log, file: DescriptorFile, data: TrainingSet)
     count = job.settings["ensemble_size"]
     if count == 1:
         return
-    parallel.on_root(write_without_masks, job, file, data.training)
-    parallel.on_root(write_potential_directory, job.directory, job.settings)
+    parallel.on_root(write_ensemble, job, file, data.training)
     log.section("Ensemble")
     log.item("members", f"{count}: this directory and member_02 to member_{count:02d}, all in {DIRECTORY}/")
     log.warn("n2p2 uses the first member only, pair_style bnnp none; mode 3 and ASE use all")
+
+
+def write_ensemble(job: Job, file: DescriptorFile, training: Sequence[int]) -> None:
+    """All members into potential/; plain ones with an uncertainty.data to hold statistics and calibration."""
+    settings = job.settings
+    first, *others = read_members(job.directory, settings, samples=1)
+    if first.uncertainty is None:
+        sizes = {element: network.sizes for element, network in first.networks.items()}
+        masks = Masks.draw(settings["random_seed"], 1, (0.0,) * max(map(len, sizes.values())), sizes)
+        plain = replace(first, uncertainty=UncertaintyData.of(masks, first.networks))
+        first = with_statistics(plain, file, training)
+        assert first.uncertainty is not None
+        write_uncertainty(job.directory / UNCERTAINTY, first.uncertainty, first.line)
+    write_directory(job.directory / DIRECTORY, [first, *others])
+
+
+def write_trained(
+    directory: Path, potential: PotentialFiles, file: DescriptorFile, training: Sequence[int]
+) -> list[str]:
+    """The potential with statistics of its training atoms, here and in potential/; what keeps others from
+    using it."""
+    potential = with_statistics(potential, file, training)
+    potential.write(directory, optweights=True)
+    return write_directory(directory / DIRECTORY, [potential])
 
 
 def read_former(job: Job, file: DescriptorFile) -> Checkpoint | None:
@@ -234,11 +262,10 @@ def finish(
     report_memory(log, trainer)
     report_runner_lines(log, settings, state, files.normalized)
     report_best(log, settings, state, files.normalized, errors)
-    potential = files.write_potential(trainer.model.parameters.unpack(state.best_weights))
-    parallel.on_root(write_domain, job, file, data.training)
-    limits = parallel.on_root(write_potential_directory, job.directory, settings)
+    potential = files.potential(trainer.model.parameters.unpack(state.best_weights))
+    limits = parallel.on_root(write_trained, job.directory, potential, file, data.training)
     log.section("Written")
-    log.item("the potential", " ".join(["input.nn", *potential]))
+    log.item("the potential", " ".join(["input.nn", *potential.names()]))
     if not limits:
         log.item("to take along", f"{DIRECTORY}/ with an input.nn for n2p2 and LAMMPS too")
     for limit in limits:

@@ -19,8 +19,9 @@ from bnnp.descriptors.survey import element_types
 from bnnp.io.input_data import StructureFile
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log, byte_count, duration
-from bnnp.modes.training_networks import drop_rates, parameters_of, random_networks
+from bnnp.modes.training_networks import parameters_of, random_networks
 from bnnp.modes.training_setup import core_forces
+from bnnp.potential.loading import drop_rates
 from bnnp.settings import Settings
 from bnnp.structure import Structure
 from bnnp.training.model import Dropout, Model

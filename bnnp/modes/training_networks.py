@@ -1,4 +1,4 @@
-"""The networks of a training before its first step, and their dropout masks, as input.nn describes them."""
+"""The networks of a training before its first step, as input.nn describes them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp.io.weights import read_weights, weights_name
-from bnnp.keyword_table.arguments import AUTO
-from bnnp.keywords import KEYWORDS
 from bnnp.modes.job import Job
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
-from bnnp.network.masks import Masks
 from bnnp.network.streams import WEIGHTS, stream
 from bnnp.settings import Settings
 from bnnp.training.normalization import Fold
@@ -66,25 +63,3 @@ def parameters_of(settings: Settings) -> Parameters:
     n_inputs = {element: len(settings.functions[element]) for element in settings.elements}
     architectures = {element: settings.architecture[element] for element in settings.elements}
     return Parameters(architectures, n_inputs, settings.normalize_nodes)
-
-
-def frozen_masks(settings: Settings) -> Masks | None:
-    """The Monte Carlo masks that belong to the potential; None without dropout or samples."""
-    rates = drop_rates(settings)
-    if settings["mc_samples"] < 1 or not any(rates):
-        return None
-    parameters = parameters_of(settings)
-    sizes = {
-        element: (parameters.n_inputs[element], *architecture.nodes)
-        for element, architecture in parameters.architectures.items()
-    }
-    return Masks.draw(settings["random_seed"], settings["mc_samples"], rates, sizes)
-
-
-def drop_rates(settings: Settings) -> tuple[float, ...]:
-    """Drop probabilities of the inputs and of each hidden layer; the default until ``auto`` has chosen."""
-    rates = settings["dropout_rate"]
-    if rates == AUTO:
-        layers = max(len(network.nodes) for network in settings.architecture.values())
-        rates = KEYWORDS["dropout_rate"].default * layers
-    return (settings["dropout_rate_input"], *rates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,19 +13,17 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp import parallel
-from bnnp.io.identity import identity_line
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.io.learning_curve import LearningCurve
-from bnnp.io.scaling_data import ScalingData, write_scaling
+from bnnp.io.scaling_data import ScalingData
 from bnnp.io.training_points import forces_name, points_name, write_forces, write_points
-from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
-from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-from bnnp.io.weights import demand_finite, optweights_name, weights_name, write_weights
-from bnnp.loader import parts_of_potential
-from bnnp.modes.training_networks import frozen_masks
+from bnnp.io.uncertainty_data import UncertaintyData
+from bnnp.io.weights import demand_finite, write_weights
 from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
+from bnnp.potential.files import PotentialFiles, definition_of
+from bnnp.potential.loading import draw_masks
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import Normalized
 from bnnp.training.loop import Record, Trainer
@@ -74,36 +73,31 @@ class Files:
             demand_finite(network, element)
         return plain
 
-    def write_potential(self, networks: Mapping[str, Network]) -> list[str]:
-        """Write scaling.data, weights.XXX.data, optweights.XXX.out and uncertainty.data; their names.
+    @cached_property
+    def masks(self) -> Masks | None:
+        """The Monte Carlo masks of the potential."""
+        return draw_masks(self.settings)
+
+    def potential(self, networks: Mapping[str, Network]) -> PotentialFiles:
+        """What scaling.data, weights.XXX.data, optweights.XXX.out and uncertainty.data are to hold.
 
         Raises
         ------
         NumericalError
-            Weights are not finite; no file has been touched.
+            Weights are not finite.
         """
-        plain, masks = self.plain(networks), frozen_masks(self.settings)
-        if parallel.is_root():
-            self._write_together(plain, masks)
-        weights = [name for element in plain for name in (weights_name(element), optweights_name(element))]
-        return ["scaling.data", *weights, *([] if masks is None else [UNCERTAINTY])]
-
-    def _write_together(self, plain: Mapping[str, Network], masks: Masks | None) -> None:
-        """The files of one potential, in an order such that mode 3 refuses what a kill in between leaves:
-        uncertainty.data comes first and goes last, as a potential without it is accepted."""
-        settings, path = self.settings, self.directory / UNCERTAINTY
+        settings, plain = self.settings, self.plain(networks)
         fitted = settings.atom_energies if settings.fits_atom_energies else {}
         energies = self.data.references.energy_range
         spread = ScalingData(self.data.scalings, energies, settings.fingerprint(), fitted)
-        identity = identity_line(parts_of_potential(settings, plain, spread))
-        if masks is not None:
-            write_uncertainty(path, UncertaintyData.of(masks, plain), identity)
-        write_scaling(self.directory / "scaling.data", spread, identity)
-        for element, network in plain.items():
-            for name in (weights_name(element), optweights_name(element)):
-                write_weights(self.directory / name, network, element, identity=identity)
-        if masks is None:
-            path.unlink(missing_ok=True)  # of a former potential: its masks do not belong to these weights
+        uncertainty = None if self.masks is None else UncertaintyData.of(self.masks, plain)
+        return PotentialFiles(definition_of(settings), plain, spread, uncertainty)
+
+    def write_potential(self, networks: Mapping[str, Network]) -> None:
+        """Write these files. Raises NumericalError if weights are not finite; no file has been touched."""
+        found = self.potential(networks)
+        if parallel.is_root():
+            found.write(self.directory, optweights=True)
 
     def write_epoch(self, networks: Mapping[str, Network], epoch: int) -> None:
         """YYYYYY.short.XXX.out, if ``write_weights_epoch`` asks for this epoch."""
@@ -116,8 +110,7 @@ class Files:
 
     def learning_curve(self, records: Iterable[Record]) -> LearningCurve:
         """learning-curve.out with these epochs, to be continued."""
-        settings, data = self.settings, self.data
-        masks = frozen_masks(settings)
+        settings, data, masks = self.settings, self.data, self.masks
         few = masks is not None and masks.samples > EPOCH_SAMPLES and data.test
         samples = f" (mean over {EPOCH_SAMPLES} dropout masks)" if few else ""
         comment = (

@@ -21,8 +21,9 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.keyword_table.arguments import AUTO
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
-from bnnp.modes.training_networks import frozen_masks, initial_weights
+from bnnp.modes.training_networks import initial_weights
 from bnnp.modes.training_setup import TrainingSet, build_trainer, folds_of, normalize
+from bnnp.potential.loading import draw_masks
 from bnnp.settings import Settings
 from bnnp.training.adam import Adam, CosineSchedule
 from bnnp.training.checkpoint import Normalized
@@ -114,7 +115,7 @@ def judging(
         There are no masks, or only one.
     """
     settings = job.settings
-    masks = frozen_masks(settings)
+    masks = draw_masks(settings)
     if masks is None or masks.samples < 2:
         raise InputError(
             f"{settings.origins['finetune']}: `finetune nll` needs dropout_rate above 0 and mc_samples of 2 "
@@ -157,7 +158,7 @@ def finetune(
     settings = job.settings
     if settings["finetune"] != "nll":
         return state
-    masks = frozen_masks(settings)
+    masks = draw_masks(settings)
     refiner = judging(job, trainer, data, normalized, descriptor)
     assert masks is not None  # or there was no judge
     steps = -(-len(trainer.training) // trainer.batch_size) * settings["finetune_epochs"]

@@ -19,9 +19,10 @@ import numpy as np
 from bnnp import parallel
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.modes.log import WIDTH, Log, byte_count, duration
-from bnnp.modes.training_networks import frozen_masks, parameters_of
+from bnnp.modes.training_networks import parameters_of
 from bnnp.modes.training_setup import EPOCH_SAMPLES, TrainingSet
 from bnnp.modes.training_weights import report_weights
+from bnnp.potential.loading import draw_masks
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, Normalized
@@ -76,7 +77,7 @@ def report_method(log: Log, settings: Settings, trainer: Trainer) -> None:
         log.item(name, text)
     log.item("numbers", f"{settings['precision']} precision on {settings['device']}")
     log.item("epochs", f"{trainer.epochs}, batches of {trainer.batch_size} structures")
-    masks = frozen_masks(settings)
+    masks = draw_masks(settings)
     if masks is None:
         log.item("dropout", "none")
     else:
@@ -246,7 +247,7 @@ def report_best(
     units, scale = settings.units, normalized.scale
     factors = [units.mev * scale, units.mev_per_angstrom * scale, units.gpa * scale]
     names = ["energy (meV/atom)", "forces (meV/A)", "stress (GPa)"]
-    masks = frozen_masks(settings)
+    masks = draw_masks(settings)
     log.section(
         f"Errors of the best epoch, {state.best_epoch}"
         + (f", mean over {masks.samples} masks" if masks else "")

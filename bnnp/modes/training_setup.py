@@ -21,9 +21,10 @@ from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import read_scaling
 from bnnp.modes.job import Job
-from bnnp.modes.training_networks import drop_rates, frozen_masks, parameters_of, random_networks
+from bnnp.modes.training_networks import parameters_of, random_networks
 from bnnp.modes.training_optimizer import build_optimizer
 from bnnp.modes.training_weights import training_weights
+from bnnp.potential.loading import draw_masks, drop_rates
 from bnnp.settings import Settings
 from bnnp.training.checkpoint import Normalized
 from bnnp.training.dense_blocks import DenseForces
@@ -215,7 +216,7 @@ def build_evaluator(
     job: Job, normalized: Normalized, descriptor: Descriptor, samples: int | None = None
 ) -> Evaluator:
     """Monte Carlo mean over the first `samples` frozen masks, or over all."""
-    settings, masks = job.settings, frozen_masks(job.settings)
+    settings, masks = job.settings, draw_masks(job.settings)
     if masks is not None and samples is not None:
         masks = masks.take(min(masks.samples, samples))
     return Evaluator(settings.elements, normalized.inputs, masks, descriptor, descriptor.width, job.threads)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError
-from bnnp.loader import read_potential
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
 from bnnp.modes.training_networks import parameters_of, random_networks
 from bnnp.network.dense import Network
+from bnnp.potential.loading import read_potential
 from bnnp.potential.potential import Potential
 from bnnp.settings import Settings, load_settings
 from bnnp.training.loop import Trainer

@@ -16,7 +16,7 @@ Tadmor, npj Comput. Mater. 6, 124 (2020)).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,109 +26,21 @@ from numpy.typing import NDArray
 
 from bnnp.core import Descriptor, Networks, sum_pairs
 from bnnp.core.device import demand_device, descriptor_on
-from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.functions import SymmetryFunction, fingerprint
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.descriptors.scaling import Affine, Scaling, ScalingScheme
+from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.scaling_data import ScalingData
-from bnnp.network.dense import Network
-from bnnp.network.masks import Masks
+from bnnp.potential.definition import Definition, Member, Options
 from bnnp.potential.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler
 from bnnp.uncertainty.hybrid import VOIGT, LastLayer, Parts, distances
 from bnnp.uncertainty.training_statistics import TrainingStatistics, probes
-from bnnp.units import ATOMIC, Normalization, Units
+from bnnp.units import Normalization, Units
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
-
-UNSCALED = ScalingScheme("none")
-
-
-@dataclass(frozen=True, eq=False)
-class Definition:
-    """What input.nn says of a potential: all but the numbers that a training finds, and the free atoms.
-
-    Parameters
-    ----------
-    functions : mapping of str to tuple of SymmetryFunction
-        Of each element, sorted by atomic number, in n2p2's order, which is that of the network inputs.
-    cutoff : Cutoff
-    scaling : ScalingScheme
-        How the functions are scaled.
-    normalization : Normalization
-        Of the network output.
-    atom_energies : mapping of str to float, energy
-        Free-atom energies in effect; 0 for elements that are missing.
-    units : Units
-        Of every number that goes in or out.
-    """
-
-    functions: Mapping[str, tuple[SymmetryFunction, ...]]
-    cutoff: Cutoff
-    scaling: ScalingScheme = UNSCALED
-    normalization: Normalization = Normalization()
-    atom_energies: Mapping[str, float] = field(default_factory=dict)
-    units: Units = ATOMIC
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Sorted by atomic number."""
-        return tuple(sorted(self.functions, key=atomic_numbers.__getitem__))
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over what the symmetry functions depend on."""
-        return fingerprint(self.functions, self.cutoff, self.units.name)
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """The networks of one training, by element, and their frozen dropout masks; None for plain networks."""
-
-    networks: Mapping[str, Network]
-    masks: Masks | None = None
-
-    def __post_init__(self) -> None:
-        if self.masks is not None and not self.masks.active:
-            object.__setattr__(self, "masks", None)
-
-    @property
-    def samples(self) -> int:
-        """Monte Carlo samples; 1 for plain networks."""
-        return 1 if self.masks is None else self.masks.samples
-
-    def redrawn(self, evaluation: int) -> Member:
-        """With masks for one evaluation, independent of the frozen ones."""
-        masks = self.masks
-        if masks is None:
-            return self
-        sizes = {element: network.sizes for element, network in self.networks.items()}
-        return replace(self, masks=Masks.draw(masks.seed, masks.samples, masks.rates, sizes, evaluation))
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a potential is evaluated.
-
-    Parameters
-    ----------
-    resample : bool
-        Masks of its own for every structure, by its `index`, instead of the frozen ones.
-    closest : float, length
-        Atoms closer than this are an error.
-    device : str
-        Where symmetry functions and mean forces are computed: ``cpu`` is the C++ core, others are torch's.
-    threads : int
-    """
-
-    resample: bool = False
-    closest: float = 0.0
-    device: str = "cpu"
-    threads: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +132,19 @@ class Potential:
     def kernel(self) -> str:
         """Instruction set of the core, or the device of torch."""
         return self.descriptor.kernel
+
+    def describe_std(self) -> str:
+        """What the standard deviations are, for headers; empty without samples."""
+        if self.samples < 2:
+            return ""
+        if self.calibration is None:
+            return f"raw (uncalibrated), {self.describe_raw()}"
+        return self.calibration.describe(self.elements)
+
+    def describe_raw(self) -> str:
+        """What the raw standard deviations are."""
+        several = f"{len(self.members)} networks, " if len(self.members) > 1 else ""
+        return f"{several}{self.samples} Monte Carlo samples"
 
     @cached_property
     def descriptor(self) -> Descriptor:

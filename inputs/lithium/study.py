@@ -31,7 +31,7 @@ from ase.io import read
 from bnnp import parallel
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import read_structures, write_structures
-from bnnp.loader import load
+from bnnp.potential.loading import load
 from bnnp.structure import Structure
 from bnnp.units import METAL
 

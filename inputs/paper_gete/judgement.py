@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import NumericalError
-from bnnp.io.calibration_section import SECTION, parse_calibration
 from bnnp.io.input_data import StructureFile
-from bnnp.io.uncertainty_data import read_uncertainty
-from bnnp.loader import read_potential
+from bnnp.potential.files import read_members
+from bnnp.potential.loading import assemble
 from bnnp.potential.potential import Potential
 from bnnp.potential.prediction import Prediction
 from bnnp.settings import load_settings
@@ -102,11 +101,12 @@ class Predicted:
 
 def judge(directory: Path, data: Path) -> Iterator[dict[str, object]]:
     """One row for each kind of sigma and set of structures; values missing in COLUMNS are not known."""
-    potential = read_potential(directory, load_settings(directory / "input.nn", 3))
+    settings = load_settings(directory / "input.nn", 3)
+    members = read_members(directory, settings)
+    potential, uncertainty = assemble(members, settings), members[0].uncertainty
     kinds: Mapping[str, Calibration] = {}
-    if potential.samples > 1:
-        sections = read_uncertainty(directory / "uncertainty.data").sections
-        kinds = parse_calibration(sections[SECTION]).kinds
+    if potential.samples > 1 and uncertainty is not None and uncertainty.calibration is not None:
+        kinds = uncertainty.calibration.kinds
     structures = list(StructureFile(data, potential.elements))
     everything = collect(potential, structures, kinds)
     cold = stretched(structures[0]) if kinds else []

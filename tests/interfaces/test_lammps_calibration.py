@@ -14,9 +14,9 @@ from lammps_case import Run, load_potential, random_structure, run
 from numpy.typing import NDArray
 
 from bnnp import BNNP
-from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
-from bnnp.io.domain_section import format_domain
-from bnnp.io.uncertainty_data import replace_section
+from bnnp.io.calibration_section import CalibrationData, checksums
+from bnnp.io.checksums import checksum_line, read_checksums
+from bnnp.io.uncertainty_data import read_uncertainty, write_uncertainty
 from bnnp.potential.prediction import Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
@@ -123,8 +123,9 @@ def calibrate(potential: Path, target: Path, kinds: Mapping[str, Calibration], u
         n, hidden = network.n_inputs, network.sizes[-1]
         statistics[element] = TrainingStatistics(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
     data = CalibrationData(use, checksums(networks), kinds)
-    replace_section(target / "uncertainty.data", "domain", format_domain(statistics))
-    replace_section(target / "uncertainty.data", "calibration", format_calibration(data))
+    path = target / "uncertainty.data"
+    found = read_uncertainty(path).with_statistics(statistics).with_calibration(data)
+    write_uncertainty(path, found, checksum_line(read_checksums(path)))
     return target
 
 

@@ -21,10 +21,10 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
-from bnnp.loader import load
-from bnnp.modes.calibrate import observe
-from bnnp.modes.calibration_report import constant_sigmas
+from bnnp.modes.calibrate.observations import observe
+from bnnp.modes.calibrate.report import constant_sigmas
 from bnnp.modes.simulation_setup import read_plan
+from bnnp.potential.loading import load
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.scores import zms

@@ -24,8 +24,8 @@ from bnnp.cli import main
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
 from bnnp.io.md_out import read_md_out
-from bnnp.loader import load, read_potential
-from bnnp.potential.potential import Member
+from bnnp.potential.definition import Member
+from bnnp.potential.loading import load, read_potential
 from bnnp.settings import load_settings
 from bnnp.units import ATOMIC
 

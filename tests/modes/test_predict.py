@@ -22,16 +22,15 @@ from bnnp.core import Descriptor
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
-from bnnp.io.identity import identity_line
 from bnnp.io.input_data import read_structures, write_structures
-from bnnp.io.scaling_data import ScalingData, write_scaling
-from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-from bnnp.io.weights import weights_name, write_weights
-from bnnp.loader import load, parts_of_potential
+from bnnp.io.scaling_data import ScalingData
+from bnnp.io.uncertainty_data import UncertaintyData
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.potential.potential import Member
+from bnnp.potential.definition import Member
+from bnnp.potential.files import PotentialFiles, definition_of
+from bnnp.potential.loading import load
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -92,12 +91,9 @@ def make_potential(folder: Path, text: str = INPUT, seed: int = 0) -> Settings:
         generator = np.random.default_rng(seed + number)
         shape = settings.architecture[element]
         networks[element] = initial_network(shape, len(scalings[element]), generator, "nguyen_widrow")
-    identity = identity_line(parts_of_potential(settings, networks, spread))
-    write_scaling(folder / "scaling.data", spread, identity)
-    for element, network in networks.items():
-        write_weights(folder / weights_name(element), network, element, identity=identity)
     masks = Masks.draw(1, SAMPLES, RATES, {element: network.sizes for element, network in networks.items()})
-    write_uncertainty(folder / "uncertainty.data", UncertaintyData.of(masks, networks), identity)
+    data = UncertaintyData.of(masks, networks)
+    PotentialFiles(definition_of(settings), networks, spread, data).write(folder)
     return settings
 
 
@@ -428,7 +424,7 @@ class TestReport:
         (folder / "input.nn").write_text(text + "check_forces\n")
         predict(folder)
         assert (folder / "nnforces.out").exists()
-        monkeypatch.setattr("bnnp.modes.predict.NET_FORCE", -1.0)
+        monkeypatch.setattr("bnnp.modes.predict.run.NET_FORCE", -1.0)
         result = run(folder)
         assert result.exit_code == 1
         assert "the forces add up to" in result.output

@@ -26,9 +26,9 @@ from bnnp.errors import StaleFileError
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
-from bnnp.loader import load
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
+from bnnp.potential.loading import load
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.training.normalization import Fold

@@ -15,10 +15,11 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
-from bnnp.loader import assemble, load
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.potential.potential import Member, Potential
+from bnnp.potential.definition import Member
+from bnnp.potential.loading import load, potential_of
+from bnnp.potential.potential import Potential
 from bnnp.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -77,7 +78,7 @@ def potential(settings: Settings, samples: int = 0, threads: int = 1) -> Potenti
     masks = None
     if samples:
         masks = Masks.draw(7, samples, RATES, {element: nets[element].sizes for element in nets})
-    return assemble(settings, [Member(nets, masks)], scalings(settings), threads)
+    return potential_of(settings, Member(nets, masks), scalings(settings), threads)
 
 
 def kept(model: Potential) -> dict:

@@ -18,14 +18,13 @@ from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.descriptors.survey import element_types
 from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
-from bnnp.io.identity import identity_line
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
-from bnnp.io.scaling_data import ScalingData, write_scaling
-from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-from bnnp.io.weights import weights_name, write_weights
-from bnnp.loader import load, parts_of_potential
+from bnnp.io.scaling_data import ScalingData
+from bnnp.io.uncertainty_data import UncertaintyData
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
+from bnnp.potential.files import PotentialFiles, definition_of
+from bnnp.potential.loading import load
 from bnnp.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
@@ -222,15 +221,12 @@ class TestUncertainty:
         }
         path = folder / "potential"
         path.mkdir()
-        identity = identity_line(parts_of_potential(settings, networks, spread))
         (path / "input.nn").write_text(INPUT)
-        write_scaling(path / "scaling.data", spread, identity)
-        for element, network in networks.items():
-            write_weights(path / weights_name(element), network, element, identity=identity)
         masks = Masks.draw(
             1, 10, (0.0, 0.2), {element: network.sizes for element, network in networks.items()}
         )
-        write_uncertainty(path / "uncertainty.data", UncertaintyData.of(masks, networks), identity)
+        data = UncertaintyData.of(masks, networks)
+        PotentialFiles(definition_of(settings), networks, spread, data).write(path)
         return path
 
     @pytest.mark.parametrize("of", ["forces", "energy"])

@@ -15,12 +15,11 @@ import torch
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
-from bnnp.loader import assemble
 from bnnp.modes.log import Log
-from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_refinement import finetune, judging, with_rate
 from bnnp.modes.training_setup import folds_of
-from bnnp.potential.potential import Member
+from bnnp.potential.definition import Member
+from bnnp.potential.loading import draw_masks, potential_of
 from bnnp.training.likelihood import FLOOR, FrozenDropout, Likelihood, MemberModel, likelihood
 from bnnp.training.loss import Spread
 from bnnp.training.samples import Batch
@@ -31,7 +30,7 @@ SPREAD = Spread(0.5, 2.0, 3.0, 1.0, 9.0, 6.0)
 def likely(made: Any, count: int = 5) -> Any:
     """A trainer of the likelihood."""
     judge = judging(made.job, made.trainer, made.data, made.normalized, made.descriptor)
-    masks = frozen_masks(made.settings)
+    masks = draw_masks(made.settings)
     return replace(judge, model=MemberModel.like(made.trainer.model), dropout=FrozenDropout(masks, count))
 
 
@@ -93,7 +92,7 @@ def test_members_are_the_networks_of_single_masks(case: Callable[..., Any], line
 
 def test_masks_are_some_of_the_frozen_ones_and_change_with_the_epoch(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.3 0.2")
-    masks = frozen_masks(made.settings)
+    masks = draw_masks(made.settings)
     assert masks is not None
     dropout, shapes = FrozenDropout(masks, 3), made.trainer.model.parameters
     epochs = [dropout.masks(shapes, epoch, [7, 2], torch.zeros(1, dtype=torch.float64)) for epoch in (1, 2)]
@@ -128,8 +127,8 @@ def test_variances_are_those_the_potential_predicts(
     folds = folds_of(made.settings, made.data, made.normalized)
     networks = trainer.model.parameters.unpack(made.weights)
     plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
-    member = Member(plain, frozen_masks(made.settings))
-    potential = assemble(made.settings, [member], ScalingData(made.data.scalings))
+    member = Member(plain, draw_masks(made.settings))
+    potential = potential_of(made.settings, member, ScalingData(made.data.scalings))
     structures = StructureFile(directory / "input.data")
     for index, found in trainer.evaluations(made.weights, range(5)):
         expected = potential.predict(structures[index])

@@ -18,12 +18,11 @@ from bnnp.errors import InputError, NumericalError, StaleFileError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
-from bnnp.loader import assemble
 from bnnp.modes.log import Log
-from bnnp.modes.training_networks import frozen_masks
 from bnnp.modes.training_report import report_method
 from bnnp.modes.training_setup import build_trainer, folds_of
-from bnnp.potential.potential import Member
+from bnnp.potential.definition import Member
+from bnnp.potential.loading import draw_masks, potential_of
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.loop import State, Trainer
 from bnnp.training.model import Model
@@ -353,7 +352,7 @@ def test_evaluation_is_what_the_potential_predicts(case: Callable[..., Any], dir
     networks = made.trainer.model.parameters.unpack(made.weights)
     plain = {element: fold.to_plain(networks[element]) for element, fold in folds.items()}
     scaling = ScalingData(made.data.scalings)
-    potential = assemble(made.settings, [Member(plain, frozen_masks(made.settings))], scaling)
+    potential = potential_of(made.settings, Member(plain, draw_masks(made.settings)), scaling)
     structures = StructureFile(directory / "input.data")
     for index, found in made.trainer.evaluations(made.weights, range(4)):
         expected = potential.predict(structures[index])

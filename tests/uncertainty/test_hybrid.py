@@ -14,11 +14,11 @@ from scipy.spatial.distance import mahalanobis
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.ase_atoms import from_atoms
-from bnnp.io.domain_section import format_domain, parse_domain
-from bnnp.loader import load
+from bnnp.io.statistics_section import format_statistics, parse_statistics
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network, evaluate
 from bnnp.network.initial import initial_network
+from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
@@ -248,17 +248,18 @@ class TestPotential:
 class TestSection:
     def test_round_trip(self, values: Array) -> None:
         domain = TrainingStatistics.of(values, values[:, :3])
-        again = parse_domain(format_domain({"Ge": domain}), {"Ge": (5, 3)})["Ge"]
+        again = parse_statistics(format_statistics({"Ge": domain}), {"Ge": (5, 3)})["Ge"]
         for name in ("mean", "covariance", "feature_mean", "feature_covariance"):
             np.testing.assert_array_equal(getattr(again, name), getattr(domain, name))
 
     def test_mistakes(self, values: Array) -> None:
-        lines = format_domain({"Ge": TrainingStatistics.of(values, values[:, :3])})
+        lines = format_statistics({"Ge": TrainingStatistics.of(values, values[:, :3])})
         with pytest.raises(InputError, match="mean Ge has 5 numbers, expected 4"):
-            parse_domain(lines, {"Ge": (4, 3)})
+            parse_statistics(lines, {"Ge": (4, 3)})
+        cut = [line for line in lines if not line.startswith("covariance Ge 5")]
         with pytest.raises(InputError, match="covariance Ge has 4 rows, expected 5"):
-            parse_domain([line for line in lines if not line.startswith("covariance Ge 5")], {"Ge": (5, 3)})
+            parse_statistics(cut, {"Ge": (5, 3)})
         with pytest.raises(InputError, match=r"\[domain\]: cut short"):
-            parse_domain(lines, {"Te": (5, 3)})
+            parse_statistics(lines, {"Te": (5, 3)})
         with pytest.raises(StaleFileError, match="not of version 1"):
-            parse_domain(["version 2"], {"Ge": (5, 3)})
+            parse_statistics(["version 2"], {"Ge": (5, 3)})

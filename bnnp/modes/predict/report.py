@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 from bnnp.io.input_data import StructureFile
-from bnnp.io.uncertainty_data import FILE_NAME, read_uncertainty
+from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.keyword_table.arguments import AUTO
+from bnnp.modes.job import Job
 from bnnp.modes.length_unit import sampled_reaches, unit_advice
 from bnnp.modes.log import Log
 from bnnp.potential.assessment import Assessment
@@ -22,38 +23,38 @@ from bnnp.units import Units
 LINES = 100  # warnings shown one by one; the table counts all
 
 
-def std_meaning(potential: Potential) -> str:
-    """What the standard deviations are, for headers; empty without samples."""
-    if potential.samples < 2:
-        return ""
-    if potential.calibration is None:
-        return f"raw (uncalibrated), {raw_meaning(potential)}"
-    return potential.calibration.describe(potential.elements)
+@dataclass(frozen=True)
+class Outcome:
+    """What is kept of one structure: text for the files and numbers for the log."""
 
-
-def raw_meaning(potential: Potential) -> str:
-    """What the raw standard deviations are."""
-    several = f"{len(potential.sizes)} networks, " if len(potential.sizes) > 1 else ""
-    return f"{several}{potential.samples} Monte Carlo samples"
+    texts: dict[str, str]
+    group: str
+    assessment: Assessment
+    tallies: dict[str, Tally]
+    warnings: list[str]
 
 
 def describe_potential(
     log: Log,
-    settings: Settings,
+    job: Job,
     potential: Potential,
+    uncertainty: UncertaintyData | None,
     structures: StructureFile,
-    directory: Path,
     names: Sequence[str],
 ) -> None:
-    """Networks, samples and data of this run."""
+    """Networks, samples and data of this run; `uncertainty` is what uncertainty.data holds."""
     log.section("Potential")
     for element, network in potential.members[0].networks.items():
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
-    log.item("uncertainty", describe_ensemble(potential) or _uncertainty(settings, potential, directory))
+    log.item("uncertainty", describe_ensemble(potential) or _describe_samples(job, potential, uncertainty))
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
-    if meaning := std_meaning(potential):
+    if meaning := potential.describe_std():
         log.item("standard deviations", meaning)
-    for warning in (*structures.warnings, *_other_rates(settings, directory), *_other_samples(potential)):
+    for warning in (
+        *structures.warnings,
+        *_other_rates(job.settings, uncertainty),
+        *_other_samples(potential),
+    ):
         log.warn(warning)
     units = potential.units
     if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
@@ -61,7 +62,7 @@ def describe_potential(
     if potential.scalings is None:
         log.warn("no scaling.data: extrapolation cannot be seen")
     for name in {"nnforces.out", "nnstress.out"} - set(names):
-        if (directory / name).exists():
+        if (job.directory / name).exists():
             log.warn(f"{name} is from a former run: this one writes {', '.join(names)}")
 
 
@@ -77,16 +78,15 @@ def describe_ensemble(potential: Potential) -> str:
     return f"ensemble of {len(potential.sizes)} networks with {samples} Monte Carlo samples; {rates}"
 
 
-def _uncertainty(settings: Settings, potential: Potential, directory: Path) -> str:
-    path = directory / FILE_NAME
-    if not path.exists():
-        return f"no {FILE_NAME}: the plain network, without standard deviations"
+def _describe_samples(job: Job, potential: Potential, uncertainty: UncertaintyData | None) -> str:
+    if uncertainty is None:
+        unused = f"mc_samples 0, {FILE_NAME} is not used"
+        reason = unused if (job.directory / FILE_NAME).exists() else f"no {FILE_NAME}"
+        return f"{reason}: the plain network, without standard deviations"
     masks = potential.members[0].masks
-    if settings["mc_samples"] < 1:
-        return f"mc_samples 0, {FILE_NAME} is not used: the plain network, without standard deviations"
     if masks is None:
         return f"the dropout rates of {FILE_NAME} are 0: the plain network, without standard deviations"
-    stored = read_uncertainty(path).masks.samples
+    stored = uncertainty.masks.samples
     origin = "redrawn for every structure" if potential.resample else f"of {FILE_NAME}"
     if masks.samples > stored:
         origin += f" ({stored} there, the others from its seed {masks.seed})"
@@ -94,12 +94,11 @@ def _uncertainty(settings: Settings, potential: Potential, directory: Path) -> s
     return f"{masks.samples} Monte Carlo samples {origin}; dropout rates {rates} (inputs, hidden layers)"
 
 
-def _other_rates(settings: Settings, directory: Path) -> list[str]:
+def _other_rates(settings: Settings, uncertainty: UncertaintyData | None) -> list[str]:
     """A warning if input.nn gives dropout rates that are not those of the masks in use."""
-    path = directory / FILE_NAME
-    if settings["mc_samples"] < 1 or not path.exists():
+    if settings["mc_samples"] < 1 or uncertainty is None:
         return []
-    rates = read_uncertainty(path).masks.rates
+    rates = uncertainty.masks.rates
     used = {"dropout_rate_input": rates[:1], "dropout_rate": rates[1:]}
     wanted = {
         "dropout_rate_input": (settings["dropout_rate_input"],),
@@ -151,18 +150,12 @@ class Report:
         self.tallies: dict[str, Tally] = {}
         self.lines: list[str] = []
 
-    def add(
-        self,
-        group: str,
-        assessment: Assessment,
-        tallies: Mapping[str, Tally],
-        lines: Sequence[str],
-    ) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Add one structure; always in the order of the file."""
-        self.groups[group] = self.groups.get(group, Assessment()) + assessment
-        for element, tally in tallies.items():
+        self.groups[outcome.group] = self.groups.get(outcome.group, Assessment()) + outcome.assessment
+        for element, tally in outcome.tallies.items():
             self.tallies[element] = self.tallies[element] + tally if element in self.tallies else tally
-        self.lines += lines[: LINES - len(self.lines)]
+        self.lines += outcome.warnings[: LINES - len(self.lines)]
 
     def write(self, log: Log, names: Sequence[str]) -> None:
         """All tables and the files that are there now; the errors and sigmas last, where the eye falls."""
@@ -174,7 +167,7 @@ class Report:
             "  E: energies, meV/atom; F, S: components of forces, meV/Angstrom, and of stress, GPa; "
             "pressure: GPa"
         )
-        meaning = std_meaning(self.potential)
+        meaning = self.potential.describe_std()
         if meaning:
             log.line(f"  sigma: mean standard deviation, {meaning}")
             if self.potential.calibration is not None:

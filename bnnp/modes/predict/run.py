@@ -7,7 +7,6 @@ on the number of ranks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +16,13 @@ from bnnp import parallel
 from bnnp.errors import NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
-from bnnp.loader import read_potential
-from bnnp.modes.calibrate import calibrate_with_data
-from bnnp.modes.in_order import in_order
+from bnnp.modes.calibrate.run import calibrate_with_data
 from bnnp.modes.job import Job
 from bnnp.modes.log import Log
-from bnnp.modes.prediction_report import LINES, Report, describe_potential, raw_meaning, std_meaning
-from bnnp.potential.assessment import Assessment, assess, extrapolations, group_of
+from bnnp.modes.predict.report import LINES, Outcome, Report, describe_potential
+from bnnp.potential.assessment import assess, extrapolations, group_of
+from bnnp.potential.files import read_members
+from bnnp.potential.loading import assemble
 from bnnp.potential.potential import Potential
 from bnnp.potential.prediction import Prediction
 from bnnp.settings import Settings
@@ -33,37 +32,27 @@ from bnnp.uncertainty.extrapolation import Tally, energy_warning
 NET_FORCE = 1e-6  # RuNNer's limit of `check_forces`, in the unit of the forces
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What is kept of one structure: text for the files and numbers for the log."""
-
-    texts: dict[str, str]
-    group: str
-    assessment: Assessment
-    tallies: dict[str, Tally]
-    warnings: list[str]
-
-
 def run(job: Job) -> None:
     """Predict every structure and write energy.out, nnforces.out, nnstress.out, nnatoms.out, output.data."""
     log = Log()
     settings = job.settings
-    potential = read_potential(job.directory, settings, job.threads, calibrated=not settings["calibrate"])
+    members = read_members(job.directory, settings)
+    potential = assemble(members, settings, job.threads, calibrated=not settings["calibrate"])
     structures = StructureFile(job.data, settings.elements, require_labels=False)
     names = file_names(settings["calculate_forces"], settings["calculate_stress"])
     log.header(settings, potential.kernel, job.threads)
     if settings["calibrate"]:
-        calibrate_with_data(job, log, potential, structures)
-        potential = read_potential(job.directory, settings, job.threads)
-    describe_potential(log, settings, potential, structures, job.directory, names)
+        members = calibrate_with_data(job, log, members, potential, structures)
+        potential = assemble(members, settings, job.threads)
+    describe_potential(log, job, potential, members[0].uncertainty, structures, names)
 
     predict = partial(predict_structure, structures, potential, settings, names)
     report = Report(potential)
     with open_files(job.directory, names, potential) as files:
-        outcomes = in_order(predict, len(structures))
+        outcomes = parallel.ordered_map(predict, len(structures))
         for outcome in log.progress(outcomes, "structures", len(structures)):
             files.write(outcome.texts)
-            report.add(outcome.group, outcome.assessment, outcome.tallies, outcome.warnings)
+            report.add(outcome)
     report.write(log, names)
     log.close(settings.mode)
 
@@ -111,6 +100,6 @@ def open_files(directory: Path, names: tuple[str, ...], potential: Potential) ->
     """The output files; only the root has any."""
     own = names if parallel.is_root() else ()
     calibration = potential.calibration
-    raw = raw_meaning(potential) if calibration else ""
+    raw = potential.describe_raw() if calibration else ""
     hybrid = calibration is not None and calibration.kind == "hybrid"
-    return PredictionWriter(directory, own, potential.units, std_meaning(potential), raw, hybrid)
+    return PredictionWriter(directory, own, potential.units, potential.describe_std(), raw, hybrid)
