@@ -106,8 +106,8 @@ def read_checksums(path: Path) -> dict[str, str]:
     return {}
 
 
-def demand_one_potential(paths: Iterable[Path], parts: Mapping[str, str]) -> None:
-    """Raise StaleFileError unless all files, and what they hold, belong together.
+def demand_one_potential(paths: Iterable[Path], parts: Mapping[str, str]) -> bool:
+    """Raise StaleFileError unless all files, and what they hold, belong together; whether any has the line.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def demand_one_potential(paths: Iterable[Path], parts: Mapping[str, str]) -> Non
     """
     found = {path.name: checksums for path in paths if (checksums := read_checksums(path))}
     if not found:
-        return
+        return False
     first, known = next(iter(found.items()))
     for name, other in found.items():
         if differing := [part for part in known | other if known.get(part) != other.get(part)]:
@@ -139,3 +139,4 @@ def demand_one_potential(paths: Iterable[Path], parts: Mapping[str, str]) -> Non
             "meant, or another program has rounded the numbers, remove the line `# potential` from "
             f"{', '.join(found)}."
         )
+    return True

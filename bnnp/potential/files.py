@@ -53,12 +53,16 @@ class PotentialFiles:
         Of scaling.data; None without it.
     uncertainty : UncertaintyData or None
         Of uncertainty.data; None without it.
+    marked : bool
+        Whether the files have the line ``# potential`` (:mod:`bnnp.io.checksums`). Those of other programs do
+        not, and where a user has removed it, it is not written again.
     """
 
     definition: Definition
     networks: Mapping[str, Network]
     scalings: ScalingData | None
     uncertainty: UncertaintyData | None = None
+    marked: bool = True
 
     @classmethod
     def read(cls, directory: Path, settings: Settings, uncertain: bool = True) -> PotentialFiles:
@@ -70,8 +74,9 @@ class PotentialFiles:
         path = directory / UNCERTAINTY
         uncertain = uncertain and path.exists()
         paths = [directory / name for name in (SCALING, *map(weights_name, networks))]
-        demand_one_potential([*paths, path] if uncertain else paths, found.parts)
-        return replace(found, uncertainty=read_uncertainty(path, networks)) if uncertain else found
+        marked = demand_one_potential([*paths, path] if uncertain else paths, found.parts)
+        data = read_uncertainty(path, networks) if uncertain else None
+        return replace(found, uncertainty=data, marked=marked)
 
     @property
     def parts(self) -> dict[str, str]:
@@ -85,8 +90,8 @@ class PotentialFiles:
 
     @property
     def line(self) -> str:
-        """The line ``# potential`` of all files."""
-        return checksum_line(checksums_of(self.parts))
+        """The line ``# potential`` of all files; empty if they have none."""
+        return checksum_line(checksums_of(self.parts)) if self.marked else ""
 
     def with_statistics(self, statistics: Mapping[str, TrainingStatistics]) -> PotentialFiles:
         """With statistics of the training atoms, if there is an uncertainty.data to hold them."""
@@ -130,16 +135,12 @@ class PotentialFiles:
             path.unlink(missing_ok=True)  # of a former potential: its masks do not belong to these weights
 
     def write_calibration(self, directory: Path) -> None:
-        """Write uncertainty.data here, and in potential/ if it holds the same potential.
-
-        A line ``# potential`` that a user has removed is not written again.
-        """
+        """Write uncertainty.data here, and in potential/ if it holds the same potential."""
         assert self.uncertainty is not None
-        path, copy = directory / UNCERTAINTY, directory / DIRECTORY / UNCERTAINTY
-        known = read_checksums(path)
-        write_uncertainty(path, self.uncertainty, checksum_line(known))
-        if copy.is_file() and read_checksums(copy) == known != {}:
-            write_uncertainty(copy, self.uncertainty, checksum_line(known))
+        copy = directory / DIRECTORY / UNCERTAINTY
+        write_uncertainty(directory / UNCERTAINTY, self.uncertainty, self.line)
+        if self.marked and copy.is_file() and read_checksums(copy) == checksums_of(self.parts):
+            write_uncertainty(copy, self.uncertainty, self.line)
 
 
 def read_members(
