@@ -46,7 +46,7 @@ Map, and the order to read it in::
     structure.py  units.py  errors.py        the nouns
     descriptors/                             structures -> symmetry functions
     network/  uncertainty/                   symmetry functions -> energies; what they are worth
-    potential.py  loader.py                  all of it: structure -> energy, forces, stress, each with sigma
+    potential/                               all of it: structure -> energy, forces, stress, each with sigma
     core/                                    the same in C++, fast
     dynamics/  analysis/                     molecular dynamics, its stop rule; what a trajectory says
     io/                                      one file format a module, both directions
@@ -67,8 +67,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bnnp.api import read_data, symmetry_functions
     from bnnp.interfaces.ase import BNNP
-    from bnnp.loader import load
-    from bnnp.potential import Potential, Prediction
+    from bnnp.potential.loading import load
+    from bnnp.potential.potential import Potential
+    from bnnp.potential.prediction import Prediction
     from bnnp.structure import Structure
 
 __version__ = "0.1.0"
@@ -76,10 +77,10 @@ __all__ = ["BNNP", "Potential", "Prediction", "Structure", "load", "read_data", 
 
 _HOMES = {
     "BNNP": "bnnp.interfaces.ase",
-    "Potential": "bnnp.potential",
-    "Prediction": "bnnp.potential",
+    "Potential": "bnnp.potential.potential",
+    "Prediction": "bnnp.potential.prediction",
     "Structure": "bnnp.structure",
-    "load": "bnnp.loader",
+    "load": "bnnp.potential.loading",
     "read_data": "bnnp.api",
     "symmetry_functions": "bnnp.api",
 }

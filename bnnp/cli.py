@@ -25,7 +25,7 @@ from bnnp.memory import keep_freed_memory
 MODES = {
     1: ("bnnp.modes.symmetry", "compute"),
     2: ("bnnp.modes.train.run", "train"),
-    3: ("bnnp.modes.predict", "predict"),
+    3: ("bnnp.modes.predict.run", "predict"),
 }
 DYNAMICS = ("bnnp.modes.simulate", "simulate")  # mode 3 with md_steps
 CHECK = ("bnnp.modes.check", "check")
@@ -120,7 +120,7 @@ def _compile_plugin(headers: str | None) -> str:
 
 
 def _export(program: str, target: Path, settings_file: Path, masks: int | None) -> str:
-    from bnnp.modes.export import PROGRAMS, export
+    from bnnp.potential.export import PROGRAMS, export
 
     if program not in PROGRAMS:
         raise click.UsageError(f"--export {program}: expected one of {', '.join(PROGRAMS)}, then a directory")

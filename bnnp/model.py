@@ -5,26 +5,19 @@ It has no weights yet: modes 1 and 2 start from it, a potential adds weights and
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+
+from ase.data import atomic_numbers
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.device import descriptor_on
-from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.functions import SymmetryFunction, fingerprint
 from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.network.architecture import Architecture
-from bnnp.units import ATOMIC, Units
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """n2p2's normalization, E* = (E - N mean_energy) conv_energy, r* = r conv_length; the default is none."""
-
-    mean_energy: float = 0.0
-    conv_energy: float = 1.0
-    conv_length: float = 1.0
+from bnnp.units import ATOMIC, Normalization, Units
 
 
 @dataclass(frozen=True)
@@ -33,24 +26,22 @@ class Model:
 
     Parameters
     ----------
-    elements : tuple of str
-        Sorted by atomic number.
     functions : mapping of element to tuple of SymmetryFunction
-        In n2p2's order, which is that of scaling.data and of the network inputs.
+        Elements by atomic number, functions in n2p2's order, which is that of scaling.data and of the network
+        inputs.
     cutoff : Cutoff
     scaling : ScalingScheme
     architecture : mapping of element to Architecture
         Empty if input.nn (of mode 1) describes no network.
     normalize_nodes : bool
     atom_energies : mapping of element to float, energy
-        Free-atom energies in effect, 0 otherwise.
+        Free-atom energies in effect; 0 for elements that are missing.
     normalization : Normalization
         Of the network output in an n2p2-normalized potential.
     units : Units
         Of every number in every file.
     """
 
-    elements: tuple[str, ...]
     functions: Mapping[str, tuple[SymmetryFunction, ...]]
     cutoff: Cutoff
     scaling: ScalingScheme = field(default_factory=ScalingScheme)
@@ -59,6 +50,11 @@ class Model:
     atom_energies: Mapping[str, float] = field(default_factory=dict)
     normalization: Normalization = field(default_factory=Normalization)
     units: Units = ATOMIC
+
+    @cached_property
+    def elements(self) -> tuple[str, ...]:
+        """Sorted by atomic number."""
+        return tuple(sorted(self.functions, key=atomic_numbers.__getitem__))
 
     @property
     def largest_cutoff(self) -> float:
@@ -74,8 +70,7 @@ class Model:
         """The symmetry functions, ready to be computed: by the C++ core, or by torch on another `device`."""
         return descriptor_on(device, self.elements, self.functions, self.cutoff, threads)
 
+    @property
     def fingerprint(self) -> str:
-        """SHA-256 over what symmetry functions depend on: elements, functions, cutoff function, units."""
-        parts = [self.units.name, *self.elements, f"cutoff {self.cutoff.type} {float(self.cutoff.alpha)!r}"]
-        parts += [function.definition() for element in self.elements for function in self.functions[element]]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        """SHA-256 over what the symmetry functions depend on: elements, functions, cutoff function, units."""
+        return fingerprint(self.functions, self.cutoff, self.units.name)

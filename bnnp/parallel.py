@@ -1,4 +1,4 @@
-"""The MPI verbs: rank, size, broadcast, gather, sum, abort.
+"""The MPI verbs: rank, size, broadcast, gather, map, sum, abort.
 
 The launcher decides. Without one (`bnnp --mode 1`) there is one process and mpi4py is not even
 imported; under `mpiexec` or `srun` the communicator is mpi4py's COMM_WORLD. A launcher that announces
@@ -15,14 +15,18 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import chain
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, TypeVar
 
-from bnnp.errors import InputError
+from bnnp.errors import BnnpError, InputError
 
 T = TypeVar("T")
+
+BATCH = 4  # items a rank works on between two meetings of :func:`ordered_map`
 
 # Environment variables by which launchers tell a process how many there are, and that it is one of them.
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE", "FLUX_JOB_SIZE")
@@ -90,6 +94,28 @@ def gather(value: T) -> list[T]:
     if communicator is None:
         return [value]
     return communicator.gather(value, root=0) or []
+
+
+def ordered_map(compute: Callable[[int], T], count: int) -> Iterator[T]:
+    """``compute(0)``, ``compute(1)``, ... on the root, worked out by all ranks; nothing on the others.
+
+    A user's mistake that a rank finds is raised on the root, which then closes its files and ends the job.
+    """
+    batch = BATCH * size()
+    for first in range(0, count, batch):
+        mine = range(first + rank(), min(first + batch, count), size())
+        parts = gather([(index, _attempt(compute, index)) for index in mine])
+        for _, result in sorted(chain.from_iterable(parts), key=itemgetter(0)):
+            if isinstance(result, BnnpError):
+                raise result
+            yield result
+
+
+def _attempt(compute: Callable[[int], T], index: int) -> T | BnnpError:
+    try:
+        return compute(index)
+    except BnnpError as error:
+        return error
 
 
 def sum_array(array: Any) -> Any:

@@ -65,3 +65,12 @@ class Units:
 ATOMIC = Units("atomic", "bohr", "hartree", ase.units.Bohr, ase.units.Hartree)
 METAL = Units("metal", "Angstrom", "eV", 1.0, 1.0)
 UNITS = {units.name: units for units in (ATOMIC, METAL)}
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """n2p2's normalization, E* = (E - N mean_energy) conv_energy, r* = r conv_length; the default is none."""
+
+    mean_energy: float = 0.0
+    conv_energy: float = 1.0
+    conv_length: float = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,11 @@ def write_solid(folder: Path, units: str = "metal", samples: int = 10, extra: st
     import numpy as np
 
     from bnnp.descriptors.scaling import Scaling
-    from bnnp.io.identity import identity_line
-    from bnnp.io.scaling_data import ScalingData, write_scaling
-    from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-    from bnnp.io.weights import weights_name, write_weights
-    from bnnp.loader import parts_of_potential
+    from bnnp.io.scaling_data import ScalingData
+    from bnnp.io.uncertainty_data import UncertaintyData
     from bnnp.network.dense import Network
     from bnnp.network.masks import Masks
+    from bnnp.potential.files import PotentialFiles
     from bnnp.settings.settings import load_settings
     from bnnp.units import UNITS
 
@@ -85,12 +84,11 @@ def write_solid(folder: Path, units: str = "metal", samples: int = 10, extra: st
     biases = (scale * mean) @ share
     network = Network((weights, np.full((12, 1), 1 / 12)), (biases, np.zeros(1)), ("l", "l"))
     data = ScalingData({"Cu": ranges}, None, settings.model.fingerprint())
-    identity = identity_line(parts_of_potential(settings, {"Cu": network}, data))
-    write_scaling(folder / "scaling.data", data, identity)
-    write_weights(folder / weights_name("Cu"), network, "Cu", identity=identity)
+    files = PotentialFiles(settings.model, {"Cu": network}, data)
     if samples:
         masks = Masks.draw(1, samples, (0.0, 0.1), {"Cu": network.sizes})
-        write_uncertainty(folder / "uncertainty.data", UncertaintyData.of(masks, {"Cu": network}), identity)
+        files = replace(files, uncertainty=UncertaintyData.of(masks, {"Cu": network}))
+    files.write(folder)
     return folder
 
 

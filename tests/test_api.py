@@ -69,5 +69,5 @@ def test_reference_potential_survives_pickling(shared: Path) -> None:
     potential = bnnp.load(folder)
     structure = bnnp.read_data(folder / "input.data")[0]
     first, second = (p.predict(structure) for p in (potential, pickle.loads(pickle.dumps(potential))))
-    assert first.energy == second.energy
-    np.testing.assert_array_equal(first.forces, second.forces)
+    assert first.energy.value == second.energy.value
+    np.testing.assert_array_equal(first.forces.value, second.forces.value)

@@ -146,7 +146,7 @@ def test_runner_mode_counts_without_the_option(monkeypatch: pytest.MonkeyPatch) 
     Path("input.nn").write_text(INPUT + "runner_mode 3\n")
     assert bnnp().exit_code == 0
     assert bnnp("--mode", "2").exit_code == 0
-    assert called == [("bnnp.modes.predict", 3), ("bnnp.modes.train", 2)]
+    assert called == [("bnnp.modes.predict.run", 3), ("bnnp.modes.train", 2)]
 
 
 @pytest.mark.parametrize("mode", [1, 3])

@@ -147,7 +147,7 @@ def predict(
     show_table(COLUMNS, rows)
     if tools:
         assert potential.scalings is not None
-        with N2p2(tools, case, potential.networks, potential.scalings, min(repeat, 5)) as n2p2:
+        with N2p2(tools, case, potential.members[0].networks, potential.scalings, min(repeat, 5)) as n2p2:
             n2p2.compare_predictions(prediction_parts(case.structure, potential), repeat)
 
 

@@ -13,14 +13,15 @@ from bnnp.descriptors.statistics import Moments
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
-from bnnp.loader import assemble, read_potential
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.streams import WEIGHTS, stream
-from bnnp.potential import Potential
+from bnnp.potential import loading
+from bnnp.potential.loading import draw_masks, read_potential
+from bnnp.potential.member import Member
+from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
-from bnnp.training.initial import frozen_masks
 
 SEED = 1
 
@@ -55,11 +56,10 @@ class Case:
         """The line after it: sizes, where the weights are from, samples."""
         networks = [
             f"{element} {network.architecture.describe(network.n_inputs)}"
-            for element, network in potential.networks.items()
+            for element, network in potential.members[0].networks.items()
         ]
         origin = "weights of the directory" if self.has_potential else "random weights"
-        samples = 1 if potential.masks is None else potential.masks.samples
-        return f"networks: {', '.join(networks)}; {origin}, samples: {samples}"
+        return f"networks: {', '.join(networks)}; {origin}, samples: {potential.sizes[0]}"
 
     @property
     def has_potential(self) -> bool:
@@ -108,7 +108,9 @@ def potential_of(case: Case, threads: int) -> Potential:
     """The potential in the directory; without one, random networks with the dropout of input.nn."""
     if case.has_potential:
         return read_potential(case.directory, case.settings, threads)
-    return assemble(case.settings, *random_parts(case), frozen_masks(case.settings), threads)
+    networks, scalings = random_parts(case)
+    member = Member(networks, draw_masks(case.settings))
+    return loading.potential_of(case.settings, member, scalings, threads)
 
 
 def random_parts(case: Case) -> tuple[Mapping[str, Network], ScalingData]:
@@ -129,4 +131,4 @@ def random_parts(case: Case) -> tuple[Mapping[str, Network], ScalingData]:
         scalings[element] = Moments.of(rows).scaling()
         generator = stream(SEED, WEIGHTS, index)
         networks[element] = initial_network(settings.model.architecture[element], count, generator)
-    return networks, ScalingData(scalings, fingerprint=settings.model.fingerprint())
+    return networks, ScalingData(scalings, fingerprint=settings.model.fingerprint)

@@ -17,8 +17,8 @@ from bnnp.dynamics.simulation import thermalize
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
-from bnnp.loader import load
-from bnnp.potential import Potential
+from bnnp.potential.loading import load
+from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 
 WARM_UP = 10  # steps before the clock starts
@@ -49,7 +49,7 @@ def md(
     atoms = to_atoms(start, potential.units)
     atoms.calc = BNNP(potential, sigma_every=sigma_every)
     thermalize(atoms, temperature, np.random.default_rng(1))
-    samples = 1 if potential.masks is None else potential.masks.samples
+    samples = potential.sizes[0]
     click.echo(
         f"{len(atoms)} atoms, {max(potential.descriptor.n_functions)} functions, {samples} samples, "
         f"{threads} threads, {potential.kernel}"

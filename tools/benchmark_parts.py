@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from benchmark_case import Case
@@ -12,7 +13,8 @@ from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.pairs import sum_pairs
 from bnnp.descriptors.survey import element_types
-from bnnp.potential import Potential
+from bnnp.potential.member import Member
+from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 
 LARGEST = 4e9  # bytes of derivatives beyond which they are not computed
@@ -62,7 +64,7 @@ def descriptor_parts(structure: Structure, descriptor: Descriptor) -> Parts:
 
 def prediction_parts(structure: Structure, potential: Potential) -> Parts:
     """The parts of one prediction, and predictions with the plain network and with all samples."""
-    plain = potential.replace(masks=None)
+    plain = replace(potential, members=(Member(potential.members[0].networks),))
     types, pairs = potential.types(structure), potential.neighbors(structure)
     descriptor = potential.descriptor
     values = descriptor.values(types, pairs)
@@ -72,7 +74,7 @@ def prediction_parts(structure: Structure, potential: Potential) -> Parts:
         "vjp (reverse)": lambda: descriptor.vjp(types, pairs, values),
         "all, plain network": lambda: plain.predict(structure),
     }
-    if potential.masks is not None:
+    if potential.members[0].masks is not None:
         parts["all, mean over samples"] = lambda: potential.predict(structure, sigma=False)
         parts["all, sigma of every force"] = lambda: potential.predict(structure)
     return parts

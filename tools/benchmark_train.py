@@ -25,7 +25,7 @@ from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.modes import symmetry
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.run import Run
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.training.loop import Record, Trainer
@@ -155,8 +155,8 @@ def show_held_out(found: Potential, settings: Settings, path: Path) -> None:
         prediction = found.predict(structure)
         if structure.energy is None or structure.forces is None or prediction.forces is None:
             continue
-        energy = (prediction.energy - structure.energy) / len(structure.numbers) * units.mev
-        force = float(np.mean((prediction.forces - structure.forces) ** 2)) * units.mev_per_angstrom**2
+        energy = (prediction.energy.value - structure.energy) / len(structure.numbers) * units.mev
+        force = float(np.mean((prediction.forces.value - structure.forces) ** 2)) * units.mev_per_angstrom**2
         squares.setdefault(structure.info.get("group", "-"), []).append((energy**2, force))
     click.echo("    held out             meV/atom     meV/A")
     for group, values in squares.items():

@@ -39,10 +39,10 @@ from study_tools import append_rows, read_rows, rms, with_keyword
 from bnnp import cli, parallel
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import read_structures
-from bnnp.loader import load
-from bnnp.potential import Potential
+from bnnp.potential.assessment import extrapolations, group_of
+from bnnp.potential.loading import load
+from bnnp.potential.potential import Potential
 from bnnp.structure import Set, Structure
-from bnnp.uncertainty.assessment import extrapolations, group_of
 from bnnp.uncertainty.detection import roc_auc
 from bnnp.uncertainty.ranking import spearman
 from bnnp.uncertainty.reliability import coverage
@@ -176,12 +176,12 @@ def judge(potential: Potential, structure: Structure) -> Predicted:
     assert found.forces is not None  # the default
     assert potential.scalings is not None  # of mode 1, just run
     nothing = np.full_like(structure.forces, np.nan)
-    raw = (found.energy_std_raw, found.forces_std_raw) if potential.samples > 1 else (np.nan, nothing)
-    calibrated = (found.energy_std, found.forces_std) if potential.calibration else (np.nan, nothing)
-    errors = found.energy - structure.energy, found.forces - structure.forces
+    raw = (found.energy.raw, found.forces.raw) if potential.samples > 1 else (np.nan, nothing)
+    calibrated = (found.energy.std, found.forces.std) if potential.calibration else (np.nan, nothing)
+    errors = found.energy.value - structure.energy, found.forces.value - structure.forces
     energy, forces = zip(errors, raw, calibrated, strict=True)
     tallies, _ = extrapolations(
-        structure, found.descriptors, potential.scalings.scalings, potential.functions, 0
+        structure, found.descriptors, potential.scalings.scalings, potential.model.functions, 0
     )
     return Predicted(
         potential.units.mev / len(structure) * np.array(energy, dtype=np.float64),

@@ -38,8 +38,7 @@ from tqdm import tqdm
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.loader import read_potential
-from bnnp.modes.prediction_report import std_meaning
+from bnnp.potential.loading import read_potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -122,12 +121,12 @@ def uncertainties(
     sigmas = []
     for index in progress(left, "uncertainty"):
         found = potential.predict(structures[int(index)], forces=forces, stress=False, sigma=forces)
-        if found.forces_std is not None:
-            largest = np.linalg.norm(found.forces_std, axis=1).max()
+        if found.forces is not None and found.forces.std is not None:
+            largest = np.linalg.norm(found.forces.std, axis=1).max()
             sigmas.append(float(largest) * settings.model.units.mev_per_angstrom)
         else:
-            sigmas.append(float(found.energy_std or 0.0) * mev / len(found.atomic_energies))
-    return np.array(sigmas), std_meaning(potential)
+            sigmas.append(float(found.energy.std or 0.0) * mev / len(found.free_atoms))
+    return np.array(sigmas), potential.describe_std()
 
 
 def farthest(
@@ -173,7 +172,7 @@ def computed_features(structures: Iterator[Structure], total: int, settings: Set
 
 def stored_features(path: Path, source: Path, left: Indices, settings: Settings) -> list[Features]:
     """Symmetry functions of mode 1's file."""
-    with DescriptorFile.open(path, settings.model.fingerprint()) as file:
+    with DescriptorFile.open(path, settings.model.fingerprint) as file:
         file.demand_same_data(source)
         place = {int(index): number for number, index in enumerate(file.source)}
         if missing := [index for index in left.tolist() if index not in place]:

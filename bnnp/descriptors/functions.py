@@ -24,13 +24,16 @@ is RuNNer's too: scaling.data and the input weights of a network depend on it.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from typing import Any
 
 from ase.data import atomic_numbers
+
+from bnnp.descriptors.cutoffs import Cutoff
 
 ANGULAR = frozenset({3, 8, 9, 13, 21, 22, 24, 25})
 WEIGHTED = frozenset({12, 13, 23, 24, 25})
@@ -142,6 +145,21 @@ class SymmetryFunction:
 def sort_functions(functions: Iterable[SymmetryFunction]) -> tuple[SymmetryFunction, ...]:
     """Functions of ONE central element in n2p2's order."""
     return tuple(sorted(functions, key=lambda function: function.sort_key))
+
+
+def fingerprint(functions: Mapping[str, Sequence[SymmetryFunction]], cutoff: Cutoff, units: str) -> str:
+    """SHA-256 over what the values of the functions depend on.
+
+    Parameters
+    ----------
+    functions : mapping of str to sequence of SymmetryFunction
+        Of each element, sorted by atomic number, in n2p2's order.
+    units : str
+        Name of the unit system.
+    """
+    parts = [units, *functions, f"cutoff {cutoff.type} {float(cutoff.alpha)!r}"]
+    parts += [function.definition() for several in functions.values() for function in several]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def parse_function(words: Sequence[str]) -> SymmetryFunction:

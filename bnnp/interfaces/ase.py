@@ -41,8 +41,9 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
-from bnnp.loader import load
-from bnnp.potential import Potential, Prediction
+from bnnp.potential.loading import load
+from bnnp.potential.potential import Potential
+from bnnp.potential.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import outside
 
@@ -99,7 +100,7 @@ class BNNP(Calculator):
         elif samples is not None:
             raise ValueError("samples: give them to bnnp.load, or give BNNP the directory")
         elif threads is not None:
-            potential = potential.replace(threads=threads)
+            potential = potential.with_options(threads=threads)
         self.parameters.update(skin=skin, sigma_every=sigma_every)
         self.potential, self.sigma_every = potential, sigma_every
         self.evaluations = 0  # configurations so far; numbers the masks of `mc_masks resample`
@@ -164,7 +165,7 @@ class BNNP(Calculator):
         pairs = self._pairs.find(structure.positions, structure.cell, structure.numbers)
         prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs)
         self._descriptors, self._current = prediction.descriptors, pairs
-        found = self._in_ase_units(prediction, structure, share)
+        found = self._in_ase_units(prediction, share)
         self.results = found | self.results  # a later look at the sigmas does not change a bit of the forces
         for target in (atoms, self.atoms):
             if target is not None:
@@ -205,31 +206,27 @@ class BNNP(Calculator):
         )
         return structure, share
 
-    def _in_ase_units(self, prediction: Prediction, structure: Structure, share: float) -> dict[str, Any]:
+    def _in_ase_units(self, prediction: Prediction, share: float) -> dict[str, Any]:
         units = self.potential.units
         energy, force, stress = units.ev, units.ev / units.angstrom, units.ev / units.angstrom**3 * share
-        values: dict[str, tuple[Any, float]] = {
+        atoms = replace(prediction.atoms, value=prediction.atoms.value + prediction.free_atoms)
+        quantities: dict[str, tuple[Estimate[Any] | None, float]] = {
             "energy": (prediction.energy, energy),
-            "free_energy": (prediction.energy, energy),
-            "energies": (prediction.atomic_energies + self.potential.free_atoms(structure), energy),
+            "free_energy": (Estimate(prediction.energy.value), energy),
+            "energies": (atoms, energy),
             "forces": (prediction.forces, force),
             "stress": (prediction.stress, stress),
-            "energy_std": (prediction.energy_std, energy),
-            "energies_std": (prediction.atomic_energies_std, energy),
-            "forces_std": (prediction.forces_std, force),
-            "stress_std": (prediction.stress_std, stress),
         }
-        if self.potential.calibration is not None:
-            values |= {
-                "energy_std_raw": (prediction.energy_std_raw, energy),
-                "forces_std_raw": (prediction.forces_std_raw, force),
-                "stress_std_raw": (prediction.stress_std_raw, stress),
-            }
-        return {  # in this order, which is that of the columns in files
-            name: value * factor
-            for name, (value, factor) in values.items()
-            if value is not None and np.isfinite(factor)
-        }
+        values, spreads, raw = {}, {}, {}
+        for name, (estimate, factor) in quantities.items():
+            if estimate is None or not np.isfinite(factor):
+                continue
+            values[name] = estimate.value * factor
+            if estimate.std is not None:
+                spreads[f"{name}_std"] = estimate.std * factor
+            if f"{name}_std_raw" in self.implemented_properties and estimate.raw is not None:
+                raw[f"{name}_std_raw"] = estimate.raw * factor
+        return values | spreads | raw  # in this order, which is that of the columns in files
 
 
 def show_spreads(atoms: Atoms, results: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ that never varied in the training, where n2p2 divides by zero, are folded into t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,30 +34,27 @@ from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import make_folder
 from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.weights import weights_name, write_weights
+from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.settings.settings import Settings
-from bnnp.units import Units
+from bnnp.potential.potential import Potential
+from bnnp.units import Normalization, Units
 
 Array = NDArray[np.float64]
 
 MARGIN = 1.0001  # of the cutoff in LAMMPS, which must not be below the largest of the symmetry functions
 
 
-def write_hdnnp(
-    directory: Path,
-    settings: Settings,
-    networks: Mapping[str, Network],
-    scalings: ScalingData | None,
-    masks: Masks | None = None,
-) -> str:
+def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = None) -> str:
     """Write input.nn, scaling.data and weights.XXX.data with n2p2's keywords only.
 
     Parameters
     ----------
     directory : Path
         Made if it is not there.
+    potential : Potential
+        Of an ensemble the first member.
     masks : Masks or None
         The masks whose mean is written; None for the plain networks.
 
@@ -73,13 +70,14 @@ def write_hdnnp(
     OutputError
         The directory cannot be written.
     """
+    model, scalings, networks = potential.model, potential.scalings, potential.members[0].networks
     if scalings is None:
         raise InputError(
             "scaling.data is missing: n2p2 reads the ranges of the symmetry functions from it, even if they "
             "are "
             "not scaled. Bring the file of this training."
         )
-    functions, orders = _functions(settings)
+    functions, orders = _functions(model)
     new = {
         element: _reordered(
             network if masks is None else mean_network(network, masks.scaled(element), masks.drops_inputs),
@@ -90,30 +88,26 @@ def write_hdnnp(
     architecture = _common(new)
     tables = {element: _rows(scaling, orders[element]) for element, scaling in scalings.scalings.items()}
     for element, scaling in tables.items():
-        dead = scaling.affine(settings.model.scaling).factor == 0.0
-        new[element] = _folded(new[element], dead, settings.model.scaling.s_min)
+        dead = scaling.affine(model.scaling).factor == 0.0
+        new[element] = _folded(new[element], dead, model.scaling.s_min)
         tables[element] = _widened(scaling, dead)
-    lines = lammps_lines(
-        directory, settings.model.elements, settings.model.largest_cutoff, settings.model.units
-    )
+    units, normalization = model.units, model.normalization
+    lines = lammps_lines(directory, model.elements, model.largest_cutoff, units)
     make_folder(directory)
     write_scaling(directory / "scaling.data", ScalingData(tables, scalings.energy_range))
     for element, network in new.items():
         write_weights(directory / weights_name(element), _padded(network, architecture), element)
-    normalization, units = settings.model.normalization, settings.model.units
     what = "plain networks" if masks is None else f"mean over {masks.samples} dropout masks"
     write_input_nn(
         directory / "input.nn",
-        elements=settings.model.elements,
+        elements=model.elements,
         functions=functions,
-        cutoff=settings.model.cutoff,
-        scaling=settings.model.scaling,
+        cutoff=model.cutoff,
+        scaling=model.scaling,
         architecture=architecture,
-        normalize_nodes=settings.model.normalize_nodes,
-        atom_energies=settings.model.atom_energies,
-        normalization=(normalization.mean_energy, normalization.conv_energy, normalization.conv_length)
-        if settings.given("conv_energy")
-        else None,
+        normalize_nodes=any(network.normalize_nodes for network in networks.values()),
+        atom_energies=model.atom_energies,
+        normalization=None if normalization == Normalization() else astuple(normalization),
         comment=f"Written by bnnp, in {units.length} and {units.energy}: {what}.\n{lines}",
     )
     return lines
@@ -185,11 +179,13 @@ def _block_diagonal(blocks: Sequence[Array]) -> Array:
     return result.reshape(len(blocks) * n_in, len(blocks) * n_out)
 
 
-def _functions(settings: Settings) -> tuple[dict[str, tuple[SymmetryFunction, ...]], dict[str, list[int]]]:
+def _functions(
+    model: Model,
+) -> tuple[dict[str, tuple[SymmetryFunction, ...]], dict[str, list[int]]]:
     """Functions in n2p2's types and order, and the column each had before."""
     functions, orders = {}, {}
-    for element in settings.model.elements:
-        old = [_translated(function, settings.model.cutoff) for function in settings.model.functions[element]]
+    for element in model.elements:
+        old = [_translated(function, model.cutoff) for function in model.functions[element]]
         if len(set(old)) < len(old):
             raise InputError(
                 f"two symmetry functions of {element} are the same for n2p2 (type 1, and type 2 with eta = "

@@ -147,7 +147,7 @@ def _describe(file: h5py.File, layout: Layout) -> None:
     texts = {
         "format": FORMAT,
         "key": layout.key,
-        "fingerprint": model.fingerprint(),
+        "fingerprint": model.fingerprint,
         "input_digest": layout.input_digest,
         "division": layout.division,
         "elements": " ".join(model.elements),

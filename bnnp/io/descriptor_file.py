@@ -143,7 +143,7 @@ class DescriptorFile:
             file.close()
             raise StaleFileError(f"{path.name}: damaged, {error}; run mode 1 again") from error
         if expected is not None:
-            fingerprint = expected if isinstance(expected, str) else expected.fingerprint()
+            fingerprint = expected if isinstance(expected, str) else expected.fingerprint
             if fingerprint != found.fingerprint:
                 difference = "" if isinstance(expected, str) else found.difference(expected)
                 found.close()

@@ -180,7 +180,7 @@ class Layout:
     @cached_property
     def key(self) -> str:
         """Sha256 of all the content follows from: an unfinished file with this key can be continued."""
-        origin = f"{self.model.fingerprint()} {self.input_digest} {self.division}"
+        origin = f"{self.model.fingerprint} {self.input_digest} {self.division}"
         key = hashlib.sha256(f"{FORMAT} {VERSION} {origin}".encode())
         for name, table in sorted(self.tables.items()):
             key.update(f"{name} {table.shape} {table.dtype}".encode())

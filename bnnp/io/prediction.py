@@ -29,7 +29,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +37,10 @@ from numpy.typing import NDArray
 from bnnp.io.ase_atoms import PREDICTED
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.structure_block import format_structure
+from bnnp.potential.prediction import Prediction
 from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.units import Units
-
-if TYPE_CHECKING:
-    from bnnp.prediction import Prediction
-    from bnnp.uncertainty.calibration import Calibration, Quantity
-    from bnnp.uncertainty.hybrid import Parts
 
 Array = NDArray[np.float64]
 
@@ -145,7 +142,6 @@ def format_prediction(
     names: Sequence[str],
     structure: Structure,
     prediction: Prediction,
-    offset: float,
     calibration: Calibration | None = None,
 ) -> dict[str, str]:
     """The text of one structure for every file.
@@ -156,13 +152,11 @@ def format_prediction(
         Files wanted (:func:`file_names`).
     prediction : Prediction
         Of the potential; a std of None writes no std columns.
-    offset : float, energy
-        Sum of the free-atom energies.
     calibration : Calibration, optional
         That of the potential: raw columns, and those of its parts, are written too.
     """
     writers = {
-        "energy.out": lambda: _energy(structure, prediction, offset, calibration),
+        "energy.out": lambda: _energy(structure, prediction, calibration),
         "nnforces.out": lambda: _forces(structure, prediction, calibration),
         "nnstress.out": lambda: _stress(structure, prediction, calibration),
         "nnatoms.out": lambda: _atoms(structure, prediction),
@@ -173,10 +167,12 @@ def format_prediction(
 
 def predicted(structure: Structure, prediction: Prediction) -> Structure:
     """`structure` with the predicted energy, forces and stress in the place of the reference."""
-    stress, info = prediction.stress, {**structure.info, **PREDICTED}
-    if prediction.energy_std is not None:
-        info |= {"energy_std": repr(prediction.energy_std), "energy_std_raw": repr(prediction.energy_std_raw)}
-    return replace(structure, energy=prediction.energy, forces=prediction.forces, stress=stress, info=info)
+    energy, info = prediction.energy, {**structure.info, **PREDICTED}
+    if energy.std is not None:
+        info |= {"energy_std": repr(energy.std), "energy_std_raw": repr(energy.raw)}
+    forces = None if prediction.forces is None else prediction.forces.value
+    stress = None if prediction.stress is None else prediction.stress.value
+    return replace(structure, energy=energy.value, forces=forces, stress=stress, info=info)
 
 
 class PredictionWriter:
@@ -234,37 +230,36 @@ class PredictionWriter:
                 raise cannot_write(self.directory / name, error) from error
 
 
-def _energy(
-    structure: Structure, prediction: Prediction, offset: float, calibration: Calibration | None
-) -> str:
-    n_atoms = len(structure)
+def _energy(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
+    n_atoms, energy = len(structure), prediction.energy
     reference = np.nan if structure.energy is None else structure.energy
-    values = np.array([[reference, prediction.energy, (reference - prediction.energy) / n_atoms, offset]])
+    difference = (reference - energy.value) / n_atoms
+    values = np.array([[reference, energy.value, difference, prediction.offset]])
     std = None
-    if prediction.energy_std is not None:
-        std = np.array([[prediction.energy_std, prediction.energy_std / n_atoms]])
-        if calibration is not None and prediction.energy_std_raw is not None:
-            raw = np.array([[prediction.energy_std_raw, prediction.energy_std_raw / n_atoms]])
-            std = np.hstack([std, raw])
+    if energy.std is not None:
+        known = (energy.std,) if calibration is None or energy.raw is None else (energy.std, energy.raw)
+        std = np.array([[number for each in known for number in (each, each / n_atoms)]])
         if calibration is not None and calibration.kind == "hybrid":
-            std = np.hstack([std, _components(calibration.energy, prediction.parts, "energy")[None]])
+            assert prediction.parts is not None
+            std = np.hstack([std, _components(calibration.energy, prediction.parts.energy)[None]])
     return LAYOUTS["energy.out"].rows([(structure.index + 1, n_atoms)], values, std)
 
 
-def _components(quantity: Quantity | None, parts: Parts | None, name: str) -> Array:
+def _components(quantity: Quantity | None, parts: Array | None) -> Array:
     """The weighted parts, (..., 3); NaN for a quantity without calibration."""
-    values = np.asarray(getattr(parts, name))
-    return np.full(values.shape, np.nan) if quantity is None else quantity.components(values)
+    assert parts is not None
+    return np.full(parts.shape, np.nan) if quantity is None else quantity.components(parts)
 
 
 def _forces(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
-    assert prediction.forces is not None  # the mode asks for the forces when it asks for the file
-    values = np.hstack([_or_nan(structure.forces, prediction.forces.shape), prediction.forces])
-    std = prediction.forces_std
-    if std is not None:
-        std = _with_size(std)
-        if calibration is not None and prediction.forces_std_raw is not None:
-            std = np.hstack([std, _with_size(prediction.forces_std_raw)])
+    forces = prediction.forces
+    assert forces is not None  # the mode asks for the forces when it asks for the file
+    values = np.hstack([_or_nan(structure.forces, forces.value.shape), forces.value])
+    std = None
+    if forces.std is not None:
+        std = _with_size(forces.std)
+        if calibration is not None and forces.raw is not None:
+            std = np.hstack([std, _with_size(forces.raw)])
         if calibration is not None and calibration.kind == "hybrid":
             assert prediction.parts is not None
             assert prediction.parts.forces is not None
@@ -281,23 +276,26 @@ def _with_size(std: Array) -> Array:
 
 
 def _stress(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
-    if prediction.stress is None:
+    stress, order = prediction.stress, np.array(VOIGT)
+    if stress is None:
         return ""  # a free molecule has no stress
-    order = np.array(VOIGT)
-    std = None if prediction.stress_std is None else prediction.stress_std[order]  # (3, 3)
-    if std is not None and calibration is not None and prediction.stress_std_raw is not None:
-        std = np.hstack([std, prediction.stress_std_raw[order]])
-        if calibration.kind == "hybrid":
-            parts = _components(calibration.stress, prediction.parts, "stress")[order]  # (3, 3, parts)
+    std = None
+    if stress.std is not None:
+        std = stress.std[order]  # (3, 3)
+        if calibration is not None and stress.raw is not None:
+            std = np.hstack([std, stress.raw[order]])
+        if calibration is not None and calibration.kind == "hybrid":
+            assert prediction.parts is not None
+            parts = _components(calibration.stress, prediction.parts.stress)[order]  # (3, 3, parts)
             std = np.hstack([std, parts.swapaxes(1, 2).reshape(3, -1)])
-    return LAYOUTS["nnstress.out"].rows([(structure.index + 1,)] * 3, -prediction.stress[order], std)
+    return LAYOUTS["nnstress.out"].rows([(structure.index + 1,)] * 3, -stress.value[order], std)
 
 
 def _atoms(structure: Structure, prediction: Prediction) -> str:
     n_atoms = len(structure)
     values = np.full((n_atoms, 4), np.nan)  # no charges, no reference of an atomic energy
-    values[:, 3] = prediction.atomic_energies
-    std = prediction.atomic_energies_std
+    values[:, 3] = prediction.atoms.value
+    std = prediction.atoms.std
     integers = [
         (structure.index + 1, atom, int(z)) for atom, z in enumerate(structure.numbers.tolist(), start=1)
     ]

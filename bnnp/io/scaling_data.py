@@ -8,7 +8,7 @@ and, as RuNNer does, a last line with the smallest and largest training energy p
 energies). Read are also RuNNer's five columns, without sigma. bnnp's header names the fingerprint of the
 symmetry functions, by which a file made for others is recognised; files without it are only counted. Lines
 ``# atom_energy X E`` hold the free-atom energies that ``atom_energy fit`` found. Its line ``# potential``
-says which weights it belongs to (:mod:`bnnp.io.identity`).
+says which weights it belongs to (:mod:`bnnp.io.checksums`).
 """
 
 from __future__ import annotations

@@ -13,15 +13,16 @@ Plain text; ``#`` begins a comment; blank lines are skipped. Sections begin with
     weights Ge 9f86d081...            sha256 of the float64 values of weights.032.data
     mask Ge 1 1 111011111111101       element, layer (0 = inputs), sample (from 1), one digit a unit, 1 = kept
 
-A layer whose rate is 0 keeps all units and has no mask lines. Other sections (calibration, ...) are kept as
-lines for their own readers; later versions may add sections without a new format number, but not change these
-lines.
+A layer whose rate is 0 keeps all units and has no mask lines. Then come, if they are there, the sections
+[domain] (:mod:`bnnp.io.statistics_section`) and [calibration] (:mod:`bnnp.io.calibration_section`). Others
+are kept as lines: later versions may add sections without a new format number, but not change these lines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -30,12 +31,17 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from bnnp.errors import InputError, StaleFileError
+from bnnp.io.calibration_section import SECTION as CALIBRATION
+from bnnp.io.calibration_section import CalibrationData, format_calibration, parse_calibration
 from bnnp.io.output import replace_file
+from bnnp.io.statistics_section import SECTION as DOMAIN
+from bnnp.io.statistics_section import format_statistics, parse_statistics
 from bnnp.io.text import read_lines
 from bnnp.io.weights import weights_checksum, weights_name
 from bnnp.network.dense import Network
 from bnnp.network.masks import Keep, Masks
 from bnnp.network.streams import GENERATOR
+from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 FORMAT = 1
 FILE_NAME = "uncertainty.data"
@@ -55,7 +61,7 @@ class UncertaintyData:
     generator : str
         What drew the masks.
     sections : mapping of str to tuple of str
-        Lines of all other sections, unread.
+        Lines of all other sections, in the order of the file.
     """
 
     masks: Masks
@@ -67,6 +73,33 @@ class UncertaintyData:
     def of(cls, masks: Masks, networks: Mapping[str, Network]) -> UncertaintyData:
         """Masks that belong to `networks`."""
         return cls(masks, {element: weights_checksum(network) for element, network in networks.items()})
+
+    @cached_property
+    def statistics(self) -> dict[str, TrainingStatistics] | None:
+        """Statistics of the training atoms by element; None without the section [domain]."""
+        if DOMAIN not in self.sections:
+            return None
+        sizes = {x: (layers[0].shape[1], layers[-1].shape[1]) for x, layers in self.masks.keep.items()}
+        return parse_statistics(self.sections[DOMAIN], sizes)
+
+    @cached_property
+    def calibration(self) -> CalibrationData | None:
+        """The calibrations; None without the section [calibration]."""
+        lines = self.sections.get(CALIBRATION)
+        return None if lines is None else parse_calibration(lines)
+
+    def with_statistics(self, statistics: Mapping[str, TrainingStatistics]) -> UncertaintyData:
+        """With these statistics, in the place of former ones."""
+        return self._with_section(DOMAIN, format_statistics(statistics))
+
+    def with_calibration(self, calibration: CalibrationData) -> UncertaintyData:
+        """With these calibrations, in the place of former ones."""
+        return self._with_section(CALIBRATION, format_calibration(calibration))
+
+    def _with_section(self, name: str, lines: tuple[str, ...]) -> UncertaintyData:
+        """With a section at the end, in the place of a former one."""
+        others = {other: text for other, text in self.sections.items() if other != name}
+        return replace(self, sections={**others, name: lines})
 
     def take(self, samples: int) -> UncertaintyData:
         """The first `samples` masks; if more than the file has are wanted, the others are drawn from its
@@ -96,8 +129,7 @@ class UncertaintyData:
 
 
 def write_uncertainty(path: str | Path, data: UncertaintyData, identity: str = "") -> None:
-    """Write uncertainty.data, sections this module does not know included, with the line ``# potential``
-    (`identity`, see :mod:`bnnp.io.identity`)."""
+    """Write uncertainty.data with the line ``# potential`` (`identity`, see :mod:`bnnp.io.checksums`)."""
     masks = data.masks
     with replace_file(path) as file:
         file.write("# Monte Carlo dropout of this potential: belongs to the weights files beside it.\n")
@@ -119,18 +151,6 @@ def write_uncertainty(path: str | Path, data: UncertaintyData, identity: str = "
                     )
         for name, lines in data.sections.items():
             file.write(f"[{name}]\n" + "".join(f"{line}\n" for line in lines))
-
-
-def replace_section(path: str | Path, name: str, lines: Sequence[str]) -> None:
-    """Write section `name` of an uncertainty.data, in the place of a former one; all else is as it was."""
-    kept, here = [], False
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            here = line.split("#")[0].strip() == f"[{name}]"
-        if not here:
-            kept.append(line)
-    with replace_file(path) as file:
-        file.write("\n".join([*kept, f"[{name}]", *lines, ""]))
 
 
 def read_uncertainty(path: str | Path, networks: Mapping[str, Network] | None = None) -> UncertaintyData:

@@ -2,7 +2,7 @@
 
 Order in every layout (RuNNer and n2p2): layer by layer, all weights with the source node as outer and the
 target node as inner loop, then the biases; sum_l (n_{l-1} + 1) n_l values, the first column of each line.
-Written is n2p2's layout with 17 digits and the line ``# potential`` (:mod:`bnnp.io.identity`) in its header,
+Written is n2p2's layout with 17 digits and the line ``# potential`` (:mod:`bnnp.io.checksums`) in its header,
 or RuNNer's without a header (10 decimals); any layout is read::
 
      value a counter l-1 source l target        weight

@@ -15,7 +15,6 @@ from bnnp.errors import InputError, UncertaintyStop
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.md_restart import FILE_NAME as RESTART
 from bnnp.io.md_restart import read_restart
-from bnnp.loader import read_potential
 from bnnp.log import Log
 from bnnp.modes.simulation_loop import Ending, Loop, begin
 from bnnp.modes.simulation_output import SimulationFiles
@@ -28,7 +27,8 @@ from bnnp.modes.simulation_setup import (
     read_stages,
     starting_atoms,
 )
-from bnnp.potential import Potential
+from bnnp.potential.loading import read_potential
+from bnnp.potential.potential import Potential
 from bnnp.run import Run
 from bnnp.training.interruption import Interruption
 from bnnp.uncertainty.ensemble import in_turn

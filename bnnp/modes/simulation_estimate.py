@@ -17,13 +17,14 @@ from ase import Atoms
 from bnnp.dynamics.simulation import Simulation
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.weights import weights_name
-from bnnp.loader import assemble, read_potential
 from bnnp.log import Log, duration
 from bnnp.modes.simulation_report import FS_A_NS, SECONDS_A_DAY
 from bnnp.modes.simulation_setup import read_guard, read_plan, read_stages, starting_atoms
-from bnnp.potential import Potential
+from bnnp.potential.loading import draw_masks, potential_of, read_potential
+from bnnp.potential.member import Member
+from bnnp.potential.potential import Potential
 from bnnp.run import Run
-from bnnp.training.initial import frozen_masks, random_networks
+from bnnp.training.initial import random_networks
 
 STEPS, LOOKS = 10, 3  # timed; the fastest counts
 
@@ -98,7 +99,8 @@ def _potential(run: Run) -> tuple[Potential, bool]:
     settings = run.settings
     if all((run.directory / weights_name(element)).is_file() for element in settings.model.elements):
         return read_potential(run.directory, settings, run.threads), True
-    return assemble(settings, random_networks(settings), None, frozen_masks(settings), run.threads), False
+    member = Member(random_networks(settings), draw_masks(settings))
+    return potential_of(settings, member, threads=run.threads), False
 
 
 def _forces_std(atoms: Atoms) -> None:

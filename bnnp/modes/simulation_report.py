@@ -11,10 +11,10 @@ from bnnp.dynamics.simulation import Place, Simulation
 from bnnp.dynamics.stop_rule import Threshold
 from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.log import Log
-from bnnp.modes.prediction_report import describe_ensemble, std_meaning
+from bnnp.modes.predict.report import describe_ensemble
 from bnnp.modes.simulation_output import Description, SimulationFiles
 from bnnp.modes.simulation_setup import Plan, read_stages
-from bnnp.potential import Potential
+from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings
 
 SECONDS_A_DAY = 86400.0
@@ -39,7 +39,7 @@ def describe(plan: Plan, simulation: Simulation, potential: Potential) -> Descri
     """What the headers of the files say."""
     n_atoms = len(simulation.atoms)
     freedoms = dict.fromkeys(degrees_of_freedom(n_atoms, stage.method) for stage in plan.stages)
-    return Description(potential.units, " or ".join(map(str, freedoms)), std_meaning(potential))
+    return Description(potential.units, " or ".join(map(str, freedoms)), potential.describe_std())
 
 
 def report_stages(settings: Settings, log: Log) -> None:
@@ -56,7 +56,7 @@ def report_plan(log: Log, plan: Plan, simulation: Simulation, potential: Potenti
     log.item("atoms", f"{len(atoms)}, {atoms.symbols.get_chemical_formula('hill')}")
     if ensemble := describe_ensemble(potential):
         log.item("potential", ensemble)
-    log.item("uncertainty", std_meaning(potential) or "none: one network")
+    log.item("uncertainty", potential.describe_std() or "none: one network")
     for number, stage in enumerate(plan.stages, start=1):
         log.item(f"stage {number}", stage.describe())
     for name, thresholds in (("warn", plan.warn), ("stop", plan.stop)):

@@ -16,13 +16,12 @@ from bnnp.dynamics.stages import Stage
 from bnnp.dynamics.stop_rule import StopRule, Threshold
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import to_atoms
-from bnnp.io.identity import identity_line
 from bnnp.io.input_data import StructureFile
 from bnnp.io.text import reason_of
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
-from bnnp.loader import parts_of_potential
 from bnnp.network.streams import DYNAMICS, stream
-from bnnp.potential import Potential
+from bnnp.potential.files import PotentialFiles
+from bnnp.potential.potential import Potential
 from bnnp.run import Run
 from bnnp.settings.arguments import Limit
 from bnnp.settings.settings import Settings
@@ -298,13 +297,12 @@ def identity(
 ) -> dict[str, object]:
     """What a restart file must agree with; the last stage may get longer unless it is a ramp."""
     stages = [asdict(stage) for stage in plan.stages]
+    (first, *others), model = potential.members, settings.model
     if not plan.stages[-1].ramped:
         stages[-1]["steps"] = "any"
     return {
-        "potential": identity_line(parts_of_potential(settings, potential.networks, potential.scalings)),
-        "ensemble": [
-            identity_line(parts_of_potential(settings, networks, None)) for networks, _ in potential.others
-        ],
+        "potential": PotentialFiles(model, first.networks, potential.scalings).line,
+        "ensemble": [PotentialFiles(model, each.networks, None).line for each in others],
         "mc_samples": 0 if potential.samples == 1 else potential.samples,
         "mc_masks": settings.dropout.mc_masks,
         "member": member,

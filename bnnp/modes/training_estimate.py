@@ -17,10 +17,11 @@ from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.scaling import Affine
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log, byte_count, duration
+from bnnp.potential.loading import drop_rates
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
-from bnnp.training.initial import drop_rates, parameters_of, random_networks
+from bnnp.training.initial import parameters_of, random_networks
 from bnnp.training.model import Dropout, TrainedModel
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.samples import Batch, Sample

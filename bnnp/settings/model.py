@@ -24,12 +24,12 @@ from bnnp.descriptors.functions import (
 from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.errors import InputError
 from bnnp.io.input_nn import KeywordLine
-from bnnp.model import Model, Normalization
+from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import FIT, read_integer
 from bnnp.settings.dialects import dialect
 from bnnp.settings.keyword_file import KeywordFile, mistake
-from bnnp.units import UNITS
+from bnnp.units import UNITS, Normalization
 
 HIGHEST_NUMBER = 102  # H to No, as in RuNNer and n2p2
 FUNCTION_KEYWORDS = ("symfunction_short", "element_symfunction_short", "global_symfunction_short")
@@ -47,7 +47,6 @@ def read_model(file: KeywordFile, warnings: list[str]) -> Model:
     """
     elements = read_elements(file)
     return Model(
-        elements=elements,
         architecture=read_architecture(file, elements, warnings),
         functions=read_functions(file, elements),
         cutoff=read_cutoff(file),

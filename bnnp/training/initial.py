@@ -1,4 +1,4 @@
-"""The networks of a training before its first step, and their dropout masks, as input.nn describes them."""
+"""The networks of a training before its first step, as input.nn describes them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from ase.data import atomic_numbers
 
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
-from bnnp.network.masks import Masks
 from bnnp.network.streams import WEIGHTS, stream
-from bnnp.settings.arguments import AUTO
-from bnnp.settings.keywords import KEYWORDS
 from bnnp.settings.settings import Settings
 from bnnp.training.parameters import Parameters
 
@@ -40,25 +37,3 @@ def parameters_of(settings: Settings) -> Parameters:
     model = settings.model
     architectures = {element: model.architecture[element] for element in model.elements}
     return Parameters(architectures, model.n_inputs, model.normalize_nodes)
-
-
-def frozen_masks(settings: Settings) -> Masks | None:
-    """The Monte Carlo masks that belong to the potential; None without dropout or samples."""
-    rates, samples = drop_rates(settings), settings.dropout.mc_samples
-    if samples < 1 or not any(rates):
-        return None
-    model = settings.model
-    sizes = {
-        element: (model.n_inputs[element], *model.architecture[element].nodes) for element in model.elements
-    }
-    return Masks.draw(settings.general.random_seed, samples, rates, sizes)
-
-
-def drop_rates(settings: Settings) -> tuple[float, ...]:
-    """Drop probabilities of the inputs and of each hidden layer; the default until ``auto`` has chosen."""
-    rates = settings.dropout.dropout_rate
-    if isinstance(rates, str):
-        assert rates == AUTO
-        layers = max(len(network.nodes) for network in settings.model.architecture.values())
-        rates = KEYWORDS["dropout_rate"].default * layers
-    return (settings.dropout.dropout_rate_input, *rates)

@@ -16,14 +16,19 @@ from bnnp.descriptors.statistics import Moments
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.network.dense import Network
+from bnnp.potential.files import PotentialFiles
+from bnnp.potential.member import Member
+from bnnp.potential.potential import Potential
 from bnnp.training.evaluation import Evaluator
 from bnnp.training.loss import Spread
 from bnnp.training.normalization import element_offsets, whitening_matrix
 from bnnp.training.samples import Limits, Sample, targets
+from bnnp.uncertainty.training_statistics import TrainingStatistics, features
 
 Array = NDArray[np.float64]
 
 ROWS = 16384  # atoms read at a time
+MOST_ATOMS = 50_000  # of an element: more tell the same covariance of the functions
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,3 +162,27 @@ def force_size(evaluator: Evaluator, networks: Mapping[str, Network], samples: S
     if np.isfinite(components).all():
         return float(np.sqrt(np.mean(components**2)))
     return float(np.std([each.energy / len(each.forces) for each in found]))
+
+
+def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Sequence[int]) -> PotentialFiles:
+    """`files` with the statistics of the `training` structures, if an uncertainty.data can hold them."""
+    if files.uncertainty is None:
+        return files
+    potential = Potential(files.model, (Member(files.networks),), files.scalings)
+    statistics = {}
+    for number, element in enumerate(potential.elements):
+        values = _functions_of(file, element, training)
+        inputs = np.zeros((len(values), potential.descriptor.width))
+        inputs[:, : values.shape[1]] = values
+        scaled = potential.scaled(np.full(len(values), number, dtype=np.int32), inputs)
+        network = files.networks[element]
+        statistics[element] = TrainingStatistics.of(values, features(network, scaled[:, : network.n_inputs]))
+    return files.with_statistics(statistics)
+
+
+def _functions_of(file: DescriptorFile, element: str, training: Sequence[int]) -> Array:
+    """Symmetry functions of training atoms, (n_atoms, n), of evenly spaced structures if there are many."""
+    counts = np.array([file.rows(k, element).stop - file.rows(k, element).start for k in training])
+    step = max(1, -(-int(counts.sum()) // MOST_ATOMS))
+    table = file.descriptors(element)
+    return np.concatenate([table[file.rows(k, element)] for k in training[::step]])

@@ -29,19 +29,21 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import ScalingData, read_scaling
+from bnnp.io.uncertainty_data import UncertaintyData
 from bnnp.io.weights import demand_finite, read_weights, weights_name
-from bnnp.loader import assemble
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.network.streams import BOOTSTRAP, stream
-from bnnp.potential import Potential
+from bnnp.potential.files import PotentialFiles
+from bnnp.potential.loading import assemble, draw_masks, drop_rates
+from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
 from bnnp.training.averaging import Averaged
 from bnnp.training.checkpoint import Checkpoint
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.evaluation import Evaluator
-from bnnp.training.initial import drop_rates, frozen_masks, parameters_of, random_networks
+from bnnp.training.initial import parameters_of, random_networks
 from bnnp.training.kalman.observations import Observer, Responses
 from bnnp.training.lbfgs import Lbfgs
 from bnnp.training.loop import State, Trainer
@@ -194,10 +196,24 @@ class Training:
             demand_finite(network, element)
         return plain
 
+    def files(self, weights: Array) -> PotentialFiles:
+        """What scaling.data, weights.XXX.data and uncertainty.data hold of the potential of these weights.
+
+        Raises
+        ------
+        NumericalError
+            A weight is not finite.
+        """
+        settings, model, networks = self.settings, self.settings.model, self.networks(weights)
+        fitted = model.atom_energies if settings.fits_atom_energies else {}
+        energies = self.data.references.energy_range
+        spread = ScalingData(self.data.scalings, energies, model.fingerprint, fitted)
+        uncertainty = None if self.masks is None else UncertaintyData.of(self.masks, networks)
+        return PotentialFiles(model, networks, spread, uncertainty)
+
     def potential(self, weights: Array) -> Potential:
-        """The potential of these weights, without files, calibration and statistics of the training set."""
-        spread = ScalingData(self.data.scalings, self.data.references.energy_range)
-        return assemble(self.settings, self.networks(weights), spread, self.masks, self.descriptor.threads)
+        """The potential of these weights, not calibrated."""
+        return assemble([self.files(weights)], self.settings, self.descriptor.threads)
 
     # ----- what it is made of, each part made when it is first needed ------------------------------------
 
@@ -209,7 +225,7 @@ class Training:
     @cached_property
     def masks(self) -> Masks | None:
         """The frozen masks of the potential; None without dropout."""
-        return frozen_masks(self.settings)
+        return draw_masks(self.settings)
 
     @cached_property
     def changes(self) -> dict[str, ChangeOfVariables]:
@@ -400,7 +416,7 @@ def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> T
     ranges, model = scalings(file, training), settings.model
     if settings.scaling.use_old_scaling:
         path, sigma = directory / "scaling.data", model.scaling.kind == "sigma"
-        ranges = dict(read_scaling(path, model.n_inputs, sigma, model.fingerprint()).scalings)
+        ranges = dict(read_scaling(path, model.n_inputs, sigma, model.fingerprint).scalings)
     _demand_variation(settings, ranges)
     wanted = settings.structures.use_short_forces
     forces = wanted and found.spread.n_forces > 0

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError
-from bnnp.loader import read_potential
 from bnnp.network.dense import Network
-from bnnp.potential import Potential
+from bnnp.potential.loading import read_potential
+from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.training.normalization import ChangeOfVariables
 from bnnp.training.parameters import Parameters
@@ -130,7 +130,7 @@ def read_transfer(settings: Settings, folder: Path) -> Transfer:
     _demand_fit(settings, theirs, names)
     donor = Donor(
         theirs.model.functions,
-        potential.networks,
+        potential.members[0].networks,
         {x: _affine(potential, theirs, x) for x in theirs.model.elements},
         theirs.model.normalization.conv_energy,
         theirs.model.normalization.mean_energy,

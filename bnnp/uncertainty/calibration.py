@@ -14,10 +14,10 @@ The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo sample
 
     sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
 
-with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.domain`), whose factors are
-fitted by maximum likelihood beside a constant, which is left to the map. c d is at least SHARE of the root
-mean square error in the domain, whatever the fit says: samples and last layer are bounded, and where they
-have reached their limits sigma must go on to grow.
+with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.training_statistics`),
+whose factors are fitted by maximum likelihood beside a constant, which is left to the map. c d is at least
+SHARE of the root mean square error in the domain, whatever the fit says: samples and last layer are bounded,
+and where they have reached their limits sigma must go on to grow.
 """
 
 from __future__ import annotations

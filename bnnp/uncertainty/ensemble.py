@@ -6,13 +6,13 @@ own samples, the standard deviation of the ensemble is that of the law of total 
     within^2 = 1/M sum_m var_m,    between^2 = 1/(M - 1) sum_m (mean_m - mean)^2
     total^2 = within^2 + between^2
 
-Networks with one sample have var_m = 0; one network alone has between = 0. The mean is that over all samples.
+Networks with one sample have var_m = 0; one network alone has total = within. The mean is that over all
+samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,28 +81,10 @@ class Committee:
         return np.concatenate(forces, axis=-1), np.concatenate(virials, axis=-1)
 
 
-@dataclass(frozen=True, eq=False)
-class Deviation:
-    """Standard deviations of values of any shape.
-
-    Parameters
-    ----------
-    total, within, between : (...) float64
-    """
-
-    total: Array
-    within: Array
-    between: Array
-
-    @classmethod
-    def of(cls, samples: Array, sizes: Sequence[int]) -> Deviation:
-        """Of `samples`, (..., S), whose last axis has `sizes` samples of each network, 2 in all at least."""
-        if len(sizes) == 1:
-            within = samples.std(axis=-1, ddof=1)
-            return cls(within, within, np.zeros_like(within))
-        parts = np.split(samples, np.cumsum(sizes)[:-1], axis=-1)
-        variances = [p.var(axis=-1, ddof=1) if p.shape[-1] > 1 else np.zeros(p.shape[:-1]) for p in parts]
-        within = np.mean(variances, axis=0)
-        means = np.stack([part.mean(axis=-1) for part in parts], axis=-1)
-        between = means.var(axis=-1, ddof=1)
-        return cls(np.sqrt(within + between), np.sqrt(within), np.sqrt(between))
+def variances(samples: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
+    """within^2 and between^2, each (...), of `samples`, (..., S), whose last axis has `sizes` samples of each
+    of M > 1 networks."""
+    parts = np.split(samples, np.cumsum(sizes)[:-1], axis=-1)
+    own = [p.var(axis=-1, ddof=1) if p.shape[-1] > 1 else np.zeros(p.shape[:-1]) for p in parts]
+    means = np.stack([part.mean(axis=-1) for part in parts], axis=-1)
+    return np.mean(own, axis=0), means.var(axis=-1, ddof=1)

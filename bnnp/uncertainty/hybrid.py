@@ -1,9 +1,9 @@
 """What tells the size of an error, side by side: Monte Carlo samples, last layer, distance from training.
 
 For the energy per atom of the total, each force component and each stress component there are `parts`:
-sigma_MC alone, or sigma_MC, sigma_LL and d (:mod:`bnnp.uncertainty.domain`). The distance of the total and of
-the stress is the root mean square over all atoms, that of a force the one of its atom. How parts become one
-sigma is the matter of :mod:`bnnp.uncertainty.calibration`.
+sigma_MC alone, or sigma_MC, sigma_LL and d (:mod:`bnnp.uncertainty.training_statistics`). The distance of the
+total and of the stress is the root mean square over all atoms, that of a force the one of its atom. How parts
+become one sigma is the matter of :mod:`bnnp.uncertainty.calibration`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.descriptors.scaling import Scaling
-from bnnp.uncertainty.domain import Domain
 from bnnp.uncertainty.ensemble import Sampler
+from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
 
@@ -70,14 +70,16 @@ class LastLayer:
     Parameters
     ----------
     sampler : Sampler
-        Of :func:`bnnp.uncertainty.domain.probes`.
-    domains : mapping of str to Domain
+        Of :func:`bnnp.uncertainty.training_statistics.probes`.
+    statistics : mapping of str to TrainingStatistics
     elements : sequence of str
     """
 
-    def __init__(self, sampler: Sampler, domains: Mapping[str, Domain], elements: Sequence[str]) -> None:
+    def __init__(
+        self, sampler: Sampler, statistics: Mapping[str, TrainingStatistics], elements: Sequence[str]
+    ) -> None:
         self.sampler = sampler
-        means = [domains[element].directions @ domains[element].feature_mean for element in elements]
+        means = [statistics[element].directions @ statistics[element].feature_mean for element in elements]
         self._offsets = np.concatenate(means)  # (n_samples,)
         self._owner = np.repeat(np.arange(len(elements)), [len(mean) for mean in means])
 
@@ -109,7 +111,7 @@ def distances(
     descriptors: Array,
     types: NDArray[np.int32],
     elements: Sequence[str],
-    domains: Mapping[str, Domain],
+    statistics: Mapping[str, TrainingStatistics],
     scalings: Mapping[str, Scaling],
 ) -> Array:
     """d of every atom, (n_atoms,), from unscaled symmetry functions, (n_atoms, width)."""
@@ -118,5 +120,5 @@ def distances(
         atoms = types == number
         if atoms.any():
             scaling = scalings[element]
-            found[atoms] = domains[element].distance(descriptors[atoms, : len(scaling)], scaling)
+            found[atoms] = statistics[element].distance(descriptors[atoms, : len(scaling)], scaling)
     return found

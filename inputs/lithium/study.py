@@ -31,7 +31,7 @@ from ase.io import read
 from bnnp import parallel
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import read_structures, write_structures
-from bnnp.loader import load
+from bnnp.potential.loading import load
 from bnnp.structure import Set, Structure
 from bnnp.units import METAL
 
@@ -160,8 +160,8 @@ def run(base: Path, held: Sequence[Structure], width: int, seed: int) -> tuple[f
     energies, forces = [], []
     for structure in held:
         found = potential.predict(structure, stress=False)
-        energies.append((found.energy - structure.energy) / len(structure))
-        forces.append((found.forces - structure.forces).ravel())
+        energies.append((found.energy.value - structure.energy) / len(structure))
+        forces.append((found.forces.value - structure.forces).ravel())
     return 1000.0 * rms(np.array(energies)), 1000.0 * rms(np.concatenate(forces)), seconds
 
 

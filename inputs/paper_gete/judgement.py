@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import NumericalError
-from bnnp.io.calibration_section import SECTION, parse_calibration
 from bnnp.io.input_data import StructureFile
-from bnnp.io.uncertainty_data import read_uncertainty
-from bnnp.loader import read_potential
-from bnnp.potential import Potential
-from bnnp.prediction import Prediction
+from bnnp.potential.files import read_members
+from bnnp.potential.loading import assemble
+from bnnp.potential.potential import Potential
+from bnnp.potential.prediction import Prediction
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
@@ -102,11 +101,12 @@ class Predicted:
 
 def judge(directory: Path, data: Path) -> Iterator[dict[str, object]]:
     """One row for each kind of sigma and set of structures; values missing in COLUMNS are not known."""
-    potential = read_potential(directory, load_settings(directory / "input.nn", 3))
+    settings = load_settings(directory / "input.nn", 3)
+    members = read_members(directory, settings)
+    potential, uncertainty = assemble(members, settings), members[0].uncertainty
     kinds: Mapping[str, Calibration] = {}
-    if potential.samples > 1:
-        sections = read_uncertainty(directory / "uncertainty.data").sections
-        kinds = parse_calibration(sections[SECTION]).kinds
+    if potential.samples > 1 and uncertainty is not None and uncertainty.calibration is not None:
+        kinds = uncertainty.calibration.kinds
     structures = list(StructureFile(data, potential.elements))
     everything = collect(potential, structures, kinds)
     cold = stretched(structures[0]) if kinds else []
@@ -129,8 +129,8 @@ def collect(
         assert structure.energy is not None
         assert structure.forces is not None
         assert found.forces is not None
-        energy.append((found.energy - structure.energy) / len(structure))
-        forces.append(found.forces - structure.forces)
+        energy.append((found.energy.value - structure.energy) / len(structure))
+        forces.append(found.forces.value - structure.forces)
         beyond.append(extrapolations(potential, structure, found))
         for kind, values in sigma.items():
             values.append(sigmas(found, structure, kinds.get(kind)))
@@ -150,9 +150,10 @@ def collect(
 def sigmas(found: Prediction, structure: Structure, calibration: Calibration | None) -> tuple[float, Array]:
     """Of the energy per atom and the forces; the raw ones without a calibration."""
     if calibration is None:
-        assert found.energy_std_raw is not None
-        assert found.forces_std_raw is not None
-        return found.energy_std_raw / len(structure), found.forces_std_raw
+        assert found.energy.raw is not None
+        assert found.forces is not None
+        assert found.forces.raw is not None
+        return found.energy.raw / len(structure), found.forces.raw
     assert found.parts is not None
     energy, forces, _ = calibration.apply(found.parts, structure.symbols)
     if energy is None or forces is None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
-from bnnp.io.identity import identity_line
-from bnnp.io.scaling_data import ScalingData, write_scaling
-from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-from bnnp.io.weights import weights_name, write_weights
-from bnnp.loader import load, parts_of_potential
-from bnnp.modes.potential_directory import write_potential_directory
+from bnnp.io.scaling_data import ScalingData
+from bnnp.io.uncertainty_data import UncertaintyData
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential
+from bnnp.potential.files import PotentialFiles, write_directory
+from bnnp.potential.loading import load
+from bnnp.potential.potential import Potential
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 
@@ -106,14 +104,12 @@ def make_potential(directory: Path, text: str, rates: tuple[float, ...], samples
         for element, functions in settings.model.functions.items()
     }
     scalings = ScalingData(ranges(directory, settings, rng))
-    identity = identity_line(parts_of_potential(settings, networks, scalings))
-    write_scaling(directory / "scaling.data", scalings, identity)
-    for element, network in networks.items():
-        write_weights(directory / weights_name(element), network, element, identity=identity)
+    files = PotentialFiles(settings.model, networks, scalings)
     if rates:
         masks = Masks.draw(11, samples, rates, {element: networks[element].sizes for element in networks})
-        write_uncertainty(directory / "uncertainty.data", UncertaintyData.of(masks, networks), identity)
-    assert write_potential_directory(directory, settings) is not None
+        files = replace(files, uncertainty=UncertaintyData.of(masks, networks))
+    files.write(directory)
+    assert write_directory(directory / "potential", [files]) is not None
     return directory / "potential"
 
 

@@ -93,8 +93,8 @@ def test_export_gives_the_same_energies_and_forces(exportable: Path, tmp_path: P
             if path.name != "uncertainty.data":
                 (other / path.name).write_bytes(path.read_bytes())
         expected = load_potential(other).predict(structure)
-    assert found.energy == pytest.approx(expected.energy, rel=1e-13)
-    np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-11)
+    assert found.energy.value == pytest.approx(expected.energy.value, rel=1e-13)
+    np.testing.assert_allclose(found.forces.value, expected.forces.value, rtol=0, atol=1e-11)
     assert not any(" 1 Te 5.75" in line for line in (target / "input.nn").read_text().splitlines())
 
 
@@ -131,8 +131,8 @@ def test_functions_that_never_varied(tmp_path: Path) -> None:
     exported, original = load_potential(target), load_potential(run)
     structure = random_structure(("Ge", "Sb", "Te"), seed=1)
     expected, found = original.predict(structure), exported.predict(structure)
-    assert found.energy == pytest.approx(expected.energy, rel=1e-13)
-    np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-11)
+    assert found.energy.value == pytest.approx(expected.energy.value, rel=1e-13)
+    np.testing.assert_allclose(found.forces.value, expected.forces.value, rtol=0, atol=1e-11)
     scaling = exported.scaling("Sb")
     assert scaling is not None
     assert (scaling.spread > 0.0).all()
@@ -165,8 +165,8 @@ def test_smaller_networks_are_padded(tmp_path: Path) -> None:
         (target / "input.nn").write_text("units metal\n" + (target / "input.nn").read_text())
         structure = random_structure(("Ge", "Sb", "Te"), seed=1)
         expected, found = load_potential(run).predict(structure), load_potential(target).predict(structure)
-        assert found.energy == pytest.approx(expected.energy, rel=1e-13)
-        np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-11)
+        assert found.energy.value == pytest.approx(expected.energy.value, rel=1e-13)
+        np.testing.assert_allclose(found.forces.value, expected.forces.value, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -194,5 +194,5 @@ def test_runners_keywords_become_a_directory_for_pair_style_bnnp(exportable: Pat
     assert f"pair_coeff * * {target} Ge Sb Te" in text
     structure = random_structure(("Ge", "Sb", "Te"), seed=1)
     expected, found = load_potential(exportable).predict(structure), load_potential(target).predict(structure)
-    assert found.energy == expected.energy
-    assert found.energy_std == expected.energy_std
+    assert found.energy.value == expected.energy.value
+    assert found.energy.std == expected.energy.std

@@ -14,14 +14,14 @@ from lammps_case import Run, load_potential, random_structure, run
 from numpy.typing import NDArray
 
 from bnnp import BNNP
-from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
-from bnnp.io.domain_section import format_domain
-from bnnp.io.uncertainty_data import replace_section
-from bnnp.prediction import Prediction
+from bnnp.io.calibration_section import CalibrationData, checksums
+from bnnp.io.checksums import checksum_line, read_checksums
+from bnnp.io.uncertainty_data import read_uncertainty, write_uncertainty
+from bnnp.potential.prediction import Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
-from bnnp.uncertainty.domain import Domain
 from bnnp.uncertainty.maps import Isotonic, Quadratic, SigmaMap
+from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 pytest.importorskip("lammps")
 
@@ -91,11 +91,11 @@ def quantity(map_: SigmaMap, *factors: float) -> Quantity:
 def raw_of(potential: Path, structure: Structure) -> tuple[Array, Mapping[str, Array]]:
     """Raw sigma of the energy per atom, and of all force components of each element, (n,)."""
     found: Prediction = load_potential(potential).predict(structure)
-    assert found.energy_std_raw is not None
-    assert found.forces_std_raw is not None
+    assert found.energy.raw is not None
+    assert found.forces.raw is not None
     symbols = np.array(structure.symbols)
-    forces = {x: found.forces_std_raw[symbols == x].ravel() for x in dict.fromkeys(structure.symbols)}
-    return np.array([found.energy_std_raw / len(structure)]), forces
+    forces = {x: found.forces.raw[symbols == x].ravel() for x in dict.fromkeys(structure.symbols)}
+    return np.array([found.energy.raw / len(structure)]), forces
 
 
 def fitted(potential: Path, structure: Structure, kind: str = "quadratic", leave: str = "") -> Calibration:
@@ -118,13 +118,14 @@ def calibrate(potential: Path, target: Path, kinds: Mapping[str, Calibration], u
     """A copy of the directory `potential` with a calibration, and statistics of the training set."""
     shutil.copytree(potential, target)
     plain = load_potential(potential)
-    domain = {}
-    for element, network in plain.networks.items():
+    statistics, networks = {}, [member.networks for member in plain.members]
+    for element, network in networks[0].items():
         n, hidden = network.n_inputs, network.sizes[-1]
-        domain[element] = Domain(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
-    data = CalibrationData(use, checksums(plain.members), kinds)
-    replace_section(target / "uncertainty.data", "domain", format_domain(domain))
-    replace_section(target / "uncertainty.data", "calibration", format_calibration(data))
+        statistics[element] = TrainingStatistics(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
+    data = CalibrationData(use, checksums(networks), kinds)
+    path = target / "uncertainty.data"
+    found = read_uncertainty(path).with_statistics(statistics).with_calibration(data)
+    write_uncertainty(path, found, checksum_line(read_checksums(path)))
     return target
 
 

@@ -40,7 +40,7 @@ def model(
     units: Units = ATOMIC, cutoff: Cutoff = COSINE, lines: Mapping[str, Sequence[str]] = LINES
 ) -> Model:
     functions = {x: sort_functions(parse_function(line.split()) for line in lines[x]) for x in ELEMENTS}
-    return Model(ELEMENTS, functions, cutoff, units=units)
+    return Model(functions, cutoff, units=units)
 
 
 def random_structures() -> list[Structure]:

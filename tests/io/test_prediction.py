@@ -14,7 +14,7 @@ import pytest
 from bnnp.errors import OutputError
 from bnnp.io.input_data import read_structures
 from bnnp.io.prediction import LAYOUTS, PredictionWriter, file_names, format_prediction
-from bnnp.potential import Prediction
+from bnnp.potential.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL
 
@@ -41,19 +41,25 @@ def prediction() -> Prediction:
     forces, std = generator.random((2, 3, 3))
     stress, stress_std = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), np.arange(0.1, 0.65, 0.1)
     return Prediction(
-        -6.6, 0.3, np.array([-1.0, -2.0, -3.0]), np.full(3, 0.1), forces, std, stress, stress_std, forces
+        Estimate(-6.6, 0.3),
+        Estimate(np.array([-1.0, -2.0, -3.0]), np.full(3, 0.1)),
+        Estimate(forces, std),
+        Estimate(stress, stress_std),
+        descriptors=forces,
+        free_atoms=np.full(3, -0.2),
     )
 
 
 def plain(prediction: Prediction) -> Prediction:
-    return replace(prediction, energy_std=None, atomic_energies_std=None, forces_std=None, stress_std=None)
+    names = ("energy", "atoms", "forces", "stress")
+    return replace(prediction, **{name: Estimate(getattr(prediction, name).value) for name in names})
 
 
 def write(folder: Path, structures: list[Structure], predictions: list[Prediction], std: str) -> None:
     names = file_names(forces=True, stress=True)
     with PredictionWriter(folder, names, ATOMIC, std) as writer:
         for structure, prediction in zip(structures, predictions, strict=True):
-            writer.write(format_prediction(names, structure, prediction, -0.6))
+            writer.write(format_prediction(names, structure, prediction))
 
 
 def columns(path: Path) -> tuple[list[str], np.ndarray]:
@@ -91,9 +97,9 @@ def test_forces(structure: Structure, prediction: Prediction, tmp_path: Path) ->
     ]
     np.testing.assert_array_equal(table[:, :2], [[5, 1], [5, 2], [5, 3]])
     np.testing.assert_array_equal(table[:, 2:5], structure.forces)
-    np.testing.assert_array_equal(table[:, 5:8], prediction.forces)
-    np.testing.assert_array_equal(table[:, 8:11], prediction.forces_std)
-    np.testing.assert_allclose(table[:, 11] ** 2, (prediction.forces_std**2).sum(axis=1), rtol=1e-14)
+    np.testing.assert_array_equal(table[:, 5:8], prediction.forces.value)
+    np.testing.assert_array_equal(table[:, 8:11], prediction.forces.std)
+    np.testing.assert_allclose(table[:, 11] ** 2, (prediction.forces.std**2).sum(axis=1), rtol=1e-14)
 
 
 def test_stress_has_the_sign_of_runner_and_says_so(
@@ -138,9 +144,9 @@ def test_output_data_is_input_data_with_the_prediction(
 ) -> None:
     write(tmp_path, [structure], [prediction], STD)
     (again,) = read_structures(tmp_path / "output.data")
-    assert again.energy == prediction.energy
-    np.testing.assert_array_equal(again.forces, prediction.forces)
-    np.testing.assert_array_equal(again.stress, prediction.stress)
+    assert again.energy == prediction.energy.value
+    np.testing.assert_array_equal(again.forces, prediction.forces.value)
+    np.testing.assert_array_equal(again.stress, prediction.stress.value)
     np.testing.assert_array_equal(again.positions, structure.positions)
     assert again.info["group"] == "melt"
 
@@ -176,7 +182,7 @@ def test_missing_references_are_nan(structure: Structure, prediction: Prediction
 
 def test_free_molecule_has_no_stress(structure: Structure, prediction: Prediction, tmp_path: Path) -> None:
     molecule = replace(structure, cell=None)
-    free = replace(prediction, stress=None, stress_std=None)
+    free = replace(prediction, stress=None)
     write(tmp_path, [molecule, structure], [free, prediction], STD)
     _, table = columns(tmp_path / "nnstress.out")
     assert table.shape == (3, 7)

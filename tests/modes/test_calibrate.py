@@ -21,10 +21,10 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
-from bnnp.loader import load
-from bnnp.modes.calibrate import observe
-from bnnp.modes.calibration_report import constant_sigmas
+from bnnp.modes.calibrate.observations import observe
+from bnnp.modes.calibrate.report import constant_sigmas
 from bnnp.modes.simulation_setup import read_plan
+from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 from bnnp.uncertainty.scores import zms
@@ -117,7 +117,7 @@ class TestMode2:
         assert prediction.parts is not None
         assert prediction.parts.stress is not None
         found = observe(potential, lambda _: structure, [0], frozenset(), 0)["stress"]
-        np.testing.assert_allclose(found.errors, prediction.stress - structure.stress, rtol=1e-12)
+        np.testing.assert_allclose(found.errors, prediction.stress.value - structure.stress, rtol=1e-12)
         np.testing.assert_allclose(found.parts, prediction.parts.stress, rtol=1e-12)
 
     def test_calibrated_structures_are_not_trained_on(self, trained: tuple[Path, str]) -> None:
@@ -175,19 +175,19 @@ class TestColumns:
     def test_columns_are_map_and_samples(self, predicted: tuple[Path, str]) -> None:
         folder, kind = predicted
         calibration = parse_calibration(section(folder)).kinds[kind]
-        plain = load(folder).replace(calibration=None, domain=None)
+        plain = replace(load(folder), calibration=None, statistics=None)
         energies, forces, stress = (
             table(folder / f"{name}.out") for name in ("energy", "nnforces", "nnstress")
         )
         for row, structure in list(enumerate(read_structures(folder / "input.data")))[::9]:
             raw = plain.predict(structure)
-            assert raw.energy_std is not None
-            assert raw.forces_std is not None
-            assert energies["Ennp_std_raw"][row] == pytest.approx(raw.energy_std, rel=1e-9)
+            assert raw.energy.std is not None
+            assert raw.forces.std is not None
+            assert energies["Ennp_std_raw"][row] == pytest.approx(raw.energy.std, rel=1e-9)
             atoms = forces["Conf."] == row + 1
-            np.testing.assert_allclose(forces["fy_std_raw"][atoms], raw.forces_std[:, 1], rtol=1e-7)
+            np.testing.assert_allclose(forces["fy_std_raw"][atoms], raw.forces.std[:, 1], rtol=1e-7)
             lines = stress["Conf."] == row + 1
-            np.testing.assert_allclose(stress["s_i1_std_raw"][lines][0], raw.stress_std[0], rtol=1e-7)
+            np.testing.assert_allclose(stress["s_i1_std_raw"][lines][0], raw.stress.std[0], rtol=1e-7)
             if kind == "hybrid":
                 sums = np.sqrt(sum(energies[f"E_std_{part}"] ** 2 for part in ("MC", "LL", "d")))
             else:
@@ -388,7 +388,12 @@ class TestMode3:
         for structure in alloys(30, seed=3):
             prediction = potential.predict(structure)
             found.append(
-                replace(structure, subset=None, energy=prediction.energy + 8.0, forces=prediction.forces)
+                replace(
+                    structure,
+                    subset=None,
+                    energy=prediction.energy.value + 8.0,
+                    forces=prediction.forces.value,
+                )
             )
         write_structures(folder / "input.data", found)
         add(folder, "calibrate\n")

@@ -24,7 +24,8 @@ from bnnp.cli import main
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
 from bnnp.io.md_out import read_md_out
-from bnnp.loader import load, read_potential
+from bnnp.potential.loading import load, read_potential
+from bnnp.potential.member import Member
 from bnnp.settings.settings import load_settings
 from bnnp.units import ATOMIC
 
@@ -66,20 +67,24 @@ def test_prediction_is_the_mean_over_all_and_its_variance_has_two_parts(folder: 
     members = [read_potential(place, alone, samples=10) for place in places]
     structure = next(iter(StructureFile(folder / "input.data")))
     found, parts = ensemble.predict(structure), [m.predict(structure) for m in members]
-    assert found.energy == pytest.approx(np.mean([p.energy for p in parts]), rel=1e-12)
-    np.testing.assert_allclose(found.forces, np.mean([p.forces for p in parts], axis=0), atol=1e-10)
-    np.testing.assert_allclose(found.stress, np.mean([p.stress for p in parts], axis=0), atol=1e-12)
-    within = np.mean([p.energy_std**2 for p in parts])
-    between = np.var([p.energy for p in parts], ddof=1)
-    assert found.energy_between == pytest.approx(np.sqrt(between), rel=1e-9)
-    assert found.energy_std == pytest.approx(np.sqrt(within + between), rel=1e-9)
-    within = np.mean([p.forces_std**2 for p in parts], axis=0)
-    between = np.var([p.forces for p in parts], axis=0, ddof=1)
-    np.testing.assert_allclose(found.forces_between, np.sqrt(between), atol=1e-8)
-    np.testing.assert_allclose(found.forces_std, np.sqrt(within + between), atol=1e-8)
+    assert found.energy.value == pytest.approx(np.mean([p.energy.value for p in parts]), rel=1e-12)
+    np.testing.assert_allclose(
+        found.forces.value, np.mean([p.forces.value for p in parts], axis=0), atol=1e-10
+    )
+    np.testing.assert_allclose(
+        found.stress.value, np.mean([p.stress.value for p in parts], axis=0), atol=1e-12
+    )
+    within = np.mean([p.energy.std**2 for p in parts])
+    between = np.var([p.energy.value for p in parts], ddof=1)
+    assert found.energy.between == pytest.approx(np.sqrt(between), rel=1e-9)
+    assert found.energy.std == pytest.approx(np.sqrt(within + between), rel=1e-9)
+    within = np.mean([p.forces.std**2 for p in parts], axis=0)
+    between = np.var([p.forces.value for p in parts], axis=0, ddof=1)
+    np.testing.assert_allclose(found.forces.between, np.sqrt(between), atol=1e-8)
+    np.testing.assert_allclose(found.forces.std, np.sqrt(within + between), atol=1e-8)
     sample = ensemble.member(13)
     np.testing.assert_allclose(
-        sample.predict(structure).forces, members[1].member(3).predict(structure).forces
+        sample.predict(structure).forces.value, members[1].member(3).predict(structure).forces.value
     )
     with pytest.raises(IndexError, match="30 samples"):
         ensemble.member(30)
@@ -91,9 +96,9 @@ def test_potential_directory_has_all_members(folder: Path) -> None:
     here = read_potential(folder, load_settings(folder / "input.nn", 3))
     there = load(folder / "potential", samples=30)
     assert there.sizes == here.sizes
-    assert there.predict(structure).energy == here.predict(structure).energy
-    copied = there.replace(threads=1)
-    assert copied.predict(structure).energy_std == there.predict(structure).energy_std
+    assert there.predict(structure).energy.value == here.predict(structure).energy.value
+    copied = there.with_options(threads=1)
+    assert copied.predict(structure).energy.std == there.predict(structure).energy.std
 
 
 def test_mode_3_shows_both_parts(folder: Path) -> None:
@@ -114,8 +119,8 @@ def test_ensemble_without_dropout_has_the_spread_of_its_networks(folder: Path, t
     potential = read_potential(made, load_settings(made / "input.nn", 3))
     assert potential.sizes == (1, 1)
     found = potential.predict(next(iter(StructureFile(made / "input.data"))))
-    assert found.energy_std == found.energy_between
-    assert found.energy_std > 0.0
+    assert found.energy.std == found.energy.between
+    assert found.energy.std > 0.0
     result = invoke(made, 3)
     assert result.exit_code == 0, result.output
     assert "ensemble of 2 plain networks" in result.output
@@ -271,13 +276,14 @@ class TestDynamics:
         assert "runs one network and refuses it" in result.output
         structure = StructureFile(folder / "input.data")[0]
         whole = load(folder / "potential")
-        assert load(target).predict(structure).energy == whole.predict(structure).energy
+        assert load(target).predict(structure).energy.value == whole.predict(structure).energy.value
         text = (target / "input.nn").read_text()
         (target / "input.nn").write_text(re.sub(r"ensemble_size.*\n", "", text))
         first = load(target)
-        assert first.others == ()
-        expected = whole.replace(others=(), masks=first.masks).predict(structure).energy
-        assert first.predict(structure).energy == expected
+        assert len(first.members) == 1
+        networks, masks = whole.members[0].networks, first.members[0].masks
+        expected = replace(whole, members=(Member(networks, masks),)).predict(structure).energy.value
+        assert first.predict(structure).energy.value == expected
 
     def test_export_says_what_is_missing(self, folder: Path, tmp_path: Path) -> None:
         with contextlib.chdir(folder):
@@ -286,7 +292,10 @@ class TestDynamics:
         text = " ".join(result.output.split())
         assert "first of the 3 members" in text
         assert "NOT the mean over all members" in text
-        first = load(folder / "potential").replace(others=(), masks=None)
+        whole = load(folder / "potential")
+        first = replace(whole, members=(Member(whole.members[0].networks),))
         exported = load(tmp_path / "n2p2")
         structure = next(iter(StructureFile(folder / "input.data")))
-        assert exported.predict(structure).energy == pytest.approx(first.predict(structure).energy, rel=1e-10)
+        assert exported.predict(structure).energy.value == pytest.approx(
+            first.predict(structure).energy.value, rel=1e-10
+        )

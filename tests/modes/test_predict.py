@@ -21,15 +21,15 @@ from bnnp.cli import main
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
-from bnnp.io.identity import identity_line
 from bnnp.io.input_data import read_structures, write_structures
-from bnnp.io.scaling_data import ScalingData, write_scaling
-from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-from bnnp.io.weights import weights_name, write_weights
-from bnnp.loader import load, parts_of_potential
+from bnnp.io.scaling_data import ScalingData
+from bnnp.io.uncertainty_data import UncertaintyData
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
+from bnnp.potential.files import PotentialFiles
+from bnnp.potential.loading import load
+from bnnp.potential.member import Member
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -86,18 +86,15 @@ def make_potential(folder: Path, text: str = INPUT, seed: int = 0) -> Settings:
         for number, element in enumerate(settings.model.elements):
             rows[element].append(values[types == number])
     scalings = {element: Scaling.of(np.concatenate(values)) for element, values in rows.items()}
-    spread = ScalingData(scalings, (-9.0, 9.0), settings.model.fingerprint())
+    spread = ScalingData(scalings, (-9.0, 9.0), settings.model.fingerprint)
     networks: dict[str, Network] = {}
     for number, element in enumerate(settings.model.elements):
         generator = np.random.default_rng(seed + number)
         shape = settings.model.architecture[element]
         networks[element] = initial_network(shape, len(scalings[element]), generator, "nguyen_widrow")
-    identity = identity_line(parts_of_potential(settings, networks, spread))
-    write_scaling(folder / "scaling.data", spread, identity)
-    for element, network in networks.items():
-        write_weights(folder / weights_name(element), network, element, identity=identity)
     masks = Masks.draw(1, SAMPLES, RATES, {element: network.sizes for element, network in networks.items()})
-    write_uncertainty(folder / "uncertainty.data", UncertaintyData.of(masks, networks), identity)
+    data = UncertaintyData.of(masks, networks)
+    PotentialFiles(settings.model, networks, spread, data).write(folder)
     return settings
 
 
@@ -193,19 +190,20 @@ class TestUncertainty:
         in."""
         predict(folder)
         potential = load(folder)
-        assert potential.masks is not None
+        (member,) = potential.members
+        assert member.masks is not None
         energies, forces, stresses = [], [], []
         for number in range(SAMPLES):
             networks = {}
-            for element, network in potential.networks.items():
-                factors = [mask[number][:, None] for mask in potential.masks.scaled(element)]
+            for element, network in member.networks.items():
+                factors = [mask[number][:, None] for mask in member.masks.scaled(element)]
                 weights = tuple(a * b for a, b in zip(factors, network.weights, strict=True))
                 networks[element] = replace(network, weights=weights)
-            plain = potential.replace(networks=networks, masks=None)
+            plain = replace(potential, members=(Member(networks),))
             results = [plain.predict(structure) for structure in read_structures(folder / "input.data")]
-            energies.append([result.energy for result in results])
-            forces.append(np.concatenate([result.forces for result in results]))
-            stresses.append(results[0].stress)
+            energies.append([result.energy.value for result in results])
+            forces.append(np.concatenate([result.forces.value for result in results]))
+            stresses.append(results[0].stress.value)
         out = folder / "energy.out"
         np.testing.assert_allclose(column(out, "Ennp"), np.mean(energies, axis=0), rtol=1e-12)
         np.testing.assert_allclose(column(out, "Ennp_std"), np.std(energies, axis=0, ddof=1), rtol=1e-9)
@@ -264,12 +262,13 @@ class TestUncertainty:
             means[wanted] = column(folder / "energy.out", "Ennp")
             assert ("10 there, the others from its seed 1" in log) == (wanted == 20)
         potential = load(folder)
-        sizes = {element: network.sizes for element, network in potential.networks.items()}
+        networks = potential.members[0].networks
+        sizes = {element: network.sizes for element, network in networks.items()}
         for wanted in (4, 20):
             masks = Masks.draw(1, wanted, RATES, sizes)
-            direct = potential.replace(masks=masks)
+            direct = replace(potential, members=(Member(networks, masks),))
             structures = read_structures(folder / "input.data")
-            expected = [direct.predict(structure).energy for structure in structures]
+            expected = [direct.predict(structure).energy.value for structure in structures]
             np.testing.assert_allclose(means[wanted], expected, rtol=1e-13)
 
 
@@ -414,10 +413,11 @@ class TestReport:
         """As `device cuda` does, but in torch on the CPU."""
         structure = next(iter(read_structures(folder / "input.data")))
         expected = load(folder).predict(structure)
-        got = load(folder).replace(device="cpu:0").predict(structure)
-        for name in ("energy", "energy_std", "forces", "forces_std", "stress", "stress_std"):
-            wanted = getattr(expected, name)
-            np.testing.assert_allclose(getattr(got, name), wanted, rtol=0, atol=1e-10 * np.abs(wanted).max())
+        got = load(folder).with_options(device="cpu:0").predict(structure)
+        for name in ("energy", "forces", "stress"):
+            for kind in ("value", "std"):
+                found, wanted = (getattr(getattr(each, name), kind) for each in (got, expected))
+                np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10 * np.abs(wanted).max())
 
     def test_check_forces_computes_them(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without calculate_forces, too: with a limit below rounding the first structure stops the run."""
@@ -425,7 +425,7 @@ class TestReport:
         (folder / "input.nn").write_text(text + "check_forces\n")
         predict(folder)
         assert (folder / "nnforces.out").exists()
-        monkeypatch.setattr("bnnp.modes.predict.NET_FORCE", -1.0)
+        monkeypatch.setattr("bnnp.modes.predict.run.NET_FORCE", -1.0)
         result = run(folder)
         assert result.exit_code == 1
         assert "the forces add up to" in result.output
@@ -438,7 +438,7 @@ class TestReport:
         write_structures(folder / "input.data", [rocksalt(1, spread=0.6)])
         log = predict(folder)
         lines = [line for line in log.splitlines() if line.startswith("### NNP EXTRAPOLATION WARNING ###")]
-        table = log[log.index("excess  definition") :].splitlines()[2:]
+        table = log[log.index("excess  model") :].splitlines()[2:]
         counts = [int(line.split()[2]) for line in table[: table.index("")]]
         assert sum(counts) == len(lines) > 0
         assert int(log[: log.index(" warnings; total time")].split()[-1]) >= len(lines)

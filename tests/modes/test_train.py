@@ -26,9 +26,9 @@ from bnnp.errors import StaleFileError
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
-from bnnp.loader import load
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
+from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 from bnnp.training.normalization import ChangeOfVariables
@@ -718,7 +718,7 @@ def test_fitted_free_atom_energies_go_with_the_potential(source: Path, tmp_path:
     np.testing.assert_allclose([portable.atom_energies[x] for x in ("Cu", "Au")], expected, atol=1e-7)
     here = load(folder)
     there = load(folder / "potential")
-    assert here.predict(structures[0]).energy == there.predict(structures[0]).energy
+    assert here.predict(structures[0]).energy.value == there.predict(structures[0]).energy.value
     assert invoke(folder, 3).exit_code == 0
     scaling = (folder / "scaling.data").read_text().splitlines(keepends=True)
     (folder / "scaling.data").write_text("".join(line for line in scaling if "atom_energy" not in line))

@@ -13,10 +13,10 @@ import pytest
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.errors import InputError
-from bnnp.model import Normalization
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import Every
 from bnnp.settings.settings import Settings, load_settings
+from bnnp.units import Normalization
 
 BASE = """\
 number_of_elements 2
@@ -195,7 +195,7 @@ def test_file_order_does_not_matter(load: Load, tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     shuffled = load_settings(path, 2)
     assert shuffled.model.functions == settings.model.functions
-    assert shuffled.model.fingerprint() == settings.model.fingerprint()
+    assert shuffled.model.fingerprint == settings.model.fingerprint
 
 
 def test_element_and_global_forms_are_expanded(load: Load) -> None:
@@ -261,13 +261,13 @@ def test_an_element_without_functions(load: Load) -> None:
     ],
 )
 def test_fingerprint_changes_with_the_functions(load: Load, changes: tuple[str, ...]) -> None:
-    assert load(*changes).model.fingerprint() != load().model.fingerprint()
+    assert load(*changes).model.fingerprint != load().model.fingerprint
 
 
 def test_fingerprint_does_not_change_with_the_training(load: Load) -> None:
-    before = load().model.fingerprint()
-    assert load("learning_rate 0.1", "center_symmetry_functions").model.fingerprint() == before
-    assert load("epochs 7", without=("epochs",)).model.fingerprint() == before
+    before = load().model.fingerprint
+    assert load("learning_rate 0.1", "center_symmetry_functions").model.fingerprint == before
+    assert load("epochs 7", without=("epochs",)).model.fingerprint == before
 
 
 # cutoff
@@ -418,4 +418,4 @@ def test_stress_switches_forces_on(load: Load) -> None:
 def test_settings_survive_a_broadcast(load: Load) -> None:
     """Ranks get settings by pickling."""
     settings = load()
-    assert pickle.loads(pickle.dumps(settings)).model.fingerprint() == settings.model.fingerprint()
+    assert pickle.loads(pickle.dumps(settings)).model.fingerprint == settings.model.fingerprint

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from study_tools import read_rows
 
 from bnnp.io.input_data import write_structures
+from bnnp.potential.prediction import Estimate
 from bnnp.structure import Set, Structure
 from bnnp.units import METAL
 
@@ -81,12 +82,8 @@ def test_a_structure_is_judged_in_its_units_and_without_sigmas_that_are_not_ther
     monkeypatch.setattr(tool, "extrapolations", lambda *_: ({"Si": SimpleNamespace(count=np.ones(3))}, []))
     structure = Structure(np.array([14, 14]), np.zeros((2, 3)), None, energy=-8.0, forces=np.zeros((2, 3)))
     found = SimpleNamespace(
-        energy=-6.0,
-        forces=np.full((2, 3), 0.5),
-        energy_std_raw=4.0,
-        energy_std=8.0,
-        forces_std_raw=np.full((2, 3), 0.25),
-        forces_std=np.ones((2, 3)),
+        energy=Estimate(-6.0, std=8.0, raw=4.0),
+        forces=Estimate(np.full((2, 3), 0.5), std=np.ones((2, 3)), raw=np.full((2, 3), 0.25)),
         descriptors={},
     )
     potential = SimpleNamespace(
@@ -95,7 +92,7 @@ def test_a_structure_is_judged_in_its_units_and_without_sigmas_that_are_not_ther
         calibration=object(),
         units=METAL,
         scalings=SimpleNamespace(scalings={}),
-        functions={},
+        model=SimpleNamespace(functions={}),
     )
     judged = tool.judge(potential, structure)
     assert judged.energy.tolist() == pytest.approx([1000.0, 2000.0, 4000.0])

@@ -19,7 +19,7 @@ from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.prediction import predicted
 from bnnp.io.trajectory import format_frame
-from bnnp.prediction import Prediction
+from bnnp.potential.prediction import Estimate, Prediction
 from bnnp.structure import SET_LABELS, Set
 from bnnp.units import ATOMIC, METAL
 
@@ -129,7 +129,9 @@ class TestLabels:
             path.write_text(format_frame(found, 10, 1, 5.0))
             ase.io.write(path, reference, append=True)
         else:
-            prediction = Prediction(-1.0, None, np.zeros(2), None, np.zeros((2, 3)), None, None, None, None)
+            zeros = Estimate(np.zeros((2, 3)))
+            empty = np.zeros((2, 0))
+            prediction = Prediction(Estimate(-1.0), Estimate(np.zeros(2)), zeros, None, empty, np.zeros(2))
             one, other = (from_atoms(atoms, ATOMIC) for atoms in (found, reference))
             write_structures(path, [predicted(one, prediction), other])
         result = run("--check", path) if check else run(path, tmp_path / "input.data")

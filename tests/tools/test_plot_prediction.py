@@ -15,7 +15,7 @@ from plotting.prediction import errors_figure, read_predictions, table_rows
 
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
-from bnnp.potential import Prediction
+from bnnp.potential.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, Units
 
@@ -38,18 +38,17 @@ def predicted(
             info = {"group": "cold" if k < 3 else "hot"}
             positions = np.array([[0.0, 0, 0], [2.0, 0, 0]]) / units.angstrom
             structure = Structure(np.array([29, 29]), positions, None, *known, info=info, index=k)
+            spread = (2.0 * ev, np.full(2, ev), np.full((2, 3), 0.5) * force)
+            energy, atoms, sigma = spread if samples else (None, None, None)
             found = Prediction(
-                energy=(-10.0 + k) * ev,
-                atomic_energies=np.full(2, 0.5 * (-10.0 + k) * ev),
-                forces=np.full((2, 3), 0.3 + k) * force if forces else None,
-                energy_std=2.0 * ev if samples else None,
-                atomic_energies_std=np.full(2, ev) if samples else None,
-                forces_std=np.full((2, 3), 0.5) * force if samples and forces else None,
+                energy=Estimate((-10.0 + k) * ev, energy),
+                atoms=Estimate(np.full(2, 0.5 * (-10.0 + k) * ev), atoms),
+                forces=Estimate(np.full((2, 3), 0.3 + k) * force, sigma) if forces else None,
                 stress=None,
-                stress_std=None,
                 descriptors=np.zeros((2, 1)),
+                free_atoms=np.zeros(2),
             )
-            writer.write(format_prediction(names, structure, found, 0.0))
+            writer.write(format_prediction(names, structure, found))
     return folder
 
 

@@ -17,14 +17,13 @@ from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.descriptors.survey import element_types
 from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
-from bnnp.io.identity import identity_line
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
-from bnnp.io.scaling_data import ScalingData, write_scaling
-from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-from bnnp.io.weights import weights_name, write_weights
-from bnnp.loader import load, parts_of_potential
+from bnnp.io.scaling_data import ScalingData
+from bnnp.io.uncertainty_data import UncertaintyData
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
+from bnnp.potential.files import PotentialFiles
+from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
@@ -209,7 +208,7 @@ class TestUncertainty:
             for number, element in enumerate(settings.model.elements):
                 rows[element].append(values[types == number])
         scalings = {element: Scaling.of(np.concatenate(parts)) for element, parts in rows.items()}
-        spread = ScalingData(scalings, (-9.0, 9.0), settings.model.fingerprint())
+        spread = ScalingData(scalings, (-9.0, 9.0), settings.model.fingerprint)
         networks = {
             element: initial_network(
                 settings.model.architecture[element],
@@ -221,15 +220,12 @@ class TestUncertainty:
         }
         path = folder / "potential"
         path.mkdir()
-        identity = identity_line(parts_of_potential(settings, networks, spread))
         (path / "input.nn").write_text(INPUT)
-        write_scaling(path / "scaling.data", spread, identity)
-        for element, network in networks.items():
-            write_weights(path / weights_name(element), network, element, identity=identity)
         masks = Masks.draw(
             1, 10, (0.0, 0.2), {element: network.sizes for element, network in networks.items()}
         )
-        write_uncertainty(path / "uncertainty.data", UncertaintyData.of(masks, networks), identity)
+        data = UncertaintyData.of(masks, networks)
+        PotentialFiles(settings.model, networks, spread, data).write(path)
         return path
 
     @pytest.mark.parametrize("of", ["forces", "energy"])
@@ -237,9 +233,9 @@ class TestUncertainty:
         model = load(potential)
         found = [model.predict(structure) for structure in read_structures("input.data")]
         if of == "forces":
-            sigmas = [1000.0 * np.linalg.norm(one.forces_std, axis=1).max() for one in found]
+            sigmas = [1000.0 * np.linalg.norm(one.forces.std, axis=1).max() for one in found]
         else:
-            sigmas = [1000.0 * one.energy_std / 8 for one in found]
+            sigmas = [1000.0 * one.energy.std / 8 for one in found]
         options = ("--potential", potential, "--sigma-of", of)
         result = run("--by", "uncertainty", "-n", 4, *options, "input.data", "out.data")
         assert result.exit_code == 0, result.output
@@ -252,11 +248,15 @@ class TestUncertainty:
 
     def test_a_calibrated_potential_has_calibrated_sigmas(self, folder: Path, potential: Path) -> None:
         """Twice the raw ones of the energy; the output says so, also of forces, which stay raw."""
-        raw = [1000.0 * load(potential).predict(s).energy_std / 8 for s in read_structures("input.data")]
+        raw = [1000.0 * load(potential).predict(s).energy.std / 8 for s in read_structures("input.data")]
         model, path = load(potential), potential / "uncertainty.data"
         twice = Quantity(Quadratic(0.0, 4.0, 0.0, 1e9), np.ones(1), {})
         calibration = Calibration("mc", twice, {}, None, 10, 40)
-        text = format_calibration(CalibrationData("mc", checksums(model.members), {"mc": calibration}))
+        text = format_calibration(
+            CalibrationData(
+                "mc", checksums([member.networks for member in model.members]), {"mc": calibration}
+            )
+        )
         path.write_text(path.read_text() + "\n".join(["[calibration]", *text, ""]))
         limit = float(np.sort(raw)[10] + np.sort(raw)[11])
         options = ("--potential", potential, "--overwrite", "--min-sigma", limit)

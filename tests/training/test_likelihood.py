@@ -125,10 +125,10 @@ def test_variances_are_those_the_potential_predicts(
     structures = StructureFile(directory / "input.data")
     for index, found in trainer.evaluations(made.initial_weights(), range(5)):
         expected = potential.predict(structures[index])
-        assert np.sqrt(found.energy_variance) * scale == pytest.approx(expected.energy_std, rel=1e-8)
-        np.testing.assert_allclose(np.sqrt(found.forces_variance) * scale, expected.forces_std, atol=1e-6)
-        if expected.stress_std is not None:
-            np.testing.assert_allclose(np.sqrt(found.stress_variance) * scale, expected.stress_std, atol=1e-6)
+        assert np.sqrt(found.energy_variance) * scale == pytest.approx(expected.energy.std, rel=1e-8)
+        np.testing.assert_allclose(np.sqrt(found.forces_variance) * scale, expected.forces.std, atol=1e-6)
+        if expected.stress is not None:
+            np.testing.assert_allclose(np.sqrt(found.stress_variance) * scale, expected.stress.std, atol=1e-6)
 
 
 def test_fine_tuning_lowers_the_likelihood_of_the_test_set(case: Callable[..., Any]) -> None:

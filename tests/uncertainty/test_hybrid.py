@@ -14,16 +14,23 @@ from scipy.spatial.distance import mahalanobis
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.ase_atoms import from_atoms
-from bnnp.io.domain_section import format_domain, parse_domain
-from bnnp.loader import load
+from bnnp.io.statistics_section import format_statistics, parse_statistics
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network, evaluate
 from bnnp.network.initial import initial_network
-from bnnp.potential import Potential
+from bnnp.potential.loading import load
+from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
-from bnnp.uncertainty.domain import FARTHEST, Domain, excess, features, inverse_root, with_directions
 from bnnp.uncertainty.maps import Quadratic
+from bnnp.uncertainty.training_statistics import (
+    FARTHEST,
+    TrainingStatistics,
+    excess,
+    features,
+    inverse_root,
+    with_directions,
+)
 from bnnp.units import METAL
 
 Array = NDArray[np.float64]
@@ -46,14 +53,14 @@ def network(n_inputs: int = 5, normalize: bool = False) -> Network:
 
 class TestDistance:
     def test_inside_it_is_that_of_mahalanobis(self, values: Array) -> None:
-        domain, scaling = Domain.of(values, values), Scaling.of(values)
+        domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
         inverse = np.linalg.inv(np.cov(values[:, :4].T))
         expected = [mahalanobis(row, values[:, :4].mean(axis=0), inverse) / 2.0 for row in values[:9, :4]]
         np.testing.assert_allclose(domain.distance(values[:9], scaling), expected, rtol=1e-9)
         assert np.sqrt(np.square(domain.distance(values, scaling)).mean()) == pytest.approx(1.0, rel=2e-3)
 
     def test_beyond_the_range_the_excess_is_added(self, values: Array) -> None:
-        domain, scaling = Domain.of(values, values), Scaling.of(values)
+        domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
         atom = values[:1].copy()
         atom[0, 1] = scaling.maximum[1] + 2.5 * scaling.spread[1]
         inverse = np.linalg.inv(np.cov(values[:, :4].T))
@@ -61,7 +68,7 @@ class TestDistance:
         assert domain.distance(atom, scaling)[0] == pytest.approx(np.hypot(inner, 2.5), rel=1e-9)
 
     def test_a_function_that_never_varied_is_large_but_finite(self, values: Array) -> None:
-        domain, scaling = Domain.of(values, values), Scaling.of(values)
+        domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
         atoms = np.repeat(values[:1], 3, axis=0)
         atoms[1:, 4] += [0.01 * np.median(scaling.spread[:4]), 1e6]
         inside, near, far = domain.distance(atoms, scaling)
@@ -69,7 +76,7 @@ class TestDistance:
         assert far == pytest.approx(np.hypot(inside, FARTHEST), rel=1e-9)
 
     def test_no_limit_to_growth(self, values: Array) -> None:
-        domain, scaling = Domain.of(values, values), Scaling.of(values)
+        domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
         away = values.mean(axis=0) + np.linspace(1.0, 50.0, 30)[:, None] * np.array(
             [1.0, 2.0, -1.0, 0.5, 0.0]
         )
@@ -124,23 +131,26 @@ def potential(solid: Path) -> Potential:
     values = np.concatenate([found.predict(crystal(x, k), False, False).descriptors for k, x in sizes])
     scaling = Scaling.of(values)
     assert found.scalings is not None
-    found = found.replace(scalings=replace(found.scalings, scalings={"Cu": scaling}))
-    hidden = features(found.networks["Cu"], found.scaled(np.zeros(len(values), dtype=np.int32), values))
+    found = replace(found, scalings=replace(found.scalings, scalings={"Cu": scaling}))
+    hidden = features(
+        found.members[0].networks["Cu"], found.scaled(np.zeros(len(values), dtype=np.int32), values)
+    )
     hidden = hidden + np.random.default_rng(1).normal(scale=0.1, size=hidden.shape)  # not all of one line
-    return found.replace(domain={"Cu": Domain.of(values, hidden)})
+    return replace(found, statistics={"Cu": TrainingStatistics.of(values, hidden)})
 
 
 class TestPotential:
     def test_stress_part_by_strain(self, potential: Potential, structure: Structure) -> None:
         """Last layer by finite differences of the sum of hidden nodes; distance: rms over atoms."""
-        assert potential.domain is not None
+        assert potential.statistics is not None
         assert structure.cell is not None
-        inverse = np.linalg.inv(potential.domain["Cu"].feature_covariance)
+        inverse = np.linalg.inv(potential.statistics["Cu"].feature_covariance)
 
         def sums(strain: Array) -> Array:
             m = np.eye(3) + strain
             moved = replace(structure, positions=structure.positions @ m, cell=structure.cell @ m)
-            found, net = potential.replace(domain=None).predict(moved, False, False), potential.networks["Cu"]
+            found = replace(potential, statistics=None).predict(moved, False, False)
+            net = potential.members[0].networks["Cu"]
             inputs = potential.scaled(potential.types(moved), found.descriptors)
             return features(net, inputs[:, : net.n_inputs]).sum(axis=0)
 
@@ -164,15 +174,15 @@ class TestPotential:
 
         def sums(positions: Array) -> Array:
             moved = replace(structure, positions=positions)
-            prediction = potential.replace(domain=None).predict(moved, False, False)
+            prediction = replace(potential, statistics=None).predict(moved, False, False)
             types = potential.types(moved)
             inputs = potential.scaled(types, prediction.descriptors)
             element = structure.symbols[0]
-            net = potential.networks[element]
+            net = potential.members[0].networks[element]
             return features(net, inputs[:, : net.n_inputs]).sum(axis=0)
 
-        assert potential.domain is not None
-        domain = potential.domain[structure.symbols[0]]
+        assert potential.statistics is not None
+        domain = potential.statistics[structure.symbols[0]]
         inverse = np.linalg.inv(domain.feature_covariance)
         parts = potential.predict(structure).parts
         assert parts is not None
@@ -217,15 +227,15 @@ class TestPotential:
         calibration = Calibration(
             "hybrid", quantity, dict.fromkeys(structure.symbols, quantity), None, 10, 50
         )
-        known = potential.replace(calibration=calibration)
+        known = replace(potential, calibration=calibration)
         assert structure.cell is not None
         scales, sigma, far = np.arange(0.80, 1.2501, 0.025), [], []
         for scale in scales:
             scaled = replace(structure, positions=scale * structure.positions, cell=scale * structure.cell)
             prediction = known.predict(scaled, False, False)
-            assert prediction.energy_std is not None
+            assert prediction.energy.std is not None
             assert prediction.parts is not None
-            sigma.append(prediction.energy_std)
+            sigma.append(prediction.energy.std)
             far.append(prediction.parts.energy[2])
         for side in (scales < 0.97, scales > 1.03):
             outward = slice(None, None, -1 if scales[side][0] < 1.0 else 1)
@@ -237,18 +247,19 @@ class TestPotential:
 
 class TestSection:
     def test_round_trip(self, values: Array) -> None:
-        domain = Domain.of(values, values[:, :3])
-        again = parse_domain(format_domain({"Ge": domain}), {"Ge": (5, 3)})["Ge"]
+        domain = TrainingStatistics.of(values, values[:, :3])
+        again = parse_statistics(format_statistics({"Ge": domain}), {"Ge": (5, 3)})["Ge"]
         for name in ("mean", "covariance", "feature_mean", "feature_covariance"):
             np.testing.assert_array_equal(getattr(again, name), getattr(domain, name))
 
     def test_mistakes(self, values: Array) -> None:
-        lines = format_domain({"Ge": Domain.of(values, values[:, :3])})
+        lines = format_statistics({"Ge": TrainingStatistics.of(values, values[:, :3])})
         with pytest.raises(InputError, match="mean Ge has 5 numbers, expected 4"):
-            parse_domain(lines, {"Ge": (4, 3)})
+            parse_statistics(lines, {"Ge": (4, 3)})
+        cut = [line for line in lines if not line.startswith("covariance Ge 5")]
         with pytest.raises(InputError, match="covariance Ge has 4 rows, expected 5"):
-            parse_domain([line for line in lines if not line.startswith("covariance Ge 5")], {"Ge": (5, 3)})
+            parse_statistics(cut, {"Ge": (5, 3)})
         with pytest.raises(InputError, match=r"\[domain\]: cut short"):
-            parse_domain(lines, {"Te": (5, 3)})
+            parse_statistics(lines, {"Te": (5, 3)})
         with pytest.raises(StaleFileError, match="not of version 1"):
-            parse_domain(["version 2"], {"Ge": (5, 3)})
+            parse_statistics(["version 2"], {"Ge": (5, 3)})

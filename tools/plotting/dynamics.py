@@ -16,8 +16,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
-from bnnp.io.calibration_section import SECTION as CALIBRATION
-from bnnp.io.calibration_section import parse_calibration
 from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.io.trajectory import TRAJECTORY
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
@@ -133,10 +131,9 @@ def read_limits(path: Path, std: str) -> Limits:
 def _quantile(directory: Path, settings: Settings, quantity: str, percent: float) -> float:
     """That of the calibration in force; NaN without one."""
     path = directory / UNCERTAINTY
-    sections = read_uncertainty(path).sections if path.is_file() else {}
-    if CALIBRATION not in sections:
+    data = read_uncertainty(path).calibration if path.is_file() else None
+    if data is None:
         return float("nan")
-    data = parse_calibration(sections[CALIBRATION])
     calibration = data.kinds.get(
         settings.calibration.uncertainty if settings.given("uncertainty") else data.use
     )

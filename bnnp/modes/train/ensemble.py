@@ -7,16 +7,21 @@ member_0k with ``random_seed`` + k - 1: other initial weights, order, dropout ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bnnp import parallel
+from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.output import cannot_write
-from bnnp.loader import member_directory
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
+from bnnp.network.masks import Masks
+from bnnp.potential.files import DIRECTORY, member_directory, read_members, write_directory
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training.statistics import with_statistics
 
 
 def members(run: Run) -> Iterator[Run]:
@@ -56,3 +61,17 @@ def _make(directory: Path) -> None:
         directory.mkdir(exist_ok=True)
     except OSError as error:
         raise cannot_write(directory, error) from error
+
+
+def write_ensemble(run: Run, file: DescriptorFile, training: Sequence[int]) -> None:
+    """All members into potential/; plain ones with an uncertainty.data to hold statistics and calibration."""
+    first, *others = read_members(run.directory, run.settings, samples=1)
+    if first.uncertainty is None:
+        sizes = {element: network.sizes for element, network in first.networks.items()}
+        rates = (0.0,) * max(map(len, sizes.values()))
+        masks = Masks.draw(run.settings.general.random_seed, 1, rates, sizes)
+        plain = replace(first, uncertainty=UncertaintyData.of(masks, first.networks))
+        first = with_statistics(plain, file, training)
+        assert first.uncertainty is not None
+        write_uncertainty(run.directory / UNCERTAINTY, first.uncertainty, first.line)
+    write_directory(run.directory / DIRECTORY, [first, *others])

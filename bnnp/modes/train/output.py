@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,21 +12,17 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp import parallel
-from bnnp.io.identity import identity_line
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.io.learning_curve import LearningCurve
-from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.training_points import forces_name, points_name, write_forces, write_points
-from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
-from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
-from bnnp.io.weights import optweights_name, weights_name, write_weights
-from bnnp.loader import parts_of_potential
-from bnnp.network.dense import Network
+from bnnp.io.weights import write_weights
+from bnnp.potential.files import DIRECTORY, PotentialFiles, write_directory
 from bnnp.structure import Set
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, conditions, write_checkpoint
 from bnnp.training.loop import Record, State
 from bnnp.training.loss import Errors
+from bnnp.training.statistics import with_statistics
 from bnnp.training.training import EPOCH_SAMPLES, Training
 
 Array = NDArray[np.float64]
@@ -48,16 +44,19 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """Writer of everything; only the root writes.
+    """Writer of everything, into the directory of the training; only the root writes.
 
     Parameters
     ----------
     training : Training
-    directory : Path
     """
 
     training: Training
-    directory: Path
+
+    @property
+    def directory(self) -> Path:
+        """That of the training."""
+        return self.training.directory
 
     def save(self, state: State, checkpoint: bool = True) -> None:
         """The potential of the best epoch so far, and a checkpoint."""
@@ -71,37 +70,19 @@ class Output:
             )
             parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, known)
 
-    def write_potential(self, weights: Array) -> list[str]:
-        """Write scaling.data, weights.XXX.data, optweights.XXX.out and uncertainty.data; their names.
-
-        Raises
-        ------
-        NumericalError
-            Weights are not finite; no file has been touched.
-        """
-        networks = self.training.networks(weights)
+    def write_potential(self, weights: Array) -> None:
+        """Write the files of the potential. Raises NumericalError if weights are not finite; no file has been
+        touched."""
+        files = self.training.files(weights)
         if parallel.is_root():
-            self._write_together(networks)
-        names = [name for element in networks for name in (weights_name(element), optweights_name(element))]
-        return ["scaling.data", *names, *([] if self.training.masks is None else [UNCERTAINTY])]
+            files.write(self.directory, optweights=True)
 
-    def _write_together(self, networks: Mapping[str, Network]) -> None:
-        """The files of one potential, in an order such that mode 3 refuses what a kill in between leaves:
-        uncertainty.data comes first and goes last, as a potential without it is accepted."""
-        training, path = self.training, self.directory / UNCERTAINTY
-        settings, masks = training.settings, training.masks
-        fitted = settings.model.atom_energies if settings.fits_atom_energies else {}
-        energies = training.data.references.energy_range
-        spread = ScalingData(training.data.scalings, energies, settings.model.fingerprint(), fitted)
-        identity = identity_line(parts_of_potential(settings, networks, spread))
-        if masks is not None:
-            write_uncertainty(path, UncertaintyData.of(masks, networks), identity)
-        write_scaling(self.directory / "scaling.data", spread, identity)
-        for element, network in networks.items():
-            for name in (weights_name(element), optweights_name(element)):
-                write_weights(self.directory / name, network, element, identity=identity)
-        if masks is None:
-            path.unlink(missing_ok=True)  # of a former potential: its masks do not belong to these weights
+    def write_trained(self, files: PotentialFiles) -> list[str]:
+        """The potential with statistics of its training atoms, here and in potential/; what keeps n2p2 and
+        LAMMPS from using it."""
+        complete = with_statistics(files, self.training.file, self.training.data.training)
+        complete.write(self.directory, optweights=True)
+        return write_directory(self.directory / DIRECTORY, [complete])
 
     def write_epoch(self, state: State) -> None:
         """What ``write_weights_epoch``, ``write_trainpoints`` and ``write_trainforces`` ask for."""

@@ -14,9 +14,8 @@ from bnnp.descriptors.compiled import Descriptor
 from bnnp.errors import NumericalError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.log import Log
-from bnnp.modes.calibrate import calibrate_after_training
-from bnnp.modes.potential_directory import DIRECTORY, write_potential_directory
-from bnnp.modes.train.ensemble import members
+from bnnp.modes.calibrate.run import calibrate_after_training
+from bnnp.modes.train.ensemble import members, write_ensemble
 from bnnp.modes.train.output import Output
 from bnnp.modes.train.report import (
     EpochLines,
@@ -30,7 +29,7 @@ from bnnp.modes.train.report import (
     report_start,
     report_written,
 )
-from bnnp.modes.training_domain import write_domain, write_without_masks
+from bnnp.potential.files import DIRECTORY
 from bnnp.run import Run
 from bnnp.settings.arguments import AUTO
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
@@ -63,7 +62,7 @@ def train(run: Run) -> None:
             if member.directory != run.directory:
                 log.section(f"Ensemble: {member.directory.name}")
             training = prepare_member(member, file, descriptor, data, log)
-            unfinished, stopped = train_member(member, training, log)
+            unfinished, stopped = train_member(training, log)
             if stopped:
                 break
         else:
@@ -105,7 +104,7 @@ def prepare_member(
     return training
 
 
-def train_member(run: Run, training: Training, log: Log) -> tuple[str, bool]:
+def train_member(training: Training, log: Log) -> tuple[str, bool]:
     """Train the networks of one potential.
 
     Returns
@@ -115,14 +114,14 @@ def train_member(run: Run, training: Training, log: Log) -> tuple[str, bool]:
     bool
         Whether a signal came, even if nothing was left to be done.
     """
-    output = Output(training, run.directory)
+    output = Output(training)
     state = fit(training, output, log)
     unfinished = state.stopped and not training.trainer.finished(state)
     if unfinished:
         log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
     else:
         state = refine(training, state, log)
-    finish(run, training, output, state, log)
+    finish(training, output, state, log)
     outcome = f"stopped by a signal, {state.epoch} of {training.trainer.epochs} epochs are done"
     return outcome * unfinished, state.stopped
 
@@ -174,15 +173,14 @@ def refine(training: Training, state: State, log: Log) -> State:
     return replace(state, best_weights=refined.best_weights, stopped=state.stopped or refined.stopped)
 
 
-def finish(run: Run, training: Training, output: Output, state: State, log: Log) -> None:
+def finish(training: Training, output: Output, state: State, log: Log) -> None:
     """Errors of the best epoch with all masks, its predictions, and what was written."""
     points, errors = output.points(state.best_weights)
     names = parallel.on_root(output.write_points, points, state.best_epoch)
     report_errors(log, training, state, errors)
-    potential = output.write_potential(state.best_weights)
-    parallel.on_root(write_domain, run, training.file, training.data.training)
-    limits = parallel.on_root(write_potential_directory, run.directory, run.settings)
-    report_written(log, potential, names, limits)
+    files = training.files(state.best_weights)
+    limits = parallel.on_root(output.write_trained, files)
+    report_written(log, files.names(), names, limits)
     if state.stopped and not training.trainer.finished(state):
         log.line()
         log.line("  The potential is that of the best epoch so far.")
@@ -193,8 +191,7 @@ def finish_ensemble(run: Run, file: DescriptorFile, data: TrainingSet, log: Log)
     count = run.settings.ensemble.ensemble_size
     if count == 1:
         return
-    parallel.on_root(write_without_masks, run, file, data.training)
-    parallel.on_root(write_potential_directory, run.directory, run.settings)
+    parallel.on_root(write_ensemble, run, file, data.training)
     log.section("Ensemble")
     log.item("members", f"{count}: this directory and member_02 to member_{count:02d}, all in {DIRECTORY}/")
     log.warn("n2p2 uses the first member only, pair_style bnnp none; mode 3 and ASE use all")

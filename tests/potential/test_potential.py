@@ -15,10 +15,11 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
-from bnnp.loader import assemble, load
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential
+from bnnp.potential.loading import load, potential_of
+from bnnp.potential.member import Member
+from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 
@@ -77,7 +78,14 @@ def potential(settings: Settings, samples: int = 0, threads: int = 1) -> Potenti
     masks = None
     if samples:
         masks = Masks.draw(7, samples, RATES, {element: nets[element].sizes for element in nets})
-    return assemble(settings, nets, scalings(settings), masks, threads)
+    return potential_of(settings, Member(nets, masks), scalings(settings), threads)
+
+
+def kept(model: Potential) -> dict:
+    """Which units the masks of the first member keep."""
+    masks = model.members[0].masks
+    assert masks is not None
+    return dict(masks.keep)
 
 
 def structure(seed: int = 0, n: int = 7, periodic: bool = True) -> Structure:
@@ -99,14 +107,14 @@ def test_forces_are_minus_the_gradient_of_the_mean_energy(
     settings: Settings, samples: int, periodic: bool
 ) -> None:
     model, base = potential(settings, samples), structure(periodic=periodic)
-    forces, step = model.predict(base).forces, 1e-4
+    forces, step = model.predict(base).forces.value, 1e-4
     assert forces is not None
     for atom, axis in [(0, 0), (2, 1), (6, 2)]:
         energies = []
         for sign in (2, 1, -1, -2):
             positions = base.positions.copy()
             positions[atom, axis] += sign * step
-            energies.append(model.predict(moved(base, positions)).energy)
+            energies.append(model.predict(moved(base, positions)).energy.value)
         slope = (-energies[0] + 8 * energies[1] - 8 * energies[2] + energies[3]) / (12 * step)
         assert forces[atom, axis] == pytest.approx(-slope, rel=1e-7, abs=1e-9)
 
@@ -114,7 +122,7 @@ def test_forces_are_minus_the_gradient_of_the_mean_energy(
 @pytest.mark.parametrize("samples", [0, 4])
 def test_stress_is_the_strain_derivative(settings: Settings, samples: int) -> None:
     model, base, step = potential(settings, samples), structure(3), 1e-4
-    stress, volume, cell = model.predict(base).stress, base.volume, base.cell
+    stress, volume, cell = model.predict(base).stress.value, base.volume, base.cell
     assert stress is not None
     assert cell is not None
     for component in range(6):
@@ -125,7 +133,7 @@ def test_stress_is_the_strain_derivative(settings: Settings, samples: int) -> No
         energies = []
         for sign in (2, 1, -1, -2):
             deform = np.eye(3) + sign * step * strain
-            energies.append(model.predict(moved(base, base.positions @ deform, cell @ deform)).energy)
+            energies.append(model.predict(moved(base, base.positions @ deform, cell @ deform)).energy.value)
         slope = (-energies[0] + 8 * energies[1] - 8 * energies[2] + energies[3]) / (12 * step)
         assert stress[component] == pytest.approx(slope / volume, rel=1e-6, abs=1e-10)
 
@@ -137,21 +145,21 @@ def test_standard_deviations_are_those_of_the_members(settings: Settings) -> Non
     members = []
     for sample in range(samples):
         member = model.member(sample)
-        assert member.masks.samples == 1
+        assert member.sizes == (1,)
         for element in model.elements:  # first, middle and last layer
-            for own, all_samples in zip(member.masks.keep[element], model.masks.keep[element], strict=True):
+            for own, all_samples in zip(kept(member)[element], kept(model)[element], strict=True):
                 np.testing.assert_array_equal(own[0], all_samples[sample])
         members.append(member.predict(base))
-    for name in ("energy", "forces", "stress", "atomic_energies"):
-        values = np.array([getattr(member, name) for member in members])
-        np.testing.assert_allclose(getattr(prediction, name), values.mean(axis=0), rtol=1e-10, atol=1e-11)
-        spread = getattr(prediction, f"{name}_std")
-        np.testing.assert_allclose(spread, values.std(axis=0, ddof=1), rtol=1e-9, atol=1e-11)
+    for name in ("energy", "forces", "stress", "atoms"):
+        values = np.array([getattr(member, name).value for member in members])
+        found = getattr(prediction, name)
+        np.testing.assert_allclose(found.value, values.mean(axis=0), rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(found.std, values.std(axis=0, ddof=1), rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_one_sweep_over_the_atoms_gives_the_numbers_of_its_parts(settings: Settings, threads: int) -> None:
-    model, cell = potential(settings, 6).replace(threads=threads), structure(7)
+    model, cell = potential(settings, 6).with_options(threads=threads), structure(7)
     shifts = np.arange(12)[:, None] * cell.cell[2]  # enough atoms for two threads
     positions = (cell.positions + shifts[:, None]).reshape(-1, 3)
     base = Structure(np.tile(cell.numbers, 12), positions, cell.cell * [[1.0], [1.0], [12.0]])
@@ -161,7 +169,7 @@ def test_one_sweep_over_the_atoms_gives_the_numbers_of_its_parts(settings: Setti
     rng = np.random.default_rng(2)
     factors = rng.normal(size=(len(model.elements), model.descriptor.width))
     derivatives = model.descriptor.vjp(types, pairs, gradient * factors[types])
-    scaling = (model._shift, model._factor, model._offset)
+    scaling = tuple(vars(model.inputs).values())  # shift, factor, offset
     together = model.samplers.mean_field(model.descriptor, types, pairs, scaling, factors)
     for one, other in zip(together, (values, energies, derivatives), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
@@ -169,12 +177,12 @@ def test_one_sweep_over_the_atoms_gives_the_numbers_of_its_parts(settings: Setti
 
 def test_resampled_masks_differ_by_structure_and_from_the_frozen_ones(settings: Settings) -> None:
     frozen, base = potential(settings, 6), structure(5)
-    model = frozen.replace(resample=True)
+    model = frozen.with_options(resample=True)
     first, again = model.predict(base), model.predict(base)
     other = model.predict(replace(base, index=1))
-    energies = {round(prediction.energy, 9) for prediction in (first, other, frozen.predict(base))}
+    energies = {round(prediction.energy.value, 9) for prediction in (first, other, frozen.predict(base))}
     assert len(energies) == 3
-    assert first.energy == again.energy  # by structure: the same on any number of ranks
+    assert first.energy.value == again.energy.value  # by structure: the same on any number of ranks
 
 
 def test_mean_and_sigma_do_not_depend_on_the_description(settings: Settings) -> None:
@@ -187,11 +195,13 @@ def test_mean_and_sigma_do_not_depend_on_the_description(settings: Settings) -> 
         base.numbers[order], (base.positions @ rotation + [3.0, -40.0, 11.0])[order], cell @ rotation
     )
     second = model.predict(turned)
-    assert second.energy == pytest.approx(first.energy, rel=1e-11)
-    assert second.energy_std == pytest.approx(first.energy_std, rel=1e-10)
-    np.testing.assert_allclose(second.forces, (first.forces @ rotation)[order], rtol=1e-9, atol=1e-10)
+    assert second.energy.value == pytest.approx(first.energy.value, rel=1e-11)
+    assert second.energy.std == pytest.approx(first.energy.std, rel=1e-10)
     np.testing.assert_allclose(
-        np.square(second.forces_std).sum(axis=1), np.square(first.forces_std[order]).sum(axis=1), rtol=1e-9
+        second.forces.value, (first.forces.value @ rotation)[order], rtol=1e-9, atol=1e-10
+    )
+    np.testing.assert_allclose(
+        np.square(second.forces.std).sum(axis=1), np.square(first.forces.std[order]).sum(axis=1), rtol=1e-9
     )
 
 
@@ -205,25 +215,27 @@ def test_supercell_doubles_energy_and_sigma(settings: Settings) -> None:
         cell * [[2], [1], [1]],
     )
     second = model.predict(double)
-    assert second.energy == pytest.approx(2 * first.energy, rel=1e-12)
-    assert second.energy_std == pytest.approx(2 * first.energy_std, rel=1e-9)
-    np.testing.assert_allclose(second.forces, np.tile(first.forces, (2, 1)), rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(second.stress, first.stress, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(second.stress_std, first.stress_std, rtol=1e-9, atol=1e-12)
+    assert second.energy.value == pytest.approx(2 * first.energy.value, rel=1e-12)
+    assert second.energy.std == pytest.approx(2 * first.energy.std, rel=1e-9)
+    np.testing.assert_allclose(
+        second.forces.value, np.tile(first.forces.value, (2, 1)), rtol=1e-9, atol=1e-10
+    )
+    np.testing.assert_allclose(second.stress.value, first.stress.value, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(second.stress.std, first.stress.std, rtol=1e-9, atol=1e-12)
 
 
 def test_two_far_molecules_add_up(settings: Settings) -> None:
     model, base = potential(settings), structure(4, periodic=False)
     pair = Structure(np.tile(base.numbers, 2), np.vstack([base.positions, base.positions + 100.0]))
-    assert model.predict(pair).energy == pytest.approx(2 * model.predict(base).energy, rel=1e-13)
+    assert model.predict(pair).energy.value == pytest.approx(2 * model.predict(base).energy.value, rel=1e-13)
 
 
 def test_isolated_atom_is_network_of_zeros_plus_free_atom(settings: Settings) -> None:
     model = potential(settings)
     alone = Structure(np.array([atomic_numbers["Ge"]]), np.zeros((1, 3)))
     prediction = model.predict(alone)
-    assert prediction.energy == pytest.approx(prediction.atomic_energies[0] - 1.5, rel=1e-14)
-    np.testing.assert_array_equal(prediction.forces, np.zeros((1, 3)))
+    assert prediction.energy.value == pytest.approx(prediction.atoms.value[0] - 1.5, rel=1e-14)
+    np.testing.assert_array_equal(prediction.forces.value, np.zeros((1, 3)))
     assert not prediction.descriptors.any()
 
 
@@ -234,9 +246,11 @@ def test_threads_change_nothing(settings: Settings) -> None:
     numbers = np.array([atomic_numbers[symbol] for symbol in rng.choice(["Ge", "Te"], 600)])
     large = Structure(numbers, grid + rng.normal(scale=0.1, size=grid.shape), np.diag([27.0, 27.0, 16.2]))
     one, three = potential(settings, 5).predict(large), potential(settings, 5, threads=3).predict(large)
-    assert one.energy == three.energy
-    for name in ("descriptors", "forces", "forces_std", "stress_std"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
+    assert one.energy.value == three.energy.value
+    np.testing.assert_array_equal(one.descriptors, three.descriptors)
+    np.testing.assert_array_equal(one.forces.value, three.forces.value)
+    np.testing.assert_array_equal(one.forces.std, three.forces.std)
+    np.testing.assert_array_equal(one.stress.std, three.stress.std)
 
 
 def test_coinciding_atoms_are_named(settings: Settings) -> None:
@@ -259,11 +273,11 @@ def test_n2p2_energy_and_forces(shared: Path, case: str) -> None:
     model = load(folder)
     prediction = model.predict(StructureFile(folder / "input.data")[0])
     rows = [line.split() for line in (folder / "energy.out").read_text().splitlines() if line[0] != "#"]
-    assert prediction.energy == pytest.approx(float(rows[0][3]), rel=1e-12)
+    assert prediction.energy.value == pytest.approx(float(rows[0][3]), rel=1e-12)
     rows = [
         line.split()[5:8] for line in (folder / "nnforces.out").read_text().splitlines() if line[0] != "#"
     ]
-    np.testing.assert_allclose(prediction.forces, np.array(rows, dtype=float), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(prediction.forces.value, np.array(rows, dtype=float), rtol=0, atol=1e-9)
 
 
 def test_n2p2_normalised_potential(shared: Path) -> None:
@@ -272,21 +286,22 @@ def test_n2p2_normalised_potential(shared: Path) -> None:
     model = load(folder)
     prediction = model.predict(StructureFile(folder / "input.data")[0])
     lines = [line.split() for line in (folder / "ref_energy.txt").read_text().splitlines() if line[0] != "#"]
-    assert prediction.energy == pytest.approx(float(lines[0][2]), rel=1e-12)
+    assert prediction.energy.value == pytest.approx(float(lines[0][2]), rel=1e-12)
     atoms = [float(line[4]) for line in lines if line[0] == "A" and line[1] == "0"]
-    np.testing.assert_allclose(prediction.atomic_energies, atoms, rtol=1e-11)
+    np.testing.assert_allclose(prediction.atoms.value, atoms, rtol=1e-11)
     lines = [line.split() for line in (folder / "ref_forces.txt").read_text().splitlines() if line[0] != "#"]
     forces = np.array([line[3:6] for line in lines if line[0] == "0"], dtype=float)
-    np.testing.assert_allclose(prediction.forces, forces, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(prediction.forces.value, forces, rtol=0, atol=1e-9)
 
 
 def test_pickled_and_changed_potentials(settings: Settings) -> None:
     model, base = potential(settings, 4), structure(5)
     expected = model.predict(base)
-    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), model.replace(threads=2)):
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model), model.with_options(threads=2)):
         found = other.predict(base)
-        assert found.energy == expected.energy
-        np.testing.assert_array_equal(found.forces_std, expected.forces_std)
-    assert model.replace(masks=None).predict(base).energy == potential(settings).predict(base).energy
+        assert found.energy.value == expected.energy.value
+        np.testing.assert_array_equal(found.forces.std, expected.forces.std)
+    plain = replace(model, members=(Member(model.members[0].networks),))
+    assert plain.predict(base).energy.value == potential(settings).predict(base).energy.value
     with pytest.raises(IndexError, match="sample 4 of a potential with 4 samples"):
         model.member(4)

@@ -24,8 +24,6 @@ from bnnp.errors import StaleFileError
 from bnnp.io.weights import weights_checksum, weights_name
 from bnnp.network.dense import Network
 
-Parts = Mapping[str, str]  # what the potential is made of: name -> text
-
 _LINE = re.compile(r"#\s*potential((?:\s+[\w.]+:[0-9a-f]{16})+)\s*$")
 _MEANING = {
     "functions": "the elements, symmetry functions, cutoff or units of input.nn",
@@ -82,14 +80,20 @@ def parts_of(
     return parts
 
 
-def identity_line(parts: Parts) -> str:
-    """The line with its end, as the writers of the files take it."""
-    return "# potential " + " ".join(f"{name}:{digest}" for name, digest in _digests(parts).items()) + "\n"
+def checksums_of(parts: Mapping[str, str]) -> dict[str, str]:
+    """Digests of the parts of a potential (:func:`parts_of`), by name."""
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in parts.items()}
 
 
-def read_identity(path: Path) -> dict[str, str]:
-    """Names and digests in the head of a file; empty if it has none. What is wrong in a file that cannot be
-    read is the matter of its own reader."""
+def checksum_line(checksums: Mapping[str, str]) -> str:
+    """The line with its end, as the writers of the files take it; empty without checksums."""
+    words = (f"{name}:{digest}" for name, digest in checksums.items())
+    return f"# potential {' '.join(words)}\n" if checksums else ""
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """Names and digests in the head of a file; empty if it has none. A file that cannot be read is left to
+    its own reader."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -102,8 +106,8 @@ def read_identity(path: Path) -> dict[str, str]:
     return {}
 
 
-def check_identity(paths: Iterable[Path], parts: Parts) -> None:
-    """Raise StaleFileError unless all files, and what they hold, belong together.
+def demand_one_potential(paths: Iterable[Path], parts: Mapping[str, str]) -> bool:
+    """Raise StaleFileError unless all files, and what they hold, belong together; whether any has the line.
 
     Parameters
     ----------
@@ -112,9 +116,9 @@ def check_identity(paths: Iterable[Path], parts: Parts) -> None:
     parts : mapping of str to str
         What input.nn and the files give (:func:`parts_of`).
     """
-    found = {path.name: identity for path in paths if (identity := read_identity(path))}
+    found = {path.name: checksums for path in paths if (checksums := read_checksums(path))}
     if not found:
-        return
+        return False
     first, known = next(iter(found.items()))
     for name, other in found.items():
         if differing := [part for part in known | other if known.get(part) != other.get(part)]:
@@ -124,7 +128,7 @@ def check_identity(paths: Iterable[Path], parts: Parts) -> None:
                 "from two places. Bring the files that were written together, or run mode 2 again (after a "
                 "kill: --restart)."
             )
-    digests = _digests(parts)
+    digests = checksums_of(parts)
     if differing := [part for part in digests if known.get(part) != digests[part]]:
         what = "; ".join(
             _MEANING.get(part, f"the numbers in {part}.data").format(parts[part]) for part in differing
@@ -135,7 +139,4 @@ def check_identity(paths: Iterable[Path], parts: Parts) -> None:
             "meant, or another program has rounded the numbers, remove the line `# potential` from "
             f"{', '.join(found)}."
         )
-
-
-def _digests(parts: Parts) -> dict[str, str]:
-    return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in parts.items()}
+    return True

@@ -8,15 +8,16 @@ K`` the exact mean over the first K masks as one larger network. ``bnnp --export
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bnnp.errors import InputError
 from bnnp.interfaces.hdnnp import write_hdnnp
-from bnnp.loader import read_potential
-from bnnp.modes.potential_directory import write_potential_directory
 from bnnp.network.masks import Masks
-from bnnp.potential import Potential
-from bnnp.settings.settings import Settings, load_settings
+from bnnp.potential.files import INPUT, PotentialFiles, read_members, write_directory
+from bnnp.potential.loading import assemble
+from bnnp.potential.potential import Potential
+from bnnp.settings.settings import load_settings
 
 PROGRAMS = ("bnnp", "hdnnp")
 
@@ -33,41 +34,42 @@ def export(program: str, target: Path, settings_file: Path, masks: int | None = 
     source = settings_file.resolve().parent
     if target.resolve() == source:
         raise InputError(f"{target}: is the directory of the potential itself; name another one")
-    potential = read_potential(source, settings)
+    members = read_members(source, settings, samples=1 if program == "bnnp" else None)
+    potential = assemble(members, settings)
     if program == "bnnp":
-        return _for_bnnp(source, target, settings)
+        return _for_bnnp(members, target)
     chosen = None if masks is None else _masks(potential, masks)
-    lines = write_hdnnp(target, settings, potential.networks, potential.scalings, chosen)
+    lines = write_hdnnp(target, potential, chosen)
     return f"{_what(potential, chosen)}\nWritten to {target}. In LAMMPS (units metal):\n\n{lines}"
 
 
-def _for_bnnp(source: Path, target: Path, settings: Settings) -> str:
-    notes = write_potential_directory(source, settings, target)
-    if not (target / "input.nn").exists():
+def _for_bnnp(members: Sequence[PotentialFiles], target: Path) -> str:
+    notes = write_directory(target, members, ours=False)
+    if not (target / INPUT).exists():
         raise InputError(notes[0])
-    if (members := settings.ensemble.ensemble_size) > 1:
+    if len(members) > 1:
         return (
-            f"Written to {target}: the ensemble of {members} networks, for mode 3 and ASE. pair_style bnnp "
-            "runs one network and refuses it. Without the line ensemble_size of its input.nn it is the first "
-            "network with its own masks: NOT the mean over all members that mode 3 and ASE give."
+            f"Written to {target}: the ensemble of {len(members)} networks, for mode 3 and ASE. pair_style "
+            "bnnp runs one network and refuses it. Without the line ensemble_size of its input.nn it is the "
+            "first network with its own masks: NOT the mean over all members that mode 3 and ASE give."
         )
-    lines = f"pair_style bnnp\npair_coeff * * {target} {' '.join(settings.model.elements)}"
+    lines = f"pair_style bnnp\npair_coeff * * {target} {' '.join(members[0].model.elements)}"
     return f"Written to {target}. In LAMMPS, with the plugin of `bnnp --lammps-plugin`:\n\n{lines}"
 
 
 def _masks(potential: Potential, count: int) -> Masks:
-    if potential.masks is None or count > potential.masks.samples:
-        have = 0 if potential.masks is None else potential.masks.samples
+    masks = potential.members[0].masks
+    if masks is None or count > masks.samples:
+        have = 0 if masks is None else masks.samples
         raise InputError(
             f"--masks {count}: this potential has {have} masks (uncertainty.data, mc_samples). "
             "Leave --masks out to export the plain networks."
         )
-    return potential.masks.take(count)
+    return masks.take(count)
 
 
 def _what(potential: Potential, masks: Masks | None) -> str:
-    if potential.others:
-        count = 1 + len(potential.others)
+    if (count := len(potential.members)) > 1:
         first = "its plain networks" if masks is None else f"the exact mean over {masks.samples} of its masks"
         return (
             f"The first of the {count} members of the ensemble, {first}: NOT the mean over all members that "
@@ -79,7 +81,7 @@ def _what(potential: Potential, masks: Masks | None) -> str:
             "itself "
             "cannot be exported."
         )
-    if potential.masks is None:
+    if potential.members[0].masks is None:
         return "The networks as they are."
     return (
         "The plain networks, all nodes kept: close to, but not the mean over the masks that mode 3 and "

@@ -6,19 +6,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bnnp.io.input_data import StructureFile
-from bnnp.io.uncertainty_data import FILE_NAME, read_uncertainty
+from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
 from bnnp.modes.length_unit import sampled_reaches, unit_advice
-from bnnp.potential import Potential, Prediction
+from bnnp.potential.assessment import Assessment
+from bnnp.potential.potential import Potential
+from bnnp.run import Run
 from bnnp.settings.arguments import AUTO
 from bnnp.settings.settings import Settings
-from bnnp.uncertainty.assessment import Assessment
 from bnnp.uncertainty.extrapolation import Tally
 from bnnp.uncertainty.metrics import NOISE
 from bnnp.units import Units
@@ -26,38 +24,38 @@ from bnnp.units import Units
 LINES = 100  # warnings shown one by one; the table counts all
 
 
-def std_meaning(potential: Potential) -> str:
-    """What the standard deviations are, for headers; empty without samples."""
-    if potential.samples < 2:
-        return ""
-    if potential.calibration is None:
-        return f"raw (uncalibrated), {raw_meaning(potential)}"
-    return potential.calibration.describe(potential.elements)
+@dataclass(frozen=True)
+class Outcome:
+    """What is kept of one structure: text for the files and numbers for the log."""
 
-
-def raw_meaning(potential: Potential) -> str:
-    """What the raw standard deviations are."""
-    several = f"{len(potential.sizes)} networks, " if potential.others else ""
-    return f"{several}{potential.samples} Monte Carlo samples"
+    texts: dict[str, str]
+    group: str
+    assessment: Assessment
+    tallies: dict[str, Tally]
+    warnings: list[str]
 
 
 def describe_potential(
     log: Log,
-    settings: Settings,
+    run: Run,
     potential: Potential,
+    uncertainty: UncertaintyData | None,
     structures: StructureFile,
-    directory: Path,
     names: Sequence[str],
 ) -> None:
-    """Networks, samples and data of this run."""
+    """Networks, samples and data of this run; `uncertainty` is what uncertainty.data holds."""
     log.section("Potential")
-    for element, network in potential.networks.items():
+    for element, network in potential.members[0].networks.items():
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
-    log.item("uncertainty", describe_ensemble(potential) or _uncertainty(settings, potential, directory))
+    log.item("uncertainty", describe_ensemble(potential) or _describe_samples(run, potential, uncertainty))
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
-    if meaning := std_meaning(potential):
+    if meaning := potential.describe_std():
         log.item("standard deviations", meaning)
-    for warning in (*structures.warnings, *_other_rates(settings, directory), *_other_samples(potential)):
+    for warning in (
+        *structures.warnings,
+        *_other_rates(run.settings, uncertainty),
+        *_other_samples(potential),
+    ):
         log.warn(warning)
     units = potential.units
     if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
@@ -65,31 +63,31 @@ def describe_potential(
     if potential.scalings is None:
         log.warn("no scaling.data: extrapolation cannot be seen")
     for name in {"nnforces.out", "nnstress.out"} - set(names):
-        if (directory / name).exists():
+        if (run.directory / name).exists():
             log.warn(f"{name} is from a former run: this one writes {', '.join(names)}")
 
 
 def describe_ensemble(potential: Potential) -> str:
     """Networks and the samples of each; empty for a single network."""
-    if not potential.others:
+    masks = potential.members[0].masks
+    if len(potential.members) == 1:
         return ""
-    if potential.masks is None:
+    if masks is None:
         return f"ensemble of {len(potential.sizes)} plain networks"
     samples = " + ".join(map(str, potential.sizes))
-    rates = f"dropout rates {_rates(potential.masks.rates)} (inputs, hidden layers)"
+    rates = f"dropout rates {_rates(masks.rates)} (inputs, hidden layers)"
     return f"ensemble of {len(potential.sizes)} networks with {samples} Monte Carlo samples; {rates}"
 
 
-def _uncertainty(settings: Settings, potential: Potential, directory: Path) -> str:
-    path = directory / FILE_NAME
-    if not path.exists():
-        return f"no {FILE_NAME}: the plain network, without standard deviations"
-    masks = potential.masks
-    if settings.dropout.mc_samples < 1:
-        return f"mc_samples 0, {FILE_NAME} is not used: the plain network, without standard deviations"
+def _describe_samples(run: Run, potential: Potential, uncertainty: UncertaintyData | None) -> str:
+    if uncertainty is None:
+        unused = f"mc_samples 0, {FILE_NAME} is not used"
+        reason = unused if (run.directory / FILE_NAME).exists() else f"no {FILE_NAME}"
+        return f"{reason}: the plain network, without standard deviations"
+    masks = potential.members[0].masks
     if masks is None:
         return f"the dropout rates of {FILE_NAME} are 0: the plain network, without standard deviations"
-    stored = read_uncertainty(path).masks.samples
+    stored = uncertainty.masks.samples
     origin = "redrawn for every structure" if potential.resample else f"of {FILE_NAME}"
     if masks.samples > stored:
         origin += f" ({stored} there, the others from its seed {masks.seed})"
@@ -97,12 +95,11 @@ def _uncertainty(settings: Settings, potential: Potential, directory: Path) -> s
     return f"{masks.samples} Monte Carlo samples {origin}; dropout rates {rates} (inputs, hidden layers)"
 
 
-def _other_rates(settings: Settings, directory: Path) -> list[str]:
+def _other_rates(settings: Settings, uncertainty: UncertaintyData | None) -> list[str]:
     """A warning if input.nn gives dropout rates that are not those of the masks in use."""
-    path = directory / FILE_NAME
-    if settings.dropout.mc_samples < 1 or not path.exists():
+    if settings.dropout.mc_samples < 1 or uncertainty is None:
         return []
-    rates = read_uncertainty(path).masks.rates
+    rates = uncertainty.masks.rates
     used = {"dropout_rate_input": rates[:1], "dropout_rate": rates[1:]}
     wanted: dict[str, tuple[Any, ...]] = {
         "dropout_rate_input": (settings.dropout.dropout_rate_input,),
@@ -132,53 +129,17 @@ def _rates(rates: Sequence[float]) -> str:
     return " ".join(f"{rate:g}" for rate in rates)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Sums of the two parts of the variance of an ensemble, over structures and force components.
-
-    Parameters
-    ----------
-    energies, forces : (float, float, float)
-        Number, sum of the variances of energies per atom (force components) within the networks, and between.
-    """
-
-    energies: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    forces: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    @classmethod
-    def of(cls, prediction: Prediction) -> Parts:
-        """Of one structure."""
-        n_atoms, found = len(prediction.atomic_energies), []
-        for total, between in (
-            (prediction.energy_std_raw, prediction.energy_between),
-            (prediction.forces_std_raw, prediction.forces_between),
-        ):
-            if total is None or between is None:
-                found.append((0.0, 0.0, 0.0))
-                continue
-            whole, other = np.square(total), np.square(between)
-            found.append((float(np.size(whole)), float(np.sum(whole - other)), float(np.sum(other))))
-        energies = (found[0][0], *(value / n_atoms**2 for value in found[0][1:]))
-        return cls(energies, found[1])  # type: ignore[arg-type]
-
-    def __add__(self, other: Parts) -> Parts:
-        energies, forces = (
-            tuple(a + b for a, b in zip(*pair, strict=True))
-            for pair in ((self.energies, other.energies), (self.forces, other.forces))
-        )
-        return Parts(energies, forces)  # type: ignore[arg-type]
-
-    def describe(self, units: Units) -> str:
-        """Root mean squares, in a sentence."""
-        texts = []
-        for name, sums, factor, unit in (
-            ("energies", self.energies, units.mev, "meV/atom"),
-            ("forces", self.forces, units.mev_per_angstrom, "meV/A"),
-        ):
-            if sums[0]:
-                within, between = (factor * math.sqrt(max(value, 0.0) / sums[0]) for value in sums[1:])
-                texts.append(f"{name} {within:.2f} within and {between:.2f} {unit} between")
-        return f"raw sigma (root mean square) in its parts: {'; '.join(texts)} the networks"
+def describe_variances(found: Assessment, units: Units) -> str:
+    """Root mean squares of the two parts of the raw variance of an ensemble, in a sentence."""
+    texts = []
+    for name, sums, factor, unit in (
+        ("energies", found.energy_parts, units.mev, "meV/atom"),
+        ("forces", found.forces_parts, units.mev_per_angstrom, "meV/A"),
+    ):
+        if sums.count:
+            within, between = (factor * root for root in sums.roots)
+            texts.append(f"{name} {within:.2f} within and {between:.2f} {unit} between")
+    return f"raw sigma (root mean square) in its parts: {'; '.join(texts)} the networks"
 
 
 class Report:
@@ -189,22 +150,13 @@ class Report:
         self.groups: dict[str, Assessment] = {}
         self.tallies: dict[str, Tally] = {}
         self.lines: list[str] = []
-        self.parts = Parts()
 
-    def add(
-        self,
-        group: str,
-        assessment: Assessment,
-        tallies: Mapping[str, Tally],
-        lines: Sequence[str],
-        parts: Parts | None = None,
-    ) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Add one structure; always in the order of the file."""
-        self.parts = self.parts + (parts or Parts())
-        self.groups[group] = self.groups.get(group, Assessment()) + assessment
-        for element, tally in tallies.items():
+        self.groups[outcome.group] = self.groups.get(outcome.group, Assessment()) + outcome.assessment
+        for element, tally in outcome.tallies.items():
             self.tallies[element] = self.tallies[element] + tally if element in self.tallies else tally
-        self.lines += lines[: LINES - len(self.lines)]
+        self.lines += outcome.warnings[: LINES - len(self.lines)]
 
     def write(self, log: Log, names: Sequence[str]) -> None:
         """All tables and the files that are there now; the errors and sigmas last, where the eye falls."""
@@ -216,7 +168,7 @@ class Report:
             "  E: energies, meV/atom; F, S: components of forces, meV/Angstrom, and of stress, GPa; "
             "pressure: GPa"
         )
-        meaning = std_meaning(self.potential)
+        meaning = self.potential.describe_std()
         if meaning:
             log.line(f"  sigma: mean standard deviation, {meaning}")
             if self.potential.calibration is not None:
@@ -224,10 +176,12 @@ class Report:
             log.line(
                 "  sqrt(ZMS): root mean square of error / sigma; 1 = sigma has the right size on average"
             )
-        columns, rows = _table(self.groups, self.potential.units)
+        calibrated = self.potential.calibration is not None
+        columns, rows = _table(self.groups, self.potential.units, calibrated)
         log.table(columns, rows)
-        if self.potential.others:
-            log.line(f"  {self.parts.describe(self.potential.units)}")
+        if len(self.potential.members) > 1:
+            total = sum(self.groups.values(), Assessment())
+            log.line(f"  {describe_variances(total, self.potential.units)}")
 
     def _extrapolations(self, log: Log) -> None:
         log.section("Extrapolation")
@@ -249,7 +203,7 @@ class Report:
             )
 
     def _rows(self, element: str, tally: Tally) -> list[tuple[object, ...]]:
-        functions = self.potential.functions[element]
+        functions = self.potential.model.functions[element]
         return [
             (
                 element,
@@ -265,8 +219,10 @@ class Report:
         ]
 
 
-def _table(groups: Mapping[str, Assessment], units: Units) -> tuple[list[str], list[list[object]]]:
-    """One row a group (and one for all), columns that have a number somewhere."""
+def _table(
+    groups: Mapping[str, Assessment], units: Units, calibrated: bool
+) -> tuple[list[str], list[list[object]]]:
+    """One row a group (and one for all), columns that have a number somewhere; raw ones beside calibrated."""
     shown = dict(groups)
     if len(groups) > 1:
         shown["total"] = sum(groups.values(), Assessment())
@@ -277,7 +233,11 @@ def _table(groups: Mapping[str, Assessment], units: Units) -> tuple[list[str], l
         "pressure",
     )
     numbers = [_numbers(assessment, units) for assessment in shown.values()]
-    used = [k for k in range(len(names)) if any(math.isfinite(row[k]) for row in numbers)]
+    used = [
+        k
+        for k, name in enumerate(names)
+        if any(math.isfinite(row[k]) for row in numbers) and (calibrated or not name.endswith("raw"))
+    ]
     rows: list[list[object]] = [
         [group, assessment.structures, *(_shown(row[k]) for k in used)]
         for (group, assessment), row in zip(shown.items(), numbers, strict=True)

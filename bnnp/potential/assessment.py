@@ -6,19 +6,48 @@ taken per atom of the total (error and sigma alike), forces and stress by compon
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.scaling import Scaling
+from bnnp.potential.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import Tally, outside, tally, warning_lines
 from bnnp.uncertainty.metrics import ErrorSum
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class VarianceSum:
+    """The two parts of the variance of an ensemble, summed over `count` values."""
+
+    count: int = 0
+    within: float = 0.0
+    between: float = 0.0
+
+    @classmethod
+    def of(cls, estimate: Estimate[Any] | None, size: int = 1) -> VarianceSum:
+        """Of all components of an estimate, divided by `size`; of nothing for a single network."""
+        if estimate is None or estimate.raw is None or estimate.between is None:
+            return cls()
+        total, between = np.square(estimate.raw), np.square(estimate.between)
+        return cls(np.size(total), float(np.sum(total - between)) / size**2, float(np.sum(between)) / size**2)
+
+    def __add__(self, other: VarianceSum) -> VarianceSum:
+        return VarianceSum(self.count + other.count, self.within + other.within, self.between + other.between)
+
+    @property
+    def roots(self) -> tuple[float, float]:
+        """Root mean square standard deviations within and between the networks."""
+        within, between = (math.sqrt(max(sum_, 0.0) / self.count) for sum_ in (self.within, self.between))
+        return within, between
 
 
 @dataclass(frozen=True)
@@ -33,7 +62,9 @@ class Assessment:
     pressure : ErrorSum, energy/length^3
         Predicted pressures, without a reference; its `bias` is their mean.
     energy_raw, forces_raw : ErrorSum
-        As `energy` and `forces`, with the raw standard deviations; empty without a calibration.
+        As `energy` and `forces`, with the raw standard deviations.
+    energy_parts, forces_parts : VarianceSum
+        Raw variances of an ensemble, of energies per atom and force components.
     """
 
     structures: int = 0
@@ -43,53 +74,32 @@ class Assessment:
     pressure: ErrorSum = field(default_factory=ErrorSum)
     energy_raw: ErrorSum = field(default_factory=ErrorSum)
     forces_raw: ErrorSum = field(default_factory=ErrorSum)
+    energy_parts: VarianceSum = field(default_factory=VarianceSum)
+    forces_parts: VarianceSum = field(default_factory=VarianceSum)
 
     def __add__(self, other: Assessment) -> Assessment:
-        return Assessment(
-            self.structures + other.structures,
-            self.energy + other.energy,
-            self.forces + other.forces,
-            self.stress + other.stress,
-            self.pressure + other.pressure,
-            self.energy_raw + other.energy_raw,
-            self.forces_raw + other.forces_raw,
-        )
+        names = (each.name for each in fields(self))
+        return Assessment(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
-@dataclass(frozen=True)
-class Values:
-    """Predicted values and standard deviations of one structure: the fields of a prediction that are
-    judged."""
-
-    energy: float
-    energy_std: float | None = None
-    forces: Array | None = None
-    forces_std: Array | None = None
-    stress: Array | None = None
-    stress_std: Array | None = None
-    energy_std_raw: float | None = None
-    forces_std_raw: Array | None = None
-
-
-def assess(structure: Structure, values: Values) -> Assessment:
+def assess(structure: Structure, found: Prediction) -> Assessment:
     """Compare one prediction with the reference the structure brings, as far as it does."""
-    n_atoms = len(structure)
+    n_atoms, energy, forces, stress = len(structure), found.energy, found.forces, found.stress
+    values = np.array([energy.value / n_atoms])
     reference = None if structure.energy is None else np.array([structure.energy / n_atoms])
-    energy, energy_raw = (
-        ErrorSum.of(
-            np.array([values.energy / n_atoms]), reference, None if std is None else np.array([std / n_atoms])
-        )
-        for std in (values.energy_std, values.energy_std_raw)
+    of_energy, of_energy_raw = (
+        ErrorSum.of(values, reference, None if std is None else np.array([std / n_atoms]))
+        for std in (energy.std, energy.raw)
     )
-    forces = stress = pressure = forces_raw = ErrorSum()
-    if values.forces is not None and values.forces_std_raw is not None:
-        forces_raw = ErrorSum.of(values.forces, structure.forces, values.forces_std_raw)
-    if values.forces is not None:
-        forces = ErrorSum.of(values.forces, structure.forces, values.forces_std)
-    if values.stress is not None:
-        stress = ErrorSum.of(values.stress, structure.stress, values.stress_std)
-        pressure = ErrorSum.of(np.array([-values.stress[:3].mean()]), np.zeros(1))
-    return Assessment(1, energy, forces, stress, pressure, energy_raw, forces_raw)
+    of_forces = of_forces_raw = of_stress = pressure = ErrorSum()
+    if forces is not None:
+        of_forces = ErrorSum.of(forces.value, structure.forces, forces.std)
+        of_forces_raw = ErrorSum.of(forces.value, structure.forces, forces.raw)
+    if stress is not None:
+        of_stress = ErrorSum.of(stress.value, structure.stress, stress.std)
+        pressure = ErrorSum.of(np.array([-stress.value[:3].mean()]), np.zeros(1))
+    parts = VarianceSum.of(energy, n_atoms), VarianceSum.of(forces)
+    return Assessment(1, of_energy, of_forces, of_stress, pressure, of_energy_raw, of_forces_raw, *parts)
 
 
 def group_of(structure: Structure) -> str:

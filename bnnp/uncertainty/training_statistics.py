@@ -44,7 +44,7 @@ FARTHEST = 100.0  # excess of such a function at most
 
 
 @dataclass(frozen=True, eq=False)
-class Domain:
+class TrainingStatistics:
     """Statistics of the training atoms of one element.
 
     Parameters
@@ -64,7 +64,7 @@ class Domain:
     _roots: dict[bytes, Array] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, values: Array, features: Array) -> Domain:
+    def of(cls, values: Array, features: Array) -> TrainingStatistics:
         """Statistics of (n_atoms, n) symmetry functions and (n_atoms, h) values of the last hidden nodes."""
         return cls(values.mean(axis=0), _covariance(values), features.mean(axis=0), _covariance(features))
 
@@ -141,11 +141,11 @@ def with_directions(network: Network, directions: Array) -> Network:
 
 
 def probes(
-    domains: Mapping[str, Domain], networks: Mapping[str, Network], elements: Sequence[str]
+    statistics: Mapping[str, TrainingStatistics], networks: Mapping[str, Network], elements: Sequence[str]
 ) -> tuple[dict[str, Network], dict[str, tuple[Array, ...]]]:
     """Networks and masks (factors 0 or 1) whose samples are the u_k h of all elements, one element after the
     other: an atom of another element gives 0."""
-    rows = [domains[element].directions for element in elements]
+    rows = [statistics[element].directions for element in elements]
     total = sum(map(len, rows))
     found, masks, first = {}, {}, 0
     for element, own in zip(elements, rows, strict=True):

@@ -7,7 +7,6 @@ on the number of ranks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,55 +16,43 @@ from bnnp import parallel
 from bnnp.errors import NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
-from bnnp.loader import read_potential
 from bnnp.log import Log
-from bnnp.modes.calibrate import calibrate_with_data
-from bnnp.modes.in_order import in_order
-from bnnp.modes.prediction_report import LINES, Parts, Report, describe_potential, raw_meaning, std_meaning
-from bnnp.potential import Potential, Prediction
+from bnnp.modes.calibrate.run import calibrate_with_data
+from bnnp.modes.predict.report import LINES, Outcome, Report, describe_potential
+from bnnp.potential.assessment import assess, extrapolations, group_of
+from bnnp.potential.files import read_members
+from bnnp.potential.loading import assemble
+from bnnp.potential.potential import Potential
+from bnnp.potential.prediction import Prediction
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
-from bnnp.uncertainty.assessment import Assessment, Values, assess, extrapolations, group_of
 from bnnp.uncertainty.extrapolation import Tally, energy_warning
 
 NET_FORCE = 1e-6  # RuNNer's limit of `check_forces`, in the unit of the forces
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is kept of one structure: text for the files and numbers for the log."""
-
-    texts: dict[str, str]
-    group: str
-    assessment: Assessment
-    tallies: dict[str, Tally]
-    warnings: list[str]
-    parts: Parts
 
 
 def predict(run: Run) -> None:
     """Predict every structure and write energy.out, nnforces.out, nnstress.out, nnatoms.out, output.data."""
     log = Log()
     settings = run.settings
-    potential = read_potential(
-        run.directory, settings, run.threads, calibrated=not settings.calibration.calibrate
-    )
+    members = read_members(run.directory, settings)
+    potential = assemble(members, settings, run.threads, calibrated=not settings.calibration.calibrate)
     structures = StructureFile(run.data, settings.model.elements, require_labels=False)
     names = file_names(settings.prediction.calculate_forces, settings.prediction.calculate_stress)
     log.header(settings, potential.kernel, run.threads)
     if settings.calibration.calibrate:
-        calibrate_with_data(run, log, potential, structures)
-        potential = read_potential(run.directory, settings, run.threads)
-    describe_potential(log, settings, potential, structures, run.directory, names)
+        members = calibrate_with_data(run, log, members, potential, structures)
+        potential = assemble(members, settings, run.threads)
+    describe_potential(log, run, potential, members[0].uncertainty, structures, names)
 
     predict = partial(predict_structure, structures, potential, settings, names)
     report = Report(potential)
     with open_files(run.directory, names, potential) as files:
-        outcomes = in_order(predict, len(structures))
+        outcomes = parallel.ordered_map(predict, len(structures))
         for outcome in log.progress(outcomes, "structures", len(structures)):
             files.write(outcome.texts)
-            report.add(outcome.group, outcome.assessment, outcome.tallies, outcome.warnings, outcome.parts)
+            report.add(outcome)
     report.write(log, names)
     log.close(settings.mode)
 
@@ -80,38 +67,30 @@ def predict_structure(
     )
     if settings.prediction.check_forces:
         check_net_force(structure, prediction)
-    offset = float(potential.free_atoms(structure).sum())
-    tallies, warnings = look_outside(structure, prediction, potential, offset)
-    values = Values(
-        prediction.energy,
-        prediction.energy_std,
-        prediction.forces,
-        prediction.forces_std,
-        prediction.stress,
-        prediction.stress_std,
-        prediction.energy_std_raw if potential.calibration else None,
-        prediction.forces_std_raw if potential.calibration else None,
-    )
-    texts = format_prediction(names, structure, prediction, offset, potential.calibration)
-    assessment = assess(structure, values)
-    return Outcome(texts, group_of(structure), assessment, tallies, warnings, Parts.of(prediction))
+    tallies, warnings = look_outside(structure, prediction, potential)
+    texts = format_prediction(names, structure, prediction, potential.calibration)
+    return Outcome(texts, group_of(structure), assess(structure, prediction), tallies, warnings)
 
 
 def look_outside(
-    structure: Structure, prediction: Prediction, potential: Potential, offset: float
+    structure: Structure, prediction: Prediction, potential: Potential
 ) -> tuple[dict[str, Tally], list[str]]:
     """Symmetry functions and energy beyond the training range, if that is known."""
     if potential.scalings is None:
         return {}, []
-    functions, scalings = potential.functions, potential.scalings
+    functions, scalings = potential.model.functions, potential.scalings
     tallies, lines = extrapolations(structure, prediction.descriptors, scalings.scalings, functions, LINES)
-    warning = energy_warning((prediction.energy - offset) / len(structure), scalings.energy_range)
+    warning = energy_warning(
+        (prediction.energy.value - prediction.offset) / len(structure), scalings.energy_range
+    )
     return tallies, lines + [f"{structure.where}: {warning}"] * bool(warning)
 
 
 def check_net_force(structure: Structure, prediction: Prediction) -> None:
     """``check_forces``: forces on all atoms must add up to nothing."""
-    if prediction.forces is not None and (net := np.abs(prediction.forces.sum(axis=0)).max()) > NET_FORCE:
+    if prediction.forces is None:
+        return
+    if (net := np.abs(prediction.forces.value.sum(axis=0)).max()) > NET_FORCE:
         raise NumericalError(
             f"{structure.where}: the forces add up to {net:.3g}, more than {NET_FORCE:g}. Rounding can do "
             f"this in "
@@ -123,6 +102,6 @@ def open_files(directory: Path, names: tuple[str, ...], potential: Potential) ->
     """The output files; only the root has any."""
     own = names if parallel.is_root() else ()
     calibration = potential.calibration
-    raw = raw_meaning(potential) if calibration else ""
+    raw = potential.describe_raw() if calibration else ""
     hybrid = calibration is not None and calibration.kind == "hybrid"
-    return PredictionWriter(directory, own, potential.units, std_meaning(potential), raw, hybrid)
+    return PredictionWriter(directory, own, potential.units, potential.describe_std(), raw, hybrid)

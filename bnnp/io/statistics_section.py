@@ -10,7 +10,7 @@
     feature_covariance Ge 1 0.3
     ...
 
-The weights they belong to are those of ``[masks]``. See :mod:`bnnp.uncertainty.domain`.
+The weights they belong to are those of ``[masks]``. See :mod:`bnnp.uncertainty.training_statistics`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError, StaleFileError
-from bnnp.uncertainty.domain import Domain
+from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
 
@@ -31,18 +31,20 @@ _WHERE = "uncertainty.data, [domain]"
 _AGAIN = "Run mode 2 again, or remove this section and write `uncertainty mc`."
 
 
-def format_domain(domains: Mapping[str, Domain]) -> tuple[str, ...]:
+def format_statistics(statistics: Mapping[str, TrainingStatistics]) -> tuple[str, ...]:
     """The lines below the heading."""
     lines = [f"version {VERSION}"]
-    for element, domain in domains.items():
-        lines.append(f"mean {element} {_text(domain.mean)}")
-        lines += _triangle(f"covariance {element}", domain.covariance)
-        lines.append(f"feature_mean {element} {_text(domain.feature_mean)}")
-        lines += _triangle(f"feature_covariance {element}", domain.feature_covariance)
+    for element, known in statistics.items():
+        lines.append(f"mean {element} {_text(known.mean)}")
+        lines += _triangle(f"covariance {element}", known.covariance)
+        lines.append(f"feature_mean {element} {_text(known.feature_mean)}")
+        lines += _triangle(f"feature_covariance {element}", known.feature_covariance)
     return tuple(lines)
 
 
-def parse_domain(lines: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Domain]:
+def parse_statistics(
+    lines: Sequence[str], sizes: Mapping[str, tuple[int, int]]
+) -> dict[str, TrainingStatistics]:
     """Read the lines below the heading.
 
     Parameters
@@ -62,14 +64,16 @@ def parse_domain(lines: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> 
     if ("version", VERSION) not in rows:
         raise StaleFileError(f"{_WHERE}: not of version {VERSION}, which this bnnp knows. {_AGAIN}")
     try:
-        return {element: _domain(rows, element, *size) for element, size in sizes.items()}
+        return {element: _of_element(rows, element, *size) for element, size in sizes.items()}
     except (ValueError, KeyError) as error:
         raise InputError(
             f"{_WHERE}: cut short, damaged or of another potential ({error}). {_AGAIN}"
         ) from None
 
 
-def _domain(rows: Mapping[tuple[str, str], list[list[str]]], element: str, n: int, hidden: int) -> Domain:
+def _of_element(
+    rows: Mapping[tuple[str, str], list[list[str]]], element: str, n: int, hidden: int
+) -> TrainingStatistics:
     def mean(name: str, size: int) -> Array:
         values = np.array(rows[name, element][0], dtype=np.float64)
         if values.shape != (size,):
@@ -84,7 +88,7 @@ def _domain(rows: Mapping[tuple[str, str], list[list[str]]], element: str, n: in
             raise ValueError(f"{name} {element} has {len(rows[name, element])} rows, expected {size}")
         return lower + np.tril(lower, -1).T
 
-    return Domain(
+    return TrainingStatistics(
         mean("mean", n),
         matrix("covariance", n),
         mean("feature_mean", hidden),

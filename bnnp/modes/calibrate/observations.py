@@ -1,0 +1,67 @@
+"""What a calibration is fitted to: the errors of predictions, with what should tell their size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from bnnp.errors import InputError, NumericalError
+from bnnp.potential.potential import Potential
+from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import FEWEST, Calibration, Observations, fit_calibration
+
+Array = NDArray[np.float64]
+
+
+def observe(
+    potential: Potential,
+    read: Callable[[int], Structure],
+    numbers: Sequence[int],
+    outside: frozenset[int],
+    position: int,
+) -> dict[str, Observations]:
+    """Errors of one structure and what should tell their size, by name of the quantity."""
+    structure = read(numbers[position])
+    stress = structure.stress is not None
+    prediction = potential.predict(structure, structure.forces is not None, stress)
+    parts, found = prediction.parts, {}
+    if parts is None:
+        raise NumericalError(f"{structure.where}: has no standard deviations")
+
+    def add(name: str, errors: Array, of: Array) -> None:
+        flat = of.reshape(-1, of.shape[-1])
+        places = np.full(len(flat), position)
+        found[name] = Observations(
+            errors.ravel(), flat, places, np.full(len(flat), numbers[position] in outside)
+        )
+
+    if structure.energy is not None:
+        error = (prediction.energy.value - structure.energy) / len(structure)
+        add("energy", np.array([error]), parts.energy)
+    if structure.forces is not None and parts.forces is not None:
+        assert prediction.forces is not None
+        errors, symbols = prediction.forces.value - structure.forces, np.array(structure.symbols)
+        for element in sorted(set(structure.symbols), key=atomic_numbers.__getitem__):
+            add(f"forces {element}", errors[symbols == element], parts.forces[symbols == element])
+    if structure.stress is not None and prediction.stress is not None and parts.stress is not None:
+        add("stress", prediction.stress.value - structure.stress, parts.stress)
+    return found
+
+
+def fit(outcomes: Sequence[Mapping[str, Observations]], potential: Potential) -> dict[str, Calibration]:
+    """Calibrations by kind; hybrid if the statistics of the training set are there."""
+    names = dict.fromkeys(name for outcome in outcomes for name in outcome)
+    found = {name: Observations.joined([o[name] for o in outcomes if name in o]) for name in names}
+    enough = {name: each for name, each in found.items() if np.sum(~each.outside) >= FEWEST}
+    if "energy" not in names:
+        raise InputError("calibrate: no structure for the calibration has an energy")
+    if "energy" not in enough:
+        count = int(np.sum(~found["energy"].outside))
+        raise InputError(
+            f"calibrate: {count} structures for the calibration have an energy, expected at least {FEWEST}"
+        )
+    kinds = ("mc",) if potential.statistics is None else ("mc", "hybrid")
+    return {kind: fit_calibration(enough, kind, potential.samples) for kind in kinds}

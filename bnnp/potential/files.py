@@ -1,0 +1,299 @@
+"""A potential in its files: input.nn, scaling.data, weights.XXX.data and, if there, uncertainty.data.
+
+A directory of one network has these four; an ensemble has its first member there and the others in member_02,
+member_03, ... without an input.nn. Each file is read once, into :class:`PotentialFiles`, and written by its
+method, in the working directory and in the potential/ that is ready for mode 3, n2p2 and LAMMPS.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bnnp.errors import InputError, StaleFileError
+from bnnp.io.calibration_section import CalibrationData
+from bnnp.io.checksums import checksum_line, checksums_of, demand_one_potential, parts_of, read_checksums
+from bnnp.io.input_nn import write_input_nn
+from bnnp.io.output import cannot_write
+from bnnp.io.scaling_data import ScalingData, read_scaling, write_scaling
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.io.uncertainty_data import UncertaintyData, read_uncertainty, write_uncertainty
+from bnnp.io.weights import optweights_name, read_weights, weights_name, write_weights
+from bnnp.model import Model
+from bnnp.network.dense import Network
+from bnnp.settings.settings import Settings
+from bnnp.uncertainty.training_statistics import TrainingStatistics
+from bnnp.units import ATOMIC, Normalization
+
+INPUT, SCALING = "input.nn", "scaling.data"
+DIRECTORY = "potential"
+ONLY_HERE = frozenset({1, 4, 8})  # types of RuNNer that n2p2 does not know
+
+
+def member_directory(directory: Path, number: int) -> Path:
+    """Where member `number`, from 1, of an ensemble is: the first in `directory` itself."""
+    return directory if number == 1 else directory / f"member_{number:02d}"
+
+
+@dataclass(frozen=True, eq=False)
+class PotentialFiles:
+    """Contents of the files of one network of each element.
+
+    Parameters
+    ----------
+    model : Model
+        What input.nn says, the free-atom energies of ``atom_energy fit`` included.
+    networks : mapping of str to Network
+        Of the weights files.
+    scalings : ScalingData or None
+        Of scaling.data; None without it.
+    uncertainty : UncertaintyData or None
+        Of uncertainty.data; None without it.
+    marked : bool
+        Whether the files have the line ``# potential`` (:mod:`bnnp.io.checksums`). Those of other programs do
+        not, and where a user has removed it, it is not written again.
+    """
+
+    model: Model
+    networks: Mapping[str, Network]
+    scalings: ScalingData | None
+    uncertainty: UncertaintyData | None = None
+    marked: bool = True
+
+    @classmethod
+    def read(cls, directory: Path, settings: Settings, uncertain: bool = True) -> PotentialFiles:
+        """Read a directory; uncertainty.data only if it is there and `uncertain`."""
+        scalings = _read_scaling(directory, settings)
+        model = replace(settings.model, atom_energies=_atom_energies(settings, scalings))
+        networks = {
+            element: _read_network(directory, element, settings) for element in settings.model.elements
+        }
+        found = cls(model, networks, scalings)
+        path = directory / UNCERTAINTY
+        uncertain = uncertain and path.exists()
+        paths = [directory / name for name in (SCALING, *map(weights_name, networks))]
+        marked = demand_one_potential([*paths, path] if uncertain else paths, found.parts)
+        data = read_uncertainty(path, networks) if uncertain else None
+        return replace(found, uncertainty=data, marked=marked)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What a prediction depends on, by name (:mod:`bnnp.io.checksums`)."""
+        model, normalization = self.model, astuple(self.model.normalization)
+        scalings = None if self.scalings is None else self.scalings.scalings
+        energies = {element: model.atom_energies.get(element, 0.0) for element in self.networks}
+        return parts_of(self.networks, scalings, model.scaling, normalization, energies, model.fingerprint)
+
+    @property
+    def line(self) -> str:
+        """The line ``# potential`` of all files; empty if they have none."""
+        return checksum_line(checksums_of(self.parts)) if self.marked else ""
+
+    def with_statistics(self, statistics: Mapping[str, TrainingStatistics]) -> PotentialFiles:
+        """With statistics of the training atoms, if there is an uncertainty.data to hold them."""
+        if self.uncertainty is None:
+            return self
+        return replace(self, uncertainty=self.uncertainty.with_statistics(statistics))
+
+    def with_calibration(self, calibration: CalibrationData) -> PotentialFiles:
+        """With a calibration. Raises InputError without an uncertainty.data to hold it."""
+        if self.uncertainty is None:
+            raise InputError(f"no {UNCERTAINTY} here that could hold a calibration: run mode 2 again")
+        return replace(self, uncertainty=self.uncertainty.with_calibration(calibration))
+
+    def names(self) -> list[str]:
+        """Files that :meth:`write` leaves after a training."""
+        weights = [name for element in self.networks for name in _weights_names(element, True)]
+        return [SCALING, *weights, *([] if self.uncertainty is None else [UNCERTAINTY])]
+
+    def write(self, directory: Path, optweights: bool = False) -> None:
+        """Write scaling.data, weights.XXX.data and uncertainty.data; with RuNNer's optweights.XXX.out, too.
+
+        In an order such that mode 3 refuses what a kill in between leaves: uncertainty.data comes first and
+        goes last, as a potential without it is accepted.
+
+        Raises
+        ------
+        NumericalError, OutputError
+            Weights are not finite; the disk is full.
+        """
+        path, line = directory / UNCERTAINTY, self.line
+        if self.uncertainty is not None:
+            write_uncertainty(path, self.uncertainty, line)
+        if self.scalings is None:
+            (directory / SCALING).unlink(missing_ok=True)
+        else:
+            write_scaling(directory / SCALING, self.scalings, line)
+        for element, network in self.networks.items():
+            for name in _weights_names(element, optweights):
+                write_weights(directory / name, network, element, identity=line)
+        if self.uncertainty is None:
+            path.unlink(missing_ok=True)  # of a former potential: its masks do not belong to these weights
+
+    def write_calibration(self, directory: Path) -> None:
+        """Write uncertainty.data here, and in potential/ if it holds the same potential."""
+        assert self.uncertainty is not None
+        copy = directory / DIRECTORY / UNCERTAINTY
+        write_uncertainty(directory / UNCERTAINTY, self.uncertainty, self.line)
+        if self.marked and copy.is_file() and read_checksums(copy) == checksums_of(self.parts):
+            write_uncertainty(copy, self.uncertainty, self.line)
+
+
+def read_members(
+    directory: str | Path, settings: Settings, samples: int | None = None
+) -> list[PotentialFiles]:
+    """The files of the potential, or of all members of ``ensemble_size``.
+
+    Parameters
+    ----------
+    samples : int, optional
+        Those that are wanted, by default ``mc_samples``: without any the masks are not read.
+    """
+    directory, count = Path(directory), settings.ensemble.ensemble_size
+    wanted = settings.dropout.mc_samples if samples is None else samples
+    members: list[PotentialFiles] = []
+    for number in range(1, count + 1):
+        place = member_directory(directory, number)
+        if count > 1 and not (place / SCALING).is_file():
+            raise InputError(
+                f"{place}: member {number} of {count} is not there (no scaling.data). Bring the whole "
+                "ensemble, train the rest of it with `bnnp --mode 2 --restart`, or lower ensemble_size."
+            )
+        calibrated = count > 1 and number == 1  # plain members, too, have a spread and its calibration
+        members.append(PotentialFiles.read(place, settings, wanted > 0 or calibrated))
+    for number, other in enumerate(members[1:], start=2):
+        if not _same_inputs(members[0], other):
+            raise StaleFileError(
+                f"member_{number:02d}/scaling.data differs from scaling.data: the members are of different "
+                "trainings. Run mode 2 again."
+            )
+    return members
+
+
+def write_directory(target: Path, members: Sequence[PotentialFiles], ours: bool = True) -> list[str]:
+    """potential/: all files, and an input.nn with nothing but what a prediction needs, in n2p2's keywords.
+
+    Parameters
+    ----------
+    ours : bool
+        Whether `target` is mode 2's own, which is removed if the potential cannot be written.
+
+    Returns
+    -------
+    list of str
+        What keeps n2p2 and LAMMPS from using it, in sentences; empty if nothing does.
+
+    Raises
+    ------
+    OutputError
+        The directory cannot be made or written.
+    """
+    model, networks = members[0].model, members[0].networks
+    architectures = {network.architecture for network in networks.values()}
+    if len(architectures) > 1:
+        if ours and target.is_dir():  # of a former training: nothing of it belongs to the new weights
+            shutil.rmtree(target)
+        return [
+            f"{target.name}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, "
+            "and element_nodes_short makes them differ; mode 3 here is not concerned"
+        ]
+    try:
+        target.mkdir(parents=not ours, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    (target / INPUT).unlink(missing_ok=True)  # written last: a directory that was cut short is none
+    for former in target.glob("member_*"):
+        shutil.rmtree(former)
+    for number, files in enumerate(members, start=1):
+        place = member_directory(target, number)
+        place.mkdir(exist_ok=True)
+        files.write(place)
+    units, normalization = model.units, model.normalization
+    write_input_nn(
+        target / INPUT,
+        elements=model.elements,
+        functions=model.functions,
+        cutoff=model.cutoff,
+        scaling=model.scaling,
+        architecture=architectures.pop(),
+        normalize_nodes=any(network.normalize_nodes for network in networks.values()),
+        atom_energies=model.atom_energies,
+        normalization=None if normalization == Normalization() else astuple(normalization),
+        units="" if units == ATOMIC else units.name,
+        ensemble_size=len(members),
+        comment=f"Potential trained by bnnp, in {units.length} and {units.energy}.",
+    )
+    types = {function.type for functions in model.functions.values() for function in functions}
+    return [
+        f"n2p2 and LAMMPS pair_style hdnnp cannot use it: they have no symmetry function of type {number}"
+        for number in sorted(types & ONLY_HERE)
+    ]
+
+
+def _weights_names(element: str, optweights: bool) -> list[str]:
+    return [weights_name(element), *([optweights_name(element)] if optweights else [])]
+
+
+def _same_inputs(one: PotentialFiles, other: PotentialFiles) -> bool:
+    """Whether the networks of both get the same inputs, so that they can be an ensemble."""
+    if one.scalings is None or other.scalings is None:
+        return one.scalings is other.scalings
+    scheme, pairs = (
+        one.model.scaling,
+        zip(one.scalings.scalings.values(), other.scalings.scalings.values(), strict=True),
+    )
+    return all(
+        np.array_equal(first, second)
+        for mine, theirs in pairs
+        for first, second in zip(
+            vars(mine.affine(scheme)).values(), vars(theirs.affine(scheme)).values(), strict=True
+        )
+    )
+
+
+def _atom_energies(settings: Settings, scalings: ScalingData | None) -> Mapping[str, float]:
+    """Free-atom energies in effect; those that mode 2 has fitted for ``atom_energy fit``.
+
+    Raises
+    ------
+    StaleFileError
+        scaling.data has none: it is of a training without the keyword.
+    """
+    if not settings.fits_atom_energies:
+        return settings.model.atom_energies
+    found = {} if scalings is None else scalings.atom_energies
+    missing = [element for element in settings.model.elements if element not in found]
+    if missing:
+        raise StaleFileError(
+            f"scaling.data: has no free-atom energy of {', '.join(missing)}, but input.nn "
+            "says `atom_energy fit`. It was made without this keyword, or by another program: run mode 2 "
+            "again, or give the energies."
+        )
+    return found
+
+
+def _read_scaling(directory: Path, settings: Settings) -> ScalingData | None:
+    path, kind = directory / SCALING, settings.model.scaling.kind
+    if kind == "none" and not path.exists():
+        return None
+    counts = {element: len(settings.model.functions[element]) for element in settings.model.elements}
+    return read_scaling(path, counts, kind == "sigma", settings.model.fingerprint)
+
+
+def _read_network(directory: Path, element: str, settings: Settings) -> Network:
+    if element not in settings.model.architecture:
+        raise InputError(
+            "input.nn: no network is defined; give global_hidden_layers_short, global_nodes_short "
+            "and global_activation_short as they were in the training"
+        )
+    return read_weights(
+        directory / weights_name(element),
+        element,
+        settings.model.architecture[element],
+        len(settings.model.functions[element]),
+        settings.model.normalize_nodes,
+    )

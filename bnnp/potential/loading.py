@@ -1,0 +1,164 @@
+"""From the files of a potential to the potential that input.nn asks for: how many samples, which sigma."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bnnp.errors import InputError
+from bnnp.io.calibration_section import CalibrationData, check_networks
+from bnnp.io.scaling_data import ScalingData
+from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.network.masks import Masks
+from bnnp.potential.files import INPUT, PotentialFiles, read_members
+from bnnp.potential.member import Member, Options
+from bnnp.potential.potential import Potential
+from bnnp.settings.arguments import AUTO
+from bnnp.settings.keywords import KEYWORDS
+from bnnp.settings.settings import Settings, load_settings
+from bnnp.uncertainty.training_statistics import TrainingStatistics
+
+
+def load(path: str | Path = ".", samples: int | None = None, threads: int = 1) -> Potential:
+    """The potential of a directory, for example the ``potential/`` that mode 2 leaves.
+
+    >>> bnnp.load("potential/").predict(structure).energy.std  # doctest: +SKIP
+
+    Parameters
+    ----------
+    path : str or Path
+        Directory with input.nn, scaling.data, weights.XXX.data and uncertainty.data.
+    samples : int, optional
+        Monte Carlo samples; as input.nn or uncertainty.data says by default, 0 for the plain networks.
+    threads : int
+        Threads over atoms.
+
+    Raises
+    ------
+    InputError, StaleFileError
+        A file is missing, damaged, or belongs to another potential.
+    """
+    path = Path(path)
+    if not (path / INPUT).is_file():
+        what = "is a file, expected a directory" if path.is_file() else f"has no {INPUT}"
+        raise InputError(
+            f"{path}: {what}. A potential is a directory with input.nn, scaling.data, weights.XXX.data and "
+            "uncertainty.data, such as the potential/ that mode 2 leaves."
+        )
+    return read_potential(path, load_settings(path / INPUT, 3), threads, samples)
+
+
+def read_potential(
+    directory: str | Path, settings: Settings, threads: int = 1, samples: int | None = None
+) -> Potential:
+    """The potential of `directory` for an input.nn that is read already; else as :func:`load`."""
+    return assemble(read_members(directory, settings, samples), settings, threads, samples)
+
+
+def assemble(
+    files: Sequence[PotentialFiles],
+    settings: Settings,
+    threads: int = 1,
+    samples: int | None = None,
+    calibrated: bool = True,
+) -> Potential:
+    """The potential of these files, evaluated as input.nn says.
+
+    Parameters
+    ----------
+    samples : int, optional
+        Monte Carlo samples of all members, divided equally, one each at least; as input.nn or
+        uncertainty.data says by default.
+    calibrated : bool
+        False: without a calibration, but with all that one is made with.
+    """
+    first, count = files[0], len(files)
+    wanted = settings.dropout.mc_samples if samples is None else samples
+    share = (
+        None if samples is None and count == 1 and not settings.given("mc_samples") else -(-wanted // count)
+    )
+    members = []
+    for each in files:
+        data = each.uncertainty if wanted > 0 else None
+        masks = None if data is None else (data if share is None else data.take(share)).masks
+        members.append(Member(each.networks, masks))
+    options = options_of(settings, threads)
+    raw = Potential(first.model, tuple(members), first.scalings, options=options)
+    if raw.samples < 2 or first.uncertainty is None:
+        return raw
+    statistics = None if first.scalings is None else first.uncertainty.statistics
+    if not calibrated:
+        return replace(raw, statistics=statistics)
+    return _calibrated(raw, settings, first.uncertainty.calibration, statistics)
+
+
+def _calibrated(
+    raw: Potential,
+    settings: Settings,
+    data: CalibrationData | None,
+    statistics: Mapping[str, TrainingStatistics] | None,
+) -> Potential:
+    """With the calibration of the kind that is asked for, and what this kind needs."""
+    given = settings.given("uncertainty")
+    where = settings.origins["uncertainty"] if given else UNCERTAINTY
+    if data is None:
+        if settings.calibration.uncertainty == "hybrid" and settings.mode == 3:
+            raise InputError(
+                f"{settings.origins.get('uncertainty', INPUT)}: `uncertainty hybrid` needs a calibration, "
+                f"and {UNCERTAINTY} has none. Use the keyword `calibrate` with structures that were not "
+                "trained on, or keep some in mode 1 with calibration_fraction."
+            )
+        return raw
+    check_networks(data, [member.networks for member in raw.members])
+    kind = settings.calibration.uncertainty if given else data.use
+    if kind == "hybrid" and statistics is None:
+        raise InputError(
+            f"{where}: `uncertainty hybrid` needs the statistics of the training set, and {UNCERTAINTY} has "
+            "no section [domain]. Run mode 2 again, or write `uncertainty mc`."
+        )
+    if kind not in data.kinds:
+        raise InputError(
+            f"{where}: `uncertainty {kind}`, but {UNCERTAINTY} has "
+            f"calibrated only {', '.join(data.kinds)}. Calibrate again: mode 3 with the keyword `calibrate`."
+        )
+    return replace(raw, calibration=data.kinds[kind], statistics=statistics if kind == "hybrid" else None)
+
+
+def potential_of(
+    settings: Settings, member: Member, scalings: ScalingData | None = None, threads: int = 1
+) -> Potential:
+    """The potential that input.nn makes of these networks and masks, without any files."""
+    model, options = settings.model, options_of(settings, threads)
+    return Potential(model, (member,), scalings, options=options)
+
+
+def options_of(settings: Settings, threads: int = 1) -> Options:
+    """How input.nn wants a potential to be evaluated."""
+    return Options(
+        settings.dropout.mc_masks == "resample",
+        settings.structures.bond_threshold,
+        settings.training.device,
+        threads,
+    )
+
+
+def draw_masks(settings: Settings) -> Masks | None:
+    """The frozen masks of a potential that is to be trained; None without dropout or samples."""
+    rates = drop_rates(settings)
+    if settings.dropout.mc_samples < 1 or not any(rates):
+        return None
+    sizes = {
+        x: (len(settings.model.functions[x]), *settings.model.architecture[x].nodes)
+        for x in settings.model.elements
+    }
+    return Masks.draw(settings.general.random_seed, settings.dropout.mc_samples, rates, sizes)
+
+
+def drop_rates(settings: Settings) -> tuple[float, ...]:
+    """Drop probabilities of the inputs and of each hidden layer; the default until ``auto`` has chosen."""
+    rates = settings.dropout.dropout_rate
+    if rates == AUTO:
+        layers = max(len(network.nodes) for network in settings.model.architecture.values())
+        rates = KEYWORDS["dropout_rate"].default * layers
+    return (settings.dropout.dropout_rate_input, *rates)

@@ -1,0 +1,55 @@
+"""The members of a potential, and the options of its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """The networks of one training, by element, and their frozen dropout masks; None for plain networks."""
+
+    networks: Mapping[str, Network]
+    masks: Masks | None = None
+
+    def __post_init__(self) -> None:
+        if self.masks is not None and not self.masks.active:
+            object.__setattr__(self, "masks", None)
+
+    @property
+    def samples(self) -> int:
+        """Monte Carlo samples; 1 for plain networks."""
+        return 1 if self.masks is None else self.masks.samples
+
+    def redrawn(self, evaluation: int) -> Member:
+        """With masks for one evaluation, independent of the frozen ones."""
+        masks = self.masks
+        if masks is None:
+            return self
+        sizes = {element: network.sizes for element, network in self.networks.items()}
+        return replace(self, masks=Masks.draw(masks.seed, masks.samples, masks.rates, sizes, evaluation))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a potential is evaluated.
+
+    Parameters
+    ----------
+    resample : bool
+        Masks of its own for every structure, by its `index`, instead of the frozen ones.
+    closest : float, length
+        Atoms closer than this are an error.
+    device : str
+        Where symmetry functions and mean forces are computed: ``cpu`` is the C++ core, others are torch's.
+    threads : int
+    """
+
+    resample: bool = False
+    closest: float = 0.0
+    device: str = "cpu"
+    threads: int = 1

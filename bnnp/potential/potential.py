@@ -1,0 +1,354 @@
+r"""The potential: a structure to its energy, forces, stress, and the standard deviation of each.
+
+.. math::
+    E = \sum_i \left[ \mathrm{net}_{X_i}(G_i) / c + m + E^0_{X_i} \right], \quad
+    F_i = \sum_{p: i \to j} \frac{\partial E}{\partial D_p}
+        - \sum_{p: j \to i} \frac{\partial E}{\partial D_p}, \quad
+    \sigma = \frac{1}{V} \sum_p D_p \otimes \frac{\partial E}{\partial D_p}
+
+with the scaled symmetry functions G_i, the displacement vectors D_p of the neighbor pairs, n2p2's
+normalization (mean m, factor c; 0 and 1 otherwise) and the free-atom energies E0. With masks, energies,
+forces and stress are means over the samples (one reverse sweep with the mean of dE/dG, where the forces of
+every sample are not asked for) and the standard deviations are those of the totals, with S - 1 (M. Wen, E. B.
+Tadmor, npj Comput. Mater. 6, 124 (2020)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
+
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.device import demand_device, descriptor_on
+from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.descriptors.pairs import sum_pairs
+from bnnp.descriptors.scaling import Affine, Scaling
+from bnnp.errors import InputError, NumericalError
+from bnnp.io.scaling_data import ScalingData
+from bnnp.model import Model
+from bnnp.network.compiled import Networks
+from bnnp.potential.member import Member, Options
+from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import Calibration
+from bnnp.uncertainty.ensemble import Committee, Sampler
+from bnnp.uncertainty.hybrid import VOIGT, LastLayer, Parts, distances
+from bnnp.uncertainty.training_statistics import TrainingStatistics, probes
+from bnnp.units import Normalization, Units
+
+Array = NDArray[np.float64]
+Types = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """Descriptors and networks joined; see the module for the equations. It can be pickled and copied.
+
+    Parameters
+    ----------
+    model : Model
+    members : tuple of Member
+        One, or the members of an ensemble on the same inputs.
+    scalings : ScalingData or None
+        Training ranges of the symmetry functions; None only if they are used as they are.
+    calibration : Calibration or None
+        From raw to calibrated standard deviations; dropped if there is one sample only.
+    statistics : mapping of str to TrainingStatistics or None
+        Of the training atoms of each element, for the parts beside the samples; needed for a calibration of
+        kind hybrid, and `scalings` with it. Dropped if there is one sample only.
+    options : Options
+
+    Raises
+    ------
+    InputError
+        Torch sees no such device.
+    """
+
+    model: Model
+    members: tuple[Member, ...]
+    scalings: ScalingData | None = None
+    calibration: Calibration | None = None
+    statistics: Mapping[str, TrainingStatistics] | None = None
+    options: Options = Options()
+
+    def __post_init__(self) -> None:
+        demand_device(self.options.device)
+        if self.samples < 2:
+            object.__setattr__(self, "calibration", None)
+            object.__setattr__(self, "statistics", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: without the objects of the core, which are built again when needed."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def with_options(self, **changes: Any) -> Potential:
+        """The same potential, evaluated in another way."""
+        return replace(self, options=replace(self.options, **changes))
+
+    def member(self, sample: int) -> Potential:
+        """The potential of one sample, from 0: one network, without standard deviations.
+
+        Raises
+        ------
+        IndexError
+            There is no such sample.
+        """
+        if not 0 <= sample < self.samples or self.samples == 1:
+            raise IndexError(f"sample {sample} of a potential with {self.samples} samples")
+        number = int(np.searchsorted(np.cumsum(self.sizes), sample, side="right"))
+        found = self.members[number]
+        masks = None if found.masks is None else found.masks.only(sample - sum(self.sizes[:number]))
+        return replace(self, members=(Member(found.networks, masks),))
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Sorted by atomic number."""
+        return self.model.elements
+
+    @property
+    def units(self) -> Units:
+        """Of every number that goes in or out."""
+        return self.model.units
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Monte Carlo samples of each member."""
+        return tuple(member.samples for member in self.members)
+
+    @property
+    def samples(self) -> int:
+        """Monte Carlo samples of all members; 1 for a plain network."""
+        return sum(self.sizes)
+
+    @property
+    def resample(self) -> bool:
+        """Whether every structure has masks of its own."""
+        return self.options.resample and self.members[0].masks is not None
+
+    @property
+    def kernel(self) -> str:
+        """Instruction set of the core, or the device of torch."""
+        return self.descriptor.kernel
+
+    def describe_std(self) -> str:
+        """What the standard deviations are, for headers; empty without samples."""
+        if self.samples < 2:
+            return ""
+        if self.calibration is None:
+            return f"raw (uncalibrated), {self.describe_raw()}"
+        return self.calibration.describe(self.elements)
+
+    def describe_raw(self) -> str:
+        """What the raw standard deviations are."""
+        several = f"{len(self.members)} networks, " if len(self.members) > 1 else ""
+        return f"{several}{self.samples} Monte Carlo samples"
+
+    @cached_property
+    def descriptor(self) -> Descriptor:
+        """The symmetry functions in the core."""
+        model, options = self.model, self.options
+        return descriptor_on(options.device, self.elements, model.functions, model.cutoff, options.threads)
+
+    @cached_property
+    def samplers(self) -> Sampler:
+        """The networks with their samples in the core."""
+        return self._sampler(self.members)
+
+    @cached_property
+    def inputs(self) -> Affine:
+        """Shift, factor and offset from symmetry functions to network inputs, each (n_elements, width)."""
+        shape = (len(self.elements), self.descriptor.width)
+        found = Affine(np.zeros(shape), np.ones(shape), np.zeros(shape))
+        for row, element in enumerate(self.elements):
+            if (scaling := self.scaling(element)) is not None:
+                own, n = scaling.affine(self.model.scaling), len(scaling)
+                found.shift[row, :n], found.factor[row, :n] = own.shift, own.factor
+                found.offset[row, :n] = own.offset
+        return found
+
+    def scaling(self, element: str) -> Scaling | None:
+        """Training ranges of the symmetry functions of an element, if there are any."""
+        return None if self.scalings is None else self.scalings.scalings[element]
+
+    def types(self, structure: Structure) -> Types:
+        """Element index of each atom. Raises InputError for an element the potential does not know."""
+        types = self._index[structure.numbers]
+        if (types < 0).any():
+            numbers = set(structure.numbers[types < 0].tolist())
+            unknown = sorted(chemical_symbols[number] for number in numbers)
+            raise InputError(
+                f"{structure.where}: element {', '.join(unknown)} is not in this potential, which knows "
+                f"{' '.join(self.elements)}. Remove the structure or train with this element."
+            )
+        return types
+
+    def neighbors(self, structure: Structure) -> NeighborList:
+        """Neighbor list within the largest cutoff."""
+        radius, threads = self.descriptor.radius, self.options.threads
+        return find_neighbors(structure.positions, structure.cell, radius, structure.numbers, threads)
+
+    def scaled(self, types: Types, descriptors: Array) -> Array:
+        """What the networks get, (n_atoms, width), from unscaled symmetry functions."""
+        inputs = self.inputs
+        return (descriptors - inputs.shift[types]) * inputs.factor[types] + inputs.offset[types]
+
+    def predict(
+        self,
+        structure: Structure,
+        forces: bool = True,
+        stress: bool = True,
+        sigma: bool = True,
+        pairs: NeighborList | None = None,
+    ) -> Prediction:
+        """Energy and, where asked for, forces and stress with their standard deviations.
+
+        Parameters
+        ----------
+        sigma : bool
+            Whether to give the standard deviations of forces and stress too; that of the energy is
+            always given.
+        pairs : NeighborList, optional
+            That of the structure within the largest cutoff, if it is known already.
+
+        Raises
+        ------
+        InputError, NumericalError
+            Unknown element; coinciding atoms; a result that is not finite.
+        """
+        types = self.types(structure)
+        pairs = self.neighbors(structure) if pairs is None else pairs
+        self._check_distances(structure, pairs)
+        core = self._redrawn(structure.index) if self.resample else self.samplers
+        volume = structure.volume if stress else None
+        derivatives = forces or volume is not None
+        sampled = sigma and derivatives and self.samples > 1
+        normalization = self.model.normalization
+        factors = self.inputs.factor / normalization.conv_energy  # dE/dG in units of the potential
+        slopes = delta = None
+        if derivatives and not sampled:
+            descriptors, energies, slopes = self._mean_field(core, types, pairs, factors)
+        else:
+            descriptors = self.descriptor.values(types, pairs)
+            energies, _, delta = core.sample(types, self.scaled(types, descriptors), False, sampled)
+        if normalization != Normalization():
+            energies = energies / normalization.conv_energy + normalization.mean_energy  # (n_atoms, S)
+        self._check_finite(structure, energies)
+
+        found: dict[str, Estimate[Array]] = {}
+        if sampled:
+            samples, virials = core.forces(self.descriptor, types, pairs, factors, delta)
+            if forces:
+                found["forces"] = Estimate.of(samples, self.sizes)
+            if volume is not None:
+                found["stress"] = Estimate.of(virials[VOIGT] / volume, self.sizes)
+        elif slopes is not None:
+            if forces:
+                found["forces"] = Estimate(sum_pairs(pairs, slopes))
+            if volume is not None:
+                found["stress"] = Estimate(stress_from_pairs(pairs, slopes, volume))
+        free = self._free[types]
+        energy = Estimate.of(energies.sum(axis=0), self.sizes).plus(float(free.sum()))
+        atoms = Estimate.of(energies, self.sizes)
+        raw = Prediction(energy, atoms, found.get("forces"), found.get("stress"), descriptors, free)
+        if self.samples < 2:
+            return raw
+        raw = replace(raw, parts=self._parts(raw, types, pairs, volume))
+        return raw if self.calibration is None else raw.calibrated(self.calibration, structure.symbols)
+
+    def _mean_field(
+        self, core: Sampler, types: Types, pairs: NeighborList, factors: Array
+    ) -> tuple[Array, Array, Array]:
+        """Symmetry functions, energies of all samples without units, and dE/dD of their mean."""
+        if isinstance(core, Networks) and isinstance(self.descriptor, Descriptor):
+            inputs = self.inputs
+            scaling = (inputs.shift, inputs.factor, inputs.offset)
+            return core.mean_field(self.descriptor, types, pairs, scaling, factors)
+        descriptors = self.descriptor.values(types, pairs)
+        energies, gradient, _ = core.sample(types, self.scaled(types, descriptors))
+        return descriptors, energies, self.descriptor.vjp(types, pairs, gradient * factors[types])
+
+    def _parts(self, raw: Prediction, types: Types, pairs: NeighborList, volume: float | None) -> Parts:
+        """Sigma of the samples and, with statistics of the training atoms, last layer and distance."""
+        forces = None if raw.forces is None else raw.forces.raw
+        stress = None if raw.stress is None else raw.stress.raw
+        assert raw.energy.raw is not None
+        parts = Parts.of_samples(raw.energy.raw / len(types), forces, stress)
+        if self._last_layer is None or self.statistics is None or self.scalings is None:
+            return parts
+        derivatives = forces is not None or stress is not None
+        inputs = self.scaled(types, raw.descriptors)
+        last = self._last_layer.parts(
+            self.descriptor, types, pairs, inputs, self.inputs.factor, derivatives, volume
+        )
+        far = distances(raw.descriptors, types, self.elements, self.statistics, self.scalings.scalings)
+        return parts.beside(last, far)
+
+    @cached_property
+    def _last_layer(self) -> LastLayer | None:
+        """Networks that differ in the last layer only, if there are statistics of the training atoms."""
+        if self.statistics is None:
+            return None
+        networks, masks = probes(self.statistics, self.members[0].networks, self.elements)
+        sampler = Networks(self.elements, networks, self.descriptor.width, masks, self.options.threads)
+        return LastLayer(sampler, self.statistics, self.elements)
+
+    @cached_property
+    def _index(self) -> Types:
+        """Element index by atomic number, -1 for unknown ones."""
+        index = np.full(len(chemical_symbols), -1, dtype=np.int32)
+        index[[atomic_numbers[element] for element in self.elements]] = range(len(self.elements))
+        return index
+
+    @cached_property
+    def _free(self) -> Array:
+        """Free-atom energies, (n_elements,)."""
+        return np.array([self.model.atom_energies.get(element, 0.0) for element in self.elements])
+
+    def _redrawn(self, evaluation: int) -> Sampler:
+        """The networks with masks of one evaluation."""
+        return self._sampler(tuple(member.redrawn(evaluation) for member in self.members))
+
+    def _sampler(self, members: tuple[Member, ...]) -> Sampler:
+        elements, width, threads = self.elements, self.descriptor.width, self.options.threads
+        found: list[Sampler] = []
+        for member in members:
+            masks = member.masks
+            factors = None if masks is None else {element: masks.scaled(element) for element in elements}
+            found.append(Networks(elements, member.networks, width, factors, threads))
+        return found[0] if len(found) == 1 else Committee(found)
+
+    def _check_distances(self, structure: Structure, pairs: NeighborList) -> None:
+        closest = self.options.closest
+        if len(pairs) == 0 or closest <= 0.0:
+            return
+        x, y, z = pairs.vectors.T
+        squares = x * x + y * y + z * z
+        pair = int(np.argmin(squares))
+        distance = float(np.sqrt(squares[pair]))
+        if distance < closest:
+            first, second = pairs.centers[pair] + 1, pairs.neighbors[pair] + 1
+            raise NumericalError(
+                f"{structure.where}: atoms {first} and {second} are {distance:.4g} {self.units.length} "
+                f"apart, less than bond_threshold {closest:g}. Check positions, cell and units."
+            )
+
+    def _check_finite(self, structure: Structure, energies: Array) -> None:
+        if not np.isfinite(energies.sum()):
+            bad = ~np.isfinite(energies).all(axis=1)
+            atom = int(np.argmax(bad))
+            raise NumericalError(
+                f"{structure.where}: the energy of atom {atom + 1} ({structure.symbols[atom]}) is not "
+                "finite. Its environment may be far outside the training set, or a function overflows."
+            )
+
+
+def stress_from_pairs(pairs: NeighborList, slopes: Array, volume: float) -> Array:
+    """Stress +(1/V) dE/d(strain) in Voigt order, (6,) energy/length^3."""
+    virial = np.array([column @ slopes for column in pairs.vectors.T])  # three times as fast as one product
+    return virial[VOIGT] / volume
