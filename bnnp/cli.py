@@ -23,12 +23,12 @@ from bnnp.errors import BnnpError
 from bnnp.memory import keep_freed_memory
 
 MODES = {
-    1: ("bnnp.modes.symmetry", "compute"),
+    1: ("bnnp.modes.symmetry.run", "compute"),
     2: ("bnnp.modes.train.run", "train"),
     3: ("bnnp.modes.predict.run", "predict"),
 }
-DYNAMICS = ("bnnp.modes.simulate", "simulate")  # mode 3 with md_steps
-CHECK = ("bnnp.modes.check", "check")
+DYNAMICS = ("bnnp.modes.simulate.run", "simulate")  # mode 3 with md_steps
+CHECK = ("bnnp.modes.check.run", "check")
 ALL_KEYWORDS = "*"
 INTERRUPTED = 130
 TERMINATED = 143

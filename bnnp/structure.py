@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -116,3 +117,13 @@ class Structure:
         """The structure as an error message names it."""
         place = f" (line {self.line})" if self.line else ""
         return f"structure {self.index + 1}{place}"
+
+
+class Structures(Protocol):
+    """Several structures in an order: a list of them, or a file that is read one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Structure: ...
+
+    def __iter__(self) -> Iterator[Structure]: ...

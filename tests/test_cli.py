@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from bnnp import __version__, cli
 from bnnp.errors import InputError, UncertaintyStop
+from bnnp.run import Run
 
 INPUT = """\
 number_of_elements 1
@@ -133,20 +135,20 @@ def test_other_names_for_the_files() -> None:
 
 
 def test_runner_mode_counts_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[tuple[str, int]] = []
+    called: list[tuple[str, str, int]] = []
 
     class Mode:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def run(self, run: object) -> None:
-            called.append((self.name, run.settings.mode))  # type: ignore[attr-defined]
+        def __getattr__(self, function: str) -> Callable[[Run], None]:
+            return lambda run: called.append((self.name, function, run.settings.mode))
 
     monkeypatch.setattr(cli.importlib, "import_module", Mode)
     Path("input.nn").write_text(INPUT + "runner_mode 3\n")
     assert bnnp().exit_code == 0
     assert bnnp("--mode", "2").exit_code == 0
-    assert called == [("bnnp.modes.predict.run", 3), ("bnnp.modes.train", 2)]
+    assert called == [("bnnp.modes.predict.run", "predict", 3), ("bnnp.modes.train.run", "train", 2)]
 
 
 @pytest.mark.parametrize("mode", [1, 3])
@@ -165,11 +167,12 @@ def test_terminate_ends_in_order(mode: str) -> None:
         "import os, signal, importlib, bnnp.cli as cli\n"
         "from bnnp.io.output import replace_file\n"
         "class Mode:\n"
-        "    def run(run):\n"
+        "    def compute(run):\n"
         "        with replace_file('energy.out') as file:\n"
         "            file.write('half')\n"
         "            os.kill(os.getpid(), signal.SIGTERM)\n"
         "            while True: pass\n"
+        "    predict = compute\n"
         "importlib.import_module = lambda name: Mode\n"
         f"cli.main(['--mode', '{mode}'])\n"
     )

@@ -24,7 +24,7 @@ from benchmark_timing import peak_memory, reset_peak
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.modes import symmetry
+from bnnp.modes.symmetry import run as symmetry
 from bnnp.potential.potential import Potential
 from bnnp.run import Run
 from bnnp.settings.settings import Settings, load_settings

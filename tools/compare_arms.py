@@ -100,7 +100,7 @@ def main(
     """Prepare, then every run that has no result yet, seed by seed, then the table."""
     case = case.resolve()
     parallel.pin_threads(1)
-    importlib.import_module("bnnp.modes.train")  # PyTorch, for all the runs that are copies of this process
+    importlib.import_module("bnnp.training.training")  # PyTorch, for all copies of this process
     try:
         for target in targets:
             prepare(case, target, changes)

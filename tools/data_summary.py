@@ -89,7 +89,10 @@ def check_units(output: Path, units: Units) -> None:
     """Refuse to add to a file whose shortest distances are those of the other unit."""
     if output.stat().st_size == 0:
         return
-    from bnnp.modes.length_unit import sampled_reaches, unit_advice  # 40 MB that a new file does not need
+    from bnnp.descriptors.length_unit import (  # 40 MB that a new file does not need
+        sampled_reaches,
+        unit_advice,
+    )
 
     advice = unit_advice(sampled_reaches(StructureFile(output, require_labels=False), units), units)
     if advice and advice.startswith("this looks like"):

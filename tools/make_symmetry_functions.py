@@ -25,13 +25,13 @@ import click
 import numpy as np
 
 from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.environments import Environments, measured_distances, sample_environments
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.generate import RECIPES, SIZES, counts_of, expected_distances, generate, merge
 from bnnp.descriptors.pruning import METHODS, Pruned, prune, whole_error
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
-from bnnp.modes.environments import Environments, measured_distances, sample_environments
 from bnnp.settings.settings import load_settings
 from bnnp.units import UNITS, Units
 

@@ -46,7 +46,7 @@ class Twin(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
+class FunctionSelection:
     """Functions in the order in which they were chosen.
 
     Parameters
@@ -66,7 +66,7 @@ class Pruned:
 
     Parameters
     ----------
-    selection : Selection
+    selection : FunctionSelection
         The functions that stay.
     flat : tuple of int
         Removed: their range is below the threshold. They do not belong to the pool that errors are taken of.
@@ -78,7 +78,7 @@ class Pruned:
         The same over other atoms than those of the fit; NaN throughout without such atoms.
     """
 
-    selection: Selection
+    selection: FunctionSelection
     flat: tuple[int, ...]
     twins: tuple[Twin, ...]
     errors: Array
@@ -120,7 +120,7 @@ def prune(
     if check.count:
         held_out[alive] = reconstruction_errors(pool, check, found.chosen)
     return Pruned(
-        Selection(tuple(int(alive[k]) for k in found.chosen), found.errors),
+        FunctionSelection(tuple(int(alive[k]) for k in found.chosen), found.errors),
         tuple(np.flatnonzero(removed).tolist()),
         tuple(Twin(int(alive[k]), int(alive[other]), r) for k, other, r in twins),
         errors,
@@ -156,7 +156,7 @@ def find_twins(correlation: Array, limit: float, skip: Collection[int] = ()) -> 
 
 def select(
     correlation: Array, candidates: Collection[int], method: str, keep: int, error: float = 0.0
-) -> Selection:
+) -> FunctionSelection:
     """Choose among `candidates` until there are `keep`, or the whole pool is known to `error`.
 
     Parameters
@@ -186,7 +186,7 @@ def select(
         left.remove(chosen[-1])
         residual = _eliminate(residual, chosen[-1])
         errors.append(float(np.sqrt(max(np.trace(residual), 0.0) / total)))
-    return Selection(tuple(chosen), tuple(errors))
+    return FunctionSelection(tuple(chosen), tuple(errors))
 
 
 def reconstruction_errors(fit: Comoments, test: Comoments, kept: Collection[int]) -> Array:

@@ -39,7 +39,7 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
-class Observation:
+class Snapshot:
     """One line of md.out.
 
     Parameters
@@ -75,13 +75,13 @@ class Observation:
     energy_std_raw: float | None = None
 
 
-def observe(simulation: Simulation, uncertainty: Uncertainty | None = None) -> Observation:
+def observe(simulation: Simulation, uncertainty: Uncertainty | None = None) -> Snapshot:
     """The state of a run now."""
     atoms, place = simulation.atoms, simulation.place
     periodic = bool(atoms.pbc.all())
     energy = float(atoms.get_potential_energy())
     raw = atoms.calc.results.get("energy_std_raw")
-    return Observation(
+    return Snapshot(
         stage=place.stage + 1,
         step=place.total,
         time=place.time,

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import OutputError
-from bnnp.io.descriptor_layout import FORMAT, MARKS, VERSION, Layout
+from bnnp.io.descriptor_layout import FORMAT, MARKS, VERSION, FileLayout
 from bnnp.io.output import cannot_write, demand_no_directory
 
 OVERHEAD = 1 << 20  # bytes HDF5 needs for itself, generously
@@ -51,14 +51,14 @@ def unfinished_name(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def prepare(path: Path, layout: Layout) -> Placement:
+def prepare(path: Path, layout: FileLayout) -> Placement:
     """Create the file with all its datasets allocated, or find the one a killed run left. Root only.
 
     Parameters
     ----------
     path : Path
         Final name.
-    layout : Layout
+    layout : FileLayout
 
     Raises
     ------
@@ -121,7 +121,7 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _create(part: Path, layout: Layout) -> None:
+def _create(part: Path, layout: FileLayout) -> None:
     """Write header and small tables, allocate the rest; the file appears under `part` when it is whole."""
     temporary = _temporary_name(part.with_suffix(""))
     try:
@@ -141,7 +141,7 @@ def _create(part: Path, layout: Layout) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _describe(file: h5py.File, layout: Layout) -> None:
+def _describe(file: h5py.File, layout: FileLayout) -> None:
     """Write the attributes; text has fixed length, so that the bytes are always the same."""
     model = layout.model
     texts = {
@@ -176,7 +176,7 @@ def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtyp
     return h5py.h5d.create(group.id, leaf.encode(), kind, space, dcpl=properties)
 
 
-def find_placement(path: Path, layout: Layout) -> Placement | None:
+def find_placement(path: Path, layout: FileLayout) -> Placement | None:
     """Placement of an existing file, or None if there is none or it belongs to other input."""
     if not path.is_file():
         return None
@@ -191,7 +191,7 @@ def find_placement(path: Path, layout: Layout) -> Placement | None:
         return None
 
 
-def finish(path: Path, layout: Layout) -> None:
+def finish(path: Path, layout: FileLayout) -> None:
     """Check that every structure is there, say so in the file, and give it its final name. Root only.
 
     Raises

@@ -47,7 +47,7 @@ def division_words(seed: int, fraction: float, calibration: str = "") -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class FileLayout:
     """Shapes and row ranges of all datasets for n kept structures and n_e elements.
 
     Parameters

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.io.descriptor_allocation import Placement
-from bnnp.io.descriptor_layout import MARKS, Layout
+from bnnp.io.descriptor_layout import MARKS, FileLayout
 from bnnp.io.output import cannot_write
 from bnnp.structure import Structure
 
@@ -36,7 +36,7 @@ class DescriptorWriter:
     A context manager: leaving it without an error secures and marks what was written.
     """
 
-    def __init__(self, placement: Placement, layout: Layout) -> None:
+    def __init__(self, placement: Placement, layout: FileLayout) -> None:
         self._layout = layout
         self._placement = placement
         self._unmarked: list[int] = []

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError
 from bnnp.io.output import replace_file
-from bnnp.io.structure_block import Place, format_structure, parse_block
+from bnnp.io.structure_block import Location, format_structure, parse_block
 from bnnp.structure import Structure
 
 __all__ = ["StructureFile", "format_structure", "read_structures", "write_structures"]
@@ -60,7 +60,7 @@ def read_structures(
     path = Path(path)
     with _open(path) as file:
         for index, block in enumerate(_blocks(file, path.name)):
-            yield parse_block(block.lines, Place(path.name, index, block.line), elements, require_labels)
+            yield parse_block(block.lines, Location(path.name, index, block.line), elements, require_labels)
 
 
 def write_structures(
@@ -96,7 +96,7 @@ class StructureFile:
     ----------
     n_atoms : (n_structures,) int64
     offsets, sizes : (n_structures,) int64, bytes
-        Place of each block in the file.
+        Location of each block in the file.
     lines : (n_structures,) int64
         Line of each ``begin``, from 1.
     warnings : tuple of str
@@ -150,7 +150,7 @@ class StructureFile:
         data = file.read(self.sizes[index])
         if data.split(None, 1)[:1] != [b"begin"]:
             raise InputError(f"{self.path.name} was changed while it was being read; run the command again")
-        place = Place(self.path.name, index, int(self.lines[index]))
+        place = Location(self.path.name, index, int(self.lines[index]))
         return parse_block(data.splitlines(), place, self.elements, self.require_labels)
 
     @cached_property

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.dynamics.observables import Observation
+from bnnp.dynamics.observables import Snapshot
 from bnnp.errors import InputError
 from bnnp.io.text import read_lines
 from bnnp.units import Units
@@ -49,7 +49,7 @@ def header(units: Units, freedom: str, std: str) -> str:
     return f"# {' '.join(COLUMNS)} | {text}{f'; std: {std}' if std else ''}\n"
 
 
-def row(seen: Observation, units: Units) -> str:
+def row(seen: Snapshot, units: Units) -> str:
     """One line."""
     look = seen.uncertainty
     force, atom, outside = (

@@ -49,7 +49,7 @@ VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))  # matrix element -> position in xx yy
 
 
 @dataclass(frozen=True)
-class Layout:
+class Columns:
     """Columns of one file.
 
     Parameters
@@ -97,7 +97,7 @@ class Layout:
 
 
 LAYOUTS = {
-    "energy.out": Layout(
+    "energy.out": Columns(
         ("conf", "natoms"),
         ("Eref", "Ennp", "Ediff", "E_offset"),
         ("Ennp_std", "Ennp_std_per_atom"),
@@ -106,7 +106,7 @@ LAYOUTS = {
         ("E_std_MC", "E_std_LL", "E_std_d"),
         ", E_std_MC E_std_LL E_std_d (Monte Carlo, last layer, distance) in {energy}/atom",
     ),
-    "nnforces.out": Layout(
+    "nnforces.out": Columns(
         ("conf", "index"),
         ("fxRef", "fyRef", "fzRef", "fx", "fy", "fz"),
         ("fx_std", "fy_std", "fz_std", "f_std"),
@@ -115,7 +115,7 @@ LAYOUTS = {
         ("f_std_MC", "f_std_LL", "f_std_d"),
         ", f_std_MC f_std_LL f_std_d (Monte Carlo, last layer, distance) too",
     ),
-    "nnstress.out": Layout(
+    "nnstress.out": Columns(
         ("conf",),
         ("s_i1", "s_i2", "s_i3"),
         ("s_i1_std", "s_i2_std", "s_i3_std"),
@@ -123,7 +123,7 @@ LAYOUTS = {
         "trace/3 = pressure (opposite to ASE)",
         parts=tuple(f"s_i{k}_std_{part}" for part in ("MC", "LL", "d") for k in (1, 2, 3)),
     ),
-    "nnatoms.out": Layout(
+    "nnatoms.out": Columns(
         ("conf", "index", "Z"),
         ("Qref", "Qnnp", "Eref_atom", "Ennp_atom"),
         ("Ennp_atom_std",),

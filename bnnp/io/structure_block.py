@@ -33,7 +33,7 @@ PAIR = re.compile(r'(?:^|(?<=\s))([A-Za-z_][\w.:-]*)=("[^"]*"|\S+)')
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where a block stands: name of the file, number of the structure from 0, line of ``begin`` from 1."""
 
     file: str
@@ -64,7 +64,7 @@ class _Header:
 
 def parse_block(
     lines: Sequence[bytes],
-    place: Place,
+    place: Location,
     elements: Collection[str] | None = None,
     require_labels: bool = True,
 ) -> Structure:
@@ -74,7 +74,7 @@ def parse_block(
     ----------
     lines : sequence of bytes
         From ``begin`` to ``end``, both included.
-    place : Place
+    place : Location
         For messages, and for `Structure.index` and `Structure.line`.
     elements : collection of str, optional
         Symbols that may occur.
@@ -147,7 +147,7 @@ def _atom_template(numbers: bytes, number: str) -> str:
     )
 
 
-def _read_line(header: _Header, line: str, row: int, place: Place) -> None:
+def _read_line(header: _Header, line: str, row: int, place: Location) -> None:
     """Enter one line that is no ``atom`` line into `header`."""
     keyword, *words = line.split(None, 1)
     rest = words[0] if words else ""
@@ -168,7 +168,7 @@ def _read_line(header: _Header, line: str, row: int, place: Place) -> None:
         raise place.error(row, f"unknown keyword `{keyword}`; {advice}")
 
 
-def _parse_tags(rest: str, row: int, place: Place) -> Set | None:
+def _parse_tags(rest: str, row: int, place: Location) -> Set | None:
     """The set named on a ``begin`` line."""
     tags = rest.partition("#")[0].split()
     if not tags:
@@ -183,7 +183,7 @@ def _parse_tags(rest: str, row: int, place: Place) -> Set | None:
     return Set.labeled(name)
 
 
-def _parse_numbers(keyword: str, rest: str, count: int, row: int, place: Place) -> list[float]:
+def _parse_numbers(keyword: str, rest: str, count: int, row: int, place: Location) -> list[float]:
     """Exactly `count` finite numbers after `keyword`."""
     words = rest.partition("#")[0].split()
     if len(words) != count:
@@ -202,7 +202,7 @@ def _parse_numbers(keyword: str, rest: str, count: int, row: int, place: Place) 
     return numbers
 
 
-def _assemble(header: _Header, table: AtomTable, place: Place, require_labels: bool) -> Structure:
+def _assemble(header: _Header, table: AtomTable, place: Location, require_labels: bool) -> Structure:
     """Join atoms and header, with the checks that need both."""
     comment, info = parse_comment(" ".join(header.comments))
     forces = None if info.pop("forces", "") == "none" else table.forces
@@ -266,7 +266,7 @@ def _parse_stress(text: str, cell: NDArray[np.float64] | None) -> NDArray[np.flo
 
 
 def _check_cell(
-    lattice: list[list[float]], positions: NDArray[np.float64], place: Place
+    lattice: list[list[float]], positions: NDArray[np.float64], place: Location
 ) -> NDArray[np.float64] | None:
     """The cell, (3, 3), or None for a free molecule."""
     if not lattice:

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class SampledEnergies:
     """Results for the atoms of one element.
 
     Parameters
@@ -47,7 +47,7 @@ class Samples:
 
 def sample(
     network: Network, inputs: Array, masks: Sequence[Array], drops_inputs: bool | None = None
-) -> Samples:
+) -> SampledEnergies:
     """Evaluate all samples at once.
 
     Parameters
@@ -78,7 +78,7 @@ def sample(
         delta = (delta @ weights[layer].T) * factors[layer] * slopes[layer - 1]  # (n_atoms, S, n_l)
     gradient = _mean_gradient(delta, weights[0], factors[0] if drops_inputs else None)
     energies = values.squeeze(-1).expand(-1, n_samples)
-    return Samples(energies.numpy().copy(), gradient.numpy(), delta.numpy().copy())
+    return SampledEnergies(energies.numpy().copy(), gradient.numpy(), delta.numpy().copy())
 
 
 def _mean_gradient(delta: Tensor, weight: Tensor, inputs: Tensor | None) -> Tensor:
@@ -87,7 +87,7 @@ def _mean_gradient(delta: Tensor, weight: Tensor, inputs: Tensor | None) -> Tens
     return torch.einsum("ask,jk,sj->aj", delta, weight, inputs) / len(inputs)
 
 
-def sample_gradients(samples: Samples, network: Network, inputs_mask: Array | None = None) -> Array:
+def sample_gradients(samples: SampledEnergies, network: Network, inputs_mask: Array | None = None) -> Array:
     """dE_i/dG_i of every sample, (n_atoms, S, n_inputs); `inputs_mask` is masks[0] if inputs are dropped."""
     gradients = samples.delta @ network.weights[0].T
     return gradients if inputs_mask is None else gradients * inputs_mask

@@ -18,7 +18,7 @@ from bnnp.training.kalman.observations import Observer
 from bnnp.training.kalman.plans import JointPlan, N2p2Plan, RunnerPlan
 from bnnp.training.kalman.rows import Rows
 from bnnp.training.kalman.symmetric_matrix import SymmetricMatrix
-from bnnp.training.kalman.updates import Plan
+from bnnp.training.kalman.updates import UpdatePlan
 from bnnp.training.loss import Loss, Spread
 from bnnp.training.ranks import Ranks
 from bnnp.training.samples import Samples
@@ -137,7 +137,9 @@ def components_per_energy(settings: Settings, n_forces: float) -> float:
     return keywords.short_force_fraction * n_forces / max(keywords.short_energy_fraction, 1e-6)
 
 
-def plan_of(settings: Settings, samples: Samples, ranks: Ranks, trained: tuple[bool, bool, bool]) -> Plan:
+def plan_of(
+    settings: Settings, samples: Samples, ranks: Ranks, trained: tuple[bool, bool, bool]
+) -> UpdatePlan:
     """What the filter takes up, in which order; `trained` are energies, forces and stresses."""
     keywords, seed = settings.kalman, settings.general.random_seed
     energies, forces, stress = trained

@@ -102,7 +102,7 @@ def state_from(kind: type[S], arrays: Mapping[str, NDArray[Any]]) -> S:
 
 
 @dataclass(frozen=True)
-class Stage:
+class PolishState:
     """One optimizer after another.
 
     Parameters
@@ -142,33 +142,39 @@ class Polished:
         """As the protocol says."""
         return self.first.by_batches
 
-    def start(self, weights: Array) -> Stage:
+    def start(self, weights: Array) -> PolishState:
         """The first method's state, or the last one's if all epochs are its own."""
-        return Stage(0, self.first.start(weights)) if self.switch else Stage(1, self.last.start(weights))
+        return (
+            PolishState(0, self.first.start(weights))
+            if self.switch
+            else PolishState(1, self.last.start(weights))
+        )
 
-    def begin(self, state: Stage, criteria: Sequence[float], errors: Array) -> Stage:
+    def begin(self, state: PolishState, criteria: Sequence[float], errors: Array) -> PolishState:
         """Change to the last method when its time has come, and back if the training was prolonged; either
         starts from the weights that are evaluated."""
         number = int(len(criteria) > self.switch)
         if number != state.number:
-            state = Stage(number, (self.first, self.last)[number].start(self.evaluated(state)))
+            state = PolishState(number, (self.first, self.last)[number].start(self.evaluated(state)))
         seen = criteria[self.switch :] if state.number else criteria
-        return Stage(state.number, self._of(state).begin(state.state, seen, errors))
+        return PolishState(state.number, self._of(state).begin(state.state, seen, errors))
 
     def n_steps(self, problem: Problem, epoch: int) -> int:
         """Steps of the method whose epoch it is."""
         return (self.last if epoch > self.switch else self.first).n_steps(problem, epoch)
 
-    def advance(self, problem: Problem, state: Stage, epoch: int, number: int) -> tuple[Stage, float]:
+    def advance(
+        self, problem: Problem, state: PolishState, epoch: int, number: int
+    ) -> tuple[PolishState, float]:
         """A step of the method at work."""
         inner, loss = self._of(state).advance(problem, state.state, epoch, number)
-        return Stage(state.number, inner), loss
+        return PolishState(state.number, inner), loss
 
-    def evaluated(self, state: Stage) -> Array:
+    def evaluated(self, state: PolishState) -> Array:
         """Those of the method at work."""
         return self._of(state).evaluated(state.state)
 
-    def rate(self, state: Stage) -> float:
+    def rate(self, state: PolishState) -> float:
         """That of the method at work."""
         return self._of(state).rate(state.state)
 
@@ -177,16 +183,16 @@ class Polished:
         last = {f"then {name}": text for name, text in self.last.describe().items()}
         return {**self.first.describe(), **last, "change": f"after epoch {self.switch}"}
 
-    def arrays(self, state: Stage) -> dict[str, NDArray[Any]]:
+    def arrays(self, state: PolishState) -> dict[str, NDArray[Any]]:
         """The number of the method and its state."""
         return {**self._of(state).arrays(state.state), "stage": np.asarray(state.number)}
 
-    def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> Stage:
+    def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> PolishState:
         """The inverse."""
         number = int(arrays["stage"])
-        return Stage(number, (self.first, self.last)[number].state_of(arrays))
+        return PolishState(number, (self.first, self.last)[number].state_of(arrays))
 
-    def _of(self, state: Stage) -> Optimizer:
+    def _of(self, state: PolishState) -> Optimizer:
         return (self.first, self.last)[state.number]
 
 

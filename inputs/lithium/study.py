@@ -91,7 +91,7 @@ def main(
     base = out.resolve() / labels
     base.mkdir(parents=True, exist_ok=True)
     parallel.pin_threads(1)
-    importlib.import_module("bnnp.modes.train")  # PyTorch, for all the runs that are copies of this process
+    importlib.import_module("bnnp.training.training")  # PyTorch, for all copies of this process
     structures = labelled(base, labels, folder, frames)
     done = {tuple(row[name] for name in COLUMNS[:5]) for row in read_rows(base)}
     for seed, cutoff, mix, split in itertools.product(range(1, seeds + 1), cutoffs, mixes, SPLITS):

@@ -26,12 +26,12 @@ from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 from numpy.typing import NDArray
 
+from bnnp.descriptors.environments import sample_environments
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.scaling import Scaling
 from bnnp.descriptors.statistics import Comoments
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import StructureFile, write_structures
-from bnnp.modes.environments import sample_environments
 from bnnp.settings.settings import load_settings
 from bnnp.training.normalization import whitening_matrix
 from bnnp.units import METAL

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 
-from bnnp.dynamics.observables import Observation, Uncertainty
+from bnnp.dynamics.observables import Snapshot, Uncertainty
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.appended import AppendedFile
 from bnnp.io.input_data import read_structures
@@ -18,13 +18,13 @@ from bnnp.io.md_restart import read_restart, write_restart
 from bnnp.io.trajectory import format_candidate
 from bnnp.units import ATOMIC, METAL
 
-SEEN = Observation(2, 30, 45.5, 301.25, -10.0, 0.5, -9.5, 1.25, 250.0, 0.004, Uncertainty(0.004, 0.75, 6, 3))
+SEEN = Snapshot(2, 30, 45.5, 301.25, -10.0, 0.5, -9.5, 1.25, 250.0, 0.004, Uncertainty(0.004, 0.75, 6, 3))
 
 
 @pytest.mark.parametrize("unit", [METAL, ATOMIC])
 def test_lines_of_md_out_are_read_back(unit: object, tmp_path: Path) -> None:
     path = tmp_path / "md.out"
-    quiet = Observation(1, 20, 30.0, 300.0, -10.0, 0.5, -9.5, nan, nan, nan)
+    quiet = Snapshot(1, 20, 30.0, 300.0, -10.0, 0.5, -9.5, nan, nan, nan)
     path.write_text(header(unit, "93", "raw, 10 samples") + row(quiet, unit) + row(SEEN, unit))
     table = read_md_out(path)
     assert tuple(table) == COLUMNS

@@ -10,7 +10,7 @@ import pytest
 from bnnp import parallel
 from bnnp.descriptors.survey import cost, survey_dtype
 from bnnp.log import Log
-from bnnp.modes.storage import report_balance
+from bnnp.modes.symmetry.storage import report_balance
 
 
 def uneven_table() -> np.ndarray:

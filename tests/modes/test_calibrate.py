@@ -23,7 +23,7 @@ from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.modes.calibrate.observations import observe
 from bnnp.modes.calibrate.report import constant_sigmas
-from bnnp.modes.simulation_setup import read_plan
+from bnnp.modes.simulate.plan import read_plan
 from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure

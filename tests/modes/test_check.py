@@ -10,18 +10,19 @@ import ase.units
 import numpy as np
 import pytest
 
+from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.scaling import Affine
 from bnnp.descriptors.survey import survey
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.log import Log
-from bnnp.modes import check, symmetry
-from bnnp.modes.data_report import DataSet, look_at
-from bnnp.modes.estimate import estimate
-from bnnp.modes.length_unit import unit_advice
-from bnnp.modes.settings_report import report_settings
-from bnnp.modes.training_estimate import estimate_training
+from bnnp.modes.check import run as check
+from bnnp.modes.check.data import DataSet, look_at
+from bnnp.modes.check.settings import report_settings
+from bnnp.modes.check.symmetry_cost import estimate
+from bnnp.modes.check.training_cost import estimate_training
+from bnnp.modes.symmetry import run as symmetry
 from bnnp.run import Run
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure

@@ -9,11 +9,11 @@ import pytest
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.environments import measured_distances, sample_environments
 from bnnp.descriptors.functions import SymmetryFunction, parse_function
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile, write_structures
-from bnnp.modes.environments import measured_distances, sample_environments
 from bnnp.structure import Structure
 
 ELEMENTS = ("Ge", "Te")

@@ -37,7 +37,7 @@ import os, signal, sys
 from pathlib import Path
 import h5py
 from bnnp.io import descriptor_writer
-from bnnp.modes import symmetry
+from bnnp.modes.symmetry import run as symmetry
 from bnnp.run import Run
 from bnnp.settings.settings import load_settings
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bnnp.log import Log
-from bnnp.modes.ranges import Ranges, measure_ranges, report_ranges
+from bnnp.modes.symmetry.ranges import Ranges, measure_ranges, report_ranges
 from bnnp.settings.settings import Settings, load_settings
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -88,7 +88,7 @@ PROGRAM = """
 import sys, types
 import numpy as np
 from bnnp import parallel
-from bnnp.modes import ranges
+from bnnp.modes.symmetry import ranges
 
 rows = np.load(sys.argv[1])
 ranges.PIECE = 8 * rows.shape[1] * 50  # 50 rows

@@ -12,7 +12,14 @@ import pytest
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.log import Log
-from bnnp.modes.selection import Selection, Survey, select, selection_lines, selection_warnings, survey_all
+from bnnp.modes.symmetry.selection import (
+    Selection,
+    Survey,
+    select,
+    selection_lines,
+    selection_warnings,
+    survey_all,
+)
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Set, Structure
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from plotting.distributions import distributions_figure, read_curves
 from plotting.dynamics import read_run, run_figure
 
-from bnnp.dynamics.observables import Observation, Uncertainty
+from bnnp.dynamics.observables import Snapshot, Uncertainty
 from bnnp.io import md_out
 from bnnp.units import UNITS, Units
 
@@ -122,7 +122,7 @@ def finished(folder: Path, units: Units = UNITS["metal"], std: str = "raw (uncal
         look = Uncertainty(0.001, 0.1 + step / 100, 1, step) if step % 20 == 0 else None
         energy = 0.0002 * step + (stage - 1)
         text += md_out.row(
-            Observation(stage, step, 1.0 * step, 300.0, -1.0, 1.0, energy, 0.5, 20.0, 0.002, look), units
+            Snapshot(stage, step, 1.0 * step, 300.0, -1.0, 1.0, energy, 0.5, 20.0, 0.002, look), units
         )
     (folder / md_out.FILE_NAME).write_text(text)
     (folder / "trajectory.extxyz").write_text("2\n")

@@ -11,7 +11,7 @@ import pytest
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import write_structures
-from bnnp.modes import symmetry
+from bnnp.modes.symmetry import run as symmetry
 from bnnp.run import Run
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure

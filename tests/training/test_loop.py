@@ -355,10 +355,10 @@ def test_evaluation_is_what_the_potential_predicts(case: Callable[..., Any], dir
     for index, found in made.trainer.evaluations(made.initial_weights(), range(4)):
         expected = potential.predict(structures[index])
         energy = found.energy * made.variables.scale + made.file.n_elements[index] @ made.variables.offsets
-        assert energy == pytest.approx(expected.energy, rel=1e-9)
-        np.testing.assert_allclose(found.forces * made.variables.scale, expected.forces, atol=1e-6)
+        assert energy == pytest.approx(expected.energy.value, rel=1e-9)
+        np.testing.assert_allclose(found.forces * made.variables.scale, expected.forces.value, atol=1e-6)
         if expected.stress is not None:
-            np.testing.assert_allclose(found.stress * made.variables.scale, expected.stress, atol=1e-7)
+            np.testing.assert_allclose(found.stress * made.variables.scale, expected.stress.value, atol=1e-7)
 
 
 def test_single_precision_follows_double(case: Callable[..., Any]) -> None:

@@ -12,11 +12,11 @@ import ase.io
 from ase import Atoms
 from data_summary import Summary
 
+from bnnp.descriptors.length_unit import SAMPLE, closest_pairs, reach, unit_advice
 from bnnp.errors import BnnpError, InputError, NumericalError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import read_structures
 from bnnp.io.text import reason_of
-from bnnp.modes.length_unit import SAMPLE, closest_pairs, reach, unit_advice
 from bnnp.structure import Set, Structure
 from bnnp.units import Units
 from formats.deepmd import find_systems, read_systems

@@ -12,7 +12,7 @@ from ase.data import atomic_numbers
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.modes.calibration_set import demand_group
+from bnnp.modes.calibrate.sets import demand_group
 from bnnp.run import Run
 from bnnp.structure import Set, Structure
 

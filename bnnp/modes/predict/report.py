@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bnnp.descriptors.length_unit import sampled_reaches, unit_advice
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
-from bnnp.modes.length_unit import sampled_reaches, unit_advice
 from bnnp.potential.assessment import Assessment
 from bnnp.potential.potential import Potential
 from bnnp.run import Run

@@ -20,7 +20,7 @@ from bnnp import parallel
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.log import WIDTH, Log, byte_count, duration
-from bnnp.modes.calibration_set import calibration_warnings, calibration_words
+from bnnp.modes.calibrate.sets import calibration_warnings, calibration_words
 from bnnp.potential.files import DIRECTORY
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set

@@ -35,7 +35,7 @@ from bnnp.errors import NumericalError
 from bnnp.training.kalman.ranking import Ranking, ranking
 from bnnp.training.kalman.rows import Rows
 from bnnp.training.kalman.symmetric_matrix import SymmetricMatrix
-from bnnp.training.kalman.updates import Plan, Update
+from bnnp.training.kalman.updates import Update, UpdatePlan
 from bnnp.training.optimizer import Problem, demand_finite
 
 Array = NDArray[np.float64]
@@ -113,7 +113,7 @@ class Kalman:
     Parameters
     ----------
     memory : Memory
-    plan : Plan
+    plan : UpdatePlan
     rows : Rows
         Errors and derivatives of observations.
     blocks : sequence of slice
@@ -130,7 +130,7 @@ class Kalman:
     """
 
     memory: Memory
-    plan: Plan
+    plan: UpdatePlan
     rows: Rows
     blocks: Sequence[slice]
     coupling: Coupling

@@ -78,7 +78,7 @@ class Update:
         return any(stream[0].quantity == quantity for stream in self.streams)
 
 
-class Plan(Protocol):
+class UpdatePlan(Protocol):
     """A habit."""
 
     @property

@@ -1,4 +1,4 @@
-"""Symmetry functions of some atoms of input.data, to judge the functions by.
+"""Symmetry functions of some atoms of a data set, to judge the functions by.
 
 Atoms are drawn from all atoms of an element alike, whatever structure they are in. The file is taken as 20
 consecutive blocks of structures, of which every fifth is held out: neighbours in time stay on one side.
@@ -18,7 +18,7 @@ from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.neighbors import find_neighbors, shortest_distances
 from bnnp.descriptors.survey import element_types
 from bnnp.errors import InputError
-from bnnp.io.input_data import StructureFile
+from bnnp.structure import Structures
 
 BLOCKS, HELD_OUT = 20, 5
 LOOKED_AT = 200  # structures whose shortest distances are taken
@@ -40,7 +40,7 @@ class Environments(NamedTuple):
 
 
 def sample_environments(
-    structures: StructureFile,
+    structures: Structures,
     functions: Mapping[str, tuple[SymmetryFunction, ...]],
     cutoff: Cutoff,
     number: int,
@@ -51,7 +51,7 @@ def sample_environments(
 
     Parameters
     ----------
-    structures : StructureFile
+    structures : Structures
     functions : mapping of element to its functions, elements by atomic number
     cutoff : Cutoff
     number, seed : int
@@ -79,7 +79,7 @@ def sample_environments(
 
 
 def _draw(
-    structures: StructureFile, elements: tuple[str, ...], number: int, rng: np.random.Generator
+    structures: Structures, elements: tuple[str, ...], number: int, rng: np.random.Generator
 ) -> dict[int, NDArray[np.int64]]:
     """Ascending atoms by structure, at most `number` of each element."""
     types = [element_types(structure, elements).astype(np.int8) for structure in structures]
@@ -90,7 +90,7 @@ def _draw(
         atoms = np.flatnonzero(kind == x)
         if len(atoms) == 0:
             raise InputError(
-                f"{structures.path.name}: no structure contains {element}, so its functions cannot be "
+                f"no structure contains {element}, so its functions cannot be "
                 "judged; add some, or leave the element out"
             )
         chosen.append(rng.choice(atoms, min(number, len(atoms)), replace=False))
@@ -99,7 +99,7 @@ def _draw(
     return {k: drawn[a:b] - first[k] for k, (a, b) in enumerate(zip(ends, ends[1:], strict=False)) if b > a}
 
 
-def measured_distances(structures: StructureFile, cutoff: float) -> dict[frozenset[str], float]:
+def measured_distances(structures: Structures, cutoff: float) -> dict[frozenset[str], float]:
     """Shortest distance of the elements that come closer than `cutoff`, over 200 structures of the file."""
     found: dict[frozenset[str], float] = {}
     for index in np.unique(np.linspace(0, len(structures) - 1, LOOKED_AT).astype(int)).tolist():

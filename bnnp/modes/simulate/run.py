@@ -1,7 +1,7 @@
 """Mode 3 with ``md_steps``: molecular dynamics that knows when to stop.
 
 The potential lies in the working directory, as for a prediction. Each step is one of ASE's integrators around
-our calculator; every few steps the run is looked at (:mod:`bnnp.modes.simulation_loop`). With ``md_members``
+our calculator; every few steps the run is looked at (:mod:`bnnp.modes.simulate.loop`). With ``md_members``
 every sample has a run of its own, and the ranks share them.
 """
 
@@ -16,17 +16,17 @@ from bnnp.interfaces.ase import BNNP
 from bnnp.io.md_restart import FILE_NAME as RESTART
 from bnnp.io.md_restart import read_restart
 from bnnp.log import Log
-from bnnp.modes.simulation_loop import Ending, Loop, begin
-from bnnp.modes.simulation_output import SimulationFiles
-from bnnp.modes.simulation_report import describe, report_end, report_plan
-from bnnp.modes.simulation_setup import (
-    Plan,
+from bnnp.modes.simulate.loop import Ending, Loop, begin
+from bnnp.modes.simulate.output import SimulationFiles
+from bnnp.modes.simulate.plan import (
+    SimulationPlan,
     demand_uncertainty,
     identity,
     read_plan,
     read_stages,
     starting_atoms,
 )
+from bnnp.modes.simulate.report import describe, report_end, report_plan
 from bnnp.potential.loading import read_potential
 from bnnp.potential.potential import Potential
 from bnnp.run import Run
@@ -76,7 +76,7 @@ def unfinished(endings: Sequence[Ending], stop: Interruption) -> str:
 
 def simulate_one(
     run: Run,
-    plan: Plan,
+    plan: SimulationPlan,
     potential: Potential,
     log: Log,
     stop: Interruption,
@@ -99,7 +99,7 @@ def simulate_one(
 
 
 def simulate_members(
-    run: Run, plan: Plan, potential: Potential, log: Log, stop: Interruption
+    run: Run, plan: SimulationPlan, potential: Potential, log: Log, stop: Interruption
 ) -> Iterator[Ending]:
     """One run for each of some samples, of all networks in turn, in a directory of its own."""
     count = run.settings.dynamics.md_members or 1

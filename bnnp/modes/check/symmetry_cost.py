@@ -14,10 +14,10 @@ import numpy as np
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.survey import survey
-from bnnp.io.descriptor_layout import Layout
+from bnnp.io.descriptor_layout import FileLayout
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log, byte_count, duration
-from bnnp.modes.storage import choose_derivatives
+from bnnp.modes.symmetry.storage import choose_derivatives
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 
@@ -26,7 +26,7 @@ PATIENCE = 3.0  # seconds after which the sample is large enough
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SymmetryCost:
     """Cost of mode 1.
 
     Parameters
@@ -52,7 +52,7 @@ class Estimate:
     bytes_largest: float
 
 
-def estimate(structures: StructureFile, settings: Settings) -> Estimate:
+def estimate(structures: StructureFile, settings: Settings) -> SymmetryCost:
     """Measure a sample and extrapolate by the number of atoms."""
     descriptor = settings.model.descriptor()
     records, values, derivatives = [], 0.0, 0.0
@@ -79,7 +79,7 @@ def estimate(structures: StructureFile, settings: Settings) -> Estimate:
     layout = _layout(np.array(records), settings, descriptor)
     n_atoms = int(layout.first_atom[-1])
     whole = float(structures.n_atoms.sum()) / n_atoms
-    return Estimate(
+    return SymmetryCost(
         kernel=descriptor.kernel,
         neighbors=int(layout.first_pair[-1]) / n_atoms,
         seconds_recomputed=whole * values,
@@ -90,10 +90,10 @@ def estimate(structures: StructureFile, settings: Settings) -> Estimate:
     )
 
 
-def _layout(records: np.ndarray, settings: Settings, descriptor: Descriptor) -> Layout:
+def _layout(records: np.ndarray, settings: Settings, descriptor: Descriptor) -> FileLayout:
     """The file mode 1 would write of the sample."""
     n, elements = len(records), settings.model.elements
-    return Layout(
+    return FileLayout(
         model=settings.model,
         input_digest="",
         stored=True,
@@ -110,7 +110,7 @@ def _layout(records: np.ndarray, settings: Settings, descriptor: Descriptor) -> 
 def report_estimate(structures: StructureFile, run: Run, log: Log) -> bool:
     """Show time, memory and disk of mode 1 with and without derivatives; whether they are to be stored."""
     found, model = estimate(structures, run.settings), run.settings.model
-    log.section("Estimate for mode 1")
+    log.section("SymmetryCost for mode 1")
     log.item("kernel", found.kernel)
     log.item(
         "neighbors of an atom",

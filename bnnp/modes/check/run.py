@@ -9,13 +9,13 @@ from __future__ import annotations
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
-from bnnp.modes.calibration_set import demand_group
-from bnnp.modes.data_report import DataSet, look_at, report_data
-from bnnp.modes.estimate import report_estimate
-from bnnp.modes.settings_report import report_settings
-from bnnp.modes.simulation_estimate import report_simulation_estimate
-from bnnp.modes.simulation_report import report_stages
-from bnnp.modes.training_estimate import report_training_estimate
+from bnnp.modes.calibrate.sets import demand_group
+from bnnp.modes.check.data import DataSet, look_at, report_data
+from bnnp.modes.check.settings import report_settings
+from bnnp.modes.check.simulation_cost import report_simulation_estimate
+from bnnp.modes.check.symmetry_cost import report_estimate
+from bnnp.modes.check.training_cost import report_training_estimate
+from bnnp.modes.simulate.report import report_stages
 from bnnp.run import Run
 
 MOST_FAULTS = 10  # shown

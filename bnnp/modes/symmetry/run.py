@@ -25,9 +25,9 @@ from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.io.input_data import StructureFile
 from bnnp.io.runner_symmetry_files import write_runner_files
 from bnnp.log import Log, byte_count
-from bnnp.modes.calibration_set import calibration_text
-from bnnp.modes.ranges import measure_ranges, report_ranges
-from bnnp.modes.selection import (
+from bnnp.modes.calibrate.sets import calibration_text
+from bnnp.modes.symmetry.ranges import measure_ranges, report_ranges
+from bnnp.modes.symmetry.selection import (
     Selection,
     Survey,
     select,
@@ -35,7 +35,13 @@ from bnnp.modes.selection import (
     selection_warnings,
     survey_all,
 )
-from bnnp.modes.storage import lay_out, missing_structures, report_balance, report_storage, report_work
+from bnnp.modes.symmetry.storage import (
+    lay_out,
+    missing_structures,
+    report_balance,
+    report_storage,
+    report_work,
+)
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.structure import Structure

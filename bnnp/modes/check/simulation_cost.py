@@ -18,8 +18,8 @@ from bnnp.dynamics.simulation import Simulation
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.weights import weights_name
 from bnnp.log import Log, duration
-from bnnp.modes.simulation_report import FS_A_NS, SECONDS_A_DAY
-from bnnp.modes.simulation_setup import read_guard, read_plan, read_stages, starting_atoms
+from bnnp.modes.simulate.plan import read_guard, read_plan, read_stages, starting_atoms
+from bnnp.modes.simulate.report import FS_A_NS, SECONDS_A_DAY
 from bnnp.potential.loading import draw_masks, potential_of, read_potential
 from bnnp.potential.member import Member
 from bnnp.potential.potential import Potential
@@ -30,7 +30,7 @@ STEPS, LOOKS = 10, 3  # timed; the fastest counts
 
 
 @dataclass(frozen=True)
-class SimulationEstimate:
+class SimulationCost:
     """Cost of a run.
 
     Parameters
@@ -53,7 +53,7 @@ class SimulationEstimate:
         return steps * self.step + looks * self.look
 
 
-def estimate_simulation(run: Run) -> SimulationEstimate:
+def estimate_simulation(run: Run) -> SimulationCost:
     """Time steps and looks of the structure the run starts from."""
     stages = read_stages(run.settings)
     guard = read_guard(run.settings, stages)
@@ -69,7 +69,7 @@ def estimate_simulation(run: Run) -> SimulationEstimate:
     look = 0.0
     if potential.samples > 1:
         look = min(_seconds(lambda: _forces_std(atoms)) for _ in range(LOOKS))
-    return SimulationEstimate(trained, len(atoms), potential.samples, step, look)
+    return SimulationCost(trained, len(atoms), potential.samples, step, look)
 
 
 def report_simulation_estimate(run: Run, log: Log) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bnnp.dynamics.candidates import Frame
-from bnnp.dynamics.observables import Observation
+from bnnp.dynamics.observables import Snapshot
 from bnnp.dynamics.simulation import Simulation
 from bnnp.io import md_out
 from bnnp.io.appended import AppendedFile
@@ -65,7 +65,7 @@ class SimulationFiles:
             head = md_out.header(description.units, description.freedom, description.std)
             self._files[md_out.FILE_NAME].write(head)
 
-    def write_line(self, seen: Observation) -> None:
+    def write_line(self, seen: Snapshot) -> None:
         """A line of md.out."""
         self._files[md_out.FILE_NAME].write(md_out.row(seen, self.description.units))
 

@@ -15,9 +15,9 @@ from bnnp.errors import NumericalError
 from bnnp.io.md_restart import State
 from bnnp.io.trajectory import CANDIDATES
 from bnnp.log import Log, Progress
-from bnnp.modes.simulation_output import SimulationFiles
-from bnnp.modes.simulation_report import Speed
-from bnnp.modes.simulation_setup import THERMOSTAT, Plan
+from bnnp.modes.simulate.output import SimulationFiles
+from bnnp.modes.simulate.plan import THERMOSTAT, SimulationPlan
+from bnnp.modes.simulate.report import Speed
 from bnnp.network.streams import DYNAMICS, stream
 from bnnp.settings.settings import Settings
 from bnnp.training.interruption import Interruption
@@ -44,7 +44,7 @@ class Ending:
     resumable: bool = True
 
 
-def begin(settings: Settings, plan: Plan, atoms: Atoms, former: State | None) -> Simulation:
+def begin(settings: Settings, plan: SimulationPlan, atoms: Atoms, former: State | None) -> Simulation:
     """The simulation at its start, or where the restart file was written."""
     generator = stream(settings.general.random_seed, DYNAMICS, THERMOSTAT)
     simulation = Simulation(atoms, plan.stages, generator)
@@ -63,13 +63,13 @@ class Loop:
     simulation : Simulation
         Its atoms have a :class:`bnnp.interfaces.ase.BNNP`.
     settings : Settings
-    plan : Plan
+    plan : SimulationPlan
     former : State or None
         Of the restart file.
     """
 
     def __init__(
-        self, simulation: Simulation, settings: Settings, plan: Plan, former: State | None = None
+        self, simulation: Simulation, settings: Settings, plan: SimulationPlan, former: State | None = None
     ) -> None:
         self.simulation, self.settings, self.guard = simulation, settings, plan.guard
         self.rule = plan.rule(settings.dynamics.md_uncertainty_patience)

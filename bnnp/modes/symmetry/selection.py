@@ -5,7 +5,7 @@ energy per atom at or above ``energy_threshold`` ("high E"; free atoms subtracte
 a force component beyond ``force_threshold`` ("high F"). Each structure that is kept has one random number,
 counted by its position in the file; it is for training if that is > ``test_fraction`` or the file says
 ``begin set=train``. From what is then left for training the calibration set is taken
-(:mod:`bnnp.modes.calibration_set`).
+(:mod:`bnnp.modes.calibrate.sets`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp import parallel
+from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.survey import survey, survey_dtype
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
-from bnnp.modes.calibration_set import (
+from bnnp.modes.calibrate.sets import (
     Labels,
     calibration_warnings,
     calibration_words,
     draw_calibration,
 )
-from bnnp.modes.length_unit import unit_advice
 from bnnp.network.streams import SPLIT, stream
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set

@@ -31,7 +31,7 @@ OUTPUT = "the potential, learning-curve.out, checkpoint.npz, t*points, t*forces"
 
 
 @dataclass(frozen=True)
-class TrainingEstimate:
+class TrainingCost:
     """Cost of mode 2.
 
     Parameters
@@ -46,7 +46,7 @@ class TrainingEstimate:
     data: float
 
 
-def estimate_training(structures: StructureFile, settings: Settings, stored: bool) -> TrainingEstimate:
+def estimate_training(structures: StructureFile, settings: Settings, stored: bool) -> TrainingCost:
     """Time a structure and extrapolate by the number of atoms; a share `test_fraction` is not trained on."""
     sizes = structures.n_atoms
     structure = structures[int(np.abs(sizes - sizes.mean()).argmin())]
@@ -55,9 +55,7 @@ def estimate_training(structures: StructureFile, settings: Settings, stored: boo
     _seconds(sample, settings, descriptor)  # the first one has things to set up
     seconds = min(_seconds(sample, settings, descriptor) for _ in range(2))
     whole = float(sizes.sum()) / len(structure)
-    return TrainingEstimate(
-        whole * seconds * (1.0 - settings.structures.test_fraction), whole * sample.nbytes
-    )
+    return TrainingCost(whole * seconds * (1.0 - settings.structures.test_fraction), whole * sample.nbytes)
 
 
 def report_training_estimate(structures: StructureFile, run: Run, stored: bool, log: Log) -> None:

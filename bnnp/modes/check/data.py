@@ -9,10 +9,10 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from ase.formula import Formula
 
+from bnnp.descriptors.length_unit import closest_pairs, other, reach, relative, unit_advice
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
-from bnnp.modes.length_unit import closest_pairs, other, reach, relative, unit_advice
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set, Structure
 from bnnp.units import Units

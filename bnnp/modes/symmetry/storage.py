@@ -18,11 +18,11 @@ from bnnp import parallel
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.survey import cost
 from bnnp.io.descriptor_allocation import Placement
-from bnnp.io.descriptor_layout import Layout, division_words
+from bnnp.io.descriptor_layout import FileLayout, division_words
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log, byte_count, duration
-from bnnp.modes.calibration_set import calibration_words
-from bnnp.modes.selection import Selection, Survey
+from bnnp.modes.calibrate.sets import calibration_words
+from bnnp.modes.symmetry.selection import Selection, Survey
 from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 
@@ -31,12 +31,12 @@ SEARCH_BYTES = 150  # of a pair while the neighbours of a structure are found an
 
 def lay_out(
     found: Survey, selection: Selection, structures: StructureFile, descriptor: Descriptor, settings: Settings
-) -> Layout:
+) -> FileLayout:
     """The file's layout, with or without derivatives as the settings and the sizes say."""
     table = found.table[selection.kept]
     elements = settings.model.elements
     sensitive = [[len(descriptor.sensitive(x, y)) for y in elements] for x in elements]
-    layout = Layout(
+    layout = FileLayout(
         model=settings.model,
         input_digest=structures.digest,
         stored=True,
@@ -71,7 +71,7 @@ def choose_derivatives(needed: float, settings: Settings) -> tuple[bool, str]:
     return True, f"they fit memory_limit {byte_count(limit)}"
 
 
-def report_storage(layout: Layout, settings: Settings, log: Log) -> None:
+def report_storage(layout: FileLayout, settings: Settings, log: Log) -> None:
     """Bytes of each choice, before anything is allocated."""
     model = settings.model
     log.section("Storage")
@@ -96,7 +96,7 @@ def report_storage(layout: Layout, settings: Settings, log: Log) -> None:
     log.item("memory", f"about {byte_count(_memory(layout))} each rank")
 
 
-def _memory(layout: Layout) -> float:
+def _memory(layout: FileLayout) -> float:
     """Bytes a rank needs: what it has now and the largest structure."""
     now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     width = max(len(functions) for functions in layout.model.functions.values())
@@ -106,7 +106,9 @@ def _memory(layout: Layout) -> float:
     return float(now + (atoms * (width + 16) * 8 + pairs * SEARCH_BYTES + values * 4 * layout.stored).max())
 
 
-def missing_structures(placement: Placement, found: Survey, layout: Layout) -> tuple[list[int], list[int]]:
+def missing_structures(
+    placement: Placement, found: Survey, layout: FileLayout
+) -> tuple[list[int], list[int]]:
     """All structures still to be computed, and this rank's share of them, dealt by estimated triples."""
     missing = np.flatnonzero(~placement.done)
     costs = cost(found.table[layout.source[missing]])
@@ -115,7 +117,7 @@ def missing_structures(placement: Placement, found: Survey, layout: Layout) -> t
 
 def report_work(
     missing: Sequence[int],
-    layout: Layout,
+    layout: FileLayout,
     found: Survey,
     structures: StructureFile,
     compute: Callable[[Structure], object],

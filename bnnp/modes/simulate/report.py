@@ -12,8 +12,8 @@ from bnnp.dynamics.stop_rule import Threshold
 from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.log import Log
 from bnnp.modes.predict.report import describe_ensemble
-from bnnp.modes.simulation_output import Description, SimulationFiles
-from bnnp.modes.simulation_setup import Plan, read_stages
+from bnnp.modes.simulate.output import Description, SimulationFiles
+from bnnp.modes.simulate.plan import SimulationPlan, read_stages
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings
 
@@ -35,7 +35,7 @@ class Speed:
         return f"{steps:.0f} steps/s, {days:.3g} ns/day"
 
 
-def describe(plan: Plan, simulation: Simulation, potential: Potential) -> Description:
+def describe(plan: SimulationPlan, simulation: Simulation, potential: Potential) -> Description:
     """What the headers of the files say."""
     n_atoms = len(simulation.atoms)
     freedoms = dict.fromkeys(degrees_of_freedom(n_atoms, stage.method) for stage in plan.stages)
@@ -49,7 +49,9 @@ def report_stages(settings: Settings, log: Log) -> None:
         log.item(f"stage {number}", stage.describe())
 
 
-def report_plan(log: Log, plan: Plan, simulation: Simulation, potential: Potential, resumed: bool) -> None:
+def report_plan(
+    log: Log, plan: SimulationPlan, simulation: Simulation, potential: Potential, resumed: bool
+) -> None:
     """Atoms, stages and thresholds."""
     atoms, units = simulation.atoms, potential.units
     log.section("Molecular dynamics")
@@ -83,7 +85,9 @@ def report_plan(log: Log, plan: Plan, simulation: Simulation, potential: Potenti
     log.line()
 
 
-def report_end(log: Log, plan: Plan, simulation: Simulation, files: SimulationFiles, stopped: str) -> None:
+def report_end(
+    log: Log, plan: SimulationPlan, simulation: Simulation, files: SimulationFiles, stopped: str
+) -> None:
     """Averages by stage from md.out, and the files."""
     table = read_md_out(files.directory / FILE_NAME)
     units, n_atoms = files.description.units, len(simulation.atoms)

@@ -20,8 +20,7 @@ from ase.data import covalent_radii
 
 from bnnp.descriptors.neighbors import ShortestDistance, find_neighbors, shortest_distances
 from bnnp.errors import NumericalError
-from bnnp.io.input_data import StructureFile
-from bnnp.structure import Structure
+from bnnp.structure import Structure, Structures
 from bnnp.units import ATOMIC, METAL, Units
 
 REACH = 2.2  # distances are looked for up to this many sums of the largest covalent radius
@@ -46,7 +45,7 @@ def reach(closest: Iterable[ShortestDistance], units: Units) -> float:
     return min((relative(found.numbers, found.distance, units) for found in closest), default=np.inf)
 
 
-def sampled_reaches(structures: StructureFile, units: Units) -> list[float]:
+def sampled_reaches(structures: Structures, units: Units) -> list[float]:
     """Reach of a few structures, evenly spaced over the file; not of one that has no neighbour list."""
     found = []
     for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)):

@@ -32,7 +32,7 @@ VELOCITIES, THERMOSTAT = 0, 1  # what the random numbers are for
 
 
 @dataclass(frozen=True)
-class Plan:
+class SimulationPlan:
     """What input.nn asks for, in ASE's units.
 
     Parameters
@@ -55,7 +55,7 @@ class Plan:
         return StopRule(self.warn, self.stop, patience, self.calibrated)
 
 
-def read_plan(settings: Settings, calibration: Calibration | None = None) -> Plan:
+def read_plan(settings: Settings, calibration: Calibration | None = None) -> SimulationPlan:
     """Put the keywords together; `calibration` is that of the potential.
 
     Raises
@@ -68,7 +68,7 @@ def read_plan(settings: Settings, calibration: Calibration | None = None) -> Pla
         tuple(_threshold(settings, name, limit, calibration) for limit in settings.value(name) or ())
         for name in ("md_uncertainty_warn", "md_uncertainty_stop")
     )
-    return Plan(stages, warn, stop, read_guard(settings, stages), calibration is not None)
+    return SimulationPlan(stages, warn, stop, read_guard(settings, stages), calibration is not None)
 
 
 def read_stages(settings: Settings) -> tuple[Stage, ...]:
@@ -201,7 +201,7 @@ def read_guard(settings: Settings, stages: Sequence[Stage]) -> Guard:
     )
 
 
-def demand_uncertainty(plan: Plan, potential: Potential, settings: Settings) -> None:
+def demand_uncertainty(plan: SimulationPlan, potential: Potential, settings: Settings) -> None:
     """Raise InputError if a threshold is on what this potential does not know."""
     member = settings.dynamics.md_members is not None
     limits = [("md_uncertainty_warn", each) for each in plan.warn]
@@ -293,7 +293,7 @@ def _check_atoms(settings: Settings, stages: Sequence[Stage], atoms: Atoms) -> N
 
 
 def identity(
-    settings: Settings, plan: Plan, atoms: Atoms, potential: Potential, member: int | None
+    settings: Settings, plan: SimulationPlan, atoms: Atoms, potential: Potential, member: int | None
 ) -> dict[str, object]:
     """What a restart file must agree with; the last stage may get longer unless it is a ramp."""
     stages = [asdict(stage) for stage in plan.stages]
