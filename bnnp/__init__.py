@@ -18,10 +18,10 @@ Symmetry functions
 Pairs
     Full neighbor lists with explicit images: the pair (i, j) and the pair (j, i) are both there, and an
     atom may be the neighbor of its own images, so cutoffs longer than the cell are legal. Pairs are
-    sorted by centre, then neighbor element, neighbor index and vector. The vector points from the centre
+    sorted by center, then neighbor element, neighbor index and vector. The vector points from the center
     to the neighbor: D = r_j + image - r_i.
 Signs
-    Forces are F = -dE/dr: with dE/dD of every pair, ``F[centre] += dE/dD`` and ``F[neighbor] -= dE/dD``.
+    Forces are F = -dE/dr: with dE/dD of every pair, ``F[center] += dE/dD`` and ``F[neighbor] -= dE/dD``.
     Stress is ASE's, sigma = +1/V dE/d(strain) = 1/V sum_pairs D (x) dE/dD, Voigt order xx yy zz yz xz
     xy; the file nnstress.out has RuNNer's opposite sign and says so.
 Energies
@@ -43,20 +43,24 @@ For notebooks and scripts (loaded when first used, so that ``import bnnp`` costs
 
 Map, and the order to read it in::
 
-    structure.py  units.py  errors.py        the nouns
-    descriptors/                             structures -> symmetry functions
-    network/  uncertainty/                   symmetry functions -> energies; what they are worth
-    potential/                               all of it: structure -> energy, forces, stress, each with sigma
-    core/                                    the same in C++, fast
-    dynamics/  analysis/                     molecular dynamics, its stop rule; what a trajectory says
+    structure.py  units.py  errors.py        the nouns: a structure, its units, what can go wrong
+    descriptors/                             structure -> symmetry functions, and their derivatives
+    network/  random.py                      symmetry functions -> energies; dropout masks and their streams
+    uncertainty/                             what a sigma is worth: calibration, distance, scores
+    model.py  prediction.py                  what a potential is made of; what it predicts, with its sigma
+    core/                                    C++: the fast form of descriptors/ and network/, and their reader
+    dynamics/  analysis/                     molecular dynamics and its stop rule; what a trajectory tells
     io/                                      one file format a module, both directions
-    keywords.py  settings.py                 input.nn: table of keywords, and what they mean together
-    parallel.py  training/                   MPI; loss and optimizers
-    api.py  interfaces/                      the calls above; ASE
-    modes/  cli.py                           what `bnnp --mode 1|2|3` does, step by step
+    settings/                                input.nn: the table of keywords, typed sections of values
+    potential/                               all of it: structure -> prediction; the files of a potential
+    parallel.py  run.py  log.py              MPI; what a mode is given; what it tells
+    training/                                one training: loss, optimizers, evaluation, checkpoint
+    interfaces/  api.py                      ASE, LAMMPS, n2p2; the calls above
+    modes/  cli.py  memory.py                what `bnnp --mode 1|2|3` does, step by step; the command
 
-Imports go downwards in this list read from its end: numerics take arrays and plain numbers, and know no
-files, no MPI, no settings.
+Each package says in its first lines what belongs there and in which order to read it. A module imports only
+what stands above it in this list (core/ is C++, and tests/test_imports.py has the whole rule): numerics take
+arrays and plain numbers, and know no files, no MPI, no settings.
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ if TYPE_CHECKING:
     from bnnp.interfaces.ase import BNNP
     from bnnp.potential.loading import load
     from bnnp.potential.potential import Potential
-    from bnnp.potential.prediction import Prediction
+    from bnnp.prediction import Prediction
     from bnnp.structure import Structure
 
 __version__ = "0.1.0"
@@ -78,7 +82,7 @@ __all__ = ["BNNP", "Potential", "Prediction", "Structure", "load", "read_data", 
 _HOMES = {
     "BNNP": "bnnp.interfaces.ase",
     "Potential": "bnnp.potential.potential",
-    "Prediction": "bnnp.potential.prediction",
+    "Prediction": "bnnp.prediction",
     "Structure": "bnnp.structure",
     "load": "bnnp.potential.loading",
     "read_data": "bnnp.api",

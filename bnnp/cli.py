@@ -120,7 +120,7 @@ def _compile_plugin(headers: str | None) -> str:
 
 
 def _export(program: str, target: Path, settings_file: Path, masks: int | None) -> str:
-    from bnnp.potential.export import PROGRAMS, export
+    from bnnp.interfaces.export import PROGRAMS, export
 
     if program not in PROGRAMS:
         raise click.UsageError(f"--export {program}: expected one of {', '.join(PROGRAMS)}, then a directory")

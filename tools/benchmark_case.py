@@ -15,11 +15,11 @@ from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
-from bnnp.network.streams import WEIGHTS, stream
 from bnnp.potential import loading
 from bnnp.potential.loading import draw_masks, read_potential
 from bnnp.potential.member import Member
 from bnnp.potential.potential import Potential
+from bnnp.random import WEIGHTS, stream
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 

@@ -10,6 +10,8 @@ python tools/benchmark.py train FOLDER --each "derivatives stored" --each "deriv
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +26,7 @@ from benchmark_timing import peak_memory, reset_peak
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
-from bnnp.modes.symmetry import run as symmetry
 from bnnp.potential.potential import Potential
-from bnnp.run import Run
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.training.loop import Record, Trainer
 from bnnp.training.training import Training, training_set
@@ -93,8 +93,16 @@ def train(
             settings = changed_settings(folder, Path(scratch), changes)
             data = folder if (folder / FILE_NAME).exists() else Path(scratch)
             if data != folder:
-                first = load_settings(Path(scratch) / "input.nn", 1)
-                symmetry.compute(Run(first, folder / "input.data", data))
+                command = [
+                    sys.executable,
+                    "-m",
+                    "bnnp",
+                    "--mode",
+                    "1",
+                    "--data",
+                    str((folder / "input.data").resolve()),
+                ]
+                subprocess.run(command, cwd=scratch, check=True, stdout=subprocess.DEVNULL)
             if held_out is not None and not held_out.is_file():
                 raise InputError(f"--held-out {held_out}: no such file")
             reset_peak()

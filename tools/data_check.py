@@ -20,17 +20,15 @@ from ase.formula import Formula
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from bnnp.analysis.data_set import (
+    DataSet,
+    count_composition,
+    measure_distances,
+)
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import NumericalError
 from bnnp.log import Log
-from bnnp.modes.check.data import (
-    DataSet,
-    count_composition,
-    measure_distances,
-    report_compositions,
-    report_distances,
-)
 from bnnp.structure import Structure
 from bnnp.units import Units
 

@@ -43,7 +43,7 @@ from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
-from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import outside
 

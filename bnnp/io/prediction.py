@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from bnnp.io.ase_atoms import PREDICTED
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.structure_block import format_structure
-from bnnp.potential.prediction import Prediction
+from bnnp.prediction import Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.units import Units

@@ -40,7 +40,7 @@ from bnnp.io.text import read_lines
 from bnnp.io.weights import weights_checksum, weights_name
 from bnnp.network.dense import Network
 from bnnp.network.masks import Keep, Masks
-from bnnp.network.streams import GENERATOR
+from bnnp.random import GENERATOR
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 FORMAT = 1

@@ -20,7 +20,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from bnnp.network import streams
+from bnnp import random as streams
 
 Array = NDArray[np.float64]
 Keep = NDArray[np.bool_]

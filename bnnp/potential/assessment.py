@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.scaling import Scaling
-from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import Tally, outside, tally, warning_lines
 from bnnp.uncertainty.metrics import ErrorSum

@@ -34,7 +34,7 @@ from bnnp.io.scaling_data import ScalingData
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
 from bnnp.potential.member import Member, Options
-from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler

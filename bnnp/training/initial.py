@@ -6,7 +6,7 @@ from ase.data import atomic_numbers
 
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
-from bnnp.network.streams import WEIGHTS, stream
+from bnnp.random import WEIGHTS, stream
 from bnnp.settings.settings import Settings
 from bnnp.training.parameters import Parameters
 

@@ -32,7 +32,7 @@ from bnnp.descriptors.scaling import Affine
 from bnnp.network.compiled import Networks
 from bnnp.network.dense import Network, forward
 from bnnp.network.masks import Masks
-from bnnp.network.streams import SUBSET, stream
+from bnnp.random import SUBSET, stream
 from bnnp.training.evaluation import Evaluation, Evaluator
 from bnnp.training.loss import Errors, Spread
 from bnnp.training.model import MaskSet, TrainedModel, mask_rows

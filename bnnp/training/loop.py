@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bnnp.network.streams import SHUFFLE, stream
+from bnnp.random import SHUFFLE, stream
 from bnnp.training.evaluation import Evaluation, Evaluator
 from bnnp.training.likelihood import FrozenDropout, Likelihood
 from bnnp.training.loss import Errors, Loss

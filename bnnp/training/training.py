@@ -33,10 +33,10 @@ from bnnp.io.uncertainty_data import UncertaintyData
 from bnnp.io.weights import demand_finite, read_weights, weights_name
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.network.streams import BOOTSTRAP, stream
 from bnnp.potential.files import PotentialFiles
 from bnnp.potential.loading import assemble, draw_masks, drop_rates
 from bnnp.potential.potential import Potential
+from bnnp.random import BOOTSTRAP, stream
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
 from bnnp.training.averaging import Averaged

@@ -18,7 +18,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.potential.files import read_members
 from bnnp.potential.loading import assemble
 from bnnp.potential.potential import Potential
-from bnnp.potential.prediction import Prediction
+from bnnp.prediction import Prediction
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration

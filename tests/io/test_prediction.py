@@ -14,7 +14,7 @@ import pytest
 from bnnp.errors import OutputError
 from bnnp.io.input_data import read_structures
 from bnnp.io.prediction import LAYOUTS, PredictionWriter, file_names, format_prediction
-from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL
 

@@ -8,7 +8,7 @@ import pytest
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
-from bnnp.network.streams import WEIGHTS, stream
+from bnnp.random import WEIGHTS, stream
 
 SHAPE = Architecture((40, 30), ("t", "t", "l"))
 

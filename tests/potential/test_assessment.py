@@ -10,7 +10,7 @@ import pytest
 from bnnp.descriptors.functions import parse_function
 from bnnp.descriptors.scaling import Scaling
 from bnnp.potential.assessment import Assessment, assess, extrapolations, group_of
-from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Set, Structure
 
 STRUCTURE = Structure(

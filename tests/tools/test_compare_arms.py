@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from study_tools import read_rows
 
 from bnnp.io.input_data import write_structures
-from bnnp.potential.prediction import Estimate
+from bnnp.prediction import Estimate
 from bnnp.structure import Set, Structure
 from bnnp.units import METAL
 

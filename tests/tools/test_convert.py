@@ -19,7 +19,7 @@ from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.prediction import predicted
 from bnnp.io.trajectory import format_frame
-from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import SET_LABELS, Set
 from bnnp.units import ATOMIC, METAL
 

@@ -15,7 +15,7 @@ from plotting.prediction import errors_figure, read_predictions, table_rows
 
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
-from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, Units
 

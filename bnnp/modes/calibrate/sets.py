@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
-from bnnp.network.streams import CALIBRATION, stream
+from bnnp.random import CALIBRATION, stream
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
 from bnnp.uncertainty.calibration import FEWEST

@@ -23,7 +23,7 @@ from bnnp.potential.assessment import assess, extrapolations, group_of
 from bnnp.potential.files import read_members
 from bnnp.potential.loading import assemble
 from bnnp.potential.potential import Potential
-from bnnp.potential.prediction import Prediction
+from bnnp.prediction import Prediction
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.structure import Structure

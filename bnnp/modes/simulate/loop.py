@@ -18,7 +18,7 @@ from bnnp.log import Log, Progress
 from bnnp.modes.simulate.output import SimulationFiles
 from bnnp.modes.simulate.plan import THERMOSTAT, SimulationPlan
 from bnnp.modes.simulate.report import Speed
-from bnnp.network.streams import DYNAMICS, stream
+from bnnp.random import DYNAMICS, stream
 from bnnp.settings.settings import Settings
 from bnnp.training.interruption import Interruption
 

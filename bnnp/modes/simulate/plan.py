@@ -19,9 +19,9 @@ from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
 from bnnp.io.text import reason_of
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
-from bnnp.network.streams import DYNAMICS, stream
 from bnnp.potential.files import PotentialFiles
 from bnnp.potential.potential import Potential
+from bnnp.random import DYNAMICS, stream
 from bnnp.run import Run
 from bnnp.settings.arguments import Limit
 from bnnp.settings.settings import Settings

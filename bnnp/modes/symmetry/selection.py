@@ -30,7 +30,7 @@ from bnnp.modes.calibrate.sets import (
     calibration_words,
     draw_calibration,
 )
-from bnnp.network.streams import SPLIT, stream
+from bnnp.random import SPLIT, stream
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
 

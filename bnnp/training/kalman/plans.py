@@ -23,7 +23,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.network.streams import OBSERVATIONS, stream
+from bnnp.random import OBSERVATIONS, stream
 from bnnp.training.kalman.updates import ENERGY, Index, Observation, Update, stresses_of
 
 

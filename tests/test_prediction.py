@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.potential.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.uncertainty.hybrid import Parts
 from bnnp.uncertainty.maps import Quadratic

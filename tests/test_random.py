@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnnp.network.streams import SAMPLES, TRAINING, stream
+from bnnp.random import SAMPLES, TRAINING, stream
 
 WORD = 2**64
 
