@@ -22,7 +22,9 @@ from scipy.spatial import cKDTree
 
 from bnnp.analysis.data_set import (
     DataSet,
+    composition_table,
     count_composition,
+    distance_table,
     measure_distances,
 )
 from bnnp.descriptors.length_unit import unit_advice
@@ -94,14 +96,16 @@ class DataCheck:
         log.item("atoms", f"{sum(n_atoms)}; {min(n_atoms)} to {max(n_atoms)} in a structure")
         log.item("with forces, stress", f"{self.data.n_forces}, {self.data.n_stress}")
         log.line()
-        report_compositions(self.data, self.units, log)
+        log.table(*composition_table(self.data, self.units))
         log.section("Labels")
         log.table(
             ("group", "structures", "eV/atom", "+-", "rms f (eV/A)", "largest f", "pressure (GPa)"),
             list(self._group_rows()),
         )
         log.line("  f: force components")
-        report_distances(self.data, self.units, log)
+        if self.data.closest:
+            log.section("Shortest distances")
+            log.table(*distance_table(self.data, self.units))
         self._report_doubts(log)
         log.section("Thresholds for input.nn")
         for keyword, value, remark in self.thresholds():
