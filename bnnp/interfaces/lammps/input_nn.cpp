@@ -22,7 +22,7 @@ using Words = std::vector<std::string>;
 
 bool is_compact(int type) { return type >= 20 && type <= 25; }
 
-// Parameters of a type in the order of input.nn, as bnnp.descriptors.functions lists them, and its number of neighbours.
+// Parameters of a type in the order of input.nn, as bnnp.descriptors.functions lists them, and its number of neighbors.
 struct Grammar {
     int neighbors;
     std::vector<double FunctionSpec::*> parameters;

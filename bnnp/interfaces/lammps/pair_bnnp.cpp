@@ -21,7 +21,7 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-const int BLOCK = 64;                                  // centres evaluated at once
+const int BLOCK = 64;                                  // centers evaluated at once
 const int MESSAGE = 24;                                // components of sample forces a ghost atom sends at once
 const double KCAL_PER_MOL = 23.060547830619;           // of one eV: e N_A / 4184 J
 
@@ -136,7 +136,7 @@ void PairBNNP::init_style() {
     if (atom->molecular != Atom::ATOMIC)
         for (int k = 1; k <= 3; ++k)
             if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
-                error->all(FLERR, "pair_style bnnp: special_bonds removes bonded atoms from the neighbour lists; set `special_bonds lj/coul 1 1 1`");
+                error->all(FLERR, "pair_style bnnp: special_bonds removes bonded atoms from the neighbor lists; set `special_bonds lj/coul 1 1 1`");
     set_units();
     neighbor->add_request(this, NeighConst::REQ_FULL);
     extrapolations_run = extrapolations_shown = 0.0;
@@ -185,7 +185,7 @@ void PairBNNP::compute(int eflag, int vflag) {
 
     for (int begin = 0; begin < list->inum; begin += BLOCK) {
         gather(begin, std::min(begin + BLOCK, list->inum));
-        evaluator->evaluate({centres.data(), neighbors.data(), forces ? sample_forces.data() : nullptr});
+        evaluator->evaluate({centers.data(), neighbors.data(), forces ? sample_forces.data() : nullptr});
         scatter();
     }
     if (vflag_fdotr) virial_fdotr_compute();
@@ -195,19 +195,19 @@ void PairBNNP::compute(int eflag, int vflag) {
     obey_stop_rule(look);
 }
 
-// Centres begin ... end of the neighbour list with all their neighbours within the cutoff.
+// Centers begin ... end of the neighbor list with all their neighbors within the cutoff.
 void PairBNNP::gather(int begin, int end) {
     double** x = atom->x;
     const int* type = atom->type;
     const double reach = potential->radius * potential->radius, nearest = potential->shortest * potential->shortest, scale = 1.0 / length_unit;
-    centres.clear();
+    centers.clear();
     neighbors.clear();
     evaluator->clear();
     for (int ii = begin; ii < end; ++ii) {
         const int i = list->ilist[ii];
         if (map[type[i]] < 0) continue;
-        centres.push_back(i);
-        evaluator->add_centre(map[type[i]]);
+        centers.push_back(i);
+        evaluator->add_center(map[type[i]]);
         const int* neighborhood = list->firstneigh[i];
         for (int jj = 0; jj < list->numneigh[i]; ++jj) {
             const int j = neighborhood[jj] & NEIGHMASK;
@@ -227,16 +227,16 @@ void PairBNNP::gather(int begin, int end) {
 }
 
 void PairBNNP::scatter() {
-    for (int c = 0; c < evaluator->n_centres(); ++c) {
-        add_centre(c);
+    for (int c = 0; c < evaluator->n_centers(); ++c) {
+        add_center(c);
         for (std::int64_t p = evaluator->first(c); p < evaluator->first(c + 1); ++p)
-            add_pair(centres[c], neighbors[p], evaluator->vector(p), evaluator->derivative(p));
+            add_pair(centers[c], neighbors[p], evaluator->vector(p), evaluator->derivative(p));
     }
 }
 
-void PairBNNP::add_centre(int centre) {
-    const int samples = potential->samples, i = centres[centre];
-    const double* energies = evaluator->energies(centre);
+void PairBNNP::add_center(int center) {
+    const int samples = potential->samples, i = centers[center];
+    const double* energies = evaluator->energies(center);
     double mean = 0.0;
     for (int s = 0; s < samples; ++s) {
         mean += energies[s];
@@ -250,7 +250,7 @@ void PairBNNP::add_centre(int centre) {
     if (eflag_atom) eatom[i] += mean;
     if (energies_std_flag) energies_std[i] = deviation(energies, samples) * energy_unit;
     sample_sums[samples + 1] += 1.0;
-    evaluator->outside(centre, [&](int function, double value, double minimum, double maximum) {
+    evaluator->outside(center, [&](int function, double value, double minimum, double maximum) {
         sample_sums[samples] += 1.0;
         if (options.show) report_extrapolation(i, function, value, minimum, maximum);
     });

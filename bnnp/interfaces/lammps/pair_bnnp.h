@@ -55,8 +55,8 @@ class PairBNNP : public Pair {
     bnnp::Calibration calibration;  // in force; without `forces` these are raw
     double energy_unit = 1.0, length_unit = 1.0, force_unit = 1.0;  // one unit of the potential in LAMMPS' units
 
-    // One block: local index of each centre and of each pair's neighbour.
-    std::vector<int> centres, neighbors;
+    // One block: local index of each center and of each pair's neighbor.
+    std::vector<int> centers, neighbors;
     std::vector<double> sample_sums;    // (samples + 2) energies of this rank, extrapolations, atoms; then of all ranks
     std::vector<double> sample_forces;  // (nall, 3, padded samples)
     int first_component = 0, n_components = 0;  // of 3 * samples, in one message
@@ -75,7 +75,7 @@ class PairBNNP : public Pair {
     bool due(int every) const;
     void gather(int begin, int end);
     void scatter();
-    void add_centre(int centre);
+    void add_center(int center);
     void add_pair(int i, int j, const double* vector, const double* derivative);
     void report_extrapolation(int i, int function, double value, double minimum, double maximum) const;
     void reduce(bool energies, bool forces);

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "networks.hpp"
-#include "plan.hpp"
+#include "plan/networks.hpp"
+#include "plan/symmetry_functions.hpp"
 
 namespace bnnp {
 
@@ -27,7 +27,7 @@ using Texts = std::map<std::string, std::string>;  // name -> content
 // ---- input.nn --------------------------------------------------------------------------------------------------
 
 struct SymmetryFunction {
-    FunctionSpec spec;             // neighbours are indices into `elements`
+    FunctionSpec spec;             // neighbors are indices into `elements`
     std::string subtype;           // of the compact types
     std::string definition;        // the words behind symfunction_short, numbers as Python writes them
 };

@@ -1,4 +1,13 @@
-// Memory a kernel works in: the neighbours of one atom, and a block of triples.
+// Memory a kernel works in: the neighbors of one atom, and a block of triples.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#include "kernels/pack.inl"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 // Memory of one thread; grows, never shrinks. (No std containers that allocate: their code would be shared between
 // instruction sets by the linker.)
@@ -26,17 +35,17 @@ static inline int whole(int n) {
     return (n + lanes<T> - 1) / lanes<T> * lanes<T>;
 }
 
-// The neighbours of one atom within the reach of its functions, sorted by element. Each element starts a register;
-// the gaps before the next are filled with neighbours at the reach, where all functions are zero.
+// The neighbors of one atom within the reach of its functions, sorted by element. Each element starts a register;
+// the gaps before the next are filled with neighbors at the reach, where all functions are zero.
 template <typename T>
 struct Neighborhood {
-    int n = 0, stride = 0;               // neighbours, with the gaps; length of the arrays
+    int n = 0, stride = 0;               // neighbors, with the gaps; length of the arrays
     T *x, *y, *z, *square, *inverse;     // displacement D, |D|^2, 1/|D|
     T *tx, *ty, *tz, *tangent;           // jvp: dD and D . dD
     T *gx, *gy, *gz;                     // vjp: dE/dD of the triples
     T* slope;                            // vjp: (dE/dr) / r of the pairs
     T* envelopes;                        // (n_envelopes, 2, stride): fc times weight, and (fc'/r) times weight
-    std::int32_t *pair, *bucket;         // index in the pair list, -1 in gaps; first neighbour of each element
+    std::int32_t *pair, *bucket;         // index in the pair list, -1 in gaps; first neighbor of each element
 
     T* envelope(int e) { return envelopes + std::size_t(e) * 2 * stride; }
     T* envelope_slope(int e) { return envelope(e) + stride; }
@@ -50,18 +59,20 @@ template <typename T>
 struct Block {
     int n = 0, rows = 0, capacity = 0;
     T *c, *square, *exponent;                    // cos theta, r_jk^2, r_j^2 + r_k^2 + r_jk^2
-    T *F, *F_j, *F_k, *F_jk;                     // centred Gaussians: cutoff functions and derivatives (1/r) d/dr
+    T *F, *F_j, *F_k, *F_jk;                     // centered Gaussians: cutoff functions and derivatives (1/r) d/dr
     T *inverse_j, *inverse_k;                    // 1/r_j, 1/r_k
     T *tc, *tangent_j, *tangent_k, *tangent_jk;  // tangents: dcos, D_j . dD_j, D_k . dD_k, D_jk . dD_jk
     T *b, *b_slope;                              // factor of r_jk
     T *R, *R_j, *R_k, *R_jk;                     // radial part and its derivatives (1/r) d/dr
     T *A, *B;                                    // sums over members of weight times p, and times dp/dcos
-    T *S, *S_eta, *S_c;                          // centred Gaussians: sums over groups of A E, eta A E, B E
+    T *S, *S_eta, *S_c;                          // centered Gaussians: sums over groups of A E, eta A E, B E
     T *e_c, *e_j, *e_k, *e_jk;                   // derivatives of the energy
     T *theta, *theta_slope;
     T *p, *dp;                                   // (n_angles, capacity)
     std::int32_t* k;                             // looked-up factors only
     std::int32_t *row_start, *row_j, *row_k;     // of each row: first triple, j, and the k of its first register
     std::int32_t* row_mask;                      // of each row: first of its masks
-    Mask* masks;                                 // which neighbours of a register are triples of the row
+    Mask* masks;                                 // which neighbors of a register are triples of the row
 };
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -1,7 +1,7 @@
 // The symmetry functions of one set of definitions, as Python has them.
 #pragma once
-#include "bindings.hpp"
-#include "dispatch.hpp"
+#include "python/bindings.hpp"
+#include "kernels/dispatch.hpp"
 
 namespace bnnp {
 

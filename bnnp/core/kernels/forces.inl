@@ -1,7 +1,19 @@
 // Forces of every Monte Carlo sample. The gradients of all samples are combinations of a few vectors (networks.hpp), so
 // each pair's derivatives are first contracted with these, and only the result with every sample's coefficients.
+#pragma once
 
-// Of each neighbour's element: the rows that the derivatives of a pair are contracted with, (n_sensitive, padded span).
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+#include "kernels/networks.inl"
+#include "kernels/sweeps.inl"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
+
+// Of each neighbor's element: the rows that the derivatives of a pair are contracted with, (n_sensitive, padded span).
 class SpanRows {
   public:
     SpanRows(const Plan& plan, const NetworkPlan& networks, const double* factors) : row(padded(networks.span)) {
@@ -28,7 +40,7 @@ class SpanRows {
     std::vector<std::vector<double>> tables;
 };
 
-// Where the slopes of centre i begin: its pairs, then four more (3, padded span) for itself and the virial.
+// Where the slopes of center i begin: its pairs, then four more (3, padded span) for itself and the virial.
 static inline double* slopes_of(const PairList& pairs, const SampleForceTask& task, std::int64_t i, int row) {
     const std::int64_t before = pairs.first[i] - pairs.first[task.first_center] + 4 * (i - task.first_center);
     return task.slopes + before * 3 * row;
@@ -83,7 +95,7 @@ static inline void add_product(double* target, const double* slopes, int row, co
         for (int m = 0; m < N; ++m) store(target + c * samples + m * n, sums[c][m]);
 }
 
-// The centres [begin, end) for N registers of samples from number `sample` on.
+// The centers [begin, end) for N registers of samples from number `sample` on.
 template <int N>
 static void add_forces(const PairList& pairs, const NetworkPlan& networks, const SampleForceTask& task, int sample, std::int64_t begin, std::int64_t end) {
     const int row = padded(networks.span), samples = networks.sample_row(), span = networks.span;
@@ -110,3 +122,5 @@ void sample_forces(const PairList& pairs, const NetworkPlan& networks, const Sam
         else add_forces<1>(pairs, networks, task, sample, begin, end), sample += n;
     }
 }
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -1,4 +1,12 @@
 // The search of neighbors.hpp within a row of bins.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernels.hpp"
+#include "kernels/pack.inl"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 // Numbers of the points among [begin, end) whose squared distance from `point` is below `square`; returns how many.
 // Reads and writes up to two registers more.
@@ -20,3 +28,5 @@ int close_points(const double* x, const double* y, const double* z, std::int64_t
     }
     return int(found - start);
 }
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -1,5 +1,14 @@
 // Cutoff functions and radial factors over arrays of squared distances. A derivative is (df/dr) / r, which is what
 // multiplies a displacement vector: d f(|D|) / dD = (f'/r) D.
+#pragma once
+
+#include <cmath>
+#include <type_traits>
+
+#include "kernels/vectormath.inl"
+#include "plan/symmetry_functions.hpp"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 // n2p2's POLY1 - POLY4, f(0) = 1, f(1) = 0, and df/dx, in powers of 1 - x: no cancellation where f is small.
 template <int N, typename T>
@@ -29,7 +38,7 @@ static inline void smooth_exponential(T x, T& value, T& slope) {
 }
 
 // Cutoff function fc(r) and fc'(r)/r; zero at and beyond the radius. Types as in n2p2 (A. Singraber et al.,
-// J. Chem. Theory Comput. 15, 1827 (2019)): 0 hard, 1 cosine, 2 tanh^3, 3 normalised tanh^3, 4 exponential, 5-8 polynomials.
+// J. Chem. Theory Comput. 15, 1827 (2019)): 0 hard, 1 cosine, 2 tanh^3, 3 normalized tanh^3, 4 exponential, 5-8 polynomials.
 template <int TYPE, bool DERIVATIVE, typename T>
 static void cutoff_loop(const CutoffFunction& f, const T* __restrict square, T* __restrict fc, T* __restrict slope, int n) {
     const T inner = T(f.inner), width = T(1.0 / (f.radius - f.inner)), inverse_rc = T(1.0 / f.radius);
@@ -91,15 +100,15 @@ static void cutoff_function(const CutoffFunction& f, const T* square, T* fc, T* 
     }
 }
 
-// C(x; centre, half width) and dC/dx of the compact functions; CORE 1-4 are POLY1-4, 5 the exponential.
+// C(x; center, half width) and dC/dx of the compact functions; CORE 1-4 are POLY1-4, 5 the exponential.
 template <int CORE, bool ASYMMETRIC, typename T>
-static inline void compact_function(T x, T centre, T inverse_width, T& value, T& slope) {
-    const T y = minimum(std::abs(x - centre) * inverse_width, T(1));
+static inline void compact_function(T x, T center, T inverse_width, T& value, T& slope) {
+    const T y = minimum(std::abs(x - center) * inverse_width, T(1));
     const T inner = ASYMMETRIC ? (T(2) - y) * y : y;
     if constexpr (CORE == 5) smooth_exponential(inner, value, slope);
     else polynomial<CORE>(inner, value, slope);
     value = y < T(1) ? value : T(0);
-    slope = y < T(1) ? slope * (ASYMMETRIC ? T(2) - T(2) * y : T(1)) * (x < centre ? -inverse_width : inverse_width) : T(0);
+    slope = y < T(1) ? slope * (ASYMMETRIC ? T(2) - T(2) * y : T(1)) * (x < center ? -inverse_width : inverse_width) : T(0);
 }
 
 // Calls `work` with the core as a compile-time number.
@@ -116,13 +125,13 @@ static void with_core(int core, Work work) {
 
 template <bool ASYMMETRIC, typename T>
 static void compact_loop(const RadialFactor& f, const T* __restrict square, T* __restrict a, T* __restrict slope, int n) {
-    const T centre = T(f.centre), inverse_width = T(1.0 / f.half_width);
+    const T center = T(f.center), inverse_width = T(1.0 / f.half_width);
     with_core(f.core, [&](auto core) {
 #pragma GCC ivdep
         for (int i = 0; i < n; ++i) {
             const T r = std::sqrt(square[i]);
             T value, derivative;
-            compact_function<core(), ASYMMETRIC>(r, centre, inverse_width, value, derivative);
+            compact_function<core(), ASYMMETRIC>(r, center, inverse_width, value, derivative);
             a[i] = value;
             slope[i] = derivative / r;
         }
@@ -163,3 +172,5 @@ static void radial_factor(const RadialFactor& f, const T* __restrict square, con
         }
     }
 }
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

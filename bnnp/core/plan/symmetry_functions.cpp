@@ -1,4 +1,4 @@
-#include "plan.hpp"
+#include "plan/symmetry_functions.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -17,13 +17,13 @@ bool operator==(const CutoffFunction& a, const CutoffFunction& b) {
 }
 
 bool operator==(const RadialFactor& a, const RadialFactor& b) {
-    return a.kind == b.kind && a.envelope == b.envelope && a.eta == b.eta && a.r_s == b.r_s && a.centre == b.centre &&
+    return a.kind == b.kind && a.envelope == b.envelope && a.eta == b.eta && a.r_s == b.r_s && a.center == b.center &&
            a.half_width == b.half_width && a.core == b.core && a.asymmetric == b.asymmetric;
 }
 
 bool operator==(const Angle& a, const Angle& b) {
     return a.kind == b.kind && a.lambda == b.lambda && a.zeta == b.zeta && a.eta == b.eta && a.theta_s == b.theta_s &&
-           a.centre == b.centre && a.half_width == b.half_width && a.core == b.core;
+           a.center == b.center && a.half_width == b.half_width && a.core == b.core;
 }
 
 // Index of the first element for which `same` holds, appended if there is none.
@@ -49,7 +49,7 @@ RadialFactor radial_factor(const FunctionSpec& f, int envelope) {
     factor.envelope = envelope;
     if (is_compact(f.type)) {
         factor.kind = RadialKind::compact;
-        factor.centre = 0.5 * (f.r_l + f.r_c);
+        factor.center = 0.5 * (f.r_l + f.r_c);
         factor.half_width = 0.5 * (f.r_c - f.r_l);
         factor.core = f.core;
         factor.asymmetric = f.asymmetric;
@@ -67,7 +67,7 @@ Angle angle_of(const FunctionSpec& f) {
     Angle angle;
     if (is_compact(f.type)) {
         angle.kind = AngleKind::compact;
-        angle.centre = 0.5 * (f.angle_left + f.angle_right);
+        angle.center = 0.5 * (f.angle_left + f.angle_right);
         angle.half_width = 0.5 * (f.angle_right - f.angle_left);
         angle.core = f.core;
     } else if (f.type == 8) {
@@ -99,7 +99,7 @@ void add_angular(ElementPlan& element, const FunctionSpec& f, const RadialFactor
         return other.factor == factor;
     })];
     group.members.push_back({f.column, index});
-    bundle.centred_gaussians = bundle.centred_gaussians && factor.kind == RadialKind::gaussian && factor.r_s == 0.0 &&
+    bundle.centered_gaussians = bundle.centered_gaussians && factor.kind == RadialKind::gaussian && factor.r_s == 0.0 &&
                                factor.envelope == bundle.groups[0].factor.envelope;
 }
 

@@ -1,15 +1,27 @@
-// The four sweeps over the neighbours of one atom after the other.
+// The four sweeps over the neighbors of one atom after the other.
 //
-// Geometry of a pair of neighbours j, k: with s = D_j . D_k, cos theta = s / (r_j r_k) and
+// Geometry of a pair of neighbors j, k: with s = D_j . D_k, cos theta = s / (r_j r_k) and
 // r_jk^2 = r_j^2 + r_k^2 - 2 s everything is a function of (r_j, r_k, s), so a derivative needs three numbers a
 // triple: P = E_rj / r_j, Q = E_rk / r_k, S = E_s, and then dE/dD_j = P D_j + S D_k, dE/dD_k = Q D_k + S D_j.
 // Triples are collected in blocks that stay in the first-level cache; all loops over a block are SIMD.
 //
 // The radial part of a triple comes in three ways:
-//   centred Gaussians (types 3, 13 without shift)  one exponential a group, exp[-eta (r_j^2 + r_k^2 + r_jk^2)],
+//   centered Gaussians (types 3, 13 without shift)  one exponential a group, exp[-eta (r_j^2 + r_k^2 + r_jk^2)],
 //                                                  times the product of three cutoff functions, the same for all groups
-//   wide (types 9, 22, 25)                         a(r_j) a(r_k), along rows of the factors computed once a neighbour
+//   wide (types 9, 22, 25)                         a(r_j) a(r_k), along rows of the factors computed once a neighbor
 //   all others                                     a(r_j) a(r_k) b(r_jk), the factors looked up
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "kernels/angular.inl"
+#include "kernels/kernels.hpp"
+#include "kernels/neighborhood.inl"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 template <typename T>
 class Kernel {
@@ -30,7 +42,7 @@ class Kernel {
     const ElementPlan* element = nullptr;
     const double* weights = nullptr;  // vjp: dE/dG of this atom
     double* G = nullptr;              // values, jvp
-    T* jacobian = nullptr;            // [column][x y z][neighbour]
+    T* jacobian = nullptr;            // [column][x y z][neighbor]
     Buffer<T> factor_memory, jacobian_memory;
 
     void atom(std::int64_t i) {
@@ -72,7 +84,7 @@ class Kernel {
         for (const AngularBundle& bundle : element->bundles) angular<S>(bundle);
     }
 
-    // a and a'/r of the neighbours [begin, end).
+    // a and a'/r of the neighbors [begin, end).
     void factor(const RadialFactor& f, int begin, int end, T* a, T* slope) {
         radial_factor(f, hood.square + begin, hood.envelope(f.envelope) + begin, hood.envelope_slope(f.envelope) + begin,
                       a + begin, slope + begin, end - begin);
@@ -147,7 +159,7 @@ class Kernel {
         if (block.n > 0) process<S>(bundle, factors);
     }
 
-    static bool gaussians(const AngularBundle& bundle) { return bundle.narrow && bundle.centred_gaussians; }
+    static bool gaussians(const AngularBundle& bundle) { return bundle.narrow && bundle.centered_gaussians; }
 
     template <Sweep S>
     void process(const AngularBundle& bundle, const T* factors) {
@@ -196,7 +208,7 @@ class Kernel {
         }
     }
 
-    // Centred Gaussians: multiplies fc_jk into the product of fc_j and fc_k and its derivatives.
+    // Centered Gaussians: multiplies fc_jk into the product of fc_j and fc_k and its derivatives.
     template <bool DERIVATIVE>
     void cutoff_product(const AngularBundle& bundle, int n) {
         const CutoffFunction& cutoff = element->envelopes[bundle.groups[0].factor.envelope].cutoff;
@@ -430,7 +442,7 @@ class Kernel {
             pull_back(t, block.e_c[t], block.e_j[t], block.e_k[t], block.e_jk[t], block.e_j[t], block.e_k[t], block.e_c[t]);
     }
 
-    // Adds dE/dD of the block's triples to the neighbours, for N functions E: gradients[m] is (3, ..) with `row` numbers
+    // Adds dE/dD of the block's triples to the neighbors, for N functions E: gradients[m] is (3, ..) with `row` numbers
     // for x, for y and for z.
     template <int N>
     void scatter(T* const* P, T* const* Q, T* const* S, T* const* gradients, std::ptrdiff_t row) {
@@ -477,7 +489,7 @@ class Kernel {
         }
     }
 
-    // Block of a pair: (3, n_sensitive), only the functions that can feel the neighbour's element.
+    // Block of a pair: (3, n_sensitive), only the functions that can feel the neighbor's element.
     template <typename Out>
     void store_jacobian(std::int64_t i, Out* blocks) {
         const std::int64_t first = pairs.first[i];
@@ -497,3 +509,11 @@ class Kernel {
         }
     }
 };
+
+void symmetry_functions(const Plan& plan, const PairList& pairs, const Task& task, bool single,
+                        std::int64_t begin, std::int64_t end) {
+    if (single) Kernel<float>(plan, pairs, task).run(begin, end);
+    else Kernel<double>(plan, pairs, task).run(begin, end);
+}
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -1,4 +1,4 @@
-// Neighbour lists: every pair of atoms closer than a cutoff, periodic images included, in O(N) by a grid of bins.
+// Neighbor lists: every pair of atoms closer than a cutoff, periodic images included, in O(N) by a grid of bins.
 //
 // Atoms are moved into the cell and sorted into bins; what is close is looked for in the bins around, a row of bins at
 // a time with all registers (close_points of the kernels), with a search radius a little above the cutoff. Which pairs
@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "dispatch.hpp"
-#include "threads.hpp"
+#include "kernels/dispatch.hpp"
+#include "kernels/threads.hpp"
 
 namespace bnnp {
 
@@ -34,7 +34,7 @@ class NeighborSearch {
         sort_into_bins();
     }
 
-    // Neighbours of some centres, one centre after the other, by atomic number, index and lattice shift.
+    // Neighbors of some centers, one center after the other, by atomic number, index and lattice shift.
     struct Piece {
         std::vector<std::int64_t> counts;
         std::vector<std::int32_t> neighbors;
@@ -59,7 +59,7 @@ class NeighborSearch {
 
     using Shift = std::array<double, 3>;  // whole numbers of lattice vectors
     struct Hit {
-        std::uint32_t rank, slot, row;  // of the neighbour: its place among all atoms, and in the bins; row of bins
+        std::uint32_t rank, slot, row;  // of the neighbor: its place among all atoms, and in the bins; row of bins
     };
     struct Scratch {
         std::vector<Shift> rows;
@@ -178,24 +178,24 @@ class NeighborSearch {
     }
 
     void gather(std::int64_t i, Scratch& scratch) const {
-        const Shift centre = wrapped(i);
+        const Shift center = wrapped(i);
         along(0, bins[i][0], [&](std::int64_t x_first, std::int64_t x_last, double sx) {
             for (std::int64_t bx = x_first; bx <= x_last; ++bx)
                 along(1, bins[i][1], [&](std::int64_t y_first, std::int64_t y_last, double sy) {
                     for (std::int64_t by = y_first; by <= y_last; ++by)
                         along(2, bins[i][2], [&](std::int64_t z_first, std::int64_t z_last, double sz) {
                             const std::int64_t begin = first[bin_number({bx, by, z_first})], end = first[bin_number({bx, by, z_last}) + 1];
-                            if (begin < end) search(centre, begin, end, {sx, sy, sz}, scratch);
+                            if (begin < end) search(center, begin, end, {sx, sy, sz}, scratch);
                         });
                 });
         });
     }
 
     // Slots begin ... end, shifted by `shift` lattice vectors.
-    void search(const Shift& centre, std::int64_t begin, std::int64_t end, const Shift& shift, Scratch& scratch) const {
+    void search(const Shift& center, std::int64_t begin, std::int64_t end, const Shift& shift, Scratch& scratch) const {
         scratch.slots.resize(std::max(scratch.slots.size(), std::size_t(end - begin) + 2 * row_unit));
         const Shift t = lattice(shift);
-        const double point[3] = {centre[0] - t[0], centre[1] - t[1], centre[2] - t[2]};
+        const double point[3] = {center[0] - t[0], center[1] - t[1], center[2] - t[2]};
         const int found = kernels.close_points(x.data(), y.data(), z.data(), begin, end, point, reach_radius * reach_radius, scratch.slots.data());
         if (found == 0) return;
         const std::uint32_t row = std::uint32_t(scratch.rows.size());

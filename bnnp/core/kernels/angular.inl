@@ -1,4 +1,13 @@
 // Angular factors p(cos theta) and dp/dcos over arrays of cosines.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/radial.inl"
+#include "plan/symmetry_functions.hpp"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 template <int Z, bool DERIVATIVE, typename T>
 static void power_loop(const Angle& m, const T* __restrict c, T* __restrict p, T* __restrict dp, int n) {
@@ -76,12 +85,12 @@ static void gaussian_bump(const Angle& m, const T* __restrict theta, const T* __
 template <typename T>
 static void compact_bump(const Angle& m, const T* __restrict theta, const T* __restrict theta_slope, T* __restrict p,
                          T* __restrict dp, int n) {
-    const T centre = T(m.centre), inverse_width = T(1.0 / m.half_width);
+    const T center = T(m.center), inverse_width = T(1.0 / m.half_width);
     with_core(m.core, [&](auto core) {
 #pragma GCC ivdep
         for (int t = 0; t < n; ++t) {
             T value, slope;
-            compact_function<core(), false>(theta[t], centre, inverse_width, value, slope);
+            compact_function<core(), false>(theta[t], center, inverse_width, value, slope);
             p[t] = value;
             dp[t] = slope * theta_slope[t];
         }
@@ -96,3 +105,5 @@ static void angular_factor(const Angle& m, const T* c, const T* theta, const T* 
         case AngleKind::compact: return compact_bump(m, theta, theta_slope, p, dp, n);
     }
 }
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -1,5 +1,15 @@
 // One SIMD register of numbers (the vector extension of GCC and clang), and the choice of some of its lanes.
 // This header is compiled once for each instruction set, inside its namespace.
+#pragma once
+
+#include <cstdint>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "kernels/instruction_set.hpp"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 #if defined(__AVX512F__)
 constexpr int register_bytes = 64;
@@ -145,3 +155,5 @@ class Lanes {
 };
 
 #endif
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -1,4 +1,4 @@
-#include "bind_descriptor.hpp"
+#include "python/descriptor.hpp"
 
 namespace bnnp {
 namespace {
@@ -25,7 +25,7 @@ void bind_descriptor(py::module_& module) {
         .def("jacobian", &Descriptor::jacobian)
         .def("block_vjp", &Descriptor::block_vjp)
         .def("block_jvp", &Descriptor::block_jvp)
-        .def("sensitive", [](const Descriptor& d, int centre, int neighbor) { return d.plan.elements.at(centre).sensitive.at(neighbor); })
+        .def("sensitive", [](const Descriptor& d, int center, int neighbor) { return d.plan.elements.at(center).sensitive.at(neighbor); })
         .def_property_readonly("width", [](const Descriptor& d) { return d.plan.width; })
         .def_property_readonly("kernel", [](const Descriptor& d) { return d.kernels.name; });
 }

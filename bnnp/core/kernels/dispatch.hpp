@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels.hpp"
-#include "threads.hpp"
+#include "kernels/kernels.hpp"
+#include "kernels/threads.hpp"
 
 namespace bnnp {
 

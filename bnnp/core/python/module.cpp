@@ -1,8 +1,8 @@
 // Thin pybind11 binding: its parts check shapes, hand out threads, call the kernels of the machine's instruction set.
 #include <string>
 
-#include "bindings.hpp"
-#include "dispatch.hpp"
+#include "python/bindings.hpp"
+#include "kernels/dispatch.hpp"
 
 PYBIND11_MODULE(_core, module) {
     module.doc() = "C++ core of bnnp; use it through bnnp.core.";

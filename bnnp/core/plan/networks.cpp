@@ -1,4 +1,4 @@
-#include "networks.hpp"
+#include "plan/networks.hpp"
 
 #include <algorithm>
 #include <stdexcept>

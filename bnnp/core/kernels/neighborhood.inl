@@ -1,4 +1,15 @@
-// Collecting the neighbours of an atom, and the triples of a bundle.
+// Collecting the neighbors of an atom, and the triples of a bundle.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/radial.inl"
+#include "kernels/tasks.hpp"
+#include "kernels/workspace.inl"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 template <typename T>
 class Gatherer {
@@ -6,7 +17,7 @@ class Gatherer {
     Neighborhood<T> hood;
     Block<T> block;
 
-    // Neighbours within the reach of this element's functions, sorted by element, as separate coordinate arrays.
+    // Neighbors within the reach of this element's functions, sorted by element, as separate coordinate arrays.
     void gather(const Plan& plan, const PairList& pairs, const Task& task, std::int64_t i) {
         const ElementPlan& element = plan.elements[pairs.types[i]];
         const std::int64_t first = pairs.first[i], last = pairs.first[i + 1];
@@ -52,7 +63,7 @@ class Gatherer {
     }
 
     // Append the triples (j, k), begin <= k < end, with r_k^2 < reach and r_jk^2 < limit. `fc` and `fc_slope` are the
-    // envelope of the centred Gaussians, null for other functions.
+    // envelope of the centered Gaussians, null for other functions.
     template <Sweep S, bool GAUSSIANS>
     void collect(int j, int begin, int end, T reach, T limit, const T* fc, const T* fc_slope) {
         constexpr bool derivative = S != Sweep::values;
@@ -159,3 +170,5 @@ class Gatherer {
                 fc[m] *= T(plan.atomic_numbers[b]), slope[m] *= T(plan.atomic_numbers[b]);
     }
 };
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

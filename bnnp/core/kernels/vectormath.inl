@@ -3,6 +3,15 @@
 // The coefficients are Chebyshev interpolations in powers of the argument, highest power first, computed with
 // 50 digits (mpmath's chebyfit); their relative errors are below 2e-16 for double and 2e-8 for float.
 // This header is compiled once for each instruction set, inside its namespace.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/instruction_set.hpp"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 template <typename T>
 struct Bits;
@@ -135,3 +144,5 @@ static inline T integer_power(T b) {
         else return half * half * b;
     }
 }
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

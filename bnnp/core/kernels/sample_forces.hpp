@@ -1,15 +1,15 @@
-// Forces of every Monte Carlo sample, some centres at a time, on several threads.
+// Forces of every Monte Carlo sample, some centers at a time, on several threads.
 #pragma once
 
 #include <vector>
 
-#include "dispatch.hpp"
-#include "threads.hpp"
+#include "kernels/dispatch.hpp"
+#include "kernels/threads.hpp"
 
 namespace bnnp {
 
-// `task` without slopes: they take tens of kilobytes an atom and are made for some centres at a time. The sums run in
-// the order of the centres, whatever the number of threads: these share the samples.
+// `task` without slopes: they take tens of kilobytes an atom and are made for some centers at a time. The sums run in
+// the order of the centers, whatever the number of threads: these share the samples.
 inline void add_sample_forces(const Kernels& kernels, const Plan& plan, const PairList& pairs, const NetworkPlan& networks,
                               SampleForceTask task, int threads) {
     const std::int64_t at_a_time = 64 * threads;

@@ -1,4 +1,12 @@
 // Sweeps over stored derivative blocks: the same numbers as vjp and jvp, read instead of computed.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernels.hpp"
+#include "kernels/workspace.inl"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 template <typename In>
 static void blocks_vjp_of(const Plan& plan, const PairList& pairs, const BlockTask& task, const In* blocks,
@@ -60,3 +68,5 @@ void blocks_jvp(const Plan& plan, const PairList& pairs, const BlockTask& task, 
     if (task.blocks_double) blocks_jvp_of(plan, pairs, task, static_cast<const double*>(task.blocks), begin, end);
     else blocks_jvp_of(plan, pairs, task, static_cast<const float*>(task.blocks), begin, end);
 }
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <string>
 
-#include "bind_descriptor.hpp"
-#include "sample_forces.hpp"
+#include "python/descriptor.hpp"
+#include "kernels/sample_forces.hpp"
 
 namespace bnnp {
 namespace {

@@ -1,4 +1,19 @@
 // Element networks and all their Monte Carlo samples, see networks.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "kernels/kernels.hpp"
+#include "kernels/vectormath.inl"
+#include "kernels/workspace.inl"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
 
 // f(x) and f'(x) for RuNNer's activation letters, n values in place: z becomes f(z), d its derivative.
 static void activate(char letter, double* __restrict z, double* __restrict d, int n) {
@@ -254,3 +269,5 @@ void sample_networks(const NetworkPlan& plan, const SampleTask& task, std::int64
     Sampler sampler(plan, task);
     for (std::int64_t i = begin; i < end; ++i) sampler.atom(i);
 }
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -1,18 +1,17 @@
 // What is to be computed: the symmetry functions of every element, sorted into groups that share work.
 //
-// A function is a sum over neighbours j of a radial factor a(r_j), or over unordered neighbour pairs j < k of
+// A function is a sum over neighbors j of a radial factor a(r_j), or over unordered neighbor pairs j < k of
 //
 //     p(cos theta_jk) a(r_j) a(r_k) [ b(r_jk) ]            b only in the narrow types 3, 8, 13, 21, 24
 //
 // with a radial factor a (and b) that holds the Gaussian or compact function, the cutoff function and, for
 // weighted functions, the atomic number, and an angular polynomial or bump p. Functions with the same
-// neighbour elements, reach and narrowness form a bundle: geometry, cutoff functions and the angular factors are
+// neighbor elements, reach and narrowness form a bundle: geometry, cutoff functions and the angular factors are
 // computed once for all of them; within it, functions with the same radial factors form a group. Formulas: J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. 4-9; M. Gastegger et al.,
 // J. Chem. Phys. 148, 241709 (2018) (weighted); M. P. Bircher, A. Singraber, C. Dellago,
 // Mach. Learn.: Sci. Technol. 2, 035026 (2021) (compact).
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 namespace bnnp {
@@ -35,7 +34,7 @@ struct RadialFactor {
     RadialKind kind = RadialKind::gaussian;
     int envelope = 0;                     // index into ElementPlan::envelopes
     double eta = 0.0, r_s = 0.0;          // exp(-eta (r - r_s)^2) or cos(eta r)
-    double centre = 0.0, half_width = 1;  // compact: C(r; r_l, r_c)
+    double center = 0.0, half_width = 1;  // compact: C(r; r_l, r_c)
     int core = 0;                         // compact: 1-4 POLY1-4, 5 exponential
     bool asymmetric = false;              // compact: y -> (2 - y) y
 };
@@ -49,7 +48,7 @@ struct Angle {
     int integer_zeta = 0;                  // zeta if it is an integer up to 1024, else 0
     double prefactor = 1.0;                // 2^(1 - zeta)
     double eta = 0.0, theta_s = 0.0;       // type 8, degrees
-    double centre = 0.0, half_width = 1.0; // compact, degrees
+    double center = 0.0, half_width = 1.0; // compact, degrees
     int core = 0;
 };
 
@@ -70,12 +69,12 @@ struct AngularGroup {
     std::vector<AngularMember> members;
 };
 
-// Groups over the same triples of atoms: neighbour elements, reach, and whether r_jk counts.
+// Groups over the same triples of atoms: neighbor elements, reach, and whether r_jk counts.
 struct AngularBundle {
     int neighbor1 = -1, neighbor2 = -1;  // element indices, neighbor1 <= neighbor2; -1 for all
     bool narrow = true;
     double radius = 0.0;
-    bool centred_gaussians = true;  // all groups: exp(-eta r^2) times one envelope
+    bool centered_gaussians = true;  // all groups: exp(-eta r^2) times one envelope
     std::vector<Angle> angles;      // distinct ones
     std::vector<AngularGroup> groups;
 };
@@ -86,7 +85,7 @@ struct ElementPlan {
     std::vector<Envelope> envelopes;
     std::vector<RadialFunction> radial;
     std::vector<AngularBundle> bundles;
-    std::vector<std::vector<int>> sensitive;  // [neighbour element] -> columns that can depend on it
+    std::vector<std::vector<int>> sensitive;  // [neighbor element] -> columns that can depend on it
 };
 
 struct Plan {
@@ -95,7 +94,7 @@ struct Plan {
     std::vector<ElementPlan> elements;
 };
 
-// One symmetry function as input.nn gives it; neighbours are element indices, -1 where the type sums over all.
+// One symmetry function as input.nn gives it; neighbors are element indices, -1 where the type sums over all.
 struct FunctionSpec {
     int element = 0, column = 0, type = 2, neighbor1 = -1, neighbor2 = -1;
     double eta = 0, r_s = 0, lambda = 0, zeta = 0, r_c = 0, r_l = 0, angle_left = 0, angle_right = 0;
@@ -106,28 +105,5 @@ struct FunctionSpec {
 // Sorts functions into groups. `cutoff_alpha` is r_ci / r_c.
 Plan make_plan(const std::vector<double>& atomic_numbers, const std::vector<FunctionSpec>& functions, int cutoff_type,
                double cutoff_alpha);
-
-// Full neighbour list in compressed rows: pairs first[i] .. first[i+1]-1 belong to centre i.
-struct PairList {
-    std::int64_t n_atoms = 0;
-    const std::int64_t* first = nullptr;
-    const std::int32_t* neighbors = nullptr;
-    const double* vectors = nullptr;      // (n_pairs, 3): r_neighbor + image - r_centre
-    const std::int32_t* types = nullptr;  // (n_atoms,) element index
-};
-
-// The four sweeps. Arrays over functions are (n_atoms, width), zero beyond the element's own functions.
-enum class Sweep { values, vjp, jvp, jacobian };
-
-struct Task {
-    Sweep sweep = Sweep::values;
-    const double* dE_dG = nullptr;               // vjp: input (n_atoms, width)
-    const double* dD = nullptr;                  // jvp: input (n_pairs, 3)
-    double* G = nullptr;                         // values, jvp: output (n_atoms, width)
-    double* dE_dD = nullptr;                     // vjp: output (n_pairs, 3)
-    void* blocks = nullptr;                      // jacobian: output, float or double
-    bool blocks_double = false;
-    const std::int64_t* block_offsets = nullptr; // (n_pairs + 1,) start of each pair's (3, n_sensitive) block
-};
 
 }  // namespace bnnp

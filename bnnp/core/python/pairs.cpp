@@ -1,9 +1,9 @@
-// Neighbour lists and sums over pairs, as Python has them.
+// Neighbor lists and sums over pairs, as Python has them.
 #include <algorithm>
 
-#include "bindings.hpp"
-#include "dispatch.hpp"
-#include "neighbors.hpp"
+#include "python/bindings.hpp"
+#include "kernels/dispatch.hpp"
+#include "kernels/neighbors.hpp"
 
 namespace bnnp {
 namespace {
@@ -15,7 +15,7 @@ void check_pairs(std::int64_t n_atoms, const Longs& first, const Ints& neighbors
         require(neighbors.data()[p] >= 0 && neighbors.data()[p] < n_atoms, "neighbors holds an atom index out of range");
 }
 
-// The full neighbour list: first, centers, neighbors, vectors. `points` are searched instead of the positions.
+// The full neighbor list: first, centers, neighbors, vectors. `points` are searched instead of the positions.
 py::tuple find_neighbors(const Doubles& positions, const Doubles& points, const py::object& cell, const Longs& numbers, double cutoff, int threads) {
     const std::int64_t n = positions.shape(0);
     const Doubles box = cell.is_none() ? Doubles(9) : cell.cast<Doubles>();
@@ -82,7 +82,7 @@ py::tuple narrow(const Longs& first, const Ints& neighbors, const Doubles& image
     return py::make_tuple(offsets, own, others, D);
 }
 
-// F_i = sum of dE/dD over the pairs of centre i, minus the sum over the pairs with neighbour i. (n_atoms, 3)
+// F_i = sum of dE/dD over the pairs of center i, minus the sum over the pairs with neighbor i. (n_atoms, 3)
 Doubles sum_pairs(const Longs& first, const Ints& neighbors, const Doubles& dE_dD) {
     const std::int64_t n = first.size() - 1;
     check_pairs(n, first, neighbors, dE_dD);
@@ -98,7 +98,7 @@ Doubles sum_pairs(const Longs& first, const Ints& neighbors, const Doubles& dE_d
     return forces;
 }
 
-// The transpose: value of the centre minus value of the neighbour, for every pair. (n_pairs, 3)
+// The transpose: value of the center minus value of the neighbor, for every pair. (n_pairs, 3)
 Doubles pair_differences(const Longs& first, const Ints& neighbors, const Doubles& atoms) {
     const std::int64_t n = first.size() - 1;
     require(atoms.ndim() == 2 && atoms.shape(0) == n && atoms.shape(1) == 3, "expected the shape (n_atoms, 3)");

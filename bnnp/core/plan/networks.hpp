@@ -11,7 +11,6 @@
 // Rows of matrices are padded with zeros to whole registers of every instruction set.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 namespace bnnp {
@@ -61,40 +60,5 @@ struct NetworkPlan {
 
 // Throws std::invalid_argument for layers or masks that do not fit together.
 NetworkPlan plan_networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width, bool normalize_nodes);
-
-// The networks at some atoms. With the weights W of layer 1, dE_s/dinput = W delta_s: the gradients of all samples are
-// in the span of W, and `span` is the number of nodes of layer 1. With masks on the inputs it is that of the inputs,
-// and delta_s = dE_s/dinput.
-struct SampleTask {
-    const std::int32_t* types = nullptr;
-    const double* inputs = nullptr;  // (n_atoms, width) scaled symmetry functions
-    double* energies = nullptr;      // (n_atoms, n_samples)
-    double* gradient = nullptr;      // (n_atoms, width) mean over samples of dE/dinput, or null
-    double* delta = nullptr;         // (n_atoms, span, padded n_samples), or null
-};
-
-// Forces of every sample. `slopes` come first: minus d(what delta multiplies)/dD of each pair, that is, what the pair
-// adds to the force on its neighbour; and after all pairs of a centre what it adds to its own and to the virial.
-struct SampleForceTask {
-    const double* factors = nullptr;              // (n_elements, width) d(scaled)/d(unscaled) symmetry function
-    const double* delta = nullptr;                // of SampleTask
-    const std::int64_t* block_offsets = nullptr;  // (n_pairs + 1,) of the derivatives, see BlockTask
-    const std::int32_t* centers = nullptr;        // (n_centres,) row of each centre in `forces`; null: in their order
-    const std::int32_t* neighbors = nullptr;      // (n_pairs,) row of each neighbour
-    std::int64_t first_center = 0;                // `slopes` start with this centre
-    double* slopes = nullptr;                     // (pairs + 4 for each centre, 3, padded span)
-    double* forces = nullptr;                     // (rows, 3, padded n_samples), added to
-    double* virials = nullptr;                    // (3, 3, padded n_samples) sum_p D (x) dE/dD, added to; or null
-};
-
-struct BlockTask {
-    const void* blocks = nullptr;                // per pair (3, n_sensitive)
-    bool blocks_double = false;
-    const std::int64_t* block_offsets = nullptr; // (n_pairs + 1,)
-    const double* dE_dG = nullptr;               // vjp input (n_atoms, width)
-    double* dE_dD = nullptr;                     // vjp output (n_pairs, 3)
-    const double* dD = nullptr;                  // jvp input (n_pairs, 3)
-    double* G = nullptr;                         // jvp output (n_atoms, width)
-};
 
 }  // namespace bnnp
