@@ -17,7 +17,7 @@ class Gatherer {
     Neighborhood<T> hood;
     Block<T> block;
 
-    // Neighbors within the reach of this element's functions, sorted by element, as separate coordinate arrays.
+    // Neighbors within the reach of this element's functions, sorted by element, a coordinate an array.
     void gather(const Plan& plan, const PairList& pairs, const Task& task, std::int64_t i) {
         const ElementPlan& element = plan.elements[pairs.types[i]];
         const std::int64_t first = pairs.first[i], last = pairs.first[i + 1];
@@ -28,13 +28,15 @@ class Gatherer {
         for (int e = 0; e < n_elements; ++e) {
             hood.bucket[e] = hood.n;
             for (std::int64_t p = first; p < last; ++p)
-                if (pairs.types[pairs.neighbors[p]] == e) add(pairs.vectors + 3 * p, task.dD ? task.dD + 3 * p : nullptr, int(p - first), reach);
+                if (pairs.types[pairs.neighbors[p]] == e)
+                    add(pairs.vectors + 3 * p, task.dD ? task.dD + 3 * p : nullptr, int(p - first), reach);
             for (; hood.n % lanes<T> != 0; ++hood.n) gap(T(reach));
         }
         hood.bucket[n_elements] = hood.n;
         for (int m = 0; m < hood.n; ++m) hood.inverse[m] = T(1) / std::sqrt(hood.square[m]);
         if (task.sweep == Sweep::vjp)
-            for (T* array : {hood.gx, hood.gy, hood.gz, hood.slope}) std::memset(array, 0, sizeof(T) * std::size_t(hood.n));
+            for (T* array : {hood.gx, hood.gy, hood.gz, hood.slope})
+                std::memset(array, 0, sizeof(T) * std::size_t(hood.n));
         for (int e = 0; e < n_envelopes; ++e) fill_envelope(plan, element.envelopes[e], e);
     }
 
@@ -42,15 +44,16 @@ class Gatherer {
     void prepare_block(int longest_row, int n_angles) {
         const int capacity = block.capacity = whole<T>(block_size + longest_row) + 2 * lanes<T>;
         T* memory = block_memory.get(std::size_t(capacity) * (28 + 2 * n_angles));
-        T** arrays[] = {&block.c, &block.square, &block.exponent, &block.F, &block.F_j, &block.F_k, &block.F_jk,
-                        &block.inverse_j, &block.inverse_k, &block.tc, &block.tangent_j, &block.tangent_k,
-                        &block.tangent_jk, &block.b, &block.b_slope, &block.R, &block.R_j, &block.R_k, &block.R_jk,
-                        &block.A, &block.B, &block.S, &block.S_eta, &block.e_c, &block.e_j, &block.e_k, &block.e_jk,
-                        &block.theta};
+        T** arrays[] = {&block.c,          &block.square,  &block.exponent,  &block.F,
+                        &block.F_j,        &block.F_k,     &block.F_jk,      &block.inverse_j,
+                        &block.inverse_k,  &block.tc,      &block.tangent_j, &block.tangent_k,
+                        &block.tangent_jk, &block.b.value, &block.b.slope,   &block.R,
+                        &block.R_j,        &block.R_k,     &block.R_jk,      &block.A,
+                        &block.B,          &block.S,       &block.S_eta,     &block.e_c,
+                        &block.e_j,        &block.e_k,     &block.e_jk,      &block.theta.value};
         for (T** array : arrays) *array = memory, memory += capacity;
-        block.p = memory;
-        block.dp = memory + std::size_t(capacity) * n_angles;
-        block.theta_slope = block.S;  // never at the same time
+        block.angles = {memory, memory + std::size_t(capacity) * n_angles};
+        block.theta.slope = block.S;  // never at the same time
         const int rows = block_size + 2;
         block.k = block_integers.get(std::size_t(capacity) + 4 * rows);
         block.row_start = block.k + capacity;
@@ -62,12 +65,13 @@ class Gatherer {
         block.n = block.rows = 0;
     }
 
-    // Append the triples (j, k), begin <= k < end, with r_k^2 < reach and r_jk^2 < limit. `fc` and `fc_slope` are the
-    // envelope of the centered Gaussians, null for other functions.
+    // Append the triples (j, k), begin <= k < end, with r_k^2 and r_jk^2 below `limit`. `fc` is the envelope
+    // of the centered Gaussians; other functions do not need it.
     template <Sweep S, bool GAUSSIANS>
-    void collect(int j, int begin, int end, T reach, T limit, const T* fc, const T* fc_slope) {
+    void collect(int j, int begin, int end, T limit, Curve<T> fc) {
         constexpr bool derivative = S != Sweep::values;
-        const T xj = hood.x[j], yj = hood.y[j], zj = hood.z[j], square_j = hood.square[j], inverse_j = hood.inverse[j];
+        const T xj = hood.x[j], yj = hood.y[j], zj = hood.z[j];
+        const T square_j = hood.square[j], inverse_j = hood.inverse[j];
         const int start = block.n, row = block.rows;
         int n = start;
         Mask* mask = block.masks + block.row_mask[row];
@@ -75,18 +79,18 @@ class Gatherer {
             const Pack<T> x = load(hood.x + k), y = load(hood.y + k), z = load(hood.z + k);
             const Pack<T> square_k = load(hood.square + k), inverse_k = load(hood.inverse + k);
             const Pack<T> s = xj * x + yj * y + zj * z, sum = square_j + square_k, square = sum - T(2) * s;
-            const Mask triples = mask_below<T>(square, limit, square_k, reach, begin - k);
+            const Mask triples = mask_below<T>(square, limit, square_k, limit, begin - k);
             const Lanes<T> chosen(triples);
             *mask++ = triples;
             chosen.pack(block.c + n, s * inverse_k * inverse_j);
             if constexpr (GAUSSIANS) {
-                const Pack<T> fc_k = load(fc + k);
+                const Pack<T> fc_k = load(fc.value + k);
                 chosen.pack(block.square + n, square);
                 chosen.pack(block.exponent + n, sum + square);
-                chosen.pack(block.F + n, fc[j] * fc_k);
+                chosen.pack(block.F + n, fc.value[j] * fc_k);
                 if constexpr (derivative) {
-                    chosen.pack(block.F_j + n, fc_slope[j] * fc_k);
-                    chosen.pack(block.F_k + n, fc[j] * load(fc_slope + k));
+                    chosen.pack(block.F_j + n, fc.slope[j] * fc_k);
+                    chosen.pack(block.F_k + n, fc.value[j] * load(fc.slope + k));
                 }
             } else {
                 chosen.pack(block.square + n, square);
@@ -95,7 +99,8 @@ class Gatherer {
             if constexpr (S == Sweep::jvp) {
                 const Pack<T> tx = load(hood.tx + k), ty = load(hood.ty + k), tz = load(hood.tz + k);
                 chosen.pack(block.tangent_k + n, load(hood.tangent + k));
-                chosen.pack(block.tangent_jk + n, hood.tx[j] * x + hood.ty[j] * y + hood.tz[j] * z + xj * tx + yj * ty + zj * tz);
+                chosen.pack(block.tangent_jk + n,
+                            hood.tx[j] * x + hood.ty[j] * y + hood.tz[j] * z + xj * tx + yj * ty + zj * tz);
             }
             if constexpr (!GAUSSIANS) chosen.pack_index(block.k + n, k);
             n += __builtin_popcount(triples);
@@ -134,8 +139,8 @@ class Gatherer {
     void allocate(int n_pairs, int n_elements, int n_envelopes) {
         const int stride = hood.stride = whole<T>(n_pairs) + (n_elements + 1) * lanes<T>;
         T* memory = hood_memory.get(std::size_t(stride) * (13 + 2 * n_envelopes));
-        T** arrays[] = {&hood.x, &hood.y, &hood.z, &hood.square, &hood.inverse, &hood.tx, &hood.ty, &hood.tz,
-                        &hood.tangent, &hood.gx, &hood.gy, &hood.gz, &hood.slope};
+        T** arrays[] = {&hood.x,  &hood.y,       &hood.z,  &hood.square, &hood.inverse, &hood.tx,   &hood.ty,
+                        &hood.tz, &hood.tangent, &hood.gx, &hood.gy,     &hood.gz,      &hood.slope};
         for (T** array : arrays) *array = memory, memory += stride;
         hood.envelopes = memory;
         hood.pair = hood_integers.get(stride + n_elements + 2);
@@ -162,12 +167,12 @@ class Gatherer {
     }
 
     void fill_envelope(const Plan& plan, const Envelope& envelope, int e) {
-        T *fc = hood.envelope(e), *slope = hood.envelope_slope(e);
-        cutoff_function<true>(envelope.cutoff, hood.square, fc, slope, hood.n);
+        const Curve<T> fc = hood.envelope(e);
+        cutoff_function<true>(envelope.cutoff, hood.square, fc, hood.n);
         if (!envelope.weighted) return;
         for (int b = 0; b < int(plan.elements.size()); ++b)
             for (int m = hood.bucket[b]; m < hood.bucket[b + 1]; ++m)
-                fc[m] *= T(plan.atomic_numbers[b]), slope[m] *= T(plan.atomic_numbers[b]);
+                fc.value[m] *= T(plan.atomic_numbers[b]), fc.slope[m] *= T(plan.atomic_numbers[b]);
     }
 };
 

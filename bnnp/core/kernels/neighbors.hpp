@@ -1,8 +1,9 @@
-// Neighbor lists: every pair of atoms closer than a cutoff, periodic images included, in O(N) by a grid of bins.
+// Neighbor lists: every pair of atoms closer than a cutoff, with periodic images, in O(N) by a grid of bins.
 //
-// Atoms are moved into the cell and sorted into bins; what is close is looked for in the bins around, a row of bins at
-// a time with all registers (close_points of the kernels), with a search radius a little above the cutoff. Which pairs
-// count, and their vectors, come from the positions as they were given, so that i-j and j-i are exact negatives.
+// Atoms are moved into the cell and sorted into bins; what is close is looked for in the bins around, a row
+// of bins at a time with whole registers (close_points of the kernels), with a search radius a little above
+// the cutoff. Which pairs count, and their vectors, come from the positions as they were given, so that i-j
+// and j-i are exact negatives.
 #pragma once
 
 #include <algorithm>
@@ -11,17 +12,17 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/dispatch.hpp"
-#include "kernels/threads.hpp"
+#include "kernels/kernels.hpp"
 
 namespace bnnp {
 
 struct Atoms {
     std::int64_t n = 0;
-    const double* positions = nullptr;       // (n, 3)
-    const double* points = nullptr;          // (n, 3) to search among: the positions, or those with empty space taken out
-    const double* cell = nullptr;            // (3, 3), rows are lattice vectors; null for a free molecule
-    const std::int64_t* numbers = nullptr;   // (n,) atomic numbers
+    const double* positions = nullptr;  // (n, 3)
+    // (n, 3) to search among: the positions, or those with empty space taken out
+    const double* points = nullptr;
+    const double* cell = nullptr;           // (3, 3), rows are lattice vectors; null for a free molecule
+    const std::int64_t* numbers = nullptr;  // (n,) atomic numbers
 };
 
 class NeighborSearch {
@@ -41,10 +42,10 @@ class NeighborSearch {
         std::vector<double> vectors;
     };
 
-    Piece find(std::int64_t begin, std::int64_t end) const {
+    Piece find(Range centers) const {
         Piece piece;
         Scratch scratch;
-        for (std::int64_t i = begin; i < end; ++i) {
+        for (std::int64_t i = centers.begin; i < centers.end; ++i) {
             scratch.rows.clear();
             scratch.hits.clear();
             gather(i, scratch);
@@ -58,8 +59,8 @@ class NeighborSearch {
     static constexpr double SKIN = 1.0e-6;
 
     using Shift = std::array<double, 3>;  // whole numbers of lattice vectors
-    struct Hit {
-        std::uint32_t rank, slot, row;  // of the neighbor: its place among all atoms, and in the bins; row of bins
+    struct Hit {  // a neighbor: its place among all atoms, and in the bins; row of bins
+        std::uint32_t rank, slot, row;
     };
     struct Scratch {
         std::vector<Shift> rows;
@@ -101,13 +102,14 @@ class NeighborSearch {
         }
         for (int d = 0; d < 3; ++d) {
             const Shift normal = cross(box + 3 * ((d + 1) % 3), box + 3 * ((d + 2) % 3));
-            const double volume = box[3 * d] * normal[0] + box[3 * d + 1] * normal[1] + box[3 * d + 2] * normal[2];
+            const double* edge = box + 3 * d;
+            const double volume = edge[0] * normal[0] + edge[1] * normal[1] + edge[2] * normal[2];
             for (int c = 0; c < 3; ++c) inverse[3 * c + d] = normal[c] / volume;
             heights[d] = std::abs(volume) / std::hypot(normal[0], normal[1], normal[2]);
         }
     }
 
-    // Bins as wide as the search radius, or half as wide where few of them fit; not many more bins than atoms.
+    // Bins as wide as the search radius, or half as wide where few of them fit; not many more than atoms.
     void divide() {
         for (int d = 0; d < 3; ++d) {
             const double fit = heights[d] / reach_radius;
@@ -125,13 +127,17 @@ class NeighborSearch {
         for (std::int64_t i = 0; i < atoms.n; ++i)
             for (int d = 0; d < 3; ++d) {
                 double fraction = 0.0;
-                for (int c = 0; c < 3; ++c) fraction += (atoms.points[3 * i + c] - origin[c]) * inverse[3 * c + d];
+                for (int c = 0; c < 3; ++c)
+                    fraction += (atoms.points[3 * i + c] - origin[c]) * inverse[3 * c + d];
                 moved[i][d] = atoms.cell ? std::floor(fraction) : 0.0;
-                bins[i][d] = std::clamp<std::int64_t>(std::int64_t((fraction - moved[i][d]) * n_bins[d]), 0, n_bins[d] - 1);
+                const std::int64_t bin = std::int64_t((fraction - moved[i][d]) * n_bins[d]);
+                bins[i][d] = std::clamp<std::int64_t>(bin, 0, n_bins[d] - 1);
             }
     }
 
-    std::int64_t bin_number(const std::array<std::int64_t, 3>& bin) const { return (bin[0] * n_bins[1] + bin[1]) * n_bins[2] + bin[2]; }
+    std::int64_t bin_number(const std::array<std::int64_t, 3>& bin) const {
+        return (bin[0] * n_bins[1] + bin[1]) * n_bins[2] + bin[2];
+    }
 
     // Counting sorts: by atomic number, then by bin.
     void sort_into_bins() {
@@ -159,7 +165,8 @@ class NeighborSearch {
     Shift lattice(const Shift& s) const {
         if (!atoms.cell) return {0.0, 0.0, 0.0};
         const double* h = atoms.cell;
-        return {s[0] * h[0] + s[1] * h[3] + s[2] * h[6], s[0] * h[1] + s[1] * h[4] + s[2] * h[7], s[0] * h[2] + s[1] * h[5] + s[2] * h[8]};
+        return {s[0] * h[0] + s[1] * h[3] + s[2] * h[6], s[0] * h[1] + s[1] * h[4] + s[2] * h[7],
+                s[0] * h[2] + s[1] * h[5] + s[2] * h[8]};
     }
 
     Shift wrapped(std::int64_t i) const {
@@ -167,14 +174,18 @@ class NeighborSearch {
         return {atoms.points[3 * i] - t[0], atoms.points[3 * i + 1] - t[1], atoms.points[3 * i + 2] - t[2]};
     }
 
-    // Calls visit(first bin, last bin, shift) for the bins within reach of `bin` along d that need the same shift.
+    // Calls visit(first bin, last bin, shift) for bins within reach of `bin` along d that need the same
+    // shift.
     template <typename Visit>
     void along(int d, std::int64_t bin, Visit visit) const {
         const std::int64_t n = n_bins[d], low = bin - reach[d], high = bin + reach[d];
         if (!atoms.cell) return visit(std::max<std::int64_t>(low, 0), std::min(high, n - 1), 0.0);
-        for (std::int64_t s = (low - n + 1) / n; s <= high / n; ++s)  // floor of low / n, as low < n, and high >= 0
-            if (std::max(low, s * n) <= std::min(high, s * n + n - 1))
-                visit(std::max(low, s * n) - s * n, std::min(high, s * n + n - 1) - s * n, double(s));
+        const std::int64_t s_first = (low - n + 1) / n,
+                           s_last = high / n;  // floors, as low < n and high >= 0
+        for (std::int64_t s = s_first; s <= s_last; ++s) {
+            const std::int64_t begin = std::max(low, s * n), last = std::min(high, s * n + n - 1);
+            if (begin <= last) visit(begin - s * n, last - s * n, double(s));
+        }
     }
 
     void gather(std::int64_t i, Scratch& scratch) const {
@@ -184,19 +195,23 @@ class NeighborSearch {
                 along(1, bins[i][1], [&](std::int64_t y_first, std::int64_t y_last, double sy) {
                     for (std::int64_t by = y_first; by <= y_last; ++by)
                         along(2, bins[i][2], [&](std::int64_t z_first, std::int64_t z_last, double sz) {
-                            const std::int64_t begin = first[bin_number({bx, by, z_first})], end = first[bin_number({bx, by, z_last}) + 1];
-                            if (begin < end) search(center, begin, end, {sx, sy, sz}, scratch);
+                            const std::int64_t begin = first[bin_number({bx, by, z_first})];
+                            const std::int64_t end = first[bin_number({bx, by, z_last}) + 1];
+                            if (begin < end) search(center, {begin, end}, {sx, sy, sz}, scratch);
                         });
                 });
         });
     }
 
-    // Slots begin ... end, shifted by `shift` lattice vectors.
-    void search(const Shift& center, std::int64_t begin, std::int64_t end, const Shift& shift, Scratch& scratch) const {
-        scratch.slots.resize(std::max(scratch.slots.size(), std::size_t(end - begin) + 2 * row_unit));
+    // Some slots, shifted by `shift` lattice vectors.
+    void search(const Shift& center, Range some, const Shift& shift, Scratch& scratch) const {
+        const std::size_t room = std::size_t(some.end - some.begin) + 2 * row_unit;
+        scratch.slots.resize(std::max(scratch.slots.size(), room));
         const Shift t = lattice(shift);
-        const double point[3] = {center[0] - t[0], center[1] - t[1], center[2] - t[2]};
-        const int found = kernels.close_points(x.data(), y.data(), z.data(), begin, end, point, reach_radius * reach_radius, scratch.slots.data());
+        const Sphere sphere{{center[0] - t[0], center[1] - t[1], center[2] - t[2]},
+                            reach_radius * reach_radius};
+        const Points points{x.data(), y.data(), z.data()};
+        const int found = kernels.close_points(points, some, sphere, scratch.slots.data());
         if (found == 0) return;
         const std::uint32_t row = std::uint32_t(scratch.rows.size());
         scratch.rows.push_back(shift);
@@ -225,7 +240,8 @@ class NeighborSearch {
         for (const Hit& hit : scratch.hits) {
             const std::int32_t j = atom_of[hit.slot];
             const Shift &row = scratch.rows[hit.row], &from = moved[i], &to = moved[j];
-            const Shift s = {row[0] - to[0] + from[0], row[1] - to[1] + from[1], row[2] - to[2] + from[2]}, t = lattice(s);
+            const Shift s = {row[0] - to[0] + from[0], row[1] - to[1] + from[1], row[2] - to[2] + from[2]};
+            const Shift t = lattice(s);
             if (j == i && s[0] == 0.0 && s[1] == 0.0 && s[2] == 0.0) continue;
             const double* b = atoms.positions + 3 * std::int64_t(j);
             const double d[3] = {(b[0] - a[0]) + t[0], (b[1] - a[1]) + t[1], (b[2] - a[2]) + t[2]};

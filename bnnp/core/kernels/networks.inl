@@ -7,11 +7,12 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
-#include <vector>
 
-#include "kernels/kernels.hpp"
+#include "kernels/pack.inl"
+#include "kernels/tasks.hpp"
 #include "kernels/vectormath.inl"
 #include "kernels/workspace.inl"
+#include "plan/networks.hpp"
 
 namespace bnnp::BNNP_INSTRUCTION_SET {
 
@@ -68,37 +69,54 @@ static void activate(char letter, double* __restrict z, double* __restrict d, in
     }
 }
 
-// out = bias + x w for `rows` rows of x, (rows, k) each `x_row` numbers after the other; w (k, row), out (rows, row).
-// R rows and P registers of w at a time stay in registers.
+// A matrix of `count` rows, each `row` numbers behind the last.
+struct Rows {
+    const double* x;
+    std::ptrdiff_t row;
+    int count;
+
+    Rows from(int r) const { return {x + r * row, row, count - r}; }
+};
+
+// x -> biases + x W with W (n_in, row); without biases if they are null.
+struct LinearMap {
+    const double* weights;
+    int n_in, row;
+    const double* biases = nullptr;
+
+    LinearMap from_column(int c) const { return {weights + c, n_in, row, biases ? biases + c : nullptr}; }
+};
+
+// out (.., row) of the first R rows and P registers of columns: these sums stay in registers.
 template <int R, int P>
-static inline void product_tile(const double* x, std::ptrdiff_t x_row, const double* w, int k, int row, const double* bias, double* out) {
+static inline void product_tile(Rows in, LinearMap map, double* out) {
     constexpr int n = lanes<double>;
     Pack<double> sums[R][P];
     for (int r = 0; r < R; ++r)
-        for (int p = 0; p < P; ++p) sums[r][p] = bias ? load(bias + p * n) : Pack<double>{};
-    for (int u = 0; u < k; ++u) {
+        for (int p = 0; p < P; ++p) sums[r][p] = map.biases ? load(map.biases + p * n) : Pack<double>{};
+    for (int u = 0; u < map.n_in; ++u) {
         Pack<double> weights[P];
-        for (int p = 0; p < P; ++p) weights[p] = load(w + std::ptrdiff_t(u) * row + p * n);
+        for (int p = 0; p < P; ++p) weights[p] = load(map.weights + std::ptrdiff_t(u) * map.row + p * n);
         for (int r = 0; r < R; ++r)
-            for (int p = 0; p < P; ++p) sums[r][p] += x[r * x_row + u] * weights[p];
+            for (int p = 0; p < P; ++p) sums[r][p] += in.x[r * in.row + u] * weights[p];
     }
     for (int r = 0; r < R; ++r)
-        for (int p = 0; p < P; ++p) store(out + std::ptrdiff_t(r) * row + p * n, sums[r][p]);
+        for (int p = 0; p < P; ++p) store(out + std::ptrdiff_t(r) * map.row + p * n, sums[r][p]);
 }
 
 template <int R, int P>
-static inline void product_columns(const double* x, std::ptrdiff_t x_row, int rows, const double* w, int k, int row, const double* bias, double* out) {
+static inline void product_columns(Rows in, LinearMap map, double* out) {
     int r = 0;
-    for (; r + R <= rows; r += R) product_tile<R, P>(x + r * x_row, x_row, w, k, row, bias, out + std::ptrdiff_t(r) * row);
-    for (; r < rows; ++r) product_tile<1, P>(x + r * x_row, x_row, w, k, row, bias, out + std::ptrdiff_t(r) * row);
+    for (; r + R <= in.count; r += R) product_tile<R, P>(in.from(r), map, out + std::ptrdiff_t(r) * map.row);
+    for (; r < in.count; ++r) product_tile<1, P>(in.from(r), map, out + std::ptrdiff_t(r) * map.row);
 }
 
 template <int R = 4>
-static void product(const double* x, std::ptrdiff_t x_row, int rows, const double* w, int k, int row, const double* bias, double* out) {
+static void product(Rows in, LinearMap map, double* out) {
     constexpr int n = lanes<double>;
     int c = 0;
-    for (; c + 2 * n <= row; c += 2 * n) product_columns<R, 2>(x, x_row, rows, w + c, k, row, bias ? bias + c : nullptr, out + c);
-    if (c < row) product_columns<R, 1>(x, x_row, rows, w + c, k, row, bias ? bias + c : nullptr, out + c);
+    for (; c + 2 * n <= map.row; c += 2 * n) product_columns<R, 2>(in, map.from_column(c), out + c);
+    if (c < map.row) product_columns<R, 1>(in, map.from_column(c), out + c);
 }
 
 // a[i] += b[i] and a[i] -= b[i] for a padded row
@@ -109,8 +127,8 @@ static inline void subtract_row(double* a, const double* b, int row) {
     for (int c = 0; c < row; c += lanes<double>) store(a + c, load(a + c) - load(b + c));
 }
 
-// Energies of all samples of one atom, the gradient of their mean, and each sample's gradient. Matrices have a row for
-// each sample, or one row for all of them below the first mask.
+// Energies of all samples of one atom, the gradient of their mean, and the gradient of each. Matrices have a
+// row for each sample, or one row for all of them below the first mask.
 class Sampler {
   public:
     Sampler(const NetworkPlan& plan, const SampleTask& task) : plan(plan), task(task) {}
@@ -122,7 +140,8 @@ class Sampler {
         const double* output = outputs[n_layers() - 1];
         const bool one = rows(n_layers() - 1) == 1;
         const int row = layer(n_layers() - 1).row();
-        for (int s = 0; s < plan.n_samples; ++s) task.energies[i * plan.n_samples + s] = output[one ? 0 : s * row];
+        for (int s = 0; s < plan.n_samples; ++s)
+            task.energies[i * plan.n_samples + s] = output[one ? 0 : s * row];
         if (task.gradient) mean_gradient(task.gradient + i * plan.width);
         if (task.delta) sample_gradients(task.delta + i * plan.span * plan.sample_row());
     }
@@ -132,7 +151,8 @@ class Sampler {
     const SampleTask& task;
     const ElementNetwork* network = nullptr;
     Buffer<double> storage;
-    std::vector<double*> outputs, derivatives;  // of each layer: f(z) and f'(z), (rows, row)
+    Buffer<double*> pointers;
+    double **outputs = nullptr, **derivatives = nullptr;  // of each layer: f(z) and f'(z), (rows, row)
     double *delta = nullptr, *back = nullptr, *scratch = nullptr;
 
     int n_layers() const { return int(network->layers.size()); }
@@ -148,7 +168,8 @@ class Sampler {
         }
         const std::size_t matrix = std::size_t(std::max(plan.n_samples, widest) + 2) * widest;
         double* at = storage.get(total + 3 * matrix);
-        outputs.resize(n_layers()), derivatives.resize(n_layers());
+        outputs = pointers.get(2 * std::size_t(n_layers()));
+        derivatives = outputs + n_layers();
         for (int l = 0; l < n_layers(); ++l) {
             outputs[l] = at, derivatives[l] = at + std::size_t(plan.n_samples) * layer(l).row();
             at += 2 * std::size_t(plan.n_samples) * layer(l).row();
@@ -163,8 +184,10 @@ class Sampler {
             if (l == network->first_mask) {
                 without_dropped(own, input, outputs[l]);
             } else {
-                if (l > network->first_mask && !own.masks.empty()) multiply(outputs[l - 1], own.masks.data(), plan.n_samples * own.input_row());
-                product(input, own.input_row(), rows(l), own.weights.data(), own.n_in, own.row(), own.biases.data(), outputs[l]);
+                if (l > network->first_mask && !own.masks.empty())
+                    multiply(outputs[l - 1], own.masks.data(), plan.n_samples * own.input_row());
+                product({input, own.input_row(), rows(l)},
+                        {own.weights.data(), own.n_in, own.row(), own.biases.data()}, outputs[l]);
             }
             activate(own.activation, outputs[l], derivatives[l], rows(l) * own.row());
         }
@@ -183,7 +206,8 @@ class Sampler {
         for (int s = 0; s < plan.n_samples; ++s) {
             double* out = z + std::ptrdiff_t(s) * row;
             std::memcpy(out, all, sizeof(double) * row);
-            for (int d = own.first_dropped[s]; d < own.first_dropped[s + 1]; ++d) subtract_row(out, terms + own.dropped[d] * row, row);
+            for (int d = own.first_dropped[s]; d < own.first_dropped[s + 1]; ++d)
+                subtract_row(out, terms + own.dropped[d] * row, row);
         }
     }
 
@@ -191,20 +215,32 @@ class Sampler {
         for (int m = 0; m < n; ++m) a[m] *= b[m];
     }
 
-    // dE/dz of layer l from that of layer l + 1, both with a row for each of `count` samples; f' may have one for all.
+    // f'(z) of layer l in sample s
+    const double* derivative(int l, int s) const {
+        return derivatives[l] + (rows(l) == 1 ? 0 : std::ptrdiff_t(s) * layer(l).row());
+    }
+
+    // From dE/dz of a layer to dE/d(its input) without the masks, both with a row for each of `count`
+    // samples.
+    void descend_through(const Layer& own, int count) {
+        product({delta, own.row(), count}, {own.transposed.data(), own.n_out, own.input_row()}, back);
+        std::swap(delta, back);
+    }
+
+    // dE/dz of layer l from that of layer l + 1
     void descend(int l, int count) {
         const Layer& above = layer(l + 1);
         const int row = above.input_row();
-        product(delta, above.row(), count, above.transposed.data(), above.n_out, row, nullptr, back);
-        if (!above.masks.empty()) multiply(back, above.masks.data(), count * row);
-        for (int s = 0; s < count; ++s) multiply(back + std::ptrdiff_t(s) * row, derivatives[l] + (rows(l) == 1 ? 0 : std::ptrdiff_t(s) * row), row);
-        std::swap(delta, back);
+        descend_through(above, count);
+        if (!above.masks.empty()) multiply(delta, above.masks.data(), count * row);
+        for (int s = 0; s < count; ++s) multiply(delta + std::ptrdiff_t(s) * row, derivative(l, s), row);
     }
 
     // From the output down to layer `last`, a row for each sample or one for all.
     void descend_from_output(int last, int count) {
         const int top = n_layers() - 1, row = layer(top).row();
-        for (int s = 0; s < count; ++s) std::memcpy(delta + std::ptrdiff_t(s) * row, derivatives[top] + (rows(top) == 1 ? 0 : std::ptrdiff_t(s) * row), sizeof(double) * row);
+        for (int s = 0; s < count; ++s)
+            std::memcpy(delta + std::ptrdiff_t(s) * row, derivative(top, s), sizeof(double) * row);
         for (int l = top - 1; l >= last; --l) descend(l, count);
     }
 
@@ -222,13 +258,12 @@ class Sampler {
             multiply(delta, derivatives[l], layer(l).row());
         }
         while (--l >= 0) descend(l, 1);
-        const Layer& first = layer(0);
-        product(delta, first.row(), 1, first.transposed.data(), first.n_out, first.input_row(), nullptr, back);
-        std::copy(back, back + first.n_in, gradient);
+        descend_through(layer(0), 1);
+        std::copy(delta, delta + layer(0).n_in, gradient);
     }
 
-    // delta becomes the mean over the samples of dE/d(input of this layer), one row: for each unit the sum over all
-    // samples less those that dropped it.
+    // delta becomes the mean over the samples of dE/d(input of this layer), one row: for each unit the sum
+    // over all samples less those that dropped it.
     void mean_input_gradient(const Layer& own) {
         const int row = own.row();
         double *all = scratch, *without = scratch + row;  // without (n_in, row)
@@ -236,12 +271,14 @@ class Sampler {
         for (int s = 0; s < plan.n_samples; ++s) {
             const double* sample = delta + std::ptrdiff_t(s) * row;
             add_row(all, sample, row);
-            for (int d = own.first_dropped[s]; d < own.first_dropped[s + 1]; ++d) add_row(without + own.dropped[d] * row, sample, row);
+            for (int d = own.first_dropped[s]; d < own.first_dropped[s + 1]; ++d)
+                add_row(without + own.dropped[d] * row, sample, row);
         }
         std::fill(delta, delta + own.input_row(), 0.0);
         for (int u = 0; u < own.n_in; ++u) {
             double slope = 0.0;
-            for (int o = 0; o < own.n_out; ++o) slope += own.weights[u * row + o] * (all[o] - without[u * row + o]);
+            for (int o = 0; o < own.n_out; ++o)
+                slope += own.weights[u * row + o] * (all[o] - without[u * row + o]);
             delta[u] = slope * own.kept / plan.n_samples;
         }
     }
@@ -254,20 +291,22 @@ class Sampler {
         int row = first.row();
         if (inputs) {
             row = first.input_row();
-            product(delta, first.row(), plan.n_samples, first.transposed.data(), first.n_out, row, nullptr, back);
-            if (!first.masks.empty()) multiply(back, first.masks.data(), plan.n_samples * row);
-            std::swap(delta, back);
+            descend_through(first, plan.n_samples);
+            if (!first.masks.empty()) multiply(delta, first.masks.data(), plan.n_samples * row);
         }
         const int used = inputs ? first.n_in : first.n_out;
+        const int samples = plan.sample_row();
         for (int u = 0; u < plan.span; ++u)
-            for (int s = 0; s < plan.sample_row(); ++s)
-                out[u * plan.sample_row() + s] = u < used && s < plan.n_samples ? delta[std::ptrdiff_t(s) * row + u] : 0.0;
+            for (int s = 0; s < samples; ++s) {
+                const bool is_used = u < used && s < plan.n_samples;
+                out[u * samples + s] = is_used ? delta[std::ptrdiff_t(s) * row + u] : 0.0;
+            }
     }
 };
 
-void sample_networks(const NetworkPlan& plan, const SampleTask& task, std::int64_t begin, std::int64_t end) {
+static void sample_networks(const NetworkPlan& plan, const SampleTask& task, Range atoms) {
     Sampler sampler(plan, task);
-    for (std::int64_t i = begin; i < end; ++i) sampler.atom(i);
+    for (std::int64_t i = atoms.begin; i < atoms.end; ++i) sampler.atom(i);
 }
 
 }  // namespace bnnp::BNNP_INSTRUCTION_SET

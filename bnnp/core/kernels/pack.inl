@@ -1,5 +1,4 @@
 // One SIMD register of numbers (the vector extension of GCC and clang), and the choice of some of its lanes.
-// This header is compiled once for each instruction set, inside its namespace.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +18,8 @@ constexpr int register_bytes = 32;
 constexpr int register_bytes = 16;
 #endif
 
-// Loads and stores go through types of their own that ask for no alignment but alias nothing except numbers: after a
-// memcpy the compiler would have to read every pointer again.
+// Loads and stores go through types of their own that ask for no alignment but alias nothing except numbers:
+// after a memcpy the compiler would have to read every pointer again.
 template <typename T>
 struct Register {
     static constexpr int lanes = register_bytes / int(sizeof(T));
@@ -52,9 +51,9 @@ static inline auto sum(V pack) {
 }
 #endif
 
-// Some lanes of a register. `pack` puts the chosen lanes of a register in memory one after the other, `unpack` reads
-// them back to where they were, with zeros between. Both work on a whole register of memory: what lies behind the
-// chosen lanes is overwritten, or read and dropped.
+// Some lanes of a register. `pack` puts the chosen lanes of a register in memory one after the other,
+// `unpack` reads them back to where they were, with zeros between. Both work on a whole register of memory:
+// what lies behind the chosen lanes is overwritten, or read and dropped.
 using Mask = std::uint16_t;
 
 template <typename T>
@@ -88,11 +87,16 @@ class Lanes<double> {
         order = _mm512_maskz_compress_epi64(mask, lane);
         place = _mm512_maskz_expand_epi64(mask, lane);
     }
-    void pack(double* out, Pack<double> from) const { store(out, Pack<double>(_mm512_maskz_permutexvar_pd(0xff, order, __m512d(from)))); }
-    void pack_index(std::int32_t* out, int k) const {
-        _mm256_storeu_si256((__m256i*)out, _mm256_add_epi32(_mm256_set1_epi32(k), _mm512_maskz_cvtepi64_epi32(0xff, order)));
+    void pack(double* out, Pack<double> from) const {
+        store(out, Pack<double>(_mm512_maskz_permutexvar_pd(0xff, order, __m512d(from))));
     }
-    Pack<double> unpack(const double* from) const { return Pack<double>(_mm512_maskz_permutexvar_pd(mask, place, __m512d(load(from)))); }
+    void pack_index(std::int32_t* out, int k) const {
+        const __m256i numbers = _mm512_maskz_cvtepi64_epi32(0xff, order);
+        _mm256_storeu_si256((__m256i*)out, _mm256_add_epi32(_mm256_set1_epi32(k), numbers));
+    }
+    Pack<double> unpack(const double* from) const {
+        return Pack<double>(_mm512_maskz_permutexvar_pd(mask, place, __m512d(load(from))));
+    }
 
   private:
     __mmask8 mask;
@@ -107,9 +111,15 @@ class Lanes<float> {
         order = _mm512_maskz_compress_epi32(mask, lane);
         place = _mm512_maskz_expand_epi32(mask, lane);
     }
-    void pack(float* out, Pack<float> from) const { store(out, Pack<float>(_mm512_maskz_permutexvar_ps(0xffff, order, __m512(from)))); }
-    void pack_index(std::int32_t* out, int k) const { _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_set1_epi32(k), order)); }
-    Pack<float> unpack(const float* from) const { return Pack<float>(_mm512_maskz_permutexvar_ps(mask, place, __m512(load(from)))); }
+    void pack(float* out, Pack<float> from) const {
+        store(out, Pack<float>(_mm512_maskz_permutexvar_ps(0xffff, order, __m512(from))));
+    }
+    void pack_index(std::int32_t* out, int k) const {
+        _mm512_storeu_si512(out, _mm512_add_epi32(_mm512_set1_epi32(k), order));
+    }
+    Pack<float> unpack(const float* from) const {
+        return Pack<float>(_mm512_maskz_permutexvar_ps(mask, place, __m512(load(from))));
+    }
 
   private:
     __mmask16 mask;

@@ -1,11 +1,12 @@
-// Cutoff functions and radial factors over arrays of squared distances. A derivative is (df/dr) / r, which is what
-// multiplies a displacement vector: d f(|D|) / dD = (f'/r) D.
+// Cutoff functions and radial factors over arrays of squared distances. A derivative is (df/dr) / r, which is
+// what multiplies a displacement vector: d f(|D|) / dD = (f'/r) D.
 #pragma once
 
 #include <cmath>
 #include <type_traits>
 
 #include "kernels/vectormath.inl"
+#include "kernels/workspace.inl"
 #include "plan/symmetry_functions.hpp"
 
 namespace bnnp::BNNP_INSTRUCTION_SET {
@@ -38,9 +39,10 @@ static inline void smooth_exponential(T x, T& value, T& slope) {
 }
 
 // Cutoff function fc(r) and fc'(r)/r; zero at and beyond the radius. Types as in n2p2 (A. Singraber et al.,
-// J. Chem. Theory Comput. 15, 1827 (2019)): 0 hard, 1 cosine, 2 tanh^3, 3 normalized tanh^3, 4 exponential, 5-8 polynomials.
+// J. Chem. Theory Comput. 15, 1827 (2019)): 0 hard, 1 cosine, 2 tanh^3, 3 normalized tanh^3, 4 exponential,
+// 5-8 polynomials.
 template <int TYPE, bool DERIVATIVE, typename T>
-static void cutoff_loop(const CutoffFunction& f, const T* __restrict square, T* __restrict fc, T* __restrict slope, int n) {
+static void cutoff_loop(const CutoffFunction& f, const T* __restrict square, Curve<T> fc, int n) {
     const T inner = T(f.inner), width = T(1.0 / (f.radius - f.inner)), inverse_rc = T(1.0 / f.radius);
     const T limit = T(f.radius * f.radius);
 #pragma GCC ivdep
@@ -66,37 +68,37 @@ static void cutoff_loop(const CutoffFunction& f, const T* __restrict square, T* 
             if constexpr (DERIVATIVE) derivative = r < inner ? T(0) : derivative * width / r;
         }
         const bool inside = square[i] < limit;
-        fc[i] = inside ? value : T(0);
-        if constexpr (DERIVATIVE) slope[i] = inside ? derivative : T(0);
+        fc.value[i] = inside ? value : T(0);
+        if constexpr (DERIVATIVE) fc.slope[i] = inside ? derivative : T(0);
     }
 }
 
 // The cosine without inner radius is analytic in r^2: no root, no division.
 template <bool DERIVATIVE, typename T>
-static void cosine_cutoff(const CutoffFunction& f, const T* __restrict square, T* __restrict fc, T* __restrict slope, int n) {
+static void cosine_cutoff(const CutoffFunction& f, const T* __restrict square, Curve<T> fc, int n) {
     const T scale = T(1.0 / (f.radius * f.radius));
 #pragma GCC ivdep
     for (int i = 0; i < n; ++i) {
         const T t = minimum(square[i] * scale, T(1)), y = T(1) - t;
-        fc[i] = y * y * cosine_part(t);
-        if constexpr (DERIVATIVE) slope[i] = -scale * y * sine_part(t);
+        fc.value[i] = y * y * cosine_part(t);
+        if constexpr (DERIVATIVE) fc.slope[i] = -scale * y * sine_part(t);
     }
 }
 
 template <bool DERIVATIVE, typename T>
-static void cutoff_function(const CutoffFunction& f, const T* square, T* fc, T* slope, int n) {
+static void cutoff_function(const CutoffFunction& f, const T* square, Curve<T> fc, int n) {
     switch (f.type) {
-        case 0: return cutoff_loop<0, DERIVATIVE>(f, square, fc, slope, n);
+        case 0: return cutoff_loop<0, DERIVATIVE>(f, square, fc, n);
         case 1:
-            if (f.inner == 0.0) return cosine_cutoff<DERIVATIVE>(f, square, fc, slope, n);
-            return cutoff_loop<1, DERIVATIVE>(f, square, fc, slope, n);
-        case 2: return cutoff_loop<2, DERIVATIVE>(f, square, fc, slope, n);
-        case 3: return cutoff_loop<3, DERIVATIVE>(f, square, fc, slope, n);
-        case 4: return cutoff_loop<4, DERIVATIVE>(f, square, fc, slope, n);
-        case 5: return cutoff_loop<5, DERIVATIVE>(f, square, fc, slope, n);
-        case 6: return cutoff_loop<6, DERIVATIVE>(f, square, fc, slope, n);
-        case 7: return cutoff_loop<7, DERIVATIVE>(f, square, fc, slope, n);
-        default: return cutoff_loop<8, DERIVATIVE>(f, square, fc, slope, n);
+            if (f.inner == 0.0) return cosine_cutoff<DERIVATIVE>(f, square, fc, n);
+            return cutoff_loop<1, DERIVATIVE>(f, square, fc, n);
+        case 2: return cutoff_loop<2, DERIVATIVE>(f, square, fc, n);
+        case 3: return cutoff_loop<3, DERIVATIVE>(f, square, fc, n);
+        case 4: return cutoff_loop<4, DERIVATIVE>(f, square, fc, n);
+        case 5: return cutoff_loop<5, DERIVATIVE>(f, square, fc, n);
+        case 6: return cutoff_loop<6, DERIVATIVE>(f, square, fc, n);
+        case 7: return cutoff_loop<7, DERIVATIVE>(f, square, fc, n);
+        default: return cutoff_loop<8, DERIVATIVE>(f, square, fc, n);
     }
 }
 
@@ -108,7 +110,8 @@ static inline void compact_function(T x, T center, T inverse_width, T& value, T&
     if constexpr (CORE == 5) smooth_exponential(inner, value, slope);
     else polynomial<CORE>(inner, value, slope);
     value = y < T(1) ? value : T(0);
-    slope = y < T(1) ? slope * (ASYMMETRIC ? T(2) - T(2) * y : T(1)) * (x < center ? -inverse_width : inverse_width) : T(0);
+    const T inner_slope = ASYMMETRIC ? T(2) - T(2) * y : T(1);
+    slope = y < T(1) ? slope * inner_slope * (x < center ? -inverse_width : inverse_width) : T(0);
 }
 
 // Calls `work` with the core as a compile-time number.
@@ -124,7 +127,7 @@ static void with_core(int core, Work work) {
 }
 
 template <bool ASYMMETRIC, typename T>
-static void compact_loop(const RadialFactor& f, const T* __restrict square, T* __restrict a, T* __restrict slope, int n) {
+static void compact_loop(const RadialFactor& f, const T* __restrict square, Curve<T> a, int n) {
     const T center = T(f.center), inverse_width = T(1.0 / f.half_width);
     with_core(f.core, [&](auto core) {
 #pragma GCC ivdep
@@ -132,43 +135,44 @@ static void compact_loop(const RadialFactor& f, const T* __restrict square, T* _
             const T r = std::sqrt(square[i]);
             T value, derivative;
             compact_function<core(), ASYMMETRIC>(r, center, inverse_width, value, derivative);
-            a[i] = value;
-            slope[i] = derivative / r;
+            a.value[i] = value;
+            a.slope[i] = derivative / r;
         }
     });
 }
 
 // a(r) and a'(r)/r: the factor's own shape times its envelope fc with fc'/r.
 template <typename T>
-static void radial_factor(const RadialFactor& f, const T* __restrict square, const T* __restrict fc,
-                          const T* __restrict fc_slope, T* __restrict a, T* __restrict slope, int n) {
+static void radial_factor(const RadialFactor& f, const T* __restrict square, Curve<T> fc, Curve<T> a, int n) {
     const T eta = T(f.eta), r_s = T(f.r_s);
     if (f.kind == RadialKind::compact) {
-        if (f.asymmetric) compact_loop<true>(f, square, a, slope, n);
-        else compact_loop<false>(f, square, a, slope, n);
-        for (int i = 0; i < n; ++i) a[i] *= fc[i], slope[i] *= fc[i];
+        if (f.asymmetric) compact_loop<true>(f, square, a, n);
+        else compact_loop<false>(f, square, a, n);
+#pragma GCC ivdep
+        for (int i = 0; i < n; ++i) a.value[i] *= fc.value[i], a.slope[i] *= fc.value[i];
     } else if (f.kind == RadialKind::cosine) {
         for (int i = 0; i < n; ++i) {
             const T r = std::sqrt(square[i]), c = std::cos(eta * r), s = std::sin(eta * r);
-            a[i] = c * fc[i];
-            slope[i] = c * fc_slope[i] - eta * s / r * fc[i];
+            a.value[i] = c * fc.value[i];
+            a.slope[i] = c * fc.slope[i] - eta * s / r * fc.value[i];
         }
     } else if (f.eta == 0.0) {
-        for (int i = 0; i < n; ++i) a[i] = fc[i], slope[i] = fc_slope[i];
+#pragma GCC ivdep
+        for (int i = 0; i < n; ++i) a.value[i] = fc.value[i], a.slope[i] = fc.slope[i];
     } else if (f.r_s == 0.0) {
 #pragma GCC ivdep
         for (int i = 0; i < n; ++i) {
             const T e = exponential(-eta * square[i]);
-            a[i] = e * fc[i];
-            slope[i] = e * (fc_slope[i] - T(2) * eta * fc[i]);
+            a.value[i] = e * fc.value[i];
+            a.slope[i] = e * (fc.slope[i] - T(2) * eta * fc.value[i]);
         }
     } else {
 #pragma GCC ivdep
         for (int i = 0; i < n; ++i) {
             const T r = std::sqrt(square[i]), d = r - r_s;
             const T e = exponential(-eta * d * d);
-            a[i] = e * fc[i];
-            slope[i] = e * (fc_slope[i] - T(2) * eta * d / r * fc[i]);
+            a.value[i] = e * fc.value[i];
+            a.slope[i] = e * (fc.slope[i] - T(2) * eta * d / r * fc.value[i]);
         }
     }
 }

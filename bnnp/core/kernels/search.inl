@@ -3,25 +3,25 @@
 
 #include <cstdint>
 
-#include "kernels/kernels.hpp"
 #include "kernels/pack.inl"
+#include "kernels/tasks.hpp"
 
 namespace bnnp::BNNP_INSTRUCTION_SET {
 
-// Numbers of the points among [begin, end) whose squared distance from `point` is below `square`; returns how many.
-// Reads and writes up to two registers more.
-int close_points(const double* x, const double* y, const double* z, std::int64_t begin, std::int64_t end, const double* point,
-                 double square, std::int32_t* found) {
+static int close_points(const Points& points, Range some, const Sphere& sphere, std::int32_t* found) {
     constexpr int n = lanes<double>;
+    const double x = sphere.center[0], y = sphere.center[1], z = sphere.center[2];
     const std::int32_t* start = found;
     const Pack<double> number = [] {
         Pack<double> lane{};
         for (int l = 0; l < n; ++l) lane[l] = l;
         return lane;
     }();
-    for (std::int64_t k = begin; k < end; k += n) {
-        const Pack<double> dx = load(x + k) - point[0], dy = load(y + k) - point[1], dz = load(z + k) - point[2];
-        const Mask close = mask_below<double>(dx * dx + dy * dy + dz * dz, square, number, double(end - k), 0);
+    for (std::int64_t k = some.begin; k < some.end; k += n) {
+        const Pack<double> dx = load(points.x + k) - x, dy = load(points.y + k) - y,
+                           dz = load(points.z + k) - z;
+        const Pack<double> square = dx * dx + dy * dy + dz * dz;
+        const Mask close = mask_below<double>(square, sphere.square, number, double(some.end - k), 0);
         if (!close) continue;
         Lanes<double>(close).pack_index(found, std::int32_t(k));
         found += __builtin_popcount(close);

@@ -1,35 +1,41 @@
 // The four sweeps over the neighbors of one atom after the other.
 //
 // Geometry of a pair of neighbors j, k: with s = D_j . D_k, cos theta = s / (r_j r_k) and
-// r_jk^2 = r_j^2 + r_k^2 - 2 s everything is a function of (r_j, r_k, s), so a derivative needs three numbers a
-// triple: P = E_rj / r_j, Q = E_rk / r_k, S = E_s, and then dE/dD_j = P D_j + S D_k, dE/dD_k = Q D_k + S D_j.
+// r_jk^2 = r_j^2 + r_k^2 - 2 s everything is a function of (r_j, r_k, s), so a derivative needs three numbers
+// a triple: P = E_rj / r_j, Q = E_rk / r_k, S = E_s, and then dE/dD_j = P D_j + S D_k,
+// dE/dD_k = Q D_k + S D_j.
 // Triples are collected in blocks that stay in the first-level cache; all loops over a block are SIMD.
 //
 // The radial part of a triple comes in three ways:
-//   centered Gaussians (types 3, 13 without shift)  one exponential a group, exp[-eta (r_j^2 + r_k^2 + r_jk^2)],
-//                                                  times the product of three cutoff functions, the same for all groups
-//   wide (types 9, 22, 25)                         a(r_j) a(r_k), along rows of the factors computed once a neighbor
-//   all others                                     a(r_j) a(r_k) b(r_jk), the factors looked up
+//
+//   centered Gaussians   exp[-eta (r_j^2 + r_k^2 + r_jk^2)], one exponential a group, times three cutoff
+//                        functions, whose product is the same for all groups (types 3, 13 without shift)
+//   wide                 a(r_j) a(r_k), along rows of the factors, which are computed once a neighbor
+//                        (types 9, 22, 25)
+//   all others           a(r_j) a(r_k) b(r_jk), the factors looked up
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 
 #include "kernels/angular.inl"
-#include "kernels/kernels.hpp"
 #include "kernels/neighborhood.inl"
+#include "kernels/tasks.hpp"
+#include "plan/symmetry_functions.hpp"
 
 namespace bnnp::BNNP_INSTRUCTION_SET {
 
 template <typename T>
 class Kernel {
   public:
-    Kernel(const Plan& plan, const PairList& pairs, const Task& task) : plan(plan), pairs(pairs), task(task) {}
+    Kernel(const Plan& plan, const PairList& pairs, const Task& task)
+        : plan(plan), pairs(pairs), task(task) {}
 
-    void run(std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) atom(i);
+    void run(Range centers) {
+        for (std::int64_t i = centers.begin; i < centers.end; ++i) atom(i);
     }
 
   private:
@@ -85,9 +91,9 @@ class Kernel {
     }
 
     // a and a'/r of the neighbors [begin, end).
-    void factor(const RadialFactor& f, int begin, int end, T* a, T* slope) {
-        radial_factor(f, hood.square + begin, hood.envelope(f.envelope) + begin, hood.envelope_slope(f.envelope) + begin,
-                      a + begin, slope + begin, end - begin);
+    void factor(const RadialFactor& f, int begin, int end, Curve<T> a) {
+        const Curve<T> envelope = hood.envelope(f.envelope);
+        radial_factor(f, hood.square + begin, envelope.from(begin), a.from(begin), end - begin);
     }
 
     template <Sweep S>
@@ -97,7 +103,7 @@ class Kernel {
         if (begin == end) return;
         T* a = factor_memory.get(std::size_t(hood.stride) * 2);
         T* slope = a + hood.stride;
-        factor(function.factor, begin, end, a, slope);
+        factor(function.factor, begin, end, {a, slope});
         if constexpr (S == Sweep::values) {
             T total = 0;
 #pragma omp simd reduction(+ : total)
@@ -134,9 +140,8 @@ class Kernel {
         if (!gaussians(bundle)) {
             factors = factor_memory.get(std::size_t(hood.stride) * 2 * bundle.groups.size());
             for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
-                T* a = factors + std::size_t(hood.stride) * 2 * g;
-                factor(bundle.groups[g].factor, begin1, end1, a, a + hood.stride);
-                if (!same) factor(bundle.groups[g].factor, begin2, end2, a, a + hood.stride);
+                factor(bundle.groups[g].factor, begin1, end1, factor_of(factors, g));
+                if (!same) factor(bundle.groups[g].factor, begin2, end2, factor_of(factors, g));
             }
         }
         gatherer.prepare_block(end2 - begin2, int(bundle.angles.size()));
@@ -144,16 +149,21 @@ class Kernel {
         else collect<S, false>(bundle, factors, begin1, end1, begin2, end2);
     }
 
+    // a and a'/r of a group within the factors of its bundle.
+    Curve<T> factor_of(T* factors, std::size_t group) const {
+        T* a = factors + std::size_t(hood.stride) * 2 * group;
+        return {a, a + hood.stride};
+    }
+
     template <Sweep S, bool GAUSSIANS>
-    void collect(const AngularBundle& bundle, const T* factors, int begin1, int end1, int begin2, int end2) {
-        const int envelope = bundle.groups[0].factor.envelope;
+    void collect(const AngularBundle& bundle, T* factors, int begin1, int end1, int begin2, int end2) {
+        const Curve<T> envelope = hood.envelope(bundle.groups[0].factor.envelope);
         const bool same = bundle.neighbor1 == bundle.neighbor2;
         const T reach = T(bundle.radius * bundle.radius);
         const T limit = bundle.narrow ? reach : std::numeric_limits<T>::max();  // wide rows stay whole
         for (int j = begin1; j < end1; ++j) {
             if (hood.square[j] >= reach) continue;
-            gatherer.template collect<S, GAUSSIANS>(j, same ? j + 1 : begin2, end2, limit, limit, hood.envelope(envelope),
-                                                    hood.envelope_slope(envelope));
+            gatherer.template collect<S, GAUSSIANS>(j, same ? j + 1 : begin2, end2, limit, envelope);
             if (block.n >= block_size) process<S>(bundle, factors);
         }
         if (block.n > 0) process<S>(bundle, factors);
@@ -162,7 +172,7 @@ class Kernel {
     static bool gaussians(const AngularBundle& bundle) { return bundle.narrow && bundle.centered_gaussians; }
 
     template <Sweep S>
-    void process(const AngularBundle& bundle, const T* factors) {
+    void process(const AngularBundle& bundle, T* factors) {
         const int n = gatherer.close_block();
         angles<S != Sweep::values>(bundle, n);
         if constexpr (S == Sweep::jvp) tangents(n);
@@ -187,17 +197,15 @@ class Kernel {
         for (int t = 0; t < n; ++t) block.c[t] = minimum(maximum(block.c[t], T(-1)), T(1));
         for (const Angle& angle : bundle.angles)
             if (angle.kind != AngleKind::power) {
-                angles_of_cosines(block.c, block.theta, block.theta_slope, n);
+                angles_of_cosines(block.c, block.theta, n);
                 break;
             }
         for (std::size_t a = 0; a < bundle.angles.size(); ++a)
-            angular_factor<DERIVATIVE>(bundle.angles[a], block.c, block.theta, block.theta_slope, p(int(a)), dp(int(a)), n);
+            angular_factor<DERIVATIVE>(bundle.angles[a], block.c, block.theta, block.angle(int(a)), n);
     }
 
-    T* p(int angle) { return block.p + std::size_t(angle) * block.capacity; }
-    T* dp(int angle) { return block.dp + std::size_t(angle) * block.capacity; }
-
-    // From ds = d(D_j . D_k), which collect() left in tangent_jk, to the tangents of cos theta and of r_jk^2 / 2.
+    // From ds = d(D_j . D_k), which collect() left in tangent_jk, to the tangents of cos theta and of
+    // D_jk^2 / 2.
     void tangents(int n) {
 #pragma GCC ivdep
         for (int t = 0; t < n; ++t) {
@@ -212,28 +220,29 @@ class Kernel {
     template <bool DERIVATIVE>
     void cutoff_product(const AngularBundle& bundle, int n) {
         const CutoffFunction& cutoff = element->envelopes[bundle.groups[0].factor.envelope].cutoff;
-        cutoff_function<DERIVATIVE>(cutoff, block.square, block.b, block.b_slope, n);
+        cutoff_function<DERIVATIVE>(cutoff, block.square, block.b, n);
 #pragma GCC ivdep
         for (int t = 0; t < n; ++t) {
-            const T both = block.F[t], fc = block.b[t];
+            const T both = block.F[t], fc = block.b.value[t];
             block.F[t] = both * fc;
             if constexpr (DERIVATIVE) {
                 block.F_j[t] *= fc;
                 block.F_k[t] *= fc;
-                block.F_jk[t] = both * block.b_slope[t];
+                block.F_jk[t] = both * block.b.slope[t];
             }
         }
     }
 
     // R and, for derivatives, R_j, R_k, R_jk of a group.
     template <Sweep S>
-    void radial_part(const AngularBundle& bundle, int group, const T* factors, int n) {
+    void radial_part(const AngularBundle& bundle, int group, T* factors, int n) {
         constexpr bool derivative = S != Sweep::values;
-        const T* a = factors + std::size_t(hood.stride) * 2 * group;
+        const Curve<T> a = factor_of(factors, group);
         if (gaussians(bundle)) gaussian_part<derivative>(bundle.groups[group].factor, n);
-        else if (bundle.narrow) looked_up<derivative>(bundle.groups[group].factor, a, a + hood.stride, n);
-        else along_rows<derivative>(a, a + hood.stride, n);
-        if (derivative && !bundle.narrow && S != Sweep::vjp) std::memset(block.R_jk, 0, sizeof(T) * std::size_t(n));
+        else if (bundle.narrow) looked_up<derivative>(bundle.groups[group].factor, a, n);
+        else along_rows<derivative>(a, n);
+        if (derivative && !bundle.narrow && S != Sweep::vjp)
+            std::memset(block.R_jk, 0, sizeof(T) * std::size_t(n));
     }
 
     template <bool DERIVATIVE>
@@ -252,16 +261,16 @@ class Kernel {
     }
 
     template <bool DERIVATIVE>
-    void along_rows(const T* a, const T* slope, int n) {
+    void along_rows(Curve<T> a, int n) {
         for (int row = 0; row < block.rows; ++row) {
             const int start = block.row_start[row], end = block.row_start[row + 1], j = block.row_j[row];
             const int shift = block.k[start] - start;  // wide rows have no holes
             for (int t = start; t < end; t += lanes<T>) {
-                const Pack<T> a_k = load(a + shift + t);
-                store(block.R + t, a[j] * a_k);
+                const Pack<T> a_k = load(a.value + shift + t);
+                store(block.R + t, a.value[j] * a_k);
                 if constexpr (DERIVATIVE) {
-                    store(block.R_j + t, slope[j] * a_k);
-                    store(block.R_k + t, a[j] * load(slope + shift + t));
+                    store(block.R_j + t, a.slope[j] * a_k);
+                    store(block.R_k + t, a.value[j] * load(a.slope + shift + t));
                 }
             }
         }
@@ -269,24 +278,24 @@ class Kernel {
     }
 
     template <bool DERIVATIVE>
-    void looked_up(RadialFactor f, const T* a, const T* slope, int n) {
+    void looked_up(RadialFactor f, Curve<T> a, int n) {
         const Envelope& envelope = element->envelopes[f.envelope];
-        // In n2p2 the asymmetric functions of type 21 act on r_ij and r_ik alone, those of type 24 on r_jk too.
+        // In n2p2 asymmetric functions of type 21 act on r_ij and r_ik alone, those of type 24 on r_jk too.
         if (!envelope.weighted) f.asymmetric = false;
-        cutoff_function<true>(envelope.cutoff, block.square, block.F, block.F_jk, n);
-        radial_factor(f, block.square, block.F, block.F_jk, block.b, block.b_slope, n);
+        cutoff_function<true>(envelope.cutoff, block.square, {block.F, block.F_jk}, n);
+        radial_factor(f, block.square, {block.F, block.F_jk}, block.b, n);
         for (int row = 0; row < block.rows; ++row) {
             const int end = block.row_start[row + 1];
-            const T a_j = a[block.row_j[row]], slope_j = slope[block.row_j[row]];
+            const T a_j = a.value[block.row_j[row]], slope_j = a.slope[block.row_j[row]];
 #pragma GCC ivdep
             for (int t = block.row_start[row]; t < end; ++t) {
                 const int k = block.k[t];
-                const T ab = a_j * block.b[t];
-                block.R[t] = ab * a[k];
+                const T ab = a_j * block.b.value[t];
+                block.R[t] = ab * a.value[k];
                 if constexpr (DERIVATIVE) {
-                    block.R_j[t] = slope_j * block.b[t] * a[k];
-                    block.R_k[t] = ab * slope[k];
-                    block.R_jk[t] = a_j * a[k] * block.b_slope[t];
+                    block.R_j[t] = slope_j * block.b.value[t] * a.value[k];
+                    block.R_k[t] = ab * a.slope[k];
+                    block.R_jk[t] = a_j * a.value[k] * block.b.slope[t];
                 }
             }
         }
@@ -297,15 +306,16 @@ class Kernel {
     template <Sweep S>
     void forward(const AngularGroup& group, int n) {
         if constexpr (S == Sweep::values) {
-            add_products(group, block.R, block.p, n);
+            add_products(group, block.R, block.angles.value, n);
         } else if constexpr (S == Sweep::jvp) {
 #pragma GCC ivdep
             for (int t = 0; t < n; ++t) {
-                block.A[t] = block.R_j[t] * block.tangent_j[t] + block.R_k[t] * block.tangent_k[t] + block.R_jk[t] * block.tangent_jk[t];
+                block.A[t] = block.R_j[t] * block.tangent_j[t] + block.R_k[t] * block.tangent_k[t] +
+                             block.R_jk[t] * block.tangent_jk[t];
                 block.B[t] = block.R[t] * block.tc[t];
             }
-            add_products(group, block.A, block.p, n);
-            add_products(group, block.B, block.dp, n);
+            add_products(group, block.A, block.angles.value, n);
+            add_products(group, block.B, block.angles.slope, n);
         } else {
             const AngularMember* m = group.members.data();
             int left = int(group.members.size());
@@ -317,14 +327,20 @@ class Kernel {
     // jacobian of N members of a group.
     template <int N>
     void differentiate(const AngularMember* members, int n) {
-        T *const P[] = {block.e_j, block.A}, *const Q[] = {block.e_k, block.B}, *const S[] = {block.e_c, block.S};
+        T* const P[] = {block.e_j, block.A};
+        T* const Q[] = {block.e_k, block.B};
+        T* const S[] = {block.e_c, block.S};
         T* gradients[N];
         for (int m = 0; m < N; ++m) {
-            const T *value = p(members[m].angle), *slope = dp(members[m].angle);
+            const Curve<T> angle = block.angle(members[m].angle);
             T *e_j = P[m], *e_k = Q[m], *e_c = S[m];
 #pragma GCC ivdep
-            for (int t = 0; t < n; ++t)
-                pull_back(t, slope[t] * block.R[t], value[t] * block.R_j[t], value[t] * block.R_k[t], value[t] * block.R_jk[t], e_j[t], e_k[t], e_c[t]);
+            for (int t = 0; t < n; ++t) {
+                const T p = angle.value[t];
+                const Pulled e = pull_back(
+                    t, {angle.slope[t] * block.R[t], p * block.R_j[t], p * block.R_k[t], p * block.R_jk[t]});
+                e_j[t] = e.P, e_k[t] = e.Q, e_c[t] = e.S;
+            }
             gradients[m] = jacobian + std::size_t(members[m].column) * 3 * hood.n;
         }
         scatter<N>(P, Q, S, gradients, hood.n);
@@ -344,14 +360,15 @@ class Kernel {
     void add_products(const AngularMember* members, const T* R, const T* angle, int n) {
         const T* rows[N];
         Pack<T> sums[N];
-        for (int m = 0; m < N; ++m) rows[m] = angle + std::size_t(members[m].angle) * block.capacity, sums[m] = Pack<T>{};
+        for (int m = 0; m < N; ++m) {
+            rows[m] = angle + std::size_t(members[m].angle) * block.capacity;
+            sums[m] = Pack<T>{};
+        }
         for (int t = 0; t < n; t += lanes<T>) {
             const Pack<T> r = load(R + t);
             for (int m = 0; m < N; ++m) sums[m] += r * load(rows[m] + t);
         }
-        for (int m = 0; m < N; ++m) {
-            G[members[m].column] += double(sum(sums[m]));
-        }
+        for (int m = 0; m < N; ++m) G[members[m].column] += double(sum(sums[m]));
     }
 
     // vjp: A = sum over the members of weight times p, B the same of dp.
@@ -367,25 +384,25 @@ class Kernel {
 
     template <int N>
     void weigh(const AngularMember* members, bool first, int n) {
-        const T *values[N], *slopes[N];
+        Curve<T> angles[N];
         T weight[N];
         for (int m = 0; m < N; ++m) {
-            values[m] = p(members[m].angle), slopes[m] = dp(members[m].angle);
+            angles[m] = block.angle(members[m].angle);
             weight[m] = T(weights[members[m].column]);
         }
         for (int t = 0; t < n; t += lanes<T>) {
             Pack<T> a = first ? Pack<T>{} : load(block.A + t), b = first ? Pack<T>{} : load(block.B + t);
             for (int m = 0; m < N; ++m) {
-                a += weight[m] * load(values[m] + t);
-                b += weight[m] * load(slopes[m] + t);
+                a += weight[m] * load(angles[m].value + t);
+                b += weight[m] * load(angles[m].slope + t);
             }
             store(block.A + t, a);
             store(block.B + t, b);
         }
     }
 
-    void reverse(const AngularBundle& bundle, const T* factors, int n) {
-        T *sums[] = {block.e_c, block.e_j, block.e_k, block.e_jk};
+    void reverse(const AngularBundle& bundle, T* factors, int n) {
+        T* sums[] = {block.e_c, block.e_j, block.e_k, block.e_jk};
         for (T* array : sums) std::memset(array, 0, sizeof(T) * std::size_t(n));
         for (std::size_t g = 0; g < bundle.groups.size(); ++g) {
             radial_part<Sweep::vjp>(bundle, int(g), factors, n);
@@ -404,7 +421,7 @@ class Kernel {
 
     // The groups differ in eta alone: three sums over groups, then one pass for all derivatives.
     void reverse_gaussians(const AngularBundle& bundle, int n) {
-        T *sums[] = {block.S, block.S_eta, block.e_c};
+        T* sums[] = {block.S, block.S_eta, block.e_c};
         for (T* array : sums) std::memset(array, 0, sizeof(T) * std::size_t(n));
         for (const AngularGroup& group : bundle.groups) {
             weigh(group, n);
@@ -427,23 +444,31 @@ class Kernel {
         }
     }
 
-    // From derivatives with respect to cos theta and the three distances to those of P, Q, S: dE/dD_j = P D_j + S D_k,
-    // dE/dD_k = Q D_k + S D_j.
-    void pull_back(int t, T c, T j, T k, T jk, T& P, T& Q, T& S) const {
-        const T inv_j = block.inverse_j[t], inv_k = block.inverse_k[t], radial = c * block.c[t];
-        P = j + (jk - radial * inv_j * inv_j);
-        Q = k + (jk - radial * inv_k * inv_k);
-        S = c * inv_j * inv_k - jk;
+    // Derivatives of a triple: dE/dcos and (dE/dr) / r of the three distances.
+    struct Slopes {
+        T c, j, k, jk;
+    };
+    // dE/dD_j = P D_j + S D_k, dE/dD_k = Q D_k + S D_j
+    struct Pulled {
+        T P, Q, S;
+    };
+
+    Pulled pull_back(int t, Slopes e) const {
+        const T inv_j = block.inverse_j[t], inv_k = block.inverse_k[t], radial = e.c * block.c[t];
+        return {e.j + (e.jk - radial * inv_j * inv_j), e.k + (e.jk - radial * inv_k * inv_k),
+                e.c * inv_j * inv_k - e.jk};
     }
 
     void pull_back(int n) {
 #pragma GCC ivdep
-        for (int t = 0; t < n; ++t)
-            pull_back(t, block.e_c[t], block.e_j[t], block.e_k[t], block.e_jk[t], block.e_j[t], block.e_k[t], block.e_c[t]);
+        for (int t = 0; t < n; ++t) {
+            const Pulled e = pull_back(t, {block.e_c[t], block.e_j[t], block.e_k[t], block.e_jk[t]});
+            block.e_j[t] = e.P, block.e_k[t] = e.Q, block.e_c[t] = e.S;
+        }
     }
 
-    // Adds dE/dD of the block's triples to the neighbors, for N functions E: gradients[m] is (3, ..) with `row` numbers
-    // for x, for y and for z.
+    // Adds dE/dD of the block's triples to the neighbors, for N functions E: gradients[m] is (3, ..) with
+    // `row` numbers for x, for y and for z.
     template <int N>
     void scatter(T* const* P, T* const* Q, T* const* S, T* const* gradients, std::ptrdiff_t row) {
         for (int r = 0; r < block.rows; ++r) {
@@ -494,7 +519,7 @@ class Kernel {
     void store_jacobian(std::int64_t i, Out* blocks) {
         const std::int64_t first = pairs.first[i];
         for (std::int64_t p = first; p < pairs.first[i + 1]; ++p)
-            for (std::int64_t o = task.block_offsets[p]; o < task.block_offsets[p + 1]; ++o) blocks[o] = Out(0);
+            std::fill(blocks + task.block_offsets[p], blocks + task.block_offsets[p + 1], Out(0));
         for (std::size_t e = 0; e + 1 <= plan.elements.size(); ++e) {
             const auto& columns = element->sensitive[e];
             const int n_columns = int(columns.size());
@@ -510,10 +535,10 @@ class Kernel {
     }
 };
 
-void symmetry_functions(const Plan& plan, const PairList& pairs, const Task& task, bool single,
-                        std::int64_t begin, std::int64_t end) {
-    if (single) Kernel<float>(plan, pairs, task).run(begin, end);
-    else Kernel<double>(plan, pairs, task).run(begin, end);
+static void symmetry_functions(const Plan& plan, const PairList& pairs, const Task& task, bool single,
+                               Range centers) {
+    if (single) Kernel<float>(plan, pairs, task).run(centers);
+    else Kernel<double>(plan, pairs, task).run(centers);
 }
 
 }  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -5,6 +5,11 @@
 
 namespace bnnp {
 
+// begin, begin + 1, ..., end - 1
+struct Range {
+    std::int64_t begin = 0, end = 0;
+};
+
 // Full neighbor list in compressed rows: pairs first[i] .. first[i+1]-1 belong to center i.
 struct PairList {
     std::int64_t n_atoms = 0;
@@ -19,29 +24,30 @@ enum class Sweep { values, vjp, jvp, jacobian };
 
 struct Task {
     Sweep sweep = Sweep::values;
-    const double* dE_dG = nullptr;               // vjp: input (n_atoms, width)
-    const double* dD = nullptr;                  // jvp: input (n_pairs, 3)
-    double* G = nullptr;                         // values, jvp: output (n_atoms, width)
-    double* dE_dD = nullptr;                     // vjp: output (n_pairs, 3)
-    void* blocks = nullptr;                      // jacobian: output, float or double
+    const double* dE_dG = nullptr;  // vjp: input (n_atoms, width)
+    const double* dD = nullptr;     // jvp: input (n_pairs, 3)
+    double* G = nullptr;            // values, jvp: output (n_atoms, width)
+    double* dE_dD = nullptr;        // vjp: output (n_pairs, 3)
+    void* blocks = nullptr;         // jacobian: output, float or double
     bool blocks_double = false;
-    const std::int64_t* block_offsets = nullptr; // (n_pairs + 1,) start of each pair's (3, n_sensitive) block
+    // jacobian: (n_pairs + 1,) start of the (3, n_sensitive) block of each pair
+    const std::int64_t* block_offsets = nullptr;
 };
 
-// Sweeps over the blocks that a jacobian has left.
+// The sweeps vjp and jvp with the blocks that a jacobian has left.
 struct BlockTask {
-    const void* blocks = nullptr;                // per pair (3, n_sensitive)
+    const void* blocks = nullptr;  // (3, n_sensitive) of each pair
     bool blocks_double = false;
-    const std::int64_t* block_offsets = nullptr; // (n_pairs + 1,)
-    const double* dE_dG = nullptr;               // vjp input (n_atoms, width)
-    double* dE_dD = nullptr;                     // vjp output (n_pairs, 3)
-    const double* dD = nullptr;                  // jvp input (n_pairs, 3)
-    double* G = nullptr;                         // jvp output (n_atoms, width)
+    const std::int64_t* block_offsets = nullptr;  // (n_pairs + 1,)
+    const double* dE_dG = nullptr;                // vjp: input (n_atoms, width)
+    double* dE_dD = nullptr;                      // vjp: output (n_pairs, 3)
+    const double* dD = nullptr;                   // jvp: input (n_pairs, 3)
+    double* G = nullptr;                          // jvp: output (n_atoms, width)
 };
 
-// The networks at some atoms. With the weights W of layer 1, dE_s/dinput = W delta_s: the gradients of all samples are
-// in the span of W, and `span` is the number of nodes of layer 1. With masks on the inputs it is that of the inputs,
-// and delta_s = dE_s/dinput.
+// The networks at some atoms. With the weights W of layer 1, dE_s/dinput = W delta_s: the gradients of all
+// samples are in the span of W, and `span` is the number of nodes of layer 1. With masks on the inputs it is
+// that of the inputs, and delta_s = dE_s/dinput.
 struct SampleTask {
     const std::int32_t* types = nullptr;
     const double* inputs = nullptr;  // (n_atoms, width) scaled symmetry functions
@@ -50,18 +56,29 @@ struct SampleTask {
     double* delta = nullptr;         // (n_atoms, span, padded n_samples), or null
 };
 
-// Forces of every sample. `slopes` come first: minus d(what delta multiplies)/dD of each pair, that is, what the pair
-// adds to the force on its neighbor; and after all pairs of a center what it adds to its own and to the virial.
+// Forces of every sample. `slopes` come first: minus d(what delta multiplies)/dD of each pair, that is, what
+// the pair adds to the force on its neighbor; and after all pairs of a center what it adds to its own force
+// and to the virial.
 struct SampleForceTask {
-    const double* factors = nullptr;              // (n_elements, width) d(scaled)/d(unscaled) symmetry function
-    const double* delta = nullptr;                // of SampleTask
-    const std::int64_t* block_offsets = nullptr;  // (n_pairs + 1,) of the derivatives, see BlockTask
-    const std::int32_t* centers = nullptr;        // (n_centers,) row of each center in `forces`; null: in their order
-    const std::int32_t* neighbors = nullptr;      // (n_pairs,) row of each neighbor
-    std::int64_t first_center = 0;                // `slopes` start with this center
-    double* slopes = nullptr;                     // (pairs + 4 for each center, 3, padded span)
-    double* forces = nullptr;                     // (rows, 3, padded n_samples), added to
-    double* virials = nullptr;                    // (3, 3, padded n_samples) sum_p D (x) dE/dD, added to; or null
+    const double* factors = nullptr;  // (n_elements, width) d(scaled)/d(unscaled) symmetry function
+    const double* delta = nullptr;    // of SampleTask
+    const std::int64_t* block_offsets = nullptr;  // (n_pairs + 1,) of the derivatives, see Task
+    const std::int32_t* centers = nullptr;    // (n_atoms,) row of each center in `forces`; null: as they come
+    const std::int32_t* neighbors = nullptr;  // (n_pairs,) row of each neighbor
+    std::int64_t first_center = 0;            // `slopes` start with this center
+    double* slopes = nullptr;                 // (pairs + 4 for each center, 3, padded span)
+    double* forces = nullptr;                 // (rows, 3, padded n_samples), added to
+    double* virials = nullptr;                // (3, 3, padded n_samples) sum_p D (x) dE/dD, added to; or null
+};
+
+// Points as the neighbor search keeps them, with a register more at the end, and a sphere among them.
+struct Points {
+    const double *x = nullptr, *y = nullptr, *z = nullptr;
+};
+
+struct Sphere {
+    double center[3];
+    double square;  // of the radius
 };
 
 }  // namespace bnnp

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/tasks.hpp"
+
 namespace bnnp {
 
 // Calls work(n) for n = 0 ... count - 1.
@@ -23,13 +25,17 @@ void parallel_pieces(std::int64_t count, int threads, Work work) {
     for (std::thread& thread : pool) thread.join();
 }
 
-// Calls work(begin, end) for pieces of [0, n). A thread is worth starting for some tens of atoms only.
+// Calls work(range) for pieces of `all`. A thread is worth starting for some tens of atoms only.
 template <typename Work>
-void parallel(std::int64_t n, int threads, Work work) {
+void parallel(Range all, int threads, Work work) {
+    const std::int64_t n = all.end - all.begin;
     threads = int(std::min<std::int64_t>(threads, n / 32));
-    if (threads <= 1) return work(std::int64_t(0), n);
+    if (threads <= 1) return work(all);
     const std::int64_t chunk = std::max<std::int64_t>(1, n / (std::int64_t(threads) * 8));
-    parallel_pieces((n + chunk - 1) / chunk, threads, [&](std::int64_t piece) { work(piece * chunk, std::min((piece + 1) * chunk, n)); });
+    parallel_pieces((n + chunk - 1) / chunk, threads, [&](std::int64_t piece) {
+        const std::int64_t begin = all.begin + piece * chunk;
+        work(Range{begin, std::min(begin + chunk, all.end)});
+    });
 }
 
 }  // namespace bnnp

@@ -17,9 +17,11 @@ void check(const std::vector<LayerSpec>& layers, int n_samples, int width) {
     for (std::size_t l = 0; l < layers.size(); ++l) {
         const LayerSpec& layer = layers[l];
         require(l == 0 || layer.n_in == layers[l - 1].n_out, "the layers of a network do not fit together");
-        require(layer.weights.size() == std::size_t(layer.n_in) * layer.n_out && layer.biases.size() == std::size_t(layer.n_out),
+        const std::size_t n_in = layer.n_in, n_out = layer.n_out;
+        require(layer.weights.size() == n_in * n_out && layer.biases.size() == n_out,
                 "weights (n_in, n_out), biases (n_out,)");
-        require(layer.masks.empty() || layer.masks.size() == std::size_t(layer.n_in) * n_samples, "masks must have the shape (n_in, n_samples)");
+        require(layer.masks.empty() || layer.masks.size() == n_in * n_samples,
+                "masks must have the shape (n_in, n_samples)");
     }
 }
 
@@ -60,21 +62,26 @@ Layer make_layer(const LayerSpec& spec, int n_samples, bool normalize_nodes) {
 
 }  // namespace
 
-NetworkPlan plan_networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width, bool normalize_nodes) {
+NetworkPlan plan_networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width,
+                          bool normalize_nodes) {
     require(n_samples >= 1 && width >= 1, "at least one sample and one input");
     NetworkPlan plan;
     plan.n_samples = n_samples, plan.width = width;
     for (const auto& specs : elements) {
         check(specs, n_samples, width);
         ElementNetwork network;
-        for (const LayerSpec& spec : specs) network.layers.push_back(make_layer(spec, n_samples, normalize_nodes));
-        const auto masked = std::find_if(network.layers.begin(), network.layers.end(), [](const Layer& layer) { return !layer.masks.empty(); });
+        for (const LayerSpec& spec : specs)
+            network.layers.push_back(make_layer(spec, n_samples, normalize_nodes));
+        const auto masked = std::find_if(network.layers.begin(), network.layers.end(),
+                                         [](const Layer& layer) { return !layer.masks.empty(); });
         network.first_mask = int(masked - network.layers.begin());
         plan.masked_inputs = plan.masked_inputs || network.first_mask == 0;
         plan.elements.push_back(std::move(network));
     }
-    for (const ElementNetwork& network : plan.elements)
-        plan.span = std::max(plan.span, plan.masked_inputs ? network.layers[0].n_in : network.layers[0].n_out);
+    for (const ElementNetwork& network : plan.elements) {
+        const Layer& first = network.layers[0];
+        plan.span = std::max(plan.span, plan.masked_inputs ? first.n_in : first.n_out);
+    }
     return plan;
 }
 

@@ -1,12 +1,13 @@
 // Element networks with Monte Carlo dropout.
 //
-// A sample is one network: hidden units are switched off by a mask shared by all atoms. Y. Gal, Z. Ghahramani, ICML
-// 2016 (arXiv:1506.02142); M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020). Below the first layer whose input
-// is masked, all samples are the same network. That layer, at y the same for all samples, is one product for all:
+// A sample is one network: hidden units are switched off by a mask shared by all atoms. Y. Gal, Z.
+// Ghahramani, ICML 2016 (arXiv:1506.02142); M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020). Below the
+// first layer whose input is masked, all samples are the same network. That layer, whose input y is still the
+// same for all samples, is one product for all:
 //
 //     z_s = b + k W^T y - k sum_{u dropped in s} W_u y_u,    k = 1/(1 - p),
 //
-// a few subtractions a sample, and its mean gradient likewise. Only the layers above need a product of matrices.
+// a few subtractions a sample, and so is its mean gradient. Only the layers above need a product of matrices.
 //
 // Rows of matrices are padded with zeros to whole registers of every instruction set.
 #pragma once
@@ -25,20 +26,20 @@ struct LayerSpec {
     char activation = 'l';        // RuNNer's letters
     std::vector<double> weights;  // (n_in, n_out)
     std::vector<double> biases;   // (n_out,)
-    std::vector<double> masks;    // (n_in, n_samples) on this layer's input, 0 or one common factor; empty: no dropout
+    std::vector<double> masks;    // (n_in, n_samples) on the input, 0 or one common factor; empty: no dropout
 };
 
 // A layer as the kernels use it; normalize_nodes is in the weights and biases.
 struct Layer {
     int n_in = 0, n_out = 0;
     char activation = 'l';
-    std::vector<double> weights;        // (n_in, padded n_out)
-    std::vector<double> transposed;     // (n_out, padded n_in)
-    std::vector<double> biases;         // (padded n_out,)
-    std::vector<double> masks;          // (n_samples, padded n_in); empty: no dropout
-    double kept = 1.0;                  // the factor of the units that are not dropped
-    std::vector<int> dropped;           // the units dropped in sample s: dropped[first_dropped[s]] and following
-    std::vector<int> first_dropped;     // (n_samples + 1,)
+    std::vector<double> weights;     // (n_in, padded n_out)
+    std::vector<double> transposed;  // (n_out, padded n_in)
+    std::vector<double> biases;      // (padded n_out,)
+    std::vector<double> masks;       // (n_samples, padded n_in); empty: no dropout
+    double kept = 1.0;               // the factor of the units that are not dropped
+    std::vector<int> dropped;        // the units dropped in sample s: dropped[first_dropped[s]] and following
+    std::vector<int> first_dropped;  // (n_samples + 1,)
 
     int row() const { return padded(n_out); }
     int input_row() const { return padded(n_in); }
@@ -59,6 +60,7 @@ struct NetworkPlan {
 };
 
 // Throws std::invalid_argument for layers or masks that do not fit together.
-NetworkPlan plan_networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width, bool normalize_nodes);
+NetworkPlan plan_networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width,
+                          bool normalize_nodes);
 
 }  // namespace bnnp

@@ -8,7 +8,7 @@ namespace bnnp {
 namespace {
 
 bool is_narrow(int type) { return type == 3 || type == 8 || type == 13 || type == 21 || type == 24; }
-bool is_radial(int type) { return type == 1 || type == 2 || type == 4 || type == 12 || type == 20 || type == 23; }
+bool is_radial(int type) { return type <= 2 || type == 4 || type == 12 || type == 20 || type == 23; }
 bool is_compact(int type) { return type >= 20 && type <= 25; }
 bool is_weighted(int type) { return type == 12 || type == 13 || type >= 23; }
 
@@ -17,13 +17,14 @@ bool operator==(const CutoffFunction& a, const CutoffFunction& b) {
 }
 
 bool operator==(const RadialFactor& a, const RadialFactor& b) {
-    return a.kind == b.kind && a.envelope == b.envelope && a.eta == b.eta && a.r_s == b.r_s && a.center == b.center &&
-           a.half_width == b.half_width && a.core == b.core && a.asymmetric == b.asymmetric;
+    return a.kind == b.kind && a.envelope == b.envelope && a.eta == b.eta && a.r_s == b.r_s &&
+           a.center == b.center && a.half_width == b.half_width && a.core == b.core &&
+           a.asymmetric == b.asymmetric;
 }
 
 bool operator==(const Angle& a, const Angle& b) {
-    return a.kind == b.kind && a.lambda == b.lambda && a.zeta == b.zeta && a.eta == b.eta && a.theta_s == b.theta_s &&
-           a.center == b.center && a.half_width == b.half_width && a.core == b.core;
+    return a.kind == b.kind && a.lambda == b.lambda && a.zeta == b.zeta && a.eta == b.eta &&
+           a.theta_s == b.theta_s && a.center == b.center && a.half_width == b.half_width && a.core == b.core;
 }
 
 // Index of the first element for which `same` holds, appended if there is none.
@@ -37,8 +38,8 @@ int index_of(std::vector<Item>& items, const Item& item, Same same) {
 
 int envelope_of(ElementPlan& element, const FunctionSpec& f, int cutoff_type, double cutoff_alpha) {
     Envelope envelope{{cutoff_type, f.r_c, cutoff_alpha * f.r_c}, is_weighted(f.type)};
-    if (f.type == 1) envelope.cutoff = {1, f.r_c, 0.0};             // RuNNer's type 1 is always the cosine
-    if (is_compact(f.type)) envelope.cutoff = {0, f.r_c, 0.0};      // these functions end by themselves
+    if (f.type == 1) envelope.cutoff = {1, f.r_c, 0.0};         // RuNNer's type 1 is always the cosine
+    if (is_compact(f.type)) envelope.cutoff = {0, f.r_c, 0.0};  // these functions end by themselves
     return index_of(element.envelopes, envelope, [&](const Envelope& other) {
         return other.cutoff == envelope.cutoff && other.weighted == envelope.weighted;
     });
@@ -89,24 +90,25 @@ void add_angular(ElementPlan& element, const FunctionSpec& f, const RadialFactor
     empty.neighbor2 = std::max(f.neighbor1, f.neighbor2);
     empty.narrow = is_narrow(f.type);
     empty.radius = f.r_c;
-    AngularBundle& bundle = element.bundles[index_of(element.bundles, empty, [&](const AngularBundle& other) {
+    const auto same = [&](const AngularBundle& other) {
         return other.neighbor1 == empty.neighbor1 && other.neighbor2 == empty.neighbor2 &&
                other.narrow == empty.narrow && other.radius == empty.radius;
-    })];
+    };
+    AngularBundle& bundle = element.bundles[index_of(element.bundles, empty, same)];
     const Angle angle = angle_of(f);
     const int index = index_of(bundle.angles, angle, [&](const Angle& other) { return other == angle; });
-    AngularGroup& group = bundle.groups[index_of(bundle.groups, AngularGroup{factor, {}}, [&](const AngularGroup& other) {
-        return other.factor == factor;
-    })];
-    group.members.push_back({f.column, index});
-    bundle.centered_gaussians = bundle.centered_gaussians && factor.kind == RadialKind::gaussian && factor.r_s == 0.0 &&
-                               factor.envelope == bundle.groups[0].factor.envelope;
+    const int group = index_of(bundle.groups, AngularGroup{factor, {}},
+                               [&](const AngularGroup& other) { return other.factor == factor; });
+    bundle.groups[group].members.push_back({f.column, index});
+    if (factor.kind != RadialKind::gaussian || factor.r_s != 0.0 ||
+        factor.envelope != bundle.groups[0].factor.envelope)
+        bundle.centered_gaussians = false;
 }
 
 }  // namespace
 
-Plan make_plan(const std::vector<double>& atomic_numbers, const std::vector<FunctionSpec>& functions, int cutoff_type,
-               double cutoff_alpha) {
+Plan make_plan(const std::vector<double>& atomic_numbers, const std::vector<FunctionSpec>& functions,
+               int cutoff_type, double cutoff_alpha) {
     Plan plan;
     plan.atomic_numbers = atomic_numbers;
     plan.elements.resize(atomic_numbers.size());

@@ -6,10 +6,12 @@
 //
 // with a radial factor a (and b) that holds the Gaussian or compact function, the cutoff function and, for
 // weighted functions, the atomic number, and an angular polynomial or bump p. Functions with the same
-// neighbor elements, reach and narrowness form a bundle: geometry, cutoff functions and the angular factors are
-// computed once for all of them; within it, functions with the same radial factors form a group. Formulas: J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. 4-9; M. Gastegger et al.,
-// J. Chem. Phys. 148, 241709 (2018) (weighted); M. P. Bircher, A. Singraber, C. Dellago,
-// Mach. Learn.: Sci. Technol. 2, 035026 (2021) (compact).
+// neighbor elements, reach and narrowness form a bundle: geometry, cutoff functions and the angular factors
+// are computed once for all of them; within it, functions with the same radial factors form a group.
+//
+// Formulas: J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. 4-9; M. Gastegger et al., J. Chem. Phys. 148,
+// 241709 (2018) (weighted); M. P. Bircher, A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026
+// (2021) (compact).
 #pragma once
 
 #include <vector>
@@ -45,10 +47,10 @@ enum class AngleKind { power, gaussian, compact };
 struct Angle {
     AngleKind kind = AngleKind::power;
     double lambda = 1.0, zeta = 1.0;
-    int integer_zeta = 0;                  // zeta if it is an integer up to 1024, else 0
-    double prefactor = 1.0;                // 2^(1 - zeta)
-    double eta = 0.0, theta_s = 0.0;       // type 8, degrees
-    double center = 0.0, half_width = 1.0; // compact, degrees
+    int integer_zeta = 0;                   // zeta if it is an integer up to 1024, else 0
+    double prefactor = 1.0;                 // 2^(1 - zeta)
+    double eta = 0.0, theta_s = 0.0;        // type 8, degrees
+    double center = 0.0, half_width = 1.0;  // compact, degrees
     int core = 0;
 };
 
@@ -75,7 +77,7 @@ struct AngularBundle {
     bool narrow = true;
     double radius = 0.0;
     bool centered_gaussians = true;  // all groups: exp(-eta r^2) times one envelope
-    std::vector<Angle> angles;      // distinct ones
+    std::vector<Angle> angles;       // distinct ones
     std::vector<AngularGroup> groups;
 };
 
@@ -103,7 +105,7 @@ struct FunctionSpec {
 };
 
 // Sorts functions into groups. `cutoff_alpha` is r_ci / r_c.
-Plan make_plan(const std::vector<double>& atomic_numbers, const std::vector<FunctionSpec>& functions, int cutoff_type,
-               double cutoff_alpha);
+Plan make_plan(const std::vector<double>& atomic_numbers, const std::vector<FunctionSpec>& functions,
+               int cutoff_type, double cutoff_alpha);
 
 }  // namespace bnnp

@@ -1,11 +1,13 @@
-// Thin pybind11 binding: its parts check shapes, hand out threads, call the kernels of the machine's instruction set.
+// Thin pybind11 binding: its parts check shapes, hand out threads, call the kernels of the machine's
+// instruction set.
 #include <string>
+#include <vector>
 
-#include "python/bindings.hpp"
 #include "kernels/dispatch.hpp"
+#include "python/bindings.hpp"
 
 PYBIND11_MODULE(_core, module) {
-    module.doc() = "C++ core of bnnp; use it through bnnp.core.";
+    module.doc() = "C++ core of bnnp.";
     bnnp::bind_descriptor(module);
     bnnp::bind_networks(module);
     bnnp::bind_pairs(module);

@@ -5,7 +5,10 @@
 namespace bnnp {
 
 Evaluator::Evaluator(const Potential& potential)
-    : potential(potential), kernels(choose_kernels()), scale(1.0 / potential.input.conv_energy), factors(potential.factor) {
+    : potential(potential),
+      kernels(choose_kernels()),
+      scale(1.0 / potential.input.conv_energy),
+      factors(potential.factor) {
     for (double& factor : factors) factor *= scale;
     clear();
 }
@@ -41,7 +44,7 @@ void Evaluator::evaluate(const SampleRows& rows) {
     values.resize(n * width);
     Task descriptors;
     descriptors.G = values.data();
-    kernels.symmetry_functions(potential.plan, pairs, descriptors, false, 0, n);
+    kernels.symmetry_functions(potential.plan, pairs, descriptors, false, {0, n});
     scale_inputs();
 
     energy.resize(n * samples);
@@ -55,7 +58,7 @@ void Evaluator::evaluate(const SampleRows& rows) {
         delta.resize(n * potential.networks.span * potential.networks.sample_row());
         networks.delta = delta.data();
     }
-    kernels.sample_networks(potential.networks, networks, 0, n);
+    kernels.sample_networks(potential.networks, networks, {0, n});
     scale_outputs();
 
     dE_dD.resize(3 * n_pairs);
@@ -63,7 +66,7 @@ void Evaluator::evaluate(const SampleRows& rows) {
     reverse.sweep = Sweep::vjp;
     reverse.dE_dG = gradient.data();
     reverse.dE_dD = dE_dD.data();
-    kernels.symmetry_functions(potential.plan, pairs, reverse, false, 0, n);
+    kernels.symmetry_functions(potential.plan, pairs, reverse, false, {0, n});
     if (rows.forces) sample_forces(pairs, rows);
 }
 
@@ -83,15 +86,9 @@ void Evaluator::scale_outputs() {
 }
 
 void Evaluator::sample_forces(const PairList& pairs, const SampleRows& rows) {
-    block_offsets.assign(1, 0);
-    for (std::int64_t i = 0; i < pairs.n_atoms; ++i)
-        for (std::int64_t p = pairs.first[i]; p < pairs.first[i + 1]; ++p)
-            block_offsets.push_back(block_offsets.back() +
-                                    3 * std::int64_t(potential.plan.elements[centers[i]].sensitive[neighbor_types[p]].size()));
     SampleForceTask task;
     task.factors = factors.data();
     task.delta = delta.data();
-    task.block_offsets = block_offsets.data();
     task.centers = rows.centers;
     task.neighbors = rows.neighbors;
     task.forces = rows.forces;

@@ -1,7 +1,7 @@
 // Energies and pair derivatives of one block of atoms after the other, in the units of the potential.
 //
-// A block is filled center by center with its neighbors and then evaluated at once. Some tens of atoms keep all
-// arrays in the cache, whatever the size of the system.
+// A block is filled center by center with its neighbors and then evaluated at once. Some tens of atoms keep
+// all arrays in the cache, whatever the size of the system.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@
 
 namespace bnnp {
 
-// Where the forces of every sample are added up: the row of each center and of each neighbor in the order they were filled in.
+// Where the forces of every sample are added up.
 struct SampleRows {
-    const std::int32_t *centers = nullptr, *neighbors = nullptr;
-    double* forces = nullptr;  // (rows, 3, padded samples)
+    const std::int32_t *centers = nullptr, *neighbors = nullptr;  // row of each, in the order of filling
+    double* forces = nullptr;                                     // (rows, 3, padded samples)
 };
 
 class Evaluator {
@@ -31,17 +31,23 @@ class Evaluator {
     void evaluate(const SampleRows& rows);
 
     int n_centers() const { return int(centers.size()); }
-    std::int64_t first(int center) const { return offsets[center]; }  // its first pair; first(n_centers()): number of pairs
-    const double* vector(std::int64_t pair) const { return &vectors[3 * pair]; }  // r_neighbor - r_center
-    const double* energies(int center) const { return &energy[std::size_t(center) * potential.samples]; }  // (samples,), without free atoms
-    const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }                         // of the mean energy
+    // The first pair of a center; first(n_centers()) is the number of pairs.
+    std::int64_t first(int center) const { return offsets[center]; }
+    // r_neighbor - r_center
+    const double* vector(std::int64_t pair) const { return &vectors[3 * pair]; }
+    // (samples,), without free atoms
+    const double* energies(int center) const { return &energy[std::size_t(center) * potential.samples]; }
+    // dE/dD of the mean energy
+    const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }
 
-    // Calls found(function, value, minimum, maximum) for each symmetry function of a center beyond its training range.
+    // Calls found(function, value, minimum, maximum) for each symmetry function of a center that is beyond
+    // its training range.
     template <typename Found>
     void outside(int center, Found found) const {
         if (potential.minimum.empty()) return;
         const int element = centers[center], width = potential.plan.width;
-        const double *G = &values[std::size_t(center) * width], *low = &potential.minimum[std::size_t(element) * width];
+        const double* G = &values[std::size_t(center) * width];
+        const double* low = &potential.minimum[std::size_t(element) * width];
         const double* high = &potential.maximum[std::size_t(element) * width];
         for (int f = 0; f < potential.plan.elements[element].n_functions; ++f)
             if (G[f] < low[f] - TOLERANCE || G[f] > high[f] + TOLERANCE) found(f, G[f], low[f], high[f]);
@@ -56,7 +62,7 @@ class Evaluator {
     const Kernels kernels;
     const double scale;  // network output to energy
     std::vector<std::int32_t> centers, neighbor_types, types, neighbors;
-    std::vector<std::int64_t> offsets, block_offsets;
+    std::vector<std::int64_t> offsets;
     std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, factors;
 
     void scale_inputs();
