@@ -21,9 +21,9 @@ INSTRUCTION_SETS = {
     "kernels_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
 }
 X86 = platform.machine() in ("x86_64", "AMD64")
+CORE = Path("bnnp/core")
 SOURCES = [
-    *("binding", "bind_descriptor", "bind_networks", "bind_pairs", "plan", "networks"),
-    *(INSTRUCTION_SETS if X86 else ["kernels_v2"]),
+    path for path in sorted(CORE.rglob("*.cpp")) if X86 or path.stem not in ("kernels_v3", "kernels_v4")
 ]
 
 
@@ -62,8 +62,9 @@ setup(
     ext_modules=[
         Pybind11Extension(
             "bnnp._core",
-            [f"bnnp/core/{name}.cpp" for name in SOURCES],
-            depends=[str(path) for path in sorted(Path("bnnp/core").glob("*.[hi][pn][pl]"))],
+            list(map(str, SOURCES)),
+            include_dirs=[str(CORE)],
+            depends=[str(path) for path in sorted(CORE.rglob("*.[hi][pn][pl]"))],
             cxx_std=17,
             extra_compile_args=["-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-pthread"],
             extra_link_args=["-pthread"],

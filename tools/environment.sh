@@ -70,9 +70,9 @@ if [ "${missing:-no}" = yes ]; then
 fi
 
 # ----- bnnp: Python files are used where they are, the C++ core is compiled when it has changed ------------
-core=$(cat setup.py setup.cfg bnnp/core/*.cpp bnnp/core/*.hpp bnnp/core/*.inl | cksum)
+core=$(find bnnp/core -name '*.[chi][pn][pl]' | sort | xargs cat setup.py setup.cfg | cksum)
 if [ "${missing:-no}" = yes ] || [ "$(cat .venv/installed-core 2>/dev/null)" != "$core" ] ||
-    ! "$venv" -c 'import bnnp.core._core' 2>/dev/null; then
+    ! "$venv" -c 'import bnnp._core' 2>/dev/null; then
     echo "Compiling and installing bnnp"
     rm -f .venv/installed-core
     pip install $pinned --no-build-isolation --editable ".${extras:+[$extras]}"

@@ -115,7 +115,7 @@ class Descriptor:
 
     def values(self, types: Types, pairs: NeighborList) -> Array:
         """Symmetry functions G. (n_atoms, width) float64, zero beyond the functions of the atom's element."""
-        return self._core.values(types, pairs.first, pairs.neighbors, pairs.vectors)
+        return self._core.values(pair_arrays(types, pairs))
 
     def vjp(self, types: Types, pairs: NeighborList, dE_dG: Array) -> Array:
         """Reverse sweep: dE/dD = sum over functions of dE/dG dG/dD. (n_pairs, 3) float64, energy/length.
@@ -124,7 +124,7 @@ class Descriptor:
         ----------
         dE_dG : (n_atoms, width) float64, energy
         """
-        return self._core.vjp(types, pairs.first, pairs.neighbors, pairs.vectors, dE_dG)
+        return self._core.vjp(pair_arrays(types, pairs), dE_dG)
 
     def jvp(self, types: Types, pairs: NeighborList, dD: Array) -> Array:
         """Forward sweep: dG = sum over pairs of dG/dD dD. (n_atoms, width) float64.
@@ -133,7 +133,7 @@ class Descriptor:
         ----------
         dD : (n_pairs, 3) float64
         """
-        return self._core.jvp(types, pairs.first, pairs.neighbors, pairs.vectors, dD)
+        return self._core.jvp(pair_arrays(types, pairs), dD)
 
     def jacobian(self, types: Types, pairs: NeighborList, dtype: DTypeLike = np.float32) -> Blocks:
         """dG/dD as flat blocks, one a pair, in the order of the pairs.
@@ -144,15 +144,20 @@ class Descriptor:
             Block of a pair: C order (3, n_sensitive), columns as :meth:`sensitive` lists them.
         """
         double = np.dtype(dtype) == np.float64
-        return self._core.jacobian(types, pairs.first, pairs.neighbors, pairs.vectors, double)
+        return self._core.jacobian(pair_arrays(types, pairs), double)
 
     def block_vjp(self, types: Types, pairs: NeighborList, blocks: Blocks, dE_dG: Array) -> Array:
         """:meth:`vjp` from stored blocks instead of from the geometry."""
-        return self._core.block_vjp(types, pairs.first, pairs.neighbors, pairs.vectors, blocks, dE_dG)
+        return self._core.block_vjp(pair_arrays(types, pairs), blocks, dE_dG)
 
     def block_jvp(self, types: Types, pairs: NeighborList, blocks: Blocks, dD: Array) -> Array:
         """:meth:`jvp` from stored blocks instead of from the geometry."""
-        return self._core.block_jvp(types, pairs.first, pairs.neighbors, pairs.vectors, blocks, dD)
+        return self._core.block_jvp(pair_arrays(types, pairs), blocks, dD)
+
+
+def pair_arrays(types: Types, pairs: NeighborList) -> tuple[Types, NDArray[np.int64], Types, Array]:
+    """A neighbour list as the core takes it."""
+    return types, pairs.first, pairs.neighbors, pairs.vectors
 
 
 def _specification(function: SymmetryFunction, column: int, elements: tuple[str, ...]) -> _core.FunctionSpec:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bnnp._core as _core
-from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.compiled import Descriptor, pair_arrays
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.network.dense import Network
 
@@ -106,9 +106,7 @@ class Networks:
         derivatives : (n_pairs, 3) float64
             dE/dD of the mean over the samples, times the unit that `slopes` brings.
         """
-        return self._core.mean_field(
-            descriptor._core, types, pairs.first, pairs.neighbors, pairs.vectors, *scaling, slopes
-        )
+        return self._core.mean_field(descriptor._core, pair_arrays(types, pairs), scaling, slopes)
 
     def forces(
         self, descriptor: Descriptor, types: Types, pairs: NeighborList, factors: Array, delta: Array
@@ -127,9 +125,7 @@ class Networks:
         virials : (3, 3, n_samples) float64
             sum over pairs of D (x) dE/dD.
         """
-        forces, virials = self._core.forces(
-            descriptor._core, types, pairs.first, pairs.neighbors, pairs.vectors, factors, delta
-        )
+        forces, virials = self._core.forces(descriptor._core, pair_arrays(types, pairs), factors, delta)
         return forces[..., : self.n_samples], virials[..., : self.n_samples]
 
 

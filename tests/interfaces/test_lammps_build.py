@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib.util
 import shutil
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from lammps_case import cpp_files
 
 from bnnp.cli import main
 from bnnp.errors import InputError
@@ -85,20 +87,30 @@ def test_flags_are_those_of_the_core() -> None:
 
 
 def test_sources_are_shipped() -> None:
-    """All C++ files that the plugin includes are package data."""
-    import configparser
-    from fnmatch import fnmatch
-
+    """All C++ files are package data: the plugin is compiled from an installed bnnp."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    data = config["options.package_data"]
-    for folder in {source.parent for source in sources()}:
-        package = ".".join(folder.relative_to(ROOT).parts)
-        names = [path.name for path in folder.iterdir() if path.suffix in (".cpp", ".hpp", ".h", ".inl")]
-        assert all(any(fnmatch(name, pattern) for pattern in data[package].split()) for name in names)
-    stems = [source.stem for source in sources()]
-    assert {"plan", "kernels_v2", "pair_bnnp", "plugin", "potential"} <= set(stems)
-    assert not [stem for stem in stems if stem.startswith("bind")]
+    shipped = {
+        path
+        for package, patterns in config["options.package_data"].items()
+        for pattern in patterns.split()
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    assert set(sources()) <= set(cpp_files()) <= shipped
+
+
+def test_sources_are_those_of_the_plugin() -> None:
+    """Core and pair style, without what Python needs."""
+    names = {str(source.relative_to(ROOT / "bnnp")) for source in sources()}
+    assert {
+        "core/plan/networks.cpp",
+        "core/kernels/kernels_v2.cpp",
+        "interfaces/lammps/pair_bnnp.cpp",
+        "interfaces/lammps/plugin.cpp",
+    } <= names
+    assert not any(
+        "pybind11" in source.read_text() or "bindings.hpp" in source.read_text() for source in sources()
+    )
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")

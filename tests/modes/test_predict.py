@@ -438,7 +438,7 @@ class TestReport:
         write_structures(folder / "input.data", [rocksalt(1, spread=0.6)])
         log = predict(folder)
         lines = [line for line in log.splitlines() if line.startswith("### NNP EXTRAPOLATION WARNING ###")]
-        table = log[log.index("excess  model") :].splitlines()[2:]
+        table = log[log.index("excess  definition") :].splitlines()[2:]
         counts = [int(line.split()[2]) for line in table[: table.index("")]]
         assert sum(counts) == len(lines) > 0
         assert int(log[: log.index(" warnings; total time")].split()[-1]) >= len(lines)

@@ -106,7 +106,7 @@ def build_plugin(directory: Path, headers: LammpsHeaders) -> Path:
     ]
     target = directory.resolve() / NAME
     with replacement(target) as library, tempfile.TemporaryDirectory() as folder:
-        objects = [Path(folder) / f"{source.stem}.o" for source in sources()]
+        objects = [Path(folder) / f"{number}.o" for number, _ in enumerate(sources())]
         commands = [
             [*command, *INSTRUCTION_SETS.get(source.stem, ()), "-c", str(source), "-o", str(object_)]
             for source, object_ in zip(sources(), objects, strict=True)
@@ -119,7 +119,7 @@ def build_plugin(directory: Path, headers: LammpsHeaders) -> Path:
 
 def sources() -> list[Path]:
     """C++ sources of the plugin, without those for another processor."""
-    core = [path for path in sorted(_CORE.glob("*.cpp")) if not path.stem.startswith("bind")]
+    core = [path for path in sorted(_CORE.rglob("*.cpp")) if path.parent.name != "python"]
     if platform.machine() not in ("x86_64", "AMD64"):
         core = [path for path in core if path.stem not in ("kernels_v3", "kernels_v4")]
     return core + sorted(_HERE.glob("*.cpp"))

@@ -10,7 +10,9 @@ namespace bnnp {
 namespace {
 
 const std::string WHERE = "uncertainty.data, [calibration]: ";
-const std::string AGAIN = ". Calibrate again: `bnnp --mode 3` with the keyword `calibrate`; or remove the section, for raw standard deviations";
+const std::string AGAIN =
+    ". Calibrate again: `bnnp --mode 3` with the keyword `calibrate`; or remove the section, for raw "
+    "standard deviations";
 
 using Words = std::vector<std::string>;
 using Entries = std::map<std::string, Words>;
@@ -53,7 +55,8 @@ Section read_section(const std::string& text) {
         else if (w[0] == "mc" && w[1] != "quantiles") {
             const std::size_t end = w[1] == "forces" ? 3 : 2;  // of the name of the quantity
             demand(w.size() > end, "`" + join(w) + "`");
-            section.quantities[join(Words(w.begin() + 1, w.begin() + end))][w[end]] = Words(w.begin() + end + 1, w.end());
+            section.quantities[join(Words(w.begin() + 1, w.begin() + end))][w[end]] =
+                Words(w.begin() + end + 1, w.end());
         }
     }
     return section;
@@ -61,7 +64,8 @@ Section read_section(const std::string& text) {
 
 // Of one quantity: its lines `map`, `parts` and `conformal` (for others) by these names.
 SigmaMap make_map(const std::string& quantity, const Entries& lines) {
-    for (const char* name : {"map", "parts", "conformal"}) demand(lines.count(name) > 0, "no `" + quantity + " " + name + "`");
+    for (const char* name : {"map", "parts", "conformal"})
+        demand(lines.count(name) > 0, "no `" + quantity + " " + name + "`");
     const Words &parts = lines.at("parts"), &words = lines.at("map");
     demand(parts.size() == 1, "`" + quantity + " parts` needs one number");
     SigmaMap map;
@@ -69,18 +73,21 @@ SigmaMap make_map(const std::string& quantity, const Entries& lines) {
     std::vector<double> numbers;
     for (std::size_t n = 1; n < words.size(); ++n) numbers.push_back(number(words[n], quantity));
     if (!words.empty() && words[0] == "quadratic") {
-        demand(numbers.size() == 4 && *std::min_element(numbers.begin(), numbers.begin() + 3) >= 0.0 && numbers[0] + numbers[1] + numbers[2] > 0.0 &&
-                   numbers[3] > 0.0,
+        demand(numbers.size() == 4 && *std::min_element(numbers.begin(), numbers.begin() + 3) >= 0.0 &&
+                   numbers[0] + numbers[1] + numbers[2] > 0.0 && numbers[3] > 0.0,
                "`" + quantity + " map quadratic` needs s_0, a, b >= 0, not all 0, and largest > 0");
         map.quadratic = numbers;
         return map;
     }
-    demand(!words.empty() && words[0] == "isotonic", "`" + quantity + " map` is neither quadratic nor isotonic");
+    demand(!words.empty() && words[0] == "isotonic",
+           "`" + quantity + " map` is neither quadratic nor isotonic");
     for (std::size_t n = 0; n < numbers.size(); ++n) (n % 2 ? map.calibrated : map.raw).push_back(numbers[n]);
     bool rising = !map.raw.empty() && map.raw.size() == map.calibrated.size();
-    for (std::size_t n = 1; rising && n < map.raw.size(); ++n) rising = map.raw[n] > map.raw[n - 1] && map.calibrated[n] >= map.calibrated[n - 1];
+    for (std::size_t n = 1; rising && n < map.raw.size(); ++n)
+        rising = map.raw[n] > map.raw[n - 1] && map.calibrated[n] >= map.calibrated[n - 1];
     demand(rising && map.raw.front() >= 0.0 && map.raw.back() > 0.0 && map.calibrated.front() > 0.0,
-           "`" + quantity + " map isotonic` needs pairs of a rising raw and a calibrated sigma that does not fall");
+           "`" + quantity +
+               " map isotonic` needs pairs of a rising raw and a calibrated sigma that does not fall");
     return map;
 }
 
@@ -110,15 +117,18 @@ double SigmaMap::operator()(double sigma) const {
     return calibrated[next - 1] + slope * (sigma - raw[next - 1]);
 }
 
-Calibration read_calibration(const std::string& text, const InputNN& input, const std::vector<std::string>& checksums) {
+Calibration read_calibration(const std::string& text, const InputNN& input,
+                             const std::vector<std::string>& checksums) {
     const Section section = read_section(text);
     Calibration calibration;
     calibration.wanted = input.uncertainty;
     calibration.forces.resize(input.elements.size());
     if (!section.there) return calibration;
-    if (section.version != "1") throw FileError(WHERE + "version " + section.version + ", but this plugin knows 1" + AGAIN);
+    if (section.version != "1")
+        throw FileError(WHERE + "version " + section.version + ", but this plugin knows 1" + AGAIN);
     const bool mc = !section.quantities.empty();
-    demand((section.use == "mc" && mc) || (section.use == "hybrid" && section.hybrid), "no `use`, or nothing of its kind");
+    demand((section.use == "mc" && mc) || (section.use == "hybrid" && section.hybrid),
+           "no `use`, or nothing of its kind");
     check_weights(section.weights, input, checksums);
     if (calibration.wanted.empty()) calibration.wanted = section.use;
     if (mc) {
@@ -132,7 +142,8 @@ Calibration read_calibration(const std::string& text, const InputNN& input, cons
         return found == section.quantities.end() ? SigmaMap() : make_map("mc " + quantity, found->second);
     };
     calibration.energy = map_of("energy");
-    for (std::size_t e = 0; e < input.elements.size(); ++e) calibration.forces[e] = map_of("forces " + input.elements[e]);
+    for (std::size_t e = 0; e < input.elements.size(); ++e)
+        calibration.forces[e] = map_of("forces " + input.elements[e]);
     return calibration;
 }
 
@@ -140,15 +151,19 @@ std::string Calibration::describe() const {
     if (!energy && forces.empty()) return "raw (uncalibrated)";
     std::string text = "calibrated (mc) on " + std::to_string(structures) + " structures";
     if (outside) text += " and " + std::to_string(outside) + " out of the domain";
-    if (!energy || forces.empty()) text += std::string("; raw (uncalibrated): ") + (energy ? "forces" : "energy");
+    if (!energy || forces.empty())
+        text += std::string("; raw (uncalibrated): ") + (energy ? "forces" : "energy");
     return text;
 }
 
 std::string Calibration::warning() const {
     if (wanted != "hybrid") return "";
     const bool calibrated = energy || !forces.empty();
-    return std::string("this potential asks for `uncertainty hybrid`, which pair_style bnnp does not compute. Its standard deviations are ") +
-           (calibrated ? "those of `uncertainty mc`, calibrated Monte Carlo" : "raw (uncalibrated) Monte Carlo ones") +
+    return std::string(
+               "this potential asks for `uncertainty hybrid`, which pair_style bnnp does not compute. "
+               "Its standard deviations are ") +
+           (calibrated ? "those of `uncertainty mc`, calibrated Monte Carlo"
+                       : "raw (uncalibrated) Monte Carlo ones") +
            ": they differ from those of mode 3 and ASE, and far from the training set they stop growing";
 }
 

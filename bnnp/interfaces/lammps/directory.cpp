@@ -15,10 +15,13 @@ Texts read_directory(MPI_Comm world, const std::string& directory) {
         if (rank == 0) {
             std::ifstream file(directory + "/" + name, std::ios::binary);
             std::ostringstream stream;
-            if (file && (file.peek() == EOF || stream << file.rdbuf())) text = stream.str(), size = int(text.size());
+            if (file && (file.peek() == EOF || stream << file.rdbuf()))
+                text = stream.str(), size = int(text.size());
         }
         MPI_Bcast(&size, 1, MPI_INT, 0, world);
-        if (size < 0 && must) throw FileError(name + " cannot be read. Is this the directory potential/ that bnnp's mode 2 wrote?");
+        if (size < 0 && must)
+            throw FileError(name +
+                            " cannot be read. Is this the directory potential/ that bnnp's mode 2 wrote?");
         text.resize(std::max(size, 0));
         MPI_Bcast(&text[0], int(text.size()), MPI_CHAR, 0, world);
         return std::make_pair(size >= 0, text);

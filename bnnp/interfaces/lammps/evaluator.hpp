@@ -1,47 +1,53 @@
 // Energies and pair derivatives of one block of atoms after the other, in the units of the potential.
 //
-// A block is filled centre by centre with its neighbours and then evaluated at once. Some tens of atoms keep all
-// arrays in the cache, whatever the size of the system.
+// A block is filled center by center with its neighbors and then evaluated at once. Some tens of atoms keep
+// all arrays in the cache, whatever the size of the system.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "dispatch.hpp"
+#include "kernels/dispatch.hpp"
 #include "potential.hpp"
 
 namespace bnnp {
 
-// Where the forces of every sample are added up: the row of each centre and of each neighbour in the order they were filled in.
+// Where the forces of every sample are added up.
 struct SampleRows {
-    const std::int32_t *centres = nullptr, *neighbors = nullptr;
-    double* forces = nullptr;  // (rows, 3, padded samples)
+    const std::int32_t *centers = nullptr, *neighbors = nullptr;  // row of each, in the order of filling
+    double* forces = nullptr;                                     // (rows, 3, padded samples)
 };
 
 class Evaluator {
   public:
     explicit Evaluator(const Potential&);
 
-    // ---- filling: a centre, then its neighbours, element indices ----
+    // ---- filling: a center, then its neighbors, element indices ----
     void clear();
-    void add_centre(int element);
-    void add_neighbor(int element, double x, double y, double z);  // r_neighbor - r_centre, length
+    void add_center(int element);
+    void add_neighbor(int element, double x, double y, double z);  // r_neighbor - r_center, length
 
     // Fills the results below and, if there are any, adds to the forces of the samples.
     void evaluate(const SampleRows& rows);
 
-    int n_centres() const { return int(centres.size()); }
-    std::int64_t first(int centre) const { return offsets[centre]; }  // its first pair; first(n_centres()): number of pairs
-    const double* vector(std::int64_t pair) const { return &vectors[3 * pair]; }  // r_neighbor - r_centre
-    const double* energies(int centre) const { return &energy[std::size_t(centre) * potential.samples]; }  // (samples,), without free atoms
-    const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }                         // of the mean energy
+    int n_centers() const { return int(centers.size()); }
+    // The first pair of a center; first(n_centers()) is the number of pairs.
+    std::int64_t first(int center) const { return offsets[center]; }
+    // r_neighbor - r_center
+    const double* vector(std::int64_t pair) const { return &vectors[3 * pair]; }
+    // (samples,), without free atoms
+    const double* energies(int center) const { return &energy[std::size_t(center) * potential.samples]; }
+    // dE/dD of the mean energy
+    const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }
 
-    // Calls found(function, value, minimum, maximum) for each symmetry function of a centre beyond its training range.
+    // Calls found(function, value, minimum, maximum) for each symmetry function of a center that is beyond
+    // its training range.
     template <typename Found>
-    void outside(int centre, Found found) const {
+    void outside(int center, Found found) const {
         if (potential.minimum.empty()) return;
-        const int element = centres[centre], width = potential.plan.width;
-        const double *G = &values[std::size_t(centre) * width], *low = &potential.minimum[std::size_t(element) * width];
+        const int element = centers[center], width = potential.plan.width;
+        const double* G = &values[std::size_t(center) * width];
+        const double* low = &potential.minimum[std::size_t(element) * width];
         const double* high = &potential.maximum[std::size_t(element) * width];
         for (int f = 0; f < potential.plan.elements[element].n_functions; ++f)
             if (G[f] < low[f] - TOLERANCE || G[f] > high[f] + TOLERANCE) found(f, G[f], low[f], high[f]);
@@ -55,8 +61,8 @@ class Evaluator {
     const Potential& potential;
     const Kernels kernels;
     const double scale;  // network output to energy
-    std::vector<std::int32_t> centres, neighbor_types, types, neighbors;
-    std::vector<std::int64_t> offsets, block_offsets;
+    std::vector<std::int32_t> centers, neighbor_types, types, neighbors;
+    std::vector<std::int64_t> offsets;
     std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, factors;
 
     void scale_inputs();

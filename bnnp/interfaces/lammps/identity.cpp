@@ -17,7 +17,8 @@ using Parts = std::vector<std::pair<std::string, std::string>>;  // name -> text
 
 std::uint32_t rotated(std::uint32_t x, int n) { return (x >> n) | (x << (32 - n)); }
 
-// The first 32 bits of the fractional parts of the square and cube roots of the first primes (FIPS 180-4, 4.2.2, 5.3.3).
+// The first 32 bits of the fractional parts of the square and cube roots of the first primes (FIPS
+// 180-4, 4.2.2, 5.3.3).
 struct Constants {
     std::uint32_t start[8], round[64];
     Constants() {
@@ -36,16 +37,20 @@ struct Constants {
 void compress(std::uint32_t* state, const unsigned char* block, const Constants& constants) {
     std::uint32_t w[64], s[8];
     for (int t = 0; t < 16; ++t)
-        w[t] = std::uint32_t(block[4 * t]) << 24 | block[4 * t + 1] << 16 | block[4 * t + 2] << 8 | block[4 * t + 3];
+        w[t] = std::uint32_t(block[4 * t]) << 24 | block[4 * t + 1] << 16 | block[4 * t + 2] << 8 |
+               block[4 * t + 3];
     for (int t = 16; t < 64; ++t) {
         const std::uint32_t a = w[t - 15], b = w[t - 2];
-        w[t] = w[t - 16] + (rotated(a, 7) ^ rotated(a, 18) ^ (a >> 3)) + w[t - 7] + (rotated(b, 17) ^ rotated(b, 19) ^ (b >> 10));
+        w[t] = w[t - 16] + (rotated(a, 7) ^ rotated(a, 18) ^ (a >> 3)) + w[t - 7] +
+               (rotated(b, 17) ^ rotated(b, 19) ^ (b >> 10));
     }
     std::memcpy(s, state, sizeof s);
     for (int t = 0; t < 64; ++t) {
         const std::uint32_t e = s[4], a = s[0];
-        const std::uint32_t one = s[7] + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) + ((e & s[5]) ^ (~e & s[6])) + constants.round[t] + w[t];
-        const std::uint32_t two = (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
+        const std::uint32_t one = s[7] + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) +
+                                  ((e & s[5]) ^ (~e & s[6])) + constants.round[t] + w[t];
+        const std::uint32_t two =
+            (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
         for (int k = 7; k > 0; --k) s[k] = s[k - 1];
         s[4] += one;
         s[0] = one + two;
@@ -68,27 +73,32 @@ std::string describe_layers(const InputNN& input) {
         text += (e ? ", " : "") + input.elements[e] + " " + std::to_string(input.n_functions(int(e)));
         for (int nodes : input.nodes) text += "-" + std::to_string(nodes);
         text += "-1 (";
-        for (std::size_t l = 0; l < input.activations.size(); ++l) text += (l ? " " : "") + std::string(1, input.activations[l]);
+        for (std::size_t l = 0; l < input.activations.size(); ++l)
+            text += (l ? " " : "") + std::string(1, input.activations[l]);
         text += ")";
     }
     return text + (input.normalize_nodes ? ", normalize_nodes" : "");
 }
 
-Parts parts_of(const InputNN& input, const std::vector<Ranges>& ranges, const std::vector<std::string>& checksums) {
+Parts parts_of(const InputNN& input, const std::vector<Ranges>& ranges,
+               const std::vector<std::string>& checksums) {
     const std::string kind = input.scaling();
     std::string atoms, interval;
-    if (kind != "none" && kind != "center") interval = " " + python_repr(input.s_min) + " " + python_repr(input.s_max);
+    if (kind != "none" && kind != "center")
+        interval = " " + python_repr(input.s_min) + " " + python_repr(input.s_max);
     for (std::size_t e = 0; e < input.elements.size(); ++e)
         atoms += (e ? ", " : "") + input.elements[e] + " " + python_repr(input.atom_energies[e]);
     Parts parts{{"functions", fingerprint(input)},
                 {"scaling", kind + interval},
                 {"layers", describe_layers(input)},
-                {"normalization", python_repr(input.mean_energy) + " " + python_repr(input.conv_energy) + " " + python_repr(input.conv_length)},
+                {"normalization", python_repr(input.mean_energy) + " " + python_repr(input.conv_energy) +
+                                      " " + python_repr(input.conv_length)},
                 {"atoms", atoms}};
     if (!ranges.empty()) {
         std::vector<double> all;
         for (const Ranges& r : ranges)
-            for (const auto* column : {&r.minimum, &r.maximum, &r.mean, &r.sigma}) all.insert(all.end(), column->begin(), column->end());
+            for (const auto* column : {&r.minimum, &r.maximum, &r.mean, &r.sigma})
+                all.insert(all.end(), column->begin(), column->end());
         parts.push_back({"ranges", sha256(all)});
     }
     for (std::size_t e = 0; e < input.elements.size(); ++e) {
@@ -107,7 +117,8 @@ std::map<std::string, std::string> read_identity(const std::string& text) {
         std::smatch match;
         if (!std::regex_match(line, match, pattern)) continue;
         std::istringstream words(match[1].str());
-        for (std::string word; words >> word;) digests[word.substr(0, word.find(':'))] = word.substr(word.find(':') + 1);
+        for (std::string word; words >> word;)
+            digests[word.substr(0, word.find(':'))] = word.substr(word.find(':') + 1);
         return digests;
     }
     return digests;
@@ -121,7 +132,8 @@ std::string sha256(const std::string& bytes) {
     std::memcpy(state, constants.start, sizeof state);
     std::string padded = bytes + char(0x80);
     while (padded.size() % 64 != 56) padded += '\0';
-    for (int shift = 56; shift >= 0; shift -= 8) padded += char((std::uint64_t(bytes.size()) * 8) >> shift & 0xff);
+    for (int shift = 56; shift >= 0; shift -= 8)
+        padded += char((std::uint64_t(bytes.size()) * 8) >> shift & 0xff);
     for (std::size_t at = 0; at < padded.size(); at += 64)
         compress(state, reinterpret_cast<const unsigned char*>(padded.data()) + at, constants);
     std::string text;
@@ -153,14 +165,16 @@ std::string python_repr(double value) {
     std::string digits = text.substr(negative, e - negative);
     if (digits.size() > 1) digits.erase(1, 1);  // the point
     const int n = int(digits.size());
-    if (exponent < -4 || exponent >= 16) text = digits.substr(0, 1) + (n > 1 ? "." + digits.substr(1) : "") + text.substr(e);
+    if (exponent < -4 || exponent >= 16)
+        text = digits.substr(0, 1) + (n > 1 ? "." + digits.substr(1) : "") + text.substr(e);
     else if (exponent < 0) text = "0." + std::string(-exponent - 1, '0') + digits;
     else if (n <= exponent + 1) text = digits + std::string(exponent + 1 - n, '0') + ".0";
     else text = digits.substr(0, exponent + 1) + "." + digits.substr(exponent + 1);
     return (negative ? "-" : "") + text;
 }
 
-void check_identity(const Texts& files, const InputNN& input, const std::vector<Ranges>& ranges, const std::vector<std::string>& checksums) {
+void check_identity(const Texts& files, const InputNN& input, const std::vector<Ranges>& ranges,
+                    const std::vector<std::string>& checksums) {
     std::string first;
     std::map<std::string, std::string> known;
     for (const auto& [name, text] : files) {
@@ -168,7 +182,8 @@ void check_identity(const Texts& files, const InputNN& input, const std::vector<
         if (name == "input.nn" || digests.empty()) continue;
         if (first.empty()) first = name, known = digests;
         if (digests != known)
-            throw FileError(first + " and " + name + " belong to different potentials: their lines `# potential` differ. "
+            throw FileError(first + " and " + name +
+                            " belong to different potentials: their lines `# potential` differ. "
                             "Copy the directory that mode 2 wrote again, as a whole");
     }
     if (first.empty()) return;  // files of RuNNer or n2p2
@@ -178,11 +193,13 @@ void check_identity(const Texts& files, const InputNN& input, const std::vector<
         known.erase(name);
     }
     if (!differing.empty())
-        throw FileError("input.nn and the files beside it do not belong together. Changed since mode 2 wrote them: " + differing +
-                        ". Copy the directory that mode 2 wrote again, as a whole");
+        throw FileError(
+            "input.nn and the files beside it do not belong together. Changed since mode 2 wrote them: " +
+            differing + ". Copy the directory that mode 2 wrote again, as a whole");
     if (ranges.empty()) known.erase("ranges");
     if (!known.empty())
-        throw FileError("this potential depends on `" + known.begin()->first + "`, which this plugin does not know: "
+        throw FileError("this potential depends on `" + known.begin()->first +
+                        "`, which this plugin does not know: "
                         "it was written by another version of bnnp. Build the plugin with that version");
 }
 

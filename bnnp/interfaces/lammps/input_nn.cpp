@@ -11,18 +11,21 @@ namespace bnnp {
 
 namespace {
 
-const char* SYMBOLS[] = {"",   "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "F",  "Ne", "Na", "Mg", "Al", "Si", "P",  "S",  "Cl",
-                         "Ar", "K",  "Ca", "Sc", "Ti", "V",  "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br",
-                         "Kr", "Rb", "Sr", "Y",  "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I",
-                         "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu",
-                         "Hf", "Ta", "W",  "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac",
-                         "Th", "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No"};
+const char* SYMBOLS[] = {"",   "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "F",  "Ne", "Na", "Mg",
+                         "Al", "Si", "P",  "S",  "Cl", "Ar", "K",  "Ca", "Sc", "Ti", "V",  "Cr", "Mn",
+                         "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr",
+                         "Y",  "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb",
+                         "Te", "I",  "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd",
+                         "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W",  "Re", "Os", "Ir",
+                         "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th",
+                         "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No"};
 
 using Words = std::vector<std::string>;
 
 bool is_compact(int type) { return type >= 20 && type <= 25; }
 
-// Parameters of a type in the order of input.nn, as bnnp.descriptors.functions lists them, and its number of neighbours.
+// Parameters of a type in the order of input.nn, as bnnp.descriptors.functions lists them, and its number of
+// neighbors.
 struct Grammar {
     int neighbors;
     std::vector<double FunctionSpec::*> parameters;
@@ -31,21 +34,20 @@ struct Grammar {
 
 const Grammar* grammar(int type) {
     using F = FunctionSpec;
-    static const std::map<int, Grammar> types{
-        {1, {1, {&F::r_c}}},
-        {2, {1, {&F::eta, &F::r_s, &F::r_c}}},
-        {3, {2, {&F::eta, &F::lambda, &F::zeta, &F::r_c}, true}},
-        {4, {1, {&F::eta, &F::r_c}}},
-        {8, {2, {&F::eta, &F::r_s, &F::r_c}}},
-        {9, {2, {&F::eta, &F::lambda, &F::zeta, &F::r_c}, true}},
-        {12, {0, {&F::eta, &F::r_s, &F::r_c}}},
-        {13, {0, {&F::eta, &F::r_s, &F::lambda, &F::zeta, &F::r_c}}},
-        {20, {1, {&F::r_l, &F::r_c}}},
-        {21, {2, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
-        {22, {2, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
-        {23, {0, {&F::r_l, &F::r_c}}},
-        {24, {0, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
-        {25, {0, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}}};
+    static const std::map<int, Grammar> types{{1, {1, {&F::r_c}}},
+                                              {2, {1, {&F::eta, &F::r_s, &F::r_c}}},
+                                              {3, {2, {&F::eta, &F::lambda, &F::zeta, &F::r_c}, true}},
+                                              {4, {1, {&F::eta, &F::r_c}}},
+                                              {8, {2, {&F::eta, &F::r_s, &F::r_c}}},
+                                              {9, {2, {&F::eta, &F::lambda, &F::zeta, &F::r_c}, true}},
+                                              {12, {0, {&F::eta, &F::r_s, &F::r_c}}},
+                                              {13, {0, {&F::eta, &F::r_s, &F::lambda, &F::zeta, &F::r_c}}},
+                                              {20, {1, {&F::r_l, &F::r_c}}},
+                                              {21, {2, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
+                                              {22, {2, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
+                                              {23, {0, {&F::r_l, &F::r_c}}},
+                                              {24, {0, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
+                                              {25, {0, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}}};
     const auto found = types.find(type);
     return found == types.end() ? nullptr : &found->second;
 }
@@ -55,7 +57,8 @@ std::string plain(double value) {  // as bnnp writes the numbers of a symmetry f
     return python_repr(value);
 }
 
-// Reads the keywords one after the other; elements and symmetry functions, which need the elements, at the end.
+// Reads the keywords one after the other; elements and symmetry functions, which need the elements, at the
+// end.
 class Reader {
   public:
     InputNN read(const std::string& text) {
@@ -86,7 +89,8 @@ class Reader {
         const std::string& name = line.words[0];
         where = "input.nn line " + std::to_string(line.number);
         const bool repeatable = name == "symfunction_short" || name == "atom_energy";
-        if (seen.count(name) && !repeatable) fail("`" + name + "` is there already, in line " + std::to_string(seen[name]));
+        if (seen.count(name) && !repeatable)
+            fail("`" + name + "` is there already, in line " + std::to_string(seen[name]));
         seen[name] = line.number;
         const Words arguments(line.words.begin() + 1, line.words.end());
         auto number = [&] { return to_number(one(line), where); };
@@ -97,12 +101,14 @@ class Reader {
         else if (name == "elements") symbols = arguments;
         else if (name == "atom_energy") {
             if (arguments.size() != 2) fail("`atom_energy` needs an element and an energy");
-            if (!energies.emplace(arguments[0], to_number(arguments[1], where)).second) fail("a second atom_energy of " + arguments[0]);
+            if (!energies.emplace(arguments[0], to_number(arguments[1], where)).second)
+                fail("a second atom_energy of " + arguments[0]);
         } else if (name == "mean_energy") input.mean_energy = number();
         else if (name == "conv_energy") input.conv_energy = number();
         else if (name == "conv_length") input.conv_length = number();
         else if (name == "cutoff_type") {
-            if (arguments.empty() || arguments.size() > 2) fail("`cutoff_type` needs a number, and perhaps alpha");
+            if (arguments.empty() || arguments.size() > 2)
+                fail("`cutoff_type` needs a number, and perhaps alpha");
             input.cutoff_type = to_integer(arguments[0], where);
             if (arguments.size() == 2) input.cutoff_alpha = to_number(arguments[1], where);
         } else if (name == "scale_symmetry_functions") input.scale = true;
@@ -115,23 +121,32 @@ class Reader {
             for (const std::string& word : arguments) input.nodes.push_back(to_integer(word, where));
         } else if (name == "global_activation_short") {
             for (const std::string& word : arguments) {
-                if (word.size() != 1 || std::string("ltsSgcehpr").find(word) == std::string::npos) fail("unknown activation `" + word + "`");
+                if (word.size() != 1 || std::string("ltsSgcehpr").find(word) == std::string::npos)
+                    fail("unknown activation `" + word + "`");
                 input.activations.push_back(word[0]);
             }
         } else if (name == "normalize_nodes") input.normalize_nodes = true;
         else if (name == "mc_samples") input.mc_samples = integer();
         else if (name == "uncertainty") {
             input.uncertainty = one(line);
-            if (input.uncertainty != "mc" && input.uncertainty != "hybrid") fail("`uncertainty " + input.uncertainty + "`, expected mc or hybrid");
+            if (input.uncertainty != "mc" && input.uncertainty != "hybrid")
+                fail("`uncertainty " + input.uncertainty + "`, expected mc or hybrid");
         } else if (name == "bond_threshold") input.bond_threshold = number();
         else if (name == "mc_masks") {
-            if (one(line) != "frozen") fail("`mc_masks " + one(line) + "`: forces that change at random do not conserve energy; use frozen");
+            if (one(line) != "frozen")
+                fail("`mc_masks " + one(line) +
+                     "`: forces that change at random do not conserve energy; use frozen");
         } else if (name == "ensemble_size") {
             if (integer() != 1)
-                fail("this is an ensemble of " + one(line) + " networks, and pair_style bnnp runs one; mode 3 and ASE run them all. "
-                     "Without this line, in a copy of the directory, it is the first network with its own masks");
-        } else if (name != "random_seed" && name != "calculate_forces" && name != "calculate_stress" && name != "threads")
-            fail("`" + name + "` is no keyword of a finished potential. Use the directory potential/ that mode 2 writes, or let "
+                fail("this is an ensemble of " + one(line) +
+                     " networks, and pair_style bnnp runs one; mode 3 and ASE run them all. "
+                     "Without this line, in a copy of the directory, it is the first network with its "
+                     "own masks");
+        } else if (name != "random_seed" && name != "calculate_forces" && name != "calculate_stress" &&
+                   name != "threads")
+            fail("`" + name +
+                 "` is no keyword of a finished potential. Use the directory potential/ that mode 2 writes, "
+                 "or let "
                  "`bnnp --export bnnp DIR` make one of this");
     }
 
@@ -142,20 +157,24 @@ class Reader {
 
     void set_elements() {
         where = "input.nn";
-        if (int(symbols.size()) != n_elements || symbols.empty()) fail("`elements` does not name as many as number_of_elements says");
+        if (int(symbols.size()) != n_elements || symbols.empty())
+            fail("`elements` does not name as many as number_of_elements says");
         for (int z = 1; z < int(std::size(SYMBOLS)); ++z)
             if (std::count(symbols.begin(), symbols.end(), SYMBOLS[z]) == 1) {
                 input.elements.push_back(SYMBOLS[z]);
                 input.numbers.push_back(z);
             }
-        if (int(input.elements.size()) != n_elements) fail("`elements " + join(symbols) + "` has an unknown symbol, or one twice");
-        for (const std::string& element : input.elements) input.atom_energies.push_back(energies.count(element) ? energies[element] : 0.0);
+        if (int(input.elements.size()) != n_elements)
+            fail("`elements " + join(symbols) + "` has an unknown symbol, or one twice");
+        for (const std::string& element : input.elements)
+            input.atom_energies.push_back(energies.count(element) ? energies[element] : 0.0);
         input.functions.resize(input.elements.size());
     }
 
     int element(const std::string& symbol) const {
         const auto found = std::find(input.elements.begin(), input.elements.end(), symbol);
-        if (found == input.elements.end()) fail("names " + symbol + ", but the elements are " + join(input.elements));
+        if (found == input.elements.end())
+            fail("names " + symbol + ", but the elements are " + join(input.elements));
         return int(found - input.elements.begin());
     }
 
@@ -169,9 +188,11 @@ class Reader {
         spec.type = to_integer(words[2], where);
         const Grammar* rule = grammar(spec.type);
         if (!rule) fail("symmetry function type " + words[2] + " does not exist");
-        const std::size_t first = 3 + rule->neighbors, least = first + rule->parameters.size() + is_compact(spec.type);
+        const std::size_t first = 3 + rule->neighbors,
+                          least = first + rule->parameters.size() + is_compact(spec.type);
         if (words.size() < least || words.size() > least + rule->optional_r_s)
-            fail("a symmetry function of type " + words[2] + " has " + std::to_string(least - 2) + " words behind its type");
+            fail("a symmetry function of type " + words[2] + " has " + std::to_string(least - 2) +
+                 " words behind its type");
         std::vector<int> neighbors;
         for (int n = 0; n < rule->neighbors; ++n) neighbors.push_back(element(words[3 + n]));
         std::sort(neighbors.begin(), neighbors.end());
@@ -195,7 +216,8 @@ class Reader {
 
     void set_subtype(SymmetryFunction& function, const std::string& name) const {
         const bool polynomial = name.size() >= 2 && name[0] == 'p' && name[1] >= '1' && name[1] <= '4';
-        if (name != "e" && !(polynomial && (name.size() == 2 || name.substr(2) == "a"))) fail("subtype `" + name + "` does not exist");
+        if (name != "e" && !(polynomial && (name.size() == 2 || name.substr(2) == "a")))
+            fail("subtype `" + name + "` does not exist");
         function.subtype = name;
         function.spec.core = name == "e" ? 5 : name[1] - '0';
         function.spec.asymmetric = name.back() == 'a';
@@ -219,12 +241,18 @@ class Reader {
             auto& functions = input.functions[e];
             if (functions.empty()) fail("element " + input.elements[e] + " has no symmetry function");
             std::stable_sort(functions.begin(), functions.end(), before);
-            for (std::size_t column = 0; column < functions.size(); ++column) functions[column].spec.column = int(column);
+            for (std::size_t column = 0; column < functions.size(); ++column)
+                functions[column].spec.column = int(column);
         }
-        if (input.cutoff_type < 0 || input.cutoff_type > 8) fail("cutoff_type is " + std::to_string(input.cutoff_type) + ", expected 0 to 8");
-        if (input.activations.empty() || int(input.nodes.size()) != n_layers || input.activations.size() != input.nodes.size() + 1)
-            fail("global_hidden_layers_short, global_nodes_short and global_activation_short do not fit together");
-        if (input.sigma && input.center && !input.scale) fail("scale_symmetry_functions_sigma and center_symmetry_functions exclude each other");
+        if (input.cutoff_type < 0 || input.cutoff_type > 8)
+            fail("cutoff_type is " + std::to_string(input.cutoff_type) + ", expected 0 to 8");
+        if (input.activations.empty() || int(input.nodes.size()) != n_layers ||
+            input.activations.size() != input.nodes.size() + 1)
+            fail(
+                "global_hidden_layers_short, global_nodes_short and global_activation_short do not fit "
+                "together");
+        if (input.sigma && input.center && !input.scale)
+            fail("scale_symmetry_functions_sigma and center_symmetry_functions exclude each other");
     }
 };
 

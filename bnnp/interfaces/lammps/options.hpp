@@ -31,7 +31,8 @@ struct Look {
 class StopRule {
   public:
     void begin() { looks_above = 0; }
-    // Why a run should not go on, in words; empty if it should. Sigmas count if they were `looked` at in this step.
+    // Why a run should not go on, in words; empty if it should. Sigmas count if they were `looked` at in this
+    // step.
     std::string judge(const Options& options, const Look& step, bool looked);
 
   private:

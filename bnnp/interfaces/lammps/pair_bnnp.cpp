@@ -21,9 +21,9 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-const int BLOCK = 64;                                  // centres evaluated at once
-const int MESSAGE = 24;                                // components of sample forces a ghost atom sends at once
-const double KCAL_PER_MOL = 23.060547830619;           // of one eV: e N_A / 4184 J
+const int BLOCK = 64;                         // centers evaluated at once
+const int MESSAGE = 24;                       // components of sample forces a ghost atom sends at once
+const double KCAL_PER_MOL = 23.060547830619;  // of one eV: e N_A / 4184 J
 
 // Standard deviation of n values, with n - 1.
 double deviation(const double* values, int n) {
@@ -69,7 +69,7 @@ void PairBNNP::allocate() {
     allocated = 1;
 }
 
-// ---- the input script ------------------------------------------------------------------------------------------
+// ---- the input script -------------------------------------------------------------------------------------
 
 void PairBNNP::settings(int narg, char** arg) {
     options = read_options(lmp, narg, arg);
@@ -79,17 +79,18 @@ void PairBNNP::settings(int narg, char** arg) {
 void PairBNNP::coeff(int narg, char** arg) {
     if (!allocated) allocate();
     if (narg != 3 + atom->ntypes)
-        error->all(FLERR, "pair_coeff of bnnp: expected `pair_coeff * * DIRECTORY` and " + std::to_string(atom->ntypes) +
-                              " elements, one (or NULL) for each atom type, got " + std::to_string(std::max(0, narg - 3)));
+        fail("expected `pair_coeff * * DIRECTORY` and " + std::to_string(atom->ntypes) +
+             " elements, one (or NULL) for each atom type, got " + std::to_string(std::max(0, narg - 3)));
     const std::string directory = arg[2];
     try {
         potential = std::make_unique<bnnp::Potential>(bnnp::read_directory(world, directory));
         evaluator = std::make_unique<bnnp::Evaluator>(*potential);
     } catch (const std::exception& mistake) {
-        error->all(FLERR, "pair_style bnnp: " + directory + ": " + mistake.what());
+        fail(directory + ": " + mistake.what());
     }
     map_element2type(narg - 3, arg + 3);
-    if (force->pair == this)  // not within hybrid: NULL types interact with nothing, instead of with another style
+    // Not within hybrid: NULL types interact with nothing, instead of with another style.
+    if (force->pair == this)
         for (int i = 1; i <= atom->ntypes; ++i) std::fill(setflag[i] + 1, setflag[i] + atom->ntypes + 1, 1);
     const auto& known = potential->input.elements;
     for (int type = 1; type <= atom->ntypes; ++type) {
@@ -97,15 +98,16 @@ void PairBNNP::coeff(int narg, char** arg) {
         if (symbol == "NULL") continue;
         const auto found = std::find(known.begin(), known.end(), symbol);
         if (found == known.end())
-            error->all(FLERR, "pair_coeff of bnnp: element " + symbol + " of atom type " + std::to_string(type) +
-                                  " is not in this potential, which knows " + bnnp::join(known));
+            fail("element " + symbol + " of atom type " + std::to_string(type) +
+                 " is not in this potential, which knows " + bnnp::join(known));
         map[type] = int(found - known.begin());
     }
     sample_sums.assign(potential->samples + 2, 0.0);
     if (potential->samples < 2 && (options.max_energy > 0.0 || options.max_force > 0.0))
-        error->all(FLERR, "pair_style bnnp: maxsigma needs the masks of uncertainty.data, but " + directory +
-                              " has none (or mc_samples below 2): this potential gives no uncertainty");
-    say("bnnp potential " + directory + ": " + potential->describe() + "; kernels " + evaluator->kernel() + "\n");
+        fail("maxsigma needs the masks of uncertainty.data, but " + directory +
+             " has none (or mc_samples below 2): this potential gives no uncertainty");
+    say("bnnp potential " + directory + ": " + potential->describe() + "; kernels " + evaluator->kernel() +
+        "\n");
     choose_calibration();
 }
 
@@ -116,27 +118,37 @@ void PairBNNP::choose_calibration() {
     if (!options.raw) {
         calibration = potential->calibration;
         bool complete = true;
-        for (int type = 1; type <= atom->ntypes; ++type) complete = complete && (map[type] < 0 || calibration.forces[map[type]]);
+        for (int type = 1; type <= atom->ntypes; ++type)
+            complete = complete && (map[type] < 0 || calibration.forces[map[type]]);
         if (!complete) calibration.forces.clear();
         if (comm->me == 0 && !calibration.warning().empty()) error->warning(FLERR, calibration.warning());
     }
-    say("bnnp standard deviations: " + calibration.describe() + (options.raw ? ", as the keyword raw asks" : "") + "\n");
+    say("bnnp standard deviations: " + calibration.describe() +
+        (options.raw ? ", as the keyword raw asks" : "") + "\n");
 }
 
 void PairBNNP::say(const std::string& message) const {
     if (comm->me == 0) utils::logmesg(lmp, message);
 }
 
-// ---- before a run ----------------------------------------------------------------------------------------------
+void PairBNNP::fail(const std::string& message) const { error->all(FLERR, "pair_style bnnp: " + message); }
+
+void PairBNNP::fail_in_step(const std::string& message) const {
+    error->one(FLERR, "pair_style bnnp: at step " + std::to_string(update->ntimestep) + " " + message);
+}
+
+// ---- before a run -----------------------------------------------------------------------------------------
 
 void PairBNNP::init_style() {
-    if (!potential) error->all(FLERR, "pair_style bnnp: no pair_coeff");
-    if (force->newton_pair == 0) error->all(FLERR, "pair_style bnnp needs `newton on`: forces on atoms of other ranks are sent home");
-    if (atom->tag_enable == 0) error->all(FLERR, "pair_style bnnp needs atom IDs");
+    if (!potential) fail("no pair_coeff");
+    if (force->newton_pair == 0) fail("needs `newton on`: forces on atoms of other ranks are sent home");
+    if (atom->tag_enable == 0) fail("needs atom IDs");
     if (atom->molecular != Atom::ATOMIC)
         for (int k = 1; k <= 3; ++k)
             if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
-                error->all(FLERR, "pair_style bnnp: special_bonds removes bonded atoms from the neighbour lists; set `special_bonds lj/coul 1 1 1`");
+                fail(
+                    "special_bonds removes bonded atoms from the neighbor lists; set "
+                    "`special_bonds lj/coul 1 1 1`");
     set_units();
     neighbor->add_request(this, NeighConst::REQ_FULL);
     extrapolations_run = extrapolations_shown = 0.0;
@@ -147,27 +159,32 @@ void PairBNNP::init_style() {
 void PairBNNP::set_units() {
     const std::string style = update->unit_style;
     if (style != "metal" && style != "real")
-        error->all(FLERR, "pair_style bnnp works with `units metal` (Angstrom, eV) or `units real` (Angstrom, kcal/mol), not with `units " + style + "`");
+        fail(
+            "works with `units metal` (Angstrom, eV) or `units real` (Angstrom, kcal/mol), not with `units " +
+            style + "`");
     length_unit = potential->angstrom;
     energy_unit = potential->ev * (style == "real" ? KCAL_PER_MOL : 1.0);
     force_unit = energy_unit / length_unit;
 }
 
 double PairBNNP::init_one(int i, int j) {
-    if (setflag[i][j] == 0) error->all(FLERR, "pair_style bnnp: not all pairs of atom types have coefficients; use `pair_coeff * *`");
+    if (setflag[i][j] == 0) fail("not all pairs of atom types have coefficients; use `pair_coeff * *`");
     return potential->radius * length_unit;
 }
 
-// ---- a step ----------------------------------------------------------------------------------------------------
+// ---- a step -----------------------------------------------------------------------------------------------
 
 bool PairBNNP::due(int every) const { return update->ntimestep % every == 0; }
 
 void PairBNNP::compute(int eflag, int vflag) {
     ev_init(eflag, vflag);
     const bool several = potential->samples > 1;
-    const bool look = due(options.every), forces = several && (forces_std_flag || (options.max_force > 0.0 && look));
+    const bool look = due(options.every);
+    const bool forces = several && (forces_std_flag || (options.max_force > 0.0 && look));
     if (!several && (forces_std_flag || energies_std_flag))
-        error->all(FLERR, "fix pair: this potential has no masks (or mc_samples below 2), so it gives no forces_std and no energies_std");
+        fail(
+            "this potential has no masks (or mc_samples below 2), so it gives no forces_std and no "
+            "energies_std to fix pair");
     const int n_all = atom->nlocal + atom->nghost;
     if (atom->nmax > n_max) {
         n_max = atom->nmax;
@@ -185,7 +202,7 @@ void PairBNNP::compute(int eflag, int vflag) {
 
     for (int begin = 0; begin < list->inum; begin += BLOCK) {
         gather(begin, std::min(begin + BLOCK, list->inum));
-        evaluator->evaluate({centres.data(), neighbors.data(), forces ? sample_forces.data() : nullptr});
+        evaluator->evaluate({centers.data(), neighbors.data(), forces ? sample_forces.data() : nullptr});
         scatter();
     }
     if (vflag_fdotr) virial_fdotr_compute();
@@ -195,31 +212,37 @@ void PairBNNP::compute(int eflag, int vflag) {
     obey_stop_rule(look);
 }
 
-// Centres begin ... end of the neighbour list with all their neighbours within the cutoff.
+// Centers begin ... end of the neighbor list with all their neighbors within the cutoff.
 void PairBNNP::gather(int begin, int end) {
     double** x = atom->x;
     const int* type = atom->type;
-    const double reach = potential->radius * potential->radius, nearest = potential->shortest * potential->shortest, scale = 1.0 / length_unit;
-    centres.clear();
+    const double reach = potential->radius * potential->radius;
+    const double nearest = potential->shortest * potential->shortest;
+    const double scale = 1.0 / length_unit;
+    centers.clear();
     neighbors.clear();
     evaluator->clear();
     for (int ii = begin; ii < end; ++ii) {
         const int i = list->ilist[ii];
         if (map[type[i]] < 0) continue;
-        centres.push_back(i);
-        evaluator->add_centre(map[type[i]]);
+        centers.push_back(i);
+        evaluator->add_center(map[type[i]]);
         const int* neighborhood = list->firstneigh[i];
         for (int jj = 0; jj < list->numneigh[i]; ++jj) {
             const int j = neighborhood[jj] & NEIGHMASK;
             if (map[type[j]] < 0) continue;
-            const double dx = (x[j][0] - x[i][0]) * scale, dy = (x[j][1] - x[i][1]) * scale, dz = (x[j][2] - x[i][2]) * scale;
+            const double dx = (x[j][0] - x[i][0]) * scale;
+            const double dy = (x[j][1] - x[i][1]) * scale;
+            const double dz = (x[j][2] - x[i][2]) * scale;
             const double square = dx * dx + dy * dy + dz * dz;
             if (square >= reach) continue;
             if (square < nearest)
-                error->one(FLERR, "pair_style bnnp: at step " + std::to_string(update->ntimestep) + " atoms " + std::to_string(atom->tag[i]) + " and " +
-                                      std::to_string(atom->tag[j]) + " are " + bnnp::number(std::sqrt(square) * length_unit) +
-                                      " Angstrom apart, less than bond_threshold " + bnnp::number(potential->shortest * length_unit) +
-                                      ". Check positions, units and time step");
+                fail_in_step("atoms " + std::to_string(atom->tag[i]) + " and " +
+                             std::to_string(atom->tag[j]) + " are " +
+                             bnnp::number(std::sqrt(square) * length_unit) +
+                             " Angstrom apart, less than bond_threshold " +
+                             bnnp::number(potential->shortest * length_unit) +
+                             ". Check positions, units and time step");
             neighbors.push_back(j);
             evaluator->add_neighbor(map[type[j]], dx, dy, dz);
         }
@@ -227,16 +250,16 @@ void PairBNNP::gather(int begin, int end) {
 }
 
 void PairBNNP::scatter() {
-    for (int c = 0; c < evaluator->n_centres(); ++c) {
-        add_centre(c);
+    for (int c = 0; c < evaluator->n_centers(); ++c) {
+        add_center(c);
         for (std::int64_t p = evaluator->first(c); p < evaluator->first(c + 1); ++p)
-            add_pair(centres[c], neighbors[p], evaluator->vector(p), evaluator->derivative(p));
+            add_pair(centers[c], neighbors[p], evaluator->vector(p), evaluator->derivative(p));
     }
 }
 
-void PairBNNP::add_centre(int centre) {
-    const int samples = potential->samples, i = centres[centre];
-    const double* energies = evaluator->energies(centre);
+void PairBNNP::add_center(int center) {
+    const int samples = potential->samples, i = centers[center];
+    const double* energies = evaluator->energies(center);
     double mean = 0.0;
     for (int s = 0; s < samples; ++s) {
         mean += energies[s];
@@ -244,21 +267,22 @@ void PairBNNP::add_centre(int centre) {
     }
     mean = (mean / samples + potential->input.atom_energies[map[atom->type[i]]]) * energy_unit;
     if (!std::isfinite(mean))
-        error->one(FLERR, "pair_style bnnp: at step " + std::to_string(update->ntimestep) + " the energy of atom " + std::to_string(atom->tag[i]) +
-                              " is not finite. Its environment is far outside the training set: check positions and time step");
+        fail_in_step("the energy of atom " + std::to_string(atom->tag[i]) +
+                     " is not finite. Its environment is far outside the training set: check positions and "
+                     "time step");
     if (eflag_global) eng_vdwl += mean;
     if (eflag_atom) eatom[i] += mean;
     if (energies_std_flag) energies_std[i] = deviation(energies, samples) * energy_unit;
     sample_sums[samples + 1] += 1.0;
-    evaluator->outside(centre, [&](int function, double value, double minimum, double maximum) {
+    evaluator->outside(center, [&](int function, double value, double minimum, double maximum) {
         sample_sums[samples] += 1.0;
         if (options.show) report_extrapolation(i, function, value, minimum, maximum);
     });
 }
 
-// Force and virial of the pair i -> j with dE_i/dD, D = r_j - r_i. The virial -D (x) dE_i/dD is shared by both atoms in
-// vatom. In cvatom it belongs to j alone, as the heat flux of a many-body potential needs it: J = sum_j W_j v_j,
-// Z. Fan et al., Phys. Rev. B 92, 094301 (2015), eq. 25.
+// Force and virial of the pair i -> j with dE_i/dD, D = r_j - r_i. The virial -D (x) dE_i/dD is shared by
+// both atoms in vatom. In cvatom it belongs to j alone, as the heat flux of a many-body potential needs it:
+// J = sum_j W_j v_j, Z. Fan et al., Phys. Rev. B 92, 094301 (2015), eq. 25.
 void PairBNNP::add_pair(int i, int j, const double* vector, const double* derivative) {
     double** f = atom->f;
     double g[3], w[9];
@@ -268,7 +292,8 @@ void PairBNNP::add_pair(int i, int j, const double* vector, const double* deriva
         f[j][c] -= g[c];
     }
     if (!vflag_either || (vflag_fdotr && !vflag_atom && !cvflag_atom)) return;
-    static const int row[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2}, column[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};  // xx yy zz xy xz yz yx zx zy
+    static const int row[9] = {0, 1, 2, 0, 0, 1, 1, 2, 2};  // xx yy zz xy xz yz yx zx zy
+    static const int column[9] = {0, 1, 2, 1, 2, 2, 0, 0, 1};
     for (int k = 0; k < 9; ++k) w[k] = -vector[row[k]] * length_unit * g[column[k]];
     for (int k = 0; k < 6; ++k) {
         if (vflag_global && !vflag_fdotr) virial[k] += w[k];
@@ -278,7 +303,7 @@ void PairBNNP::add_pair(int i, int j, const double* vector, const double* deriva
         for (int k = 0; k < 9; ++k) cvatom[j][k] += w[k];
 }
 
-// ---- uncertainty -----------------------------------------------------------------------------------------------
+// ---- uncertainty ------------------------------------------------------------------------------------------
 
 void PairBNNP::compute_forces_std() {
     const int samples = potential->samples, row = potential->networks.sample_row(), total = 3 * row;
@@ -293,17 +318,23 @@ void PairBNNP::compute_forces_std() {
         if (element < 0) continue;
         for (int c = 0; c < 3; ++c) {
             const double sigma = deviation(&sample_forces[(3 * std::size_t(i) + c) * row], samples);
-            forces_std[i][c] = (calibration.forces.empty() ? sigma : calibration.forces[element](sigma)) * force_unit;
+            const double calibrated = calibration.forces.empty() ? sigma : calibration.forces[element](sigma);
+            forces_std[i][c] = calibrated * force_unit;
             variance += forces_std[i][c] * forces_std[i][c];
         }
         forces_std_max = std::max(forces_std_max, std::sqrt(variance));
     }
 }
 
+// The components of the sample forces on an atom that are being sent.
+double* PairBNNP::message_of(int i) {
+    return &sample_forces[std::size_t(i) * 3 * potential->networks.sample_row() + first_component];
+}
+
 int PairBNNP::pack_reverse_comm(int n, int first, double* buffer) {
     const double* start = buffer;
     for (int i = first; i < first + n; ++i) {
-        const double* source = &sample_forces[std::size_t(i) * 3 * potential->networks.sample_row() + first_component];
+        const double* source = message_of(i);
         buffer = std::copy(source, source + n_components, buffer);
     }
     return int(buffer - start);
@@ -311,35 +342,40 @@ int PairBNNP::pack_reverse_comm(int n, int first, double* buffer) {
 
 void PairBNNP::unpack_reverse_comm(int n, int* atoms, double* buffer) {
     for (int m = 0; m < n; ++m) {
-        double* target = &sample_forces[std::size_t(atoms[m]) * 3 * potential->networks.sample_row() + first_component];
+        double* target = message_of(atoms[m]);
         for (int k = 0; k < n_components; ++k) target[k] += *buffer++;
     }
 }
 
-// Sigmas and extrapolations of all ranks together. The sigma of the energy is that of the totals of each sample; per atom it is calibrated.
+// Sigmas and extrapolations of all ranks together. The sigma of the energy is that of the totals of each
+// sample; per atom it is calibrated.
 void PairBNNP::reduce(bool energies, bool forces) {
-    const int samples = potential->samples, skipped = energies ? 0 : samples, count = samples + 2 - skipped;
+    const int samples = potential->samples, first = energies ? 0 : samples;
     if (energies || options.max_extrapolations >= 0 || options.summary > 0)
-        MPI_Allreduce(MPI_IN_PLACE, &sample_sums[skipped], count, MPI_DOUBLE, MPI_SUM, world);
+        MPI_Allreduce(MPI_IN_PLACE, &sample_sums[first], samples + 2 - first, MPI_DOUBLE, MPI_SUM, world);
     extrapolations = sample_sums[samples];
     extrapolations_run += extrapolations;
     if (energies) {
         const double atoms = sample_sums[samples + 1];
-        energy_std_per_atom = calibration.energy(deviation(sample_sums.data(), samples) / std::max(1.0, atoms)) * energy_unit;
+        const double sigma = deviation(sample_sums.data(), samples) / std::max(1.0, atoms);
+        energy_std_per_atom = calibration.energy(sigma) * energy_unit;
         energy_std = energy_std_per_atom * atoms;
     }
     if (forces) MPI_Allreduce(MPI_IN_PLACE, &forces_std_max, 1, MPI_DOUBLE, MPI_MAX, world);
     if (comm->me > 0) return;  // compute pair adds up the vectors of all ranks
-    const double values[5] = {energy_std, energy_std_per_atom, forces_std_max, extrapolations, extrapolations_run};
+    const double values[5] = {energy_std, energy_std_per_atom, forces_std_max, extrapolations,
+                              extrapolations_run};
     std::copy(values, values + 5, pvector);
 }
 
 void PairBNNP::report_extrapolation(int i, int function, double value, double minimum, double maximum) const {
     const int element = map[atom->type[i]];
-    std::fprintf(stderr,
-                 "### NNP EXTRAPOLATION WARNING ### STRUCTURE: %6d ATOM: %9lld ELEMENT: %2s SYMFUNC: %4d TYPE: %2d VALUE: %10.3E MIN: %10.3E MAX: %10.3E\n",
-                 comm->me, (long long)(atom->tag[i]), potential->input.elements[element].c_str(), function + 1,
-                 potential->input.functions[element][function].spec.type, value, minimum, maximum);
+    std::fprintf(
+        stderr,
+        "### NNP EXTRAPOLATION WARNING ### STRUCTURE: %6d ATOM: %9lld ELEMENT: %2s SYMFUNC: %4d TYPE: %2d "
+        "VALUE: %10.3E MIN: %10.3E MAX: %10.3E\n",
+        comm->me, (long long)(atom->tag[i]), potential->input.elements[element].c_str(), function + 1,
+        potential->input.functions[element][function].spec.type, value, minimum, maximum);
 }
 
 void PairBNNP::summarize() {
@@ -347,14 +383,16 @@ void PairBNNP::summarize() {
     const double found = extrapolations_run - extrapolations_shown;
     if (found > 0.0) {
         const double steps = double(update->ntimestep - last_summary);
-        say("### NNP EW SUMMARY ### TS: " + std::to_string(update->ntimestep) + " EW " + bnnp::number(found) + " EWPERSTEP " + bnnp::number(found / steps) + "\n");
+        say("### NNP EW SUMMARY ### TS: " + std::to_string(update->ntimestep) + " EW " + bnnp::number(found) +
+            " EWPERSTEP " + bnnp::number(found / steps) + "\n");
     }
     extrapolations_shown = extrapolations_run;
     last_summary = update->ntimestep;
 }
 
 void PairBNNP::obey_stop_rule(bool looked) {
-    const Look step{energy_std_per_atom, forces_std_max, extrapolations_run, bool(calibration.energy), !calibration.forces.empty()};
+    const Look step{energy_std_per_atom, forces_std_max, extrapolations_run, bool(calibration.energy),
+                    !calibration.forces.empty()};
     const std::string reason = stop_rule.judge(options, step, looked);
     if (reason.empty()) return;
     const std::string message = "bnnp at step " + std::to_string(update->ntimestep) + ": " + reason;
@@ -367,7 +405,7 @@ void PairBNNP::obey_stop_rule(bool looked) {
     timer->force_timeout();
 }
 
-// ---- for others ------------------------------------------------------------------------------------------------
+// ---- for others -------------------------------------------------------------------------------------------
 
 void* PairBNNP::extract(const char* name, int& dimension) {
     dimension = 0;
@@ -396,4 +434,6 @@ void* PairBNNP::extract_peratom(const char* name, int& columns) {
     return std::strcmp(name, "energies_std") ? nullptr : energies_std;
 }
 
-double PairBNNP::memory_usage() { return Pair::memory_usage() + double(sample_forces.capacity() + 4 * std::size_t(n_max)) * sizeof(double); }
+double PairBNNP::memory_usage() {
+    return Pair::memory_usage() + double(sample_forces.capacity() + 4 * std::size_t(n_max)) * sizeof(double);
+}

@@ -13,10 +13,11 @@
 //     showew yes|no       a line for each extrapolation (default no)
 //     showewsum N         a line with their number every N steps (default 1000; 0: never)
 //
-// compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force sigma,
-// 4 extrapolations in this step, 5 in this run. fix ID all pair N bnnp forces_std 1 energies_std 1 gives them per atom.
-// Sigmas of energy and forces are calibrated if uncertainty.data has a calibration of kind mc, else raw: sample standard
-// deviations (S - 1) over the frozen masks. Those of atomic energies have no reference and are always raw.
+// compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force
+// sigma, 4 extrapolations in this step, 5 in this run. fix ID all pair N bnnp forces_std 1 energies_std 1
+// gives them per atom. Sigmas of energy and forces are calibrated if uncertainty.data has a calibration of
+// kind mc, else raw: sample standard deviations (S - 1) over the frozen masks. Those of atomic energies have
+// no reference and are always raw.
 #pragma once
 
 #include <memory>
@@ -53,17 +54,19 @@ class PairBNNP : public Pair {
     std::unique_ptr<bnnp::Potential> potential;
     std::unique_ptr<bnnp::Evaluator> evaluator;
     bnnp::Calibration calibration;  // in force; without `forces` these are raw
-    double energy_unit = 1.0, length_unit = 1.0, force_unit = 1.0;  // one unit of the potential in LAMMPS' units
+    double energy_unit = 1.0, length_unit = 1.0,
+           force_unit = 1.0;  // one unit of the potential in LAMMPS' units
 
-    // One block: local index of each centre and of each pair's neighbour.
-    std::vector<int> centres, neighbors;
-    std::vector<double> sample_sums;    // (samples + 2) energies of this rank, extrapolations, atoms; then of all ranks
-    std::vector<double> sample_forces;  // (nall, 3, padded samples)
+    // One block: local index of each center and of each pair's neighbor.
+    std::vector<int> centers, neighbors;
+    std::vector<double>
+        sample_sums;  // (samples + 2) energies of this rank, extrapolations, atoms; then of all ranks
+    std::vector<double> sample_forces;          // (nall, 3, padded samples)
     int first_component = 0, n_components = 0;  // of 3 * samples, in one message
 
     double **forces_std = nullptr, *energies_std = nullptr;
-    int n_max = 0;                                       // rows of the two
-    int forces_std_flag = 0, energies_std_flag = 0;      // set by fix pair
+    int n_max = 0;                                   // rows of the two
+    int forces_std_flag = 0, energies_std_flag = 0;  // set by fix pair
     double energy_std = 0.0, energy_std_per_atom = 0.0, forces_std_max = 0.0;
     double extrapolations = 0.0, extrapolations_run = 0.0, extrapolations_shown = 0.0;
     bigint last_summary = 0;
@@ -71,14 +74,17 @@ class PairBNNP : public Pair {
     void allocate();
     void choose_calibration();
     void say(const std::string& message) const;
+    void fail(const std::string& message) const;          // on all ranks
+    void fail_in_step(const std::string& message) const;  // on this rank
     void set_units();
     bool due(int every) const;
     void gather(int begin, int end);
     void scatter();
-    void add_centre(int centre);
+    void add_center(int center);
     void add_pair(int i, int j, const double* vector, const double* derivative);
     void report_extrapolation(int i, int function, double value, double minimum, double maximum) const;
     void reduce(bool energies, bool forces);
+    double* message_of(int i);
     void compute_forces_std();
     void summarize();
     void obey_stop_rule(bool looked);

@@ -1,4 +1,5 @@
-// Entry of the plugin: registers pair_style bnnp, after a look at whether LAMMPS is the one it was compiled for.
+// Entry of the plugin: registers pair_style bnnp, after a look at whether LAMMPS is the one it was compiled
+// for.
 #include <mpi.h>
 
 #include <cstring>
@@ -41,17 +42,22 @@ void* create(void* lmp) { return new LAMMPS_NS::PairBNNP(static_cast<LAMMPS_NS::
 std::string misfit(void* lmp) {
     const int version = lammps_version ? lammps_version(lmp) : BNNP_LAMMPS_VERSION;
     if (version != BNNP_LAMMPS_VERSION)
-        return "compiled for LAMMPS " TEXT(BNNP_LAMMPS_VERSION) ", but this is LAMMPS " + std::to_string(version);
-    const int bytes = lammps_extract_setting ? lammps_extract_setting(lmp, "tagint") : int(sizeof(LAMMPS_NS::tagint));
+        return "compiled for LAMMPS " TEXT(BNNP_LAMMPS_VERSION) ", but this is LAMMPS " +
+               std::to_string(version);
+    const int bytes =
+        lammps_extract_setting ? lammps_extract_setting(lmp, "tagint") : int(sizeof(LAMMPS_NS::tagint));
     if (bytes != int(sizeof(LAMMPS_NS::tagint)))
-        return "compiled for atom IDs of " + std::to_string(sizeof(LAMMPS_NS::tagint)) + " bytes, but this LAMMPS has " + std::to_string(bytes);
+        return "compiled for atom IDs of " + std::to_string(sizeof(LAMMPS_NS::tagint)) +
+               " bytes, but this LAMMPS has " + std::to_string(bytes);
 #if defined(MPICH_VERSION) || defined(OMPI_MAJOR_VERSION)
     char library[MPI_MAX_LIBRARY_VERSION_STRING] = "";
     int length = 0;
     MPI_Get_library_version(library, &length);
     const bool open = std::strstr(library, "Open MPI") != nullptr;
 #ifdef OMPI_MAJOR_VERSION
-    if (!open) return std::string("compiled with Open MPI, but this LAMMPS runs with ") + std::string(library).substr(0, 40);
+    if (!open)
+        return std::string("compiled with Open MPI, but this LAMMPS runs with ") +
+               std::string(library).substr(0, 40);
 #else
     if (open) return "compiled with MPICH, but this LAMMPS runs with Open MPI";
 #endif
@@ -61,13 +67,21 @@ std::string misfit(void* lmp) {
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void* lmp, void* handle, void* registrar) {
+extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void* lmp, void* handle,
+                                                                         void* registrar) {
     const std::string mistake = misfit(lmp);
     if (!mistake.empty()) {
-        const std::string text = "The plugin of pair_style bnnp was " + mistake + ". Make it again, with `bnnp --lammps-plugin`, against this LAMMPS";
+        const std::string text = "The plugin of pair_style bnnp was " + mistake +
+                                 ". Make it again, with `bnnp --lammps-plugin`, against this LAMMPS";
         if (lammps_error) lammps_error(lmp, 2, text.c_str());  // on all ranks; does not return
         return;
     }
-    PluginRecord record{static_cast<LAMMPS_NS::LAMMPS*>(lmp)->version, "pair", "bnnp", "bnnp " BNNP_VERSION, "the bnnp developers", &create, handle};
+    PluginRecord record{static_cast<LAMMPS_NS::LAMMPS*>(lmp)->version,
+                        "pair",
+                        "bnnp",
+                        "bnnp " BNNP_VERSION,
+                        "the bnnp developers",
+                        &create,
+                        handle};
     reinterpret_cast<Register>(registrar)(&record, lmp);
 }

@@ -9,9 +9,10 @@ namespace bnnp {
 
 namespace {
 
-const double BOHR = 0.5291772105638411, HARTREE = 27.211386024367243;  // Angstrom, eV: CODATA 2014, as bnnp.units
-const double ROUNDING = 1e-10;                                        // bnnp.descriptors.scaling.CONSTANT
-const double SHORTEST = 0.5;                                          // default of bond_threshold, bohr
+const double BOHR = 0.5291772105638411,
+             HARTREE = 27.211386024367243;  // Angstrom, eV: CODATA 2014, as bnnp.units
+const double ROUNDING = 1e-10;              // bnnp.descriptors.scaling.CONSTANT
+const double SHORTEST = 0.5;                // default of bond_threshold, bohr
 
 const std::string& file(const Texts& files, const std::string& name) {
     const auto found = files.find(name);
@@ -44,7 +45,8 @@ void put_masks(std::vector<LayerSpec>& layers, const Masks& masks, std::size_t e
         const auto& kept = masks.kept[element][l];
         if (kept.empty()) continue;
         for (int u = 0; u < layers[l].n_in; ++u)
-            for (int s = 0; s < samples; ++s) layers[l].masks.push_back(kept[std::size_t(u) * masks.samples + s] / (1.0 - masks.rates[l]));
+            for (int s = 0; s < samples; ++s)
+                layers[l].masks.push_back(kept[std::size_t(u) * masks.samples + s] / (1.0 - masks.rates[l]));
     }
 }
 
@@ -53,11 +55,13 @@ void put_masks(std::vector<LayerSpec>& layers, const Masks& masks, std::size_t e
 Potential::Potential(const Texts& files) : input(read_input_nn(file(files, "input.nn"))) {
     const int n_elements = int(input.elements.size());
     std::vector<Ranges> ranges;
-    if (input.scaling() != "none" || files.count("scaling.data")) ranges = read_scaling(file(files, "scaling.data"), input);
+    if (input.scaling() != "none" || files.count("scaling.data"))
+        ranges = read_scaling(file(files, "scaling.data"), input);
     std::vector<std::string> checksums;
     std::vector<std::vector<LayerSpec>> layers;
     for (int e = 0; e < n_elements; ++e) {
-        const std::vector<double> values = read_weights(file(files, weights_name(input.numbers[e])), input, e);
+        const std::vector<double> values =
+            read_weights(file(files, weights_name(input.numbers[e])), input, e);
         checksums.push_back(sha256(values));
         layers.push_back(network(input, e, values));
     }
@@ -67,7 +71,8 @@ Potential::Potential(const Texts& files) : input(read_input_nn(file(files, "inpu
         const Masks masks = read_masks(file(files, "uncertainty.data"), input, checksums);
         const int wanted = input.mc_samples < 0 ? masks.samples : input.mc_samples;
         if (wanted > masks.samples)
-            throw FileError("mc_samples is " + std::to_string(wanted) + ", but uncertainty.data holds " + std::to_string(masks.samples) +
+            throw FileError("mc_samples is " + std::to_string(wanted) + ", but uncertainty.data holds " +
+                            std::to_string(masks.samples) +
                             " masks. Set mc_samples to that, or run mode 2 with more");
         if (std::any_of(masks.rates.begin(), masks.rates.end(), [](double rate) { return rate > 0.0; })) {
             samples = wanted;
@@ -78,7 +83,8 @@ Potential::Potential(const Texts& files) : input(read_input_nn(file(files, "inpu
     std::vector<FunctionSpec> functions;
     for (const auto& list : input.functions)
         for (const SymmetryFunction& function : list) functions.push_back(function.spec);
-    plan = make_plan(std::vector<double>(input.numbers.begin(), input.numbers.end()), functions, input.cutoff_type, input.cutoff_alpha);
+    plan = make_plan(std::vector<double>(input.numbers.begin(), input.numbers.end()), functions,
+                     input.cutoff_type, input.cutoff_alpha);
     for (const FunctionSpec& function : functions) radius = std::max(radius, function.r_c);
 
     networks = plan_networks(layers, samples, plan.width, input.normalize_nodes);
@@ -104,9 +110,11 @@ void Potential::set_scaling(const std::vector<Ranges>& ranges) {
             if (kind == "none") continue;
             shift[k] = kind == "scale" ? r.minimum[f] : r.mean[f];
             if (kind == "center") continue;
-            const double spread = r.maximum[f] - r.minimum[f], largest = std::max(std::abs(r.minimum[f]), std::abs(r.maximum[f]));
+            const double spread = r.maximum[f] - r.minimum[f],
+                         largest = std::max(std::abs(r.minimum[f]), std::abs(r.maximum[f]));
             const double width = kind == "sigma" ? r.sigma[f] : spread;
-            const bool dead = spread <= std::max(ROUNDING * largest, std::numeric_limits<double>::min()) || width <= 0.0;
+            const bool dead =
+                spread <= std::max(ROUNDING * largest, std::numeric_limits<double>::min()) || width <= 0.0;
             factor[k] = dead ? 0.0 : (input.s_max - input.s_min) / width;
             offset[k] = input.s_min;
         }
@@ -121,7 +129,9 @@ std::string Potential::describe() const {
     }
     char numbers[64];
     std::snprintf(numbers, sizeof numbers, "; cutoff %.4g Angstrom; ", radius * angstrom);
-    return text + numbers + (samples > 1 ? std::to_string(samples) + " Monte Carlo samples" : "plain networks, no uncertainty");
+    return text + numbers +
+           (samples > 1 ? std::to_string(samples) + " Monte Carlo samples"
+                        : "plain networks, no uncertainty");
 }
 
 }  // namespace bnnp

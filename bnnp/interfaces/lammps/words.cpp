@@ -35,7 +35,8 @@ double to_number(const std::string& word, const std::string& where) {
 
 int to_integer(const std::string& word, const std::string& where) {
     const double value = to_number(word, where);
-    if (value != std::floor(value) || std::abs(value) > 1e9) throw FileError(where + ": `" + word + "` is not an integer");
+    if (value != std::floor(value) || std::abs(value) > 1e9)
+        throw FileError(where + ": `" + word + "` is not an integer");
     return int(value);
 }
 

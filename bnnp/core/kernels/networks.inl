@@ -1,0 +1,312 @@
+// Element networks and all their Monte Carlo samples, see networks.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "kernels/pack.inl"
+#include "kernels/tasks.hpp"
+#include "kernels/vectormath.inl"
+#include "kernels/workspace.inl"
+#include "plan/networks.hpp"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
+
+// f(x) and f'(x) for RuNNer's activation letters, n values in place: z becomes f(z), d its derivative.
+static void activate(char letter, double* __restrict z, double* __restrict d, int n) {
+    switch (letter) {
+        case 'l':
+            for (int i = 0; i < n; ++i) d[i] = 1.0;
+            return;
+        case 't':
+#pragma GCC ivdep
+            for (int i = 0; i < n; ++i) {
+                const double e = exponential(-2.0 * std::abs(z[i])), q = 1.0 / (1.0 + e), t = (1.0 - e) * q;
+                d[i] = 4.0 * e * q * q;
+                z[i] = z[i] < 0.0 ? -t : t;
+            }
+            return;
+        case 's':
+        case 'S':
+#pragma GCC ivdep
+            for (int i = 0; i < n; ++i) {
+                const double e = exponential(-std::abs(z[i])), q = 1.0 / (1.0 + e);
+                const double rising = z[i] < 0.0 ? e * q : q;
+                const double falling = z[i] < 0.0 ? q : e * q;
+                d[i] = letter == 's' ? e * q * q : -e * q * q;
+                z[i] = letter == 's' ? rising : falling;
+            }
+            return;
+        case 'g':
+            for (int i = 0; i < n; ++i) {
+                const double x = z[i];
+                z[i] = std::exp(-0.5 * x * x);
+                d[i] = -x * z[i];
+            }
+            return;
+        case 'c':
+            for (int i = 0; i < n; ++i) d[i] = -std::sin(z[i]), z[i] = std::cos(z[i]);
+            return;
+        case 'e':
+            for (int i = 0; i < n; ++i) z[i] = std::exp(-z[i]), d[i] = -z[i];
+            return;
+        case 'h':
+            for (int i = 0; i < n; ++i) d[i] = 2.0 * z[i], z[i] = z[i] * z[i];
+            return;
+        case 'p':
+            for (int i = 0; i < n; ++i) {
+                const double e = std::exp(-std::abs(z[i]));
+                d[i] = z[i] < 0.0 ? e / (1.0 + e) : 1.0 / (1.0 + e);
+                z[i] = std::max(z[i], 0.0) + std::log1p(e);
+            }
+            return;
+        default:  // 'r'
+            for (int i = 0; i < n; ++i) d[i] = z[i] > 0.0 ? 1.0 : 0.0, z[i] = std::max(z[i], 0.0);
+    }
+}
+
+// A matrix of `count` rows, each `row` numbers behind the last.
+struct Rows {
+    const double* x;
+    std::ptrdiff_t row;
+    int count;
+
+    Rows from(int r) const { return {x + r * row, row, count - r}; }
+};
+
+// x -> biases + x W with W (n_in, row); without biases if they are null.
+struct LinearMap {
+    const double* weights;
+    int n_in, row;
+    const double* biases = nullptr;
+
+    LinearMap from_column(int c) const { return {weights + c, n_in, row, biases ? biases + c : nullptr}; }
+};
+
+// out (.., row) of the first R rows and P registers of columns: these sums stay in registers.
+template <int R, int P>
+static inline void product_tile(Rows in, LinearMap map, double* out) {
+    constexpr int n = lanes<double>;
+    Pack<double> sums[R][P];
+    for (int r = 0; r < R; ++r)
+        for (int p = 0; p < P; ++p) sums[r][p] = map.biases ? load(map.biases + p * n) : Pack<double>{};
+    for (int u = 0; u < map.n_in; ++u) {
+        Pack<double> weights[P];
+        for (int p = 0; p < P; ++p) weights[p] = load(map.weights + std::ptrdiff_t(u) * map.row + p * n);
+        for (int r = 0; r < R; ++r)
+            for (int p = 0; p < P; ++p) sums[r][p] += in.x[r * in.row + u] * weights[p];
+    }
+    for (int r = 0; r < R; ++r)
+        for (int p = 0; p < P; ++p) store(out + std::ptrdiff_t(r) * map.row + p * n, sums[r][p]);
+}
+
+template <int R, int P>
+static inline void product_columns(Rows in, LinearMap map, double* out) {
+    int r = 0;
+    for (; r + R <= in.count; r += R) product_tile<R, P>(in.from(r), map, out + std::ptrdiff_t(r) * map.row);
+    for (; r < in.count; ++r) product_tile<1, P>(in.from(r), map, out + std::ptrdiff_t(r) * map.row);
+}
+
+template <int R = 4>
+static void product(Rows in, LinearMap map, double* out) {
+    constexpr int n = lanes<double>;
+    int c = 0;
+    for (; c + 2 * n <= map.row; c += 2 * n) product_columns<R, 2>(in, map.from_column(c), out + c);
+    if (c < map.row) product_columns<R, 1>(in, map.from_column(c), out + c);
+}
+
+// a[i] += b[i] and a[i] -= b[i] for a padded row
+static inline void add_row(double* a, const double* b, int row) {
+    for (int c = 0; c < row; c += lanes<double>) store(a + c, load(a + c) + load(b + c));
+}
+static inline void subtract_row(double* a, const double* b, int row) {
+    for (int c = 0; c < row; c += lanes<double>) store(a + c, load(a + c) - load(b + c));
+}
+
+// Energies of all samples of one atom, the gradient of their mean, and the gradient of each. Matrices have a
+// row for each sample, or one row for all of them below the first mask.
+class Sampler {
+  public:
+    Sampler(const NetworkPlan& plan, const SampleTask& task) : plan(plan), task(task) {}
+
+    void atom(std::int64_t i) {
+        network = &plan.elements[task.types[i]];
+        reserve();
+        forward(task.inputs + i * plan.width);
+        const double* output = outputs[n_layers() - 1];
+        const bool one = rows(n_layers() - 1) == 1;
+        const int row = layer(n_layers() - 1).row();
+        for (int s = 0; s < plan.n_samples; ++s)
+            task.energies[i * plan.n_samples + s] = output[one ? 0 : s * row];
+        if (task.gradient) mean_gradient(task.gradient + i * plan.width);
+        if (task.delta) sample_gradients(task.delta + i * plan.span * plan.sample_row());
+    }
+
+  private:
+    const NetworkPlan& plan;
+    const SampleTask& task;
+    const ElementNetwork* network = nullptr;
+    Buffer<double> storage;
+    Buffer<double*> pointers;
+    double **outputs = nullptr, **derivatives = nullptr;  // of each layer: f(z) and f'(z), (rows, row)
+    double *delta = nullptr, *back = nullptr, *scratch = nullptr;
+
+    int n_layers() const { return int(network->layers.size()); }
+    const Layer& layer(int l) const { return network->layers[l]; }
+    int rows(int l) const { return l < network->first_mask ? 1 : plan.n_samples; }
+
+    void reserve() {
+        std::size_t total = 0;
+        int widest = layer(0).input_row();
+        for (const Layer& each : network->layers) {
+            total += 2 * std::size_t(plan.n_samples) * each.row();
+            widest = std::max(widest, each.row());
+        }
+        const std::size_t matrix = std::size_t(std::max(plan.n_samples, widest) + 2) * widest;
+        double* at = storage.get(total + 3 * matrix);
+        outputs = pointers.get(2 * std::size_t(n_layers()));
+        derivatives = outputs + n_layers();
+        for (int l = 0; l < n_layers(); ++l) {
+            outputs[l] = at, derivatives[l] = at + std::size_t(plan.n_samples) * layer(l).row();
+            at += 2 * std::size_t(plan.n_samples) * layer(l).row();
+        }
+        delta = at, back = at + matrix, scratch = at + 2 * matrix;
+    }
+
+    void forward(const double* x) {
+        for (int l = 0; l < n_layers(); ++l) {
+            const Layer& own = layer(l);
+            const double* input = l == 0 ? x : outputs[l - 1];
+            if (l == network->first_mask) {
+                without_dropped(own, input, outputs[l]);
+            } else {
+                if (l > network->first_mask && !own.masks.empty())
+                    multiply(outputs[l - 1], own.masks.data(), plan.n_samples * own.input_row());
+                product({input, own.input_row(), rows(l)},
+                        {own.weights.data(), own.n_in, own.row(), own.biases.data()}, outputs[l]);
+            }
+            activate(own.activation, outputs[l], derivatives[l], rows(l) * own.row());
+        }
+    }
+
+    // z of every sample from the same y: the sum over all units less the terms of the dropped ones.
+    void without_dropped(const Layer& own, const double* y, double* z) {
+        const int row = own.row();
+        double *all = scratch, *terms = scratch + row;  // terms (n_in, row)
+        std::copy(own.biases.begin(), own.biases.end(), all);
+        for (int u = 0; u < own.n_in; ++u) {
+            const double factor = own.kept * y[u];
+            for (int c = 0; c < row; ++c) terms[u * row + c] = factor * own.weights[u * row + c];
+            add_row(all, terms + u * row, row);
+        }
+        for (int s = 0; s < plan.n_samples; ++s) {
+            double* out = z + std::ptrdiff_t(s) * row;
+            std::memcpy(out, all, sizeof(double) * row);
+            for (int d = own.first_dropped[s]; d < own.first_dropped[s + 1]; ++d)
+                subtract_row(out, terms + own.dropped[d] * row, row);
+        }
+    }
+
+    static void multiply(double* __restrict a, const double* __restrict b, int n) {
+        for (int m = 0; m < n; ++m) a[m] *= b[m];
+    }
+
+    // f'(z) of layer l in sample s
+    const double* derivative(int l, int s) const {
+        return derivatives[l] + (rows(l) == 1 ? 0 : std::ptrdiff_t(s) * layer(l).row());
+    }
+
+    // From dE/dz of a layer to dE/d(its input) without the masks, both with a row for each of `count`
+    // samples.
+    void descend_through(const Layer& own, int count) {
+        product({delta, own.row(), count}, {own.transposed.data(), own.n_out, own.input_row()}, back);
+        std::swap(delta, back);
+    }
+
+    // dE/dz of layer l from that of layer l + 1
+    void descend(int l, int count) {
+        const Layer& above = layer(l + 1);
+        const int row = above.input_row();
+        descend_through(above, count);
+        if (!above.masks.empty()) multiply(delta, above.masks.data(), count * row);
+        for (int s = 0; s < count; ++s) multiply(delta + std::ptrdiff_t(s) * row, derivative(l, s), row);
+    }
+
+    // From the output down to layer `last`, a row for each sample or one for all.
+    void descend_from_output(int last, int count) {
+        const int top = n_layers() - 1, row = layer(top).row();
+        for (int s = 0; s < count; ++s)
+            std::memcpy(delta + std::ptrdiff_t(s) * row, derivative(top, s), sizeof(double) * row);
+        for (int l = top - 1; l >= last; --l) descend(l, count);
+    }
+
+    // Mean over the samples of dE/dinput.
+    void mean_gradient(double* gradient) {
+        const int masked = network->first_mask;
+        std::fill(gradient, gradient + plan.width, 0.0);
+        int l = masked;  // layer whose dE/dz is in `delta`
+        if (masked == n_layers()) {
+            descend_from_output(--l, 1);
+        } else {
+            descend_from_output(masked, plan.n_samples);
+            mean_input_gradient(layer(masked));
+            if (l-- == 0) return void(std::copy(delta, delta + layer(0).n_in, gradient));
+            multiply(delta, derivatives[l], layer(l).row());
+        }
+        while (--l >= 0) descend(l, 1);
+        descend_through(layer(0), 1);
+        std::copy(delta, delta + layer(0).n_in, gradient);
+    }
+
+    // delta becomes the mean over the samples of dE/d(input of this layer), one row: for each unit the sum
+    // over all samples less those that dropped it.
+    void mean_input_gradient(const Layer& own) {
+        const int row = own.row();
+        double *all = scratch, *without = scratch + row;  // without (n_in, row)
+        std::fill(scratch, scratch + std::size_t(own.n_in + 1) * row, 0.0);
+        for (int s = 0; s < plan.n_samples; ++s) {
+            const double* sample = delta + std::ptrdiff_t(s) * row;
+            add_row(all, sample, row);
+            for (int d = own.first_dropped[s]; d < own.first_dropped[s + 1]; ++d)
+                add_row(without + own.dropped[d] * row, sample, row);
+        }
+        std::fill(delta, delta + own.input_row(), 0.0);
+        for (int u = 0; u < own.n_in; ++u) {
+            double slope = 0.0;
+            for (int o = 0; o < own.n_out; ++o)
+                slope += own.weights[u * row + o] * (all[o] - without[u * row + o]);
+            delta[u] = slope * own.kept / plan.n_samples;
+        }
+    }
+
+    // Each sample's gradient, (span, padded n_samples); zeros in the padding.
+    void sample_gradients(double* out) {
+        const bool inputs = plan.masked_inputs;
+        descend_from_output(0, plan.n_samples);
+        const Layer& first = layer(0);
+        int row = first.row();
+        if (inputs) {
+            row = first.input_row();
+            descend_through(first, plan.n_samples);
+            if (!first.masks.empty()) multiply(delta, first.masks.data(), plan.n_samples * row);
+        }
+        const int used = inputs ? first.n_in : first.n_out;
+        const int samples = plan.sample_row();
+        for (int u = 0; u < plan.span; ++u)
+            for (int s = 0; s < samples; ++s) {
+                const bool is_used = u < used && s < plan.n_samples;
+                out[u * samples + s] = is_used ? delta[std::ptrdiff_t(s) * row + u] : 0.0;
+            }
+    }
+};
+
+static void sample_networks(const NetworkPlan& plan, const SampleTask& task, Range atoms) {
+    Sampler sampler(plan, task);
+    for (std::int64_t i = atoms.begin; i < atoms.end; ++i) sampler.atom(i);
+}
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

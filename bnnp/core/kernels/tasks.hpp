@@ -1,0 +1,84 @@
+// What a kernel reads and writes: arrays of the caller, which outlive the call.
+#pragma once
+
+#include <cstdint>
+
+namespace bnnp {
+
+// begin, begin + 1, ..., end - 1
+struct Range {
+    std::int64_t begin = 0, end = 0;
+};
+
+// Full neighbor list in compressed rows: pairs first[i] .. first[i+1]-1 belong to center i.
+struct PairList {
+    std::int64_t n_atoms = 0;
+    const std::int64_t* first = nullptr;
+    const std::int32_t* neighbors = nullptr;
+    const double* vectors = nullptr;      // (n_pairs, 3): r_neighbor + image - r_center
+    const std::int32_t* types = nullptr;  // (n_atoms,) element index
+};
+
+// The four sweeps. Arrays over functions are (n_atoms, width), zero beyond the element's own functions.
+enum class Sweep { values, vjp, jvp, jacobian };
+
+struct Task {
+    Sweep sweep = Sweep::values;
+    const double* dE_dG = nullptr;  // vjp: input (n_atoms, width)
+    const double* dD = nullptr;     // jvp: input (n_pairs, 3)
+    double* G = nullptr;            // values, jvp: output (n_atoms, width)
+    double* dE_dD = nullptr;        // vjp: output (n_pairs, 3)
+    void* blocks = nullptr;         // jacobian: output, float or double
+    bool blocks_double = false;
+    // jacobian: (n_pairs + 1,) start of the (3, n_sensitive) block of each pair
+    const std::int64_t* block_offsets = nullptr;
+};
+
+// The sweeps vjp and jvp with the blocks that a jacobian has left.
+struct BlockTask {
+    const void* blocks = nullptr;  // (3, n_sensitive) of each pair
+    bool blocks_double = false;
+    const std::int64_t* block_offsets = nullptr;  // (n_pairs + 1,)
+    const double* dE_dG = nullptr;                // vjp: input (n_atoms, width)
+    double* dE_dD = nullptr;                      // vjp: output (n_pairs, 3)
+    const double* dD = nullptr;                   // jvp: input (n_pairs, 3)
+    double* G = nullptr;                          // jvp: output (n_atoms, width)
+};
+
+// The networks at some atoms. With the weights W of layer 1, dE_s/dinput = W delta_s: the gradients of all
+// samples are in the span of W, and `span` is the number of nodes of layer 1. With masks on the inputs it is
+// that of the inputs, and delta_s = dE_s/dinput.
+struct SampleTask {
+    const std::int32_t* types = nullptr;
+    const double* inputs = nullptr;  // (n_atoms, width) scaled symmetry functions
+    double* energies = nullptr;      // (n_atoms, n_samples)
+    double* gradient = nullptr;      // (n_atoms, width) mean over samples of dE/dinput, or null
+    double* delta = nullptr;         // (n_atoms, span, padded n_samples), or null
+};
+
+// Forces of every sample. `slopes` come first: minus d(what delta multiplies)/dD of each pair, that is, what
+// the pair adds to the force on its neighbor; and after all pairs of a center what it adds to its own force
+// and to the virial.
+struct SampleForceTask {
+    const double* factors = nullptr;  // (n_elements, width) d(scaled)/d(unscaled) symmetry function
+    const double* delta = nullptr;    // of SampleTask
+    const std::int64_t* block_offsets = nullptr;  // (n_pairs + 1,) of the derivatives, see Task
+    const std::int32_t* centers = nullptr;    // (n_atoms,) row of each center in `forces`; null: as they come
+    const std::int32_t* neighbors = nullptr;  // (n_pairs,) row of each neighbor
+    std::int64_t first_center = 0;            // `slopes` start with this center
+    double* slopes = nullptr;                 // (pairs + 4 for each center, 3, padded span)
+    double* forces = nullptr;                 // (rows, 3, padded n_samples), added to
+    double* virials = nullptr;                // (3, 3, padded n_samples) sum_p D (x) dE/dD, added to; or null
+};
+
+// Points as the neighbor search keeps them, with a register more at the end, and a sphere among them.
+struct Points {
+    const double *x = nullptr, *y = nullptr, *z = nullptr;
+};
+
+struct Sphere {
+    double center[3];
+    double square;  // of the radius
+};
+
+}  // namespace bnnp

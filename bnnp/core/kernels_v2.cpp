@@ -1,5 +1,0 @@
-// The kernels for x86-64-v2 (setup.py gives the flags; elsewhere than on x86-64 the only ones, for the plain machine).
-#include "kernels.hpp"
-
-#define BNNP_INSTRUCTION_SET v2
-#include "kernels_all.inl"
