@@ -70,9 +70,10 @@ if [ "${missing:-no}" = yes ]; then
 fi
 
 # ----- bnnp: Python files are used where they are, the C++ core is compiled when it has changed ------------
-core=$(cat setup.py setup.cfg bnnp/core/*.cpp bnnp/core/*.hpp bnnp/core/*.inl | cksum)
+sources=$(find bnnp/core -name '*.cpp' -o -name '*.hpp' -o -name '*.inl' | LC_ALL=C sort)
+core=$(cat setup.py setup.cfg $sources | cksum)
 if [ "${missing:-no}" = yes ] || [ "$(cat .venv/installed-core 2>/dev/null)" != "$core" ] ||
-    ! "$venv" -c 'import bnnp.core._core' 2>/dev/null; then
+    ! "$venv" -c 'import bnnp._core' 2>/dev/null; then
     echo "Compiling and installing bnnp"
     rm -f .venv/installed-core
     pip install $pinned --no-build-isolation --editable ".${extras:+[$extras]}"
