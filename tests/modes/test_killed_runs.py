@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -123,28 +120,35 @@ def test_killed_before_every_call_that_touches_a_file(tmp_path: Path) -> None:
     assert int(done.stdout) > 40
 
 
-def command(ranks: int) -> list[str]:
+# Mode 1 of which one rank is killed before it writes its n-th structure; the launcher then kills the others.
+KILLED_RANK = """
+import os, signal, sys
+from bnnp.cli import main
+from bnnp.io import descriptor_writer
+from bnnp.parallel import rank
+
+descriptor_writer.FLUSH_SECONDS = 0.0
+plain, victim, left = descriptor_writer.DescriptorWriter.write, int(sys.argv[1]), [int(sys.argv[2])]
+
+def write(self, *arguments):
+    if rank() == victim:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    plain(self, *arguments)
+
+descriptor_writer.DescriptorWriter.write = write
+main(["--mode", "1"])
+"""
+
+
+def mode_1(folder: Path, *words: str, ranks: int = 1) -> int:
+    """Exit code of mode 1, or of a program with its arguments in place of ``-m bnnp --mode 1``."""
     launcher = [str(MPIEXEC), "-n", str(ranks)] if ranks > 1 else []
-    return [*launcher, sys.executable, "-m", "bnnp", "--mode", "1"]
-
-
-def start(folder: Path, ranks: int) -> subprocess.Popen[bytes]:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [*launcher, sys.executable, *(words or ("-m", "bnnp", "--mode", "1"))]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command(ranks), cwd=folder, env=environment, **quiet)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the launcher and all it started, at once: its ranks are in sessions of their own."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
-    parents = [tuple(map(int, line.split())) for line in listing.stdout.splitlines()]
-    family = [process.pid]
-    for parent in family:  # grows while it is gone through
-        family += [child for child, of in parents if of == parent]
-    for pid in reversed(family):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=300, check=False)
+    return done.returncode
 
 
 def marks(folder: Path) -> int:
@@ -160,23 +164,16 @@ def marks(folder: Path) -> int:
 def test_killed_at_random_on_two_ranks(tmp_path: Path) -> None:
     """What is marked only grows from kill to kill; at last the bytes are those of one rank left alone."""
     alone, folder = prepare(tmp_path / "alone", 40, 4), prepare(tmp_path / "killed", 40, 4)
-    begun = time.monotonic()
-    assert start(alone, 1).wait(120) == 0
-    whole = time.monotonic() - begun
-    delays = random.Random(3)
+    assert mode_1(alone) == 0
+    draw = random.Random(3)
     kept = 0
     for _ in range(int(os.environ.get("BNNP_TEST_KILLS", "2"))):
-        process = start(folder, 2)
-        try:
-            process.wait(delays.uniform(0.2, 1.1) * whole)
-        except subprocess.TimeoutExpired:
-            kill(process)
-        if (folder / NAME).exists():
-            assert (folder / NAME).read_bytes() == (alone / NAME).read_bytes()
-            (folder / NAME).unlink()
-            kept = 0
-            continue
-        assert marks(folder) >= kept
+        if kept > 36:
+            break
+        victim, place = draw.randrange(2), draw.randint(1, (40 - kept) // 4)
+        assert mode_1(folder, "-c", KILLED_RANK, str(victim), str(place), ranks=2) != 0
+        assert not (folder / NAME).exists()
+        assert marks(folder) >= kept + place - 1
         kept = marks(folder)
-    assert start(folder, 2).wait(120) == 0
+    assert mode_1(folder, ranks=2) == 0
     assert (folder / NAME).read_bytes() == (alone / NAME).read_bytes()

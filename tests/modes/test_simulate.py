@@ -7,10 +7,8 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +18,7 @@ import pytest
 from ase import units
 from ase.build import bulk
 from click.testing import CliRunner, Result
+from signalled import run_and_signal
 
 from bnnp.cli import main
 from bnnp.dynamics.integrators import Integrator
@@ -273,20 +272,13 @@ class TestRestart:
     def test_a_signal_writes_a_restart_file(self, name: str, folder: Path) -> None:
         """The real program, asked to stop in the middle."""
         add(folder, BASIC + "md_steps 100000\nmd_thermostat bussi\n")
-        command = [sys.executable, "-m", "bnnp", "--mode", "3"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 60
-        while not (folder / "md.out").exists() or len((folder / "md.out").read_bytes()) < 3000:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.Signals[name])
-        log, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert f"NOT FINISHED: mode 3, stopped by {name}; `bnnp --mode 3 --restart` continues" in log
+        ended = run_and_signal(folder, 3, name, ("md.out", 1, 20_000))
+        assert ended.returncode == 0, ended.stdout
+        assert f"NOT FINISHED: mode 3, stopped by {name}; `bnnp --mode 3 --restart` continues" in ended.stdout
         done = int(np.load(folder / "md_restart.npz")["place"][2])
         text = (folder / "input.nn").read_text()
         (folder / "input.nn").write_text(text.replace("100000", str(done + 7)))
+        assert done > 5
         assert f"at step {done} (" in simulate(folder, "--restart")
         expected = (folder / "md.out").read_bytes()
         simulate(folder)

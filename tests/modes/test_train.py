@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 from ase import Atoms
 from ase.calculators.emt import EMT
 from click.testing import CliRunner, Result
+from signalled import run_and_signal
 
 from bnnp.cli import main
 from bnnp.errors import StaleFileError
@@ -33,6 +33,7 @@ from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 from bnnp.training.normalization import ChangeOfVariables
 
+CURVE = "learning-curve.out"
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 FILES = [
     *("scaling.data", "weights.029.data", "weights.079.data", "optweights.029.out", "optweights.079.out"),
@@ -134,8 +135,6 @@ def start(folder: Path, *arguments: str, ranks: int = 1) -> subprocess.Popen[str
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # a shell that started the tests in the background has SIGINT ignored, which children inherit
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -156,15 +155,6 @@ def epochs_done(folder: Path) -> int:
     path = folder / "learning-curve.out"
     lines = path.read_text().splitlines() if path.exists() else []
     return sum(not line.startswith("#") for line in lines) - 1
-
-
-def wait_for_epoch(folder: Path, process: subprocess.Popen[str], epoch: int) -> None:
-    """Wait until the learning curve has reached `epoch`."""
-    limit = time.monotonic() + 60
-    while epochs_done(folder) < epoch:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -320,11 +310,9 @@ def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, met
     settings = f"{METHODS[method]}epochs 60\ncheckpoint_interval 4\nearly_stopping 70\n"
     whole, broken = twin(source, tmp_path / "whole", settings), twin(source, tmp_path / "broken", settings)
     assert invoke(whole, 2).exit_code == 0
-    process = start(broken)
-    wait_for_epoch(broken, process, 9)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert epochs_done(broken) < 60
+    killed = run_and_signal(broken, 2, "SIGKILL", (CURVE, 10, 200))
+    assert killed.returncode == -signal.SIGKILL
+    assert epochs_done(broken) == 10
     result = invoke(broken, 2, "--restart")
     assert result.exit_code == 0, result.output
     names = [name for name in FILES[:-1] if (whole / name).exists()]
@@ -342,47 +330,38 @@ def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, met
     [("SIGTERM", "Adam"), ("SIGUSR1", "Adam"), ("SIGTERM", "Kalman"), ("SIGUSR1", "L-BFGS")],
 )
 def test_signal_ends_with_a_checkpoint(source: Path, tmp_path: Path, name: str, method: str) -> None:
-    settings = f"{METHODS[method]}epochs 5000\ncheckpoint_interval 5000\n"
+    settings = f"{METHODS[method]}epochs 50\ncheckpoint_interval 50\n"
     folder = twin(source, tmp_path / "signal", settings)
-    process = start(folder)
-    wait_for_epoch(folder, process, 3)
-    process.send_signal(getattr(signal, name))
-    output = process.communicate(timeout=60)[0]
-    assert process.returncode == 0, output
-    assert "Next: `bnnp --mode 2 --restart` continues" in output
-    assert "of 5000 epochs are done" in output.splitlines()[-1]
-    assert "Normal termination" not in output
-    assert "--mode 3" not in output
+    ended = run_and_signal(folder, 2, name, (CURVE, 3, 200))
+    assert ended.returncode == 0, ended.stdout
+    assert "Next: `bnnp --mode 2 --restart` continues" in ended.stdout
+    assert "of 50 epochs are done" in ended.stdout.splitlines()[-1]
+    assert "Normal termination" not in ended.stdout
+    assert "--mode 3" not in ended.stdout
     assert (folder / "checkpoint.npz").exists()
     assert (folder / "weights.029.data").exists()
 
 
-@pytest.mark.parametrize("method", ["Adam", "Kalman", "L-BFGS"])
-def test_signal_and_restart_are_uninterrupted(source: Path, tmp_path: Path, method: str) -> None:
+@pytest.mark.parametrize(("method", "calls"), [("Adam", 700), ("Kalman", 3000), ("L-BFGS", 0)])
+def test_signal_and_restart_are_uninterrupted(source: Path, tmp_path: Path, method: str, calls: int) -> None:
     """Wherever in an epoch the signal came."""
-    settings = f"{METHODS[method]}epochs 30\n"
+    settings = f"{METHODS[method]}epochs 8\n"
     whole, broken = twin(source, tmp_path / "whole", settings), twin(source, tmp_path / "broken", settings)
     assert invoke(whole, 2).exit_code == 0
-    process = start(broken)
-    wait_for_epoch(broken, process, 3)
-    process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
-    assert "of 30 epochs are done" in output.splitlines()[-1]
+    ended = run_and_signal(broken, 2, "SIGTERM", (CURVE, 3, calls))
+    assert "of 8 epochs are done" in ended.stdout.splitlines()[-1]
     assert invoke(broken, 2, "--restart").exit_code == 0
     for name in ("weights.029.data", "weights.079.data", "learning-curve.out"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("interval", [1, 5000])
+@pytest.mark.parametrize("interval", [1, 50])
 def test_interrupt_names_the_checkpoint(source: Path, tmp_path: Path, interval: int) -> None:
     """Ctrl-C: how to go on, if there is a checkpoint to go on from."""
-    folder = twin(source, tmp_path, f"dropout_rate 0\nepochs 5000\ncheckpoint_interval {interval}\n")
-    process = start(folder)
-    wait_for_epoch(folder, process, 3)
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, output
-    assert ("--restart" in output) == (interval == 1)
+    folder = twin(source, tmp_path, f"dropout_rate 0\nepochs 50\ncheckpoint_interval {interval}\n")
+    ended = run_and_signal(folder, 2, "SIGINT", (CURVE, 3, 200))
+    assert ended.returncode == 130, ended.stdout
+    assert ("--restart" in ended.stdout) == (interval == 1)
 
 
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
@@ -568,12 +547,11 @@ def test_training_that_has_not_written_yet_keeps_the_former_potential(source: Pa
     folder = prepare(tmp_path / "early", SHORT, alloys(12, seed=5))
     assert invoke(folder, 2).exit_code == 0
     before = (folder / "scaling.data").read_bytes()
-    twin(source, folder, "dropout_rate 0.1\nepochs 5000\ncheckpoint_interval 5000\n")
+    twin(source, folder, "dropout_rate 0.1\nepochs 50\ncheckpoint_interval 50\n")
     (folder / "learning-curve.out").unlink()
-    process = start(folder)
-    wait_for_epoch(folder, process, 1)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    killed = run_and_signal(folder, 2, "SIGKILL", (CURVE, 1, 200))
+    assert killed.returncode == -signal.SIGKILL
+    assert epochs_done(folder) == 1
     assert (folder / "scaling.data").read_bytes() == before
     assert invoke(folder, 3).exit_code == 0
 

@@ -127,8 +127,9 @@ def test_predict_with_random_weights(case: Path) -> None:
     output = run("predict", case / "input.nn", case / "input.data", "--repeat", 2)
     assert "Ge 5-4-1 (t l)" in output
     assert "random weights, samples: 1" in output
-    parts = {row["part"]: float(row["us/atom"]) for row in table(output, "atoms")}
-    assert parts["all, plain network"] > parts["values"]
+    times = {row["part"]: float(row["us/atom"]) for row in table(output, "atoms")}
+    assert {"neighbour list", "values", "vjp (reverse)", "all, plain network"} <= times.keys()
+    assert min(times.values()) > 0.0
 
 
 def test_supercell_has_the_environments_of_the_cell(case: Path) -> None:
@@ -155,7 +156,7 @@ def test_mode_1(case: Path) -> None:
     # type, position, force, 5 functions an atom; 17 numbers a structure; HDF5's own headers
     assert 0.092 < float(rows[0]["kB/atom"]) < 0.2
     assert 20.0 < float(rows[0]["peak MB"]) < 2000.0
-    assert float(rows[0]["wall s"]) > float(rows[0]["start"]) * 0.5
+    assert float(rows[0]["wall s"]) > 0.0
     assert sorted(path.name for path in case.iterdir()) == ["input.data", "input.nn"]
 
 
@@ -218,6 +219,43 @@ def test_n2p2_is_not_there_or_fails(case: Path, tmp_path: Path) -> None:
     assert "nnp-predict ended with exit code 3:\nNo map entry found" in result.output
 
 
+class FakeTime:
+    """Stands for the module time: a clock that only :meth:`work` moves."""
+
+    def __init__(self) -> None:
+        self.wall = self.processor = 0.0
+
+    def work(self, seconds: float) -> None:
+        """Work on half a processor."""
+        self.wall += seconds
+        self.processor += 0.5 * seconds
+
+    def perf_counter(self) -> float:
+        return self.wall
+
+    def process_time(self) -> float:
+        return self.processor
+
+
+@pytest.mark.parametrize(
+    ("repeat", "durations", "best", "median"),
+    [
+        (3, [0.5, 0.25, 0.125, 0.375], 0.125, 0.25),  # the first only warms up
+        (2, [1.0, 0.5], 0.5, 0.75),  # the first is long and counts
+        (1, [0.125], 0.125, 0.125),
+        (9, [8.0], 8.0, 8.0),  # longer than anybody waits
+    ],
+)
+def test_measure_takes_the_best_and_the_median(
+    repeat: int, durations: list[float], best: float, median: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, left = FakeTime(), iter(durations)
+    monkeypatch.setattr(benchmark_timing, "time", clock)
+    found = benchmark_timing.measure(lambda: clock.work(next(left)), repeat)
+    assert (found.best, found.median, found.processor) == (best, median, 0.5 * best)
+    assert next(left, None) is None
+
+
 def test_measure_counts_memory_of_the_call_only() -> None:
     """150 MB are touched page by page, and gone when the next call is measured."""
 
@@ -226,11 +264,11 @@ def test_measure_counts_memory_of_the_call_only() -> None:
             for start in range(0, len(pages), 4096):
                 pages[start] = 1
 
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the largest memory of a process cannot be reset here")
     big = benchmark_timing.measure(touch, 2)
-    small = benchmark_timing.measure(lambda: sum(range(1000)), 3)
-    assert 0.0 < small.best <= small.median < big.best
-    if Path("/proc/self/clear_refs").exists():
-        assert 140e6 < big.peak - small.peak < 200e6
+    small = benchmark_timing.measure(lambda: None, 3)
+    assert 140e6 < big.peak - small.peak < 200e6
 
 
 @pytest.mark.parametrize(
