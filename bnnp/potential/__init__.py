@@ -1,5 +1,6 @@
 """A potential, what it predicts, and its files.
 
-Read in this order: :mod:`.prediction` (a value with its standard deviations), :mod:`.potential` (from a
-structure to a prediction), :mod:`.assessment` (predictions against references), :mod:`.files`.
+Read in this order: `prediction` (values with their standard deviations), `definition` (what a potential is
+made of), `potential` (from a structure to a prediction), `assessment` (predictions against references),
+`files` (read once, written once), `loading` (from files and input.nn to a potential), `export`.
 """

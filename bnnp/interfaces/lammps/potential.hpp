@@ -1,7 +1,7 @@
 // A trained potential as the core works with it, from the text files of a potential directory.
 //
 // input.nn, scaling.data, weights.XXX.data and uncertainty.data are read as bnnp.potential reads them, and the line
-// `# potential` in each is compared with what was read (bnnp.io.identity): an edited, mixed or damaged directory
+// `# potential` in each is compared with what was read (bnnp.io.checksums): an edited, mixed or damaged directory
 // is refused. Of input.nn only the keywords of a finished potential are known (bnnp.io.input_nn.write_input_nn).
 // No LAMMPS in here: the files come as texts, since one rank reads them for all.
 #pragma once
