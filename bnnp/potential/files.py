@@ -7,6 +7,7 @@ method, in the working directory and in the potential/ that is ready for mode 3,
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -16,13 +17,13 @@ import numpy as np
 
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.calibration_section import CalibrationData
-from bnnp.io.checksums import checksum_line, checksums_of, demand_one_potential, parts_of, read_checksums
+from bnnp.io.checksums import checksum_line, checksums_of, demand_one_potential, read_checksums
 from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import cannot_write
 from bnnp.io.scaling_data import ScalingData, read_scaling, write_scaling
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import UncertaintyData, read_uncertainty, write_uncertainty
-from bnnp.io.weights import optweights_name, read_weights, weights_name, write_weights
+from bnnp.io.weights import optweights_name, read_weights, weights_checksum, weights_name, write_weights
 from bnnp.network.dense import Network
 from bnnp.potential.definition import Definition
 from bnnp.settings import Settings
@@ -80,13 +81,29 @@ class PotentialFiles:
 
     @property
     def parts(self) -> dict[str, str]:
-        """What a prediction depends on, by name (:mod:`bnnp.io.checksums`)."""
-        definition, normalization = self.definition, astuple(self.definition.normalization)
-        scalings = None if self.scalings is None else self.scalings.scalings
-        energies = {element: definition.atom_energies.get(element, 0.0) for element in self.networks}
-        return parts_of(
-            self.networks, scalings, definition.scaling, normalization, energies, definition.fingerprint
+        """What a prediction depends on, by name, as text (:mod:`bnnp.io.checksums`)."""
+        definition, networks, scheme = self.definition, self.networks, self.definition.scaling
+        interval = f" {float(scheme.s_min)!r} {float(scheme.s_max)!r}" * (
+            scheme.kind not in ("none", "center")
         )
+        layers = [f"{x} {net.architecture.describe(net.n_inputs)}" for x, net in networks.items()]
+        layers += ["normalize_nodes"] * any(network.normalize_nodes for network in networks.values())
+        energies = definition.atom_energies
+        parts = {
+            "functions": definition.fingerprint,
+            "scaling": scheme.kind + interval,
+            "layers": ", ".join(layers),
+            "normalization": " ".join(repr(float(value)) for value in astuple(definition.normalization)),
+            "atoms": ", ".join(f"{element} {float(energies.get(element, 0.0))!r}" for element in networks),
+        }
+        if self.scalings is not None:
+            columns = [vars(scaling).values() for scaling in self.scalings.scalings.values()]
+            content = b"".join(np.asarray(each, dtype="<f8").tobytes() for own in columns for each in own)
+            parts["ranges"] = hashlib.sha256(content).hexdigest()
+        checksums = {
+            weights_name(x).removesuffix(".data"): weights_checksum(net) for x, net in networks.items()
+        }
+        return parts | checksums
 
     @property
     def line(self) -> str:

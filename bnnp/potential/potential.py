@@ -103,7 +103,7 @@ class Potential:
         masks = None if found.masks is None else found.masks.only(sample - sum(self.sizes[:number]))
         return replace(self, members=(Member(found.networks, masks),))
 
-    @property
+    @cached_property
     def elements(self) -> tuple[str, ...]:
         """Sorted by atomic number."""
         return self.definition.elements
@@ -113,7 +113,7 @@ class Potential:
         """Of every number that goes in or out."""
         return self.definition.units
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Monte Carlo samples of each member."""
         return tuple(member.samples for member in self.members)
