@@ -26,7 +26,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from bnnp import cli
 from bnnp.io.input_data import read_structures
-from bnnp.settings import load_settings
+from bnnp.settings.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -188,7 +188,7 @@ def test_uncertainty(project: Path, tmp_path: Path) -> None:
     text = (ROOT / "inputs" / "quickstart" / "input.nn").read_text()
     (tmp_path / "input.nn").write_text(text + keywords)
     settings = load_settings(tmp_path / "input.nn", 2)
-    assert settings["calibration_ood_group"] == ("1050K",)
+    assert settings.calibration.calibration_ood_group == ("1050K",)
 
 
 def test_molecular_dynamics(my_run: Path) -> None:

@@ -17,12 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from bnnp.descriptors.scaling import Scaling, ScalingScheme
 from bnnp.errors import StaleFileError
-from bnnp.io.weights import weights_checksum, weights_name
-from bnnp.network.dense import Network
 
 _LINE = re.compile(r"#\s*potential((?:\s+[\w.]+:[0-9a-f]{16})+)\s*$")
 _MEANING = {
@@ -33,51 +28,6 @@ _MEANING = {
     "atoms": "the free-atom energies of input.nn (now {})",
     "ranges": "the numbers in scaling.data",
 }
-
-
-def parts_of(
-    networks: Mapping[str, Network],
-    scalings: Mapping[str, Scaling] | None,
-    scheme: ScalingScheme,
-    normalization: tuple[float, ...],
-    atom_energies: Mapping[str, float],
-    fingerprint: str,
-) -> dict[str, str]:
-    """Everything a prediction depends on.
-
-    Parameters
-    ----------
-    networks : mapping of str to Network
-        As in the weights files.
-    scalings : mapping of str to Scaling or None
-        As in scaling.data; None without this file, which then is not compared.
-    scheme : ScalingScheme
-    normalization : (float, float, float)
-        mean_energy, conv_energy, conv_length.
-    atom_energies : mapping of str to float, energy
-        Free-atom energies in effect.
-    fingerprint : str
-        Of the symmetry functions.
-    """
-    interval = (
-        "" if scheme.kind in ("none", "center") else f" {float(scheme.s_min)!r} {float(scheme.s_max)!r}"
-    )
-    layers = [f"{x} {net.architecture.describe(net.n_inputs)}" for x, net in networks.items()]
-    normalized = any(network.normalize_nodes for network in networks.values())
-    parts = {
-        "functions": fingerprint,
-        "scaling": scheme.kind + interval,
-        "layers": ", ".join(layers) + ", normalize_nodes" * normalized,
-        "normalization": " ".join(repr(float(value)) for value in normalization),
-        "atoms": ", ".join(f"{element} {float(atom_energies[element])!r}" for element in networks),
-    }
-    if scalings is not None:
-        tables = [(s.minimum, s.maximum, s.mean, s.sigma) for s in scalings.values()]
-        bytes_ = b"".join(np.asarray(column, dtype="<f8").tobytes() for table in tables for column in table)
-        parts["ranges"] = hashlib.sha256(bytes_).hexdigest()
-    for element, network in networks.items():
-        parts[weights_name(element).removesuffix(".data")] = weights_checksum(network)
-    return parts
 
 
 def checksums_of(parts: Mapping[str, str]) -> dict[str, str]:

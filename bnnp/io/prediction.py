@@ -24,12 +24,12 @@ labels=predicted in its comments, and energy_std and energy_std_raw of the total
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from bnnp.io.ase_atoms import PREDICTED
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.structure_block import format_structure
-from bnnp.prediction import Prediction
+from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.units import Units
@@ -231,18 +231,59 @@ class PredictionWriter:
 
 
 def _energy(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
-    n_atoms, energy = len(structure), prediction.energy
+    n_atoms, energy, parts = len(structure), prediction.energy, prediction.parts
     reference = np.nan if structure.energy is None else structure.energy
     difference = (reference - energy.value) / n_atoms
     values = np.array([[reference, energy.value, difference, prediction.offset]])
-    std = None
-    if energy.std is not None:
-        known = (energy.std,) if calibration is None or energy.raw is None else (energy.std, energy.raw)
-        std = np.array([[number for each in known for number in (each, each / n_atoms)]])
-        if calibration is not None and calibration.kind == "hybrid":
-            assert prediction.parts is not None
-            std = np.hstack([std, _components(calibration.energy, prediction.parts.energy)[None]])
+    std = _columns(energy, lambda std: np.array([[std, std / n_atoms]]), calibration)
+    if std is not None and calibration is not None and calibration.kind == "hybrid" and parts is not None:
+        std = np.hstack([std, _components(calibration.energy, parts.energy)[None]])
     return LAYOUTS["energy.out"].rows([(structure.index + 1, n_atoms)], values, std)
+
+
+def _forces(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
+    forces, parts = prediction.forces, prediction.parts
+    assert forces is not None  # the mode asks for the forces when it asks for the file
+    values = np.hstack([_or_nan(structure.forces, forces.value.shape), forces.value])
+    std = _columns(forces, _with_size, calibration)
+    if std is not None and calibration is not None and calibration.kind == "hybrid" and parts is not None:
+        assert parts.forces is not None
+        rows = zip(structure.symbols, parts.forces, strict=True)  # (3, 3): component, part
+        sizes = [calibration.components_of_force(symbol, each) for symbol, each in rows]
+        std = np.hstack([std, np.array(sizes)])
+    integers = [(structure.index + 1, atom) for atom in range(1, len(structure) + 1)]
+    return LAYOUTS["nnforces.out"].rows(integers, values, std)
+
+
+def _stress(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
+    stress, parts, order = prediction.stress, prediction.parts, np.array(VOIGT)
+    if stress is None:
+        return ""  # a free molecule has no stress
+    std = _columns(stress, lambda std: std[order], calibration)  # (3, 3)
+    if std is not None and calibration is not None and calibration.kind == "hybrid" and parts is not None:
+        components = _components(calibration.stress, parts.stress)[order]  # (3, 3, parts)
+        std = np.hstack([std, components.swapaxes(1, 2).reshape(3, -1)])
+    return LAYOUTS["nnstress.out"].rows([(structure.index + 1,)] * 3, -stress.value[order], std)
+
+
+def _atoms(structure: Structure, prediction: Prediction) -> str:
+    values = np.full((len(structure), 4), np.nan)  # no charges, no reference of an atomic energy
+    values[:, 3] = prediction.atoms.value
+    std = _columns(prediction.atoms, lambda std: std[:, None])
+    integers = [
+        (structure.index + 1, atom, int(z)) for atom, z in enumerate(structure.numbers.tolist(), start=1)
+    ]
+    return LAYOUTS["nnatoms.out"].rows(integers, values, std)
+
+
+def _columns(
+    estimate: Estimate[Any], arranged: Callable[[Any], Array], calibration: Calibration | None = None
+) -> Array | None:
+    """Standard deviations as `arranged` in the file, and beside calibrated ones the raw; None without any."""
+    if estimate.std is None:
+        return None
+    raw = () if calibration is None or estimate.raw is None else (estimate.raw,)
+    return np.hstack([arranged(each) for each in (estimate.std, *raw)])
 
 
 def _components(quantity: Quantity | None, parts: Array | None) -> Array:
@@ -251,55 +292,9 @@ def _components(quantity: Quantity | None, parts: Array | None) -> Array:
     return np.full(parts.shape, np.nan) if quantity is None else quantity.components(parts)
 
 
-def _forces(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
-    forces = prediction.forces
-    assert forces is not None  # the mode asks for the forces when it asks for the file
-    values = np.hstack([_or_nan(structure.forces, forces.value.shape), forces.value])
-    std = None
-    if forces.std is not None:
-        std = _with_size(forces.std)
-        if calibration is not None and forces.raw is not None:
-            std = np.hstack([std, _with_size(forces.raw)])
-        if calibration is not None and calibration.kind == "hybrid":
-            assert prediction.parts is not None
-            assert prediction.parts.forces is not None
-            rows = zip(structure.symbols, prediction.parts.forces, strict=True)  # (3, 3): component, part
-            sizes = [calibration.components_of_force(symbol, each) for symbol, each in rows]
-            std = np.hstack([std, np.array(sizes)])
-    integers = [(structure.index + 1, atom) for atom in range(1, len(structure) + 1)]
-    return LAYOUTS["nnforces.out"].rows(integers, values, std)
-
-
 def _with_size(std: Array) -> Array:
     """Standard deviations of components and of the vector, (n_atoms, 4)."""
     return np.column_stack([std, np.sqrt(np.square(std).sum(axis=1))])
-
-
-def _stress(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
-    stress, order = prediction.stress, np.array(VOIGT)
-    if stress is None:
-        return ""  # a free molecule has no stress
-    std = None
-    if stress.std is not None:
-        std = stress.std[order]  # (3, 3)
-        if calibration is not None and stress.raw is not None:
-            std = np.hstack([std, stress.raw[order]])
-        if calibration is not None and calibration.kind == "hybrid":
-            assert prediction.parts is not None
-            parts = _components(calibration.stress, prediction.parts.stress)[order]  # (3, 3, parts)
-            std = np.hstack([std, parts.swapaxes(1, 2).reshape(3, -1)])
-    return LAYOUTS["nnstress.out"].rows([(structure.index + 1,)] * 3, -stress.value[order], std)
-
-
-def _atoms(structure: Structure, prediction: Prediction) -> str:
-    n_atoms = len(structure)
-    values = np.full((n_atoms, 4), np.nan)  # no charges, no reference of an atomic energy
-    values[:, 3] = prediction.atoms.value
-    std = prediction.atoms.std
-    integers = [
-        (structure.index + 1, atom, int(z)) for atom, z in enumerate(structure.numbers.tolist(), start=1)
-    ]
-    return LAYOUTS["nnatoms.out"].rows(integers, values, None if std is None else std.reshape(n_atoms, 1))
 
 
 def _or_nan(values: Array | None, shape: tuple[int, ...]) -> Array:

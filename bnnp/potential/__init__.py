@@ -1,5 +1,7 @@
-"""A potential, what it predicts, and its files.
+"""A potential and its files.
 
-Read in this order: :mod:`.prediction` (a value with its standard deviations), :mod:`.potential` (from a
-structure to a prediction), :mod:`.assessment` (predictions against references), :mod:`.files`.
+Read in this order: ``member.py`` (the networks of one training, and how a potential is evaluated),
+``potential.py`` (from a structure to a :mod:`bnnp.prediction`), ``files.py`` (the files of a potential: read
+once, written once), ``loading.py`` (from files and input.nn to a potential), ``assessment.py`` (predictions
+against references).
 """

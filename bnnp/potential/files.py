@@ -7,6 +7,7 @@ method, in the working directory and in the potential/ that is ready for mode 3,
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -16,13 +17,13 @@ import numpy as np
 
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.calibration_section import CalibrationData
-from bnnp.io.checksums import checksum_line, checksums_of, demand_one_potential, parts_of, read_checksums
+from bnnp.io.checksums import checksum_line, checksums_of, demand_one_potential, read_checksums
 from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import cannot_write
 from bnnp.io.scaling_data import ScalingData, read_scaling, write_scaling
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import UncertaintyData, read_uncertainty, write_uncertainty
-from bnnp.io.weights import optweights_name, read_weights, weights_name, write_weights
+from bnnp.io.weights import optweights_name, read_weights, weights_checksum, weights_name, write_weights
 from bnnp.model import Model
 from bnnp.network.dense import Network
 from bnnp.settings.settings import Settings
@@ -82,11 +83,29 @@ class PotentialFiles:
 
     @property
     def parts(self) -> dict[str, str]:
-        """What a prediction depends on, by name (:mod:`bnnp.io.checksums`)."""
-        model, normalization = self.model, astuple(self.model.normalization)
-        scalings = None if self.scalings is None else self.scalings.scalings
-        energies = {element: model.atom_energies.get(element, 0.0) for element in self.networks}
-        return parts_of(self.networks, scalings, model.scaling, normalization, energies, model.fingerprint)
+        """What a prediction depends on, by name, as text (:mod:`bnnp.io.checksums`)."""
+        model, networks, scheme = self.model, self.networks, self.model.scaling
+        interval = f" {float(scheme.s_min)!r} {float(scheme.s_max)!r}" * (
+            scheme.kind not in ("none", "center")
+        )
+        layers = [f"{x} {net.architecture.describe(net.n_inputs)}" for x, net in networks.items()]
+        layers += ["normalize_nodes"] * any(network.normalize_nodes for network in networks.values())
+        energies = model.atom_energies
+        parts = {
+            "functions": model.fingerprint,
+            "scaling": scheme.kind + interval,
+            "layers": ", ".join(layers),
+            "normalization": " ".join(repr(float(value)) for value in astuple(model.normalization)),
+            "atoms": ", ".join(f"{element} {float(energies.get(element, 0.0))!r}" for element in networks),
+        }
+        if self.scalings is not None:
+            columns = [vars(scaling).values() for scaling in self.scalings.scalings.values()]
+            content = b"".join(np.asarray(each, dtype="<f8").tobytes() for own in columns for each in own)
+            parts["ranges"] = hashlib.sha256(content).hexdigest()
+        checksums = {
+            weights_name(x).removesuffix(".data"): weights_checksum(net) for x, net in networks.items()
+        }
+        return parts | checksums
 
     @property
     def line(self) -> str:

@@ -75,14 +75,13 @@ def assemble(
     """
     first, count = files[0], len(files)
     wanted = settings.dropout.mc_samples if samples is None else samples
-    share = (
-        None if samples is None and count == 1 and not settings.given("mc_samples") else -(-wanted // count)
-    )
+    as_stored = samples is None and count == 1 and not settings.given("mc_samples")
     members = []
     for each in files:
         data = each.uncertainty if wanted > 0 else None
-        masks = None if data is None else (data if share is None else data.take(share)).masks
-        members.append(Member(each.networks, masks))
+        if data is not None and not as_stored:
+            data = data.take(-(-wanted // count))
+        members.append(Member(each.networks, None if data is None else data.masks))
     options = options_of(settings, threads)
     raw = Potential(first.model, tuple(members), first.scalings, options=options)
     if raw.samples < 2 or first.uncertainty is None:

@@ -106,7 +106,7 @@ class Potential:
         masks = None if found.masks is None else found.masks.only(sample - sum(self.sizes[:number]))
         return replace(self, members=(Member(found.networks, masks),))
 
-    @property
+    @cached_property
     def elements(self) -> tuple[str, ...]:
         """Sorted by atomic number."""
         return self.model.elements
@@ -116,7 +116,7 @@ class Potential:
         """Of every number that goes in or out."""
         return self.model.units
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Monte Carlo samples of each member."""
         return tuple(member.samples for member in self.members)

@@ -1,4 +1,4 @@
-// The line `# potential` of the files, word for word as bnnp.io.identity makes it.
+// The line `# potential` of the files, word for word as bnnp.io.checksums makes it.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
