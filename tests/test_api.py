@@ -43,7 +43,7 @@ def test_symmetry_functions_of_structures_and_atoms() -> None:
 
 
 def test_symmetry_function_of_a_crystal_by_hand(tmp_path: Path) -> None:
-    """Type 1, sum of the cosine cutoff: 12 nearest neighbours of an fcc crystal, lengths from Angstrom to
+    """Type 1, sum of the cosine cutoff: 12 nearest neighbors of an fcc crystal, lengths from Angstrom to
     bohr."""
     (tmp_path / "input.nn").write_text(
         "number_of_elements 1\nelements Cu\ncutoff_type 1\nsymfunction_short Cu 1 Cu 6.0\n"

@@ -145,7 +145,7 @@ class Run:
 
     @property
     def positions(self) -> Array:
-        """(n_frames, n_atoms, 3), unwrapped, without the motion of the centre of mass."""
+        """(n_frames, n_atoms, 3), unwrapped, without the motion of the center of mass."""
         positions = np.array([frame.positions for frame in self.frames])
         if self.frames[0].pbc.any():
             positions = unwrap(positions, np.array([frame.cell.array for frame in self.frames]))

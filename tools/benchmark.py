@@ -97,7 +97,7 @@ def descriptors(
     tools: Path | None,
     precisions: Sequence[str],
 ) -> None:
-    """Time neighbour list and symmetry functions.
+    """Time neighbor list and symmetry functions.
 
     INPUT_NN is the file or the directory it is in, DATA the structures (input.data beside it by default), of
     which the first is taken. Options can be repeated to measure several sizes, threads, precisions.

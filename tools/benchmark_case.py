@@ -45,7 +45,7 @@ class Case:
     structure: Structure
 
     def describe(self, pairs: int) -> str:
-        """One line for the head of a table; `pairs` is the length of the structure's neighbour list."""
+        """One line for the head of a table; `pairs` is the length of the structure's neighbor list."""
         counts = ", ".join(
             f"{len(self.settings.model.functions[x])} of {x}" for x in self.settings.model.elements
         )

@@ -8,7 +8,7 @@ Used are, as far as they are in the folder that --n2p2 names::
 
 None of them prints how long it took, so their wall time is measured: twice, with one copy of the structure in
 input.data and with many, and the difference is divided by the atoms of the further copies. Start-up does not
-count; reading the structure, the neighbour list and writing the results do. nnp-predict reads only one
+count; reading the structure, the neighbor list and writing the results do. nnp-predict reads only one
 structure: its first run is on one atom.
 """
 
@@ -145,8 +145,8 @@ class N2p2:
 
     def _run(self, name: str, argument: str, structures: list[Structure]) -> tuple[float, float]:
         """Best wall time of several runs, and the memory of the last one."""
-        labelled = (_labelled(structure) for structure in structures)
-        write_structures(self._path / "input.data", labelled)
+        labeled = (_labeled(structure) for structure in structures)
+        write_structures(self._path / "input.data", labeled)
         times, peak = [], 0.0
         for _ in range(self._repeat):
             with open(self._path / "log", "w") as log:
@@ -164,7 +164,7 @@ class N2p2:
         return min(times), peak
 
 
-def _labelled(structure: Structure) -> Structure:
+def _labeled(structure: Structure) -> Structure:
     """With energy and forces, which n2p2 reads in any case, and no remarks."""
     forces = np.zeros((len(structure), 3)) if structure.forces is None else structure.forces
     return replace(structure, energy=structure.energy or 0.0, forces=forces, info={}, stress=None)

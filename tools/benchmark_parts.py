@@ -32,12 +32,12 @@ def descriptor_of(case: Case, threads: int, precision: str) -> Descriptor:
 
 
 def neighbors_of(structure: Structure, descriptor: Descriptor) -> NeighborList:
-    """Neighbour list as modes 1 and 3 make it."""
+    """Neighbor list as modes 1 and 3 make it."""
     return find_neighbors(structure.positions, structure.cell, descriptor.radius, structure.numbers)
 
 
 def descriptor_parts(structure: Structure, descriptor: Descriptor) -> Parts:
-    """Neighbour list, the four sweeps, and all that energy and forces need but the network."""
+    """Neighbor list, the four sweeps, and all that energy and forces need but the network."""
     types = element_types(structure, descriptor.elements)
     pairs = neighbors_of(structure, descriptor)
     rng = np.random.default_rng(1)

@@ -44,7 +44,7 @@ class Clock:
     Parameters
     ----------
     preparing, training, evaluating : float
-        Reading and normalising; steps of the optimizer; errors of every epoch.
+        Reading and normalizing; steps of the optimizer; errors of every epoch.
     steps : int
     """
 

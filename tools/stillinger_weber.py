@@ -1,4 +1,4 @@
-"""Make input.data of silicon or germanium with the Stillinger-Weber potential: molecular dynamics, labelled.
+"""Make input.data of silicon or germanium with the Stillinger-Weber potential: molecular dynamics, labeled.
 
 \b
 python tools/stillinger_weber.py Si silicon.data
@@ -127,7 +127,7 @@ def evaluate(positions: Array, cell: Array | None, own: Parameters) -> tuple[flo
 
 
 def _triples(centers: NDArray[np.int32], n_atoms: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of all two different pairs of one centre, each two once."""
+    """Positions of all two different pairs of one center, each two once."""
     counts = np.bincount(centers, minlength=n_atoms)
     starts = np.concatenate([[0], np.cumsum(counts)])
     found = [

@@ -1,7 +1,7 @@
-r"""Bond-angle distributions: the angle j-i-k of two neighbours of the centre i closer than a cutoff.
+r"""Bond-angle distributions: the angle j-i-k of two neighbors of the center i closer than a cutoff.
 
 The density is per degree and integrates to one; an uncorrelated gas would give :math:`\sin\theta`, so it is
-also given divided by it (then constant for a gas). Unordered pairs of neighbours, each once.
+also given divided by it (then constant for a gas). Unordered pairs of neighbors, each once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bnnp.descriptors.neighbors import NeighborList
 
 Array = NDArray[np.float64]
-Triple = tuple[int, int, int]  # atomic numbers: neighbour, centre, neighbour; the smaller neighbour first
+Triple = tuple[int, int, int]  # atomic numbers: neighbor, center, neighbor; the smaller neighbor first
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,11 @@ class Angular:
         cosine = np.einsum("tx,tx->t", unit[left], unit[right])
         angle = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
         slot = np.minimum((angle / (180.0 / bins)).astype(np.int64), bins - 1)
-        centre = numbers[pairs.centers[left]]
+        center = numbers[pairs.centers[left]]
         ends = np.sort(np.stack([numbers[pairs.neighbors[left]], numbers[pairs.neighbors[right]]]), axis=0)
         counts: dict[Triple, Array] = {}
-        for first, middle, last in np.unique(np.stack([ends[0], centre, ends[1]], axis=1), axis=0).tolist():
-            mine = (ends[0] == first) & (centre == middle) & (ends[1] == last)
+        for first, middle, last in np.unique(np.stack([ends[0], center, ends[1]], axis=1), axis=0).tolist():
+            mine = (ends[0] == first) & (center == middle) & (ends[1] == last)
             counts[first, middle, last] = np.bincount(slot[mine], minlength=bins).astype(np.float64)
         return cls(edges, counts)
 
@@ -69,9 +69,9 @@ class Angular:
 
 
 def _couples(pairs: NeighborList) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every unordered couple of pairs with the same centre, as two arrays of pair numbers."""
+    """Every unordered couple of pairs with the same center, as two arrays of pair numbers."""
     degree = np.diff(pairs.first)
-    later = pairs.first[1:][pairs.centers] - np.arange(len(pairs)) - 1  # pairs of the centre that follow
+    later = pairs.first[1:][pairs.centers] - np.arange(len(pairs)) - 1  # pairs of the center that follow
     left = np.repeat(np.arange(len(pairs)), later)
     start = np.repeat(np.cumsum(later) - later, later)
     assert degree.sum() == len(pairs)

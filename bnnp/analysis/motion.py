@@ -7,7 +7,7 @@ r"""Motion in time: mean-square displacement and diffusion, velocity autocorrela
 averaged over all time origins by FFT (V. Calandrini et al., Collection SFN 12, 201 (2011), sect. 4.1) and
 over the
 atoms. The spectrum is that of the mass-weighted velocities (J. M. Dickey, A. Paskin, Phys. Rev. 188, 1407
-(1969)), normalised to an integral of one.
+(1969)), normalized to an integral of one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-r"""Atom-centred symmetry functions, the readable reference in torch.
+r"""Atom-centerd symmetry functions, the readable reference in torch.
 
 .. math:: G_i = \sum_{j} w_j\, g(r_{ij}) \quad\text{or}\quad
           G_i = \sum_{j<k} w_j w_k\, g(r_{ij}, r_{ik}, r_{jk}, \theta)
 
-with the terms g of :mod:`bnnp.descriptors.formulas`; w = 1 for neighbours of the function's elements and 0
+with the terms g of :mod:`bnnp.descriptors.formulas`; w = 1 for neighbors of the function's elements and 0
 for others, or the atomic number for the weighted types. Everything is differentiable twice by autograd, in
 either precision and on any device. :class:`TorchDescriptor` has the methods of the compiled
 :class:`bnnp.descriptors.compiled.Descriptor`, which the tests hold equal to it.
@@ -27,7 +27,7 @@ from bnnp.descriptors.formulas import ANGULAR, RADIAL, Triples, norm
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.neighbors import NeighborList
 
-TRIPLES_AT_ONCE = 1_000_000  # bounds the memory of the methods that work through the centres in blocks
+TRIPLES_AT_ONCE = 1_000_000  # bounds the memory of the methods that work through the centers in blocks
 
 
 def symmetry_functions(
@@ -41,11 +41,11 @@ def symmetry_functions(
         Those of the element, which gives the order of the columns.
     cutoff : Cutoff
     first : (n_centers + 1,) int64
-        The neighbours of centre i are the rows ``first[i]`` to ``first[i + 1]``.
+        The neighbors of center i are the rows ``first[i]`` to ``first[i + 1]``.
     numbers : (n_pairs,) int64
-        Atomic number of each neighbour.
+        Atomic number of each neighbor.
     vectors : (n_pairs, 3) float, length
-        From the centre to each neighbour.
+        From the center to each neighbor.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def _groups(functions: Sequence[SymmetryFunction]) -> list[list[SymmetryFunction
 
 
 def _is_neighbor(f: SymmetryFunction, numbers: Tensor) -> Tensor:
-    """Mask of the neighbours the function can feel."""
+    """Mask of the neighbors the function can feel."""
     if f.is_weighted:
         return torch.ones_like(numbers, dtype=torch.bool)
     return torch.isin(numbers, numbers.new_tensor([atomic_numbers[element] for element in f.neighbors]))
@@ -88,7 +88,7 @@ def _is_neighbor(f: SymmetryFunction, numbers: Tensor) -> Tensor:
 def _angular_terms(
     group: list[SymmetryFunction], cutoff: Cutoff, centers: Tensor, numbers: Tensor, vectors: Tensor
 ) -> tuple[list[Tensor], Tensor]:
-    """Terms of every function of the group, (n_triples,) each, and the centre of each triple."""
+    """Terms of every function of the group, (n_triples,) each, and the center of each triple."""
     j, k = _couples(centers)
     weight: Tensor | float = 1.0
     if group[0].is_weighted:
@@ -102,7 +102,7 @@ def _angular_terms(
 
 
 def _couples(centers: Tensor) -> tuple[Tensor, Tensor]:
-    """All j < k with the same centre, from the sorted centre of each pair."""
+    """All j < k with the same center, from the sorted center of each pair."""
     pair = torch.arange(len(centers), device=centers.device)
     n_partners = torch.searchsorted(centers, centers, right=True) - 1 - pair  # those behind j
     j = torch.repeat_interleave(pair, n_partners)
@@ -145,7 +145,7 @@ class TorchDescriptor:
         )
 
     def sensitive(self, center: str, neighbor: str) -> np.ndarray:
-        """Indices of the functions of element `center` that can feel a neighbour of element `neighbor`."""
+        """Indices of the functions of element `center` that can feel a neighbor of element `neighbor`."""
         group = self.functions[self.elements.index(center)]
         return np.array(
             [m for m, f in enumerate(group) if f.is_weighted or neighbor in f.neighbors], dtype=int
@@ -216,7 +216,7 @@ class TorchDescriptor:
         return torch.cat(rows).to(dtype)
 
     def _felt(self) -> Tensor:
-        """Mask [centre type, neighbour type, function] of :meth:`sensitive`."""
+        """Mask [center type, neighbor type, function] of :meth:`sensitive`."""
         n_elements = len(self.elements)
         felt = torch.zeros(n_elements, n_elements, self.width, dtype=torch.bool, device=self.device)
         for x, center in enumerate(self.elements):
@@ -225,7 +225,7 @@ class TorchDescriptor:
         return felt
 
     def _blocks(self, types: Any, pairs: NeighborList) -> Iterator[_Block]:
-        """Consecutive centres with so few triples that they fit in memory."""
+        """Consecutive centers with so few triples that they fit in memory."""
         types, first = self._tensor(types, torch.int64), self._tensor(pairs.first, torch.int64)
         neighbor_types = types[self._tensor(pairs.neighbors, torch.int64)]
         vectors = self._tensor(pairs.vectors)
@@ -246,7 +246,7 @@ class TorchDescriptor:
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Some centres: how to compute their values, their vectors (a leaf of the graph), and where they are."""
+    """Some centers: how to compute their values, their vectors (a leaf of the graph), and where they are."""
 
     compute: Callable[[], Tensor]
     vectors: Tensor
@@ -255,7 +255,7 @@ class _Block:
 
 
 def _gradient(outputs: Tensor, inputs: Tensor, weights: Tensor, keep: bool = False) -> Tensor:
-    """Vector-Jacobian product; zeros where nothing depends on the inputs (no neighbours, hard cutoff)."""
+    """Vector-Jacobian product; zeros where nothing depends on the inputs (no neighbors, hard cutoff)."""
     if not outputs.requires_grad:
         return torch.zeros_like(inputs)
     twice = weights.requires_grad

@@ -1,6 +1,6 @@
 """Symmetry functions and their derivatives from the C++ core.
 
-The four sweeps over the pairs of a neighbour list, D being the displacement vectors:
+The four sweeps over the pairs of a neighbor list, D being the displacement vectors:
 
 =========  ====================  =============================================================
 values     D -> G                what mode 1 needs
@@ -105,7 +105,7 @@ class Descriptor:
         return types, pairs
 
     def sensitive(self, center: str, neighbor: str) -> NDArray[np.int64]:
-        """Columns of the functions of `center` that can depend on a neighbour of element `neighbor`."""
+        """Columns of the functions of `center` that can depend on a neighbor of element `neighbor`."""
         return self._sensitive[center, neighbor]
 
     def block_sizes(self, types: Types, pairs: NeighborList) -> NDArray[np.int64]:
@@ -156,7 +156,7 @@ class Descriptor:
 
 
 def pair_arrays(types: Types, pairs: NeighborList) -> tuple[Types, NDArray[np.int64], Types, Array]:
-    """A neighbour list as the core takes it."""
+    """A neighbor list as the core takes it."""
     return types, pairs.first, pairs.neighbors, pairs.vectors
 
 

@@ -1,4 +1,4 @@
-r"""Cutoff functions, which let a neighbour fade out smoothly at the cutoff radius.
+r"""Cutoff functions, which let a neighbor fade out smoothly at the cutoff radius.
 
 With the inner radius :math:`r_{ci} = \alpha r_c` and
 

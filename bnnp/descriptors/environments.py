@@ -1,7 +1,7 @@
 """Symmetry functions of some atoms of a data set, to judge the functions by.
 
 Atoms are drawn from all atoms of an element alike, whatever structure they are in. The file is taken as 20
-consecutive blocks of structures, of which every fifth is held out: neighbours in time stay on one side.
+consecutive blocks of structures, of which every fifth is held out: neighbors in time stay on one side.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 r"""One function per formula: what a pair or a triple of atoms adds to a symmetry function.
 
-i is the central atom, j and k are neighbours, theta is the angle j-i-k, f_c the cutoff function of
+i is the central atom, j and k are neighbors, theta is the angle j-i-k, f_c the cutoff function of
 :mod:`bnnp.descriptors.cutoffs` and C(x; a, b) the compact function below. A radial function is the sum of its
-term over the neighbours j, an angular function over the unordered pairs of neighbours j, k. The weighted
+term over the neighbors j, an angular function over the unordered pairs of neighbors j, k. The weighted
 types 12, 13, 23, 24, 25 have the terms of 2, 3, 20, 21, 22 (24: see there) times Z_j or Z_j Z_k.
 
 J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. (5) - (9); M. Gastegger et al., J. Chem. Phys. 148, 241709
@@ -42,7 +42,7 @@ class Triples:
     Parameters
     ----------
     ij, ik : (n_triples, 3), length
-        Vectors from the centre to the two neighbours.
+        Vectors from the center to the two neighbors.
     """
 
     ij: Tensor
@@ -60,17 +60,17 @@ class Triples:
 
     @cached_property
     def r_jk(self) -> Tensor:
-        """Distance of the two neighbours, (n_triples,)."""
+        """Distance of the two neighbors, (n_triples,)."""
         return norm(self.ik - self.ij)
 
     @cached_property
     def cos_theta(self) -> Tensor:
-        """Cosine of the angle at the centre, (n_triples,)."""
+        """Cosine of the angle at the center, (n_triples,)."""
         return (self.ij * self.ik).sum(dim=1) / (self.r_ij * self.r_ik)
 
     @cached_property
     def theta(self) -> Tensor:
-        """Angle at the centre in radians, (n_triples,); the gradient is taken to be 0 at 0 and pi.
+        """Angle at the center in radians, (n_triples,); the gradient is taken to be 0 at 0 and pi.
 
         The arccosine of `cos_theta` would lose half of the digits there, and its gradient all of them.
         """

@@ -9,8 +9,8 @@ Types 1, 2, 3, 4, 8, 9 are RuNNer's, 12, 13 and 20 - 25 n2p2's; the formulas are
      4  e1            eta rc                        radial, cos(eta r)
      8  e1 e2         eta rs rc                     angular, Gaussians of the angle (rs in degrees)
      9  e1 e2         eta lambda zeta rc [rs]       angular, without r_jk ("wide")
-    12                eta rs rc                     as 2, all neighbours weighted by atomic number
-    13                eta rs lambda zeta rc         as 3, all neighbours weighted by atomic number
+    12                eta rs rc                     as 2, all neighbors weighted by atomic number
+    13                eta rs lambda zeta rc         as 3, all neighbors weighted by atomic number
     20  e1            rl rc subtype                 compact radial
     21  e1 e2         rl rc left right subtype      compact angular, with r_jk (angles in degrees)
     22  e1 e2         rl rc left right subtype      compact angular, without r_jk
@@ -72,7 +72,7 @@ class SymmetryFunction:
     type : int
         1, 2, 3, 4, 8, 9, 12, 13 or 20 - 25.
     neighbors : tuple of str
-        Neighbour elements: none for the weighted types, one for radial, two for angular functions, which
+        Neighbor elements: none for the weighted types, one for radial, two for angular functions, which
         are put in the order of their atomic numbers.
     r_c : float, length
         Cutoff radius.
@@ -182,7 +182,7 @@ def parse_function(words: Sequence[str]) -> SymmetryFunction:
 def expand_element(words: Sequence[str], elements: Iterable[str]) -> tuple[SymmetryFunction, ...]:
     """Read the words after ``element_symfunction_short``, for example ``Ge 3 0.005 1 4 6.5``.
 
-    Returns one function per neighbour element, or unordered pair of neighbour elements, of `elements`.
+    Returns one function per neighbor element, or unordered pair of neighbor elements, of `elements`.
     """
     if len(words) < 2:
         raise ValueError("expected the central element, the type of the symmetry function and its parameters")

@@ -1,7 +1,7 @@
 r"""Sets of symmetry functions by published recipes: which parameters for given elements, cutoff and size.
 
 r_c is the cutoff radius, r_0 the shortest distance of the two elements, n the number of radial functions for
-each neighbour element.
+each neighbor element.
 
 =========  ===============================================================================================
 behler     type 2 without shift; the last has eta = 0, the inflection points of exp(-eta r^2) f_c(r), cosine
@@ -9,7 +9,7 @@ behler     type 2 without shift; the last has eta = 0, the inflection points of 
            Int. J. Quantum Chem. 115, 1032 (2015))
 shifted    type 2 at r_s = r_0, r_0 + d, ... r_c - d with eta = 1 / (2 d^2) (M. Gastegger et al., J. Chem.
            Phys. 148, 241709 (2018))
-centred    type 2 without shift, eta = 1 / (2 r^2) for r equally spaced from r_0 to r_c (the same paper)
+centerd    type 2 without shift, eta = 1 / (2 r^2) for r equally spaced from r_0 to r_c (the same paper)
 imbalzano  both on geometric grids: eta_m = (n^(m/n) / r_c)^2; and r_s = R_m = r_c / n^(m/n) with
            eta = 1 / (R_(m-1) - R_m)^2, so that Gaussians are narrow close by (G. Imbalzano et al.,
            J. Chem. Phys. 148, 241730 (2018))
@@ -20,7 +20,7 @@ compact    types 20, 21, 22: polynomials of compact support, radial windows and 
 =========  ===============================================================================================
 
 Angular functions (types 3, "narrow", and 9, "wide"; 13; 21 and 22) come in sets of eight for each pair of
-neighbour elements: lambda = 1, -1 and zeta = 1, 2, 4, 16 with one eta = 1 / (2 r^2), the r going from r_c
+neighbor elements: lambda = 1, -1 and zeta = 1, 2, 4, 16 with one eta = 1 / (2 r^2), the r going from r_c
 down to r_0 in equal ratios; `imbalzano` has its own eta_m, `behler` starts with eta = 0. Narrow and wide sets
 take turns. The papers leave r_0, the size and most of the choice of angular functions to the user: these
 are ours. With lambda = 1 and -1 the four functions of zeta = 1 and 2 span 1, cos, cos^2: one of them is a
@@ -50,7 +50,7 @@ Distances = Mapping[frozenset[str], float]
 
 @dataclass(frozen=True)
 class Counts:
-    """Size of a set: functions for each neighbour element and for each pair of neighbour elements.
+    """Size of a set: functions for each neighbor element and for each pair of neighbor elements.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Recipe:
 
     @property
     def weighted(self) -> bool:
-        """Whether the neighbours of all elements share a function."""
+        """Whether the neighbors of all elements share a function."""
         return self.types[0] == 12
 
 
@@ -199,7 +199,7 @@ def _gaussian(
 def _compact(
     recipe: Recipe, element: str, elements: list[str], r_c: float, counts: Counts, shortest: Distances
 ) -> Iterator[SymmetryFunction]:
-    """Radial windows, and windows of the angle times functions that are largest at the centre."""
+    """Radial windows, and windows of the angle times functions that are largest at the center."""
     radial, narrow, wide = recipe.types
     for neighbors, r_0 in _neighbors(element, elements, 1, shortest):
         _demand_room(r_0, r_c, neighbors)
@@ -228,7 +228,7 @@ def _compact(
 def _neighbors(
     element: str, elements: list[str], number: int, shortest: Distances, weighted: bool = False
 ) -> Iterator[tuple[tuple[str, ...], float]]:
-    """The choices of `number` neighbour elements, with the distance that all of them can have."""
+    """The choices of `number` neighbor elements, with the distance that all of them can have."""
     r_0 = {other: shortest[frozenset((element, other))] for other in elements}
     if weighted:
         yield (), min(r_0.values())
@@ -277,7 +277,7 @@ RECIPES = {
         grids.decay_from_zero,
     ),
     "shifted": Recipe(_GASTEGGER, grids.shifted, grids.decay),
-    "centred": Recipe(_GASTEGGER, grids.centred, grids.decay),
+    "centred": Recipe(_GASTEGGER, grids.centerd, grids.decay),
     "imbalzano": Recipe(
         "G. Imbalzano, A. Anelli, D. Giofre, S. Klees, J. Behler, M. Ceriotti, "
         "J. Chem. Phys. 148, 241730 (2018)",

@@ -37,13 +37,13 @@ def shifted(number: int, r_0: float, r_c: float) -> list[EtaShift]:
     return [(0.5 / step**2, r_0 + k * step) for k in range(number)]
 
 
-def centred(number: int, r_0: float, r_c: float) -> list[EtaShift]:
+def centerd(number: int, r_0: float, r_c: float) -> list[EtaShift]:
     """(eta, 0): eta = 1 / (2 r^2) for r equally spaced from r_0 to r_c."""
     return [(0.5 / r**2, 0.0) for r in np.linspace(r_0, r_c, number).tolist()]
 
 
 def geometric(number: int, r_0: float, r_c: float) -> list[EtaShift]:
-    """(eta, r_s): centred functions, and shifted ones at R_m = r_c / n^(m/n), eta = 1 / (R_(m-1) - R_m)^2."""
+    """(eta, r_s): centerd functions, and shifted ones at R_m = r_c / n^(m/n), eta = 1 / (R_(m-1) - R_m)^2."""
     n = number // 2 if number >= 4 else 0
     radii = [r_c / n ** (m / n) for m in range(n + 1)] if n else []
     gaussians = [(1.0 / (outer - r) ** 2, r) for outer, r in pairwise(radii)]
@@ -72,7 +72,7 @@ def decay_radii(number: int, r_0: float, r_c: float) -> list[float]:
 
 
 def radial_windows(number: int, r_0: float, r_c: float) -> list[EtaShift]:
-    """(r_l, outer radius) of windows around r_0, r_0 + d, ... r_c - d that reach to the next centres."""
+    """(r_l, outer radius) of windows around r_0, r_0 + d, ... r_c - d that reach to the next centers."""
     step = (r_c - r_0) / number
     return [(r_0 + (k - 1) * step, r_0 + (k + 1) * step) for k in range(number)]
 

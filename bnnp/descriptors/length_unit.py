@@ -46,7 +46,7 @@ def reach(closest: Iterable[ShortestDistance], units: Units) -> float:
 
 
 def sampled_reaches(structures: Structures, units: Units) -> list[float]:
-    """Reach of a few structures, evenly spaced over the file; not of one that has no neighbour list."""
+    """Reach of a few structures, evenly spaced over the file; not of one that has no neighbor list."""
     found = []
     for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)):
         with contextlib.suppress(NumericalError):  # the mode itself stops there, and names the structure

@@ -1,11 +1,11 @@
-r"""Neighbour lists: every pair of atoms closer than a cutoff, periodic images included.
+r"""Neighbor lists: every pair of atoms closer than a cutoff, periodic images included.
 
 A pair is a displacement vector
 
 .. math:: D = r_j + S \cdot H - r_i, \qquad |D| < r_c
 
-from the centre i to the neighbour j, with the cell H (rows) and the integer lattice shift S. The list is
-full (i-j and j-i), so cutoffs longer than the cell and atoms that are their own neighbours are legal.
+from the center i to the neighbor j, with the cell H (rows) and the integer lattice shift S. The list is
+full (i-j and j-i), so cutoffs longer than the cell and atoms that are their own neighbors are legal.
 The C++ core finds them by a grid of bins, O(N).
 """
 
@@ -25,16 +25,16 @@ MAX_EXTENT = 1.0e8  # distance of an atom from the cell, in cutoffs, beyond whic
 
 @dataclass(frozen=True, eq=False)
 class NeighborList:
-    """Full neighbour list, sorted by centre, atomic number and index of the neighbour, lattice shift.
+    """Full neighbor list, sorted by center, atomic number and index of the neighbor, lattice shift.
 
     Parameters
     ----------
     first : (n_atoms + 1,) int64
-        The pairs of centre i are ``first[i]`` to ``first[i + 1]``.
+        The pairs of center i are ``first[i]`` to ``first[i + 1]``.
     centers, neighbors : (n_pairs,) int32
         Indices of the two atoms.
     vectors : (n_pairs, 3) float64, length
-        From the centre to the neighbour; those of i-j and j-i are exact negatives.
+        From the center to the neighbor; those of i-j and j-i are exact negatives.
     """
 
     first: NDArray[np.int64]
@@ -46,7 +46,7 @@ class NeighborList:
         return len(self.centers)
 
     def of_centers(self, atoms: NDArray[np.integer]) -> NeighborList:
-        """The pairs of some centres; the others have none."""
+        """The pairs of some centers; the others have none."""
         wanted = np.isin(self.centers, atoms)
         first = np.zeros_like(self.first)
         np.cumsum(np.bincount(self.centers[wanted], minlength=len(first) - 1), out=first[1:])
@@ -78,7 +78,7 @@ def find_neighbors(
     numbers: NDArray[np.integer],
     threads: int = 1,
 ) -> NeighborList:
-    """Neighbour list of one structure.
+    """Neighbor list of one structure.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def find_neighbors(
     Raises
     ------
     NumericalError
-        If a position is not finite, the cell is flat, or the neighbours are too many for any memory.
+        If a position is not finite, the cell is flat, or the neighbors are too many for any memory.
     """
     positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
     _check(positions, cell, cutoff)
@@ -107,7 +107,7 @@ def find_neighbors(
 
 
 def shortest_distances(pairs: NeighborList, numbers: NDArray[np.integer]) -> list[ShortestDistance]:
-    """Closest two atoms of every pair of elements that has neighbours, by rising atomic numbers.
+    """Closest two atoms of every pair of elements that has neighbors, by rising atomic numbers.
 
     Parameters
     ----------

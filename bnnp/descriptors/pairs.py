@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 def sum_pairs(pairs: NeighborList, derivatives: Array) -> Array:
-    """Forces from dE/dD: plus for the centre of a pair, minus for its neighbour.
+    """Forces from dE/dD: plus for the center of a pair, minus for its neighbor.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def sum_pairs(pairs: NeighborList, derivatives: Array) -> Array:
 
 
 def pair_differences(pairs: NeighborList, values: Array) -> Array:
-    """Value of the centre minus value of the neighbour, (n_pairs, 3): the transpose of :func:`sum_pairs`.
+    """Value of the center minus value of the neighbor, (n_pairs, 3): the transpose of :func:`sum_pairs`.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 SCHEMES = ("none", "scale", "center", "both", "sigma")
 CONSTANT = 1e-10  # spread relative to the largest value below which only rounding is left
-NEGLIGIBLE = 1e-12  # spread (dimensionless) below which no neighbour contributes
+NEGLIGIBLE = 1e-12  # spread (dimensionless) below which no neighbor contributes
 SMALL = 1e-4  # spread, or spread relative to the largest value, below which a function is nearly constant
 
 
@@ -141,7 +141,7 @@ class Scaling:
 
     @property
     def nearly_constant(self) -> NDArray[np.bool_]:
-        """Which others hardly vary, (n_functions,) bool: by 10^-4 of a neighbour, or of their size."""
+        """Which others hardly vary, (n_functions,) bool: by 10^-4 of a neighbor, or of their size."""
         size = np.maximum(np.abs(self.minimum), np.abs(self.maximum))
         return np.asarray(~self.constant & (self.spread <= SMALL * np.maximum(1.0, size)))
 

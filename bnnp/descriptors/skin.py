@@ -1,4 +1,4 @@
-r"""Neighbour lists for atoms that move a little at a time: search rarely, with a skin.
+r"""Neighbor lists for atoms that move a little at a time: search rarely, with a skin.
 
 All pairs closer than r_c + s are searched once and kept with their lattice shifts S. As long as none can
 have come from beyond r_c + s to within r_c, the pairs are taken from there (L. Verlet, Phys. Rev. 159, 98
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 class SkinNeighbors:
-    """Neighbour lists of one structure after the other.
+    """Neighbor lists of one structure after the other.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class SkinNeighbors:
         self._box = np.zeros((3, 3))
 
     def find(self, positions: Array, cell: Array | None, numbers: NDArray[np.integer]) -> NeighborList:
-        """Neighbour list of the structure, the same as :func:`find_neighbors` gives.
+        """Neighbor list of the structure, the same as :func:`find_neighbors` gives.
 
         Raises
         ------

@@ -1,10 +1,10 @@
-"""What one structure is like before its symmetry functions are computed: one cheap look at its neighbours.
+"""What one structure is like before its symmetry functions are computed: one cheap look at its neighbors.
 
 The survey of all structures decides which are used, how large the descriptor file gets and how the work
 is shared. One record of :func:`survey_dtype` a structure::
 
     n_atoms        (n_elements,)             atoms of each element
-    n_pairs        (n_elements, n_elements)  pairs (centre, neighbour) within the cutoff
+    n_pairs        (n_elements, n_elements)  pairs (center, neighbor) within the cutoff
     n_triples      sum_i n_i (n_i - 1) / 2, what angular functions cost
     shortest       smallest distance, length; inf without any pair
     closest        (2,)                      its two atoms

@@ -13,7 +13,7 @@ npt          Martyna, Tobias, Klein, J. Chem. Phys. 101, 4177 (1994),   + chains
 ===========  =========================================================  =============================
 
 Degrees of freedom: the total momentum is zero and stays zero, so there are f = 3 N - 3; with Langevin, whose
-noise moves the centre of mass, f = 3 N. ASE's chains count 3 N. The stationary distribution of a chain with
+noise moves the center of mass, f = 3 N. ASE's chains count 3 N. The stationary distribution of a chain with
 g = 3 N at T' is canonical for the f it acts on at T = T' g / f (the phase-space compressibility is -f times
 the friction; W. G. Hoover, Phys. Rev. A 31, 1695 (1985)), so they get T' = T f / g.
 

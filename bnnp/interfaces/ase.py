@@ -67,7 +67,7 @@ class BNNP(Calculator):
     samples : int, optional
         Monte Carlo samples; see :func:`bnnp.load`. Only for a directory.
     skin : float, Angstrom
-        Of the neighbour list: pairs are searched again when an atom has moved half of it. The results do not
+        Of the neighbor list: pairs are searched again when an atom has moved half of it. The results do not
         depend on it.
     threads : int, optional
         Threads over atoms; 1 for a directory, as they are for a Potential.
@@ -173,7 +173,7 @@ class BNNP(Calculator):
 
     @property
     def searches(self) -> int:
-        """How often the neighbours were searched."""
+        """How often the neighbors were searched."""
         return self._pairs.searches
 
     def extrapolations(self, atoms: Atoms) -> int:
@@ -239,7 +239,7 @@ def show_spreads(atoms: Atoms, results: dict[str, Any]) -> None:
 
 
 def periodic_cell(atoms: Atoms, reach: float) -> tuple[Array | None, float]:
-    """A cell that is periodic along all axes and gives the same neighbours within `reach`, or None.
+    """A cell that is periodic along all axes and gives the same neighbors within `reach`, or None.
 
     Axes without periodicity get a vector normal to the others that is long enough for no image to be seen.
 

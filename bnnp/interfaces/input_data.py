@@ -42,7 +42,7 @@ def write_bnnp_data(filename: str | Path, images: Atoms | Iterable[Atoms], units
     """Replace the file by these structures; energy and forces are taken along where there are any."""
     several = [images] if isinstance(images, Atoms) else images
     unit = _units(filename, units)
-    write_structures(Path(filename), (from_atoms(atoms, unit, labels=_labelled(atoms)) for atoms in several))
+    write_structures(Path(filename), (from_atoms(atoms, unit, labels=_labeled(atoms)) for atoms in several))
 
 
 def _demand_runner(filename: str | Path) -> None:
@@ -67,6 +67,6 @@ def _units(filename: str | Path, name: str | None) -> Units:
     return UNITS[name]
 
 
-def _labelled(atoms: Atoms) -> bool:
+def _labeled(atoms: Atoms) -> bool:
     known = {**atoms.info, **getattr(atoms.calc, "results", {})}
     return any(known.get(key) is not None for key in ENERGY_KEYS)

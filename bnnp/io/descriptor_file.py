@@ -26,8 +26,8 @@ groups                 (n_groups,)   text    labels `group=` of the comment line
 only if derivatives are stored, pairs in the order of :class:`bnnp.descriptors.neighbors.NeighborList`:
 structures/first_pair  (n + 1,)      int64   pairs of structure i
 structures/first_value (n + 1,)      int64   values of structure i in derivatives/blocks
-atoms/n_neighbors      (N,)          int32   neighbours of each atom
-pairs/neighbor         (N_pairs,)    int32   index of the neighbour within the structure
+atoms/n_neighbors      (N,)          int32   neighbors of each atom
+pairs/neighbor         (N_pairs,)    int32   index of the neighbor within the structure
 pairs/vector           (N_pairs, 3)  float64 D = r_j + image - r_i, length
 derivatives/blocks     (N_values,)   float32 dG/dD, pair by pair: (3, functions of X that can feel Y)
 ====================== ============= ======= ================================================================

@@ -33,7 +33,7 @@ Integers = NDArray[np.int64]
 
 
 def definitions(model: Model) -> dict[str, tuple[str, ...]]:
-    """Text of every function, by element of the centre."""
+    """Text of every function, by element of the center."""
     return {
         element: tuple(function.definition() for function in model.functions[element])
         for element in model.elements
@@ -69,9 +69,9 @@ class FileLayout:
     n_atoms : (n, n_e) int64
         Atoms of each element.
     n_pairs : (n, n_e, n_e) int64
-        Pairs by element of centre and neighbour.
+        Pairs by element of center and neighbor.
     n_sensitive : (n_e, n_e) int64
-        Functions of a centre that can feel a neighbour.
+        Functions of a center that can feel a neighbor.
     """
 
     model: Model

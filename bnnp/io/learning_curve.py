@@ -6,7 +6,7 @@ After a ``#`` header one line an epoch (``%10d``, then ``%16.8E``)::
            RMSE_Ftrain RMSE_Ftest MAE_Ftrain MAE_Ftest
 
 so column 2 and 3 are the energy RMSE per atom, 10 and 11 the force RMSE, in the units of input.data. For an
-n2p2-normalised potential the same twelve columns follow in internal units (E conv_energy, F conv_energy /
+n2p2-normalized potential the same twelve columns follow in internal units (E conv_energy, F conv_energy /
 conv_length). Errors of what is not there (an empty test set, no forces) are NaN.
 """
 
@@ -39,7 +39,7 @@ class LearningCurve:
     comment : str
         What the errors are of, for the header; may have several lines.
     internal : (float, float) or None
-        Factors of energies and forces to n2p2's normalised units.
+        Factors of energies and forces to n2p2's normalized units.
     enabled : bool
         Whether this process writes; only the root does.
     """

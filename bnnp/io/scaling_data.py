@@ -6,7 +6,7 @@ n2p2's layout is written (17 digits): after lines with ``#``, one line a functio
 
 and, as RuNNer does, a last line with the smallest and largest training energy per atom (without free-atom
 energies). Read are also RuNNer's five columns, without sigma. bnnp's header names the fingerprint of the
-symmetry functions, by which a file made for others is recognised; files without it are only counted. Lines
+symmetry functions, by which a file made for others is recognized; files without it are only counted. Lines
 ``# atom_energy X E`` hold the free-atom energies that ``atom_energy fit`` found. Its line ``# potential``
 says which weights it belongs to (:mod:`bnnp.io.checksums`).
 """

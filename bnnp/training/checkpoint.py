@@ -9,7 +9,7 @@ identity                             text         JSON: what input.nn and the da
 epochs                               int64        length of the training the step sizes were made for
 epoch, batch, best_epoch             int64        as in :class:`bnnp.training.loop.State`
 loss, best_criterion                 float64      likewise
-best_weights                         (n,)         float64, normalised units
+best_weights                         (n,)         float64, normalized units
 optimizer/NAME                                    the optimizer's state, as its own ``arrays`` gives it
 history                              (k, 20)      float64, rows of :class:`bnnp.training.loop.Record`
 offsets                              (n_e,)       float64, energy

@@ -1,6 +1,6 @@
 """Forces from derivative blocks in plain torch, for a GPU.
 
-The pairs of one class (element of centre X, of neighbour Y) have blocks of one shape, so d_p = B_p^T
+The pairs of one class (element of center X, of neighbor Y) have blocks of one shape, so d_p = B_p^T
 (dE/dG)_i is one batched product for each class, and forces are two index sums. Plain torch operations: the
 backward pass is autograd's. The mathematics is that of :mod:`bnnp.training.pair_forces`.
 """
@@ -28,7 +28,7 @@ class PairClass:
     ----------
     centers, neighbors : (n_pairs,) int64
     columns : (n_sensitive,) int64
-        Functions of the centre that can feel the neighbour.
+        Functions of the center that can feel the neighbor.
     blocks : (n_pairs, 3, n_sensitive) float
     vectors : (n_pairs, 3) float
     """

@@ -2,7 +2,7 @@
 it.
 
 Energies are means over samples of the total; forces come from the mean of dE/dG, one sweep a structure. The
-networks run in the C++ core, on the inputs z of the training. All in normalised units, float64.
+networks run in the C++ core, on the inputs z of the training. All in normalized units, float64.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class MemberModel(TrainedModel):
     def __call__(
         self, vector: Tensor, batch: Batch, masks: Mapping[str, MaskSet]
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Energies (S, n_structures), forces (S, n_atoms, 3), virials (S, n_structures, 6), normalised."""
+        """Energies (S, n_structures), forces (S, n_atoms, 3), virials (S, n_structures, 6), normalized."""
         n_structures, n_atoms = len(batch.energy), len(batch.forces)
         count = next(len(mask) for found in masks.values() for mask in found if mask is not None)
         count //= n_structures
@@ -130,7 +130,7 @@ class Likelihood:
     Parameters
     ----------
     spread : Spread
-        Of the normalised references: v and c.
+        Of the normalized references: v and c.
     weights : (float, float, float)
         W_E, W_F, W_S.
     """
@@ -216,7 +216,7 @@ class MemberEvaluator(Evaluator):
     elements, inputs, masks, descriptor, threads
         As for :class:`Evaluator`; there must be masks.
     spread : Spread
-        Of the normalised references.
+        Of the normalized references.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One epoch in numbers; errors in normalised units, each (4,): energy per atom, total energy, force,
+    """One epoch in numbers; errors in normalized units, each (4,): energy per atom, total energy, force,
     stress.
 
     Parameters
@@ -116,7 +116,7 @@ class Trainer:
     monitored : sequence of int
         Part of the training set that is evaluated every epoch.
     criterion : callable
-        Errors -> what is minimised over the epochs.
+        Errors -> what is minimized over the epochs.
     seed, batch_size, epochs : int
     patience : int
         Epochs without a new best one after which the training ends; 0: it goes on.

@@ -116,7 +116,7 @@ class Loss:
         stress_weight: float,
         huber_delta: float = 0.0,
     ) -> Loss:
-        """From the weights W of input.nn, the spread of the normalised references and Huber's d (0: none)."""
+        """From the weights W of input.nn, the spread of the normalized references and Huber's d (0: none)."""
         return cls(
             energy_weight / (spread.energy * max(spread.n_energies, 1e-300)) if spread.n_energies else 0.0,
             force_weight / (spread.force * spread.n_forces) if spread.n_forces else 0.0,

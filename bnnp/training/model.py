@@ -108,7 +108,7 @@ class TrainedModel:
     def __call__(
         self, vector: Tensor, batch: Batch, masks: Mapping[str, MaskSet]
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Energies (n_structures,), forces (n_atoms, 3), virials (n_structures, 6), all normalised.
+        """Energies (n_structures,), forces (n_atoms, 3), virials (n_structures, 6), all normalized.
 
         Forces and virials are None if the batch has no geometries.
         """

@@ -3,7 +3,7 @@ r"""What the network is trained on, and how it becomes the plain network of the 
 Reference energies and symmetry functions have awkward sizes: energies of -35 000 eV that differ by 0.1,
 functions that vary by 10^-3 and hang together. Training therefore uses, per element X,
 
-    z = (G - mean_X) A_X          network inputs: centred, whitened (PCA)
+    z = (G - mean_X) A_X          network inputs: centerd, whitened (PCA)
     y = (E_i - offset_X) / scale  network output
 
 and its weights W', b' (first layer on z, last layer giving y) fold exactly into a plain network on the inputs
@@ -13,9 +13,9 @@ x = (G - shift) factor + offset of the scaling chosen in input.nn, because all o
     W_1 = T W'_1,             b_1 = b'_1 + t W'_1
     W_out = c scale W'_out,   b_out = c (scale b'_out + offset_X - mean_energy)
 
-with c = conv_energy and mean_energy of n2p2's normalised files (1 and 0 otherwise).
+with c = conv_energy and mean_energy of n2p2's normalized files (1 and 0 otherwise).
 
-A_X is the regularised whitening of the functions u = (G - mean) / (G_max - G_min) over the training atoms,
+A_X is the regularized whitening of the functions u = (G - mean) / (G_max - G_min) over the training atoms,
 with eigenvectors V and eigenvalues l of <u u^T>: A = diag(1 / (G_max - G_min)) V / sqrt(l + r l_max). It is
 what makes Adam converge fast (LeCun et al., Efficient BackProp, 1998, section 4.3): the Hessian of the first
 layer becomes nearly round.
@@ -61,7 +61,7 @@ class Variables:
 
 
 def whitening_matrix(covariance: Array, scaling: Scaling) -> Array:
-    """A, the regularised whitening of one element.
+    """A, the regularized whitening of one element.
 
     Parameters
     ----------

@@ -61,9 +61,9 @@ class Optimizer(Protocol):
         Parameters
         ----------
         criteria : sequence of float
-            What is minimised, on the test set, of every epoch so far, epoch 0 included.
+            What is minimized, on the test set, of every epoch so far, epoch 0 included.
         errors : (4,) float64
-            Last root mean square errors of the training set, normalised: energy per atom, total energy,
+            Last root mean square errors of the training set, normalized: energy per atom, total energy,
             force, stress.
         """
 

@@ -4,7 +4,7 @@ With the vectors D_p = r_j - r_i of all pairs p = (i, j) of a structure, dE/dG i
 (vjp) and scattered::
 
     d_p = dE/dD_p = sum_k dE/dG_ik dG_ik/dD_p
-    F_i = sum_{p: centre i} d_p - sum_{p: neighbour i} d_p,      W_ab = sum_p (D_pa d_pb + D_pb d_pa) / 2,
+    F_i = sum_{p: center i} d_p - sum_{p: neighbor i} d_p,      W_ab = sum_p (D_pa d_pb + D_pb d_pa) / 2,
     sigma = W / V
 
 All of this is linear in dE/dG, so its own derivative, wanted by the loss L, is the transposed map: gather

@@ -50,11 +50,11 @@ class Sample:
     energy_weight, stress_weight : float
     force_weight : (n_atoms,) float
     energy : float
-        Normalised; NaN if it is not to be used.
+        Normalized; NaN if it is not to be used.
     forces : (n_atoms, 3) float
-        Normalised; NaN where not to be used.
+        Normalized; NaN where not to be used.
     stress : (6,) float
-        Normalised; NaN if there is none.
+        Normalized; NaN if there is none.
     volume : float
         Of the cell; 1 for a free molecule.
     geometry : Geometry or None

@@ -107,7 +107,7 @@ def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling
 def whitened(
     file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]
 ) -> dict[str, Affine]:
-    """Inputs of the networks in training: centred and whitened over the training atoms, by element."""
+    """Inputs of the networks in training: centerd and whitened over the training atoms, by element."""
     found = {}
     for element, scaling in ranges.items():
         covariance, count = np.zeros((len(scaling), len(scaling))), 0

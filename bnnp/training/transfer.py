@@ -52,7 +52,7 @@ class Donor:
     affines : mapping of str to Affine
         Its scaling of the inputs.
     conv_energy, mean_energy : float
-        Its normalisation header.
+        Its normalization header.
     """
 
     functions: Mapping[str, tuple[SymmetryFunction, ...]]
@@ -195,7 +195,7 @@ def partners(
 
 def shrunk(function: SymmetryFunction, names: Mapping[str, str], length: float) -> SymmetryFunction | None:
     """A new function in the old potential's elements and lengths; None if it cannot be there: an element
-    without an old one, or neighbours that are weighted by their own atomic numbers."""
+    without an old one, or neighbors that are weighted by their own atomic numbers."""
     if function.is_weighted or any(x not in names for x in (function.element, *function.neighbors)):
         return None
     power = {4: 1, 8: 0}.get(function.type, 2)

@@ -28,8 +28,8 @@ Array = NDArray[np.float64]
 Terms = tuple[float, float, float]
 
 CENTERS = 8000  # atoms the density is summed over
-PROBES = 1000  # atoms whose nearest neighbours are looked for
-ISOLATED = 0.99  # share of atoms whose nearest neighbour is to be within one sigma
+PROBES = 1000  # atoms whose nearest neighbors are looked for
+ISOLATED = 0.99  # share of atoms whose nearest neighbor is to be within one sigma
 ROWS = 1024  # atoms at a time: a block of distances takes ROWS * CENTERS * 8 bytes
 
 
@@ -72,7 +72,7 @@ def force_rarity(
     scalings : mapping of str to Scaling
         Ranges of the symmetry functions over the training atoms.
     sigma : float or None
-        None: the distance (divided by sqrt(D)) within which 99 % of the atoms have a neighbour.
+        None: the distance (divided by sqrt(D)) within which 99 % of the atoms have a neighbor.
     sigmoid : (b, c) or None
 
     Returns
@@ -125,7 +125,7 @@ class _Points:
         return found
 
     def typical_distance(self) -> float:
-        """The distance, divided by sqrt(D), within which a share ISOLATED of the atoms has a neighbour."""
+        """The distance, divided by sqrt(D), within which a share ISOLATED of the atoms has a neighbor."""
         places = _spaced(len(self._rows), PROBES)
         probes, nearest = self._read(places), np.full(len(places), np.inf)
         for start in range(0, len(self._rows), CENTERS):

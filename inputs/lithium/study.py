@@ -49,7 +49,7 @@ MIXES = [f"12{radial}+{angular}" for radial in ("G1", "G2", "G3") for angular in
 CUTOFFS, WIDTHS = (5.0, 8.0, 12.0), (2, 13, 27, 54)
 SPLITS = ("block", "random")
 WIDTH = 27  # of the figure
-NEAREST = 3.0  # Angstrom, neighbours in bcc lithium
+NEAREST = 3.0  # Angstrom, neighbors in bcc lithium
 FIT, CHOOSE, HOLD_OUT = 100, 20, 40  # structures
 COLUMNS = ("split", "mix", "cutoff", "width", "seed", "energy", "force", "seconds")  # meV/atom, meV/Angstrom
 
@@ -92,7 +92,7 @@ def main(
     base.mkdir(parents=True, exist_ok=True)
     parallel.pin_threads(1)
     importlib.import_module("bnnp.training.training")  # PyTorch, for all copies of this process
-    structures = labelled(base, labels, folder, frames)
+    structures = labeled(base, labels, folder, frames)
     done = {tuple(row[name] for name in COLUMNS[:5]) for row in read_rows(base)}
     for seed, cutoff, mix, split in itertools.product(range(1, seeds + 1), cutoffs, mixes, SPLITS):
         inputs = Inputs(split, mix, cutoff, seed)
@@ -106,7 +106,7 @@ def main(
     click.echo((base / "table.md").read_text())
 
 
-def labelled(base: Path, labels: str, folder: Path | None, frames: int) -> list[Structure]:
+def labeled(base: Path, labels: str, folder: Path | None, frames: int) -> list[Structure]:
     """All structures in the order of time."""
     path = base / "all.data"
     if not path.exists() and labels == "snap":

@@ -104,18 +104,18 @@ def print_magnitudes(values: Array, types: list[int]) -> None:
 def print_convergence(values: Array) -> None:
     """Error that gradient descent leaves, relative to the targets, for each way to present the functions."""
     scaling = Scaling.of(values)
-    centred = values - scaling.mean
+    centerd = values - scaling.mean
     covariance = Comoments.of(values).products / len(values)
     inputs = {
         "as they are": values,
-        "centred": centred,
+        "centred": centerd,
         "scaled to 0 ... 1": (values - scaling.minimum) / scaling.spread,
-        "centred, scaled by the range": centred / scaling.spread,
-        "centred, scaled by sigma": centred / scaling.sigma,
-        "whitened, as mode 2 trains": centred @ whitening_matrix(covariance, scaling),
+        "centred, scaled by the range": centerd / scaling.spread,
+        "centred, scaled by sigma": centerd / scaling.sigma,
+        "whitened, as mode 2 trains": centerd @ whitening_matrix(covariance, scaling),
     }
     weights = np.random.default_rng(1).normal(size=(values.shape[1], TARGETS))
-    targets = centred / scaling.sigma @ weights
+    targets = centerd / scaling.sigma @ weights
     print("\n| inputs | condition number | " + " | ".join(f"{steps} steps" for steps in STEPS) + " |")
     print("|---|---|" + "---|" * len(STEPS))
     for name, presented in inputs.items():

@@ -25,7 +25,7 @@ GROUPS = {
     **{t: f"{t}K" for t in (1200, 1350, 1500, 1800)},
 }
 TRAINED = (300, 600, 900)
-LINES = (  # label, column, kind, colour, line
+LINES = (  # label, column, kind, color, line
     ("error against DFT", "RMSE", None, BLACK, "-"),
     ("sigma, raw", "raw", "mc", GREEN, ":"),
     ("sigma, calibrated, mc", "sigma", "mc", BLUE, "--"),
@@ -56,12 +56,12 @@ def main() -> None:
 
 def panel(axes: Axes, rows: Sequence[Row], arm: str, quantity: str) -> None:
     """Lines over the temperature for E or F."""
-    for label, column, kind, colour, line in LINES:
+    for label, column, kind, color, line in LINES:
         found = {t: values(rows, arm, kind, name, f"{quantity}_{column}") for t, name in GROUPS.items()}
         at = [t for t, seeds in found.items() if seeds]
         low, middle, high = (np.array([f(found[t]) for t in at]) for f in (np.min, np.median, np.max))
-        axes.plot(at, middle, line, color=colour, label=label)
-        axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(at, middle, line, color=color, label=label)
+        axes.fill_between(at, low, high, color=color, alpha=0.15, linewidth=0)
     axes.set_yscale("log")
     plain_numbers(axes.yaxis)
     axes.set_xticks([*GROUPS], [str(t) for t in GROUPS], fontsize=7)

@@ -110,7 +110,7 @@ class TestAngular:
         np.testing.assert_array_equal((found + found).total, 2 * found.total)
 
     def test_angles_of_the_fcc_crystal(self) -> None:
-        """12 neighbours: 66 couples at 60 (24), 90 (12), 120 (24) and 180 degrees (6)."""
+        """12 neighbors: 66 couples at 60 (24), 90 (12), 120 (24) and 180 degrees (6)."""
         crystal = bulk("Cu", a=4.0)
         found = Angular.of(pairs_of(crystal, 3.2), crystal.numbers, 36)  # bins of 5 degrees
         counts = found.total

@@ -62,7 +62,7 @@ def pairs_of(symbols: list[str], positions: Array, cell: Cell) -> NeighborList:
 
 
 def random_structure(seed: int, periodic: bool = True) -> tuple[list[str], Array, Cell]:
-    """Ten atoms at least 0.8 apart, centred by oxygen, in a triclinic cell smaller than twice the cutoff."""
+    """Ten atoms at least 0.8 apart, centerd by oxygen, in a triclinic cell smaller than twice the cutoff."""
     rng = np.random.default_rng(seed)
     cell = np.array([[6.5, 0, 0], [1.5, 6.0, 0], [-1.0, 0.7, 7.0]])
     points: list[Array] = []
@@ -158,7 +158,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("text", BY_HAND)
 def test_trimer_by_hand(text: str) -> None:
-    """O with one H and one Ge neighbour; the other elements have no functions."""
+    """O with one H and one Ge neighbor; the other elements have no functions."""
     G = evaluate(descriptor([text], Cutoff(1)), ["O", "H", "Ge"], TRIMER)
     assert G.shape == (3, 1)
     assert G[0, 0] == pytest.approx(BY_HAND[text], rel=1e-13, abs=1e-16)
@@ -171,14 +171,14 @@ def test_every_type_is_covered() -> None:
 
 
 def test_triples_of_one_element_count_once() -> None:
-    """Three equal neighbours in a right-angled corner: three triples, cos = 0 in each."""
+    """Three equal neighbors in a right-angled corner: three triples, cos = 0 in each."""
     positions = np.concatenate([np.zeros((1, 3)), 2.0 * np.eye(3)])
     G = evaluate(descriptor(["O 9 H H 0.1 1 3 6"], Cutoff(1)), ["O", "H", "H", "H"], positions)
     expected = 3 * 2.0**-2 * math.exp(-0.1 * 8) * hand_cutoff(2.0, 6.0) ** 2
     assert G[0, 0] == pytest.approx(expected, rel=1e-13)
 
 
-def test_three_neighbour_elements_pair_up_correctly() -> None:
+def test_three_neighbor_elements_pair_up_correctly() -> None:
     """Two H and one Ge: one H-H triple, two H-Ge triples."""
     positions = np.array([[0.0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 2]])
     model = descriptor(["O 9 H H 0 1 1 6", "O 9 H Ge 0 1 1 6", "O 9 Ge Ge 0 1 1 6"], Cutoff(1))
@@ -214,7 +214,7 @@ def test_second_derivatives(type_: int) -> None:
     positions = np.array([[0.0, 0, 0], [1.7, 0.3, 0.1], [-0.4, 2.1, 0.6], [-1.0, -0.9, 1.4]])
     model = descriptor(FUNCTIONS[type_])
     pairs, types = pairs_of(symbols, positions, None), torch.tensor(types_of(symbols), dtype=torch.int64)
-    own = slice(0, int(pairs.first[1]))  # the neighbours of O
+    own = slice(0, int(pairs.first[1]))  # the neighbors of O
     first = torch.tensor([0, own.stop])
     neighbor_types = types[torch.tensor(pairs.neighbors[own], dtype=torch.int64)]
     D = torch.tensor(pairs.vectors[own], requires_grad=True)
@@ -239,7 +239,7 @@ def test_sweeps_agree_with_the_jacobian(type_: int) -> None:
     np.testing.assert_allclose(model.jvp(types, pairs, dD), jvp, rtol=1e-11, atol=1e-12)
 
 
-def test_blocks_of_centres_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_centers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     symbols, positions, cell = random_structure(2)
     model = descriptor([text for texts in FUNCTIONS.values() for text in texts])
     types, pairs = types_of(symbols), pairs_of(symbols, positions, cell)
@@ -298,7 +298,7 @@ def test_invariances(type_: int) -> None:
 @pytest.mark.parametrize(
     "type_", [t for t in TYPES if len(FUNCTIONS[t][0].split()) > 4 and t in (3, 8, 9, 21, 22)]
 )
-def test_neighbour_elements_may_be_swapped(type_: int) -> None:
+def test_neighbor_elements_may_be_swapped(type_: int) -> None:
     symbols, positions, cell = random_structure(type_)
     element, number, e1, e2, *rest = FUNCTIONS[type_][0].split()
     swapped = " ".join([element, number, e2, e1, *rest])
@@ -309,7 +309,7 @@ def test_neighbour_elements_may_be_swapped(type_: int) -> None:
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_neighbours_may_come_in_any_order(type_: int) -> None:
+def test_neighbors_may_come_in_any_order(type_: int) -> None:
     """Lists from elsewhere are not sorted by element."""
     symbols, positions, cell = random_structure(type_)
     model, pairs = descriptor(FUNCTIONS[type_]), pairs_of(symbols, positions, cell)
@@ -362,7 +362,7 @@ def test_atoms_in_line(type_: int, angle: float) -> None:
     np.testing.assert_allclose(nearby, gradient, rtol=1e-3, atol=1e-12 + 1e-3 * np.abs(gradient).max())
 
 
-def test_no_neighbours() -> None:
+def test_no_neighbors() -> None:
     model = descriptor([text for texts in FUNCTIONS.values() for text in texts])
     types, pairs = types_of(["O"]), pairs_of(["O"], np.zeros((1, 3)), None)
     zeros = np.zeros((1, model.width))
@@ -372,7 +372,7 @@ def test_no_neighbours() -> None:
     assert model.jacobian(types, pairs).shape == (0,)
 
 
-def test_hard_cutoff_counts_neighbours() -> None:
+def test_hard_cutoff_counts_neighbors() -> None:
     """Type 2 with eta = 0 and cutoff type 0; there is nothing to differentiate."""
     model = descriptor(["O 2 H 0 0 6"], Cutoff(0))
     symbols, positions = ["O", "H", "H", "H"], np.array([[0.0, 0, 0], [1, 0, 0], [0, 5.9, 0], [0, 0, 6.1]])

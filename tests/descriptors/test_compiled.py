@@ -123,7 +123,7 @@ SYSTEMS = {
 
 
 def functions_of(elements: tuple[str, ...], types: list[int], seed: int = 0, most: int = 10) -> Functions:
-    """Definitions of each type with random neighbour elements, `most` a type (less for the second)."""
+    """Definitions of each type with random neighbor elements, `most` a type (less for the second)."""
     rng = np.random.default_rng(seed)
     functions: Functions = {}
     for rank, element in enumerate(elements):

@@ -53,7 +53,7 @@ def test_closed_form(number: int, alpha: float) -> None:
 
 
 @pytest.mark.parametrize(("number", "alpha"), EVERY)
-def test_one_at_the_centre(number: int, alpha: float) -> None:
+def test_one_at_the_center(number: int, alpha: float) -> None:
     expected = math.tanh(1.0) ** 3 if number == 2 else 1.0
     r = tensor(0.0, 0.5 * alpha * R_C, alpha * R_C)
     np.testing.assert_allclose(cutoff(r, R_C, number, alpha), expected, rtol=1e-15)

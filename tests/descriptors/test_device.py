@@ -32,7 +32,7 @@ def case() -> tuple[dict, np.ndarray, NeighborList]:
 
 
 def _types_first(text: str) -> list[str]:
-    """Without the neighbour elements, which `expand_element` fills in."""
+    """Without the neighbor elements, which `expand_element` fills in."""
     return [word for word in text.split() if word not in ELEMENTS]
 
 

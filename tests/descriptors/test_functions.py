@@ -68,7 +68,7 @@ def test_numbers_are_written_exactly() -> None:
     assert parse_function(function.definition().split()) == function
 
 
-def test_neighbours_are_ordered_by_atomic_number() -> None:
+def test_neighbors_are_ordered_by_atomic_number() -> None:
     assert parse_function(["Ge", "3", "Te", "Ge", "0.005", "1", "4", "6.5"]).neighbors == ("Ge", "Te")
 
 
@@ -115,12 +115,12 @@ def test_mistakes_are_named(text: str, message: str) -> None:
         parse_function(text.split())
 
 
-def test_wrong_number_of_neighbours() -> None:
+def test_wrong_number_of_neighbors() -> None:
     with pytest.raises(ValueError, match="type 2 has 2 neighbour elements but needs 1"):
         SymmetryFunction("H", 2, ("H", "O"), 6.0)
 
 
-def test_element_keyword_covers_every_neighbour() -> None:
+def test_element_keyword_covers_every_neighbor() -> None:
     radial = expand_element(["Ge", "2", "0.01", "0", "6"], ["Te", "Ge"])
     assert [f.neighbors for f in radial] == [("Ge",), ("Te",)]
     angular = expand_element(["Ge", "3", "0.01", "1", "4", "6"], ["Te", "Ge", "O"])
@@ -139,7 +139,7 @@ def test_weighted_types_expand_to_one_function() -> None:
     assert len(expand_element(["Ge", "12", "0.01", "0", "6"], ["Te", "Ge"])) == 1
 
 
-def test_global_keyword_covers_every_centre() -> None:
+def test_global_keyword_covers_every_center() -> None:
     functions = expand_global(["9", "0.01", "1", "4", "6"], ["Te", "Ge", "O"])
     assert len(functions) == 3 * 6
     assert [f.element for f in functions] == ["O"] * 6 + ["Ge"] * 6 + ["Te"] * 6

@@ -31,7 +31,7 @@ def make(name: str, elements: tuple[str, ...], size: str | int = "medium", r_c: 
 @pytest.mark.parametrize("n_elements", range(1, 7))
 @pytest.mark.parametrize("name", RECIPES)
 def test_counts_and_order(name: str, n_elements: int, size: str | int) -> None:
-    """radial x neighbour elements + angular x pairs, all different, sorted, and read back as they are."""
+    """radial x neighbor elements + angular x pairs, all different, sorted, and read back as they are."""
     elements = ELEMENTS[:n_elements]
     counts = counts_of(size, n_elements, RECIPES[name].weighted)
     neighbors = 1 if RECIPES[name].weighted else n_elements
@@ -105,8 +105,8 @@ def test_cutoff_stays_as_given() -> None:
 
 def test_merge_takes_each_once() -> None:
     """The recipes of Gastegger share their angular functions."""
-    shifted, centred = make("shifted", ("Ge",)), make("centred", ("Ge",))
-    both = merge([shifted, centred])
+    shifted, centerd = make("shifted", ("Ge",)), make("centred", ("Ge",))
+    both = merge([shifted, centerd])
     assert len(both["Ge"]) == 24 + 8
     assert sort_functions(both["Ge"]) == both["Ge"]
 

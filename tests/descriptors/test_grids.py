@@ -31,23 +31,23 @@ def test_inflection_points_are_where_they_are_said_to_be() -> None:
 
 
 def test_shifted_gaussians_cross_at_the_same_height() -> None:
-    """Centres from r_0, a step apart, the last a step before the cutoff; exp(-1/8) half way between."""
+    """Centers from r_0, a step apart, the last a step before the cutoff; exp(-1/8) half way between."""
     found = grids.shifted(5, R_0, R_C)
-    centres = np.array([r_s for _, r_s in found])
+    centers = np.array([r_s for _, r_s in found])
     step = (R_C - R_0) / 5
-    np.testing.assert_allclose(np.diff(centres), step)
-    np.testing.assert_allclose(centres[[0, -1]], [R_0, R_C - step])
+    np.testing.assert_allclose(np.diff(centers), step)
+    np.testing.assert_allclose(centers[[0, -1]], [R_0, R_C - step])
     for eta, _ in found:
         assert exp(-eta * (step / 2) ** 2) == pytest.approx(exp(-1 / 8))
 
 
-def test_centred_gaussians_have_their_standard_deviation_on_the_grid() -> None:
-    etas = np.array([eta for eta, _ in grids.centred(4, R_0, R_C)])
+def test_centerd_gaussians_have_their_standard_deviation_on_the_grid() -> None:
+    etas = np.array([eta for eta, _ in grids.centerd(4, R_0, R_C)])
     np.testing.assert_allclose(1 / np.sqrt(2 * etas), np.linspace(R_0, R_C, 4))
 
 
 def test_geometric_grids_by_hand() -> None:
-    """r_c = 6, n = 4: five centred ones, eta from 1/36 to 16/36 by factors of 2; four at R = 6 / 4^(m/4)."""
+    """r_c = 6, n = 4: five centerd ones, eta from 1/36 to 16/36 by factors of 2; four at R = 6 / 4^(m/4)."""
     found = grids.geometric(9, R_0, 6.0)
     np.testing.assert_allclose([eta for eta, _ in found[:5]], np.array([1, 2, 4, 8, 16]) / 36)
     assert [r_s for _, r_s in found[:5]] == 5 * [0.0]
@@ -78,7 +78,7 @@ def test_angle_windows_add_up_to_one(number: int, core: int) -> None:
     np.testing.assert_allclose(total.numpy(), 1.0, rtol=1e-12)
 
 
-def test_radial_windows_reach_to_the_next_centres() -> None:
+def test_radial_windows_reach_to_the_next_centers() -> None:
     found = np.array(grids.radial_windows(5, R_0, R_C))
     np.testing.assert_allclose(found[2:, 0], found[:-2, 1])
     np.testing.assert_allclose(found.mean(axis=1)[0], R_0)

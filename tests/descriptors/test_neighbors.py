@@ -1,4 +1,4 @@
-"""Neighbour lists against brute force over images and against ASE's."""
+"""Neighbor lists against brute force over images and against ASE's."""
 
 from __future__ import annotations
 
@@ -166,15 +166,15 @@ def test_the_cutoff_itself_is_outside(cell: NDArray[np.float64] | None) -> None:
 
 @pytest.mark.parametrize("cell", [None, 20.0 * np.eye(3)])
 @pytest.mark.parametrize("n_atoms", [0, 1])
-def test_no_neighbours(cell: NDArray[np.float64] | None, n_atoms: int) -> None:
+def test_no_neighbors(cell: NDArray[np.float64] | None, n_atoms: int) -> None:
     pairs = find_neighbors(np.zeros((n_atoms, 3)), cell, CUTOFF, np.ones(n_atoms, dtype=int))
     assert pairs.first.tolist() == [0] * (n_atoms + 1)
     assert pairs.vectors.shape == (0, 3)
     assert shortest_distances(pairs, np.ones(n_atoms, dtype=int)) == []
 
 
-def test_an_atom_is_its_own_neighbour() -> None:
-    """Simple cubic: 6 neighbours at a, 12 at sqrt(2) a, 8 at sqrt(3) a, 6 at 2 a."""
+def test_an_atom_is_its_own_neighbor() -> None:
+    """Simple cubic: 6 neighbors at a, 12 at sqrt(2) a, 8 at sqrt(3) a, 6 at 2 a."""
     pairs = find_neighbors(np.zeros((1, 3)), 3.0 * np.eye(3), 6.01, np.array([14]))
     shells, counts = np.unique(np.round(np.linalg.norm(pairs.vectors, axis=1), 9), return_counts=True)
     np.testing.assert_allclose(shells, 3.0 * np.sqrt([1, 2, 3, 4]), rtol=1e-8)

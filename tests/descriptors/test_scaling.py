@@ -63,7 +63,7 @@ def test_rounding_does_not_make_a_function_vary() -> None:
 
 @pytest.mark.parametrize("size", [1e-13, 1e-66, 1e-307, 1e-310])
 def test_negligible_function_counts_as_constant(size: float) -> None:
-    """A Gaussian that reaches no neighbour: a training refuses it, a finished potential keeps its range."""
+    """A Gaussian that reaches no neighbor: a training refuses it, a finished potential keeps its range."""
     scaling = Scaling.of(np.array([[0.0], [size]]))
     assert scaling.constant.all()
     scaled = scaling.affine(ScalingScheme("scale")).apply(np.array([0.0, size]))

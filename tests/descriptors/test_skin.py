@@ -28,7 +28,7 @@ def crystal(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_same_list_as_a_fresh_search(kind: str, breathing: bool) -> None:
     generator = np.random.default_rng(4)
     positions, cell, numbers = crystal(40, 3)
-    if kind == "small cell":  # images of an atom among its own neighbours
+    if kind == "small cell":  # images of an atom among its own neighbors
         positions, cell, numbers = positions[:3] * 0.3, cell * 0.3, numbers[:3]
     box = None if kind == "free" else cell
     skin = SkinNeighbors(4.0, 0.8)

@@ -38,7 +38,7 @@ def test_molecule() -> None:
     assert found["subset"] == 1
 
 
-def test_images_count_as_neighbours() -> None:
+def test_images_count_as_neighbors() -> None:
     """One atom in a cube of edge 2: within 2.1 its six nearest images, 15 pairs of them."""
     atom = Structure(numbers=np.array([14]), positions=np.zeros((1, 3)), cell=2.0 * np.eye(3), energy=0.0)
     found = survey(atom, ELEMENTS, 2.1, {})

@@ -33,12 +33,12 @@ class Springs(Calculator):
     implemented_properties = ["energy", "forces", "free_energy"]
     k = 2.0
 
-    def __init__(self, centres: np.ndarray) -> None:
+    def __init__(self, centers: np.ndarray) -> None:
         super().__init__()
-        self.centres = centres
+        self.centers = centers
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
-        moved = atoms.positions - self.centres
+        moved = atoms.positions - self.centers
         energy = 0.5 * self.k * (moved**2).sum() + 0.3 * (moved**4).sum()
         self.results = {
             "energy": energy,
@@ -94,10 +94,10 @@ def test_mean_and_variance_of_the_kinetic_energy(thermostat: str, temperature: f
     12 atoms: 3 N and 3 N - 3 differ by 8 %, the mean is known to 2 %.
     """
     generator = np.random.default_rng(7)
-    centres = generator.uniform(0, 8, (12, 3))
+    centers = generator.uniform(0, 8, (12, 3))
     # masses in pairs with the same springs would not be ergodic for a chain: all different
-    atoms = Atoms("Cu12", centres, masses=np.linspace(15.0, 60.0, 12), cell=[9, 9, 9], pbc=True)
-    atoms.calc = Coupled(centres)
+    atoms = Atoms("Cu12", centers, masses=np.linspace(15.0, 60.0, 12), cell=[9, 9, 9], pbc=True)
+    atoms.calc = Coupled(centers)
     thermalize(atoms, temperature, generator)
     stage = Stage(7000, 2.0, "nvt", thermostat, (temperature, temperature), thermostat_time=30.0)
     simulation = Simulation(atoms, [stage], generator)
@@ -117,7 +117,7 @@ class Coupled(Springs):
     """Springs between all pairs of atoms: the total momentum is conserved."""
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
-        moved = atoms.positions - self.centres
+        moved = atoms.positions - self.centers
         moved = moved[:, None] - moved[None]
         k, q = 0.25, 0.4
         energy = 0.25 * k * (moved**2).sum() + 0.125 * q * (moved**4).sum()
@@ -127,9 +127,9 @@ class Coupled(Springs):
 
 def test_coupled_springs_are_what_they_say() -> None:
     generator = np.random.default_rng(1)
-    centres = generator.uniform(0, 8, (5, 3))
-    atoms = Atoms("Cu5", centres + generator.normal(scale=0.2, size=(5, 3)))
-    atoms.calc = Coupled(centres)
+    centers = generator.uniform(0, 8, (5, 3))
+    atoms = Atoms("Cu5", centers + generator.normal(scale=0.2, size=(5, 3)))
+    atoms.calc = Coupled(centers)
     forces = atoms.get_forces()
     atoms.positions[2, 1] += 1e-4
     up = atoms.get_potential_energy()
@@ -141,9 +141,9 @@ def test_coupled_springs_are_what_they_say() -> None:
 def test_langevin_momenta_are_normal() -> None:
     """Every component of every atom: variance m k T, no correlation with its mass."""
     generator = np.random.default_rng(3)
-    centres = generator.uniform(0, 8, (20, 3))
-    atoms = Atoms("Cu20", centres, masses=np.linspace(10.0, 60.0, 20))
-    atoms.calc = Springs(centres)
+    centers = generator.uniform(0, 8, (20, 3))
+    atoms = Atoms("Cu20", centers, masses=np.linspace(10.0, 60.0, 20))
+    atoms.calc = Springs(centers)
     thermalize(atoms, 300.0, generator)
     stage = Stage(12000, 2.0, "nvt", "langevin", (300.0, 300.0), thermostat_time=20.0)
     simulation = Simulation(atoms, [stage], generator)

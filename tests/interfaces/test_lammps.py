@@ -78,7 +78,7 @@ def test_potential_in_bohr_and_hartree(tmp_path: Path, plugin: Path, atomic: Pat
 
 
 def test_cell_shorter_than_the_cutoff(tmp_path: Path, plugin: Path, ternary: Path) -> None:
-    """Three atoms in a cell of 4 Angstrom, cutoff 6.25: atoms are neighbours of their own images."""
+    """Three atoms in a cell of 4 Angstrom, cutoff 6.25: atoms are neighbors of their own images."""
     cell = np.array([[4.0, 0, 0], [0.5, 4.2, 0], [-0.3, 0.4, 4.4]])
     positions = np.array([[0.1, 0.2, 0.3], [2.1, 2.2, 0.3], [2.2, 0.4, 2.4]])
     structure = Structure(numbers=np.array([32, 51, 52]), positions=positions, cell=cell)

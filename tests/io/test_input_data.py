@@ -141,7 +141,7 @@ class TestRead:
         assert structure.weight == 2.5
         np.testing.assert_array_equal(structure.stress, [1, 2, 3, 4, 5, 6])
 
-    def test_unlabelled_structures_of_mode_3(self, tmp_path: Path) -> None:
+    def test_unlabeled_structures_of_mode_3(self, tmp_path: Path) -> None:
         text = "begin\natom 0 0 0 Ge\natom 0 0 4 Te\nend\n"
         structure = next(read_structures(save(tmp_path, text), require_labels=False))
         assert structure.energy is None

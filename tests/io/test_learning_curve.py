@@ -27,7 +27,7 @@ def test_columns_are_n2p2_s(tmp_path: Path) -> None:
     assert names[1:].split()[9:11] == ["RMSE_Ftrain_pu", "RMSE_Ftest_pu"]  # columns 10 and 11
 
 
-def test_normalised_potentials_have_internal_units_too(tmp_path: Path) -> None:
+def test_normalized_potentials_have_internal_units_too(tmp_path: Path) -> None:
     path = tmp_path / "learning-curve.out"
     LearningCurve(path, METAL, "", internal=(2.0, 5.0)).start([(3, np.ones(12))])
     row = np.loadtxt(path)

@@ -54,7 +54,7 @@ def test_what_is_no_md_out_is_refused(tmp_path: Path) -> None:
     assert len(read_md_out(path)["step"]) == 0
 
 
-def test_candidates_are_unlabelled_wrapped_structures(tmp_path: Path) -> None:
+def test_candidates_are_unlabeled_wrapped_structures(tmp_path: Path) -> None:
     atoms = Atoms("CuAu", [[-1.0, 0.5, 0.5], [2.0, 9.0, 1.0]], cell=[4, 4, 4], pbc=True)
     atoms.info["weight"] = "7"
     path = tmp_path / "candidates.data"

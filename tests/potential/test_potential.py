@@ -280,8 +280,8 @@ def test_n2p2_energy_and_forces(shared: Path, case: str) -> None:
     np.testing.assert_allclose(prediction.forces.value, np.array(rows, dtype=float), rtol=0, atol=1e-9)
 
 
-def test_n2p2_normalised_potential(shared: Path) -> None:
-    """A potential with n2p2's normalisation header: energies and forces come out in physical units."""
+def test_n2p2_normalized_potential(shared: Path) -> None:
+    """A potential with n2p2's normalization header: energies and forces come out in physical units."""
     folder = shared / "reference" / "H2O_RPBE-D3"
     model = load(folder)
     prediction = model.predict(StructureFile(folder / "input.data")[0])

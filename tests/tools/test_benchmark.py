@@ -280,7 +280,7 @@ def test_measure_counts_memory_of_the_call_only() -> None:
     ],
 )
 def test_shipped_cases(name: str, counts: dict[str, int], neighbors: int, tmp_path: Path) -> None:
-    """Functions and neighbours are those of the published numbers; input.nn is what the tool writes."""
+    """Functions and neighbors are those of the published numbers; input.nn is what the tool writes."""
     for mode in (1, 2, 3):
         settings = load_settings(INPUTS / name / "input.nn", mode)
         assert settings.warnings == ()

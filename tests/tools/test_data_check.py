@@ -64,7 +64,7 @@ class TestFindings:
         )
         assert check([*structures, copy]).duplicates() == ["structure 41 as structure 8, OUTCAR:7"]
 
-    def test_neighbouring_frames_are_no_duplicates(self, structures: list[Structure]) -> None:
+    def test_neighboring_frames_are_no_duplicates(self, structures: list[Structure]) -> None:
         moved = structures[7].positions.copy()
         moved[2, 1] += 0.002
         assert check([*structures, replace(structures[7], positions=moved)]).duplicates() == []

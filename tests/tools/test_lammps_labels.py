@@ -15,14 +15,14 @@ from bnnp.io.input_data import read_structures
 
 
 @pytest.mark.parametrize(("system", "neighbours"), [("CdTe", 4), ("ZnTe", 4), ("CdZnTe", 4), ("Li", 8)])
-def test_crystal(system: str, neighbours: int) -> None:
-    """As many nearest neighbours as the lattice has, all at one distance; LAMMPS' form of the cell."""
+def test_crystal(system: str, neighbors: int) -> None:
+    """As many nearest neighbors as the lattice has, all at one distance; LAMMPS' form of the cell."""
     atoms = tool.crystal(system, 0.25, np.random.default_rng(1))
     a = {**tool.LATTICE, "CdZnTe": 0.75 * 6.48 + 0.25 * 6.10}[system]
     distance = a * np.sqrt(3.0) / (2.0 if system == "Li" else 4.0)
     distances = atoms.get_all_distances(mic=True) + 99.0 * np.eye(len(atoms))
     assert distances.min() == pytest.approx(distance)
-    assert np.array_equal((distances < 1.01 * distance).sum(axis=1), [neighbours] * len(atoms))
+    assert np.array_equal((distances < 1.01 * distance).sum(axis=1), [neighbors] * len(atoms))
     assert np.allclose(np.triu(atoms.cell, 1), 0.0, atol=1e-12)
     assert atoms.get_volume() == pytest.approx(len(atoms) * a**3 / (2 if system == "Li" else 8))
 
@@ -50,7 +50,7 @@ def energy_and_forces(atoms: Atoms, system: str) -> tuple[float, np.ndarray]:
     """Of these atoms as they are, by a LAMMPS of their own."""
     lmp = tool.lammps_of(atoms, tool.SYSTEMS[system])
     lmp.command("run 0")
-    frame = tool.labelled(lmp, atoms)
+    frame = tool.labeled(lmp, atoms)
     lmp.close()
     return frame.get_potential_energy(), frame.get_forces()
 

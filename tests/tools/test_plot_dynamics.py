@@ -81,7 +81,7 @@ class TestDistributions:
         np.testing.assert_allclose(curve.low, R - 0.5)
         np.testing.assert_allclose(curve.high, R + 1.0)
 
-    def test_lines_are_told_apart_without_colour(self, tmp_path: Path) -> None:
+    def test_lines_are_told_apart_without_color(self, tmp_path: Path) -> None:
         curves = read_curves("rdf", rdf(tmp_path / "a.out"))
         drawn = distributions_figure("rdf", [curves, curves], ["one", "two"])
         total, partial = drawn.axes

@@ -78,7 +78,7 @@ def test_germanium_with_silicon_s_angles_is_silicon_scaled() -> None:
     np.testing.assert_allclose(new[1], energy / length * old[1], atol=1e-10)
 
 
-def test_runs_are_repeatable_and_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_repeatable_and_labeled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "EQUILIBRATION", 10)
     monkeypatch.setattr(tool, "INTERVAL", 5)
     for name in "ab":

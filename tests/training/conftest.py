@@ -44,7 +44,7 @@ DEPTH = {(14, 14): 0.5, (14, 32): 0.35, (32, 14): 0.35, (32, 32): 0.25}  # eV
 RADIUS = 4.5
 
 
-def labelled(
+def labeled(
     numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None, **extra: object
 ) -> Structure:
     """Energy, forces and stress of phi = depth (1 - x)^4 (e^(4 - 2r) - 2 e^(2 - r)), x = r / 4.5."""
@@ -69,8 +69,8 @@ def labelled(
 
 @pytest.fixture(scope="session")
 def label() -> Callable[..., Structure]:
-    """:func:`labelled`, for other test modules."""
-    return labelled
+    """:func:`labeled`, for other test modules."""
+    return labeled
 
 
 def crystals(count: int, seed: int = 3) -> list[Structure]:
@@ -86,7 +86,7 @@ def crystals(count: int, seed: int = 3) -> list[Structure]:
         positions = sites @ (cell / 2) + rng.normal(0.0, 0.12, (8, 3))
         subset = Set.TEST if index % 4 == 3 else Set.TRAIN
         box = None if index % 5 == 4 else cell
-        found.append(labelled(numbers, positions, box, subset=subset))
+        found.append(labeled(numbers, positions, box, subset=subset))
     return found
 
 

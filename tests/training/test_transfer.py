@@ -39,7 +39,7 @@ CUTOFF = Cutoff(1)
 
 
 def functions(elements: tuple[str, ...], length: float = 1.0) -> dict[str, tuple[SymmetryFunction, ...]]:
-    """The functions of LINES with lengths multiplied, for all elements and neighbours."""
+    """The functions of LINES with lengths multiplied, for all elements and neighbors."""
     found: dict[str, list[SymmetryFunction]] = {element: [] for element in elements}
     for line in LINES:
         words = line.split()
@@ -51,7 +51,7 @@ def functions(elements: tuple[str, ...], length: float = 1.0) -> dict[str, tuple
 
 
 def donor(elements: tuple[str, ...] = ("Si",)) -> Donor:
-    """Random networks on functions scaled in some way, with a normalisation header."""
+    """Random networks on functions scaled in some way, with a normalization header."""
     rng, own = np.random.default_rng(3), functions(elements)
     networks = {x: initial_network(SHAPE, len(own[x]), rng, "uniform", (-0.5, 0.5)) for x in elements}
     affines = {
@@ -114,7 +114,7 @@ def test_scaled_transfer_is_exact(length: float) -> None:
 
 
 def test_two_elements_from_one_do_not_see_the_difference() -> None:
-    """Functions of all neighbour elements start from the one of silicon: their sums are the same."""
+    """Functions of all neighbor elements start from the one of silicon: their sums are the same."""
     given, own, (positions, cell) = donor(), functions(("Si", "Ge")), geometry()
     networks = new_networks(given, own, {"Si": "Si", "Ge": "Si"}, 1.0, 1.0)
     symbols = np.array(["Si", "Ge", "Ge", "Si", "Ge", "Si", "Si", "Ge"])

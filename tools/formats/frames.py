@@ -61,7 +61,7 @@ class CheckedSummary(Summary):
         """Count one structure."""
         super().count(structure)
         if len(self.reaches) < SAMPLE:
-            with contextlib.suppress(NumericalError):  # no neighbour list: mode 1 will tell
+            with contextlib.suppress(NumericalError):  # no neighbor list: mode 1 will tell
                 self.reaches.append(reach(closest_pairs(structure, self.units), self.units))
 
     def warnings(self) -> Iterator[str]:

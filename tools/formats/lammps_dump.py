@@ -1,4 +1,4 @@
-"""Text dumps of LAMMPS (`dump custom`) as labelled structures.
+"""Text dumps of LAMMPS (`dump custom`) as labeled structures.
 
 Forces are the columns fx fy fz. The energy is the sum of a column of energies per atom (`compute pe/atom`),
 or PotEng of the thermo output at the same step. A dump has no stress: the pressure of the thermo output

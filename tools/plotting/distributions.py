@@ -96,7 +96,7 @@ def _curve(table: dict[str, Array], name: str, x: Array) -> Curve:
 
 
 def distributions_figure(kind: str, files: Sequence[dict[str, Curve]], labels: Sequence[str]) -> Any:
-    """Total first, then the parts; each file in a colour and a dash of its own."""
+    """Total first, then the parts; each file in a color and a dash of its own."""
     parts = list(dict.fromkeys(name for curves in files for name in curves))
     n_columns = min(len(parts), 2 if len(parts) < 5 else 3)
     n_rows = -(-len(parts) // n_columns)

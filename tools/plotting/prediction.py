@@ -228,7 +228,7 @@ def parity_figure(found: Predictions) -> Any:
 
 
 def _energies(axes: Any, found: Predictions) -> None:
-    """Energies relative to the mean reference, one colour and marker a group."""
+    """Energies relative to the mean reference, one color and marker a group."""
     values = found.energies - np.nanmean(found.energies[:, 0])
     for k, label in enumerate(found.labels()):
         chosen = np.array([name == label for name in found.groups])

@@ -1,4 +1,4 @@
-"""The common look: colours that colour-blind readers can tell apart, and files in two formats."""
+"""The common look: colors that color-blind readers can tell apart, and files in two formats."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Pictures of symmetry functions: their shapes, and how their values are distributed over the atoms.
 
-Shapes are those of the formulas: a radial function against the distance of one neighbour; an angular one
-against the angle of two neighbours that are both half the cutoff radius away, divided by its largest value.
+Shapes are those of the formulas: a radial function against the distance of one neighbor; an angular one
+against the angle of two neighbors that are both half the cutoff radius away, divided by its largest value.
 Values come from symmetry_functions.h5 (mode 1), training and test set together.
 """
 
@@ -61,13 +61,13 @@ def some_rows(file: DescriptorFile, element: str) -> Array:
 
 
 def radial_curve(function: SymmetryFunction, cutoff: Cutoff) -> tuple[Array, Array]:
-    """Distances up to the cutoff and the contribution of one neighbour there."""
+    """Distances up to the cutoff and the contribution of one neighbor there."""
     r = torch.linspace(1e-3, function.r_c, POINTS, dtype=torch.float64)
     return r.numpy(), RADIAL[function.type](function, r, cutoff).numpy()
 
 
 def angular_curve(function: SymmetryFunction, cutoff: Cutoff) -> tuple[Array, Array]:
-    """Angles in degrees and the contribution of two neighbours at r_c / 2, divided by its maximum."""
+    """Angles in degrees and the contribution of two neighbors at r_c / 2, divided by its maximum."""
     theta = torch.linspace(0.0, torch.pi, POINTS + 2, dtype=torch.float64)[1:-1]
     r = 0.5 * function.r_c
     flat = torch.zeros_like(theta)
@@ -78,7 +78,7 @@ def angular_curve(function: SymmetryFunction, cutoff: Cutoff) -> tuple[Array, Ar
 
 
 def distinct(functions: Sequence[SymmetryFunction], angular: bool) -> list[SymmetryFunction]:
-    """One function of each shape: those that differ only in their neighbours have the same."""
+    """One function of each shape: those that differ only in their neighbors have the same."""
     found: dict[tuple[str, ...], SymmetryFunction] = {}
     for function in functions:
         if function.is_angular == angular:

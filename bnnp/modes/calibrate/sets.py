@@ -32,7 +32,7 @@ class Labels:
 
 
 def demand_group(settings: Settings, groups: Sequence[str]) -> str:
-    """The group of ``calibration_ood_group``. Raises InputError if no structure is labelled so."""
+    """The group of ``calibration_ood_group``. Raises InputError if no structure is labeled so."""
     name = " ".join(settings.calibration.calibration_ood_group)
     if name not in groups:
         there = ", ".join(sorted(filter(None, groups))) or "no groups"

@@ -1,7 +1,7 @@
 """What molecular dynamics would take: some first steps are timed.
 
 With the potential of the working directory, or with random networks as input.nn describes them if there is
-none yet: the time does not depend on the weights. Not counted: the writing of files, and the next neighbour
+none yet: the time does not depend on the weights. Not counted: the writing of files, and the next neighbor
 searches.
 """
 

@@ -170,7 +170,7 @@ def _named(functions: Sequence[SymmetryFunction]) -> str:
 
 
 def _lines(functions: Sequence[SymmetryFunction]) -> str:
-    """Lines of input.nn, neighbouring ones as a range: ``line 7``, ``lines 3, 7-12``."""
+    """Lines of input.nn, neighboring ones as a range: ``line 7``, ``lines 3, 7-12``."""
     numbers = sorted({function.line for function in functions})
     starts = [number for number in numbers if number - 1 not in numbers]
     ends = [number for number in numbers if number + 1 not in numbers]

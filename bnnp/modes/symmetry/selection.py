@@ -110,7 +110,7 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Surve
     Raises
     ------
     NumericalError
-        A structure has no neighbour list (flat cell, absurd density).
+        A structure has no neighbor list (flat cell, absurd density).
     """
     mine = parallel.deal(structures.n_atoms.tolist())
     records = np.zeros(len(mine), survey_dtype(len(settings.model.elements)))

@@ -26,7 +26,7 @@ from bnnp.modes.symmetry.selection import Selection, Survey
 from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 
-SEARCH_BYTES = 150  # of a pair while the neighbours of a structure are found and sorted
+SEARCH_BYTES = 150  # of a pair while the neighbors of a structure are found and sorted
 
 
 def lay_out(

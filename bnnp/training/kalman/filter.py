@@ -12,7 +12,7 @@ fading memory   R = lambda I, then P <- P / lambda and lambda <- nu lambda + 1 -
 and P <- P + q I with process noise q that falls from q_0 to q_min. P starts as I / epsilon. With the Cholesky
 factor A = L L^T and Y = P H L^-T the update is P <- P - Y Y^T: symmetric, so only a triangle is kept.
 
-Errors and derivatives are scaled so that the filter minimises the loss of :mod:`bnnp.training.loss`: a row of
+Errors and derivatives are scaled so that the filter minimizes the loss of :mod:`bnnp.training.loss`: a row of
 a quantity with prefactor c counts sqrt(c).
 
 P has all weights (``full``), or one block an element with a common A (``element``; decoupled filter of
@@ -93,7 +93,7 @@ class KalmanState:
     epochs : float
         Epochs done, counted by updates.
     thresholds : (3,) float64
-        Smallest error per atom, of a force and of a stress component that is taken up, normalised.
+        Smallest error per atom, of a force and of a stress component that is taken up, normalized.
     ranking : tuple of array
         Observations in the order of their errors when the epoch began, where the plan asks for it.
     """

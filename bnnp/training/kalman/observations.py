@@ -43,7 +43,7 @@ from bnnp.training.samples import Sample
 
 Index = NDArray[np.int64]
 
-ROWS = 48  # force components handled at a time: bounds the memory, and neighbours share the work
+ROWS = 48  # force components handled at a time: bounds the memory, and neighbors share the work
 
 
 @dataclass(eq=False)
@@ -181,7 +181,7 @@ class Observer:
         self, vector: Tensor, sample: Sample, components: Index, epoch: int, energy: bool = True
     ) -> tuple[Tensor, Callable[[], Tensor]]:
         """Energy and some force components 3 i + a or stress components STRESS - k of one structure,
-        normalised.
+        normalized.
 
         Parameters
         ----------

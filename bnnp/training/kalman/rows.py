@@ -156,7 +156,7 @@ def _reference(sample: Sample, components: NDArray[np.int64]) -> Array:
 
 
 def _averaged(table: Array, groups: int) -> Array:
-    """Means over the streams that count, neighbours in `groups` rows; groups without any are left out."""
+    """Means over the streams that count, neighbors in `groups` rows; groups without any are left out."""
     rows = []
     for part in np.array_split(table, groups):
         counting = part[part[:, -1] > 0.0]

@@ -50,7 +50,7 @@ class Update:
     streams : tuple of tuple of Observation
         Of each stream the observations it may choose from.
     groups : int
-        Into how many rows the streams are averaged, neighbours together; 0: none is averaged.
+        Into how many rows the streams are averaged, neighbors together; 0: none is averaged.
     otherwise : str
         What a stream does without an error above the threshold: ``nothing``, or the ``worst`` one.
     ranked : bool

@@ -172,7 +172,7 @@ class TestKnownPotentials:
         forces = np.loadtxt(reference / "nnforces.out")[:, 5:8]
         np.testing.assert_allclose(np.loadtxt(tmp_path / "nnforces.out")[:, 5:8], forces, rtol=0, atol=1e-9)
 
-    def test_normalised_potential(self, shared: Path, tmp_path: Path) -> None:
+    def test_normalized_potential(self, shared: Path, tmp_path: Path) -> None:
         """RPBE-D3 water with n2p2's mean_energy, conv_energy and conv_length; atomic energies, too."""
         reference = self.run(shared, "H2O_RPBE-D3", tmp_path)
         lines = [line.split() for line in (reference / "ref_energy.txt").read_text().splitlines()[1:]]
@@ -348,8 +348,8 @@ class TestReport:
     def test_every_column_says_what_it_is_of(self, folder: Path) -> None:
         """With references of energy, forces and stress, and without any."""
         stress = np.array([1.0, 2.0, 3.0, 0.1, 0.2, 0.3]) / 100.0
-        labelled = [replace(rocksalt(seed), stress=stress, info={"group": "all"}) for seed in range(3)]
-        write_structures(folder / "input.data", labelled)
+        labeled = [replace(rocksalt(seed), stress=stress, info={"group": "all"}) for seed in range(3)]
+        write_structures(folder / "input.data", labeled)
         found = columns_of(predict(folder), "all")
         numbers = np.loadtxt(folder / "nnstress.out").reshape(3, 3, 7)
         reference = -stress[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
@@ -358,7 +358,7 @@ class TestReport:
         score = error / numbers[:, :, 4:][voigt]
         assert float(found["S RMSE"]) == pytest.approx(np.sqrt(np.mean(error**2)) * 160.21766, rel=1e-3)
         assert float(found["S sqrt(ZMS)"]) == pytest.approx(np.sqrt(np.mean(score**2)), rel=1e-3)
-        bare = [replace(s, energy=None, forces=None, stress=None) for s in labelled]
+        bare = [replace(s, energy=None, forces=None, stress=None) for s in labeled]
         write_structures(folder / "input.data", bare)
         names = ["group", "structures", "E sigma", "F sigma", "S sigma", "pressure"]
         assert list(columns_of(predict(folder), "all")) == names

@@ -364,7 +364,7 @@ def test_coincident_atoms_are_dropped_and_named(tmp_path: Path) -> None:
 
 
 def test_constant_functions_and_empty_test_set_are_named(tmp_path: Path) -> None:
-    """Ge only, no Te: every function with a Te neighbour is zero; line numbers are those of input.nn."""
+    """Ge only, no Te: every function with a Te neighbor is zero; line numbers are those of input.nn."""
     pure = [Structure(np.full(len(s), 32), s.positions, s.cell, s.energy, s.forces) for s in lattices(4)]
     lines = INPUT.replace("0.3", "0").splitlines()
     lines = [line for line in lines if not line.startswith("global")]

@@ -72,7 +72,7 @@ SHORT = "dropout_rate 0.1\nepochs 6\nbatch_size 2\n"
 
 
 def alloys(count: int, seed: int = 1, subset: Set | None = None) -> list[Structure]:
-    """Rattled 8-atom cells of Cu and Au labelled by ASE's EMT, a quarter of them for testing."""
+    """Rattled 8-atom cells of Cu and Au labeled by ASE's EMT, a quarter of them for testing."""
     rng = np.random.default_rng(seed)
     sites = np.stack(np.meshgrid(*[np.arange(2)] * 3), axis=-1).reshape(-1, 3)
     found = []
