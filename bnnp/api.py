@@ -1,4 +1,4 @@
-"""The calls for notebooks and scripts that are not methods: data in, symmetry functions out."""
+"""Functions for notebooks and scripts: reading data and computing symmetry functions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_data(path: str | Path = "input.data", require_labels: bool = False) -> 
     Raises
     ------
     InputError
-        With file, line and structure.
+        With file, line and structure, for everything that is not in the format of input.data.
     """
     return list(read_structures(path, require_labels=require_labels))
 
@@ -44,7 +44,7 @@ def symmetry_functions(
     Parameters
     ----------
     structures : Structure, ase.Atoms, or several of them
-        Structures in the units of the input.nn; Atoms in Angstrom, as ASE has them.
+        A Structure in the units of input.nn, Atoms in Angstrom.
     input_nn : str or Path
         Elements, symmetry functions, cutoff function and units.
     threads : int
@@ -52,13 +52,14 @@ def symmetry_functions(
     Returns
     -------
     list of (n_atoms, width) float64
-        One array a structure. A row holds the functions of the atom's element in the order of scaling.data
-        (``load_settings(input_nn).functions[element]``) and zeros up to the longest list.
+        One array per structure. A row holds the functions of the atom's element in the order of scaling.data
+        (``load_settings(input_nn).model.functions[element]``) and zeros up to the longest list.
 
     Raises
     ------
     InputError, NumericalError
-        A mistake in input.nn, an element it does not name, coinciding or lost atoms.
+        A mistake in input.nn, an element that it does not contain, coinciding atoms or positions that are not
+        finite.
     """
     settings = load_settings(input_nn, mode_required=False)
     descriptor = settings.model.descriptor(threads)

@@ -1,6 +1,6 @@
-"""The command ``bnnp``: the only place that prints an error or ends the program.
+"""The command ``bnnp``. No other module prints an error or ends the program.
 
-Exit codes: 0 all went well, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the
+Exit codes: 0 success, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the
 uncertainty rule or the physical guard, 130 interrupted, 143 ended by SIGTERM. Under MPI a failure on one
 rank ends all of them, with one message.
 """
@@ -128,7 +128,7 @@ def _export(program: str, target: Path, settings_file: Path, masks: int | None) 
 
 
 def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data_file: Path) -> None:
-    """Load the settings and hand over to the mode; heavy imports happen behind its door."""
+    """Load the settings and call the mode, whose module is imported only now."""
     parallel.check_launch()
     parallel.pin_threads(1)  # before numpy and torch are loaded: the core has threads of its own
     keep_freed_memory()
@@ -149,11 +149,11 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
 
 
 class _Terminated(BaseException):
-    """SIGTERM, raised where the program is, so that files in work are removed on the way out."""
+    """Raised by SIGTERM, so that temporary files are removed before the program ends."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one shall not disturb the way out
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ignore a second one while the program ends
     raise _Terminated
 
 
@@ -175,14 +175,13 @@ def _guard(action: Callable[[], object]) -> None:
             TERMINATED,
         )
     except BrokenPipeError:
-        # The reader of our output has gone (`bnnp --keywords | head`): nobody is left to tell.
+        # the reader of the output has ended, as in `bnnp --keywords | head`: nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         parallel.abort(1)
     except MemoryError:
         _fail(
-            "ERROR: out of memory. Lower memory_limit, use `derivatives recomputed` or a smaller "
-            "batch_size, or start fewer "
-            "ranks on each node; `bnnp --check` estimates the need.",
+            "ERROR: out of memory. Lower memory_limit, use `derivatives recomputed` or a smaller batch_size, "
+            "or start fewer ranks on each node; `bnnp --check` estimates the need.",
             1,
         )
     except OSError as error:
@@ -190,10 +189,10 @@ def _guard(action: Callable[[], object]) -> None:
         _fail(f"ERROR: {place}{error.strerror or error}", 1)
     except Exception as error:
         _fail(
-            f"{traceback.format_exc()}\nERROR: {type(error).__name__}: {error}\nThis is a bug in bnnp "
-            f"{__version__}, not a mistake "
-            "of yours. Please report it with the lines above, input.nn and, if you can, a structure that "
-            "shows it.",
+            f"{traceback.format_exc()}\n"
+            f"ERROR: {type(error).__name__}: {error}\n"
+            f"This is a bug in bnnp {__version__}, not a mistake of yours. Please report it with the lines "
+            "above, input.nn and, if you can, a structure that shows it.",
             1,
         )
     finally:

@@ -7,7 +7,7 @@ One tree; :mod:`bnnp.cli` prints the message and exits with the code of the clas
     |-- StaleFileError        1   a file that belongs to another input.nn, network or format version
     |-- OutputError           1   a file cannot be written: no permission, disk full
     |-- NumericalError        1   a value that is not finite, atoms that coincide
-    `-- UncertaintyStop       3   the potential no longer knows, the run was ended on purpose
+    `-- UncertaintyStop       3   the uncertainty passed its threshold, which ended the run
 
 A message says what is wrong, where (file and line), what was got, what was expected and what to do
 next, for example::
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 
 class BnnpError(Exception):
-    """Base of every error that is the user's to mend."""
+    """Base class of the errors that a user can correct."""
 
     exit_code = 1
 

@@ -1,7 +1,7 @@
-"""The log of a run: what the program tells the user, on standard output of rank 0.
+"""The log of a run, on standard output of rank 0.
 
-Plain text, at most 100 columns, each line flushed at once so that a batch log is always up to date.
-Progress is a tqdm bar on a terminal and a plain line at about every tenth in a file.
+Plain text, at most 100 columns, each line flushed at once so that a batch log is always up to date. Progress
+is a tqdm bar on a terminal, and in a file a plain line at about every tenth of the work.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from bnnp.settings.settings import Settings
 T = TypeVar("T")
 
 WIDTH = 100
-PAUSE = 1.0  # seconds between two lines of progress in a file: short loops get one line
+PAUSE = 1.0  # seconds at least between two lines of progress in a file
 _IGNORED = textwrap.TextWrapper(WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 39)
 _PURPOSE = {0: "check", 1: "mode 1: symmetry functions", 2: "mode 2: training", 3: "mode 3: prediction"}
 
 
 class Log:
-    """Narrates one run; only the root prints.
+    """The log of one run.
 
     Parameters
     ----------
-    stream : TextIO or None
-        Where to; standard output by default.
-    enabled : bool or None
-        Whether to print at all; None: on rank 0.
+    stream : TextIO, optional
+        Standard output by default.
+    enabled : bool, optional
+        Whether to print; by default only on rank 0.
     """
 
     def __init__(self, stream: TextIO | None = None, enabled: bool | None = None) -> None:
@@ -50,15 +50,15 @@ class Log:
         ----------
         settings : Settings
         kernel : str
-            Instruction set the C++ core uses, ``Descriptor.kernel``.
-        threads : int or None
-            Threads of each rank; the keyword's value if None.
+            Instruction set of the C++ core, ``Descriptor.kernel``.
+        threads : int, optional
+            Threads of each rank; by default those of the keyword.
         """
         dynamics = settings.mode == 3 and settings.dynamics.md_steps
         purpose = "mode 3: molecular dynamics" if dynamics else _PURPOSE[settings.mode]
         self.line(f"bnnp {__version__}   {purpose}")
         self.line("-" * WIDTH)
-        units = settings.model.units
+        model, units = settings.model, settings.model.units
         self.item("date", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}")
         self.item(
             "processes", _processes(parallel.size(), settings.general.threads if threads is None else threads)
@@ -66,13 +66,9 @@ class Log:
         if kernel:
             self.item("kernel", kernel)
         self.item("units", f"{units.name} ({units.length}, {units.energy}, {units.force})")
-        self.item("elements", " ".join(settings.model.elements))
-        counts = ", ".join(
-            f"{len(settings.model.functions[element])} of {element}" for element in settings.model.elements
-        )
-        self.item(
-            "symmetry functions", f"{counts}; largest cutoff {settings.model.largest_cutoff:g} {units.length}"
-        )
+        self.item("elements", " ".join(model.elements))
+        counts = ", ".join(f"{count} of {element}" for element, count in model.n_inputs.items())
+        self.item("symmetry functions", f"{counts}; largest cutoff {model.largest_cutoff:g} {units.length}")
         if settings.warnings or settings.ignored:
             self.line()
         for warning in settings.warnings:
@@ -81,7 +77,7 @@ class Log:
             self._ignored(settings)
 
     def _ignored(self, settings: Settings) -> None:
-        """Keywords without effect: those of other methods by name, the others with the reason."""
+        """Print the keywords without effect: those of other optimizers by name, the rest with the reason."""
         unknown = [name for name in settings.ignored if KEYWORDS[name].tier == "O"]
         if idle := [name for name in settings.ignored if name not in unknown]:
             method = f"optimizer {settings.training.optimizer}"
@@ -94,35 +90,35 @@ class Log:
             self.line(_IGNORED.fill(f"{name:<32} {KEYWORDS[name].help}"))
 
     def section(self, title: str) -> None:
-        """Begin a chapter."""
+        """Begin a section with this title."""
         self.line()
         self.line(f"{title} {'-' * max(3, WIDTH - len(title) - 1)}")
 
     def line(self, text: str = "") -> None:
-        """One line as it is."""
+        """Print one line as it is."""
         if self._enabled:
             self._stream.write(text + "\n")
             self._stream.flush()
 
     def item(self, name: str, value: object) -> None:
-        """A name and its value, aligned with the items around it."""
+        """Print a name and its value, aligned with other items."""
         self.line(f"  {name:<26} {value}")
 
     def warn(self, text: str) -> None:
-        """Something the user should look at; wrapped, and counted for the last line."""
+        """Print and count a warning, wrapped."""
         self.n_warnings += 1
         self._wrap("WARNING: ", text)
 
     def note(self, text: str) -> None:
-        """Something worth knowing that asks for nothing; wrapped."""
+        """Print information that requires no action, wrapped."""
         self._wrap("note: ", text)
 
     def note_warnings(self, number: int) -> None:
-        """Count warnings that were printed as lines in another program's words."""
+        """Count warnings that were printed in the format of another program."""
         self.n_warnings += number
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Aligned columns, numbers to the right, text to the left; floats get 6 digits."""
+        """Print aligned columns, numbers to the right, text to the left; floats get 6 digits."""
         shown = [[_cell(value) for value in row] for row in rows]
         numeric = [all(_is_number(row[k]) for row in shown) for k in range(len(columns))]
         widths = [max(len(cells[k]) for cells in [list(columns), *shown]) for k in range(len(columns))]
@@ -136,17 +132,17 @@ class Log:
     def progress(
         self, iterable: Iterable[T] | None = None, description: str = "", total: int | None = None
     ) -> Progress[T]:
-        """Follow a long loop: iterate over the result, or call its ``update`` and ``close``."""
+        """Show the progress of a loop: iterate over the result, or call its ``update`` and ``close``."""
         return Progress(iterable, description, total, self._stream, self._enabled)
 
     def close(self, mode: int, unfinished: str = "") -> None:
-        """The last lines. runnerase looks for "Normal termination of RuNNer" among them.
+        """Print the last lines, in which runnerase looks for "Normal termination of RuNNer".
 
         Parameters
         ----------
         mode : int
         unfinished : str
-            Why the work is not done, if it is not: then there is no normal termination.
+            Why the run is not finished; then "Normal termination" is not printed.
         """
         seconds = time.perf_counter() - self._start
         plural = "s" * (self.n_warnings != 1)
@@ -172,7 +168,7 @@ class Log:
 
 
 class Progress(Generic[T]):
-    """A loop that says how far it is: a bar on a terminal, plain lines elsewhere."""
+    """Progress of a loop: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(
         self,
@@ -188,7 +184,7 @@ class Progress(Generic[T]):
         self._start = self._last = time.perf_counter()
         self._done = self._shown = 0
         self._bar: Any = None
-        self.note = ""  # shown behind the rest, for example a speed
+        self.note = ""  # printed at the end of the line, for example a speed
         if enabled and stream.isatty():
             from tqdm import tqdm
 
@@ -209,7 +205,7 @@ class Progress(Generic[T]):
         self.close()
 
     def update(self, steps: int = 1) -> None:
-        """`steps` more are done."""
+        """Add finished steps."""
         self._done += steps
         if self._bar is not None:
             if self.note:
@@ -223,7 +219,7 @@ class Progress(Generic[T]):
                 self._line(tenth)
 
     def close(self) -> None:
-        """No more steps follow."""
+        """End the progress bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -240,7 +236,7 @@ class Progress(Generic[T]):
 
 
 def duration(seconds: float) -> str:
-    """A time span for people: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """A time span as text: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f} s"
     whole = round(seconds)
@@ -252,7 +248,7 @@ def duration(seconds: float) -> str:
 
 
 def byte_count(n_bytes: float) -> str:
-    """A number of bytes for people, powers of 1000: ``512 B``, ``1.5 GB``."""
+    """A number of bytes as text, in powers of 1000: ``512 B``, ``1.5 GB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if n_bytes < 999.5:
             return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.3g} {unit}"

@@ -1,8 +1,9 @@
-"""Memory that is freed is kept by the process and used again.
+"""Reuse of freed memory.
 
-glibc gives large arrays back to the operating system when they are freed, and asks for zeroed pages at the
-next call. A structure of 100 000 atoms, and every structure of mode 1, spends a third of its time on that.
-mallopt(3) switches it off: the largest memory stays about the same, but is kept until the process ends.
+glibc returns the memory of large arrays to the operating system when they are freed, and requests zeroed
+pages for the next array. A structure of 100 000 atoms, and every structure of mode 1, spends a third of its
+time on that. mallopt(3) switches it off: the peak memory stays about the same, but is kept until the process
+ends.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library to keep freed memory; False where it cannot be told (not glibc)."""
+    """Make the C library keep freed memory; False if it cannot (not glibc)."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # musl, macOS, Windows

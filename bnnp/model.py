@@ -1,6 +1,6 @@
-"""The model of a potential, as input.nn describes it: elements, symmetry functions, networks, units.
+"""The model of a potential as input.nn describes it: elements, symmetry functions, networks, units.
 
-It has no weights yet: modes 1 and 2 start from it, a potential adds weights and training statistics.
+Modes 1 and 2 start from it; a potential adds weights and training statistics.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bnnp.units import ATOMIC, Normalization, Units
 
 @dataclass(frozen=True)
 class Model:
-    """What a potential is made of, but for its numbers.
+    """Everything a potential consists of except weights and training statistics.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""The MPI verbs: rank, size, broadcast, gather, map, sum, abort.
+"""MPI: rank, size, broadcast, gather, map, sum, abort.
 
-The launcher decides. Without one (`bnnp --mode 1`) there is one process and mpi4py is not even
-imported; under `mpiexec` or `srun` the communicator is mpi4py's COMM_WORLD. A launcher that announces
-several processes while MPI sees only one (`srun` with the wrong ``--mpi``, `mpiexec` of another MPI)
-would start that many writers on one file, each believing it is alone: :func:`check_launch` stops the run.
+The launcher decides. Without one (`bnnp --mode 1`) there is one process and mpi4py is not imported; under
+`mpiexec` or `srun` the communicator is mpi4py's COMM_WORLD. If a launcher starts several processes but MPI
+sees only one (`srun` with the wrong ``--mpi``, `mpiexec` of another MPI), each would write the same files:
+:func:`check_launch` stops the run.
 
 No other module imports mpi4py, and no numerical module imports this one.
 """
@@ -26,9 +26,9 @@ from bnnp.errors import BnnpError, InputError
 
 T = TypeVar("T")
 
-BATCH = 4  # items a rank works on between two meetings of :func:`ordered_map`
+BATCH = 4  # items of a rank between two gathers of :func:`ordered_map`
 
-# Environment variables by which launchers tell a process how many there are, and that it is one of them.
+# Environment variables of launchers: the number of processes, and the rank of this one.
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE", "FLUX_JOB_SIZE")
 _RANKS = (
     "OMPI_COMM_WORLD_RANK",
@@ -54,12 +54,12 @@ def size() -> int:
 
 
 def is_root() -> bool:
-    """Whether this process is rank 0, the one that talks and lays out files."""
+    """Whether this process is rank 0, which prints and creates files."""
     return rank() == 0
 
 
 def barrier() -> None:
-    """Wait until every rank is here."""
+    """Wait until every rank has called this."""
     communicator = _communicator()
     if communicator is not None:
         communicator.Barrier()
@@ -68,11 +68,14 @@ def barrier() -> None:
 def broadcast(value: T) -> T:
     """The root's `value` on every rank."""
     communicator = _communicator()
-    return value if communicator is None else communicator.bcast(value, root=0)
+    if communicator is None:
+        return value
+    received: T = communicator.bcast(value, root=0)
+    return received
 
 
 def on_root(function: Callable[..., T], *arguments: Any) -> T:
-    """Call `function` on the root only and give its result to every rank.
+    """Call `function` on the root only; every rank gets its result.
 
     An exception on the root is raised on every rank, so that all end with the same message.
     """
@@ -82,6 +85,7 @@ def on_root(function: Callable[..., T], *arguments: Any) -> T:
             outcome = (function(*arguments), None)
         except Exception as error:
             outcome = (None, error)
+    result: T
     result, failure = broadcast(outcome)
     if failure is not None:
         raise failure
@@ -97,9 +101,9 @@ def gather(value: T) -> list[T]:
 
 
 def ordered_map(compute: Callable[[int], T], count: int) -> Iterator[T]:
-    """``compute(0)``, ``compute(1)``, ... on the root, worked out by all ranks; nothing on the others.
+    """Yield ``compute(0)``, ``compute(1)``, ... on the root, computed by all ranks; nothing on the others.
 
-    A user's mistake that a rank finds is raised on the root, which then closes its files and ends the job.
+    A BnnpError on any rank is raised on the root, which then closes its files and ends the run.
     """
     batch = BATCH * size()
     for first in range(0, count, batch):
@@ -112,14 +116,15 @@ def ordered_map(compute: Callable[[int], T], count: int) -> Iterator[T]:
 
 
 def _attempt(compute: Callable[[int], T], index: int) -> T | BnnpError:
+    """``compute(index)``, or the error that it raised."""
     try:
         return compute(index)
     except BnnpError as error:
         return error
 
 
-def sum_array(array: Any) -> Any:
-    """Sum a NumPy array over the ranks, in place; the same array is returned."""
+def sum_array(array: T) -> T:
+    """Sum a NumPy array over the ranks, in place, and return it."""
     communicator = _communicator()
     if communicator is not None:
         from mpi4py import MPI
@@ -129,10 +134,10 @@ def sum_array(array: Any) -> Any:
 
 
 def deal(costs: Sequence[float]) -> list[int]:
-    """The items this rank works on, so that the summed costs balance.
+    """Distribute items over the ranks so that the summed costs balance.
 
-    The most expensive item left goes to the rank with the least to do (Graham, SIAM J. Appl. Math. 17,
-    416 (1969)). Every rank finds the same answer without talking.
+    The most expensive item left goes to the rank with the smallest sum (R. L. Graham, SIAM J. Appl. Math. 17,
+    416 (1969)). Every rank computes the same distribution without communication.
 
     Parameters
     ----------
@@ -155,20 +160,20 @@ def deal(costs: Sequence[float]) -> list[int]:
 
 
 def abort(code: int) -> None:
-    """End every rank with exit code `code`; the message has been printed by the caller."""
+    """End every rank with exit code `code`; the caller has printed the message."""
     sys.stdout.flush()
     sys.stderr.flush()
     communicator = _communicator()
     if communicator is None or size() == 1:
         raise SystemExit(code)
-    time.sleep(0.2)  # the launcher must have passed on the message before it ends the ranks
+    time.sleep(0.2)  # so that the launcher passes on the message before it ends the ranks
     communicator.Abort(code)
 
 
 def wait_for_root_to_report() -> None:
-    """Before a rank prints an error: give lower ranks the time to report the same one and end the job.
+    """Give lower ranks the time to print the same error first and to end the run.
 
-    A mistake in a file is found by all ranks at once and is to be printed once.
+    All ranks find a mistake in a file at once, but it should be printed once.
     """
     time.sleep(0.4 * min(rank(), 5))
 
@@ -192,9 +197,9 @@ def check_launch() -> None:
 
 
 def announced_size() -> int:
-    """Number of processes the launcher says it started; 1 without a launcher.
+    """Number of processes that the launcher started, from its environment variables; 1 without a launcher.
 
-    SLURM_NTASKS proves nothing, a batch script has it too; a job *step* has SLURM_STEP_NUM_TASKS.
+    SLURM_NTASKS is not used, as a batch script has it too; only a job *step* has SLURM_STEP_NUM_TASKS.
     """
     sizes = [int(os.environ[name]) for name in _SIZES if os.environ.get(name, "").isdigit()]
     if not sizes and "SLURM_STEP_ID" in os.environ:
@@ -203,10 +208,10 @@ def announced_size() -> int:
 
 
 def pin_threads(number: int) -> None:
-    """Give BLAS, OpenMP and torch `number` threads in this process.
+    """Set the number of threads of BLAS, OpenMP and torch in this process.
 
-    The environment acts on libraries loaded later, so call this before numpy and torch are imported;
-    a torch that is loaded already is told directly.
+    The environment variables affect libraries loaded later: call this before numpy and torch are imported. A
+    torch that is already loaded is set directly.
     """
     for name in _THREADS:
         os.environ[name] = str(number)
@@ -217,7 +222,7 @@ def pin_threads(number: int) -> None:
 
 @cache
 def _communicator() -> Any:
-    """COMM_WORLD of mpi4py, or None for a process that no MPI launcher started."""
+    """COMM_WORLD of mpi4py, or None for a process without MPI launcher."""
     announced = announced_size()
     if announced == 1 and not any(name in os.environ for name in _RANKS):
         return None
@@ -228,8 +233,8 @@ def _communicator() -> Any:
             return None
         raise InputError(
             f"the launcher started {announced} processes but MPI cannot be used: "
-            f"{str(error).splitlines()[0]}. Install mpi4py against this machine's MPI "
-            "(`pip install mpi4py` with its module loaded), or start one process."
+            f"{str(error).splitlines()[0]}. Install mpi4py against this machine's MPI (`pip install mpi4py` "
+            "with its module loaded), or start one process."
         ) from error
     if MPI.COMM_WORLD.Get_size() > 1:
         sys.excepthook = _abort_on_exception
@@ -237,6 +242,6 @@ def _communicator() -> Any:
 
 
 def _abort_on_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """`sys.excepthook`: a rank that dies silently would leave the others waiting for ever."""
+    """`sys.excepthook` that ends all ranks: the others would wait forever for one that has died."""
     sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))  # in one piece
     abort(1)

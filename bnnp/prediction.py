@@ -1,4 +1,4 @@
-"""What a potential says about one structure: values, each with its standard deviations."""
+"""The prediction of a potential for one structure: values, each with its standard deviations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import variances
-from bnnp.uncertainty.hybrid import Parts
+from bnnp.uncertainty.hybrid import SigmaParts
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
@@ -52,18 +52,18 @@ class Estimate(Generic[T]):
         return Estimate(value, raw, raw, np.sqrt(between))
 
     def plus(self: Estimate[Array], constant: float) -> Estimate[float]:
-        """The estimate of a single number, as floats, shifted by a constant."""
+        """The estimate of one number, as floats, plus a constant."""
         spread = (None if each is None else float(each) for each in (self.std, self.raw, self.between))
         return Estimate(float(self.value) + constant, *spread)
 
     def calibrated(self, std: T | None) -> Estimate[T]:
-        """The same value with a calibrated standard deviation; as it is if there is none (None)."""
+        """The same value with the calibrated standard deviation `std`; unchanged for None."""
         return self if std is None else replace(self, std=std)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the potential says about one structure, in the units of the potential.
+    """Energy, forces and stress of one structure, in the units of the potential.
 
     Parameters
     ----------
@@ -79,8 +79,8 @@ class Prediction:
         Unscaled symmetry functions, zero-padded.
     free_atoms : (n_atoms,) float64
         Free-atom energy of every atom.
-    parts : Parts or None
-        What a calibration starts from: sigma of the samples and, if the potential has statistics of its
+    parts : SigmaParts or None
+        From which a calibration makes sigma: that of the samples and, if the potential has statistics of its
         training atoms, last layer and distance. None without samples.
     """
 
@@ -90,7 +90,7 @@ class Prediction:
     stress: Estimate[Array] | None
     descriptors: Array
     free_atoms: Array
-    parts: Parts | None = None
+    parts: SigmaParts | None = None
 
     @property
     def offset(self) -> float:
@@ -98,7 +98,7 @@ class Prediction:
         return float(self.free_atoms.sum())
 
     def calibrated(self, calibration: Calibration, symbols: Sequence[str]) -> Prediction:
-        """With calibrated standard deviations where there are any; `symbols` of the atoms."""
+        """With calibrated standard deviations where the calibration has any; `symbols` of the atoms."""
         if self.parts is None:
             return self
         energy, forces, stress = calibration.apply(self.parts, symbols)

@@ -1,8 +1,8 @@
-"""Random streams: one seed, independent numbers for every purpose, whatever else is drawn and by whom.
+"""Random streams: independent numbers for every purpose from one seed.
 
-Philox 4x64 (Salmon et al., SC '11, 10.1145/2063384.2063405) turns a key and a counter into random numbers
-without a state to pass on: the key is (random_seed, purpose), the counter says what is drawn. The mask of
-sample 7 is the same for 10 or 100 samples, on 1 or 4 ranks, in the first run or after a restart.
+Philox 4x64 (J. K. Salmon et al., SC '11, 10.1145/2063384.2063405) turns a key and a counter into random
+numbers without a state to pass on: the key is (random_seed, purpose), the counter identifies what is drawn.
+The mask of sample 7 is the same for 10 or 100 samples, on 1 or 4 ranks, in the first run or after a restart.
 """
 
 from __future__ import annotations

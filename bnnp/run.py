@@ -1,4 +1,4 @@
-"""What a mode is given: the settings in force, the files of the working directory, the threads it may use."""
+"""Arguments of a mode: settings, input file, working directory, number of threads."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Run:
     Parameters
     ----------
     settings : Settings
-        Everything input.nn says, and the mode.
+        From input.nn and the command line.
     data : Path
-        The structures, normally ``input.data``.
+        File with the structures, normally ``input.data``.
     directory : Path
-        Where results are read and written: the working directory.
+        Where results are read and written, normally the working directory.
     restart : bool
         Continue a former training or molecular dynamics.
     """
@@ -33,15 +33,12 @@ class Run:
 
     @property
     def threads(self) -> int:
-        """Threads of this process: the keyword; without it all cores it may run on, or 1 a rank under MPI."""
-        threads = self.settings.general.threads
-        if threads:
-            return threads
-        return 1 if parallel.size() > 1 else available_cores()
+        """Threads of this process: of the keyword, else 1 per rank under MPI, else all available cores."""
+        return self.settings.general.threads or (1 if parallel.size() > 1 else available_cores())
 
 
 def available_cores() -> int:
-    """Cores the operating system or the batch system gives to this process."""
+    """Number of cores that the operating system or batch system grants this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""One structure: elements, positions, cell, and the reference values a quantum code gave for it."""
+"""One structure: elements, positions, cell, and the reference values from a quantum-mechanical code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 class Set(IntEnum):
-    """What a structure is for; the number stands in symmetry_functions.h5, the label in input.data."""
+    """What a structure is used for; the number is kept in symmetry_functions.h5, the label in input.data."""
 
     TRAIN = 0
     TEST = 1
@@ -23,12 +23,12 @@ class Set(IntEnum):
     OUTSIDE = 3
 
     def __bool__(self) -> bool:
-        """Every set is true, number 0 too: ``structure.subset or other`` means what it says."""
+        """True, also for number 0, so that ``structure.subset or other`` replaces None only."""
         return True
 
     @property
     def label(self) -> str:
-        """As ``begin set=LABEL`` has it."""
+        """LABEL in ``begin set=LABEL`` of input.data."""
         return SET_LABELS[self]
 
     @classmethod
@@ -58,13 +58,13 @@ class Structure:
     stress : (6,) float64, energy/length^3, or None
         ASE's sign (+1/V dE/d strain) and Voigt order xx yy zz yz xz xy.
     charge : float
-        Total charge, kept for writing, not used.
+        Total charge; not used, kept for writing the structure.
     comment : str
         Free text of the comment lines, without the key=value pairs below.
     info : mapping of str to str
         key=value pairs of the comment line: group, weight, source, ...
     subset : Set or None
-        The set the file pins the structure to.
+        The set that the file assigns, if any.
     index : int
         Position in the file, from 0.
     line : int

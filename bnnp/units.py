@@ -1,8 +1,8 @@
 """Units: RuNNer's atomic units, or Angstrom and electronvolt.
 
 ``units atomic`` (the default) is bohr and hartree as RuNNer is hard-wired to, ``units metal`` is
-Angstrom and electronvolt. Constants: CODATA 2014, those of :mod:`ase.units`. Everything in a file has the
-file's unit; the log shows errors in meV/atom and meV/Angstrom whatever the unit.
+Angstrom and electronvolt. Constants: CODATA 2014, those of :mod:`ase.units`. All numbers in a file are in its
+units; the log shows errors in meV/atom and meV/Angstrom whatever the units.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Units:
     name : str
         Value of the keyword ``units``: ``atomic`` or ``metal``.
     length, energy : str
-        Names for headers and messages.
+        Names of the units for headers and messages.
     angstrom : float
         Length of one unit in Angstrom.
     ev : float

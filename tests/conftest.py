@@ -83,7 +83,7 @@ def write_solid(folder: Path, units: str = "metal", samples: int = 10, extra: st
     weights = (scale * spread)[:, None] * share
     biases = (scale * mean) @ share
     network = Network((weights, np.full((12, 1), 1 / 12)), (biases, np.zeros(1)), ("l", "l"))
-    data = ScalingData({"Cu": ranges}, None, settings.model.fingerprint())
+    data = ScalingData({"Cu": ranges}, None, settings.model.fingerprint)
     files = PotentialFiles(settings.model, {"Cu": network}, data)
     if samples:
         masks = Masks.draw(1, samples, (0.0, 0.1), {"Cu": network.sizes})

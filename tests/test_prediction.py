@@ -7,7 +7,7 @@ import pytest
 
 from bnnp.prediction import Estimate, Prediction
 from bnnp.uncertainty.calibration import Calibration, Quantity
-from bnnp.uncertainty.hybrid import Parts
+from bnnp.uncertainty.hybrid import SigmaParts
 from bnnp.uncertainty.maps import Quadratic
 
 
@@ -50,7 +50,7 @@ def test_a_calibration_changes_std_and_leaves_raw_and_what_it_does_not_know() ->
         Estimate(np.ones(6), np.ones(6), np.ones(6)),
         descriptors=np.zeros((2, 1)),
         free_atoms=np.array([-1.0, 0.25]),
-        parts=Parts.of_samples(0.2, forces, np.ones(6)),
+        parts=SigmaParts.of_samples(0.2, forces, np.ones(6)),
     )
     twice = Quantity(Quadratic(0.0, 4.0, 0.0, 10.0), np.ones(1), {})  # sqrt(4) sigma
     found = raw.calibrated(Calibration("mc", twice, {"Cu": twice}, None, 10, 50), ["Cu", "Cu"])

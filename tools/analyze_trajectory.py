@@ -24,7 +24,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from bnnp.analysis.angular import Angular
+from bnnp.analysis.angular import AngularDistribution
 from bnnp.analysis.motion import (
     CM2_S,
     CM_PER_THZ,
@@ -34,7 +34,7 @@ from bnnp.analysis.motion import (
     velocity_autocorrelation,
     vibrational_spectrum,
 )
-from bnnp.analysis.radial import Radial, mean_and_spread
+from bnnp.analysis.radial import RadialDistribution, mean_and_spread
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.output import replace_file
@@ -150,7 +150,8 @@ class Run:
         if self.frames[0].pbc.any():
             positions = unwrap(positions, np.array([frame.cell.array for frame in self.frames]))
         masses = self.frames[0].get_masses()
-        return positions - np.einsum("fax,a->fx", positions, masses / masses.sum())[:, None]
+        relative: Array = positions - np.einsum("fax,a->fx", positions, masses / masses.sum())[:, None]
+        return relative
 
     @property
     def velocities(self) -> Array:
@@ -218,7 +219,7 @@ def write_rdf(path: Path, runs: Sequence[Run], options: Options) -> None:
     parts = []
     for frames in samples(runs, options):
         histograms = [
-            Radial.of(
+            RadialDistribution.of(
                 pairs_of(atoms, options.r_max), atoms.numbers, atoms.get_volume(), options.r_max, options.bins
             )
             for atoms in frames
@@ -253,7 +254,7 @@ def write_adf(path: Path, runs: Sequence[Run], options: Options) -> None:
     parts = []
     for frames in samples(runs, options):
         histograms = [
-            Angular.of(pairs_of(atoms, options.cutoff), atoms.numbers, min(options.bins, 180))
+            AngularDistribution.of(pairs_of(atoms, options.cutoff), atoms.numbers, min(options.bins, 180))
             for atoms in frames
         ]
         parts.append(sum(histograms[1:], histograms[0]))

@@ -75,15 +75,8 @@ class N2p2:
         self._structure, self._repeat = case.structure, repeat
         self._folder = tempfile.TemporaryDirectory()
         self._path = Path(self._folder.name)
-        write_input_nn(
-            self._path / "input.nn",
-            elements=case.settings.model.elements,
-            functions=case.settings.model.functions,
-            cutoff=case.settings.model.cutoff,
-            scaling=case.settings.model.scaling,
-            architecture=case.settings.model.architecture[case.settings.model.elements[0]],
-            normalize_nodes=case.settings.model.normalize_nodes,
-        )
+        model = case.settings.model
+        write_input_nn(self._path / "input.nn", model, model.architecture[model.elements[0]])
         self._settings = (self._path / "input.nn").read_text() + "random_seed 1\n"
         write_scaling(self._path / "scaling.data", scalings)
         for element, network in networks.items():

@@ -69,8 +69,8 @@ def reset_peak() -> None:
 def peak_memory() -> float:
     """Largest resident memory of this process since :func:`reset_peak`, bytes."""
     with suppress(OSError, TypeError):
-        found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
-        return 1024.0 * int(found[1])  # type: ignore[index]
+        if found := re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text()):
+            return 1024.0 * int(found[1])
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -185,7 +185,8 @@ class DataCheck:
         if not known.any():
             return energies
         fit = np.linalg.lstsq(fractions[known], energies[known], rcond=None)[0]
-        return energies - fractions @ fit
+        rest: NDArray[np.float64] = energies - fractions @ fit
+        return rest
 
     def energy_outliers(self) -> list[str]:
         """Energies far from the others."""

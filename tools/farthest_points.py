@@ -66,8 +66,9 @@ def structure_points(structures: Sequence[Features]) -> Array:
             share = len(features.get(element, ())) / n_atoms
             parts += [rows.mean(axis=0), rows.std(axis=0), np.array([share])]
         points.append(np.concatenate(parts))
-    table = np.array(points)
-    return table / np.sqrt(table.shape[1])
+    table: NDArray[np.float64] = np.array(points)
+    table /= np.sqrt(table.shape[1])
+    return table
 
 
 def farthest_points(points: Array, number: int, before: Array | None = None, radius: float = 0.0) -> Chosen:

@@ -63,6 +63,7 @@ SYSTEMS = {"CdTe": TELLURIDES, "ZnTe": TELLURIDES, "CdZnTe": TELLURIDES, "Li": L
 
 def crystal(system: str, zinc: float, rng: np.random.Generator) -> Atoms:
     """The perfect crystal, its cell lower triangular as LAMMPS wants it."""
+    atoms: Atoms
     if system == "Li":
         atoms = bulk("Li", "bcc", a=LATTICE["Li"]) * (3, 3, 3)
     else:
@@ -120,7 +121,7 @@ def lammps_of(atoms: Atoms, own: Potential) -> Any:
 def labeled(lmp: Any, atoms: Atoms) -> Atoms:
     """The atoms as they are now, with energy and forces, in the order of `atoms`."""
     order = np.argsort(lmp.numpy.extract_atom("id")[: len(atoms)])
-    frame = atoms.copy()
+    frame: Atoms = atoms.copy()
     frame.positions = lmp.numpy.extract_atom("x")[: len(atoms)][order]
     forces = lmp.numpy.extract_atom("f")[: len(atoms)][order].copy()
     frame.calc = SinglePointCalculator(frame, energy=lmp.get_thermo("pe"), forces=forces)

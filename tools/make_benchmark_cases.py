@@ -133,7 +133,7 @@ def _room(trials: Array, radii: Array, placed: Array, sizes: Array, side: float)
 
 def sulfide(edge: int, rng: np.random.Generator) -> Atoms:
     """Antifluorite Cu2S, `edge`^3 cubic cells of 12 atoms, with normal displacements of 0.12 Angstrom."""
-    atoms = bulk("SCu2", "fluorite", a=5.57, cubic=True).repeat(edge)
+    atoms: Atoms = bulk("SCu2", "fluorite", a=5.57, cubic=True).repeat(edge)
     atoms.positions += rng.normal(0.0, 0.12, atoms.positions.shape)
     return atoms
 

@@ -99,7 +99,7 @@ def starting_atoms(run: Run, rng: np.random.Generator) -> Atoms:
     first, second = (METALS[element] for element in run.elements)
     side = (1.0 - run.fraction) * first + run.fraction * second  # Vegard's law
     cell = (4, 4, 4) if run.cluster else CELLS[rng.integers(len(CELLS))]
-    atoms = bulk("Cu", "fcc", a=side, cubic=True) * cell
+    atoms: Atoms = bulk("Cu", "fcc", a=side, cubic=True) * cell
     if run.cluster:
         center = atoms.cell.sum(axis=0) / 2 + rng.uniform(0.0, side, 3)
         nearest = np.argsort(np.linalg.norm(atoms.positions - center, axis=1))

@@ -28,7 +28,7 @@ from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.environments import Environments, measured_distances, sample_environments
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.generate import RECIPES, SIZES, counts_of, expected_distances, generate, merge
-from bnnp.descriptors.pruning import METHODS, Pruned, prune, whole_error
+from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune, whole_error
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
@@ -91,6 +91,14 @@ def recipe_pool(
     distances = ", ".join(f"{_pair(pair)} {r:.3g}" for pair, r in shortest.items())
     remarks.append(f"Cutoff radius {r_c:g} {units.length}; shortest distances ({source}): {distances}.")
     return Pool(merge(sets), cutoff, units, tuple(remarks))
+
+
+def sampled(structures: StructureFile, pool: Pool, number: int, seed: int) -> dict[str, Environments]:
+    """Environments of at most `number` atoms of each element, with the file named if one is missing."""
+    try:
+        return sample_environments(structures, pool.functions, pool.cutoff, number, seed, _progress)
+    except InputError as error:
+        raise InputError(f"{structures.path.name}: {error}") from None
 
 
 def settings_pool(path: Path) -> Pool:
@@ -320,13 +328,9 @@ def main(
             pool = recipe_pool(recipes, elements, r_c, size, Cutoff(cutoff_type), UNITS[units], data)
         if data is not None:
             structures = StructureFile(data, tuple(pool.functions), require_labels=False)
-            samples = sample_environments(
-                structures, pool.functions, pool.cutoff, environments, seed, _progress
-            )
-            found = {
-                element: prune(*sample, method, keep, error, min_range, max_correlation)
-                for element, sample in samples.items()
-            }
+            samples = sampled(structures, pool, environments, seed)
+            criteria = Criteria(method, keep, error, min_range, max_correlation)
+            found = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
             costs = list(report(pool, found, samples, method))
             _write(None, costs, err=True)
             _demand_functions(found, data)

@@ -71,7 +71,7 @@ class StillingerWeber(Calculator):
     implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 - as ASE has it
 
     def __init__(self, parameters: Parameters) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.own = parameters
 
     def calculate(
@@ -81,8 +81,9 @@ class StillingerWeber(Calculator):
         system_changes: object = all_changes,
     ) -> None:
         """Energy, forces and stress."""
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         found = self.atoms
+        assert found is not None
         cell = np.array(found.cell) if found.pbc.any() else None
         energy, forces, virial = evaluate(found.positions, cell, self.own)
         self.results = {"energy": energy, "forces": forces}

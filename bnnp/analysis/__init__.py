@@ -1,0 +1,5 @@
+"""Properties from trajectories and data sets; the modules are independent of each other.
+
+``radial.py``: radial distribution functions. ``angular.py``: bond-angle distributions. ``motion.py``:
+diffusion and vibrational spectra. ``data_set.py``: compositions, energies and distances of a data set.
+"""

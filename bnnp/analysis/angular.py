@@ -1,7 +1,6 @@
-r"""Bond-angle distributions: the angle j-i-k of two neighbors of the center i closer than a cutoff.
+"""Bond-angle distributions: the angle j-i-k of two neighbors j, k of the center i within a cutoff.
 
-The density is per degree and integrates to one; an uncorrelated gas would give :math:`\sin\theta`, so it is
-also given divided by it (then constant for a gas). Unordered pairs of neighbors, each once.
+The density is per degree and integrates to one. Unordered pairs of neighbors j, k are counted once.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Triple = tuple[int, int, int]  # atomic numbers: neighbor, center, neighbor; the
 
 
 @dataclass(frozen=True, eq=False)
-class Angular:
+class AngularDistribution:
     """Histograms of angles, summed over frames.
 
     Parameters
@@ -31,8 +30,8 @@ class Angular:
     counts: dict[Triple, Array]
 
     @classmethod
-    def of(cls, pairs: NeighborList, numbers: NDArray[np.integer], bins: int) -> Angular:
-        """That of one frame; `pairs` are all within the cutoff."""
+    def of(cls, pairs: NeighborList, numbers: NDArray[np.integer], bins: int) -> AngularDistribution:
+        """Histograms of one frame; `pairs` are all pairs within the cutoff."""
         edges = np.linspace(0.0, 180.0, bins + 1)
         left, right = _couples(pairs)
         unit = pairs.vectors / np.linalg.norm(pairs.vectors, axis=1)[:, None]
@@ -47,11 +46,11 @@ class Angular:
             counts[first, middle, last] = np.bincount(slot[mine], minlength=bins).astype(np.float64)
         return cls(edges, counts)
 
-    def __add__(self, other: Angular) -> Angular:
+    def __add__(self, other: AngularDistribution) -> AngularDistribution:
         zero = np.zeros(len(self.edges) - 1)
         names = sorted({*self.counts, *other.counts})
         counts = {name: self.counts.get(name, zero) + other.counts.get(name, zero) for name in names}
-        return Angular(self.edges, counts)
+        return AngularDistribution(self.edges, counts)
 
     @property
     def centers(self) -> Array:
@@ -65,14 +64,13 @@ class Angular:
 
     def density(self, counts: Array) -> Array:
         """Probability per degree; zero without any angle."""
-        return counts / max(counts.sum(), 1.0) / np.diff(self.edges)
+        found: Array = counts / max(counts.sum(), 1.0) / np.diff(self.edges)
+        return found
 
 
 def _couples(pairs: NeighborList) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Every unordered couple of pairs with the same center, as two arrays of pair numbers."""
-    degree = np.diff(pairs.first)
     later = pairs.first[1:][pairs.centers] - np.arange(len(pairs)) - 1  # pairs of the center that follow
     left = np.repeat(np.arange(len(pairs)), later)
     start = np.repeat(np.cumsum(later) - later, later)
-    assert degree.sum() == len(pairs)
     return left, left + 1 + np.arange(len(left)) - start

@@ -1,4 +1,4 @@
-"""A data set: its compositions, the range of its energies, the shortest distances of its elements."""
+"""Summary of a data set: its compositions, energy ranges and the shortest distances of its elements."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bnnp.descriptors.length_unit import closest_pairs, other, reach, relative
 from bnnp.structure import Set, Structure
 from bnnp.units import Units
 
-MOST_COMPOSITIONS = 20  # shown
+MOST_COMPOSITIONS = 20  # rows of the table
 
 Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
 
 
 @dataclass
 class Composition:
-    """The structures of one formula; energies per atom, those of free atoms subtracted."""
+    """The structures of one formula; energies per atom without those of free atoms."""
 
     n_structures: int = 0
     n_atoms: int = 0
@@ -28,7 +28,7 @@ class Composition:
 
 @dataclass(frozen=True)
 class Closest:
-    """The closest two atoms of a pair of elements: distance in the unit of the file, and where."""
+    """The closest two atoms of a pair of elements: distance in the unit of the file, structure, atoms."""
 
     distance: float
     structure: str
@@ -37,7 +37,7 @@ class Closest:
 
 @dataclass
 class DataSet:
-    """What one pass over the file found."""
+    """Counts and extremes over all structures of a file."""
 
     n_structures: int = 0
     n_periodic: int = 0
@@ -68,7 +68,7 @@ def count_composition(data: DataSet, structure: Structure, atom_energies: Mappin
 
 
 def measure_distances(data: DataSet, structure: Structure, units: Units, bond_threshold: float) -> None:
-    """Note the closest atoms of a structure, if they are the closest so far."""
+    """Update shortest distances with those of a structure."""
     shortest = closest_pairs(structure, units)
     data.reaches.append(reach(shortest, units))
     data.n_close += any(found.distance < bond_threshold for found in shortest)
@@ -81,7 +81,7 @@ def measure_distances(data: DataSet, structure: Structure, units: Units, bond_th
 
 
 def composition_table(data: DataSet, units: Units) -> Table:
-    """Columns, and one row a composition."""
+    """Header, and a row for each composition."""
     columns = ("composition", "structures", "atoms", f"energy per atom ({units.energy})")
     return columns, list(_composition_rows(data))
 
@@ -98,17 +98,9 @@ def _composition_rows(data: DataSet) -> Iterator[tuple[object, ...]]:
 
 
 def distance_table(data: DataSet, units: Units) -> Table:
-    """Columns, and one row a pair of elements: the distance as it stands, and its ratio to bonds in either
-    unit."""
-    columns = (
-        "pair",
-        units.length,
-        "Angstrom",
-        "of covalent",
-        f"if in {other(units).length}",
-        "where",
-        "atoms",
-    )
+    """Header, and a row for each pair of elements: the distance, and its ratio to a bond in either unit."""
+    second = f"if in {other(units).length}"
+    columns = ("pair", units.length, "Angstrom", "of covalent", second, "where", "atoms")
     rows: list[tuple[object, ...]] = [
         (
             "-".join(pair),

@@ -4,10 +4,9 @@ r"""Motion in time: mean-square displacement and diffusion, velocity autocorrela
           D = \lim_{t \to \infty} \frac{1}{6} \frac{d\,\mathrm{MSD}}{dt}, \qquad
           g(\nu) \propto \left| \int \sqrt{m}\, v(t)\, w(t)\, e^{-2 \pi i \nu t} dt \right|^2
 
-averaged over all time origins by FFT (V. Calandrini et al., Collection SFN 12, 201 (2011), sect. 4.1) and
-over the
-atoms. The spectrum is that of the mass-weighted velocities (J. M. Dickey, A. Paskin, Phys. Rev. 188, 1407
-(1969)), normalized to an integral of one.
+averaged over the atoms and, by FFT, over all time origins (V. Calandrini et al., Collection SFN 12, 201
+(2011), sect. 4.1). The spectrum is that of the mass-weighted velocities (J. M. Dickey, A. Paskin, Phys. Rev.
+188, 1407 (1969)), normalized to an integral of one.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ CM2_S = 1.0e-4  # cm^2/s in one Angstrom^2/ps
 
 
 def unwrap(positions: Array, cells: Array) -> Array:
-    """Undo jumps across the cell: no atom moves by more than half a lattice vector between two frames.
+    """Undo jumps across the cell, as no atom moves by more than half a lattice vector between two frames.
 
     Parameters
     ----------
@@ -35,13 +34,13 @@ def unwrap(positions: Array, cells: Array) -> Array:
     scaled = np.linalg.solve(cells.transpose(0, 2, 1), positions.transpose(0, 2, 1)).transpose(0, 2, 1)
     jumps = np.rint(np.diff(scaled, axis=0))
     scaled[1:] -= np.cumsum(jumps, axis=0)
-    return np.einsum("fas,fsx->fax", scaled, cells)
+    return np.asarray(np.einsum("fas,fsx->fax", scaled, cells))
 
 
 def mean_square_displacement(positions: Array) -> Array:
-    """Of atoms in unwrapped positions (n_frames, n_atoms, 3), for lags 0 ... n_frames - 1, length^2.
+    """MSD of unwrapped positions, (n_frames, n_atoms, 3), for lags 0 ... n_frames - 1: (n_frames,), length^2.
 
-    The lag k is averaged over n_frames - k origins; the last ones are of few.
+    The lag k is averaged over n_frames - k origins.
     """
     n = len(positions)
     moved = positions - positions.mean(axis=0)
@@ -64,7 +63,7 @@ def diffusion(msd: Array, interval: float, share: tuple[float, float] = (0.1, 0.
     interval : float, fs
         Between two frames.
     share : (float, float)
-        First and last lag of the line, as shares of the run: not the ballistic start, not the noisy end.
+        First and last lag of the line, as shares of the run, without the ballistic start and the noisy end.
 
     Returns
     -------
@@ -82,7 +81,7 @@ def diffusion(msd: Array, interval: float, share: tuple[float, float] = (0.1, 0.
 
 
 def velocity_autocorrelation(velocities: Array, masses: Array) -> Array:
-    """Mass-weighted, 1 at lag 0; (n_frames,) for lags 0 ... n_frames - 1."""
+    """Mass-weighted velocity autocorrelation, 1 at lag 0; (n_frames,) for lags 0 ... n_frames - 1."""
     weighted = velocities * np.sqrt(masses)[None, :, None]
     n = len(velocities)
     values = _autocorrelation(weighted).sum(axis=1) / (n - np.arange(n))
@@ -127,4 +126,4 @@ def _autocorrelation(values: Array) -> Array:
     """Sum over x, and over all origins, of values(t0) values(t0 + t), (n_frames, n_atoms), by FFT."""
     n = len(values)
     transformed = np.fft.rfft(values, 2 * n, axis=0)
-    return np.fft.irfft(np.abs(transformed) ** 2, 2 * n, axis=0)[:n].sum(axis=2)
+    return np.asarray(np.fft.irfft(np.abs(transformed) ** 2, 2 * n, axis=0)[:n].sum(axis=2))

@@ -3,11 +3,10 @@ r"""Radial distribution functions, total and partial.
 .. math:: g_{ab}(r) = \frac{V}{N_a N_b}\,
           \frac{\langle n_{ab}(r, r + dr) \rangle}{\tfrac{4}{3}\pi [(r + dr)^3 - r^3]}
 
-with the number n_ab of ordered pairs of an atom a and another atom b at that distance, images included, so
-r may exceed half of the cell (Allen, Tildesley, Computer Simulation of Liquids, 2nd ed., eq. 2.95). It goes
-to 1
-where nothing is correlated, but for finite N to 1 - 1/N_a for a = b. The running coordination number of an
-atom a is the mean number of atoms b within r.
+with the number n_ab of ordered pairs of an atom a and another atom b at that distance, images included, so r
+may exceed half of the cell (M. P. Allen, D. J. Tildesley, Computer Simulation of Liquids, 2nd ed., eq. 2.95).
+It is 1 without correlation, and 1 - 1/N_a for a = b and finite N. The running coordination number of an atom
+a is the mean number of atoms b within r.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Radial:
+class RadialDistribution:
     """Histograms of distances, summed over frames.
 
     Parameters
@@ -51,13 +50,13 @@ class Radial:
     @classmethod
     def of(
         cls, pairs: NeighborList, numbers: NDArray[np.integer], volume: float, r_max: float, bins: int
-    ) -> Radial:
-        """That of one frame.
+    ) -> RadialDistribution:
+        """Histograms of one frame.
 
         Parameters
         ----------
         pairs : NeighborList
-            All within `r_max`.
+            All pairs within `r_max`.
         numbers : (n_atoms,) int
         volume : float, length^3
         """
@@ -74,10 +73,10 @@ class Radial:
             tuple(kinds.tolist()), edges, found / ideal[:, :, None], found / totals[:, None, None], share, 1
         )
 
-    def __add__(self, other: Radial) -> Radial:
+    def __add__(self, other: RadialDistribution) -> RadialDistribution:
         if self.numbers != other.numbers or len(self.edges) != len(other.edges):
             raise ValueError("histograms of other elements or bins cannot be added")
-        return Radial(
+        return RadialDistribution(
             self.numbers,
             self.edges,
             self.counts + other.counts,
@@ -100,7 +99,7 @@ class Radial:
     @property
     def total(self) -> Array:
         """g of all atoms, whatever they are: the sum of c_a c_b g_ab, (n_bins,)."""
-        return np.einsum("ab,abr->r", self.share / self.frames, self.partial)
+        return np.asarray(np.einsum("ab,abr->r", self.share / self.frames, self.partial))
 
     @property
     def coordination(self) -> Array:

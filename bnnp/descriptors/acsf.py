@@ -1,4 +1,4 @@
-r"""Atom-centerd symmetry functions, the readable reference in torch.
+r"""Atom-centered symmetry functions, the readable reference in torch.
 
 .. math:: G_i = \sum_{j} w_j\, g(r_{ij}) \quad\text{or}\quad
           G_i = \sum_{j<k} w_j w_k\, g(r_{ij}, r_{ik}, r_{jk}, \theta)
@@ -79,7 +79,7 @@ def _groups(functions: Sequence[SymmetryFunction]) -> list[list[SymmetryFunction
 
 
 def _is_neighbor(f: SymmetryFunction, numbers: Tensor) -> Tensor:
-    """Mask of the neighbors the function can feel."""
+    """Mask of the neighbors whose elements the function sums over."""
     if f.is_weighted:
         return torch.ones_like(numbers, dtype=torch.bool)
     return torch.isin(numbers, numbers.new_tensor([atomic_numbers[element] for element in f.neighbors]))
@@ -145,7 +145,7 @@ class TorchDescriptor:
         )
 
     def sensitive(self, center: str, neighbor: str) -> np.ndarray:
-        """Indices of the functions of element `center` that can feel a neighbor of element `neighbor`."""
+        """Indices of the functions of element `center` that depend on neighbors of element `neighbor`."""
         group = self.functions[self.elements.index(center)]
         return np.array(
             [m for m, f in enumerate(group) if f.is_weighted or neighbor in f.neighbors], dtype=int
@@ -185,7 +185,7 @@ class TorchDescriptor:
             return torch.cat([block.compute() for block in self._blocks(types, pairs)])
 
     def vjp(self, types: Any, pairs: NeighborList, dEdG: Any) -> Tensor:
-        """dE/dD, (n_pairs, 3), from dE/dG, (n_atoms, width)."""
+        """dE/dD, (n_pairs, 3), from dE/dG, (n_atoms, width), with the sweep of autograd."""
         dEdG = self._tensor(dEdG)
         blocks = self._blocks(types, pairs)
         return torch.cat([_gradient(block.compute(), block.vectors, dEdG[block.atoms]) for block in blocks])
@@ -202,29 +202,29 @@ class TorchDescriptor:
         return torch.cat(rows)
 
     def jacobian(self, types: Any, pairs: NeighborList, dtype: torch.dtype = torch.float32) -> Tensor:
-        """dG/dD, flat: pair after pair a block (3, n_sensitive(X_p, Y_p)) in C order."""
+        """dG/dD, flat: for each pair a block (3, n_sensitive(center, neighbor)) in C order."""
         types = self._tensor(types, torch.int64)
         centers, neighbors = (self._tensor(atoms, torch.int64) for atoms in (pairs.centers, pairs.neighbors))
-        felt = self._felt()[types[centers], types[neighbors]]  # [pair, function]
+        sensitive = self._sensitive()[types[centers], types[neighbors]]  # [pair, function]
         unit = torch.eye(self.width, dtype=self.dtype, device=self.device)
         rows = []
         for block in self._blocks(types, pairs):
             G, D = block.compute(), block.vectors
             columns = [_gradient(G, D, row.expand_as(G), keep=True) for row in unit]
             full = torch.stack(columns, dim=2)  # [pair, xyz, function]
-            rows.append(full[felt[block.pairs][:, None, :].expand_as(full)])
+            rows.append(full[sensitive[block.pairs][:, None, :].expand_as(full)])
         return torch.cat(rows).to(dtype)
 
-    def _felt(self) -> Tensor:
+    def _sensitive(self) -> Tensor:
         """Mask [center type, neighbor type, function] of :meth:`sensitive`."""
         n_elements = len(self.elements)
-        felt = torch.zeros(n_elements, n_elements, self.width, dtype=torch.bool, device=self.device)
+        mask = torch.zeros(n_elements, n_elements, self.width, dtype=torch.bool, device=self.device)
         for x, center in enumerate(self.elements):
             for y, neighbor in enumerate(self.elements):
-                felt[x, y, self.sensitive(center, neighbor)] = True
-        return felt
+                mask[x, y, self.sensitive(center, neighbor)] = True
+        return mask
 
-    def _blocks(self, types: Any, pairs: NeighborList) -> Iterator[_Block]:
+    def _blocks(self, types: Any, pairs: NeighborList) -> Iterator[_CenterBlock]:
         """Consecutive centers with so few triples that they fit in memory."""
         types, first = self._tensor(types, torch.int64), self._tensor(pairs.first, torch.int64)
         neighbor_types = types[self._tensor(pairs.neighbors, torch.int64)]
@@ -236,17 +236,16 @@ class TorchDescriptor:
             own = slice(int(first[a]), int(first[b]))
             D = vectors[own].clone().requires_grad_()
             compute = partial(self.evaluate, types[a:b], first[a : b + 1] - first[a], neighbor_types[own], D)
-            yield _Block(compute, D, slice(a, b), own)
+            yield _CenterBlock(compute, D, slice(a, b), own)
 
     def _tensor(self, array: Any, dtype: torch.dtype | None = None) -> Tensor:
-        if not isinstance(array, Tensor):
-            array = torch.tensor(np.asarray(array))
-        return array.to(device=self.device, dtype=dtype or self.dtype)
+        tensor: Tensor = array if isinstance(array, Tensor) else torch.tensor(np.asarray(array))
+        return tensor.to(device=self.device, dtype=dtype or self.dtype)
 
 
 @dataclass(frozen=True, eq=False)
-class _Block:
-    """Some centers: how to compute their values, their vectors (a leaf of the graph), and where they are."""
+class _CenterBlock:
+    """Consecutive centers: what computes their values, the vectors it starts from, their atoms and pairs."""
 
     compute: Callable[[], Tensor]
     vectors: Tensor
@@ -259,7 +258,7 @@ def _gradient(outputs: Tensor, inputs: Tensor, weights: Tensor, keep: bool = Fal
     if not outputs.requires_grad:
         return torch.zeros_like(inputs)
     twice = weights.requires_grad
-    (gradient,) = torch.autograd.grad(
+    gradient: Tensor = torch.autograd.grad(
         outputs, inputs, weights, create_graph=twice, retain_graph=keep or twice, materialize_grads=True
-    )
+    )[0]
     return gradient

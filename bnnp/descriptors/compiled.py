@@ -1,6 +1,6 @@
 """Symmetry functions and their derivatives from the C++ core.
 
-The four sweeps over the pairs of a neighbor list, D being the displacement vectors:
+Four sweeps over the pairs of a neighbor list, whose displacement vectors are D:
 
 =========  ====================  =============================================================
 values     D -> G                what mode 1 needs
@@ -100,9 +100,9 @@ class Descriptor:
     def environments(self, structure: Structure) -> tuple[Types, NeighborList]:
         """Element index of every atom, (n_atoms,) int32, and the pairs within the largest cutoff."""
         types = element_types(structure, self.elements)
-        radius = self.radius
-        pairs = find_neighbors(structure.positions, structure.cell, radius, structure.numbers, self._threads)
-        return types, pairs
+        return types, find_neighbors(
+            structure.positions, structure.cell, self.radius, structure.numbers, self._threads
+        )
 
     def sensitive(self, center: str, neighbor: str) -> NDArray[np.int64]:
         """Columns of the functions of `center` that can depend on a neighbor of element `neighbor`."""
@@ -156,12 +156,12 @@ class Descriptor:
 
 
 def pair_arrays(types: Types, pairs: NeighborList) -> tuple[Types, NDArray[np.int64], Types, Array]:
-    """A neighbor list as the core takes it."""
+    """Types and the three arrays of a neighbor list that the core takes."""
     return types, pairs.first, pairs.neighbors, pairs.vectors
 
 
 def _specification(function: SymmetryFunction, column: int, elements: tuple[str, ...]) -> _core.FunctionSpec:
-    """One function as the core takes it: element indices, polynomial numbers."""
+    """One function for the core, with indices of elements and the number of its core polynomial."""
     neighbors = [elements.index(element) for element in function.neighbors] + [-1, -1]
     core = 0
     if function.type in COMPACT:

@@ -14,16 +14,19 @@ number :math:`f(x)`
 2      tanh^3(1 - x), without inner radius
 3      tanh^3(1 - x) / tanh^3(1), without inner radius
 4      exp[1 - 1 / (1 - x^2)]
-5 - 8  polynomials with 1, 2, 3, 4 vanishing derivatives at both ends
+5      y^2 (3 - 2 y), y = 1 - x
+6      y^3 (10 - 15 y + 6 y^2)
+7      y^4 (35 - 84 y + 70 y^2 - 20 y^3)
+8      y^5 (126 - 420 y + 540 y^2 - 315 y^3 + 70 y^4)
 ====== ==============================================
 
-The polynomials are evaluated in y = 1 - x, in which nothing cancels near the cutoff and f stays positive.
+The polynomials have 1, 2, 3, 4 vanishing derivatives at both ends; in y nothing cancels near the cutoff and f
+stays positive.
 
 Numbers as in RuNNer and n2p2; 3 is n2p2's (RuNNer has another prefactor there).
 J. Behler, J. Chem. Phys. 134, 074106 (2011), eqs. (4), (5); A. Singraber, J. Behler, C. Dellago,
-J. Chem. Theory Comput. 15, 1827 (2019). The derivative df/dx stands next to each function.
-
-Only methods of the tensors are called, so that reading settings does not import torch.
+J. Chem. Theory Comput. 15, 1827 (2019). Only methods of the tensors are called, so that reading settings does
+not import torch.
 """
 
 from __future__ import annotations
@@ -109,112 +112,47 @@ def _between(x: Tensor, type: int, alpha: float) -> Tensor:
     return ((x > 0) | (x >= 0) & bool(alpha == 0)) & (x < 1)
 
 
-def hard(x: Tensor) -> Tensor:
-    """f = 1."""
-    return 0.0 * x + 1.0
-
-
-def hard_derivative(x: Tensor) -> Tensor:
-    """df/dx = 0."""
-    return 0.0 * x
-
-
-def cosine(x: Tensor) -> Tensor:
-    """f = [cos(pi x) + 1] / 2."""
-    return 0.5 * ((math.pi * x).cos() + 1.0)
-
-
-def cosine_derivative(x: Tensor) -> Tensor:
-    """df/dx = -pi sin(pi x) / 2."""
-    return -0.5 * math.pi * (math.pi * x).sin()
-
-
-def tanh3(x: Tensor) -> Tensor:
-    """f = tanh^3(1 - x)."""
+def _tanh3(x: Tensor) -> Tensor:
     t = (1.0 - x).tanh()
     return t * t * t
 
 
-def tanh3_derivative(x: Tensor) -> Tensor:
-    """df/dx = -3 t^2 (1 - t^2) with t = tanh(1 - x)."""
+def _tanh3_derivative(x: Tensor) -> Tensor:
     t2 = (1.0 - x).tanh().square()
     return -3.0 * t2 * (1.0 - t2)
 
 
-def tanh3_normalized(x: Tensor) -> Tensor:
-    """f = tanh^3(1 - x) / tanh^3(1)."""
-    return tanh3(x) / math.tanh(1.0) ** 3
-
-
-def tanh3_normalized_derivative(x: Tensor) -> Tensor:
-    """df/dx = -3 t^2 (1 - t^2) / tanh^3(1) with t = tanh(1 - x)."""
-    return tanh3_derivative(x) / math.tanh(1.0) ** 3
-
-
-def exponential(x: Tensor) -> Tensor:
-    """f = exp[1 - 1 / (1 - x^2)]."""
+def _exponential(x: Tensor) -> Tensor:
     return (1.0 - 1.0 / (1.0 - x * x)).exp()
 
 
-def exponential_derivative(x: Tensor) -> Tensor:
-    """df/dx = -2 x f / (1 - x^2)^2."""
-    return -2.0 * x * exponential(x) / (1.0 - x * x).square()
-
-
-def poly1(x: Tensor) -> Tensor:
-    """f = 1 - 3 x^2 + 2 x^3 = y^2 (3 - 2 y), y = 1 - x."""
-    y = 1.0 - x
+def _poly1(y: Tensor) -> Tensor:
     return y * y * (3.0 - 2.0 * y)
 
 
-def poly1_derivative(x: Tensor) -> Tensor:
-    """df/dx = -6 x (1 - x)."""
-    return -6.0 * x * (1.0 - x)
-
-
-def poly2(x: Tensor) -> Tensor:
-    """f = 1 - 10 x^3 + 15 x^4 - 6 x^5 = y^3 (10 - 15 y + 6 y^2), y = 1 - x."""
-    y = 1.0 - x
+def _poly2(y: Tensor) -> Tensor:
     return y**3 * (10.0 - y * (15.0 - 6.0 * y))
 
 
-def poly2_derivative(x: Tensor) -> Tensor:
-    """df/dx = -30 x^2 (1 - x)^2."""
-    return -30.0 * (x * (1.0 - x)) ** 2
-
-
-def poly3(x: Tensor) -> Tensor:
-    """f = 1 - 35 x^4 + 84 x^5 - 70 x^6 + 20 x^7 = y^4 (35 - 84 y + 70 y^2 - 20 y^3), y = 1 - x."""
-    y = 1.0 - x
+def _poly3(y: Tensor) -> Tensor:
     return y**4 * (35.0 - y * (84.0 - y * (70.0 - 20.0 * y)))
 
 
-def poly3_derivative(x: Tensor) -> Tensor:
-    """df/dx = -140 x^3 (1 - x)^3."""
-    return -140.0 * (x * (1.0 - x)) ** 3
-
-
-def poly4(x: Tensor) -> Tensor:
-    """f = 1 - 126 x^5 + 420 x^6 - 540 x^7 + 315 x^8 - 70 x^9 = y^5 (126 - ... + 70 y^4), y = 1 - x."""
-    y = 1.0 - x
+def _poly4(y: Tensor) -> Tensor:
     return y**5 * (126.0 - y * (420.0 - y * (540.0 - y * (315.0 - 70.0 * y))))
 
 
-def poly4_derivative(x: Tensor) -> Tensor:
-    """df/dx = -630 x^4 (1 - x)^4."""
-    return -630.0 * (x * (1.0 - x)) ** 4
-
-
+_CUBE = math.tanh(1.0) ** 3
 CutoffPart = Callable[["Tensor"], "Tensor"]
 
-CUTOFFS: dict[int, tuple[CutoffPart, CutoffPart]] = {
-    0: (hard, hard_derivative),
-    1: (cosine, cosine_derivative),
-    2: (tanh3, tanh3_derivative),
-    3: (tanh3_normalized, tanh3_normalized_derivative),
-    4: (exponential, exponential_derivative),
-    5: (poly1, poly1_derivative),
-    6: (poly2, poly2_derivative),
-    7: (poly3, poly3_derivative),
-    8: (poly4, poly4_derivative),
+CUTOFFS: dict[int, tuple[CutoffPart, CutoffPart]] = {  # f and df/dx as functions of x
+    0: (lambda x: 0.0 * x + 1.0, lambda x: 0.0 * x),
+    1: (lambda x: 0.5 * ((math.pi * x).cos() + 1.0), lambda x: -0.5 * math.pi * (math.pi * x).sin()),
+    2: (_tanh3, _tanh3_derivative),
+    3: (lambda x: _tanh3(x) / _CUBE, lambda x: _tanh3_derivative(x) / _CUBE),
+    4: (_exponential, lambda x: -2.0 * x * _exponential(x) / (1.0 - x * x).square()),
+    5: (lambda x: _poly1(1.0 - x), lambda x: -6.0 * x * (1.0 - x)),
+    6: (lambda x: _poly2(1.0 - x), lambda x: -30.0 * (x * (1.0 - x)) ** 2),
+    7: (lambda x: _poly3(1.0 - x), lambda x: -140.0 * (x * (1.0 - x)) ** 3),
+    8: (lambda x: _poly4(1.0 - x), lambda x: -630.0 * (x * (1.0 - x)) ** 4),
 }

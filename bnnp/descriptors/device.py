@@ -1,4 +1,4 @@
-"""Symmetry functions on a GPU: the torch reference behind the interface of the C++ core."""
+"""Symmetry functions on a GPU: the torch reference with the interface of the C++ core."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def demand_device(device: str) -> None:
 class DeviceDescriptor(Descriptor):
     """A :class:`Descriptor` whose four sweeps run in torch on `device`, in float64.
 
-    Arrays go in and come out in the memory of the CPU. What works on stored blocks stays on the CPU.
+    Arguments and results are in the memory of the CPU; sweeps over stored blocks run on the CPU.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def descriptor_on(
     cutoff: Cutoff,
     threads: int = 1,
 ) -> Descriptor:
-    """The C++ core for ``cpu``, torch on that device for any other."""
+    """The descriptor of a device: the C++ core for ``cpu``, torch on any other."""
     if device == "cpu":
         return Descriptor(elements, functions, cutoff, threads=threads)
     return DeviceDescriptor(elements, functions, cutoff, device, threads)

@@ -1,7 +1,8 @@
-"""Symmetry functions of some atoms of a data set, to judge the functions by.
+"""Symmetry functions of some atoms of a data set, from which functions are chosen.
 
-Atoms are drawn from all atoms of an element alike, whatever structure they are in. The file is taken as 20
-consecutive blocks of structures, of which every fifth is held out: neighbors in time stay on one side.
+Every atom of an element is drawn with the same probability, whatever structure it is in. The file is cut into
+20 consecutive blocks of structures, of which every fifth is held out, so that frames that are close in time
+are on the same side.
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ from bnnp.errors import InputError
 from bnnp.structure import Structures
 
 BLOCKS, HELD_OUT = 20, 5
-LOOKED_AT = 200  # structures whose shortest distances are taken
-
-Progress = Callable[[Sequence[int]], Iterable[int]]
+SAMPLE = 200  # structures whose shortest distances are measured
 
 
 class Environments(NamedTuple):
@@ -32,7 +31,7 @@ class Environments(NamedTuple):
     Parameters
     ----------
     fit, test : arrays
-        Of the atoms to choose by, and of the held-out ones.
+        Of the atoms from which functions are chosen, and of the held-out ones.
     """
 
     fit: NDArray[np.float64]
@@ -45,7 +44,7 @@ def sample_environments(
     cutoff: Cutoff,
     number: int,
     seed: int,
-    progress: Progress = iter,
+    progress: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> dict[str, Environments]:
     """Symmetry functions of at most `number` atoms of each element.
 
@@ -54,10 +53,12 @@ def sample_environments(
     structures : Structures
     functions : mapping of element to its functions, elements by atomic number
     cutoff : Cutoff
-    number, seed : int
-        How many atoms, and the seed of their choice.
-    progress : function of a sequence that gives it back one by one
-        To show how far it is.
+    number : int
+        Atoms of each element at most.
+    seed : int
+        Of the draw.
+    progress : callable
+        Iterates over a sequence, for example with a progress bar.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def sample_environments(
 def _draw(
     structures: Structures, elements: tuple[str, ...], number: int, rng: np.random.Generator
 ) -> dict[int, NDArray[np.int64]]:
-    """Ascending atoms by structure, at most `number` of each element."""
+    """Random atoms, ascending, by index of their structure; at most `number` of each element."""
     types = [element_types(structure, elements).astype(np.int8) for structure in structures]
     kind = np.concatenate(types)
     first = np.cumsum([0, *map(len, types)])
@@ -90,8 +91,8 @@ def _draw(
         atoms = np.flatnonzero(kind == x)
         if len(atoms) == 0:
             raise InputError(
-                f"no structure contains {element}, so its functions cannot be "
-                "judged; add some, or leave the element out"
+                f"no structure contains {element}, so its functions cannot be judged; add some, or leave the "
+                "element out"
             )
         chosen.append(rng.choice(atoms, min(number, len(atoms)), replace=False))
     drawn = np.sort(np.concatenate(chosen))
@@ -102,7 +103,7 @@ def _draw(
 def measured_distances(structures: Structures, cutoff: float) -> dict[frozenset[str], float]:
     """Shortest distance of the elements that come closer than `cutoff`, over 200 structures of the file."""
     found: dict[frozenset[str], float] = {}
-    for index in np.unique(np.linspace(0, len(structures) - 1, LOOKED_AT).astype(int)).tolist():
+    for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)).tolist():
         structure = structures[index]
         pairs = find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers)
         for shortest in shortest_distances(pairs, structure.numbers):

@@ -178,7 +178,8 @@ def _angle(f: SymmetryFunction, t: Triples) -> Tensor:
     """2^(1-zeta) (1 + lambda cos theta)^zeta, 0 where the base is not positive (rounding at 0 and pi)."""
     base = 1.0 + f.lambda_ * t.cos_theta
     positive = base > 0
-    return 2.0 ** (1.0 - f.zeta) * torch.where(positive, torch.where(positive, base, 1.0) ** f.zeta, 0.0)
+    factor: float = 2.0 ** (1.0 - f.zeta)
+    return factor * torch.where(positive, torch.where(positive, base, 1.0) ** f.zeta, 0.0)
 
 
 RADIAL: dict[int, Callable[[SymmetryFunction, Tensor, Cutoff], Tensor]] = {

@@ -1,7 +1,7 @@
 """Symmetry functions as input.nn defines them: parameters, grammar, order.
 
 Types 1, 2, 3, 4, 8, 9 are RuNNer's, 12, 13 and 20 - 25 n2p2's; the formulas are in
-:mod:`bnnp.descriptors.formulas`. Words that follow ``symfunction_short X`` (X the central element)::
+:mod:`bnnp.descriptors.formulas`. What follows ``symfunction_short X`` (X the central element)::
 
      1  e1            rc                            radial, cosine cutoff alone
      2  e1            eta rs rc                     radial
@@ -90,7 +90,7 @@ class SymmetryFunction:
     Raises
     ------
     ValueError
-        With a sentence naming the parameter, its value and what it must be.
+        An unknown type or element, or a parameter out of its range; the message names it.
     """
 
     element: str
@@ -135,7 +135,7 @@ class SymmetryFunction:
         return (self.type, self.r_c, self.eta, self.r_s, self.zeta, self.lambda_, elements)
 
     def definition(self) -> str:
-        """Words that follow ``symfunction_short``; numbers are written so that they read back unchanged."""
+        """What follows ``symfunction_short``, with numbers that are read back unchanged."""
         names = PARAMETERS[self.type]
         names += tuple(name for name in OPTIONAL.get(self.type, ()) if getattr(self, name) != 0.0)
         parameters = [_format(getattr(self, name)) for name in names]
@@ -148,12 +148,13 @@ def sort_functions(functions: Iterable[SymmetryFunction]) -> tuple[SymmetryFunct
 
 
 def fingerprint(functions: Mapping[str, Sequence[SymmetryFunction]], cutoff: Cutoff, units: str) -> str:
-    """SHA-256 over what the values of the functions depend on.
+    """SHA-256 over everything the values of the functions depend on.
 
     Parameters
     ----------
     functions : mapping of str to sequence of SymmetryFunction
-        Of each element, sorted by atomic number, in n2p2's order.
+        Elements by atomic number, functions in n2p2's order.
+    cutoff : Cutoff
     units : str
         Name of the unit system.
     """
@@ -168,15 +169,11 @@ def parse_function(words: Sequence[str]) -> SymmetryFunction:
     Raises
     ------
     ValueError
-        With a sentence that lacks only file and line.
+        The line is no symmetry function; the message says why, without file and line.
     """
-    if len(words) < 2:
-        raise ValueError("expected the central element, the type of the symmetry function and its parameters")
-    element, type_ = words[0], _integer(words[1])
-    n_neighbors = _n_neighbors(type_)
-    _check_count(type_, words[2:], _usage(type_))
-    neighbors, values = words[2 : 2 + n_neighbors], words[2 + n_neighbors :]
-    return _build(element, type_, neighbors, values)
+    element, type_, n_neighbors = _head(words)
+    _check_count(type_, len(words) - 2, _usage(type_))
+    return _build(element, type_, words[2 : 2 + n_neighbors], words[2 + n_neighbors :])
 
 
 def expand_element(words: Sequence[str], elements: Iterable[str]) -> tuple[SymmetryFunction, ...]:
@@ -184,13 +181,9 @@ def expand_element(words: Sequence[str], elements: Iterable[str]) -> tuple[Symme
 
     Returns one function per neighbor element, or unordered pair of neighbor elements, of `elements`.
     """
-    if len(words) < 2:
-        raise ValueError("expected the central element, the type of the symmetry function and its parameters")
-    element, type_ = words[0], _integer(words[1])
-    n_neighbors = _n_neighbors(type_)
-    _check_count(type_, ["*"] * n_neighbors + list(words[2:]), _usage(type_, neighbors=False))
-    ordered = sorted(elements, key=_atomic_number)
-    choices = combinations_with_replacement(ordered, n_neighbors)
+    element, type_, n_neighbors = _head(words)
+    _check_count(type_, n_neighbors + len(words) - 2, _usage(type_, neighbors=False))
+    choices = combinations_with_replacement(sorted(elements, key=_atomic_number), n_neighbors)
     return tuple(_build(element, type_, neighbors, words[2:]) for neighbors in choices)
 
 
@@ -201,6 +194,14 @@ def expand_global(words: Sequence[str], elements: Iterable[str]) -> tuple[Symmet
     """
     ordered = sorted(elements, key=_atomic_number)
     return tuple(function for element in ordered for function in expand_element([element, *words], ordered))
+
+
+def _head(words: Sequence[str]) -> tuple[str, int, int]:
+    """Central element, type of the function and its number of neighbor elements."""
+    if len(words) < 2:
+        raise ValueError("expected the central element, the type of the symmetry function and its parameters")
+    type_ = _integer(words[1])
+    return words[0], type_, _n_neighbors(type_)
 
 
 def _build(element: str, type_: int, neighbors: Sequence[str], values: Sequence[str]) -> SymmetryFunction:
@@ -224,7 +225,7 @@ def _usage(type_: int, neighbors: bool = True) -> str:
 
 
 def _name(parameter: str) -> str:
-    """Parameter as the manuals of RuNNer and n2p2 call it."""
+    """Name of a parameter in the manuals of RuNNer and n2p2."""
     return parameter.replace("angle_", "angle-").replace("_", "")
 
 
@@ -255,25 +256,21 @@ def _atomic_number(element: str) -> int:
     return number
 
 
-def _check_count(type_: int, words: Sequence[str], usage: str) -> None:
+def _check_count(type_: int, count: int, usage: str) -> None:
     least = _n_neighbors(type_) + len(PARAMETERS[type_])
     most = least + len(OPTIONAL.get(type_, ()))
-    if not least <= len(words) <= most:
+    if not least <= count <= most:
         raise ValueError(
-            f"symmetry function of type {type_} has {'too few' if len(words) < least else 'too many'} words; "
+            f"symmetry function of type {type_} has {'too few' if count < least else 'too many'} words; "
             f"expected after the central element: {usage}"
         )
 
 
 def _check_type(type_: int) -> None:
-    if type_ in PARAMETERS:
-        return
-    known = ", ".join(map(str, PARAMETERS))
-    if type_ in (5, 6):
-        raise ValueError(
-            f"symmetry function type {type_} only serves to debug RuNNer; expected one of {known}"
-        )
-    raise ValueError(f"symmetry function type {type_} does not exist; expected one of {known}")
+    if type_ not in PARAMETERS:
+        fault = "only serves to debug RuNNer" if type_ in (5, 6) else "does not exist"
+        known = ", ".join(map(str, PARAMETERS))
+        raise ValueError(f"symmetry function type {type_} {fault}; expected one of {known}")
 
 
 def _check_elements(function: SymmetryFunction) -> None:

@@ -9,7 +9,7 @@ behler     type 2 without shift; the last has eta = 0, the inflection points of 
            Int. J. Quantum Chem. 115, 1032 (2015))
 shifted    type 2 at r_s = r_0, r_0 + d, ... r_c - d with eta = 1 / (2 d^2) (M. Gastegger et al., J. Chem.
            Phys. 148, 241709 (2018))
-centerd    type 2 without shift, eta = 1 / (2 r^2) for r equally spaced from r_0 to r_c (the same paper)
+centred    type 2 without shift, eta = 1 / (2 r^2) for r equally spaced from r_0 to r_c (the same paper)
 imbalzano  both on geometric grids: eta_m = (n^(m/n) / r_c)^2; and r_s = R_m = r_c / n^(m/n) with
            eta = 1 / (R_(m-1) - R_m)^2, so that Gaussians are narrow close by (G. Imbalzano et al.,
            J. Chem. Phys. 148, 241730 (2018))
@@ -22,16 +22,16 @@ compact    types 20, 21, 22: polynomials of compact support, radial windows and 
 Angular functions (types 3, "narrow", and 9, "wide"; 13; 21 and 22) come in sets of eight for each pair of
 neighbor elements: lambda = 1, -1 and zeta = 1, 2, 4, 16 with one eta = 1 / (2 r^2), the r going from r_c
 down to r_0 in equal ratios; `imbalzano` has its own eta_m, `behler` starts with eta = 0. Narrow and wide sets
-take turns. The papers leave r_0, the size and most of the choice of angular functions to the user: these
-are ours. With lambda = 1 and -1 the four functions of zeta = 1 and 2 span 1, cos, cos^2: one of them is a
-linear combination of the others, and is never chosen by :mod:`bnnp.descriptors.pruning`.
+alternate. The papers leave r_0, the size and most of the choice of angular functions to the user; those
+are bnnp's. With lambda = 1 and -1 the four functions of zeta = 1 and 2 span 1, cos, cos^2: one of them is a
+linear combination of the others and is never chosen by :mod:`bnnp.descriptors.pruning`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 
 from ase.data import atomic_numbers, covalent_radii
 
@@ -42,7 +42,7 @@ from bnnp.descriptors.grids import EtaShift
 ZETAS = {2: (1.0,), 4: (1.0, 4.0), 6: (1.0, 4.0, 16.0), 8: (1.0, 2.0, 4.0, 16.0)}
 SUBTYPE = "p2"  # twice differentiable
 WINDOWS = 4  # of the angle in a compact set
-ANGULAR_SHARE = 0.85  # most of a given number that goes to angular functions
+ANGULAR_SHARE = 0.85  # of a given number of functions at most
 CONTACT = 0.85  # shortest distance in units of the sum of the covalent radii
 
 Distances = Mapping[frozenset[str], float]
@@ -68,7 +68,7 @@ SIZES = {"small": Counts(5, 4), "medium": Counts(8, 16), "large": Counts(12, 32)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How parameters are chosen.
+    """How the parameters of a set are chosen.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Recipe:
     angular : function of (number, r_0, r_c) giving values of eta, 1/length^2
         For `compact`: outer radii.
     types : (int, int, int)
-        Of the radial, narrow and wide functions; 0: there is none.
+        Of the radial, narrow and wide functions; 0 for none.
     """
 
     source: str
@@ -94,7 +94,7 @@ class Recipe:
 
 
 def expected_distances(elements: Sequence[str], angstrom: float) -> dict[frozenset[str], float]:
-    """Shortest distances to expect where no data says so: 0.85 of the covalent radii.
+    """Shortest distances to expect without data: 0.85 of the sum of the covalent radii.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def expected_distances(elements: Sequence[str], angstrom: float) -> dict[frozens
 
 
 def counts_of(size: str | int, n_elements: int, weighted: bool = False) -> Counts:
-    """What a size means: a name, or a number of functions for each element that is not exceeded.
+    """Numbers of functions for a size: a name, or the most functions of an element.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def generate(
     Raises
     ------
     ValueError
-        An unknown element, or a cutoff that leaves no room beyond the shortest distance.
+        An unknown element, or a cutoff radius that is not larger than the shortest distance.
     """
     ordered = sorted(set(elements), key=_number)
     build = _compact if recipe.types[0] == 20 else _gaussian
@@ -180,7 +180,7 @@ def _gaussian(
     """Radial Gaussians, and angular functions with powers of the cosine."""
     radial, *angular_types = recipe.types
     for neighbors, r_0 in _neighbors(element, elements, 1, shortest, recipe.weighted):
-        _demand_room(r_0, r_c, neighbors)
+        _check_cutoff(r_0, r_c, neighbors)
         for eta, r_s in recipe.radial(counts.radial, r_0, r_c):
             yield SymmetryFunction(element, radial, neighbors, r_c, eta=eta, r_s=r_s)
     total = max(1, counts.angular // 8)
@@ -188,12 +188,8 @@ def _gaussian(
     for neighbors, r_0 in _neighbors(element, elements, 2, shortest, recipe.weighted):
         etas = recipe.angular(sets[0], r_0, r_c)
         for number, type_ in zip(sets, angular_types, strict=True):
-            for k in range(number):
-                for zeta in ZETAS[min(8, counts.angular)]:
-                    for sign in (1.0, -1.0):
-                        yield SymmetryFunction(
-                            element, type_, neighbors, r_c, eta=etas[k], lambda_=sign, zeta=zeta
-                        )
+            for eta, zeta, sign in product(etas[:number], ZETAS[min(8, counts.angular)], (1.0, -1.0)):
+                yield SymmetryFunction(element, type_, neighbors, r_c, eta=eta, lambda_=sign, zeta=zeta)
 
 
 def _compact(
@@ -202,7 +198,7 @@ def _compact(
     """Radial windows, and windows of the angle times functions that are largest at the center."""
     radial, narrow, wide = recipe.types
     for neighbors, r_0 in _neighbors(element, elements, 1, shortest):
-        _demand_room(r_0, r_c, neighbors)
+        _check_cutoff(r_0, r_c, neighbors)
         for r_l, outer in recipe.radial(counts.radial, r_0, r_c):
             yield SymmetryFunction(element, radial, neighbors, outer, r_l=r_l, subtype=SUBTYPE)
     few = counts.angular < 8
@@ -228,7 +224,7 @@ def _compact(
 def _neighbors(
     element: str, elements: list[str], number: int, shortest: Distances, weighted: bool = False
 ) -> Iterator[tuple[tuple[str, ...], float]]:
-    """The choices of `number` neighbor elements, with the distance that all of them can have."""
+    """Every choice of `number` neighbor elements, with r_0: the shortest distance that all of them reach."""
     r_0 = {other: shortest[frozenset((element, other))] for other in elements}
     if weighted:
         yield (), min(r_0.values())
@@ -245,7 +241,7 @@ def _number(element: str) -> int:
     return int(number)
 
 
-def _demand_room(r_0: float, r_c: float, neighbors: tuple[str, ...]) -> None:
+def _check_cutoff(r_0: float, r_c: float, neighbors: tuple[str, ...]) -> None:
     if r_c <= r_0:
         raise ValueError(
             f"cutoff radius is {r_c:g} but must be larger than the shortest distance to "
@@ -254,7 +250,7 @@ def _demand_room(r_0: float, r_c: float, neighbors: tuple[str, ...]) -> None:
 
 
 def _rounded(functions: Iterable[SymmetryFunction], r_c: float) -> Iterator[SymmetryFunction]:
-    """Parameters with five digits: nobody needs more. The cutoff radius `r_c` stays as it was given."""
+    """Round the parameters to five digits. A cutoff radius `r_c` stays as it was given."""
     for function in functions:
         whole = abs(function.r_c - r_c) < 1e-9 * r_c
         outer = r_c if whole else _round(function.r_c)
@@ -277,7 +273,7 @@ RECIPES = {
         grids.decay_from_zero,
     ),
     "shifted": Recipe(_GASTEGGER, grids.shifted, grids.decay),
-    "centred": Recipe(_GASTEGGER, grids.centerd, grids.decay),
+    "centred": Recipe(_GASTEGGER, grids.centered, grids.decay),
     "imbalzano": Recipe(
         "G. Imbalzano, A. Anelli, D. Giofre, S. Klees, J. Behler, M. Ceriotti, "
         "J. Chem. Phys. 148, 241730 (2018)",

@@ -1,4 +1,4 @@
-r"""Grids of parameters: where Gaussians sit and how wide they are, for one pair of elements.
+"""Grids of parameters: centers and widths of Gaussians or windows for one pair of elements.
 
 r_0 is the shortest distance of the two elements and r_c the cutoff radius, both in the length unit of the
 run; the sources are in :mod:`bnnp.descriptors.generate`.
@@ -20,7 +20,7 @@ def inflection_points(number: int, r_0: float, r_c: float) -> list[EtaShift]:
     Raises
     ------
     ValueError
-        There is no room between the two.
+        r_0 is not smaller than r_c / 2.
     """
     if r_0 >= 0.5 * r_c:
         raise ValueError(
@@ -37,13 +37,13 @@ def shifted(number: int, r_0: float, r_c: float) -> list[EtaShift]:
     return [(0.5 / step**2, r_0 + k * step) for k in range(number)]
 
 
-def centerd(number: int, r_0: float, r_c: float) -> list[EtaShift]:
+def centered(number: int, r_0: float, r_c: float) -> list[EtaShift]:
     """(eta, 0): eta = 1 / (2 r^2) for r equally spaced from r_0 to r_c."""
     return [(0.5 / r**2, 0.0) for r in np.linspace(r_0, r_c, number).tolist()]
 
 
 def geometric(number: int, r_0: float, r_c: float) -> list[EtaShift]:
-    """(eta, r_s): centerd functions, and shifted ones at R_m = r_c / n^(m/n), eta = 1 / (R_(m-1) - R_m)^2."""
+    """(eta, r_s): centered ones, and shifted ones at R_m = r_c / n^(m/n), eta = 1 / (R_(m-1) - R_m)^2."""
     n = number // 2 if number >= 4 else 0
     radii = [r_c / n ** (m / n) for m in range(n + 1)] if n else []
     gaussians = [(1.0 / (outer - r) ** 2, r) for outer, r in pairwise(radii)]
@@ -51,7 +51,7 @@ def geometric(number: int, r_0: float, r_c: float) -> list[EtaShift]:
 
 
 def geometric_etas(number: int, r_0: float, r_c: float) -> list[float]:
-    """eta_m = (n^(m/n) / r_c)^2, m = 0 ... n = number - 1, of which 2 need n = 2 to differ."""
+    """eta_m = (n^(m/n) / r_c)^2, m = 0 ... n = number - 1 (n = 2 for two values, lest they be equal)."""
     n = max(2, number - 1)
     return [(n ** (m / n) / r_c) ** 2 for m in range(number)]
 

@@ -1,13 +1,13 @@
-"""Whether lengths are in the unit input.nn says: shortest distances against covalent radii.
+"""Whether lengths are in the unit of input.nn: shortest distances compared to covalent radii.
 
 The reach of a structure is its shortest distance in sums of the two covalent radii (Cordero et al., Dalton
 Trans. 2008, 2832)::
 
     reach = min_{i<j} r_ij / (R_i + R_j)
 
-With bonds it is about 0.75 to 1.3, in rare gases or with hydrogen pressed together somewhat beyond. Angstrom
-read as bohr turn that into 0.4 to 0.7, bohr read as Angstrom into 1.4 to 2.5. The median over the structures
-counts, so that a few odd ones do not matter.
+It is about 0.75 to 1.3 with bonds, somewhat beyond in rare gases or compressed hydrogen. Angstrom read as
+bohr turn that into 0.4 to 0.7, bohr read as Angstrom into 1.4 to 2.5. The median over the structures counts,
+so that a few unusual ones do not matter.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from bnnp.structure import Structure, Structures
 from bnnp.units import ATOMIC, METAL, Units
 
 REACH = 2.2  # distances are looked for up to this many sums of the largest covalent radius
-PLAUSIBLE = (0.65, 1.5)  # where the reach of a sane data set is
-SAMPLE = 10  # structures that are looked at where a sample is enough
+PLAUSIBLE = (0.65, 1.5)  # median reach of a data set in the right unit
+SAMPLE = 10  # structures, where a sample is enough
 
 
 def closest_pairs(structure: Structure, units: Units) -> list[ShortestDistance]:
@@ -46,10 +46,10 @@ def reach(closest: Iterable[ShortestDistance], units: Units) -> float:
 
 
 def sampled_reaches(structures: Structures, units: Units) -> list[float]:
-    """Reach of a few structures, evenly spaced over the file; not of one that has no neighbor list."""
+    """Reach of a few structures, evenly spaced over the file, without those that have no neighbor list."""
     found = []
     for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)):
-        with contextlib.suppress(NumericalError):  # the mode itself stops there, and names the structure
+        with contextlib.suppress(NumericalError):  # the mode itself reports the structure
             found.append(reach(closest_pairs(structures[int(index)], units), units))
     return found
 
@@ -60,12 +60,12 @@ def other(units: Units) -> Units:
 
 
 def unit_advice(reaches: Iterable[float], units: Units) -> str | None:
-    """A warning if the shortest distances are not what they should be; says if the other unit explains it.
+    """A warning if the shortest distances are implausible; it says whether the other unit explains them.
 
     Parameters
     ----------
     reaches : iterable of float
-        Of each structure, if lengths are in `units`; inf for one without any.
+        Of each structure, with lengths in `units`; inf for one without pairs.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-r"""From pairs to atoms and back: the two linear maps between dE/dD and the forces.
+r"""From pairs to atoms and back: forces from dE/dD, and the transposed map.
 
 .. math:: F_i = \sum_{p: i \to j} d_p - \sum_{p: j \to i} d_p,
 
-and the transposed map, from values x of atoms to x_i - x_j of every pair.
+with d_p = dE/dD_p; transposed, values x of the atoms become x_i - x_j of every pair.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 r"""Which symmetry functions to keep of many: thresholds, farthest point sampling and CUR selection.
 
 Everything follows from the correlations R of the functions over the atoms of one element, in units of their
-standard deviations, so that no function counts for its size. After functions K have been chosen, what they
-do not explain of the others (least squares, with a constant) has the covariance
+standard deviations, so that no function counts for its size. After functions K have been chosen, the part of
+the others that they do not explain (least squares, with a constant) has the covariance
 
 .. math:: S = R - R_{:K} R_{KK}^{-1} R_{K:},
 
-found by eliminating one function after the other, :math:`S \leftarrow S - s_k s_k^T / S_{kk}`. S_cc is the
+found by eliminating one function after another, :math:`S \leftarrow S - s_k s_k^T / S_{kk}`. S_cc is the
 unexplained share of the variance of function c, its square root the relative error of reconstructing c, and
 sqrt(tr S / tr R) that of the whole pool (the feature space reconstruction error of A. Goscinski et al., Mach.
 Learn.: Sci. Technol. 2, 025028 (2021)).
@@ -52,6 +52,7 @@ class FunctionSelection:
     Parameters
     ----------
     chosen : tuple of int
+        Their columns.
     errors : tuple of float
         Relative error of the whole pool after each of them.
     """
@@ -60,22 +61,47 @@ class FunctionSelection:
     errors: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Criteria:
+    """What decides which functions of a pool are kept.
+
+    Parameters
+    ----------
+    method : str
+        ``cur`` or ``fps``.
+    keep : int or None
+        Most functions to keep; None for all that pass the thresholds and are not explained by the others.
+    error : float
+        Relative error of the whole pool that is small enough.
+    smallest_range : float
+        Functions with a smaller range are removed.
+    largest_correlation : float
+        Of two functions with a larger \\|correlation\\| the later one is removed.
+    """
+
+    method: str = "cur"
+    keep: int | None = None
+    error: float = 0.0
+    smallest_range: float = 0.0
+    largest_correlation: float = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """What became of every function of a pool.
+    """The functions of a pool that are kept, and why the others are not.
 
     Parameters
     ----------
     selection : FunctionSelection
-        The functions that stay.
+        The functions that are kept.
     flat : tuple of int
-        Removed: their range is below the threshold. They do not belong to the pool that errors are taken of.
+        Removed, as their range is below the threshold. Errors of the pool do not count them.
     twins : tuple of Twin
-        Removed: each repeats another.
+        Removed, as each repeats another.
     errors : (n_functions,) float64
-        Relative error of each function when the kept ones are all that is known; NaN for flat ones.
+        Relative error of each function, predicted from the kept ones; NaN for flat ones.
     held_out : (n_functions,) float64
-        The same over other atoms than those of the fit; NaN throughout without such atoms.
+        The same over atoms that were not used for the choice; all NaN without such atoms.
     """
 
     selection: FunctionSelection
@@ -85,36 +111,25 @@ class Pruned:
     held_out: Array
 
 
-def prune(
-    values: Array,
-    test: Array,
-    method: str = "cur",
-    keep: int | None = None,
-    error: float = 0.0,
-    smallest_range: float = 0.0,
-    largest_correlation: float = 1.0,
-) -> Pruned:
-    """Range threshold, correlation threshold, then selection; and what that costs.
+def prune(values: Array, test: Array, criteria: Criteria) -> Pruned:
+    """Apply the range and the correlation threshold, then select; with the errors this causes.
 
     Parameters
     ----------
     values, test : (n_atoms, n_functions) float64
-        Functions of the atoms to choose by, and of others to check with (there may be none).
-    method, keep, error
-        As for :func:`select`; `keep` None: all that pass the thresholds and say something new.
-    smallest_range : float
-    largest_correlation : float
-        Of two functions with a larger \\|correlation\\| the later one goes.
+        Functions of the atoms from which to choose, and of others to validate with (there may be none).
+    criteria : Criteria
     """
     n_functions = values.shape[1]
     scaling = Scaling.of(values)
-    removed = scaling.constant | (scaling.spread < smallest_range)
+    removed = scaling.constant | (scaling.spread < criteria.smallest_range)
     alive = np.flatnonzero(~removed)
     pool, check = Comoments.of(values[:, alive]), Comoments.of(test[:, alive])
     correlation = pool.correlation()
-    twins = find_twins(correlation, largest_correlation)
+    twins = find_twins(correlation, criteria.largest_correlation)
     candidates = set(range(len(alive))) - {twin.function for twin in twins}
-    found = select(correlation, candidates, method, n_functions if keep is None else keep, error)
+    keep = n_functions if criteria.keep is None else criteria.keep
+    found = select(correlation, candidates, criteria.method, keep, criteria.error)
     errors, held_out = np.full(n_functions, np.nan), np.full(n_functions, np.nan)
     errors[alive] = reconstruction_errors(pool, pool, found.chosen)
     if check.count:
@@ -129,16 +144,16 @@ def prune(
 
 
 def find_twins(correlation: Array, limit: float, skip: Collection[int] = ()) -> list[Twin]:
-    """Functions with \\|correlation\\| above `limit` to one before them that is none itself.
+    """Functions to remove so that no two of the others have \\|correlation\\| above `limit`.
 
-    Without them no two functions are that alike.
+    Each is compared to those before it that are kept.
 
     Parameters
     ----------
     correlation : (n_functions, n_functions) float64
     limit : float
     skip : collection of int
-        Functions that are neither.
+        Functions that are not compared.
     """
     size = np.abs(correlation)
     kept: list[int] = []
@@ -168,7 +183,7 @@ def select(
     method : str
         ``cur`` or ``fps``.
     keep : int
-        Most functions to choose; the choice ends earlier when all that varies is explained.
+        Most functions to choose; fewer are chosen once they explain all others.
     error : float
         Relative error of the whole pool that is small enough.
     """
@@ -229,7 +244,7 @@ def whole_error(errors: Array) -> float:
 
 
 def _eliminate(residual: Array, k: int) -> Array:
-    """What is left of all functions when function `k` is known, too."""
+    """Residual covariance after function `k` has been chosen, too."""
     left = residual - np.multiply.outer(residual[k], residual[k]) / residual[k, k]
     left[k] = left[:, k] = 0.0
     return np.asarray(left)
@@ -242,7 +257,7 @@ def _by_cur(correlation: Array, residual: Array, chosen: list[int], left: list[i
 
 
 def _by_distance(correlation: Array, residual: Array, chosen: list[int], left: list[int]) -> int:
-    """Farthest from all chosen ones; the first is what is most like all others."""
+    """Farthest from all chosen ones; the first is the one most like all others."""
     if not chosen:
         return left[int(np.argmax(np.square(correlation[np.ix_(left, left)]).sum(axis=0)))]
     nearest = np.square(correlation[np.ix_(chosen, left)]).max(axis=0)

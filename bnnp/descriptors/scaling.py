@@ -1,4 +1,4 @@
-"""Scaling of symmetry functions: what the network gets instead of G.
+"""Scaling of symmetry functions to network inputs.
 
 With the statistics of G over the training atoms of one element (n2p2's formulas; RuNNer's where both exist)::
 
@@ -10,9 +10,10 @@ With the statistics of G over the training atoms of one element (n2p2's formulas
 
 RuNNer has no S_min, S_max in `both`; with the defaults 0 and 1 it is the same. All are affine,
 ``scaled = (G - shift) * factor + offset``, so dE/dG = factor * dE/dscaled.
-A function that never varied in the training set would divide by zero: its factor is 0, the network does not
-see it. `constant` adds those whose range is far below one term of G, which is of order 1: training on them is
-training on rounding. A potential that was trained with such a function is still evaluated with its range.
+
+The factor of a function that never varied in the training set is 0, as its range would divide by zero.
+`constant` adds those whose range is far below one term of G, which is of order 1: a network would be trained
+on their rounding. A potential that was trained with such a function is still evaluated with its range.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SMALL = 1e-4  # spread, or spread relative to the largest value, below which a f
 
 @dataclass(frozen=True)
 class ScalingScheme:
-    """Which of the formulas, and the interval it maps to.
+    """One of the formulas, and the interval it maps to.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class ScalingScheme:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """x = (G - shift) A + offset, what a network gets of the symmetry functions of one element.
+    """x = (G - shift) A + offset: the inputs of a network from the symmetry functions of its element.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ class Scaling:
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Which functions tell nothing, (n_functions,) bool: their spread is rounding or negligible."""
+        """Functions without information, (n_functions,) bool: their spread is rounding or negligible."""
         return np.asarray(self._rounding | (self.spread <= NEGLIGIBLE))
 
     @property

@@ -1,16 +1,16 @@
-r"""Neighbor lists for atoms that move a little at a time: search rarely, with a skin.
+r"""Neighbor lists for atoms that move a little at a time: pairs are searched rarely, with a skin.
 
 All pairs closer than r_c + s are searched once and kept with their lattice shifts S. As long as none can
 have come from beyond r_c + s to within r_c, the pairs are taken from there (L. Verlet, Phys. Rev. 159, 98
 (1967)). With positions r and a cell H that were r_0 and H_0 at the search, the affine part of the motion is
-taken out first, so that a cell that breathes does not use up the skin:
+taken out first, so that a cell that changes its volume does not use up the skin:
 
 .. math:: F = H_0^{-1} H, \quad u_i = r_i F^{-1} - r_{0,i}, \quad
           \frac{r_c}{\sigma_{min}(F)} + 2 \max_i |u_i| < r_c + s
 
-because |D_0| <= |D| / sigma_min(F) + 2 max|u| with the smallest singular value of F. The vectors and
-their order are exactly those of :func:`bnnp.descriptors.neighbors.find_neighbors`: when a list was searched
-does not change a bit of the result.
+because |D_0| <= |D| / sigma_min(F) + 2 max|u| with the smallest singular value of F. The vectors and their
+order are bit for bit those of :func:`bnnp.descriptors.neighbors.find_neighbors`, whenever the pairs were
+searched.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SkinNeighbors:
         self._box = np.zeros((3, 3))
 
     def find(self, positions: Array, cell: Array | None, numbers: NDArray[np.integer]) -> NeighborList:
-        """Neighbor list of the structure, the same as :func:`find_neighbors` gives.
+        """Neighbor list of the structure, as from :func:`find_neighbors`.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class SkinNeighbors:
             self._shifts = np.rint(np.linalg.solve(cell.T, images.T).T)
 
     def _narrow(self, positions: Array, cell: Array | None) -> NeighborList:
-        """The pairs within the cutoff; the same arithmetic as in find_neighbors, to the last bit."""
+        """The pairs within the cutoff, by the arithmetic of find_neighbors."""
         assert self._wide is not None
         if self._images is None or (cell is not None and not np.array_equal(cell, self._box)):
             self._box = np.zeros((3, 3)) if cell is None else cell.copy()

@@ -75,7 +75,7 @@ class Moments:
         return np.asarray(np.sqrt(self.squares / max(self.count - 1, 1)))
 
     def scaling(self) -> Scaling:
-        """The same statistics as what scales network inputs."""
+        """The statistics that scale network inputs. Raises ValueError without rows."""
         if self.count == 0:
             raise ValueError("no atoms to take statistics of")
         return Scaling(self.minimum, self.maximum, self.mean, self.sigma)
@@ -83,7 +83,7 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Comoments:
-    """How `count` rows of symmetry functions vary together.
+    """Covariation of `count` rows of symmetry functions.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class Comoments:
         return np.asarray(self.products + self.count * np.multiply.outer(shift, shift))
 
     def correlation(self) -> Array:
-        """Pearson's coefficients, (n_functions, n_functions) from -1 to 1; 0 for what never varies."""
+        """Pearson's coefficients, (n_functions, n_functions) from -1 to 1; 0 for constant functions."""
         sigma = np.sqrt(np.diag(self.products))
         inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma > 0.0)
         return np.asarray(np.clip(inverse[:, None] * self.products * inverse, -1.0, 1.0))

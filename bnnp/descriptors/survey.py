@@ -1,7 +1,7 @@
-"""What one structure is like before its symmetry functions are computed: one cheap look at its neighbors.
+"""Survey of a structure before its symmetry functions are computed: atoms, pairs, distances, forces.
 
 The survey of all structures decides which are used, how large the descriptor file gets and how the work
-is shared. One record of :func:`survey_dtype` a structure::
+is shared. It has one record of :func:`survey_dtype` a structure::
 
     n_atoms        (n_elements,)             atoms of each element
     n_pairs        (n_elements, n_elements)  pairs (center, neighbor) within the cutoff
@@ -12,7 +12,7 @@ is shared. One record of :func:`survey_dtype` a structure::
     net_force      |sum_i F_i|, energy/length; 0 without forces
     largest_force  max |F_ia|, energy/length; 0 without forces
     energy         total energy minus free atoms, per atom, energy
-    subset         -1 free; pinned to the set of this number in bnnp.structure.Set
+    subset         number of the bnnp.structure.Set that input.data assigns; -1 if it assigns none
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def survey_dtype(n_elements: int) -> np.dtype[np.void]:
 def survey(
     structure: Structure, elements: Sequence[str], cutoff: float, free_atoms: Mapping[str, float]
 ) -> NDArray[np.void]:
-    """Look at one structure.
+    """Survey one structure.
 
     Parameters
     ----------
@@ -76,19 +76,15 @@ def survey(
     if structure.forces is not None:
         record["net_force"] = np.linalg.norm(structure.forces.sum(axis=0))
         record["largest_force"] = np.abs(structure.forces).max()
-    _survey_pairs(
-        record,
-        structure,
-        types,
-        find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers),
-    )
+    pairs = find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers)
+    _survey_pairs(record, structure, types, pairs)
     return record
 
 
 def _survey_pairs(
     record: NDArray[np.void], structure: Structure, types: NDArray[np.int32], pairs: NeighborList
 ) -> None:
-    """Fill in what follows from the pairs."""
+    """Set the fields that depend on the pairs."""
     n_elements = len(record["n_atoms"])
     kinds = types[pairs.centers].astype(np.int64) * n_elements + types[pairs.neighbors]  # (n_pairs,)
     record["n_pairs"] = np.bincount(kinds, minlength=n_elements**2).reshape(n_elements, n_elements)

@@ -1,4 +1,4 @@
-"""Frames worth a calculation with DFT: those before and at an event, and no two that are alike."""
+"""Frames for reference calculations: those at and shortly before an event, some time apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ase import Atoms
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A configuration and where it was met.
+    """A configuration, and its step and time in the run.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Frame:
 
 
 class CandidateWindow:
-    """The last frames, and what was kept already.
+    """The last frames of a run, and the time of the last one that was kept.
 
     Parameters
     ----------
@@ -49,13 +49,12 @@ class CandidateWindow:
         self.frames.append(Frame(copy, step, time))
 
     def take(self, force: bool = False) -> Iterator[Frame]:
-        """The frames to keep of an event now: the last one, and of those before it all that are far enough
-        from each other and from what was kept.
+        """The frames to keep of an event now: the last one, and those before it that are `spacing` apart.
 
         Parameters
         ----------
         force : bool
-            Keep the last frame however close it is to a former one.
+            Keep the last frame even if it is closer than `spacing` to a former one.
         """
         chosen: list[Frame] = []
         later = np.inf
@@ -80,7 +79,7 @@ class CandidateWindow:
         }
 
     def restore(self, state: dict[str, np.ndarray], atoms: Atoms) -> None:
-        """Go back to a former state; `atoms` says which atoms they are."""
+        """Go back to a former :meth:`state`; the atomic numbers are those of `atoms`."""
         self.last = float(state["last"])
         self.frames.clear()
         for step, time, positions, cell in zip(

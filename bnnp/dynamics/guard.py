@@ -1,8 +1,8 @@
-"""The physical guard: what no uncertainty is needed to see.
+"""The physical guard: limits that need no uncertainty.
 
 Whatever the stop rule says, a run ends when two atoms are closer than a share of the sum of their covalent
-radii (B. Cordero et al., Dalton Trans. 2008, 2832), when a force or the temperature is absurd, or when the
-conserved quantity is not.
+radii (B. Cordero et al., Dalton Trans. 2008, 2832), when a force or the temperature is too large, or when the
+conserved quantity drifts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bnnp.dynamics.simulation import Simulation
 
 @dataclass(frozen=True)
 class Guard:
-    """Limits of what is physical.
+    """Limits of what is physical. A check returns a sentence about what is wrong, or an empty string.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Guard:
     drift: float = inf
 
     def check(self, simulation: Simulation) -> str:
-        """What is wrong, for people; empty if nothing is."""
+        """Check forces and temperature."""
         atoms = simulation.atoms
         forces = atoms.get_forces()
         lengths = np.sqrt(np.einsum("ax,ax->a", forces, forces))
@@ -54,17 +54,17 @@ class Guard:
         return ""
 
     def check_drift(self, simulation: Simulation) -> str:
-        """The same for the conserved quantity, which takes longer to know."""
+        """Check the conserved quantity."""
         drift = simulation.drift() / len(simulation.atoms)
         if not abs(drift) <= self.drift:
             return (
                 f"the conserved quantity has changed by {1000 * drift:.3g} meV/atom in "
-                f"{simulation.place.step} steps of {simulation.stage.timestep:g} fs"
+                f"{simulation.progress.step} steps of {simulation.stage.timestep:g} fs"
             )
         return ""
 
     def check_distances(self, atoms: Atoms, pairs: NeighborList) -> str:
-        """The same for the distances of `pairs`, vectors in Angstrom."""
+        """Check the distances of `pairs`, whose vectors are in Angstrom."""
         if self.distance <= 0.0 or len(pairs) == 0:
             return ""
         radii = covalent_radii[atoms.numbers]

@@ -1,4 +1,4 @@
-r"""ASE's integrators behind one face: step, targets, conserved quantity, state.
+"""ASE's integrators with one interface: step, targets, conserved quantity, state.
 
 ===========  =========================================================  =============================
 nve          velocity Verlet                                            E_kin + E_pot
@@ -17,8 +17,8 @@ noise moves the center of mass, f = 3 N. ASE's chains count 3 N. The stationary 
 g = 3 N at T' is canonical for the f it acts on at T = T' g / f (the phase-space compressibility is -f times
 the friction; W. G. Hoover, Phys. Rev. A 31, 1695 (1985)), so they get T' = T f / g.
 
-A target that changes while a chain is stretched does work on it; what the bookkeeping of ASE then gains
-is taken out again, so that the conserved quantity is one in a ramp, too.
+A target that changes does work on the chains; what the bookkeeping of ASE gains by it is subtracted, so that
+the conserved quantity is constant in a ramp, too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ase.parallel import DummyMPI
 
 from bnnp.dynamics.stages import Stage
 
-ALONE = DummyMPI()  # each run belongs to one process: ASE shall not talk to the other ranks
+ALONE = DummyMPI()  # each run belongs to one process: ASE must not communicate with other ranks
 
 
 def degrees_of_freedom(n_atoms: int, method: str) -> int:
@@ -48,7 +48,7 @@ def degrees_of_freedom(n_atoms: int, method: str) -> int:
 
 
 class Integrator:
-    """Velocity Verlet, and what all integrators have in common.
+    """Velocity Verlet, and the base class of all integrators.
 
     Parameters
     ----------
@@ -63,10 +63,10 @@ class Integrator:
         self.atoms, self.stage = atoms, stage
         self.freedom = degrees_of_freedom(len(atoms), stage.method)
         self.dynamics: Any = self.build(stage.timestep * units.fs, generator)
-        self.work = 0.0  # eV that changes of the targets have put into the bookkeeping
+        self.work = 0.0  # eV done by changes of the targets, contained in the bookkeeping
 
     def build(self, dt: float, generator: np.random.Generator) -> Any:
-        """The integrator of ASE."""
+        """The integrator of ASE with a time step `dt`, in ASE's unit."""
         return VelocityVerlet(self.atoms, dt, comm=ALONE)
 
     def step(self, number: int) -> None:
@@ -81,7 +81,7 @@ class Integrator:
         """Set the targets, K and GPa."""
 
     def bookkeeping(self) -> float:
-        """Energy of thermostat and barostat, eV: what must be added to E_kin + E_pot to get a constant."""
+        """Energy of thermostat and barostat, eV; E_kin + E_pot and this are constant without ramps."""
         return 0.0
 
     def conserved(self) -> float:
@@ -89,7 +89,7 @@ class Integrator:
         return float(self.atoms.get_total_energy()) + self.bookkeeping() - self.work
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything that positions, momenta and cell do not say."""
+        """Everything a restart needs except positions, momenta and cell."""
         found = {"work": np.array(self.work)}
         for part in self.parts():
             for name, value in vars(part).items():
@@ -98,7 +98,7 @@ class Integrator:
         return found
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Undo everything since :meth:`state`."""
+        """Go back to a former :meth:`state`."""
         self.work = float(state["work"])
         for part in self.parts():
             for name, value in vars(part).items():
@@ -107,7 +107,7 @@ class Integrator:
                     setattr(part, name, stored.copy() if isinstance(value, np.ndarray) else float(stored))
 
     def parts(self) -> list[Any]:
-        """Objects of ASE with numbers that change."""
+        """Objects of ASE that hold the state."""
         return [self.dynamics]
 
 
@@ -142,7 +142,7 @@ class _CountingBAOAB(LangevinBAOAB):
 
     def _BAOAB_OU(self, drag_gamma_mod: float = 0.0) -> None:
         before = self.atoms.get_kinetic_energy()
-        super()._BAOAB_OU(drag_gamma_mod)
+        super()._BAOAB_OU(drag_gamma_mod)  # type: ignore[no-untyped-call]
         self.heat += float(self.atoms.get_kinetic_energy() - before)
 
 
@@ -150,7 +150,7 @@ class LangevinThermostat(Integrator):
     """Friction and noise on every atom."""
 
     def build(self, dt: float, generator: np.random.Generator) -> Any:
-        dynamics = _CountingBAOAB(
+        dynamics = _CountingBAOAB(  # type: ignore[no-untyped-call]
             self.atoms,
             dt,
             temperature_K=self.stage.temperature[0],
@@ -181,7 +181,7 @@ class NoseHooverThermostat(Integrator):
         )
 
     def chain_temperature(self, temperature: float) -> float:
-        """What ASE must be told, K; see the module."""
+        """Temperature T' of ASE's chain, K; see the module."""
         return temperature * self.freedom / (3 * len(self.atoms))
 
     def aim(self, temperature: float, pressure: float) -> None:

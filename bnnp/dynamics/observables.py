@@ -1,4 +1,4 @@
-"""What a run is looked at for: energies, temperature, pressure; and how sure the potential is."""
+"""Observables of a step: energies, temperature, pressure, and the uncertainty of the potential."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Uncertainty:
     extrapolations : int
         Symmetry functions outside of their training range.
     energy_raw, forces_raw : float or None
-        The raw ones, if the others are calibrated.
+        The raw standard deviations, if the others are calibrated.
     """
 
     energy: float = nan
@@ -56,9 +56,9 @@ class Snapshot:
     energy_std : float, eV
         Of the total energy, per atom; NaN without samples.
     uncertainty : Uncertainty or None
-        If this was a look at it.
+        If it was evaluated at this step.
     energy_std_raw : float or None, eV
-        The raw one, if the other is calibrated.
+        The raw standard deviation, if the other is calibrated.
     """
 
     stage: int
@@ -76,15 +76,15 @@ class Snapshot:
 
 
 def observe(simulation: Simulation, uncertainty: Uncertainty | None = None) -> Snapshot:
-    """The state of a run now."""
-    atoms, place = simulation.atoms, simulation.place
+    """The observables of a run now."""
+    atoms, progress = simulation.atoms, simulation.progress
     periodic = bool(atoms.pbc.all())
     energy = float(atoms.get_potential_energy())
     raw = atoms.calc.results.get("energy_std_raw")
     return Snapshot(
-        stage=place.stage + 1,
-        step=place.total,
-        time=place.time,
+        stage=progress.stage + 1,
+        step=progress.total,
+        time=progress.time,
         temperature=simulation.temperature(),
         potential=energy,
         kinetic=float(atoms.get_kinetic_energy()),
@@ -103,8 +103,8 @@ def pressure(atoms: Atoms) -> float:
     return -float(stress[:3].mean()) / units.GPa
 
 
-def look(atoms: Atoms) -> Uncertainty:
-    """Standard deviations of energy and forces, and extrapolations, of the configuration now.
+def uncertainty_of(atoms: Atoms) -> Uncertainty:
+    """Standard deviations of energy and forces, and extrapolations, of a configuration.
 
     `atoms.calc` is a :class:`bnnp.interfaces.ase.BNNP`.
     """

@@ -1,4 +1,4 @@
-"""A run through its stages: start, go on step by step, stop anywhere, continue bit for bit."""
+"""A run through its stages, which can be stopped after any step and continued bit for bit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bnnp.dynamics.stages import Stage
 
 
 @dataclass(frozen=True)
-class Place:
-    """How far a run is.
+class RunProgress:
+    """Stage, steps and time a run has reached.
 
     Parameters
     ----------
     stage : int
         From 0.
     step : int
-        Steps done in it.
+        Steps done in the stage.
     total : int
         Steps done in all.
     time : float, fs
@@ -37,7 +37,7 @@ class Place:
 
 
 def thermalize(atoms: Atoms, temperature: float, generator: np.random.Generator) -> None:
-    """Maxwell-Boltzmann momenta without total momentum, at exactly `temperature` (K) of 3 N - 3 freedoms."""
+    """Draw momenta without total momentum, at exactly `temperature` (K) for 3 N - 3 degrees of freedom."""
     thermalize_momenta(atoms, temperature_K=temperature, rng=generator, comm=ALONE)
     momenta, masses = atoms.get_momenta(), atoms.get_masses()[:, None]
     if len(atoms) > 1:
@@ -60,52 +60,54 @@ class Simulation:
 
     Attributes
     ----------
-    place : Place
+    progress : RunProgress
     reference : float
         Conserved quantity at the start of the stage, eV.
     """
 
     def __init__(self, atoms: Atoms, stages: Sequence[Stage], generator: np.random.Generator) -> None:
         self.atoms, self.stages, self.generator = atoms, tuple(stages), generator
-        self.place = Place()
+        self.progress = RunProgress()
         self.integrator = self._integrator(0)
         self.reference = self.integrator.conserved()
 
     @property
     def stage(self) -> Stage:
         """The stage the run is in."""
-        return self.stages[self.place.stage]
+        return self.stages[self.progress.stage]
 
     @property
     def finished(self) -> bool:
         """Whether all steps are done."""
-        last = self.place.stage == len(self.stages) - 1
-        return last and self.place.step >= self.stage.steps
+        last = self.progress.stage == len(self.stages) - 1
+        return last and self.progress.step >= self.stage.steps
 
-    def run(self) -> Iterator[Place]:
-        """Go on to the end; gives the place after every step."""
+    def run(self) -> Iterator[RunProgress]:
+        """Go on to the end; yields the progress after every step."""
         while not self.finished:
-            if self.place.step >= self.stage.steps:
+            if self.progress.step >= self.stage.steps:
                 self._next_stage()
-            self.integrator.step(self.place.step)
-            here = self.place
-            self.place = Place(here.stage, here.step + 1, here.total + 1, here.time + self.stage.timestep)
-            yield self.place
+            self.integrator.step(self.progress.step)
+            now = self.progress
+            self.progress = RunProgress(
+                now.stage, now.step + 1, now.total + 1, now.time + self.stage.timestep
+            )
+            yield self.progress
 
     def temperature(self) -> float:
-        """Kinetic temperature, K, of the degrees of freedom there are."""
-        return 2.0 * self.atoms.get_kinetic_energy() / (units.kB * self.integrator.freedom)
+        """Kinetic temperature, K, for the degrees of freedom of the integrator."""
+        return float(2.0 * self.atoms.get_kinetic_energy() / (units.kB * self.integrator.freedom))
 
     def drift(self) -> float:
         """Change of the conserved quantity since the start of the stage, eV."""
         return self.integrator.conserved() - self.reference
 
     def state(self) -> dict[str, np.ndarray]:
-        """Arrays that :meth:`restore` goes on from."""
-        atoms, place = self.atoms, self.place
+        """Arrays from which :meth:`restore` continues."""
+        atoms, now = self.atoms, self.progress
         own = {
-            "place": np.array([place.stage, place.step, place.total]),
-            "time": np.array(place.time),
+            "place": np.array([now.stage, now.step, now.total]),
+            "time": np.array(now.time),
             "reference": np.array(self.reference),
             "positions": atoms.get_positions(),
             "momenta": atoms.get_momenta(),
@@ -117,7 +119,7 @@ class Simulation:
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go back to a former state of a run of the same structure and stages."""
         stage, step, total = (int(number) for number in state["place"])
-        self.place = Place(stage, step, total, float(state["time"]))
+        self.progress = RunProgress(stage, step, total, float(state["time"]))
         self.reference = float(state["reference"])
         self.atoms.set_cell(state["cell"])
         self.atoms.set_positions(state["positions"])
@@ -130,9 +132,9 @@ class Simulation:
         self.generator.bit_generator.state = json.loads(str(state["generator"]))
 
     def _next_stage(self) -> None:
-        here = self.place
-        self.place = Place(here.stage + 1, 0, here.total, here.time)
-        self.integrator = self._integrator(self.place.stage)
+        now = self.progress
+        self.progress = RunProgress(now.stage + 1, 0, now.total, now.time)
+        self.integrator = self._integrator(self.progress.stage)
         self.reference = self.integrator.conserved()
 
     def _integrator(self, stage: int) -> Integrator:

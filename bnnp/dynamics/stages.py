@@ -1,4 +1,4 @@
-"""Stages of a run: what is constant, how hot, how long."""
+"""Stages of a run: ensemble, temperature, pressure, length."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Stage:
     thermostat : str
         ``nose_hoover``, ``langevin`` or ``bussi``, for nvt; npt has Nose-Hoover chains.
     temperature : (float, float), K
-        At the start and at the end; linear in between.
+        At the start and at the end, linear in between.
     pressure : (float, float), GPa
-        The same, for npt.
+        Likewise, for npt.
     thermostat_time, barostat_time : float, fs
     full_cell : bool
-        Whether npt changes the shape of the cell, too.
+        Whether npt changes the shape of the cell as well as its volume.
     """
 
     steps: int
@@ -44,31 +44,27 @@ class Stage:
     @property
     def ramped(self) -> bool:
         """Whether a target changes."""
-        moving = self.temperature[0] != self.temperature[1]
-        return self.ensemble != "nve" and (
-            moving or (self.ensemble == "npt" and self.pressure[0] != self.pressure[1])
-        )
+        heated = self.ensemble != "nve" and self.temperature[0] != self.temperature[1]
+        return heated or (self.ensemble == "npt" and self.pressure[0] != self.pressure[1])
 
     def targets(self, step: int) -> tuple[float, float]:
         """Temperature in K and pressure in GPa for the step after `step`."""
         share = step / max(self.steps - 1, 1)
-        return tuple(start + (end - start) * share for start, end in (self.temperature, self.pressure))  # type: ignore[return-value]
+        (t_0, t_1), (p_0, p_1) = self.temperature, self.pressure
+        return t_0 + (t_1 - t_0) * share, p_0 + (p_1 - p_0) * share
 
     def describe(self) -> str:
         """The stage in one line."""
         time = self.steps * self.timestep / 1000.0
-        words = [f"{self.ensemble.upper()}, {self.steps} steps of {self.timestep:g} fs ({time:g} ps)"]
+        parts = [f"{self.ensemble.upper()}, {self.steps} steps of {self.timestep:g} fs ({time:g} ps)"]
         if self.ensemble != "nve":
-            name = (
-                "Nose-Hoover chains"
-                if self.method in ("npt", "nose_hoover")
-                else self.thermostat.capitalize()
-            )
-            words.append(f"{_span(self.temperature)} K by {name} ({self.thermostat_time:g} fs)")
+            chains = self.method in ("npt", "nose_hoover")
+            name = "Nose-Hoover chains" if chains else self.thermostat.capitalize()
+            parts.append(f"{_span(self.temperature)} K by {name} ({self.thermostat_time:g} fs)")
         if self.ensemble == "npt":
             shape = "volume and shape" if self.full_cell else "volume"
-            words.append(f"{_span(self.pressure)} GPa by MTK ({shape}, {self.barostat_time:g} fs)")
-        return ", ".join(words)
+            parts.append(f"{_span(self.pressure)} GPa by MTK ({shape}, {self.barostat_time:g} fs)")
+        return ", ".join(parts)
 
 
 def _span(ends: tuple[float, float]) -> str:

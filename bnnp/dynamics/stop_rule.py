@@ -1,21 +1,21 @@
-"""When a run knows too little: thresholds on the uncertainty, with patience.
+"""The stop rule: thresholds on the uncertainty of a run, with patience.
 
-A look is a warning if any quantity is beyond its warning threshold, and an offence if any is beyond its
-stop threshold; `patience` offences running end the run. Thresholds count in calibrated standard deviations,
-unless they are raw.
+The uncertainty is judged every few steps. It is a warning if any quantity is beyond its warning threshold,
+and a violation if any is beyond its stop threshold; `patience` violations in a row end the run. Thresholds
+are calibrated standard deviations unless they are raw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bnnp.dynamics.observables import Uncertainty
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A quantity of :class:`Uncertainty` by name, and the value that is too much.
+    """A quantity of :class:`Uncertainty` by name, and the largest value that is accepted.
 
     Parameters
     ----------
@@ -24,10 +24,9 @@ class Threshold:
     value : float
         eV per atom, eV/Angstrom, or a number.
     raw : bool
-        Of the raw instead of the calibrated standard deviation.
+        Whether it limits the raw instead of the calibrated standard deviation.
     quantile : float or None
-        The per cent of the structures of the calibration that do not exceed `value`, if that is where it
-        comes from.
+        Per cent of the structures of the calibration that do not exceed `value`, if it was given so.
     """
 
     quantity: str
@@ -38,12 +37,12 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a look means.
+    """The outcome of the rule for one uncertainty.
 
     Parameters
     ----------
     reasons : tuple of str
-        For people; empty if all is well.
+        Sentences for the log; empty if no threshold is exceeded.
     stop : bool
     """
 
@@ -58,24 +57,24 @@ class Verdict:
 
 @dataclass
 class StopRule:
-    """Judges one look after the other.
+    """Judges one uncertainty after another.
 
     Parameters
     ----------
     warn, stop : sequence of Threshold
     patience : int
-        Offences running that end the run.
+        Violations in a row that end the run.
     calibrated : bool
         Whether the standard deviations it will see are calibrated; needed if a threshold is not raw.
-    offences : int
-        Running now; part of the state of a run.
+    violations : int
+        In a row, up to now; part of the state of a run.
     """
 
     warn: Sequence[Threshold] = ()
     stop: Sequence[Threshold] = ()
     patience: int = 1
     calibrated: bool = False
-    offences: int = field(default=0)
+    violations: int = 0
 
     def __post_init__(self) -> None:
         needed = [t for t in (*self.warn, *self.stop) if not t.raw and t.quantity != "extrapolations"]
@@ -88,11 +87,11 @@ class StopRule:
         return bool(self.warn or self.stop)
 
     def judge(self, uncertainty: Uncertainty) -> Verdict:
-        """The verdict on the next look."""
-        offending = self._beyond(self.stop, uncertainty)
-        self.offences = self.offences + 1 if offending else 0
-        reasons = {*offending, *self._beyond(self.warn, uncertainty)}
-        return Verdict(tuple(sorted(reasons)), self.offences >= self.patience)
+        """The verdict on the next uncertainty."""
+        violated = self._beyond(self.stop, uncertainty)
+        self.violations = self.violations + 1 if violated else 0
+        reasons = {*violated, *self._beyond(self.warn, uncertainty)}
+        return Verdict(tuple(sorted(reasons)), self.violations >= self.patience)
 
     def _beyond(self, thresholds: Sequence[Threshold], uncertainty: Uncertainty) -> list[str]:
         found = []

@@ -1,8 +1,8 @@
 """The potential as an ASE calculator: ``atoms.calc = bnnp.BNNP("potential/")``.
 
-ASE counts in Angstrom and eV whatever the unit of the potential. Beside ASE's own properties there are the
-standard deviations: calibrated where the potential has a calibration, else those of the Monte Carlo samples
-(raw, S - 1). With a calibration the raw ones have names of their own:
+All values are in Angstrom and eV, whatever the units of the potential. In addition to ASE's properties there
+are the standard deviations: calibrated if the potential has a calibration, else raw, those of the S Monte
+Carlo samples with S - 1. With a calibration the raw ones are available under separate names:
 
 =================================  ===========  ==========================================================
 energy, free_energy                eV           equal: there is no electronic entropy here
@@ -10,15 +10,15 @@ energies                           (n,)         atomic energies; they add up to 
 forces                             (n, 3)       minus the gradient of the energy
 stress                             (6,)         ASE's sign and order; of periodic structures
 energy_std                         eV           of the total energy
-energies_std                       (n,)         of each atomic energy; always raw, as they have no reference
-forces_std, stress_std             (n, 3), (6)  of each component; two to three times the work of the forces
-energy_std_raw, forces_std_raw,    the same     raw beside calibrated, if there is a calibration
+energies_std                       (n,)         of each atomic energy; always raw, as there is no reference
+forces_std, stress_std             (n, 3), (6)  of each component; cost two to three times the forces
+energy_std_raw, forces_std_raw,    the same     raw, if the others are calibrated
 stress_std_raw
 =================================  ===========  ==========================================================
 
-ASE's writers drop results they do not know. So each calculation also puts the standard deviations it made
-into ``atoms.info`` and ``atoms.arrays`` under the same names, and takes out those of the calculation before:
-an extxyz file written then has them all, a trajectory those of energy and stress.
+ASE's writers drop results they do not know. Therefore each calculation also stores its standard deviations in
+``atoms.info`` and ``atoms.arrays`` under the same names, and removes those of the calculation before: an
+extxyz file written then has all of them, a trajectory those of energy and stress.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Array = NDArray[np.float64]
 MEANS = ("energy", "free_energy", "energies", "forces", "stress")
 SPREADS = ("energy_std", "energies_std", "forces_std", "stress_std")
 DERIVATIVES = {"forces", "stress"}
-RAW = ("energy_std_raw", "forces_std_raw", "stress_std_raw")  # beside calibrated ones
+RAW = ("energy_std_raw", "forces_std_raw", "stress_std_raw")  # only with a calibration
 COSTLY = {"forces_std", "stress_std", "forces_std_raw", "stress_std_raw"}
 SKIN = 0.5  # Angstrom
 
@@ -63,17 +63,17 @@ class BNNP(Calculator):
     Parameters
     ----------
     potential : str, Path or Potential
-        A directory as :func:`bnnp.load` takes it, or what that returns.
+        A directory for :func:`bnnp.load`, or its result.
     samples : int, optional
         Monte Carlo samples; see :func:`bnnp.load`. Only for a directory.
     skin : float, Angstrom
-        Of the neighbor list: pairs are searched again when an atom has moved half of it. The results do not
-        depend on it.
+        Of the neighbor list: pairs are searched again when an atom has moved by half of it. The results do
+        not depend on it.
     threads : int, optional
-        Threads over atoms; 1 for a directory, as they are for a Potential.
+        Threads over atoms; by default 1 for a directory, else those of the Potential.
     sigma_every : int
-        0: standard deviations of forces and stress are computed when they are asked for; n > 0: with every
-        n-th configuration, too.
+        0: standard deviations of forces and stress are computed only when requested; n > 0: also with every
+        n-th configuration.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class BNNP(Calculator):
         sigma_every: int = 0,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]
         if not isinstance(potential, Potential):
             self.parameters.update(potential=str(potential), samples=samples)
             potential = load(potential, samples, threads or 1)
@@ -113,14 +113,15 @@ class BNNP(Calculator):
             self.implemented_properties = [*MEANS, *SPREADS, *RAW]
 
     def set(self, **changes: Any) -> dict[str, Any]:
-        """Parameters belong to the constructor; none can be changed later."""
+        """ASE's way to change parameters; here they are fixed by the constructor (ValueError)."""
         if changes:
             raise ValueError(f"BNNP has no parameter {', '.join(changes)} to set: make a new calculator")
         return {}
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
-        """What has changed since the last calculation, of what the potential depends on: exactly compared, as
-        ASE asks several times a step.
+        """Names of the quantities that have changed since the last calculation.
+
+        Only those that the potential depends on, and compared exactly, as ASE asks several times per step.
         """
         known = self.atoms
         if known is None:
@@ -166,19 +167,19 @@ class BNNP(Calculator):
         prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs)
         self._descriptors, self._current = prediction.descriptors, pairs
         found = self._in_ase_units(prediction, share)
-        self.results = found | self.results  # a later look at the sigmas does not change a bit of the forces
+        self.results = found | self.results  # a later calculation of std must not change a bit of the forces
         for target in (atoms, self.atoms):
             if target is not None:
                 show_spreads(target, self.results)
 
     @property
     def searches(self) -> int:
-        """How often the neighbors were searched."""
+        """Number of neighbor searches so far."""
         return self._pairs.searches
 
     def extrapolations(self, atoms: Atoms) -> int:
-        """How many symmetry functions of the configuration are outside of their training range."""
-        self.get_property("energy", atoms)
+        """Number of symmetry functions of the configuration outside their training range."""
+        self.get_property("energy", atoms)  # type: ignore[no-untyped-call]
         assert self._descriptors is not None
         scalings, types = self.potential.scalings, self.potential.types(self._structure(atoms)[0])
         if scalings is None:
@@ -190,12 +191,12 @@ class BNNP(Calculator):
 
     def neighbors(self, atoms: Atoms) -> NeighborList:
         """Pairs within the cutoff of the potential, vectors in Angstrom."""
-        self.get_property("energy", atoms)
+        self.get_property("energy", atoms)  # type: ignore[no-untyped-call]
         assert self._current is not None
         return replace(self._current, vectors=self._current.vectors * self.potential.units.angstrom)
 
     def _structure(self, atoms: Atoms) -> tuple[Structure, float]:
-        """The structure in units of the potential, and its volume in volumes of the cell of the atoms."""
+        """The structure in units of the potential, and its volume over that of the cell of the atoms."""
         length = self.potential.units.angstrom
         cell, share = periodic_cell(atoms, length * (self._pairs.cutoff + self._pairs.skin))
         structure = Structure(
@@ -207,6 +208,7 @@ class BNNP(Calculator):
         return structure, share
 
     def _in_ase_units(self, prediction: Prediction, share: float) -> dict[str, Any]:
+        """The results for ASE, in the order in which files have them: values, std, raw std."""
         units = self.potential.units
         energy, force, stress = units.ev, units.ev / units.angstrom, units.ev / units.angstrom**3 * share
         atoms = replace(prediction.atoms, value=prediction.atoms.value + prediction.free_atoms)
@@ -226,11 +228,11 @@ class BNNP(Calculator):
                 spreads[f"{name}_std"] = estimate.std * factor
             if f"{name}_std_raw" in self.implemented_properties and estimate.raw is not None:
                 raw[f"{name}_std_raw"] = estimate.raw * factor
-        return values | spreads | raw  # in this order, which is that of the columns in files
+        return values | spreads | raw
 
 
 def show_spreads(atoms: Atoms, results: dict[str, Any]) -> None:
-    """Put the standard deviations of `results` where files keep them, and take out former ones."""
+    """Store the standard deviations of `results` in ``info`` and ``arrays``, and remove former ones."""
     for name in (*SPREADS, *RAW):
         store = atoms.arrays if name in ("energies_std", "forces_std", "forces_std_raw") else atoms.info
         store.pop(name, None)
@@ -239,15 +241,16 @@ def show_spreads(atoms: Atoms, results: dict[str, Any]) -> None:
 
 
 def periodic_cell(atoms: Atoms, reach: float) -> tuple[Array | None, float]:
-    """A cell that is periodic along all axes and gives the same neighbors within `reach`, or None.
+    """A cell that is periodic along all axes and gives the same neighbors within `reach`, Angstrom.
 
-    Axes without periodicity get a vector normal to the others that is long enough for no image to be seen.
+    Axes without periodicity get a vector normal to the others, so long that no image is a neighbor.
 
     Returns
     -------
     cell : (3, 3) float64, Angstrom, or None
+        None without any periodicity.
     share : float
-        Its volume over that of ``atoms.cell``, by which a stress grows; infinite without periodicity and for
+        Its volume over that of ``atoms.cell``, the factor of the stress; infinite without periodicity and for
         the flat cell of a slab.
     """
     periodic = np.asarray(atoms.pbc)
@@ -261,7 +264,9 @@ def periodic_cell(atoms: Atoms, reach: float) -> tuple[Array | None, float]:
     for axis, normal in zip(np.flatnonzero(~periodic), normals, strict=True):
         heights = atoms.positions @ normal
         length = np.ptp(heights) + reach
-        cell[axis] = normal * reach * np.ceil(length / reach + 1.0)  # in steps: a skin list can live on
+        cell[axis] = (
+            normal * reach * np.ceil(length / reach + 1.0)
+        )  # in steps, so that a skin list remains valid
     share = abs(np.linalg.det(cell)) / volume if volume > 0.0 else np.inf
     return cell, float(share)
 

@@ -1,10 +1,8 @@
-"""What ASE learns from the entry point ``ase.ioformats``: that input.data is read and written by us.
+"""The entry point ``ase.ioformats``, by which ASE reads and writes input.data with bnnp.
 
-ASE's own reader of this format knows no unit but bohr and hartree and takes every name in ``.data``, so all
-these names are ours: names decide before contents. LAMMPS' data files, which ASE never knows by their name,
-are refused with the way to read them.
-
-ASE loads this while it is being imported itself, so nothing else is imported here.
+ASE's own reader of this format knows only bohr and hartree. It claims every name in ``.data``, so this format
+does too; LAMMPS' data files are refused with a message how to read them. ASE imports this module while it is
+being imported itself, so nothing else is imported here.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """``bnnp --export``: the trained potential of the working directory, for another program.
 
-``bnnp --export hdnnp DIR``  for n2p2 and LAMMPS ``pair_style hdnnp``: the plain networks, or with ``--masks
-K`` the exact mean over the first K masks as one larger network. ``bnnp --export bnnp DIR``  a directory for
-``pair_style bnnp`` and mode 3, from whatever input.nn, RuNNer's and n2p2's included; of an ensemble for mode
-3 only, as ``pair_style bnnp`` runs one network.
+``bnnp --export hdnnp DIR`` writes it for n2p2 and LAMMPS ``pair_style hdnnp``: the plain networks, or with
+``--masks K`` the exact mean over the first K masks as one larger network. ``bnnp --export bnnp DIR`` writes a
+directory for ``pair_style bnnp`` and mode 3 from any input.nn, also of RuNNer or n2p2; that of an ensemble is
+for mode 3 only, as ``pair_style bnnp`` runs one network.
 """
 
 from __future__ import annotations
@@ -23,12 +23,21 @@ PROGRAMS = ("bnnp", "hdnnp")
 
 
 def export(program: str, target: Path, settings_file: Path, masks: int | None = None) -> str:
-    """Write the potential beside `settings_file` into `target`; what to do with it, in lines.
+    """Write the potential in the directory of `settings_file` to `target` and return how to use it.
+
+    Parameters
+    ----------
+    program : str
+        One of `PROGRAMS`.
+    target : Path
+    settings_file : Path
+    masks : int, optional
+        For hdnnp, the number of masks to average over; by default the plain networks are written.
 
     Raises
     ------
     InputError
-        No complete potential here, or one that the program cannot run, with the reason.
+        The potential is incomplete, or the program cannot run it, with the reason.
     """
     settings = load_settings(settings_file, 3)
     source = settings_file.resolve().parent
@@ -78,14 +87,12 @@ def _what(potential: Potential, masks: Masks | None) -> str:
     if masks is not None:
         return (
             f"The exact mean over {masks.samples} masks, as one network of each element. The uncertainty "
-            "itself "
-            "cannot be exported."
+            "itself cannot be exported."
         )
     if potential.members[0].masks is None:
         return "The networks as they are."
     return (
         "The plain networks, all nodes kept: close to, but not the mean over the masks that mode 3 and "
-        "pair_style "
-        "bnnp give. `--masks K` exports the exact mean over K masks. The uncertainty itself cannot be "
-        "exported."
+        "pair_style bnnp give. `--masks K` exports the exact mean over K masks. The uncertainty itself "
+        "cannot be exported."
     )

@@ -1,7 +1,7 @@
-r"""A potential for n2p2 and LAMMPS ``pair_style hdnnp``, which do not know dropout.
+r"""A potential for n2p2 and LAMMPS ``pair_style hdnnp``, which have no dropout.
 
-Written is the plain network of each element (all nodes kept), or the exact mean over K masks as one network,
-with the K sampled networks side by side in block form: with masks m^k on the inputs of every layer,
+Each element gets its plain network (all nodes kept), or one network that is the exact mean over K masks, with
+the K sampled networks as blocks: with masks m^k on the inputs of every layer,
 
 .. math::
     W_1' = W_1, \quad
@@ -12,15 +12,15 @@ with the K sampled networks side by side in block form: with masks m^k on the in
 so layer 1 is shared unless inputs are dropped. Where `normalize_nodes` divides by the number of nodes of the
 layer before, weights and biases are multiplied by the ratio of the new number to the old.
 
-What n2p2 writes otherwise is translated where that is exact: type 1 (cosine cutoff alone) is type 2 with eta
-= 0, smaller networks of single elements are filled up with nodes that nothing comes out of, and functions
-that never varied in the training, where n2p2 divides by zero, are folded into the biases.
+Features that n2p2 lacks are translated where that is exact: type 1 (cosine cutoff alone) becomes type 2 with
+eta = 0, smaller networks of single elements get additional nodes with zero outgoing weights, and symmetry
+functions that are constant over the training set, where n2p2 divides by zero, are absorbed in the biases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +39,11 @@ from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.potential.potential import Potential
-from bnnp.units import Normalization, Units
+from bnnp.units import Units
 
 Array = NDArray[np.float64]
 
-MARGIN = 1.0001  # of the cutoff in LAMMPS, which must not be below the largest of the symmetry functions
+MARGIN = 1.0001  # factor of the cutoff in LAMMPS, which must not be below that of any symmetry function
 
 
 def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = None) -> str:
@@ -52,11 +52,11 @@ def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = Non
     Parameters
     ----------
     directory : Path
-        Made if it is not there.
+        Created if it does not exist.
     potential : Potential
-        Of an ensemble the first member.
+        Only the first member of an ensemble is written.
     masks : Masks or None
-        The masks whose mean is written; None for the plain networks.
+        The masks to average over; None for the plain networks.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = Non
     Raises
     ------
     InputError
-        Something that n2p2 cannot express.
+        The potential has a feature that n2p2 lacks.
     OutputError
         The directory cannot be written.
     """
@@ -74,43 +74,38 @@ def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = Non
     if scalings is None:
         raise InputError(
             "scaling.data is missing: n2p2 reads the ranges of the symmetry functions from it, even if they "
-            "are "
-            "not scaled. Bring the file of this training."
+            "are not scaled. Bring the file of this training."
         )
-    functions, orders = _functions(model)
-    new = {
-        element: _reordered(
-            network if masks is None else mean_network(network, masks.scaled(element), masks.drops_inputs),
-            orders[element],
-        )
-        for element, network in networks.items()
-    }
+    functions, new, ranges = _translated(model, networks, scalings.scalings, masks)
     architecture = _common(new)
-    tables = {element: _rows(scaling, orders[element]) for element, scaling in scalings.scalings.items()}
-    for element, scaling in tables.items():
-        dead = scaling.affine(model.scaling).factor == 0.0
-        new[element] = _folded(new[element], dead, model.scaling.s_min)
-        tables[element] = _widened(scaling, dead)
-    units, normalization = model.units, model.normalization
+    units = model.units
     lines = lammps_lines(directory, model.elements, model.largest_cutoff, units)
     make_folder(directory)
-    write_scaling(directory / "scaling.data", ScalingData(tables, scalings.energy_range))
+    write_scaling(directory / "scaling.data", ScalingData(ranges, scalings.energy_range))
     for element, network in new.items():
         write_weights(directory / weights_name(element), _padded(network, architecture), element)
     what = "plain networks" if masks is None else f"mean over {masks.samples} dropout masks"
-    write_input_nn(
-        directory / "input.nn",
-        elements=model.elements,
-        functions=functions,
-        cutoff=model.cutoff,
-        scaling=model.scaling,
-        architecture=architecture,
-        normalize_nodes=any(network.normalize_nodes for network in networks.values()),
-        atom_energies=model.atom_energies,
-        normalization=None if normalization == Normalization() else astuple(normalization),
-        comment=f"Written by bnnp, in {units.length} and {units.energy}: {what}.\n{lines}",
-    )
+    comment = f"Written by bnnp, in {units.length} and {units.energy}: {what}.\n{lines}"
+    write_input_nn(directory / "input.nn", replace(model, functions=functions), architecture, comment=comment)
     return lines
+
+
+def _translated(
+    model: Model, networks: Mapping[str, Network], scalings: Mapping[str, Scaling], masks: Masks | None
+) -> tuple[dict[str, tuple[SymmetryFunction, ...]], dict[str, Network], dict[str, Scaling]]:
+    """Symmetry functions, networks and ranges by element, in n2p2's types and order."""
+    functions, orders = _functions(model)
+    new: dict[str, Network] = {}
+    ranges: dict[str, Scaling] = {}
+    for element in model.elements:
+        mean = networks[element]
+        if masks is not None:
+            mean = mean_network(mean, masks.scaled(element), masks.drops_inputs)
+        scaling = _rows(scalings[element], orders[element])
+        constant = scaling.affine(model.scaling).factor == 0.0
+        new[element] = _folded(_reordered(mean, orders[element]), constant, model.scaling.s_min)
+        ranges[element] = _widened(scaling, constant)
+    return functions, new, ranges
 
 
 def lammps_lines(directory: Path, elements: Sequence[str], cutoff: float, units: Units) -> str:
@@ -121,7 +116,7 @@ def lammps_lines(directory: Path, elements: Sequence[str], cutoff: float, units:
     cutoff : float, length
         The largest of the symmetry functions.
     units : Units
-        Of the potential; cflength and cfenergy are Angstrom and eV in it.
+        Of the potential; cflength and cfenergy convert from Angstrom and eV.
     """
     radius = cutoff * units.angstrom * MARGIN
     return (
@@ -144,7 +139,7 @@ def mean_network(network: Network, masks: Sequence[Array], drops_inputs: bool) -
     samples = len(masks[0])
     n_layers = len(network.weights)
     weights, biases = [], []
-    split = drops_inputs  # whether the layer before stands there once for each sample
+    split = drops_inputs  # whether the layer before has a block for each sample
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         blocks = [mask[:, None] * weight for mask in masks[layer]]  # K of (n_in, n_out)
         if layer == n_layers - 1:
@@ -162,6 +157,7 @@ def mean_network(network: Network, masks: Sequence[Array], drops_inputs: bool) -
 
 
 def _network(weights: Sequence[Array], biases: Sequence[Array], like: Network) -> Network:
+    """A network of these arrays with the activations of `like`."""
     nodes = tuple(weight.shape[1] for weight in weights[:-1])
     values = np.concatenate(
         [part for pair in zip(weights, biases, strict=True) for part in map(np.ravel, pair)]
@@ -179,33 +175,29 @@ def _block_diagonal(blocks: Sequence[Array]) -> Array:
     return result.reshape(len(blocks) * n_in, len(blocks) * n_out)
 
 
-def _functions(
-    model: Model,
-) -> tuple[dict[str, tuple[SymmetryFunction, ...]], dict[str, list[int]]]:
+def _functions(model: Model) -> tuple[dict[str, tuple[SymmetryFunction, ...]], dict[str, list[int]]]:
     """Functions in n2p2's types and order, and the column each had before."""
     functions, orders = {}, {}
     for element in model.elements:
-        old = [_translated(function, model.cutoff) for function in model.functions[element]]
+        old = [_as_n2p2(function, model.cutoff) for function in model.functions[element]]
         if len(set(old)) < len(old):
             raise InputError(
                 f"two symmetry functions of {element} are the same for n2p2 (type 1, and type 2 with eta = "
-                "r_s = 0): "
-                "such a potential cannot be exported"
+                "r_s = 0): such a potential cannot be exported"
             )
         functions[element] = sort_functions(old)
         orders[element] = [old.index(function) for function in functions[element]]
     return functions, orders
 
 
-def _translated(function: SymmetryFunction, cutoff: Cutoff) -> SymmetryFunction:
+def _as_n2p2(function: SymmetryFunction, cutoff: Cutoff) -> SymmetryFunction:
+    """The function in a type that n2p2 has."""
     if function.type in (4, 8) or (function.type == 1 and (cutoff.type != 1 or cutoff.alpha)):
         reason = f" with cutoff_type {cutoff.type}" if function.type == 1 else ""
         raise InputError(
             f"input.nn line {function.line}: n2p2 has no symmetry function of type {function.type}{reason}, "
-            "so "
-            "pair_style hdnnp cannot run this potential. Use pair_style bnnp (bnnp --lammps-plugin), or "
-            "train "
-            "without this function."
+            "so pair_style hdnnp cannot run this potential. Use pair_style bnnp (bnnp --lammps-plugin), or "
+            "train without this function."
         )
     return replace(function, type=2, eta=0.0, r_s=0.0) if function.type == 1 else function
 
@@ -219,36 +211,36 @@ def _rows(scaling: Scaling, order: list[int]) -> Scaling:
     return Scaling(scaling.minimum[order], scaling.maximum[order], scaling.mean[order], scaling.sigma[order])
 
 
-def _folded(network: Network, dead: NDArray[np.bool_], value: float) -> Network:
-    """The same function without the inputs that are always `value`."""
-    weight, bias = network.weights[0].copy(), network.biases[0] + value * network.weights[0][dead].sum(axis=0)
-    weight[dead] = 0.0
+def _folded(network: Network, constant: NDArray[np.bool_], value: float) -> Network:
+    """An equal network with zero weights of the inputs that always have this `value`."""
+    weight = network.weights[0].copy()
+    bias = network.biases[0] + value * weight[constant].sum(axis=0)
+    weight[constant] = 0.0
     return _network([weight, *network.weights[1:]], [bias, *network.biases[1:]], network)
 
 
-def _widened(scaling: Scaling, dead: NDArray[np.bool_]) -> Scaling:
-    """Ranges that n2p2 can divide by."""
-    maximum, sigma = scaling.maximum + dead, np.where(dead, 1.0, scaling.sigma)
+def _widened(scaling: Scaling, constant: NDArray[np.bool_]) -> Scaling:
+    """Ranges without zeros, by which n2p2 can divide."""
+    maximum, sigma = scaling.maximum + constant, np.where(constant, 1.0, scaling.sigma)
     return Scaling(scaling.minimum, maximum, scaling.mean, sigma)
 
 
 def _common(networks: Mapping[str, Network]) -> Architecture:
-    """The smallest architecture that holds the network of every element: n2p2 has one for all."""
+    """The smallest architecture that contains that of every element, as n2p2 has one for all."""
     shapes = {element: network.architecture for element, network in networks.items()}
     if len({shape.activations for shape in shapes.values()}) > 1:
         text = ", ".join(f"{element} {' '.join(shape.activations)}" for element, shape in shapes.items())
         raise InputError(
             "n2p2 needs the same number of hidden layers and the same activations for every element, but "
-            "they are "
-            f"{text}: pair_style hdnnp cannot run this potential. Use pair_style bnnp, or train with equal "
-            "layers."
+            f"they are {text}: pair_style hdnnp cannot run this potential. Use pair_style bnnp, or train "
+            "with equal layers."
         )
     nodes = tuple(max(sizes) for sizes in zip(*(shape.nodes for shape in shapes.values()), strict=True))
     return Architecture(nodes, next(iter(shapes.values())).activations)
 
 
 def _padded(network: Network, architecture: Architecture) -> Network:
-    """The same function with the nodes of `architecture`; nothing comes out of the added ones."""
+    """An equal network with the nodes of `architecture`; added nodes have zero outgoing weights."""
     weights, biases = [], []
     sizes = architecture.layer_sizes(network.n_inputs)
     for weight, bias, n_in, n_out in zip(network.weights, network.biases, sizes, sizes[1:], strict=False):

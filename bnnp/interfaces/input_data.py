@@ -1,7 +1,7 @@
-"""``ase.io.read("input.data")`` and ``ase.io.write``: the format ``bnnp-data`` of ASE, every name in .data.
+"""``ase.io.read("input.data")`` and ``ase.io.write``: the format ``bnnp-data`` of ASE, for names in .data.
 
-The units of such a file stand in the input.nn beside it. Without one they are RuNNer's, bohr and hartree;
-``units="metal"`` or ``units="atomic"`` decides.
+The units are those of the argument ``units``, "metal" or "atomic"; else of input.nn in the same directory;
+else RuNNer's, bohr and hartree.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.settings.keyword_file import KeywordFile
 from bnnp.units import ATOMIC, UNITS, Units
 
-LAMMPS_ATOMS = re.compile(rb"^\s*\d+\s+atoms\b", re.MULTILINE)  # `864 atoms`, in the head of every such file
+LAMMPS_ATOMS = re.compile(rb"^\s*\d+\s+atoms\b", re.MULTILINE)  # `864 atoms` in the header
 
 
 def read_bnnp_data(
     filename: str | Path, index: int | slice = -1, units: str | None = None
 ) -> Iterator[Atoms]:
-    """The structures as Atoms in Angstrom and eV, energy, forces and stress in a calculator.
+    """Yield structures as Atoms in Angstrom and eV, with energy, forces and stress in a calculator.
 
     Raises
     ------
@@ -39,14 +39,14 @@ def read_bnnp_data(
 
 
 def write_bnnp_data(filename: str | Path, images: Atoms | Iterable[Atoms], units: str | None = None) -> None:
-    """Replace the file by these structures; energy and forces are taken along where there are any."""
+    """Replace the file by these structures, with energy and forces where there are any."""
     several = [images] if isinstance(images, Atoms) else images
     unit = _units(filename, units)
     write_structures(Path(filename), (from_atoms(atoms, unit, labels=_labeled(atoms)) for atoms in several))
 
 
 def _demand_runner(filename: str | Path) -> None:
-    """Raise InputError for a data file of LAMMPS, which has the same ending."""
+    """Raise InputError for a data file of LAMMPS, which may have the same extension."""
     path = Path(filename)
     if path.suffix == ".data" and path.is_file():
         with open(path, "rb") as file:

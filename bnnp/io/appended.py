@@ -1,4 +1,4 @@
-"""Output that grows during a run, and can be cut back to where a restart file says it was."""
+"""Output that grows during a run; a restart cuts it back to its size at the last restart file."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bnnp.io.output import cannot_write, demand_no_directory
 
 
 class AppendedFile:
-    """A text file that is begun anew, or continued at a known size.
+    """A text file that is started afresh, or continued from a known size.
 
     Parameters
     ----------
     path : Path
     size : int or None
-        Bytes to keep; None begins anew.
+        Bytes to keep; None starts an empty file.
 
     Raises
     ------
     StaleFileError
-        The file to continue is shorter than that: it is not the one of this run.
+        The file to continue is shorter: it is not the one of this run.
     OutputError
         It cannot be written.
     """
@@ -31,12 +31,11 @@ class AppendedFile:
         self.path = path
         demand_no_directory(path)
         if size:
-            there = path.stat().st_size if path.is_file() else 0
-            if there < size:
+            found = path.stat().st_size if path.is_file() else 0
+            if found < size:
                 raise StaleFileError(
-                    f"{path.name}: has {there} bytes, but {size} when the restart file was written. Bring "
-                    "back "
-                    "the file of that run, or run without --restart to begin anew."
+                    f"{path.name}: has {found} bytes, but {size} when the restart file was written. Bring "
+                    "back the file of that run, or run without --restart to begin anew."
                 )
         try:
             self._file = open(path, "ab" if size else "wb")  # noqa: SIM115  closed by __exit__
@@ -47,7 +46,7 @@ class AppendedFile:
         self.size = size or 0
 
     def write(self, text: str) -> None:
-        """Append `text`; it is in the file when this returns."""
+        """Append `text` and flush it."""
         data = text.encode()
         try:
             self._file.write(data)
@@ -57,7 +56,7 @@ class AppendedFile:
         self.size += len(data)
 
     def sync(self) -> None:
-        """Make sure that it is on the disk, before a restart file says so."""
+        """Bring the file to the disk; called before a restart file is written."""
         os.fsync(self._file.fileno())
 
     def __enter__(self) -> AppendedFile:

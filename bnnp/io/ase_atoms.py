@@ -1,8 +1,8 @@
-"""ASE's Atoms to a Structure and back: the door to every format ASE reads or writes.
+"""ASE's Atoms to a Structure and back, and with them every format that ASE reads or writes.
 
-ASE counts in Angstrom and eV, a Structure in the units of its input.data. The energy taken is the
-free energy where there is one: it is the energy whose derivative the forces are (VASP's TOTEN). Forces
-are the calculator's own, not those that ASE sets to zero for constrained atoms. Stress has ASE's sign.
+ASE uses Angstrom and eV, a Structure the units of its input.data. The energy is the free energy where there
+is one, as forces are its derivative (VASP's TOTEN). Forces are those of the calculator, not those that ASE
+sets to zero for constrained atoms. Stress has ASE's sign.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bnnp.units import Units
 ENERGY_KEYS = ("free_energy", "energy")
 FORCE_KEYS = ("forces", "force")
 PASSED_ON = {"group": "group", "config_type": "group", "weight": "weight", "source": "source"}
-PREDICTED = {"labels": "predicted"}  # in the comment of structures whose labels are those of a potential
+PREDICTED = {"labels": "predicted"}  # marks structures whose energy and forces are those of a potential
 
 
 def from_atoms(
@@ -33,18 +33,18 @@ def from_atoms(
     energy_key: str | None = None,
     forces_key: str | None = None,
 ) -> Structure:
-    """Convert Atoms, with what a calculator, `atoms.info` and `atoms.arrays` say about them.
+    """Convert Atoms, with the results of their calculator and `atoms.info` and `atoms.arrays`.
 
     Parameters
     ----------
     atoms : Atoms
-        Angstrom and eV. Periodic if it is along any axis: input.data knows all or nothing.
+        Angstrom and eV. Periodic along any axis means periodic along all: input.data knows nothing between.
     units : Units
         Units of the result.
     labels : bool
-        Energy and forces must be there; without, they are left out.
+        Whether to take energy and forces, which must then be there.
     stress : bool
-        Take the stress along if there is one.
+        Whether to take the stress if there is one; only with `labels`.
     energy_key, forces_key : str, optional
         Names in `atoms.info` and `atoms.arrays` to use instead of the usual ones.
 
@@ -86,14 +86,13 @@ def from_atoms(
 
 
 def is_predicted(atoms: Atoms) -> bool:
-    """Whether energy and forces come with standard deviations, as those of :class:`bnnp.BNNP` do, or say of
-    themselves that they are predicted."""
+    """Whether energy and forces are those of a potential: marked as such or with standard deviations."""
     marked = PREDICTED.items() <= atoms.info.items()
     return marked or "energy_std" in atoms.info or "forces_std" in atoms.arrays
 
 
 def to_atoms(structure: Structure, units: Units) -> Atoms:
-    """Convert a structure in `units` to Atoms in Angstrom and eV, labels in a SinglePointCalculator."""
+    """Convert a structure in `units` to Atoms in Angstrom and eV, its labels in a SinglePointCalculator."""
     atoms = Atoms(structure.numbers, structure.positions * units.angstrom)
     if structure.cell is not None:
         atoms.set_cell(structure.cell * units.angstrom)
@@ -116,22 +115,20 @@ def to_atoms(structure: Structure, units: Units) -> Atoms:
 
 
 def _find(
-    atoms: Atoms, place: str, what: str, key: str | None, usual: tuple[str, ...]
+    atoms: Atoms, attribute: str, what: str, key: str | None, usual: tuple[str, ...]
 ) -> NDArray[np.float64]:
-    """The label `what`: from atoms.<place>[key], else from the calculator, else under a usual name."""
-    store = getattr(atoms, place)
+    """The label `what`: atoms.<attribute>[key], or without a key of the calculator or under a usual name."""
+    stored = getattr(atoms, attribute)
     calculated = getattr(atoms.calc, "results", {})
     sources = (
-        [(store, key)]
-        if key
-        else [*((calculated, name) for name in usual), *((store, name) for name in usual)]
+        [(stored, key)] if key else [(values, name) for values in (calculated, stored) for name in usual]
     )
     for values, name in sources:
         if values.get(name) is not None:
             return np.array(values[name], dtype=np.float64)
-    there = ", ".join(sorted({*calculated, *store} - {"numbers", "positions"})) or "nothing"
+    found = ", ".join(sorted({*calculated, *stored} - {"numbers", "positions"})) or "nothing"
     wanted = f"`{key}`" if key else what
-    raise InputError(f"has no {wanted} (there is: {there})")
+    raise InputError(f"has no {wanted} (there is: {found})")
 
 
 def _stress(atoms: Atoms, units: Units) -> NDArray[np.float64] | None:

@@ -1,9 +1,9 @@
-"""The ``atom`` lines of input.data: text to arrays, in bulk.
+"""The ``atom`` lines of input.data: from text to arrays.
 
-One line is ``atom x y z symbol charge energy fx fy fz``; charge and energy of an atom are read and
-not used. A structure without labels may stop after the symbol. All lines of a structure are split
-at once and converted column by column; only when that fails is each line looked at, to find the
-one to blame (or to read what Fortran writes: ``1.0d-3``, ``0.1-103``).
+One line is ``atom x y z symbol charge energy fx fy fz``; charge and energy of an atom are read but not used.
+The lines of a structure without reference values may stop after the symbol. For speed all lines are split at
+once and converted column by column; only if that fails they are read one by one, to find the bad line or to
+read Fortran's exponents (``1.0d-3``, ``0.1-103``).
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def parse_atoms(
     lines : sequence of bytes
         Lines whose first word starts with ``atom``.
     elements : collection of str, optional
-        Symbols that may occur; any chemical symbol from H to No without it.
+        Symbols that may occur; any chemical symbol from H to No by default.
     require_labels : bool
         Refuse lines that end after the symbol.
 
     Raises
     ------
     AtomLineError
-        Names the first bad line and what is wrong with it.
+        For the first bad line.
     """
     width = len(lines[0].split())
     chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
@@ -80,7 +80,7 @@ def parse_atoms(
     numbers = np.concatenate([number for number, _ in tables])
     values = np.concatenate([value for _, value in tables])
     if not np.isfinite(values).all():
-        _blame_not_finite(values)
+        raise _not_finite(values)
     if elements is not None:
         _check_elements(numbers, elements)
     forces = np.ascontiguousarray(values[:, 5:]) if values.shape[1] == 8 else None
@@ -88,7 +88,7 @@ def parse_atoms(
 
 
 def parse_number(word: str | bytes) -> float:
-    """A number as C or Fortran writes it: ``1.5``, ``1.5e-3``, ``1.5d-3``, ``1.5-103``.
+    """A number as C or Fortran writes it: ``1.5``, ``1.5e-3``, ``1.5d-3``, ``1.5-103``; else ValueError.
 
     >>> parse_number("-1.5D-03")
     -0.0015
@@ -124,7 +124,7 @@ def _convert(chunk: Sequence[bytes], width: int) -> tuple[NDArray[np.int64], NDA
 def _convert_carefully(
     lines: Sequence[bytes], require_labels: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """As `_convert`, line by line, with an error that names the line."""
+    """As `_convert`, but line by line, so that an error names the line."""
     numbers: list[int] = []
     values: list[list[float]] = []
     for row, line in enumerate(lines):
@@ -166,14 +166,14 @@ def _convert_line(line: bytes, require_labels: bool) -> tuple[int, list[float]]:
     return NUMBERS[words[4].encode()], values
 
 
-def _blame_not_finite(values: NDArray[np.float64]) -> None:
-    """Raise the error for the first value that is NaN or infinite."""
+def _not_finite(values: NDArray[np.float64]) -> AtomLineError:
+    """The error for the first value that is NaN or infinite."""
     row, column = np.argwhere(~np.isfinite(values))[0]
     name = [name for name in COLUMNS if name != "symbol"][column]
-    raise AtomLineError(
+    return AtomLineError(
         int(row),
-        f"{name} is {values[row, column]}, expected a finite number; "
-        "the calculation behind this structure failed: repeat it or remove the structure",
+        f"{name} is {values[row, column]}, expected a finite number; the calculation behind this structure "
+        "failed: repeat it or remove the structure",
     )
 
 

@@ -3,30 +3,31 @@
 ::
 
     version 1
-    use mc                              the kind in force without the keyword `uncertainty`
+    use mc                              the kind used without the keyword `uncertainty`
     weights Ge 9f86d081... 60303ae2...  sha256 of the weights of each network of an ensemble, or of the one
-    mc structures 120 40 100            in the domain, out of it; Monte Carlo samples
+    mc structures 120 40 100            calibration, calibration_ood; Monte Carlo samples
     mc energy parts 1.0                 factors of sigma_MC (and sigma_LL and d for hybrid)
     mc energy map quadratic 0.001 0.08 0.0 0.05     s_0 a b largest
-    mc energy conformal 68 0.97 90 1.66 95 2.02     per cent and factor, pair by pair
+    mc energy conformal 68 0.97 90 1.66 95 2.02     pairs of a level in percent and its factor
     mc forces Ge ...                    the same three lines for each element
     mc stress ...
     mc quantiles energy 0.001 ...       of the calibrated sigmas, at bnnp.uncertainty.calibration.PERCENT
     mc quantiles forces ...
-    hybrid ...                          likewise; an isotonic map has its knots, raw and calibrated in turn
+    hybrid ...                          likewise; an isotonic map lists its knots as raw, calibrated, raw, ...
 
-Numbers are in the units of the potential, energies per atom. A quantity without lines is uncalibrated. The
-maps are those of :mod:`bnnp.uncertainty.maps`.
+Numbers are in the units of the potential, energies per atom. A quantity without lines is not calibrated. For
+the maps see :mod:`bnnp.uncertainty.maps`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bnnp.errors import InputError, StaleFileError
+from bnnp.io.text import exact
 from bnnp.io.weights import weights_checksum
 from bnnp.network.dense import Network
 from bnnp.uncertainty.calibration import KINDS, PERCENT, Calibration, Quantity
@@ -47,7 +48,7 @@ class CalibrationData:
     Parameters
     ----------
     use : str
-        The kind in force without a keyword.
+        The kind used without the keyword ``uncertainty``.
     weights : mapping of str to tuple of str
         :func:`checksums` of the networks it was made with.
     kinds : mapping of str to Calibration
@@ -59,7 +60,7 @@ class CalibrationData:
 
 
 def checksums(members: Sequence[Mapping[str, Network]]) -> dict[str, tuple[str, ...]]:
-    """For each element the checksum of the weights of all networks of an ensemble."""
+    """Checksums of the weights of all networks of an ensemble, by element."""
     return {
         element: tuple(weights_checksum(networks[element]) for networks in members) for element in members[0]
     }
@@ -83,11 +84,11 @@ def format_calibration(data: CalibrationData) -> tuple[str, ...]:
         )
         for name, quantity in calibration.quantities.items():
             conformal = " ".join(f"{level} {factor!r}" for level, factor in quantity.conformal.items())
-            lines.append(f"{kind} {name} parts {_text(quantity.weights)}")
-            lines.append(f"{kind} {name} map {quantity.map.kind} {_text(quantity.map.numbers)}")
+            lines.append(f"{kind} {name} parts {exact(quantity.weights)}")
+            lines.append(f"{kind} {name} map {quantity.map.kind} {exact(quantity.map.numbers)}")
             lines.append(f"{kind} {name} conformal {conformal}")
         for name, values in calibration.quantiles.items():
-            lines.append(f"{kind} quantiles {name} {_text(values)}")
+            lines.append(f"{kind} quantiles {name} {exact(values)}")
     return tuple(lines)
 
 
@@ -97,7 +98,7 @@ def parse_calibration(lines: Sequence[str]) -> CalibrationData:
     Raises
     ------
     InputError, StaleFileError
-        Not in the format above, or incomplete; a later version.
+        Not in the format above or incomplete; of a later version.
     """
     rows = [words for line in lines if (words := line.split("#")[0].split())]
     single = {words[0]: words[1:] for words in rows if words[0] in ("version", "use")}
@@ -130,15 +131,13 @@ def _calibration(kind: str, rows: Sequence[Sequence[str]]) -> Calibration:
     inside, outside, samples = counts
     if any(len(values) != len(PERCENT) for values in quantiles.values()):
         raise ValueError(f"quantiles need {len(PERCENT)} numbers")
-    forces = dict(_of_elements(quantities))
+    forces = {
+        name.removeprefix("forces "): quantity
+        for name, quantity in quantities.items()
+        if name.startswith("forces ")
+    }
     energy, stress = quantities.get("energy"), quantities.get("stress")
     return Calibration(kind, energy, forces, stress, samples, inside, outside, quantiles)
-
-
-def _of_elements(quantities: Mapping[str, Quantity]) -> Iterator[tuple[str, Quantity]]:
-    for name, quantity in quantities.items():
-        if name.startswith("forces "):
-            yield name.removeprefix("forces "), quantity
 
 
 def _quantity(lines: Mapping[str, list[str]]) -> Quantity:
@@ -149,7 +148,3 @@ def _quantity(lines: Mapping[str, list[str]]) -> Quantity:
         np.array(lines["parts"], dtype=np.float64),
         {int(level): float(k) for level, k in zip(factors[::2], factors[1::2], strict=True)},
     )
-
-
-def _text(numbers: Sequence[float] | np.ndarray) -> str:
-    return " ".join(repr(float(number)) for number in numbers)

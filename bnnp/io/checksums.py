@@ -1,13 +1,13 @@
-"""The line ``# potential`` of scaling.data, uncertainty.data and weights files: which belong together.
+"""The line ``# potential`` of scaling.data, uncertainty.data and weights files, which identifies a potential.
 
-It names all parts a prediction depends on, each with the first 16 digits of the sha256 of its text, and is
-the same in every file of one potential (on one line; 032 is an atomic number)::
+It lists everything a prediction depends on, each with the first 16 digits of the sha256 of its text, and is
+the same in every file of a potential (on one line; 032 is an atomic number)::
 
     # potential functions:9f86d081884c7d65 scaling:... layers:... normalization:... atoms:... ranges:...
                 weights.032:... weights.052:...
 
-So a file of another potential is found, and so is an input.nn that has changed. Files of RuNNer and n2p2 have
-no such line and nothing is compared; a user who knows better removes it.
+A file of another potential and a changed input.nn are recognized by it. Files of RuNNer and n2p2 have no
+such line and are not compared; neither are those from which a user has removed it.
 """
 
 from __future__ import annotations
@@ -31,19 +31,18 @@ _MEANING = {
 
 
 def checksums_of(parts: Mapping[str, str]) -> dict[str, str]:
-    """Digests of the parts of a potential (:func:`parts_of`), by name."""
+    """First 16 digits of the sha256 of each part of a potential (``PotentialFiles.parts``)."""
     return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in parts.items()}
 
 
 def checksum_line(checksums: Mapping[str, str]) -> str:
-    """The line with its end, as the writers of the files take it; empty without checksums."""
-    words = (f"{name}:{digest}" for name, digest in checksums.items())
-    return f"# potential {' '.join(words)}\n" if checksums else ""
+    """The line with its line break, as the writers of the files take it; empty without checksums."""
+    pairs = (f"{name}:{digest}" for name, digest in checksums.items())
+    return f"# potential {' '.join(pairs)}\n" if checksums else ""
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """Names and digests in the head of a file; empty if it has none. A file that cannot be read is left to
-    its own reader."""
+    """Names and digests in the header of a file; empty if it has none or cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -57,14 +56,14 @@ def read_checksums(path: Path) -> dict[str, str]:
 
 
 def demand_one_potential(paths: Iterable[Path], parts: Mapping[str, str]) -> bool:
-    """Raise StaleFileError unless all files, and what they hold, belong together; whether any has the line.
+    """Whether any file has the line; StaleFileError unless all files and input.nn are of one potential.
 
     Parameters
     ----------
     paths : iterable of Path
         The files of the potential; those without the line are not compared.
     parts : mapping of str to str
-        What input.nn and the files give (:func:`parts_of`).
+        What input.nn and the files contain now (``PotentialFiles.parts``).
     """
     found = {path.name: checksums for path in paths if (checksums := read_checksums(path))}
     if not found:

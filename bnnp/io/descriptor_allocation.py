@@ -1,10 +1,10 @@
-"""Laying out symmetry_functions.h5: every dataset gets its place before the first number is computed.
+"""Creating symmetry_functions.h5 with all its datasets allocated, before the first number is computed.
 
-The datasets are contiguous, allocated early and never filled, so HDF5 writes only headers here; the byte
-offsets it gives are all that :mod:`bnnp.io.descriptor_writer` needs. The file is called
-``symmetry_functions.h5.part`` and appears under that name when its headers are whole. A killed run leaves
-it behind with the marks of the structures it finished, and the next run continues it if its ``key``
-(settings, input.data, layout) is the same; a complete file with this key is kept as it is.
+The datasets are contiguous, allocated early and never filled: HDF5 writes only headers, and its byte offsets
+are all that :mod:`bnnp.io.descriptor_writer` needs. The file is called ``symmetry_functions.h5.part``, which
+appears when its headers are complete, until all structures are written. A killed run leaves it behind with a
+mark for each finished structure, and the next run continues it if its ``key`` (settings, input.data, layout)
+is the same; a complete file with this key is kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import OutputError
-from bnnp.io.descriptor_layout import FORMAT, MARKS, VERSION, FileLayout
+from bnnp.io.descriptor_layout import DONE, FORMAT, VERSION, DescriptorLayout
 from bnnp.io.output import cannot_write, demand_no_directory
 
 OVERHEAD = 1 << 20  # bytes HDF5 needs for itself, generously
@@ -29,12 +29,12 @@ OVERHEAD = 1 << 20  # bytes HDF5 needs for itself, generously
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the datasets are in the unfinished file.
+    """Byte offsets of the datasets in a file.
 
     Parameters
     ----------
     path : Path
-        The unfinished file, or the complete one that a former run left.
+        The unfinished file, or the complete one of a former run.
     offsets : mapping of str to int
         Byte offset of each dataset that is not empty.
     done : (n,) bool
@@ -51,19 +51,19 @@ def unfinished_name(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def prepare(path: Path, layout: FileLayout) -> Placement:
-    """Create the file with all its datasets allocated, or find the one a killed run left. Root only.
+def prepare(path: Path, layout: DescriptorLayout) -> Placement:
+    """Create the file with all its datasets allocated, or find that of a killed run. Called on the root only.
 
     Parameters
     ----------
     path : Path
         Final name.
-    layout : FileLayout
+    layout : DescriptorLayout
 
     Raises
     ------
     OutputError
-        Too little space, no permission, ...
+        For example too little space or no permission.
     """
     part = unfinished_name(path)
     placement = find_placement(part, layout) or find_placement(path, layout)
@@ -79,11 +79,11 @@ def prepare(path: Path, layout: FileLayout) -> Placement:
 
 
 def _leave_cache(path: Path) -> None:
-    """Bring the file to the disk and drop what this machine has cached of it.
+    """Bring the file to the disk and drop this machine's cache of it.
 
-    An NFS client that holds a page whole writes all of it back when a few bytes change (nfs_can_extend_write
-    in Linux), over what ranks on other machines have written there since; of a page that it does not hold it
-    writes only these bytes.
+    When a few bytes of a page change, an NFS client that has the page in its cache writes all of it back
+    (nfs_can_extend_write in Linux), over what ranks on other machines have written there meanwhile. Without
+    the page in its cache it writes only these bytes.
     """
     try:
         with open(path, "rb") as file:
@@ -95,7 +95,7 @@ def _leave_cache(path: Path) -> None:
 
 
 def demand_writable(path: Path) -> None:
-    """Raise OutputError if no file can be created beside `path`: better before the work than after it."""
+    """Raise OutputError if the directory of `path` is not writable. Call it before the computation."""
     demand_no_directory(path)
     demand_no_directory(unfinished_name(path))
     probe = _temporary_name(path)
@@ -107,12 +107,12 @@ def demand_writable(path: Path) -> None:
 
 
 def _temporary_name(path: Path) -> Path:
-    """Where the file is laid out: without a process id, so that killed runs leave one such file at most."""
+    """Name while the headers are written: without a process id, so that killed runs leave one such file."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raise OutputError unless `folder` has `needed` bytes to spare."""
+    """Raise OutputError unless the disk of `folder` has `needed` bytes left."""
     free = shutil.disk_usage(folder).free
     if free < needed + OVERHEAD:
         raise OutputError(
@@ -121,8 +121,8 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _create(part: Path, layout: FileLayout) -> None:
-    """Write header and small tables, allocate the rest; the file appears under `part` when it is whole."""
+def _create(part: Path, layout: DescriptorLayout) -> None:
+    """Write headers and small tables, allocate the rest; then the file gets the name `part`."""
     temporary = _temporary_name(part.with_suffix(""))
     try:
         with open(temporary, "wb") as probe:  # the operating system's reason is clearer than HDF5's
@@ -131,7 +131,7 @@ def _create(part: Path, layout: FileLayout) -> None:
             _describe(file, layout)
             for name, table in layout.tables.items():
                 _allocate(file, name, table.shape, table.dtype).write(h5py.h5s.ALL, h5py.h5s.ALL, table)
-            _allocate(file, MARKS, (len(layout),), np.dtype(np.uint8))
+            _allocate(file, DONE, (len(layout),), np.dtype(np.uint8))
             for name, (first, shape, dtype) in layout.slices.items():
                 _allocate(file, name, (int(first[-1]), *shape), dtype)
         os.replace(temporary, part)
@@ -141,7 +141,7 @@ def _create(part: Path, layout: FileLayout) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _describe(file: h5py.File, layout: FileLayout) -> None:
+def _describe(file: h5py.File, layout: DescriptorLayout) -> None:
     """Write the attributes; text has fixed length, so that the bytes are always the same."""
     model = layout.model
     texts = {
@@ -164,7 +164,7 @@ def _describe(file: h5py.File, layout: FileLayout) -> None:
 
 
 def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.h5d.DatasetID:
-    """Create a contiguous dataset whose bytes have their place at once but are not written."""
+    """Create a contiguous dataset whose bytes are allocated but not written."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -176,7 +176,7 @@ def _allocate(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtyp
     return h5py.h5d.create(group.id, leaf.encode(), kind, space, dcpl=properties)
 
 
-def find_placement(path: Path, layout: FileLayout) -> Placement | None:
+def find_placement(path: Path, layout: DescriptorLayout) -> Placement | None:
     """Placement of an existing file, or None if there is none or it belongs to other input."""
     if not path.is_file():
         return None
@@ -184,15 +184,15 @@ def find_placement(path: Path, layout: FileLayout) -> Placement | None:
         with h5py.File(path, "r", locking=False) as file:
             if file.attrs["key"] != layout.key.encode():
                 return None
-            datasets = {name: file[name] for name in (MARKS, *layout.slices)}
+            datasets = {name: file[name] for name in (DONE, *layout.slices)}
             offsets = {name: data.id.get_offset() for name, data in datasets.items() if data.size}
-            return Placement(path, offsets, datasets[MARKS][:] == 1)
+            return Placement(path, offsets, datasets[DONE][:] == 1)
     except (OSError, KeyError, RuntimeError):  # not an HDF5 file, or a damaged one
         return None
 
 
-def finish(path: Path, layout: FileLayout) -> None:
-    """Check that every structure is there, say so in the file, and give it its final name. Root only.
+def finish(path: Path, layout: DescriptorLayout) -> None:
+    """Check that every structure is there, mark the file as complete and rename it. Called on the root only.
 
     Raises
     ------

@@ -10,7 +10,7 @@ name                   shape         dtype   content
 structures/first_atom  (n + 1,)      int64   atoms of structure i are first_atom[i] ... first_atom[i + 1] - 1
 structures/first_row   (n + 1, n_e)  int64   likewise its rows in descriptors/X of each element
 structures/source      (n,)          int64   position in input.data, from 0
-structures/subset      (n,)          uint8   0 training, 1 test, 2, 3 calibration in and out of the domain
+structures/subset      (n,)          uint8   0 training, 1 test, 2 calibration, 3 calibration_ood
 structures/group       (n,)          int32   index into `groups`
 structures/energy      (n,)          float64 total energy as in input.data (with free-atom energies), energy
 structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, energy/length^3; NaN without
@@ -21,7 +21,7 @@ atoms/type             (N,)          int32   index of the element
 atoms/position         (N, 3)        float64 length
 atoms/force            (N, 3)        float64 energy/length; NaN without
 descriptors/X          (N_X, n_X)    float64 symmetry functions of the atoms of element X, unscaled
-functions/X            (n_X,)        text    their definitions, the words after `symfunction_short`
+functions/X            (n_X,)        text    their definitions, the arguments of `symfunction_short`
 groups                 (n_groups,)   text    labels `group=` of the comment lines; the first is empty
 only if derivatives are stored, pairs in the order of :class:`bnnp.descriptors.neighbors.NeighborList`:
 structures/first_pair  (n + 1,)      int64   pairs of structure i
@@ -29,13 +29,13 @@ structures/first_value (n + 1,)      int64   values of structure i in derivative
 atoms/n_neighbors      (N,)          int32   neighbors of each atom
 pairs/neighbor         (N_pairs,)    int32   index of the neighbor within the structure
 pairs/vector           (N_pairs, 3)  float64 D = r_j + image - r_i, length
-derivatives/blocks     (N_values,)   float32 dG/dD, pair by pair: (3, functions of X that can feel Y)
+derivatives/blocks     (N_values,)   float32 dG/dD, pair by pair: (3, functions of X that depend on Y)
 ====================== ============= ======= ================================================================
 
 Attributes of the root: format, version, elements, units, cutoff_type, cutoff_alpha, cutoff_radius (the
 largest), derivatives (stored or recomputed), fingerprint (elements, functions, cutoff, units), input_digest
-(sha256 of input.data), division (the keywords that drew the sets; empty if all structures are pinned), key
-(of all the content follows from), complete (1 when every structure is there).
+(sha256 of input.data), division (the keywords that determine the random sets; empty if input.data assigns all
+structures to sets), key (of everything the contents follow from), complete (1 when every structure is there).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from numpy.typing import NDArray
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.descriptor_allocation import unfinished_name
-from bnnp.io.descriptor_layout import FORMAT, VERSION, definitions, division_words
+from bnnp.io.descriptor_layout import FORMAT, VERSION, definitions, division_keywords
 from bnnp.model import Model
 
 FILE_NAME = "symmetry_functions.h5"
@@ -64,9 +64,8 @@ FILE_NAME = "symmetry_functions.h5"
 class DescriptorFile:
     """A complete file, open for reading. A context manager.
 
-    Attributes hold the schema's datasets: what has one entry a structure, and `types`, as arrays in memory;
-    positions, forces, symmetry functions, pairs and blocks as HDF5 datasets, which are read when they are
-    sliced.
+    Attributes hold the datasets of the schema: those with one value per structure, and `types`, as arrays in
+    memory; positions and forces as HDF5 datasets, which are read when they are sliced.
 
     Attributes
     ----------
@@ -76,7 +75,6 @@ class DescriptorFile:
     units : str
     derivatives : str
         ``stored`` or ``recomputed``.
-    n_structures : int
     first_atom, first_row, source, subset, group, energy, stress, cell, weight : arrays as in the schema
     groups : tuple of str
     types : (N,) int32
@@ -117,16 +115,15 @@ class DescriptorFile:
     def open(
         cls, path: str | Path, expected: Model | str | None = None, *, unfinished: bool = False
     ) -> DescriptorFile:
-        """Open a file and refuse one that is not what `expected` asks for.
+        """Open a file; refuse one that is not complete or was made with other settings.
 
         Parameters
         ----------
         path : str or Path
         expected : Model, str or None
-            The settings in force (or their fingerprint) that elements, functions, cutoff and units must be
-            equal to.
+            The model of input.nn, or its fingerprint: elements, functions, cutoff and units must be equal.
         unfinished : bool
-            Open what mode 1 is still writing, of which `path` is the temporary name.
+            Whether mode 1 is still writing the file; `path` is its temporary name.
 
         Raises
         ------
@@ -154,7 +151,7 @@ class DescriptorFile:
         return found
 
     def demand_same_data(self, path: Path) -> None:
-        """Raise StaleFileError if `path`, the input.data of mode 1, is there and holds something else now."""
+        """Raise StaleFileError if `path`, the input.data of mode 1, exists and has changed since."""
         if not path.is_file():
             return
         with open(path, "rb") as file:
@@ -165,8 +162,8 @@ class DescriptorFile:
             )
 
     def division_warning(self, seed: int, fraction: float, calibration: str = "") -> str:
-        """What to tell if the settings would divide the structures in another way; else empty."""
-        wanted = division_words(seed, fraction, calibration)
+        """Warning if these keywords would divide the structures in another way, else an empty text."""
+        wanted = division_keywords(seed, fraction, calibration)
         if self.division in ("", wanted):
             return ""
         return (
@@ -189,11 +186,6 @@ class DescriptorFile:
             os.close(self._descriptor)
 
     def __len__(self) -> int:
-        return len(self.energy)
-
-    @property
-    def n_structures(self) -> int:
-        """Number of structures."""
         return len(self.energy)
 
     @property
@@ -225,7 +217,7 @@ class DescriptorFile:
         return None if np.isnan(cell).any() else cell
 
     def pairs(self, structure: int) -> NeighborList:
-        """Pairs of `structure`: read if they are stored, else found again."""
+        """Pairs of `structure`: read if they are stored, else searched again."""
         atoms = self.atoms(structure)
         if self.derivatives != "stored":
             numbers = self._numbers[self.types[atoms]]
@@ -249,7 +241,7 @@ class DescriptorFile:
         return slice(int(first[structure]), int(first[structure + 1]))
 
     def _rows(self, name: str, rows: slice) -> NDArray[Any]:
-        """Rows of a dataset, read past HDF5: other threads go on meanwhile, which HDF5 does not let them.
+        """Rows of a dataset, read without HDF5, whose lock would stop the other threads meanwhile.
 
         Raises
         ------
@@ -262,16 +254,16 @@ class DescriptorFile:
             return np.asarray(dataset[rows])
         values = np.empty((rows.stop - rows.start, *dataset.shape[1:]), dtype=dataset.dtype)
         row = values.nbytes // max(len(values), 1)
-        left, place = values.reshape(-1).view(np.uint8).data, offset + rows.start * row
+        left, position = values.reshape(-1).view(np.uint8).data, offset + rows.start * row
         while len(left):
-            count = os.preadv(self._descriptor, [left], place)
+            count = os.preadv(self._descriptor, [left], position)
             if count == 0:
                 raise StaleFileError(f"{FILE_NAME}: is cut short in {name}; remove it and run mode 1 again")
-            left, place = left[count:], place + count
+            left, position = left[count:], position + count
         return values
 
     def difference(self, model: Model) -> str:
-        """In words, how `model` differs from what the file was made with; starts with a comma."""
+        """How `model` differs from that of the file, for a message; begins with a comma."""
         if self.elements != model.elements:
             return f", elements {' '.join(self.elements)} instead of {' '.join(model.elements)}"
         if self.units != model.units.name:

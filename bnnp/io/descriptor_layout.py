@@ -1,7 +1,7 @@
-"""Where everything stands in symmetry_functions.h5 before anything is computed.
+"""The layout of symmetry_functions.h5: shapes of all datasets and rows of every structure in them.
 
-The survey of mode 1 knows the atoms and pairs of every structure, so the shape of every dataset and the
-rows of every structure in it follow by cumulative sums. The schema is in :mod:`bnnp.io.descriptor_file`.
+It is known before anything is computed: mode 1 first counts the atoms and pairs of every structure, and the
+rows follow by cumulative sums. The schema is in :mod:`bnnp.io.descriptor_file`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from bnnp.model import Model
 
 FORMAT = "bnnp symmetry functions"
 VERSION = 1
-MARKS = "structures/done"
-DERIVATIVES = {  # datasets that are there only if derivatives are stored
+DONE = "structures/done"
+DERIVATIVES = {  # datasets that exist only if derivatives are stored
     "structures/first_pair",
     "structures/first_value",
     "atoms/n_neighbors",
@@ -33,30 +33,35 @@ Integers = NDArray[np.int64]
 
 
 def definitions(model: Model) -> dict[str, tuple[str, ...]]:
-    """Text of every function, by element of the center."""
+    """Text of every symmetry function, by element of the center."""
     return {
         element: tuple(function.definition() for function in model.functions[element])
         for element in model.elements
     }
 
 
-def division_words(seed: int, fraction: float, calibration: str = "") -> str:
-    """The keywords that draw the sets, as the file keeps them and messages show them; `calibration` has those
-    of the calibration set."""
+def division_keywords(seed: int, fraction: float, calibration: str = "") -> str:
+    """The keywords that determine the random sets, as text for the file and for messages.
+
+    Parameters
+    ----------
+    seed, fraction
+        Values of random_seed and test_fraction.
+    calibration : str
+        Keywords of the calibration set; empty without one.
+    """
     return f"random_seed {seed}, test_fraction {fraction!r}" + (f", {calibration}" if calibration else "")
 
 
 @dataclass(frozen=True, eq=False)
-class FileLayout:
-    """Shapes and row ranges of all datasets for n kept structures and n_e elements.
+class DescriptorLayout:
+    """Shapes and row ranges of all datasets, for n kept structures and n_e elements.
 
     Parameters
     ----------
     model : Model
     input_digest : str
-        sha256 of input.data.
-    division : str
-        The keywords that drew the sets, :func:`division_words`; empty if input.data pins every structure.
+        SHA-256 of input.data.
     stored : bool
         Whether pairs and derivatives are stored.
     source : (n,) int64
@@ -71,7 +76,10 @@ class FileLayout:
     n_pairs : (n, n_e, n_e) int64
         Pairs by element of center and neighbor.
     n_sensitive : (n_e, n_e) int64
-        Functions of a center that can feel a neighbor.
+        Functions of a center that depend on a neighbor, by their elements.
+    division : str
+        The keywords that determine the random sets, :func:`division_keywords`; empty if input.data assigns
+        every structure to a set.
     """
 
     model: Model
@@ -111,7 +119,7 @@ class FileLayout:
 
     @property
     def tables(self) -> dict[str, NDArray[Any]]:
-        """The small datasets that are known now."""
+        """The datasets whose contents are known before the computation."""
         tables: dict[str, NDArray[Any]] = {
             "structures/first_atom": self.first_atom,
             "structures/first_row": self.first_row,
@@ -154,23 +162,20 @@ class FileLayout:
 
     @property
     def bytes_without_derivatives(self) -> int:
-        """Size of all datasets but pairs and derivatives."""
+        """Size of all datasets except pairs and derivatives."""
         tables = sum(table.nbytes for name, table in self.tables.items() if name not in DERIVATIVES)
         return tables + len(self) + sum(self._bytes(name) for name in self.slices if name not in DERIVATIVES)
 
     @property
     def bytes_of_derivatives(self) -> int:
         """Size that pairs and derivatives take, or would take."""
-        n_atoms, n_pairs, n_values = (
-            int(self.first_atom[-1]),
-            int(self.first_pair[-1]),
-            int(self.first_value[-1]),
-        )
+        starts = (self.first_atom, self.first_pair, self.first_value)
+        n_atoms, n_pairs, n_values = (int(first[-1]) for first in starts)
         return 4 * n_atoms + (4 + 24) * n_pairs + 4 * n_values + 2 * 8 * (len(self) + 1)
 
     @property
     def bytes(self) -> int:
-        """Size of the file, without HDF5's few kilobytes of its own."""
+        """Size of the file, without the few kilobytes of HDF5's headers."""
         return self.bytes_without_derivatives + (self.bytes_of_derivatives if self.stored else 0)
 
     def _bytes(self, name: str) -> int:
@@ -179,7 +184,7 @@ class FileLayout:
 
     @cached_property
     def key(self) -> str:
-        """Sha256 of all the content follows from: an unfinished file with this key can be continued."""
+        """SHA-256 of everything the contents follow from; a run continues an unfinished file with its key."""
         origin = f"{self.model.fingerprint} {self.input_digest} {self.division}"
         key = hashlib.sha256(f"{FORMAT} {VERSION} {origin}".encode())
         for name, table in sorted(self.tables.items()):

@@ -1,14 +1,14 @@
-"""Writing symmetry_functions.h5 from many ranks at once, so that a killed run loses nothing it finished.
+"""Writing symmetry_functions.h5 from many ranks at once; a killed run can be continued.
 
-h5py's wheels are serial, but contiguous HDF5 datasets have a fixed place in the file: the root allocates
-them and tells every rank the byte offsets (:mod:`bnnp.io.descriptor_allocation`), each rank writes its own
-structures there with `pwrite`, and the root gives the file its final name when all are there. Nothing in
-the file depends on who wrote it or when: the bytes are the same for any number of ranks.
+h5py's wheels are serial, but contiguous HDF5 datasets have a fixed position in the file: the root allocates
+them and broadcasts the byte offsets (:mod:`bnnp.io.descriptor_allocation`), each rank writes its structures
+there with `pwrite`, and the root renames the file when all are written. The bytes of the file are the same
+for any number of ranks.
 
-A structure is marked once its data is on the disk (fsync), so an interrupted run continues with those that
-have no mark. A network file system is assumed: no mmap, no locks, and nobody reads the file while it is
-written (it is opened for writing only, and :func:`bnnp.io.descriptor_allocation.prepare` leaves nothing of it
-in the cache), so that a client never writes back a whole page which another rank is writing part of.
+A structure is marked when its data is on the disk (fsync), so an interrupted run continues with those without
+a mark. On a network file system a client must never write back a whole page while another rank writes a part
+of it. Therefore there is no mmap and no lock, the file is open for writing only, and
+:func:`bnnp.io.descriptor_allocation.prepare` leaves nothing of it in the cache.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.io.descriptor_allocation import Placement
-from bnnp.io.descriptor_layout import MARKS, FileLayout
+from bnnp.io.descriptor_layout import DONE, DescriptorLayout
 from bnnp.io.output import cannot_write
 from bnnp.structure import Structure
 
-FLUSH_SECONDS = 1.0  # finished structures are secured this often
+FLUSH_SECONDS = 1.0  # finished structures are brought to the disk this often
 
 
 class DescriptorWriter:
-    """One rank's hand in the file: writes whole structures, each at its place.
+    """Writes the structures of one rank.
 
-    A context manager: leaving it without an error secures and marks what was written.
+    A context manager: leaving it without an error brings them to the disk and marks them as written.
     """
 
-    def __init__(self, placement: Placement, layout: FileLayout) -> None:
+    def __init__(self, placement: Placement, layout: DescriptorLayout) -> None:
         self._layout = layout
         self._placement = placement
         self._unmarked: list[int] = []
@@ -76,10 +76,11 @@ class DescriptorWriter:
         types : (n_atoms,) int32
             Index of the element.
         values : (n_atoms, width) float64
-            Symmetry functions, zero-padded to the longest set.
+            Symmetry functions, zero-padded to the longest list.
         pairs : NeighborList, optional
-        blocks : flat float, optional
-            Derivative blocks in pair order; with `pairs`, if derivatives are stored.
+            With `blocks`, if derivatives are stored.
+        blocks : (n_values,) float, optional
+            Derivative blocks in the order of the pairs.
         """
         arrays: dict[str, Any] = {
             "structures/energy": _or_nan(structure.energy, (1,)),
@@ -107,11 +108,11 @@ class DescriptorWriter:
             self.secure()
 
     def secure(self) -> None:
-        """Bring what was written to the disk, then mark it."""
+        """Bring the structures written so far to the disk, then mark them."""
         try:
             os.fsync(self._file)
             for number in self._unmarked:
-                self._write_at(self._placement.offsets[MARKS] + number, b"\x01")
+                self._write_at(self._placement.offsets[DONE] + number, b"\x01")
             os.fsync(self._file)
         except OSError as error:
             raise cannot_write(self._placement.path, error) from error
@@ -139,5 +140,5 @@ class DescriptorWriter:
 
 
 def _or_nan(array: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """`array` in `shape`, or NaN where the structure has none."""
+    """`array` in this shape, or NaN if the structure has none."""
     return np.full(shape, np.nan) if array is None else np.reshape(array, shape)

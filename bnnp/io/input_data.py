@@ -1,18 +1,18 @@
-"""input.data: the structures to learn from or to predict, read streaming and written strictly.
+"""input.data: the structures to train on or to predict.
 
 ::
 
     file      := { structure }                      text before the first `begin` is skipped
-    structure := begin [set=NAME] { line } end            NAME: train, test, calibration or calibration_ood
+    structure := begin [set=NAME] { line } end      NAME: train, test, calibration or calibration_ood
     line      := comment free text and key=value pairs
                | lattice ax ay az                   none or three, the rows of the cell
                | atom x y z symbol charge energy fx fy fz
                | energy E                           once
                | charge Q                           once, 0 if missing
 
-Everything in a file has the units of the run (`units` of input.nn). `read_structures` goes through
-a file once; `StructureFile` knows where each structure begins, so that a rank reads only its own.
-A file is never held in memory as a whole. The blocks themselves: :mod:`bnnp.io.structure_block`.
+All numbers are in the units of the run (`units` of input.nn). `read_structures` goes through a file once;
+`StructureFile` finds where each structure begins, so that each rank reads only its own. The whole file is
+never in memory. For the blocks see :mod:`bnnp.io.structure_block`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ from bnnp.structure import Structure
 
 __all__ = ["StructureFile", "format_structure", "read_structures", "write_structures"]
 
+WARNINGS = (  # number of structures, line of the first
+    "{} structures have the word `begin` or `end` in a comment (first: the one that starts at line {}); bnnp "
+    "reads them, but other programs split the file there",
+    "{} periodic structures have a total charge (first: the one that starts at line {}); bnnp does not use "
+    "it, but n2p2 refuses such structures",
+)
+
 
 def read_structures(
     path: str | Path, elements: Collection[str] | None = None, require_labels: bool = True
@@ -47,15 +54,15 @@ def read_structures(
     ----------
     path : str or Path
     elements : collection of str, optional
-        Symbols that may occur; any chemical symbol without it.
+        Symbols that may occur; any chemical symbol by default.
     require_labels : bool
-        Refuse structures without energy or forces. Mode 3 reads without: `atom` lines may then stop
-        after the symbol (forces None) and `energy` may be missing (energy None).
+        Refuse structures without energy or forces. Otherwise `atom` lines may stop after the symbol (forces
+        None) and `energy` may be missing (energy None), as in mode 3.
 
     Raises
     ------
     InputError
-        With file, line, structure, what was got, what was expected.
+        With file, line and structure, for everything that is not in this format.
     """
     path = Path(path)
     with _open(path) as file:
@@ -66,9 +73,9 @@ def read_structures(
 def write_structures(
     target: str | Path | TextIO, structures: Iterable[Structure], decimals: int | None = None
 ) -> int:
-    """Write structures to a path (replaced when complete) or to an open text file; gives their number.
+    """Write structures to a path (replaced when complete) or to an open text file; return their number.
 
-    `decimals` of positions and forces are written; without, as many digits as give the same float64 back.
+    `decimals` of positions and forces are written; by default as many digits as give the same float64 back.
     """
     if not isinstance(target, str | Path):
         count = 0
@@ -81,10 +88,10 @@ def write_structures(
 
 
 class StructureFile:
-    """The structures of an input.data file by number, each read when asked for.
+    """The structures of an input.data file by number, each read when needed.
 
-    The file is gone through once to find the structures; the object can then be sent to other
-    processes, which read only what they need.
+    The file is scanned once to find the structures; the object can then be sent to other processes, which
+    read only what they need.
 
     Parameters
     ----------
@@ -96,11 +103,11 @@ class StructureFile:
     ----------
     n_atoms : (n_structures,) int64
     offsets, sizes : (n_structures,) int64, bytes
-        Location of each block in the file.
+        Position and length of each block in the file.
     lines : (n_structures,) int64
         Line of each ``begin``, from 1.
     warnings : tuple of str
-        What is legal here but not for other programs.
+        About structures that bnnp reads but other programs do not.
 
     Raises
     ------
@@ -123,9 +130,10 @@ class StructureFile:
         self.sizes: NDArray[np.int64] = columns[1].copy()
         self.lines: NDArray[np.int64] = columns[2].copy()
         self.n_atoms: NDArray[np.int64] = columns[3].copy()
-        self.warnings = (
-            *_comment_warning(self.lines[columns[4] == 1]),
-            *_charge_warning(self.lines[columns[5] == 1]),
+        self.warnings = tuple(
+            warning.format(len(lines), lines[0])
+            for warning, flags in zip(WARNINGS, columns[4:], strict=True)
+            if len(lines := self.lines[flags == 1])
         )
 
     def __len__(self) -> int:
@@ -140,7 +148,7 @@ class StructureFile:
         return self.read(range(len(self)))
 
     def read(self, indices: Iterable[int]) -> Iterator[Structure]:
-        """The structures of these numbers from 0, one after the other; the file is opened once."""
+        """Yield the structures with these numbers, from 0; the file is opened once."""
         with _open(self.path) as file:
             for index in indices:
                 yield self._read(file, index)
@@ -150,27 +158,26 @@ class StructureFile:
         data = file.read(self.sizes[index])
         if data.split(None, 1)[:1] != [b"begin"]:
             raise InputError(f"{self.path.name} was changed while it was being read; run the command again")
-        place = Location(self.path.name, index, int(self.lines[index]))
-        return parse_block(data.splitlines(), place, self.elements, self.require_labels)
+        location = Location(self.path.name, index, int(self.lines[index]))
+        return parse_block(data.splitlines(), location, self.elements, self.require_labels)
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 of the file, 64 hexadecimal digits."""
+        """SHA-256 of the file, 64 hexadecimal digits."""
         with _open(self.path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass
-class _Block:
-    """The lines of one structure and where they stand; `line` counts from 1, `offset` bytes from 0."""
+class _BlockLines:
+    """The lines of one structure; the first has the number `line`, from 1, and begins at byte `offset`."""
 
     offset: int
     line: int
     lines: list[bytes]
 
     def summary(self) -> tuple[int, int, int, int, int, int]:
-        """Offset, size, line, number of atoms; 1 if a comment holds ``begin`` or ``end``; 1 if a periodic
-        cell has a charge."""
+        """Offset, size, line, number of atoms, and 1 or 0 for each of the `WARNINGS`."""
         others = [line.split() for line in self.lines if line.lstrip()[:4] != b"atom"]
         n_atoms = len(self.lines) - len(others)
         comments = [words[1:] for words in others if words[:1] == [b"comment"]]
@@ -181,9 +188,9 @@ class _Block:
         return self.offset, sum(map(len, self.lines)), self.line, n_atoms, int(splits), int(charged)
 
 
-def _blocks(file: BufferedReader, name: str) -> Iterator[_Block]:
+def _blocks(file: BufferedReader, name: str) -> Iterator[_BlockLines]:
     """The blocks of an open file, each with all its lines from ``begin`` to ``end``."""
-    block: _Block | None = None
+    block: _BlockLines | None = None
     found = offset = number = 0
     for number, raw in enumerate(file, 1):
         word = raw.lstrip()[:6].split(None, 1)[:1]  # enough for "begin " and "end"
@@ -194,7 +201,7 @@ def _blocks(file: BufferedReader, name: str) -> Iterator[_Block]:
         if word == [b"begin"]:
             if block is not None:
                 raise _truncated(name, block, found, f"line {number} begins the next one")
-            block = _Block(offset, number, [raw])
+            block = _BlockLines(offset, number, [raw])
         elif block is not None:
             block.lines.append(raw)
             if word == [b"end"]:
@@ -217,36 +224,16 @@ def _blocks(file: BufferedReader, name: str) -> Iterator[_Block]:
         )
 
 
-def _truncated(name: str, block: _Block, index: int, reason: str) -> InputError:
+def _truncated(name: str, block: _BlockLines, index: int, reason: str) -> InputError:
     return InputError(
         f"{name} line {block.line} (structure {index + 1}): the structure has no `end`, {reason}; "
         "the file is truncated: copy it again or remove the incomplete structure"
     )
 
 
-def _comment_warning(lines: NDArray[np.int64]) -> tuple[str, ...]:
-    """A warning if comments hold words that other programs take for the borders of a structure."""
-    if len(lines) == 0:
-        return ()
-    return (
-        f"{len(lines)} structures have the word `begin` or `end` in a comment (first: the one that starts at "
-        f"line {lines[0]}); bnnp reads them, but other programs split the file there",
-    )
-
-
-def _charge_warning(lines: NDArray[np.int64]) -> tuple[str, ...]:
-    """A warning if periodic cells have a charge, which means nothing to a short-range potential."""
-    if len(lines) == 0:
-        return ()
-    return (
-        f"{len(lines)} periodic structures have a total charge (first: the one that starts at line "
-        f"{lines[0]}); bnnp does not use it, but n2p2 refuses such structures",
-    )
-
-
 @contextmanager
 def _open(path: Path) -> Iterator[BufferedReader]:
-    """The file for reading bytes, with an InputError where that is not possible."""
+    """Open the file for reading bytes; InputError if it is missing, unreadable or compressed."""
     try:
         file = open(path, "rb")  # noqa: SIM115 (closed below, outside of this try)
     except FileNotFoundError:

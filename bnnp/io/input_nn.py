@@ -1,24 +1,24 @@
 """input.nn, the settings file of RuNNer and n2p2.
 
-One keyword a line, its arguments behind it, separated by blanks; the order of lines is free. Everything
-right of ``#`` or ``!`` is comment. Reading yields the words as they stand: what they mean is the matter
-of :mod:`bnnp.settings`. Writing is for a finished potential: only what n2p2 and LAMMPS need, symmetry
-functions one a line, in n2p2's order.
+One keyword per line, followed by its arguments, separated by blanks; lines may have any order. ``#`` and
+``!`` begin a comment. Reading gives the arguments as text; :mod:`bnnp.settings` interprets them. Writing is
+for a finished potential: only the keywords that a prediction needs, one symmetry function per line, in n2p2's
+order.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.functions import SymmetryFunction, sort_functions
-from bnnp.descriptors.scaling import ScalingScheme
+from bnnp.descriptors.functions import sort_functions
 from bnnp.errors import InputError
 from bnnp.io.output import replace_file
+from bnnp.model import Model
 from bnnp.network.architecture import Architecture
+from bnnp.units import Normalization
 
 _SCALING = {
     "none": (),
@@ -55,7 +55,7 @@ class KeywordLine:
 
     @property
     def where(self) -> str:
-        """The place as an error message names it."""
+        """File and line, for error messages."""
         return f"{self.file} line {self.number}"
 
 
@@ -73,8 +73,7 @@ def read_input_nn(path: str | Path) -> tuple[KeywordLine, ...]:
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file in {Path.cwd()}. bnnp reads its settings from input.nn in the working "
-            "directory; "
-            "--input names another file."
+            "directory; --input names another file."
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -85,7 +84,7 @@ def read_input_nn(path: str | Path) -> tuple[KeywordLine, ...]:
 
 
 def _text_lines(content: bytes) -> list[str]:
-    """The lines of a file in UTF-8, or else in Latin-1: old files have comments in that."""
+    """The lines of a file in UTF-8, or else in Latin-1, which old files have in their comments."""
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
         content.decode("utf-8")
@@ -110,36 +109,22 @@ def _keyword_lines(lines: Iterable[str], file: str) -> Iterator[KeywordLine]:
 
 def write_input_nn(
     path: str | Path,
-    *,
-    elements: tuple[str, ...],
-    functions: Mapping[str, tuple[SymmetryFunction, ...]],
-    cutoff: Cutoff,
-    scaling: ScalingScheme,
+    model: Model,
     architecture: Architecture,
-    normalize_nodes: bool = False,
-    atom_energies: Mapping[str, float] | None = None,
-    normalization: tuple[float, float, float] | None = None,
-    units: str = "",
-    ensemble_size: int = 1,
+    own: Sequence[str] = (),
     comment: str = "",
 ) -> None:
     """Write the input.nn of a finished potential, as n2p2 and LAMMPS ``pair_style hdnnp`` read it.
 
     Parameters
     ----------
-    elements : tuple of str
-        Sorted by atomic number.
-    functions : mapping of element to its symmetry functions
+    path : str or Path
+    model : Model
+        Its `architecture` is not used. Free-atom energies of zero are not written.
     architecture : Architecture
-        Of every element: n2p2 does not build other networks for single elements correctly.
-    atom_energies : mapping of element to float, energy
-        Those in effect; n2p2 adds each one it finds, so zeros are left out.
-    normalization : (float, float, float), optional
-        n2p2's mean_energy, conv_energy, conv_length, if they are in effect.
-    units : str
-        Value of bnnp's keyword ``units`` if it is not the default; n2p2 warns of it and goes on.
-    ensemble_size : int
-        Networks of bnnp's ensemble; n2p2 uses the first.
+        Of all elements: n2p2 does not build different networks for single elements correctly.
+    own : sequence of str
+        Lines with bnnp's own keywords (``units``, ``ensemble_size``), which n2p2 ignores with a warning.
     comment : str
         First lines of the file.
 
@@ -148,29 +133,25 @@ def write_input_nn(
     OutputError
         The file cannot be written.
     """
-    energies = {element: energy for element, energy in (atom_energies or {}).items() if energy}
-    lines = [f"# {line}" for line in comment.splitlines()]
-    lines += [f"units {units}"] if units else []
-    lines += [f"ensemble_size {ensemble_size}"] if ensemble_size > 1 else []
-    for name, value in zip(("mean_energy", "conv_energy", "conv_length"), normalization or (), strict=False):
-        lines.append(f"{name} {value!r}")
+    elements, cutoff, scaling = model.elements, model.cutoff, model.scaling
+    lines = [f"# {line}" for line in comment.splitlines()] + list(own)
+    if model.normalization != Normalization():
+        lines += [f"{name} {value!r}" for name, value in vars(model.normalization).items()]
     lines += [f"number_of_elements {len(elements)}", "elements " + " ".join(elements)]
-    lines += [f"atom_energy {element} {energies[element]!r}" for element in elements if element in energies]
-    lines += [f"cutoff_type {cutoff.type}" + (f" {cutoff.alpha!r}" if cutoff.alpha else "")]
+    energies = {element: model.atom_energies.get(element, 0.0) for element in elements}
+    lines += [f"atom_energy {element} {energy!r}" for element, energy in energies.items() if energy]
     lines += [
+        f"cutoff_type {cutoff.type}" + (f" {cutoff.alpha!r}" if cutoff.alpha else ""),
         *_SCALING[scaling.kind],
         f"scale_min_short {scaling.s_min!r}",
         f"scale_max_short {scaling.s_max!r}",
-    ]
-    lines += [
         f"global_hidden_layers_short {len(architecture.nodes)}",
         "global_nodes_short " + " ".join(map(str, architecture.nodes)),
         "global_activation_short " + " ".join(architecture.activations),
+        *["normalize_nodes"] * model.normalize_nodes,
     ]
-    lines += ["normalize_nodes"] * normalize_nodes
     for element in elements:
-        lines += [
-            f"symfunction_short {function.definition()}" for function in sort_functions(functions[element])
-        ]
+        functions = sort_functions(model.functions[element])
+        lines += [f"symfunction_short {function.definition()}" for function in functions]
     with replace_file(path) as file:
         file.write("\n".join(lines) + "\n")

@@ -1,13 +1,13 @@
-"""learning-curve.out: errors of training and test set, epoch by epoch, in n2p2's columns.
+"""learning-curve.out: errors of training and test set in every epoch, in n2p2's columns.
 
-After a ``#`` header one line an epoch (``%10d``, then ``%16.8E``)::
+After a ``#`` header one line per epoch (``%10d``, then ``%16.8E``)::
 
     epoch  RMSEpa_Etrain RMSEpa_Etest RMSE_Etrain RMSE_Etest MAEpa_Etrain MAEpa_Etest MAE_Etrain MAE_Etest
            RMSE_Ftrain RMSE_Ftest MAE_Ftrain MAE_Ftest
 
-so column 2 and 3 are the energy RMSE per atom, 10 and 11 the force RMSE, in the units of input.data. For an
+Columns 2 and 3 are the energy RMSE per atom, 10 and 11 the force RMSE, in the units of input.data. For an
 n2p2-normalized potential the same twelve columns follow in internal units (E conv_energy, F conv_energy /
-conv_length). Errors of what is not there (an empty test set, no forces) are NaN.
+conv_length). Without test set or forces their errors are NaN.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ COLUMNS = [*ENERGY_COLUMNS, "RMSE_Ftrain", "RMSE_Ftest", "MAE_Ftrain", "MAE_Ftes
 
 
 class LearningCurve:
-    """Writes the file: all former epochs at once, then line by line.
+    """Writes the file: all former epochs at once, then one line per epoch.
 
     Parameters
     ----------
     path : Path
     units : Units
     comment : str
-        What the errors are of, for the header; may have several lines.
+        For the header: which networks the errors are those of. May have several lines.
     internal : (float, float) or None
         Factors of energies and forces to n2p2's normalized units.
     enabled : bool
@@ -55,16 +55,16 @@ class LearningCurve:
         self._path, self._internal, self._enabled = path, internal, enabled
         suffixes = ["_pu"] if internal is None else ["_pu", "_iu"]
         names = [column + suffix for suffix in suffixes for column in COLUMNS]
-        lines = [
+        texts = (
             f"Learning curve written by bnnp. Energies in {units.energy}, forces in {units.force}.",
             comment,
-        ]
-        lines += ["pa: per atom, pu: physical units" + (", iu: normalised units" if internal else "")]
-        self._header = "".join(f"# {line}\n" for text in lines for line in text.splitlines())
+            "pa: per atom, pu: physical units" + (", iu: normalised units" if internal else ""),
+        )
+        self._header = "".join(f"# {line}\n" for text in texts for line in text.splitlines())
         self._header += "#" + "epoch".rjust(9) + "".join(f" {name:>16}" for name in names) + "\n"
 
     def start(self, epochs: list[tuple[int, Array]]) -> None:
-        """Replace the file by the header and these (epoch, (12,) errors)."""
+        """Replace the file by the header and the former `epochs`, each with its (12,) float64 errors."""
         if not self._enabled:
             return
         with replace_file(self._path) as file:

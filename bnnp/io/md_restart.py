@@ -1,11 +1,10 @@
-"""md_restart.npz: everything a run of molecular dynamics needs to go on as if it had never stopped.
+"""md_restart.npz: the state of a molecular dynamics run, to continue it as if it had never stopped.
 
-A NumPy archive without pickles, replaced atomically. Beside ``format``, ``version`` and ``identity`` (JSON:
-what
-input.nn and the potential must still be), the arrays of :meth:`bnnp.dynamics.simulation.Simulation.state`
-and of
-the mode: positions and momenta in float64, the numbers of thermostat and barostat, the state of the random
-numbers, and the sizes of the output files, which are cut back to them.
+A NumPy archive without pickles, replaced atomically. It has ``format``, ``version``, ``identity`` (JSON:
+settings and potential, which must be the same on restart), and the arrays of
+:meth:`bnnp.dynamics.simulation.Simulation.state` and of mode 3: positions and momenta in float64, variables
+of thermostat and barostat, state of the random numbers, and sizes of the output files, which are cut back to
+them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ State = dict[str, NDArray[Any]]
 
 
 def write_restart(path: Path, state: Mapping[str, NDArray[Any]], identity: Mapping[str, object]) -> None:
-    """Replace the restart file.
+    """Replace the restart file; `identity` holds what must be the same on restart.
 
     Raises
     ------
@@ -44,14 +43,14 @@ def write_restart(path: Path, state: Mapping[str, NDArray[Any]], identity: Mappi
 
 
 def read_restart(path: Path, identity: Mapping[str, object]) -> State:
-    """The arrays of the same run.
+    """The arrays that :func:`write_restart` has written with the same `identity`.
 
     Raises
     ------
     InputError
         There is no file.
     StaleFileError
-        It is damaged, of another version, or of a run that `identity` does not describe.
+        It is damaged, of another version, or of a run with another identity.
     """
     if not path.is_file():
         raise InputError(
@@ -72,8 +71,7 @@ def read_restart(path: Path, identity: Mapping[str, object]) -> State:
         if found.get(name) != present:
             raise StaleFileError(
                 f"{path.name}: made with {name} = {_short(found.get(name))}, but now it is "
-                f"{_short(present)}. "
-                f"Restore it to continue, or {_ANEW}."
+                f"{_short(present)}. Restore it to continue, or {_ANEW}."
             )
     return state
 

@@ -1,6 +1,6 @@
-"""Text output that appears whole or not at all.
+"""Output files that appear complete or not at all.
 
-A file is written under a temporary name beside its final one and renamed when it is complete: a
+A file is written under a temporary name in the same directory and renamed when it is complete: a
 killed run leaves the former file, never half a new one.
 """
 
@@ -53,7 +53,7 @@ def replace_file(path: str | Path) -> Iterator[TextIO]:
 
 @contextmanager
 def replacement(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write any file to; it becomes `path` when the block ends well.
+    """A temporary name in the directory of `path`; it is renamed to `path` when the block ends without error.
 
     A device or a pipe (/dev/null, /dev/stdout) is not replaced but written to.
     """
@@ -75,7 +75,7 @@ def replacement(path: str | Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """The directory `path` and those above it, as far as they are not there; OutputError if that fails."""
+    """Make the directory `path` and its parents where they are missing; OutputError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -83,7 +83,7 @@ def make_folder(path: Path) -> None:
 
 
 def demand_no_directory(path: Path) -> None:
-    """Raise OutputError if a directory has the name of an output file: better before the work than after."""
+    """Raise OutputError if an output file has the name of a directory. Call it before the computation."""
     if path.is_dir():
         raise cannot_write(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
 

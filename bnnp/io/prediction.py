@@ -1,7 +1,7 @@
-"""energy.out, nnforces.out, nnstress.out, nnatoms.out and output.data: what mode 3 leaves behind.
+"""energy.out, nnforces.out, nnstress.out, nnatoms.out and output.data: the results of mode 3.
 
-n2p2's columns for many structures (RuNNer's newer files agree), plus standard deviations when there are Monte
-Carlo samples. Each ``.out`` file has exactly one header line, ``# Conf. column ... | units, signs, meaning of
+n2p2's columns for many structures (as in recent RuNNer), and standard deviations if there are Monte Carlo
+samples. Each ``.out`` file has exactly one header line, ``# Conf. column ... | units, signs, meaning of
 std``::
 
     energy.out    conf natoms Eref Ennp Ediff E_offset                  Ennp_std Ennp_std_per_atom
@@ -11,15 +11,15 @@ std``::
     output.data   layout of input.data with the predicted energy, forces and stress
 
 conf and index count from 1; Ediff = (Eref - Ennp) / natoms; E_offset is the sum of the free-atom energies,
-contained in Ennp; Ennp_atom is without them. f_std is the square root of the summed variances of the
+which is contained in Ennp but not in Ennp_atom. f_std is the square root of the summed variances of the
 components. nnstress.out has RuNNer's sign, -(1/V) dE/d(strain): its trace / 3 is the pressure. NaN where
 there is no value.
 
-With a calibration the std columns are the calibrated standard deviations, and the raw ones follow with the
-same names and ``_raw``; those of atomic energies are always raw. A hybrid calibration adds its parts behind
-them (_MC, _LL, _d: Monte Carlo, last layer, distance; per atom in energy.out, of the whole vector in
-nnforces.out), whose sum of squares is what the map of the calibration starts from. output.data has
-labels=predicted in its comments, and energy_std and energy_std_raw of the total.
+With a calibration the std columns are calibrated, and the raw standard deviations follow with the same names
+and ``_raw``; those of atomic energies are always raw. A hybrid calibration adds the weighted parts of its
+variance (_MC, _LL, _d: Monte Carlo, last layer, distance; per atom in energy.out, of the whole vector in
+nnforces.out); the calibration maps the square root of their summed squares. output.data has labels=predicted
+in its comments, and energy_std and energy_std_raw of the total energy.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from bnnp.io.structure_block import format_structure
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.hybrid import SigmaParts
 from bnnp.units import Units
 
 Array = NDArray[np.float64]
@@ -55,15 +56,15 @@ class Columns:
     Parameters
     ----------
     integers, values, std : tuple of str
-        Whole numbers, float64, and the float64 columns that need Monte Carlo samples.
+        Names of the integer columns, of the float64 columns, and of those that need Monte Carlo samples.
     units : str
         For the header; {energy}, {force} and {stress} are replaced.
     std_units : str
-        The same, for standard deviations with another unit than their value.
+        Addition to `units`, for standard deviations with another unit than their value.
     parts : tuple of str
         Columns of the parts of a hybrid standard deviation; () for a file whose std is never calibrated.
     parts_units : str
-        The same as `std_units`, for the parts.
+        Addition to `units`, for the parts.
     """
 
     integers: tuple[str, ...]
@@ -75,8 +76,15 @@ class Columns:
     parts_units: str = ""
 
     def header(self, units: Units, std: str, raw: str = "", hybrid: bool = False) -> str:
-        """The header line; `std` says how standard deviations are to be read, empty without samples, and
-        `raw` the same of the raw ones beside calibrated ones."""
+        """The header line.
+
+        Parameters
+        ----------
+        std, raw : str
+            Meaning of the std columns, empty without samples; of the raw ones, empty without calibration.
+        hybrid : bool
+            Whether the columns of the parts are written.
+        """
         names = (*self.integers[1:], *self.values, *(self.std if std else ()))
         if raw and self.parts:
             names += (*(f"{name}_raw" for name in self.std), *(self.parts if hybrid else ()))
@@ -88,7 +96,7 @@ class Columns:
         return f"# Conf. {' '.join(names)} | {text}\n"
 
     def rows(self, integers: Iterable[Sequence[int]], values: Array, std: Array | None) -> str:
-        """Lines of one structure: (n,) tuples of integers, (n, n_values) and (n, n_std) float64."""
+        """Lines of one structure: n tuples of integers, (n, n_values) and (n, n_std) float64."""
         table = values if std is None else np.hstack([values, std])
         line = "{:10d}" + " {:10d}" * (len(self.integers) - 1) + " {:24.16E}" * table.shape[1] + "\n"
         return "".join(
@@ -96,7 +104,7 @@ class Columns:
         )
 
 
-LAYOUTS = {
+COLUMNS = {
     "energy.out": Columns(
         ("conf", "natoms"),
         ("Eref", "Ennp", "Ediff", "E_offset"),
@@ -133,9 +141,9 @@ LAYOUTS = {
 
 
 def file_names(forces: bool, stress: bool) -> tuple[str, ...]:
-    """The files a run writes."""
+    """Names of the files that a run with these quantities writes."""
     optional = {"nnforces.out": forces, "nnstress.out": stress}
-    return (*(name for name in LAYOUTS if optional.get(name, True)), "output.data")
+    return (*(name for name in COLUMNS if optional.get(name, True)), "output.data")
 
 
 def format_prediction(
@@ -151,9 +159,9 @@ def format_prediction(
     names : sequence of str
         Files wanted (:func:`file_names`).
     prediction : Prediction
-        Of the potential; a std of None writes no std columns.
+        Without std columns where its std is None.
     calibration : Calibration, optional
-        That of the potential: raw columns, and those of its parts, are written too.
+        Of the potential; adds the raw columns, and if it is hybrid those of its parts.
     """
     writers = {
         "energy.out": lambda: _energy(structure, prediction, calibration),
@@ -166,7 +174,7 @@ def format_prediction(
 
 
 def predicted(structure: Structure, prediction: Prediction) -> Structure:
-    """`structure` with the predicted energy, forces and stress in the place of the reference."""
+    """`structure` with the predicted energy, forces and stress instead of the reference."""
     energy, info = prediction.energy, {**structure.info, **PREDICTED}
     if energy.std is not None:
         info |= {"energy_std": repr(energy.std), "energy_std_raw": repr(energy.raw)}
@@ -187,9 +195,9 @@ class PredictionWriter:
         Meaning of the std columns, for example ``raw (uncalibrated), 100 Monte Carlo samples``; empty without
         samples.
     raw : str
-        Meaning of the raw columns beside calibrated ones; empty without a calibration.
+        Meaning of the raw columns; empty without a calibration.
     hybrid : bool
-        Whether the calibration has parts.
+        Whether the calibration is hybrid.
     """
 
     def __init__(
@@ -210,8 +218,8 @@ class PredictionWriter:
         with ExitStack() as stack:  # closes the first files if a later one cannot be opened
             for name in self.names:
                 file = stack.enter_context(replace_file(self.directory / name))
-                if name in LAYOUTS:
-                    file.write(LAYOUTS[name].header(self.units, *self.meaning))
+                if name in COLUMNS:
+                    file.write(COLUMNS[name].header(self.units, *self.meaning))
                 self._files[name] = file
             self._stack = stack.pop_all()
         return self
@@ -222,7 +230,7 @@ class PredictionWriter:
         return self._stack.__exit__(kind, error, trace)
 
     def write(self, texts: Mapping[str, str]) -> None:
-        """Append what :func:`format_prediction` made of the next structure."""
+        """Append the texts of :func:`format_prediction` for the next structure."""
         for name, text in texts.items():
             try:
                 self._files[name].write(text)
@@ -231,59 +239,65 @@ class PredictionWriter:
 
 
 def _energy(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
-    n_atoms, energy, parts = len(structure), prediction.energy, prediction.parts
+    n_atoms, energy = len(structure), prediction.energy
+    parts = _hybrid_parts(prediction, calibration)
     reference = np.nan if structure.energy is None else structure.energy
     difference = (reference - energy.value) / n_atoms
     values = np.array([[reference, energy.value, difference, prediction.offset]])
     std = _columns(energy, lambda std: np.array([[std, std / n_atoms]]), calibration)
-    if std is not None and calibration is not None and calibration.kind == "hybrid" and parts is not None:
+    if std is not None and calibration is not None and parts is not None:
         std = np.hstack([std, _components(calibration.energy, parts.energy)[None]])
-    return LAYOUTS["energy.out"].rows([(structure.index + 1, n_atoms)], values, std)
+    return COLUMNS["energy.out"].rows([(structure.index + 1, n_atoms)], values, std)
 
 
 def _forces(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
-    forces, parts = prediction.forces, prediction.parts
-    assert forces is not None  # the mode asks for the forces when it asks for the file
+    forces, parts = prediction.forces, _hybrid_parts(prediction, calibration)
+    assert forces is not None  # mode 3 computes them if it writes the file
     values = np.hstack([_or_nan(structure.forces, forces.value.shape), forces.value])
     std = _columns(forces, _with_size, calibration)
-    if std is not None and calibration is not None and calibration.kind == "hybrid" and parts is not None:
+    if std is not None and calibration is not None and parts is not None:
         assert parts.forces is not None
         rows = zip(structure.symbols, parts.forces, strict=True)  # (3, 3): component, part
         sizes = [calibration.components_of_force(symbol, each) for symbol, each in rows]
         std = np.hstack([std, np.array(sizes)])
     integers = [(structure.index + 1, atom) for atom in range(1, len(structure) + 1)]
-    return LAYOUTS["nnforces.out"].rows(integers, values, std)
+    return COLUMNS["nnforces.out"].rows(integers, values, std)
 
 
 def _stress(structure: Structure, prediction: Prediction, calibration: Calibration | None) -> str:
-    stress, parts, order = prediction.stress, prediction.parts, np.array(VOIGT)
+    stress, parts, order = prediction.stress, _hybrid_parts(prediction, calibration), np.array(VOIGT)
     if stress is None:
         return ""  # a free molecule has no stress
     std = _columns(stress, lambda std: std[order], calibration)  # (3, 3)
-    if std is not None and calibration is not None and calibration.kind == "hybrid" and parts is not None:
+    if std is not None and calibration is not None and parts is not None:
         components = _components(calibration.stress, parts.stress)[order]  # (3, 3, parts)
         std = np.hstack([std, components.swapaxes(1, 2).reshape(3, -1)])
-    return LAYOUTS["nnstress.out"].rows([(structure.index + 1,)] * 3, -stress.value[order], std)
+    return COLUMNS["nnstress.out"].rows([(structure.index + 1,)] * 3, -stress.value[order], std)
 
 
 def _atoms(structure: Structure, prediction: Prediction) -> str:
-    values = np.full((len(structure), 4), np.nan)  # no charges, no reference of an atomic energy
+    values = np.full((len(structure), 4), np.nan)  # charges and reference atomic energies are unknown
     values[:, 3] = prediction.atoms.value
     std = _columns(prediction.atoms, lambda std: std[:, None])
     integers = [
         (structure.index + 1, atom, int(z)) for atom, z in enumerate(structure.numbers.tolist(), start=1)
     ]
-    return LAYOUTS["nnatoms.out"].rows(integers, values, std)
+    return COLUMNS["nnatoms.out"].rows(integers, values, std)
 
 
 def _columns(
     estimate: Estimate[Any], arranged: Callable[[Any], Array], calibration: Calibration | None = None
 ) -> Array | None:
-    """Standard deviations as `arranged` in the file, and beside calibrated ones the raw; None without any."""
+    """Standard deviations, with a calibration followed by the raw ones, as `arranged` in the file."""
     if estimate.std is None:
         return None
     raw = () if calibration is None or estimate.raw is None else (estimate.raw,)
     return np.hstack([arranged(each) for each in (estimate.std, *raw)])
+
+
+def _hybrid_parts(prediction: Prediction, calibration: Calibration | None) -> SigmaParts | None:
+    """Parts of the standard deviations; None without a hybrid calibration."""
+    return prediction.parts if calibration is not None and calibration.kind == "hybrid" else None
 
 
 def _components(quantity: Quantity | None, parts: Array | None) -> Array:

@@ -1,4 +1,4 @@
-"""What RuNNer's mode 1 leaves behind, for tools that read it.
+"""The files that RuNNer's mode 1 writes, for tools that read them.
 
 ============================== ===============================================================================
 function.data, testing.data    atoms; per atom Z and all G (unscaled, sorted); charge, E, ... per atom
@@ -6,9 +6,9 @@ trainstruct.data, teststruct   number in the set, T or F (periodic); cell; Z x y
 trainforces.data, testforces   number in the set; per atom fx fy fz; only if forces are trained
 ============================== ===============================================================================
 
-The first name of each pair holds the training set, the second the test set. Energies are without free atoms
-where their removal is in effect. Readers split at white space, so numbers that overflow RuNNer's columns
-keep a blank in front.
+The first file of each pair holds the training set, the second the test set. Free-atom energies are
+subtracted if input.nn says so. Readers split at white space: a number too wide for RuNNer's column keeps a
+blank in front.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_runner_files(
     folder : Path
     file : DescriptorFile
     structure_of : callable
-        Structure at a position of input.data.
+        Gives the structure at a position in input.data.
     free_atoms : mapping of str to float, energy
         Free-atom energies in effect.
     with_forces : bool
@@ -52,7 +52,7 @@ def write_runner_files(
     Returns
     -------
     list of Path
-        What was written.
+        The files written.
     """
     written = []
     formats: tuple[Callable[[int, int], str], ...] = (
@@ -88,7 +88,7 @@ def _functions(
 
 
 def _structure(number: int, structure: Structure) -> str:
-    """Block of trainstruct.data; atomic charges and energies are not known and zero."""
+    """Block of trainstruct.data; atomic charges and energies are unknown and written as zero."""
     lines = [f"{number:8d}  {'T' if structure.periodic else 'F'}"]
     if structure.cell is not None:
         lines += ["".join(f" {value:19.14f}" for value in vector) for vector in structure.cell]
@@ -101,7 +101,5 @@ def _structure(number: int, structure: Structure) -> str:
 def _forces(number: int, structure: Structure) -> str:
     """Block of trainforces.data."""
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
-    return (
-        "\n".join([f"{number:8d}", *("".join(f" {value:14.10f}" for value in force) for force in forces)])
-        + "\n"
-    )
+    lines = [f"{number:8d}", *("".join(f" {value:14.10f}" for value in force) for force in forces)]
+    return "\n".join(lines) + "\n"

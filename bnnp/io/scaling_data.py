@@ -1,14 +1,14 @@
 """scaling.data: range, mean and standard deviation of every symmetry function over the training atoms.
 
-n2p2's layout is written (17 digits): after lines with ``#``, one line a function with::
+n2p2's layout is written (17 digits): after lines with ``#``, one line per function with::
 
     element   function   minimum   maximum   mean   sigma          both numbers from 1, in sorted order
 
-and, as RuNNer does, a last line with the smallest and largest training energy per atom (without free-atom
-energies). Read are also RuNNer's five columns, without sigma. bnnp's header names the fingerprint of the
-symmetry functions, by which a file made for others is recognized; files without it are only counted. Lines
-``# atom_energy X E`` hold the free-atom energies that ``atom_energy fit`` found. Its line ``# potential``
-says which weights it belongs to (:mod:`bnnp.io.checksums`).
+and, as in RuNNer, a last line with the smallest and largest training energy per atom (without free-atom
+energies). RuNNer's five columns, without sigma, are read too. bnnp's header has the fingerprint of the
+symmetry functions, by which a file of other functions is recognized; in files without it only their number
+is checked. Lines ``# atom_energy X E`` hold the free-atom energies fitted by ``atom_energy fit``. The line
+``# potential`` identifies the weights it belongs to (:mod:`bnnp.io.checksums`).
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class ScalingData:
     scalings : mapping of str to Scaling
         By element; sigma is NaN if the file has no such column.
     energy_range : (float, float) or None
-        Training energies per atom without free-atom energies, file units.
+        Smallest and largest training energy per atom without free-atom energies, in the units of the file.
     fingerprint : str
         Of the symmetry functions; empty in files of other programs.
     atom_energies : mapping of str to float, energy
-        Free-atom energies that were fitted; empty if input.nn has them.
+        Fitted free-atom energies; empty if they stand in input.nn.
     """
 
     scalings: Mapping[str, Scaling]
@@ -63,9 +63,9 @@ def write_scaling(path: str | Path, data: ScalingData, identity: str = "") -> No
     Parameters
     ----------
     data : ScalingData
-        Without a sigma column where sigma is NaN.
+        Functions whose sigma is NaN get no sigma column.
     identity : str
-        The line ``# potential`` of the potential it belongs to.
+        The line ``# potential`` (:mod:`bnnp.io.checksums`).
     """
     with replace_file(path) as file:
         columns = " ".join(f"{name:>24}" for name in ("sf_min", "sf_max", "sf_mean", "sf_sigma"))
@@ -90,16 +90,16 @@ def read_scaling(
     Parameters
     ----------
     functions : mapping of str to int
-        Number of symmetry functions of each element, sorted by atomic number, as input.nn has them.
+        Number of symmetry functions of each element in input.nn, sorted by atomic number.
     sigma : bool
-        Whether the scaling uses sigma, so that the sixth column must be there.
+        Whether the scaling needs the sixth column.
     fingerprint : str
-        Of input.nn; compared when the file has one.
+        Of input.nn; compared if the file has one.
 
     Raises
     ------
     InputError
-        No such file, not numbers, not finite, impossible ranges, no sigma although it is needed.
+        No such file, not numbers, not finite, impossible ranges, or no sigma although it is needed.
     StaleFileError
         Other symmetry functions than input.nn.
     """
@@ -107,9 +107,8 @@ def read_scaling(
     rows, found, energies = _rows(path)
     if fingerprint and found and found != fingerprint:
         raise StaleFileError(
-            f"{path.name}: made for other elements, symmetry functions, cutoffs or units than input.nn "
-            f"now has. "
-            "Run modes 1 and 2 again, or bring back the input.nn it was made with."
+            f"{path.name}: made for other elements, symmetry functions, cutoffs or units than input.nn now "
+            "has. Run modes 1 and 2 again, or bring back the input.nn it was made with."
         )
     last = rows.pop()[1] if rows and len(rows[-1][1]) == 2 else None
     _check_counts(path, rows, functions, sigma)
@@ -128,15 +127,12 @@ def _row(values: Iterable[float]) -> str:
 
 
 def _rows(path: Path) -> tuple[list[tuple[int, list[float]]], str, dict[str, float]]:
-    """Numbers of every line, and what bnnp's header says: fingerprint and free-atom energies."""
-    try:
-        lines = read_lines(path, "ranges of symmetry functions, numbers in columns")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path.name}: no such file in {path.parent.resolve()}; it holds the ranges of the symmetry "
-            f"functions. "
-            "Run mode 2, or copy it here with the weights it belongs to."
-        ) from error
+    """(line, numbers) of every line with numbers; fingerprint and free-atom energies of bnnp's header."""
+    missing = (
+        f"{path.name}: no such file in {path.parent.resolve()}; it holds the ranges of the symmetry "
+        "functions. Run mode 2, or copy it here with the weights it belongs to."
+    )
+    lines = read_lines(path, "ranges of symmetry functions, numbers in columns", missing)
     rows, fingerprint, energies = [], "", {}
     for number, line in enumerate(lines, start=1):
         if match := re.match(r"#\s*fingerprint\s+([0-9a-f]{8,})", line):
@@ -150,6 +146,7 @@ def _rows(path: Path) -> tuple[list[tuple[int, list[float]]], str, dict[str, flo
 
 
 def _numbers(path: Path, line: int, words: list[str]) -> list[float]:
+    """The finite numbers of one line, Fortran's exponents included."""
     try:
         values = [float(word.lower().replace("d", "e")) for word in words]
     except ValueError:
@@ -157,9 +154,8 @@ def _numbers(path: Path, line: int, words: list[str]) -> list[float]:
     if not np.isfinite(values).all() or len(values) not in (2, 5, 6):
         raise InputError(
             f"{path.name} line {line}: `{' '.join(words)}`, expected element, function, minimum, maximum, "
-            f"mean "
-            "and sigma (RuNNer: without sigma), all finite. The file is cut short or damaged: run mode 2 "
-            "again."
+            "mean and sigma (RuNNer: without sigma), all finite. The file is cut short or damaged: run mode "
+            "2 again."
         )
     return values
 
@@ -167,6 +163,7 @@ def _numbers(path: Path, line: int, words: list[str]) -> list[float]:
 def _check_counts(
     path: Path, rows: list[tuple[int, list[float]]], functions: Mapping[str, int], sigma: bool
 ) -> None:
+    """Raise an error unless there is one line for each function of input.nn, in its order."""
     expected = [
         (index, number, element)
         for index, (element, count) in enumerate(functions.items(), start=1)
@@ -176,8 +173,7 @@ def _check_counts(
         if (row[0], row[1]) != (index, number):
             raise StaleFileError(
                 f"{path.name} line {line}: function {row[1]:g} of element {row[0]:g}, expected function "
-                f"{number} of "
-                f"element {index} ({element}). {_belongs(functions)}"
+                f"{number} of element {index} ({element}). {_belongs(functions)}"
             )
         _check_row(path, line, row, sigma)
     if len(rows) != len(expected):
@@ -187,6 +183,7 @@ def _check_counts(
 
 
 def _check_row(path: Path, line: int, row: list[float], sigma: bool) -> None:
+    """Raise InputError for a line with too few or impossible numbers."""
     if len(row) == 2:
         raise InputError(
             f"{path.name} line {line}: two numbers, expected a function; only the last line is an energy "
@@ -194,17 +191,15 @@ def _check_row(path: Path, line: int, row: list[float], sigma: bool) -> None:
         )
     if sigma and len(row) < 6:
         raise InputError(
-            f"{path.name} line {line}: five columns, but `scale_symmetry_functions_sigma` needs sigma in "
-            f"the sixth. "
-            "RuNNer does not write it: use a scaling.data of n2p2 or bnnp, or another scaling keyword."
+            f"{path.name} line {line}: five columns, but `scale_symmetry_functions_sigma` needs sigma in the "
+            "sixth. RuNNer does not write it: use a scaling.data of n2p2 or bnnp, or another scaling keyword."
         )
     minimum, maximum, mean = row[2:5]
     slack = _ROUNDING * max(1.0, abs(minimum), abs(maximum))
     if not minimum - slack <= mean <= maximum + slack or (len(row) == 6 and row[5] < 0.0):
         raise InputError(
-            f"{path.name} line {line}: minimum {minimum:g}, maximum {maximum:g}, mean {mean:g}: not in "
-            f"this order, "
-            "or a negative sigma. The file is damaged: run mode 2 again."
+            f"{path.name} line {line}: minimum {minimum:g}, maximum {maximum:g}, mean {mean:g}: not in this "
+            "order, or a negative sigma. The file is damaged: run mode 2 again."
         )
 
 

@@ -1,4 +1,4 @@
-"""The section ``[domain]`` of uncertainty.data: statistics of the training atoms, for the hybrid sigma.
+"""The section ``[domain]`` of uncertainty.data: statistics of the training atoms, for the hybrid uncertainty.
 
 ::
 
@@ -10,7 +10,8 @@
     feature_covariance Ge 1 0.3
     ...
 
-The weights they belong to are those of ``[masks]``. See :mod:`bnnp.uncertainty.training_statistics`.
+They belong to the weights whose checksums are in ``[masks]``. See
+:mod:`bnnp.uncertainty.training_statistics`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError, StaleFileError
+from bnnp.io.text import exact
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
@@ -34,11 +36,11 @@ _AGAIN = "Run mode 2 again, or remove this section and write `uncertainty mc`."
 def format_statistics(statistics: Mapping[str, TrainingStatistics]) -> tuple[str, ...]:
     """The lines below the heading."""
     lines = [f"version {VERSION}"]
-    for element, known in statistics.items():
-        lines.append(f"mean {element} {_text(known.mean)}")
-        lines += _triangle(f"covariance {element}", known.covariance)
-        lines.append(f"feature_mean {element} {_text(known.feature_mean)}")
-        lines += _triangle(f"feature_covariance {element}", known.feature_covariance)
+    for element, own in statistics.items():
+        lines.append(f"mean {element} {exact(own.mean)}")
+        lines += _triangle(f"covariance {element}", own.covariance)
+        lines.append(f"feature_mean {element} {exact(own.feature_mean)}")
+        lines += _triangle(f"feature_covariance {element}", own.feature_covariance)
     return tuple(lines)
 
 
@@ -50,12 +52,12 @@ def parse_statistics(
     Parameters
     ----------
     sizes : mapping of str to (int, int)
-        Symmetry functions and last hidden nodes that each element must have.
+        Numbers of symmetry functions and of last hidden nodes of each element.
 
     Raises
     ------
     InputError, StaleFileError
-        Not in the format above, or of other sizes; a later version.
+        Not in the format above or of other sizes; of a later version.
     """
     rows: dict[tuple[str, str], list[list[str]]] = {}
     for line in lines:
@@ -98,8 +100,4 @@ def _of_element(
 
 def _triangle(name: str, matrix: Array) -> Iterator[str]:
     for number, row in enumerate(matrix, start=1):
-        yield f"{name} {number} {_text(row[:number])}"
-
-
-def _text(numbers: Array) -> str:
-    return " ".join(repr(float(number)) for number in numbers)
+        yield f"{name} {number} {exact(row[:number])}"

@@ -1,12 +1,12 @@
-"""One ``begin`` ... ``end`` block of input.data, in both directions.
+"""One ``begin`` ... ``end`` block of input.data: reading and writing.
 
-Read tolerantly: lines in any order, blank lines and lines that start with ``#`` anywhere, Fortran
-exponents. Written strictly, so that RuNNer, n2p2 and runnerase read it too: all nine atom columns,
-shortest digits that give the same float64 back, never the word ``begin`` or ``end`` in a comment.
+Reading is tolerant: lines in any order, blank lines and lines that start with ``#`` anywhere, Fortran
+exponents. Writing is strict, so that RuNNer, n2p2 and runnerase read it too: all nine atom columns, the
+fewest digits that give the same float64 back, never the word ``begin`` or ``end`` in a comment.
 
-What the grammar has no place for stands in the comment line as ``key=value`` pairs:
+Data for which the format has no keyword stand in the comment line as ``key=value`` pairs:
 ``comment some text group=aimd_300K weight=2.0 stress="xx yy zz yz xz xy" source=OUTCAR:17``. ``forces=none``
-says that the force columns hold zeros because nobody computed forces.
+means that the force columns hold zeros because no forces were computed.
 
 Reference: J. Behler, RuNNer manual, "input.data"; n2p2 documentation, "Configuration file format".
 """
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
+from bnnp.io.text import exact
 from bnnp.structure import SET_LABELS, Set, Structure
 
 KEYWORDS = ("begin", "comment", "lattice", "atom", "energy", "charge", "end")
@@ -34,7 +35,7 @@ PAIR = re.compile(r'(?:^|(?<=\s))([A-Za-z_][\w.:-]*)=("[^"]*"|\S+)')
 
 @dataclass(frozen=True)
 class Location:
-    """Where a block stands: name of the file, number of the structure from 0, line of ``begin`` from 1."""
+    """Position of a block: name of the file, number of the structure from 0, line of ``begin`` from 1."""
 
     file: str
     index: int
@@ -47,7 +48,7 @@ class Location:
 
 @dataclass
 class _Header:
-    """What the lines other than ``atom`` say, while a block is read."""
+    """Contents of the lines other than ``atom``, while a block is read."""
 
     subset: Set | None = None
     comments: list[str] = field(default_factory=list)
@@ -57,14 +58,14 @@ class _Header:
     charge: float | None = None
 
     def row_of(self, key: str) -> int:
-        """Row of the comment line that has `key`; of the last one if none has it whole."""
+        """Row of the comment line that contains `key`, else of the last one."""
         rows = zip(self.comments, self.comment_rows, strict=True)
         return next((row for comment, row in rows if key in comment), self.comment_rows[-1])
 
 
 def parse_block(
     lines: Sequence[bytes],
-    place: Location,
+    location: Location,
     elements: Collection[str] | None = None,
     require_labels: bool = True,
 ) -> Structure:
@@ -74,7 +75,7 @@ def parse_block(
     ----------
     lines : sequence of bytes
         From ``begin`` to ``end``, both included.
-    place : Location
+    location : Location
         For messages, and for `Structure.index` and `Structure.line`.
     elements : collection of str, optional
         Symbols that may occur.
@@ -84,7 +85,7 @@ def parse_block(
     Raises
     ------
     InputError
-        With file, line and structure, for everything that is not as the grammar says.
+        With file, line and structure, for everything that is not in this format.
     """
     atoms: list[bytes] = []
     rows: list[int] = []
@@ -95,14 +96,14 @@ def parse_block(
             atoms.append(line)
             rows.append(row)
         elif line and not line.startswith(b"#"):
-            _read_line(header, line.decode("utf-8", "replace"), row, place)
+            _read_line(header, line.decode("utf-8", "replace"), row, location)
     if not atoms:
-        raise place.error(0, "the structure has no `atom` line; add its atoms or remove the block")
+        raise location.error(0, "the structure has no `atom` line; add its atoms or remove the block")
     try:
         table = parse_atoms(atoms, elements, require_labels)
     except AtomLineError as error:
-        raise place.error(rows[error.row], str(error)) from None
-    return _assemble(header, table, place, require_labels)
+        raise location.error(rows[error.row], str(error)) from None
+    return _assemble(header, table, location, require_labels)
 
 
 def format_structure(structure: Structure, decimals: int | None = None) -> str:
@@ -112,8 +113,7 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     ----------
     structure : Structure
     decimals : int, optional
-        Write so many decimals of positions and forces instead, in less than half the time: for numbers that
-        are known to fewer.
+        Write so many decimals of positions and forces instead, in less than half the time.
 
     Raises
     ------
@@ -137,45 +137,45 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     return "\n".join(lines)
 
 
-@lru_cache(maxsize=16)  # the frames of a run are alike
+@lru_cache(maxsize=16)  # all frames of a trajectory have the same elements
 def _atom_template(numbers: bytes, number: str) -> str:
-    """The ``atom`` lines of elements (atomic numbers, int64) with places for positions and forces."""
-    places = " ".join([number] * 3)
+    """Printf-format of all ``atom`` lines; `numbers` holds the int64 atomic numbers."""
+    vector = " ".join([number] * 3)
     return "\n".join(
-        f"atom {places} {chemical_symbols[element]:<2} 0.0 0.0 {places}"
+        f"atom {vector} {chemical_symbols[element]:<2} 0.0 0.0 {vector}"
         for element in np.frombuffer(numbers, dtype=np.int64)
     )
 
 
-def _read_line(header: _Header, line: str, row: int, place: Location) -> None:
-    """Enter one line that is no ``atom`` line into `header`."""
-    keyword, *words = line.split(None, 1)
-    rest = words[0] if words else ""
+def _read_line(header: _Header, line: str, row: int, location: Location) -> None:
+    """Store one line that is not an ``atom`` line in `header`."""
+    keyword, *tail = line.split(None, 1)
+    rest = tail[0] if tail else ""
     if keyword == "comment":
         header.comments.append(rest)
         header.comment_rows.append(row)
     elif keyword == "begin":
-        header.subset = _parse_tags(rest, row, place)
+        header.subset = _parse_tags(rest, row, location)
     elif keyword == "lattice":
-        header.lattice.append(_parse_numbers(keyword, rest, 3, row, place))
+        header.lattice.append(_parse_numbers(keyword, rest, 3, row, location))
     elif keyword in ("energy", "charge"):
         if getattr(header, keyword) is not None:
-            raise place.error(row, f"`{keyword}` is given twice in this structure; keep the right line")
-        setattr(header, keyword, _parse_numbers(keyword, rest, 1, row, place)[0])
+            raise location.error(row, f"`{keyword}` is given twice in this structure; keep the right line")
+        setattr(header, keyword, _parse_numbers(keyword, rest, 1, row, location)[0])
     elif keyword != "end":
         near = get_close_matches(keyword, KEYWORDS, 1)
         advice = f"did you mean `{near[0]}`?" if near else f"expected one of {', '.join(KEYWORDS)}"
-        raise place.error(row, f"unknown keyword `{keyword}`; {advice}")
+        raise location.error(row, f"unknown keyword `{keyword}`; {advice}")
 
 
-def _parse_tags(rest: str, row: int, place: Location) -> Set | None:
+def _parse_tags(rest: str, row: int, location: Location) -> Set | None:
     """The set named on a ``begin`` line."""
     tags = rest.partition("#")[0].split()
     if not tags:
         return None
     name = tags[0].removeprefix("set=")
     if len(tags) > 1 or tags[0] == name or name not in SET_LABELS:
-        raise place.error(
+        raise location.error(
             row,
             f"`begin` is followed by `{' '.join(tags)}`; expected nothing, `set=train`, `set=test`, "
             "`set=calibration` or `set=calibration_ood`",
@@ -183,46 +183,46 @@ def _parse_tags(rest: str, row: int, place: Location) -> Set | None:
     return Set.labeled(name)
 
 
-def _parse_numbers(keyword: str, rest: str, count: int, row: int, place: Location) -> list[float]:
+def _parse_numbers(keyword: str, rest: str, count: int, row: int, location: Location) -> list[float]:
     """Exactly `count` finite numbers after `keyword`."""
     words = rest.partition("#")[0].split()
     if len(words) != count:
         expected = "one number" if count == 1 else f"{count} numbers"
-        raise place.error(row, f"`{keyword}` has {len(words)} values but must have {expected}")
+        raise location.error(row, f"`{keyword}` has {len(words)} values but must have {expected}")
     try:
         numbers = [parse_number(word) for word in words]
     except ValueError as error:
-        raise place.error(row, f"`{keyword}`: {error}") from None
+        raise location.error(row, f"`{keyword}`: {error}") from None
     if not np.isfinite(numbers).all():
-        raise place.error(
+        raise location.error(
             row,
-            f"`{keyword}` is {rest.strip()}, expected finite numbers; "
-            "the calculation behind this structure failed: repeat it or remove the structure",
+            f"`{keyword}` is {rest.strip()}, expected finite numbers; the calculation behind this structure "
+            "failed: repeat it or remove the structure",
         )
     return numbers
 
 
-def _assemble(header: _Header, table: AtomTable, place: Location, require_labels: bool) -> Structure:
-    """Join atoms and header, with the checks that need both."""
+def _assemble(header: _Header, table: AtomTable, location: Location, require_labels: bool) -> Structure:
+    """The structure from its atoms and header, with the checks that need both."""
     comment, info = parse_comment(" ".join(header.comments))
     forces = None if info.pop("forces", "") == "none" else table.forces
     if require_labels and (header.energy is None or forces is None):
         missing = "`energy` line" if header.energy is None else "forces (its comment says forces=none)"
-        raise place.error(
+        raise location.error(
             0,
             f"the structure has no {missing}, and structures for fitting need energy and forces; "
             "add it, remove the structure, or use the structure in mode 3 only",
         )
-    cell = _check_cell(header.lattice, table.positions, place)
+    cell = _check_cell(header.lattice, table.positions, location)
     stress_text = info.pop("stress", None)
     try:
         _check_weight(info.get("weight", "1"))
     except ValueError as error:
-        raise place.error(header.row_of("weight="), f"comment: {error}") from None
+        raise location.error(header.row_of("weight="), f"comment: {error}") from None
     try:
         stress = None if stress_text is None else _parse_stress(stress_text, cell)
     except ValueError as error:
-        raise place.error(header.row_of("stress="), f"comment: {error}") from None
+        raise location.error(header.row_of("stress="), f"comment: {error}") from None
     return Structure(
         numbers=table.numbers,
         positions=table.positions,
@@ -234,8 +234,8 @@ def _assemble(header: _Header, table: AtomTable, place: Location, require_labels
         comment=comment,
         info=info,
         subset=header.subset,
-        index=place.index,
-        line=place.line,
+        index=location.index,
+        line=location.line,
     )
 
 
@@ -250,7 +250,7 @@ def parse_comment(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _check_weight(text: str) -> None:
-    """Raise ValueError if `text` is no weight of a structure."""
+    """Raise ValueError if `text` is not a valid weight of a structure."""
     if not 0 <= parse_number(text) < np.inf:
         raise ValueError(f"weight={text} must be zero or positive")
 
@@ -266,27 +266,27 @@ def _parse_stress(text: str, cell: NDArray[np.float64] | None) -> NDArray[np.flo
 
 
 def _check_cell(
-    lattice: list[list[float]], positions: NDArray[np.float64], place: Location
+    lattice: list[list[float]], positions: NDArray[np.float64], location: Location
 ) -> NDArray[np.float64] | None:
     """The cell, (3, 3), or None for a free molecule."""
     if not lattice:
         return None
     if len(lattice) != 3:
-        raise place.error(
+        raise location.error(
             0,
             f"the structure has {len(lattice)} `lattice` lines; expected 3, or none for a free molecule",
         )
     cell = np.array(lattice)
     volume = abs(np.linalg.det(cell))
     if volume < MINIMUM_VOLUME:
-        raise place.error(
+        raise location.error(
             0,
             f"the volume of the cell is {volume:.3g}, so the lattice vectors lie in one plane; "
             "correct the `lattice` lines, or remove them if this is a free molecule",
         )
     inside = positions.min() >= 0.0 and positions.max() <= 1.0
     if inside and len(positions) > 3 and np.linalg.norm(cell, axis=1).min() > 3.0:
-        raise place.error(
+        raise location.error(
             0,
             "all coordinates lie between 0 and 1 while the cell is larger: they look like fractional "
             "coordinates; input.data holds Cartesian ones",
@@ -298,21 +298,21 @@ def _format_comment(structure: Structure) -> str:
     """The comment line without its keyword: free text, then key=value pairs."""
     pairs = dict(structure.info)
     if structure.stress is not None:
-        pairs["stress"] = " ".join(repr(x) for x in structure.stress.tolist())
+        pairs["stress"] = exact(structure.stress)
     if structure.forces is None:
         pairs["forces"] = "none"
-    words = [structure.comment] if structure.comment else []
+    texts = [structure.comment] if structure.comment else []
     for key, value in pairs.items():
         plain = " ".join(str(value).replace('"', "'").split())
-        words.append(f"{key}={plain}" if plain and " " not in plain else f'{key}="{plain}"')
-    text = " ".join(" ".join(words).split())
-    # other programs look for these two words anywhere in a line
+        texts.append(f"{key}={plain}" if plain and " " not in plain else f'{key}="{plain}"')
+    text = " ".join(" ".join(texts).split())
+    # other programs take these two words anywhere in a line for the borders of a structure
     text = re.sub("begin(?:n(?=ing))?", "start", text, flags=re.IGNORECASE)
     return re.sub(r"\bend\b", "stop", text, flags=re.IGNORECASE)
 
 
 def _check_writable(structure: Structure) -> None:
-    """Raise NumericalError for what no program could read back."""
+    """Raise NumericalError for contents that no program could read back."""
     for name in ("positions", "cell", "energy", "forces", "stress", "charge"):
         value = getattr(structure, name)
         if value is not None and not np.isfinite(value).all():

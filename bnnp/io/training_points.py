@@ -1,13 +1,12 @@
-"""trainpoints / testpoints / trainforces / testforces .YYYYYY.out: references beside predictions, structure
-by structure.
+"""trainpoints.YYYYYY.out, testpoints, trainforces, testforces: references and predictions of both sets.
 
-One ``#`` header line each, in RuNNer's newer columns, which begin as n2p2's do; YYYYYY is the epoch::
+One ``#`` header line each, in the columns of recent RuNNer, which begin as n2p2's do; YYYYYY is the epoch::
 
     points   index  natoms  Eref               Ennp      Eref-Ennp
     forces   index  atom    FxRef FyRef FzRef  Fx Fy Fz
 
-index is the position in input.data, from 1, as are atoms; units are those of input.data; energies are totals,
-those of free atoms included.
+index is the position in input.data; it and the atoms count from 1. Units are those of input.data; energies
+are totals that include the free atoms.
 """
 
 from __future__ import annotations

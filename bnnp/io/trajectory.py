@@ -1,10 +1,10 @@
 """trajectory.extxyz and candidates.data: frames of molecular dynamics.
 
-An extxyz frame has what ASE's format has (Angstrom, eV): positions as they move, not wrapped, momenta,
-energy, forces, stress, atomic energies, and the standard deviations ``energy_std``, ``stress_std`` in the
-second line, ``forces_std`` and ``energies_std`` in the columns, with ``_raw`` twins if they are calibrated
-(:mod:`bnnp.interfaces.ase`; ``energies_std`` is always raw); and ``step``, ``stage``, ``time`` (fs), and
-``labels=predicted``, so that nobody takes them for references.
+An extxyz frame (Angstrom, eV) has unwrapped positions, momenta, energy, forces, stress, atomic energies, and
+the standard deviations of :mod:`bnnp.interfaces.ase`: ``energy_std`` and ``stress_std`` in the second line,
+``forces_std`` and ``energies_std`` in the columns, with their ``_raw`` values if they are calibrated
+(``energies_std`` is always raw). The second line also has ``step``, ``stage``, ``time`` (fs), and
+``labels=predicted``, which marks energy and forces as those of a potential.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KNOWN = ("energy", "free_energy", "energies", "forces", "stress")
 
 
 def format_frame(atoms: Atoms, step: int, stage: int, time: float) -> str:
-    """One frame of a run; `atoms` has its calculator with results."""
+    """One frame of a run, from `atoms` with the results of their calculator; `time` in fs."""
     frame = atoms.copy()
     frame.info |= {"step": step, "stage": stage, "time": time, **PREDICTED}
     results = {name: value for name, value in atoms.calc.results.items() if name in KNOWN}

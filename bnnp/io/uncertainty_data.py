@@ -1,21 +1,21 @@
-"""uncertainty.data: what belongs to a potential beside its weights, so that its uncertainty is always the
-same.
+"""uncertainty.data: dropout masks, training statistics and calibration of a potential.
 
-Plain text; ``#`` begins a comment; blank lines are skipped. Sections begin with ``[name]``::
+With them its uncertainty is reproducible. Plain text; ``#`` begins a comment, blank lines are skipped,
+sections begin with ``[name]``::
 
     format 1
     [masks]
-    generator Philox4x64-10 numpy     what drew the masks
+    generator Philox4x64-10 numpy     random number generator of the masks
     seed 1                            random_seed
     samples 100                       Monte Carlo samples S
     rates 0 0.1 0.1                   DROP probability of the inputs and each hidden layer
     nodes Ge 60 15 15                 an element: its inputs and hidden nodes
     weights Ge 9f86d081...            sha256 of the float64 values of weights.032.data
-    mask Ge 1 1 111011111111101       element, layer (0 = inputs), sample (from 1), one digit a unit, 1 = kept
+    mask Ge 1 1 111011111111101       element, layer (0 = inputs), sample (from 1), a digit per node, 1 = kept
 
-A layer whose rate is 0 keeps all units and has no mask lines. Then come, if they are there, the sections
-[domain] (:mod:`bnnp.io.statistics_section`) and [calibration] (:mod:`bnnp.io.calibration_section`). Others
-are kept as lines: later versions may add sections without a new format number, but not change these lines.
+A layer with rate 0 keeps all nodes and has no mask lines. The sections [domain]
+(:mod:`bnnp.io.statistics_section`) and [calibration] (:mod:`bnnp.io.calibration_section`) may follow. Unknown
+sections are kept as lines: later versions may add some without a new format number.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from bnnp.io.calibration_section import CalibrationData, format_calibration, par
 from bnnp.io.output import replace_file
 from bnnp.io.statistics_section import SECTION as DOMAIN
 from bnnp.io.statistics_section import format_statistics, parse_statistics
-from bnnp.io.text import read_lines
+from bnnp.io.text import exact, read_lines
 from bnnp.io.weights import weights_checksum, weights_name
 from bnnp.network.dense import Network
 from bnnp.network.masks import Keep, Masks
@@ -59,9 +59,9 @@ class UncertaintyData:
     weights : mapping of str to str
         Checksum of the weights of each element (:func:`bnnp.io.weights.weights_checksum`).
     generator : str
-        What drew the masks.
+        Random number generator of the masks.
     sections : mapping of str to tuple of str
-        Lines of all other sections, in the order of the file.
+        Lines of all other sections by name, in the order of the file.
     """
 
     masks: Masks
@@ -71,7 +71,7 @@ class UncertaintyData:
 
     @classmethod
     def of(cls, masks: Masks, networks: Mapping[str, Network]) -> UncertaintyData:
-        """Masks that belong to `networks`."""
+        """`masks` with the checksums of the `networks` they belong to, without other sections."""
         return cls(masks, {element: weights_checksum(network) for element, network in networks.items()})
 
     @cached_property
@@ -89,37 +89,37 @@ class UncertaintyData:
         return None if lines is None else parse_calibration(lines)
 
     def with_statistics(self, statistics: Mapping[str, TrainingStatistics]) -> UncertaintyData:
-        """With these statistics, in the place of former ones."""
+        """A copy with these statistics instead of former ones."""
         return self._with_section(DOMAIN, format_statistics(statistics))
 
     def with_calibration(self, calibration: CalibrationData) -> UncertaintyData:
-        """With these calibrations, in the place of former ones."""
+        """A copy with these calibrations instead of former ones."""
         return self._with_section(CALIBRATION, format_calibration(calibration))
 
     def _with_section(self, name: str, lines: tuple[str, ...]) -> UncertaintyData:
-        """With a section at the end, in the place of a former one."""
+        """A copy with this section at the end; a former one of this name is removed."""
         others = {other: text for other, text in self.sections.items() if other != name}
         return replace(self, sections={**others, name: lines})
 
     def take(self, samples: int) -> UncertaintyData:
-        """The first `samples` masks; if more than the file has are wanted, the others are drawn from its
-        seed.
+        """A copy with the first `samples` masks; those beyond the masks of the file are drawn from its seed.
 
         Raises
         ------
         StaleFileError
-            More are wanted, but the masks of the file are not those of its seed and this generator.
+            More are wanted, but the masks of the file do not follow from its seed and this generator.
         """
         masks = self.masks.take(samples)
         if samples > self.masks.samples and not self._reproduced(masks):
             raise StaleFileError(
-                f"{FILE_NAME}: {samples} samples wanted, but it holds {self.masks.samples} and they were "
-                f"not drawn by "
-                f"`{GENERATOR}` from seed {self.masks.seed}. Set mc_samples {self.masks.samples} or less."
+                f"{FILE_NAME}: {samples} samples wanted, but it holds {self.masks.samples} and they were not "
+                f"drawn by `{GENERATOR}` from seed {self.masks.seed}. Set mc_samples {self.masks.samples} or "
+                "less."
             )
         return replace(self, masks=masks)
 
     def _reproduced(self, masks: Masks) -> bool:
+        """Whether `masks`, drawn from the seed, begin with the masks of the file."""
         again = masks.take(self.masks.samples)
         return self.generator == GENERATOR and all(
             np.array_equal(new, old)
@@ -138,17 +138,15 @@ def write_uncertainty(path: str | Path, data: UncertaintyData, identity: str = "
             "# mask: element, layer (0 = inputs), sample, one digit a unit (1 = kept, shared by all atoms)\n"
         )
         file.write(f"format {FORMAT}\n[masks]\ngenerator {data.generator}\nseed {masks.seed}\n")
-        file.write(f"samples {masks.samples}\nrates {' '.join(map(repr, masks.rates))}\n")
+        file.write(f"samples {masks.samples}\nrates {exact(masks.rates)}\n")
         for element, layers in masks.keep.items():
             file.write(f"nodes {element} {' '.join(str(layer.shape[1]) for layer in layers)}\n")
             file.write(f"weights {element} {data.weights[element]}\n")
         for element, layers in masks.keep.items():
             for number, (layer, rate) in enumerate(zip(layers, masks.rates, strict=False)):
                 for sample, keep in enumerate(layer if rate > 0.0 else (), start=1):
-                    file.write(
-                        f"mask {element} {number} {sample} "
-                        f"{''.join('01'[unit] for unit in keep.astype(int))}\n"
-                    )
+                    digits = "".join("01"[kept] for kept in keep.astype(int))
+                    file.write(f"mask {element} {number} {sample} {digits}\n")
         for name, lines in data.sections.items():
             file.write(f"[{name}]\n" + "".join(f"{line}\n" for line in lines))
 
@@ -159,14 +157,14 @@ def read_uncertainty(path: str | Path, networks: Mapping[str, Network] | None = 
     Parameters
     ----------
     networks : mapping of str to Network, optional
-        The networks read from the weights files beside it, to be compared.
+        The networks of the weights files in the same directory, whose checksums are compared.
 
     Raises
     ------
     InputError
         Not in the format above, or incomplete.
     StaleFileError
-        A later format, or masks of other weights.
+        Of a later format, or masks of other weights.
     """
     data = _Reader(Path(path)).read()
     if networks is not None:
@@ -200,7 +198,7 @@ _AGAIN = (
 
 
 class _Reader:
-    """Line by line, with the place of the mistake at hand."""
+    """Reads the file line by line and reports mistakes with the line."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.line, self.text = path, 0, ""
@@ -215,10 +213,7 @@ class _Reader:
         raise InputError(f"{self.path.name} line {self.line}: `{self.text[:60]}`, expected {expected}")
 
     def read(self) -> UncertaintyData:
-        try:
-            lines = read_lines(self.path, "masks and calibration in sections")
-        except FileNotFoundError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from error
+        lines = read_lines(self.path, "masks and calibration in sections")
         section = ""
         for self.line, raw in enumerate(lines, start=1):
             self.text = raw.split("#")[0].strip()
@@ -227,7 +222,7 @@ class _Reader:
             elif self.text and not section:
                 self._format()
             elif self.text and section == "masks":
-                self._entry(self.text.split())
+                self._mask_line(*self.text.split())
             elif section not in ("", "masks"):
                 self.sections[section].append(raw)
         return self._result()
@@ -258,9 +253,10 @@ class _Reader:
                 "Use the bnnp that wrote it, or run mode 2 again."
             )
 
-    def _entry(self, words: list[str]) -> None:
+    def _mask_line(self, name: str, *words: str) -> None:
+        """Store one line of the section [masks]."""
         try:
-            self._store(words[0], words[1:])
+            self._store(name, list(words))
         except (ValueError, IndexError):
             self.fail("a line as the head of the file and README describe")
 
@@ -297,25 +293,25 @@ class _Reader:
             element, layer, sample = next(iter(self.masks))
             raise InputError(
                 f"{self.path.name}: mask of {element}, layer {layer}, sample {sample} has no place in "
-                f"{samples} samples "
-                f"and the nodes and rates of [masks]"
+                f"{samples} samples and the nodes and rates of [masks]"
             )
         sections = {name: tuple(lines) for name, lines in self.sections.items()}
         generator = " ".join(self.single["generator"])
         return UncertaintyData(Masks(seed, samples, rates, keep), self.weights, generator, sections)
 
     def _check(self, samples: int, rates: tuple[float, ...]) -> None:
+        """Raise InputError for numbers of samples and rates that cannot be."""
         layers = max(map(len, self.nodes.values()))
         if samples < 1 or len(rates) < layers or not all(0.0 <= rate < 1.0 for rate in rates):
             raise InputError(
-                f"{self.path.name}: samples {samples}, rates {rates} in [masks], expected at least 1 "
-                f"sample and "
-                f"{layers} rates, each 0 <= rate < 1"
+                f"{self.path.name}: samples {samples}, rates {rates} in [masks], expected at least 1 sample "
+                f"and {layers} rates, each 0 <= rate < 1"
             )
 
     def _layers(
         self, element: str, nodes: tuple[int, ...], samples: int, rates: tuple[float, ...]
     ) -> tuple[Keep, ...]:
+        """The masks of all layers of an element, each (samples, nodes) bool."""
         layers = []
         for layer, (count, rate) in enumerate(zip(nodes, rates, strict=False)):
             keep = np.ones((samples, count), dtype=np.bool_)

@@ -1,9 +1,9 @@
 """weights.XXX.data and optweights.XXX.out: weights and biases of one element network (XXX = atomic number).
 
-Order in every layout (RuNNer and n2p2): layer by layer, all weights with the source node as outer and the
-target node as inner loop, then the biases; sum_l (n_{l-1} + 1) n_l values, the first column of each line.
-Written is n2p2's layout with 17 digits and the line ``# potential`` (:mod:`bnnp.io.checksums`) in its header,
-or RuNNer's without a header (10 decimals); any layout is read::
+The values stand in the first column, in RuNNer and n2p2 in the same order: layer by layer, all weights with
+the source node as outer and the target node as inner loop, then the biases; sum_l (n_{l-1} + 1) n_l in all.
+bnnp writes n2p2's layout with 17 digits, its header with the line ``# potential`` (:mod:`bnnp.io.checksums`),
+or RuNNer's without a header (10 decimals), and reads any::
 
      value a counter l-1 source l target        weight
      value b counter l target                   bias
@@ -36,7 +36,7 @@ _HEADER = """\
 
 
 class _Layout(NamedTuple):
-    """printf-formats of one dialect."""
+    """Header and printf-formats of one program."""
 
     header: str
     weight: str
@@ -50,7 +50,7 @@ LAYOUTS = {
 
 
 def weights_name(element: str) -> str:
-    """Name of the file of `element` in a potential.
+    """Name of the weights file of `element`.
 
     >>> weights_name("Ge")
     'weights.032.data'
@@ -59,18 +59,17 @@ def weights_name(element: str) -> str:
 
 
 def optweights_name(element: str) -> str:
-    """Name of the same file as RuNNer's mode 2 leaves it, for the best epoch."""
+    """Name of the file that RuNNer's mode 2 writes for the best epoch."""
     return f"optweights.{atomic_numbers[element]:03d}.out"
 
 
 def weights_checksum(network: Network) -> str:
-    """sha256 of the float64 values, little endian: the same however the file is laid out, if digits are not
-    lost."""
+    """sha256 of the values as little-endian float64, whatever the layout of the file."""
     return hashlib.sha256(network.flat().astype("<f8").tobytes()).hexdigest()
 
 
 def demand_finite(network: Network, element: str) -> None:
-    """Raise NumericalError for weights or biases that are not numbers, before they are written."""
+    """Raise NumericalError for weights or biases that are not finite. Call it before writing them."""
     if bad := np.count_nonzero(~np.isfinite(network.flat())):
         raise NumericalError(
             f"{weights_name(element)}: {bad} of {len(network.flat())} weights and biases of {element} are "
@@ -113,7 +112,7 @@ def read_weights(
     Parameters
     ----------
     architecture, n_inputs
-        What input.nn says; the number of values must fit exactly.
+        Of input.nn; the number of values must fit exactly.
 
     Raises
     ------
@@ -133,6 +132,7 @@ def read_weights(
 
 
 def _indices(network: Network) -> Iterator[tuple[int, ...]]:
+    """The integer columns of every line."""
     number = 0
     for layer, weight in enumerate(network.weights, start=1):
         n_in, n_out = weight.shape
@@ -146,22 +146,20 @@ def _indices(network: Network) -> Iterator[tuple[int, ...]]:
 
 
 def _first_words(path: Path, element: str) -> list[tuple[int, str]]:
-    try:
-        lines = read_lines(path, f"the weights and biases of {element}, a number a line")
-    except FileNotFoundError as error:
-        raise _missing(path, element) from error
+    """(line, first word) of every line that has one."""
+    expected = f"the weights and biases of {element}, a number a line"
+    lines = read_lines(path, expected, _missing(path, element))
     words = ((number, line.split("#")[0].split()) for number, line in enumerate(lines, start=1))
     return [(number, line[0]) for number, line in words if line]
 
 
-def _missing(path: Path, element: str) -> InputError:
+def _missing(path: Path, element: str) -> str:
+    """Message for a weights file that does not exist."""
     best = path.with_name(optweights_name(element))
     hint = f"run mode 2, or copy the weights of {element} here"
     if best.exists():
         hint = f"{best.name} is here: copy it to {path.name}"
-    return InputError(
-        f"{path.name}: no such file in {path.parent.resolve()}; it holds the network of {element}; {hint}."
-    )
+    return f"{path.name}: no such file in {path.parent.resolve()}; it holds the network of {element}; {hint}."
 
 
 def _number(path: Path, line: int, word: str) -> float:
@@ -173,7 +171,7 @@ def _number(path: Path, line: int, word: str) -> float:
         ) from None
     if not np.isfinite(value):
         raise InputError(
-            f"{path.name} line {line}: the value is {word}, expected a finite number. "
-            "The training that wrote it has diverged; take the weights of an earlier epoch."
+            f"{path.name} line {line}: the value is {word}, expected a finite number. The training that "
+            "wrote it has diverged; take the weights of an earlier epoch."
         )
     return value

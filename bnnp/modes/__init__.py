@@ -1,6 +1,5 @@
-"""What ``bnnp --mode 1 | 2 | 3`` and ``--check`` do: one folder a mode, whose ``run.py`` reads as the paper
-would tell it.
+"""What ``bnnp --mode 1 | 2 | 3`` and ``--check`` do: a folder for each, with its steps in ``run.py``.
 
-A mode puts the other packages together, reads and writes files, and tells the log; nothing imports it but the
-command. Read ``symmetry/run.py``, ``train/run.py``, ``predict/run.py``, ``simulate/run.py``.
+A mode combines the other packages, reads and writes files, and writes the log; only the command imports it.
+Read ``symmetry/run.py``, ``train/run.py``, ``calibrate/run.py``, ``predict/run.py``, ``simulate/run.py``.
 """

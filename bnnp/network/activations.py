@@ -1,8 +1,8 @@
-"""Activation functions of RuNNer and n2p2, each with its derivative beside it.
+"""Activation functions of RuNNer and n2p2 with their first and second derivatives.
 
-One letter a layer; formulas as in :data:`bnnp.network.architecture.ACTIVATIONS`. Derivatives are written in
-terms of the pre-activation x and the value y = f(x), whichever is cheaper. Every function works on tensors of
-any shape and is differentiable twice by autograd.
+One letter a layer; formulas in :data:`bnnp.network.architecture.ACTIVATIONS`. Derivatives are functions of
+the pre-activation x and the value y = f(x), whichever is cheaper. All work on tensors of any shape and are
+differentiable twice by autograd.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Shape of an element network: nodes of the hidden layers and one activation letter a layer.
 
 A network of RuNNer's short-range kind is n_inputs - n_1 - ... - n_L - 1, fully connected, with a bias in
-every layer; `activations` has L + 1 letters, the last for the output. Letters and formulas:
-:mod:`bnnp.network.activations`. The number of weights and biases is sum_l (n_{l-1} + 1) n_l (Behler, J. Chem.
-Phys. 134, 074106 (2011)).
+every layer; `activations` has L + 1 letters, the last for the output. The number of weights and biases is
+sum_l (n_{l-1} + 1) n_l (J. Behler, J. Chem. Phys. 134, 074106 (2011)).
 """
 
 from __future__ import annotations
@@ -54,8 +53,7 @@ class Architecture:
         if len(self.activations) != len(self.nodes) + 1:
             raise ValueError(
                 f"{len(self.activations)} activation letters for {len(self.nodes)} hidden layers and the "
-                f"output, "
-                f"expected {len(self.nodes) + 1}"
+                f"output, expected {len(self.nodes) + 1}"
             )
 
     def layer_sizes(self, n_inputs: int) -> tuple[int, ...]:
@@ -68,5 +66,5 @@ class Architecture:
         return sum((n_in + 1) * n_out for n_in, n_out in zip(sizes, sizes[1:], strict=False))
 
     def describe(self, n_inputs: int) -> str:
-        """The network in one word, for example ``60-15-15-1 (t t l)``."""
+        """Nodes and activations for the log, for example ``60-15-15-1 (t t l)``."""
         return f"{'-'.join(map(str, self.layer_sizes(n_inputs)))} ({' '.join(self.activations)})"

@@ -1,7 +1,7 @@
 """Element networks and their Monte Carlo samples from the C++ core.
 
 One sample is one network: its masks are shared by all atoms. Layers below the first masked one are computed
-once for all samples, and that one as the whole less what each sample drops (``networks.hpp``).
+once for all samples; that one as the full sum minus the terms each sample drops (``networks.hpp``).
 :func:`bnnp.network.dense.evaluate` is the readable reference.
 """
 
@@ -49,18 +49,10 @@ class Networks:
         self.n_samples = 1 if masks is None else len(masks[elements[0]][0])
         layers = []
         for element in elements:
-            network = networks[element]
-            factors = (
-                [None] * len(network.weights) if masks is None else [_columns(m) for m in masks[element]]
-            )
-            layers.append(
-                [
-                    _core.Layer(weights, biases, activation, factor)
-                    for weights, biases, activation, factor in zip(
-                        network.weights, network.biases, network.activations, factors, strict=True
-                    )
-                ]
-            )
+            own = networks[element]
+            factors = [None] * len(own.weights) if masks is None else [_columns(m) for m in masks[element]]
+            columns = zip(own.weights, own.biases, own.activations, factors, strict=True)
+            layers.append([_core.Layer(*layer) for layer in columns])
         normalize = networks[elements[0]].normalize_nodes
         self._core = _core.Networks(layers, self.n_samples, width, normalize, max(1, threads))
 
@@ -89,22 +81,23 @@ class Networks:
     def mean_field(
         self, descriptor: Descriptor, types: Types, pairs: NeighborList, scaling: Affine, slopes: Array
     ) -> tuple[Array, Array, Array]:
-        """Symmetry functions, networks and the reverse sweep in one go, each atom on one thread: the
-        numbers of :meth:`Descriptor.values`, :meth:`sample` and :meth:`Descriptor.vjp`.
+        """Symmetry functions, networks and reverse sweep at once, each atom on one thread.
+
+        The numbers are those of :meth:`Descriptor.values`, :meth:`sample` and :meth:`Descriptor.vjp`.
 
         Parameters
         ----------
         scaling : shift, factor, offset, each (n_elements, width) float64
             The networks get (G - shift) factor + offset.
         slopes : (n_elements, width) float64
-            What dE/dinput is multiplied by.
+            Factors of dE/dinput.
 
         Returns
         -------
         values : (n_atoms, width) float64
         energies : (n_atoms, n_samples) float64
         derivatives : (n_pairs, 3) float64
-            dE/dD of the mean over the samples, times the unit that `slopes` brings.
+            dE/dD of the mean over the samples, in the unit of `slopes`.
         """
         return self._core.mean_field(descriptor._core, pair_arrays(types, pairs), scaling, slopes)
 

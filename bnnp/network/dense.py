@@ -1,12 +1,12 @@
-"""Element network: symmetry functions of an atom to its energy, and the gradient of it.
+"""Element network: from the symmetry functions of an atom to its energy, and the gradient.
 
 With y_0 = G (scaled), layer l of L + 1, masks m (0 or 1 / (1 - rate), 1 without dropout) and n_{l-1} inputs::
 
     x_l = (m_{l-1} y_{l-1}) W_l + b_l          (divided by n_{l-1} if `normalize_nodes`)
     y_l = f_l(x_l),   E = y_{L+1}
 
-(Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007); masks: Srivastava et al., J. Mach. Learn. Res. 15,
-1929 (2014)).
+(J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007); masks: N. Srivastava et al., J. Mach. Learn.
+Res. 15, 1929 (2014)).
 
 symbol -> variable: W_l -> weights[l-1] (n_{l-1}, n_l), b_l -> biases[l-1] (n_l,), m_0 ... m_L -> masks[0]
 (inputs) ... masks[L] (last hidden layer). :func:`forward` is the differentiable form for training,
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -75,11 +76,11 @@ class Network:
     @property
     def n_inputs(self) -> int:
         """Number of symmetry functions."""
-        return self.weights[0].shape[0]
+        return int(self.weights[0].shape[0])
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Nodes of the inputs and the hidden layers: what can be dropped."""
+        """Nodes of the inputs and the hidden layers, which can be dropped."""
         return tuple(weight.shape[0] for weight in self.weights)
 
     @property
@@ -87,29 +88,33 @@ class Network:
         """Shape of the network."""
         return Architecture(self.sizes[1:], self.activations)
 
-    def tensors(
-        self, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Copies of weights and biases as tensors."""
-        weights = [torch.tensor(weight, dtype=dtype, device=device) for weight in self.weights]
-        return weights, [torch.tensor(bias, dtype=dtype, device=device) for bias in self.biases]
+    def tensors(self) -> TensorNetwork:
+        """The network with copies of weights and biases as float64 tensors on the CPU."""
+        weights = [torch.tensor(weight, dtype=torch.float64) for weight in self.weights]
+        biases = [torch.tensor(bias, dtype=torch.float64) for bias in self.biases]
+        return TensorNetwork(weights, biases, self.activations, self.normalize_nodes)
+
+
+class TensorNetwork(NamedTuple):
+    """A :class:`Network` whose weights and biases are tensors of one dtype and device."""
+
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor]
+    activations: Sequence[str]
+    normalize_nodes: bool = False
 
 
 def forward(
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    activations: Sequence[str],
+    network: TensorNetwork,
     inputs: Tensor,
     masks: Sequence[Tensor | None] | None = None,
     index: Tensor | None = None,
-    normalize_nodes: bool = False,
 ) -> Tensor:
     """Atomic energies, differentiable any number of times in the weights and the inputs.
 
     Parameters
     ----------
-    weights, biases, activations
-        As in :class:`Network`, as tensors of one dtype and device.
+    network : TensorNetwork
     inputs : (n_atoms, n_inputs) float
         Scaled symmetry functions.
     masks : sequence of (n_atoms, n_l) or (n_masks, n_l) float or None, optional
@@ -125,7 +130,8 @@ def forward(
         E_i.
     """
     values = inputs
-    for layer, (weight, bias, letter) in enumerate(zip(weights, biases, activations, strict=True)):
+    layers = zip(network.weights, network.biases, network.activations, strict=True)
+    for layer, (weight, bias, letter) in enumerate(layers):
         mask = None if masks is None else masks[layer]
         if mask is not None:
             rows = mask if index is None else mask[index]
@@ -133,14 +139,14 @@ def forward(
                 values = values.repeat(len(index) // len(values), 1)  # (n_copies * n_atoms, n_l)
             values = values * rows
         values = torch.addmm(bias, values, weight)  # (n_atoms, n_{l+1})
-        if normalize_nodes:
+        if network.normalize_nodes:
             values = values / weight.shape[0]
         values = activate(letter, values)
     return values.squeeze(-1)
 
 
 def evaluate(network: Network, inputs: Array, masks: Sequence[Array] | None = None) -> tuple[Array, Array]:
-    """Atomic energies and their analytic gradient: the readable back-propagation.
+    """Atomic energies and their analytic gradient by back-propagation.
 
     Parameters
     ----------
@@ -155,7 +161,7 @@ def evaluate(network: Network, inputs: Array, masks: Sequence[Array] | None = No
     gradient : (n_atoms, n_inputs) float64
         dE_i / dG_i with respect to the scaled functions.
     """
-    weights, biases = network.tensors()
+    weights, biases, *_ = network.tensors()
     factors = None if masks is None else [torch.as_tensor(mask, dtype=torch.float64) for mask in masks]
     values = torch.as_tensor(np.array(inputs, dtype=np.float64))
     slopes = []

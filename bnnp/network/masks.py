@@ -1,10 +1,10 @@
 """Dropout masks: which units are kept, for every layer and element.
 
-A mask is one vector a layer and element, shared by ALL atoms of a structure: one sample is one network (Wen
-and Tadmor, npj Comput. Mater. 6, 124 (2020)). A unit is kept when a uniform number is >= the drop rate, and
-then multiplied by 1 / (1 - rate) (inverted dropout: with every unit kept the network is the plain one). The
-output is never dropped; inputs only if their rate is not zero. A layer may lose all its units: the next one
-then sees zeros.
+A mask is one vector a layer and element, shared by ALL atoms of a structure: one sample is one network (M.
+Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020)). A unit is kept when a uniform number is >= the drop
+rate, and then multiplied by 1 / (1 - rate) (inverted dropout: with every unit kept the network is the plain
+one). The output is never dropped, inputs only if their rate is not zero. If a layer loses all its units, the
+inputs of the next one are zeros.
 
 Sample masks are counted by (layer, sample, Z): the first k of n samples are the same for any n, and no
 element depends on another. Training masks are counted by (epoch, structure, Z): they do not depend on batches
@@ -73,40 +73,34 @@ class Masks:
         ValueError
             No samples, a rate outside 0 <= rate < 1, or an element with more layers than rates.
         """
-        rates = check_rates(rates, max((len(layers) for layers in sizes.values()), default=0))
+        rates = _checked_rates(rates, max((len(layers) for layers in sizes.values()), default=0))
         if samples < 1:
             raise ValueError(f"{samples} Monte Carlo samples, expected at least 1")
         keep = {}
         for element, layers in sizes.items():
             number = atomic_numbers[element]
             keep[element] = tuple(
-                np.stack(
-                    [
-                        _keep(seed, (layer, sample, number), rate, nodes, evaluation)
-                        for sample in range(samples)
-                    ]
-                )
+                np.stack([_keep(seed, (layer, s, number), rate, nodes, evaluation) for s in range(samples)])
                 for layer, (nodes, rate) in enumerate(zip(layers, rates, strict=False))
             )  # per layer (S, n_l)
         return cls(seed, samples, rates, keep)
 
     def take(self, samples: int) -> Masks:
-        """The first `samples` of the nested sequence, at least 1; more than there are come from the seed."""
+        """The first `samples` masks of the sequence that the seed gives, at least 1."""
         if samples < 1:
             raise ValueError(f"{samples} Monte Carlo samples, expected at least 1")
         if samples > self.samples:
             sizes = {element: [layer.shape[1] for layer in layers] for element, layers in self.keep.items()}
             return Masks.draw(self.seed, samples, self.rates, sizes)
-        keep = {element: tuple(layer[:samples] for layer in layers) for element, layers in self.keep.items()}
-        return Masks(self.seed, samples, self.rates, keep)
+        return self._chosen(slice(samples), samples)
 
     def only(self, sample: int) -> Masks:
-        """The masks of one sample, from 0: one member of the potential."""
-        keep = {
-            element: tuple(layer[sample : sample + 1] for layer in layers)
-            for element, layers in self.keep.items()
-        }
-        return Masks(self.seed, 1, self.rates, keep)
+        """The masks of one sample, from 0."""
+        return self._chosen(slice(sample, sample + 1), 1)
+
+    def _chosen(self, rows: slice, samples: int) -> Masks:
+        keep = {element: tuple(layer[rows] for layer in layers) for element, layers in self.keep.items()}
+        return Masks(self.seed, samples, self.rates, keep)
 
     def scaled(self, element: str) -> tuple[Array, ...]:
         """Factors of the units of `element`: 0 or 1 / (1 - rate), (S, n_l) for inputs and hidden layers."""
@@ -119,12 +113,12 @@ class Masks:
 
     @property
     def active(self) -> bool:
-        """Whether any unit can be dropped; without it all samples are the plain network."""
+        """Whether any unit can be dropped; if not, all samples are the plain network."""
         return any(rate > 0.0 for rate in self.rates)
 
 
-def check_rates(rates: Sequence[float], layers: int) -> tuple[float, ...]:
-    """`rates` as a tuple, when there are enough for `layers` (inputs included) and all are probabilities."""
+def _checked_rates(rates: Sequence[float], layers: int) -> tuple[float, ...]:
+    """`rates` as a tuple, once it is clear that `layers` (with the inputs) have one each, 0 <= rate < 1."""
     for rate in rates:
         if not 0.0 <= rate < 1.0:
             raise ValueError(
@@ -135,45 +129,60 @@ def check_rates(rates: Sequence[float], layers: int) -> tuple[float, ...]:
     return tuple(float(rate) for rate in rates)
 
 
-def training_masks(
-    seed: int,
-    epoch: int,
-    structures: Sequence[int],
-    element: str,
-    rates: Sequence[float],
-    nodes: Sequence[int],
-    count: int = 1,
-) -> tuple[Array | None, ...]:
-    """Scaled masks of one element for some structures of a training epoch.
+@dataclass(frozen=True)
+class TrainingMasks:
+    """Random masks for every structure, element and epoch of a training.
 
     Parameters
     ----------
-    epoch : int
-        From 0 or 1, as the caller counts; every epoch has its own masks.
-    structures : sequence of int
-        Position of each structure in the data file, not in the batch.
-    rates, nodes : sequences
-        Drop rate and number of units of the inputs and each hidden layer.
+    seed : int
+    rates : tuple of float
+        Drop probability of the inputs and of each hidden layer.
     count : int
-        Masks of each structure; the first k of n are the same for any n.
-
-    Returns
-    -------
-    tuple of (count * n_structures, n_l) float64, or None
-        0 or 1 / (1 - rate), first mask of all structures first; None for a layer whose rate is 0.
+        Masks of each structure in an update; the first k of n are the same for any n.
     """
-    if not any(rates):
-        return tuple(None for _ in nodes)
-    number, total = atomic_numbers[element], sum(nodes)
-    uniform = np.empty((count, len(structures), total))
-    for position, structure in enumerate(structures):
-        generator = streams.stream(seed, streams.TRAINING, epoch, int(structure), number)
-        uniform[:, position] = generator.random((count, total))
-    parts = np.split(uniform.reshape(-1, total), np.cumsum(nodes)[:-1], axis=1)
-    return tuple(
-        (part >= rate) / (1.0 - rate) if rate > 0.0 else None
-        for part, rate in zip(parts, rates, strict=False)
-    )
+
+    seed: int
+    rates: tuple[float, ...]
+    count: int = 1
+
+    @property
+    def active(self) -> bool:
+        """Whether any unit can be dropped."""
+        return any(rate > 0.0 for rate in self.rates)
+
+    def draw(
+        self, element: str, nodes: Sequence[int], epoch: int, structures: Sequence[int]
+    ) -> tuple[Array | None, ...]:
+        """Scaled masks of one element for some structures.
+
+        Parameters
+        ----------
+        nodes : sequence of int
+            Units of the inputs and of each hidden layer.
+        epoch : int
+            From 0 or 1, as the caller counts.
+        structures : sequence of int
+            Position of each structure in the data file, not in the batch.
+
+        Returns
+        -------
+        tuple of (count * n_structures, n_l) float64, or None
+            0 or 1 / (1 - rate), first mask of all structures first; None for a layer whose rate is 0.
+        """
+        rates = self.rates[: len(nodes)]
+        if not any(rates):
+            return tuple(None for _ in nodes)
+        number, total = atomic_numbers[element], sum(nodes)
+        uniform = np.empty((self.count, len(structures), total))
+        for position, structure in enumerate(structures):
+            generator = streams.stream(self.seed, streams.TRAINING, epoch, int(structure), number)
+            uniform[:, position] = generator.random((self.count, total))
+        parts = np.split(uniform.reshape(-1, total), np.cumsum(nodes)[:-1], axis=1)
+        return tuple(
+            (part >= rate) / (1.0 - rate) if rate > 0.0 else None
+            for part, rate in zip(parts, rates, strict=False)
+        )
 
 
 def _keep(seed: int, place: tuple[int, int, int], rate: float, nodes: int, evaluation: int | None) -> Keep:

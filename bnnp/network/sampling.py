@@ -1,13 +1,13 @@
-"""Monte Carlo samples of one element network: the readable reference of what the C++ core computes.
+"""Monte Carlo samples of one element network: the readable reference of the C++ core.
 
-Masks act behind the first layer when inputs are kept, so x_1 = G W_1 + b_1 is shared by all samples and every
+Masks act after the first layer when inputs are kept, so x_1 = G W_1 + b_1 is shared by all samples and every
 per-sample gradient lies in the span of W_1. With delta_s = dE_s/dx_1, (n_atoms, S, n_1)::
 
     dE_s/dG = delta_s W_1^T,     mean_s dE_s/dG = (mean_s delta_s) W_1^T
 
-so the mean forces cost one gradient, and force samples need the delta only. With dropout on the inputs layer
-1 is different in every sample and dE_s/dG_j = m_{0,sj} (delta_s W_1^T)_j. The standard deviation is that of
-totals over samples (S - 1), never a sum of atomic variances: all atoms share a mask.
+so the mean forces cost one gradient, and the forces of the samples follow from delta. With dropout on the
+inputs layer 1 is different in every sample and dE_s/dG_j = m_{0,sj} (delta_s W_1^T)_j. The standard deviation
+is that of totals over samples (S - 1), never a sum of atomic variances: all atoms share a mask.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class SampledEnergies:
-    """Results for the atoms of one element.
+class NetworkSamples:
+    """Energies and derivatives of all samples for the atoms of one element.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class SampledEnergies:
 
 def sample(
     network: Network, inputs: Array, masks: Sequence[Array], drops_inputs: bool | None = None
-) -> SampledEnergies:
+) -> NetworkSamples:
     """Evaluate all samples at once.
 
     Parameters
@@ -62,7 +62,7 @@ def sample(
     factors = [torch.as_tensor(mask, dtype=torch.float64) for mask in masks]  # per layer (S, n_l)
     if drops_inputs is None:
         drops_inputs = bool((factors[0] != 1.0).any())
-    weights, biases = network.tensors()
+    weights, biases, *_ = network.tensors()
     values = torch.as_tensor(np.array(inputs, dtype=np.float64)).unsqueeze(1)  # (n_atoms, 1, n_inputs)
     slopes: list[Tensor] = []
     for layer, letter in enumerate(network.activations):
@@ -78,7 +78,7 @@ def sample(
         delta = (delta @ weights[layer].T) * factors[layer] * slopes[layer - 1]  # (n_atoms, S, n_l)
     gradient = _mean_gradient(delta, weights[0], factors[0] if drops_inputs else None)
     energies = values.squeeze(-1).expand(-1, n_samples)
-    return SampledEnergies(energies.numpy().copy(), gradient.numpy(), delta.numpy().copy())
+    return NetworkSamples(energies.numpy().copy(), gradient.numpy(), delta.numpy().copy())
 
 
 def _mean_gradient(delta: Tensor, weight: Tensor, inputs: Tensor | None) -> Tensor:
@@ -87,7 +87,7 @@ def _mean_gradient(delta: Tensor, weight: Tensor, inputs: Tensor | None) -> Tens
     return torch.einsum("ask,jk,sj->aj", delta, weight, inputs) / len(inputs)
 
 
-def sample_gradients(samples: SampledEnergies, network: Network, inputs_mask: Array | None = None) -> Array:
+def sample_gradients(samples: NetworkSamples, network: Network, inputs_mask: Array | None = None) -> Array:
     """dE_i/dG_i of every sample, (n_atoms, S, n_inputs); `inputs_mask` is masks[0] if inputs are dropped."""
     gradients = samples.delta @ network.weights[0].T
     return gradients if inputs_mask is None else gradients * inputs_mask

@@ -1,7 +1,6 @@
-"""A potential and its files.
+"""A potential that can be evaluated, and its files.
 
-Read in this order: ``member.py`` (the networks of one training, and how a potential is evaluated),
-``potential.py`` (from a structure to a :mod:`bnnp.prediction`), ``files.py`` (the files of a potential: read
-once, written once), ``loading.py`` (from files and input.nn to a potential), ``assessment.py`` (predictions
-against references).
+Read in this order: ``member.py`` (the networks of one training; options of the evaluation), ``potential.py``
+(from a structure to a :mod:`bnnp.prediction`), ``files.py`` (reading and writing the files of a potential),
+``loading.py`` (from files and input.nn to a potential), ``assessment.py`` (errors of predictions).
 """

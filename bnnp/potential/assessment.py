@@ -1,7 +1,7 @@
-"""What one prediction is worth: its errors where a reference is there, its sigmas, its extrapolations.
+"""Errors of predictions, their standard deviations and extrapolations, summed over structures.
 
-Everything is a sum or a maximum, so that assessments of structures add up to those of a group. Energies are
-taken per atom of the total (error and sigma alike), forces and stress by component.
+Everything is a sum or a maximum, so that the assessments of structures can be added. Energies (errors and
+standard deviations) are total energies per atom; forces and stress are taken by component.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class VarianceSum:
-    """The two parts of the variance of an ensemble, summed over `count` values."""
+    """Variances within and between the networks of an ensemble, summed over `count` values."""
 
     count: int = 0
     within: float = 0.0
@@ -34,7 +34,7 @@ class VarianceSum:
 
     @classmethod
     def of(cls, estimate: Estimate[Any] | None, size: int = 1) -> VarianceSum:
-        """Of all components of an estimate, divided by `size`; of nothing for a single network."""
+        """Of all components of an estimate divided by `size`; zero for a single network."""
         if estimate is None or estimate.raw is None or estimate.between is None:
             return cls()
         total, between = np.square(estimate.raw), np.square(estimate.between)
@@ -45,7 +45,7 @@ class VarianceSum:
 
     @property
     def roots(self) -> tuple[float, float]:
-        """Root mean square standard deviations within and between the networks."""
+        """Root-mean-square standard deviations within and between the networks."""
         within, between = (math.sqrt(max(sum_, 0.0) / self.count) for sum_ in (self.within, self.between))
         return within, between
 
@@ -60,7 +60,7 @@ class Assessment:
     forces : ErrorSum, energy/length
     stress : ErrorSum, energy/length^3
     pressure : ErrorSum, energy/length^3
-        Predicted pressures, without a reference; its `bias` is their mean.
+        Predicted pressures against zero, so that `bias` is their mean.
     energy_raw, forces_raw : ErrorSum
         As `energy` and `forces`, with the raw standard deviations.
     energy_parts, forces_parts : VarianceSum
@@ -83,7 +83,7 @@ class Assessment:
 
 
 def assess(structure: Structure, found: Prediction) -> Assessment:
-    """Compare one prediction with the reference the structure brings, as far as it does."""
+    """Compare one prediction with the reference values that the structure has."""
     n_atoms, energy, forces, stress = len(structure), found.energy, found.forces, found.stress
     values = np.array([energy.value / n_atoms])
     reference = None if structure.energy is None else np.array([structure.energy / n_atoms])
@@ -103,8 +103,7 @@ def assess(structure: Structure, found: Prediction) -> Assessment:
 
 
 def group_of(structure: Structure) -> str:
-    """Row of the table a structure belongs to: ``group=`` of its comment, else its pinned set, else
-    ``all``."""
+    """Group of a structure in tables: ``group=`` of its comment, else the set in input.data, else ``all``."""
     subset = "all" if structure.subset is None else structure.subset.label
     return structure.info.get("group") or subset
 
@@ -116,7 +115,7 @@ def extrapolations(
     functions: Mapping[str, Sequence[SymmetryFunction]],
     limit: int,
 ) -> tuple[dict[str, Tally], list[str]]:
-    """Tally of each element, and n2p2's warning lines (the first `limit`).
+    """Extrapolations of each element, and the first `limit` warning lines in n2p2's format.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""A potential in its files: input.nn, scaling.data, weights.XXX.data and, if there, uncertainty.data.
+"""The files of a potential: input.nn, scaling.data, weights.XXX.data and, with samples, uncertainty.data.
 
-A directory of one network has these four; an ensemble has its first member there and the others in member_02,
-member_03, ... without an input.nn. Each file is read once, into :class:`PotentialFiles`, and written by its
-method, in the working directory and in the potential/ that is ready for mode 3, n2p2 and LAMMPS.
+The directory of a potential has these four. That of an ensemble has the first member, and the others in
+member_02, member_03, ... without an input.nn. Each file is read once, into :class:`PotentialFiles`, and
+written by its method, both in the working directory and in potential/, which mode 3, n2p2 and LAMMPS can use.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bnnp.io.checksums import checksum_line, checksums_of, demand_one_potential,
 from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import cannot_write
 from bnnp.io.scaling_data import ScalingData, read_scaling, write_scaling
+from bnnp.io.text import exact
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import UncertaintyData, read_uncertainty, write_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_checksum, weights_name, write_weights
@@ -28,35 +29,35 @@ from bnnp.model import Model
 from bnnp.network.dense import Network
 from bnnp.settings.settings import Settings
 from bnnp.uncertainty.training_statistics import TrainingStatistics
-from bnnp.units import ATOMIC, Normalization
+from bnnp.units import ATOMIC
 
 INPUT, SCALING = "input.nn", "scaling.data"
 DIRECTORY = "potential"
-ONLY_HERE = frozenset({1, 4, 8})  # types of RuNNer that n2p2 does not know
+RUNNER_ONLY = frozenset({1, 4, 8})  # types of symmetry functions that n2p2 does not have
 
 
 def member_directory(directory: Path, number: int) -> Path:
-    """Where member `number`, from 1, of an ensemble is: the first in `directory` itself."""
+    """Directory of member `number`, from 1, of an ensemble; that of the first is `directory` itself."""
     return directory if number == 1 else directory / f"member_{number:02d}"
 
 
 @dataclass(frozen=True, eq=False)
 class PotentialFiles:
-    """Contents of the files of one network of each element.
+    """Contents of the files of a potential, or of one member of an ensemble.
 
     Parameters
     ----------
     model : Model
-        What input.nn says, the free-atom energies of ``atom_energy fit`` included.
+        From input.nn, with the free-atom energies of ``atom_energy fit``.
     networks : mapping of str to Network
-        Of the weights files.
+        From the weights files, by element.
     scalings : ScalingData or None
-        Of scaling.data; None without it.
+        From scaling.data; None without it.
     uncertainty : UncertaintyData or None
-        Of uncertainty.data; None without it.
+        From uncertainty.data; None without it.
     marked : bool
         Whether the files have the line ``# potential`` (:mod:`bnnp.io.checksums`). Those of other programs do
-        not, and where a user has removed it, it is not written again.
+        not; where a user has removed it, it is not written again.
     """
 
     model: Model
@@ -67,7 +68,13 @@ class PotentialFiles:
 
     @classmethod
     def read(cls, directory: Path, settings: Settings, uncertain: bool = True) -> PotentialFiles:
-        """Read a directory; uncertainty.data only if it is there and `uncertain`."""
+        """Read a directory; uncertainty.data only if `uncertain` and if it exists.
+
+        Raises
+        ------
+        InputError, StaleFileError
+            A file is missing, damaged, or belongs to another potential.
+        """
         scalings = _read_scaling(directory, settings)
         model = replace(settings.model, atom_energies=_atom_energies(settings, scalings))
         networks = {
@@ -83,11 +90,9 @@ class PotentialFiles:
 
     @property
     def parts(self) -> dict[str, str]:
-        """What a prediction depends on, by name, as text (:mod:`bnnp.io.checksums`)."""
+        """Everything a prediction depends on, as text by name (:mod:`bnnp.io.checksums`)."""
         model, networks, scheme = self.model, self.networks, self.model.scaling
-        interval = f" {float(scheme.s_min)!r} {float(scheme.s_max)!r}" * (
-            scheme.kind not in ("none", "center")
-        )
+        interval = "" if scheme.kind in ("none", "center") else f" {exact([scheme.s_min, scheme.s_max])}"
         layers = [f"{x} {net.architecture.describe(net.n_inputs)}" for x, net in networks.items()]
         layers += ["normalize_nodes"] * any(network.normalize_nodes for network in networks.values())
         energies = model.atom_energies
@@ -95,7 +100,7 @@ class PotentialFiles:
             "functions": model.fingerprint,
             "scaling": scheme.kind + interval,
             "layers": ", ".join(layers),
-            "normalization": " ".join(repr(float(value)) for value in astuple(model.normalization)),
+            "normalization": exact(astuple(model.normalization)),
             "atoms": ", ".join(f"{element} {float(energies.get(element, 0.0))!r}" for element in networks),
         }
         if self.scalings is not None:
@@ -109,31 +114,31 @@ class PotentialFiles:
 
     @property
     def line(self) -> str:
-        """The line ``# potential`` of all files; empty if they have none."""
+        """The line ``# potential`` of the files; empty if they are not marked."""
         return checksum_line(checksums_of(self.parts)) if self.marked else ""
 
     def with_statistics(self, statistics: Mapping[str, TrainingStatistics]) -> PotentialFiles:
-        """With statistics of the training atoms, if there is an uncertainty.data to hold them."""
+        """A copy with statistics of the training atoms; the same without an uncertainty.data."""
         if self.uncertainty is None:
             return self
         return replace(self, uncertainty=self.uncertainty.with_statistics(statistics))
 
     def with_calibration(self, calibration: CalibrationData) -> PotentialFiles:
-        """With a calibration. Raises InputError without an uncertainty.data to hold it."""
+        """A copy with a calibration. Raises InputError without an uncertainty.data."""
         if self.uncertainty is None:
             raise InputError(f"no {UNCERTAINTY} here that could hold a calibration: run mode 2 again")
         return replace(self, uncertainty=self.uncertainty.with_calibration(calibration))
 
     def names(self) -> list[str]:
-        """Files that :meth:`write` leaves after a training."""
+        """Names of the files that :meth:`write` makes with `optweights`."""
         weights = [name for element in self.networks for name in _weights_names(element, True)]
         return [SCALING, *weights, *([] if self.uncertainty is None else [UNCERTAINTY])]
 
     def write(self, directory: Path, optweights: bool = False) -> None:
-        """Write scaling.data, weights.XXX.data and uncertainty.data; with RuNNer's optweights.XXX.out, too.
+        """Write scaling.data, weights.XXX.data and uncertainty.data; with `optweights` RuNNer's files too.
 
-        In an order such that mode 3 refuses what a kill in between leaves: uncertainty.data comes first and
-        goes last, as a potential without it is accepted.
+        The order makes mode 3 refuse the files that a killed run leaves: as a potential without
+        uncertainty.data is accepted, this file is written first or deleted last.
 
         Raises
         ------
@@ -151,10 +156,10 @@ class PotentialFiles:
             for name in _weights_names(element, optweights):
                 write_weights(directory / name, network, element, identity=line)
         if self.uncertainty is None:
-            path.unlink(missing_ok=True)  # of a former potential: its masks do not belong to these weights
+            path.unlink(missing_ok=True)  # of a former potential, with masks of other weights
 
     def write_calibration(self, directory: Path) -> None:
-        """Write uncertainty.data here, and in potential/ if it holds the same potential."""
+        """Write uncertainty.data in `directory`, and in its potential/ if this holds the same potential."""
         assert self.uncertainty is not None
         copy = directory / DIRECTORY / UNCERTAINTY
         write_uncertainty(directory / UNCERTAINTY, self.uncertainty, self.line)
@@ -170,20 +175,20 @@ def read_members(
     Parameters
     ----------
     samples : int, optional
-        Those that are wanted, by default ``mc_samples``: without any the masks are not read.
+        Monte Carlo samples, by default ``mc_samples``; for 0 the masks are not read.
     """
     directory, count = Path(directory), settings.ensemble.ensemble_size
     wanted = settings.dropout.mc_samples if samples is None else samples
     members: list[PotentialFiles] = []
     for number in range(1, count + 1):
-        place = member_directory(directory, number)
-        if count > 1 and not (place / SCALING).is_file():
+        folder = member_directory(directory, number)
+        if count > 1 and not (folder / SCALING).is_file():
             raise InputError(
-                f"{place}: member {number} of {count} is not there (no scaling.data). Bring the whole "
+                f"{folder}: member {number} of {count} is not there (no scaling.data). Bring the whole "
                 "ensemble, train the rest of it with `bnnp --mode 2 --restart`, or lower ensemble_size."
             )
-        calibrated = count > 1 and number == 1  # plain members, too, have a spread and its calibration
-        members.append(PotentialFiles.read(place, settings, wanted > 0 or calibrated))
+        calibrated = count > 1 and number == 1  # an ensemble of plain networks has a calibration, too
+        members.append(PotentialFiles.read(folder, settings, wanted > 0 or calibrated))
     for number, other in enumerate(members[1:], start=2):
         if not _same_inputs(members[0], other):
             raise StaleFileError(
@@ -194,27 +199,27 @@ def read_members(
 
 
 def write_directory(target: Path, members: Sequence[PotentialFiles], ours: bool = True) -> list[str]:
-    """potential/: all files, and an input.nn with nothing but what a prediction needs, in n2p2's keywords.
+    """Write potential/: all files, and an input.nn with the keywords that a prediction needs.
 
     Parameters
     ----------
     ours : bool
-        Whether `target` is mode 2's own, which is removed if the potential cannot be written.
+        Whether `target` belongs to mode 2: then it is removed if this potential cannot be written.
 
     Returns
     -------
     list of str
-        What keeps n2p2 and LAMMPS from using it, in sentences; empty if nothing does.
+        Reasons why n2p2 and LAMMPS cannot use it, one sentence each.
 
     Raises
     ------
     OutputError
         The directory cannot be made or written.
     """
-    model, networks = members[0].model, members[0].networks
-    architectures = {network.architecture for network in networks.values()}
+    model = members[0].model
+    architectures = {network.architecture for network in members[0].networks.values()}
     if len(architectures) > 1:
-        if ours and target.is_dir():  # of a former training: nothing of it belongs to the new weights
+        if ours and target.is_dir():  # of a former training
             shutil.rmtree(target)
         return [
             f"{target.name}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, "
@@ -224,32 +229,22 @@ def write_directory(target: Path, members: Sequence[PotentialFiles], ours: bool 
         target.mkdir(parents=not ours, exist_ok=True)
     except OSError as error:
         raise cannot_write(target, error) from error
-    (target / INPUT).unlink(missing_ok=True)  # written last: a directory that was cut short is none
+    (target / INPUT).unlink(missing_ok=True)  # written last: without it an incomplete directory is refused
     for former in target.glob("member_*"):
         shutil.rmtree(former)
     for number, files in enumerate(members, start=1):
-        place = member_directory(target, number)
-        place.mkdir(exist_ok=True)
-        files.write(place)
-    units, normalization = model.units, model.normalization
-    write_input_nn(
-        target / INPUT,
-        elements=model.elements,
-        functions=model.functions,
-        cutoff=model.cutoff,
-        scaling=model.scaling,
-        architecture=architectures.pop(),
-        normalize_nodes=any(network.normalize_nodes for network in networks.values()),
-        atom_energies=model.atom_energies,
-        normalization=None if normalization == Normalization() else astuple(normalization),
-        units="" if units == ATOMIC else units.name,
-        ensemble_size=len(members),
-        comment=f"Potential trained by bnnp, in {units.length} and {units.energy}.",
-    )
+        folder = member_directory(target, number)
+        folder.mkdir(exist_ok=True)
+        files.write(folder)
+    units = model.units
+    own = [f"units {units.name}"] if units != ATOMIC else []
+    own += [f"ensemble_size {len(members)}"] if len(members) > 1 else []
+    comment = f"Potential trained by bnnp, in {units.length} and {units.energy}."
+    write_input_nn(target / INPUT, model, architectures.pop(), own, comment)
     types = {function.type for functions in model.functions.values() for function in functions}
     return [
         f"n2p2 and LAMMPS pair_style hdnnp cannot use it: they have no symmetry function of type {number}"
-        for number in sorted(types & ONLY_HERE)
+        for number in sorted(types & RUNNER_ONLY)
     ]
 
 
@@ -261,26 +256,21 @@ def _same_inputs(one: PotentialFiles, other: PotentialFiles) -> bool:
     """Whether the networks of both get the same inputs, so that they can be an ensemble."""
     if one.scalings is None or other.scalings is None:
         return one.scalings is other.scalings
-    scheme, pairs = (
-        one.model.scaling,
-        zip(one.scalings.scalings.values(), other.scalings.scalings.values(), strict=True),
-    )
+    scheme = one.model.scaling
     return all(
         np.array_equal(first, second)
-        for mine, theirs in pairs
-        for first, second in zip(
-            vars(mine.affine(scheme)).values(), vars(theirs.affine(scheme)).values(), strict=True
-        )
+        for scalings in zip(one.scalings.scalings.values(), other.scalings.scalings.values(), strict=True)
+        for first, second in zip(*(vars(each.affine(scheme)).values() for each in scalings), strict=True)
     )
 
 
 def _atom_energies(settings: Settings, scalings: ScalingData | None) -> Mapping[str, float]:
-    """Free-atom energies in effect; those that mode 2 has fitted for ``atom_energy fit``.
+    """Free-atom energies of input.nn, or of scaling.data for ``atom_energy fit``.
 
     Raises
     ------
     StaleFileError
-        scaling.data has none: it is of a training without the keyword.
+        scaling.data has none, as it was made without this keyword.
     """
     if not settings.fits_atom_energies:
         return settings.model.atom_energies

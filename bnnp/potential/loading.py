@@ -1,4 +1,4 @@
-"""From the files of a potential to the potential that input.nn asks for: how many samples, which sigma."""
+"""From the files of a potential and input.nn to a potential with its samples and its kind of uncertainty."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(path: str | Path = ".", samples: int | None = None, threads: int = 1) -
     path : str or Path
         Directory with input.nn, scaling.data, weights.XXX.data and uncertainty.data.
     samples : int, optional
-        Monte Carlo samples; as input.nn or uncertainty.data says by default, 0 for the plain networks.
+        Monte Carlo samples, by default those of input.nn or uncertainty.data; 0 for the plain networks.
     threads : int
         Threads over atoms.
 
@@ -52,7 +52,7 @@ def load(path: str | Path = ".", samples: int | None = None, threads: int = 1) -
 def read_potential(
     directory: str | Path, settings: Settings, threads: int = 1, samples: int | None = None
 ) -> Potential:
-    """The potential of `directory` for an input.nn that is read already; else as :func:`load`."""
+    """As :func:`load`, for an input.nn that is already read."""
     return assemble(read_members(directory, settings, samples), settings, threads, samples)
 
 
@@ -63,15 +63,17 @@ def assemble(
     samples: int | None = None,
     calibrated: bool = True,
 ) -> Potential:
-    """The potential of these files, evaluated as input.nn says.
+    """The potential of these files with the options of input.nn.
 
     Parameters
     ----------
+    files : sequence of PotentialFiles
+        Of all members.
     samples : int, optional
-        Monte Carlo samples of all members, divided equally, one each at least; as input.nn or
-        uncertainty.data says by default.
+        Monte Carlo samples of all members, by default those of input.nn or uncertainty.data. They are divided
+        equally, at least one each.
     calibrated : bool
-        False: without a calibration, but with all that one is made with.
+        Whether to use the calibration. False keeps the statistics of the training atoms for a new one.
     """
     first, count = files[0], len(files)
     wanted = settings.dropout.mc_samples if samples is None else samples
@@ -82,8 +84,7 @@ def assemble(
         if data is not None and not as_stored:
             data = data.take(-(-wanted // count))
         members.append(Member(each.networks, None if data is None else data.masks))
-    options = options_of(settings, threads)
-    raw = Potential(first.model, tuple(members), first.scalings, options=options)
+    raw = Potential(first.model, tuple(members), first.scalings, options=options_of(settings, threads))
     if raw.samples < 2 or first.uncertainty is None:
         return raw
     statistics = None if first.scalings is None else first.uncertainty.statistics
@@ -98,7 +99,7 @@ def _calibrated(
     data: CalibrationData | None,
     statistics: Mapping[str, TrainingStatistics] | None,
 ) -> Potential:
-    """With the calibration of the kind that is asked for, and what this kind needs."""
+    """`raw` with the calibration of the kind in input.nn, or else in `data`, and the statistics it needs."""
     given = settings.given("uncertainty")
     where = settings.origins["uncertainty"] if given else UNCERTAINTY
     if data is None:
@@ -118,8 +119,8 @@ def _calibrated(
         )
     if kind not in data.kinds:
         raise InputError(
-            f"{where}: `uncertainty {kind}`, but {UNCERTAINTY} has "
-            f"calibrated only {', '.join(data.kinds)}. Calibrate again: mode 3 with the keyword `calibrate`."
+            f"{where}: `uncertainty {kind}`, but {UNCERTAINTY} has calibrated only {', '.join(data.kinds)}. "
+            "Calibrate again: mode 3 with the keyword `calibrate`."
         )
     return replace(raw, calibration=data.kinds[kind], statistics=statistics if kind == "hybrid" else None)
 
@@ -127,13 +128,12 @@ def _calibrated(
 def potential_of(
     settings: Settings, member: Member, scalings: ScalingData | None = None, threads: int = 1
 ) -> Potential:
-    """The potential that input.nn makes of these networks and masks, without any files."""
-    model, options = settings.model, options_of(settings, threads)
-    return Potential(model, (member,), scalings, options=options)
+    """The potential of one member with the options of input.nn, without any files."""
+    return Potential(settings.model, (member,), scalings, options=options_of(settings, threads))
 
 
 def options_of(settings: Settings, threads: int = 1) -> Options:
-    """How input.nn wants a potential to be evaluated."""
+    """The options in input.nn for the evaluation of a potential."""
     return Options(
         settings.dropout.mc_masks == "resample",
         settings.structures.bond_threshold,
@@ -143,7 +143,7 @@ def options_of(settings: Settings, threads: int = 1) -> Options:
 
 
 def draw_masks(settings: Settings) -> Masks | None:
-    """The frozen masks of a potential that is to be trained; None without dropout or samples."""
+    """The frozen masks of a new potential; None without dropout or samples."""
     rates = drop_rates(settings)
     if settings.dropout.mc_samples < 1 or not any(rates):
         return None
@@ -155,7 +155,7 @@ def draw_masks(settings: Settings) -> Masks | None:
 
 
 def drop_rates(settings: Settings) -> tuple[float, ...]:
-    """Drop probabilities of the inputs and of each hidden layer; the default until ``auto`` has chosen."""
+    """Drop probabilities of the inputs and of each hidden layer; for ``auto`` the default ones."""
     rates = settings.dropout.dropout_rate
     if rates == AUTO:
         layers = max(len(network.nodes) for network in settings.model.architecture.values())

@@ -11,7 +11,10 @@ from bnnp.network.masks import Masks
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """The networks of one training, by element, and their frozen dropout masks; None for plain networks."""
+    """The networks of one training, by element, and their frozen dropout masks.
+
+    `masks` is None for plain networks, also if masks are given that drop nothing.
+    """
 
     networks: Mapping[str, Network]
     masks: Masks | None = None
@@ -26,7 +29,7 @@ class Member:
         return 1 if self.masks is None else self.masks.samples
 
     def redrawn(self, evaluation: int) -> Member:
-        """With masks for one evaluation, independent of the frozen ones."""
+        """A copy with masks for one evaluation, independent of the frozen ones."""
         masks = self.masks
         if masks is None:
             return self
@@ -41,12 +44,13 @@ class Options:
     Parameters
     ----------
     resample : bool
-        Masks of its own for every structure, by its `index`, instead of the frozen ones.
+        Draw new masks for every structure, by its `index`, instead of using the frozen ones.
     closest : float, length
-        Atoms closer than this are an error.
+        Two atoms at a smaller distance are an error; 0 allows any.
     device : str
-        Where symmetry functions and mean forces are computed: ``cpu`` is the C++ core, others are torch's.
+        Where symmetry functions and mean forces are computed: ``cpu`` (the C++ core) or a device of torch.
     threads : int
+        Threads over atoms.
     """
 
     resample: bool = False

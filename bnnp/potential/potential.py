@@ -1,4 +1,4 @@
-r"""The potential: a structure to its energy, forces, stress, and the standard deviation of each.
+r"""The potential: energy, forces and stress of a structure, each with its standard deviation.
 
 .. math::
     E = \sum_i \left[ \mathrm{net}_{X_i}(G_i) / c + m + E^0_{X_i} \right], \quad
@@ -6,11 +6,11 @@ r"""The potential: a structure to its energy, forces, stress, and the standard d
         - \sum_{p: j \to i} \frac{\partial E}{\partial D_p}, \quad
     \sigma = \frac{1}{V} \sum_p D_p \otimes \frac{\partial E}{\partial D_p}
 
-with the scaled symmetry functions G_i, the displacement vectors D_p of the neighbor pairs, n2p2's
-normalization (mean m, factor c; 0 and 1 otherwise) and the free-atom energies E0. With masks, energies,
-forces and stress are means over the samples (one reverse sweep with the mean of dE/dG, where the forces of
-every sample are not asked for) and the standard deviations are those of the totals, with S - 1 (M. Wen, E. B.
-Tadmor, npj Comput. Mater. 6, 124 (2020)).
+with the scaled symmetry functions G_i, the vectors D_p of the neighbor pairs, the mean m and factor c of
+n2p2's normalization (else 0 and 1), and the free-atom energies E0. Energy, forces and stress are means over
+the S Monte Carlo samples, and the standard deviations, with S - 1, are those of the total values (M. Wen, E.
+B. Tadmor, npj Comput. Mater. 6, 124 (2020)). If only mean forces are needed, one reverse sweep with the mean
+dE/dG gives them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from bnnp.descriptors.compiled import Descriptor
-from bnnp.descriptors.device import demand_device, descriptor_on
+from bnnp.descriptors.device import demand_device
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.pairs import sum_pairs
 from bnnp.descriptors.scaling import Affine, Scaling
@@ -38,7 +38,7 @@ from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler
-from bnnp.uncertainty.hybrid import VOIGT, LastLayer, Parts, distances
+from bnnp.uncertainty.hybrid import VOIGT, LastLayer, SigmaParts, distances
 from bnnp.uncertainty.training_statistics import TrainingStatistics, probes
 from bnnp.units import Normalization, Units
 
@@ -48,26 +48,26 @@ Types = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Potential:
-    """Descriptors and networks joined; see the module for the equations. It can be pickled and copied.
+    """Symmetry functions and networks; see the module for the equations. It can be pickled and copied.
 
     Parameters
     ----------
     model : Model
     members : tuple of Member
-        One, or the members of an ensemble on the same inputs.
+        One, or those of an ensemble, which have the same inputs.
     scalings : ScalingData or None
-        Training ranges of the symmetry functions; None only if they are used as they are.
+        Training ranges of the symmetry functions; None only if they are not scaled.
     calibration : Calibration or None
-        From raw to calibrated standard deviations; dropped if there is one sample only.
+        From raw to calibrated standard deviations; set to None if there is only one sample.
     statistics : mapping of str to TrainingStatistics or None
-        Of the training atoms of each element, for the parts beside the samples; needed for a calibration of
-        kind hybrid, and `scalings` with it. Dropped if there is one sample only.
+        Of the training atoms, by element; with `scalings` they give the last-layer and distance parts of a
+        hybrid calibration. Set to None if there is only one sample.
     options : Options
 
     Raises
     ------
     InputError
-        Torch sees no such device.
+        Torch has no such device.
     """
 
     model: Model
@@ -84,15 +84,15 @@ class Potential:
             object.__setattr__(self, "statistics", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copy: without the objects of the core, which are built again when needed."""
+        """For pickle and copy: without the objects of the C++ core, which are built again when needed."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def with_options(self, **changes: Any) -> Potential:
-        """The same potential, evaluated in another way."""
+        """A copy with other options (:class:`bnnp.potential.member.Options`)."""
         return replace(self, options=replace(self.options, **changes))
 
     def member(self, sample: int) -> Potential:
-        """The potential of one sample, from 0: one network, without standard deviations.
+        """The potential of one sample, from 0, without standard deviations.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Potential:
 
     @property
     def units(self) -> Units:
-        """Of every number that goes in or out."""
+        """Units of all arguments and results."""
         return self.model.units
 
     @cached_property
@@ -128,7 +128,7 @@ class Potential:
 
     @property
     def resample(self) -> bool:
-        """Whether every structure has masks of its own."""
+        """Whether new masks are drawn for every structure."""
         return self.options.resample and self.members[0].masks is not None
 
     @property
@@ -137,7 +137,7 @@ class Potential:
         return self.descriptor.kernel
 
     def describe_std(self) -> str:
-        """What the standard deviations are, for headers; empty without samples."""
+        """Description of the standard deviations for headers; empty without samples."""
         if self.samples < 2:
             return ""
         if self.calibration is None:
@@ -145,24 +145,23 @@ class Potential:
         return self.calibration.describe(self.elements)
 
     def describe_raw(self) -> str:
-        """What the raw standard deviations are."""
+        """Description of the raw standard deviations."""
         several = f"{len(self.members)} networks, " if len(self.members) > 1 else ""
         return f"{several}{self.samples} Monte Carlo samples"
 
     @cached_property
     def descriptor(self) -> Descriptor:
-        """The symmetry functions in the core."""
-        model, options = self.model, self.options
-        return descriptor_on(options.device, self.elements, model.functions, model.cutoff, options.threads)
+        """The symmetry functions, ready to be computed."""
+        return self.model.descriptor(self.options.threads, self.options.device)
 
     @cached_property
     def samplers(self) -> Sampler:
-        """The networks with their samples in the core."""
+        """The networks and their samples, ready to be computed."""
         return self._sampler(self.members)
 
     @cached_property
     def inputs(self) -> Affine:
-        """Shift, factor and offset from symmetry functions to network inputs, each (n_elements, width)."""
+        """Scaling of the symmetry functions: shift, factor and offset, each (n_elements, width)."""
         shape = (len(self.elements), self.descriptor.width)
         found = Affine(np.zeros(shape), np.ones(shape), np.zeros(shape))
         for row, element in enumerate(self.elements):
@@ -177,7 +176,7 @@ class Potential:
         return None if self.scalings is None else self.scalings.scalings[element]
 
     def types(self, structure: Structure) -> Types:
-        """Element index of each atom. Raises InputError for an element the potential does not know."""
+        """Element index of each atom, (n_atoms,) int32; InputError for an element not in the model."""
         types = self._index[structure.numbers]
         if (types < 0).any():
             numbers = set(structure.numbers[types < 0].tolist())
@@ -194,7 +193,7 @@ class Potential:
         return find_neighbors(structure.positions, structure.cell, radius, structure.numbers, threads)
 
     def scaled(self, types: Types, descriptors: Array) -> Array:
-        """What the networks get, (n_atoms, width), from unscaled symmetry functions."""
+        """Network inputs, (n_atoms, width), from unscaled symmetry functions."""
         inputs = self.inputs
         return (descriptors - inputs.shift[types]) * inputs.factor[types] + inputs.offset[types]
 
@@ -206,15 +205,17 @@ class Potential:
         sigma: bool = True,
         pairs: NeighborList | None = None,
     ) -> Prediction:
-        """Energy and, where asked for, forces and stress with their standard deviations.
+        """Energy, forces and stress with their standard deviations.
 
         Parameters
         ----------
+        structure : Structure
+        forces, stress : bool
+            Whether to compute them; a structure without a cell has no stress.
         sigma : bool
-            Whether to give the standard deviations of forces and stress too; that of the energy is
-            always given.
+            Whether to compute the standard deviations of forces and stress; that of the energy always is.
         pairs : NeighborList, optional
-            That of the structure within the largest cutoff, if it is known already.
+            Pairs of the structure within the largest cutoff, if they are already known.
 
         Raises
         ------
@@ -264,7 +265,7 @@ class Potential:
     def _mean_field(
         self, core: Sampler, types: Types, pairs: NeighborList, factors: Array
     ) -> tuple[Array, Array, Array]:
-        """Symmetry functions, energies of all samples without units, and dE/dD of their mean."""
+        """Symmetry functions, network outputs of all samples (n_atoms, S), and dE/dD of the mean energy."""
         if isinstance(core, Networks) and isinstance(self.descriptor, Descriptor):
             inputs = self.inputs
             scaling = (inputs.shift, inputs.factor, inputs.offset)
@@ -273,30 +274,28 @@ class Potential:
         energies, gradient, _ = core.sample(types, self.scaled(types, descriptors))
         return descriptors, energies, self.descriptor.vjp(types, pairs, gradient * factors[types])
 
-    def _parts(self, raw: Prediction, types: Types, pairs: NeighborList, volume: float | None) -> Parts:
-        """Sigma of the samples and, with statistics of the training atoms, last layer and distance."""
+    def _parts(self, raw: Prediction, types: Types, pairs: NeighborList, volume: float | None) -> SigmaParts:
+        """Standard deviation of the samples and, with training statistics, last-layer and distance parts."""
         forces = None if raw.forces is None else raw.forces.raw
         stress = None if raw.stress is None else raw.stress.raw
         assert raw.energy.raw is not None
-        parts = Parts.of_samples(raw.energy.raw / len(types), forces, stress)
+        parts = SigmaParts.of_samples(raw.energy.raw / len(types), forces, stress)
         if self._last_layer is None or self.statistics is None or self.scalings is None:
             return parts
         derivatives = forces is not None or stress is not None
         inputs = self.scaled(types, raw.descriptors)
-        last = self._last_layer.parts(
-            self.descriptor, types, pairs, inputs, self.inputs.factor, derivatives, volume
-        )
+        last = self._last_layer.parts(types, pairs, inputs, derivatives, volume)
         far = distances(raw.descriptors, types, self.elements, self.statistics, self.scalings.scalings)
-        return parts.beside(last, far)
+        return parts.joined(last, far)
 
     @cached_property
     def _last_layer(self) -> LastLayer | None:
-        """Networks that differ in the last layer only, if there are statistics of the training atoms."""
+        """Networks that differ only in the last layer; None without training statistics."""
         if self.statistics is None:
             return None
         networks, masks = probes(self.statistics, self.members[0].networks, self.elements)
         sampler = Networks(self.elements, networks, self.descriptor.width, masks, self.options.threads)
-        return LastLayer(sampler, self.statistics, self.elements)
+        return LastLayer(sampler, self.descriptor, self.inputs.factor, self.statistics, self.elements)
 
     @cached_property
     def _index(self) -> Types:
@@ -311,10 +310,11 @@ class Potential:
         return np.array([self.model.atom_energies.get(element, 0.0) for element in self.elements])
 
     def _redrawn(self, evaluation: int) -> Sampler:
-        """The networks with masks of one evaluation."""
+        """The networks with new masks for one evaluation."""
         return self._sampler(tuple(member.redrawn(evaluation) for member in self.members))
 
     def _sampler(self, members: tuple[Member, ...]) -> Sampler:
+        """The networks of these members in the C++ core."""
         elements, width, threads = self.elements, self.descriptor.width, self.options.threads
         found: list[Sampler] = []
         for member in members:
@@ -324,6 +324,7 @@ class Potential:
         return found[0] if len(found) == 1 else Committee(found)
 
     def _check_distances(self, structure: Structure, pairs: NeighborList) -> None:
+        """Raise NumericalError for atoms that are closer than the option `closest`."""
         closest = self.options.closest
         if len(pairs) == 0 or closest <= 0.0:
             return
@@ -339,6 +340,7 @@ class Potential:
             )
 
     def _check_finite(self, structure: Structure, energies: Array) -> None:
+        """Raise NumericalError for the first atom whose energy, (n_atoms, S), is not finite."""
         if not np.isfinite(energies.sum()):
             bad = ~np.isfinite(energies).all(axis=1)
             atom = int(np.argmax(bad))

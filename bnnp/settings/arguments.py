@@ -1,8 +1,8 @@
 """Arguments of a keyword: from the words on its line to a typed value.
 
-Each parser takes the words behind the keyword and returns the value; it raises ValueError with a text
-that reads on after "the keyword ...", for example "expects an integer, got `ten`". Numbers may carry
-Fortran's exponent (``0.1d0``).
+Each parser takes the words after the keyword and returns the value; it raises ValueError with a text that
+continues "the keyword ...", for example "expects an integer, got `ten`". Numbers may have Fortran's exponent
+(``0.1d0``).
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 Parser = Callable[[Sequence[str]], Any]
+T = TypeVar("T")
 
 _FORTRAN_EXPONENT = re.compile(r"(?<=[0-9.])[dD](?=[+-]?\d+$)")
 _SIZE = re.compile(r"([0-9.]+)\s*([kKMGT]?)i?B?", re.ASCII)
 FIT, AUTO = "fit", "auto"
 QUANTITIES = ("energy", "forces", "extrapolations")
 _QUANTILE = re.compile(r"q(\d{1,2}(?:\.\d+)?)")
-SMALLEST_BARE_SIZE = 10**6  # bytes: a smaller number without unit is meant in another one
+SMALLEST_BARE_SIZE = 10**6  # bytes: a smaller number without a unit is probably a mistake
 _SIZE_FACTOR = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -60,7 +62,7 @@ class SelectionSchedule:
 
 @dataclass(frozen=True)
 class Limit:
-    """A threshold of the uncertainty.
+    """A threshold of the uncertainty in molecular dynamics.
 
     Parameters
     ----------
@@ -69,9 +71,9 @@ class Limit:
     value : float or None
         In units of the file; None if it is a quantile.
     quantile : float or None
-        In per cent, of the calibration set.
+        In per cent, over the calibration set.
     raw : bool
-        Of the raw instead of the calibrated standard deviation.
+        Whether it applies to the raw instead of the calibrated standard deviation.
     """
 
     quantity: str
@@ -120,12 +122,12 @@ def read_integer(word: str) -> int:
 
 
 def anything(words: Sequence[str]) -> str:
-    """Any words: of a keyword without effect."""
+    """Any words, for a keyword without effect."""
     return " ".join(words)
 
 
 def flag(words: Sequence[str]) -> bool:
-    """No argument: the keyword's presence switches something on."""
+    """No argument: the presence of the keyword switches something on."""
     if words:
         raise ValueError(f"takes no argument, got `{' '.join(words)}`; a comment starts with # or !")
     return True
@@ -161,26 +163,12 @@ def real(
 
 def reals(minimum: float | None = None, *, below: float | None = None) -> Parser:
     """One or more numbers."""
-
-    def parse(words: Sequence[str]) -> tuple[float, ...]:
-        values = tuple(read_real(word) for word in _some(words, "one or more numbers"))
-        for value in values:
-            _check_range(value, minimum, None, None, below)
-        return values
-
-    return parse
+    return _several(read_real, "one or more numbers", partial(_check_range, minimum=minimum, below=below))
 
 
 def integers(minimum: int | None = None) -> Parser:
     """One or more integers."""
-
-    def parse(words: Sequence[str]) -> tuple[int, ...]:
-        values = tuple(read_integer(word) for word in _some(words, "one or more integers"))
-        for value in values:
-            _check_range(value, minimum, None)
-        return values
-
-    return parse
+    return _several(read_integer, "one or more integers", partial(_check_range, minimum=minimum))
 
 
 def choice(*allowed: str) -> Parser:
@@ -221,7 +209,7 @@ def group_weight(words: Sequence[str]) -> tuple[str, float, float, float]:
         raise ValueError(f"expects a label and one or three weights, got {_count(words)}")
     numbers = [read_real(word) for word in words[1:]]
     for number in numbers:
-        _check_range(number, 0.0, None)
+        _check_range(number, 0.0)
     energy, force, stress = numbers if len(numbers) == 3 else numbers * 3
     return words[0], energy, force, stress
 
@@ -243,7 +231,7 @@ def pair(words: Sequence[str]) -> tuple[float, float]:
 
 
 def cutoff_type(words: Sequence[str]) -> tuple[int, float | None]:
-    """Number of the cutoff function and, if there, the inner radius as a fraction of the cutoff radius."""
+    """Number of the cutoff function and, if given, the inner radius as a fraction of the cutoff radius."""
     if len(words) not in (1, 2):
         raise ValueError(f"expects a number from 0 to 8 and perhaps alpha, got {_count(words)}")
     number = read_integer(words[0])
@@ -257,7 +245,7 @@ def every(words: Sequence[str]) -> Every:
         raise ValueError(f"expects at most two integers, got {_count(words)}")
     numbers = [read_integer(word) for word in words]
     for number in numbers:
-        _check_range(number, 0, None)
+        _check_range(number, 0)
     return Every(*numbers) if numbers else Every(1)
 
 
@@ -267,7 +255,7 @@ def selection(words: Sequence[str]) -> SelectionSchedule:
         raise ValueError(f"expects a mode and perhaps pairs of an epoch and a mode, got {_count(words)}")
     numbers = [0, *map(read_integer, words)]
     for epoch, mode in zip(numbers[2::2], numbers[3::2], strict=True):
-        _check_range(epoch, 1, None)
+        _check_range(epoch, 1)
         _check_range(mode, 0, 2)
     _check_range(numbers[1], 0, 2)
     return SelectionSchedule(tuple(sorted(dict(zip(numbers[::2], numbers[1::2], strict=True)).items())))
@@ -282,27 +270,19 @@ def size(words: Sequence[str]) -> int:
     value = int(read_real(match[1]) * _SIZE_FACTOR[match[2].upper()])
     if value < SMALLEST_BARE_SIZE and joined == match[1]:
         raise ValueError(f"is {joined} bytes, expects a unit: did you mean `{joined} GB`?")
-    _check_range(value, 1, None)
+    _check_range(value, 1)
     return value
 
 
 def choices(*allowed: str) -> Parser:
     """One or more of a few words, in any case."""
     single = choice(*allowed)
-
-    def parse(words: Sequence[str]) -> tuple[str, ...]:
-        if not words:
-            raise ValueError(f"expects one or more of {', '.join(allowed)}, got nothing")
-        return tuple(single([word]) for word in words)
-
-    return parse
+    return _several(lambda word: single([word]), f"one or more of {', '.join(allowed)}")
 
 
 def times(words: Sequence[str]) -> tuple[float, ...]:
     """One or more positive numbers."""
-    if not words:
-        raise ValueError("expects one or more numbers, got nothing")
-    values = tuple(read_real(word) for word in words)
+    values = tuple(read_real(word) for word in _some(words, "one or more numbers"))
     for value in values:
         if value <= 0.0:
             raise ValueError(f"is {value:g} but must be larger than 0")
@@ -315,9 +295,7 @@ def ramps(words: Sequence[str]) -> tuple[Ramp, ...]:
     >>> [str(ramp) for ramp in ramps(["300:1200", "1200"])]
     ['300:1200', '1200']
     """
-    if not words:
-        raise ValueError("expects one or more numbers or ramps such as 300:1200, got nothing")
-    return tuple(_ramp(word) for word in words)
+    return tuple(_ramp(word) for word in _some(words, "one or more numbers or ramps such as 300:1200"))
 
 
 def _ramp(word: str) -> Ramp:
@@ -361,14 +339,26 @@ def _limit(name: str, word: str, raw: bool) -> Limit:
     match = _QUANTILE.fullmatch(word.lower())
     if match is not None:
         if raw:
-            raise ValueError(
-                f"has `raw` with {word}, but a quantile is one of the calibration set: leave out raw"
-            )
+            text = f"has `raw` with {word}, but a quantile is one of the calibration set: leave out raw"
+            raise ValueError(text)
         return Limit(quantity, None, float(match[1]))
     value = read_real(word)
     if value <= 0.0:
         raise ValueError(f"{quantity} is {word} but must be larger than 0")
     return Limit(quantity, value, raw=raw and quantity != "extrapolations")
+
+
+def _several(read: Callable[[str], T], expected: str, check: Callable[[T], None] | None = None) -> Parser:
+    """A parser of one or more words with a check of each value."""
+
+    def parse(words: Sequence[str]) -> tuple[T, ...]:
+        values = tuple(read(word) for word in _some(words, expected))
+        if check is not None:
+            for value in values:
+                check(value)
+        return values
+
+    return parse
 
 
 def _single(words: Sequence[str], expected: str) -> str:
@@ -391,8 +381,8 @@ def _count(words: Sequence[str]) -> str:
 
 def _check_range(
     value: float,
-    minimum: float | None,
-    maximum: float | None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""RuNNer's and n2p2's inputs where they disagree, and what bnnp makes of each.
+"""RuNNer's and n2p2's inputs where they disagree, and how bnnp reads each.
 
 The dialect of a file is RuNNer's if it has one of the keywords RuNNer cannot run without
 (``runner_mode``, ``nn_type_short``, ``use_short_nn``) or ``remove_atom_energies``; n2p2's otherwise. It
@@ -7,13 +7,12 @@ decides
 * whether ``atom_energy`` lines act (n2p2: always; RuNNer: with ``remove_atom_energies``),
 * whether prediction computes forces without being asked (n2p2: yes),
 * how ``element_nodes_short X 2 20`` is read,
-* how the Kalman filter works that keywords of RuNNer or n2p2 ask for.
+* how a Kalman filter works that is selected by keywords of RuNNer or n2p2.
 
-The optimizer is that of ``optimizer`` if it is there. Otherwise n2p2's ``updater_type`` (with
-``gradient_type``), RuNNer's ``optmode_short_energy``, or any parameter of a Kalman filter decides; a file
-without such keywords gets Adam. A filter that keywords of other programs ask for works as that program does
-(``kalman_updates runner`` or ``n2p2``); one that ``optimizer kalman`` asks for takes up a batch of structures
-at once.
+The keyword ``optimizer`` selects the optimizer. Without it n2p2's ``updater_type`` (with ``gradient_type``),
+RuNNer's ``optmode_short_energy``, or any parameter of a Kalman filter does; a file without such keywords gets
+Adam. A filter selected by keywords of another program works as in that program (``kalman_updates runner`` or
+``n2p2``); with ``optimizer kalman`` an update uses a batch of structures.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def dialect(file: KeywordFile) -> str:
 
 
 def forces_of_prediction(file: KeywordFile) -> tuple[bool, str]:
-    """Whether mode 3 computes forces, and why: asked for, needed for something else, or n2p2's habit."""
+    """Whether mode 3 computes forces, and why: by a keyword, or because n2p2 always does."""
     for name in ("calculate_forces", "calculate_stress", "check_forces"):
         if file.given(name):
             return True, file.where(name)
@@ -42,7 +41,7 @@ def forces_of_prediction(file: KeywordFile) -> tuple[bool, str]:
     return False, "default"
 
 
-WORDS = tuple(keyword.name for keyword in KalmanSettings.keywords())
+KALMAN_KEYWORDS = tuple(keyword.name for keyword in KalmanSettings.keywords())
 _CHOOSING = ("updater_type", "gradient_type", "optmode_short_energy", "optmode_short_force")
 _DESCENT = ("gradient_eta", "steepest_descent_step_energy_short", "steepest_descent_step_force_short")
 _RUNNER = (
@@ -74,7 +73,7 @@ class OptimizerChoice:
         Values that differ from what the file says or the defaults are.
     origins : dict of str to str
     idle : tuple of str
-        Keywords of the file that the optimizer has no use for.
+        Keywords of the file that have no effect on the optimizer.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +81,7 @@ class OptimizerChoice:
     idle: tuple[str, ...] = ()
 
     def set(self, file: KeywordFile, name: str, value: Any, source: str) -> None:
-        """A value that follows from the keyword `source`, unless the file gives it itself."""
+        """Set a value that follows from the keyword `source`, unless the file gives it."""
         if not file.given(name):
             self.values[name], self.origins[name] = value, f"{file.where(source)} ({source})"
 
@@ -93,19 +92,19 @@ def choose_optimizer(file: KeywordFile, warnings: list[str], dialect: str) -> Op
     Parameters
     ----------
     warnings : list of str
-        Is extended.
+        New warnings are appended.
     dialect : str
         ``RuNNer`` or ``n2p2``.
     """
     choice = OptimizerChoice()
     name, source = _asked_for(file, warnings)
-    if source != "optimizer":
-        choice.set(file, "optimizer", name, source) if source else None
+    if source and source != "optimizer":
+        choice.set(file, "optimizer", name, source)
     if name == "kalman":
         _filter(file, choice, source, dialect)
     elif name == "descent" and source in ("updater_type", "optmode_short_energy"):
-        word = "gradient_eta" if source == "updater_type" else "steepest_descent_step_energy_short"
-        _constant_rate(file, choice, file.value(word), source)
+        step = "gradient_eta" if source == "updater_type" else "steepest_descent_step_energy_short"
+        _constant_rate(file, choice, file.value(step), source)
     elif name == "adam" and source == "updater_type" and file.given("gradient_adam_eta"):
         _constant_rate(file, choice, file.value("gradient_adam_eta"), "gradient_adam_eta")
     if file.given("force_update_scaling") and file.value("force_update_scaling") > 0.0:
@@ -114,7 +113,7 @@ def choose_optimizer(file: KeywordFile, warnings: list[str], dialect: str) -> Op
     updates = choice.values.get("kalman_updates", file.value("kalman_updates"))
     kind = choice.values.get("kalman_type", file.value("kalman_type"))
     used = _used(name, source, updates, fading=kind == 1)
-    idle = [word for word in WORDS if file.given(word) and word not in used]
+    idle = [keyword for keyword in KALMAN_KEYWORDS if file.given(keyword) and keyword not in used]
     if file.given("gradient_adam_eta") and "learning_rate" not in choice.values:
         idle.append("gradient_adam_eta")
     choice.idle = (*idle, *_idle_steps(file, name))
@@ -122,7 +121,7 @@ def choose_optimizer(file: KeywordFile, warnings: list[str], dialect: str) -> Op
 
 
 def _asked_for(file: KeywordFile, warnings: list[str]) -> tuple[str, str]:
-    """The optimizer, and the keyword that asks for it, or ""."""
+    """The optimizer, and the keyword that selects it, or ""."""
     if file.given("optimizer"):
         return file.value("optimizer"), "optimizer"
     if file.given("updater_type"):
@@ -139,17 +138,15 @@ def _asked_for(file: KeywordFile, warnings: list[str]) -> tuple[str, str]:
                 f"optmode_short_energy {number}"
             )
         if number == 2:
-            warnings.append(
-                f"{file.where(given)}: `{given}` 2 asks for conjugate gradients, which RuNNer never had: "
-                "L-BFGS is used"
-            )
+            text = f"`{given}` 2 asks for conjugate gradients, which RuNNer never had: L-BFGS is used"
+            warnings.append(f"{file.where(given)}: {text}")
         return {1: "kalman", 2: "lbfgs", 3: "descent"}[number], given
-    first = next((name for name in WORDS if name.startswith("kalman_") and file.given(name)), "")
+    first = next((name for name in KALMAN_KEYWORDS if name.startswith("kalman_") and file.given(name)), "")
     return ("kalman", first) if first else ("adam", "")
 
 
 def _filter(file: KeywordFile, choice: OptimizerChoice, source: str, dialect: str) -> None:
-    """What a Kalman filter of one of the three habits does where the file does not say it."""
+    """Keywords of a Kalman filter that the file leaves open, for bnnp's, RuNNer's or n2p2's updates."""
     if file.given("kalman_updates"):
         style, source = file.value("kalman_updates"), "kalman_updates"
     elif source == "optimizer" or file.given("kalman_components"):
@@ -167,7 +164,7 @@ def _filter(file: KeywordFile, choice: OptimizerChoice, source: str, dialect: st
         choice.set(file, "kalman_covariance", {"runner": "separate", "n2p2": "full"}[style], source)
     if style == "n2p2":
         choice.set(file, "kalman_type", 0, source)
-    elif style == "joint":  # an update forgets as much as RuNNer's, but has many observations
+    elif style == "joint":  # one update forgets as much as one of RuNNer's, but has many observations
         choice.set(file, "kalman_nue_short", 0.99, source)
     if file.given("rmse_threshold"):
         for quantity in ("energy", "force"):
@@ -188,21 +185,23 @@ def _idle_steps(file: KeywordFile, name: str) -> list[str]:
         idle.add("lbfgs_memory")
     if file.value("schedule") != "plateau":
         idle.add("plateau_patience")
-    return [word for word in file.names() if word in idle]
+    return [keyword for keyword in file.names() if keyword in idle]
 
 
 def _constant_rate(file: KeywordFile, choice: OptimizerChoice, rate: float, source: str) -> None:
-    """Step sizes that never change."""
+    """Set a constant step size."""
     choice.set(file, "learning_rate", rate, source)
     choice.set(file, "learning_rate_final", rate, source)
     choice.set(file, "warmup_epochs", 0, source)
 
 
 def _used(name: str, source: str, updates: str, fading: bool) -> set[str]:
-    """Those of the chapter's keywords that act."""
+    """Keywords of the chapter that have an effect."""
     if name == "kalman":
         shared = ("short_energy_fraction", "short_force_fraction", *_THRESHOLDS)
-        used = set(WORDS) - set(_DESCENT) - {"gradient_type"} - set(_STANDARD if fading else _FADING)
+        used = (
+            set(KALMAN_KEYWORDS) - set(_DESCENT) - {"gradient_type"} - set(_STANDARD if fading else _FADING)
+        )
         used -= set(_RUNNER) if updates != "runner" else set()
         used -= set(_N2P2) if updates != "n2p2" else set()
         return used - ({"kalman_components"} if updates != "joint" else set(shared))

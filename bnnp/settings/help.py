@@ -25,7 +25,7 @@ Units: length, energy, force are bohr, hartree, hartree/bohr; Angstrom, eV, eV/A
 
 def keyword_list() -> str:
     """All accepted keywords by chapter: line to write, default, modes, help; those without effect with their
-    meaning elsewhere; the refused ones by name."""
+    meaning in RuNNer and n2p2; the refused ones by name."""
     lines: list[str] = []
     groups: dict[str, list[Keyword]] = {}
     for keyword in KEYWORDS.values():
@@ -75,10 +75,8 @@ def _row(keyword: Keyword) -> Iterator[str]:
 
 
 def _ignored(keyword: Keyword) -> list[str]:
-    usage = f"  {keyword.usage:<{_USAGE}}"
-    return textwrap.wrap(
-        keyword.help, 98, initial_indent=usage + " ", subsequent_indent=" " * len(usage + " ")
-    )
+    usage = f"  {keyword.usage:<{_USAGE}} "
+    return textwrap.wrap(keyword.help, 98, initial_indent=usage, subsequent_indent=" " * len(usage))
 
 
 def _facts(keyword: Keyword) -> Iterator[tuple[str, str]]:
@@ -97,14 +95,14 @@ def _facts(keyword: Keyword) -> Iterator[tuple[str, str]]:
 
 
 def format_default(keyword: Keyword) -> str:
-    """The value without the keyword, as one would write it."""
+    """The default in the form of input.nn."""
     if keyword.required:
         return "required"
     return format_value(keyword.default)
 
 
 def format_value(value: Any) -> str:
-    """A keyword's value as one would write it; ``off`` for False and ``-`` for nothing."""
+    """A value in the form of input.nn; ``off`` for False and ``-`` for no value."""
     if value is None or value == ():
         return "-"
     if isinstance(value, bool):

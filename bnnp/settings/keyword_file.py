@@ -1,7 +1,7 @@
 """The keywords of one input.nn, each found in the table, allowed there, and read into a typed value.
 
 All mistakes of spelling are reported together, each with file, line, the offending line and the nearest
-keyword; what the values mean together is the matter of :mod:`bnnp.settings`.
+keyword; whether the values fit together is checked in :mod:`bnnp.settings.settings`.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class KeywordFile:
         return tuple(k for k in KEYWORDS.values() if str(mode) in k.required and not self.given(k.name))
 
     def _add(self, line: KeywordLine) -> str | None:
-        """Take a line in, or say what is wrong with it."""
+        """Add a line, or return what is wrong with it."""
         keyword = lookup(line.name)
         if keyword is None:
             close = nearest(line.name)
@@ -100,9 +100,8 @@ class KeywordFile:
         if keyword.name in self._lines and not keyword.repeatable:
             first = self._lines[keyword.name][0]
             synonym = f" as `{first.name}`" if first.name != line.name else ""
-            return _describe(
-                line, f"is there already, in line {first.number}{synonym}; remove one of the two"
-            )
+            text = f"is there already, in line {first.number}{synonym}; remove one of the two"
+            return _describe(line, text)
         try:
             value = keyword.parse(line.words)
         except ValueError as error:
@@ -123,7 +122,7 @@ def _describe(line: KeywordLine, text: str) -> str:
 
 
 def _refuse_runner_2(lines: Iterable[KeywordLine]) -> None:
-    """Stop at a keyword of RuNNer 2: others mean something else there, and are not worth a message."""
+    """Raise InputError at a keyword of RuNNer 2, where other keywords have other meanings."""
     for line in lines:
         keyword = lookup(line.name)
         named_mode = line.name == "runner_mode" and line.words[:1] and line.words[0].isalpha()

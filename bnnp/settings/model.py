@@ -1,7 +1,7 @@
 """The model an input.nn describes: elements, symmetry functions, cutoff, scaling, networks.
 
-Each function puts a few keywords together and checks them against each other; a mistake is an InputError
-with the line to correct.
+Each function combines a few keywords and checks them against each other; a mistake is an InputError with the
+line to correct.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Functions = dict[str, tuple[SymmetryFunction, ...]]
 
 
 def read_model(file: KeywordFile, warnings: list[str]) -> Model:
-    """All of it; `warnings` is extended.
+    """The whole model; new `warnings` are appended.
 
     Raises
     ------
@@ -75,10 +75,10 @@ def read_elements(file: KeywordFile) -> tuple[str, ...]:
 
 
 def read_functions(file: KeywordFile, elements: tuple[str, ...]) -> Functions:
-    """Symmetry functions of each element, expanded, in n2p2's order, no two alike."""
+    """Symmetry functions of each element, expanded, in n2p2's order; two equal ones are a mistake."""
     found: dict[str, dict[SymmetryFunction, SymmetryFunction]] = {element: {} for element in elements}
     lines = [line for keyword in FUNCTION_KEYWORDS for line in file.of(keyword)]
-    for line in sorted(lines, key=attrgetter("number")):  # of two alike the second is the one to remove
+    for line in sorted(lines, key=attrgetter("number")):  # of two equal ones the second is the mistake
         for function in _expand(line, elements):
             for symbol in (function.element, *function.neighbors):
                 if symbol not in elements:
@@ -111,7 +111,7 @@ def _expand(line: KeywordLine, elements: tuple[str, ...]) -> Iterator[SymmetryFu
 
 
 def read_cutoff(file: KeywordFile) -> Cutoff:
-    """Cutoff function; alpha stands behind cutoff_type (n2p2) or is a keyword of its own (RuNNer)."""
+    """Cutoff function; alpha follows cutoff_type (n2p2) or is a keyword of its own (RuNNer)."""
     kind, inline = file.value("cutoff_type")
     alpha = file.value("cutoff_alpha")
     if inline is not None and file.given("cutoff_alpha") and inline != alpha:
@@ -157,9 +157,9 @@ def read_scaling(file: KeywordFile, warnings: list[str]) -> ScalingScheme:
 
 
 def atom_energies(file: KeywordFile, elements: Sequence[str], warnings: list[str]) -> dict[str, float]:
-    """Free-atom energies in effect, energy; 0 for every element without.
+    """Free-atom energies in effect, in the energy unit of the file; 0 for elements without a line.
 
-    All are 0 for ``atom_energy fit``: mode 2 finds them.
+    All are 0 with ``atom_energy fit``, as mode 2 determines them.
 
     Raises
     ------
@@ -185,9 +185,8 @@ def atom_energies(file: KeywordFile, elements: Sequence[str], warnings: list[str
     if energies and dialect(file) == "RuNNer":
         warnings.append(
             f"{file.where('atom_energy')}: the atom_energy lines have NO effect, because "
-            "`remove_atom_energies` is not in the "
-            "file (RuNNer's rule; n2p2 and LAMMPS would use them). Add remove_atom_energies, or delete the "
-            "lines."
+            "`remove_atom_energies` is not in the file (RuNNer's rule; n2p2 and LAMMPS would use them). Add "
+            "remove_atom_energies, or delete the lines."
         )
         return dict.fromkeys(elements, 0.0)
     if energies and missing:
@@ -198,7 +197,7 @@ def atom_energies(file: KeywordFile, elements: Sequence[str], warnings: list[str
 
 
 def fits_atom_energies(file: KeywordFile) -> bool:
-    """Whether ``atom_energy fit`` is there; it must then be the only line."""
+    """Whether ``atom_energy fit`` is given; it must then be the only line."""
     lines = file.items("atom_energy")
     fit = next((line for line, (element, _) in lines if element == FIT), None)
     if fit is not None and len(lines) > 1:
@@ -240,13 +239,10 @@ def element_architectures(
     for line in file.of("element_hidden_layers_short"):
         element, (layers,) = _element(line, elements), _integers(line, line.words[1:], 1)
         if not 1 <= layers <= len(common.nodes):
-            raise mistake(
-                line,
-                f"has {layers} layers, but must have 1 to {len(common.nodes)} (global_hidden_layers_short)",
-            )
-        networks[element] = Architecture(
-            common.nodes[:layers], (*common.activations[:layers], common.activations[-1])
-        )
+            text = f"has {layers} layers, but must have 1 to {len(common.nodes)} (global_hidden_layers_short)"
+            raise mistake(line, text)
+        letters = (*common.activations[:layers], common.activations[-1])
+        networks[element] = Architecture(common.nodes[:layers], letters)
     for line in file.of("element_nodes_short"):
         element = _element(line, elements)
         nodes = _element_nodes(file, line, networks[element].nodes, warnings)
@@ -258,8 +254,8 @@ def element_architectures(
 def _element_nodes(
     file: KeywordFile, line: KeywordLine, nodes: tuple[int, ...], warnings: list[str]
 ) -> tuple[int, ...]:
-    words = line.words[1:]
-    layers = len(nodes)
+    """Nodes of the hidden layers by RuNNer's form (one layer) or n2p2's (all layers) of a line."""
+    words, layers = line.words[1:], len(nodes)
     if len(words) == 2 and (layers != 2 or dialect(file) == "RuNNer"):
         layer, count = _integers(line, words, 2)
         if not 1 <= layer <= layers:
@@ -269,9 +265,8 @@ def _element_nodes(
     if given[-1] != nodes[-1]:
         warnings.append(
             f"{line.where}: {line.words[0]} gets hidden layers of {' '.join(map(str, given))} nodes as "
-            "written; n2p2 itself "
-            f"keeps {nodes[-1]} nodes in the last one, so this potential will not run in n2p2 or LAMMPS' "
-            "hdnnp"
+            f"written; n2p2 itself keeps {nodes[-1]} nodes in the last one, so this potential will not run "
+            "in n2p2 or LAMMPS' hdnnp"
         )
     return given
 
@@ -286,16 +281,13 @@ def _set_activations(file: KeywordFile, elements: Sequence[str], networks: dict[
             layer, node = _integers(line, words[:2], 2)
             sizes = (*network.nodes, 1)
             if not (1 <= layer <= len(sizes) and 1 <= node <= sizes[layer - 1]):
-                raise mistake(
-                    line,
-                    f"names node {node} of layer {layer}, but the layers of {element} have {sizes} nodes",
-                )
+                text = f"names node {node} of layer {layer}, but the layers of {element} have {sizes} nodes"
+                raise mistake(line, text)
             single.setdefault((element, layer), {})[node] = words[2]
             letters = set(single[element, layer].values())
             if len(letters) > 1:
-                raise mistake(
-                    line, f"gives layer {layer} the activations {' '.join(sorted(letters))}; a layer has one"
-                )
+                text = f"gives layer {layer} the activations {' '.join(sorted(letters))}; a layer has one"
+                raise mistake(line, text)
             continue
         networks[element] = _replaced(line, network, activations=tuple(words))
     for (element, layer), nodes in single.items():
@@ -303,11 +295,8 @@ def _set_activations(file: KeywordFile, elements: Sequence[str], networks: dict[
         size = (*network.nodes, 1)[layer - 1]
         line = next(e for e in file.of("element_activation_short") if e.words[:2] == (element, str(layer)))
         if len(nodes) != size:
-            raise mistake(
-                line,
-                f"names {len(nodes)} of the {size} nodes of layer {layer}; a layer has one activation: name "
-                "all",
-            )
+            text = f"names {len(nodes)} of the {size} nodes of layer {layer}; a layer has one activation"
+            raise mistake(line, f"{text}: name all")
         activations = list(network.activations)
         activations[layer - 1] = nodes[1]
         networks[element] = _replaced(line, network, activations=tuple(activations))

@@ -1,8 +1,8 @@
 """Settings: everything input.nn says, typed, checked and with its origin.
 
 A line of input.nn is found in the keyword table and read (:mod:`bnnp.settings.keyword_file`), and its value
-stands in the section of its chapter: ``settings.training.epochs``. What several keywords mean together is the
-model (:mod:`bnnp.settings.model`) or follows from RuNNer's and n2p2's rules (:mod:`bnnp.settings.dialects`).
+is a field of the section of its chapter: ``settings.training.epochs``. Several keywords together give the
+model (:mod:`bnnp.settings.model`), or follow RuNNer's and n2p2's rules (:mod:`bnnp.settings.dialects`).
 Nothing depends on the order of lines.
 """
 
@@ -37,12 +37,12 @@ from bnnp.settings.keywords.training import (
 from bnnp.settings.model import read_model
 
 DEFAULT = "default"
-HIGH_DROPOUT = 0.5  # from here on a drop probability may be a keep probability by mistake
+HIGH_DROPOUT = 0.5  # from this value on a drop probability may be a keep probability by mistake
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is in force in one run.
+    """All settings in force in one run.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ class Settings:
     general, structures, ... : Section
         Values of the keywords by chapter: typed, defaults filled in, in the units of the file.
     origins : mapping of str to str
-        Where the value of each keyword comes from: ``input.nn line 12``, ``default``, ``--mode``.
+        Origin of the value of each keyword: ``input.nn line 12``, ``default``, ``--mode``.
     missing : mapping of int to tuple of str
         For each mode the keywords it would still need.
     warnings : tuple of str
         To be shown once, at the start of the log.
     ignored : tuple of str
-        Keywords of the file that have no effect in this mode, although they are meant for it.
+        Keywords of the file that have no effect, although they belong to this mode.
     """
 
     mode: int
@@ -93,11 +93,11 @@ class Settings:
         return getattr(getattr(self, SECTION_OF[name]), name)
 
     def given(self, name: str) -> bool:
-        """Whether the keyword stands in the file."""
+        """Whether the keyword is in the file."""
         return self.origins.get(name, DEFAULT).partition(" (")[0] != DEFAULT
 
     def changed(self, **values: Any) -> Settings:
-        """The same settings but for some keywords."""
+        """The same settings with other values of some keywords."""
         changes: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
             changes.setdefault(SECTION_OF[name], {})[name] = value
@@ -166,7 +166,7 @@ def load_settings(
 
 
 def _mode(file: KeywordFile, mode: int | None, required: bool) -> tuple[int, str]:
-    """Number of the mode, and where it comes from."""
+    """Number of the mode, and its origin."""
     if mode is not None:
         if mode not in (1, 2, 3):
             raise InputError(f"--mode is {mode} but must be 1, 2 or 3")
@@ -182,7 +182,7 @@ def _mode(file: KeywordFile, mode: int | None, required: bool) -> tuple[int, str
 
 
 def _demand(file: KeywordFile, mode: int) -> None:
-    """Stop if a mandatory keyword is missing; those of all modes are demanded always."""
+    """Raise InputError if a mandatory keyword of `mode`, or of every mode if it is 0, is missing."""
     missing = file.missing(mode) if mode else [k for k in file.missing(1) if k.required == "123"]
     if missing:
         lines = [f"    {keyword.usage:<40} {keyword.help}" for keyword in missing]
@@ -191,7 +191,7 @@ def _demand(file: KeywordFile, mode: int) -> None:
 
 
 def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -> tuple[float, ...] | str:
-    """Drop probability of every hidden layer, or ``auto``; high ones, perhaps meant as keep probabilities,
+    """Drop probability of every hidden layer, or ``auto``; high ones may be keep probabilities by mistake and
     are refused."""
     rates: tuple[float, ...] | str = file.value("dropout_rate")
     if isinstance(rates, str):
@@ -203,10 +203,8 @@ def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -
     highest = {"dropout_rate": max(rates), "dropout_rate_input": file.value("dropout_rate_input")}
     for name, rate in highest.items():
         if rate >= HIGH_DROPOUT and not file.given("allow_high_dropout"):
-            text = (
-                f"is {rate}: the chance to DROP a node, not to keep it. If so meant, add `allow_high_dropout`"
-            )
-            raise file.mistake(name, text)
+            text = f"is {rate}: the chance to DROP a node, not to keep it."
+            raise file.mistake(name, f"{text} If so meant, add `allow_high_dropout`")
     return rates * layers if len(rates) == 1 else rates
 
 
@@ -223,10 +221,10 @@ def _group_weights(file: KeywordFile) -> tuple[tuple[str, float, float, float], 
 def _transfer_map(file: KeywordFile) -> tuple[tuple[str, ...], ...]:
     """Pairs of a new element and the old one it starts from, no new one twice."""
     found: dict[str, str] = {}
-    for line, words in file.items("transfer_map"):
-        if len(words) % 2:
+    for line, elements in file.items("transfer_map"):
+        if len(elements) % 2:
             raise mistake(line, "expects pairs of elements, the new one first, such as `transfer_map Ge Si`")
-        for new, old in zip(words[::2], words[1::2], strict=True):
+        for new, old in zip(elements[::2], elements[1::2], strict=True):
             if new in found:
                 raise mistake(line, f"names {new} twice; it can start from one element only")
             found[new] = old
@@ -234,13 +232,13 @@ def _transfer_map(file: KeywordFile) -> tuple[tuple[str, ...], ...]:
 
 
 def _ignored(file: KeywordFile, mode: int, idle: tuple[str, ...]) -> tuple[str, ...]:
-    """Keywords in the file that the mode could be expected to act on, and does not."""
+    """Keywords in the file that belong to the mode and have no effect."""
     names = (name for name in file.names() if KEYWORDS[name].tier == "O" or name in idle)
     return tuple(name for name in names if mode == 0 or str(mode) in KEYWORDS[name].modes)
 
 
 def _further_warnings(settings: Settings) -> list[str]:
-    """What is legal but worth a look."""
+    """Warnings about settings that are legal but may be mistakes."""
     found: list[str] = []
     if settings.model.cutoff.type == 0:
         found.append("cutoff_type 0 is a hard cutoff: energies jump where an atom crosses it")
@@ -253,17 +251,15 @@ def _further_warnings(settings: Settings) -> list[str]:
             "symmetry functions are not scaled; networks train much better with `scale_symmetry_functions`"
         )
     if settings.mode == 1 and not settings.given("test_fraction"):
-        found.append(
-            f"no test_fraction: {settings.structures.test_fraction:g} of the structures are kept for "
-            "testing, unless pinned"
-        )
+        fraction = f"{settings.structures.test_fraction:g} of the structures are kept for testing"
+        found.append(f"no test_fraction: {fraction}, unless pinned")
     if settings.mode in (1, 2) and not settings.given("random_seed"):
         found.append(f"no random_seed: {settings.general.random_seed} is used")
     return [*found, *_without_effect(settings)]
 
 
 def _without_effect(settings: Settings) -> list[str]:
-    """Keywords that do nothing without another one."""
+    """Warnings about keywords that have no effect without another one."""
     found: list[str] = []
     for name, needed, modes in (
         ("calibration_split", "calibration_fraction", (0, 1)),

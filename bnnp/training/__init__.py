@@ -1,14 +1,21 @@
-"""Training of the element networks. In reading order:
+"""Training of the element networks: everything between symmetry_functions.h5 and the files of a potential.
 
-statistics      what the training set is like
-normalization   inputs and targets of the training, and the exact way back to the plain networks of the files
-samples         structures in memory, and batches of them
-parameters      all weights as one vector
-model           weights and a batch to energies, forces and virials
-pair_forces     dE/dG to forces, differentiable once more (dense_blocks: the same for a GPU)
-loss            what is minimized, and the errors that are reported
-evaluation      the Monte Carlo mean, which chooses the best epoch
-adam            the optimizer and its step size
-loop            batches, epochs, ranks
-checkpoint      everything that is needed to go on (interruption: signals that ask to stop)
+Read in this order::
+
+    training         one training, put together from the modules below
+    statistics       ranges of the symmetry functions, spread of the references
+    weighting        weights of structures, groups and rare environments
+    normalization    inputs and targets of the training, and the exact way back to the networks of the files
+    samples          structures in memory, and batches of them
+    parameters       all weights as one vector (initial: their values before the first step)
+    model            weights and a batch to energies, forces and virials
+    pair_forces      dE/dG to forces, differentiable once more (dense_blocks: the same for a GPU)
+    loss             what is minimized, and the errors that are reported (likelihood: of mean and spread)
+    evaluation       the Monte Carlo mean, which chooses the best epoch
+    loop             batches, epochs, ranks
+    optimizer        the interface of all optimizers: adam with its schedule, lbfgs, kalman/, averaging;
+                     methods: which keyword sets what
+    checkpoint       everything that is needed to continue (interruption: signals that ask to stop)
+    transfer         networks from another potential
+    refinement       the choice of the dropout rate before, and the fine-tuning after a training
 """

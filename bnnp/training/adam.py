@@ -21,16 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.training.optimizer import Problem, arrays_of, state_from
-from bnnp.training.schedule import CosineSchedule, Schedule
-
-__all__ = ["Adam", "AdamState", "CosineSchedule", "Descent", "clipped"]
+from bnnp.training.schedule import Schedule
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class AdamState:
-    """Where the optimizer stands.
+    """State of the optimizer after some steps.
 
     Parameters
     ----------
@@ -87,7 +85,7 @@ class Adam:
         return replace(state, reductions=self.schedule.reductions(criteria))
 
     def n_steps(self, problem: Problem, epoch: int) -> int:
-        """Batches."""
+        """One step for each batch."""
         return len(problem.batches(epoch))
 
     def advance(self, problem: Problem, state: AdamState, epoch: int, number: int) -> tuple[AdamState, float]:
@@ -128,11 +126,11 @@ class Adam:
         return lines
 
     def arrays(self, state: AdamState) -> dict[str, NDArray[Any]]:
-        """Everything in a state."""
+        """Fields of a state, for a checkpoint."""
         return arrays_of(state)
 
     def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> AdamState:
-        """The inverse."""
+        """Undo :meth:`arrays`."""
         return state_from(AdamState, arrays)
 
 

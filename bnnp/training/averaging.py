@@ -1,11 +1,11 @@
-"""Exponential moving average of the weights: what is evaluated and written, while the optimizer goes its way.
+"""Exponential moving average of the weights, which is evaluated and written in their place.
 
 After step t (from 1), with decay b::
 
     v <- b_t v + (1 - b_t) w,      b_t = min(b, (1 + t) / (10 + t))
 
-so that the first weights are soon forgotten (Polyak and Juditsky, SIAM J. Control Optim. 30, 838 (1992);
-the growing decay is TensorFlow's ExponentialMovingAverage).
+so that the first weights soon lose their influence (B. T. Polyak, A. B. Juditsky, SIAM J. Control Optim. 30,
+838 (1992); the growing decay is that of TensorFlow's ExponentialMovingAverage).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class AverageState:
-    """The optimizer's own state and the average.
+    """State of the optimizer, and the average.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ class Averaged:
 
     @property
     def in_place(self) -> bool:
-        """As the protocol says."""
+        """As the optimizer."""
         return self.optimizer.in_place
 
     @property
     def by_batches(self) -> bool:
-        """As the protocol says."""
+        """As the optimizer."""
         return self.optimizer.by_batches
 
     def start(self, weights: Array) -> AverageState:
@@ -73,7 +73,7 @@ class Averaged:
         return AverageState(self.optimizer.begin(state.state, criteria, errors), state.average, state.steps)
 
     def n_steps(self, problem: Problem, epoch: int) -> int:
-        """Those of the optimizer."""
+        """Steps of the optimizer."""
         return self.optimizer.n_steps(problem, epoch)
 
     def advance(
@@ -87,16 +87,15 @@ class Averaged:
         """The average of `state` after the optimizer went to `inner`."""
         t = state.steps + 1
         decay = min(self.decay, (1.0 + t) / (10.0 + t))
-        way = self.optimizer.evaluated(inner) - state.average  # exactly 0 for frozen weights
-        average = state.average + (1.0 - decay) * way
-        return AverageState(inner, average, t)
+        change = self.optimizer.evaluated(inner) - state.average  # exactly 0 for frozen weights
+        return AverageState(inner, state.average + (1.0 - decay) * change, t)
 
     def evaluated(self, state: AverageState) -> Array:
         """v."""
         return state.average
 
     def rate(self, state: AverageState) -> float:
-        """That of the optimizer."""
+        """Step size of the optimizer."""
         return self.optimizer.rate(state.state)
 
     def describe(self) -> dict[str, str]:
@@ -104,11 +103,11 @@ class Averaged:
         return {**self.optimizer.describe(), "weights written": f"moving average, decay {self.decay:g}"}
 
     def arrays(self, state: AverageState) -> dict[str, NDArray[Any]]:
-        """Everything in a state."""
+        """Contents of a state, for a checkpoint."""
         own = {"average": state.average, "average_steps": np.asarray(state.steps)}
         return {**self.optimizer.arrays(state.state), **own}
 
     def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> AverageState:
-        """The inverse."""
+        """Undo :meth:`arrays`."""
         inner = self.optimizer.state_of(arrays)
         return AverageState(inner, arrays["average"], int(arrays["average_steps"]))

@@ -1,4 +1,4 @@
-"""checkpoint.npz: everything a training needs to go on as if it had never stopped.
+"""checkpoint.npz: everything a training needs to be continued as if it had never stopped.
 
 A NumPy archive without pickles, written under a temporary name and renamed. Contents (n weights, k records,
 epoch 0 included; n_X functions of element X):
@@ -55,7 +55,7 @@ FORMAT = "bnnp training checkpoint"
 VERSION = 4
 OPTIMIZER = "optimizer/"
 SHOWN = 60  # characters of a value in a message
-SHAPING = (  # keywords without which a training that is continued would be another one
+SHAPING = (  # keywords a training depends on: they must be the same when it is continued
     *("random_seed", "batch_size", "precision", "normalize_nodes", "use_short_forces", "use_old_scaling"),
     *("energy_weight", "force_weight", "stress_weight", "max_energy", "max_force"),
     *("group_weight", "huber_delta", "force_weighting", "gdf_sigma", "gdf_sigmoid", "network_inputs"),
@@ -70,7 +70,7 @@ SHAPING = (  # keywords without which a training that is continued would be anot
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A training that can go on.
+    """A training that can be continued.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint:
     InputError
         There is none.
     StaleFileError
-        It is damaged, of another version, or of another training than `identity` says.
+        It is damaged, of another version, or of a training with another `identity`.
     """
     if not path.is_file():
         raise InputError(
@@ -151,7 +151,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, object]) -> Checkpoint:
 
 
 def check_identity(path: Path, found: Mapping[str, object], expected: Mapping[str, object]) -> None:
-    """Raise StaleFileError at the first entry of `expected` that `found` does not share."""
+    """Raise StaleFileError at the first item of `expected` that is missing or different in `found`."""
     for name, value in expected.items():
         value = json.loads(json.dumps(value))
         if found.get(name) != value:
@@ -165,27 +165,25 @@ def check_identity(path: Path, found: Mapping[str, object], expected: Mapping[st
 def _state(arrays: Mapping[str, NDArray[np.float64]]) -> State:
     own = {name.removeprefix(OPTIMIZER): a for name, a in arrays.items() if name.startswith(OPTIMIZER)}
     return State(
-        own,
-        int(arrays["epoch"]),
-        int(arrays["batch"]),
-        float(arrays["loss"]),
-        int(arrays["best_epoch"]),
-        float(arrays["best_criterion"]),
-        arrays["best_weights"],
-        tuple(Record.of_row(row) for row in arrays["history"]),
+        optimizer=own,
+        epoch=int(arrays["epoch"]),
+        batch=int(arrays["batch"]),
+        loss=float(arrays["loss"]),
+        best_epoch=int(arrays["best_epoch"]),
+        best_criterion=float(arrays["best_criterion"]),
+        best_weights=arrays["best_weights"],
+        history=tuple(Record.of_row(row) for row in arrays["history"]),
     )
 
 
 def _variables(arrays: Mapping[str, NDArray[np.float64]]) -> Variables:
     elements = [name.removeprefix("matrix_") for name in arrays if name.startswith("matrix_")]
-    inputs = {
-        element: Affine.mixing(arrays[f"mean_{element}"], arrays[f"matrix_{element}"]) for element in elements
-    }
+    inputs = {x: Affine.mixing(arrays[f"mean_{x}"], arrays[f"matrix_{x}"]) for x in elements}
     return Variables(inputs, arrays["offsets"], float(arrays["scale"]))
 
 
 def _contrast(former: object, present: object) -> tuple[str, str]:
-    """Both values as text; of long ones the part where they begin to differ."""
+    """Both values as text; of long ones the part from where they begin to differ."""
     texts = (_text(former), _text(present))
     same = len(os.path.commonprefix(texts))
     start = max(0, same - SHOWN // 3) if max(map(len, texts)) > SHOWN else 0
@@ -208,27 +206,22 @@ def _text(value: object) -> str:
 
 
 def conditions(settings: Settings, file: DescriptorFile) -> dict[str, object]:
-    """What a checkpoint must share with the run that continues it.
+    """What a checkpoint must have in common with the run that continues it.
 
-    Not among it: epochs, initial weights (they have acted already), and what changes the way or the output
-    only (threads, memory_limit, derivatives, device, checkpoint_interval, write_*).
+    Not included: epochs, initial weights (they have acted already), and what only changes the speed or the
+    output (threads, memory_limit, derivatives, device, checkpoint_interval, write_*).
     """
-    shapes, scaling, conversion = (
-        parameters_of(settings),
-        settings.model.scaling,
-        settings.model.normalization,
-    )
+    shapes, model = parameters_of(settings), settings.model
+    scaling, conversion = model.scaling, model.normalization
     return {
         "symmetry functions": file.fingerprint,
         "input.data": file.input_digest,
         "training and test sets": _division(file),
-        "networks": {
-            x: shapes.architectures[x].describe(shapes.n_inputs[x]) for x in settings.model.elements
-        },
+        "networks": {x: shapes.architectures[x].describe(shapes.n_inputs[x]) for x in model.elements},
         **{name: settings.value(name) for name in SHAPING},
         "selection_mode": str(settings.kalman.selection_mode),
         "scaling": [scaling.kind, scaling.s_min, scaling.s_max],
-        "atom energies in effect": dict(settings.model.atom_energies),
+        "atom energies in effect": dict(model.atom_energies),
         "mean_energy, conv_energy, conv_length": [
             conversion.mean_energy,
             conversion.conv_energy,
@@ -238,7 +231,7 @@ def conditions(settings: Settings, file: DescriptorFile) -> dict[str, object]:
 
 
 def _division(file: DescriptorFile) -> str:
-    """Which structures are for what, whether derivatives are stored with them or not."""
+    """Sizes of training and test set, and a checksum of their structures."""
     digest = hashlib.sha256(file.source.tobytes() + file.subset.tobytes()).hexdigest()
     training, test = (int(np.count_nonzero(file.subset == number)) for number in (Set.TRAIN, Set.TEST))
     return f"{training} and {test} structures (sha256 {digest[:16]})"

@@ -28,7 +28,7 @@ class PairClass:
     ----------
     centers, neighbors : (n_pairs,) int64
     columns : (n_sensitive,) int64
-        Functions of the center that can feel the neighbor.
+        Functions of the center that depend on the neighbor.
     blocks : (n_pairs, 3, n_sensitive) float
     vectors : (n_pairs, 3) float
     """
@@ -42,15 +42,15 @@ class PairClass:
 
 @dataclass(eq=False)
 class DenseForces:
-    """The function (dE/dG, geometries) -> forces and virials of :class:`bnnp.training.model.Model` on
-    `device`.
+    """The function (dE/dG, geometries) -> forces and virials of a :class:`bnnp.training.model.TrainedModel`.
 
     Parameters
     ----------
     descriptor : Descriptor
         For the layout of the blocks; computes them where a geometry has none.
-    dtype, device
-        Of the tensors; the blocks of a structure stay on the device as long as its geometry is kept.
+    dtype : torch.dtype
+    device : str
+        The blocks of a structure stay on the device as long as its geometry is kept.
     """
 
     descriptor: Descriptor
@@ -94,15 +94,14 @@ class DenseForces:
             columns = self.descriptor.sensitive(self.descriptor.elements[x], self.descriptor.elements[y])
             if len(mine) and len(columns):
                 values = blocks[first[mine][:, None] + np.arange(3 * len(columns))]
-                classes.append(
-                    PairClass(
-                        self._index(pairs.centers[mine]),
-                        self._index(pairs.neighbors[mine]),
-                        self._index(columns),
-                        self._real(values.reshape(len(mine), 3, len(columns))),
-                        self._real(pairs.vectors[mine]),
-                    )
+                pair_class = PairClass(
+                    centers=self._index(pairs.centers[mine]),
+                    neighbors=self._index(pairs.neighbors[mine]),
+                    columns=self._index(columns),
+                    blocks=self._real(values.reshape(len(mine), 3, len(columns))),
+                    vectors=self._real(pairs.vectors[mine]),
                 )
+                classes.append(pair_class)
         return classes
 
     def _index(self, values: NDArray[np.integer]) -> Tensor:

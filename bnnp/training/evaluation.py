@@ -1,8 +1,7 @@
-"""What the potential being trained predicts: the Monte Carlo mean over the frozen masks, as mode 3 will give
-it.
+"""Predictions of the potential in training: the Monte Carlo mean over the frozen masks, as in mode 3.
 
-Energies are means over samples of the total; forces come from the mean of dE/dG, one sweep a structure. The
-networks run in the C++ core, on the inputs z of the training. All in normalized units, float64.
+Energies are means of the total over the samples; forces come from the mean of dE/dG, one sweep a structure.
+The networks run in the C++ core, on the inputs z of the training. All in normalized units, float64.
 """
 
 from __future__ import annotations
@@ -59,8 +58,8 @@ class Evaluator:
 
     Parameters
     ----------
-    elements : tuple of str
     inputs : mapping of element to Affine
+        z of each element.
     masks : Masks or None
         Frozen masks; None for the plain network.
     descriptor : Descriptor
@@ -69,22 +68,21 @@ class Evaluator:
 
     def __init__(
         self,
-        elements: tuple[str, ...],
         inputs: Mapping[str, Affine],
         masks: Masks | None,
         descriptor: Descriptor,
         threads: int = 1,
     ) -> None:
-        self._elements, self._inputs, self._width = elements, inputs, descriptor.width
-        self._factors = None if masks is None else {element: masks.scaled(element) for element in elements}
+        self._elements, self._inputs, self._width = tuple(inputs), inputs, descriptor.width
+        self._factors = None if masks is None else {element: masks.scaled(element) for element in inputs}
         self.descriptor, self._threads = descriptor, threads
 
     def load(self, networks: Mapping[str, Network]) -> Networks:
-        """`networks` as the C++ core evaluates them, to be used for many structures."""
+        """`networks` in the C++ core, for many structures."""
         return Networks(self._elements, networks, self._width, self._factors, self._threads)
 
     def __call__(self, networks: Networks, sample: Sample) -> Evaluation:
-        """Evaluate one structure."""
+        """Prediction and reference of one structure."""
         types, inputs = self._gathered(sample)
         rows = [row.cpu().numpy() for row in sample.rows]
         energies, slope, _ = networks.sample(types, inputs, gradient=sample.geometry is not None)
@@ -98,12 +96,12 @@ class Evaluator:
             forces, virial = scatter(sample.geometry.pairs, derivatives)
             stress = virial / sample.volume
         return Evaluation(
-            float(energies.sum(axis=0).mean()),
-            sample.energy,
-            forces,
-            sample.forces.cpu().numpy().astype(np.float64),
-            stress,
-            sample.stress.cpu().numpy().astype(np.float64),
+            energy=float(energies.sum(axis=0).mean()),
+            reference_energy=sample.energy,
+            forces=forces,
+            reference_forces=sample.forces.cpu().numpy().astype(np.float64),
+            stress=stress,
+            reference_stress=sample.stress.cpu().numpy().astype(np.float64),
         )
 
     def _gathered(self, sample: Sample) -> tuple[NDArray[np.int32], Array]:

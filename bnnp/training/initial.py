@@ -12,7 +12,7 @@ from bnnp.training.parameters import Parameters
 
 
 def random_networks(settings: Settings) -> dict[str, Network]:
-    """Initial networks of the scheme input.nn asks for, in the variables of the training."""
+    """Initial networks by the scheme input.nn asks for, in the variables of the training."""
     model, network = settings.model, settings.network
     scheme = "glorot"
     if network.nguyen_widrow_weights_short:

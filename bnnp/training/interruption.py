@@ -1,6 +1,6 @@
 """SIGTERM and SIGUSR1 as a request to stop: SLURM sends them before the time limit.
 
-The loop asks between two steps and ends with a checkpoint, so that ``--restart`` loses nothing.
+The loop checks for it between two steps and ends with a checkpoint, so that ``--restart`` loses nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interruption:
-    """While the block runs, the signals set :attr:`name` instead of ending the process."""
+    """A context in which the signals set :attr:`name` instead of ending the process."""
 
     def __init__(self) -> None:
         self.name = ""

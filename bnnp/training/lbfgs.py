@@ -2,7 +2,7 @@
 
 The direction is -H g with the inverse Hessian H of the last `memory` pairs of steps and gradient changes
 (Nocedal, Math. Comput. 35, 773 (1980)); the step along it satisfies the strong Wolfe conditions (Nocedal and
-Wright, Numerical Optimization, 2006, algorithms 3.5 and 3.6). Both are torch.optim.LBFGS; this module gives
+Wright, Numerical Optimization, 2006, algorithms 3.5 and 3.6). Both are torch.optim.LBFGS; this module passes
 it the gradient of all ranks and keeps its state. An epoch is one iteration. With dropout the masks stay the
 same throughout, because a line search needs one function.
 """
@@ -22,12 +22,12 @@ from bnnp.training.optimizer import Problem, arrays_of, state_from
 Array = NDArray[np.float64]
 
 MASKS = 0  # epoch whose dropout masks are used
-EVALUATIONS = 25  # at most, in one line search
+EVALUATIONS = 25  # the most in one line search
 
 
 @dataclass(frozen=True, eq=False)
 class LbfgsState:
-    """Where the optimizer stands; k pairs are remembered.
+    """State of the optimizer, with k pairs in its memory.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Lbfgs:
     Parameters
     ----------
     memory : int
-        Pairs that are remembered.
+        Pairs of steps and gradient changes that are kept.
     free : (n_weights,) bool, optional
         Which weights move; all by default.
     """
@@ -82,7 +82,18 @@ class Lbfgs:
         """State before the first step."""
         none, zeros = np.empty((0, len(weights))), np.zeros_like(weights)
         return LbfgsState(
-            np.array(weights), none, none, zeros, zeros, 1.0, 0.0, 0.0, 0, 0, float("nan"), zeros
+            weights=np.array(weights),
+            steps=none,
+            changes=none,
+            former=zeros,
+            direction=zeros,
+            scale=1.0,
+            length=0.0,
+            former_loss=0.0,
+            iterations=0,
+            evaluations=0,
+            loss=float("nan"),
+            gradient=zeros,
         )
 
     def begin(self, state: LbfgsState, criteria: Sequence[float], errors: Array) -> LbfgsState:
@@ -119,7 +130,7 @@ class Lbfgs:
             line_search_fn="strong_wolfe",
         )
         inner.state[weights].update(_torch_state(state))
-        before = float(inner.step(closure))
+        before = float(inner.step(closure))  # type: ignore[no-untyped-call]
         final = weights.detach().numpy().copy()
         _, loss, gradient = next(
             (e for e in known if np.array_equal(e[0], final)), (None, np.nan, state.former)
@@ -147,16 +158,16 @@ class Lbfgs:
         return {"optimizer": f"L-BFGS, {self.memory} pairs, strong Wolfe line search, one iteration an epoch"}
 
     def arrays(self, state: LbfgsState) -> dict[str, NDArray[Any]]:
-        """Everything in a state."""
+        """Fields of a state, for a checkpoint."""
         return arrays_of(state)
 
     def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> LbfgsState:
-        """The inverse."""
+        """Undo :meth:`arrays`."""
         return state_from(LbfgsState, arrays)
 
 
 def _torch_state(state: LbfgsState) -> dict[str, Any]:
-    """The state as torch.optim.LBFGS keeps it; empty before the first iteration."""
+    """The state in the form of torch.optim.LBFGS; empty before the first iteration."""
     if not state.iterations:
         return {}
     steps, changes = ([torch.from_numpy(row.copy()) for row in rows] for rows in (state.steps, state.changes))
@@ -175,7 +186,7 @@ def _torch_state(state: LbfgsState) -> dict[str, Any]:
 
 
 def _own_state(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse, without weights."""
+    """Undo :func:`_torch_state`, as keywords of :class:`LbfgsState`."""
     n = len(kept["d"])
     return {
         "steps": np.array([row.numpy() for row in kept["old_stps"]]).reshape(-1, n),

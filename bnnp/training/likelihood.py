@@ -62,11 +62,8 @@ class FrozenDropout:
     def masks(
         self, parameters: Parameters, epoch: int, sources: Sequence[int], like: Tensor
     ) -> dict[str, MaskSet]:
-        """Scaled masks of a batch, as :meth:`bnnp.training.model.Dropout.masks`: for each layer
-        (count * n_structures, n_l) or None, first masks of all structures first."""
-        chosen = np.stack(
-            [self._chosen(epoch, source) for source in sources], axis=1
-        )  # (count, n_structures)
+        """Scaled masks of a batch, as :meth:`bnnp.training.model.Dropout.masks`."""
+        chosen = np.stack([self._chosen(epoch, x) for x in sources], axis=1)  # (count, n_structures)
         found: dict[str, MaskSet] = {}
         for element in parameters.architectures:
             factors = self.frozen.scaled(element)
@@ -84,7 +81,7 @@ class FrozenDropout:
 
 
 class MemberModel(TrainedModel):
-    """Energies, forces and virials of every member, one member a mask."""
+    """Energies, forces and virials of every member of the ensemble; each mask is a member."""
 
     def __call__(
         self, vector: Tensor, batch: Batch, masks: Mapping[str, MaskSet]
@@ -95,23 +92,15 @@ class MemberModel(TrainedModel):
         count //= n_structures
         energy = batch.energy.new_zeros(count, n_structures)
         gradient = batch.forces.new_zeros(count, n_atoms, self._width)
-        for (element, (weights, biases)), z, rows, owners in zip(
+        for (element, network), z, rows, owners in zip(
             self.parameters.views(vector).items(), batch.inputs, batch.rows, batch.owners, strict=True
         ):
             if len(rows) == 0:
                 continue
-            copies = (
-                z.detach().repeat(count, 1).requires_grad_(bool(batch.geometries))
-            )  # (S n_X, n_functions)
-            atomic = forward(
-                weights,
-                biases,
-                self.parameters.architectures[element].activations,
-                copies,
-                masks[element],
-                mask_rows(masks[element], owners, n_structures),
-                self.parameters.normalize_nodes,
-            )
+            copies = z.detach().repeat(count, 1)  # (S n_X, n_functions)
+            copies.requires_grad_(bool(batch.geometries))
+            chosen = mask_rows(masks[element], owners, n_structures)
+            atomic = forward(network, copies, masks[element], chosen)
             energy = energy.index_add(1, owners, atomic.view(count, -1))
             if batch.geometries:
                 (slope,) = torch.autograd.grad(atomic.sum(), copies, create_graph=True)
@@ -133,6 +122,8 @@ class Likelihood:
         Of the normalized references: v and c.
     weights : (float, float, float)
         W_E, W_F, W_S.
+    thresholds : (float, float, float)
+        As in :class:`bnnp.training.loss.Loss`; infinite, as the likelihood has no Huber function.
     """
 
     spread: Spread
@@ -164,7 +155,7 @@ def _nll(members: Tensor, reference: Tensor, spread: float) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Members(Evaluation):
-    """An evaluation with the variances over the members, and the spreads NLL is relative to.
+    """An evaluation with the variances over the members, and the spreads v of the references.
 
     Parameters
     ----------
@@ -213,7 +204,7 @@ class MemberEvaluator(Evaluator):
 
     Parameters
     ----------
-    elements, inputs, masks, descriptor, threads
+    inputs, masks, descriptor, threads
         As for :class:`Evaluator`; there must be masks.
     spread : Spread
         Of the normalized references.
@@ -221,14 +212,13 @@ class MemberEvaluator(Evaluator):
 
     def __init__(
         self,
-        elements: tuple[str, ...],
         inputs: Mapping[str, Affine],
         masks: Masks,
         descriptor: Descriptor,
         spread: Spread,
         threads: int = 1,
     ) -> None:
-        super().__init__(elements, inputs, masks, descriptor, threads)
+        super().__init__(inputs, masks, descriptor, threads)
         self._spread = spread
         self._masked_inputs = masks.rates[0] > 0.0
 
@@ -243,7 +233,7 @@ class MemberEvaluator(Evaluator):
         return MemberNetworks(super().load(networks), super().load(on_functions))
 
     def __call__(self, networks: MemberNetworks, sample: Sample) -> Members:  # type: ignore[override]
-        """Evaluate one structure."""
+        """Mean and variance over the members, and reference, of one structure."""
         mean = super().__call__(networks.inputs, sample)
         types, inputs = self._gathered(sample)
         with_forces = sample.geometry is not None
@@ -253,17 +243,15 @@ class MemberEvaluator(Evaluator):
             factors = np.ones((len(self._elements), self._width))
             if self._masked_inputs:  # delta is dE/dz then
                 delta = self._to_functions(types, delta)
-            members, virials = networks.functions.forces(
-                self.descriptor, types, sample.geometry.pairs, factors, delta
-            )
+            pairs = sample.geometry.pairs
+            members, virials = networks.functions.forces(self.descriptor, types, pairs, factors, delta)
             forces = members.var(axis=-1, ddof=1)
             symmetric = (virials + virials.transpose(1, 0, 2)) / 2.0
             variances = symmetric.var(axis=-1, ddof=1)  # (3, 3)
             stress = np.array([variances[a, b] for a, b in VOIGT]) / sample.volume**2
-        variance = float(energies.sum(axis=0).var(ddof=1))
         return Members(
             **vars(mean),
-            energy_variance=variance,
+            energy_variance=float(energies.sum(axis=0).var(ddof=1)),
             forces_variance=forces,
             stress_variance=stress,
             spread=self._spread,

@@ -1,9 +1,9 @@
 """The training loop: the optimizer's steps, an evaluation every epoch, the best epoch kept.
 
-Nothing depends on a state that is not in :class:`State`: the order of an epoch and the masks are counted by
-(seed, epoch, structure), so a training that is stopped anywhere and continued is the same as one that never
-stopped. Each rank works on its share of every batch; one sum over the ranks a step, which carries the wish to
-stop along, is the same for any number of ranks up to rounding.
+Everything that changes is in :class:`State`: the order of an epoch and the masks are counted by (seed, epoch,
+structure), so a training that is stopped anywhere and continued is the same as one that never stopped. Each
+rank works on its share of every batch; in every step one sum over the ranks, which is the same for any number
+of ranks up to rounding, also carries requests to stop.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class Record:
 
     @classmethod
     def of_row(cls, row: Array) -> Record:
-        """From what :meth:`row` gave."""
+        """Undo :meth:`row`."""
         errors = np.split(np.array(row[4:]), 4)
         return cls(int(row[0]), float(row[1]), float(row[2]), float(row[3]), *errors)
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where the training stands.
+    """State of a training after some epochs and steps.
 
     Parameters
     ----------
@@ -98,15 +98,24 @@ class State:
     history: tuple[Record, ...]
     stopped: bool = False
 
+    @property
+    def last(self) -> Record:
+        """The last completed epoch."""
+        return self.history[-1]
+
+    @property
+    def improved(self) -> bool:
+        """Whether the last completed epoch is the best so far."""
+        return self.best_epoch == self.epoch
+
 
 @dataclass(eq=False)
 class Trainer:
-    """All that stays the same during a training.
+    """The training loop and everything that stays the same during it.
 
     Parameters
     ----------
     model, loss, optimizer, dropout, samples, ranks
-        The parts.
     evaluator : Evaluator
         Monte Carlo mean over all masks, for the test set.
     monitor : Evaluator
@@ -119,7 +128,7 @@ class Trainer:
         Errors -> what is minimized over the epochs.
     seed, batch_size, epochs : int
     patience : int
-        Epochs without a new best one after which the training ends; 0: it goes on.
+        Epochs without a new best one after which the training ends; 0: no limit.
     rests : tuple of int
         Epochs at which the count begins anew: where another method takes over.
     """
@@ -149,11 +158,19 @@ class Trainer:
         """State with the initial weights, evaluated as epoch 0."""
         record = self._evaluate(weights, 0, np.nan, np.nan)
         demand_finite(record.criterion, "the initial weights")
-        return State(self.optimizer.start(weights), 0, 0, 0.0, 0, record.criterion, weights, (record,))
+        return State(
+            optimizer=self.optimizer.start(weights),
+            epoch=0,
+            batch=0,
+            loss=0.0,
+            best_epoch=0,
+            best_criterion=record.criterion,
+            best_weights=weights,
+            history=(record,),
+        )
 
     def run(self, state: State, stop: Callable[[], bool]) -> Iterator[State]:
-        """Train, and give the state after each epoch, and where it ends because `stop` became true on some
-        rank.
+        """Train; yields the state after each epoch, and where `stop` became true on some rank.
 
         Raises
         ------
@@ -181,7 +198,7 @@ class Trainer:
         return self._batches[1]
 
     def total(self, values: Array) -> Array:
-        """Sum of an array over the ranks; the wish of any rank to stop comes along."""
+        """Sum of an array over the ranks; also notes whether any rank was asked to stop."""
         summed = self.ranks.sum_array(np.append(values.ravel(), float(self._stop())))
         self._stopped = self._stopped or bool(summed[-1] > 0.0)
         return summed[:-1].reshape(values.shape)
@@ -190,7 +207,7 @@ class Trainer:
         """Summed loss of some structures and its gradient, (n_weights,), over all ranks; both finite."""
         sums, size = np.zeros(len(weights) + 1), self.batch_size * self.ranks.size
         pieces = [structures[first : first + size] for first in range(0, len(structures), size)]
-        if len(pieces) > 1:  # more would have to be in memory at once
+        if len(pieces) > 1:  # too many to be in memory at once
             self._announce(pieces)
         for piece in pieces:
             loss, slope = self.gradient(weights, epoch, piece)
@@ -235,11 +252,11 @@ class Trainer:
         return errors
 
     def _epoch(self, state: State) -> State:
-        """One epoch, or what is left of it; steps until it is to stop."""
+        """One epoch, or the rest of an interrupted one; ends early if asked to stop."""
         epoch = state.epoch + 1
         if state.batch == 0:
             criteria = [record.criterion for record in state.history]
-            begun = self.optimizer.begin(state.optimizer, criteria, state.history[-1].train_rmse)
+            begun = self.optimizer.begin(state.optimizer, criteria, state.last.train_rmse)
             state = replace(state, optimizer=begun)
         n_steps, self._stopped = self.optimizer.n_steps(self, epoch), False
         if self.optimizer.by_batches:

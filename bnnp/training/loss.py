@@ -9,18 +9,18 @@ For structure s of n, with per-term weights W, the weights w of single energies,
 
     rho(e) = e^2,   or   t (2 |e| - t) where |e| > t = d sqrt(v)
 
-with Huber's function for ``huber_delta`` d > 0 (P. J. Huber, Ann. Math. Stat. 35, 73 (1964)), twice his, so
-that small errors count as ever. v_E = variance of E/N without element offsets, v_F = mean square force
-component, v_S = variance of the stress components; c is the mean number of known values of a structure (c_E
-is 1 unless max_energy excludes some), so that over an epoch every known value counts alike, and structures
-without forces or stress only lack that term. L = W_E + W_F + W_S for a model that knows the mean only and
-weights of 1.
+with Huber's function for ``huber_delta`` d > 0 (P. J. Huber, Ann. Math. Stat. 35, 73 (1964)), times 2, so
+that small errors count as with squares. v_E = variance of E/N without element offsets, v_F = mean square
+force component, v_S = variance of the stress components; c is the mean number of known values of a structure
+(c_E is 1 unless max_energy excludes some), so that over an epoch every known value counts alike, and
+structures without forces or stress only lack that term. L = W_E + W_F + W_S for a model that knows the mean
+only and weights of 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -61,12 +61,12 @@ class Spread:
         known_e, known_s = energies[np.isfinite(energies)], stresses[np.isfinite(stresses)]
         n = max(len(energies), 1)
         return cls(
-            _positive(float(np.var(known_e)) if known_e.size else 0.0),
-            _positive(square / max(count, 1)),
-            _positive(float(np.var(known_s)) if known_s.size else 0.0),
-            known_e.size / n,
-            count / n,
-            known_s.size / n,
+            energy=_positive(float(np.var(known_e)) if known_e.size else 0.0),
+            force=_positive(square / max(count, 1)),
+            stress=_positive(float(np.var(known_s)) if known_s.size else 0.0),
+            n_energies=known_e.size / n,
+            n_forces=count / n,
+            n_stresses=known_s.size / n,
         )
 
     def thresholds(self, delta: float) -> tuple[float, float, float]:
@@ -76,18 +76,12 @@ class Spread:
 
     def scaled(self, scale: float) -> Spread:
         """The same for references divided by `scale`."""
-        return Spread(
-            self.energy / scale**2,
-            self.force / scale**2,
-            self.stress / scale**2,
-            self.n_energies,
-            self.n_forces,
-            self.n_stresses,
-        )
+        energy, force, stress = (v / scale**2 for v in (self.energy, self.force, self.stress))
+        return replace(self, energy=energy, force=force, stress=stress)
 
 
 def _positive(variance: float) -> float:
-    """1 in place of a variance that is nothing: a single structure, zero forces."""
+    """`variance`, or 1 in place of 0: for a single structure, or zero forces."""
     return variance if variance > np.finfo(float).tiny else 1.0
 
 
@@ -154,7 +148,7 @@ def _rho(errors: Tensor, threshold: float) -> Tensor:
 
 
 def _difference(prediction: Tensor, reference: Tensor) -> Tensor:
-    """0, also for the gradient, where the reference is NaN; a prediction that is NaN stays to be seen."""
+    """0, also for the gradient, where the reference is NaN; a prediction that is NaN gives NaN."""
     difference = prediction - reference
     return torch.where(torch.isnan(reference), torch.zeros_like(difference), difference)
 
@@ -163,7 +157,7 @@ def _difference(prediction: Tensor, reference: Tensor) -> Tensor:
 class Errors:
     """Sums over structures from which all reported errors follow; the vector can be summed over ranks.
 
-    Entries: count, sum |x|, sum x^2, sum rho(x) for energies per atom, total energies, forces and stresses.
+    It has: count, sum |x|, sum x^2, sum rho(x) for energies per atom, total energies, forces and stresses.
 
     Parameters
     ----------
@@ -176,7 +170,7 @@ class Errors:
     thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
 
     def add(self, place: int, prediction: Array, reference: Array, penalty: Array | None = None) -> None:
-        """Count differences of quantity `place`; a NaN reference is left out, a NaN prediction is not.
+        """Add differences of quantity `place`; a NaN reference is left out, a NaN prediction is not.
 
         `penalty`, of the same shape, takes the place of rho.
         """
@@ -204,7 +198,7 @@ class Errors:
         return np.where(count > 0, self.sums[power::4] / np.maximum(count, 1), np.nan)
 
     def criterion(self, spread: Spread, weights: tuple[float, float, float]) -> float:
-        """The loss these errors amount to, single weights aside: what the best epoch is chosen by."""
+        """The loss of these errors without weights of single structures; the best epoch has the lowest."""
         scales = np.array([spread.energy, spread.force, spread.stress])
         return self.penalty(tuple(np.array(weights) / scales))
 

@@ -1,6 +1,6 @@
-"""The optimizers as input.nn asks for them: which keyword sets what.
+"""The optimizers input.nn asks for: which keyword sets what.
 
-:meth:`bnnp.training.training.Training.optimizer` puts them together with the moving average and the polish.
+:meth:`bnnp.training.training.Training.optimizer` combines them with the moving average and the final L-BFGS.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bnnp.settings.settings import Settings
@@ -41,77 +40,77 @@ def gradient_method(
     factors : (n_weights,) float64, optional
         Of the step size of each weight.
     """
-    training = settings.training
-    kind = Descent if training.optimizer == "descent" else Adam
-    return kind(
+    keywords = settings.training
+    method = Descent if keywords.optimizer == "descent" else Adam
+    return method(
         schedule(settings, steps, epochs),
         is_weight,
-        training.weight_decay,
-        training.gradient_clip,
-        training.gradient_adam_beta1,
-        training.gradient_adam_beta2,
-        training.gradient_adam_epsilon,
-        factors,
+        weight_decay=keywords.weight_decay,
+        clip=keywords.gradient_clip,
+        beta1=keywords.gradient_adam_beta1,
+        beta2=keywords.gradient_adam_beta2,
+        epsilon=keywords.gradient_adam_epsilon,
+        factors=factors,
     )
 
 
 def schedule(settings: Settings, steps: int, epochs: int) -> Schedule:
     """Step sizes; the warm-up takes at most a tenth of the training."""
-    training = settings.training
-    initial, total = training.learning_rate, epochs * steps
-    final = min(training.learning_rate_final, initial)
-    warmup = min(training.warmup_epochs * steps, total // 10)
-    if training.schedule == "plateau":
-        return PlateauSchedule(initial, final, warmup, training.plateau_patience)
+    keywords = settings.training
+    initial, total = keywords.learning_rate, epochs * steps
+    final = min(keywords.learning_rate_final, initial)
+    warmup = min(keywords.warmup_epochs * steps, total // 10)
+    if keywords.schedule == "plateau":
+        return PlateauSchedule(initial, final, warmup, keywords.plateau_patience)
     return CosineSchedule(initial, final, warmup, total)
 
 
 def kalman_filter(
     settings: Settings, samples: Samples, loss: Loss, spread: Spread, observer: Observer, ranks: Ranks
 ) -> Kalman:
-    """The filter and what it takes up.
+    """The Kalman filter with its observations.
 
-    A row is scaled by the square root of its term in the loss, times the mean number of force components that
-    go with one energy; so forces count W_F / v_F whatever the size of the structures, and epsilon, eta and q
-    mean the same for all data. With RuNNer's and n2p2's updates W_F multiplies errors, as in these programs,
-    not their squares.
+    A row is scaled by the square root of its term in the loss, times the mean number of force components
+    used for each energy; so forces count W_F / v_F whatever the size of the structures, and epsilon, eta and
+    q mean the same for all data. With RuNNer's and n2p2's updates W_F multiplies errors, as in these
+    programs, not their squares.
     """
-    keywords = settings.kalman
-    dtype = torch.float32 if settings.training.precision == "single" else torch.float64
+    keywords, dtype = settings.kalman, observer.responses.dtype
     joint = keywords.kalman_updates == "joint"
     forces = samples.with_forces and loss.force > 0.0
     stress = samples.with_forces and loss.stress > 0.0
     plan = plan_of(settings, samples, ranks, (loss.energy > 0.0, forces, stress))
     per_energy = max(1.0, components_per_energy(settings, spread.n_forces)) if forces else 1.0
+    force = loss.force * spread.n_forces * (1.0 if joint else settings.training.force_weight)
+    smallest, damping = used_errors(settings, samples.variables.scale)
     rows = Rows(
         observer,
         samples,
-        loss.energy * per_energy,
-        loss.force * spread.n_forces * (1.0 if joint else settings.training.force_weight),
-        loss.stress * per_energy,
-        (1.0 / per_energy, 1.0, spread.n_stresses / per_energy),
-        loss.thresholds,
-        ranks.share,
-        dtype,
-        *errors_taken_up(settings, samples.variables.scale),
+        prefactors=(loss.energy * per_energy, force, loss.stress * per_energy),
+        shares=(1.0 / per_energy, 1.0, spread.n_stresses / per_energy),
+        thresholds=loss.thresholds,
+        mine=ranks.share,
+        dtype=dtype,
+        smallest=smallest,
+        damping=damping,
     )
     matrix = partial(
         SymmetricMatrix, dtype=dtype, rank=ranks.rank, n_ranks=ranks.size, sum_array=ranks.sum_array
     )
     return Kalman(
-        memory_of(settings),
-        plan,
-        rows,
-        observer.parameters.blocks,
-        keywords.kalman_covariance,
-        matrix,
-        thresholds(settings),
+        memory=memory_of(settings),
+        plan=plan,
+        rows=rows,
+        blocks=observer.parameters.blocks,
+        coupling=keywords.kalman_covariance,
+        matrix=matrix,
+        thresholds=thresholds(settings),
         resets=keywords.reset_kalman and keywords.kalman_updates == "runner",
     )
 
 
-def errors_taken_up(settings: Settings, scale: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """RuNNer's smallest errors of energies and forces, in units of `scale`, and their damping."""
+def used_errors(settings: Settings, scale: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """RuNNer's smallest errors of energies and forces, in units of `scale`, and the factors of all errors."""
     keywords = settings.kalman
     if keywords.kalman_updates != "runner":
         return (0.0, 0.0), (1.0, 1.0)
@@ -121,7 +120,8 @@ def errors_taken_up(settings: Settings, scale: float) -> tuple[tuple[float, floa
 
 
 def thresholds(settings: Settings) -> tuple[float, float]:
-    """Of energies and forces, times their last errors; a joint update has none, nor has random selection."""
+    """Smallest errors of energies and forces that are used, in units of the last RMSE; 0 for joint updates
+    and random selection."""
     keywords = settings.kalman
     modes = dict(keywords.selection_mode.steps).values()
     if keywords.kalman_updates == "joint" or (keywords.kalman_updates == "n2p2" and 2 not in modes):
@@ -130,7 +130,7 @@ def thresholds(settings: Settings) -> tuple[float, float]:
 
 
 def components_per_energy(settings: Settings, n_forces: float) -> float:
-    """Mean number of force components that are taken up for each energy, of `n_forces` a structure."""
+    """Mean number of force components used for each energy, of `n_forces` a structure."""
     keywords = settings.kalman
     if keywords.kalman_updates == "joint":
         return min(n_forces, keywords.kalman_components or np.inf)
@@ -140,38 +140,46 @@ def components_per_energy(settings: Settings, n_forces: float) -> float:
 def plan_of(
     settings: Settings, samples: Samples, ranks: Ranks, trained: tuple[bool, bool, bool]
 ) -> UpdatePlan:
-    """What the filter takes up, in which order; `trained` are energies, forces and stresses."""
+    """Which observations the filter uses, in which order.
+
+    Parameters
+    ----------
+    trained : (bool, bool, bool)
+        Whether energies, forces and stresses are trained.
+    """
     keywords, seed = settings.kalman, settings.general.random_seed
     energies, forces, stress = trained
     known = np.isfinite(samples.file.stress).any(axis=1)
     stressed = frozenset(np.flatnonzero(known).tolist()) if stress else frozenset()
     counts = 3 * np.asarray(samples.file.n_atoms, dtype=np.int64) * int(forces)
-    shares = (keywords.short_energy_fraction * energies, keywords.short_force_fraction)
+    energy_share, force_share = keywords.short_energy_fraction * energies, keywords.short_force_fraction
     if keywords.kalman_updates == "joint":
         return JointPlan(seed, counts, energies, keywords.kalman_components, stressed)
     if keywords.kalman_updates == "runner":
         return RunnerPlan(
             seed,
             counts,
-            *shares,
-            keywords.short_energy_group,
-            keywords.short_force_group,
-            keywords.repeated_energy_update,
-            stressed,
-            keywords.short_energy_fraction,
+            energy_share,
+            force_share,
+            energy_group=keywords.short_energy_group,
+            force_group=keywords.short_force_group,
+            repeated=keywords.repeated_energy_update,
+            stressed=stressed,
+            stress_share=keywords.short_energy_fraction,
         )
     return N2p2Plan(
         seed,
         counts,
-        *shares,
-        keywords.task_batch_size_energy,
-        keywords.task_batch_size_force,
-        ranks.size,
-        keywords.rmse_threshold_trials,
-        keywords.jacobian_mode,
-        keywords.selection_mode.steps,
-        stressed,
-        keywords.short_energy_fraction,
+        energy_share,
+        force_share,
+        energy_batch=keywords.task_batch_size_energy,
+        force_batch=keywords.task_batch_size_force,
+        tasks=ranks.size,
+        trials=keywords.rmse_threshold_trials,
+        jacobian=keywords.jacobian_mode,
+        modes=keywords.selection_mode.steps,
+        stressed=stressed,
+        stress_share=keywords.short_energy_fraction,
     )
 
 

@@ -10,7 +10,6 @@ dy/dz comes from autograd with its graph, so that the loss on forces can be diff
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from bnnp.descriptors.scaling import Affine
 from bnnp.network.dense import forward
-from bnnp.network.masks import training_masks
+from bnnp.network.masks import TrainingMasks
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Batch
@@ -27,48 +26,28 @@ MaskSet = Sequence[Tensor | None]
 Forces = Callable[[Tensor, Sequence[Geometry]], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
-class Dropout:
-    """Masks of the training, one for each structure, element and epoch.
-
-    Parameters
-    ----------
-    seed : int
-    rates : tuple of float
-        Drop probability of the inputs and of each hidden layer.
-    count : int
-        Masks of each structure in an update; the loss is that of the mean over them.
-    """
-
-    seed: int
-    rates: tuple[float, ...]
-    count: int = 1
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is dropped at all."""
-        return any(rate > 0.0 for rate in self.rates)
+class Dropout(TrainingMasks):
+    """Random masks of the batches; with several for each structure the loss is that of the mean over them."""
 
     def masks(
         self, parameters: Parameters, epoch: int, sources: Sequence[int], like: Tensor
     ) -> dict[str, MaskSet]:
-        """Scaled masks of a batch by element: for each layer (n_structures, n_l) or None; {}: no dropout."""
+        """Scaled masks of a batch by element: for each layer (count * n_structures, n_l) or None, the first
+        masks of all structures first; an empty dict without dropout."""
         if not self.active:
             return {}
         masks: dict[str, MaskSet] = {}
         for element, architecture in parameters.architectures.items():
             nodes = (parameters.n_inputs[element], *architecture.nodes)
-            rates = self.rates[: len(nodes)]
-            drawn = training_masks(self.seed, epoch, sources, element, rates, nodes, self.count)
             masks[element] = [
                 None if mask is None else torch.as_tensor(mask, dtype=like.dtype, device=like.device)
-                for mask in drawn
+                for mask in self.draw(element, nodes, epoch, sources)
             ]
         return masks
 
 
 class TrainedModel:
-    """The function that is trained.
+    """Energies, forces and virials as a function of the weights.
 
     Parameters
     ----------
@@ -79,8 +58,8 @@ class TrainedModel:
         Columns of dE/dG: the largest number of functions.
     forces : callable
         (dE/dG, geometries) -> forces (n_atoms, 3) and virials (n_structures, 6).
-    dtype, device
-        Of all tensors.
+    dtype : torch.dtype
+    device : str
     """
 
     def __init__(
@@ -100,7 +79,7 @@ class TrainedModel:
 
     @classmethod
     def like(cls, other: TrainedModel) -> Self:
-        """The same networks and functions as those of `other`, in this class."""
+        """An object of this class with the attributes of `other`."""
         model = cls.__new__(cls)
         model.__dict__.update(other.__dict__)
         return model
@@ -114,21 +93,14 @@ class TrainedModel:
         """
         energy = torch.zeros_like(batch.energy)
         gradient = batch.forces.new_zeros(len(batch.forces), self._width)
-        for (element, (weights, biases)), z, rows, owners in zip(
+        for (element, network), z, rows, owners in zip(
             self.parameters.views(vector).items(), batch.inputs, batch.rows, batch.owners, strict=True
         ):
             if len(rows) == 0:
                 continue
             z = z.detach().requires_grad_(bool(batch.geometries))
-            samples = forward(
-                weights,
-                biases,
-                self.parameters.architectures[element].activations,
-                z,
-                masks.get(element),
-                mask_rows(masks[element], owners, len(energy)) if masks else None,
-                self.parameters.normalize_nodes,
-            )
+            chosen = mask_rows(masks[element], owners, len(energy)) if masks else None
+            samples = forward(network, z, masks.get(element), chosen)
             atomic = samples.view(-1, len(z)).mean(dim=0)  # (n_X,)
             energy = energy.index_add(0, owners, atomic)
             if batch.geometries:

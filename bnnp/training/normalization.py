@@ -1,9 +1,9 @@
-r"""What the network is trained on, and how it becomes the plain network of the files.
+r"""Inputs and targets of the networks in training, and the exact way back to the networks of the files.
 
 Reference energies and symmetry functions have awkward sizes: energies of -35 000 eV that differ by 0.1,
-functions that vary by 10^-3 and hang together. Training therefore uses, per element X,
+functions that vary by 10^-3 and are strongly correlated. Training therefore uses, for each element X,
 
-    z = (G - mean_X) A_X          network inputs: centerd, whitened (PCA)
+    z = (G - mean_X) A_X          network inputs: centered, whitened (PCA)
     y = (E_i - offset_X) / scale  network output
 
 and its weights W', b' (first layer on z, last layer giving y) fold exactly into a plain network on the inputs
@@ -37,14 +37,14 @@ from bnnp.network.dense import Network
 
 Array = NDArray[np.float64]
 
-RIDGE = 1e-4  # r: directions weaker than this (relative variance) are not blown up to unit size
-SHARES = 1e-3  # spread of the composition (relative) below which it says nothing about single elements
+RIDGE = 1e-4  # r: directions of smaller relative variance are not scaled up to unit size
+SHARES = 1e-3  # relative spread of the composition below which it does not determine single elements
 
 
 @dataclass(frozen=True, eq=False)
 class Variables:
-    """What a training works in: z instead of G, y instead of the energy of an atom. Kept in the checkpoint,
-    because eigenvectors differ between machines.
+    """Variables of a training: z instead of G, y instead of the energy of an atom. They are kept in the
+    checkpoint, because eigenvectors differ between machines.
 
     Parameters
     ----------
@@ -74,14 +74,12 @@ def whitening_matrix(covariance: Array, scaling: Scaling) -> Array:
     -------
     (n_functions, n_functions) float64
     """
-    alive = np.flatnonzero(~scaling.constant)  # the others would mix with weak directions of these
-    width = 1.0 / scaling.spread[alive]
-    eigenvalues, vectors = np.linalg.eigh(width[:, None] * covariance[np.ix_(alive, alive)] * width)
+    varying = np.flatnonzero(~scaling.constant)  # the others would mix with weak directions of these
+    inverse, block = 1.0 / scaling.spread[varying], np.ix_(varying, varying)
+    eigenvalues, vectors = np.linalg.eigh(inverse[:, None] * covariance[block] * inverse)
     largest = max(float(eigenvalues.max(initial=0.0)), float(np.finfo(np.float64).tiny))
     matrix = np.zeros_like(covariance)
-    matrix[np.ix_(alive, alive)] = (
-        width[:, None] * vectors / np.sqrt(np.maximum(eigenvalues, 0.0) + RIDGE * largest)
-    )
+    matrix[block] = inverse[:, None] * vectors / np.sqrt(np.maximum(eigenvalues, 0.0) + RIDGE * largest)
     return matrix
 
 
@@ -104,7 +102,7 @@ def principal(inputs: Affine, scaling: Scaling) -> Affine:
 
 @dataclass(frozen=True, eq=False)
 class ChangeOfVariables:
-    """Between the network of the training, y(z), and that of the files, E(x), of one element.
+    """Change of variables between the network in training, y(z), and that of the files, E(x), of one element.
 
     Parameters
     ----------
@@ -131,7 +129,7 @@ class ChangeOfVariables:
         return replace(self, scaled=identity, conv_energy=1.0, mean_energy=0.0)
 
     def to_plain(self, network: Network) -> Network:
-        """The network as it stands in weights.XXX.data."""
+        """The network of weights.XXX.data."""
         matrix, constant = self._first_layer()
         weights, biases = list(network.weights), list(network.biases)
         biases[0] = biases[0] + constant @ weights[0]  # before W_1 is replaced
@@ -156,12 +154,11 @@ class ChangeOfVariables:
         """T, (n_functions, n_functions), and t, (n_functions,)."""
         inverse = _inverse(self.scaled.factor)
         matrix = inverse[:, None] * self.inputs.matrix
-        return matrix, (
-            self.scaled.shift - self.inputs.shift
-        ) @ self.inputs.matrix - self.scaled.offset @ matrix
+        difference = self.scaled.shift - self.inputs.shift
+        return matrix, difference @ self.inputs.matrix - self.scaled.offset @ matrix
 
     def _output_shift(self, network: Network) -> float:
-        """What the output bias gains; `normalize_nodes` divides it again by the last hidden layer's nodes."""
+        """Shift of the output bias, times the nodes by which `normalize_nodes` divides it again."""
         nodes = network.sizes[-1] if network.normalize_nodes else 1
         return nodes * self.conv_energy * (self.offset - self.mean_energy)
 

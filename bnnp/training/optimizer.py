@@ -1,8 +1,8 @@
-"""What an optimizer is to the training loop, and what the loop is to an optimizer.
+"""The interface between optimizers and the training loop, and an optimizer for the last epochs.
 
-An epoch is a number of steps; after each of them the training can stop, be written to a checkpoint and go on
-as if it had not. Whatever a step depends on is therefore in the optimizer's state, in the epoch and in the
-number of the step.
+An epoch is a number of steps; after each of them the training can stop, be written to a checkpoint and be
+continued without a difference. So a step depends only on the optimizer's state, the epoch and the number of
+the step.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Optimizer(Protocol):
 
     @property
     def in_place(self) -> bool:
-        """Whether a step changes parts of its state in place, so that an earlier state is lost."""
+        """Whether a step changes its state in place, so that earlier states are lost."""
 
     @property
     def by_batches(self) -> bool:
-        """Whether an epoch goes once through the batches, structure after structure."""
+        """Whether an epoch goes through the batches once, in their order."""
 
     def start(self, weights: Array) -> Any:
         """State before the first step."""
@@ -78,16 +78,16 @@ class Optimizer(Protocol):
         """The weights that are evaluated and written, (n_weights,) float64."""
 
     def rate(self, state: Any) -> float:
-        """What the log shows as the size of the last step."""
+        """Size of the last step, for the log."""
 
     def describe(self) -> Mapping[str, str]:
         """Lines for the log."""
 
     def arrays(self, state: Any) -> dict[str, NDArray[Any]]:
-        """Everything in a state, for a checkpoint; called by all ranks."""
+        """Contents of a state, for a checkpoint; called by all ranks."""
 
     def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> Any:
-        """The state :meth:`arrays` was made from."""
+        """Undo :meth:`arrays`."""
 
 
 def arrays_of(state: Any) -> dict[str, NDArray[Any]]:
@@ -96,21 +96,20 @@ def arrays_of(state: Any) -> dict[str, NDArray[Any]]:
 
 
 def state_from(kind: type[S], arrays: Mapping[str, NDArray[Any]]) -> S:
-    """The dataclass again: numbers where the arrays have no axes."""
+    """Undo :func:`arrays_of`: a dataclass with numbers where the arrays have no axes."""
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: arrays[name] if arrays[name].ndim else arrays[name].item() for name in names})
 
 
 @dataclass(frozen=True)
 class PolishState:
-    """One optimizer after another.
+    """State of the optimizer at work.
 
     Parameters
     ----------
     number : int
-        0 or 1.
+        0 for the first optimizer, 1 for the last.
     state : object
-        Of the optimizer at work.
     """
 
     number: int
@@ -119,13 +118,13 @@ class PolishState:
 
 @dataclass(frozen=True)
 class Polished:
-    """A method for most of the training, another one for the last epochs: Adam, then L-BFGS.
+    """One optimizer for most of the training, another one for the last epochs: Adam, then L-BFGS.
 
     Parameters
     ----------
     first, last : Optimizer
     switch : int
-        Epochs of the first.
+        Epochs with the first.
     """
 
     first: Optimizer
@@ -134,24 +133,21 @@ class Polished:
 
     @property
     def in_place(self) -> bool:
-        """As the protocol says."""
+        """Whether either optimizer changes its state in place."""
         return self.first.in_place or self.last.in_place
 
     @property
     def by_batches(self) -> bool:
-        """As the protocol says."""
+        """As the first optimizer."""
         return self.first.by_batches
 
     def start(self, weights: Array) -> PolishState:
         """The first method's state, or the last one's if all epochs are its own."""
-        return (
-            PolishState(0, self.first.start(weights))
-            if self.switch
-            else PolishState(1, self.last.start(weights))
-        )
+        number = 0 if self.switch else 1
+        return PolishState(number, (self.first, self.last)[number].start(weights))
 
     def begin(self, state: PolishState, criteria: Sequence[float], errors: Array) -> PolishState:
-        """Change to the last method when its time has come, and back if the training was prolonged; either
+        """Change to the last method after `switch` epochs, or back if the training was prolonged; either
         starts from the weights that are evaluated."""
         number = int(len(criteria) > self.switch)
         if number != state.number:
@@ -171,15 +167,15 @@ class Polished:
         return PolishState(state.number, inner), loss
 
     def evaluated(self, state: PolishState) -> Array:
-        """Those of the method at work."""
+        """Weights of the method at work."""
         return self._of(state).evaluated(state.state)
 
     def rate(self, state: PolishState) -> float:
-        """That of the method at work."""
+        """Step size of the method at work."""
         return self._of(state).rate(state.state)
 
     def describe(self) -> dict[str, str]:
-        """Both methods."""
+        """Lines for the log, of both methods."""
         last = {f"then {name}": text for name, text in self.last.describe().items()}
         return {**self.first.describe(), **last, "change": f"after epoch {self.switch}"}
 
@@ -188,7 +184,7 @@ class Polished:
         return {**self._of(state).arrays(state.state), "stage": np.asarray(state.number)}
 
     def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> PolishState:
-        """The inverse."""
+        """Undo :meth:`arrays`."""
         number = int(arrays["stage"])
         return PolishState(number, (self.first, self.last)[number].state_of(arrays))
 

@@ -1,4 +1,4 @@
-"""From dE/dG to forces and virial, differentiable once more: what makes training on forces cheap.
+"""From dE/dG to forces and virial, differentiable once more: this makes training on forces cheap.
 
 With the vectors D_p = r_j - r_i of all pairs p = (i, j) of a structure, dE/dG is swept back to the pairs
 (vjp) and scattered::
@@ -39,7 +39,7 @@ _A, _B = (np.array(axes) for axes in zip(*VOIGT, strict=True))
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """What forces of one structure need beside dE/dG.
+    """What the forces of one structure depend on, apart from dE/dG.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Geometry:
 
     @property
     def nbytes(self) -> int:
-        """Memory it takes."""
+        """Bytes in memory."""
         pairs = self.pairs
         arrays = (self.types, pairs.first, pairs.centers, pairs.neighbors, pairs.vectors, self.blocks)
         return sum(array.nbytes for array in arrays if array is not None)

@@ -1,6 +1,6 @@
 """All weights and biases of all elements as one vector.
 
-The optimizer, the gradient sum over ranks and the checkpoint know one flat vector; the networks are views of
+The optimizer, the gradient sum over ranks and the checkpoint use one flat vector; the networks are views of
 it. Order: elements by atomic number, each as in its weights file (:meth:`bnnp.network.dense.Network.flat`).
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network
+from bnnp.network.dense import Network, TensorNetwork
 
 Array = NDArray[np.float64]
 
@@ -52,8 +52,8 @@ class Parameters:
             for (element, architecture), part in zip(self.architectures.items(), parts, strict=True)
         }
 
-    def views(self, vector: Tensor) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
-        """Weights and biases of every layer as views of a tensor, by element; gradients flow back to it."""
+    def views(self, vector: Tensor) -> dict[str, TensorNetwork]:
+        """Networks, by element, whose weights and biases are views of `vector`; gradients flow back to it."""
         pieces = iter(
             torch.split(vector, [size for sizes in self._shapes.values() for pair in sizes for size in pair])
         )
@@ -64,7 +64,7 @@ class Parameters:
             for n_in, n_out in zip(sizes, sizes[1:], strict=False):
                 weights.append(next(pieces).view(n_in, n_out))
                 biases.append(next(pieces))
-            result[element] = (weights, biases)
+            result[element] = TensorNetwork(weights, biases, architecture.activations, self.normalize_nodes)
         return result
 
     @property

@@ -1,5 +1,4 @@
-"""Stages around a training that look at the spread of its samples: choosing the dropout rate before it, and
-fine-tuning by the negative log-likelihood after it.
+"""The spread of the samples: the choice of the dropout rate before a training, and fine-tuning after it.
 
 Both judge by the negative log-likelihood of the test set, over all frozen masks, of energies, forces and
 stresses (:mod:`bnnp.training.likelihood`).
@@ -16,14 +15,15 @@ import numpy as np
 
 from bnnp.errors import InputError
 from bnnp.settings.settings import Settings
-from bnnp.training.adam import Adam, CosineSchedule
+from bnnp.training.adam import Adam
 from bnnp.training.likelihood import FrozenDropout, Likelihood, MemberEvaluator, MemberModel
 from bnnp.training.loop import Trainer
 from bnnp.training.loss import Errors
+from bnnp.training.schedule import CosineSchedule
 from bnnp.training.training import EPOCH_SAMPLES, Training, TrainingSet
 
-RATES = (0.01, 0.025, 0.05, 0.1, 0.2)  # that ``dropout_rate auto`` tries
-SHARE = 4  # of the epochs, the training of each of them has one in so many
+RATES = (0.01, 0.025, 0.05, 0.1, 0.2)  # tried by ``dropout_rate auto``
+SHARE = 4  # each trial has 1 / SHARE of the epochs
 FINAL = 0.01  # step size at the end of fine-tuning, relative to that at its start
 
 
@@ -46,7 +46,7 @@ class Trial:
 
 
 def demand_judge(settings: Settings, data: TrainingSet) -> None:
-    """Raise InputError without a test set, or without masks to judge ``dropout_rate auto`` by."""
+    """Raise InputError if ``dropout_rate auto`` has no test set or no masks to choose by."""
     if not data.test or settings.dropout.mc_samples < 2:
         missing = "a test set" if not data.test else "mc_samples of 2 or more"
         raise InputError(
@@ -68,7 +68,7 @@ def with_rate(settings: Settings, rate: float) -> Settings:
 
 
 def trials(training: Training) -> Iterator[Trial]:
-    """A short training with each of :data:`RATES`; the lowest criterion is to be chosen."""
+    """A short training with each of :data:`RATES`."""
     for rate in RATES:
         settings = with_rate(training.settings, rate)
         trial = replace(training, settings=settings.changed(epochs=trial_epochs(settings)))
@@ -81,7 +81,7 @@ def trials(training: Training) -> Iterator[Trial]:
 
 
 def former_rate(path: Path) -> float | None:
-    """The dropout rate of the training a checkpoint is of; None if there is no readable one."""
+    """The dropout rate in a checkpoint; None if there is no readable one."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return float(json.loads(str(archive["identity"]))["dropout_rate"][0])
@@ -90,7 +90,7 @@ def former_rate(path: Path) -> float | None:
 
 
 def judging(training: Training, trainer: Trainer) -> Trainer:
-    """`trainer` whose errors and criterion are those of the log-likelihood over all frozen masks.
+    """`trainer` with the log-likelihood over all frozen masks as its loss and criterion.
 
     Raises
     ------
@@ -104,11 +104,9 @@ def judging(training: Training, trainer: Trainer) -> Trainer:
             "mc_samples of 2 or more: without samples there is no spread to be trained"
         )
     spread, weights = training.spread, training.loss_weights
-    elements, inputs = training.settings.model.elements, training.variables.inputs
-    few = masks.take(min(masks.samples, EPOCH_SAMPLES))
+    inputs, few = training.variables.inputs, masks.take(min(masks.samples, EPOCH_SAMPLES))
     evaluator, monitor = (
-        MemberEvaluator(elements, inputs, each, descriptor, spread, descriptor.threads)
-        for each in (masks, few)
+        MemberEvaluator(inputs, each, descriptor, spread, descriptor.threads) for each in (masks, few)
     )
     return replace(
         trainer,
@@ -122,16 +120,16 @@ def judging(training: Training, trainer: Trainer) -> Trainer:
 def refiner(training: Training) -> Trainer:
     """The trainer of ``finetune nll``. It begins at the best epoch, is short, and needs no checkpoint: a
     training that is continued repeats it."""
-    trainer, masks, words = training.trainer, training.masks, training.settings.finetuning
+    trainer, masks, keywords = training.trainer, training.masks, training.settings.finetuning
     judge = judging(training, trainer)
-    assert masks is not None  # or there was no judge
-    steps = -(-len(trainer.training) // trainer.batch_size) * words.finetune_epochs
-    rate = words.finetune_rate
+    assert masks is not None  # or `judging` had raised an error
+    steps = -(-len(trainer.training) // trainer.batch_size) * keywords.finetune_epochs
+    rate = keywords.finetune_rate
     schedule = CosineSchedule(rate, FINAL * rate, steps // 10, steps)
     return replace(
         judge,
         model=MemberModel.like(trainer.model),
-        dropout=FrozenDropout(masks, min(words.finetune_masks, masks.samples)),
+        dropout=FrozenDropout(masks, min(keywords.finetune_masks, masks.samples)),
         optimizer=Adam(schedule, trainer.model.parameters.is_weight),
-        epochs=words.finetune_epochs,
+        epochs=keywords.finetune_epochs,
     )

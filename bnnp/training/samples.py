@@ -1,5 +1,5 @@
 """Structures as the training sees them: normalized inputs and targets, read once and kept while memory
-allows; what does not fit is read again each time, by a thread that is ahead of the training.
+allows; what does not fit is read again each time, by a thread ahead of the training.
 
 A :class:`Sample` is one structure, a :class:`Batch` several laid end to end, with indices that say which atom
 belongs to which element and structure. All that does not change during training is computed when a sample is
@@ -27,8 +27,8 @@ from bnnp.training.weighting import Weights
 
 Array = NDArray[np.float64]
 
-AHEAD = 0.125  # share of the memory for what is read ahead
-MOST_AHEAD = 128 * 10**6  # bytes of it at most
+AHEAD = 0.125  # share of the memory for samples that are read ahead
+MOST_AHEAD = 128 * 10**6  # bytes, the most for them
 PROBED = 8  # structures from which the size of derivatives is estimated
 
 
@@ -50,9 +50,9 @@ class Sample:
     energy_weight, stress_weight : float
     force_weight : (n_atoms,) float
     energy : float
-        Normalized; NaN if it is not to be used.
+        Normalized; NaN if it is not used.
     forces : (n_atoms, 3) float
-        Normalized; NaN where not to be used.
+        Normalized; NaN where they are not used.
     stress : (6,) float
         Normalized; NaN if there is none.
     volume : float
@@ -77,11 +77,10 @@ class Sample:
 
     @property
     def nbytes(self) -> int:
-        """Memory it takes."""
+        """Bytes in memory."""
         tensors = (*self.inputs, *self.rows, self.force_weight, self.forces, self.stress)
-        return sum(t.numel() * t.element_size() for t in tensors) + (
-            self.geometry.nbytes if self.geometry else 0
-        )
+        geometry = self.geometry.nbytes if self.geometry else 0
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +124,9 @@ class Batch:
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Batch:
         """Lay `samples` end to end."""
-        first = np.concatenate([[0], np.cumsum([sample.n_atoms for sample in samples])])
+        first = np.cumsum([0, *(sample.n_atoms for sample in samples[:-1])]).tolist()
         like = samples[0].forces
-        n_elements = range(len(samples[0].rows))
+        elements = range(len(samples[0].rows))
 
         def owner(counts: Sequence[int]) -> Tensor:
             counted = torch.tensor(counts, device=like.device)
@@ -138,14 +137,12 @@ class Batch:
 
         return cls(
             sources=tuple(sample.source for sample in samples),
-            inputs=tuple(torch.cat([sample.inputs[x] for sample in samples]) for x in n_elements),
+            inputs=tuple(torch.cat([sample.inputs[x] for sample in samples]) for x in elements),
             rows=tuple(
-                torch.cat(
-                    [sample.rows[x] + int(start) for sample, start in zip(samples, first, strict=False)]
-                )
-                for x in n_elements
+                torch.cat([sample.rows[x] + start for sample, start in zip(samples, first, strict=True)])
+                for x in elements
             ),
-            owners=tuple(owner([len(sample.rows[x]) for sample in samples]) for x in n_elements),
+            owners=tuple(owner([len(sample.rows[x]) for sample in samples]) for x in elements),
             n_atoms=column([sample.n_atoms for sample in samples]),
             energy_weight=column([sample.energy_weight for sample in samples]),
             force_weight=torch.cat([sample.force_weight for sample in samples]),
@@ -212,25 +209,25 @@ class Derivatives:
 
 
 @dataclass(frozen=True, eq=False)
-class Room:
-    """What may be kept in memory.
+class MemoryBudget:
+    """What a rank may keep in memory.
 
     Parameters
     ----------
     bytes : float
-    at_home : callable
-        Whether a structure is one that this rank is to keep if there is no room for all it meets.
+    keeps : callable
+        Index of a structure -> whether this rank keeps it if there is no memory for all it needs.
     """
 
     bytes: float = np.inf
-    at_home: Callable[[int], bool] = lambda index: True
+    keeps: Callable[[int], bool] = lambda index: True
 
 
 class Samples:
     """Samples by their position in the file, kept in memory up to a limit and read again beyond it.
 
-    What is asked for next may be announced; a thread then reads it ahead. The samples are the same, bit for
-    bit, whether they are kept, read ahead or read when they are asked for.
+    Samples that will be needed next may be announced; a thread then reads them ahead. They are the same, bit
+    for bit, whether they are kept, read ahead or read when they are needed.
 
     Parameters
     ----------
@@ -239,7 +236,7 @@ class Samples:
         z of each element, offsets removed from the energies in all, and the scale.
     targets : Targets
     derivatives : Derivatives
-    room : Room
+    budget : MemoryBudget
     tensors : (torch.dtype, str)
         Type and device of the tensors.
     """
@@ -250,26 +247,26 @@ class Samples:
         variables: Variables,
         targets: Targets,
         derivatives: Derivatives | None = None,
-        room: Room | None = None,
+        budget: MemoryBudget | None = None,
         tensors: tuple[torch.dtype, str] = (torch.float64, "cpu"),
     ) -> None:
         self.file, self.variables, self._targets = file, variables, targets
-        self._derivatives, room = derivatives or Derivatives(), room or Room()
+        self._derivatives, budget = derivatives or Derivatives(), budget or MemoryBudget()
         self.with_forces = self._derivatives.trained
         self.stored = self._derivatives.stored and file.derivatives == "stored"
         self._weights = targets.weights or Weights.of(file, {})
         self._dtype, self._device = tensors
-        self._room, self._at_home = room.bytes, room.at_home
+        self._free, self._keeps = budget.bytes, budget.keeps
         self._kept: dict[int, Sample] = {}
         self._seen: set[int] = set()
-        self._largest, self._buffer = 0, min(AHEAD * room.bytes, MOST_AHEAD)
+        self._largest, self._buffer = 0, min(AHEAD * budget.bytes, MOST_AHEAD)
         self._streaming = False  # whether something has been left out
         self._thread = ThreadPoolExecutor(1, "samples")
         self._coming: deque[int] = deque()
         self._ahead: dict[int, Future[Sample]] = {}
 
     def announce(self, indices: Iterable[int]) -> None:
-        """Begin to read those of `indices` that are not kept, in this order; forget what was announced."""
+        """Begin to read those of `indices` that are not kept, in this order, instead of earlier ones."""
         for future in self._ahead.values():
             future.cancel()
         self._ahead.clear()
@@ -288,12 +285,12 @@ class Samples:
 
     @property
     def nbytes(self) -> int:
-        """Memory of what is kept."""
+        """Bytes of all samples in memory."""
         return sum(sample.nbytes for sample in self._kept.values())
 
     @property
     def derivatives(self) -> str:
-        """Where the derivatives of the symmetry functions come from, in words."""
+        """Where the derivatives of the symmetry functions come from, for the log."""
         if self.stored:
             return "stored in symmetry_functions.h5"
         in_memory = self._derivatives.in_memory
@@ -309,21 +306,21 @@ class Samples:
         return len(self._seen) - len(self._kept)
 
     def _keep(self, sample: Sample) -> None:
-        """Keep a sample if there is room; when the first finds none, make some for reading ahead."""
+        """Keep a sample if it fits; when the first one does not, free memory for reading ahead."""
         self._seen.add(sample.index)
         self._largest = max(self._largest, sample.nbytes)
-        if sample.nbytes <= self._room and (not self._streaming or self._at_home(sample.index)):
+        if sample.nbytes <= self._free and (not self._streaming or self._keeps(sample.index)):
             self._kept[sample.index] = sample
-            self._room -= sample.nbytes
+            self._free -= sample.nbytes
         elif not self._streaming:
             self._streaming = True
-            self._room -= self._buffer
-            for index in sorted(self._kept, key=self._at_home):
-                if not self._at_home(index) or self._room < 0:
-                    self._room += self._kept.pop(index).nbytes
+            self._free -= self._buffer
+            for index in sorted(self._kept, key=self._keeps):
+                if not self._keeps(index) or self._free < 0:
+                    self._free += self._kept.pop(index).nbytes
 
     def _read_ahead(self) -> None:
-        """Let the thread have as much to read as its share of the memory holds."""
+        """Queue as many announced samples as fit into the buffer for reading ahead."""
         most = max(1, self._buffer // self._largest) if self._largest else 1
         while self._coming and len(self._ahead) < most:
             index = self._coming.popleft()

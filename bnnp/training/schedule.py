@@ -1,4 +1,4 @@
-"""Step sizes over a training: a linear warm-up, then half a cosine, or a fall wherever progress stops.
+"""Step sizes over a training: a linear warm-up, then half a cosine, or reductions whenever progress stops.
 
 Half a cosine from a_0 to a_T over T steps, with T_w steps of warm-up (Loshchilov and Hutter, arXiv
 1608.03983, equation 5)::
@@ -42,7 +42,7 @@ class Schedule(Protocol):
         """How often the step size has been reduced after epochs with these criteria (epoch 0 included)."""
 
     def describe(self) -> str:
-        """In words."""
+        """Text for the log."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class CosineSchedule:
         )
 
     def reductions(self, criteria: Sequence[float]) -> int:
-        """Progress is not looked at."""
+        """0: this schedule does not depend on progress."""
         return 0
 
     def describe(self) -> str:
-        """In words."""
+        """Text for the log."""
         if self.initial == self.final:
             return f"{self.initial:g}, {self.warmup} steps of warm-up"
         return f"{self.initial:g} to {self.final:g} along half a cosine, {self.warmup} steps of warm-up"
@@ -108,7 +108,7 @@ class PlateauSchedule:
         return min(1.0, step / max(self.warmup, 1)) * size
 
     def reductions(self, criteria: Sequence[float]) -> int:
-        """k: the history is read again, so that there is nothing to remember."""
+        """k, counted from the whole history, so that it need not be in a checkpoint."""
         best, waited, count = np.inf, 0, 0
         for criterion in criteria:
             waited = 0 if criterion < best else waited + 1
@@ -118,7 +118,7 @@ class PlateauSchedule:
         return count
 
     def describe(self) -> str:
-        """In words."""
+        """Text for the log."""
         return (
             f"{self.initial:g}, times {self.factor:g} after {self.patience} epochs without progress, at "
             f"least {self.final:g}; {self.warmup} steps of warm-up"

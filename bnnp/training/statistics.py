@@ -1,6 +1,6 @@
-"""What the training set is like: ranges and covariances of the symmetry functions, spread of the references.
+"""Statistics of the training set: ranges and covariances of the symmetry functions, spread of the references.
 
-Everything here is computed once, from symmetry_functions.h5 in pieces, before the first step.
+All are computed once before the first step, from pieces of symmetry_functions.h5.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics, features
 Array = NDArray[np.float64]
 
 ROWS = 16384  # atoms read at a time
-MOST_ATOMS = 50_000  # of an element: more tell the same covariance of the functions
+MOST_ATOMS = 50_000  # of an element: more do not change the covariance of the functions
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class References:
 def references(
     file: DescriptorFile, training: Sequence[int], atom_energies: Array, limits: Limits
 ) -> References:
-    """Look at all references of the training set.
+    """Statistics of all references of the training set.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def references(
     for index in range(len(file)):
         _demand_finite(file, index)
     counts = file.n_elements[list(training)].astype(np.float64)
-    wanted = [targets(file, index, atom_energies, limits)[::2] for index in training]
-    energies, stresses = np.array([each[0] for each in wanted]), np.stack([each[1] for each in wanted])
+    kept = [targets(file, index, atom_energies, limits)[::2] for index in training]
+    energies, stresses = np.array([energy for energy, _ in kept]), np.stack([stress for _, stress in kept])
     used = np.isfinite(energies)
     if not used.any():
         raise InputError(
@@ -75,7 +75,7 @@ def references(
         )
     offsets = element_offsets(counts[used], energies[used])
     per_atom = (energies - counts @ offsets) / counts.sum(axis=1)
-    forces = (targets(file, index, atom_energies, limits)[1] for index in training)
+    forces = (targets(file, index, atom_energies, limits)[1] for index in training)  # not all in memory
     spread = Spread.of(per_atom, forces, stresses)
     total = energies[used] / counts[used].sum(axis=1)
     return References(offsets + atom_energies, spread, (float(total.min()), float(total.max())))
@@ -107,7 +107,7 @@ def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling
 def whitened(
     file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]
 ) -> dict[str, Affine]:
-    """Inputs of the networks in training: centerd and whitened over the training atoms, by element."""
+    """Inputs of the networks in training: centered and whitened over the training atoms, by element."""
     found = {}
     for element, scaling in ranges.items():
         covariance, count = np.zeros((len(scaling), len(scaling))), 0

@@ -50,18 +50,12 @@ from bnnp.training.loop import State, Trainer
 from bnnp.training.loss import Errors, Loss, Spread
 from bnnp.training.methods import gradient_method, kalman_filter
 from bnnp.training.model import Dropout, Forces, TrainedModel
-from bnnp.training.normalization import (
-    ChangeOfVariables,
-    Variables,
-    as_scaled,
-    element_offsets,
-    principal,
-)
+from bnnp.training.normalization import ChangeOfVariables, Variables, as_scaled, element_offsets, principal
 from bnnp.training.optimizer import Optimizer, Polished
 from bnnp.training.pair_forces import PairForces
 from bnnp.training.parameters import Parameters
 from bnnp.training.ranks import Ranks
-from bnnp.training.samples import Derivatives, Limits, Room, Samples, Targets, derivatives_in_memory
+from bnnp.training.samples import Derivatives, Limits, MemoryBudget, Samples, Targets, derivatives_in_memory
 from bnnp.training.statistics import References, force_size, references, scalings, whitened
 from bnnp.training.transfer import Transfer
 from bnnp.training.weighting import Weights, force_rarity
@@ -70,14 +64,14 @@ Array = NDArray[np.float64]
 
 MONITORED = 100  # training structures that are evaluated every epoch
 EPOCH_SAMPLES = 20  # masks of that evaluation; the test set has all
-PROBED = 8  # structures from which the size of untrained forces is taken
-DECIMALS = 8  # of fitted energies: the same text in every file, the same number on every machine
-FITTED = 200  # structures that the zero of transferred energies is fitted to
+PROBED = 8  # structures from which the size of untrained forces is estimated
+DECIMALS = 8  # fitted energies are rounded: the same text in every file, the same number on every machine
+FITTED = 200  # structures to which the zero of transferred energies is fitted
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """What is trained on.
+    """The structures to train on and to test with, and their statistics.
 
     Parameters
     ----------
@@ -85,7 +79,7 @@ class TrainingSet:
         Positions in the file.
     references : References
     scalings : mapping of element to Scaling
-        What becomes scaling.data.
+        Ranges of the symmetry functions, written to scaling.data.
     forces : bool
         Whether forces (or stresses) are trained.
     weights : Weights
@@ -118,7 +112,7 @@ class TrainingSet:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """Everything a training is made of.
+    """One training and the parts it needs, each made when it is first used.
 
     Parameters
     ----------
@@ -130,10 +124,11 @@ class Training:
     descriptor : Descriptor
     data : TrainingSet
     variables : Variables
+        Network inputs z, energy offsets and scale.
     transfer : Transfer or None
         Networks of another potential to start from.
     former : Checkpoint or None
-        Where to continue.
+        The interrupted training to continue.
     """
 
     settings: Settings
@@ -155,13 +150,11 @@ class Training:
         data: TrainingSet,
         former: Checkpoint | None = None,
     ) -> Training:
-        """A training with variables of its own, or those of the checkpoint it continues."""
+        """A training with new variables, or with those of the checkpoint it continues."""
         if former is not None:
             return cls(settings, file, directory, descriptor, data, former.variables, former=former)
         variables = parallel.on_root(variables_of, settings, file, data, descriptor)
         return cls(settings, file, directory, descriptor, data, variables)
-
-    # ----- what is done -------------------------------------------------------------------------------
 
     def start(self) -> State:
         """The state before the first step, or that of the checkpoint."""
@@ -182,14 +175,14 @@ class Training:
             return self._transferred(self.transfer, networks)
         if self.settings.network.use_old_weights_short:
             for element, change in self.changes.items():
-                path, n_inputs = self.directory / weights_name(element), model.n_inputs[element]
-                architecture = model.architecture[element]
+                path, architecture = self.directory / weights_name(element), model.architecture[element]
+                n_inputs = model.n_inputs[element]
                 plain = read_weights(path, element, architecture, n_inputs, model.normalize_nodes)
                 networks[element] = change.from_plain(plain)
         return self.parameters.pack(networks)
 
     def networks(self, weights: Array) -> dict[str, Network]:
-        """The networks as they stand in the files. Raises NumericalError if one is not finite."""
+        """The networks in the form of the files. Raises NumericalError if one is not finite."""
         trained = self.parameters.unpack(weights)
         plain = {element: change.to_plain(trained[element]) for element, change in self.changes.items()}
         for element, network in plain.items():
@@ -197,7 +190,7 @@ class Training:
         return plain
 
     def files(self, weights: Array) -> PotentialFiles:
-        """What scaling.data, weights.XXX.data and uncertainty.data hold of the potential of these weights.
+        """Contents of scaling.data, weights.XXX.data and uncertainty.data for these weights.
 
         Raises
         ------
@@ -215,8 +208,6 @@ class Training:
         """The potential of these weights, not calibrated."""
         return assemble([self.files(weights)], self.settings, self.descriptor.threads)
 
-    # ----- what it is made of, each part made when it is first needed ------------------------------------
-
     @cached_property
     def parameters(self) -> Parameters:
         """Shape of the vector of all weights."""
@@ -229,36 +220,39 @@ class Training:
 
     @cached_property
     def changes(self) -> dict[str, ChangeOfVariables]:
-        """Between the networks of the training and those of the files, by element."""
+        """Change of variables between the networks in training and those of the files, by element."""
         model, variables = self.settings.model, self.variables
         free, conversion = atom_energies(self.settings), model.normalization
         return {
             element: ChangeOfVariables(
-                variables.inputs[element],
-                self.data.scalings[element].affine(model.scaling),
-                variables.scale,
-                float(variables.offsets[number] - free[number]),
-                conversion.conv_energy,
-                conversion.mean_energy,
+                inputs=variables.inputs[element],
+                scaled=self.data.scalings[element].affine(model.scaling),
+                scale=variables.scale,
+                offset=float(variables.offsets[number] - free[number]),
+                conv_energy=conversion.conv_energy,
+                mean_energy=conversion.mean_energy,
             )
             for number, element in enumerate(model.elements)
         }
 
     @cached_property
     def spread(self) -> Spread:
-        """Of the normalized references."""
+        """Spread of the normalized references."""
         return self.data.references.spread.scaled(self.variables.scale)
 
     @cached_property
     def loss_weights(self) -> tuple[float, float, float]:
-        """Weights of energies, forces and stresses that are in effect."""
-        words = self.settings.training
-        derivatives = (words.force_weight, words.stress_weight) if self.data.forces else (0.0, 0.0)
-        return (words.energy_weight, *derivatives)
+        """W_E, W_F and W_S in effect: without force training only energies count."""
+        keywords, derivatives = self.settings.training, self.data.forces
+        return (
+            keywords.energy_weight,
+            keywords.force_weight * derivatives,
+            keywords.stress_weight * derivatives,
+        )
 
     @cached_property
     def samples(self) -> Samples:
-        """The structures, kept in memory as far as memory_limit goes."""
+        """The structures, kept in memory up to ``memory_limit``."""
         settings, file = self.settings, self.file
         memory, device = settings.general.memory_limit, settings.training.device
         stored = settings.structures.derivatives != "recomputed" and file.derivatives == "stored"
@@ -269,27 +263,27 @@ class Training:
             self.variables,
             Targets(atom_energies(settings), limits(settings), self.data.weights),
             Derivatives(self.data.forces, stored, self.descriptor if kept else None, in_memory),
-            Room(memory / parallel.size(), self._ranks.at_home),
+            MemoryBudget(memory / parallel.size(), self._ranks.keeps),
             (self._dtype, device),
         )
 
     @cached_property
     def trainer(self) -> Trainer:
-        """The loop with all its parts.
+        """The training loop with all its parts.
 
         Raises
         ------
         InputError
             There is no such device, or the optimizer cannot use it.
         """
-        settings = self.settings
-        words, device = settings.training, settings.training.device
+        keywords, device = self.settings.training, self.settings.training.device
         self._demand_device()
         forces: Forces = DenseForces(self.descriptor, self._dtype, device)
         if device == "cpu":
-            single = words.precision == "single"
-            sweeps = self.descriptor.with_dtype(np.float32) if single else self.descriptor
-            forces = partial(core_forces, sweeps)
+            single = keywords.precision == "single"
+            forces = partial(
+                core_forces, self.descriptor.with_dtype(np.float32) if single else self.descriptor
+            )
         inputs, width = self.variables.inputs, self.descriptor.width
         return Trainer(
             model=TrainedModel(self.parameters, inputs, width, forces, self._dtype, device),
@@ -302,46 +296,43 @@ class Training:
             training=self.data.training,
             test=self.data.test,
             monitored=self.data.monitored,
-            criterion=partial(Errors.criterion, spread=self.spread, weights=self._all_weights),
-            seed=settings.general.random_seed,
-            batch_size=words.batch_size,
-            epochs=words.epochs,
+            criterion=partial(Errors.criterion, spread=self.spread, weights=self.loss_weights),
+            seed=self.settings.general.random_seed,
+            batch_size=keywords.batch_size,
+            epochs=keywords.epochs,
             ranks=self._ranks,
-            patience=words.early_stopping,
-            rests=(words.epochs - words.polish_epochs,) if words.polish_epochs else (),
+            patience=keywords.early_stopping,
+            rests=(keywords.epochs - keywords.polish_epochs,) if keywords.polish_epochs else (),
         )
 
     @property
     def optimizer(self) -> Optimizer:
         """The method of ``optimizer``, its moving average, and the polish after it."""
-        words = self.settings.training
-        polish = min(words.polish_epochs, words.epochs)
-        n_epochs = words.epochs - polish
-        factors = (
-            None if self.transfer is None else self.transfer.step_factors(self.settings, self.parameters)
-        )
+        keywords, transfer = self.settings.training, self.transfer
+        polish = min(keywords.polish_epochs, keywords.epochs)
+        n_epochs = keywords.epochs - polish
+        factors = None if transfer is None else transfer.step_factors(self.settings, self.parameters)
         free = None if factors is None else factors > 0.0
-        if words.optimizer == "lbfgs":
-            return Lbfgs(words.lbfgs_memory, free)
-        if words.optimizer == "kalman":
+        if keywords.optimizer == "lbfgs":
+            return Lbfgs(keywords.lbfgs_memory, free)
+        if keywords.optimizer == "kalman":
             responses = Responses(self.descriptor, self._dtype)
             observer = Observer(self.parameters, self.variables.inputs, self._dropout, responses)
-            found = kalman_filter(self.settings, self.samples, self.loss, self.spread, observer, self._ranks)
-            first: Optimizer = replace(found, free=free)
+            kalman = kalman_filter(self.settings, self.samples, self.loss, self.spread, observer, self._ranks)
+            first: Optimizer = replace(kalman, free=free)
         else:
-            steps = -(-len(self.data.training) // words.batch_size)
+            steps = -(-len(self.data.training) // keywords.batch_size)
             first = gradient_method(self.settings, self.parameters.is_weight, steps, n_epochs, factors)
-        if words.weight_average > 0.0:
-            first = Averaged(first, words.weight_average)
-        return Polished(first, Lbfgs(words.lbfgs_memory, free), n_epochs) if polish else first
+        if keywords.weight_average > 0.0:
+            first = Averaged(first, keywords.weight_average)
+        return Polished(first, Lbfgs(keywords.lbfgs_memory, free), n_epochs) if polish else first
 
     def evaluator(self, samples: int | None = None) -> Evaluator:
         """Monte Carlo mean over the first `samples` frozen masks, or over all."""
         masks, descriptor = self.masks, self.descriptor
         if masks is not None and samples is not None:
             masks = masks.take(min(masks.samples, samples))
-        elements = self.settings.model.elements
-        return Evaluator(elements, self.variables.inputs, masks, descriptor, descriptor.threads)
+        return Evaluator(self.variables.inputs, masks, descriptor, descriptor.threads)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -356,25 +347,19 @@ class Training:
         settings = self.settings
         return Dropout(settings.general.random_seed, drop_rates(settings), settings.dropout.dropout_masks)
 
-    @property
-    def _all_weights(self) -> tuple[float, float, float]:
-        """Weights as given, but that of forces 0 where none are trained."""
-        words = self.settings.training
-        return words.energy_weight, words.force_weight if self.data.forces else 0.0, words.stress_weight
-
     @cached_property
     def loss(self) -> Loss:
-        """What is minimized."""
-        return Loss.of(self.spread, *self._all_weights, self.settings.loss.huber_delta)
+        """The loss with its prefactors."""
+        return Loss.of(self.spread, *self.loss_weights, self.settings.loss.huber_delta)
 
     def _demand_device(self) -> None:
-        words = self.settings.training
-        if words.device != "cpu" and words.optimizer == "kalman":
+        device = self.settings.training.device
+        if device != "cpu" and self.settings.training.optimizer == "kalman":
             raise InputError(
                 f"{self.settings.origins['device']}: device is cuda, but the Kalman filter works on the CPU; "
                 "use `device cpu`, or `optimizer adam`"
             )
-        demand_device(words.device)
+        demand_device(device)
 
     def _transferred(self, transfer: Transfer, networks: dict[str, Network]) -> Array:
         """Initial weights: the networks of `transfer`, random ones for other elements, and a new zero of
@@ -386,8 +371,8 @@ class Training:
         chosen = trainer.training[:: -(-len(trainer.training) // FITTED)]
         residuals = np.zeros(len(chosen))
         places = {index: place for place, index in enumerate(chosen)}
-        for index, found in trainer.evaluations(weights, chosen):
-            residuals[places[index]] = found.reference_energy - found.energy
+        for index, evaluation in trainer.evaluations(weights, chosen):
+            residuals[places[index]] = evaluation.reference_energy - evaluation.energy
         trainer.ranks.sum_array(residuals)
         known = np.isfinite(residuals)
         counts = self.file.n_elements[list(chosen)].astype(np.float64)
@@ -398,7 +383,7 @@ class Training:
 
 
 def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> TrainingSet:
-    """Divide the file and take the statistics.
+    """Read the division of the file into sets, and compute the statistics of the training set.
 
     Raises
     ------
@@ -432,7 +417,8 @@ def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> T
 def variables_of(
     settings: Settings, file: DescriptorFile, data: TrainingSet, descriptor: Descriptor
 ) -> Variables:
-    """Inputs whitened, targets offset and scaled so that untrained forces have the right size."""
+    """Whitened inputs, and an offset and scale of the targets with which untrained forces have the size of
+    the reference forces."""
     model = settings.model
     if settings.dropout.dropout_rate_input > 0.0 or settings.loss.network_inputs == "scaled":
         inputs = {x: as_scaled(data.scalings[x].affine(model.scaling)) for x in model.elements}
@@ -443,14 +429,14 @@ def variables_of(
         if wanted == "principal" or (wanted == "auto" and settings.training.optimizer == "kalman"):
             inputs = {x: principal(z, ranges[x]) for x, z in inputs.items()}
     if any(model.architecture[element].activations[-1] != "l" for element in model.elements):
-        conversion = model.normalization  # an output that is not linear cannot take up a scale
+        conversion = model.normalization  # the layer before a nonlinear output cannot absorb a scale
         offsets = atom_energies(settings) + conversion.mean_energy
         return Variables(inputs, offsets, 1.0 / conversion.conv_energy)
     spread = data.references.spread
     size = np.sqrt(spread.force) if data.forces else np.sqrt(spread.energy)
     variables = Variables(inputs, data.references.offsets, 1.0)
     probe = Samples(file, variables, Targets(atom_energies(settings)), Derivatives(data.forces))
-    evaluator = Evaluator(model.elements, inputs, None, descriptor)
+    evaluator = Evaluator(inputs, None, descriptor)
     chosen = data.training[:: max(1, len(data.training) // PROBED)][:PROBED]
     untrained = force_size(evaluator, random_networks(settings), [probe[index] for index in chosen])
     return replace(variables, scale=float(size / untrained) if untrained > 0.0 else float(size))
@@ -476,8 +462,8 @@ def training_weights(
     InputError
         ``group_weight`` names a group that no structure has, or leaves nothing to train on.
     """
-    words = settings.loss
-    groups = {label: (energy, force, stress) for label, energy, force, stress in words.group_weight}
+    keywords = settings.loss
+    groups = {label: (energy, force, stress) for label, energy, force, stress in keywords.group_weight}
     for label in groups:
         if label not in file.groups[1:]:
             known = ", ".join(file.groups[1:]) or "none"
@@ -487,9 +473,9 @@ def training_weights(
             )
     rarity: Array | None = None
     widths: dict[str, float] = {}
-    if words.force_weighting == "gdf" and settings.structures.use_short_forces:
-        sigma = None if isinstance(words.gdf_sigma, str) else words.gdf_sigma
-        rarity, widths = force_rarity(file, training, ranges, sigma, words.gdf_sigmoid)
+    if keywords.force_weighting == "gdf" and settings.structures.use_short_forces:
+        sigma = None if isinstance(keywords.gdf_sigma, str) else keywords.gdf_sigma
+        rarity, widths = force_rarity(file, training, ranges, sigma, keywords.gdf_sigmoid)
     weights = Weights.of(file, groups, rarity)
     chosen = list(training)
     if not weights.energy[chosen].any() and not weights.stress[chosen].any() and not weights.force.any():
@@ -506,7 +492,7 @@ def atom_energies(settings: Settings) -> Array:
 
 
 def limits(settings: Settings) -> Limits:
-    """RuNNer's max_energy and max_force."""
+    """``max_energy`` and ``max_force``."""
     return Limits(settings.training.max_energy, settings.training.max_force)
 
 
@@ -514,12 +500,12 @@ def core_forces(
     descriptor: Descriptor, gradient: torch.Tensor, geometries: object
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Forces (n_atoms, 3) and virials (n_structures, 6) of a batch by the C++ core, differentiable."""
-    forces, virials = PairForces.apply(gradient, descriptor, geometries)
+    forces, virials = PairForces.apply(gradient, descriptor, geometries)  # type: ignore[no-untyped-call]
     return forces, virials
 
 
 def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None:
-    """Stop if the scaling would divide by the range of a function that has none."""
+    """Raise InputError if the scaling would divide by the zero range of a constant function."""
     if settings.model.scaling.kind not in ("scale", "both", "sigma"):
         return
     bad = [

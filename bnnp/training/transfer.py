@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +42,14 @@ COMPARED = ("r_c", "eta", "r_s", "lambda_", "zeta", "r_l", "angle_left", "angle_
 
 @dataclass(frozen=True, eq=False)
 class Donor:
-    """What the networks are taken from.
+    """The potential the networks are taken from.
 
     Parameters
     ----------
     functions : mapping of str to tuple of SymmetryFunction
         By element of the old potential.
     networks : mapping of str to Network
-        As they stand in its files.
+        Of its files.
     affines : mapping of str to Affine
         Its scaling of the inputs.
     conv_energy, mean_energy : float
@@ -70,12 +71,12 @@ class Donor:
         biases = (network.biases[0] + constant, *network.biases[1:])
         whole = replace(network, weights=(first, *network.weights[1:]), biases=biases)
         change = ChangeOfVariables(
-            Affine.mixing(np.zeros(n), np.eye(n)),
-            Affine.identity(n),
-            1.0,
-            0.0,
-            self.conv_energy,
-            self.mean_energy,
+            inputs=Affine.mixing(np.zeros(n), np.eye(n)),
+            scaled=Affine.identity(n),
+            scale=1.0,
+            offset=0.0,
+            conv_energy=self.conv_energy,
+            mean_energy=self.mean_energy,
         )
         return change.from_plain(whole)
 
@@ -129,11 +130,11 @@ def read_transfer(settings: Settings, folder: Path) -> Transfer:
     names = old_names(settings, theirs)
     _demand_fit(settings, theirs, names)
     donor = Donor(
-        theirs.model.functions,
-        potential.members[0].networks,
-        {x: _affine(potential, theirs, x) for x in theirs.model.elements},
-        theirs.model.normalization.conv_energy,
-        theirs.model.normalization.mean_energy,
+        functions=theirs.model.functions,
+        networks=potential.members[0].networks,
+        affines={x: _affine(potential, theirs, x) for x in theirs.model.elements},
+        conv_energy=theirs.model.normalization.conv_energy,
+        mean_energy=theirs.model.normalization.mean_energy,
     )
     networks, matched = {}, {}
     for element, old in names.items():
@@ -211,21 +212,18 @@ def shrunk(function: SymmetryFunction, names: Mapping[str, str], length: float) 
 
 
 def _nearest(function: SymmetryFunction, old: Sequence[SymmetryFunction]) -> int | None:
-    """Position of the function with the same words and, within rounding, the same numbers."""
+    """Position of the function of the same type and neighbors and, within rounding, the same parameters."""
     best, distance = None, TOLERANCE
+    kind = attrgetter("type", "neighbors", "subtype")
     for position, other in enumerate(old):
-        same = (other.type, other.neighbors, other.subtype) == (
-            function.type,
-            function.neighbors,
-            function.subtype,
-        )
+        same = kind(other) == kind(function)
         if same and (found := _difference(function, other)) < distance:
             best, distance = position, found
     return best
 
 
 def _difference(one: SymmetryFunction, other: SymmetryFunction) -> float:
-    """Largest relative difference of the numbers; of lengths relative to the cutoff radius."""
+    """Largest relative difference of the parameters; of lengths relative to the cutoff radius."""
     found = 0.0
     for name in COMPARED:
         a, b = getattr(one, name), getattr(other, name)
@@ -279,7 +277,7 @@ def _affine(potential: Potential, theirs: Settings, element: str) -> Affine:
 
 
 def _demand_fit(settings: Settings, theirs: Settings, names: Mapping[str, str]) -> None:
-    """Stop where the potentials cannot mean the same."""
+    """Raise InputError if units, cutoff function or hidden layers of the potentials differ."""
     where = settings.origins["transfer_from"]
     pairs = [
         ("units", settings.model.units.name, theirs.model.units.name),

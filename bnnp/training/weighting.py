@@ -1,4 +1,4 @@
-r"""What each energy, force and stress weighs in the loss: structures, groups, and rare environments.
+r"""Weights of single energies, forces and stresses in the loss: structures, groups, rare environments.
 
 The weight of a structure (``weight=`` of its comment line) is multiplied by those of its group, one for each
 term. Forces may also be weighted by how rare the environment of the atom is in the training set, so that the
@@ -15,8 +15,9 @@ evenly spaced, and is scaled up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ Array = NDArray[np.float64]
 Terms = tuple[float, float, float]
 
 CENTERS = 8000  # atoms the density is summed over
-PROBES = 1000  # atoms whose nearest neighbors are looked for
+PROBES = 1000  # atoms whose nearest neighbors are searched
 ISOLATED = 0.99  # share of atoms whose nearest neighbor is to be within one sigma
 ROWS = 1024  # atoms at a time: a block of distances takes ROWS * CENTERS * 8 bytes
 
@@ -104,11 +105,11 @@ def modified(x: Array, sigmoid: tuple[float, float] | None) -> Array:
 class _Points:
     """Training atoms of one element in the space of their scaled symmetry functions, read in pieces."""
 
-    def __init__(self, data: object, rows: NDArray[np.int64], scaling: Scaling) -> None:
+    def __init__(self, data: Any, rows: NDArray[np.int64], scaling: Scaling) -> None:
         self._data, self._rows = data, rows
-        self._alive = ~scaling.constant
-        self._low, self._width = scaling.minimum[self._alive], scaling.spread[self._alive]
-        self.dimension = max(int(self._alive.sum()), 1)
+        self._varying = ~scaling.constant
+        self._low, self._width = scaling.minimum[self._varying], scaling.spread[self._varying]
+        self.dimension = max(int(self._varying.sum()), 1)
 
     def density(self, sigma: float) -> Array:
         """rho of every atom, (M,)."""
@@ -140,8 +141,8 @@ class _Points:
         """Scaled symmetry functions of some atoms, (n, D)."""
         rows = self._rows[places]
         first = int(rows[0])
-        values = self._data[first : int(rows[-1]) + 1][rows - first]  # type: ignore[index]
-        scaled: Array = 2.0 * (values[:, self._alive] - self._low) / self._width - 1.0
+        values = self._data[first : int(rows[-1]) + 1][rows - first]
+        scaled: Array = 2.0 * (values[:, self._varying] - self._low) / self._width - 1.0
         return scaled
 
 
@@ -152,7 +153,6 @@ def _spaced(count: int, most: int) -> NDArray[np.int64]:
 
 def _squares(points: Array, centers: Array) -> Array:
     """Squared distances, (n_points, n_centers), never negative."""
-    sums: Iterable[Array] = (np.einsum("id,id->i", x, x) for x in (points, centers))
-    first, second = sums
-    squares: Array = first[:, None] + second - 2.0 * points @ centers.T
+    of_points, of_centers = (np.einsum("id,id->i", x, x) for x in (points, centers))
+    squares: Array = of_points[:, None] + of_centers - 2.0 * points @ centers.T
     return np.maximum(squares, 0.0, out=squares)

@@ -2,35 +2,36 @@
 
 For the energy per atom of the total, the force components of each element, and the stress components, a
 :class:`Quantity` each: a monotone map from the raw to the calibrated sigma (:mod:`bnnp.uncertainty.maps`; the
-kind with the lower CRPS in a cross-validation over blocks of structures) and the conformal factors k_p: of
-the in-domain errors at least the share p is within k_p sigma (V. Vovk et al., Algorithmic Learning in a
+kind with the lower CRPS in a cross-validation over blocks of structures) and the conformal factors k_p: at
+least the share p of the errors inside is within k_p sigma (V. Vovk et al., Algorithmic Learning in a
 Random World (2005); split conformal prediction with the score |e| / sigma, where sigma is of a map that was
 fitted without the block of the error).
 
-Structures out of the domain tell how large errors get beyond the sigmas of the domain. Where the two overlap
-a sigma of kind ``mc`` cannot tell them apart, and the errors in the domain count alone.
+Structures are inside, like the training set, or outside (``set=calibration_ood``). Those outside show how
+large errors are at sigmas beyond those inside. Where the two overlap, a sigma of kind ``mc`` does not
+distinguish them, and only the errors inside count.
 
 The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo samples. That of ``hybrid`` is::
 
     sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
 
 with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.training_statistics`),
-whose factors are fitted by maximum likelihood beside a constant, which is left to the map. c d is at least
-SHARE of the root mean square error in the domain, whatever the fit says: samples and last layer are bounded,
-and where they have reached their limits sigma must go on to grow.
+whose factors are fitted by maximum likelihood together with a constant, which is left to the map. c d is at
+least SHARE of the root mean square error inside, whatever the fit gives: samples and last layer are bounded,
+and sigma must grow further where they have reached their limits.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import NumericalError
-from bnnp.uncertainty.hybrid import Parts
+from bnnp.uncertainty.hybrid import SigmaParts
 from bnnp.uncertainty.maps import FITS, SigmaMap
 from bnnp.uncertainty.reliability import coverage, ence, miscalibration_area
 from bnnp.uncertainty.scores import crps, zms
@@ -41,15 +42,15 @@ Array = NDArray[np.float64]
 KINDS = ("mc", "hybrid")
 LEVELS = (68, 90, 95)  # per cent, of the conformal factors
 FOLDS = 5
-PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles that are kept
-SHARE = 0.5  # of the distance in hybrid at least, in units of the root mean square error in the domain
-OVERLAP = 0.99  # quantile of sigma in the domain up to which only errors in the domain shape a map of mc
-FEWEST = 30  # structures from which a calibration is believed
+PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles of sigma
+SHARE = 0.5  # least c d of hybrid, in units of the root mean square error inside
+OVERLAP = 0.99  # quantile of sigma inside up to which a map of mc is fitted to errors inside only
+FEWEST = 30  # structures for a calibration to be trusted
 
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Errors of one quantity with what should tell their size.
+    """Errors of one quantity, and the parts of the standard deviation of each.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class Observations:
     structure : (n,) int64
         Number of the structure each error is from, ascending in the order of the data.
     outside : (n,) bool
-        Of the group that stands for what is out of the domain.
+        Whether the structure is outside.
     """
 
     errors: Array
@@ -71,12 +72,8 @@ class Observations:
     @classmethod
     def joined(cls, several: Sequence[Observations]) -> Observations:
         """All of them in order."""
-        return cls(
-            np.concatenate([each.errors for each in several]),
-            np.concatenate([each.parts for each in several]),
-            np.concatenate([each.structure for each in several]),
-            np.concatenate([each.outside for each in several]),
-        )
+        names = [each.name for each in fields(cls)]
+        return cls(*(np.concatenate([getattr(each, name) for each in several]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +89,7 @@ class Quantity:
         k_p by p in per cent.
     scores : mapping of str to float
         Of the cross-validation, for the log: the CRPS of each kind of map; sqrt(ZMS) raw and calibrated, 90 %
-        coverage, ENCE and miscalibration area in the domain. Not kept in files.
+        coverage, ENCE and miscalibration area inside. Not written to files.
     """
 
     map: SigmaMap
@@ -101,8 +98,9 @@ class Quantity:
     scores: Mapping[str, float] = field(default_factory=dict)
 
     def raw(self, parts: Array) -> Array:
-        """sqrt(sum (weight part)^2) of (..., 1 or 3) parts; parts that have no weight do not count."""
-        return np.sqrt(np.square(self.components(parts)).sum(axis=-1))
+        """sqrt(sum (weight part)^2) of (..., 1 or 3) parts; parts without a weight do not count."""
+        raw: Array = np.sqrt(np.square(self.components(parts)).sum(axis=-1))
+        return raw
 
     def components(self, parts: Array) -> Array:
         """weight part, (..., 1 or 3), in the unit of sigma."""
@@ -115,7 +113,7 @@ class Quantity:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Calibration of a potential, in its units. What is None or missing has no labels: it is uncalibrated.
+    """Calibration of a potential, in its units. A quantity without references is None or missing.
 
     Parameters
     ----------
@@ -128,12 +126,12 @@ class Calibration:
     stress : Quantity or None
         Stress components.
     samples : int
-        Monte Carlo samples it was made with.
+        Monte Carlo samples of the potential when it was made.
     structures, outside : int
-        In the domain and out of it.
+        Numbers of structures inside and outside.
     quantiles : mapping of str to (len(PERCENT),) float64
-        Of the calibrated sigmas of the structures in the domain: ``energy`` per atom, and ``forces``, the
-        largest of a component.
+        Of the calibrated sigmas of the structures inside: ``energy`` per atom, and ``forces``, the largest of
+        a component.
     """
 
     kind: str
@@ -147,19 +145,20 @@ class Calibration:
 
     @property
     def quantities(self) -> dict[str, Quantity]:
-        """All there are, by name; the elements of forces as ``forces X``."""
+        """All calibrated quantities by name: ``energy``, ``forces X`` for each element X, ``stress``."""
         named = {"energy": self.energy, **{f"forces {x}": q for x, q in self.forces.items()}}
         return {name: q for name, q in {**named, "stress": self.stress}.items() if q is not None}
 
     def components_of_force(self, symbol: str, parts: Array) -> Array:
-        """Size of each weighted part of the force on an atom, (3,), from its (3, 3) parts by component; NaN
-        without a calibration of this element."""
+        """Size of each weighted part of the force on an atom, (3,), from the (3, 3) parts of its components.
+
+        NaN without a calibration of this element."""
         if symbol not in self.forces:
             return np.full(parts.shape[-1], np.nan)
-        return np.sqrt(np.square(self.forces[symbol].components(parts)).sum(axis=0))
+        return np.asarray(np.sqrt(np.square(self.forces[symbol].components(parts)).sum(axis=0)))
 
     def quantile(self, quantity: str, percent: float) -> float:
-        """The sigma that `percent` of the structures in the domain do not exceed.
+        """The sigma that `percent` of the structures inside do not exceed.
 
         Raises
         ------
@@ -168,7 +167,9 @@ class Calibration:
         """
         return float(np.interp(percent, PERCENT, self.quantiles[quantity]))
 
-    def apply(self, parts: Parts, symbols: Sequence[str]) -> tuple[float | None, Array | None, Array | None]:
+    def apply(
+        self, parts: SigmaParts, symbols: Sequence[str]
+    ) -> tuple[float | None, Array | None, Array | None]:
         """Calibrated sigmas of the energy per atom, the force components, (n_atoms, 3), and the stress, (6,).
 
         None for what has no parts or no calibration.
@@ -188,7 +189,7 @@ class Calibration:
         return energy, forces, stress
 
     def describe(self, elements: Sequence[str] = ()) -> str:
-        """For headers: how it was made, and what it leaves raw in a potential of these elements."""
+        """For headers: how it was made, and which quantities of a potential of these elements stay raw."""
         more = f" and {self.outside} out of the domain" if self.outside else ""
         missing = [name for name in ("forces", "stress") if not getattr(self, name)]
         if unknown := [element for element in elements if self.forces and element not in self.forces]:
@@ -210,7 +211,7 @@ def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) 
     Raises
     ------
     NumericalError
-        What :func:`fit_quantity` does not believe, with the name of the quantity.
+        As :func:`fit_quantity`, with the name of the quantity.
     """
     fitted = {}
     for name, observations in found.items():
@@ -231,14 +232,14 @@ def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) 
 
 
 def _largest(quantities: Mapping[str, Quantity], found: Mapping[str, Observations]) -> Array:
-    """The largest calibrated sigma of each structure in the domain."""
+    """The largest calibrated sigma of each structure inside."""
     count = 1 + max(int(found[name].structure.max()) for name in quantities)
     largest = np.full(count, -np.inf)
     for name, quantity in quantities.items():
         inside = ~found[name].outside
         sigma = quantity.sigma(found[name].parts[inside])
         np.maximum.at(largest, found[name].structure[inside], sigma)
-    return largest[np.isfinite(largest)]
+    return np.asarray(largest[np.isfinite(largest)])
 
 
 def fit_quantity(found: Observations, kind: str) -> Quantity:
@@ -272,11 +273,11 @@ def fit_quantity(found: Observations, kind: str) -> Quantity:
 
 
 def hybrid_weights(found: Observations) -> Array:
-    """a, b, c of the sum of squares, (3,), fitted beside a constant."""
+    """a, b, c of the sum of squares, (3,), fitted together with a constant."""
     parts, errors = found.parts, found.errors
     size, distance = (np.square(x[~found.outside]).mean() for x in (errors, parts[:, 2]))
     shapes = np.column_stack([np.ones(len(errors)), np.square(parts)])
-    if len(errors) > 100 * GROUPS:  # a fraction, evenly taken, tells four numbers just as well
+    if len(errors) > 100 * GROUPS:  # an even sample gives four numbers just as well
         chosen = np.linspace(0, len(errors) - 1, 100 * GROUPS).astype(int)
         shapes, errors = shapes[chosen], errors[chosen]
     weights = np.sqrt(fit_variance(shapes, np.square(errors))[1:])
@@ -288,8 +289,10 @@ def hybrid_weights(found: Observations) -> Array:
 def cross_fitted(
     fit: Callable[[Array, Array], SigmaMap], raw: Array, found: Observations, used: NDArray[np.bool_]
 ) -> Array:
-    """Calibrated sigma of every error by a map that was fitted without its block of structures, (n,); only
-    errors that are `used` take part in the fits."""
+    """Calibrated sigma of every error, (n,), by a map that was fitted without its block of structures.
+
+    Only errors that are `used` take part in the fits.
+    """
     sigma = np.empty_like(raw)
     for outside in (False, True):  # blocks of both kinds in every fold
         own = np.unique(found.structure[found.outside == outside])
@@ -303,8 +306,7 @@ def cross_fitted(
 
 
 def conformal_factor(ratios: Array, level: float) -> float:
-    """The smallest k that at least ceil((n + 1) level) of n `ratios` do not exceed; the largest, if n is too
-    small for that."""
+    """The smallest k that at least ceil((n + 1) level) of n `ratios` do not exceed, or the largest ratio."""
     count = len(ratios)
     rank = min(count, math.ceil((count + 1) * level))
     return float(np.sort(ratios)[rank - 1])

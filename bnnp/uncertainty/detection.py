@@ -1,9 +1,10 @@
-"""Does a score, for example sigma, tell what is outside the domain of training from what is inside?
+"""Does a score, for example sigma, separate structures unlike the training set from those like it?
 
-The receiver operating characteristic is the share of outsiders that are found (true positives) against the
-share of insiders that are accused (false positives), for every threshold. The area below it, ROC-AUC, is the
-probability that a random outsider has a higher score than a random insider, equal scores counting half (D. J.
-Hand, R. J. Till, Mach. Learn. 45, 171 (2001), eq. 3): 1 is perfect, 0.5 is chance.
+The receiver operating characteristic is the share of structures outside that are found (true positives)
+against the share of those inside that are taken for outside (false positives), for every threshold. The area
+below it, ROC-AUC, is the probability that a random structure outside has a higher score than a random one
+inside, equal scores counting half (D. J. Hand, R. J. Till, Mach. Learn. 45, 171 (2001), eq. 3): 1 is perfect,
+0.5 is chance.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ def roc_auc(inside: Array, outside: Array) -> float:
     Parameters
     ----------
     inside : (n,) float64
-        Scores in the domain.
+        Scores of structures like the training set.
     outside : (m,) float64
-        Scores out of the domain, which should be higher.
+        Scores of the others, which should be higher.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def roc_curve(inside: Array, outside: Array) -> tuple[Array, Array]:
 
 
 def detected(inside: Array, outside: Array, false_positives: float = 0.05) -> float:
-    """Share of the outsiders found when `false_positives` of the insiders are accused at most."""
+    """Largest share of true positives with at most the share `false_positives` of false ones."""
     false, true = roc_curve(inside, outside)
     return float(true[false <= false_positives].max())
 

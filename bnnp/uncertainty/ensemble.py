@@ -1,4 +1,4 @@
-"""Several networks as one sampler, and a variance in its two parts.
+"""Several networks as one sampler, and the variance within and between them.
 
 M networks have S_m samples (dropout masks) each. With the mean and the variance (S_m - 1) of every network's
 own samples, the standard deviation of the ensemble is that of the law of total variance::
@@ -22,16 +22,16 @@ Array = NDArray[np.float64]
 
 
 def in_turn(sizes: Sequence[int], count: int) -> list[int]:
-    """Numbers, from 0, of `count` samples taken from the networks in turn, which have `sizes` samples.
+    """Numbers, from 0, of `count` samples taken in turn from networks that have `sizes` samples.
 
     >>> in_turn((3, 3), 4)
     [0, 3, 1, 4]
     """
     starts = np.concatenate([[0], np.cumsum(sizes)])[:-1].tolist()
-    places = sorted(
+    numbers = sorted(
         (own, start + own) for start, size in zip(starts, sizes, strict=True) for own in range(size)
     )
-    return [number for _, number in places[:count]]
+    return [number for _, number in numbers[:count]]
 
 
 class Sampler(Protocol):
@@ -49,7 +49,7 @@ class Sampler(Protocol):
 
 
 class Committee:
-    """Several samplers as one: their samples side by side, in order.
+    """Several samplers as one, with their samples in order.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Committee:
     def sample(
         self, types: Any, inputs: Array, gradient: bool = True, delta: bool = False
     ) -> tuple[Array, Array, list[Any]]:
-        """As :meth:`bnnp.network.compiled.Networks.sample`; delta is a list, one entry a member."""
+        """As :meth:`bnnp.network.compiled.Networks.sample`; delta is a list with an array for each member."""
         found = [member.sample(types, inputs, gradient, delta) for member in self.members]
         shares = [member.n_samples / self.n_samples for member in self.members]
         slopes = sum(share * each[1] for share, each in zip(shares, found, strict=True))
@@ -82,8 +82,7 @@ class Committee:
 
 
 def variances(samples: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
-    """within^2 and between^2, each (...), of `samples`, (..., S), whose last axis has `sizes` samples of each
-    of M > 1 networks."""
+    """within^2 and between^2, (...) each, of `samples`, (..., S), of M > 1 networks with `sizes` samples."""
     parts = np.split(samples, np.cumsum(sizes)[:-1], axis=-1)
     own = [p.var(axis=-1, ddof=1) if p.shape[-1] > 1 else np.zeros(p.shape[:-1]) for p in parts]
     means = np.stack([part.mean(axis=-1) for part in parts], axis=-1)

@@ -1,15 +1,14 @@
 """Extrapolation: atoms whose symmetry functions leave the range of the training set.
 
-A network is asked for what it never saw when G < G_min or G > G_max for any function (Behler, J. Phys.:
-Condens. Matter 26, 183001 (2014), section 4). The relative excess is (G - G_max) / (G_max - G_min), or (G_min
-- G) / ...; it is infinite for a function that was constant in training and now varies: the network has never
-seen it move. The tolerance is n2p2's, 1000 times the rounding of float64.
+A network extrapolates when G < G_min or G > G_max for any function (J. Behler, J. Phys.: Condens. Matter 26,
+183001 (2014), section 4). The relative excess, max(G_min - G, G - G_max) / (G_max - G_min), is infinite for a
+function that was constant in training. The tolerance is n2p2's, 1000 times the rounding of float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +22,14 @@ TOLERANCE = 1000.0 * np.finfo(np.float64).eps
 
 @dataclass(frozen=True, eq=False)
 class Extrapolation:
-    """The values outside, one entry a value; arrays of one length.
+    """The values outside of their training ranges, as arrays of one length.
 
     Parameters
     ----------
     atom : (n,) int64
         Row of the descriptors, from 0.
     function : (n,) int64
-        From 0, in sorted order of the element.
+        From 0, in the order of the element's functions.
     value, minimum, maximum : (n,) float64
     """
 
@@ -41,16 +40,13 @@ class Extrapolation:
     maximum: Array
 
     def first(self, count: int) -> Extrapolation:
-        """The first `count` entries."""
-        part = slice(count)
-        return Extrapolation(
-            self.atom[part], self.function[part], self.value[part], self.minimum[part], self.maximum[part]
-        )
+        """The first `count` values."""
+        return Extrapolation(*(getattr(self, each.name)[:count] for each in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """How often and how far each function of one element was outside.
+    """How often and how far each function of one element was outside of its training range.
 
     Parameters
     ----------
@@ -95,7 +91,7 @@ def tally(found: Extrapolation, scaling: Scaling) -> Tally:
 def warning_lines(
     found: Extrapolation, structure: int, atoms: NDArray[np.int64], element: str, types: Mapping[int, int]
 ) -> list[str]:
-    """n2p2's line for every value outside, which other programs look for.
+    """The warning of n2p2 for every value outside, a line that other programs search for.
 
     Parameters
     ----------
@@ -109,17 +105,16 @@ def warning_lines(
     rows = zip(found.atom, found.function, found.value, found.minimum, found.maximum, strict=True)
     return [
         f"### NNP EXTRAPOLATION WARNING ### STRUCTURE: {structure:6d} ATOM: {atoms[row]:9d} ELEMENT: "
-        f"{element:>2} "
-        f"SYMFUNC: {function + 1:4d} TYPE: {types[int(function)]:2d} VALUE: {value:10.3E} "
+        f"{element:>2} SYMFUNC: {function + 1:4d} TYPE: {types[int(function)]:2d} VALUE: {value:10.3E} "
         f"MIN: {minimum:10.3E} MAX: {maximum:10.3E}"
         for row, function, value, minimum, maximum in rows
     ]
 
 
 def energy_warning(energy: float, limits: tuple[float, float] | None) -> str:
-    """RuNNer's words when the short-range energy per atom leaves its training range; empty if it does not."""
+    """RuNNer's warning if the short-range energy per atom is outside of its training range, else empty."""
     if limits is None or limits[0] <= energy <= limits[1]:
         return ""
     below = energy < limits[0]
-    words = "eshort is .lt. eshortmin" if below else "eshort is .gt. eshortmax"
-    return f"WARNING: {words}: average per atom {energy:.8f}, limit {limits[0 if below else 1]:.8f}"
+    fault = "eshort is .lt. eshortmin" if below else "eshort is .gt. eshortmax"
+    return f"WARNING: {fault}: average per atom {energy:.8f}, limit {limits[0 if below else 1]:.8f}"

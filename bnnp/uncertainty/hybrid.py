@@ -1,20 +1,21 @@
-"""What tells the size of an error, side by side: Monte Carlo samples, last layer, distance from training.
+"""Parts of a standard deviation: Monte Carlo samples, last layer, distance from the training set.
 
-For the energy per atom of the total, each force component and each stress component there are `parts`:
-sigma_MC alone, or sigma_MC, sigma_LL and d (:mod:`bnnp.uncertainty.training_statistics`). The distance of the
-total and of the stress is the root mean square over all atoms, that of a force the one of its atom. How parts
-become one sigma is the matter of :mod:`bnnp.uncertainty.calibration`.
+For the total energy per atom, each force component and each stress component the parts are sigma_MC alone, or
+sigma_MC, sigma_LL and d (:mod:`bnnp.uncertainty.training_statistics`). The distance of the energy and of the
+stress is the root mean square over all atoms, that of a force component the distance of its atom.
+:mod:`bnnp.uncertainty.calibration` makes one sigma of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.scaling import Scaling
 from bnnp.uncertainty.ensemble import Sampler
 from bnnp.uncertainty.training_statistics import TrainingStatistics
@@ -25,13 +26,13 @@ VOIGT = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)  # rows and columns of xx yy zz y
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """Of one structure; the last axis has 1 part or 3.
+class SigmaParts:
+    """Parts of the standard deviations of one structure, on the last axis: k = 1 or 3.
 
     Parameters
     ----------
     energy : (k,) float64
-        Of the energy per atom of the total.
+        Of the total energy per atom.
     forces : (n_atoms, 3, k) float64 or None
     stress : (6, k) float64 or None
     """
@@ -41,16 +42,16 @@ class Parts:
     stress: Array | None = None
 
     @classmethod
-    def of_samples(cls, energy: float, forces: Array | None, stress: Array | None) -> Parts:
-        """The Monte Carlo part alone; `energy` per atom of the total."""
+    def of_samples(cls, energy: float, forces: Array | None, stress: Array | None) -> SigmaParts:
+        """The Monte Carlo part alone; `energy` is that of the total energy per atom."""
         return cls(
             np.array([energy]),
             None if forces is None else forces[..., None],
             None if stress is None else stress[..., None],
         )
 
-    def beside(self, last_layer: Parts, distances: Array) -> Parts:
-        """All three; `distances` of the atoms, (n_atoms,)."""
+    def joined(self, last_layer: SigmaParts, distances: Array) -> SigmaParts:
+        """All three parts; `distances` of the atoms, (n_atoms,)."""
         mean = np.full(1, np.sqrt(np.square(distances).mean()))
         forces = stress = None
         if self.forces is not None:
@@ -61,7 +62,7 @@ class Parts:
             assert last_layer.stress is not None
             of_cell = np.broadcast_to(mean, self.stress.shape)
             stress = np.concatenate([self.stress, last_layer.stress, of_cell], axis=-1)
-        return Parts(np.concatenate([self.energy, last_layer.energy, mean]), forces, stress)
+        return SigmaParts(np.concatenate([self.energy, last_layer.energy, mean]), forces, stress)
 
 
 class LastLayer:
@@ -71,40 +72,56 @@ class LastLayer:
     ----------
     sampler : Sampler
         Of :func:`bnnp.uncertainty.training_statistics.probes`.
+    descriptor : Descriptor
+    factors : (n_elements, width) float64
+        d(scaled)/d(unscaled) symmetry function.
     statistics : mapping of str to TrainingStatistics
     elements : sequence of str
     """
 
     def __init__(
-        self, sampler: Sampler, statistics: Mapping[str, TrainingStatistics], elements: Sequence[str]
+        self,
+        sampler: Sampler,
+        descriptor: Descriptor,
+        factors: Array,
+        statistics: Mapping[str, TrainingStatistics],
+        elements: Sequence[str],
     ) -> None:
-        self.sampler = sampler
+        self.sampler, self.descriptor, self.factors = sampler, descriptor, factors
         means = [statistics[element].directions @ statistics[element].feature_mean for element in elements]
         self._offsets = np.concatenate(means)  # (n_samples,)
         self._owner = np.repeat(np.arange(len(elements)), [len(mean) for mean in means])
 
     def parts(
         self,
-        descriptor: Any,
         types: NDArray[np.int32],
-        pairs: Any,
+        pairs: NeighborList,
         inputs: Array,
-        factors: Array,
         derivatives: bool,
         volume: float | None,
-    ) -> Parts:
-        """Of one structure; arguments as for the compiled ``Networks``, `factors` without units."""
+    ) -> SigmaParts:
+        """sigma_LL of one structure as the only part.
+
+        Parameters
+        ----------
+        types : (n_atoms,) int32
+        pairs : NeighborList
+        inputs : (n_atoms, width) float64
+            Scaled symmetry functions.
+        derivatives : bool
+            Whether to give those of the forces and, with a `volume` (length^3), of the stress.
+        """
         energies, _, delta = self.sampler.sample(types, inputs, False, derivatives)
         counts = np.bincount(types, minlength=int(self._owner.max()) + 1)
         totals = energies.sum(axis=0) - counts[self._owner] * self._offsets  # (n_samples,)
         energy = np.array([np.sqrt(np.square(totals).sum()) / len(types)])
         if not derivatives:
-            return Parts(energy)
-        forces, virials = self.sampler.forces(descriptor, types, pairs, factors, delta)
+            return SigmaParts(energy)
+        forces, virials = self.sampler.forces(self.descriptor, types, pairs, self.factors, delta)
         stress = None
         if volume is not None:
             stress = np.sqrt(np.square(virials[VOIGT]).sum(axis=-1, keepdims=True)) / volume
-        return Parts(energy, np.sqrt(np.square(forces).sum(axis=-1, keepdims=True)), stress)
+        return SigmaParts(energy, np.sqrt(np.square(forces).sum(axis=-1, keepdims=True)), stress)
 
 
 def distances(

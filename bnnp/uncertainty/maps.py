@@ -36,7 +36,7 @@ class SigmaMap(Protocol):
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """What a file keeps of it."""
+        """Its parameters, in the order of the file."""
         ...
 
 
@@ -102,8 +102,8 @@ class Isotonic:
     calibrated: Array
 
     def __call__(self, sigma: Array) -> Array:
-        known: Array = np.interp(sigma, self.raw, self.calibrated)
-        return known * np.maximum(sigma / self.raw[-1], 1.0)
+        found: Array = np.interp(sigma, self.raw, self.calibrated) * np.maximum(sigma / self.raw[-1], 1.0)
+        return found
 
     @property
     def numbers(self) -> tuple[float, ...]:

@@ -1,30 +1,30 @@
-"""Errors, and how far their size is told by sigma.
+"""Errors of predictions, and how well their standard deviations fit, as sums over structures.
 
 With errors e_i = predicted - reference and standard deviations sigma_i::
 
     RMSE = sqrt(mean e^2)    MAE = mean |e|    bias = mean e
     ZMS  = mean (e / sigma)^2          1 if sigma has the right size on average (Pernot, arXiv:2402.10043)
 
-:class:`ErrorSum` holds sums only, so that it can be added over structures, always in the same order, without
-keeping the errors. What needs all errors is in :mod:`bnnp.uncertainty.scores`, ``reliability``, ``ranking``
-and ``detection``.
+:class:`ErrorSum` holds sums only, which are added over the structures, always in the same order, without
+keeping the errors. Scores that need all errors are in :mod:`bnnp.uncertainty.scores`, ``reliability``,
+``ranking`` and ``detection``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-NOISE = 1e-10  # in the unit of the values: rounding
+NOISE = 1e-10  # rounding, in the unit of the values
 
 
 @dataclass(frozen=True)
 class ErrorSum:
-    """Sums over `count` errors and over `sigmas` standard deviations; the two may come without each other.
+    """Sums over `count` errors, `sigmas` standard deviations and `scores` pairs of both.
 
     An error and a sigma that are both below NOISE, as the forces of isolated atoms, have no score.
     """
@@ -59,16 +59,7 @@ class ErrorSum:
         )
 
     def __add__(self, other: ErrorSum) -> ErrorSum:
-        return ErrorSum(
-            self.count + other.count,
-            self.error + other.error,
-            self.absolute + other.absolute,
-            self.square + other.square,
-            self.sigmas + other.sigmas,
-            self.sigma + other.sigma,
-            self.scores + other.scores,
-            self.score + other.score,
-        )
+        return ErrorSum(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def rmse(self) -> float:

@@ -1,10 +1,10 @@
 """Does a larger sigma mean a larger error?
 
 Spearman's rank correlation of sigma with |e| cannot reach 1, because an error is a random number even if its
-sigma is right: :func:`spearman_ceiling` is what honest sigmas of these sizes would reach (simulated, P.
-Pernot, arXiv:2402.10043). The confidence (sparsification) curve is the RMSE of what is left when the share of
-values with the largest sigma is taken away; the oracle takes away the largest errors. The area between the
-two, both in units of the RMSE of all, is AUSE (E. Ilg et al., ECCV 2018, section 4.1).
+sigma is right: :func:`spearman_ceiling` is its value for errors drawn from these sigmas (P. Pernot,
+arXiv:2402.10043). The confidence (sparsification) curve is the RMSE of the remaining values when the
+share with the largest sigma is removed; the oracle removes the largest errors. The area between the two, both
+in units of the RMSE of all, is AUSE (E. Ilg et al., ECCV 2018, section 4.1).
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ def ranks(values: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class ConfidenceCurve:
-    """RMSE of the values that are left, in units of that of all.
+    """RMSE of the remaining values, in units of that of all.
 
     Parameters
     ----------
     removed : (n_points,) float64
-        Share of the values taken away, from 0 to below 1.
+        Share of the values removed, from 0 to below 1.
     error : (n_points,) float64
-        Taken in the order of falling sigma.
+        RMSE if they are removed in the order of falling sigma.
     oracle : (n_points,) float64
-        Taken in the order of falling errors.
+        RMSE if they are removed in the order of falling errors.
     """
 
     removed: Array
@@ -69,7 +69,7 @@ class ConfidenceCurve:
 
 
 def confidence_curve(errors: Array, sigma: Array, points: int = POINTS) -> ConfidenceCurve:
-    """Remove 0, 1/points, 2/points, ... of the values (rounded down, one at least is left).
+    """Remove 0, 1/points, 2/points, ... of the values (rounded down, at least one remains).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-r"""Is sigma right at every size of sigma, and are intervals as wide as they say?
+r"""Is sigma right at every size of sigma, and do intervals contain the share of errors they should?
 
 Reliability: values in bins of equal number, in the order of sigma; in each the root mean variance (RMV)
 should be the root mean square error (RMSE), and the expected normalized calibration error is

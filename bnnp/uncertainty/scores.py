@@ -1,4 +1,4 @@
-r"""How good errors are told by standard deviations, in one number.
+r"""How well standard deviations describe errors, in one number.
 
 With errors e_i = predicted - reference, their standard deviations sigma_i and z_i = e_i / sigma_i, means over
 i, and the density phi and the distribution function Phi of the standard normal distribution:
@@ -10,7 +10,7 @@ i, and the density phi and the distribution function Phi of the standard normal 
 
 ZMS is 1 if sigma has the right size on average (P. Pernot, arXiv:2402.10043); NLL and CRPS are proper scores,
 lower is better (T. Gneiting, A. E. Raftery, J. Am. Stat. Assoc. 102, 359 (2007), eq. 21). The sharpness is
-the root mean square of sigma: of two that are calibrated, the sharper one knows more.
+the root mean square of sigma; of two calibrated ones the smaller is better.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-r"""How far an atom is from the training set, and what the last layer knows of it.
+r"""Distance of an atom from the training set, and the variance of the last layer.
 
-A tanh network is bounded, and so is the spread of its Monte Carlo samples: far from the training set it says
-nothing. Two measures do, for the atoms of one element (dimensionless, about 1 inside of the training set):
+A tanh network is bounded, and so is the spread of its Monte Carlo samples, which is no measure of the error
+far from the training set. Two others are, for the atoms of one element (dimensionless, about 1 within the
+set):
 
 *Distance.* Mahalanobis distance of the n symmetry functions G, with mean and covariance C over the training
 atoms, and the excess x_f beyond the training range in units of that range, for every function f:
@@ -9,8 +10,7 @@ atoms, and the excess x_f beyond the training range in units of that range, for 
 .. math:: d^2 = \frac{1}{n} (G - \bar G)^T C^{-1} (G - \bar G) + \sum_f x_f^2
 
 (P. C. Mahalanobis, Proc. Natl. Inst. Sci. India 2, 49 (1936)). A function that never varied in training has
-no variance and no range: it takes part only by its excess, counted in hundredths of the usual range, 100 at
-most.
+no variance and no range: only its excess counts, in hundredths of the usual range, at most 100.
 
 *Last layer.* With the values h of the last hidden nodes, of which the energy is a linear function, and their
 covariance C_h over the training atoms, the variance of a linear fit is proportional to
@@ -20,8 +20,8 @@ covariance C_h over the training atoms, the variance of a linear fit is proporti
 
 and for forces and stress likewise with the derivatives of H (V. Zaverkin, J. Kaestner, Mach. Learn.: Sci.
 Technol. 2, 035009 (2021), last-layer features). The rows u_k with sum u u^T = C_h^-1 are samples of a network
-with one more layer (:func:`probes`), so that the path of the Monte Carlo samples gives their energies, forces
-and virials.
+with one more layer (:func:`probes`), so that their energies, forces and virials are computed like those of
+the Monte Carlo samples.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from bnnp.network.dense import Network, evaluate
 
 Array = NDArray[np.float64]
 
-SMALLEST = 1e-4  # of an eigenvalue of the correlations of G, in units of their mean: below is noise
-SMALLEST_FEATURE = 1e-6  # the same for the last hidden nodes
-UNUSUAL = 0.01  # range of a function that had none, in units of the median range of the others
-FARTHEST = 100.0  # excess of such a function at most
+SMALLEST = 1e-4  # eigenvalue of the correlations of G, in units of their mean; smaller ones are noise
+SMALLEST_FEATURE = 1e-6  # the same for the covariance of the last hidden nodes
+UNUSUAL = 0.01  # range assumed for a function that never varied, in units of the median range
+FARTHEST = 100.0  # largest excess of such a function
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +76,10 @@ class TrainingStatistics:
         if vary.any():
             whitened = (values[:, vary] - self.mean[vary]) / sigma[vary] @ self._whitening(vary).T
             square = square + np.square(whitened).mean(axis=1)
-        return np.sqrt(square)
+        return np.asarray(np.sqrt(square))
 
     def _whitening(self, vary: NDArray[np.bool_]) -> Array:
-        """Inverse root of the correlations of some functions; kept, as every prediction asks for the same."""
+        """Inverse root of the correlations of some functions; cached, as most predictions need the same."""
         key = vary.tobytes()
         if key not in self._roots:
             sigma = np.sqrt(np.diag(self.covariance)[vary])
@@ -103,15 +103,17 @@ def excess(values: Array, scaling: Scaling) -> Array:
 
 
 def inverse_root(matrix: Array, smallest: float) -> Array:
-    """Rows u_k with sum_k u_k u_k^T the inverse of a symmetric `matrix`, whose eigenvalues count as
-    `smallest` times their mean at least."""
+    """Rows u_k with sum_k u_k u_k^T the inverse of a symmetric `matrix`.
+
+    Eigenvalues below `smallest` times their mean are raised to it.
+    """
     values, vectors = np.linalg.eigh(matrix)
     floor = smallest * max(float(values.mean()), np.finfo(np.float64).tiny)
-    return (vectors / np.sqrt(np.maximum(values, floor))).T
+    return np.asarray((vectors / np.sqrt(np.maximum(values, floor))).T)
 
 
 def features(network: Network, inputs: Array) -> Array:
-    """Values of the last hidden nodes, (n_atoms, h), of the network without masks; the inputs without any.
+    """Values of the last hidden nodes without masks, (n_atoms, h); the inputs if there are none.
 
     Parameters
     ----------
@@ -128,8 +130,10 @@ def features(network: Network, inputs: Array) -> Array:
 
 
 def with_directions(network: Network, directions: Array) -> Network:
-    """The network with its last hidden nodes projected on `directions`, (n_directions, h), by one more linear
-    layer, whose nodes are added up: with a mask that keeps node k only it gives u_k h."""
+    """The network with its last hidden nodes projected on `directions`, (n_directions, h), by a linear layer.
+
+    The new nodes are added up, so that a mask that keeps node k only gives u_k h.
+    """
     count, hidden = directions.shape
     first, last = (float(hidden), float(count)) if network.normalize_nodes else (1.0, 1.0)
     return replace(
@@ -143,8 +147,10 @@ def with_directions(network: Network, directions: Array) -> Network:
 def probes(
     statistics: Mapping[str, TrainingStatistics], networks: Mapping[str, Network], elements: Sequence[str]
 ) -> tuple[dict[str, Network], dict[str, tuple[Array, ...]]]:
-    """Networks and masks (factors 0 or 1) whose samples are the u_k h of all elements, one element after the
-    other: an atom of another element gives 0."""
+    """Networks and masks (factors 0 or 1) whose samples are the u_k h of all elements in turn.
+
+    An atom of another element gives 0.
+    """
     rows = [statistics[element].directions for element in elements]
     total = sum(map(len, rows))
     found, masks, first = {}, {}, 0
@@ -159,4 +165,4 @@ def probes(
 
 def _covariance(values: Array) -> Array:
     deviation = values - values.mean(axis=0)
-    return deviation.T @ deviation / max(len(values) - 1, 1)
+    return np.asarray(deviation.T @ deviation / max(len(values) - 1, 1))

@@ -1,10 +1,10 @@
-r"""A variance as a sum of known shapes with factors that are not negative, fitted to errors.
+r"""A variance as a sum of known terms with factors that are not negative, fitted to errors.
 
 .. math::
     \sigma_i^2 = \sum_k \theta_k x_{ik}, \quad \theta_k \ge 0, \quad
     \min_\theta \sum_i w_i \left[ \ln \sigma_i^2 + e_i^2 / \sigma_i^2 \right]
 
-the maximum likelihood of normal errors of mean zero (twice the negative logarithm, without constants).
+which is twice the negative log-likelihood of normal errors with mean zero, without constants.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
-SMALLEST = 1e-8  # of a variance, in units of the mean square error: keeps the logarithm finite
-GROUPS = 1000  # values of almost the same shape are fitted as one
+SMALLEST = 1e-8  # variance that is added, in units of the mean square error: keeps the logarithm finite
+GROUPS = 1000  # of values with almost the same sigma, which are fitted as one
 
 
 def fit_variance(shapes: Array, squares: Array, counts: Array | None = None) -> Array:
@@ -27,7 +27,7 @@ def fit_variance(shapes: Array, squares: Array, counts: Array | None = None) -> 
     shapes : (n, k) float64
         x, not negative; a column of zeros gets the factor 0.
     squares : (n,) float64
-        Squared errors (or means of several), not all zero.
+        Squared errors, or their means over groups; not all zero.
     counts : (n,) float64, optional
         Weights w, 1 without.
 

@@ -35,8 +35,8 @@ from PIL import Image
 from study import run_bnnp, with_keyword
 
 from bnnp import BNNP
-from bnnp.analysis.angular import Angular
-from bnnp.analysis.radial import Radial
+from bnnp.analysis.angular import AngularDistribution
+from bnnp.analysis.radial import RadialDistribution
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import write_structures
@@ -184,8 +184,8 @@ def distributions(frames: Sequence[Atoms]) -> tuple[Curves, Curves]:
     radial, angular = [], []
     for frame in frames:
         pairs = [find_neighbors(frame.positions, frame.cell.array, r, frame.numbers) for r in (R_MAX, BOND)]
-        radial.append(Radial.of(pairs[0], frame.numbers, frame.get_volume(), R_MAX, BINS))
-        angular.append(Angular.of(pairs[1], frame.numbers, ANGLES))
+        radial.append(RadialDistribution.of(pairs[0], frame.numbers, frame.get_volume(), R_MAX, BINS))
+        angular.append(AngularDistribution.of(pairs[1], frame.numbers, ANGLES))
     g = {
         name: np.array([one.partial[pair] if pair else one.total for one in radial])
         for name, pair in PAIRS.items()

@@ -104,18 +104,18 @@ def print_magnitudes(values: Array, types: list[int]) -> None:
 def print_convergence(values: Array) -> None:
     """Error that gradient descent leaves, relative to the targets, for each way to present the functions."""
     scaling = Scaling.of(values)
-    centerd = values - scaling.mean
+    centered = values - scaling.mean
     covariance = Comoments.of(values).products / len(values)
     inputs = {
         "as they are": values,
-        "centred": centerd,
+        "centred": centered,
         "scaled to 0 ... 1": (values - scaling.minimum) / scaling.spread,
-        "centred, scaled by the range": centerd / scaling.spread,
-        "centred, scaled by sigma": centerd / scaling.sigma,
-        "whitened, as mode 2 trains": centerd @ whitening_matrix(covariance, scaling),
+        "centred, scaled by the range": centered / scaling.spread,
+        "centred, scaled by sigma": centered / scaling.sigma,
+        "whitened, as mode 2 trains": centered @ whitening_matrix(covariance, scaling),
     }
     weights = np.random.default_rng(1).normal(size=(values.shape[1], TARGETS))
-    targets = centerd / scaling.sigma @ weights
+    targets = centered / scaling.sigma @ weights
     print("\n| inputs | condition number | " + " | ".join(f"{steps} steps" for steps in STEPS) + " |")
     print("|---|---|" + "---|" * len(STEPS))
     for name, presented in inputs.items():

@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry.rdf import get_rdf
 
-from bnnp.analysis.angular import Angular
+from bnnp.analysis.angular import AngularDistribution
 from bnnp.analysis.motion import (
     diffusion,
     mean_square_displacement,
@@ -18,7 +18,7 @@ from bnnp.analysis.motion import (
     velocity_autocorrelation,
     vibrational_spectrum,
 )
-from bnnp.analysis.radial import Radial, mean_and_spread
+from bnnp.analysis.radial import RadialDistribution, mean_and_spread
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 
 
@@ -37,7 +37,7 @@ class TestRadial:
     @pytest.mark.parametrize("elements", [None, ("Ge", "Ge"), ("Ge", "Te"), ("Te", "Ge"), ("Te", "Te")])
     def test_equal_to_ase(self, elements: tuple[str, str] | None) -> None:
         atoms = liquid()
-        found = Radial.of(pairs_of(atoms, 5.0), atoms.numbers, atoms.get_volume(), 5.0, 40)
+        found = RadialDistribution.of(pairs_of(atoms, 5.0), atoms.numbers, atoms.get_volume(), 5.0, 40)
         expected, r = get_rdf(atoms, 5.0, 40, elements=elements)
         kinds = {"Ge": 0, "Te": 1}
         ours = found.total if elements is None else found.partial[kinds[elements[0]], kinds[elements[1]]]
@@ -46,7 +46,7 @@ class TestRadial:
 
     def test_partial_ones_by_a_double_sum(self) -> None:
         atoms = liquid(1)
-        found = Radial.of(pairs_of(atoms, 5.0), atoms.numbers, atoms.get_volume(), 5.0, 10)
+        found = RadialDistribution.of(pairs_of(atoms, 5.0), atoms.numbers, atoms.get_volume(), 5.0, 10)
         distances = atoms.get_all_distances(mic=True)
         for i, j in itertools.product(range(2), range(2)):
             a, b = (atoms.numbers == found.numbers[k] for k in (i, j))
@@ -60,7 +60,9 @@ class TestRadial:
     def test_ideal_gas_is_one_beyond_the_cell(self) -> None:
         frames = [liquid(seed, 90) for seed in range(12)]
         r_max = 14.0  # longer than the cell: images count
-        parts = [Radial.of(pairs_of(a, r_max), a.numbers, a.get_volume(), r_max, 20) for a in frames]
+        parts = [
+            RadialDistribution.of(pairs_of(a, r_max), a.numbers, a.get_volume(), r_max, 20) for a in frames
+        ]
         total = sum(parts[1:], parts[0])
         assert total.frames == 12
         np.testing.assert_allclose(total.total[8:], 1.0, atol=0.06)
@@ -68,7 +70,7 @@ class TestRadial:
 
     def test_crystal_has_its_shells(self) -> None:
         crystal = bulk("Cu", a=4.0, cubic=True)
-        found = Radial.of(pairs_of(crystal, 5.0), crystal.numbers, crystal.get_volume(), 5.0, 50)
+        found = RadialDistribution.of(pairs_of(crystal, 5.0), crystal.numbers, crystal.get_volume(), 5.0, 50)
         occupied = found.centers[found.total > 0]
         np.testing.assert_allclose(occupied, [2.85, 4.05, 4.85], atol=1e-9)  # bins of a/sqrt 2, a, a sqrt 3/2
         assert found.coordination[0, 0, -1] == pytest.approx(12 + 6 + 24)
@@ -77,9 +79,11 @@ class TestRadial:
         parts = []
         for seed in (3, 4):
             atoms = liquid(seed)
-            parts.append(Radial.of(pairs_of(atoms, 5.0), atoms.numbers, atoms.get_volume(), 5.0, 10))
+            parts.append(
+                RadialDistribution.of(pairs_of(atoms, 5.0), atoms.numbers, atoms.get_volume(), 5.0, 10)
+            )
         np.testing.assert_allclose((parts[0] + parts[1]).partial, (parts[0].partial + parts[1].partial) / 2)
-        other = Radial.of(pairs_of(bulk("Cu"), 5.0), np.array([29]), 10.0, 5.0, 10)
+        other = RadialDistribution.of(pairs_of(bulk("Cu"), 5.0), np.array([29]), 10.0, 5.0, 10)
         with pytest.raises(ValueError, match="other elements"):
             _ = parts[0] + other
 
@@ -92,7 +96,7 @@ class TestRadial:
 class TestAngular:
     def test_by_a_triple_sum(self) -> None:
         atoms = liquid(5, 30)
-        found = Angular.of(pairs_of(atoms, 4.2), atoms.numbers, 18)
+        found = AngularDistribution.of(pairs_of(atoms, 4.2), atoms.numbers, 18)
         expected: dict[tuple[int, int, int], np.ndarray] = {}
         vectors = atoms.get_all_distances(mic=True, vector=True)
         for i in range(30):
@@ -112,7 +116,7 @@ class TestAngular:
     def test_angles_of_the_fcc_crystal(self) -> None:
         """12 neighbors: 66 couples at 60 (24), 90 (12), 120 (24) and 180 degrees (6)."""
         crystal = bulk("Cu", a=4.0)
-        found = Angular.of(pairs_of(crystal, 3.2), crystal.numbers, 36)  # bins of 5 degrees
+        found = AngularDistribution.of(pairs_of(crystal, 3.2), crystal.numbers, 36)  # bins of 5 degrees
         counts = found.total
         near = [counts[int(angle / 5) - 1 : int(angle / 5) + 1].sum() for angle in (60, 90, 120, 180)]
         assert near == [24, 12, 24, 6]
@@ -120,7 +124,7 @@ class TestAngular:
 
     def test_no_couples(self) -> None:
         alone = find_neighbors(np.zeros((1, 3)), None, 3.0, np.array([32]))
-        found = Angular.of(alone, np.array([32]), 10)
+        found = AngularDistribution.of(alone, np.array([32]), 10)
         assert found.counts == {}
         assert not found.density(found.total).any()
 

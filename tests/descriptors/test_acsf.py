@@ -62,7 +62,7 @@ def pairs_of(symbols: list[str], positions: Array, cell: Cell) -> NeighborList:
 
 
 def random_structure(seed: int, periodic: bool = True) -> tuple[list[str], Array, Cell]:
-    """Ten atoms at least 0.8 apart, centerd by oxygen, in a triclinic cell smaller than twice the cutoff."""
+    """Ten atoms at least 0.8 apart, centered by oxygen, in a triclinic cell smaller than twice the cutoff."""
     rng = np.random.default_rng(seed)
     cell = np.array([[6.5, 0, 0], [1.5, 6.0, 0], [-1.0, 0.7, 7.0]])
     points: list[Array] = []

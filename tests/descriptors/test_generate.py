@@ -105,8 +105,8 @@ def test_cutoff_stays_as_given() -> None:
 
 def test_merge_takes_each_once() -> None:
     """The recipes of Gastegger share their angular functions."""
-    shifted, centerd = make("shifted", ("Ge",)), make("centred", ("Ge",))
-    both = merge([shifted, centerd])
+    shifted, centered = make("shifted", ("Ge",)), make("centred", ("Ge",))
+    both = merge([shifted, centered])
     assert len(both["Ge"]) == 24 + 8
     assert sort_functions(both["Ge"]) == both["Ge"]
 

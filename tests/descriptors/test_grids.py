@@ -41,13 +41,13 @@ def test_shifted_gaussians_cross_at_the_same_height() -> None:
         assert exp(-eta * (step / 2) ** 2) == pytest.approx(exp(-1 / 8))
 
 
-def test_centerd_gaussians_have_their_standard_deviation_on_the_grid() -> None:
-    etas = np.array([eta for eta, _ in grids.centerd(4, R_0, R_C)])
+def test_centered_gaussians_have_their_standard_deviation_on_the_grid() -> None:
+    etas = np.array([eta for eta, _ in grids.centered(4, R_0, R_C)])
     np.testing.assert_allclose(1 / np.sqrt(2 * etas), np.linspace(R_0, R_C, 4))
 
 
 def test_geometric_grids_by_hand() -> None:
-    """r_c = 6, n = 4: five centerd ones, eta from 1/36 to 16/36 by factors of 2; four at R = 6 / 4^(m/4)."""
+    """r_c = 6, n = 4: five centered ones, eta from 1/36 to 16/36 by factors of 2; four at R = 6 / 4^(m/4)."""
     found = grids.geometric(9, R_0, 6.0)
     np.testing.assert_allclose([eta for eta, _ in found[:5]], np.array([1, 2, 4, 8, 16]) / 36)
     assert [r_s for _, r_s in found[:5]] == 5 * [0.0]

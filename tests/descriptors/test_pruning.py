@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.descriptors.pruning import Twin, find_twins, prune, reconstruction_errors, select, whole_error
+from bnnp.descriptors.pruning import (
+    Criteria,
+    Twin,
+    find_twins,
+    prune,
+    reconstruction_errors,
+    select,
+    whole_error,
+)
 from bnnp.descriptors.statistics import Comoments
 
 RNG = np.random.default_rng(11)
@@ -123,7 +131,7 @@ def test_prune_tells_the_fate_of_every_function() -> None:
             base[:, 2] + base[:, 0],
         ]
     )
-    found = prune(values[:150], values[150:], "cur", 2, smallest_range=1e-3, largest_correlation=0.999)
+    found = prune(values[:150], values[150:], Criteria("cur", 2, 0.0, 1e-3, 0.999))
     assert found.flat == (1, 2)
     assert [(twin.function, twin.other) for twin in found.twins] == [(4, 0)]
     assert len(found.selection.chosen) == 2
@@ -132,6 +140,6 @@ def test_prune_tells_the_fate_of_every_function() -> None:
     np.testing.assert_allclose(found.errors[list(found.selection.chosen)], 0.0, atol=1e-6)
     assert found.selection.errors[-1] == pytest.approx(whole_error(found.errors), abs=1e-6)
     assert np.isfinite(found.held_out[[0, 3, 4, 5]]).all()
-    everything = prune(values, values[:0])
+    everything = prune(values, values[:0], Criteria())
     assert np.isnan(everything.held_out).all()
     assert len(everything.selection.chosen) == 3  # rank; 2 and 4 are copies up to scale and shift

@@ -43,18 +43,18 @@ def mixed(n_atoms: int = 400) -> np.ndarray:
 
 @pytest.mark.parametrize("cuts", [[], [1], [3, 3, 50], [100, 101, 399]])
 def test_merged_comoments_equal_the_whole(cuts: list[int]) -> None:
-    """Against NumPy on centerd rows: E[xy] - E[x] E[y] would have lost all digits of columns 1 and 2."""
+    """Against NumPy on centered rows: E[xy] - E[x] E[y] would have lost all digits of columns 1 and 2."""
     values = mixed()
     pieces = [Comoments.of(piece) for piece in np.split(values, cuts)]
     merged = reduce(Comoments.merge, pieces, Comoments.nothing(4))
-    centerd = values - values.mean(axis=0)
-    scale = np.sqrt(np.multiply.outer(*2 * [np.square(centerd).sum(axis=0)]))
+    centered = values - values.mean(axis=0)
+    scale = np.sqrt(np.multiply.outer(*2 * [np.square(centered).sum(axis=0)]))
     assert merged.count == 400
     np.testing.assert_allclose(merged.mean, values.mean(axis=0), rtol=1e-14)
     np.testing.assert_allclose(
-        merged.products[:3, :3] / scale[:3, :3], (centerd.T @ centerd)[:3, :3] / scale[:3, :3], atol=1e-4
+        merged.products[:3, :3] / scale[:3, :3], (centered.T @ centered)[:3, :3] / scale[:3, :3], atol=1e-4
     )
-    np.testing.assert_allclose(merged.products[:2, :2], (centerd.T @ centerd)[:2, :2], rtol=1e-9)
+    np.testing.assert_allclose(merged.products[:2, :2], (centered.T @ centered)[:2, :2], rtol=1e-9)
     expected = np.corrcoef(values[:, :3].T)
     np.testing.assert_allclose(merged.correlation()[:3, :3], expected, atol=1e-4)
     assert abs(merged.correlation()[0, 2]) < 0.2  # the nearly constant one looks like nothing else

@@ -11,7 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from scipy import stats
 
 from bnnp.dynamics.integrators import INTEGRATORS, degrees_of_freedom
-from bnnp.dynamics.simulation import Place, Simulation, thermalize
+from bnnp.dynamics.simulation import RunProgress, Simulation, thermalize
 from bnnp.dynamics.stages import Stage
 
 STAGES = {
@@ -207,7 +207,7 @@ class TestStages:
         simulation = Simulation(crystal(), stages, np.random.default_rng(1))
         places = list(simulation.run())
         assert [place.stage for place in places] == [0] * 5 + [1] * 4 + [2] * 3
-        assert places[-1] == Place(2, 3, 12, 5 * 2.0 + 4 + 1.5)
+        assert places[-1] == RunProgress(2, 3, 12, 5 * 2.0 + 4 + 1.5)
         assert [place.step for place in places] == [1, 2, 3, 4, 5, 1, 2, 3, 4, 1, 2, 3]
         assert simulation.finished
 
@@ -228,7 +228,7 @@ class TestStages:
         for total, state in states.items():
             other = Simulation(crystal(700.0, seed=9), stages, np.random.Generator(np.random.Philox(8)))
             other.restore(state)
-            assert other.place.total == total
+            assert other.progress.total == total
             for place in other.run():
                 if place.total == 40:
                     break

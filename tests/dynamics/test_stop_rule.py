@@ -13,7 +13,7 @@ from ase.build import bulk
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.dynamics.candidates import CandidateWindow
 from bnnp.dynamics.guard import Guard
-from bnnp.dynamics.observables import Uncertainty, look, observe
+from bnnp.dynamics.observables import Uncertainty, observe, uncertainty_of
 from bnnp.dynamics.simulation import Simulation
 from bnnp.dynamics.stages import Stage
 from bnnp.dynamics.stop_rule import StopRule, Threshold
@@ -157,7 +157,7 @@ def test_look_and_observation(crystal: Callable[..., Atoms]) -> None:
     simulation = Simulation(crystal(), [Stage(3, 2.0)], np.random.default_rng(0))
     list(simulation.run())
     atoms = simulation.atoms
-    found = look(atoms)
+    found = uncertainty_of(atoms)
     spread = atoms.calc.get_property("forces_std", atoms)
     assert found.forces == spread.max()
     assert spread[found.atom].max() == spread.max()
@@ -171,4 +171,4 @@ def test_look_and_observation(crystal: Callable[..., Atoms]) -> None:
     ideal = 2 * seen.kinetic / 3
     assert seen.pressure * atoms.get_volume() / 160.21766 == pytest.approx(virial + ideal, rel=1e-7)
     atoms.positions[0] += [0.8, 0.8, 0.0]  # closer than in any crystal: functions leave their ranges
-    assert look(atoms).extrapolations > 0
+    assert uncertainty_of(atoms).extrapolations > 0

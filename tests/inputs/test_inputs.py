@@ -35,7 +35,7 @@ def test_input_nn_is_complete_and_without_warning(case: Path, mode: int) -> None
 
 def test_gete_has_the_functions_of_the_reference(shared: Path) -> None:
     """The 23 compact lines stand for the 60 functions an element that n2p2 was trained with."""
-    ours = load_settings(GETE / "input.nn", 1).functions
+    ours = load_settings(GETE / "input.nn", 1).model.functions
     theirs = load_settings(shared / "reference/gete_n2p2/input.nn", 1).functions
     assert {element: len(functions) for element, functions in ours.items()} == {"Ge": 60, "Te": 60}
     assert ours == theirs
@@ -83,7 +83,7 @@ def test_magnitudes_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 @pytest.fixture(scope="module")
 def quickstart() -> StructureFile:
-    return StructureFile(QUICKSTART / "input.data", load_settings(QUICKSTART / "input.nn", 1).elements)
+    return StructureFile(QUICKSTART / "input.data", load_settings(QUICKSTART / "input.nn", 1).model.elements)
 
 
 def test_quickstart_data(quickstart: StructureFile) -> None:

@@ -21,7 +21,7 @@ from bnnp.errors import InputError, OutputError, StaleFileError
 from bnnp.io import descriptor_writer
 from bnnp.io.descriptor_allocation import Placement, demand_writable, finish, prepare, unfinished_name
 from bnnp.io.descriptor_file import DescriptorFile
-from bnnp.io.descriptor_layout import FileLayout
+from bnnp.io.descriptor_layout import DescriptorLayout
 from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.model import Model
 from bnnp.structure import Structure
@@ -71,11 +71,11 @@ def features(structure: Structure, descriptor: Descriptor, stored: bool) -> Sequ
     return (types, values, pairs, descriptor.jacobian(types, pairs)) if stored else (types, values)
 
 
-def layout_of(structures: list[Structure], stored: bool, digest: str = "abc") -> FileLayout:
+def layout_of(structures: list[Structure], stored: bool, digest: str = "abc") -> DescriptorLayout:
     own = model()
     descriptor = own.descriptor()
     table = np.array([survey(structure, ELEMENTS, 6.0, {}) for structure in structures])
-    return FileLayout(
+    return DescriptorLayout(
         model=own,
         input_digest=digest,
         stored=stored,
@@ -89,7 +89,7 @@ def layout_of(structures: list[Structure], stored: bool, digest: str = "abc") ->
     )
 
 
-def write(path: Path, structures: list[Structure], layout: FileLayout, order: Sequence[int]) -> None:
+def write(path: Path, structures: list[Structure], layout: DescriptorLayout, order: Sequence[int]) -> None:
     """Write the structures in some order."""
     descriptor = Descriptor(ELEMENTS, layout.model.functions, layout.model.cutoff)
     with DescriptorWriter(prepare(path, layout), layout) as writer:

@@ -131,7 +131,7 @@ class TestRead:
 
     def test_pinned_sets(self, tmp_path: Path) -> None:
         text = GOOD.replace("begin", "begin set=test", 1)
-        assert [s.subset for s in read_structures(save(tmp_path, text))] == ["test", None]
+        assert [s.subset for s in read_structures(save(tmp_path, text))] == [Set.TEST, None]
 
     def test_comment_pairs(self, tmp_path: Path) -> None:
         comment = 'comment from MD group=melt weight=2.5 stress="1 2 3 4 5 6d0" source=a/OUTCAR:3 at 300 K'

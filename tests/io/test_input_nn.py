@@ -11,6 +11,7 @@ from bnnp.descriptors.functions import parse_function
 from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.errors import InputError
 from bnnp.io.input_nn import read_input_nn, write_input_nn
+from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.settings.settings import load_settings
 
@@ -93,17 +94,14 @@ def test_a_written_potential_reads_back_as_it_was(tmp_path: Path, kind: str) -> 
     }
     network = Architecture((5, 4), ("t", "p", "l"))
     path = tmp_path / "input.nn"
-    write_input_nn(
-        path,
-        elements=("H", "O"),
-        functions=functions,
-        cutoff=Cutoff(6, 0.25),
-        scaling=ScalingScheme(kind, -1.0, 1.0),
-        architecture=network,
+    model = Model(
+        functions,
+        Cutoff(6, 0.25),
+        ScalingScheme(kind, -1.0, 1.0),
         normalize_nodes=True,
         atom_energies={"H": -0.45890771 / 3.0, "O": 0.0},
-        comment="made by a test",
     )
+    write_input_nn(path, model, network, comment="made by a test")
     settings = load_settings(path, 3)
     assert settings.dialect == "n2p2"
     assert settings.model.elements == ("H", "O")
@@ -121,13 +119,7 @@ def test_written_functions_are_in_the_order_of_n2p2(tmp_path: Path) -> None:
     """Type first, then cutoff, eta: other programs may not sort."""
     texts = ["H 3 H H 0.01 1 1 12", "H 2 H 0.5 0 12", "H 2 H 0.5 0 10", "H 2 H 0.01 0 12"]
     path = tmp_path / "input.nn"
-    write_input_nn(
-        path,
-        elements=("H",),
-        functions={"H": tuple(parse_function(text.split()) for text in texts)},
-        cutoff=Cutoff(1),
-        scaling=ScalingScheme("scale"),
-        architecture=Architecture((2,), ("t", "l")),
-    )
+    functions = {"H": tuple(parse_function(text.split()) for text in texts)}
+    write_input_nn(path, Model(functions, Cutoff(1), ScalingScheme("scale")), Architecture((2,), ("t", "l")))
     written = [" ".join(e.words) for e in read_input_nn(path) if e.name == "symfunction_short"]
     assert written == [texts[2], texts[3], texts[1], texts[0]]

@@ -13,7 +13,7 @@ import pytest
 
 from bnnp.errors import OutputError
 from bnnp.io.input_data import read_structures
-from bnnp.io.prediction import LAYOUTS, PredictionWriter, file_names, format_prediction
+from bnnp.io.prediction import COLUMNS, PredictionWriter, file_names, format_prediction
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL
@@ -128,14 +128,14 @@ def test_atoms(structure: Structure, prediction: Prediction, tmp_path: Path) -> 
 def test_headers_say_what_is_raw_and_what_is_of_an_atom_or_a_vector() -> None:
     """Beside a hybrid calibration; the meaning stays the last thing in the line, where it is read from."""
     std, raw = "calibrated (hybrid) on 40 structures", "100 Monte Carlo samples"
-    headers = {name: layout.header(METAL, std, raw, hybrid=True) for name, layout in LAYOUTS.items()}
+    headers = {name: layout.header(METAL, std, raw, hybrid=True) for name, layout in COLUMNS.items()}
     assert "; std: raw (an atomic energy has no reference" in headers["nnatoms.out"]
     assert "calibrated (" not in headers["nnatoms.out"]
     assert "E_std_MC E_std_LL E_std_d (Monte Carlo, last layer, distance) in eV/atom" in headers["energy.out"]
     assert "f_std_MC f_std_LL f_std_d (Monte" in headers["nnforces.out"].partition("of the whole vector")[2]
     for name in ("energy.out", "nnforces.out", "nnstress.out"):
         assert headers[name].partition("std: ")[2] == f"{std}; std_raw: {raw}\n"
-    plain = LAYOUTS["energy.out"].header(METAL, std, raw)
+    plain = COLUMNS["energy.out"].header(METAL, std, raw)
     assert "last layer" not in plain
 
 
@@ -165,7 +165,7 @@ def test_meaning_of_std_is_in_every_header(
     structure: Structure, prediction: Prediction, tmp_path: Path
 ) -> None:
     write(tmp_path, [structure] * 2, [prediction] * 2, STD)
-    for name in LAYOUTS:
+    for name in COLUMNS:
         lines = (tmp_path / name).read_text().splitlines()
         assert f"std: {STD}" in lines[0]
         assert not any(line.startswith("#") for line in lines[1:])
@@ -194,7 +194,7 @@ def test_files_not_asked_for_are_not_written() -> None:
 
 
 def test_units_of_the_header() -> None:
-    assert "eV/Angstrom" in LAYOUTS["nnforces.out"].header(METAL, "")
+    assert "eV/Angstrom" in COLUMNS["nnforces.out"].header(METAL, "")
 
 
 def test_a_failure_leaves_the_former_files(

@@ -12,7 +12,7 @@ from bnnp.network.activations import activate, derivative
 from bnnp.network.architecture import ACTIVATIONS, Architecture
 from bnnp.network.dense import Network, evaluate, forward
 from bnnp.network.initial import initial_network
-from bnnp.network.masks import training_masks
+from bnnp.network.masks import TrainingMasks
 
 # RuNNer's activation letters by hand, at x = 0.7 and x = -1.3
 HAND = {
@@ -84,7 +84,7 @@ def test_gradient_is_autograd_and_finite_difference(letter: str, normalize: bool
 
     x = torch.tensor(inputs, requires_grad=True)
     tensors = [torch.as_tensor(mask).expand(3, -1) for mask in masks]
-    energies = forward(*network.tensors(), network.activations, x, tensors, normalize_nodes=normalize)
+    energies = forward(network.tensors(), x, tensors)
     (auto,) = torch.autograd.grad(energies.sum(), x)
     np.testing.assert_allclose(gradient, auto.numpy(), rtol=1e-11, atol=1e-14)
 
@@ -101,24 +101,24 @@ def test_gradient_of_the_gradient(letter: str) -> None:
     """Force training differentiates dE/dG with respect to the weights: torch's own second-order check."""
     network = make((letter, "t", "l"))
     x = torch.tensor(np.random.default_rng(3).uniform(0.1, 0.9, (2, 4)), requires_grad=True)
-    weights, biases = network.tensors()
-    for tensor in (*weights, *biases):
+    tensors = network.tensors()
+    for tensor in (*tensors.weights, *tensors.biases):
         tensor.requires_grad_()
 
     def slopes(*weights: torch.Tensor) -> torch.Tensor:
-        energies = forward(weights, biases, network.activations, x)
+        energies = forward(tensors._replace(weights=weights), x)
         return torch.autograd.grad(energies.sum(), x, create_graph=True)[0]
 
-    assert torch.autograd.gradcheck(slopes, weights)
+    assert torch.autograd.gradcheck(slopes, tensors.weights)
 
 
 def test_masks_by_structure_index_are_those_of_each_structure_alone() -> None:
     network = make(("t", "t", "l"))
     inputs = torch.tensor(np.random.default_rng(4).random((7, 4)))
     index = torch.tensor([0, 0, 1, 2, 2, 2, 1])
-    drawn = training_masks(5, 3, [10, 11, 12], "Ge", (0.2, 0.3, 0.4), network.sizes)
+    drawn = TrainingMasks(5, (0.2, 0.3, 0.4)).draw("Ge", network.sizes, 3, [10, 11, 12])
     masks = [torch.tensor(mask) for mask in drawn if mask is not None]
-    energies = forward(*network.tensors(), network.activations, inputs, masks, index)
+    energies = forward(network.tensors(), inputs, masks, index)
     for structure in range(3):
         rows = index == structure
         alone, _ = evaluate(network, inputs[rows].numpy(), [mask[structure].numpy() for mask in masks])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.network.masks import Masks, training_masks
+from bnnp.network.masks import Masks, TrainingMasks
 
 SIZES = {"Ge": (60, 15, 15), "Te": (55, 15, 15)}
 RATES = (0.0, 0.1, 0.25)
@@ -92,25 +92,25 @@ def test_mistakes_are_named(samples: int, rates: tuple[float, ...], text: str) -
 
 class TestTrainingMasks:
     def test_batches_and_order_do_not_matter(self) -> None:
-        whole = training_masks(3, 7, range(10), "Ge", RATES, SIZES["Ge"])
-        part = training_masks(3, 7, [8, 2], "Ge", RATES, SIZES["Ge"])
+        whole = TrainingMasks(3, RATES).draw("Ge", SIZES["Ge"], 7, range(10))
+        part = TrainingMasks(3, RATES).draw("Ge", SIZES["Ge"], 7, [8, 2])
         assert whole[0] is None  # inputs are kept
         for layer in (1, 2):
             np.testing.assert_array_equal(part[layer], whole[layer][[8, 2]])
 
     def test_structures_epochs_elements_and_seeds_differ(self) -> None:
-        reference = training_masks(3, 7, range(40), "Ge", RATES, SIZES["Ge"])[1]
+        reference = TrainingMasks(3, RATES).draw("Ge", SIZES["Ge"], 7, range(40))[1]
         assert len(np.unique(reference, axis=0)) > 20  # of 40 structures
         for seed, epoch, element in ((4, 7, "Ge"), (3, 8, "Ge"), (3, 7, "Te")):
-            other = training_masks(seed, epoch, range(40), element, RATES, SIZES["Ge"])[1]
+            other = TrainingMasks(seed, RATES).draw(element, SIZES["Ge"], epoch, range(40))[1]
             assert (other != reference).any()
 
     def test_rate(self) -> None:
-        masks = training_masks(3, 1, range(2000), "Ge", RATES, SIZES["Ge"])
+        masks = TrainingMasks(3, RATES).draw("Ge", SIZES["Ge"], 1, range(2000))
         for mask, rate in zip(masks[1:], RATES[1:], strict=True):
             dropped = (mask == 0.0).mean()
             assert abs(dropped - rate) < 4 * np.sqrt(rate * (1 - rate) / mask.size)
             assert mask.max() == 1 / (1 - rate)
 
     def test_without_dropout_there_are_none(self) -> None:
-        assert training_masks(3, 1, range(5), "Ge", (0.0, 0.0), (4, 3)) == (None, None)
+        assert TrainingMasks(3, (0.0, 0.0)).draw("Ge", (4, 3), 1, range(5)) == (None, None)

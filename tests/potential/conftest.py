@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
         scalings[element] = Scaling.of(rng.random((20, len(functions))))
     masks = Masks.draw(3, 5, (0.0, 0.2, 0.3), {x: network.sizes for x, network in networks.items()})
     data = UncertaintyData.of(masks, networks)
-    spread = ScalingData(scalings, (-2.0, -1.0), settings.model.fingerprint(), ENERGIES)
+    spread = ScalingData(scalings, (-2.0, -1.0), settings.model.fingerprint, ENERGIES)
     definition = replace(settings.model, atom_energies=ENERGIES)
     PotentialFiles(definition, networks, spread, data).write(tmp_path)
     return tmp_path

@@ -85,7 +85,7 @@ def test_chosen_functions_reproduce_the_pool(data: Path, method: str) -> None:
         "--max-correlation", 1, "--complete", "-o", folder / "few.nn", "--table", folder / "table.txt",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    everything, few = (load_settings(folder / name, 1).functions for name in ("pool.nn", "few.nn"))
+    everything, few = (load_settings(folder / name, 1).model.functions for name in ("pool.nn", "few.nn"))
     table = (folder / "table.txt").read_text()
     for element in ("Ge", "Te"):
         assert len(few[element]) == 20

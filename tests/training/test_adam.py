@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.training.adam import Adam, CosineSchedule, clipped
+from bnnp.training.adam import Adam, clipped
+from bnnp.training.schedule import CosineSchedule
 
 CONSTANT = CosineSchedule(0.1, 0.1, 0, 100)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnnp.training.adam import Adam, CosineSchedule
+from bnnp.training.adam import Adam
 from bnnp.training.averaging import Averaged
+from bnnp.training.schedule import CosineSchedule
 
 RATE = CosineSchedule(0.1, 0.1, 0, 100)
 

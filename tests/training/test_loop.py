@@ -191,7 +191,7 @@ def test_ranks_share_all_and_keep_to_their_own(size: int) -> None:
         assert max(map(len, shares)) <= -(-count // size)
         for rank, share in enumerate(shares):
             own = sum(item % size == rank for item in items)
-            assert sum(Ranks(rank, size).at_home(item) for item in share) == min(own, -(-count // size))
+            assert sum(Ranks(rank, size).keeps(item) for item in share) == min(own, -(-count // size))
 
 
 def test_ranks_add_up_to_one(case: Callable[..., Any]) -> None:

@@ -22,8 +22,9 @@ from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network, evaluate
 from bnnp.network.initial import initial_network
 from bnnp.structure import Set, Structure
-from bnnp.training.adam import Adam, CosineSchedule
+from bnnp.training.adam import Adam
 from bnnp.training.parameters import Parameters
+from bnnp.training.schedule import CosineSchedule
 from bnnp.training.transfer import Donor, partners, step_factors, transferred
 
 LINES = (

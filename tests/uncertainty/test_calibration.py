@@ -18,7 +18,7 @@ from bnnp.uncertainty.calibration import (
     hybrid_weights,
     sigma_quantiles,
 )
-from bnnp.uncertainty.hybrid import Parts
+from bnnp.uncertainty.hybrid import SigmaParts
 from bnnp.uncertainty.maps import Quadratic
 from bnnp.uncertainty.scores import zms
 
@@ -144,7 +144,7 @@ def test_apply_takes_the_map_of_each_element() -> None:
     scaled = {"energy": observations(1.0, each=1)}
     scaled |= {"forces Ge": observations(0.1), "forces Te": observations(10.0)}
     calibration = fit_calibration(scaled, "mc", 10)
-    parts = Parts(np.array([1.0]), np.ones((3, 3, 1)), np.ones((6, 1)))
+    parts = SigmaParts(np.array([1.0]), np.ones((3, 3, 1)), np.ones((6, 1)))
     energy, forces, stress = calibration.apply(parts, ["Te", "Ge", "Te"])
     assert energy == pytest.approx(1.0, rel=0.3)
     assert stress is None

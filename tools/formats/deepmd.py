@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -28,6 +29,8 @@ from bnnp.errors import InputError
 from bnnp.structure import Structure
 from bnnp.units import METAL, Units
 from formats.change_units import change_units
+
+Array = NDArray[np.float64]
 
 
 def find_systems(path: Path) -> list[Path]:
@@ -49,7 +52,7 @@ def read_systems(path: Path, units: Units) -> Iterator[Structure]:
             yield change_units(Structure(**structure, info=info), METAL, units)
 
 
-def _read_system(path: Path) -> Iterator[dict]:
+def _read_system(path: Path) -> Iterator[dict[str, Any]]:
     """Arguments of `Structure` for each frame, in Angstrom and eV."""
     types = np.atleast_1d(np.loadtxt(path / "type.raw", dtype=int))
     numbers = _elements(path)
@@ -76,7 +79,9 @@ def _read_system(path: Path) -> Iterator[dict]:
             yield _frame(numbers[real_types], coord[frame], values, periodic)
 
 
-def _frame(numbers: NDArray, coord: NDArray, values: dict[str, NDArray], periodic: bool) -> dict:
+def _frame(
+    numbers: NDArray[np.int64], coord: Array, values: dict[str, Array], periodic: bool
+) -> dict[str, Any]:
     cell = stress = None
     if periodic:
         cell = values["box"].reshape(3, 3)
@@ -108,7 +113,7 @@ def _load(folder: Path, name: str, width: int, n_frames: int | None = None) -> N
     """One array, (n_frames, width) float64."""
     file = folder / f"{name}.npy"
     try:
-        array = np.load(file).astype(np.float64)
+        array: NDArray[np.float64] = np.load(file).astype(np.float64)
         array = array.reshape(len(array) if n_frames is None else n_frames, width)
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as numbers of {width} a frame ({error})") from None

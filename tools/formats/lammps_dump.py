@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from ase import Atoms
 from ase.calculators.lammps import convert
@@ -136,6 +136,6 @@ def _steps(file: TextIO) -> Iterator[int]:
 def _open(path: Path) -> TextIO:
     opener = OPENERS.get(path.suffix, open)
     try:
-        return opener(path, "rt", encoding="utf-8")  # type: ignore[operator]
+        return cast(TextIO, opener(path, "rt", encoding="utf-8"))  # type: ignore[operator]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

@@ -23,6 +23,7 @@ from data_summary import Summary
 
 from bnnp import __version__
 from bnnp.errors import BnnpError, InputError
+from bnnp.io.descriptor_file import FILE_NAME as SYMMETRY_FUNCTIONS
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import make_folder, replace_file
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
@@ -262,7 +263,7 @@ def _versions(directory: Path, settings: Settings) -> str:
             rows.append((name, version(name)))
         except PackageNotFoundError:
             rows.append((name, "not installed"))
-    names = ("input.data", symmetry.FILE_NAME, "weights.*.data", UNCERTAINTY, "energy.out")
+    names = ("input.data", SYMMETRY_FUNCTIONS, "weights.*.data", UNCERTAINTY, "energy.out")
     for path in sorted(path for name in names for path in directory.glob(name)):
         rows.append((path.name, time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))))
     note = "Packages are those this page was made with."

@@ -1,4 +1,4 @@
-"""What a calibration is fitted to: the errors of predictions, with what should tell their size."""
+"""The fit of a calibration: errors of predictions, and the quantities from which their size is estimated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,24 @@ def observe(
     outside: frozenset[int],
     position: int,
 ) -> dict[str, Observations]:
-    """Errors of one structure and what should tell their size, by name of the quantity."""
+    """Errors of one structure, and the parts of sigma that are to be fitted to them.
+
+    Parameters
+    ----------
+    read : callable
+        Number -> structure.
+    numbers : sequence of int
+        The whole calibration set.
+    outside : set of int
+        Numbers of the structures outside the training range.
+    position : int
+        Position in `numbers`.
+
+    Returns
+    -------
+    dict of str to Observations
+        For ``energy``, ``forces X`` of each element X and ``stress``, where there are references.
+    """
     structure = read(numbers[position])
     stress = structure.stress is not None
     prediction = potential.predict(structure, structure.forces is not None, stress)
@@ -33,10 +50,8 @@ def observe(
 
     def add(name: str, errors: Array, of: Array) -> None:
         flat = of.reshape(-1, of.shape[-1])
-        places = np.full(len(flat), position)
-        found[name] = Observations(
-            errors.ravel(), flat, places, np.full(len(flat), numbers[position] in outside)
-        )
+        places, is_outside = np.full(len(flat), position), np.full(len(flat), numbers[position] in outside)
+        found[name] = Observations(errors.ravel(), flat, places, is_outside)
 
     if structure.energy is not None:
         error = (prediction.energy.value - structure.energy) / len(structure)
@@ -52,7 +67,13 @@ def observe(
 
 
 def fit(outcomes: Sequence[Mapping[str, Observations]], potential: Potential) -> dict[str, Calibration]:
-    """Calibrations by kind; hybrid if the statistics of the training set are there."""
+    """Calibrations by kind: ``mc``, and ``hybrid`` if the potential has statistics of its training set.
+
+    Raises
+    ------
+    InputError
+        Too few structures have an energy.
+    """
     names = dict.fromkeys(name for outcome in outcomes for name in outcome)
     found = {name: Observations.joined([o[name] for o in outcomes if name in o]) for name in names}
     enough = {name: each for name, each in found.items() if np.sum(~each.outside) >= FEWEST}

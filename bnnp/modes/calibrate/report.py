@@ -1,4 +1,4 @@
-"""What the log says of a calibration: one table a kind, all numbers from the cross-validation."""
+"""The log of a calibration: one table for each kind, all numbers from the cross-validation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ TITLES = {"mc": "Monte Carlo alone", "hybrid": "hybrid: Monte Carlo, last layer 
 
 
 def report_calibration(log: Log, kinds: Mapping[str, Calibration], units: Units) -> None:
-    """Sizes before and after, held out and in the domain; CRPS of both maps over all structures."""
+    """Ratio of errors to sigmas before and after, on held-out structures inside the training range; CRPS of
+    both maps over all structures."""
     first = next(iter(kinds.values()))
     more = f", {first.outside} out of the domain" if first.outside else ""
     log.item("structures", f"{first.structures}{more}, {first.samples} Monte Carlo samples")
@@ -47,7 +48,7 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], units: Units)
 
 
 def constant_sigmas(calibration: Calibration) -> Iterator[str]:
-    """Energies or forces whose calibrated sigmas of structures in the domain differ by less than 1 %."""
+    """Energies or forces whose calibrated sigmas inside the training range differ by less than 1 %."""
     for name, quantiles in calibration.quantiles.items():
         if quantiles[-1] < 1.01 * quantiles[0]:
             yield f"sigma of the {name}"

@@ -1,7 +1,7 @@
 """Calibration of the standard deviations: at the end of mode 2, or by ``calibrate`` before mode 3 predicts.
 
-The structures are those that mode 1 kept for it, or those of input.data that are pinned to it; nothing that
-was trained on. Both kinds, Monte Carlo alone and hybrid, are fitted; ``uncertainty`` says which is in force.
+The structures are those that mode 1 kept for it, or those that input.data assigns to it; none of them was
+trained on. Both kinds, Monte Carlo alone and hybrid, are fitted; ``uncertainty`` selects one of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.log import Log
 from bnnp.modes.calibrate.observations import fit, observe
 from bnnp.modes.calibrate.report import report_calibration
-from bnnp.modes.calibrate.structures import CalibrationSet, kept_in, pinned_in
+from bnnp.modes.calibrate.sets import CalibrationSet, kept_in, pinned_in
 from bnnp.potential.files import PotentialFiles, read_members
 from bnnp.potential.loading import assemble
 from bnnp.potential.potential import Potential
@@ -28,10 +28,10 @@ from bnnp.uncertainty.calibration import FEWEST, Calibration
 
 
 def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> None:
-    """What mode 2 does at its end, if there is a calibration set; what cannot be calibrated is a warning."""
+    """Calibrate at the end of mode 2, if there is a calibration set; an error becomes a warning."""
     chosen = kept_in(file)
     if len(chosen) == 0:
-        return  # the warning is at the beginning of the log
+        return  # the log began with a warning
     log.section("Calibration")
     try:
         members = read_members(run.directory, run.settings)
@@ -44,12 +44,12 @@ def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> None:
 def calibrate_with_data(
     run: Run, log: Log, members: Sequence[PotentialFiles], potential: Potential, structures: StructureFile
 ) -> list[PotentialFiles]:
-    """What ``calibrate`` in mode 3 does; the files with the new calibration.
+    """Calibrate because of ``calibrate`` in mode 3; returns the files with the new calibration.
 
     Raises
     ------
     InputError, NumericalError
-        No structures for it, too few, some that were trained on, no references, or errors that tell nothing.
+        Too few structures, some that were trained on, no references, or errors that cannot be fitted.
     """
     log.section("Calibration")
     uncertainty = members[0].uncertainty
@@ -62,7 +62,7 @@ def calibrate_with_data(
     path, chosen = run.directory / FILE_NAME, None
     if path.is_file():
         with DescriptorFile.open(path) as file:
-            if file.input_digest == structures.digest:  # what was trained on is known
+            if file.input_digest == structures.digest:  # so it holds the division of these structures
                 chosen = kept_in(file)
                 found = calibrate(run, log, members, potential, chosen)
     else:
@@ -80,14 +80,14 @@ def calibrate_with_data(
 def calibrate(
     run: Run, log: Log, members: Sequence[PotentialFiles], potential: Potential, chosen: CalibrationSet
 ) -> list[PotentialFiles]:
-    """Predict the set, fit, and write the calibration into uncertainty.data; the files with it.
+    """Predict the set, fit, and write the calibration into uncertainty.data; returns the files with it.
 
     Raises
     ------
     InputError
         The potential has no standard deviations, or the set has too few structures.
     NumericalError
-        Errors that tell nothing; the message names the quantity.
+        Errors that cannot be fitted; the message names the quantity.
     """
     asked = f"{run.settings.origins['calibrate']}: " if run.settings.calibration.calibrate else ""
     if potential.samples < 2:
@@ -117,8 +117,8 @@ def calibrate(
 
 
 def choice(settings: Settings, kinds: Mapping[str, Calibration]) -> str:
-    """The kind in force. Raises InputError if it is not there."""
-    use: str = settings.calibration.uncertainty
+    """The kind that ``uncertainty`` selects. Raises InputError if it was not fitted."""
+    use = settings.calibration.uncertainty
     if use not in kinds:
         raise InputError(
             f"{settings.origins['uncertainty']}: `uncertainty hybrid` needs the statistics of the training "

@@ -1,17 +1,22 @@
-"""The calibration set: which structures are kept from the training for it, and whether they can do."""
+"""The calibration set: which structures are kept for it, whether they are enough, and how they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
+from bnnp.io.input_data import StructureFile
 from bnnp.random import CALIBRATION, stream
+from bnnp.run import Run
 from bnnp.settings.settings import Settings
-from bnnp.structure import Set
+from bnnp.structure import Set, Structure
 from bnnp.uncertainty.calibration import FEWEST
 
 
@@ -50,7 +55,7 @@ def draw_calibration(
     kept: NDArray[np.int64],
     settings: Settings,
 ) -> NDArray[np.uint8]:
-    """`subset` after ``calibration_ood_group`` and ``calibration_fraction`` have taken what no file pins.
+    """`subset` with the structures that ``calibration_ood_group`` and ``calibration_fraction`` select.
 
     Of each group the same share is taken, to the nearest structure: those with the smallest random numbers,
     or a contiguous block in the order of the file.
@@ -60,7 +65,7 @@ def draw_calibration(
     subset : (n_kept,) uint8
         Numbers of :class:`bnnp.structure.Set`.
     free : (n_kept,) bool
-        Whether input.data leaves it open.
+        Whether input.data assigns it to no set.
     labels : Labels
     kept : (n_kept,) int64
         Positions in input.data.
@@ -70,8 +75,7 @@ def draw_calibration(
     InputError
         There is no such group.
     """
-    seed, subset = settings.general.random_seed, subset.copy()
-    group = labels.of
+    seed, subset, group = settings.general.random_seed, subset.copy(), labels.of
     if settings.calibration.calibration_ood_group:
         name = demand_group(settings, labels.groups)
         subset[free & (group == labels.groups.index(name))] = Set.OUTSIDE
@@ -89,19 +93,25 @@ def draw_calibration(
     return subset
 
 
-def calibration_words(settings: Settings) -> str:
-    """The keywords that draw the calibration set; empty without them."""
-    words = []
-    if settings.calibration.calibration_fraction > 0.0:
-        fraction, split = settings.calibration.calibration_fraction, settings.calibration.calibration_split
-        words.append(f"calibration_fraction {fraction!r}, calibration_split {split}")
-    if settings.calibration.calibration_ood_group:
-        words.append(f"calibration_ood_group {' '.join(settings.calibration.calibration_ood_group)}")
-    return ", ".join(words)
+def calibration_keywords(settings: Settings) -> str:
+    """The lines of input.nn that select the calibration set; empty without them."""
+    found, keywords = [], settings.calibration
+    if keywords.calibration_fraction > 0.0:
+        fraction, split = keywords.calibration_fraction, keywords.calibration_split
+        found.append(f"calibration_fraction {fraction!r}, calibration_split {split}")
+    if keywords.calibration_ood_group:
+        found.append(f"calibration_ood_group {' '.join(keywords.calibration_ood_group)}")
+    return ", ".join(found)
+
+
+def division_arguments(settings: Settings) -> tuple[int, float, str]:
+    """Seed, test fraction and calibration keywords: what the division into sets depends on."""
+    seed, fraction = settings.general.random_seed, settings.structures.test_fraction
+    return seed, fraction, calibration_keywords(settings)
 
 
 def calibration_text(subset: NDArray[np.uint8]) -> str:
-    """Structures in and out of the domain, in words."""
+    """Numbers of structures inside and outside the training range, for the log."""
     outside = int(np.count_nonzero(subset == Set.OUTSIDE))
     more = f", and {outside} out of the domain" if outside else ""
     return f"{int(np.count_nonzero(subset == Set.CALIBRATION))}{more}; they are not trained on"
@@ -115,16 +125,16 @@ def calibration_warnings(
     Parameters
     ----------
     inside, outside : int
-        Structures that are kept for it.
+        Structures that are kept for the calibration.
     all_pinned : bool
         Whether input.data assigns every structure to a set.
     """
-    words = calibration_words(settings)
-    asked = words or (settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid")
+    keywords = calibration_keywords(settings)
+    asked = keywords or (settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid")
     why = " (input.data pins all structures to sets, and keywords take only what it leaves open)" * all_pinned
     found = []
     if inside < FEWEST and (asked or inside or outside):
-        now = f" (now: {words})" if words else ""
+        now = f" (now: {keywords})" if keywords else ""
         found.append(
             f"{inside} structures are kept for the calibration{why}, expected at least {FEWEST}: mode 2 will "
             f"leave the standard deviations UNCALIBRATED. Raise calibration_fraction{now}, or write `begin "
@@ -134,3 +144,111 @@ def calibration_warnings(
         where = settings.origins["calibration_ood_group"]
         found.append(f"{where}: calibration_ood_group takes no structure{why}")
     return found
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Structures that were not trained on.
+
+    Parameters
+    ----------
+    read : callable
+        Number -> structure.
+    inside, outside : sequence of int
+        Numbers of those inside the training range, and of those that represent what is outside.
+    """
+
+    read: Callable[[int], Structure]
+    inside: Sequence[int]
+    outside: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return len(self.inside) + len(self.outside)
+
+
+def kept_in(file: DescriptorFile) -> CalibrationSet:
+    """The structures mode 1 has kept for the calibration."""
+    inside, outside = (
+        np.flatnonzero(file.subset == number).tolist() for number in (Set.CALIBRATION, Set.OUTSIDE)
+    )
+    return CalibrationSet(partial(structure_of, file), inside, outside)
+
+
+def pinned_in(structures: StructureFile, run: Run) -> tuple[list[int], list[int]]:
+    """Numbers of the structures of input.data for the calibration, inside and outside the training range.
+
+    They are those that input.data assigns to these sets, or all if it assigns none to any set; outside are
+    also those of ``calibration_ood_group``.
+
+    Raises
+    ------
+    InputError
+        No structure has the group; one was trained on; all references are zero.
+    """
+    groups, subsets = [], []
+    for structure in structures:
+        groups.append(structure.info.get("group", ""))
+        subsets.append(structure.subset)
+    name = demand_group(run.settings, groups) if run.settings.calibration.calibration_ood_group else ""
+    pins = any(subsets)
+    inside, outside = [], []
+    for number, (subset, group) in enumerate(zip(subsets, groups, strict=True)):
+        if subset == Set.OUTSIDE or (subset is None and name and group == name):
+            outside.append(number)
+        elif subset == Set.CALIBRATION or not pins:
+            inside.append(number)
+    numbers = sorted([*inside, *outside])
+    _demand_references(structures, numbers)
+    if (run.directory / FILE_NAME).is_file():
+        with DescriptorFile.open(run.directory / FILE_NAME) as file:
+            _demand_new(structures, numbers, file)
+    return inside, outside
+
+
+def _demand_references(structures: StructureFile, numbers: Sequence[int]) -> None:
+    """Raise InputError if all energies and forces are 0, as in files that have none."""
+    for number in numbers:
+        structure = structures[number]
+        if structure.energy != 0.0 or (structure.forces is not None and structure.forces.any()):
+            return
+    if numbers:
+        raise InputError(
+            f"{structures.path.name}: energies and forces of all {len(numbers)} structures are 0: these are "
+            "no references to calibrate with"
+        )
+
+
+def _demand_new(structures: StructureFile, numbers: Sequence[int], file: DescriptorFile) -> None:
+    """Raise InputError if a structure is in the training set of symmetry_functions.h5: same energy and
+    positions."""
+    energies = np.where(file.subset == Set.TRAIN, file.energy, np.nan)
+    known = []
+    for structure in map(structures.__getitem__, numbers):
+        if structure.energy is None:
+            continue
+        for number in np.flatnonzero(np.isclose(energies, structure.energy, rtol=1e-9, atol=1e-9)).tolist():
+            theirs, ours = file.positions[file.atoms(number)], structure.positions
+            if theirs.shape == ours.shape and np.allclose(theirs, ours, atol=1e-4):
+                known.append(structure.where)
+                break
+    if known:
+        raise InputError(
+            f"{structures.path.name}: {known[0]} is in the training set of {FILE_NAME}, as {len(known)} of "
+            f"the {len(numbers)} structures for the calibration are; give others, that were not trained on"
+        )
+
+
+def structure_of(file: DescriptorFile, number: int) -> Structure:
+    """A structure from symmetry_functions.h5, with those of its references that are known."""
+    atoms = file.atoms(number)
+    table = np.array([atomic_numbers[element] for element in file.elements], dtype=np.int64)
+    energy, forces, stress = float(file.energy[number]), file.forces[atoms], file.stress[number]
+    return Structure(
+        table[file.types[atoms]],
+        file.positions[atoms],
+        file.periodic_cell(number),
+        energy=energy if np.isfinite(energy) else None,
+        forces=forces if np.isfinite(forces).all() else None,
+        stress=np.array(stress) if np.isfinite(stress).all() else None,
+        index=int(file.source[number]),
+    )

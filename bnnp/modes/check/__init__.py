@@ -1,5 +1,5 @@
 """``bnnp --check``: read and check both files, estimate time and memory, run nothing.
 
-``run.py`` tells what happens: ``settings.py`` and ``data.py`` show what the files say, the modules
-``..._cost`` what each mode would take.
+Begin with ``run.py``; ``inputs.py`` shows what the files hold, ``costs.py`` estimates time and memory of each
+mode.
 """

@@ -1,22 +1,25 @@
 """``bnnp --check``: read both input files, show what is in force and what a run would take; run nothing.
 
-Every structure is read. What is wrong with single structures is collected and told at the end, all at
-once, so that a data set can be mended in one go.
+Every structure is read. The faults of all structures are collected and reported together at the end, so that
+a data set can be corrected in one go.
 """
 
 from __future__ import annotations
 
+from bnnp.analysis.data_set import DataSet
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
 from bnnp.modes.calibrate.sets import demand_group
-from bnnp.modes.check.data import DataSet, look_at, report_data
-from bnnp.modes.check.settings import report_settings
-from bnnp.modes.check.simulation_cost import report_simulation_estimate
-from bnnp.modes.check.symmetry_cost import report_estimate
-from bnnp.modes.check.training_cost import report_training_estimate
+from bnnp.modes.check.costs import (
+    report_simulation_estimate,
+    report_symmetry_estimate,
+    report_training_estimate,
+)
+from bnnp.modes.check.inputs import read_data, report_data, report_settings
 from bnnp.modes.simulate.report import report_stages
 from bnnp.run import Run
+from bnnp.settings.settings import Settings
 
 MOST_FAULTS = 10  # shown
 
@@ -29,39 +32,46 @@ def check(run: Run) -> None:
     InputError
         Something that would stop a run.
     """
-    log = Log()
-    log.header(run.settings, threads=run.threads)
-    report_settings(run.settings, log)
-    dynamics = bool(run.settings.dynamics.md_steps) and run.settings.mode in (0, 3)
-    if dynamics:
-        report_stages(run.settings, log)
-    structures = StructureFile(run.data, require_labels=run.settings.mode != 3)
-    data = look_at(structures, run.settings, log)
-    report_data(data, run.settings, log)
-    if run.settings.calibration.calibration_ood_group and (
-        run.settings.mode < 3 or run.settings.calibration.calibrate
-    ):
-        demand_group(run.settings, sorted(data.groups))
+    log, settings = Log(), run.settings
+    log.header(settings, threads=run.threads)
+    report_settings(settings, log)
+    if runs_dynamics(settings):
+        report_stages(settings, log)
+    structures = StructureFile(run.data, require_labels=settings.mode != 3)
+    data = read_data(structures, settings, log)
+    report_data(data, settings, log)
+    if calibrates_out_of_range(settings):
+        demand_group(settings, sorted(data.groups))
     if not data.faults:
-        stored = report_estimate(structures, run, log)
-        if not run.settings.missing[2]:
+        stored = report_symmetry_estimate(structures, run, log)
+        if not settings.missing[2]:
             report_training_estimate(structures, run, stored, log)
-        if dynamics and run.settings.model.architecture:
+        if runs_dynamics(settings) and settings.model.architecture:
             report_simulation_estimate(run, log)
-    _conclude(data, run, log)
+    conclude(data, run, log)
 
 
-def _conclude(data: DataSet, run: Run, log: Log) -> None:
-    """Which modes can run; stop with the list of faults if there are any."""
+def runs_dynamics(settings: Settings) -> bool:
+    """Whether mode 3 would run molecular dynamics."""
+    return bool(settings.dynamics.md_steps) and settings.mode in (0, 3)
+
+
+def calibrates_out_of_range(settings: Settings) -> bool:
+    """Whether ``calibration_ood_group`` acts in this mode."""
+    acts = settings.mode < 3 or settings.calibration.calibrate
+    return bool(settings.calibration.calibration_ood_group) and acts
+
+
+def conclude(data: DataSet, run: Run, log: Log) -> None:
+    """Report which modes can run; raise InputError with the list of faults if there are any."""
     log.section("Result")
     if data.faults:
         hidden = len(data.faults) - MOST_FAULTS
         more = [f"... and {hidden} more"] if hidden > 0 else []
         lines = [f"    {fault}" for fault in data.faults[:MOST_FAULTS] + more]
         log.line(f"  {len(data.faults)} structures of {run.data.name} cannot be used.")
-        raise InputError(
-            "\n".join([f"{run.data.name}: {len(data.faults)} structures cannot be used", *lines])
-        )
+        summary = f"{run.data.name}: {len(data.faults)} structures cannot be used"
+        raise InputError("\n".join([summary, *lines]))
     for mode, missing in run.settings.missing.items():
         log.item(f"mode {mode}", f"needs {', '.join(missing)} in input.nn" if missing else "ready")
     log.close(0)

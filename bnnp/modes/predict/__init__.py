@@ -1,4 +1,5 @@
 """Mode 3: predict.
 
-``run.py`` tells what happens to every structure, ``report.py`` writes the tables of the log.
+Begin with ``run.py``; ``structure.py`` predicts and checks one structure, ``report.py`` writes the tables of
+the log.
 """

@@ -1,17 +1,16 @@
-"""What the log of mode 3 says: the potential at the start; errors, uncertainties and extrapolations at the
-end."""
+"""The log of mode 3: the potential at the start; errors, uncertainties and extrapolations at the end."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bnnp.descriptors.length_unit import sampled_reaches, unit_advice
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
+from bnnp.modes.predict.structure import LINES, Outcome
 from bnnp.potential.assessment import Assessment
 from bnnp.potential.potential import Potential
 from bnnp.run import Run
@@ -20,19 +19,6 @@ from bnnp.settings.settings import Settings
 from bnnp.uncertainty.extrapolation import Tally
 from bnnp.uncertainty.metrics import NOISE
 from bnnp.units import Units
-
-LINES = 100  # warnings shown one by one; the table counts all
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is kept of one structure: text for the files and numbers for the log."""
-
-    texts: dict[str, str]
-    group: str
-    assessment: Assessment
-    tallies: dict[str, Tally]
-    warnings: list[str]
 
 
 def describe_potential(
@@ -43,7 +29,7 @@ def describe_potential(
     structures: StructureFile,
     names: Sequence[str],
 ) -> None:
-    """Networks, samples and data of this run; `uncertainty` is what uncertainty.data holds."""
+    """Networks, samples and data of this run; `uncertainty` are the contents of uncertainty.data."""
     log.section("Potential")
     for element, network in potential.members[0].networks.items():
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
@@ -51,11 +37,8 @@ def describe_potential(
     log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
     if meaning := potential.describe_std():
         log.item("standard deviations", meaning)
-    for warning in (
-        *structures.warnings,
-        *_other_rates(run.settings, uncertainty),
-        *_other_samples(potential),
-    ):
+    warnings = (*_other_rates(run.settings, uncertainty), *_other_samples(potential))
+    for warning in (*structures.warnings, *warnings):
         log.warn(warning)
     units = potential.units
     if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
@@ -130,7 +113,7 @@ def _rates(rates: Sequence[float]) -> str:
 
 
 def describe_variances(found: Assessment, units: Units) -> str:
-    """Root mean squares of the two parts of the raw variance of an ensemble, in a sentence."""
+    """Root mean squares of the two parts of the raw variance of an ensemble, for the log."""
     texts = []
     for name, sums, factor, unit in (
         ("energies", found.energy_parts, units.mev, "meV/atom"),
@@ -143,7 +126,7 @@ def describe_variances(found: Assessment, units: Units) -> str:
 
 
 class Report:
-    """Collects assessments by group and writes the tables."""
+    """Assessments by group, collected in the order of the file, and their tables."""
 
     def __init__(self, potential: Potential) -> None:
         self.potential = potential
@@ -152,14 +135,14 @@ class Report:
         self.lines: list[str] = []
 
     def add(self, outcome: Outcome) -> None:
-        """Add one structure; always in the order of the file."""
+        """Add one structure."""
         self.groups[outcome.group] = self.groups.get(outcome.group, Assessment()) + outcome.assessment
         for element, tally in outcome.tallies.items():
             self.tallies[element] = self.tallies[element] + tally if element in self.tallies else tally
         self.lines += outcome.warnings[: LINES - len(self.lines)]
 
     def write(self, log: Log, names: Sequence[str]) -> None:
-        """All tables and the files that are there now; the errors and sigmas last, where the eye falls."""
+        """All tables and the names of the files; the errors and sigmas last, where they are seen first."""
         self._extrapolations(log)
         log.section("Files")
         log.line(f"  written: {', '.join(names)}")
@@ -203,26 +186,21 @@ class Report:
             )
 
     def _rows(self, element: str, tally: Tally) -> list[tuple[object, ...]]:
-        functions = self.potential.model.functions[element]
-        return [
-            (
-                element,
-                number,
-                int(count),
-                f"{excess:.3g}" if math.isfinite(excess) else "never varied",
-                function.definition(),
-            )
-            for number, (count, excess, function) in enumerate(
-                zip(tally.count, tally.excess, functions, strict=True), start=1
-            )
-            if count
-        ]
+        """Lines of the table for the functions of one element."""
+        rows: list[tuple[object, ...]] = []
+        columns = zip(tally.count, tally.excess, self.potential.model.functions[element], strict=True)
+        for number, (count, excess, function) in enumerate(columns, start=1):
+            if count:
+                shown = f"{excess:.3g}" if math.isfinite(excess) else "never varied"
+                rows.append((element, number, int(count), shown, function.definition()))
+        return rows
 
 
 def _table(
     groups: Mapping[str, Assessment], units: Units, calibrated: bool
 ) -> tuple[list[str], list[list[object]]]:
-    """One row a group (and one for all), columns that have a number somewhere; raw ones beside calibrated."""
+    """One row for each group (and one for all); columns with a number somewhere, raw sigmas only if there are
+    calibrated ones."""
     shown = dict(groups)
     if len(groups) > 1:
         shown["total"] = sum(groups.values(), Assessment())

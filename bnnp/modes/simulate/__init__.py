@@ -1,5 +1,5 @@
-"""Mode 3 with ``md_steps``: molecular dynamics that knows when to stop.
+"""Mode 3 with ``md_steps``: molecular dynamics with a stop rule.
 
-``run.py`` tells what happens: ``plan.py`` is what input.nn asks for, ``loop.py`` the steps with their looks
-at the uncertainty, ``output.py`` the files, ``report.py`` the log.
+Begin with ``run.py``; ``plan.py`` reads what input.nn asks for, ``loop.py`` runs the steps and checks the
+uncertainty, ``output.py`` writes the files, ``report.py`` the log.
 """

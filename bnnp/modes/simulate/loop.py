@@ -1,4 +1,4 @@
-"""The loop of a run: what is looked at, written and judged after which step."""
+"""The loop over the steps of a run: which step is written, checked for its uncertainty, and saved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from bnnp.dynamics.candidates import CandidateWindow
-from bnnp.dynamics.observables import Uncertainty, look, observe
+from bnnp.dynamics.observables import Uncertainty, observe, uncertainty_of
 from bnnp.dynamics.simulation import Simulation
 from bnnp.errors import NumericalError
 from bnnp.io.md_restart import State
@@ -22,7 +22,7 @@ from bnnp.random import DYNAMICS, stream
 from bnnp.settings.settings import Settings
 from bnnp.training.interruption import Interruption
 
-MOST_WARNINGS = 20  # shown one by one
+MOST_WARNINGS = 20  # shown in the log
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Ending:
     Parameters
     ----------
     finished : bool
-        All steps are done.
+        All steps were done.
     stopped : str
-        What the stop rule or the guard found; empty otherwise.
+        Message of the stop rule or the guard; empty otherwise.
     resumable : bool
-        Whether the run could go on from here: not from where the guard stopped it.
+        Whether the run can be continued from here: not where the guard stopped it.
     """
 
     finished: bool = True
@@ -45,7 +45,7 @@ class Ending:
 
 
 def begin(settings: Settings, plan: SimulationPlan, atoms: Atoms, former: State | None) -> Simulation:
-    """The simulation at its start, or where the restart file was written."""
+    """The simulation at its start, or in the state of the restart file."""
     generator = stream(settings.general.random_seed, DYNAMICS, THERMOSTAT)
     simulation = Simulation(atoms, plan.stages, generator)
     if former is not None:
@@ -56,7 +56,7 @@ def begin(settings: Settings, plan: SimulationPlan, atoms: Atoms, former: State 
 
 
 class Loop:
-    """A run that is looked at.
+    """A run with its stop rule, guard and recent frames.
 
     Parameters
     ----------
@@ -73,12 +73,11 @@ class Loop:
     ) -> None:
         self.simulation, self.settings, self.guard = simulation, settings, plan.guard
         self.rule = plan.rule(settings.dynamics.md_uncertainty_patience)
-        self.window = CandidateWindow(
-            settings.dynamics.md_candidates_window, settings.dynamics.md_candidates_spacing
-        )
+        keywords = settings.dynamics
+        self.window = CandidateWindow(keywords.md_candidates_window, keywords.md_candidates_spacing)
         self.fresh, self.flagged = former is None, 0
         if former is not None:
-            self.rule.offences, self.flagged = int(former["offences"]), int(former["flagged"])
+            self.rule.violations, self.flagged = int(former["offences"]), int(former["flagged"])
             prefix = "window."
             window = {name.removeprefix(prefix): a for name, a in former.items() if name.startswith(prefix)}
             self.window.restore(window, simulation.atoms)
@@ -86,20 +85,20 @@ class Loop:
     def follow(
         self, files: SimulationFiles, log: Log, stop: Interruption, identity: Mapping[str, object]
     ) -> Ending:
-        """Go on to the end, a signal, or a stop by the rule or the guard."""
+        """Run to the end, a signal, or a stop by the rule or the guard."""
         simulation, ending = self.simulation, Ending()
-        left = sum(stage.steps for stage in simulation.stages) - simulation.place.total
-        speed = Speed(simulation.place)
+        left = sum(stage.steps for stage in simulation.stages) - simulation.progress.total
+        speed = Speed(simulation.progress)
         bar: Progress[object] = log.progress(description="dynamics", total=left)
         with bar:
             if self.fresh:
-                ending = self._look_around(files, log)
+                ending = self._observe(files, log)
                 self._save(files, identity)
             steps = simulation.run()
             while ending.finished and not simulation.finished:
                 try:
                     next(steps)
-                    ending = self._look_around(files, log)
+                    ending = self._observe(files, log)
                 except NumericalError as error:
                     ending = self._unphysical(files, str(error))
                 self._after_step(files, identity, bar, speed, ending)
@@ -116,49 +115,47 @@ class Loop:
         speed: Speed,
         ending: Ending,
     ) -> None:
-        place = self.simulation.place
-        due = place.total % self.settings.dynamics.md_restart_every == 0 or self.simulation.finished
+        progress = self.simulation.progress
+        due = progress.total % self.settings.dynamics.md_restart_every == 0 or self.simulation.finished
         if ending.resumable and (due or ending.stopped):
             self._save(files, identity)
-        bar.note = speed.text(place)
+        bar.note = speed.text(progress)
         bar.update()
 
-    def _look_around(self, files: SimulationFiles, log: Log) -> Ending:
-        """Everything that is due at this step."""
+    def _observe(self, files: SimulationFiles, log: Log) -> Ending:
+        """Check and write what is due at this step."""
         simulation, settings = self.simulation, self.settings
-        total = simulation.place.total
+        total = simulation.progress.total
         judged = total % settings.dynamics.md_uncertainty_every == 0
-        frame, line = (
-            total % settings.dynamics.md_write_every == 0,
-            total % settings.dynamics.md_log_every == 0,
-        )
+        frame = total % settings.dynamics.md_write_every == 0
+        line = total % settings.dynamics.md_log_every == 0
         trouble = self.guard.check(simulation)
         if not trouble and line:
-            trouble = self.guard.check_drift(simulation) or self.guard.check_distances(
-                simulation.atoms, simulation.atoms.calc.neighbors(simulation.atoms)
-            )
-        seen = look(simulation.atoms) if judged or frame or trouble else None
+            trouble = self.guard.check_drift(simulation)
+        if not trouble and line:
+            neighbors = simulation.atoms.calc.neighbors(simulation.atoms)
+            trouble = self.guard.check_distances(simulation.atoms, neighbors)
+        seen = uncertainty_of(simulation.atoms) if judged or frame or trouble else None
         if line or seen:
             files.write_line(observe(simulation, seen))
         if frame or trouble:
             files.write_frame(simulation)
         if judged or trouble:
-            self.window.add(simulation.atoms, total, simulation.place.time)
+            self.window.add(simulation.atoms, total, simulation.progress.time)
         if trouble:
             return self._unphysical(files, trouble)
         return self._judge(files, log, seen) if seen and judged else Ending()
 
     def _judge(self, files: SimulationFiles, log: Log, seen: Uncertainty) -> Ending:
-        """The stop rule on this look."""
-        place, verdict = self.simulation.place, self.rule.judge(seen)
+        """Apply the stop rule to the uncertainties of this step."""
+        progress, verdict = self.simulation.progress, self.rule.judge(seen)
         if not verdict.flagged:
             return Ending()
         self.flagged += 1
-        files.write_candidates(list(self.window.take(verdict.stop)), verdict.reasons, place.total)
-        text = f"step {place.total} ({place.time:g} fs): {'; '.join(verdict.reasons)}"
+        files.write_candidates(list(self.window.take(verdict.stop)), verdict.reasons, progress.total)
+        text = f"step {progress.total} ({progress.time:g} fs): {'; '.join(verdict.reasons)}"
         if self.flagged <= MOST_WARNINGS:
-            more = " (further warnings: see md.out)" * (self.flagged == MOST_WARNINGS)
-            log.warn(text + more)
+            log.warn(text + " (further warnings: see md.out)" * (self.flagged == MOST_WARNINGS))
         if not verdict.stop:
             return Ending()
         looks = self.rule.patience
@@ -171,24 +168,23 @@ class Loop:
         )
 
     def _unphysical(self, files: SimulationFiles, trouble: str) -> Ending:
-        """The guard, or a configuration without energy: keep the last frames and end."""
-        place = self.simulation.place
+        """End the run because of the guard or a configuration without energy; keep the last frames."""
+        progress = self.simulation.progress
         if np.isfinite(self.simulation.atoms.positions).all():
-            files.write_candidates(list(self.window.take(force=True)), [trouble], place.total)
+            files.write_candidates(list(self.window.take(force=True)), [trouble], progress.total)
         dt = self.simulation.stage.timestep
         return Ending(
             False,
-            f"stopped by the physical guard at step {place.total} ({place.time:g} fs): {trouble}. Either the "
-            f"potential is far from its training data (frames before it are in {CANDIDATES}), or the time "
-            "step "
-            f"of {dt:g} fs is too long; the limits are the md_guard keywords.",
+            f"stopped by the physical guard at step {progress.total} ({progress.time:g} fs): {trouble}. "
+            f"Either the potential is far from its training data (frames before it are in {CANDIDATES}), or "
+            f"the time step of {dt:g} fs is too long; the limits are the md_guard keywords.",
             resumable=False,
         )
 
     def _save(self, files: SimulationFiles, identity: Mapping[str, object]) -> None:
         state = self.simulation.state() | {
             "evaluations": np.array(self.simulation.atoms.calc.evaluations),
-            "offences": np.array(self.rule.offences),
+            "offences": np.array(self.rule.violations),
             "flagged": np.array(self.flagged),
         }
         window = {f"window.{name}": value for name, value in self.window.state().items()}

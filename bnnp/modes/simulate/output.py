@@ -1,4 +1,4 @@
-"""What a run of molecular dynamics leaves behind: md.out, trajectory, candidates, restart file."""
+"""The files of a run of molecular dynamics: md.out, trajectory, candidates, restart file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = (md_out.FILE_NAME, TRAJECTORY, CANDIDATES)
 
 @dataclass(frozen=True)
 class Description:
-    """For headers and comments.
+    """What headers and comments of the files say.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Description:
 
 
 class SimulationFiles:
-    """The files of one run, begun anew or continued where `former` says.
+    """The files of one run, begun anew or continued from the restart file `former`.
 
     Raises
     ------
@@ -66,17 +66,17 @@ class SimulationFiles:
             self._files[md_out.FILE_NAME].write(head)
 
     def write_line(self, seen: Snapshot) -> None:
-        """A line of md.out."""
+        """Write a line of md.out."""
         self._files[md_out.FILE_NAME].write(md_out.row(seen, self.description.units))
 
     def write_frame(self, simulation: Simulation) -> None:
-        """A frame of the trajectory."""
-        place = simulation.place
-        text = format_frame(simulation.atoms, place.total, place.stage + 1, place.time)
+        """Write a frame of the trajectory."""
+        progress = simulation.progress
+        text = format_frame(simulation.atoms, progress.total, progress.stage + 1, progress.time)
         self._files[TRAJECTORY].write(text)
 
     def write_candidates(self, frames: Sequence[Frame], reasons: Sequence[str], step: int) -> None:
-        """Frames before an event at `step`, and the event itself, with its reasons."""
+        """Write the frames before an event at `step` and that of the event itself, with its reasons."""
         for frame in frames:
             why = reasons if frame.step == step else [f"before {reason}" for reason in reasons]
             source = f"{self.directory.name}/md:{frame.step}"
@@ -84,7 +84,7 @@ class SimulationFiles:
             self.candidates += 1
 
     def write_restart(self, state: Mapping[str, Any], identity: Mapping[str, object]) -> None:
-        """The restart file, after everything it relies on is on the disk."""
+        """Write the restart file, after all it refers to is on the disk."""
         for file in self._files.values():
             file.sync()
         sizes = {f"size.{name}": np.array(file.size) for name, file in self._files.items()}
@@ -92,7 +92,7 @@ class SimulationFiles:
         write_restart(self.directory / RESTART, {**state, **own}, identity)
 
     def written(self) -> list[str]:
-        """Names of the files with something in them."""
+        """Names of the files that are not empty."""
         names = [name for name, file in self._files.items() if file.size]
         return [*names, *([RESTART] if (self.directory / RESTART).exists() else [])]
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import ase.io
 from ase import Atoms
 
+from bnnp import parallel
 from bnnp.dynamics.guard import Guard
 from bnnp.dynamics.simulation import thermalize
 from bnnp.dynamics.stages import Stage
 from bnnp.dynamics.stop_rule import StopRule, Threshold
 from bnnp.errors import InputError
+from bnnp.interfaces.ase import BNNP
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
 from bnnp.io.text import reason_of
@@ -26,14 +29,20 @@ from bnnp.run import Run
 from bnnp.settings.arguments import Limit
 from bnnp.settings.settings import Settings
 from bnnp.uncertainty.calibration import Calibration
+from bnnp.uncertainty.ensemble import in_turn
 
-HOT = 3.0, 1000.0  # factor and K beyond the highest temperature at which the guard stops
-VELOCITIES, THERMOSTAT = 0, 1  # what the random numbers are for
+HOT = 3.0, 1000.0  # the guard stops at this factor times the highest temperature plus so many K
+STAGE_KEYWORDS = (
+    *("md_ensemble", "md_thermostat", "md_timestep", "md_pressure"),
+    *("md_thermostat_time", "md_barostat_time"),
+)
+VELOCITIES, THERMOSTAT = 0, 1  # streams of random numbers
+MEMBER = "md_member_{:02d}"  # directory of a run; member_02, ... are the networks of an ensemble
 
 
 @dataclass(frozen=True)
 class SimulationPlan:
-    """What input.nn asks for, in ASE's units.
+    """Stages, thresholds and guard of a run, in ASE's units.
 
     Parameters
     ----------
@@ -51,12 +60,56 @@ class SimulationPlan:
     calibrated: bool = False
 
     def rule(self, patience: int) -> StopRule:
-        """A stop rule that has seen nothing yet."""
+        """The stop rule at the start of a run."""
         return StopRule(self.warn, self.stop, patience, self.calibrated)
 
 
+@dataclass(frozen=True)
+class Replica:
+    """One of several runs of the same plan.
+
+    Parameters
+    ----------
+    directory : Path
+        Of its files.
+    member : int or None
+        The sample of the potential it runs with; None: the mean over all.
+    title : str
+        Its section in the log.
+    """
+
+    directory: Path
+    member: int | None = None
+    title: str = ""
+
+    def of(self, potential: Potential) -> Potential:
+        """Its sample of `potential`, or all of it."""
+        return potential if self.member is None else potential.member(self.member)
+
+
+def replicas(run: Run, potential: Potential) -> Iterator[Replica]:
+    """The runs of this rank with ``md_members``: samples of all networks in turn.
+
+    Raises
+    ------
+    InputError
+        The potential has fewer samples than members are wanted.
+    """
+    count = run.settings.dynamics.md_members or 1
+    samples = potential.samples if potential.samples > 1 else 0
+    if count > samples:
+        raise InputError(
+            f"{run.settings.origins['md_members']}: {count} members are wanted, but the potential has "
+            f"{samples} Monte Carlo samples"
+        )
+    chosen = in_turn(potential.sizes, count)
+    for number in range(parallel.rank(), count, parallel.size()):
+        directory, title = run.directory / MEMBER.format(number + 1), f"Member {number + 1} of {count}"
+        yield Replica(directory, chosen[number], title)
+
+
 def read_plan(settings: Settings, calibration: Calibration | None = None) -> SimulationPlan:
-    """Put the keywords together; `calibration` is that of the potential.
+    """Read stages, thresholds and guard; `calibration` is that of the potential.
 
     Raises
     ------
@@ -72,42 +125,27 @@ def read_plan(settings: Settings, calibration: Calibration | None = None) -> Sim
 
 
 def read_stages(settings: Settings) -> tuple[Stage, ...]:
-    """The stages, one a number of ``md_steps``."""
-    steps = settings.dynamics.md_steps
-    count = len(steps)
-    temperatures = (
-        _each(settings, "md_temperature", count) if settings.dynamics.md_temperature else [None] * count
-    )
-    columns = zip(
-        steps,
-        _each(settings, "md_ensemble", count),
-        _each(settings, "md_thermostat", count),
-        temperatures,
-        _each(settings, "md_timestep", count),
-        _each(settings, "md_pressure", count),
-        _each(settings, "md_thermostat_time", count),
-        _each(settings, "md_barostat_time", count),
-        strict=True,
-    )
+    """The stages, one for each number of ``md_steps``."""
+    steps, count = settings.dynamics.md_steps, len(settings.dynamics.md_steps)
+    ramps = _each(settings, "md_temperature", count) if settings.dynamics.md_temperature else [None] * count
+    columns = zip(steps, ramps, *(_each(settings, name, count) for name in STAGE_KEYWORDS), strict=True)
     stages = []
-    for number, (n, ensemble, thermostat, ramp, timestep, pressure, t_time, b_time) in enumerate(columns, 1):
+    for number, (n, ramp, ensemble, thermostat, timestep, pressure, t_time, b_time) in enumerate(columns, 1):
         if ramp is None and ensemble != "nve":
             raise InputError(
                 f"{_where(settings, 'md_ensemble')}: stage {number} is {ensemble}, which needs a "
-                "temperature; "
-                "add `md_temperature T` (in K)"
+                "temperature; add `md_temperature T` (in K)"
             )
-        temperature = (0.0, 0.0) if ramp is None else (ramp.start, ramp.end)
         stage = Stage(
-            n,
-            timestep,
-            ensemble,
-            thermostat,
-            temperature,
-            (pressure.start, pressure.end),
-            t_time,
-            b_time,
-            settings.dynamics.md_cell == "full",
+            steps=n,
+            timestep=timestep,
+            ensemble=ensemble,
+            thermostat=thermostat,
+            temperature=(0.0, 0.0) if ramp is None else (ramp.start, ramp.end),
+            pressure=(pressure.start, pressure.end),
+            thermostat_time=t_time,
+            barostat_time=b_time,
+            full_cell=settings.dynamics.md_cell == "full",
         )
         _check_stage(settings, number, stage)
         stages.append(stage)
@@ -115,7 +153,7 @@ def read_stages(settings: Settings) -> tuple[Stage, ...]:
 
 
 def _each(settings: Settings, name: str, count: int) -> Sequence[Any]:
-    """The values of a keyword, one a stage."""
+    """The values of a keyword, one for each stage."""
     values = settings.value(name)
     if len(values) == 1:
         return [values[0]] * count
@@ -129,39 +167,33 @@ def _each(settings: Settings, name: str, count: int) -> Sequence[Any]:
 
 
 def _check_stage(settings: Settings, number: int, stage: Stage) -> None:
+    """Raise InputError if temperature, time constants, ensemble and masks do not fit together."""
     if min(stage.temperature) < 0.0:
         raise InputError(f"{_where(settings, 'md_temperature')}: stage {number}: a temperature is negative")
     if stage.ensemble != "nve" and min(stage.temperature) == 0.0:
         raise InputError(
             f"{_where(settings, 'md_temperature')}: stage {number}: a thermostat needs more than 0 K; use "
-            "nve "
-            "or a small temperature"
+            "nve or a small temperature"
         )
-    for name, time in (
-        ("md_thermostat_time", stage.thermostat_time),
-        ("md_barostat_time", stage.barostat_time),
-    ):
+    times = {"md_thermostat_time": stage.thermostat_time, "md_barostat_time": stage.barostat_time}
+    for name, time in times.items():
         used = stage.ensemble == "npt" or (stage.ensemble == "nvt" and name == "md_thermostat_time")
         if used and time < 5.0 * stage.timestep:
             raise InputError(
-                f"{_where(settings, name)}: stage {number}: {name} is {time:g} fs, but must be several "
-                "time steps "
-                f"of {stage.timestep:g} fs; 100 steps are usual for a thermostat, 1000 for a barostat"
+                f"{_where(settings, name)}: stage {number}: {name} is {time:g} fs, but must be several time "
+                f"steps of {stage.timestep:g} fs; 100 steps are usual for a thermostat, 1000 for a barostat"
             )
     if stage.ensemble == "nve" and settings.dropout.mc_masks == "resample":
         raise InputError(
             f"{_where(settings, 'mc_masks')}: `mc_masks resample` cannot be used for nve (stage {number}): "
-            "new "
-            "masks at every step are a random force that heats the atoms, about 3 sigma_F^2 dt / (2 m S) "
-            "an atom "
-            "and time. Use the frozen masks, whose mean conserves the energy, or a thermostat."
+            "new masks at every step are a random force that heats the atoms, about 3 sigma_F^2 dt / (2 m S) "
+            "an atom and time. Use the frozen masks, whose mean conserves the energy, or a thermostat."
         )
 
 
 def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibration | None) -> Threshold:
     """A threshold in eV and Angstrom."""
-    units = settings.model.units
-    value = limit.value
+    units, value = settings.model.units, limit.value
     counted, raw = limit.quantity == "extrapolations", limit.raw
     known = calibration is not None and limit.quantity in calibration.quantiles
     if calibration is not None and limit.quantity == "forces":
@@ -202,7 +234,7 @@ def read_guard(settings: Settings, stages: Sequence[Stage]) -> Guard:
 
 
 def demand_uncertainty(plan: SimulationPlan, potential: Potential, settings: Settings) -> None:
-    """Raise InputError if a threshold is on what this potential does not know."""
+    """Raise InputError if a threshold is on a quantity this potential does not give."""
     member = settings.dynamics.md_members is not None
     limits = [("md_uncertainty_warn", each) for each in plan.warn]
     limits += [("md_uncertainty_stop", each) for each in plan.stop]
@@ -217,6 +249,11 @@ def demand_uncertainty(plan: SimulationPlan, potential: Potential, settings: Set
                 f"{where}: {name}: {why}, so there is no standard deviation of the {threshold.quantity}; use "
                 "the quantity `extrapolations`, or remove the threshold"
             )
+
+
+def calculator(potential: Potential, settings: Settings) -> BNNP:
+    """ASE's calculator with the skin of ``md_skin``."""
+    return BNNP(potential, skin=settings.dynamics.md_skin * settings.model.units.angstrom)
 
 
 def starting_atoms(run: Run, stages: Sequence[Stage]) -> Atoms:
@@ -242,7 +279,7 @@ def starting_atoms(run: Run, stages: Sequence[Stage]) -> Atoms:
                 "thermal`."
             )
         return atoms
-    if settings.dynamics.md_temperature is None:
+    if not settings.dynamics.md_temperature:
         raise InputError(
             f"{_where(settings, 'md_velocities')}: velocities are to be drawn, but at which temperature? Add "
             "`md_temperature T` (in K), or continue with those of a trajectory: `md_velocities continued`."
@@ -265,7 +302,7 @@ def _structure(run: Run) -> Atoms:
     try:
         atoms = ase.io.read(run.directory / source, index=-1, parallel=False)
         assert isinstance(atoms, Atoms)
-    except Exception as error:  # whatever a reader of ASE stumbles over
+    except Exception as error:  # ASE's readers raise many kinds
         raise InputError(
             f"{_where(settings, 'md_structure')}: {source} cannot be read by ASE: {reason_of(error)}"
         ) from error
@@ -282,8 +319,7 @@ def _check_atoms(settings: Settings, stages: Sequence[Stage], atoms: Atoms) -> N
     if unknown:
         raise InputError(
             f"{_where(settings, 'md_structure')}: element {', '.join(unknown)} is not in this potential, "
-            "which "
-            f"knows {' '.join(settings.model.elements)}"
+            f"which knows {' '.join(settings.model.elements)}"
         )
     if not atoms.pbc.any() and any(stage.ensemble == "npt" for stage in stages):
         raise InputError(
@@ -295,7 +331,7 @@ def _check_atoms(settings: Settings, stages: Sequence[Stage], atoms: Atoms) -> N
 def identity(
     settings: Settings, plan: SimulationPlan, atoms: Atoms, potential: Potential, member: int | None
 ) -> dict[str, object]:
-    """What a restart file must agree with; the last stage may get longer unless it is a ramp."""
+    """What a restart file must agree with; the last stage may be prolonged unless it is a ramp."""
     stages = [asdict(stage) for stage in plan.stages]
     (first, *others), model = potential.members, settings.model
     if not plan.stages[-1].ramped:
@@ -314,4 +350,5 @@ def identity(
 
 
 def _where(settings: Settings, name: str) -> str:
+    """The line of a keyword, or the file if it is not given."""
     return settings.origins[name] if settings.given(name) else "input.nn"

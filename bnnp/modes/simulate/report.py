@@ -1,4 +1,4 @@
-"""What the log of molecular dynamics says: the plan, the speed on the way, what came out."""
+"""The log of molecular dynamics: the plan at the start, the speed on the way, averages at the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from bnnp.dynamics.integrators import degrees_of_freedom
-from bnnp.dynamics.simulation import Place, Simulation
+from bnnp.dynamics.simulation import RunProgress, Simulation
 from bnnp.dynamics.stop_rule import Threshold
 from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.log import Log
@@ -24,26 +24,26 @@ FS_A_NS = 1.0e6
 class Speed:
     """Steps a second and nanoseconds a day since `start`."""
 
-    def __init__(self, start: Place) -> None:
+    def __init__(self, start: RunProgress) -> None:
         self.start, self.clock = start, time.perf_counter()
 
-    def text(self, place: Place) -> str:
+    def text(self, progress: RunProgress) -> str:
         """For the line of progress."""
         seconds = max(time.perf_counter() - self.clock, 1e-9)
-        steps = (place.total - self.start.total) / seconds
-        days = (place.time - self.start.time) / FS_A_NS / seconds * SECONDS_A_DAY
+        steps = (progress.total - self.start.total) / seconds
+        days = (progress.time - self.start.time) / FS_A_NS / seconds * SECONDS_A_DAY
         return f"{steps:.0f} steps/s, {days:.3g} ns/day"
 
 
 def describe(plan: SimulationPlan, simulation: Simulation, potential: Potential) -> Description:
-    """What the headers of the files say."""
+    """Units, degrees of freedom and meaning of sigma, for the headers of the files."""
     n_atoms = len(simulation.atoms)
     freedoms = dict.fromkeys(degrees_of_freedom(n_atoms, stage.method) for stage in plan.stages)
     return Description(potential.units, " or ".join(map(str, freedoms)), potential.describe_std())
 
 
 def report_stages(settings: Settings, log: Log) -> None:
-    """For ``bnnp --check``: the stages, if they make sense."""
+    """The stages, for ``bnnp --check``. Raises InputError if they are wrong."""
     log.section("Molecular dynamics")
     for number, stage in enumerate(read_stages(settings), start=1):
         log.item(f"stage {number}", stage.describe())
@@ -74,12 +74,11 @@ def report_plan(
     if potential.resample:
         log.warn(
             "mc_masks resample: new masks at every step are a random force that heats the atoms; the "
-            "thermostat "
-            "hides it but samples another ensemble, and the conserved quantity is none"
+            "thermostat hides it but samples another ensemble, and the conserved quantity is none"
         )
     if resumed:
-        place = simulation.place
-        log.item("continued", f"at step {place.total} ({place.time:g} fs), stage {place.stage + 1}")
+        progress = simulation.progress
+        log.item("continued", f"at step {progress.total} ({progress.time:g} fs), stage {progress.stage + 1}")
     log.line()
     log.item("units of md.out", f"{units.length}, {units.energy}; trajectory.extxyz: Angstrom, eV")
     log.line()
@@ -137,7 +136,7 @@ def _drift(time: np.ndarray, energy: np.ndarray) -> str:
 
 
 def _shown(threshold: Threshold, potential: Potential) -> str:
-    """The number, whether it is raw or calibrated, and for a quantile of what it is one."""
+    """Value and unit, whether it is raw or calibrated, and the quantile it was given as."""
     if threshold.quantity == "extrapolations":
         return f"extrapolations {threshold.value:g}"
     unit = "meV/atom" if threshold.quantity == "energy" else "meV/Angstrom"

@@ -1,29 +1,31 @@
-"""Mode 3 with ``md_steps``: molecular dynamics that knows when to stop.
+"""Mode 3 with ``md_steps``: molecular dynamics that stops where the potential becomes uncertain.
 
-The potential lies in the working directory, as for a prediction. Each step is one of ASE's integrators around
-our calculator; every few steps the run is looked at (:mod:`bnnp.modes.simulate.loop`). With ``md_members``
-every sample has a run of its own, and the ranks share them.
+The potential is in the working directory, as for a prediction. ASE's integrators make the steps, with
+:class:`bnnp.interfaces.ase.BNNP` as calculator; every few steps the uncertainty is checked
+(:mod:`bnnp.modes.simulate.loop`). With ``md_members`` every sample has a run of its own, and the ranks share
+these runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from bnnp import parallel
 from bnnp.errors import InputError, UncertaintyStop
-from bnnp.interfaces.ase import BNNP
 from bnnp.io.md_restart import FILE_NAME as RESTART
 from bnnp.io.md_restart import read_restart
 from bnnp.log import Log
 from bnnp.modes.simulate.loop import Ending, Loop, begin
 from bnnp.modes.simulate.output import SimulationFiles
 from bnnp.modes.simulate.plan import (
+    Replica,
     SimulationPlan,
+    calculator,
     demand_uncertainty,
     identity,
     read_plan,
     read_stages,
+    replicas,
     starting_atoms,
 )
 from bnnp.modes.simulate.report import describe, report_end, report_plan
@@ -31,9 +33,6 @@ from bnnp.potential.loading import read_potential
 from bnnp.potential.potential import Potential
 from bnnp.run import Run
 from bnnp.training.interruption import Interruption
-from bnnp.uncertainty.ensemble import in_turn
-
-MEMBER = "md_member_{:02d}"  # member_02, ... are the networks of an ensemble
 
 
 def simulate(run: Run) -> None:
@@ -44,10 +43,10 @@ def simulate(run: Run) -> None:
     InputError, StaleFileError
         The input does not make sense, or the restart file belongs to another run.
     UncertaintyStop
-        The potential no longer knows, or the run was unphysical; the frame is in candidates.data.
+        The uncertainty is too large, or the run was unphysical; the frame is in candidates.data.
     """
     settings, log = run.settings, Log()
-    read_stages(settings)  # its mistakes first: they cost nothing
+    read_stages(settings)  # report mistakes in the keywords before reading the potential
     potential = read_potential(run.directory, settings, run.threads)
     plan = read_plan(settings, potential.calibration)
     demand_uncertainty(plan, potential, settings)
@@ -55,7 +54,7 @@ def simulate(run: Run) -> None:
     log.header(settings, potential.kernel, run.threads)
     with Interruption() as stop:
         if settings.dynamics.md_members is None:
-            endings = [simulate_one(run, plan, potential, log, stop, run.directory)]
+            endings = [simulate_one(run, plan, potential, Replica(run.directory), log, stop)]
         else:
             endings = list(simulate_members(run, plan, potential, log, stop))
     stopped = "\n".join(ending.stopped for ending in endings if ending.stopped)
@@ -66,7 +65,7 @@ def simulate(run: Run) -> None:
 
 
 def unfinished(endings: Sequence[Ending], stop: Interruption) -> str:
-    """Why not all steps are done, for the last line of the log; empty if they are."""
+    """Why not all steps were done, for the last line of the log; empty if they were."""
     if all(ending.finished for ending in endings):
         return ""
     if any(ending.stopped for ending in endings):
@@ -75,21 +74,15 @@ def unfinished(endings: Sequence[Ending], stop: Interruption) -> str:
 
 
 def simulate_one(
-    run: Run,
-    plan: SimulationPlan,
-    potential: Potential,
-    log: Log,
-    stop: Interruption,
-    directory: Path,
-    member: int | None = None,
+    run: Run, plan: SimulationPlan, potential: Potential, replica: Replica, log: Log, stop: Interruption
 ) -> Ending:
-    """One run in `directory`, from its start or its restart file to its end or a stop."""
-    settings = run.settings
+    """One run, from its start or its restart file to its end or a stop."""
+    settings, directory, member = run.settings, replica.directory, replica.member
     atoms = starting_atoms(run, plan.stages)
     known = identity(settings, plan, atoms, potential, member)
     resumed = run.restart and (member is None or (directory / RESTART).exists())
     former = read_restart(directory / RESTART, known) if resumed else None
-    atoms.calc = BNNP(potential, skin=settings.dynamics.md_skin * settings.model.units.angstrom)
+    atoms.calc = calculator(potential, settings)
     loop = Loop(begin(settings, plan, atoms, former), settings, plan, former)
     report_plan(log, plan, loop.simulation, potential, resumed)
     with SimulationFiles(directory, describe(plan, loop.simulation, potential), former) as files:
@@ -101,33 +94,21 @@ def simulate_one(
 def simulate_members(
     run: Run, plan: SimulationPlan, potential: Potential, log: Log, stop: Interruption
 ) -> Iterator[Ending]:
-    """One run for each of some samples, of all networks in turn, in a directory of its own."""
-    count = run.settings.dynamics.md_members or 1
-    samples = potential.samples if potential.samples > 1 else 0
-    if count > samples:
-        raise InputError(
-            f"{run.settings.origins['md_members']}: {count} members are wanted, but the potential has "
-            f"{samples} "
-            "Monte Carlo samples"
-        )
-    chosen = in_turn(potential.sizes, count)
-    for number in range(parallel.rank(), count, parallel.size()):
+    """The runs of this rank with ``md_members``, each with one sample and in a directory of its own."""
+    for replica in replicas(run, potential):
         if stop():
             yield Ending(finished=False)
             return
-        directory = run.directory / MEMBER.format(number + 1)
-        directory.mkdir(exist_ok=True)
-        log.section(f"Member {number + 1} of {count}")
-        sample = chosen[number]
-        yield simulate_one(run, plan, potential.member(sample), log, stop, directory, sample)
+        replica.directory.mkdir(exist_ok=True)
+        log.section(replica.title)
+        yield simulate_one(run, plan, replica.of(potential), replica, log, stop)
 
 
 def demand_one_process(run: Run) -> None:
-    """Raise InputError if several ranks are there for one run."""
+    """Raise InputError if there are several ranks for one run."""
     if run.settings.dynamics.md_members is None and parallel.size() > 1:
         raise InputError(
             f"one run of molecular dynamics is the work of one process, but there are {parallel.size()} "
-            "ranks: "
-            "start one, with `threads` for its cores; or use LAMMPS for large systems, or md_members for one "
-            "run a sample"
+            "ranks: start one, with `threads` for its cores; or use LAMMPS for large systems, or md_members "
+            "for one run a sample"
         )

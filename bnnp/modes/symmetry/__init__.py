@@ -1,5 +1,5 @@
 """Mode 1: symmetry functions.
 
-``run.py`` tells what happens: ``selection.py`` says which structures are used for what, ``storage.py`` what
-the file will take, ``ranges.py`` which functions hardly vary or repeat another.
+Begin with ``run.py``; ``selection.py`` divides the structures into sets, ``storage.py`` estimates the size of
+the file and computes it, ``ranges.py`` finds functions that hardly vary or repeat another.
 """

@@ -1,8 +1,9 @@
 """The ranges of the symmetry functions over all structures, and which functions are of no use.
 
-Rows are read back from the file in pieces of fixed size, one rank a piece, so that an interrupted run reports
-on all structures, too. Ranges are merged in order and do not depend on the number of ranks; correlations are
-summed over the ranks and do so in the last digit. A rank holds one piece and one matrix for each element.
+Rows are read back from the file in pieces of fixed size, distributed over the ranks, so that a continued run
+reports on all structures, too. Ranges are merged in order and do not depend on the number of ranks;
+correlations are sums over the ranks and depend on it in the last digit. A rank has one piece and one matrix
+for each element in memory.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from bnnp.settings.settings import Settings
 PIECE = 2**24  # bytes read at a time
 DIVIDING = ("scale", "both", "sigma")  # scalings that divide by the range: mode 2 stops if there is none
 LARGE = 1000.0  # RuNNer stops at function values of this size
-SHOWN = 3  # functions a warning names one by one
+SHOWN = 3  # functions named in a warning
 ALIKE = 0.999  # |correlation| above which a function repeats another
 FEW = 10  # atoms below which functions are alike by chance
 
 
 class Ranges(NamedTuple):
-    """What the functions of one element are like over all atoms."""
+    """Statistics of the functions of one element over all atoms."""
 
     moments: Moments
     comoments: Comoments
@@ -65,27 +66,23 @@ def measure_ranges(file: DescriptorFile) -> dict[str, Ranges]:
             mine[number] = Moments.of(values)
             together[element] = together[element].merge(Comoments.of(values))
     pieces = {number: moments for share in parallel.gather(mine) for number, moments in share.items()}
-    nothing = {element: Moments.nothing(width[element]) for element in file.elements}
-    return {
-        element: Ranges(
-            reduce(
-                Moments.merge, (pieces[k] for k in sorted(pieces) if tasks[k][0] == element), nothing[element]
-            ),
-            _over_ranks(together[element]),
-        )
-        for element in file.elements
-    }
+    ranges = {}
+    for element in file.elements:
+        own = (pieces[k] for k in sorted(pieces) if tasks[k][0] == element)
+        moments = reduce(Moments.merge, own, Moments.nothing(width[element]))
+        ranges[element] = Ranges(moments, _over_ranks(together[element]))
+    return ranges
 
 
 def _over_ranks(share: Comoments) -> Comoments:
-    """The rows of all ranks together, on every rank."""
+    """Sums over the atoms of all ranks, on every rank."""
     count = int(parallel.sum_array(np.array([share.count]))[0])
     mean = parallel.sum_array(share.count * share.mean) / max(count, 1)
     return Comoments(count, mean, parallel.sum_array(share.about(mean)))
 
 
 def report_ranges(ranges: dict[str, Ranges], settings: Settings, log: Log) -> None:
-    """One line a function, then what is wrong with some of them."""
+    """One line for each function, then warnings about some of them."""
     log.section("Symmetry functions, all structures")
     if not parallel.is_root():
         return
@@ -137,7 +134,7 @@ def _report_twins(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
 
 
 def _warn_nearly_constant(nearly: Sequence[SymmetryFunction], log: Log) -> None:
-    """Name functions whose small spread scaling would blow up."""
+    """Name the functions whose small spread is magnified by the scaling."""
     if nearly:
         log.warn(
             f"{len(nearly)} symmetry function{'s' * (len(nearly) != 1)} hardly var"
@@ -148,7 +145,7 @@ def _warn_nearly_constant(nearly: Sequence[SymmetryFunction], log: Log) -> None:
 
 
 def _warn_constant(constant: list[tuple[SymmetryFunction, float]], settings: Settings, log: Log) -> None:
-    """Name the functions that carry no information, one warning a reason."""
+    """Name the functions that carry no information, one warning for each reason."""
     reasons: dict[str, list[SymmetryFunction]] = {}
     for function, value in constant:
         reasons.setdefault(_reason(function, value), []).append(function)
@@ -179,12 +176,9 @@ def _lines(functions: Sequence[SymmetryFunction]) -> str:
 
 
 def _shared(constant: Sequence[SymmetryFunction], settings: Settings) -> str:
-    """Advice where a line makes functions that vary, too."""
-    lines = {function.line for function in constant}
-    made = sum(
-        function.line in lines for functions in settings.model.functions.values() for function in functions
-    )
-    if made == len(constant):
+    """Advice if a line of input.nn also defines functions that vary."""
+    lines, every = {function.line for function in constant}, settings.model.functions.values()
+    if sum(function.line in lines for functions in every for function in functions) == len(constant):
         return ""
     return "; write the other functions of such a line one by one with symfunction_short"
 

@@ -1,27 +1,19 @@
 """Mode 1: symmetry functions of every structure of input.data, and derivatives if they fit, to one file.
 
-The steps are those of RuNNer's mode 1, in parallel: look at all structures, drop the faulty ones, divide
-the rest into training and test set, compute, report the ranges. An interrupted run is continued by the same
+The steps are those of RuNNer's mode 1, in parallel: check all structures, drop the faulty ones, divide the
+rest into training and test set, compute, report the ranges. An interrupted run is continued by the same
 command; the file is the same for any number of ranks.
 """
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bnnp import parallel
-from bnnp.descriptors.compiled import Blocks, Descriptor
 from bnnp.descriptors.device import descriptor_on
-from bnnp.descriptors.neighbors import NeighborList
 from bnnp.io.descriptor_allocation import demand_writable, finish, prepare
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
-from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.io.input_data import StructureFile
 from bnnp.io.runner_symmetry_files import write_runner_files
 from bnnp.log import Log, byte_count
@@ -38,22 +30,13 @@ from bnnp.modes.symmetry.selection import (
 from bnnp.modes.symmetry.storage import (
     lay_out,
     missing_structures,
-    report_balance,
     report_storage,
     report_work,
+    symmetry_functions,
+    write_missing,
 )
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
-from bnnp.structure import Structure
-
-
-class Features(NamedTuple):
-    """What is computed of one structure, as :meth:`DescriptorWriter.write` takes it."""
-
-    types: NDArray[np.int32]
-    values: NDArray[np.float64]
-    pairs: NeighborList | None = None
-    blocks: Blocks | None = None
 
 
 def compute(run: Run) -> None:
@@ -65,12 +48,9 @@ def compute(run: Run) -> None:
         Ends the run on all ranks; what was computed is kept for the next one.
     """
     settings, path, log = run.settings, run.directory / FILE_NAME, Log()
+    model = settings.model
     descriptor = descriptor_on(
-        settings.training.device,
-        settings.model.elements,
-        settings.model.functions,
-        settings.model.cutoff,
-        run.threads,
+        settings.training.device, model.elements, model.functions, model.cutoff, run.threads
     )
     log.header(settings, descriptor.kernel, run.threads)
 
@@ -84,18 +64,13 @@ def compute(run: Run) -> None:
     report_storage(layout, settings, log)
     placement = parallel.on_root(prepare, path, layout)
 
-    compute = partial(symmetry_functions, descriptor=descriptor, settings=settings, derivatives=layout.stored)
+    compute = partial(symmetry_functions, descriptor=descriptor, derivatives=layout.stored)
     missing, mine = missing_structures(placement, found, layout)
     report_work(missing, layout, found, structures, compute, log)
-    start = time.process_time()
-    with DescriptorWriter(placement, layout) as writer:
-        found_again = structures.read(layout.source[mine].tolist())
-        for number, structure in zip(log.progress(mine, "symmetry functions"), found_again, strict=True):
-            writer.write(number, structure, *compute(structure))
-    report_balance(time.process_time() - start, log)
+    write_missing(mine, layout, placement, structures, compute, log)
     parallel.barrier()
 
-    with DescriptorFile.open(placement.path, settings.model, unfinished=True) as file:
+    with DescriptorFile.open(placement.path, model, unfinished=True) as file:
         report_ranges(measure_ranges(file), settings, log)
     parallel.on_root(finish, path, layout)
     files = parallel.on_root(write_compatible_files, run, path, structures)
@@ -106,25 +81,14 @@ def compute(run: Run) -> None:
 def index_structures(run: Run) -> StructureFile:
     """Find the structures of input.data and its checksum."""
     structures = StructureFile(run.data, run.settings.model.elements)
-    assert structures.digest  # computed here once and sent along
+    assert structures.digest  # computed once, before the object is sent to the other ranks
     return structures
-
-
-def symmetry_functions(
-    structure: Structure, descriptor: Descriptor, settings: Settings, derivatives: bool
-) -> Features:
-    """Symmetry functions of one structure, and with `derivatives` its pairs and derivative blocks."""
-    types, pairs = descriptor.environments(structure)
-    values = descriptor.values(types, pairs)
-    if not derivatives:
-        return Features(types, values)
-    return Features(types, values, pairs, descriptor.jacobian(types, pairs, dtype=np.float32))
 
 
 def report_selection(
     structures: StructureFile, found: Survey, selection: Selection, settings: Settings, log: Log
 ) -> None:
-    """Tell which structures are used for what."""
+    """Which structures are used for what, and warnings about the data."""
     log.section("Structures")
     for line in selection_lines(selection):
         log.line(line)
@@ -140,22 +104,17 @@ def report_selection(
 
 
 def write_compatible_files(run: Run, path: Path, structures: StructureFile) -> list[Path]:
-    """RuNNer's own files, if asked for."""
-    settings = run.settings
-    if not settings.structures.write_runner_files:
+    """RuNNer's own files, for ``write_runner_files``."""
+    keywords, model = run.settings.structures, run.settings.model
+    if not keywords.write_runner_files:
         return []
-    with DescriptorFile.open(path, settings.model) as file:
-        return write_runner_files(
-            run.directory,
-            file,
-            structures.__getitem__,
-            settings.model.atom_energies,
-            settings.structures.use_short_forces,
-        )
+    with DescriptorFile.open(path, model) as file:
+        read, forces = structures.__getitem__, keywords.use_short_forces
+        return write_runner_files(run.directory, file, read, model.atom_energies, forces)
 
 
 def report_files(files: list[Path], selection: Selection, log: Log) -> None:
-    """Tell what was written and what comes next."""
+    """Files and their sizes, sizes of the sets, and the next command."""
     log.section("Written")
     for path in files if parallel.is_root() else []:
         log.item(path.name, byte_count(path.stat().st_size))

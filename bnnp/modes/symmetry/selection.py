@@ -1,10 +1,10 @@
-"""Which structures of input.data are used, and for what: RuNNer's thresholds, then training or test set.
+"""The division of input.data into sets: RuNNer's thresholds, then training, test and calibration set.
 
 A structure is dropped for its first fault: two atoms closer than ``bond_threshold`` ("too short bond"), an
-energy per atom at or above ``energy_threshold`` ("high E"; free atoms subtracted where that is in effect),
-a force component beyond ``force_threshold`` ("high F"). Each structure that is kept has one random number,
-counted by its position in the file; it is for training if that is > ``test_fraction`` or the file says
-``begin set=train``. From what is then left for training the calibration set is taken
+energy per atom at or above ``energy_threshold`` ("high E"; without free-atom energies where they are in
+effect), a force component beyond ``force_threshold`` ("high F"). Each structure that is kept has one random
+number, counted by its position in the file; it is for training if that is > ``test_fraction`` or the file
+says ``begin set=train``. The calibration set is then taken from the training set
 (:mod:`bnnp.modes.calibrate.sets`).
 """
 
@@ -26,8 +26,8 @@ from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
 from bnnp.modes.calibrate.sets import (
     Labels,
+    calibration_keywords,
     calibration_warnings,
-    calibration_words,
     draw_calibration,
 )
 from bnnp.random import SPLIT, stream
@@ -42,7 +42,7 @@ FEW = 10  # structures below which a potential cannot be trained
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What all structures are like, the same on every rank.
+    """Properties of all structures, the same on every rank.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Survey:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """What becomes of every structure.
+    """The set of every structure, or why it is dropped.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Selection:
 
     @property
     def n_calibration(self) -> int:
-        """Structures in the calibration set, those out of the domain included."""
+        """Structures in the calibration set, including those outside the training range."""
         return int(np.count_nonzero(self.subset >= Set.CALIBRATION))
 
     @property
@@ -105,24 +105,18 @@ class Selection:
 
 
 def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Survey:
-    """Look at every structure; each rank at its share.
+    """Survey every structure; each rank its share.
 
     Raises
     ------
     NumericalError
         A structure has no neighbor list (flat cell, absurd density).
     """
-    mine = parallel.deal(structures.n_atoms.tolist())
-    records = np.zeros(len(mine), survey_dtype(len(settings.model.elements)))
-    labels = []
+    mine, model, labels = parallel.deal(structures.n_atoms.tolist()), settings.model, []
+    records = np.zeros(len(mine), survey_dtype(len(model.elements)))
     for record, structure in enumerate(structures.read(log.progress(mine, "counting neighbours"))):
         try:
-            records[record] = survey(
-                structure,
-                settings.model.elements,
-                settings.model.largest_cutoff,
-                settings.model.atom_energies,
-            )
+            records[record] = survey(structure, model.elements, model.largest_cutoff, model.atom_energies)
         except NumericalError as error:
             raise NumericalError(f"{structures.path.name}, {structure.where}: {error}") from error
         labels.append(sys.intern(structure.info.get("group", "")))
@@ -191,26 +185,22 @@ def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> N
             "Correct bond_threshold, energy_threshold or force_threshold in input.nn, or the data."
         )
     if selection.n_training == 0:
-        words = ", ".join(
-            filter(
-                None, [f"test_fraction {settings.structures.test_fraction:g}", calibration_words(settings)]
-            )
-        )
+        keywords = [f"test_fraction {settings.structures.test_fraction:g}", calibration_keywords(settings)]
+        shown = ", ".join(filter(None, keywords))
         raise InputError(
             f"input.data: none of the {len(selection.kept)} structures is in the training set: "
-            f"{selection.n_test} are for testing, {selection.n_calibration} for the calibration ({words}); "
+            f"{selection.n_test} are for testing, {selection.n_calibration} for the calibration ({shown}); "
             "lower these or write `begin set=train` for some structures."
         )
 
 
 def _closest(found: Survey, settings: Settings) -> str:
-    """The two closest atoms of all structures, in words."""
-    index = int(found.table["shortest"].argmin())
-    return describe_shortest(found, index, settings)
+    """The two closest atoms of all structures, for messages."""
+    return _describe_shortest(found, int(found.table["shortest"].argmin()), settings)
 
 
-def describe_shortest(found: Survey, index: int, settings: Settings) -> str:
-    """The two closest atoms of a structure, in words."""
+def _describe_shortest(found: Survey, index: int, settings: Settings) -> str:
+    """The two closest atoms of a structure, for messages."""
     record = found.table[index]
     first, second = record["closest"] + 1
     distance = f"{record['shortest']:.6g} {settings.model.units.length}"
@@ -228,7 +218,7 @@ def selection_lines(selection: Selection) -> Iterator[str]:
 
 
 def selection_warnings(found: Survey, selection: Selection, settings: Settings) -> list[str]:
-    """What looks wrong with the data or the division."""
+    """Everything that may be wrong with the data or the division."""
     return [
         *_dropped(found, selection, settings),
         *_net_forces(found, selection, settings),
@@ -242,7 +232,7 @@ def _dropped(found: Survey, selection: Selection, settings: Settings) -> list[st
     """Structures with atoms too close, and a large share dropped."""
     close = np.flatnonzero(selection.fault == 0)
     warnings = [
-        f"dropped, too short bond: {describe_shortest(found, int(index), settings)}"
+        f"dropped, too short bond: {_describe_shortest(found, int(index), settings)}"
         for index in close[:SHOWN]
     ]
     if len(close) > SHOWN:

@@ -1,6 +1,6 @@
 """``ensemble_size M``: M trainings of the same data that differ in their random numbers.
 
-The first one is that of the working directory, as without the keyword. Member k is trained in the directory
+The first one is in the working directory, as without the keyword. Member k is trained in the directory
 member_0k with ``random_seed`` + k - 1: other initial weights, order, dropout masks and, with
 ``ensemble_bootstrap``, another training set, drawn with replacement.
 """
@@ -25,9 +25,9 @@ from bnnp.training.statistics import with_statistics
 
 
 def members(run: Run) -> Iterator[Run]:
-    """The run of each member; their directories are made, and checkpoints of a former ensemble forgotten.
+    """The run of each member; makes their directories, and removes checkpoints of a former ensemble.
 
-    With ``--restart`` a member that has no checkpoint yet begins.
+    With ``--restart`` members without a checkpoint begin from the start.
     """
     count = run.settings.ensemble.ensemble_size
     if not run.restart:
@@ -43,7 +43,7 @@ def members(run: Run) -> Iterator[Run]:
 
 
 def member_settings(settings: Settings, number: int, directory: Path) -> Settings:
-    """Settings of one member: its seed, and a path to other files that holds in its directory."""
+    """Settings of one member: with its own seed, and ``transfer_from`` as an absolute path."""
     changed = settings.changed(ensemble_size=1, random_seed=settings.general.random_seed + number - 1)
     if source := settings.transfer.transfer_from:
         return changed.changed(transfer_from=(str((directory / " ".join(source)).resolve()),))
@@ -64,7 +64,8 @@ def _make(directory: Path) -> None:
 
 
 def write_ensemble(run: Run, file: DescriptorFile, training: Sequence[int]) -> None:
-    """All members into potential/; plain ones with an uncertainty.data to hold statistics and calibration."""
+    """Write all members into potential/; without dropout also an uncertainty.data, for statistics and
+    calibration."""
     first, *others = read_members(run.directory, run.settings, samples=1)
     if first.uncertainty is None:
         sizes = {element: network.sizes for element, network in first.networks.items()}

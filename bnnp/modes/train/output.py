@@ -1,4 +1,4 @@
-"""The files mode 2 leaves behind: the best potential, the learning curve, predictions beside references."""
+"""The files of mode 2: the best potential, checkpoints, the learning curve, predictions and references."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """Writer of everything, into the directory of the training; only the root writes.
+    """Writer of all files, in the directory of the training; all ranks call it, only the root writes.
 
     Parameters
     ----------
@@ -55,51 +55,52 @@ class Output:
 
     @property
     def directory(self) -> Path:
-        """That of the training."""
+        """Directory of the training."""
         return self.training.directory
 
     def save(self, state: State, checkpoint: bool = True) -> None:
         """The potential of the best epoch so far, and a checkpoint."""
-        training = self.training
+        training, trainer = self.training, self.training.trainer
         self.write_potential(state.best_weights)
         if checkpoint:
             known = conditions(training.settings, training.file)
-            arrays = training.trainer.optimizer.arrays(state.optimizer)
-            content = Checkpoint(
-                replace(state, optimizer=arrays), training.variables, training.trainer.epochs
-            )
+            state = replace(state, optimizer=trainer.optimizer.arrays(state.optimizer))
+            content = Checkpoint(state, training.variables, trainer.epochs)
             parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, known)
 
     def write_potential(self, weights: Array) -> None:
-        """Write the files of the potential. Raises NumericalError if weights are not finite; no file has been
-        touched."""
+        """Write the files of the potential. Raises NumericalError, before any file is changed, if a weight is
+        not finite."""
         files = self.training.files(weights)
         if parallel.is_root():
             files.write(self.directory, optweights=True)
 
     def write_trained(self, files: PotentialFiles) -> list[str]:
-        """The potential with statistics of its training atoms, here and in potential/; what keeps n2p2 and
-        LAMMPS from using it."""
+        """Write the potential with statistics of its training atoms, here and in potential/; returns what
+        prevents n2p2 and LAMMPS from using it."""
         complete = with_statistics(files, self.training.file, self.training.data.training)
         complete.write(self.directory, optweights=True)
         return write_directory(self.directory / DIRECTORY, [complete])
 
     def write_epoch(self, state: State) -> None:
-        """What ``write_weights_epoch``, ``write_trainpoints`` and ``write_trainforces`` ask for."""
-        words, epoch = self.training.settings.output, state.epoch
+        """Write what is due after an epoch: ``write_weights_epoch``, ``write_trainpoints``,
+        ``write_trainforces``, and a checkpoint by ``checkpoint_interval``."""
+        keywords, epoch = self.training.settings.output, state.epoch
         weights = self.training.trainer.optimizer.evaluated(state.optimizer)
-        if words.write_weights_epoch.due(epoch):
+        if keywords.write_weights_epoch.due(epoch):
             networks = self.training.networks(weights)
             for element, network in networks.items() if parallel.is_root() else []:
                 name = f"{epoch:06d}.short.{atomic_numbers[element]:03d}.out"
                 write_weights(self.directory / name, network, element)
-        energies, forces = words.write_trainpoints.due(epoch), words.write_trainforces.due(epoch)
+        energies, forces = keywords.write_trainpoints.due(epoch), keywords.write_trainforces.due(epoch)
         if energies or forces:
             points, _ = self.points(weights)
             parallel.on_root(self.write_points, points, epoch, energies, forces)
+        if epoch % keywords.checkpoint_interval == 0:
+            self.save(state)
 
     def learning_curve(self, records: Iterable[Record]) -> LearningCurve:
-        """learning-curve.out with these epochs, to be continued."""
+        """learning-curve.out with these epochs; further ones can be added."""
         settings, data, masks = self.training.settings, self.training.data, self.training.masks
         few = masks is not None and masks.samples > EPOCH_SAMPLES and data.test
         samples = f" (mean over {EPOCH_SAMPLES} dropout masks)" if few else ""
@@ -139,7 +140,7 @@ class Output:
     def write_points(
         self, points: list[Point], epoch: int, energies: bool = True, forces: bool = True
     ) -> list[str]:
-        """train/testpoints and train/testforces of `epoch`; the names."""
+        """Write train/testpoints and train/testforces of `epoch`; returns the names of the files."""
         names, units = [], self.training.settings.model.units
         for subset in SUBSETS:
             mine = [point for point in points if point.subset == subset]
@@ -157,11 +158,11 @@ class Output:
         file, variables = self.training.file, self.training.variables
         offset = float(file.n_elements[index] @ variables.offsets)
         return Point(
-            subset,
-            int(file.source[index]),
-            int(file.n_atoms[index]),
-            float(file.energy[index]),
-            offset + variables.scale * energy,
-            np.array(file.forces[file.atoms(index)]),
-            variables.scale * forces,
+            subset=subset,
+            source=int(file.source[index]),
+            n_atoms=int(file.n_atoms[index]),
+            reference=float(file.energy[index]),
+            energy=offset + variables.scale * energy,
+            reference_forces=np.array(file.forces[file.atoms(index)]),
+            forces=variables.scale * forces,
         )

@@ -1,4 +1,4 @@
-"""What mode 2 tells: the data, one line an epoch, RuNNer's summary, and the errors of the best epoch.
+"""The log of mode 2: the data, one line for each epoch, RuNNer's summary, and the errors of the best epoch.
 
 Errors are shown in meV/atom and meV/Angstrom whatever the units of the files; RuNNer's ENERGY and FORCES
 lines, which other tools read, are in eV/atom and eV/bohr (or hartree, ``fitting_unit``) and come together at
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -20,13 +20,13 @@ from bnnp import parallel
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.log import WIDTH, Log, byte_count, duration
-from bnnp.modes.calibrate.sets import calibration_warnings, calibration_words
+from bnnp.modes.calibrate.sets import calibration_warnings, division_arguments
 from bnnp.potential.files import DIRECTORY
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint
-from bnnp.training.loop import Record, State
+from bnnp.training.loop import State
 from bnnp.training.loss import Errors
 from bnnp.training.refinement import Trial, trial_epochs
 from bnnp.training.training import EPOCH_SAMPLES, Training
@@ -37,9 +37,8 @@ COLUMNS = "             train    train      test    train     test      loss    
 
 
 def report_division(log: Log, settings: Settings, file: DescriptorFile) -> None:
-    """Warn where input.nn now would divide the structures otherwise, or leaves too few to calibrate with."""
-    words = settings.general.random_seed, settings.structures.test_fraction, calibration_words(settings)
-    if warning := file.division_warning(*words):
+    """Warn if input.nn would now divide the structures differently, or leaves too few to calibrate with."""
+    if warning := file.division_warning(*division_arguments(settings)):
         log.warn(warning)
     kept = np.bincount(file.subset, minlength=len(Set))
     for warning in calibration_warnings(settings, kept[Set.CALIBRATION], kept[Set.OUTSIDE]):
@@ -58,19 +57,14 @@ def report_data(log: Log, training: Training) -> None:
     low, high = references.energy_range
     log.item("energies", f"{low:.6f} ... {high:.6f} {units.energy}/atom, without free-atom energies")
     spread = references.spread
-    log.item(
-        "spread of energies", f"{np.sqrt(spread.energy) * units.mev:.2f} meV/atom without the offsets below"
-    )
+    energy, force = np.sqrt(spread.energy) * units.mev, np.sqrt(spread.force) * units.mev_per_angstrom
+    log.item("spread of energies", f"{energy:.2f} meV/atom without the offsets below")
     if spread.n_forces:
-        log.item(
-            "size of forces", f"{np.sqrt(spread.force) * units.mev_per_angstrom:.1f} meV/A (root mean square)"
-        )
+        log.item("size of forces", f"{force:.1f} meV/A (root mean square)")
     if spread.n_stresses:
         log.item("spread of stresses", f"{np.sqrt(spread.stress) * units.gpa:.3f} GPa")
-    offsets = ", ".join(
-        f"{x} {e:.6f}" for x, e in zip(file.elements, training.variables.offsets, strict=True)
-    )
-    log.item("energy offsets", f"{offsets} {units.energy}")
+    offsets = zip(file.elements, training.variables.offsets, strict=True)
+    log.item("energy offsets", f"{', '.join(f'{x} {e:.6f}' for x, e in offsets)} {units.energy}")
     report_weights(log, training)
     if not data.test:
         log.warn(
@@ -123,22 +117,18 @@ def report_method(log: Log, training: Training) -> None:
 
 def _trained_on(training: Training) -> list[str]:
     """The terms of the loss."""
-    loss, derivatives = training.loss, training.data.forces
-    weights = (loss.energy, loss.force * derivatives, loss.stress * derivatives)
-    named = zip(("energies", "forces", "stress"), weights, strict=True)
-    return [name for name, weight in named if weight > 0.0]
+    loss = training.loss
+    prefactors = {"energies": loss.energy, "forces": loss.force, "stress": loss.stress}
+    return [name for name, prefactor in prefactors.items() if prefactor > 0.0]
 
 
 def _method_warnings(training: Training) -> Iterator[str]:
-    """Stress that is not trained although it could be expected, and ranks without work."""
+    """Warnings of stresses that are not trained although this could be expected, and of idle ranks."""
     settings = training.settings
     stress = bool(np.isfinite(training.file.stress[list(training.data.training)]).any())
-    asked = settings.given("stress_weight") and settings.training.stress_weight > 0.0
-    if (
-        not settings.structures.use_short_forces
-        and settings.training.stress_weight > 0.0
-        and (asked or stress)
-    ):
+    weighted, forces = settings.training.stress_weight > 0.0, settings.structures.use_short_forces
+    asked = settings.given("stress_weight") and weighted
+    if weighted and not forces and (asked or stress):
         what = "stress_weight is given" if asked else "the data has stresses"
         yield f"{what}, but the stress is not trained: it needs use_short_forces"
     elif asked and not stress:
@@ -152,7 +142,7 @@ def _method_warnings(training: Training) -> Iterator[str]:
 
 
 def report_start(log: Log, training: Training) -> None:
-    """Where the training starts from, if not from random weights."""
+    """The checkpoint or the potential the training starts from, if any."""
     if training.former is not None:
         report_continuation(log, training.settings, training.former)
     elif training.transfer is not None:
@@ -160,7 +150,7 @@ def report_start(log: Log, training: Training) -> None:
 
 
 def report_continuation(log: Log, settings: Settings, former: Checkpoint) -> None:
-    """Where ``--restart`` goes on, and that another number of epochs means another schedule."""
+    """Where ``--restart`` continues; a note if another number of epochs changes the schedule."""
     log.item("continued", f"{CHECKPOINT}, after epoch {former.state.epoch}")
     epochs = settings.training.epochs
     if former.epochs != epochs:
@@ -169,7 +159,7 @@ def report_continuation(log: Log, settings: Settings, former: Checkpoint) -> Non
 
 
 def report_transfer(log: Log, settings: Settings, transfer: Transfer) -> None:
-    """What starts from what."""
+    """Which network starts from which, and how many functions have a partner."""
     log.section("Transfer")
     log.item("from", " ".join(settings.transfer.transfer_from))
     for element, old in transfer.names.items():
@@ -189,12 +179,10 @@ def report_transfer(log: Log, settings: Settings, transfer: Transfer) -> None:
 
 
 def report_memory(log: Log, training: Training) -> None:
-    """What the data took, and how much of it was streamed from the file."""
+    """Memory of the data, and how much of it was streamed from the file."""
     samples = training.samples
     log.line()
-    log.item(
-        "memory of the data", byte_count(samples.nbytes) + (" in each rank" if parallel.size() > 1 else "")
-    )
+    log.item("memory of the data", byte_count(samples.nbytes) + " in each rank" * (parallel.size() > 1))
     if samples.n_left_out:
         log.item("streamed", f"{samples.n_left_out} structures beyond memory_limit, read again each time")
 
@@ -205,27 +193,24 @@ class EpochLines:
     def __init__(self, log: Log, training: Training, done: int) -> None:
         self._log, self._units = log, training.settings.model.units
         self._scale, self._epochs = training.variables.scale, training.trainer.epochs
-        epochs = self._epochs
         self._done, self._start = done, time.perf_counter()
         self._bar: Any = None
         if parallel.is_root() and sys.stdout.isatty():
             from tqdm import tqdm
 
             form = "  {n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
-            self._bar = tqdm(total=epochs, initial=done, ncols=WIDTH, leave=False, bar_format=form)
+            self._bar = tqdm(total=self._epochs, initial=done, ncols=WIDTH, leave=False, bar_format=form)
         self._log.line(HEADING)
         self._log.line(COLUMNS)
 
-    def show(self, record: Record, best: bool) -> None:
-        """One epoch; a star marks the best so far."""
+    def show(self, state: State) -> None:
+        """The last epoch; a star marks the best so far."""
+        record, errors = state.last, (state.last.train_rmse, state.last.test_rmse)
         seconds = time.perf_counter() - self._start
         finished = record.epoch - self._done
         left = seconds / finished * (self._epochs - record.epoch) if finished > 0 else np.nan
-        energies = [rmse[0] * self._scale * self._units.mev for rmse in (record.train_rmse, record.test_rmse)]
-        forces = [
-            rmse[2] * self._scale * self._units.mev_per_angstrom
-            for rmse in (record.train_rmse, record.test_rmse)
-        ]
+        energies = [rmse[0] * self._scale * self._units.mev for rmse in errors]
+        forces = [rmse[2] * self._scale * self._units.mev_per_angstrom for rmse in errors]
         if self._bar is not None:
             tested = int(np.isfinite(energies[1]))
             shown = energies[tested], forces[tested]
@@ -241,7 +226,7 @@ class EpochLines:
         self._log.line(
             f"{record.epoch:8d} {loss} {energies[0]:8.2f}  {energies[1]:8.2f}"
             f" {forces[0]:8.1f} {forces[1]:8.1f} {record.criterion:9.4f} {step} {duration(seconds):>8}"
-            f" {duration(left) if np.isfinite(left) else '-':>8}{' *' if best else ''}"
+            f" {duration(left) if np.isfinite(left) else '-':>8}{' *' if state.improved else ''}"
         )
 
     def __enter__(self) -> EpochLines:
@@ -254,30 +239,24 @@ class EpochLines:
             self._bar.close()
 
 
-class TrialLines:
-    """One line for each dropout rate that ``dropout_rate auto`` tries."""
-
-    def __init__(self, log: Log, settings: Settings) -> None:
-        self._log, self._units = log, settings.model.units
-        log.section("Dropout rate")
-        how = "with each rate; the lowest negative log-likelihood of the test set is taken"
-        log.line(f"  {trial_epochs(settings)} epochs {how}")
-
-    def show(self, trial: Trial, scale: float) -> Trial:
-        """One trial; `scale` of the normalized errors. It is given back."""
+def report_trials(log: Log, training: Training, trials: Iterable[Trial]) -> float:
+    """One line for each dropout rate that ``dropout_rate auto`` tries; returns the best rate."""
+    units, scale = training.settings.model.units, training.variables.scale
+    log.section("Dropout rate")
+    how = "with each rate; the lowest negative log-likelihood of the test set is taken"
+    log.line(f"  {trial_epochs(training.settings)} epochs {how}")
+    criteria = []
+    for trial in trials:
         energy, force = trial.errors.rmse[[0, 2]] * scale
-        self._log.item(
+        log.item(
             f"rate {trial.rate:g}",
-            f"NLL {trial.criterion:8.4f}, energies {energy * self._units.mev:.2f} meV/atom, "
-            f"forces {force * self._units.mev_per_angstrom:.1f} meV/A",
+            f"NLL {trial.criterion:8.4f}, energies {energy * units.mev:.2f} meV/atom, "
+            f"forces {force * units.mev_per_angstrom:.1f} meV/A",
         )
-        return trial
-
-    def chosen(self, trials: Sequence[Trial]) -> float:
-        """The best rate."""
-        rate = min((trial.criterion, trial.rate) for trial in trials)[1]
-        self._log.item("chosen", f"dropout_rate {rate:g}")
-        return rate
+        criteria.append((trial.criterion, trial.rate))
+    _, rate = min(criteria)
+    log.item("chosen", f"dropout_rate {rate:g}")
+    return rate
 
 
 class RefinementLines:
@@ -289,14 +268,14 @@ class RefinementLines:
         log.section("Fine-tuning by the negative log-likelihood")
         log.line("   epoch      NLL  NLL test   energy   forces    (test: meV/atom, meV/A)")
 
-    def show(self, state: State, best: bool) -> None:
-        """One epoch; a star marks the best so far."""
-        record, units, scale = state.history[-1], self._units, self._scale
+    def show(self, state: State) -> None:
+        """The last epoch; a star marks the best so far."""
+        record, units, scale = state.last, self._units, self._scale
         errors = record.test_rmse if np.isfinite(record.test_rmse[0]) else record.train_rmse
         loss = f"{record.loss:8.4f}" if record.epoch else f"{'-':>8}"
         self._log.line(
             f"{record.epoch:8d} {loss} {record.criterion:9.4f} {errors[0] * scale * units.mev:8.2f} "
-            f"{errors[2] * scale * units.mev_per_angstrom:8.1f}{' *' * best}"
+            f"{errors[2] * scale * units.mev_per_angstrom:8.1f}{' *' * state.improved}"
         )
 
 
@@ -316,33 +295,21 @@ def report_runner_lines(log: Log, training: Training, state: State) -> None:
     log.line(f" RMSEs (energies: {name}/atom, forces: {name}/Bohr):")
     log.line("               epoch        train         test")
     for record in state.history:
-        errors = [
-            ("ENERGY", record.train_rmse, record.test_rmse, 0),
-            ("FORCES", record.train_rmse, record.test_rmse, 2),
-        ]
+        errors = [("ENERGY", "FORCES", record.train_rmse, record.test_rmse)]
         if settings.output.print_mad:
-            errors += [
-                ("MADE", record.train_mae, record.test_mae, 0),
-                ("MADF", record.train_mae, record.test_mae, 2),
-            ]
-        for title, train, test, quantity in errors:
-            factor = energy if quantity == 0 else force
-            if np.isfinite(train[quantity]):
-                log.line(
-                    f" {title:<7}{record.epoch:5d} "
-                    f"{train[quantity] * factor:13.6f}{test[quantity] * factor:13.6f}"
-                )
+            errors.append(("MADE", "MADF", record.train_mae, record.test_mae))
+        for of_energies, of_forces, train, test in errors:
+            for title, quantity, factor in ((of_energies, 0, energy), (of_forces, 2, force)):
+                if np.isfinite(train[quantity]):
+                    numbers = f"{train[quantity] * factor:13.6f}{test[quantity] * factor:13.6f}"
+                    log.line(f" {title:<7}{record.epoch:5d} {numbers}")
     if state.best_epoch == 0:
         log.line(" No improvement of the short range fit has been obtained")
         return
     log.line(f" Best short range fit has been obtained in epoch {state.best_epoch:5d}")
     best = next(record for record in state.history if record.epoch == state.best_epoch)
-    values = (
-        best.train_rmse[0] * energy,
-        best.test_rmse[0] * energy,
-        best.train_rmse[2] * force,
-        best.test_rmse[2] * force,
-    )
+    train, test = best.train_rmse, best.test_rmse
+    values = (train[0] * energy, test[0] * energy, train[2] * force, test[2] * force)
     log.line(" OPTSHORT " + " ".join(f"{value:13.6f}" for value in values))
 
 
@@ -356,14 +323,15 @@ def report_errors(log: Log, training: Training, state: State, errors: Mapping[Se
 def report_best(log: Log, training: Training, state: State, errors: Mapping[Set, Errors]) -> None:
     """Errors of the potential that was written, over all structures and with all masks."""
     units, scale, masks = training.settings.model.units, training.variables.scale, training.masks
-    factors = [units.mev * scale, units.mev_per_angstrom * scale, units.gpa * scale]
-    names = ["energy (meV/atom)", "forces (meV/A)", "stress (GPa)"]
-    log.section(
-        f"Errors of the best epoch, {state.best_epoch}"
-        + (f", mean over {masks.samples} masks" if masks else "")
+    quantities = (
+        (0, "energy (meV/atom)", units.mev * scale),
+        (2, "forces (meV/A)", units.mev_per_angstrom * scale),
+        (3, "stress (GPa)", units.gpa * scale),
     )
+    mean = f", mean over {masks.samples} masks" if masks else ""
+    log.section(f"Errors of the best epoch, {state.best_epoch}{mean}")
     rows = []
-    for place, (name, factor) in zip((0, 2, 3), zip(names, factors, strict=True), strict=True):
+    for place, name, factor in quantities:
         numbers = [
             f"{value[place] * factor:.2f}"
             for subset in (Set.TRAIN, Set.TEST)
@@ -375,7 +343,7 @@ def report_best(log: Log, training: Training, state: State, errors: Mapping[Set,
 
 
 def report_written(log: Log, potential: Sequence[str], points: Sequence[str], limits: Sequence[str]) -> None:
-    """The files that are there now; `limits` say what keeps n2p2 and LAMMPS from using the potential."""
+    """The files that were written; `limits` are reasons why n2p2 and LAMMPS cannot use the potential."""
     log.section("Written")
     log.item("the potential", " ".join(["input.nn", *potential]))
     if not limits:
@@ -387,7 +355,7 @@ def report_written(log: Log, potential: Sequence[str], points: Sequence[str], li
 
 
 def report_end(log: Log, unfinished: str, stopped: bool) -> None:
-    """What comes next."""
+    """Advice on the next command."""
     log.line()
     if unfinished or stopped:
         log.line("  Next: `bnnp --mode 2 --restart` continues with what is left.")

@@ -1,8 +1,9 @@
 """Mode 2: train the element networks on symmetry_functions.h5 and write the potential of the best epoch.
 
-The steps: look at the training set, normalize it, train with a checkpoint every few epochs, and leave the
-potential, the learning curve, and predictions beside references. Which epoch is best is decided by the Monte
-Carlo mean over the frozen dropout masks on the test set, which is what mode 3 will predict.
+The steps: compute the statistics of the training set, normalize it, train with a checkpoint every few epochs,
+and write the potential, the learning curve, and predictions with their references. The best epoch is that
+with the lowest loss on the test set of the Monte Carlo mean over the frozen dropout masks, which mode 3
+predicts.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from bnnp.modes.train.output import Output
 from bnnp.modes.train.report import (
     EpochLines,
     RefinementLines,
-    TrialLines,
     report_data,
     report_division,
     report_end,
     report_errors,
     report_method,
     report_start,
+    report_trials,
     report_written,
 )
 from bnnp.potential.files import DIRECTORY
@@ -74,24 +75,23 @@ def train(run: Run) -> None:
 def with_chosen_rate(
     run: Run, file: DescriptorFile, descriptor: Descriptor, data: TrainingSet, log: Log
 ) -> Run:
-    """`run` with the dropout rate of the lowest negative log-likelihood, if ``dropout_rate auto`` asks; a
-    training that is continued takes its own from the checkpoint."""
+    """With ``dropout_rate auto`` `run` with the rate of the lowest negative log-likelihood, or with that of
+    the checkpoint if a training is continued."""
     if run.settings.dropout.dropout_rate != AUTO:
         return run
     if run.restart:
         rate = parallel.on_root(former_rate, run.directory / CHECKPOINT)
     else:
         demand_judge(run.settings, data)
-        lines = TrialLines(log, run.settings)
         training = Training.prepare(run.settings, file, run.directory, descriptor, data)
-        rate = lines.chosen([lines.show(trial, training.variables.scale) for trial in trials(training)])
+        rate = report_trials(log, training, trials(training))
     return run if rate is None else replace(run, settings=with_rate(run.settings, rate))
 
 
 def prepare_member(
     run: Run, file: DescriptorFile, descriptor: Descriptor, data: TrainingSet, log: Log
 ) -> Training:
-    """The training of one member, ready to start or to go on."""
+    """The training of one member, ready to start or to be continued."""
     settings, known = run.settings, conditions(run.settings, file)
     former = parallel.on_root(read_checkpoint, run.directory / CHECKPOINT, known) if run.restart else None
     if settings.ensemble.ensemble_bootstrap:
@@ -110,9 +110,9 @@ def train_member(training: Training, log: Log) -> tuple[str, bool]:
     Returns
     -------
     str
-        What is to be told if it did not come to its end.
+        Why it is not finished, for the log; empty if it is.
     bool
-        Whether a signal came, even if nothing was left to be done.
+        Whether a signal came, even if the training was finished.
     """
     output = Output(training)
     state = fit(training, output, log)
@@ -127,25 +127,21 @@ def train_member(training: Training, log: Log) -> tuple[str, bool]:
 
 
 def fit(training: Training, output: Output, log: Log) -> State:
-    """Train to the last epoch, or until a signal comes; the state there."""
-    interval = training.settings.output.checkpoint_interval
+    """Train to the last epoch, or until a signal comes; returns the state reached."""
     report_start(log, training)
     state = training.start()
     curve = output.learning_curve(state.history)
     log.line()
     with EpochLines(log, training, state.epoch) as lines, Interruption() as stop:
-        lines.show(state.history[-1], state.best_epoch == state.epoch)
+        lines.show(state)
         try:
             for reached in training.run(state, stop):
                 state = reached
                 if state.stopped and state.batch:
-                    break  # in the middle of an epoch: nothing to show yet
-                record = state.history[-1]
-                lines.show(record, state.best_epoch == record.epoch)
-                curve.add(record.epoch, output.errors(record))
+                    break  # within an epoch: nothing to show yet
+                lines.show(state)
+                curve.add(state.epoch, output.errors(state.last))
                 output.write_epoch(state)
-                if record.epoch % interval == 0:
-                    output.save(state)
         except NumericalError:
             output.save(state, checkpoint=not training.trainer.optimizer.in_place)
             raise
@@ -158,23 +154,23 @@ def fit(training: Training, output: Output, log: Log) -> State:
 
 
 def refine(training: Training, state: State, log: Log) -> State:
-    """`state` with the best weights of a fine-tuning by the log-likelihood, if ``finetune nll`` asks."""
+    """With ``finetune nll`` `state` with the best weights of a fine-tuning by the log-likelihood."""
     if training.settings.finetuning.finetune != "nll":
         return state
     trainer = refiner(training)
     lines = RefinementLines(log, training)
     refined = trainer.start(state.best_weights)
-    lines.show(refined, best=True)
+    lines.show(refined)
     with Interruption() as stop:
         for reached in trainer.run(refined, stop):
             refined = reached
             if refined.batch == 0:
-                lines.show(refined, refined.best_epoch == refined.epoch)
+                lines.show(refined)
     return replace(state, best_weights=refined.best_weights, stopped=state.stopped or refined.stopped)
 
 
 def finish(training: Training, output: Output, state: State, log: Log) -> None:
-    """Errors of the best epoch with all masks, its predictions, and what was written."""
+    """Report the errors of the best epoch with all masks, and write its potential and predictions."""
     points, errors = output.points(state.best_weights)
     names = parallel.on_root(output.write_points, points, state.best_epoch)
     report_errors(log, training, state, errors)
@@ -187,7 +183,7 @@ def finish(training: Training, output: Output, state: State, log: Log) -> None:
 
 
 def finish_ensemble(run: Run, file: DescriptorFile, data: TrainingSet, log: Log) -> None:
-    """potential/ with all members."""
+    """Write potential/ with all members of an ensemble."""
     count = run.settings.ensemble.ensemble_size
     if count == 1:
         return

@@ -1,6 +1,6 @@
-"""All keywords of input.nn, and how a name finds its record.
+"""All keywords of input.nn, and the search for the record of a name.
 
-A module holds a few chapters; ``SECTIONS`` maps the name of each chapter in the settings (``training`` of
+Each module has a few chapters; ``SECTIONS`` maps the name of each chapter in the settings (``training`` of
 ``settings.training``) to its class, ``KEYWORDS`` the canonical name of a keyword to its record, in the order
 of the chapters. Families of refused keywords are patterns (``ewald_*``).
 """

@@ -18,9 +18,9 @@ class DescriptorSettings(Section, title="Symmetry functions", modes="123", diale
         dialect=BOTH, repeatable=True, aliases=("symfunction", "symfunction_short_atomic"),
         note="Types and parameters: 1 e1 r_c; 2 e1 eta r_s r_c; 3 and 9 e1 e2 eta lambda zeta r_c [r_s]; 4 "
              "e1 eta r_c; 8 e1 e2 eta r_s r_c; 12 eta r_s r_c; 13 eta r_s lambda zeta r_c; 20 e1 r_l r_c "
-             "subtype; 21 and 22 e1 e2 r_l r_c angle_left angle_right subtype; 23 r_l r_c subtype; 24 and "
-             "25 r_l r_c angle_left angle_right subtype. Lengths in the unit of the file, eta in "
-             "1/length^2, angles in degrees.")
+             "subtype; 21 and 22 e1 e2 r_l r_c angle_left angle_right subtype; 23 r_l r_c subtype; 24 and 25 "
+             "r_l r_c angle_left angle_right subtype. Lengths in the unit of the file, eta in 1/length^2, "
+             "angles in degrees.")
     element_symfunction_short: tuple[tuple[str, ...], ...] = keyword("X type parameters r_c", text, (),
         "one symmetry function of X for every neighbor element, or pair of them",
         repeatable=True, aliases=("element_symfunction_short_atomic",))

@@ -23,9 +23,9 @@ from bnnp.settings.keywords.record import BNNP, Section, keyword
 _STAGES = "One value for all stages, or one a stage."
 _LIMITS = (
     "Quantities: energy (sigma of the total energy, per atom), forces (largest sigma of a force component), "
-    "extrapolations (symmetry functions outside their training range). Values are in units of the "
-    "file, of calibrated standard deviations; `raw` in front takes the raw ones. `q99` is "
-    "the 99 % quantile over the calibration set."
+    "extrapolations (symmetry functions outside their training range). Values are in units of the file, of "
+    "calibrated standard deviations; `raw` in front takes the raw ones. `q99` is the 99 % quantile over the "
+    "calibration set."
 )
 
 

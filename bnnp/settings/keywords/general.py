@@ -24,8 +24,8 @@ class GeneralSettings(Section, title="General", modes="123", dialect=BOTH):
     atom_energy: tuple[tuple[str, float], ...] = keyword("X E | fit", atom_energy, (),
         "energy of the free atom X, subtracted before training, added back in prediction",
         unit="energy", repeatable=True,
-        note="In effect with remove_atom_energies, or in an n2p2 input, where the lines alone switch it "
-             "on. `atom_energy fit` alone: mode 2 takes the least-squares energies of its training set.")
+        note="In effect with remove_atom_energies, or in an n2p2 input, where the lines alone switch it on. "
+             "`atom_energy fit` alone: mode 2 takes the least-squares energies of its training set.")
     remove_atom_energies: bool = keyword("", flag, False,
         "switches the atom_energy lines on (RuNNer)", dialect=RUNNER)
     nn_type_short: int = keyword("1", integer(1, 1), 1,

@@ -10,7 +10,7 @@ from bnnp.settings.keywords.record import Keyword
 TITLE = "Accepted without effect"
 
 # fmt: off
-_TABLE = (  # name, arguments, modes, who knows it, what it does there
+_TABLE = (  # name, arguments, modes, programs that have it, meaning there
     ("random_number_type", "n", "12", "RuNNer", "choice of the random number generator"),
     ("points_in_memory", "n", "123", "RuNNer", "structures held in memory at once; see memory_limit"),
     ("enforce_max_num_neighbors_atomic", "n", "123", "RuNNer", "bound of an array"),

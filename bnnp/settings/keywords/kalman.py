@@ -1,7 +1,7 @@
 """Keywords of RuNNer's and n2p2's optimizers.
 
-They choose the optimizer unless ``optimizer`` does, and steer the Kalman filter; the translation
-is in :mod:`bnnp.settings.dialects`.
+They choose the optimizer unless ``optimizer`` does, and control the Kalman filter; the translation is in
+:mod:`bnnp.settings.dialects`.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class KalmanSettings(Section, title="Kalman filter and plain gradient descent", 
         note="In place of short_energy_error_threshold.")
     fixed_short_force_error_threshold: float = keyword("F", real(0.0), 0.0,
         "update only where the error exceeds F times the number of atoms; 0: none", tier="R", unit="force",
-        note="In place of short_force_error_threshold. RuNNer divides force errors by the number of atoms "
-             "of the structure before it compares them.")
+        note="In place of short_force_error_threshold. RuNNer divides force errors by the number of atoms of "
+             "the structure before it compares them.")
     noise_energy: float = keyword("E", real(0.0), 0.0,
         "errors per atom up to E are noise, beside any threshold", tier="R", unit="energy/atom")
     noise_force: float = keyword("F", real(0.0), 0.0,
@@ -115,8 +115,8 @@ class KalmanSettings(Section, title="Kalman filter and plain gradient descent", 
     selection_mode: SelectionSchedule = keyword("m [epoch m ...]", selection, SelectionSchedule(),
         "0 random, 1 largest errors first, 2 by threshold; other modes from other epochs on",
         dialect=N2P2, tier="R",
-        note="1: all energies and force components are sorted by their errors at the start of an epoch, "
-             "and those shares of them that are used come in descending order. `selection_mode 2 15 1 20 "
-             "2` is 1 from epoch 15 to 19, and 2 else.")
+        note="1: all energies and force components are sorted by their errors at the start of an epoch, and "
+             "those shares of them that are used come in descending order. `selection_mode 2 15 1 20 2` is 1 "
+             "from epoch 15 to 19, and 2 else.")
     repeated_energy_update: bool = keyword("", flag, False,
         "a second energy update after the force updates", dialect=BOTH, tier="R")

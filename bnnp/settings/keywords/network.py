@@ -19,8 +19,8 @@ class NetworkSettings(Section, title="Network", modes="23", dialect=BOTH):
         "nodes of each hidden layer", required="23", aliases=("global_nodes_short_atomic",))
     global_activation_short: tuple[str, ...] = keyword("a_1 ... a_L a_out", text, None,
         "activation of each hidden layer and of the output, normally `t t l`", required="23",
-        note="l x; t tanh; s 1/(1+exp(-x)); S 1 - s; g exp(-x^2/2); c cos; e exp(-x); h x^2; p "
-             "ln(1+exp(x)); r max(0,x).")
+        note="l x; t tanh; s 1/(1+exp(-x)); S 1 - s; g exp(-x^2/2); c cos; e exp(-x); h x^2; p ln(1+exp(x)); "
+             "r max(0,x).")
     element_hidden_layers_short: tuple[tuple[str, ...], ...] = keyword("X L", text, (),
         "another number of hidden layers for element X", tier="R", repeatable=True)
     element_nodes_short: tuple[tuple[str, ...], ...] = keyword("X layer n | X n_1 ... n_L", text, (),
@@ -56,8 +56,8 @@ class DropoutSettings(Section, title="Dropout", modes="2", dialect=BNNP):
     dropout_rate: tuple[float, ...] | str = keyword(
         "p | p_1 ... p_L | auto", auto_or(reals(0.0, below=1.0)), (0.05,),
         "chance to DROP a hidden node, for all hidden layers or one number each",
-        note="auto: short trainings with 0.01, 0.025, 0.05, 0.1, 0.2; the lowest negative log-likelihood "
-             "of the test set is taken. Mode 3 takes the rates of the training from uncertainty.data.")
+        note="auto: short trainings with 0.01, 0.025, 0.05, 0.1, 0.2; the lowest negative log-likelihood of "
+             "the test set is taken. Mode 3 takes the rates of the training from uncertainty.data.")
     dropout_rate_input: float = keyword("p", real(0.0, below=1.0), 0.0,
         "chance to drop a symmetry function",
         note="Mode 3 takes the rates of the training from uncertainty.data.")
@@ -70,5 +70,5 @@ class DropoutSettings(Section, title="Dropout", modes="2", dialect=BNNP):
     mc_masks: str = keyword("frozen|resample", choice("frozen", "resample"), "frozen",
         "the same masks for every structure (smooth, conservative), or new ones each time", modes="3",
         note="In molecular dynamics new masks at every step are a random force: they heat by about 3 "
-             "sigma_F^2 dt / (2 m S) an atom and time, with sigma_F the deviation of a force component and "
-             "S samples. A thermostat hides it; nve is refused.")
+             "sigma_F^2 dt / (2 m S) an atom and time, with sigma_F the deviation of a force component and S "
+             "samples. A thermostat hides it; nve is refused.")

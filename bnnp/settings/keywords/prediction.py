@@ -22,8 +22,7 @@ class CalibrationSettings(Section, title="Calibration", modes="12", dialect=BNNP
     calibration_ood_group: tuple[str, ...] = keyword("name", text, (),
         "structures with `group=name` are not trained on: they calibrate sigma as out of the domain",
         modes="123",
-        note="For example the highest temperature. `begin set=calibration_ood` pins a structure to this "
-             "set.")
+        note="For example the highest temperature. `begin set=calibration_ood` pins a structure to this set.")
     calibrate: bool = keyword("", flag, False,
         "calibrate the standard deviations with structures that were not trained on, before predicting",
         modes="3",

@@ -27,9 +27,9 @@ class Keyword:
     name : str
         The spelling bnnp uses; a pattern such as ``ewald_*`` in the refused chapter.
     arguments : str
-        The arguments as a person writes them down, "" for a switch.
+        The arguments as shown by the help, "" for a switch.
     parse : Parser
-        Words to value, with a check of ranges and allowed words.
+        Words of the line -> value, with a check of ranges and allowed words.
     default : Any
         Value without the keyword; quantities with a `unit` in atomic units. None: no value, or off.
     help : str
@@ -43,15 +43,15 @@ class Keyword:
     tier : str
         "E" and "R": has its meaning. "O": accepted, without effect. "X": refused.
     dialect : str
-        Who knows it: "RuNNer", "n2p2", "RuNNer n2p2" or "bnnp".
+        Programs that have it: "RuNNer", "n2p2", "RuNNer n2p2" or "bnnp".
     aliases : tuple of str
         Other spellings with the same meaning.
     repeatable : bool
         May occur on several lines; its value is the tuple of their values.
     required : str
-        Digits of the modes that stop without it.
+        Digits of the modes that need it.
     note : str
-        Why it is ignored or refused, or what is special about it.
+        Further explanation.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Keyword:
 
     @property
     def usage(self) -> str:
-        """The line to write."""
+        """Name and arguments, as a line of input.nn."""
         return f"{self.name} {self.arguments}".strip()
 
     def default_in(self, units: Units) -> Any:
@@ -94,7 +94,7 @@ class Keyword:
 
 
 def keyword(arguments: str, parse: Parser, default: Any, help: str, **facts: Any) -> Any:
-    """A field of a section: what :class:`Keyword` takes; what a whole chapter shares stands at its head."""
+    """A field of a section: arguments of :class:`Keyword`; those a whole chapter shares are at its head."""
     record = {"arguments": arguments, "parse": parse, "default": default, "help": help, **facts}
     return field(default=default, metadata=record)
 

@@ -87,8 +87,7 @@ class TrainingSettings(Section, title="Training", modes="2", dialect=BNNP):
     precision: str = keyword("double|single", choice("double", "single"), "double",
         "numbers of the training; modes 1 and 3 are always double",
         note="The covariance of the Kalman filter, half of a symmetric matrix, takes 4 n^2 bytes for n "
-             "weights in double and 2 n^2 in single precision; an update is faster in single precision, "
-             "too.")
+             "weights in double and 2 n^2 in single precision; an update is faster in single precision, too.")
     device: str = keyword("cpu|cuda", choice("cpu", "cuda"), "cpu",
         "where to train, and where torch computes symmetry functions in modes 1 and 3", modes="123")
 
@@ -138,8 +137,7 @@ class FinetuningSettings(Section, title="Fine-tuning", modes="2", dialect=BNNP):
 
     finetune: str = keyword("none|nll", choice("none", "nll"), "none",
         "nll: after the training, train mean and spread of the frozen masks by the negative log-likelihood",
-        note="Kellner, Ceriotti, Mach. Learn.: Sci. Technol. 5, 035006 (2024). Needs dropout and "
-             "mc_samples.")
+        note="Kellner, Ceriotti, Mach. Learn.: Sci. Technol. 5, 035006 (2024). Needs dropout and mc_samples.")
     finetune_epochs: int = keyword("n", integer(1), 20,
         "epochs of it")
     finetune_rate: float = keyword("x", real(above=0.0), 0.001,
@@ -156,8 +154,8 @@ class TransferSettings(Section, title="Transfer", modes="2", dialect=BNNP):
         "start from the potential in this directory, such as ../silicon/potential",
         note="Functions are found by their parameters; those without a partner start with weights of 0.")
     transfer_map: tuple[tuple[str, ...], ...] = keyword("X Y [X Y ...]", text, (),
-        "element X starts from element Y of that potential; without it from its own network, if there is "
-        "one", repeatable=True)
+        "element X starts from element Y of that potential; without it from its own network, if there is one",
+        repeatable=True)
     transfer_scale_length: float = keyword("s", real(above=0.0), 1.0,
         "lengths there times s are lengths here: r_c, r_s times s, eta divided by s^2")
     transfer_scale_energy: float = keyword("e", real(above=0.0), 1.0,

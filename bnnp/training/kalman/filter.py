@@ -44,7 +44,7 @@ Coupling = Literal["full", "element", "separate"]
 
 @dataclass(frozen=True)
 class Memory:
-    """How the filter trusts new observations and forgets old ones.
+    """Constants of the filter: weights of new and old observations.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class KalmanState:
-    """Where the filter stands; the covariance is changed in place.
+    """State of the filter; the covariance is changed in place.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class KalmanState:
     epochs : float
         Epochs done, counted by updates.
     thresholds : (3,) float64
-        Smallest error per atom, of a force and of a stress component that is taken up, normalized.
+        Smallest error per atom, of a force and of a stress component that is used, normalized.
     ranking : tuple of array
         Observations in the order of their errors when the epoch began, where the plan asks for it.
     """
@@ -120,9 +120,10 @@ class Kalman:
         The weights of each element.
     coupling : str
     matrix : callable
-        (size, diagonal) -> SymmetricMatrix of the right precision, dealt to the ranks.
+        (size, diagonal) -> SymmetricMatrix of the right precision, distributed over the ranks.
     thresholds : (float, float)
-        Times the last root mean square error: of energies per atom, of force (and stress) components.
+        Smallest errors that are used, of energies per atom and of force (and stress) components, in units of
+        their last root mean square error.
     free : (n_weights,) bool, optional
         Which weights move; all by default.
     resets : bool
@@ -145,7 +146,7 @@ class Kalman:
 
     @property
     def by_batches(self) -> bool:
-        """As the protocol says."""
+        """As the plan of updates."""
         return self.plan.by_batches
 
     def start(self, weights: Array) -> KalmanState:
@@ -162,7 +163,7 @@ class Kalman:
         return replace(state, covariance=covariance, thresholds=thresholds, ranking=())
 
     def n_steps(self, problem: Problem, epoch: int) -> int:
-        """Updates."""
+        """Updates of an epoch."""
         if self._updates[0] != epoch:
             updates = self.plan.updates(problem.batches(epoch), epoch)
             self._updates = (epoch, updates)
@@ -172,16 +173,15 @@ class Kalman:
     def advance(
         self, problem: Problem, state: KalmanState, epoch: int, number: int
     ) -> tuple[KalmanState, float]:
-        """State after one update, and the loss as its observations show it."""
+        """State after one update, and the loss estimated from its observations."""
         n_steps = self.n_steps(problem, epoch)
         if number == 0 and self.plan.selection(epoch) == 1:
             order = ranking(problem, state.weights, self.plan.n_components)
             state = replace(state, ranking=order)
         update = self._updates[1][number].resolved(state.ranking)
         errors, rows, losses = self.rows(problem, state.weights, update, epoch, state.thresholds)
-        demand_finite(
-            float(np.abs(errors).sum()), f"update {number + 1} of epoch {epoch}", "sum of the errors"
-        )
+        where = f"update {number + 1} of epoch {epoch}"
+        demand_finite(float(np.abs(errors).sum()), where, "sum of the errors")
         later = replace(state, epochs=state.epochs + 1.0 / n_steps)
         loss = len(problem.training) * sum(x / max(n, 1) for x, n in zip(losses, self._counts, strict=True))
         return (self._corrected(later, errors, rows) if len(errors) else later), loss
@@ -249,7 +249,7 @@ class Kalman:
         return lines
 
     def arrays(self, state: KalmanState) -> dict[str, NDArray[Any]]:
-        """Everything in a state; all ranks together."""
+        """Contents of a state, for a checkpoint; called by all ranks."""
         own = {
             "weights": state.weights,
             "lambda": np.asarray(state.lambda_),
@@ -262,7 +262,7 @@ class Kalman:
         return own
 
     def state_of(self, arrays: Mapping[str, NDArray[Any]]) -> KalmanState:
-        """The inverse."""
+        """Undo :meth:`arrays`."""
         state = self.start(arrays["weights"])
         for number, matrix in enumerate(state.covariance):
             prefix = f"covariance_{number}_"
@@ -279,6 +279,7 @@ class Kalman:
 
 def _factor(matrix: Tensor) -> Tensor:
     """Cholesky factor L of A = L L^T."""
+    lower: Tensor
     lower, failed = torch.linalg.cholesky_ex(matrix)
     if int(failed) or not bool(torch.isfinite(lower).all()):
         raise NumericalError(

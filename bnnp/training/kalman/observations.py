@@ -9,9 +9,9 @@ of atom k that belongs to F_ia (:class:`Responses`), and \dot z_k = v_k A that o
 A stress component sigma_ab = 1/V sum_p (D_pa d_pb + D_pb d_pa) / 2 is another one, with the changes v under
 strain.
 
-One forward pass carries tangents (marked ') beside the values of each layer, x_l = a_{l-1} W_l + b_l, a_l =
-f(x_l), and one reverse pass tangents beside d_l = dy/dx_l; so a row costs a few times the number of weights
-per atom, whatever the number of symmetry functions (Pearlmutter, Neural Comput. 6, 147 (1994))::
+A forward pass computes the values of each layer, x_l = a_{l-1} W_l + b_l, a_l = f(x_l), and their tangents
+(marked '), a reverse pass d_l = dy/dx_l and its tangents; so a row costs a few times the number of weights
+per atom, whatever the number of symmetry functions (B. A. Pearlmutter, Neural Comput. 6, 147 (1994))::
 
     a'_l = f'(x_l) x'_l
     d_l  = f'(x_l) (d_{l+1} W_{l+1}^T)
@@ -35,6 +35,7 @@ from torch import Tensor
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.scaling import Affine
 from bnnp.network.activations import activate, curvature, derivative
+from bnnp.network.dense import TensorNetwork
 from bnnp.training.kalman.updates import STRESS
 from bnnp.training.model import Dropout, MaskSet, mask_rows
 from bnnp.training.pair_forces import Geometry, descriptor_changes, gather
@@ -43,12 +44,12 @@ from bnnp.training.samples import Sample
 
 Index = NDArray[np.int64]
 
-ROWS = 48  # force components handled at a time: bounds the memory, and neighbors share the work
+ROWS = 48  # force components at a time: a compromise between memory and the work shared by neighbors
 
 
 @dataclass(eq=False)
 class Responses:
-    """How symmetry functions answer to displacements: v of F_ia = sum_k dE/dG_k . v_k.
+    """Changes of the symmetry functions with displacements: v of F_ia = sum_k dE/dG_k . v_k.
 
     From the blocks B_p = dG/dD of the pairs p = (k, j): v_k = sum_p B_p[a] (delta_ki - delta_ji).
 
@@ -56,7 +57,7 @@ class Responses:
     ----------
     descriptor : Descriptor
         For the layout of the blocks; computes them where a geometry has none.
-    dtype
+    dtype : torch.dtype
         Of the result.
     """
 
@@ -130,7 +131,7 @@ class Responses:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer for all atoms of an element: what forward and reverse pass leave behind.
+    """One layer for all atoms of an element after the forward pass.
 
     Parameters
     ----------
@@ -197,7 +198,7 @@ class Observer:
         values : (1 + n_components,) float
             The energy first, 0 if it is not wanted.
         rows : callable
-            () -> (1 + n_components, n_weights) float, their derivatives: worked out only if asked for.
+            () -> (1 + n_components, n_weights) float, their derivatives: computed when called.
         """
         masks = self.dropout.masks(self.parameters, epoch, [sample.source], vector)
         values = vector.new_zeros(1 + len(components))
@@ -206,8 +207,8 @@ class Observer:
         places, whole = self.parameters.blocks, []
         if energy or len(components) > ROWS:
             whole = [
-                self._forward(element, *view, z, masks.get(element))
-                for (element, view), z in zip(views.items(), sample.inputs, strict=True)
+                _forward(network, z, masks.get(element))
+                for (element, network), z in zip(views.items(), sample.inputs, strict=True)
             ]
         if energy:
             for place, (layers, value), z in zip(places, whole, sample.inputs, strict=True):
@@ -216,7 +217,7 @@ class Observer:
         for piece in _pieces(components):
             near, changes = self._changes(sample, components[piece])
             mine = torch.from_numpy(1 + piece)
-            for number, (element, view) in enumerate(views.items()):
+            for number, (element, network) in enumerate(views.items()):
                 atoms, z = sample.rows[number].numpy(), sample.inputs[number]
                 _, here, there = np.intersect1d(near, atoms, True, True)
                 matrix = torch.as_tensor(self.inputs[element].matrix, dtype=vector.dtype)
@@ -225,46 +226,40 @@ class Observer:
                 if whole:
                     layers = [layer.take(some, len(atoms)) for layer in whole[number][0]]
                 else:
-                    layers, _ = self._forward(element, *view, z[some], masks.get(element))
+                    layers, _ = _forward(network, z[some], masks.get(element))
                 value, rows = _tangents(layers, tangents)
                 values[mine] += value
                 parts.append((mine, places[number], rows))
         return values, partial(_assembled, vector.new_zeros(len(values), len(vector)), parts)
 
-    def _forward(
-        self,
-        element: str,
-        weights: Sequence[Tensor],
-        biases: Sequence[Tensor],
-        z: Tensor,
-        masks: MaskSet | None,
-    ) -> tuple[list[Layer], Tensor]:
-        """Layers of one element's network, atoms once for every mask, and the sum of atomic energies."""
-        letters = self.parameters.architectures[element].activations
-        copies = 1
-        if masks is not None:
-            owners = torch.zeros(len(z), dtype=torch.int64)
-            index = mask_rows(masks, owners, 1)
-            copies = len(index) // max(len(z), 1)
-        values, layers = z.repeat(copies, 1), []
-        for number, (weight, bias, letter) in enumerate(zip(weights, biases, letters, strict=True)):
-            found = None if masks is None else masks[number]
-            mask = None if found is None else found[index]
-            values = values if mask is None else values * mask
-            n_in = weight.shape[0] if self.parameters.normalize_nodes else 1
-            before = torch.addmm(bias, values, weight) / n_in
-            after = activate(letter, before)
-            first, second = derivative(letter, before, after), curvature(letter, before, after)
-            layers.append(Layer(weight, mask, values, first / n_in, second / n_in**2))
-            values = after
-        return layers, values.sum() / max(copies, 1)
-
     def _changes(self, sample: Sample, components: Index) -> tuple[NDArray[np.int32], Tensor]:
-        """Atoms whose functions answer, and how, to force components or to stress components."""
+        """Atoms whose functions change, and v, for force components or for stress components."""
         assert sample.geometry is not None
         if components[0] >= 0:
             return self.responses(sample.geometry, components)
         return self.responses.strained(sample.geometry, sample.volume, STRESS - components)
+
+
+def _forward(network: TensorNetwork, z: Tensor, masks: MaskSet | None) -> tuple[list[Layer], Tensor]:
+    """Layers of one element's network, atoms once for every mask, and the sum of atomic energies."""
+    copies = 1
+    if masks is not None:
+        owners = torch.zeros(len(z), dtype=torch.int64)
+        index = mask_rows(masks, owners, 1)
+        copies = len(index) // max(len(z), 1)
+    values, layers = z.repeat(copies, 1), []
+    columns = zip(network.weights, network.biases, network.activations, strict=True)
+    for number, (weight, bias, letter) in enumerate(columns):
+        found = None if masks is None else masks[number]
+        mask = None if found is None else found[index]
+        values = values if mask is None else values * mask
+        n_in = weight.shape[0] if network.normalize_nodes else 1
+        before = torch.addmm(bias, values, weight) / n_in
+        after = activate(letter, before)
+        first, second = derivative(letter, before, after), curvature(letter, before, after)
+        layers.append(Layer(weight, mask, values, first / n_in, second / n_in**2))
+        values = after
+    return layers, values.sum() / max(copies, 1)
 
 
 def _assembled(rows: Tensor, parts: Sequence[tuple[int | Tensor, slice, Callable[[], Tensor]]]) -> Tensor:
@@ -294,8 +289,8 @@ def _energy_row(layers: Sequence[Layer], n_atoms: int) -> Tensor:
 
 
 def _tangents(layers: Sequence[Layer], tangents: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
-    """Sums over atoms of y' for z' = `tangents`, (n_components, n_atoms, n_inputs), and what gives their
-    derivatives."""
+    """Sums over atoms of y' for z' = `tangents`, (n_components, n_atoms, n_inputs), and a function that
+    computes their derivatives."""
     copies = len(layers[0].values) // max(tangents.shape[1], 1)
     inner, before = [], []  # a' and x' of each layer
     values = tangents.repeat(1, copies, 1)

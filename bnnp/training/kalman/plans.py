@@ -1,4 +1,4 @@
-"""Which updates an epoch of the Kalman filter has, in which order. Three habits:
+"""Which updates an epoch of the Kalman filter has, in which order; there are three kinds:
 
 joint    bnnp's: all energies and stresses of a batch of structures, and some force components of each, in one
          update.
@@ -7,9 +7,9 @@ runner   structure after structure: its energy, then its force components, then 
 n2p2     energies and force components of the whole set in random order, one stream a task and member of its
          batch (multi-stream: Singraber, Morawietz, Behler, Dellago, J. Chem. Theory Comput. 15, 3075 (2019)).
 
-RuNNer and n2p2 do not train stresses. Where the data has them, the energies' share of them is taken up, the
-six of a structure in one update with a row each: one after the other, a filter with fading memory would
-forget six times for one structure.
+RuNNer and n2p2 do not train stresses. Where the data has them, the same share of them as of the energies is
+used, the six of a structure in one update with a row each: one after the other, a filter with fading memory
+would forget six times for one structure.
 
 Random numbers are counted by (seed, epoch), the same on all ranks.
 """
@@ -19,12 +19,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.random import OBSERVATIONS, stream
 from bnnp.training.kalman.updates import ENERGY, Index, Observation, Update, stresses_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,7 @@ class JointPlan:
             yield from stresses_of(index)
 
     def describe(self) -> str:
-        """In words."""
+        """Text for the log."""
         forces = f"{f'up to {self.most}' if self.most else 'all'} force components"
         stress = ", stress" * bool(self.stressed)
         return f"energy{stress} and {forces} of each structure of a batch together"
@@ -129,9 +132,7 @@ class RunnerPlan:
             forces = [
                 Observation(index, int(component))
                 for index in members
-                for component in np.flatnonzero(
-                    generator.random(int(self.n_components[index])) < self.force_share
-                )
+                for component in np.flatnonzero(generator.random(self.n_components[index]) < self.force_share)
             ]
             found += [_update(each, groups=1) for each in (energies, *_parts(forces, self.force_group))]
             found += [
@@ -143,7 +144,7 @@ class RunnerPlan:
         return [update for update in found if update.streams]
 
     def describe(self) -> str:
-        """In words."""
+        """Text for the log."""
         again = ", stress" * bool(self.stressed) + ", energy again" * self.repeated
         shares = 100 * self.energy_share, 100 * self.force_share
         return f"RuNNer's: energy ({shares[0]:g} %) of a structure, force components ({shares[1]:g} %){again}"
@@ -223,7 +224,7 @@ class N2p2Plan:
         return [found[k] for k in mixed]
 
     def _order(self) -> str:
-        """In words."""
+        """Order of the observations, for the log."""
         order = ("at random", "largest errors first", f"up to {self.trials} trials")
         first, *later = ((epoch, order[mode]) for epoch, mode in self.modes)
         return "; ".join([first[1], *(f"from epoch {epoch} {text}" for epoch, text in later)])
@@ -237,17 +238,17 @@ class N2p2Plan:
         return [_update(part) for part in parts]
 
     def _quantities(self, order: Index) -> list[tuple[int, float, int, Callable[[Index], list[Observation]]]]:
-        """Of energies and forces of the structures `order`: how many there are, their share, how
-        many a task has in an update, and the observations at some places."""
+        """For energies and for forces of the structures `order`: their number, the share that is used, how
+        many of them a task has in an update, and a function from places to observations."""
         counts = self.n_components[order]
-        forces = int(counts.sum())
+        components = partial(_force_components, order, counts)
         return [
             (len(order), self.energy_share, self.energy_batch, partial(_energies, order)),
-            (forces, self.force_share, self.force_batch, partial(_force_components, order, counts)),
+            (int(counts.sum()), self.force_share, self.force_batch, components),
         ]
 
     def describe(self) -> str:
-        """In words."""
+        """Text for the log."""
         shares = 100 * self.energy_share, 100 * self.force_share
         streams = self.tasks * max(self.energy_batch, 1)
         stress = " and stresses" * bool(self.stressed)
@@ -258,7 +259,7 @@ class N2p2Plan:
 
 
 def _update(observations: Sequence[Observation], groups: int = 0) -> Update:
-    """One without a choice."""
+    """An update with one observation a stream."""
     return Update(tuple((each,) for each in observations), groups)
 
 
@@ -284,6 +285,6 @@ def _force_components(order: Index, counts: Index, places: Index) -> list[Observ
     return [Observation(int(index), int(c)) for index, c in zip(order[owners], local, strict=True)]
 
 
-def _parts(items: Sequence, size: int) -> list:
+def _parts(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """`items` cut into pieces of `size`."""
     return [items[k : k + size] for k in range(0, len(items), size)]

@@ -1,4 +1,4 @@
-"""Energies and forces of the training set in the order of their errors: n2p2's ``selection_mode 1``."""
+"""Energies and forces of the training set sorted by their errors: n2p2's ``selection_mode 1``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Errors and derivatives of the observations of one update: the rows of the Kalman filter, over all ranks.
 
-A rank takes the structures dealt to it; of the others its rows are zero, and one sum over the ranks gives all
+Each rank computes the rows of its structures and has zeros for the others; one sum over the ranks gives all
 of them. Rows of a quantity whose loss has the prefactor c are multiplied by sqrt(c): energies by
 sqrt(w_s c_E) / N, force components by sqrt(w_si c_F), stress components by sqrt(w_s c_S), with the weights w
 of :mod:`bnnp.training.weighting`.
@@ -33,29 +33,27 @@ class Rows:
     ----------
     observer : Observer
     samples : Samples
-    energy, force, stress : float
+    prefactors : (float, float, float)
         c_E, c_F and c_S.
     shares : (float, float, float)
-        What the mean scaled squared error of each of them counts in the loss of a structure.
+        Weights of the mean scaled squared errors of the three in the loss of a structure.
     thresholds : (float, float, float)
-        Huber's t of energies per atom, forces and stresses; an error e beyond counts as t / |e| of its square
-        does, which has the same gradient.
+        Huber's t of energies per atom, forces and stresses; the square of a larger error e counts t / |e|,
+        which gives the same gradient.
     mine : callable
-        Of some structures those this rank takes.
+        Structures -> those of this rank.
     dtype : torch.dtype
         Of the derivatives.
     smallest : (float, float)
-        Errors per atom are larger where they are taken up: of energies, and of force components divided by
-        the number of atoms, too, as RuNNer has it.
+        Smallest errors that are used, of energies per atom and of force components divided by the number of
+        atoms, as in RuNNer.
     damping : (float, float)
-        Times the errors of energies and of force components in the end.
+        Factors of the errors of energies and of force components.
     """
 
     observer: Observer
     samples: Samples
-    energy: float
-    force: float
-    stress: float = 0.0
+    prefactors: tuple[float, float, float]
     shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
     thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
     mine: Callable[[Sequence[int]], Sequence[int]] = lambda structures: structures
@@ -66,13 +64,21 @@ class Rows:
     def __call__(
         self, problem: Problem, weights: Array, update: Update, epoch: int, thresholds: Array
     ) -> tuple[Array, Tensor, Array]:
-        """Scaled errors (m,) float64 and derivatives (m, n_weights); m is 0 if none exceeds the thresholds.
-        The three numbers are the terms of the loss, as the observations show them, 0 without any.
+        """Errors and derivatives of one update, over all ranks.
 
         Parameters
         ----------
         thresholds : (3,) float64
             Smallest error per atom, of a force component and of a stress component.
+
+        Returns
+        -------
+        errors : (m,) float64
+            Scaled; m is 0 if no error exceeds its threshold.
+        rows : (m, n_weights) float
+            Their derivatives.
+        losses : (3,) float64
+            The terms of the loss, estimated from these observations; 0 without any.
         """
         streams, n = update.streams, len(weights)
         table = np.zeros((len(streams), n + 3))  # derivatives, error, which quantity, whether it counts
@@ -89,7 +95,7 @@ class Rows:
                     largest[number], found[number] = ratio, row
                 if enough:
                     pending = [other for other in pending if other != number]
-        while found:  # only now, and only for what is taken up
+        while found:  # derivatives are computed only now, and only for the observations used
             number, row = found.popitem()
             table[number, :n] = row()
         table = problem.total(table)
@@ -108,8 +114,8 @@ class Rows:
     def _observed(
         self, vector: Tensor, chosen: dict[int, Observation], epoch: int, thresholds: Array
     ) -> list[tuple[int, float, float, Callable[[], Array]]]:
-        """Of each stream: error in units of its threshold (of 1e-300 if that is 0), scaled error, and what
-        gives the scaled derivatives."""
+        """For each stream its number, the error in units of its threshold (of 1e-300 if that is 0), the
+        scaled error, and a function that computes the scaled derivatives."""
         found: list[tuple[int, float, float, Callable[[], Array]]] = []
         for structure in dict.fromkeys(each.structure for each in chosen.values()):
             numbers = [number for number, each in chosen.items() if each.structure == structure]
@@ -132,12 +138,13 @@ class Rows:
         return found
 
     def _weight(self, sample: Sample, observation: Observation) -> float:
-        """What the square of an error counts in the loss."""
+        """Weight of the square of an error in the loss."""
+        energy, force, stress = self.prefactors
         if observation.quantity == 0:
-            return sample.energy_weight * self.energy / sample.n_atoms**2
+            return sample.energy_weight * energy / sample.n_atoms**2
         if observation.quantity == 2:
-            return sample.stress_weight * self.stress
-        return float(sample.force_weight[observation.component // 3]) * self.force
+            return sample.stress_weight * stress
+        return float(sample.force_weight[observation.component // 3]) * force
 
 
 def _scaled(rows: Callable[[], Tensor], place: int, factor: float) -> Array:

@@ -1,15 +1,15 @@
-"""A symmetric matrix of which only the lower triangle is kept, in slabs of rows, dealt to the ranks.
+"""A symmetric matrix of which only the lower triangle is kept, in slabs of rows distributed over the ranks.
 
-Every slab acts twice in a product, as it stands and, left of the diagonal, transposed; so a product costs
-what it does with the full matrix, while an update P <- f (P - Y Y^T) touches half of the numbers, and memory
-is halved. Several ranks hold different slabs: products are summed over them.
+Every slab is used twice in a product, as it is and, left of the diagonal, transposed; so a product costs as
+much as with the full matrix, while an update P <- f (P - Y Y^T) changes half of the numbers, and memory is
+halved. Several ranks hold different slabs: products are summed over them.
 
-Updates of few columns would still read and write all of P for little work. They are put off ::
+Updates of few columns would still read and write all of P for little work. They are delayed ::
 
     P = c P_0 - U U^T,      U <- sqrt(f) (U, Y),   c <- f c
 
-until U has :data:`PENDING` columns, and are then subtracted at once (as in quantum Monte Carlo: McDaniel et
-al., J. Chem. Phys. 147, 174107 (2017)).
+until U has :data:`PENDING` columns, and are then subtracted at once (as in quantum Monte Carlo: T. McDaniel,
+E. F. D'Azevedo, Y. W. Li, K. Wong, P. R. C. Kent, J. Chem. Phys. 147, 174107 (2017)).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 ROWS = 256  # of a slab: two products out of one slab find it in the cache
-PENDING = 32  # columns of updates that are put off
+PENDING = 32  # columns of updates that are delayed
 
 
 class SymmetricMatrix:
@@ -69,7 +69,7 @@ class SymmetricMatrix:
         for first, slab in self._slabs.items():
             last = slab.shape[1]
             left = slab[:, :first].T
-            if single:  # a matrix times a vector has a faster way
+            if single:  # faster for a single vector
                 result[first:last, 0].addmv_(slab, columns[:last, 0])
                 result[:first, 0].addmv_(left, columns[first:last, 0])
             else:
@@ -92,7 +92,7 @@ class SymmetricMatrix:
             slab[:, first:].diagonal().add_(value / self._scale)
 
     def _settle(self) -> None:
-        """Subtract what was put off."""
+        """Subtract the delayed updates."""
         transposed = self._pending.T.contiguous()  # (m, n)
         for first, slab in self._slabs.items():
             last = slab.shape[1]
@@ -101,7 +101,7 @@ class SymmetricMatrix:
         self._scale, self._pending = 1.0, self._pending[:, :0]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What a checkpoint keeps: all slabs one after the other, of all ranks, and what was put off."""
+        """For a checkpoint: all slabs of all ranks, one after the other, and the delayed updates."""
         lasts = [min(first + ROWS, self.size) for first in range(0, self.size, ROWS)]
         values = torch.zeros(sum(self._count(last) for last in lasts), dtype=self._dtype)
         for place, slab in self._places():
@@ -112,7 +112,7 @@ class SymmetricMatrix:
         return {"triangle": values.numpy(), "scale": np.asarray(self._scale), "pending": pending}
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take what :meth:`arrays` gave."""
+        """Undo :meth:`arrays`."""
         for place, slab in self._places():
             slab.copy_(torch.from_numpy(arrays["triangle"][place]).view_as(slab))
         self._scale, self._pending = float(arrays["scale"]), torch.from_numpy(arrays["pending"].copy())
@@ -133,6 +133,6 @@ class SymmetricMatrix:
 
 
 def _owner(number: int, n_ranks: int) -> int:
-    """Rank of a slab: to and fro, so that the long and the short ones are shared evenly."""
+    """Rank of a slab: forward and backward in turn, so that long and short ones are shared evenly."""
     turn, place = divmod(number, n_ranks)
     return place if turn % 2 == 0 else n_ranks - 1 - place

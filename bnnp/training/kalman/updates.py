@@ -1,9 +1,9 @@
-"""What the Kalman filter takes up: observations, and the updates made of them.
+"""Observations of the Kalman filter, and the updates made of them.
 
 An observation is the energy, a force component or a stress component of a structure. An update has streams,
-each with one or more observations to choose from (the first whose error exceeds the threshold is taken), and
-the streams are averaged in groups; without grouping each stream is a row of the Jacobian matrix. Which
-updates an epoch has is the matter of :mod:`bnnp.training.kalman.plans`.
+each with one or more observations to choose from (the first whose error exceeds the threshold is used), and
+the streams are averaged in groups; without grouping each stream is a row of the Jacobian matrix. The updates
+of an epoch are chosen in :mod:`bnnp.training.kalman.plans`.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Update:
     streams : tuple of tuple of Observation
         Of each stream the observations it may choose from.
     groups : int
-        Into how many rows the streams are averaged, neighbors together; 0: none is averaged.
+        Number of rows into which consecutive streams are averaged; 0: no averaging.
     otherwise : str
-        What a stream does without an error above the threshold: ``nothing``, or the ``worst`` one.
+        What a stream uses if no error exceeds the threshold: ``nothing``, or the ``worst`` one.
     ranked : bool
         Whether the structure of an observation is its place in the order of errors instead, from 0, and its
         component ENERGY or any of a force (:mod:`bnnp.training.kalman.ranking`).
@@ -74,16 +74,16 @@ class Update:
         return replace(self, streams=streams, ranked=False)
 
     def has(self, quantity: int) -> bool:
-        """Whether it takes up any energy (0), force component (1) or stress component (2)."""
+        """Whether it uses any energy (0), force component (1) or stress component (2)."""
         return any(stream[0].quantity == quantity for stream in self.streams)
 
 
 class UpdatePlan(Protocol):
-    """A habit."""
+    """Which updates an epoch has, in which order."""
 
     @property
     def by_batches(self) -> bool:
-        """Whether it goes once through the structures in their order."""
+        """Whether it goes through the batches once, in their order."""
 
     @property
     def n_components(self) -> Index:
@@ -96,4 +96,4 @@ class UpdatePlan(Protocol):
         """The updates of an epoch; `batches` are all training structures in random order."""
 
     def describe(self) -> str:
-        """In words."""
+        """Text for the log."""

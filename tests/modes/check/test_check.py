@@ -10,6 +10,7 @@ import ase.units
 import numpy as np
 import pytest
 
+from bnnp.analysis.data_set import DataSet
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.scaling import Affine
 from bnnp.descriptors.survey import survey
@@ -18,10 +19,8 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.log import Log
 from bnnp.modes.check import run as check
-from bnnp.modes.check.data import DataSet, look_at
-from bnnp.modes.check.settings import report_settings
-from bnnp.modes.check.symmetry_cost import estimate
-from bnnp.modes.check.training_cost import estimate_training
+from bnnp.modes.check.costs import estimate_symmetry, estimate_training
+from bnnp.modes.check.inputs import read_data, report_settings
 from bnnp.modes.symmetry import run as symmetry
 from bnnp.run import Run
 from bnnp.settings.settings import load_settings
@@ -68,7 +67,7 @@ def prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
 
 
 def found(run: Run) -> DataSet:
-    return look_at(StructureFile(run.data), run.settings, Log(io.StringIO(), enabled=False))
+    return read_data(StructureFile(run.data), run.settings, Log(io.StringIO(), enabled=False))
 
 
 def test_distances_are_those_of_the_molecule(prepare: Prepare) -> None:
@@ -140,7 +139,7 @@ def test_wrong_units_of_length_are_noticed(
 @pytest.mark.parametrize("name", ["h2o"])
 def test_genuine_data_are_in_the_right_units(shared: Path, name: str) -> None:
     settings = load_settings(shared / "data" / name / "input.nn", 1)
-    data = look_at(
+    data = read_data(
         StructureFile(shared / "data" / name / "input.data"), settings, Log(io.StringIO(), enabled=False)
     )
     assert unit_advice(data.reaches, settings.model.units) is None
@@ -242,7 +241,7 @@ def test_estimate_of_mode_2_is_what_a_training_keeps(prepare: Prepare, forces: b
 def test_sizes_are_exact_where_the_sample_is_everything(prepare: Prepare) -> None:
     """Numbers a molecule of three atoms takes: counted by hand from the schema of symmetry_functions.h5."""
     run = prepare([water(ase.units.Bohr)] * 4)
-    guess = estimate(StructureFile(run.data), run.settings)
+    guess = estimate_symmetry(StructureFile(run.data), run.settings)
     record = survey(water(ase.units.Bohr), ("H", "O"), 8.0, {})
     assert record["n_pairs"].tolist() == [[2, 2], [2, 0]]
     assert guess.neighbors == 2.0

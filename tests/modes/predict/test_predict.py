@@ -425,7 +425,7 @@ class TestReport:
         (folder / "input.nn").write_text(text + "check_forces\n")
         predict(folder)
         assert (folder / "nnforces.out").exists()
-        monkeypatch.setattr("bnnp.modes.predict.run.NET_FORCE", -1.0)
+        monkeypatch.setattr("bnnp.modes.predict.structure.NET_FORCE", -1.0)
         result = run(folder)
         assert result.exit_code == 1
         assert "the forces add up to" in result.output

@@ -116,9 +116,9 @@ def test_ranks_and_pieces_do_not_matter(tmp_path: Path) -> None:
     one, three = found
     np.testing.assert_array_equal(three["mean"], one["mean"])
     np.testing.assert_array_equal(three["sigma"], one["sigma"])
-    centerd = rows - rows.mean(axis=0)
-    size = np.sqrt(np.multiply.outer(*2 * [np.square(centerd).sum(axis=0)]))
+    centered = rows - rows.mean(axis=0)
+    size = np.sqrt(np.multiply.outer(*2 * [np.square(centered).sum(axis=0)]))
     for each in found:
         np.testing.assert_allclose(each["own"], rows.mean(axis=0), rtol=1e-14)
-        np.testing.assert_allclose(each["products"] / size, centerd.T @ centerd / size, atol=1e-5)
-        np.testing.assert_allclose(each["products"][:2, :2], (centerd.T @ centerd)[:2, :2], rtol=1e-10)
+        np.testing.assert_allclose(each["products"] / size, centered.T @ centered / size, atol=1e-5)
+        np.testing.assert_allclose(each["products"][:2, :2], (centered.T @ centered)[:2, :2], rtol=1e-10)

@@ -60,8 +60,7 @@ def test_prediction_is_the_mean_over_all_and_its_variance_has_two_parts(folder: 
     ensemble = read_potential(folder, load_settings(folder / "input.nn", 3))
     assert ensemble.sizes == (10, 10, 10)  # mc_samples 30
     single = load_settings(folder / "input.nn", 3)
-    values = {**single.values, "ensemble_size": 1}
-    alone = replace(single, values=values)
+    alone = single.changed(ensemble_size=1)
     places = (folder, folder / "member_02", folder / "member_03")
     members = [read_potential(place, alone, samples=10) for place in places]
     structure = next(iter(StructureFile(folder / "input.data")))

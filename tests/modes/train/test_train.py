@@ -693,7 +693,7 @@ def test_fitted_free_atom_energies_go_with_the_potential(source: Path, tmp_path:
     shares = np.array([[np.mean(s.numbers == z) for z in (29, 79)] for s in structures])
     expected = np.linalg.lstsq(shares, [s.energy / len(s) for s in structures], rcond=None)[0]
     portable = load_settings(folder / "potential" / "input.nn", 3)
-    np.testing.assert_allclose([portable.atom_energies[x] for x in ("Cu", "Au")], expected, atol=1e-7)
+    np.testing.assert_allclose([portable.model.atom_energies[x] for x in ("Cu", "Au")], expected, atol=1e-7)
     here = load(folder)
     there = load(folder / "potential")
     assert here.predict(structures[0]).energy.value == there.predict(structures[0]).energy.value

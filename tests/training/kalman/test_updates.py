@@ -35,7 +35,7 @@ def rows(case: Callable[..., Any]) -> tuple[Any, Rows]:
         made.trainer.dropout,
         Responses(made.descriptor),
     )
-    return made, Rows(observer, made.trainer.samples, 4.0, 9.0)
+    return made, Rows(observer, made.trainer.samples, (4.0, 9.0, 0.0))
 
 
 @pytest.mark.parametrize("delta", [0.0, 0.4])
@@ -50,7 +50,8 @@ def test_rows_sum_up_to_the_gradient_of_the_loss(case: Callable[..., Any], delta
         trainer.model.parameters, made.variables.inputs, trainer.dropout, Responses(made.descriptor)
     )
     loss = trainer.loss
-    rows = Rows(observer, trainer.samples, loss.energy, loss.force, loss.stress, thresholds=loss.thresholds)
+    prefactors = (loss.energy, loss.force, loss.stress)
+    rows = Rows(observer, trainer.samples, prefactors, thresholds=loss.thresholds)
     update = Update(tuple((Observation(index, c),) for c in range(STRESS - 5, 24)))
     errors, table, losses = rows(Alone(), made.initial_weights(), update, 1, NOTHING)
     total, slope = trainer.gradient(made.initial_weights(), 1, [index])
@@ -101,7 +102,7 @@ def test_runner_takes_up_errors_beyond_a_fixed_size(rows: tuple[Any, Rows]) -> N
 def test_damping_is_of_the_errors_alone(rows: tuple[Any, Rows]) -> None:
     made, observe = rows
     update = Update(tuple((Observation(made.trainer.training[0], c),) for c in (ENERGY, 3, STRESS)))
-    observe = replace(observe, stress=1.0)
+    observe = replace(observe, prefactors=(4.0, 9.0, 1.0))
     errors, table, losses = observe(Alone(), made.initial_weights(), update, 1, NOTHING)
     damped = replace(observe, damping=(0.5, 0.25))(Alone(), made.initial_weights(), update, 1, NOTHING)
     np.testing.assert_allclose(damped[0], errors * [0.5, 0.25, 1.0], rtol=1e-12)
@@ -171,7 +172,7 @@ def test_unknown_references_are_left_out(case: Callable[..., Any]) -> None:
         made.trainer.dropout,
         Responses(made.descriptor),
     )
-    observe = Rows(observer, made.trainer.samples, 4.0, 9.0)
+    observe = Rows(observer, made.trainer.samples, (4.0, 9.0, 0.0))
     index = made.trainer.training[0]
     known = made.trainer.samples[index].forces.isfinite().reshape(-1)
     assert 0 < int(known.sum()) < 24

@@ -1,0 +1,173 @@
+"""What the input files hold: tables of the settings in force; statistics and faults of the structures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from ase.formula import Formula
+
+from bnnp.analysis.data_set import (
+    DataSet,
+    composition_table,
+    count_composition,
+    distance_table,
+    measure_distances,
+)
+from bnnp.descriptors.length_unit import unit_advice
+from bnnp.errors import BnnpError
+from bnnp.io.input_data import StructureFile
+from bnnp.log import Log
+from bnnp.settings.help import format_value
+from bnnp.settings.keywords import KEYWORDS, SECTION_OF, Keyword
+from bnnp.settings.settings import Settings
+from bnnp.structure import Set, Structure
+from bnnp.units import Units
+
+_STRUCTURED = {  # shown in the header or in their own tables
+    "runner_mode",
+    "number_of_elements",
+    "elements",
+    "cutoff_alpha",
+    "global_hidden_layers_short",
+    "global_nodes_short",
+    "global_activation_short",
+    "element_hidden_layers_short",
+    "element_nodes_short",
+    "element_activation_short",
+    "symfunction_short",
+    "element_symfunction_short",
+    "global_symfunction_short",
+}
+
+
+def report_settings(settings: Settings, log: Log) -> None:
+    """Values of all keywords the mode uses, then symmetry functions, networks and free-atom energies."""
+    log.section("Settings in force")
+    log.table(("keyword", "value", "unit", "origin"), list(_rows(settings)))
+    log.section("Symmetry functions")
+    log.table(("element", "type", "neighbors", "functions", "r_c"), list(_functions(settings)))
+    if settings.model.architecture:
+        log.section("Networks")
+        log.table(("element", "layers", "activations", "weights"), list(_networks(settings)))
+    if any(settings.model.atom_energies.values()):
+        log.section("Free-atom energies")
+        for element, energy in settings.model.atom_energies.items():
+            log.item(element, f"{energy:.10g} {settings.model.units.energy}")
+
+
+def _rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
+    for name in sorted(SECTION_OF, key=lambda name: KEYWORDS[name].repeatable):
+        keyword, value = KEYWORDS[name], settings.value(name)
+        idle = name in settings.ignored or (settings.mode and str(settings.mode) not in keyword.modes)
+        idle = idle or (SECTION_OF[name] == "kalman" and settings.training.optimizer != "kalman")
+        elsewhere = name in _STRUCTURED or (name == "atom_energy" and not settings.fits_atom_energies)
+        if idle or elsewhere:
+            continue
+        if name == "cutoff_type":
+            value = (settings.model.cutoff.type, settings.model.cutoff.alpha)
+        yield name, format_value(value), _unit(keyword, settings.model.units), settings.origins[name]
+
+
+def _unit(keyword: Keyword, units: Units) -> str:
+    names = {
+        "length": units.length,
+        "energy": units.energy,
+        "force": units.force,
+        "energy/atom": f"{units.energy}/atom",
+    }
+    return names.get(keyword.unit, "")
+
+
+def _functions(settings: Settings) -> Iterator[tuple[str, int, str, int, str]]:
+    """One row for each element, type and neighbors."""
+    for element in settings.model.elements:
+        functions = settings.model.functions[element]
+        for (type_, neighbors), count in Counter((f.type, f.neighbors) for f in functions).items():
+            radii = sorted({f.r_c for f in functions if (f.type, f.neighbors) == (type_, neighbors)})
+            shown = f"{radii[0]:g}" if len(radii) == 1 else f"{radii[0]:g} - {radii[-1]:g}"
+            radius = f"{shown} {settings.model.units.length}"
+            yield element, type_, " ".join(neighbors) or "all", count, radius
+
+
+def _networks(settings: Settings) -> Iterator[tuple[str, str, str, int]]:
+    for element, network in settings.model.architecture.items():
+        n_inputs = len(settings.model.functions[element])
+        layers = "-".join(map(str, network.layer_sizes(n_inputs)))
+        yield element, layers, " ".join(network.activations), network.n_weights(n_inputs)
+
+
+def read_data(structures: StructureFile, settings: Settings, log: Log) -> DataSet:
+    """Read every structure once and collect their statistics and faults."""
+    log.section("Structures")
+    data = DataSet(n_structures=len(structures), n_atoms=structures.n_atoms.tolist())
+    for warning in structures.warnings:
+        log.warn(warning)
+    for index in log.progress(range(len(structures)), "reading"):
+        try:
+            _count(data, structures[index], settings)
+        except BnnpError as error:
+            data.faults.append(str(error))
+    return data
+
+
+def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
+    """Add one structure to the statistics."""
+    unknown = sorted(set(structure.symbols) - set(settings.model.elements))
+    if unknown:
+        data.faults.append(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
+        return
+    data.groups.add(structure.info.get("group", ""))
+    data.n_periodic += structure.periodic
+    data.n_stress += structure.stress is not None
+    if structure.subset:
+        data.n_pinned[structure.subset] += 1
+    if structure.forces is not None:
+        data.n_forces += 1
+        data.largest_force = max(data.largest_force, float(np.abs(structure.forces).max()))
+        net_force = np.linalg.norm(structure.forces.sum(axis=0))
+        data.n_unbalanced += bool(net_force > settings.structures.check_input_forces)
+    count_composition(data, structure, settings.model.atom_energies)
+    measure_distances(data, structure, settings.model.units, settings.structures.bond_threshold)
+
+
+def report_data(data: DataSet, settings: Settings, log: Log) -> None:
+    """Counts, compositions, shortest distances and warnings."""
+    n, units = data.n_structures, settings.model.units
+    log.item("structures", f"{n}, {data.n_periodic} of them periodic")
+    log.item("atoms", f"{sum(data.n_atoms)}; {min(data.n_atoms)} to {max(data.n_atoms)} in a structure")
+    log.item("with forces, stress", f"{data.n_forces}, {data.n_stress}")
+    log.item("pinned train, test", f"{data.n_pinned[Set.TRAIN]}, {data.n_pinned[Set.TEST]}")
+    if kept := data.n_pinned[Set.CALIBRATION] + data.n_pinned[Set.OUTSIDE]:
+        log.item("pinned calibration", f"{kept}, {data.n_pinned[Set.OUTSIDE]} of them out of the domain")
+    log.item("largest force component", f"{data.largest_force:.4g} {units.force}")
+    log.line()
+    log.table(*composition_table(data, units))
+    if data.closest:
+        log.section("Shortest distances")
+        log.table(*distance_table(data, units))
+    for warning in _warnings(data, settings):
+        log.warn(warning)
+
+
+def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
+    """What looks wrong with the data."""
+    if (advice := unit_advice(data.reaches, settings.model.units)) is not None:
+        yield advice
+    if data.n_close:
+        yield (
+            f"{data.n_close} structures have atoms closer than bond_threshold "
+            f"({settings.structures.bond_threshold:.4g} "
+            f"{settings.model.units.length}): mode 1 drops them, mode 3 stops"
+        )
+    if data.n_unbalanced:
+        yield (
+            f"the forces of {data.n_unbalanced} structures add up to more than check_input_forces "
+            f"({settings.structures.check_input_forces:.4g} {settings.model.units.force})"
+        )
+    counted = {symbol for formula in data.compositions for symbol in Formula(formula).count()}
+    if counted and (absent := [element for element in settings.model.elements if element not in counted]):
+        yield f"no structure contains {', '.join(absent)}"
+    if settings.structures.use_short_forces and data.compositions and not data.largest_force:
+        yield "use_short_forces asks to train on forces, but all forces are zero"

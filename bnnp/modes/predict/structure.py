@@ -1,0 +1,81 @@
+"""One structure in mode 3: its prediction, what is wrong with it, and its lines in the output files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnnp.errors import NumericalError
+from bnnp.io.input_data import StructureFile
+from bnnp.io.prediction import format_prediction
+from bnnp.potential.assessment import Assessment, assess, extrapolations, group_of
+from bnnp.potential.potential import Potential
+from bnnp.prediction import Prediction
+from bnnp.settings.settings import Settings
+from bnnp.structure import Structure
+from bnnp.uncertainty.extrapolation import Tally, energy_warning
+
+LINES = 100  # extrapolations shown one by one; the table of the log counts all
+NET_FORCE = 1e-6  # RuNNer's limit of `check_forces`, in the unit of the forces
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is kept of one structure: text for the files and numbers for the log.
+
+    Parameters
+    ----------
+    texts : dict of str to str
+        Lines of each output file.
+    group : str
+        Row of the table it belongs to.
+    assessment : Assessment
+    tallies : dict of str to Tally
+        Extrapolations of each element.
+    warnings : list of str
+    """
+
+    texts: dict[str, str]
+    group: str
+    assessment: Assessment
+    tallies: dict[str, Tally]
+    warnings: list[str]
+
+
+def predict_structure(
+    structures: StructureFile, potential: Potential, settings: Settings, names: tuple[str, ...], index: int
+) -> Outcome:
+    """One structure, from the file to the lines of the output files."""
+    structure = structures[index]
+    keywords = settings.prediction
+    prediction = potential.predict(structure, keywords.calculate_forces, keywords.calculate_stress)
+    if keywords.check_forces:
+        check_net_force(structure, prediction)
+    tallies, warnings = find_extrapolations(structure, prediction, potential)
+    texts = format_prediction(names, structure, prediction, potential.calibration)
+    return Outcome(texts, group_of(structure), assess(structure, prediction), tallies, warnings)
+
+
+def find_extrapolations(
+    structure: Structure, prediction: Prediction, potential: Potential
+) -> tuple[dict[str, Tally], list[str]]:
+    """Symmetry functions and energies outside their training range, if scaling.data gives it."""
+    if potential.scalings is None:
+        return {}, []
+    functions, scalings = potential.model.functions, potential.scalings
+    tallies, lines = extrapolations(structure, prediction.descriptors, scalings.scalings, functions, LINES)
+    per_atom = (prediction.energy.value - prediction.offset) / len(structure)
+    warning = energy_warning(per_atom, scalings.energy_range)
+    return tallies, lines + [f"{structure.where}: {warning}"] * bool(warning)
+
+
+def check_net_force(structure: Structure, prediction: Prediction) -> None:
+    """Raise NumericalError if the forces on all atoms do not add up to 0, for ``check_forces``."""
+    if prediction.forces is None:
+        return
+    if (net := np.abs(prediction.forces.value.sum(axis=0)).max()) > NET_FORCE:
+        raise NumericalError(
+            f"{structure.where}: the forces add up to {net:.3g}, more than {NET_FORCE:g}. Rounding can do "
+            "this in very large or very strained structures: look at it, or remove check_forces."
+        )
