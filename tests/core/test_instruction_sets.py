@@ -11,6 +11,8 @@ import pytest
 
 from bnnp.core import instruction_sets
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 import numpy as np
