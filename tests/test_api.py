@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CASE = ROOT / "inputs" / "quickstart"
 
 
+@pytest.mark.slow
 def test_import_is_cheap() -> None:
     """No numpy, torch or ase behind `import bnnp`, and every name of __all__ is there when asked for."""
     code = (

@@ -13,6 +13,8 @@ import pytest
 
 from bnnp.io.input_nn import read_input_nn
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 N2P2_WORDS = {
     "number_of_elements",

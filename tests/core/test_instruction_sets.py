@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from bnnp._core import instruction_sets
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys
 import numpy as np

@@ -207,6 +207,7 @@ def test_gradient_is_the_finite_difference(type_: int, periodic: bool) -> None:
             np.testing.assert_allclose(gradient[:, :, atom, axis], difference, rtol=1e-6, atol=1e-7 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type_", TYPES)
 def test_second_derivatives(type_: int) -> None:
     """Training differentiates forces, so the reference must be differentiable twice."""
@@ -239,6 +240,7 @@ def test_sweeps_agree_with_the_jacobian(type_: int) -> None:
     np.testing.assert_allclose(model.jvp(types, pairs, dD), jvp, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_blocks_of_centers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     symbols, positions, cell = random_structure(2)
     model = descriptor([text for texts in FUNCTIONS.values() for text in texts])

@@ -30,6 +30,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_equals_n2p2(case: str, reference_case: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """../shared/reference/*/ref_G_unscaled.txt and ref_dGdr.txt.

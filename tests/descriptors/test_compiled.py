@@ -203,11 +203,13 @@ class TestAgainstTheReference:
         system = SYSTEMS[name]
         sweeps_agree(system, functions_of(system.elements, [type_]), Cutoff(1))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("cutoff", CUTOFFS, ids=lambda cutoff: f"{cutoff.type}-{cutoff.alpha}")
     def test_cutoffs(self, cutoff: Cutoff) -> None:
         system = SYSTEMS["triclinic"]
         sweeps_agree(system, functions_of(system.elements, [1, 2, 3, 4, 8, 9, 12, 13]), cutoff)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("seed", range(6))
     def test_random_choices_of_everything(self, seed: int) -> None:
         rng = np.random.default_rng(seed)

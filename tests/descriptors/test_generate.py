@@ -27,6 +27,7 @@ def make(name: str, elements: tuple[str, ...], size: str | int = "medium", r_c: 
     return generate(recipe, elements, r_c, counts, expected_distances(elements, 1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [*SIZES, 200])
 @pytest.mark.parametrize("n_elements", range(1, 7))
 @pytest.mark.parametrize("name", RECIPES)

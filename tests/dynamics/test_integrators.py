@@ -86,6 +86,7 @@ def test_velocity_verlet_is_reversible(crystal: Callable[..., Atoms]) -> None:
     np.testing.assert_allclose(atoms.positions, start, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [200.0, 700.0])
 @pytest.mark.parametrize("thermostat", ["langevin", "bussi", "nose_hoover"])
 def test_mean_and_variance_of_the_kinetic_energy(thermostat: str, temperature: float) -> None:
@@ -138,6 +139,7 @@ def test_coupled_springs_are_what_they_say() -> None:
     np.testing.assert_allclose(forces.sum(axis=0), 0.0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_langevin_momenta_are_normal() -> None:
     """Every component of every atom: variance m k T, no correlation with its mass."""
     generator = np.random.default_rng(3)
@@ -160,6 +162,7 @@ def test_total_momentum_stays_zero(name: str, crystal: Callable[..., Atoms]) -> 
     np.testing.assert_allclose(simulation.atoms.get_momenta().sum(axis=0), 0.0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_npt_reaches_the_pressure(crystal: Callable[..., Atoms]) -> None:
     """Compressed to 10 GPa the crystal is smaller, and its mean pressure is that."""
     atoms = crystal(200.0)
@@ -174,6 +177,7 @@ def test_npt_reaches_the_pressure(crystal: Callable[..., Atoms]) -> None:
     assert atoms.get_volume() < 0.95 * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [(300.0, 600.0), (600.0, 300.0)])
 def test_a_ramp_reaches_its_end(ends: tuple[float, float], crystal: Callable[..., Atoms]) -> None:
     assert Stage(11, temperature=ends).targets(0)[0] == ends[0]

@@ -136,6 +136,7 @@ def test_gete_prepare(shared: Path, tmp_path: Path) -> None:
     assert groups == {}
 
 
+@pytest.mark.slow
 def test_drift_is_measured(tmp_path: Path, solid: Path) -> None:
     """The script of the GeTe case on a small crystal whose energy is known to be conserved."""
     from ase.build import bulk

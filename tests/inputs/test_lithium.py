@@ -97,6 +97,7 @@ def test_errors_are_per_atom_and_in_mev(
     assert study.run(tmp_path, [two], 2, 1)[:2] == pytest.approx((1000.0, 500.0))
 
 
+@pytest.mark.slow
 def test_study_is_resumed_and_drawn(study: ModuleType, folder: Path) -> None:
     arguments = [str(folder), "--labels", "dft", "--seeds", "1", "--out", str(folder / "out")]
     arguments += ["--cutoffs", "8", "--widths", "27", "--mixes", study.MIXES[3]]

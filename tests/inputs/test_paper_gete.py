@@ -163,6 +163,7 @@ def study(trajectories: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_study_from_trajectories_to_tables(trajectories: Path, study: Path) -> None:
     """The ensemble has the single network as its first member; done runs are not done again."""
     ensemble = study / "energy_and_forces/4_x_dropout_0.05/seed_3"
@@ -182,6 +183,7 @@ def test_study_from_trajectories_to_tables(trajectories: Path, study: Path) -> N
     assert again.stdout.strip() == (study / "tables.md").read_text().strip()
 
 
+@pytest.mark.slow
 def test_pictures_of_a_run(study: Path) -> None:
     """Mode 3 of each set, and both figures."""
     run = study / "energy_and_forces/4_x_dropout_0.05/seed_3"
@@ -192,6 +194,7 @@ def test_pictures_of_a_run(study: Path) -> None:
         assert (run / "pictures" / name).stat().st_size > 1000, name
 
 
+@pytest.mark.slow
 def test_figure_of_sizes(study: Path) -> None:
     command = [sys.executable, str(CASE / "sizes.py"), str(study / "results.txt")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)

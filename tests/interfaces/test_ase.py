@@ -253,6 +253,7 @@ class TestCalculatorsInASE:
         energies = [calc.get_property("energy", atoms) for atoms in (small, large, small)]
         assert energies[0] == energies[2] == BNNP(solid).get_property("energy", small)
 
+    @pytest.mark.slow
     def test_optimizers_find_the_crystal(self, solid: Path) -> None:
         atoms = crystal(scale=0.15)
         atoms.calc = BNNP(solid)

@@ -13,6 +13,8 @@ from lammps_case import SCRIPT, Run, load_potential, random_structure, run, run_
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import outside
 
+pytestmark = pytest.mark.slow  # compiles the plugin
+
 pytest.importorskip("lammps")
 
 PRESSURE = 1.6021765e6  # bar in one eV/Angstrom^3, LAMMPS' own constant

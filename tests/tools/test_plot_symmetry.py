@@ -69,6 +69,7 @@ element_symfunction_short Cu 22 0.5 5.0 0 180 p2
 """
 
 
+@pytest.mark.slow
 def test_pictures_of_every_element(tmp_path: Path) -> None:
     """One element without angular functions, one whose function never varies."""
     rng = np.random.default_rng(3)

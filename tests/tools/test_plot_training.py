@@ -42,6 +42,7 @@ def draw(*arguments: str) -> Result:
     return CliRunner().invoke(tool.main, ["training", *arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("test", "forces"), [(4, True), (0, True), (4, False)])
 def test_every_case_has_its_pictures(tmp_path: Path, test: int, forces: bool) -> None:
     folder = finished(tmp_path / "run", test=test, forces=forces)
@@ -59,6 +60,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     assert "ERROR: taken: cannot be written in" in result.output
 
 
+@pytest.mark.slow
 def test_many_forces_are_drawn_as_a_density(tmp_path: Path) -> None:
     result = draw(str(finished(tmp_path / "run", n=700, test=2)))
     assert result.exit_code == 0, result.output

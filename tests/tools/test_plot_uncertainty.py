@@ -67,6 +67,7 @@ def rows(text: str, quantity: str) -> dict[tuple[str, str], list[str]]:
     return {(line.split()[0], line.split()[1]): line.split()[2:] for line in block}
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_uncertainty_toolbox(tmp_path: Path) -> None:
     table = write(tmp_path / "run")
     result = plot(tmp_path / "run")
@@ -94,6 +95,7 @@ def test_scores_are_those_of_uncertainty_toolbox(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_directories_are_sets_and_some_are_out_of_the_domain(tmp_path: Path) -> None:
     inside, outside = write(tmp_path / "cold"), write(tmp_path / "hot", scale=1.5)
     result = plot(tmp_path / "cold", tmp_path / "hot", "--outside", "hot", "--out", tmp_path / "figures")
@@ -107,6 +109,7 @@ def test_directories_are_sets_and_some_are_out_of_the_domain(tmp_path: Path) -> 
     assert float(line.split()[4]) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_legends_cover_no_data(tmp_path: Path) -> None:
     """All sets, raw and calibrated: each legend is above its panel, and inside the picture."""
     names = ["300K", "600K", "900K", "1200K", "crystal with a vacancy"]
@@ -125,6 +128,7 @@ def test_legends_cover_no_data(tmp_path: Path) -> None:
         assert legend.y1 <= drawn.bbox.height
 
 
+@pytest.mark.slow
 def test_one_directory_has_a_set_for_each_group(tmp_path: Path) -> None:
     write(tmp_path, calibrated=False)
     atoms = np.full(ATOMS, 29), np.arange(3.0 * ATOMS).reshape(ATOMS, 3)

@@ -30,6 +30,7 @@ def make(path: Path, *arguments: str) -> list[Structure]:
     return list(read_structures(path))
 
 
+@pytest.mark.slow
 def test_seed_decides(tmp_path: Path) -> None:
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         make(tmp_path / name, *SMALL, "--seed", seed)
@@ -76,6 +77,7 @@ def test_labels_belong_to_the_positions_in_the_file(tmp_path: Path) -> None:
     assert structure.stress[1] == pytest.approx(stress, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_units(tmp_path: Path) -> None:
     metal = make(tmp_path / "metal.data", *SMALL)[0]
     atomic = make(tmp_path / "atomic.data", *SMALL, "--units", "atomic")[0]

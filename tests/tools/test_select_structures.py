@@ -163,6 +163,7 @@ class TestFarthest:
         assert {7, 21} < set(chosen())
         assert len(chosen()) < 30
 
+    @pytest.mark.slow
     def test_the_file_of_mode_1_gives_the_same(self, folder: Path) -> None:
         done = subprocess.run([sys.executable, "-m", "bnnp", "--mode", "1"], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -496,6 +496,7 @@ class TestManyFiles:
         assert "--append or --overwrite" in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 def test_large_files_take_little_memory(run: Any, tmp_path: Path) -> None:
     """60 MB of OUTCAR, with a header longer than the window, in a process of its own."""
@@ -527,6 +528,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([tools, *filter(None, sys.path)])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml"])
 def test_benchmark(run: Any, tmp_path: Path, name: str) -> None:
     """A large file made of the repeated steps of a small one is converted, and its speed told."""

@@ -266,6 +266,7 @@ def test_refused_with_the_true_reason(folder: Path, tmp_path: Path, name: str) -
     assert not (tmp_path / "input.data").exists()
 
 
+@pytest.mark.slow
 def test_the_whole_folder(folder: Path, tmp_path: Path) -> None:
     """All runs at once; of the two with an OUTCAR and a vasprun.xml of the same name the latter is taken."""
     result = convert("--units", "metal", folder, tmp_path / "input.data")

@@ -131,6 +131,7 @@ def test_variances_are_those_the_potential_predicts(
             np.testing.assert_allclose(np.sqrt(found.stress_variance) * scale, expected.stress.std, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fine_tuning_lowers_the_likelihood_of_the_test_set(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.2", "finetune nll", "finetune_epochs 15", "finetune_rate 0.01")
     *_, state = made.trainer.run(made.trainer.start(made.initial_weights()), lambda: False)

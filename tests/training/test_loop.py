@@ -139,6 +139,7 @@ def test_plain_torch_forces_train_alike(case: Callable[..., Any]) -> None:
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-9, atol=1e-9 * np.abs(gradients[0]).max())
 
 
+@pytest.mark.slow
 def test_data_beyond_the_memory_limit_is_read_again(case: Callable[..., Any]) -> None:
     plenty, little = case("dropout_rate 0"), case("dropout_rate 0", "memory_limit 100 kB")
     states = [last(made.trainer, made.initial_weights()) for made in (plenty, little)]
@@ -230,6 +231,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [3, 17])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_goes_on_from_its_arrays(case: Callable[..., Any], method: str, steps: int) -> None:
@@ -256,6 +258,7 @@ def test_every_method_goes_on_from_its_arrays(case: Callable[..., Any], method: 
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "descent"])
 def test_every_method_learns(case: Callable[..., Any], method: str) -> None:
     made = case("dropout_rate 0", "learning_rate 0.02", *METHODS[method], "epochs 6 off", "epochs 15")
@@ -297,6 +300,7 @@ def test_patience_ends_the_training(case: Callable[..., Any]) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["adam", "lbfgs", "joint filter", "descent"])
 def test_factors_freeze_weights_whatever_the_method(case: Callable[..., Any], method: str) -> None:
     made = case("dropout_rate 0", *METHODS[method])
@@ -321,6 +325,7 @@ def test_kalman_filter_is_for_the_cpu(case: Callable[..., Any], monkeypatch: pyt
         case("optimizer kalman", "device cuda").start()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 5, 8])
 def test_stopped_anywhere_and_continued_is_uninterrupted(case: Callable[..., Any], steps: int) -> None:
     made = case("dropout_rate 0.1")

@@ -132,6 +132,7 @@ class TestMode2:
         assert potential.calibration is not None
         assert potential.calibration.kind == "mc"
 
+    @pytest.mark.slow
     def test_too_few_structures_are_a_warning_and_uncalibrated(
         self, trained: tuple[Path, str], tmp_path: Path
     ) -> None:
@@ -280,6 +281,7 @@ class TestStopRule:
 
 
 class TestMode3:
+    @pytest.mark.slow
     def test_it_calibrates_as_mode_2_did(self, folder: Path) -> None:
         before = section(folder)
         add(folder, "calibrate\n")
@@ -287,6 +289,7 @@ class TestMode3:
         assert section(folder) == before
         assert section(folder / "potential") == before
 
+    @pytest.mark.slow
     def test_another_file_pins_nothing_and_is_used_whole(self, folder: Path) -> None:
         write_structures(folder / "input.data", [replace(s, subset=None) for s in alloys(31, seed=3)])
         add(folder, "calibrate\n")
@@ -295,6 +298,7 @@ class TestMode3:
         assert parse_calibration(section(folder)).kinds["mc"].structures == 31
         assert "no structures out of the domain" in result.output
 
+    @pytest.mark.slow
     def test_a_group_out_of_the_domain(self, folder: Path) -> None:
         hot = [replace(stretched(s), subset=None, info={"group": "far out"}) for s in alloys(9, seed=4)]
         write_structures(folder / "input.data", [replace(s, subset=None) for s in alloys(31, seed=3)] + hot)
@@ -308,6 +312,7 @@ class TestMode3:
         assert found.use == "hybrid"
         assert (found.kinds["mc"].structures, found.kinds["mc"].outside) == (31, 9)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("change", "message"),
         [
@@ -331,6 +336,7 @@ class TestMode3:
         assert result.exit_code == 1
         assert message in result.stderr
 
+    @pytest.mark.slow
     def test_structures_that_were_trained_on_are_refused(self, folder: Path) -> None:
         """The training set in another file, whose text is another one."""
         found = [replace(s, subset=None) for s in data() if s.subset != Set.TEST]
@@ -468,6 +474,7 @@ def test_section_reads_back_as_it_was_written(trained: tuple[Path, str]) -> None
     assert format_calibration(parse_calibration(lines)) == lines
 
 
+@pytest.mark.slow
 def test_retrained_networks_have_no_calibration_of_the_former_ones(folder: Path) -> None:
     write_structures(folder / "input.data", [s for s in data() if s.subset in (Set.TRAIN, Set.TEST)])
     assert invoke(folder, 1).exit_code == 0
@@ -475,6 +482,7 @@ def test_retrained_networks_have_no_calibration_of_the_former_ones(folder: Path)
     assert list(read_uncertainty(folder / "uncertainty.data").sections) == ["domain"]
 
 
+@pytest.mark.slow
 def test_ensemble_without_dropout_is_calibrated_too(trained: tuple[Path, str], tmp_path: Path) -> None:
     settings = "dropout_rate 0\nepochs 2\nbatch_size 4\nensemble_size 3\n"
     folder = twin(trained[0], tmp_path / "ensemble", settings)

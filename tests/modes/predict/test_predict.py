@@ -163,6 +163,7 @@ class TestKnownPotentials:
         executable(tmp_path)
         return shared / "reference" / name
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["water_28", "sio2_70"])
     def test_one_large_structure(self, shared: Path, name: str, tmp_path: Path) -> None:
         """energy.out and nnforces.out of n2p2's nnp-predict."""
@@ -172,6 +173,7 @@ class TestKnownPotentials:
         forces = np.loadtxt(reference / "nnforces.out")[:, 5:8]
         np.testing.assert_allclose(np.loadtxt(tmp_path / "nnforces.out")[:, 5:8], forces, rtol=0, atol=1e-9)
 
+    @pytest.mark.slow
     def test_normalized_potential(self, shared: Path, tmp_path: Path) -> None:
         """RPBE-D3 water with n2p2's mean_energy, conv_energy and conv_length; atomic energies, too."""
         reference = self.run(shared, "H2O_RPBE-D3", tmp_path)
@@ -467,6 +469,7 @@ class TestReport:
         assert "the network knows nothing of them" in " ".join(log.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_ranks_do_not_matter(folder: Path, ranks: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     launcher = Path(sys.executable).with_name("mpiexec")

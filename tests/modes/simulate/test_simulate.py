@@ -214,6 +214,7 @@ class TestRestart:
         for name, value in final.items():
             np.testing.assert_array_equal(again[name], value, err_msg=name)
 
+    @pytest.mark.slow
     def test_files_do_not_depend_on_the_hashes_of_the_process(self, folder: Path) -> None:
         """The order of sets changes from process to process; that of columns must not."""
         add(folder, BASIC + "md_steps 20\n")
@@ -268,6 +269,7 @@ class TestRestart:
         (folder / "md_restart.npz").write_bytes(b"PK rubbish")
         assert "damaged or no restart file" in run(folder, "--restart").stderr
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
     def test_a_signal_writes_a_restart_file(self, name: str, folder: Path) -> None:
         """The real program, asked to stop in the middle."""
@@ -382,6 +384,7 @@ class TestMembers:
         assert len({round(energy[0], 6) for energy in energies}) == 3
         assert "Member 3 of 3" in simulate(folder, "--restart")
 
+    @pytest.mark.slow
     def test_under_mpi(self, folder: Path) -> None:
         launcher = Path(sys.executable).with_name("mpiexec")
         if not launcher.exists():

@@ -15,6 +15,8 @@ import pytest
 from bnnp.io.input_data import write_structures
 from bnnp.structure import Structure
 
+pytestmark = pytest.mark.slow
+
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 NAME = "symmetry_functions.h5"
 INPUT = """\

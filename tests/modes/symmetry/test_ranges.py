@@ -101,6 +101,7 @@ if parallel.is_root():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
 def test_ranks_and_pieces_do_not_matter(tmp_path: Path) -> None:
     """Ranges to the last bit; products about one mean, or functions far from 0 would lose their digits."""

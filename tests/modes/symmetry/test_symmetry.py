@@ -161,6 +161,7 @@ def test_file_holds_the_input(finished: Path) -> None:
             assert np.isnan(file.cell[index]).all() == (structure.cell is None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", RANKS)
 def test_same_bytes_for_any_number_of_ranks(finished: Path, tmp_path: Path, ranks: int) -> None:
     folder = twin(finished, tmp_path)
@@ -238,6 +239,7 @@ main(["--mode", "1"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, *RANKS[:1]])
 def test_killed_and_resumed_is_uninterrupted(slow: Path, tmp_path: Path, ranks: int) -> None:
     """The rerun after kill -9 keeps what is marked; bytes and report are those of a run left alone."""
@@ -258,6 +260,7 @@ def test_killed_and_resumed_is_uninterrupted(slow: Path, tmp_path: Path, ranks: 
     assert "functions repeat another" in resumed.stdout  # of all structures, those of the killed run as well
 
 
+@pytest.mark.slow
 def test_new_input_replaces_the_file(finished: Path, tmp_path: Path) -> None:
     """No resume where nothing is unfinished, and none of the former run's numbers."""
     folder = twin(finished, tmp_path)
@@ -269,6 +272,7 @@ def test_new_input_replaces_the_file(finished: Path, tmp_path: Path) -> None:
         assert len(file.definitions["Ge"]) == 15
 
 
+@pytest.mark.slow
 def test_recomputed_takes_less_and_gives_the_same_pairs(finished: Path, tmp_path: Path) -> None:
     folder = twin(finished, tmp_path)
     (folder / "input.nn").write_text(INPUT + "memory_limit 10 kB\n")  # too little: auto recomputes
@@ -282,6 +286,7 @@ def test_recomputed_takes_less_and_gives_the_same_pairs(finished: Path, tmp_path
         np.testing.assert_array_equal(small.descriptors("Ge")[:], large.descriptors("Ge")[:])
 
 
+@pytest.mark.slow
 def test_no_derivatives_without_force_training(finished: Path, tmp_path: Path) -> None:
     folder = twin(finished, tmp_path)
     (folder / "input.nn").write_text(INPUT.replace("use_short_forces\n", ""))
@@ -290,6 +295,7 @@ def test_no_derivatives_without_force_training(finished: Path, tmp_path: Path) -
         assert file.derivatives == "recomputed"
 
 
+@pytest.mark.slow
 def test_runner_files(finished: Path, tmp_path: Path) -> None:
     """function.data holds the same numbers, read as RuNNer's tools do: by white space."""
     folder = twin(finished, tmp_path)
@@ -333,6 +339,7 @@ def failure(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, *RANKS[:1]])
 @pytest.mark.parametrize("where", [0, 19])
 def test_mistake_that_one_rank_finds_ends_all(tmp_path: Path, ranks: int, where: int) -> None:
@@ -347,6 +354,7 @@ def test_mistake_that_one_rank_finds_ends_all(tmp_path: Path, ranks: int, where:
     assert sorted(path.name for path in folder.iterdir()) == ["input.data", "input.nn"]
 
 
+@pytest.mark.slow
 def test_coincident_atoms_are_dropped_and_named(tmp_path: Path) -> None:
     structures = lattices(14)
     odd = structures[5]
@@ -363,6 +371,7 @@ def test_coincident_atoms_are_dropped_and_named(tmp_path: Path) -> None:
         assert file.source.tolist() == [0, 1, 2, 3, 4, *range(6, 14)]
 
 
+@pytest.mark.slow
 def test_constant_functions_and_empty_test_set_are_named(tmp_path: Path) -> None:
     """Ge only, no Te: every function with a Te neighbor is zero; line numbers are those of input.nn."""
     pure = [Structure(np.full(len(s), 32), s.positions, s.cell, s.energy, s.forces) for s in lattices(4)]
@@ -384,6 +393,7 @@ def test_constant_functions_and_empty_test_set_are_named(tmp_path: Path) -> None
     assert "contains Te, which `elements` lists" in text
 
 
+@pytest.mark.slow
 def test_negligible_functions_are_told_as_mode_2_will(tmp_path: Path) -> None:
     """eta = 500 / A^2 gives G of 1e-307 and less: both modes refuse it, with the same lines of input.nn."""
     settings = INPUT + "scale_symmetry_functions\n" + "global_symfunction_short 2 500.0 0.0 6.0\n"
@@ -402,6 +412,7 @@ def test_negligible_functions_are_told_as_mode_2_will(tmp_path: Path) -> None:
     assert f"line {line}: symfunction_short Ge 2 Te 500 0 6" in failure(refusal)
 
 
+@pytest.mark.slow
 def test_file_that_may_not_grow(finished: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for a quota: a sentence, and nothing under the final name."""
     folder = twin(finished, tmp_path)
@@ -409,6 +420,7 @@ def test_file_that_may_not_grow(finished: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["input.data", "input.nn"]
 
 
+@pytest.mark.slow
 def test_directory_that_cannot_be_written(finished: Path) -> None:
     """/sys takes no files, not even from root."""
     words = ["--input", str(finished / "input.nn"), "--data", str(finished / "input.data")]
@@ -418,6 +430,7 @@ def test_directory_that_cannot_be_written(finished: Path) -> None:
     assert "symmetry_functions.h5: cannot be written in /sys" in failure(done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, *RANKS[:1]])
 def test_missing_and_truncated_data(finished: Path, tmp_path: Path, ranks: int) -> None:
     folder = twin(finished, tmp_path)

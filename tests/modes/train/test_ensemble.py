@@ -141,6 +141,7 @@ def test_restart_goes_on_with_the_members_that_are_missing(folder: Path, tmp_pat
             assert (made / number / name).read_bytes() == (folder / number / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_killed_in_a_member_and_restarted_is_uninterrupted(folder: Path, tmp_path: Path, name: str) -> None:
     settings = SETTINGS.format(rate=0.1, size=3).replace("epochs 4", "epochs 9\ncheckpoint_interval 3")

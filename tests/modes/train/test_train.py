@@ -188,6 +188,7 @@ def test_data_changed_since_mode_1_is_refused(source: Path, tmp_path: Path) -> N
     assert invoke(folder, 2).exit_code == 0
 
 
+@pytest.mark.slow
 def test_another_division_is_told(tmp_path: Path) -> None:
     """test_fraction acts in mode 1: mode 2 keeps its sets and says so; not if the data pins them."""
     settings = "epochs 1\ntest_fraction 0.3\n"
@@ -249,6 +250,7 @@ def test_mode_3_predicts_what_mode_2_reports(finished: Path) -> None:
     np.testing.assert_allclose(points[np.argsort(points[:, 0]), 2], predicted[:, 2], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lines",
     [
@@ -305,6 +307,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["Adam", "Kalman, L-BFGS", "L-BFGS", "n2p2"])
 def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, method: str) -> None:
     settings = f"{METHODS[method]}epochs 60\ncheckpoint_interval 4\nearly_stopping 70\n"
@@ -325,6 +328,7 @@ def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, met
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "method"),
     [("SIGTERM", "Adam"), ("SIGUSR1", "Adam"), ("SIGTERM", "Kalman"), ("SIGUSR1", "L-BFGS")],
@@ -342,6 +346,7 @@ def test_signal_ends_with_a_checkpoint(source: Path, tmp_path: Path, name: str, 
     assert (folder / "weights.029.data").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "calls"), [("Adam", 700), ("Kalman", 3000), ("L-BFGS", 0)])
 def test_signal_and_restart_are_uninterrupted(source: Path, tmp_path: Path, method: str, calls: int) -> None:
     """Wherever in an epoch the signal came."""
@@ -355,6 +360,7 @@ def test_signal_and_restart_are_uninterrupted(source: Path, tmp_path: Path, meth
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", [1, 50])
 def test_interrupt_names_the_checkpoint(source: Path, tmp_path: Path, interval: int) -> None:
     """Ctrl-C: how to go on, if there is a checkpoint to go on from."""
@@ -364,6 +370,7 @@ def test_interrupt_names_the_checkpoint(source: Path, tmp_path: Path, interval: 
     assert ("--restart" in ended.stdout) == (interval == 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
 @pytest.mark.parametrize(
     ("method", "ranks"),
@@ -490,6 +497,7 @@ def test_weights_that_are_not_finite_touch_no_file(finished: Path, monkeypatch: 
     assert all((finished / name).read_bytes() == before[name] for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("former", "rate"), [(0.1, 0.1), (0, 0.1), (0.1, 0)])
 def test_killed_between_two_files_is_refused_by_mode_3(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, former: float, rate: float
@@ -542,6 +550,7 @@ def test_killed_between_two_files_is_refused_by_mode_3(
     assert len(whole) <= 2
 
 
+@pytest.mark.slow
 def test_training_that_has_not_written_yet_keeps_the_former_potential(source: Path, tmp_path: Path) -> None:
     """Killed before its first potential: scaling.data is still that of the former weights."""
     folder = prepare(tmp_path / "early", SHORT, alloys(12, seed=5))
@@ -566,6 +575,7 @@ def test_best_weights_may_be_copied_as_with_runner(finished: Path, tmp_path: Pat
     assert invoke(folder, 3).exit_code == 0
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_no_half_written_file(source: Path, tmp_path: Path) -> None:
     folder = twin(source, tmp_path / "full")
     limit = 6000  # bytes a file may have: enough for scaling.data, not for the checkpoint
@@ -723,6 +733,7 @@ def test_weights_of_groups_are_told(tmp_path: Path) -> None:
     assert "weights of group melt      energy 2, force 0.5, stress 1 (6 structures)" in result.output
 
 
+@pytest.mark.slow
 def test_dropout_rate_is_chosen_by_the_likelihood_of_the_test_set(source: Path, tmp_path: Path) -> None:
     """The chosen one has the lowest NLL of the table, is in uncertainty.data, and is kept by --restart."""
     folder = twin(source, tmp_path / "auto", "epochs 8\nbatch_size 2\ndropout_rate auto\n")
@@ -747,6 +758,7 @@ def test_dropout_rate_cannot_be_chosen_without_a_test_set(tmp_path: Path) -> Non
     assert "needs a test set" in result.output
 
 
+@pytest.mark.slow
 def test_fine_tuned_potential_is_written_and_repeated_by_restart(source: Path, tmp_path: Path) -> None:
     settings = "epochs 8\nbatch_size 2\ndropout_rate 0.1\n"
     plain = twin(source, tmp_path / "plain", settings)

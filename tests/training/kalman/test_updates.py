@@ -210,6 +210,7 @@ HABITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", HABITS)
 def test_stress_errors_fall_where_the_stress_is_trained(case: Callable[..., Any], habit: str) -> None:
     """With the energies and a few forces the stress is learnt in part; with its own rows much better."""
