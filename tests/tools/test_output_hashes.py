@@ -1,4 +1,4 @@
-"""tools/output_hashes.py: what is taken out of printed text and what is not, and that a changed digit is found."""
+"""tools/output_hashes.py: what is taken out of printed text and what is not; a changed digit is found."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ from click.testing import CliRunner, Result
     [
         ("  date    2026-11-28 21:58:06\n", "  date    2027-01-02 03:04:05\n"),
         ("2 warnings; total time 9.9 s\n", "2 warnings; total time 1 min 02 s\n"),
-        ("  counting 100 %  7/7  0.1 s\n", "  counting  40 %  3/7  1.1 s, about 1.5 s left\n  counting 100 %  7/7  12 s\n"),
+        (
+            "  counting 100 %  7/7  0.1 s\n",
+            "  counting  40 %  3/7  1.1 s, about 1.5 s left\n  counting 100 %  7/7  12 s\n",
+        ),
         ("   4   0.2087  32.46    0.8 s    0.2 s *\n", "   4   0.2087  32.46     11 s    2.6 s *\n"),
         ("  speed    43 us/atom (structure 159)\n", "  speed    7.5 us/atom (structure 2)\n"),
-        ("dynamics 100 %  7/7  0.4 s, 166 steps/s, 28.7 ns/day\n", "dynamics 100 %  7/7  2 h 03 min, 9 steps/s, 1e+03 ns/day\n"),
+        (
+            "  dynamics 100 %  7/7  0.4 s, 166 steps/s, 28.7 ns/day\n",
+            "  dynamics 100 %  7/7  2 h 03 min, 9 steps/s, 1e+03 ns/day\n",
+        ),
         ("bnnp 0.1.0   mode 2: training\n", "bnnp 0.2.0   mode 2: training\n"),
         ("Pair    | 1.9366     | 1.9366\n", "Pair    | 2.0      | 2.0\n"),
     ],
-)  # fmt: skip
+)
 def test_what_depends_on_the_clock_or_the_version_goes(one: str, two: str) -> None:
     assert tool.normalized(one) == tool.normalized(two)
 
@@ -63,7 +69,7 @@ def test_keywords_replace_those_of_the_same_name(tmp_path: Path) -> None:
 
 
 def test_every_case_begins_where_one_has_ended_before() -> None:
-    cases = tool.parse_cases(tool.CASES)
+    cases = tool.read_cases(tool.CASES)
     order = tool.needed(cases, reversed(cases))
     assert sorted(order) == sorted(cases)
     for name in order:
@@ -74,18 +80,28 @@ def test_every_case_begins_where_one_has_ended_before() -> None:
 CASES = """
 one < inputs/quickstart
     thin 100 input.data energy.out
-    python -c "import numpy; numpy.savez('state.npz', a=numpy.arange(3.0), b=numpy.zeros(2))"
-    echo total time 0.1 s
+    script state
+        import numpy
 
+        numpy.savez("state.npz", a=numpy.arange(3.0), b=numpy.zeros(2))
+    echo total
+        time 0.1 s
+
+# a comment
 two < one
     with epochs 7: cp input.nn used.nn
     ! test -e nothing
 """
 
 
+def set_cases(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (folder / "cases.txt").write_text(text)
+    monkeypatch.setattr(tool, "CASES", folder / "cases.txt")
+
+
 @pytest.fixture
 def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tool, "CASES", CASES)
+    set_cases(tmp_path, monkeypatch, CASES)
     return invoke("run", tmp_path / "before.json", "--work", tmp_path / "before", code=0)[1]
 
 
@@ -97,9 +113,21 @@ def invoke(*words: object, code: int) -> tuple[Result, Path]:
 
 def test_two_runs_agree_and_files_of_the_start_count_once(before: Path, tmp_path: Path) -> None:
     hashes = json.loads(before.read_text())["hashes"]
-    assert {"one/energy.out", "one/state.npz:a", "one/state.npz:b", "two/used.nn", "two/02-test-e-nothing.log"} <= set(hashes)  # fmt: skip
+    written = {
+        "one/energy.out",
+        "one/state.npz:a",
+        "one/state.npz:b",
+        "two/used.nn",
+        "two/02-test-e-nothing.log",
+    }
+    assert written <= set(hashes)
     assert "two/energy.out" not in hashes
     assert "one/input.data" not in hashes
+    assert (
+        (tmp_path / "before" / "one" / "03-echo-total-time-0-1-s.log")
+        .read_text()
+        .startswith("total time 0.1 s\n")
+    )
     assert "epochs 7" in (tmp_path / "before" / "two" / "used.nn").read_text()
     assert "epochs 7" not in (tmp_path / "before" / "two" / "input.nn").read_text()
     _, after = invoke("run", tmp_path / "after.json", "--work", tmp_path / "after", code=0)
@@ -107,22 +135,24 @@ def test_two_runs_agree_and_files_of_the_start_count_once(before: Path, tmp_path
     assert f"{len(hashes)} of {len(hashes)} hashes agree" in result.output
 
 
-def test_a_changed_digit_is_found_and_shown(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_digit_is_found_and_shown(
+    before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed = CASES.replace("arange(3.0)", "arange(3.0) + 1e-15").replace(
         "    echo", "    sed -i 's/^energy /energy 1/' energy.out\n    echo"
     )
-    monkeypatch.setattr(tool, "CASES", changed)
+    set_cases(tmp_path, monkeypatch, changed)
     _, after = invoke("run", tmp_path / "after.json", "--only", "one", "--work", tmp_path / "after", code=0)
     output = invoke("compare", before, after, code=1)[0].output
     assert "differs: one/state.npz:a\n" in output
     assert "state.npz:b" not in output
     assert "differs: one/energy.out\n    line " in output
     assert ": energy 1" in output
-    assert f"only in {before}: two/used.nn" in output
+    assert f"only in {before}: two\n" in output
 
 
 def test_a_command_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool, "CASES", "one < inputs/quickstart\n    echo so && exit 4\n    ! true\n")
+    set_cases(tmp_path, monkeypatch, "one < inputs/quickstart\n    echo so && exit 4\n    ! true\n")
     output = invoke("run", tmp_path / "a.json", "--work", tmp_path / "a", code=0)[0].output
     assert "one: `echo so && exit 4` ends with code 4\nso" in output
     assert "one: `true` ends with code 0" in output
@@ -130,7 +160,9 @@ def test_a_command_that_fails_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_number_an_attribute_and_a_type_of_an_hdf5_file_count(tmp_path: Path) -> None:
     found = []
-    for k, (number, unit, kind) in enumerate([(1.0, "eV", "f8"), (2.0, "eV", "f8"), (1.0, "Ha", "f8"), (1.0, "eV", "f4")]):
+    for k, (number, unit, kind) in enumerate(
+        [(1.0, "eV", "f8"), (2.0, "eV", "f8"), (1.0, "Ha", "f8"), (1.0, "eV", "f4")]
+    ):
         with h5py.File(tmp_path / f"{k}.h5", "w") as file:
             file.create_dataset("a/b", data=np.array([number, 3.0], dtype=kind))
             file["a"].attrs["unit"] = unit
