@@ -46,11 +46,13 @@ NORMALIZATIONS = (  # pattern, replacement; beside them only the paths of the wo
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", "DATE"),
     (r" *\b(\d+ h \d\d min|\d+ min \d\d s|\d+(\.\d)? s)\b", " TIME"),
     (r"\d+(\.\d+)? us/atom \(structure \d+\)|\d+ steps/s, \S+ ns/day", "SPEED"),
+    (r"[\d.]+ ms (more|with \d+ thread)", r"SPEED \1"),
     (r"(?m)^(  free on this disk +).*$", r"\1SPACE"),
+    (r"(?m)^(  memory +about) \S+ .B each", r"\1"),  # with the memory of the process at that time
     (r"\bbnnp( |</td><td>)\d+\.\d+\.[\w.+]+", "bnnp VERSION"),
     (r"(?m)^(  balance +the busiest rank worked) .* the mean$", r"\1"),
     (r"(?m)^(Loop time of|Performance:|Total wall time|\w+ +\| ).*$", r"\1"),  # LAMMPS
-    (r"(?m)^[\d.]+% CPU use", "% CPU use"),
+    (r"(?m)^[\d.]+% CPU use|CPU = [\d.]+ seconds$", "CPU"),
 )
 CASES = Path(__file__).with_name("output_cases.txt")
 SHOWN = 3  # differing lines of a text file
