@@ -55,7 +55,7 @@ NORMALIZATIONS = (  # pattern, replacement; beside them only the paths of the wo
     (r"(?m)^[\d.]+% CPU use|CPU = [\d.]+ seconds$", "CPU"),
 )
 CASES = Path(__file__).with_name("output_cases.txt")
-SHOWN = 3  # differing lines of a text file
+SHOWN, WIDTH, BEFORE = 3, 100, 40  # differing lines of a text file: number, characters, those before
 
 
 @dataclass(frozen=True)
@@ -320,8 +320,9 @@ def differing_lines(name: str, former: dict, latter: dict) -> Iterator[str]:
     pairs = enumerate(zip_longest(*texts, fillvalue="(end)"), start=1)
     shown = [(number, one, two) for number, (one, two) in pairs if one != two][:SHOWN]
     for number, one, two in shown:
-        yield f"line {number}: {one}"
-        yield f"{'now':>{len(str(number)) + 5}}: {two}"
+        start = max(0, len(os.path.commonprefix([one, two])) - BEFORE)
+        yield f"line {number}: {'...' * (start > 0)}{one[start : start + WIDTH]}"
+        yield f"{'now':>{len(str(number)) + 5}}: {'...' * (start > 0)}{two[start : start + WIDTH]}"
 
 
 if __name__ == "__main__":
