@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from bnnp._core import instruction_sets
 
 pytestmark = pytest.mark.slow
