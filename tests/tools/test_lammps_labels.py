@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from bnnp.io.input_data import read_structures
 
 
-@pytest.mark.parametrize(("system", "neighbours"), [("CdTe", 4), ("ZnTe", 4), ("CdZnTe", 4), ("Li", 8)])
+@pytest.mark.parametrize(("system", "neighbors"), [("CdTe", 4), ("ZnTe", 4), ("CdZnTe", 4), ("Li", 8)])
 def test_crystal(system: str, neighbors: int) -> None:
     """As many nearest neighbors as the lattice has, all at one distance; LAMMPS' form of the cell."""
     atoms = tool.crystal(system, 0.25, np.random.default_rng(1))
