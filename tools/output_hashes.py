@@ -32,6 +32,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import click
 import h5py
@@ -307,7 +308,7 @@ def compare(first: Path, second: Path) -> None:
     sys.exit(1 if differing else 0)
 
 
-def differing_lines(name: str, former: dict, latter: dict) -> Iterator[str]:
+def differing_lines(name: str, former: dict[str, Any], latter: dict[str, Any]) -> Iterator[str]:
     """The first lines of a text file that differ, where both work directories are still there."""
     texts = []
     for side in (former, latter):

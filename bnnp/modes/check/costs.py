@@ -127,7 +127,7 @@ def _layout(records: np.ndarray, settings: Settings, descriptor: Descriptor) -> 
 def report_symmetry_estimate(structures: StructureFile, run: Run, log: Log) -> bool:
     """Show time, memory and disk of mode 1, with and without derivatives; returns whether they are stored."""
     found, model = estimate_symmetry(structures, run.settings), run.settings.model
-    log.section("SymmetryCost for mode 1")
+    log.section("Estimate for mode 1")
     log.item("kernel", found.kernel)
     within = f"within {model.largest_cutoff:g} {model.units.length}"
     log.item("neighbors of an atom", f"{found.neighbors:.0f} {within}")
