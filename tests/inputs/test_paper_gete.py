@@ -30,7 +30,7 @@ def test_frames_of_a_trajectory_keep_their_distance() -> None:
     training = module("training")
     for temperature in training.INSIDE:
         blocks = [block for block in training.BLOCKS if block.temperature == temperature]
-        assert [block.subset for block in blocks] == ["train", "test", "calibration", None]
+        assert [block.subset for block in blocks] == [Set.TRAIN, Set.TEST, Set.CALIBRATION, None]
         ends = [block.first + block.every * (block.count - 1) for block in blocks]
         starts = [block.first for block in blocks]
         gaps = [start - end for start, end in zip(starts[1:], ends, strict=False)]
@@ -38,7 +38,7 @@ def test_frames_of_a_trajectory_keep_their_distance() -> None:
         assert min(gaps[1:]) >= 10
         assert ends[-1] < 200
     assert {b.subset for b in training.BLOCKS if b.temperature == training.CALIBRATION_OUTSIDE} == {
-        "calibration_ood"
+        Set.CALIBRATION_OOD
     }
 
 

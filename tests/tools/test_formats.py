@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bnnp.io.input_data import read_structures, write_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 
 BOHR, HARTREE = 0.529177210903, 27.211386245988  # Angstrom and eV, CODATA 2018; 2014 differs by 9e-9
 KCAL = 0.0433641153  # kcal/mol in eV
@@ -132,7 +132,7 @@ class TestTrees:
         (tmp_path / "study").mkdir()
         write_structures(tmp_path / "study/train.data", [structure, structure])
         write_structures(tmp_path / "study/test.data", [structure])
-        assert [s.subset for s in converted(tmp_path, tmp_path / "study")] == ["train", "train", "test"]
+        assert [s.subset for s in converted(tmp_path, tmp_path / "study")] == [Set.TRAIN, Set.TRAIN, Set.TEST]
 
     def test_nothing_there(self, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()

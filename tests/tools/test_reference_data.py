@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import read_structures
-from bnnp.structure import Structure
+from bnnp.structure import Set, Structure
 from bnnp.units import ATOMIC, METAL
 
 SMALL = ("-T", "300", "--compositions", "2", "--runs", "1", "--clusters", "1", "--snapshots", "2")
@@ -49,10 +49,10 @@ def test_what_is_made(tmp_path: Path) -> None:
     assert all(set(s.symbols) == {"Ag", "Pd"} and s.stress is None for s in clusters)
     assert {s.info["group"] for s in clusters} == {"cluster_300K"}
     assert {(s.info["source"], s.subset) for s in bulk} == {
-        ("EMT:0", "train"),
-        ("EMT:1", "test"),
-        ("EMT:2", "train"),
-        ("EMT:3", "test"),
+        ("EMT:0", Set.TRAIN),
+        ("EMT:1", Set.TEST),
+        ("EMT:2", Set.TRAIN),
+        ("EMT:3", Set.TEST),
     }
 
 
