@@ -51,5 +51,6 @@ inline void check_pairs(std::int64_t n_atoms, const Longs& first, const Ints& ne
 void bind_descriptor(py::module_& module);
 void bind_networks(py::module_& module);
 void bind_pairs(py::module_& module);
+void bind_potential(py::module_& module);
 
 }  // namespace bnnp

@@ -2,8 +2,8 @@
 
 A plugin is bound to the version of LAMMPS, its MPI and the size of its integers: all three are taken from
 what is found beside the headers, compiled in, and compared again when LAMMPS loads the plugin. The sources
-are those of this package: the pair style, its reader of the potential directory, and the core, whose kernels
-are compiled once for each instruction set and chosen at run time.
+are those of this package: the pair style and the core, which reads the files of a potential, and whose
+kernels are compiled once for each instruction set and chosen at run time.
 """
 
 from __future__ import annotations

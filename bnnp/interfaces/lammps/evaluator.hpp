@@ -8,19 +8,19 @@
 #include <vector>
 
 #include "kernels/dispatch.hpp"
-#include "potential.hpp"
+#include "potential/potential.hpp"
 
 namespace bnnp {
 
 // Where the forces of every sample are added up.
 struct SampleRows {
     const std::int32_t *centers = nullptr, *neighbors = nullptr;  // row of each, in the order of filling
-    double* forces = nullptr;                                     // (rows, 3, padded samples)
+    double* forces = nullptr;                                     // (rows, 3, sample_row)
 };
 
 class Evaluator {
   public:
-    explicit Evaluator(const Potential&);
+    explicit Evaluator(const PotentialData&);
 
     // ---- filling: a center, then its neighbors, element indices ----
     void clear();
@@ -40,31 +40,36 @@ class Evaluator {
     // dE/dD of the mean energy
     const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }
 
-    // Calls found(function, value, minimum, maximum) for each symmetry function of a center that is beyond
-    // its training range.
+    // Calls found(function, value) for each symmetry function of a center that is beyond its training range.
     template <typename Found>
     void outside(int center, Found found) const {
-        if (potential.minimum.empty()) return;
-        const int element = centers[center], width = potential.plan.width;
-        const double* G = &values[std::size_t(center) * width];
-        const double* low = &potential.minimum[std::size_t(element) * width];
-        const double* high = &potential.maximum[std::size_t(element) * width];
-        for (int f = 0; f < potential.plan.elements[element].n_functions; ++f)
-            if (G[f] < low[f] - TOLERANCE || G[f] > high[f] + TOLERANCE) found(f, G[f], low[f], high[f]);
+        const Ranges& ranges = potential.elements[centers[center]].ranges;
+        const double* G = &values[std::size_t(center) * plan.width];
+        for (int f = 0; f < int(ranges.minimum.size()); ++f)
+            if (G[f] < ranges.minimum[f] - TOLERANCE || G[f] > ranges.maximum[f] + TOLERANCE) found(f, G[f]);
     }
 
+    double radius() const { return largest_radius; }  // largest cutoff, length
+    int sample_row() const { return networks.sample_row(); }
     const char* kernel() const { return kernels.name; }
 
   private:
     static constexpr double TOLERANCE = 1000.0 * 2.220446049250313e-16;  // n2p2's
 
-    const Potential& potential;
+    const PotentialData& potential;
     const Kernels kernels;
-    const double scale;  // network output to energy
+    Plan plan;
+    NetworkPlan networks;
+    double largest_radius = 0.0;
+    const double scale;                         // network output to energy
+    std::vector<double> shift, factor, offset;  // (n_elements, width): scaled = (G - shift) factor + offset
+    std::vector<double> slopes;                 // (n_elements, width) factor times scale
+
     std::vector<std::int32_t> centers, neighbor_types, types, neighbors;
     std::vector<std::int64_t> offsets;
-    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, factors;
+    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD;
 
+    void set_scaling();
     void scale_inputs();
     void scale_outputs();
     void sample_forces(const PairList&, const SampleRows&);

@@ -2,7 +2,7 @@
 
 #include "error.h"
 #include "lammps.h"
-#include "potential.hpp"
+#include "potential/text.hpp"
 #include "utils.h"
 
 namespace LAMMPS_NS {

@@ -7,12 +7,12 @@
 
 #include "atom.h"
 #include "comm.h"
-#include "directory.hpp"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "report.hpp"
 #include "timer.h"
 #include "update.h"
 #include "utils.h"
@@ -32,6 +32,21 @@ double deviation(const double* values, int n) {
     mean /= n;
     for (int s = 0; s < n; ++s) square += (values[s] - mean) * (values[s] - mean);
     return n > 1 ? std::sqrt(square / (n - 1)) : 0.0;
+}
+
+// The files of a directory for all ranks. One rank reads them, all get them: all find the same mistakes.
+bnnp::Content files_for_all(MPI_Comm world, const std::string& directory) {
+    return [world, files = bnnp::files_of(directory)](const std::string& name) {
+        int rank = 0;
+        MPI_Comm_rank(world, &rank);
+        std::optional<std::string> text = rank == 0 ? files(name) : std::nullopt;
+        int size = text ? int(text->size()) : -1;
+        MPI_Bcast(&size, 1, MPI_INT, 0, world);
+        if (size < 0) return text;
+        if (!text) text = std::string(size, ' ');
+        MPI_Bcast(&(*text)[0], size, MPI_CHAR, 0, world);
+        return text;
+    };
 }
 
 }  // namespace
@@ -83,7 +98,10 @@ void PairBNNP::coeff(int narg, char** arg) {
              " elements, one (or NULL) for each atom type, got " + std::to_string(std::max(0, narg - 3)));
     const std::string directory = arg[2];
     try {
-        potential = std::make_unique<bnnp::Potential>(bnnp::read_directory(world, directory));
+        const auto data = bnnp::read_potential(files_for_all(world, directory));
+        bnnp::check_runs_here(data);
+        evaluator.reset();
+        potential = std::make_unique<bnnp::PotentialData>(data);
         evaluator = std::make_unique<bnnp::Evaluator>(*potential);
     } catch (const std::exception& mistake) {
         fail(directory + ": " + mistake.what());
@@ -92,7 +110,7 @@ void PairBNNP::coeff(int narg, char** arg) {
     // Not within hybrid: NULL types interact with nothing, instead of with another style.
     if (force->pair == this)
         for (int i = 1; i <= atom->ntypes; ++i) std::fill(setflag[i] + 1, setflag[i] + atom->ntypes + 1, 1);
-    const auto& known = potential->input.elements;
+    const bnnp::Words known = potential->symbols();
     for (int type = 1; type <= atom->ntypes; ++type) {
         const std::string symbol = arg[type + 2];
         if (symbol == "NULL") continue;
@@ -106,8 +124,8 @@ void PairBNNP::coeff(int narg, char** arg) {
     if (potential->samples < 2 && (options.max_energy > 0.0 || options.max_force > 0.0))
         fail("maxsigma needs the masks of uncertainty.data, but " + directory +
              " has none (or mc_samples below 2): this potential gives no uncertainty");
-    say("bnnp potential " + directory + ": " + potential->describe() + "; kernels " + evaluator->kernel() +
-        "\n");
+    say("bnnp potential " + directory + ": " + bnnp::describe(*potential) + "; kernels " +
+        evaluator->kernel() + "\n");
     choose_calibration();
 }
 
@@ -121,9 +139,10 @@ void PairBNNP::choose_calibration() {
         for (int type = 1; type <= atom->ntypes; ++type)
             complete = complete && (map[type] < 0 || calibration.forces[map[type]]);
         if (!complete) calibration.forces.clear();
-        if (comm->me == 0 && !calibration.warning().empty()) error->warning(FLERR, calibration.warning());
+        const std::string warning = bnnp::hybrid_warning(calibration);
+        if (comm->me == 0 && !warning.empty()) error->warning(FLERR, warning);
     }
-    say("bnnp standard deviations: " + calibration.describe() +
+    say("bnnp standard deviations: " + bnnp::describe(calibration) +
         (options.raw ? ", as the keyword raw asks" : "") + "\n");
 }
 
@@ -169,7 +188,7 @@ void PairBNNP::set_units() {
 
 double PairBNNP::init_one(int i, int j) {
     if (setflag[i][j] == 0) fail("not all pairs of atom types have coefficients; use `pair_coeff * *`");
-    return potential->radius * length_unit;
+    return evaluator->radius() * length_unit;
 }
 
 // ---- a step -----------------------------------------------------------------------------------------------
@@ -195,7 +214,7 @@ void PairBNNP::compute(int eflag, int vflag) {
     }
     if (forces_std_flag || forces) std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
     if (energies_std_flag) std::fill(energies_std, energies_std + n_max, 0.0);
-    const std::size_t row = potential->networks.sample_row();
+    const std::size_t row = evaluator->sample_row();
     if (forces) sample_forces.assign(std::size_t(n_all) * 3 * row, 0.0);
     std::fill(sample_sums.begin(), sample_sums.end(), 0.0);
     extrapolations = 0.0;
@@ -216,8 +235,8 @@ void PairBNNP::compute(int eflag, int vflag) {
 void PairBNNP::gather(int begin, int end) {
     double** x = atom->x;
     const int* type = atom->type;
-    const double reach = potential->radius * potential->radius;
-    const double nearest = potential->shortest * potential->shortest;
+    const double reach = evaluator->radius() * evaluator->radius();
+    const double nearest = potential->bond_threshold * potential->bond_threshold;
     const double scale = 1.0 / length_unit;
     centers.clear();
     neighbors.clear();
@@ -241,7 +260,7 @@ void PairBNNP::gather(int begin, int end) {
                              std::to_string(atom->tag[j]) + " are " +
                              bnnp::number(std::sqrt(square) * length_unit) +
                              " Angstrom apart, less than bond_threshold " +
-                             bnnp::number(potential->shortest * length_unit) +
+                             bnnp::number(potential->bond_threshold * length_unit) +
                              ". Check positions, units and time step");
             neighbors.push_back(j);
             evaluator->add_neighbor(map[type[j]], dx, dy, dz);
@@ -265,7 +284,7 @@ void PairBNNP::add_center(int center) {
         mean += energies[s];
         sample_sums[s] += energies[s];
     }
-    mean = (mean / samples + potential->input.atom_energies[map[atom->type[i]]]) * energy_unit;
+    mean = (mean / samples + potential->elements[map[atom->type[i]]].atom_energy) * energy_unit;
     if (!std::isfinite(mean))
         fail_in_step("the energy of atom " + std::to_string(atom->tag[i]) +
                      " is not finite. Its environment is far outside the training set: check positions and "
@@ -274,9 +293,9 @@ void PairBNNP::add_center(int center) {
     if (eflag_atom) eatom[i] += mean;
     if (energies_std_flag) energies_std[i] = deviation(energies, samples) * energy_unit;
     sample_sums[samples + 1] += 1.0;
-    evaluator->outside(center, [&](int function, double value, double minimum, double maximum) {
+    evaluator->outside(center, [&](int function, double value) {
         sample_sums[samples] += 1.0;
-        if (options.show) report_extrapolation(i, function, value, minimum, maximum);
+        if (options.show) report_extrapolation(i, function, value);
     });
 }
 
@@ -306,7 +325,7 @@ void PairBNNP::add_pair(int i, int j, const double* vector, const double* deriva
 // ---- uncertainty ------------------------------------------------------------------------------------------
 
 void PairBNNP::compute_forces_std() {
-    const int samples = potential->samples, row = potential->networks.sample_row(), total = 3 * row;
+    const int samples = potential->samples, row = evaluator->sample_row(), total = 3 * row;
     for (first_component = 0; first_component < total; first_component += MESSAGE) {
         n_components = std::min(MESSAGE, total - first_component);
         comm->reverse_comm(this, n_components);
@@ -328,7 +347,7 @@ void PairBNNP::compute_forces_std() {
 
 // The components of the sample forces on an atom that are being sent.
 double* PairBNNP::message_of(int i) {
-    return &sample_forces[std::size_t(i) * 3 * potential->networks.sample_row() + first_component];
+    return &sample_forces[std::size_t(i) * 3 * evaluator->sample_row() + first_component];
 }
 
 int PairBNNP::pack_reverse_comm(int n, int first, double* buffer) {
@@ -368,14 +387,14 @@ void PairBNNP::reduce(bool energies, bool forces) {
     std::copy(values, values + 5, pvector);
 }
 
-void PairBNNP::report_extrapolation(int i, int function, double value, double minimum, double maximum) const {
-    const int element = map[atom->type[i]];
-    std::fprintf(
-        stderr,
-        "### NNP EXTRAPOLATION WARNING ### STRUCTURE: %6d ATOM: %9lld ELEMENT: %2s SYMFUNC: %4d TYPE: %2d "
-        "VALUE: %10.3E MIN: %10.3E MAX: %10.3E\n",
-        comm->me, (long long)(atom->tag[i]), potential->input.elements[element].c_str(), function + 1,
-        potential->input.functions[element][function].spec.type, value, minimum, maximum);
+void PairBNNP::report_extrapolation(int i, int function, double value) const {
+    const bnnp::Element& element = potential->elements[map[atom->type[i]]];
+    std::fprintf(stderr,
+                 "### NNP EXTRAPOLATION WARNING ### STRUCTURE: %6d ATOM: %9lld ELEMENT: %2s SYMFUNC: %4d "
+                 "TYPE: %2d VALUE: %10.3E MIN: %10.3E MAX: %10.3E\n",
+                 comm->me, (long long)(atom->tag[i]), element.symbol.c_str(), function + 1,
+                 element.functions[function].spec.type, value, element.ranges.minimum[function],
+                 element.ranges.maximum[function]);
 }
 
 void PairBNNP::summarize() {

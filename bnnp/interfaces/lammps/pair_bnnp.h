@@ -51,7 +51,7 @@ class PairBNNP : public Pair {
     Options options;
     StopRule stop_rule;
 
-    std::unique_ptr<bnnp::Potential> potential;
+    std::unique_ptr<bnnp::PotentialData> potential;
     std::unique_ptr<bnnp::Evaluator> evaluator;
     bnnp::Calibration calibration;  // in force; without `forces` these are raw
     double energy_unit = 1.0, length_unit = 1.0,
@@ -82,7 +82,7 @@ class PairBNNP : public Pair {
     void scatter();
     void add_center(int center);
     void add_pair(int i, int j, const double* vector, const double* derivative);
-    void report_extrapolation(int i, int function, double value, double minimum, double maximum) const;
+    void report_extrapolation(int i, int function, double value) const;
     void reduce(bool energies, bool forces);
     double* message_of(int i);
     void compute_forces_std();

@@ -1,10 +1,9 @@
-// Text to words and numbers, independent of the locale of the host program.
+#include "potential/text.hpp"
+
 #include <cmath>
 #include <cstdio>
 #include <locale>
 #include <sstream>
-
-#include "potential.hpp"
 
 namespace bnnp {
 
@@ -40,16 +39,39 @@ int to_integer(const std::string& word, const std::string& where) {
     return int(value);
 }
 
-std::string join(const std::vector<std::string>& words, const std::string& separator) {
+std::string join(const Words& words, const std::string& separator) {
     std::string text;
     for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
     return text;
 }
 
-std::string number(double value) {
+std::string number(double value, int digits) {
     char text[32];
-    std::snprintf(text, sizeof text, "%.6g", value);
+    std::snprintf(text, sizeof text, "%.*g", digits, value);
     return text;
+}
+
+std::string python_repr(double value) {
+    std::string text;
+    for (int digits = 0; digits < 17; ++digits) {  // the fewest that read back as the same number
+        std::ostringstream stream;
+        stream.imbue(std::locale::classic());
+        stream.precision(digits);
+        stream << std::scientific << value;
+        text = stream.str();
+        if (to_number(text, "") == value) break;
+    }
+    const std::size_t e = text.find('e');
+    const int exponent = std::stoi(text.substr(e + 1));
+    const std::string sign = text[0] == '-' ? "-" : "";
+    std::string digits = text.substr(sign.size(), e - sign.size());
+    if (digits.size() > 1) digits.erase(1, 1);  // the point
+    const int n = int(digits.size());
+    if (exponent < -4 || exponent >= 16)
+        return sign + digits.substr(0, 1) + (n > 1 ? "." + digits.substr(1) : "") + text.substr(e);
+    if (exponent < 0) return sign + "0." + std::string(-exponent - 1, '0') + digits;
+    if (n <= exponent + 1) return sign + digits + std::string(exponent + 1 - n, '0') + ".0";
+    return sign + digits.substr(0, exponent + 1) + "." + digits.substr(exponent + 1);
 }
 
 }  // namespace bnnp

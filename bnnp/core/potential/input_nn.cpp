@@ -1,0 +1,269 @@
+// input.nn of a finished potential: n2p2's keywords, one symfunction_short a line.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "potential/potential.hpp"
+
+namespace bnnp {
+
+namespace {
+
+const char* SYMBOLS[] = {"",   "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "F",  "Ne", "Na", "Mg",
+                         "Al", "Si", "P",  "S",  "Cl", "Ar", "K",  "Ca", "Sc", "Ti", "V",  "Cr", "Mn",
+                         "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr",
+                         "Y",  "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb",
+                         "Te", "I",  "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd",
+                         "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W",  "Re", "Os", "Ir",
+                         "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th",
+                         "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No"};
+
+const double BOHR = 0.5291772105638411, HARTREE = 27.211386024367243;  // Angstrom, eV: CODATA 2014
+const double CLOSEST = 0.5;                                            // default of bond_threshold, bohr
+
+// Keywords whose presence says all, or that matter to other programs only.
+const std::set<std::string> FLAGS{"scale_symmetry_functions",
+                                  "center_symmetry_functions",
+                                  "scale_symmetry_functions_sigma",
+                                  "normalize_nodes",
+                                  "random_seed",
+                                  "calculate_forces",
+                                  "calculate_stress",
+                                  "threads"};
+
+bool is_compact(int type) { return type >= 20; }
+
+// Parameters of a type in the order of input.nn and its number of neighbors.
+struct Grammar {
+    int neighbors;
+    std::vector<double FunctionSpec::*> parameters;
+    bool optional_r_s = false;
+};
+
+const Grammar* grammar(int type) {
+    using F = FunctionSpec;
+    static const std::map<int, Grammar> types{{1, {1, {&F::r_c}}},
+                                              {2, {1, {&F::eta, &F::r_s, &F::r_c}}},
+                                              {3, {2, {&F::eta, &F::lambda, &F::zeta, &F::r_c}, true}},
+                                              {4, {1, {&F::eta, &F::r_c}}},
+                                              {8, {2, {&F::eta, &F::r_s, &F::r_c}}},
+                                              {9, {2, {&F::eta, &F::lambda, &F::zeta, &F::r_c}, true}},
+                                              {12, {0, {&F::eta, &F::r_s, &F::r_c}}},
+                                              {13, {0, {&F::eta, &F::r_s, &F::lambda, &F::zeta, &F::r_c}}},
+                                              {20, {1, {&F::r_l, &F::r_c}}},
+                                              {21, {2, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
+                                              {22, {2, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
+                                              {23, {0, {&F::r_l, &F::r_c}}},
+                                              {24, {0, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}},
+                                              {25, {0, {&F::r_l, &F::r_c, &F::angle_left, &F::angle_right}}}};
+    const auto found = types.find(type);
+    return found == types.end() ? nullptr : &found->second;
+}
+
+std::string plain(double value) {  // as bnnp writes the numbers of a symmetry function
+    if (value == std::floor(value) && std::abs(value) < 1e15) return std::to_string((long long)(value));
+    return python_repr(value);
+}
+
+// n2p2's order, which scaling.data and the inputs of the networks follow.
+bool before(const SymmetryFunction& a, const SymmetryFunction& b) {
+    const FunctionSpec &x = a.spec, &y = b.spec;
+    if (x.type != y.type) return x.type < y.type;
+    if (is_compact(x.type))
+        return std::tie(a.subtype, x.neighbor1, x.neighbor2, x.r_c, x.r_l, x.angle_left, x.angle_right) <
+               std::tie(b.subtype, y.neighbor1, y.neighbor2, y.r_c, y.r_l, y.angle_left, y.angle_right);
+    return std::tie(x.r_c, x.eta, x.r_s, x.zeta, x.lambda, x.neighbor1, x.neighbor2) <
+           std::tie(y.r_c, y.eta, y.r_s, y.zeta, y.lambda, y.neighbor1, y.neighbor2);
+}
+
+// Reads one keyword after the other; elements and symmetry functions, which need the elements, at the end.
+class InputReader {
+  public:
+    PotentialData read(const std::string& text) {
+        for (const Line& line : lines_of(text, "#!")) keyword(line);
+        where = "input.nn";
+        set_elements();
+        for (const Line& line : function_lines) add_function(line);
+        where = "input.nn";
+        finish();
+        return data;
+    }
+
+  private:
+    PotentialData data;
+    Words symbols;
+    std::map<std::string, double> energies;
+    std::map<std::string, int> seen;  // line of each keyword
+    std::vector<Line> function_lines;
+    int n_elements = -1, n_layers = -1;
+    std::string where;
+    const std::map<std::string, double*> numbers{
+        {"mean_energy", &data.mean_energy},      {"conv_energy", &data.conv_energy},
+        {"conv_length", &data.conv_length},      {"scale_min_short", &data.s_min},
+        {"scale_min_short_atomic", &data.s_min}, {"scale_max_short", &data.s_max},
+        {"scale_max_short_atomic", &data.s_max}, {"bond_threshold", &data.bond_threshold}};
+    const std::map<std::string, int*> integers{{"number_of_elements", &n_elements},
+                                               {"global_hidden_layers_short", &n_layers},
+                                               {"mc_samples", &data.mc_samples},
+                                               {"ensemble_size", &data.ensemble_size}};
+
+    [[noreturn]] void fail(const std::string& what) const { throw FileError(where + ": " + what); }
+
+    const std::string& one(const Line& line) const {
+        if (line.words.size() != 2) fail("`" + line.words[0] + "` needs one argument");
+        return line.words[1];
+    }
+
+    const std::string& choice(const Line& line, const char* first, const char* second) const {
+        if (one(line) != first && one(line) != second)
+            fail("`" + join(line.words) + "`, expected " + first + " or " + second);
+        return line.words[1];
+    }
+
+    void keyword(const Line& line) {
+        const std::string& name = line.words[0];
+        where = "input.nn line " + std::to_string(line.number);
+        if (seen.count(name) && name != "symfunction_short" && name != "atom_energy")
+            fail("`" + name + "` is there already, in line " + std::to_string(seen[name]));
+        seen[name] = line.number;
+        const Words arguments(line.words.begin() + 1, line.words.end());
+        if (numbers.count(name)) *numbers.at(name) = to_number(one(line), where);
+        else if (integers.count(name)) *integers.at(name) = to_integer(one(line), where);
+        else if (name == "symfunction_short") function_lines.push_back(line);
+        else if (name == "elements") symbols = arguments;
+        else if (name == "atom_energy") add_energy(arguments);
+        else if (name == "cutoff_type") set_cutoff(arguments);
+        else if (name == "units") data.units = choice(line, "metal", "atomic");
+        else if (name == "uncertainty") data.calibration.wanted = choice(line, "mc", "hybrid");
+        else if (name == "mc_masks") data.resample = choice(line, "frozen", "resample") == "resample";
+        else if (name == "global_nodes_short")
+            for (const std::string& word : arguments) data.nodes.push_back(to_integer(word, where));
+        else if (name == "global_activation_short")
+            for (const std::string& word : arguments) add_activation(word);
+        else if (!FLAGS.count(name))
+            fail("`" + name +
+                 "` is no keyword of a finished potential. Use the directory potential/ that "
+                 "mode 2 writes, or let `bnnp --export bnnp DIR` make one of this");
+    }
+
+    void add_energy(const Words& arguments) {
+        if (arguments.size() != 2) fail("`atom_energy` needs an element and an energy");
+        if (!energies.emplace(arguments[0], to_number(arguments[1], where)).second)
+            fail("a second atom_energy of " + arguments[0]);
+    }
+
+    void set_cutoff(const Words& arguments) {
+        if (arguments.empty() || arguments.size() > 2)
+            fail("`cutoff_type` needs a number, and perhaps alpha");
+        data.cutoff_type = to_integer(arguments[0], where);
+        if (arguments.size() == 2) data.cutoff_alpha = to_number(arguments[1], where);
+        if (data.cutoff_type < 0 || data.cutoff_type > 8)
+            fail("cutoff_type is " + arguments[0] + ", expected 0 to 8");
+    }
+
+    void add_activation(const std::string& word) {
+        if (word.size() != 1 || std::string("ltsSgcehpr").find(word) == std::string::npos)
+            fail("unknown activation `" + word + "`");
+        data.activations.push_back(word[0]);
+    }
+
+    void set_elements() {
+        if (int(symbols.size()) != n_elements || symbols.empty())
+            fail("`elements` does not name as many as number_of_elements says");
+        for (int z = 1; z < int(std::size(SYMBOLS)); ++z) {
+            if (std::count(symbols.begin(), symbols.end(), SYMBOLS[z]) != 1) continue;
+            Element element;
+            element.symbol = SYMBOLS[z];
+            element.number = z;
+            if (energies.count(element.symbol)) element.atom_energy = energies[element.symbol];
+            data.elements.push_back(element);
+        }
+        if (int(data.elements.size()) != n_elements)
+            fail("`elements " + join(symbols) + "` has an unknown symbol, or one twice");
+    }
+
+    int index_of(const std::string& symbol) const {
+        for (std::size_t e = 0; e < data.elements.size(); ++e)
+            if (data.elements[e].symbol == symbol) return int(e);
+        fail("names " + symbol + ", but the elements are " + join(data.symbols()));
+    }
+
+    void add_function(const Line& line) {
+        where = "input.nn line " + std::to_string(line.number);
+        const Words& words = line.words;
+        if (words.size() < 3) fail("expected element, type and parameters");
+        SymmetryFunction function;
+        FunctionSpec& spec = function.spec;
+        spec.element = index_of(words[1]);
+        spec.type = to_integer(words[2], where);
+        const Grammar* rule = grammar(spec.type);
+        if (!rule) fail("symmetry function type " + words[2] + " does not exist");
+        const std::size_t first = 3 + rule->neighbors;
+        const std::size_t least = first + rule->parameters.size() + is_compact(spec.type);
+        if (words.size() < least || words.size() > least + rule->optional_r_s)
+            fail("a symmetry function of type " + words[2] + " has " + std::to_string(least - 3) +
+                 " words behind its type");
+        std::vector<int> neighbors;
+        for (std::size_t n = 3; n < first; ++n) neighbors.push_back(index_of(words[n]));
+        std::sort(neighbors.begin(), neighbors.end());
+        if (neighbors.size() > 0) spec.neighbor1 = neighbors[0];
+        if (neighbors.size() > 1) spec.neighbor2 = neighbors[1];
+        function.definition = words[1] + " " + std::to_string(spec.type);
+        for (const int n : neighbors) function.definition += " " + data.elements[n].symbol;
+        std::size_t at = first;
+        for (const auto parameter : rule->parameters) {
+            spec.*parameter = to_number(words[at++], where);
+            function.definition += " " + plain(spec.*parameter);
+        }
+        if (is_compact(spec.type)) set_subtype(function, words[at]);
+        else if (at < words.size()) spec.r_s = to_number(words[at], where);
+        if (rule->optional_r_s && spec.r_s != 0.0) function.definition += " " + plain(spec.r_s);
+        if (spec.r_c <= 0.0) fail("the cutoff radius is " + plain(spec.r_c) + " but must be positive");
+        data.elements[spec.element].functions.push_back(function);
+    }
+
+    void set_subtype(SymmetryFunction& function, const std::string& name) const {
+        const bool polynomial = name.size() >= 2 && name[0] == 'p' && name[1] >= '1' && name[1] <= '4';
+        if (name != "e" && !(polynomial && (name.size() == 2 || name.substr(2) == "a")))
+            fail("subtype `" + name + "` does not exist");
+        function.subtype = name;
+        function.spec.core = name == "e" ? 5 : name[1] - '0';
+        function.spec.asymmetric = name.back() == 'a';
+        function.definition += " " + name;
+    }
+
+    void finish() {
+        for (Element& element : data.elements) {
+            if (element.functions.empty()) fail("element " + element.symbol + " has no symmetry function");
+            std::stable_sort(element.functions.begin(), element.functions.end(), before);
+            int column = 0;
+            for (SymmetryFunction& function : element.functions) function.spec.column = column++;
+        }
+        if (data.activations.empty() || int(data.nodes.size()) != n_layers ||
+            data.activations.size() != data.nodes.size() + 1)
+            fail("global_hidden_layers_short, _nodes_short and _activation_short do not fit together");
+        const bool scale = seen.count("scale_symmetry_functions");
+        const bool center = seen.count("center_symmetry_functions");
+        const bool sigma = seen.count("scale_symmetry_functions_sigma");
+        if (sigma && center && !scale)
+            fail("scale_symmetry_functions_sigma and center_symmetry_functions exclude each other");
+        data.scaling = scale ? (center ? "both" : "scale") : center ? "center" : sigma ? "sigma" : "none";
+        data.normalize_nodes = seen.count("normalize_nodes");
+        if (data.units == "atomic") data.angstrom = BOHR, data.ev = HARTREE;
+        if (data.bond_threshold < 0.0) data.bond_threshold = CLOSEST * BOHR / data.angstrom;
+    }
+};
+
+}  // namespace
+
+PotentialData read_input_nn(const std::string& text) { return InputReader().read(text); }
+
+Words PotentialData::symbols() const {
+    Words symbols;
+    for (const Element& element : elements) symbols.push_back(element.symbol);
+    return symbols;
+}
+
+}  // namespace bnnp

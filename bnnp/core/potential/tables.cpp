@@ -1,0 +1,73 @@
+// scaling.data and weights.XXX.data: numbers in columns.
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+
+#include "potential/potential.hpp"
+#include "potential/sha256.hpp"
+
+namespace bnnp {
+
+std::string weights_name(const Element& element) {
+    return "weights." + std::to_string(1000 + element.number).substr(1) + ".data";
+}
+
+void read_scaling(const std::string& text, PotentialData& data) {
+    std::vector<Line> lines;  // without the range of the energy
+    for (const Line& line : lines_of(text))
+        if (line.words.size() != 2) lines.push_back(line);
+    std::size_t at = 0;
+    for (std::size_t e = 0; e < data.elements.size(); ++e) {
+        Element& element = data.elements[e];
+        for (std::size_t f = 0; f < element.functions.size(); ++f, ++at) {
+            const std::string expected = "function " + std::to_string(f + 1) + " of " + element.symbol;
+            if (at == lines.size()) throw FileError("scaling.data: no " + expected + DAMAGED);
+            const Words& words = lines[at].words;
+            const std::string where = "scaling.data line " + std::to_string(lines[at].number);
+            if (words.size() != 5 && words.size() != 6)
+                throw FileError(where + ": expected 5 or 6 numbers" + DAMAGED);
+            if (to_integer(words[0], where) != int(e) + 1 || to_integer(words[1], where) != int(f) + 1)
+                throw FileError(where + ": expected " + expected + DAMAGED);
+            if (words.size() < 6 && data.scaling == "sigma")
+                throw FileError(where + ": no sixth column, which scale_symmetry_functions_sigma needs");
+            element.ranges.minimum.push_back(to_number(words[2], where));
+            element.ranges.maximum.push_back(to_number(words[3], where));
+            element.ranges.mean.push_back(to_number(words[4], where));
+            element.ranges.sigma.push_back(words.size() < 6 ? std::numeric_limits<double>::quiet_NaN()
+                                                            : to_number(words[5], where));
+        }
+    }
+    if (at < lines.size())
+        throw FileError("scaling.data: more functions than input.nn has" + std::string(DAMAGED));
+}
+
+void read_weights(const std::string& text, const PotentialData& data, Element& element) {
+    const std::string name = weights_name(element);
+    std::vector<double> values;
+    for (const Line& line : lines_of(text))
+        values.push_back(to_number(line.words[0], name + " line " + std::to_string(line.number)));
+    element.checksum = sha256(values);
+    std::size_t at = 0;
+    auto take = [&](std::size_t count) {
+        const std::size_t begin = std::min(at, values.size()), end = std::min(at + count, values.size());
+        at += count;
+        return std::vector<double>(values.begin() + begin, values.begin() + end);
+    };
+    int n_in = int(element.functions.size());
+    for (std::size_t l = 0; l < data.activations.size(); ++l) {
+        LayerSpec layer;
+        layer.n_in = n_in;
+        layer.n_out = l < data.nodes.size() ? data.nodes[l] : 1;
+        layer.activation = data.activations[l];
+        layer.weights = take(std::size_t(layer.n_in) * layer.n_out);
+        layer.biases = take(layer.n_out);
+        n_in = layer.n_out;
+        element.layers.push_back(layer);
+    }
+    if (at != values.size())
+        throw FileError(name + ": " + std::to_string(values.size()) +
+                        " weights and biases, but the network of " + element.symbol + " in input.nn has " +
+                        std::to_string(at) + DAMAGED);
+}
+
+}  // namespace bnnp

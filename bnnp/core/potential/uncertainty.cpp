@@ -1,0 +1,273 @@
+// uncertainty.data: masks and calibration.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "potential/potential.hpp"
+
+namespace bnnp {
+
+namespace {
+
+using Lines = std::vector<Line>;
+
+const std::string FILE_NAME = "uncertainty.data";
+const char* AGAIN =
+    ". Calibrate again: `bnnp --mode 3` with the keyword `calibrate`; or remove the section, for raw "
+    "standard deviations";
+
+std::map<std::string, Lines> sections_of(const std::string& text) {
+    std::map<std::string, Lines> sections;
+    std::string section;
+    for (const Line& line : lines_of(text)) {
+        if (line.words[0][0] == '[') section = join(line.words), sections[section];
+        else sections[section].push_back(line);
+    }
+    const Lines& head = sections[""];
+    if (head.size() != 1 || join(head[0].words) != "format 1")
+        throw FileError(FILE_NAME + ": no `format 1` before the first section" + DAMAGED);
+    return sections;
+}
+
+// ---- masks ----
+
+class MaskReader {
+  public:
+    explicit MaskReader(PotentialData& data) : data(data) {}
+
+    void read(const Lines& lines) {
+        for (const Line& line : lines) read(line);
+        for (const Element& element : data.elements) check(element);
+        const int members = data.ensemble_size;  // they share the samples
+        samples = take(data.mc_samples < 0 ? samples : (data.mc_samples + members - 1) / members);
+        const double largest_rate = *std::max_element(data.rates.begin(), data.rates.end());
+        data.samples = largest_rate > 0.0 ? samples : 1;
+    }
+
+  private:
+    static constexpr double MISSING = -1.0;
+
+    PotentialData& data;
+    int samples = 0;
+    std::map<std::string, std::pair<bool, bool>> seen;  // nodes and weights of each element
+    const Line* line = nullptr;
+
+    std::string where() const { return FILE_NAME + " line " + std::to_string(line->number); }
+    int integer(std::size_t word) const { return to_integer(line->words[word], where()); }
+
+    void demand(bool fits) const {
+        if (fits) return;
+        const std::string text = join(line->words).substr(0, 60);
+        throw FileError(where() + ": `" + text + "` is not in the format of bnnp, or of another network" +
+                        DAMAGED);
+    }
+
+    Element& element() const {
+        for (Element& element : data.elements)
+            if (line->words.size() > 1 && element.symbol == line->words[1]) return element;
+        throw FileError(where() + ": `" + join(line->words).substr(0, 60) + "` is of no element of input.nn");
+    }
+
+    void read(const Line& next) {
+        line = &next;
+        const Words& words = line->words;
+        if (words[0] == "samples") {
+            demand(words.size() == 2 && samples == 0 && integer(1) > 0);
+            samples = integer(1);
+        } else if (words[0] == "rates") {
+            demand(data.rates.empty() && words.size() > data.nodes.size() + 1);
+            for (std::size_t n = 1; n < words.size(); ++n) {
+                data.rates.push_back(to_number(words[n], where()));
+                demand(data.rates.back() >= 0.0 && data.rates.back() < 1.0);
+            }
+        } else if (words[0] == "nodes") {
+            const std::vector<LayerSpec>& layers = element().layers;
+            demand(words.size() == layers.size() + 2);
+            for (std::size_t l = 0; l < layers.size(); ++l) demand(integer(l + 2) == layers[l].n_in);
+            seen[words[1]].first = true;
+        } else if (words[0] == "weights" && words.size() == 3) {
+            if (words[2] != element().checksum)
+                throw FileError(where() + ": the masks were made for other weights than those of " +
+                                weights_name(element()) + DAMAGED);
+            seen[words[1]].second = true;
+        } else if (words[0] == "mask") read_mask();
+    }
+
+    void read_mask() {
+        const Words& words = line->words;
+        demand(words.size() == 5 && samples > 0);
+        std::vector<LayerSpec>& layers = element().layers;
+        const std::size_t l = integer(2), sample = integer(3) - 1, all = samples;
+        demand(l < layers.size() && l < data.rates.size() && sample < all);
+        LayerSpec& layer = layers[l];
+        demand(int(words[4].size()) == layer.n_in && words[4].find_first_not_of("01") == std::string::npos);
+        if (layer.masks.empty()) layer.masks.assign(layer.n_in * all, MISSING);
+        demand(layer.masks[sample] == MISSING);  // each mask once
+        for (int u = 0; u < layer.n_in; ++u)
+            layer.masks[u * all + sample] = words[4][u] == '1' ? 1.0 / (1.0 - data.rates[l]) : 0.0;
+    }
+
+    void check(const Element& element) {
+        const auto [nodes, weights] = seen[element.symbol];
+        if (!nodes || !weights || data.rates.empty())
+            throw FileError(FILE_NAME + ": nothing about " + element.symbol + DAMAGED);
+        for (std::size_t l = 0; l < element.layers.size(); ++l) {
+            const std::vector<double>& masks = element.layers[l].masks;
+            const auto first_unit = masks.begin() + (masks.empty() ? 0 : samples);
+            const auto found = (first_unit - masks.begin()) - std::count(masks.begin(), first_unit, MISSING);
+            if (found != (data.rates[l] > 0.0 ? samples : 0))
+                throw FileError(FILE_NAME + ": " + std::to_string(found) + " masks in layer " +
+                                std::to_string(l) + " of " + element.symbol + ", expected one for each of " +
+                                std::to_string(samples) + " samples" + DAMAGED);
+        }
+    }
+
+    // Keeps the first `wanted` masks of all layers.
+    int take(int wanted) {
+        if (wanted > samples)
+            throw FileError("mc_samples is " + std::to_string(wanted) + ", but " + FILE_NAME + " holds " +
+                            std::to_string(samples) +
+                            " masks. Set mc_samples to that, or run mode 2 with more");
+        for (Element& element : data.elements)
+            for (LayerSpec& layer : element.layers) {
+                const std::vector<double> all = std::move(layer.masks);
+                layer.masks.clear();
+                for (auto unit = all.begin(); unit != all.end(); unit += samples)
+                    layer.masks.insert(layer.masks.end(), unit, unit + wanted);
+            }
+        return wanted;
+    }
+};
+
+// ---- calibration ----
+
+std::string in_calibration(const std::string& what) { return FILE_NAME + ", [calibration]: " + what; }
+
+void demand(bool fits, const std::string& expected) {
+    if (!fits) throw FileError(in_calibration("cut short or damaged: " + expected + AGAIN));
+}
+
+std::vector<double> numbers(const Words& words, std::size_t first, const std::string& where) {
+    std::vector<double> values;
+    try {
+        for (std::size_t n = first; n < words.size(); ++n)
+            values.push_back(to_number(words[n], in_calibration(where)));
+    } catch (const FileError& mistake) {
+        throw FileError(mistake.what() + std::string(AGAIN));
+    }
+    return values;
+}
+
+// The words of the section: by kind `mc` or `hybrid`, quantity (`energy`, `forces Ge`) and line (`map`, ...).
+struct Section {
+    std::map<std::string, Words> single, weights;
+    std::map<std::string, std::map<std::string, std::map<std::string, Words>>> kinds;
+
+    explicit Section(const Lines& lines) {
+        for (const Line& line : lines) {
+            const Words& w = line.words;
+            if (w.size() < 2) continue;
+            if (w[0] == "weights") weights[w[1]] = Words(w.begin() + 2, w.end());
+            else if (w[0] != "mc" && w[0] != "hybrid") single[w[0]] = Words(w.begin() + 1, w.end());
+            else if (w[1] == "structures") kinds[w[0]][w[1]][""] = Words(w.begin() + 2, w.end());
+            else if (w[1] != "quantiles") {
+                const std::size_t end = w[1] == "forces" ? 3 : 2;  // of the name of the quantity
+                demand(w.size() > end, "`" + join(w) + "`");
+                const std::string quantity = join(Words(w.begin() + 1, w.begin() + end));
+                kinds[w[0]][quantity][w[end]] = Words(w.begin() + end + 1, w.end());
+            }
+        }
+    }
+};
+
+// Of one quantity: its lines `map`, `parts` and, for others, `conformal`.
+SigmaMap make_map(const std::string& quantity, const std::map<std::string, Words>& lines) {
+    for (const char* name : {"map", "parts", "conformal"})
+        demand(lines.count(name) > 0, "no `" + quantity + " " + name + "`");
+    const std::vector<double> parts = numbers(lines.at("parts"), 0, quantity);
+    demand(parts.size() == 1, "`" + quantity + " parts` needs one number");
+    SigmaMap map;
+    map.factor = std::abs(parts[0]);
+    const std::string kind = lines.at("map").empty() ? "" : lines.at("map")[0];
+    const std::string name = "`" + quantity + " map ";
+    const std::vector<double> n = numbers(lines.at("map"), 1, quantity);
+    if (kind == "quadratic") {
+        demand(n.size() == 4 && std::min({n[0], n[1], n[2]}) >= 0.0 && n[0] + n[1] + n[2] > 0.0 && n[3] > 0.0,
+               name + "quadratic` needs s_0, a, b >= 0, not all 0, and largest > 0");
+        map.quadratic = n;
+        return map;
+    }
+    demand(kind == "isotonic", "`" + quantity + " map` is neither quadratic nor isotonic");
+    bool rising = n.size() >= 2 && n.size() % 2 == 0 && n[0] >= 0.0 && n[n.size() - 2] > 0.0 && n[1] > 0.0;
+    for (std::size_t k = 2; rising && k < n.size(); k += 2) rising = n[k] > n[k - 2] && n[k + 1] >= n[k - 1];
+    demand(rising, name + "isotonic` needs pairs of a rising raw and a calibrated sigma that does not fall");
+    for (std::size_t k = 0; k < n.size(); k += 2) map.raw.push_back(n[k]), map.calibrated.push_back(n[k + 1]);
+    return map;
+}
+
+void check_weights(const std::map<std::string, Words>& weights, const PotentialData& data) {
+    bool same = weights.size() == data.elements.size();
+    for (const Element& element : data.elements) {
+        const auto found = weights.find(element.symbol);  // a checksum for each network of an ensemble
+        same = same && found != weights.end() && int(found->second.size()) == data.ensemble_size &&
+               found->second[0] == element.checksum;
+    }
+    if (!same) throw FileError(in_calibration("was made with other networks than those here") + AGAIN);
+}
+
+void read_calibration(const Lines& lines, PotentialData& data) {
+    const Section section(lines);
+    Calibration& calibration = data.calibration;
+    const auto single = [&](const char* name) {
+        return section.single.count(name) ? join(section.single.at(name)) : "none";
+    };
+    if (single("version") != "1")
+        throw FileError(in_calibration("version " + single("version") + ", but this bnnp knows 1") + AGAIN);
+    demand(section.kinds.count(single("use")) > 0, "no `use`, or nothing of its kind");
+    check_weights(section.weights, data);
+    if (calibration.wanted.empty()) calibration.wanted = single("use");
+    if (!section.kinds.count("mc")) {
+        if (calibration.wanted == "mc")
+            throw FileError(in_calibration("input.nn says `uncertainty mc`, but only hybrid is calibrated") +
+                            AGAIN);
+        return;
+    }
+    auto quantities = section.kinds.at("mc");
+    const std::vector<double> counts = numbers(quantities["structures"][""], 0, "mc structures");
+    demand(counts.size() == 3, "no `mc structures` with three numbers");
+    calibration.structures = int(counts[0]);
+    calibration.outside = int(counts[1]);
+    auto map_of = [&](const std::string& quantity) {
+        return quantities.count(quantity) ? make_map("mc " + quantity, quantities[quantity]) : SigmaMap();
+    };
+    calibration.energy = map_of("energy");
+    for (std::size_t e = 0; e < data.elements.size(); ++e)
+        calibration.forces[e] = map_of("forces " + data.elements[e].symbol);
+}
+
+}  // namespace
+
+void read_uncertainty(const std::string& text, PotentialData& data) {
+    auto sections = sections_of(text);
+    MaskReader(data).read(sections["[masks]"]);
+    data.calibration.forces.resize(data.elements.size());
+    if (data.samples > 1 && sections.count("[calibration]"))
+        read_calibration(sections["[calibration]"], data);
+}
+
+double SigmaMap::operator()(double sigma) const {
+    if (!*this) return sigma;
+    sigma *= factor;
+    if (!quadratic.empty()) {
+        const double s_0 = quadratic[0], a = quadratic[1], b = quadratic[2], largest = quadratic[3];
+        const double known = std::min(sigma, largest), square = known * known;
+        return std::sqrt(s_0 * s_0 + a * square + b * square * square) * std::max(sigma / largest, 1.0);
+    }
+    const std::size_t next = std::upper_bound(raw.begin(), raw.end(), sigma) - raw.begin();
+    if (next == 0) return calibrated.front();
+    if (next == raw.size()) return calibrated.back() * (sigma / raw.back());
+    const double slope = (calibrated[next] - calibrated[next - 1]) / (raw[next] - raw[next - 1]);
+    return calibrated[next - 1] + slope * (sigma - raw[next - 1]);
+}
+
+}  // namespace bnnp

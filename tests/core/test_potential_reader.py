@@ -1,0 +1,545 @@
+"""The files of a potential, read in C++ and in Python: every number and word is the same.
+
+The C++ reader of ``bnnp/core/potential`` is built into the Python module and into the plugin of LAMMPS. The
+potentials here are written by the package itself: with random settings that cover all symmetry functions,
+cutoffs, scalings and units, and by training, calibration and export.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.data import atomic_numbers
+from lammps_case import ATOMIC, TERNARY, make_potential
+
+from bnnp import _core
+from bnnp.descriptors.functions import COMPACT, OPTIONAL, PARAMETERS, SUBTYPES, SymmetryFunction
+from bnnp.errors import BnnpError
+from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration, parse_calibration
+from bnnp.io.uncertainty_data import read_uncertainty, replace_section
+from bnnp.io.weights import weights_checksum
+from bnnp.loader import load
+from bnnp.settings import load_settings
+from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.maps import Isotonic, Quadratic, SigmaMap
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+# ----- what Python reads, as the core lays it out --------------------------------------------------------
+
+
+def read_in_python(directory: Path) -> dict[str, Any]:
+    """All that the core's reader gives, from bnnp's own readers."""
+    potential = load(directory)
+    settings = load_settings(directory / "input.nn", 3)
+    masks = potential.masks
+    file = directory / "uncertainty.data"
+    used = file.exists() and settings["mc_samples"] != 0
+    sections = read_uncertainty(file).sections if used else {}
+    kinds = {}
+    if potential.samples > 1 and "calibration" in sections:
+        kinds = dict(parse_calibration(sections["calibration"]).kinds)
+    mc = kinds.get("mc")
+    kind = potential.calibration.kind if potential.calibration is not None else ""
+    wanted = settings["uncertainty"] if settings.given("uncertainty") else kind
+    elements = []
+    for element in potential.elements:
+        network = potential.networks[element]
+        data = None if potential.scalings is None else potential.scalings.scalings[element]
+        factors = [None] * len(network.weights)
+        if masks is not None:
+            layers = zip(masks.keep[element], masks.rates, strict=False)
+            factors = [keep.T / (1.0 - rate) if rate > 0.0 else None for keep, rate in layers]
+        elements.append(
+            {
+                "symbol": element,
+                "number": atomic_numbers[element],
+                "atom_energy": potential.atom_energies[element],
+                "functions": [
+                    function_in_python(function, column, potential.elements)
+                    for column, function in enumerate(potential.functions[element])
+                ],
+                "layers": [
+                    {"activation": letter, "weights": weights, "biases": biases, "masks": factor}
+                    for letter, weights, biases, factor in zip(
+                        network.activations, network.weights, network.biases, factors, strict=True
+                    )
+                ],
+                "checksum": weights_checksum(network),
+                **{
+                    name: np.zeros(0) if data is None else getattr(data, name)
+                    for name in ("minimum", "maximum", "mean", "sigma")
+                },
+            }
+        )
+    return {
+        "units": potential.units.name,
+        "angstrom": potential.units.angstrom,
+        "ev": potential.units.ev,
+        "elements": elements,
+        "cutoff_type": potential.cutoff.type,
+        "cutoff_alpha": potential.cutoff.alpha,
+        "scaling": potential.scheme.kind,
+        "s_min": potential.scheme.s_min,
+        "s_max": potential.scheme.s_max,
+        "normalize_nodes": any(network.normalize_nodes for network in potential.networks.values()),
+        "mean_energy": potential.mean_energy,
+        "conv_energy": potential.conv_energy,
+        "conv_length": settings.normalization.conv_length,
+        "bond_threshold": potential.closest,
+        "ensemble_size": settings["ensemble_size"],
+        "resample": settings["mc_masks"] == "resample",
+        "samples": potential.samples if masks is not None else 1,
+        "rates": np.array(read_uncertainty(file).masks.rates if used else ()),
+        "calibration": {
+            "wanted": wanted,
+            "structures": mc.structures if mc else 0,
+            "outside": mc.outside if mc else 0,
+            "energy": map_in_python(mc.energy if mc else None),
+            "forces": [map_in_python(mc.forces.get(x) if mc else None) for x in potential.elements]
+            if used
+            else [],
+        },
+    }
+
+
+def function_in_python(function: SymmetryFunction, column: int, elements: tuple[str, ...]) -> dict[str, Any]:
+    neighbors = [elements.index(symbol) for symbol in function.neighbors] + [-1, -1]
+    values = ("eta", "r_s", "lambda_", "zeta", "r_c", "r_l", "angle_left", "angle_right")
+    return {
+        "definition": function.definition(),
+        "subtype": function.subtype,
+        "spec": {
+            "element": elements.index(function.element),
+            "column": column,
+            "type": function.type,
+            "neighbor1": neighbors[0],
+            "neighbor2": neighbors[1],
+            "core": {"": 0, "e": 5}.get(function.subtype) or int(function.subtype[1:2] or 0),
+            "asymmetric": function.subtype.endswith("a"),
+            **{name: getattr(function, name) for name in values},
+        },
+    }
+
+
+def map_in_python(quantity: Quantity | None) -> dict[str, Any]:
+    found = {"factor": 1.0, "quadratic": np.zeros(0), "raw": np.zeros(0), "calibrated": np.zeros(0)}
+    if quantity is None:
+        return found
+    found["factor"] = abs(float(quantity.weights[0]))
+    if isinstance(quantity.map, Quadratic):
+        return {**found, "quadratic": np.array(quantity.map.numbers)}
+    assert isinstance(quantity.map, Isotonic)
+    return {**found, "raw": quantity.map.raw, "calibrated": quantity.map.calibrated}
+
+
+def compare(core: Any, expected: Any, where: str = "") -> int:
+    """Assert that both are the same to the last bit; how many numbers and words were compared."""
+    if isinstance(core, _core.FunctionSpec):
+        core = {name: getattr(core, name) for name in expected}
+    if isinstance(expected, Mapping):
+        assert set(core) == set(expected), where
+        return sum(compare(core[name], value, f"{where}.{name}") for name, value in expected.items())
+    if isinstance(expected, list):
+        assert len(core) == len(expected), where
+        pairs = zip(core, expected, strict=True)
+        return sum(compare(*pair, f"{where}[{number}]") for number, pair in enumerate(pairs))
+    if isinstance(expected, np.ndarray):
+        np.testing.assert_array_equal(core, expected, err_msg=where, strict=True)
+        return expected.size
+    assert core == expected, where
+    assert type(core) is type(expected), where
+    return 1
+
+
+def both_read(directory: Path) -> dict[str, Any]:
+    """What both readers give, after they were compared."""
+    found = _core.read_potential(str(directory))
+    assert compare(found, read_in_python(directory)) > 100
+    return found
+
+
+# ----- potentials with random settings --------------------------------------------------------------------
+
+SCALINGS = {
+    "none": "",
+    "scale": "scale_symmetry_functions\nscale_min_short_atomic -0.25\n",
+    "center": "center_symmetry_functions\n",
+    "both": "scale_symmetry_functions\ncenter_symmetry_functions\nscale_max_short_atomic 2.5\n",
+    "sigma": "scale_symmetry_functions_sigma\nscale_min_short_atomic 0.125\n",
+}
+ELEMENTS = [("Ge",), ("Te", "O"), ("U", "H", "Cl"), ("Au", "Cu", "Si", "B")]
+LETTERS = "ltsSgcehpr"
+TRANSFORMS: dict[str, Callable[[np.random.Generator], float]] = {
+    "eta": lambda rng: rng.choice([0.0, 0.5, 10.0 ** rng.uniform(-5, 0)]),
+    "r_s": lambda rng: rng.choice([0.0, 2.0, rng.uniform(0, 3)]),
+    "lambda_": lambda rng: rng.choice([-1.0, 1.0]),
+    "zeta": lambda rng: rng.choice([1.0, 16.0, rng.uniform(0.5, 9)]),
+    "r_c": lambda rng: rng.choice([6.0, rng.uniform(4.0, 6.0)]),
+    "r_l": lambda rng: rng.choice([0.0, -1.5, rng.uniform(0.0, 3.0)]),
+    "angle_left": lambda rng: rng.choice([0.0, 15.5, rng.uniform(0.0, 80.0)]),
+    "angle_right": lambda rng: rng.choice([180.0, 120.0, rng.uniform(90.0, 179.0)]),
+}
+
+
+def words(type_: int, rng: np.random.Generator) -> str:
+    """A type and its parameters, in the many ways in which numbers are written."""
+    names = PARAMETERS[type_] + (OPTIONAL.get(type_, ()) if rng.random() < 0.5 else ())
+    found = [str(type_)]
+    for name in names:
+        if name == "subtype":
+            found.append(str(rng.choice(SUBTYPES)))
+            continue
+        value = float(TRANSFORMS[name](rng))
+        text = str(rng.choice([repr(value), f"{value:.17e}", f"{value:.17e}".replace("e", "D")]))
+        found.append(f"{int(value)}" if value == int(value) and rng.random() < 0.5 else text)
+    return " ".join(found)
+
+
+def random_input(number: int) -> str:
+    """An input.nn of mode 2: all symmetry functions, in all three forms of the keyword."""
+    rng = np.random.default_rng(number)
+    elements = ELEMENTS[number % len(ELEMENTS)]
+    layers = 1 + number % 3
+    lines = [
+        f"units {'metal' if number % 2 else 'atomic'}",
+        f"number_of_elements {len(elements)}",
+        f"elements {' '.join(elements)}",
+        f"cutoff_type {number % 9}" + (" 0.125" if number % 9 not in (2, 3) and number % 2 else ""),
+        f"global_hidden_layers_short {layers}",
+        "global_nodes_short " + " ".join(map(str, rng.integers(2, 6, layers))),
+        "global_activation_short " + " ".join([*rng.choice(list(LETTERS), layers), "l"]),
+    ]
+    lines += ["normalize_nodes"] * (number % 3 == 1)
+    if number % 4 == 2:
+        lines += [f"{name} {rng.normal() ** 2!r}" for name in ("mean_energy", "conv_energy", "conv_length")]
+    if number % 3 == 0:
+        lines.append("remove_atom_energies")
+        lines += [f"atom_energy {element} {100 * rng.normal()!r}" for element in elements]
+    for type_ in PARAMETERS:
+        text = words(type_, rng)
+        center = rng.choice(elements)
+        form = rng.integers(3)
+        if form == 0:
+            lines.append(f"global_symfunction_short {text}")
+        elif form == 1:
+            lines.append(f"element_symfunction_short {center} {text}")
+        else:
+            count = 0 if type_ in (12, 13, 23, 24, 25) else 2 if type_ in (3, 8, 9, 21, 22) else 1
+            head, *rest = text.split()
+            lines.append(" ".join(["symfunction_short", center, head, *rng.choice(elements, count), *rest]))
+    lines.append("global_symfunction_short 2 0.05 0.0 6.0")  # for elements that got none
+    return "\n".join(lines) + "\n" + list(SCALINGS.values())[number % len(SCALINGS)]
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_random_settings(tmp_path: Path, number: int) -> None:
+    """Without masks, and with dropout of hidden layers, of the inputs, or of some layers only."""
+    text = random_input(number)
+    layers = 1 + number % 3
+    rates = [(), (0.0, *[0.2] * layers), (0.1, *[0.25] * layers), (0.0, 0.3, *[0.0] * (layers - 1))][
+        number // 5
+    ]
+    found = both_read(make_potential(tmp_path / "run", text, rates, samples=3 + number))
+    assert found["scaling"] == list(SCALINGS)[number % len(SCALINGS)]
+    assert found["samples"] == (3 + number if rates else 1)
+    types = {function["spec"].type for element in found["elements"] for function in element["functions"]}
+    assert types == set(PARAMETERS)
+    assert types > COMPACT
+
+
+@pytest.mark.parametrize("text", [TERNARY, ATOMIC], ids=["ternary", "atomic"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "mc_samples 0",
+        "mc_samples 1",
+        "mc_samples 4",
+        "bond_threshold 0.3125",
+        "uncertainty mc",
+        "random_seed 3",
+    ],
+)
+def test_keywords_of_mode_3(tmp_path: Path, text: str, more: str) -> None:
+    rates = (0.0, 0.2, 0.2) if text is TERNARY else (0.1, 0.1, 0.1, 0.0)
+    directory = make_potential(tmp_path / "run", text, rates)
+    with open(directory / "input.nn", "a") as file:
+        file.write(more + "\n")
+    both_read(directory)
+
+
+def test_ensemble_is_that_of_its_first_network(tmp_path: Path) -> None:
+    directory = make_potential(tmp_path / "run", ATOMIC, (0.1, 0.1, 0.1, 0.0))
+    shutil.copytree(directory, directory / "member_02")
+    with open(directory / "input.nn", "a") as file:
+        file.write("ensemble_size 2\nmc_samples 7\n")
+    found = _core.read_potential(str(directory))
+    expected = {**read_in_python(directory), "samples": 4}  # Python counts those of all members
+    compare(found, expected)
+    assert found["ensemble_size"] == 2
+
+
+# ----- calibration -----------------------------------------------------------------------------------------
+
+
+def isotonic(numbers: list[float]) -> Isotonic:
+    return Isotonic(np.cumsum(numbers), 0.0123 + 1.7 * np.cumsum(numbers))
+
+
+QUADRATIC = Quadratic(0.0123456789012345678, 1.25, 1e-17, 0.333333333333333315)
+ISOTONIC = isotonic([1e-5, 0.1, 1 / 3, 2e-3])
+CALIBRATIONS: dict[str, tuple[str, SigmaMap | None, dict[str, SigmaMap]]] = {
+    "quadratic": ("mc", QUADRATIC, dict.fromkeys(("Ge", "Sb", "Te"), QUADRATIC)),
+    "isotonic": ("mc", ISOTONIC, {"Ge": ISOTONIC, "Sb": isotonic([0.5]), "Te": QUADRATIC}),
+    "an element is left out": ("mc", ISOTONIC, {"Te": isotonic([0.0, 1.0])}),
+    "energy is left out": ("mc", None, {"Ge": QUADRATIC}),
+    "hybrid beside it": ("hybrid", QUADRATIC, dict.fromkeys(("Ge", "Sb", "Te"), ISOTONIC)),
+}
+
+
+def calibrate(directory: Path, use: str, energy: SigmaMap | None, forces: Mapping[str, SigmaMap]) -> None:
+    """Write a calibration of kind mc, and one of kind hybrid if that is to be used."""
+    from bnnp.io.domain_section import format_domain
+    from bnnp.uncertainty.domain import Domain
+
+    def quantity(map_: SigmaMap, *parts: float) -> Quantity:
+        return Quantity(map_, np.array(parts), {68: 1.0, 95: 2.0})
+
+    potential = load(directory)
+    own = {x: quantity(map_, -1.1) for x, map_ in forces.items()}
+    mc = None if energy is None else quantity(energy, 0.7)
+    kinds = {"mc": Calibration("mc", mc, own, None, potential.samples, 120, 40)}
+    if use == "hybrid":
+        all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25)
+        of_elements = dict.fromkeys(potential.elements, all_parts)
+        kinds[use] = Calibration(use, all_parts, of_elements, None, potential.samples, 120, 40)
+    sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in potential.networks.items()}
+    domain = {
+        x: Domain(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
+        for x, (n, hidden) in sizes.items()
+    }
+    path = directory / "uncertainty.data"
+    replace_section(path, "domain", format_domain(domain))
+    data = CalibrationData(use, checksums(potential.members), kinds)
+    replace_section(path, "calibration", format_calibration(data))
+
+
+@pytest.mark.parametrize("case", CALIBRATIONS.values(), ids=CALIBRATIONS.keys())
+def test_calibrations(tmp_path: Path, case: tuple[str, SigmaMap | None, dict[str, SigmaMap]]) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    calibrate(directory, *case)
+    found = both_read(directory)["calibration"]
+    assert found["wanted"] == case[0]
+    assert found["energy"]["factor"] == (1.0 if case[1] is None else 0.7)
+    assert found["outside"] == 40
+
+
+# ----- training and export ---------------------------------------------------------------------------------
+
+
+def bnnp(directory: Path, *arguments: str) -> None:
+    command = [sys.executable, "-m", "bnnp", *arguments]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The quickstart, trained for a moment and calibrated at the end of mode 2."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    shutil.copytree(ROOT / "inputs" / "quickstart", folder)
+    settings = (folder / "input.nn").read_text()
+    settings = settings.replace("epochs                      150", "epochs 2").replace(" 100\n", " 8\n")
+    assert "epochs 2" in settings
+    (folder / "input.nn").write_text(settings)
+    data = (folder / "input.data").read_text()
+    assert data.count("set=test") >= 40
+    (folder / "input.data").write_text(data.replace("set=test", "set=calibration"))
+    bnnp(folder, "--mode", "1")
+    bnnp(folder, "--mode", "2")
+    return folder
+
+
+def test_trained_and_calibrated(trained: Path) -> None:
+    found = both_read(trained / "potential")
+    assert found["samples"] == 8
+    assert found["calibration"]["wanted"] == "mc"
+    assert found["calibration"]["energy"]["quadratic"].size + found["calibration"]["energy"]["raw"].size > 0
+
+
+def test_exported(trained: Path, tmp_path: Path) -> None:
+    bnnp(trained, "--export", "bnnp", str(tmp_path / "exported"))
+    assert compare(both_read(tmp_path / "exported"), read_in_python(trained / "potential")) > 100
+
+
+def test_the_shipped_potential() -> None:
+    assert both_read(ROOT / "inputs" / "lammps" / "potential")["samples"] == 100
+
+
+# ----- files that are not as they were written -------------------------------------------------------------
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def swap_columns(path: Path, first: int, second: int) -> None:
+    """Of all rows of numbers."""
+    lines = path.read_text().splitlines()
+    for row, line in enumerate(lines):
+        found = line.split()
+        if not line.startswith("#") and len(found) > max(first, second):
+            found[first], found[second] = found[second], found[first]
+            lines[row] = " ".join(found)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def first_digit(path: Path) -> None:
+    """Changes the last digit of the first number of a table."""
+    lines = path.read_text().splitlines()
+    row = next(k for k, line in enumerate(lines) if line.strip() and not line.startswith("#"))
+    at = lines[row].rindex("E", 0, 60 if "scaling" in path.name else 30) - 1
+    lines[row] = lines[row][:at] + str((int(lines[row][at]) + 3) % 10) + lines[row][at + 1 :]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def strip_identity(directory: Path) -> None:
+    """As of another program: nothing is compared."""
+    for path in directory.glob("*.data"):
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("# potential")]
+        path.write_text("\n".join(lines) + "\n")
+
+
+def other_digest(path: Path) -> None:
+    text = path.read_text()
+    at = text.index("weights.052:") + len("weights.052:")
+    path.write_text(text[:at] + ("1" if text[at] == "0" else "0") + text[at + 1 :])
+
+
+CHANGED = "do not belong together. Changed since mode 2 wrote them: "
+UNITS = "units metal\n"
+DAMAGES: list[tuple[Callable[[Path], None], str]] = [
+    (lambda d: shutil.rmtree(d), "input.nn cannot be read"),
+    (lambda d: (d / "weights.051.data").unlink(), "weights.051.data cannot be read"),
+    (lambda d: (d / "scaling.data").unlink(), "scaling.data cannot be read"),
+    (lambda d: first_digit(d / "weights.032.data"), f"{CHANGED}weights.032"),
+    (lambda d: first_digit(d / "scaling.data"), f"{CHANGED}ranges"),
+    (lambda d: swap_columns(d / "scaling.data", 3, 4), f"{CHANGED}ranges"),
+    (lambda d: edit(d / "input.nn", "6.25", "6.26"), f"{CHANGED}functions"),
+    (lambda d: edit(d / "input.nn", UNITS, "units atomic\n"), f"{CHANGED}functions"),
+    (lambda d: edit(d / "input.nn", "cutoff_type 2", "cutoff_type 1"), f"{CHANGED}functions"),
+    (lambda d: edit(d / "input.nn", "scale_max_short 1.7", "scale_max_short 1.8"), f"{CHANGED}scaling"),
+    (lambda d: edit(d / "input.nn", "t s l", "t t l"), f"{CHANGED}layers"),
+    (lambda d: edit(d / "input.nn", "-31234.5", "-31234.25"), f"{CHANGED}atoms"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mean_energy 1.0\nconv_energy 1\nconv_length 1\n"),
+     f"{CHANGED}normalization"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}no_such_keyword 3\n"),
+     "line 3: `no_such_keyword` is no keyword of a finished potential"),
+    (lambda d: edit(d / "input.nn", UNITS, UNITS + UNITS), "`units` is there already, in line 2"),
+    (lambda d: edit(d / "input.nn", "t s l", "t s"), "do not fit together"),
+    (lambda d: edit(d / "input.nn", "elements Ge", "elements Xx"), "has an unknown symbol"),
+    (lambda d: edit(d / "input.nn", "_short Ge 12 ", "_short Ge 5 "), "type 5 does not exist"),
+    (lambda d: edit(d / "input.nn", " p2a\n", " p5a\n"), "subtype `p5a` does not exist"),
+    (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "# "), "9 masks in layer 1 of Sb, expected"),
+    (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "mask Sb 1 9 "), "`mask Sb 1 9 "),
+    (lambda d: edit(d / "uncertainty.data", "format 1", "format 2"), "no `format 1`"),
+    (lambda d: other_digest(d / "uncertainty.data"),
+     "scaling.data and uncertainty.data belong to different potentials"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), DAMAGES, ids=[message for _, message in DAMAGES])
+def test_both_refuse(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    change(directory)
+    with pytest.raises(RuntimeError) as found:
+        _core.read_potential(str(directory))
+    assert message in str(found.value)
+    with pytest.raises(BnnpError):
+        load(directory)
+
+
+def test_more_samples_than_masks(tmp_path: Path) -> None:
+    """Only Python can draw them."""
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    with open(directory / "input.nn", "a") as file:
+        file.write("mc_samples 11\n")
+    with pytest.raises(RuntimeError, match=r"mc_samples is 11, but uncertainty\.data holds 10 masks"):
+        _core.read_potential(str(directory))
+
+
+ENERGY = "mc energy map quadratic"
+
+
+@pytest.mark.parametrize(
+    ("line", "new", "message"),
+    [
+        ("version", "version 2", "version 2, but this bnnp knows 1"),
+        ("weights Sb", "weights Sb 0123", "was made with other networks than those here"),
+        ("weights Sb", "", "was made with other networks than those here"),
+        ("use", "use hybrid", "no `use`, or nothing of its kind"),
+        (ENERGY, f"{ENERGY} 0.1 1.0 0.0", "needs s_0, a, b >= 0, not all 0, and largest > 0"),
+        (ENERGY, f"{ENERGY} 0.1 -1.0 0.0 1.0", "needs s_0, a, b >= 0, not all 0, and largest > 0"),
+        (ENERGY, f"{ENERGY} 0.1 x 0.0 1.0", "mc energy: `x` is not a finite number"),
+        (ENERGY, "mc energy map isotonic 0.1 1.0 0.2 0.5", "needs pairs of a rising raw and a calibrated"),
+        (ENERGY, "mc energy map isotonic 0.1 1.0 0.2", "needs pairs of a rising raw and a calibrated sigma"),
+        (ENERGY, "mc energy map isotonic 0.0 0.0 1.0 1.0", "needs pairs of a rising raw and a calibrated"),
+        (ENERGY, "mc energy map cubic 1", "is neither quadratic nor isotonic"),
+        ("mc forces Te conformal", "", "no `mc forces Te conformal`"),
+        ("mc structures", "mc structures a 0 10", "mc structures: `a` is not a finite number"),
+        ("mc structures", "mc structures 120", "no `mc structures` with three numbers"),
+    ],
+)
+def test_both_refuse_a_damaged_calibration(tmp_path: Path, line: str, new: str, message: str) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    calibrate(directory, *CALIBRATIONS["quadratic"])
+    path = directory / "uncertainty.data"
+    before, section = path.read_text().split("[calibration]\n")
+    lines = section.splitlines()
+    (row,) = (number for number, text in enumerate(lines) if text.startswith(f"{line} "))
+    lines[row] = new
+    path.write_text(before + "[calibration]\n" + "\n".join(lines) + "\n")
+    with pytest.raises(RuntimeError) as found:
+        _core.read_potential(str(directory))
+    assert str(found.value).startswith("uncertainty.data, [calibration]: ")
+    assert message in str(found.value)
+    assert "Calibrate again" in str(found.value)
+    with pytest.raises(BnnpError):
+        load(directory)
+
+
+@pytest.mark.parametrize("columns", [(2, 4), (3, 4), (4, 5)])
+def test_columns_are_told_apart(tmp_path: Path, columns: tuple[int, int]) -> None:
+    """A potential of another program, two columns of scaling.data exchanged: the readers see the same numbers
+    in other places, each where the other sees them."""
+    directory = make_potential(tmp_path / "run", ATOMIC.replace("_sigma", ""), ())
+    strip_identity(directory)
+    names = {2: "minimum", 3: "maximum", 4: "mean", 5: "sigma"}
+    before = both_read(directory)["elements"][0]
+    swap_columns(directory / "scaling.data", *columns)
+    after = _core.read_potential(str(directory))["elements"][0]
+    first, second = (names[column] for column in columns)
+    np.testing.assert_array_equal(after[first], before[second])
+    np.testing.assert_array_equal(after[second], before[first])
+    assert not np.array_equal(before[first], before[second])
+
+
+def test_five_columns_have_no_sigma(tmp_path: Path) -> None:
+    """As RuNNer writes them."""
+    directory = make_potential(tmp_path / "run", TERNARY, ())
+    strip_identity(directory)
+    path = directory / "scaling.data"
+    rows = [line.split()[:5] for line in path.read_text().splitlines() if not line.startswith("#")]
+    path.write_text("\n".join(" ".join(row) for row in rows) + "\n")
+    assert all(math.isnan(sigma) for sigma in both_read(directory)["elements"][0]["sigma"])
