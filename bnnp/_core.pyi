@@ -1,6 +1,7 @@
 """The compiled core, bnnp/core/, as Python sees it.
 
-Shapes and units: :mod:`bnnp.descriptors.compiled`, :mod:`bnnp.network.compiled`.
+Shapes and units: :mod:`bnnp.descriptors.compiled`, :mod:`bnnp.network.compiled`. `read_potential` gives the
+fields of PotentialData, core/potential/potential.hpp, by name.
 """
 
 from collections.abc import Sequence
@@ -71,3 +72,4 @@ def narrow(
 ) -> tuple[Any, ...]: ...
 def sum_pairs(first: Longs, neighbors: Ints, derivatives: Array) -> Array: ...
 def pair_differences(first: Longs, neighbors: Ints, values: Array) -> Array: ...
+def read_potential(directory: str) -> dict[str, Any]: ...

@@ -58,6 +58,8 @@ PARAMETERS: dict[int, tuple[str, ...]] = {
     24: _COMPACT_ANGULAR,
     25: _COMPACT_ANGULAR,
 }
+ETA_POWER = {4: 1, 8: 0}  # eta has the unit length^-n, of most types with n = 2
+N2P2_TYPES = frozenset(PARAMETERS) - {4, 8}  # type 1 as type 2 with eta = 0
 OPTIONAL: dict[int, tuple[str, ...]] = {3: ("r_s",), 9: ("r_s",)}
 
 

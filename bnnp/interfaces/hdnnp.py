@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.functions import SymmetryFunction, sort_functions
+from bnnp.descriptors.functions import N2P2_TYPES, SymmetryFunction, sort_functions
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.io.input_nn import write_input_nn
@@ -192,7 +192,7 @@ def _functions(model: Model) -> tuple[dict[str, tuple[SymmetryFunction, ...]], d
 
 def _as_n2p2(function: SymmetryFunction, cutoff: Cutoff) -> SymmetryFunction:
     """The function in a type that n2p2 has."""
-    if function.type in (4, 8) or (function.type == 1 and (cutoff.type != 1 or cutoff.alpha)):
+    if function.type not in N2P2_TYPES or (function.type == 1 and (cutoff.type != 1 or cutoff.alpha)):
         reason = f" with cutoff_type {cutoff.type}" if function.type == 1 else ""
         raise InputError(
             f"input.nn line {function.line}: n2p2 has no symmetry function of type {function.type}{reason}, "

@@ -42,6 +42,7 @@ from bnnp.errors import InputError, StaleFileError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.output import replacement
 from bnnp.settings.keywords.kalman import KalmanSettings
+from bnnp.settings.keywords.training import LossSettings, TrainingSettings
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
 from bnnp.training.initial import parameters_of
@@ -55,16 +56,14 @@ FORMAT = "bnnp training checkpoint"
 VERSION = 4
 OPTIMIZER = "optimizer/"
 SHOWN = 60  # characters of a value in a message
+_SECTIONS = (TrainingSettings, LossSettings, KalmanSettings)
+# These say when to end and where to compute, or are read as other keywords or ignored.
+_FREE = {"epochs", "early_stopping", "device", "force_update_scaling", "gradient_adam_eta", "mix_all_points"}
 SHAPING = (  # keywords a training depends on: they must be the same when it is continued
-    *("random_seed", "batch_size", "precision", "normalize_nodes", "use_short_forces", "use_old_scaling"),
-    *("energy_weight", "force_weight", "stress_weight", "max_energy", "max_force"),
-    *("group_weight", "huber_delta", "force_weighting", "gdf_sigma", "gdf_sigmoid", "network_inputs"),
-    *("transfer_freeze", "transfer_rates", "ensemble_bootstrap"),
+    *("random_seed", "use_short_forces", "use_old_scaling", "normalize_nodes", "ensemble_bootstrap"),
+    *("transfer_freeze", "transfer_rates"),
     *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
-    *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
-    *("gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
-    *("optimizer", "schedule", "plateau_patience", "weight_average", "polish_epochs", "lbfgs_memory"),
-    *(keyword.name for keyword in KalmanSettings.keywords()),
+    *(k.name for section in _SECTIONS for k in section.keywords() if k.name not in _FREE),
 )
 
 

@@ -41,7 +41,7 @@ def gradient_method(
         Of the step size of each weight.
     """
     keywords = settings.training
-    method = Descent if keywords.optimizer == "descent" else Adam
+    method = {"adam": Adam, "descent": Descent}[keywords.optimizer]
     return method(
         schedule(settings, steps, epochs),
         is_weight,

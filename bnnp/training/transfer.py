@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.functions import ETA_POWER, SymmetryFunction
 from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError
 from bnnp.network.dense import Network
@@ -199,7 +199,7 @@ def shrunk(function: SymmetryFunction, names: Mapping[str, str], length: float) 
     without an old one, or neighbors that are weighted by their own atomic numbers."""
     if function.is_weighted or any(x not in names for x in (function.element, *function.neighbors)):
         return None
-    power = {4: 1, 8: 0}.get(function.type, 2)
+    power = ETA_POWER.get(function.type, 2)
     return replace(
         function,
         element=names[function.element],

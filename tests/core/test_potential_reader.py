@@ -23,13 +23,15 @@ from lammps_case import ATOMIC, TERNARY, make_potential
 from bnnp import _core
 from bnnp.descriptors.functions import COMPACT, OPTIONAL, PARAMETERS, SUBTYPES, SymmetryFunction
 from bnnp.errors import BnnpError
-from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration, parse_calibration
-from bnnp.io.uncertainty_data import read_uncertainty, replace_section
+from bnnp.io.calibration_section import CalibrationData, checksums
+from bnnp.io.checksums import checksum_line, read_checksums
+from bnnp.io.uncertainty_data import read_uncertainty, write_uncertainty
 from bnnp.io.weights import weights_checksum
-from bnnp.loader import load
-from bnnp.settings import load_settings
+from bnnp.potential.loading import load
+from bnnp.settings.settings import load_settings
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.uncertainty.maps import Isotonic, Quadratic, SigmaMap
+from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,20 +43,18 @@ def read_in_python(directory: Path) -> dict[str, Any]:
     """All that the core's reader gives, from bnnp's own readers."""
     potential = load(directory)
     settings = load_settings(directory / "input.nn", 3)
-    masks = potential.masks
+    model, networks, masks = potential.model, potential.members[0].networks, potential.members[0].masks
     file = directory / "uncertainty.data"
-    used = file.exists() and settings["mc_samples"] != 0
-    sections = read_uncertainty(file).sections if used else {}
-    kinds = {}
-    if potential.samples > 1 and "calibration" in sections:
-        kinds = dict(parse_calibration(sections["calibration"]).kinds)
-    mc = kinds.get("mc")
+    used = file.exists() and settings.dropout.mc_samples != 0
+    uncertainty = read_uncertainty(file) if used else None
+    mc = None
+    if potential.samples > 1 and uncertainty is not None and uncertainty.calibration is not None:
+        mc = uncertainty.calibration.kinds.get("mc")
     kind = potential.calibration.kind if potential.calibration is not None else ""
-    wanted = settings["uncertainty"] if settings.given("uncertainty") else kind
+    wanted = settings.calibration.uncertainty if settings.given("uncertainty") else kind
     elements = []
     for element in potential.elements:
-        network = potential.networks[element]
-        data = None if potential.scalings is None else potential.scalings.scalings[element]
+        network, data = networks[element], potential.scaling(element)
         factors = [None] * len(network.weights)
         if masks is not None:
             layers = zip(masks.keep[element], masks.rates, strict=False)
@@ -63,10 +63,10 @@ def read_in_python(directory: Path) -> dict[str, Any]:
             {
                 "symbol": element,
                 "number": atomic_numbers[element],
-                "atom_energy": potential.atom_energies[element],
+                "atom_energy": model.atom_energies.get(element, 0.0),
                 "functions": [
                     function_in_python(function, column, potential.elements)
-                    for column, function in enumerate(potential.functions[element])
+                    for column, function in enumerate(model.functions[element])
                 ],
                 "layers": [
                     {"activation": letter, "weights": weights, "biases": biases, "masks": factor}
@@ -86,20 +86,20 @@ def read_in_python(directory: Path) -> dict[str, Any]:
         "angstrom": potential.units.angstrom,
         "ev": potential.units.ev,
         "elements": elements,
-        "cutoff_type": potential.cutoff.type,
-        "cutoff_alpha": potential.cutoff.alpha,
-        "scaling": potential.scheme.kind,
-        "s_min": potential.scheme.s_min,
-        "s_max": potential.scheme.s_max,
-        "normalize_nodes": any(network.normalize_nodes for network in potential.networks.values()),
-        "mean_energy": potential.mean_energy,
-        "conv_energy": potential.conv_energy,
-        "conv_length": settings.normalization.conv_length,
-        "bond_threshold": potential.closest,
-        "ensemble_size": settings["ensemble_size"],
-        "resample": settings["mc_masks"] == "resample",
+        "cutoff_type": model.cutoff.type,
+        "cutoff_alpha": model.cutoff.alpha,
+        "scaling": model.scaling.kind,
+        "s_min": model.scaling.s_min,
+        "s_max": model.scaling.s_max,
+        "normalize_nodes": any(network.normalize_nodes for network in networks.values()),
+        "mean_energy": model.normalization.mean_energy,
+        "conv_energy": model.normalization.conv_energy,
+        "conv_length": model.normalization.conv_length,
+        "bond_threshold": potential.options.closest,
+        "ensemble_size": settings.ensemble.ensemble_size,
+        "resample": settings.dropout.mc_masks == "resample",
         "samples": potential.samples if masks is not None else 1,
-        "rates": np.array(read_uncertainty(file).masks.rates if used else ()),
+        "rates": np.array(() if uncertainty is None else uncertainty.masks.rates),
         "calibration": {
             "wanted": wanted,
             "structures": mc.structures if mc else 0,
@@ -308,8 +308,6 @@ CALIBRATIONS: dict[str, tuple[str, SigmaMap | None, dict[str, SigmaMap]]] = {
 
 def calibrate(directory: Path, use: str, energy: SigmaMap | None, forces: Mapping[str, SigmaMap]) -> None:
     """Write a calibration of kind mc, and one of kind hybrid if that is to be used."""
-    from bnnp.io.domain_section import format_domain
-    from bnnp.uncertainty.domain import Domain
 
     def quantity(map_: SigmaMap, *parts: float) -> Quantity:
         return Quantity(map_, np.array(parts), {68: 1.0, 95: 2.0})
@@ -322,15 +320,16 @@ def calibrate(directory: Path, use: str, energy: SigmaMap | None, forces: Mappin
         all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25)
         of_elements = dict.fromkeys(potential.elements, all_parts)
         kinds[use] = Calibration(use, all_parts, of_elements, None, potential.samples, 120, 40)
-    sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in potential.networks.items()}
-    domain = {
-        x: Domain(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
+    networks = [member.networks for member in potential.members]
+    sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in networks[0].items()}
+    statistics = {
+        x: TrainingStatistics(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
         for x, (n, hidden) in sizes.items()
     }
+    data = CalibrationData(use, checksums(networks), kinds)
     path = directory / "uncertainty.data"
-    replace_section(path, "domain", format_domain(domain))
-    data = CalibrationData(use, checksums(potential.members), kinds)
-    replace_section(path, "calibration", format_calibration(data))
+    found = read_uncertainty(path).with_statistics(statistics).with_calibration(data)
+    write_uncertainty(path, found, checksum_line(read_checksums(path)))
 
 
 @pytest.mark.parametrize("case", CALIBRATIONS.values(), ids=CALIBRATIONS.keys())
@@ -369,6 +368,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow  # trains
 def test_trained_and_calibrated(trained: Path) -> None:
     found = both_read(trained / "potential")
     assert found["samples"] == 8
@@ -376,6 +376,7 @@ def test_trained_and_calibrated(trained: Path) -> None:
     assert found["calibration"]["energy"]["quadratic"].size + found["calibration"]["energy"]["raw"].size > 0
 
 
+@pytest.mark.slow
 def test_exported(trained: Path, tmp_path: Path) -> None:
     bnnp(trained, "--export", "bnnp", str(tmp_path / "exported"))
     assert compare(both_read(tmp_path / "exported"), read_in_python(trained / "potential")) > 100

@@ -122,7 +122,7 @@ def test_gete_prepare(shared: Path, tmp_path: Path) -> None:
         command, cwd=tmp_path, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    groups: dict[tuple[str, str | None], list[int]] = {}
+    groups: dict[tuple[str, Set | None], list[int]] = {}
     for name in ("input.data", "test.data"):
         for structure in StructureFile(tmp_path / name, ("Ge", "Te")):
             frame = int(structure.info["source"].rpartition(":")[2])
@@ -240,11 +240,11 @@ def test_silicon_is_divided_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(prepare, "dynamics", dynamics)
     prepare.main(tmp_path)
-    found: dict[tuple[str, str | None], list[int]] = {}
+    found: dict[tuple[str, Set | None], list[int]] = {}
     for structure in read_structures(tmp_path / "input.data"):
         frame = round(structure.positions[0, 0] / 0.01)
         found.setdefault((structure.info["group"], structure.subset), []).append(frame)
-    sets = {"train": [*range(0, 40, 2)], "test": [*range(42, 48)], "calibration": [*range(48, 60)]}
+    sets = {Set.TRAIN: [*range(0, 40, 2)], Set.TEST: [*range(42, 48)], Set.CALIBRATION: [*range(48, 60)]}
     assert found == {(f"{t}K", s): frames for t in (300, 600, 900) for s, frames in sets.items()}
     tested = [structure.info["group"] for structure in read_structures(tmp_path / "test.data")]
     solid, melt = (300, 600, 900, 1200, 1500), (3000, 2500, 2000)

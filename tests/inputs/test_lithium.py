@@ -91,7 +91,9 @@ def test_errors_are_per_atom_and_in_mev(
     for name in ("input.nn", "input.data", "symmetry_functions.h5"):
         (tmp_path / "functions" / name).write_text("")
     two = Structure(np.array([3, 3]), np.zeros((2, 3)), None, energy=-8.0, forces=np.zeros((2, 3)))
-    found = SimpleNamespace(energy=-6.0, forces=np.full((2, 3), 0.5))
+    found = SimpleNamespace(
+        energy=SimpleNamespace(value=-6.0), forces=SimpleNamespace(value=np.full((2, 3), 0.5))
+    )
     monkeypatch.setattr(study, "call", lambda *_: None)
     monkeypatch.setattr(study, "load", lambda _: SimpleNamespace(predict=lambda *_, **__: found))
     assert study.run(tmp_path, [two], 2, 1)[:2] == pytest.approx((1000.0, 500.0))

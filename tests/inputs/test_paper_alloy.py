@@ -52,11 +52,11 @@ def test_tellurides(prepare: ModuleType, tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(prepare, "dynamics", dynamics)
     run(prepare, monkeypatch, "tellurides", tmp_path)
-    found: dict[tuple[str, str | None], list[int]] = {}
+    found: dict[tuple[str, Set | None], list[int]] = {}
     for structure in read_structures(tmp_path / "input.data"):
         frame = round(structure.positions[0, 0] / 0.01)
         found.setdefault((structure.info["group"], structure.subset), []).append(frame)
-    sets = {"train": [*range(10)], "test": [11, 12, 13], "calibration": [*range(15, 21)]}
+    sets = {Set.TRAIN: [*range(10)], Set.TEST: [11, 12, 13], Set.CALIBRATION: [*range(15, 21)]}
     assert found == {
         (f"{end}_{t}K", name): frames
         for end in ("CdTe", "ZnTe")

@@ -14,6 +14,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from case_scripts import load_script
 
+from bnnp.structure import Set
+
 CASE = Path(__file__).resolve().parents[2] / "inputs" / "paper_gete"
 SETTINGS = ("epochs=1", "mc_samples=8", "dropout_masks=1", "global_nodes_short=3 3")
 SCALES = np.arange(0.80, 1.2501, 0.025)
@@ -38,7 +40,7 @@ def test_frames_of_a_trajectory_keep_their_distance() -> None:
         assert min(gaps[1:]) >= 10
         assert ends[-1] < 200
     assert {b.subset for b in training.BLOCKS if b.temperature == training.CALIBRATION_OUTSIDE} == {
-        Set.CALIBRATION_OOD
+        Set.OUTSIDE
     }
 
 

@@ -87,7 +87,11 @@ class TestUnits:
         for one, two in zip(read_structures(first), read_structures(second), strict=True):
             np.testing.assert_allclose(one.positions, two.positions, atol=1e-7)
             np.testing.assert_allclose(one.stress, two.stress, atol=1e-7)
-            assert (two.info["group"], two.subset, two.info["source"]) == ("melt", Set.TEST, one.info["source"])
+            assert (two.info["group"], two.subset, two.info["source"]) == (
+                "melt",
+                Set.TEST,
+                one.info["source"],
+            )
 
     def test_input_data_to_input_data_is_exact(self, frames: Path, tmp_path: Path) -> None:
         assert run(frames, tmp_path / "a.data").exit_code == 0
