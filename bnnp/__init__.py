@@ -25,7 +25,8 @@ Signs
     Stress is ASE's, sigma = +1/V dE/d(strain) = 1/V sum_pairs D (x) dE/dD, Voigt order xx yy zz yz xz
     xy; the file nnstress.out has RuNNer's opposite sign and says so.
 Energies
-    A network gives the energy of one atom; the total is their sum plus the free-atom energies in effect.
+    A network gives the energy of one atom; the total is their sum plus the free-atom energies, where
+    they were subtracted before the training (``remove_atom_energies``).
 Dropout
     Rates are chances to DROP. A mask belongs to a layer of an element and is shared by all atoms of a
     structure: one sample is one network. Kept nodes are scaled by 1/(1 - p), so that without dropout the
@@ -48,12 +49,12 @@ Map, and the order to read it in::
     network/  random.py                      symmetry functions -> energies; dropout masks and their streams
     uncertainty/                             what a sigma is worth: calibration, distance, scores
     model.py  prediction.py                  what a potential is made of; what it predicts, with its sigma
-    core/                                    C++: the fast form of descriptors/ and network/, and their reader
+    core/                                    C++: descriptors/ and network/ once more, fast; reads a potential
     dynamics/  analysis/                     molecular dynamics and its stop rule; what a trajectory tells
     io/                                      one file format a module, both directions
     settings/                                input.nn: the table of keywords, typed sections of values
     potential/                               all of it: structure -> prediction; the files of a potential
-    parallel.py  run.py  log.py              MPI; what a mode is given; what it tells
+    parallel.py  run.py  log.py              MPI; directory, settings and log of a run
     training/                                one training: loss, optimizers, evaluation, checkpoint
     interfaces/  api.py                      ASE, LAMMPS, n2p2; the calls above
     modes/  cli.py  memory.py                what `bnnp --mode 1|2|3` does, step by step; the command

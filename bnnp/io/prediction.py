@@ -34,6 +34,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.errors import InputError
 from bnnp.io.ase_atoms import PREDICTED
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.structure_block import format_structure
@@ -41,7 +42,7 @@ from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.uncertainty.hybrid import SigmaParts
-from bnnp.units import Units
+from bnnp.units import UNITS, Units
 
 Array = NDArray[np.float64]
 
@@ -138,6 +139,35 @@ COLUMNS = {
         "{energy}, Ennp_atom without the free-atom energy",
     ),
 }
+
+
+def read_columns(path: Path) -> tuple[dict[str, Array], str, Units]:
+    """Columns of one of the ``.out`` files by their names, (n_rows,) float64 each; ``Conf.`` is the first.
+
+    Returns
+    -------
+    dict, str, Units
+        The columns, what the header says of std, and the units of the numbers.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or its header does not fit its columns or says no unit.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run `bnnp --mode 3` there first")
+    with open(path, encoding="utf-8") as file:
+        head, _, text = file.readline().lstrip("# ").partition("|")
+        table = np.loadtxt(file, ndmin=2)
+    names, words = head.split(), text.replace("/", " ").replace(",", " ").split()
+    units = next((units for units in UNITS.values() if units.energy in words), None)
+    if units is None or (table.size and table.shape[1] != len(names)):
+        raise InputError(
+            f"{path}: the first line names {len(names)} columns and {'no' if units is None else 'a'} unit, "
+            f"the numbers have {table.shape[1] if table.size else 'no'} columns; run `bnnp --mode 3` again"
+        )
+    columns = table.T if table.size else np.empty((len(names), 0))
+    return dict(zip(names, columns, strict=True)), text.partition("std: ")[2].strip(), units
 
 
 def file_names(forces: bool, stress: bool) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from bnnp.io.input_data import StructureFile
+from bnnp.io.prediction import read_columns
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "tools"))
@@ -112,18 +113,20 @@ def evaluate(base: Path, rate: str, seed: int) -> Iterator[dict[str, object]]:
     """RMSE and mean sigma (per atom, per force component) of one run by group, meV/atom and meV/Angstrom."""
     directory = run_directory(base, rate, seed)
     groups = np.array([structure.info["group"] for structure in StructureFile(base / "test.data")])
-    energy, forces = np.loadtxt(directory / "energy.out"), np.loadtxt(directory / "nnforces.out")
-    owner = groups[forces[:, 0].astype(int) - 1]
+    energy, forces = (read_columns(directory / name)[0] for name in ("energy.out", "nnforces.out"))
+    owner = groups[forces["Conf."].astype(int) - 1]
     for group in dict.fromkeys(groups.tolist()):
-        mine, atoms = energy[groups == group], forces[owner == group]
+        mine, atoms = groups == group, owner == group
+        errors = [forces[f"f{x}Ref"][atoms] - forces[f"f{x}"][atoms] for x in "xyz"]
+        sigmas = [forces[f"f{x}_std"][atoms] for x in "xyz" if f"f{x}_std" in forces]
         yield {
             "rate": rate,
             "seed": seed,
             "group": group,
-            "energy_rmse": 1000 * np.sqrt(np.mean(mine[:, 4] ** 2)),
-            "energy_sigma": 1000 * mine[:, 7].mean() if mine.shape[1] > 7 else float("nan"),
-            "force_rmse": 1000 * np.sqrt(np.mean((atoms[:, 2:5] - atoms[:, 5:8]) ** 2)),
-            "force_sigma": 1000 * atoms[:, 8:11].mean() if atoms.shape[1] > 8 else float("nan"),
+            "energy_rmse": 1000 * np.sqrt(np.mean(energy["Ediff"][mine] ** 2)),
+            "energy_sigma": 1000 * energy["Ennp_std_per_atom"][mine].mean() if sigmas else float("nan"),
+            "force_rmse": 1000 * np.sqrt(np.mean(np.square(errors))),
+            "force_sigma": 1000 * np.mean(sigmas) if sigmas else float("nan"),
             "seconds": int((directory / "seconds").read_text()),
         }
 

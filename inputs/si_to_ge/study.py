@@ -25,6 +25,7 @@ import numpy as np
 
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.io.prediction import read_columns
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 
@@ -181,9 +182,10 @@ def write(path: Path, structures: list[Structure], training: np.ndarray, validat
 
 def errors_of(directory: Path) -> tuple[float, float]:
     """RMSE of energies (meV/atom) and force components (meV/Angstrom) of test.data."""
-    energies, forces = np.loadtxt(directory / "energy.out"), np.loadtxt(directory / "nnforces.out")
-    energy = 1000 * np.sqrt(np.mean(energies[:, 4] ** 2))
-    return float(energy), float(1000 * np.sqrt(np.mean((forces[:, 2:5] - forces[:, 5:8]) ** 2)))
+    energies, forces = (read_columns(directory / name)[0] for name in ("energy.out", "nnforces.out"))
+    errors = [forces[f"f{x}Ref"] - forces[f"f{x}"] for x in "xyz"]
+    energy = 1000 * np.sqrt(np.mean(energies["Ediff"] ** 2))
+    return float(energy), float(1000 * np.sqrt(np.mean(np.square(errors))))
 
 
 def append(base: Path, row: tuple[object, ...]) -> None:

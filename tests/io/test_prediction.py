@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnnp.errors import OutputError
+from bnnp.errors import InputError, OutputError
 from bnnp.io.input_data import read_structures
-from bnnp.io.prediction import COLUMNS, PredictionWriter, file_names, format_prediction
+from bnnp.io.prediction import COLUMNS, PredictionWriter, file_names, format_prediction, read_columns
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL
@@ -229,3 +229,41 @@ def test_full_disk_names_the_file_and_keeps_the_former_ones(tmp_path: Path) -> N
     with pytest.raises(OutputError, match="energy.out: cannot be written in .*: No space left"):
         fill()
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("energy.out", "former\n")]
+
+
+def test_columns_are_read_by_their_names(
+    tmp_path: Path, structure: Structure, prediction: Prediction
+) -> None:
+    """With and without standard deviations, in either unit, whatever the order in the file."""
+    write(tmp_path, [structure, structure], [prediction, prediction], STD)
+    table, meaning, units = read_columns(tmp_path / "energy.out")
+    assert (meaning, units) == (STD, ATOMIC)
+    assert [table[name].tolist() for name in ("natoms", "Ennp", "Ennp_std")] == [
+        [3, 3],
+        [-6.6] * 2,
+        [0.3] * 2,
+    ]
+    np.testing.assert_allclose(table["Ediff"], 0.2, rtol=1e-15)
+    table, _, units = read_columns(tmp_path / "nnforces.out")
+    assert units is ATOMIC
+    np.testing.assert_allclose(table["fy"], [*prediction.forces.value[:, 1]] * 2, rtol=1e-15)
+    np.testing.assert_allclose(table["fzRef"], [*structure.forces[:, 2]] * 2, rtol=1e-15)
+    write(tmp_path, [structure], [plain(prediction)], "")
+    table, meaning, _ = read_columns(tmp_path / "energy.out")
+    assert meaning == ""
+    assert "Ennp_std" not in table
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# Conf. natoms Eref | no unit\n1 3 0.0\n", "names 3 columns and no unit, the numbers have 3"),
+        ("# Conf. natoms Eref | eV\n1 3\n", "names 3 columns and a unit, the numbers have 2"),
+    ],
+)
+def test_columns_that_are_not_those_of_the_header(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "energy.out").write_text(text)
+    with pytest.raises(InputError, match=f"energy.out: the first line {message}"):
+        read_columns(tmp_path / "energy.out")
+    with pytest.raises(InputError, match="nnforces.out: no such file; run `bnnp --mode 3` there first"):
+        read_columns(tmp_path / "nnforces.out")

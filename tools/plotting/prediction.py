@@ -6,7 +6,6 @@ meV/atom and forces in meV/Angstrom whatever the units of the files.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
+from bnnp.io.prediction import read_columns
 from bnnp.uncertainty.metrics import ErrorSum
-from bnnp.units import UNITS, Units
 from plotting.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save, short
 from plotting.training import MANY, diagonal
 
@@ -97,47 +96,23 @@ def read_predictions(directory: Path) -> Predictions:
     InputError
         There are none, or they belong to different runs.
     """
-    header, rows = _table(directory / "energy.out", 6)
-    units = _units(header)
-    n_atoms = rows[:, 1].astype(np.int64)
-    sigmas = units.mev * rows[:, 7] if rows.shape[1] > 7 else None
+    table, meaning, units = read_columns(directory / "energy.out")
+    n_atoms = table["natoms"].astype(np.int64)
+    energies = units.mev * np.stack([table["Eref"], table["Ennp"]], axis=1) / n_atoms[:, None]
+    sigmas = units.mev * table["Ennp_std_per_atom"] if "Ennp_std_per_atom" in table else None
     owners, forces, force_sigmas = np.empty(0, np.int64), np.empty((0, 3, 2)), None
     path = directory / "nnforces.out"
     if path.is_file():
-        table = _table(path, 8)[1]
-        owners = table[:, 0].astype(np.int64) - 1
+        table = read_columns(path)[0]
+        owners = table["Conf."].astype(np.int64) - 1
         if not np.array_equal(np.bincount(owners, minlength=len(n_atoms)), n_atoms):
             raise InputError(f"{path} and energy.out are of different runs; run `bnnp --mode 3` again")
         factor = units.mev_per_angstrom
-        forces = factor * table[:, 2:8].reshape(-1, 2, 3).swapaxes(1, 2)
-        force_sigmas = factor * table[:, 8:11] if table.shape[1] > 10 else None
-    energies = units.mev * rows[:, 2:4] / n_atoms[:, None]
+        forces = factor * np.array([[table[f"f{x}Ref"], table[f"f{x}"]] for x in "xyz"]).transpose(2, 0, 1)
+        if "fx_std" in table:
+            force_sigmas = factor * np.stack([table[f"f{x}_std"] for x in "xyz"], axis=1)
     groups = groups_of(directory, len(n_atoms))
-    meaning = header.partition("std:")[2].strip()
     return Predictions(n_atoms, energies, sigmas, owners, forces, force_sigmas, groups, meaning)
-
-
-def _table(path: Path, n_columns: int) -> tuple[str, Array]:
-    """Header and rows of one file."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run `bnnp --mode 3` there first")
-    with open(path, encoding="utf-8") as file:
-        header = file.readline()
-        rows = np.loadtxt(file, ndmin=2)
-    if not rows.size or rows.shape[1] < n_columns:
-        raise InputError(
-            f"{path}: has {rows.shape[1] if rows.size else 0} columns, expected {n_columns} or more"
-        )
-    return header, rows
-
-
-def _units(header: str) -> Units:
-    """Units as the header of energy.out says them."""
-    match = re.search(r"\| (\w+),", header)
-    found = next((units for units in UNITS.values() if match and units.energy == match[1]), None)
-    if found is None:
-        raise InputError("energy.out: its first line does not say the unit; run `bnnp --mode 3` again")
-    return found
 
 
 def groups_of(directory: Path, count: int) -> list[str]:

@@ -30,6 +30,7 @@ from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.settings.help import format_value
 from bnnp.settings.keywords import SECTION_OF
+from bnnp.settings.model import FUNCTION_KEYWORDS
 from bnnp.settings.settings import Settings, load_settings
 from plotting import prediction, symmetry, training
 from plotting.style import short
@@ -247,8 +248,8 @@ def _worst(directory: Path, settings: Settings) -> str:
 
 
 def _settings(directory: Path, settings: Settings) -> str:
-    """What input.nn sets, and its text."""
-    given = [name for name in SECTION_OF if settings.given(name)]
+    """What input.nn sets, but the symmetry functions, and its text."""
+    given = [name for name in SECTION_OF if settings.given(name) and name not in FUNCTION_KEYWORDS]
     rows = [(name, format_value(settings.value(name)), settings.origins[name]) for name in given]
     text = (directory / "input.nn").read_text(encoding="utf-8", errors="replace")
     whole = f"<details><summary>input.nn</summary><pre>{escape(text)}</pre></details>"

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
+from bnnp.io.prediction import read_columns
 from bnnp.uncertainty.detection import detected, roc_auc
 from bnnp.uncertainty.ranking import ause, spearman, spearman_ceiling
 from bnnp.uncertainty.reliability import coverage, ence, miscalibration_area
 from bnnp.uncertainty.scores import crps, nll, sharpness, zms
-from bnnp.units import UNITS, Units
 
 Array = NDArray[np.float64]
 
@@ -129,7 +129,7 @@ def read_sets(directories: Sequence[Path]) -> list[Predicted]:
 
 
 def _read(directory: Path, name: str) -> Predicted:
-    table, meaning, units = _table(directory / "energy.out")
+    table, meaning, units = read_columns(directory / "energy.out")
     if "Ennp_std" not in table:
         raise InputError(
             f"{directory / 'energy.out'}: has no standard deviations: no dropout, or mc_samples 0"
@@ -140,7 +140,7 @@ def _read(directory: Path, name: str) -> Predicted:
     raw = units.mev * table.get("Ennp_std_per_atom_raw", table["Ennp_std_per_atom"])
     values = {"energy": Values(errors, std, raw, number)}
     if (directory / "nnforces.out").is_file():
-        table, _, units = _table(directory / "nnforces.out")
+        table, _, units = read_columns(directory / "nnforces.out")
 
         def columns(pattern: str) -> Array:
             return (
@@ -152,21 +152,6 @@ def _read(directory: Path, name: str) -> Predicted:
         errors = columns("f{}") - columns("f{}Ref")
         values["forces"] = Values(errors, columns("f{}_std"), columns(raw_name), number)
     return Predicted(name, values, meaning)
-
-
-def _table(path: Path) -> tuple[dict[str, Array], str, Units]:
-    """Columns by name, what the header says of std, and the units."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run `bnnp --mode 3` there first")
-    with open(path, encoding="utf-8") as file:
-        head, _, text = file.readline().lstrip("# ").partition("|")
-        table = np.loadtxt(file, ndmin=2)
-    units = next(
-        u for name, u in UNITS.items() if u.energy in text.replace("/", " ").replace(",", " ").split()
-    )
-    names = head.split()
-    columns = table.T if table.size else np.empty((len(names), 0))
-    return dict(zip(names, columns, strict=True)), text.partition("std: ")[2].strip(), units
 
 
 def kinds_of(sets: Sequence[Predicted]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ namespace {
 bool is_narrow(int type) { return type == 3 || type == 8 || type == 13 || type == 21 || type == 24; }
 bool is_radial(int type) { return type <= 2 || type == 4 || type == 12 || type == 20 || type == 23; }
 bool is_compact(int type) { return type >= 20 && type <= 25; }
-bool is_weighted(int type) { return type == 12 || type == 13 || type >= 23; }
+bool is_weighted(int type) { return type == 12 || type == 13 || (type >= 23 && type <= 25); }
 
 bool operator==(const CutoffFunction& a, const CutoffFunction& b) {
     return a.type == b.type && a.radius == b.radius && a.inner == b.inner;

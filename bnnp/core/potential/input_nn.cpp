@@ -130,7 +130,7 @@ class InputReader {
         seen[name] = line.number;
         const Words arguments(line.words.begin() + 1, line.words.end());
         if (numbers.count(name)) *numbers.at(name) = to_number(one(line), where);
-        else if (integers.count(name)) *integers.at(name) = to_integer(one(line), where);
+        else if (integers.count(name)) set_integer(line);
         else if (name == "symfunction_short") function_lines.push_back(line);
         else if (name == "elements") symbols = arguments;
         else if (name == "atom_energy") add_energy(arguments);
@@ -146,6 +146,13 @@ class InputReader {
             fail("`" + name +
                  "` is no keyword of a finished potential. Use the directory potential/ that "
                  "mode 2 writes, or let `bnnp --export bnnp DIR` make one of this");
+    }
+
+    void set_integer(const Line& line) {
+        const std::string& name = line.words[0];
+        const int value = to_integer(one(line), where), least = name == "ensemble_size";
+        if (value < least) fail("`" + join(line.words) + "`, expected at least " + std::to_string(least));
+        *integers.at(name) = value;
     }
 
     void add_energy(const Words& arguments) {
