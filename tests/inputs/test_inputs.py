@@ -36,7 +36,7 @@ def test_input_nn_is_complete_and_without_warning(case: Path, mode: int) -> None
 def test_gete_has_the_functions_of_the_reference(shared: Path) -> None:
     """The 23 compact lines stand for the 60 functions an element that n2p2 was trained with."""
     ours = load_settings(GETE / "input.nn", 1).model.functions
-    theirs = load_settings(shared / "reference/gete_n2p2/input.nn", 1).functions
+    theirs = load_settings(shared / "reference/gete_n2p2/input.nn", 1).model.functions
     assert {element: len(functions) for element, functions in ours.items()} == {"Ge": 60, "Te": 60}
     assert ours == theirs
 
@@ -128,8 +128,8 @@ def test_gete_prepare(shared: Path, tmp_path: Path) -> None:
             frame = int(structure.info["source"].rpartition(":")[2])
             groups.setdefault((structure.info["group"], structure.subset), []).append(frame)
     for t in (300, 600, 900):
-        assert groups.pop((f"{t}K", "train")) == list(range(0, 137, 4))
-        assert groups.pop((f"{t}K", "test")) == [140, 144, 148]
+        assert groups.pop((f"{t}K", Set.TRAIN)) == list(range(0, 137, 4))
+        assert groups.pop((f"{t}K", Set.TEST)) == [140, 144, 148]
         assert groups.pop((f"{t}K_held_out", None)) == list(range(152, 197, 4))
     for t in (750, 1050, 1200, 1500):
         assert groups.pop((f"{t}K", None)) == list(range(0, 37, 4))
