@@ -79,8 +79,8 @@ static void sample_slopes(const Plan& plan, const PairList& pairs, const Network
         for (std::int64_t p = first; p < last; ++p, slopes += 3 * row) {
             const int type = pairs.types[i], other = pairs.types[pairs.neighbors[p]];
             const int n = int(plan.elements[type].sensitive[other].size());
-            const Rows derivatives{blocks + (task.block_offsets[p] - offset), n, 3};
-            product<3>(derivatives, {rows.of(type, other), n, row}, slopes);
+            product<3>(blocks + (task.block_offsets[p] - offset), n, 3, rows.of(type, other), n, row, nullptr,
+                       slopes);
             subtract_row(own, slopes, 3 * row);
             for (int d = 0; d < 3; ++d) {
                 const double x = pairs.vectors[3 * p + d];

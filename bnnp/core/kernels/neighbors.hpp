@@ -76,6 +76,7 @@ class NeighborSearch {
     std::vector<Shift> moved;                       // (n,) lattice vectors taken off each atom
     std::vector<std::array<std::int64_t, 3>> bins;  // (n,)
     std::vector<double> x, y, z;                    // of the slots, with a register more at the end
+    Points points;                                  // these
     std::vector<std::int32_t> atom_of;              // (n,) of the slots
     std::vector<std::uint32_t> rank_of;             // (n,) of the slots: place by atomic number and index
     std::vector<std::int64_t> first;                // slots of each bin
@@ -153,6 +154,7 @@ class NeighborSearch {
         for (std::size_t b = 1; b < first.size(); ++b) first[b] += first[b - 1];
         place.assign(first.begin(), first.end());
         x.assign(atoms.n + row_unit, 0.0), y = z = x;
+        points = {x.data(), y.data(), z.data()};
         atom_of.resize(atoms.n), rank_of.resize(atoms.n);
         for (std::int64_t rank = 0; rank < atoms.n; ++rank) {
             const std::int64_t i = by_rank[rank], slot = place[bin_number(bins[i])]++;
@@ -208,9 +210,8 @@ class NeighborSearch {
         const std::size_t room = std::size_t(some.end - some.begin) + 2 * row_unit;
         scratch.slots.resize(std::max(scratch.slots.size(), room));
         const Shift t = lattice(shift);
-        const Sphere sphere{{center[0] - t[0], center[1] - t[1], center[2] - t[2]},
+        const Sphere sphere{center[0] - t[0], center[1] - t[1], center[2] - t[2],
                             reach_radius * reach_radius};
-        const Points points{x.data(), y.data(), z.data()};
         const int found = kernels.close_points(points, some, sphere, scratch.slots.data());
         if (found == 0) return;
         const std::uint32_t row = std::uint32_t(scratch.rows.size());

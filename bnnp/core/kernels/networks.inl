@@ -69,54 +69,43 @@ static void activate(char letter, double* __restrict z, double* __restrict d, in
     }
 }
 
-// A matrix of `count` rows, each `row` numbers behind the last.
-struct Rows {
-    const double* x;
-    std::ptrdiff_t row;
-    int count;
-
-    Rows from(int r) const { return {x + r * row, row, count - r}; }
-};
-
-// x -> biases + x W with W (n_in, row); without biases if they are null.
-struct LinearMap {
-    const double* weights;
-    int n_in, row;
-    const double* biases = nullptr;
-
-    LinearMap from_column(int c) const { return {weights + c, n_in, row, biases ? biases + c : nullptr}; }
-};
-
-// out (.., row) of the first R rows and P registers of columns: these sums stay in registers.
+// out = bias + x w for `rows` rows of x, (rows, k) each `x_row` numbers after the other; w (k, row), out
+// (rows, row). R rows and P registers of w at a time stay in registers.
 template <int R, int P>
-static inline void product_tile(Rows in, LinearMap map, double* out) {
+static inline void product_tile(const double* x, std::ptrdiff_t x_row, const double* w, int k, int row,
+                                const double* bias, double* out) {
     constexpr int n = lanes<double>;
     Pack<double> sums[R][P];
     for (int r = 0; r < R; ++r)
-        for (int p = 0; p < P; ++p) sums[r][p] = map.biases ? load(map.biases + p * n) : Pack<double>{};
-    for (int u = 0; u < map.n_in; ++u) {
+        for (int p = 0; p < P; ++p) sums[r][p] = bias ? load(bias + p * n) : Pack<double>{};
+    for (int u = 0; u < k; ++u) {
         Pack<double> weights[P];
-        for (int p = 0; p < P; ++p) weights[p] = load(map.weights + std::ptrdiff_t(u) * map.row + p * n);
+        for (int p = 0; p < P; ++p) weights[p] = load(w + std::ptrdiff_t(u) * row + p * n);
         for (int r = 0; r < R; ++r)
-            for (int p = 0; p < P; ++p) sums[r][p] += in.x[r * in.row + u] * weights[p];
+            for (int p = 0; p < P; ++p) sums[r][p] += x[r * x_row + u] * weights[p];
     }
     for (int r = 0; r < R; ++r)
-        for (int p = 0; p < P; ++p) store(out + std::ptrdiff_t(r) * map.row + p * n, sums[r][p]);
+        for (int p = 0; p < P; ++p) store(out + std::ptrdiff_t(r) * row + p * n, sums[r][p]);
 }
 
 template <int R, int P>
-static inline void product_columns(Rows in, LinearMap map, double* out) {
+static inline void product_columns(const double* x, std::ptrdiff_t x_row, int rows, const double* w, int k,
+                                   int row, const double* bias, double* out) {
     int r = 0;
-    for (; r + R <= in.count; r += R) product_tile<R, P>(in.from(r), map, out + std::ptrdiff_t(r) * map.row);
-    for (; r < in.count; ++r) product_tile<1, P>(in.from(r), map, out + std::ptrdiff_t(r) * map.row);
+    for (; r + R <= rows; r += R)
+        product_tile<R, P>(x + r * x_row, x_row, w, k, row, bias, out + std::ptrdiff_t(r) * row);
+    for (; r < rows; ++r)
+        product_tile<1, P>(x + r * x_row, x_row, w, k, row, bias, out + std::ptrdiff_t(r) * row);
 }
 
 template <int R = 4>
-static void product(Rows in, LinearMap map, double* out) {
+static void product(const double* x, std::ptrdiff_t x_row, int rows, const double* w, int k, int row,
+                    const double* bias, double* out) {
     constexpr int n = lanes<double>;
     int c = 0;
-    for (; c + 2 * n <= map.row; c += 2 * n) product_columns<R, 2>(in, map.from_column(c), out + c);
-    if (c < map.row) product_columns<R, 1>(in, map.from_column(c), out + c);
+    for (; c + 2 * n <= row; c += 2 * n)
+        product_columns<R, 2>(x, x_row, rows, w + c, k, row, bias ? bias + c : nullptr, out + c);
+    if (c < row) product_columns<R, 1>(x, x_row, rows, w + c, k, row, bias ? bias + c : nullptr, out + c);
 }
 
 // a[i] += b[i] and a[i] -= b[i] for a padded row
@@ -186,8 +175,8 @@ class Sampler {
             } else {
                 if (l > network->first_mask && !own.masks.empty())
                     multiply(outputs[l - 1], own.masks.data(), plan.n_samples * own.input_row());
-                product({input, own.input_row(), rows(l)},
-                        {own.weights.data(), own.n_in, own.row(), own.biases.data()}, outputs[l]);
+                product(input, own.input_row(), rows(l), own.weights.data(), own.n_in, own.row(),
+                        own.biases.data(), outputs[l]);
             }
             activate(own.activation, outputs[l], derivatives[l], rows(l) * own.row());
         }
@@ -215,32 +204,31 @@ class Sampler {
         for (int m = 0; m < n; ++m) a[m] *= b[m];
     }
 
-    // f'(z) of layer l in sample s
-    const double* derivative(int l, int s) const {
-        return derivatives[l] + (rows(l) == 1 ? 0 : std::ptrdiff_t(s) * layer(l).row());
-    }
+    // Numbers from f'(z) of one sample to that of the next: none where one row is for all.
+    std::ptrdiff_t derivative_step(int l) const { return rows(l) == 1 ? 0 : layer(l).row(); }
 
     // From dE/dz of a layer to dE/d(its input) without the masks, both with a row for each of `count`
     // samples.
     void descend_through(const Layer& own, int count) {
-        product({delta, own.row(), count}, {own.transposed.data(), own.n_out, own.input_row()}, back);
+        product(delta, own.row(), count, own.transposed.data(), own.n_out, own.input_row(), nullptr, back);
         std::swap(delta, back);
     }
 
     // dE/dz of layer l from that of layer l + 1
     void descend(int l, int count) {
         const Layer& above = layer(l + 1);
-        const int row = above.input_row();
+        const std::ptrdiff_t row = above.input_row(), step = derivative_step(l);
         descend_through(above, count);
-        if (!above.masks.empty()) multiply(delta, above.masks.data(), count * row);
-        for (int s = 0; s < count; ++s) multiply(delta + std::ptrdiff_t(s) * row, derivative(l, s), row);
+        if (!above.masks.empty()) multiply(delta, above.masks.data(), count * int(row));
+        for (int s = 0; s < count; ++s) multiply(delta + s * row, derivatives[l] + s * step, int(row));
     }
 
     // From the output down to layer `last`, a row for each sample or one for all.
     void descend_from_output(int last, int count) {
-        const int top = n_layers() - 1, row = layer(top).row();
+        const int top = n_layers() - 1;
+        const std::ptrdiff_t row = layer(top).row(), step = derivative_step(top);
         for (int s = 0; s < count; ++s)
-            std::memcpy(delta + std::ptrdiff_t(s) * row, derivative(top, s), sizeof(double) * row);
+            std::memcpy(delta + s * row, derivatives[top] + s * step, sizeof(double) * row);
         for (int l = top - 1; l >= last; --l) descend(l, count);
     }
 
@@ -296,11 +284,10 @@ class Sampler {
         }
         const int used = inputs ? first.n_in : first.n_out;
         const int samples = plan.sample_row();
-        for (int u = 0; u < plan.span; ++u)
-            for (int s = 0; s < samples; ++s) {
-                const bool is_used = u < used && s < plan.n_samples;
-                out[u * samples + s] = is_used ? delta[std::ptrdiff_t(s) * row + u] : 0.0;
-            }
+        std::fill(out, out + std::ptrdiff_t(plan.span) * samples, 0.0);
+        for (int u = 0; u < used; ++u)
+            for (int s = 0; s < plan.n_samples; ++s)
+                out[u * samples + s] = delta[std::ptrdiff_t(s) * row + u];
     }
 };
 

@@ -77,8 +77,7 @@ struct Points {
 };
 
 struct Sphere {
-    double center[3];
-    double square;  // of the radius
+    double x, y, z, square;  // center, square of the radius
 };
 
 }  // namespace bnnp
