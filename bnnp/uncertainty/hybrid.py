@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
+from bnnp.descriptors.pairs import VOIGT
 from bnnp.descriptors.scaling import Scaling
 from bnnp.uncertainty.ensemble import Sampler
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
-
-VOIGT = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)  # rows and columns of xx yy zz yz xz xy
 
 
 @dataclass(frozen=True, eq=False)
