@@ -38,6 +38,7 @@ from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler
+from bnnp.uncertainty.extrapolation import TOLERANCE
 from bnnp.uncertainty.hybrid import LastLayer, SigmaParts, distances
 from bnnp.uncertainty.training_statistics import TrainingStatistics, probes
 from bnnp.units import Normalization, Units
@@ -175,6 +176,20 @@ class Potential:
         """Training ranges of the symmetry functions of an element, if there are any."""
         return None if self.scalings is None else self.scalings.scalings[element]
 
+    @cached_property
+    def training_ranges(self) -> tuple[Array, Array]:
+        """Smallest and largest symmetry functions of the training set, with n2p2's tolerance.
+
+        Each (n_elements, width); infinite without scaling.data.
+        """
+        lower = np.full((len(self.elements), self.descriptor.width), -np.inf)
+        upper = -lower
+        for row, element in enumerate(self.elements):
+            if (scaling := self.scaling(element)) is not None:
+                lower[row, : len(scaling)] = scaling.minimum - TOLERANCE
+                upper[row, : len(scaling)] = scaling.maximum + TOLERANCE
+        return lower, upper
+
     def types(self, structure: Structure) -> Types:
         """Element index of each atom, (n_atoms,) int32; InputError for an element not in the model."""
         types = self._index[structure.numbers]
@@ -294,7 +309,8 @@ class Potential:
         derivatives = forces is not None or stress is not None
         inputs = self.scaled(types, raw.descriptors)
         last = self._last_layer.parts(types, pairs, inputs, derivatives, volume)
-        far = distances(raw.descriptors, types, self.elements, self.statistics, self.scalings.scalings)
+        scalings = self.scalings.scalings
+        far = distances(raw.descriptors, types, self.elements, self.statistics, scalings, pairs)
         return parts.joined(last, far)
 
     @cached_property

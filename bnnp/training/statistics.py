@@ -166,6 +166,7 @@ def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Seque
     if files.uncertainty is None:
         return files
     potential = Potential(files.model, (Member(files.networks),), files.scalings)
+    shortest = _shortest(file, training)
     statistics = {}
     for number, element in enumerate(potential.elements):
         values = _functions_of(file, element, training)
@@ -173,7 +174,8 @@ def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Seque
         inputs[:, : values.shape[1]] = values
         scaled = potential.scaled(np.full(len(values), number, dtype=np.int32), inputs)
         network = files.networks[element]
-        statistics[element] = TrainingStatistics.of(values, features(network, scaled[:, : network.n_inputs]))
+        hidden = features(network, scaled[:, : network.n_inputs])
+        statistics[element] = TrainingStatistics.of(values, hidden, shortest[element])
     return files.with_statistics(statistics)
 
 
@@ -183,3 +185,17 @@ def _functions_of(file: DescriptorFile, element: str, training: Sequence[int]) -
     step = max(1, -(-int(counts.sum()) // MOST_ATOMS))
     table = file.descriptors(element)
     return np.concatenate([table[file.rows(k, element)] for k in training[::step]])
+
+
+def _shortest(file: DescriptorFile, training: Sequence[int]) -> dict[str, dict[str, float]]:
+    """Shortest distance in the training set of every element to every neighboring one, length."""
+    n = len(file.elements)
+    found = np.full((n, n), np.inf)
+    for index in training:
+        types, pairs = file.types[file.atoms(index)], file.pairs(index)
+        squares = np.einsum("pk,pk->p", pairs.vectors, pairs.vectors)
+        np.minimum.at(found, (types[pairs.centers], types[pairs.neighbors]), squares)
+    return {
+        x: {y: float(np.sqrt(r)) for y, r in zip(file.elements, row, strict=True) if np.isfinite(r)}
+        for x, row in zip(file.elements, found, strict=True)
+    }
