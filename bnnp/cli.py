@@ -77,6 +77,16 @@ Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_m
 @click.option(
     "--masks", type=click.IntRange(1), metavar="K", help="--export hdnnp: the exact mean over K masks."
 )
+@click.option(
+    "--units",
+    type=click.Choice(["atomic", "metal"]),
+    help="--export hdnnp: bohr and hartree, or Angstrom and eV.",
+)
+@click.option(
+    "--fold",
+    is_flag=True,
+    help="--export hdnnp: free-atom energies, normalization and scaling interval within the weights (CP2K).",
+)
 @click.version_option(__version__, message="bnnp %(version)s")
 def main(
     mode: int | None,
@@ -89,20 +99,26 @@ def main(
     headers: str | None,
     export: tuple[str, str] | None,
     masks: int | None,
+    units: str | None,
+    fold: bool,
 ) -> None:
     """Turn the command line into one call, and any failure into a message and an exit code."""
     if restart and (check or keywords or mode not in (None, 2, 3)):
         raise click.UsageError("--restart continues a training or molecular dynamics: use --mode 2 or 3")
     if headers and not lammps_plugin:
         raise click.UsageError("--headers says what --lammps-plugin compiles against: use it with that")
-    if masks and (not export or export[0] != "hdnnp"):
-        raise click.UsageError("--masks says what is exported: use it with --export hdnnp DIR")
+    if (masks or units or fold) and (not export or export[0] != "hdnnp"):
+        raise click.UsageError(
+            "--masks, --units and --fold say what is exported: use them with --export hdnnp DIR"
+        )
     if keywords:
         _guard(lambda: click.echo(_describe_keywords(keywords)))
     elif lammps_plugin:
         _guard(lambda: click.echo(_compile_plugin(headers)))
     elif export:
-        _guard(lambda: click.echo(_export(export[0], Path(export[1]), Path(settings_file), masks)))
+        _guard(
+            lambda: click.echo(_export(export[0], Path(export[1]), Path(settings_file), masks, units, fold))
+        )
     else:
         _guard(lambda: _run(mode, restart, check, Path(settings_file), Path(data_file)))
 
@@ -119,12 +135,14 @@ def _compile_plugin(headers: str | None) -> str:
     return plugin_for(headers, Path.cwd())
 
 
-def _export(program: str, target: Path, settings_file: Path, masks: int | None) -> str:
+def _export(
+    program: str, target: Path, settings_file: Path, masks: int | None, units: str | None, fold: bool
+) -> str:
     from bnnp.interfaces.export import PROGRAMS, export
 
     if program not in PROGRAMS:
         raise click.UsageError(f"--export {program}: expected one of {', '.join(PROGRAMS)}, then a directory")
-    return export(program, target, settings_file, masks)
+    return export(program, target, settings_file, masks, units, fold)
 
 
 def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data_file: Path) -> None:
