@@ -72,6 +72,7 @@ class Evaluator {
     void set_scaling();
     void scale_inputs();
     void scale_outputs();
+    void add_repulsion();
     void sample_forces(const PairList&, const SampleRows&);
 };
 
