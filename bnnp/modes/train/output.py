@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from bnnp import parallel
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.io.learning_curve import LearningCurve
-from bnnp.io.training_points import forces_name, points_name, write_forces, write_points
-from bnnp.io.weights import write_weights
+from bnnp.io.training_points import HEADER, forces_name, points_name, write_forces, write_points
+from bnnp.io.weights import TITLE, write_weights
 from bnnp.potential.files import DIRECTORY, PotentialFiles, write_directory
 from bnnp.structure import Set
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
@@ -28,6 +29,9 @@ from bnnp.training.training import EPOCH_SAMPLES, Training
 Array = NDArray[np.float64]
 
 SUBSETS = (Set.TRAIN, Set.TEST)
+EPOCH_FILE = re.compile(
+    r"(train|test)(?P<kind>points|forces)\.(?P<epoch>\d{6})\.out|(?P<first>\d{6})\.short\.\d{3}\.out"
+)
 
 
 class Point(NamedTuple):
@@ -60,13 +64,41 @@ class Output:
 
     def save(self, state: State, checkpoint: bool = True) -> None:
         """The potential of the best epoch so far, and a checkpoint."""
-        training, trainer = self.training, self.training.trainer
         self.write_potential(state.best_weights)
         if checkpoint:
-            known = conditions(training.settings, training.file)
-            state = replace(state, optimizer=trainer.optimizer.arrays(state.optimizer))
-            content = Checkpoint(state, training.variables, trainer.epochs)
-            parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, known)
+            self.save_checkpoint(state)
+
+    def save_checkpoint(self, state: State) -> None:
+        """What ``--restart`` needs."""
+        training, trainer = self.training, self.training.trainer
+        known = conditions(training.settings, training.file)
+        state = replace(state, optimizer=trainer.optimizer.arrays(state.optimizer))
+        content = Checkpoint(state, training.variables, trainer.epochs)
+        parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, known)
+
+    def remove_former(self, state: State | None = None) -> list[str]:
+        """Remove predictions and weights of single epochs that a former training wrote, or that are not of
+        the best epoch in `state` any more; returns the names on the root."""
+        if not parallel.is_root():
+            return []
+        keywords, removed = self.training.settings.output, []
+        due = {
+            "short": keywords.write_weights_epoch,
+            "points": keywords.write_trainpoints,
+            "forces": keywords.write_trainforces,
+        }
+        for path in sorted(self.directory.iterdir()):
+            if (found := EPOCH_FILE.fullmatch(path.name)) is None:
+                continue
+            if not _by_bnnp(path):
+                continue
+            epoch, kind = int(found["epoch"] or found["first"]), found["kind"] or "short"
+            best = state is not None and kind != "short" and epoch == state.best_epoch
+            own = state is not None and 0 < epoch <= state.epoch and due[kind].due(epoch)
+            if not best and not own:
+                path.unlink()
+                removed.append(path.name)
+        return removed
 
     def write_potential(self, weights: Array) -> None:
         """Write the files of the potential. Raises NumericalError, before any file is changed, if a weight is
@@ -166,3 +198,9 @@ class Output:
             reference_forces=np.array(file.forces[file.atoms(index)]),
             forces=variables.scale * forces,
         )
+
+
+def _by_bnnp(path: Path) -> bool:
+    """Whether the first line is that of bnnp, not of RuNNer or n2p2, which use the same names."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith((HEADER, TITLE))

@@ -354,10 +354,18 @@ def report_written(log: Log, potential: Sequence[str], points: Sequence[str], li
     log.item("to continue", CHECKPOINT)
 
 
-def report_end(log: Log, unfinished: str, stopped: bool) -> None:
+def report_removed(log: Log, names: Sequence[str]) -> None:
+    """Files of a former training or of a former best epoch that are gone now."""
+    if names:
+        more = f" ... {names[-1]}" if len(names) > 1 else ""
+        count = f"{len(names)} file{'s' * (len(names) > 1)}"
+        log.line(f"  Removed, of a former training or best epoch: {count}, {names[0]}{more}")
+
+
+def report_end(log: Log, unfinished: str) -> None:
     """Advice on the next command."""
     log.line()
-    if unfinished or stopped:
+    if unfinished:
         log.line("  Next: `bnnp --mode 2 --restart` continues with what is left.")
     else:
         log.line("  Next: `bnnp --mode 3` predicts the structures of input.data with this potential.")
