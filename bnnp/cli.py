@@ -43,7 +43,8 @@ Reads input.nn and input.data in the working directory and does one job:
   --mode 3   predict energies, forces and stresses, each with its uncertainty,
              or run molecular dynamics (md_steps in input.nn)
 
-Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn counts.
+Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn
+counts, and the log has RuNNer's lines, too, which other programs read.
 """
 _LEFT = (
     "Files that were not complete have been left as they were before; mode 1 continues where it was if it "
@@ -148,7 +149,7 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
             f"--restart continues a training or molecular dynamics, but {settings_file.name} has {what}: use "
             "it with --mode 2, or with --mode 3 and md_steps"
         )
-    run = Run(settings, data_file, Path.cwd(), restart)
+    run = Run(settings, data_file, Path.cwd(), restart, as_runner=mode is None)
     module, function = CHECK if check else DYNAMICS if dynamics else MODES[settings.mode]
     work = getattr(importlib.import_module(module), function)
     if check:

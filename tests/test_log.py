@@ -80,7 +80,8 @@ def test_end_is_what_other_programs_look_for() -> None:
     stream = io.StringIO()
     log = Log(stream, enabled=True)
     log.warn("something")
-    log.note_warnings(2)  # lines in the words of RuNNer or n2p2
+    log.raw("### NNP EXTRAPOLATION WARNING ### " + "x" * WIDTH)  # in the words of n2p2, in one line
+    log.raw("WARNING: eshort is .lt. eshortmin")
     log.close(2)
     last = stream.getvalue().splitlines()[-5:]
     assert any("Normal termination of RuNNer" in line for line in last)

@@ -1,8 +1,8 @@
 """bnnp.lock: keeps two runs out of one directory.
 
-One line, ``host, process, mode, start``, while a run writes there; removed when it ends. The file is locked by
-the operating system (flock), which forgets the lock when the process is gone, so that what a killed run has
-left on the same machine is taken over. Of another machine's process nothing can be known.
+One line, ``host, process, mode, start``, while a run writes there; removed when it ends. The operating system
+has the file locked (flock) and forgets that when the process is gone, so that what a killed run has left on
+the same machine is taken over. Of another machine's process nothing can be known.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class DirectoryLock:
         return (
             f"{self.path.resolve()}: another run uses this directory: bnnp {purpose}, process {process} on "
             f"{host}, since {start}. Two runs would overwrite each other's files: wait for it, or work in "
-            f"another directory. If that process is gone (`ps -p {process}` on {host}), remove {FILE_NAME} and "
-            "run the same command again."
+            f"another directory. If that process is gone (`ps -p {process}` on {host}), remove {FILE_NAME} "
+            "and run the same command again."
         )
 
     def release(self) -> None:

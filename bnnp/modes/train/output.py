@@ -24,7 +24,7 @@ from bnnp.training.checkpoint import Checkpoint, conditions, write_checkpoint
 from bnnp.training.loop import Record, State
 from bnnp.training.loss import Errors
 from bnnp.training.statistics import with_statistics
-from bnnp.training.training import EPOCH_SAMPLES, Training
+from bnnp.training.training import Training
 
 Array = NDArray[np.float64]
 
@@ -134,11 +134,10 @@ class Output:
     def learning_curve(self, records: Iterable[Record]) -> LearningCurve:
         """learning-curve.out with these epochs; further ones can be added."""
         settings, data, masks = self.training.settings, self.training.data, self.training.masks
-        few = masks is not None and masks.samples > EPOCH_SAMPLES and data.test
-        samples = f" (mean over {EPOCH_SAMPLES} dropout masks)" if few else ""
+        samples = f", mean over {masks.samples} dropout masks" if masks else ""
         comment = (
-            f"Training errors over {len(data.monitored)} of {len(data.training)} structures{samples}, "
-            f"test errors over {len(data.test)}" + (f" (over {masks.samples} masks)." if masks else ".")
+            f"Training errors over {len(data.monitored)} of {len(data.training)} structures, "
+            f"test errors over {len(data.test)}{samples}."
         )
         conversion = settings.model.normalization
         internal = (conversion.conv_energy, conversion.conv_energy / conversion.conv_length)

@@ -21,6 +21,7 @@ from bnnp.modes.train.output import Output
 from bnnp.modes.train.report import (
     EpochLines,
     RefinementLines,
+    judge,
     report_data,
     report_division,
     report_end,
@@ -31,6 +32,7 @@ from bnnp.modes.train.report import (
     report_trials,
     report_written,
 )
+from bnnp.modes.verdict import Verdict
 from bnnp.potential.files import DIRECTORY
 from bnnp.run import Run
 from bnnp.settings.arguments import AUTO
@@ -53,7 +55,7 @@ def train(run: Run) -> None:
     SignalStop
         A signal came; the checkpoint is written.
     """
-    log, settings, stop = Log(), run.settings, Interruption()
+    log, settings, stop = Log(runner=run.as_runner), run.settings, Interruption()
     descriptor = settings.model.descriptor(run.threads)
     log.header(settings, descriptor.kernel, run.threads)
     with DescriptorFile.open(run.directory / FILE_NAME, settings.model) as file:
@@ -66,12 +68,13 @@ def train(run: Run) -> None:
             if member.directory != run.directory:
                 log.section(f"Ensemble: {member.directory.name}")
             training = prepare_member(member, file, descriptor, data, log)
-            unfinished = train_member(training, log, stop)
+            unfinished, verdict = train_member(training, log, stop)
             if unfinished:
                 break
         else:
             finish_ensemble(run, file, data, log)
             calibrate_after_training(run, log, file)
+    verdict.report(log)
     report_end(log, unfinished)
     stop.end(bool(unfinished))
 
@@ -108,18 +111,24 @@ def prepare_member(
     return training
 
 
-def train_member(training: Training, log: Log, stop: Interruption) -> str:
-    """Train the networks of one potential; returns why it is not finished after a signal, else an empty
-    text."""
+def train_member(training: Training, log: Log, stop: Interruption) -> tuple[str, Verdict]:
+    """Train the networks of one potential.
+
+    Returns
+    -------
+    str
+        Why it is not finished, after a signal; else empty.
+    Verdict
+    """
     output = Output(training)
     state = fit(training, output, log, stop)
     if state.stopped:
         log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
     else:
         state = refine(training, state, log, stop)
-    finish(training, output, state, log)
+    verdict = finish(training, output, state, log)
     outcome = f"stopped by a signal, {state.epoch} of {training.trainer.epochs} epochs are done"
-    return outcome * state.stopped
+    return outcome * state.stopped, verdict
 
 
 def fit(training: Training, output: Output, log: Log, stop: Interruption) -> State:
@@ -168,7 +177,7 @@ def refine(training: Training, state: State, log: Log, stop: Interruption) -> St
     return replace(state, best_weights=refined.best_weights, stopped=state.stopped or refined.stopped)
 
 
-def finish(training: Training, output: Output, state: State, log: Log) -> None:
+def finish(training: Training, output: Output, state: State, log: Log) -> Verdict:
     """Report the errors of the best epoch with all masks, and write its potential and predictions."""
     points, errors = output.points(state.best_weights)
     names = parallel.on_root(output.write_points, points, state.best_epoch)
@@ -177,9 +186,7 @@ def finish(training: Training, output: Output, state: State, log: Log) -> None:
     files = training.files(state.best_weights)
     limits = parallel.on_root(output.write_trained, files)
     report_written(log, files.names(), names, limits)
-    if state.stopped and not training.trainer.finished(state):
-        log.line()
-        log.line("  The potential is that of the best epoch so far.")
+    return judge(training, state, errors)
 
 
 def finish_ensemble(run: Run, file: DescriptorFile, data: TrainingSet, log: Log) -> None:

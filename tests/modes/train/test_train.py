@@ -26,8 +26,8 @@ from bnnp.errors import StaleFileError
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
-from bnnp.network.architecture import Architecture
 from bnnp.modes.train.output import EPOCH_FILE
+from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
