@@ -58,7 +58,8 @@ def train(run: Run) -> None:
     log, settings, stop = Log(runner=run.as_runner), run.settings, Interruption()
     descriptor = settings.model.descriptor(run.threads)
     log.header(settings, descriptor.kernel, run.threads)
-    with DescriptorFile.open(run.directory / FILE_NAME, settings.model) as file:
+    share = parallel.rank(), parallel.size()
+    with DescriptorFile.open(run.directory / FILE_NAME, settings.model, share=share) as file:
         parallel.on_root(file.demand_same_data, run.data)
         run = replace(run, settings=parallel.on_root(with_fitted_energies, settings, file))
         report_division(log, settings, file)
