@@ -335,10 +335,11 @@ def test_a_flipped_byte_changes_nothing_or_is_refused(tmp_path: Path) -> None:
         damaged[place] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
         try:
-            assert same(contents(path), expected), f"byte {place}"
-        except StaleFileError as error:
+            found = contents(path)
+        except StaleFileError:
             refused += 1
-            assert "run mode 1" in str(error)
+        else:
+            assert same(found, expected), f"byte {place}"
     assert refused > 30  # many bytes of the headers have no meaning
 
 

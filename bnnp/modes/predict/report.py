@@ -168,8 +168,10 @@ class Report:
         log.section("Results")
         log.line(
             "  E: energies, meV/atom; F, S: components of forces, meV/Angstrom, and of stress, GPa; "
-            "pressure: GPa; RMSE: root mean square error, MAE: mean absolute error, bias: mean error"
+            "pressure: GPa"
         )
+        if self.total.energy.count or self.total.forces.count or self.total.stress.count:
+            log.line("  RMSE: root mean square error; MAE: mean absolute error; bias: mean error")
         meaning = self.potential.describe_std()
         if meaning:
             log.line(f"  sigma: mean standard deviation, {meaning}")
