@@ -1,8 +1,8 @@
 """Damaged files of all kinds: bits, numbers, lines and pieces changed at random, one change a run.
 
-A run may refuse the file or, where the change is a possible input, work with it; it must not print a traceback,
-hang, crash, or write NaN. Of files with checksums (symmetry_functions.h5, the restart files, the potential) a
-run that ends well must give what the undamaged file gives.
+A run may refuse the file or, where the change is a possible input, work with it; it must not print a
+traceback, hang, crash, or write NaN. Of files with checksums (symmetry_functions.h5, the restart files, the
+potential) a run that ends well must give what the undamaged file gives.
 
 python tests/campaigns/mutate.py --trials 1000 --seed 1 >> results.txt
 """

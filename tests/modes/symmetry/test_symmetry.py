@@ -171,6 +171,9 @@ def test_same_bytes_for_any_number_of_ranks(finished: Path, tmp_path: Path, rank
     assert sorted(path.name for path in folder.iterdir()) == ["input.data", "input.nn", NAME]
 
 
+SETS = (Set.TRAIN, Set.TEST)
+
+
 def table(log: str) -> str:
     """The ranges as the log shows them."""
     return log[log.index("Symmetry functions, all structures") : log.index("Written")]
@@ -182,9 +185,15 @@ def test_log(finished: Path) -> None:
     assert "Point is used for" not in log
     assert max(map(len, log.splitlines())) <= 80
     with DescriptorFile.open(finished / NAME) as file:
-        counts = [str(np.count_nonzero(file.subset == number)) for number in (Set.TRAIN, Set.TEST)]
+        counts = {
+            label: [np.count_nonzero((file.subset == kind) & (file.group == k)) for kind in SETS]
+            for k, label in enumerate(file.groups)
+        }
         values, definition = file.descriptors("Te")[:, 0], file.definitions["Te"][0]
-    assert ["(no", "group)", *counts] in [line.split() for line in log.splitlines()]
+    rows = [line.split() for line in log.splitlines()]
+    shown = {label or "(no group)": found for label, found in counts.items() if any(found)}
+    assert sum(map(sum, shown.values())) == 30
+    assert all([*label.split(), *map(str, found)] in rows for label, found in shown.items())
     (first,) = [line.split() for line in table(log).splitlines() if line.endswith(f"  {definition}")]
     expected = [values.min(), values.max(), values.mean(), values.std(ddof=1)]
     np.testing.assert_allclose([float(word) for word in first[1:5]], expected, rtol=1e-3)
