@@ -71,7 +71,6 @@ from bnnp.training.weighting import Weights, force_rarity
 Array = NDArray[np.float64]
 
 MONITORED = 100  # training structures that are evaluated every epoch
-EPOCH_SAMPLES = 20  # masks of that evaluation; the test set has all
 PROBED = 8  # structures from which the size of untrained forces is estimated
 DECIMALS = 8  # fitted energies are rounded: the same text in every file, the same number on every machine
 FITTED = 200  # structures to which the zero of transferred energies is fitted
@@ -300,7 +299,6 @@ class Training:
             dropout=self._dropout,
             samples=self.samples,
             evaluator=self.evaluator(),
-            monitor=self.evaluator(EPOCH_SAMPLES),
             training=self.data.training,
             test=self.data.test,
             monitored=self.data.monitored,

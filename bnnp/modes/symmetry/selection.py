@@ -207,6 +207,22 @@ def _describe_shortest(found: Survey, index: int, settings: Settings) -> str:
     return f"{found.where(index)}: atoms {first} and {second} are {distance} apart"
 
 
+def group_table(found: Survey, selection: Selection) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of a table of what the structures of each group are used for, or why not."""
+    uses = selection.fault + len(Set)  # the place of each structure: its set, or behind those its fault
+    uses[selection.kept] = selection.subset
+    places = len(Set) + len(REASONS)
+    counts = np.zeros((len(found.groups), places), dtype=np.int64)
+    np.add.at(counts, (found.group, uses), 1)
+    shown = [k for k in range(places) if counts[:, k].any() or k <= Set.TEST]
+    names = ("training", "test", "calibration", "out of domain", *REASONS)
+    labels = [label or "(no group)" for label in found.groups]
+    rows: list[list[object]] = [
+        [label, *(int(row[k]) for k in shown)] for label, row in zip(labels, counts, strict=True) if row.any()
+    ]
+    return ["group", *(names[k] for k in shown)], rows
+
+
 def selection_lines(selection: Selection) -> Iterator[str]:
     """RuNNer's line about every structure, which other tools read."""
     counts: Counter[str] = Counter()
