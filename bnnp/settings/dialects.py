@@ -48,7 +48,7 @@ _RUNNER = (
     *("use_noisematrix", "short_energy_group", "short_force_group", "repeated_energy_update"),
     *("fixed_short_energy_error_threshold", "fixed_short_force_error_threshold"),
     *("noise_energy", "noise_force", "kalman_damp_short", "kalman_damp_force"),
-    *("reset_kalman", "element_decoupled_kalman"),
+    "reset_kalman",
 )
 _N2P2 = (
     *("task_batch_size_energy", "task_batch_size_force", "rmse_threshold_trials", "jacobian_mode"),
@@ -156,12 +156,10 @@ def _filter(file: KeywordFile, choice: OptimizerChoice, source: str, dialect: st
         style = "runner" if runner else "n2p2"
         choice.set(file, "kalman_updates", style, source)
     if file.given("update_strategy"):
-        separate = file.value("update_strategy") == 1
-        choice.set(file, "kalman_covariance", "separate" if separate else "full", "update_strategy")
-    elif style == "runner" and file.given("element_decoupled_kalman"):
-        choice.set(file, "kalman_covariance", "element", "element_decoupled_kalman")
-    elif style != "joint":
-        choice.set(file, "kalman_covariance", {"runner": "separate", "n2p2": "full"}[style], source)
+        by_element = file.value("update_strategy") == 1
+        choice.set(file, "kalman_covariance", "element" if by_element else "full", "update_strategy")
+    elif style == "n2p2":
+        choice.set(file, "kalman_covariance", "full", source)
     if style == "n2p2":
         choice.set(file, "kalman_type", 0, source)
     elif style == "joint":  # one update forgets as much as one of RuNNer's, but has many observations

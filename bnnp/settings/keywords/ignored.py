@@ -37,6 +37,7 @@ _TABLE = (  # name, arguments, modes, programs that have it, meaning there
      "one filter for energies, one for forces; bnnp has one for both"),
     ("save_kalman_matrices", "", "2", "RuNNer", "restart file; see checkpoint_interval"),
     ("read_kalman_matrices", "", "2", "RuNNer", "restart file; see --restart"),
+    ("element_decoupled_kalman", "", "2", "RuNNer", "a gain common to all elements; always on"),
     ("element_decoupled_forces_v2", "", "2", "RuNNer",
      "gain of force updates; forces change the weights of all elements anyway"),
     ("force_grouping_by_structure", "", "2", "RuNNer",
