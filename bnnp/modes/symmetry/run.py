@@ -22,6 +22,7 @@ from bnnp.modes.symmetry.ranges import measure_ranges, report_ranges
 from bnnp.modes.symmetry.selection import (
     Selection,
     Survey,
+    has_forces,
     select,
     selection_lines,
     selection_warnings,
@@ -61,7 +62,7 @@ def compute(run: Run) -> None:
     report_selection(structures, found, selection, settings, log)
 
     layout = lay_out(found, selection, structures, descriptor, settings)
-    report_storage(layout, settings, log)
+    report_storage(layout, settings, has_forces(found, selection), log)
     placement = parallel.on_root(prepare, path, layout)
 
     compute = partial(symmetry_functions, descriptor=descriptor, derivatives=layout.stored)
@@ -99,6 +100,8 @@ def report_selection(
         log.item("calibration", calibration_text(selection.subset))
     for reason, count in selection.n_dropped.items():
         log.item(f"rejected ({reason})", count)
+    if not has_forces(found, selection):
+        log.item("forces", "none, or all zero: mode 2 will train on energies alone")
     for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):
         log.warn(warning)
 

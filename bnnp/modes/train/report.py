@@ -106,6 +106,11 @@ def report_method(log: Log, training: Training) -> None:
     masks = training.masks
     if masks is None:
         log.item("dropout", "none")
+        if not settings.given("dropout_rate"):
+            _, _, reason = settings.origins["dropout_rate"].rstrip(")").partition(" (")
+            log.line(f"  {reason}. With `dropout_rate 0.05`")
+            log.line("  mode 3, ASE and LAMMPS tell a standard deviation with each prediction, and molecular")
+            log.line("  dynamics can stop where it is large")
     else:
         rates = ", ".join(f"{rate:g}" for rate in masks.rates)
         log.item("dropout", f"{rates} of inputs and hidden layers, {masks.samples} frozen masks")
@@ -136,6 +141,9 @@ def _method_warnings(training: Training) -> Iterator[str]:
         yield f"{what}, but the stress is not trained: it needs use_short_forces"
     elif asked and not stress:
         yield "stress_weight is given, but no training structure has a stress"
+    if not forces and training.data.references.spread.n_forces:
+        where = settings.origins["use_short_forces"]
+        yield f"the data has forces, and they are not trained: {where}, use_short_forces .false."
     ranks, batch = training.trainer.ranks.size, settings.training.batch_size
     if ranks > batch:
         yield (
