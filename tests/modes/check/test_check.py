@@ -224,7 +224,8 @@ def test_estimate_of_mode_2_is_what_a_training_keeps(prepare: Prepare, forces: b
     """Bytes of the samples of a real training; a share `test_fraction` takes no training time."""
     run = prepare([water(ase.units.Bohr, shift=0.01 * k) for k in range(6)], *NETWORK)
     if not forces:
-        Path("input.nn").write_text(Path("input.nn").read_text().replace("use_short_forces\n", ""))
+        text = Path("input.nn").read_text()
+        Path("input.nn").write_text(text.replace("use_short_forces\n", "use_short_forces .false.\n"))
         run = Run(load_settings("input.nn", mode_required=False))
     guess = estimate_training(StructureFile(run.data), run.settings, stored=forces)
     assert guess.seconds > 0.0
