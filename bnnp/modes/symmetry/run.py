@@ -23,6 +23,7 @@ from bnnp.modes.symmetry.selection import (
     Selection,
     Survey,
     group_table,
+    has_forces,
     select,
     selection_lines,
     selection_warnings,
@@ -62,7 +63,7 @@ def compute(run: Run) -> None:
     report_selection(structures, found, selection, settings, log)
 
     layout = lay_out(found, selection, structures, descriptor, settings)
-    report_storage(layout, settings, log)
+    report_storage(layout, settings, has_forces(found, selection), log)
     placement = parallel.on_root(prepare, path, layout)
 
     compute = partial(symmetry_functions, descriptor=descriptor, derivatives=layout.stored)
@@ -101,6 +102,8 @@ def report_selection(
     log.item("test structures", selection.n_test)
     if selection.n_calibration:
         log.item("calibration", calibration_text(selection.subset))
+    if not has_forces(found, selection):
+        log.item("forces", "none, or all zero: mode 2 will train on energies alone")
     for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):
         log.warn(warning)
 

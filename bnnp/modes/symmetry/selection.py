@@ -275,9 +275,18 @@ def _net_forces(found: Survey, selection: Selection, settings: Settings) -> list
         warnings.append(
             f"... and {len(large) - SHOWN} more structures with a net force beyond check_input_forces"
         )
-    if settings.structures.use_short_forces and not found.table["largest_force"][selection.kept].any():
+    wanted, asked = settings.structures.use_short_forces, settings.given("use_short_forces")
+    if not wanted and has_forces(found, selection):
+        where = settings.origins["use_short_forces"]
+        warnings.append(f"input.data has forces, and they are not trained: {where}, use_short_forces .false.")
+    elif wanted and asked and not has_forces(found, selection):
         warnings.append("every force in input.data is zero, but use_short_forces asks to train on them")
     return warnings
+
+
+def has_forces(found: Survey, selection: Selection) -> bool:
+    """Whether any force of the structures that are kept is not zero; files without forces have zeros."""
+    return bool(found.table["largest_force"][selection.kept].any())
 
 
 def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]:

@@ -99,11 +99,19 @@ def report_method(log: Log, training: Training) -> None:
     log.item("trained on", ", ".join(_trained_on(training)) or "nothing: all weights are 0")
     for name, text in trainer.optimizer.describe().items():
         log.item(name, text)
+    if settings.training.optimizer == "kalman" and settings.kalman.kalman_updates != "joint":
+        log.line("  `optimizer kalman` takes all observations of a batch in one update, and usually reaches")
+        log.line("  the same errors in less time than updates of single observations")
     log.item("numbers", f"{settings.training.precision} precision on {settings.training.device}")
     log.item("epochs", f"{trainer.epochs}, batches of {trainer.batch_size} structures")
     masks = training.masks
     if masks is None:
         log.item("dropout", "none")
+        if not settings.given("dropout_rate"):
+            _, _, reason = settings.origins["dropout_rate"].rstrip(")").partition(" (")
+            log.line(f"  {reason}. With `dropout_rate 0.05`")
+            log.line("  mode 3, ASE and LAMMPS tell a standard deviation with each prediction, and molecular")
+            log.line("  dynamics can stop where it is large")
     else:
         rates = ", ".join(f"{rate:g}" for rate in masks.rates)
         log.item("dropout", f"{rates} of inputs and hidden layers, {masks.samples} frozen masks")
@@ -133,6 +141,9 @@ def _method_warnings(training: Training) -> Iterator[str]:
         yield f"{what}, but the stress is not trained: it needs use_short_forces"
     elif asked and not stress:
         yield "stress_weight is given, but no training structure has a stress"
+    if not forces and training.data.references.spread.n_forces:
+        where = settings.origins["use_short_forces"]
+        yield f"the data has forces, and they are not trained: {where}, use_short_forces .false."
     ranks, batch = training.trainer.ranks.size, settings.training.batch_size
     if ranks > batch:
         yield (

@@ -287,8 +287,9 @@ def test_every_variant_is_predicted_as_it_was_trained(
 def test_energies_alone_can_be_trained(source: Path, tmp_path: Path) -> None:
     folder = twin(source, tmp_path / "energies", "dropout_rate 0\nepochs 40\nlearning_rate 0.02\n")
     text = (folder / "input.nn").read_text()
-    (folder / "input.nn").write_text(text.replace("use_short_forces\n", ""))
+    (folder / "input.nn").write_text(text.replace("use_short_forces\n", "use_short_forces .false.\n"))
     result = invoke(folder, 2)
+    assert re.search(r"forces, and they are not trained: \S*input.nn line \d+, use_short", result.output)
     assert result.exit_code == 0, result.output
     curve = curve_of(folder)
     assert curve["RMSEpa_Etrain_pu"].min() < 0.2 * curve["RMSEpa_Etrain_pu"][0]
@@ -296,6 +297,47 @@ def test_energies_alone_can_be_trained(source: Path, tmp_path: Path) -> None:
     assert " FORCES" not in result.output
     assert not list(folder.glob("*forces.*.out"))
     assert not (folder / "uncertainty.data").exists()
+
+
+def test_forces_of_the_data_are_trained_without_a_word(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "silent", "dropout_rate 0\nepochs 2\n")
+    text = (folder / "input.nn").read_text()
+    assert "use_short_forces\n" in text
+    (folder / "input.nn").write_text(text.replace("use_short_forces\n", ""))
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"trained on +energies, forces", result.output)
+    assert np.isfinite(curve_of(folder)["RMSE_Ftrain_pu"]).all()
+
+
+@pytest.mark.parametrize("keyword", ["", "use_short_forces\n"])
+def test_a_file_without_forces_has_zeros_and_they_are_not_trained(tmp_path: Path, keyword: str) -> None:
+    """RuNNer's files of energies alone have zeros in the columns of the forces."""
+    folder = tmp_path / "zeros"
+    structures = [replace(each, forces=np.zeros((len(each), 3)), stress=None) for each in alloys(20)]
+    prepare(folder, "dropout_rate 0\nepochs 2\n", structures)
+    text = (folder / "input.nn").read_text()
+    (folder / "input.nn").write_text(text.replace("use_short_forces\n", keyword))
+    result = invoke(folder, 2)
+    if keyword:
+        assert result.exit_code == 1
+        assert "use_short_forces asks to train on forces, but no training structure has any" in result.stderr
+    else:
+        assert result.exit_code == 0, result.output
+        assert re.search(r"trained on +energies\n", result.output)
+
+
+def test_words_of_runner_train_without_dropout_and_the_log_says_so(source: Path, tmp_path: Path) -> None:
+    words = "kalman_lambda_short 0.98\nkalman_nue_short 0.9987\nshort_force_fraction 0.01\nepochs 1\n"
+    folder = twin(source, tmp_path / "plain", words)
+    text = (folder / "input.nn").read_text()
+    (folder / "input.nn").write_text(text.replace("mc_samples 30\n", ""))  # a word that asks for dropout
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"dropout +none", result.output)
+    assert "as in RuNNer and n2p2, whose `kalman_lambda_short` is in line" in result.output
+    assert "With `dropout_rate 0.05`" in result.output
+    assert "`optimizer kalman` takes all observations of a batch in one update" in result.output
 
 
 METHODS = {
@@ -667,7 +709,7 @@ def test_restart_needs_the_same_training(source: Path, tmp_path: Path) -> None:
             "conv_length = 0.0 1.0 1.0, but now it is -1.0 2.0 1.0",
         ),
         ("global_nodes_short 8 8", "global_nodes_short 8 9", "networks = Cu 18-8-8-1"),
-        ("use_short_forces", "", "use_short_forces = on, but now it is off"),
+        ("use_short_forces", "use_short_forces .false.", "use_short_forces = on, but now it is off"),
     ],
 )
 def test_restart_refuses_another_training(
