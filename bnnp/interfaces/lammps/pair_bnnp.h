@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "evaluator.hpp"
+#include "exclusions.hpp"
 #include "options.hpp"
 #include "pair.h"
 
@@ -50,6 +51,8 @@ class PairBNNP : public Pair {
   private:
     Options options;
     StopRule stop_rule;
+    Exclusions exclusions;
+    const std::string fix_id;  // of FixBNNP
 
     std::unique_ptr<bnnp::PotentialData> potential;
     std::unique_ptr<bnnp::Evaluator> evaluator;
@@ -69,25 +72,34 @@ class PairBNNP : public Pair {
     int forces_std_flag = 0, energies_std_flag = 0;  // set by fix pair
     double energy_std = 0.0, energy_std_per_atom = 0.0, forces_std_max = 0.0;
     double extrapolations = 0.0, extrapolations_run = 0.0, extrapolations_shown = 0.0;
+    double extrapolations_before = 0.0;  // in the complete steps of this run
     bigint last_summary = 0;
+
+    // What was computed last.
+    bigint step = 0, completed = -1;  // its step; the last one that is complete
+    bool open = false, look = false;  // its step may have others; the sigmas count in its step
+    std::string trouble;              // why it has no energy, as far as this rank knows
+    std::vector<std::string> lines;   // of its extrapolations
 
     void allocate();
     void choose_calibration();
     void say(const std::string& message) const;
-    void fail(const std::string& message) const;          // on all ranks
-    void fail_in_step(const std::string& message) const;  // on this rank
+    void fail(const std::string& message) const;  // on all ranks
+    void watch_steps();
+    void complete_step();
+    void object(const std::string& message);
     void set_units();
-    bool due(int every) const;
+    bool present(int i) const;
     void gather(int begin, int end);
     void scatter();
     void add_center(int center);
     void add_pair(int i, int j, const double* vector, const double* derivative);
-    void report_extrapolation(int i, int function, double value) const;
+    std::string extrapolation_line(int i, int function, double value) const;
     void reduce(bool energies, bool forces);
     double* message_of(int i);
     void compute_forces_std();
     void summarize();
-    void obey_stop_rule(bool looked);
+    void obey_stop_rule();
 };
 
 }  // namespace LAMMPS_NS
