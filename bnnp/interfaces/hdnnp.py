@@ -76,6 +76,11 @@ def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = Non
             "scaling.data is missing: n2p2 reads the ranges of the symmetry functions from it, even if they "
             "are not scaled. Bring the file of this training."
         )
+    if model.repulsion is not None:
+        raise InputError(
+            "`zbl_repulsion`: n2p2 and pair_style hdnnp have no repulsion between nuclei, and would give "
+            "other energies. Use pair_style bnnp (bnnp --lammps-plugin), or train without it."
+        )
     functions, new, ranges = _translated(model, networks, scalings.scalings, masks)
     architecture = _common(new)
     units = model.units

@@ -77,6 +77,9 @@ class DescriptorFile:
         ``stored`` or ``recomputed``.
     first_atom, first_row, source, subset, group, energy, stress, cell, weight : arrays as in the schema
     groups : tuple of str
+    numbers : (n_elements,) int64
+    numbers : (n_elements,) int64
+        Atomic numbers of the elements.
     types : (N,) int32
     positions, forces : (N, 3) float64 datasets
     """
@@ -107,7 +110,7 @@ class DescriptorFile:
         self.types: NDArray[np.int32] = file["atoms/type"][:]
         self.positions: h5py.Dataset = file["atoms/position"]
         self.forces: h5py.Dataset = file["atoms/force"]
-        self._numbers = np.array([atomic_numbers[element] for element in self.elements])
+        self.numbers = np.array([atomic_numbers[element] for element in self.elements])
         ranges = ("first_pair", "first_value") if self.derivatives == "stored" else ()
         self._first = {name: structures[name][:] for name in ranges}
 
@@ -220,7 +223,7 @@ class DescriptorFile:
         """Pairs of `structure`: read if they are stored, else searched again."""
         atoms = self.atoms(structure)
         if self.derivatives != "stored":
-            numbers = self._numbers[self.types[atoms]]
+            numbers = self.numbers[self.types[atoms]]
             return find_neighbors(self.positions[atoms], self.periodic_cell(structure), self.cutoff, numbers)
         n_neighbors = self._rows("atoms/n_neighbors", atoms)
         first = np.concatenate([[0], np.cumsum(n_neighbors, dtype=np.int64)])

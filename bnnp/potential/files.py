@@ -103,6 +103,8 @@ class PotentialFiles:
             "normalization": exact(astuple(model.normalization)),
             "atoms": ", ".join(f"{element} {float(energies.get(element, 0.0))!r}" for element in networks),
         }
+        if model.repulsion is not None:
+            parts["repulsion"] = exact([model.repulsion.inner, model.repulsion.outer])
         if self.scalings is not None:
             columns = [vars(scaling).values() for scaling in self.scalings.scalings.values()]
             content = b"".join(np.asarray(each, dtype="<f8").tobytes() for own in columns for each in own)

@@ -428,6 +428,12 @@ def other_digest(path: Path) -> None:
     path.write_text(text[:at] + ("1" if text[at] == "0" else "0") + text[at + 1 :])
 
 
+def out_of_order(directory: Path) -> None:
+    """Minimum and maximum change places, in a file of another program: without the line `# potential`."""
+    strip_identity(directory)
+    swap_columns(directory / "scaling.data", 2, 3)
+
+
 CHANGED = "do not belong together. Changed since mode 2 wrote them: "
 UNITS = "units metal\n"
 DAMAGES: list[tuple[Callable[[Path], None], str]] = [
@@ -452,6 +458,14 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
      "line 3: `ensemble_size 0`, expected at least 1"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_samples -1\n"),
      "line 3: `mc_samples -1`, expected at least 0"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_samples 2.0\n"), "line 3: `2.0` is not an integer"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}random_seed x\n"), "line 3: `random_seed x`, expected"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}bond_threshold -1\n"), "`bond_threshold` is negative"),
+    (lambda d: edit(d / "input.nn", "cutoff_type 2", "cutoff_type 1 1.5"), "alpha of cutoff_type is 1.5"),
+    (lambda d: edit(d / "input.nn", "cutoff_type 2", "cutoff_type 2 0.5"), "cutoff_type 2 has no alpha"),
+    (lambda d: edit(d / "input.nn", "scale_max_short 1.7", "scale_max_short -9.0"), "must be smaller than"),
+    (lambda d: out_of_order(d), "mean and maximum are not in this order"),
+    (lambda d: edit(d / "uncertainty.data", "seed ", "# "), "no `seed` in [masks]"),
     (lambda d: edit(d / "input.nn", "t s l", "t s"), "do not fit together"),
     (lambda d: edit(d / "input.nn", "elements Ge", "elements Xx"), "has an unknown symbol"),
     (lambda d: edit(d / "input.nn", "_short Ge 12 ", "_short Ge 5 "), "type 5 does not exist"),
@@ -524,20 +538,23 @@ def test_both_refuse_a_damaged_calibration(tmp_path: Path, line: str, new: str, 
         load(directory)
 
 
-@pytest.mark.parametrize("columns", [(2, 4), (3, 4), (4, 5)])
-def test_columns_are_told_apart(tmp_path: Path, columns: tuple[int, int]) -> None:
-    """A potential of another program, two columns of scaling.data exchanged: the readers see the same numbers
-    in other places, each where the other sees them."""
+@pytest.mark.parametrize(("column", "name"), [(2, "minimum"), (3, "maximum"), (4, "mean"), (5, "sigma")])
+def test_columns_are_told_apart(tmp_path: Path, column: int, name: str) -> None:
+    """A potential of another program, one column of scaling.data changed: both readers see the change there
+    and nowhere else."""
     directory = make_potential(tmp_path / "run", ATOMIC.replace("_sigma", ""), ())
     strip_identity(directory)
-    names = {2: "minimum", 3: "maximum", 4: "mean", 5: "sigma"}
     before = both_read(directory)["elements"][0]
-    swap_columns(directory / "scaling.data", *columns)
-    after = _core.read_potential(str(directory))["elements"][0]
-    first, second = (names[column] for column in columns)
-    np.testing.assert_array_equal(after[first], before[second])
-    np.testing.assert_array_equal(after[second], before[first])
-    assert not np.array_equal(before[first], before[second])
+    path = directory / "scaling.data"
+    rows = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    for row in rows:
+        if len(row) == 6:
+            middle = (float(row[2]) + float(row[3])) / 2.0
+            row[column] = repr([float(row[2]) - 1.0, float(row[3]) + 1.0, middle, 7.0][column - 2])
+    path.write_text("\n".join(" ".join(row) for row in rows) + "\n")
+    after = both_read(directory)["elements"][0]
+    for other in ("minimum", "maximum", "mean", "sigma"):
+        assert np.array_equal(after[other], before[other]) == (other != name)
 
 
 def test_five_columns_have_no_sigma(tmp_path: Path) -> None:

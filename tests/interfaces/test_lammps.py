@@ -326,7 +326,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_masks resample\n"), "use frozen"),
     (
         lambda d: edit(d / "input.nn", UNITS, f"{UNITS}ensemble_size 2\n"),
-        "this is an ensemble of 2 networks",
+        ": this is an ensemble of 2 networks",
     ),
 ]
 

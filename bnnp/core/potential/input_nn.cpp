@@ -28,7 +28,6 @@ const std::set<std::string> FLAGS{"scale_symmetry_functions",
                                   "center_symmetry_functions",
                                   "scale_symmetry_functions_sigma",
                                   "normalize_nodes",
-                                  "random_seed",
                                   "calculate_forces",
                                   "calculate_stress",
                                   "threads"};
@@ -130,7 +129,8 @@ class InputReader {
         seen[name] = line.number;
         const Words arguments(line.words.begin() + 1, line.words.end());
         if (numbers.count(name)) *numbers.at(name) = to_number(one(line), where);
-        else if (integers.count(name)) set_integer(line);
+        else if (integers.count(name)) *integers.at(name) = at_least(name == "ensemble_size", line);
+        else if (name == "random_seed") check_seed(line);
         else if (name == "symfunction_short") function_lines.push_back(line);
         else if (name == "elements") symbols = arguments;
         else if (name == "atom_energy") add_energy(arguments);
@@ -148,11 +148,14 @@ class InputReader {
                  "mode 2 writes, or let `bnnp --export bnnp DIR` make one of this");
     }
 
-    void set_integer(const Line& line) {
-        const std::string& name = line.words[0];
-        const int value = to_integer(one(line), where), least = name == "ensemble_size";
+    int at_least(int least, const Line& line) const {
+        const int value = to_integer(one(line), where);
         if (value < least) fail("`" + join(line.words) + "`, expected at least " + std::to_string(least));
-        *integers.at(name) = value;
+        return value;
+    }
+
+    void check_seed(const Line& line) const {
+        if (!is_seed(one(line))) fail("`" + join(line.words) + "`, expected an integer not below 0");
     }
 
     void add_energy(const Words& arguments) {
@@ -168,6 +171,10 @@ class InputReader {
         if (arguments.size() == 2) data.cutoff_alpha = to_number(arguments[1], where);
         if (data.cutoff_type < 0 || data.cutoff_type > 8)
             fail("cutoff_type is " + arguments[0] + ", expected 0 to 8");
+        if (data.cutoff_alpha < 0.0 || data.cutoff_alpha >= 1.0)
+            fail("alpha of cutoff_type is " + arguments[1] + ", expected at least 0 and below 1");
+        if (data.cutoff_alpha > 0.0 && (data.cutoff_type == 2 || data.cutoff_type == 3))
+            fail("cutoff_type " + arguments[0] + " has no alpha");
     }
 
     void add_activation(const std::string& word) {
@@ -258,6 +265,10 @@ class InputReader {
             fail("scale_symmetry_functions_sigma and center_symmetry_functions exclude each other");
         data.scaling = scale ? (center ? "both" : "scale") : center ? "center" : sigma ? "sigma" : "none";
         data.normalize_nodes = seen.count("normalize_nodes");
+        if (data.s_min >= data.s_max) fail("scale_min_short must be smaller than scale_max_short");
+        if (data.bond_threshold < 0.0 && seen.count("bond_threshold")) fail("`bond_threshold` is negative");
+        data.ensemble_line = seen["ensemble_size"];
+        data.resample_line = seen["mc_masks"];
         if (data.units == "atomic") data.angstrom = BOHR, data.ev = HARTREE;
         if (data.bond_threshold < 0.0) data.bond_threshold = CLOSEST * BOHR / data.angstrom;
     }

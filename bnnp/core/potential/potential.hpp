@@ -53,13 +53,14 @@ struct PotentialData {
     std::vector<char> activations;  // hidden layers and output
     bool normalize_nodes = false;
     double mean_energy = 0.0, conv_energy = 1.0, conv_length = 1.0;
-    double bond_threshold = -1.0;  // atoms closer than this are a mistake, length
-    int ensemble_size = 1;         // networks; those here are of the first
-    bool resample = false;         // mc_masks resample: other masks in each step
-    int mc_samples = -1;           // as input.nn says; -1: as many as there are masks
-    int samples = 1;               // Monte Carlo samples in effect; 1: the plain networks
-    std::vector<double> rates;     // of dropout, inputs and hidden layers; empty without uncertainty.data
-    Calibration calibration;       // of more than one sample
+    double bond_threshold = -1.0;              // atoms closer than this are a mistake, length
+    int ensemble_size = 1;                     // networks; those here are of the first
+    bool resample = false;                     // mc_masks resample: other masks in each step
+    int ensemble_line = 0, resample_line = 0;  // of input.nn
+    int mc_samples = -1;                       // as input.nn says; -1: as many as there are masks
+    int samples = 1;                           // Monte Carlo samples in effect; 1: the plain networks
+    std::vector<double> rates;  // of dropout, inputs and hidden layers; empty without uncertainty.data
+    Calibration calibration;    // of more than one sample
 
     Words symbols() const;
 };
@@ -82,6 +83,7 @@ std::string weights_name(const Element& element);  // weights.032.data
 
 PotentialData read_input_nn(const std::string& text);
 void read_scaling(const std::string& text, PotentialData& data);
+void check_ranges(const PotentialData& data);  // of scaling.data, after check_identity, which says more
 void read_weights(const std::string& text, const PotentialData& data, Element& element);
 void read_uncertainty(const std::string& text, PotentialData& data);
 

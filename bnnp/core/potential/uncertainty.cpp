@@ -37,6 +37,7 @@ class MaskReader {
 
     void read(const Lines& lines) {
         for (const Line& line : lines) read(line);
+        if (!seed) throw FileError(FILE_NAME + ": no `seed` in [masks]" + DAMAGED);
         for (const Element& element : data.elements) check(element);
         const int members = data.ensemble_size;  // they share the samples
         samples = take(data.mc_samples < 0 ? samples : (data.mc_samples + members - 1) / members);
@@ -49,6 +50,7 @@ class MaskReader {
 
     PotentialData& data;
     int samples = 0;
+    bool seed = false;
     std::map<std::string, std::pair<bool, bool>> seen;  // nodes and weights of each element
     const Line* line = nullptr;
 
@@ -74,6 +76,9 @@ class MaskReader {
         if (words[0] == "samples") {
             demand(words.size() == 2 && samples == 0 && integer(1) > 0);
             samples = integer(1);
+        } else if (words[0] == "seed") {
+            demand(words.size() == 2 && !seed && is_seed(words[1]));
+            seed = true;
         } else if (words[0] == "rates") {
             demand(data.rates.empty() && words.size() > data.nodes.size() + 1);
             for (std::size_t n = 1; n < words.size(); ++n) {

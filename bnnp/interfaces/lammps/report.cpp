@@ -7,12 +7,14 @@ namespace bnnp {
 void check_runs_here(const PotentialData& potential) {
     if (potential.ensemble_size > 1)
         throw FileError(
-            "input.nn: this is an ensemble of " + std::to_string(potential.ensemble_size) +
+            "input.nn line " + std::to_string(potential.ensemble_line) + ": this is an ensemble of " +
+            std::to_string(potential.ensemble_size) +
             " networks, and pair_style bnnp runs one; mode 3 and ASE run them all. Without the line "
             "ensemble_size, in a copy of the directory, it is the first network with its own masks");
     if (potential.resample)
         throw FileError(
-            "input.nn: `mc_masks resample`: forces that change at random do not conserve energy; use frozen");
+            "input.nn line " + std::to_string(potential.resample_line) +
+            ": `mc_masks resample`: forces that change at random do not conserve energy; use frozen");
 }
 
 std::string describe(const PotentialData& potential) {

@@ -22,6 +22,7 @@ from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, conditions, write_checkpoint
 from bnnp.training.loop import Record, State
 from bnnp.training.loss import Errors
+from bnnp.training.samples import repulsion_of
 from bnnp.training.statistics import with_statistics
 from bnnp.training.training import EPOCH_SAMPLES, Training
 
@@ -157,12 +158,13 @@ class Output:
     def _point(self, subset: Set, index: int, energy: float, forces: Array) -> Point:
         file, variables = self.training.file, self.training.variables
         offset = float(file.n_elements[index] @ variables.offsets)
+        repulsion = repulsion_of(file, index, self.training.settings.model.repulsion)
         return Point(
             subset=subset,
             source=int(file.source[index]),
             n_atoms=int(file.n_atoms[index]),
             reference=float(file.energy[index]),
-            energy=offset + variables.scale * energy,
+            energy=offset + repulsion.energy + variables.scale * energy,
             reference_forces=np.array(file.forces[file.atoms(index)]),
-            forces=variables.scale * forces,
+            forces=repulsion.forces + variables.scale * forces,
         )

@@ -213,7 +213,7 @@ class TestDynamics:
         table = read_md_out(dynamics / "md.out")
         frame = ase.io.read(dynamics / "trajectory.extxyz", 2)
         potential = read_potential(dynamics, load_settings(dynamics / "input.nn", 3))
-        frame.calc = BNNP(potential)
+        frame.calc = BNNP(potential, warn=False)
         ev = potential.units.ev
         assert table["E_pot"][2] * ev == pytest.approx(frame.get_potential_energy(), abs=1e-4)
         spread = frame.calc.get_property("energy_std", frame) / len(frame)
@@ -253,7 +253,7 @@ class TestDynamics:
     @pytest.mark.parametrize("copied", [copy.deepcopy, lambda calc: pickle.loads(pickle.dumps(calc))])
     def test_the_calculator_is_copied_with_all_networks(self, copied: Callable, folder: Path) -> None:
         atoms = to_atoms(next(iter(StructureFile(folder / "input.data"))), ATOMIC)
-        calculator = BNNP(folder / "potential")
+        calculator = BNNP(folder / "potential", warn=False)
         for name in ("energy", "energy_std", "forces", "forces_std"):
             expected = calculator.get_property(name, atoms)
             np.testing.assert_array_equal(copied(calculator).get_property(name, atoms), expected)
