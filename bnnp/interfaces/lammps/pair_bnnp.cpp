@@ -38,6 +38,12 @@ double deviation(const double* values, int n) {
     return n > 1 ? std::sqrt(square / (n - 1)) : 0.0;
 }
 
+double length_of(const double* values, int n) {
+    double square = 0.0;
+    for (int k = 0; k < n; ++k) square += values[k] * values[k];
+    return std::sqrt(square);
+}
+
 // The files of a directory for all ranks. One rank reads them, all get them: all find the same mistakes.
 bnnp::Content files_for_all(MPI_Comm world, const std::string& directory) {
     return [world, files = bnnp::files_of(directory)](const std::string& name) {
@@ -125,7 +131,6 @@ void PairBNNP::coeff(int narg, char** arg) {
                  " is not in this potential, which knows " + bnnp::join(known));
         map[type] = int(found - known.begin());
     }
-    sample_sums.assign(potential->samples + 2, 0.0);
     watch_steps();
     if (potential->samples < 2 && (options.max_energy > 0.0 || options.max_force > 0.0))
         fail("maxsigma needs the masks of uncertainty.data, but " + directory +
@@ -145,8 +150,6 @@ void PairBNNP::choose_calibration() {
         for (int type = 1; type <= atom->ntypes; ++type)
             complete = complete && (map[type] < 0 || calibration.forces[map[type]]);
         if (!complete) calibration.forces.clear();
-        const std::string warning = bnnp::hybrid_warning(calibration);
-        if (comm->me == 0 && !warning.empty()) error->warning(FLERR, warning);
     }
     say("bnnp standard deviations: " + bnnp::describe(calibration) +
         (options.raw ? ", as the keyword raw asks" : "") + "\n");
@@ -242,20 +245,26 @@ void PairBNNP::compute(int eflag, int vflag) {
     }
     if (forces_std_flag || forces) std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
     if (energies_std_flag) std::fill(energies_std, energies_std + n_max, 0.0);
-    const std::size_t row = evaluator->sample_row();
-    if (forces) sample_forces.assign(std::size_t(n_all) * 3 * row, 0.0);
-    std::fill(sample_sums.begin(), sample_sums.end(), 0.0);
+    const bool energies = several && (look || eflag_global);
+    const bool parts = calibration.hybrid() && (energies || forces);
+    const std::size_t rows = std::size_t(n_all) * 3;
+    if (forces) sample_forces.assign(rows * evaluator->sample_row(), 0.0);
+    if (forces && parts) last_layer_forces.assign(rows * evaluator->last_layer_row(), 0.0);
+    if (parts) distance_squares.assign(atom->nlocal, 0.0);
+    sums.assign(SAMPLES + potential->samples + evaluator->n_last_layer(), 0.0);
     extrapolations = 0.0;
 
     for (int begin = 0; begin < list->inum; begin += BLOCK) {
         gather(begin, std::min(begin + BLOCK, list->inum));
-        evaluator->evaluate({centers.data(), neighbors.data(), forces ? sample_forces.data() : nullptr});
-        scatter();
+        evaluator->evaluate({centers.data(), neighbors.data(), forces ? sample_forces.data() : nullptr,
+                             forces && parts ? last_layer_forces.data() : nullptr},
+                            parts);
+        scatter(parts);
     }
     if (vflag_fdotr) virial_fdotr_compute();
     if (forces) compute_forces_std();
     if (eflag_global && !trouble.empty()) eng_vdwl += FORBIDDEN;
-    reduce(several && (look || eflag_global), forces);
+    reduce(energies, forces);
 }
 
 // The last energy that was computed is that of the state of the step, the others were trials.
@@ -315,9 +324,10 @@ void PairBNNP::gather(int begin, int end) {
     }
 }
 
-void PairBNNP::scatter() {
+void PairBNNP::scatter(bool parts) {
     for (int c = 0; c < evaluator->n_centers(); ++c) {
         add_center(c);
+        if (parts) add_parts(c);
         for (std::int64_t p = evaluator->first(c); p < evaluator->first(c + 1); ++p)
             add_pair(centers[c], neighbors[p], evaluator->vector(p), evaluator->derivative(p));
     }
@@ -329,7 +339,7 @@ void PairBNNP::add_center(int center) {
     double mean = 0.0;
     for (int s = 0; s < samples; ++s) {
         mean += energies[s];
-        sample_sums[s] += energies[s];
+        sums[SAMPLES + s] += energies[s];
     }
     mean = (mean / samples + potential->elements[map[atom->type[i]]].atom_energy) * energy_unit;
     if (!std::isfinite(mean))
@@ -339,11 +349,20 @@ void PairBNNP::add_center(int center) {
     else if (eflag_global) eng_vdwl += mean;
     if (eflag_atom) eatom[i] += mean;
     if (energies_std_flag) energies_std[i] = deviation(energies, samples) * energy_unit;
-    sample_sums[samples + 1] += 1.0;
+    sums[ATOMS] += 1.0;
     evaluator->outside(center, [&](int function, double value) {
-        sample_sums[samples] += 1.0;
+        sums[EXTRAPOLATIONS] += 1.0;
         if (options.show) lines.push_back(extrapolation_line(i, function, value));
     });
+}
+
+void PairBNNP::add_parts(int center) {
+    const double square = evaluator->distance_square(center);
+    const double* last_layer = evaluator->last_layer(center);
+    distance_squares[centers[center]] = square;
+    sums[DISTANCE] += square;
+    double* total = &sums[SAMPLES + potential->samples];
+    for (int k = 0; k < evaluator->n_last_layer(); ++k) total[k] += last_layer[k];
 }
 
 // Force and virial of the pair i -> j with dE_i/dD, D = r_j - r_i. The virial -D (x) dE_i/dD is shared by
@@ -372,30 +391,42 @@ void PairBNNP::add_pair(int i, int j, const double* vector, const double* deriva
 // ---- uncertainty ------------------------------------------------------------------------------------------
 
 void PairBNNP::compute_forces_std() {
-    const int samples = potential->samples, row = evaluator->sample_row(), total = 3 * row;
-    for (first_component = 0; first_component < total; first_component += MESSAGE) {
-        n_components = std::min(MESSAGE, total - first_component);
-        comm->reverse_comm(this, n_components);
-    }
+    const int samples = potential->samples, n_last_layer = evaluator->n_last_layer();
+    const std::size_t row = evaluator->sample_row(), last_row = evaluator->last_layer_row();
+    const bool hybrid = calibration.hybrid();
+    send_home(sample_forces, evaluator->sample_row());
+    if (hybrid) send_home(last_layer_forces, evaluator->last_layer_row());
     forces_std_max = 0.0;
     for (int i = 0; i < atom->nlocal; ++i) {
-        double variance = 0.0;
         if (!present(i)) continue;
+        double variance = 0.0;
         const int element = map[atom->type[i]];
         for (int c = 0; c < 3; ++c) {
-            const double sigma = deviation(&sample_forces[(3 * std::size_t(i) + c) * row], samples);
-            const double calibrated = calibration.forces.empty() ? sigma : calibration.forces[element](sigma);
-            forces_std[i][c] = calibrated * force_unit;
+            const std::size_t component = 3 * std::size_t(i) + c;
+            bnnp::SigmaParts parts{deviation(&sample_forces[component * row], samples), 0.0, 0.0};
+            if (hybrid) {
+                parts[1] = length_of(&last_layer_forces[component * last_row], n_last_layer);
+                parts[2] = std::sqrt(distance_squares[i]);
+            }
+            const double sigma = calibration.forces.empty() ? parts[0] : calibration.forces[element](parts);
+            forces_std[i][c] = sigma * force_unit;
             variance += forces_std[i][c] * forces_std[i][c];
         }
         forces_std_max = std::max(forces_std_max, std::sqrt(variance));
     }
 }
 
-// The components of the sample forces on an atom that are being sent.
-double* PairBNNP::message_of(int i) {
-    return &sample_forces[std::size_t(i) * 3 * evaluator->sample_row() + first_component];
+// Adds what ghost atoms have to the atoms they are images of, some components at a time.
+void PairBNNP::send_home(std::vector<double>& forces, int row) {
+    sent = &forces, width = 3 * row;
+    for (first_component = 0; first_component < width; first_component += MESSAGE) {
+        n_components = std::min(MESSAGE, width - first_component);
+        comm->reverse_comm(this, n_components);
+    }
 }
+
+// The components on an atom that are being sent.
+double* PairBNNP::message_of(int i) { return &(*sent)[std::size_t(i) * width + first_component]; }
 
 int PairBNNP::pack_reverse_comm(int n, int first, double* buffer) {
     const double* start = buffer;
@@ -416,22 +447,31 @@ void PairBNNP::unpack_reverse_comm(int n, int* atoms, double* buffer) {
 // Sigmas and extrapolations of all ranks together. The sigma of the energy is that of the totals of each
 // sample; per atom it is calibrated.
 void PairBNNP::reduce(bool energies, bool forces) {
-    const int samples = potential->samples, first = energies ? 0 : samples;
     if (energies || options.max_extrapolations >= 0 || options.summary > 0)
-        MPI_Allreduce(MPI_IN_PLACE, &sample_sums[first], samples + 2 - first, MPI_DOUBLE, MPI_SUM, world);
-    extrapolations = sample_sums[samples];
+        MPI_Allreduce(MPI_IN_PLACE, sums.data(), energies ? int(sums.size()) : 1, MPI_DOUBLE, MPI_SUM, world);
+    extrapolations = sums[EXTRAPOLATIONS];
     extrapolations_run = extrapolations_before + (open ? extrapolations : 0.0);
     if (energies) {
-        const double atoms = sample_sums[samples + 1];
-        const double sigma = deviation(sample_sums.data(), samples) / std::max(1.0, atoms);
-        energy_std_per_atom = calibration.energy(sigma) * energy_unit;
-        energy_std = energy_std_per_atom * atoms;
+        energy_std_per_atom = calibration.energy(parts_of_energy()) * energy_unit;
+        energy_std = energy_std_per_atom * sums[ATOMS];
     }
     if (forces) MPI_Allreduce(MPI_IN_PLACE, &forces_std_max, 1, MPI_DOUBLE, MPI_MAX, world);
     if (comm->me > 0) return;  // compute pair adds up the vectors of all ranks
     const double values[5] = {energy_std, energy_std_per_atom, forces_std_max, extrapolations,
                               extrapolations_run};
     std::copy(values, values + 5, pvector);
+}
+
+// Of the energy per atom.
+bnnp::SigmaParts PairBNNP::parts_of_energy() const {
+    const double atoms = std::max(1.0, sums[ATOMS]);
+    const double* energies = &sums[SAMPLES];
+    bnnp::SigmaParts parts{deviation(energies, potential->samples) / atoms, 0.0, 0.0};
+    if (calibration.hybrid()) {
+        parts[1] = length_of(energies + potential->samples, evaluator->n_last_layer()) / atoms;
+        parts[2] = std::sqrt(sums[DISTANCE] / atoms);
+    }
+    return parts;
 }
 
 std::string PairBNNP::extrapolation_line(int i, int function, double value) const {
@@ -504,5 +544,6 @@ void* PairBNNP::extract_peratom(const char* name, int& columns) {
 }
 
 double PairBNNP::memory_usage() {
-    return Pair::memory_usage() + double(sample_forces.capacity() + 4 * std::size_t(n_max)) * sizeof(double);
+    const std::size_t forces = sample_forces.capacity() + last_layer_forces.capacity();
+    return Pair::memory_usage() + double(forces + 4 * std::size_t(n_max)) * sizeof(double);
 }

@@ -15,9 +15,9 @@
 //
 // compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force
 // sigma, 4 extrapolations in this step, 5 in this run. fix ID all pair N bnnp forces_std 1 energies_std 1
-// gives them per atom. Sigmas of energy and forces are calibrated if uncertainty.data has a calibration of
-// kind mc, else raw: sample standard deviations (S - 1) over the frozen masks. Those of atomic energies have
-// no reference and are always raw.
+// gives them per atom. Sigmas of energy and forces are calibrated, of kind mc or hybrid, if uncertainty.data
+// has a calibration, else raw: sample standard deviations (S - 1) over the frozen masks. Those of atomic
+// energies have no reference and are always raw.
 #pragma once
 
 #include <memory>
@@ -62,10 +62,16 @@ class PairBNNP : public Pair {
 
     // One block: local index of each center and of each pair's neighbor.
     std::vector<int> centers, neighbors;
-    std::vector<double>
-        sample_sums;  // (samples + 2) energies of this rank, extrapolations, atoms; then of all ranks
-    std::vector<double> sample_forces;          // (nall, 3, padded samples)
-    int first_component = 0, n_components = 0;  // of 3 * samples, in one message
+    // Sums over the atoms of this rank, then of all: their number of extrapolations, number, d^2, the
+    // energies of the samples, and those of the directions of the last layer.
+    enum { EXTRAPOLATIONS, ATOMS, DISTANCE, SAMPLES };
+    std::vector<double> sums;
+    // (nall, 3, row) forces of every sample, and of every direction of the last layer
+    std::vector<double> sample_forces, last_layer_forces;
+    std::vector<double> distance_squares;  // (nlocal,) d^2 of a hybrid calibration
+    // What is being sent: some components of one of the two, of `width` for an atom.
+    std::vector<double>* sent = nullptr;
+    int width = 0, first_component = 0, n_components = 0;
 
     double **forces_std = nullptr, *energies_std = nullptr;
     int n_max = 0;                                   // rows of the two
@@ -91,13 +97,16 @@ class PairBNNP : public Pair {
     void set_units();
     bool present(int i) const;
     void gather(int begin, int end);
-    void scatter();
+    void scatter(bool parts);
     void add_center(int center);
+    void add_parts(int center);
     void add_pair(int i, int j, const double* vector, const double* derivative);
     std::string extrapolation_line(int i, int function, double value) const;
+    void send_home(std::vector<double>& forces, int row);
     void reduce(bool energies, bool forces);
     double* message_of(int i);
     void compute_forces_std();
+    bnnp::SigmaParts parts_of_energy() const;
     void summarize();
     void obey_stop_rule();
 };
