@@ -47,11 +47,9 @@ def read_in_python(directory: Path) -> dict[str, Any]:
     file = directory / "uncertainty.data"
     used = file.exists() and settings.dropout.mc_samples != 0
     uncertainty = read_uncertainty(file) if used else None
-    mc = None
-    if potential.samples > 1 and uncertainty is not None and uncertainty.calibration is not None:
-        mc = uncertainty.calibration.kinds.get("mc")
-    kind = potential.calibration.kind if potential.calibration is not None else ""
-    wanted = settings.calibration.uncertainty if settings.given("uncertainty") else kind
+    own, statistics = potential.calibration, {}
+    if potential.samples > 1 and uncertainty is not None and potential.scalings is not None:
+        statistics = uncertainty.statistics or {}
     elements = []
     for element in potential.elements:
         network, data = networks[element], potential.scaling(element)
@@ -79,6 +77,7 @@ def read_in_python(directory: Path) -> dict[str, Any]:
                     name: np.zeros(0) if data is None else getattr(data, name)
                     for name in ("minimum", "maximum", "mean", "sigma")
                 },
+                "statistics": statistics_in_python(statistics.get(element), potential.elements),
             }
         )
     return {
@@ -102,11 +101,11 @@ def read_in_python(directory: Path) -> dict[str, Any]:
         "samples": potential.samples if masks is not None else 1,
         "rates": np.array(() if uncertainty is None else uncertainty.masks.rates),
         "calibration": {
-            "wanted": wanted,
-            "structures": mc.structures if mc else 0,
-            "outside": mc.outside if mc else 0,
-            "energy": map_in_python(mc.energy if mc else None),
-            "forces": [map_in_python(mc.forces.get(x) if mc else None) for x in potential.elements]
+            "kind": own.kind if own else "",
+            "structures": own.structures if own else 0,
+            "outside": own.outside if own else 0,
+            "energy": quantity_in_python(own.energy if own else None),
+            "forces": [quantity_in_python(own.forces.get(x) if own else None) for x in potential.elements]
             if used
             else [],
         },
@@ -132,11 +131,19 @@ def function_in_python(function: SymmetryFunction, column: int, elements: tuple[
     }
 
 
-def map_in_python(quantity: Quantity | None) -> dict[str, Any]:
-    found = {"factor": 1.0, "quadratic": np.zeros(0), "raw": np.zeros(0), "calibrated": np.zeros(0)}
+def statistics_in_python(own: TrainingStatistics | None, elements: tuple[str, ...]) -> dict[str, Any]:
+    names = ("mean", "covariance", "feature_mean", "feature_covariance")
+    if own is None:
+        return {name: np.zeros(0) for name in (*names, "shortest")}
+    shortest = np.array([own.shortest.get(element, 0.0) for element in elements])
+    return {**{name: getattr(own, name).ravel() for name in names}, "shortest": shortest}
+
+
+def quantity_in_python(quantity: Quantity | None) -> dict[str, Any]:
+    found = {name: np.zeros(0) for name in ("weights", "quadratic", "raw", "calibrated")}
     if quantity is None:
         return found
-    found["factor"] = abs(float(quantity.weights[0]))
+    found["weights"] = quantity.weights
     if isinstance(quantity.map, Quadratic):
         return {**found, "quadratic": np.array(quantity.map.numbers)}
     assert isinstance(quantity.map, Isotonic)
@@ -304,6 +311,7 @@ CALIBRATIONS: dict[str, tuple[str, SigmaMap | None, dict[str, SigmaMap]]] = {
     "an element is left out": ("mc", ISOTONIC, {"Te": isotonic([0.0, 1.0])}),
     "energy is left out": ("mc", None, {"Ge": QUADRATIC}),
     "hybrid beside it": ("hybrid", QUADRATIC, dict.fromkeys(("Ge", "Sb", "Te"), ISOTONIC)),
+    "hybrid alone": ("hybrid", None, {}),
 }
 
 
@@ -316,15 +324,16 @@ def calibrate(directory: Path, use: str, energy: SigmaMap | None, forces: Mappin
     potential = load(directory)
     own = {x: quantity(map_, -1.1) for x, map_ in forces.items()}
     mc = None if energy is None else quantity(energy, 0.7)
-    kinds = {"mc": Calibration("mc", mc, own, None, potential.samples, 120, 40)}
+    kinds = {"mc": Calibration("mc", mc, own, None, potential.samples, 120, 40)} if forces else {}
     if use == "hybrid":
         all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25)
         of_elements = dict.fromkeys(potential.elements, all_parts)
         kinds[use] = Calibration(use, all_parts, of_elements, None, potential.samples, 120, 40)
     networks = [member.networks for member in potential.members]
     sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in networks[0].items()}
+    rng = np.random.default_rng(3)
     statistics = {
-        x: TrainingStatistics(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
+        x: TrainingStatistics.of(rng.normal(size=(9, n)), rng.normal(size=(9, hidden)), {"Te": 2.5})
         for x, (n, hidden) in sizes.items()
     }
     data = CalibrationData(use, checksums(networks), kinds)
@@ -338,9 +347,18 @@ def test_calibrations(tmp_path: Path, case: tuple[str, SigmaMap | None, dict[str
     directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
     calibrate(directory, *case)
     found = both_read(directory)["calibration"]
-    assert found["wanted"] == case[0]
-    assert found["energy"]["factor"] == (1.0 if case[1] is None else 0.7)
+    assert found["kind"] == case[0]
+    expected = [1.0, 0.5, 0.25] if case[0] == "hybrid" else [] if case[1] is None else [0.7]
+    assert found["energy"]["weights"].tolist() == expected
     assert found["outside"] == 40
+
+
+def test_keyword_of_input_nn_selects_the_calibration(tmp_path: Path) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    calibrate(directory, *CALIBRATIONS["hybrid beside it"])
+    with open(directory / "input.nn", "a") as file:
+        file.write("uncertainty mc\n")
+    assert both_read(directory)["calibration"]["kind"] == "mc"
 
 
 # ----- training and export ---------------------------------------------------------------------------------
@@ -373,7 +391,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_trained_and_calibrated(trained: Path) -> None:
     found = both_read(trained / "potential")
     assert found["samples"] == 8
-    assert found["calibration"]["wanted"] == "mc"
+    assert found["calibration"]["kind"] == "mc"
     assert found["calibration"]["energy"]["quadratic"].size + found["calibration"]["energy"]["raw"].size > 0
 
 
@@ -512,6 +530,60 @@ def test_more_samples_than_masks(tmp_path: Path) -> None:
         file.write("mc_samples 11\n")
     with pytest.raises(RuntimeError, match=r"mc_samples is 11, but uncertainty\.data holds 10 masks"):
         _core.read_potential(str(directory))
+
+
+@pytest.mark.parametrize(
+    ("line", "new", "message"),
+    [
+        ("version", "version 2", "not of version 1"),
+        ("mean Ge", "mean Ge 1.0", "mean Ge"),
+        ("mean Ge", "", "mean Ge"),
+        ("covariance Sb 3", "", "covariance Sb"),
+        ("covariance Sb 3", "covariance Sb 3 1.0 2.0", "covariance Sb"),
+        ("feature_mean Te", "feature_mean Te " + "x " * 6, "feature_mean Te: `x` is not a finite number"),
+        ("feature_covariance Te 1", "feature_covariance Te 1 1.0 1.0", "feature_covariance Te"),
+        ("shortest Ge", "shortest Ge Te -1.0", "shortest Ge"),
+    ],
+)
+def test_both_refuse_a_damaged_domain(tmp_path: Path, line: str, new: str, message: str) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    calibrate(directory, *CALIBRATIONS["hybrid alone"])
+    path = directory / "uncertainty.data"
+    before, section = path.read_text().split("[domain]\n")
+    lines = section.splitlines()
+    row = next(number for number, text in enumerate(lines) if text.startswith(f"{line} "))
+    lines[row] = new
+    path.write_text(before + "[domain]\n" + "\n".join(lines) + "\n")
+    with pytest.raises(RuntimeError) as found:
+        _core.read_potential(str(directory))
+    assert str(found.value).startswith("uncertainty.data, [domain]: ")
+    assert message in str(found.value)
+    assert "Run mode 2 again" in str(found.value)
+    with pytest.raises(BnnpError):
+        load(directory)
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("", "needs a calibration"),
+        ("quadratic", "only the other kind is calibrated"),
+        ("hybrid alone", "needs the statistics of the training set"),
+    ],
+)
+def test_both_refuse_hybrid_without_what_it_needs(tmp_path: Path, case: str, message: str) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    if case:
+        calibrate(directory, *CALIBRATIONS[case])
+    if case == "hybrid alone":
+        before, section = (directory / "uncertainty.data").read_text().split("[domain]\n")
+        (directory / "uncertainty.data").write_text(before + section[section.index("[calibration]") :])
+    with open(directory / "input.nn", "a") as file:
+        file.write("uncertainty hybrid\n")
+    with pytest.raises(RuntimeError, match=message):
+        _core.read_potential(str(directory))
+    with pytest.raises(BnnpError):
+        load(directory)
 
 
 ENERGY = "mc energy map quadratic"

@@ -137,7 +137,7 @@ class InputReader {
         else if (name == "atom_energy") add_energy(arguments);
         else if (name == "cutoff_type") set_cutoff(arguments);
         else if (name == "units") data.units = choice(line, "metal", "atomic");
-        else if (name == "uncertainty") data.calibration.wanted = choice(line, "mc", "hybrid");
+        else if (name == "uncertainty") data.uncertainty = choice(line, "mc", "hybrid");
         else if (name == "mc_masks") data.resample = choice(line, "frozen", "resample") == "resample";
         else if (name == "global_nodes_short")
             for (const std::string& word : arguments) data.nodes.push_back(to_integer(word, where));

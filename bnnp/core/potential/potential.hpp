@@ -18,6 +18,7 @@
 #include "potential/calibration.hpp"
 #include "potential/repulsion.hpp"
 #include "potential/text.hpp"
+#include "potential/training_statistics.hpp"
 
 namespace bnnp {
 
@@ -25,11 +26,6 @@ struct SymmetryFunction {
     FunctionSpec spec;       // neighbors are indices of elements, the column is the place in n2p2's order
     std::string subtype;     // of the compact types
     std::string definition;  // the words behind symfunction_short, numbers as Python writes them
-};
-
-// Columns of scaling.data; sigma is NaN where the file has none.
-struct Ranges {
-    std::vector<double> minimum, maximum, mean, sigma;
 };
 
 struct Element {
@@ -40,6 +36,7 @@ struct Element {
     Ranges ranges;                            // empty without scaling.data
     std::vector<LayerSpec> layers;            // with the masks of all samples
     std::string checksum;                     // of all weights and biases
+    TrainingStatistics statistics;            // empty without the section [domain] of uncertainty.data
 };
 
 struct PotentialData {
@@ -62,6 +59,7 @@ struct PotentialData {
     int mc_samples = -1;                       // as input.nn says; -1: as many as there are masks
     int samples = 1;                           // Monte Carlo samples in effect; 1: the plain networks
     std::vector<double> rates;  // of dropout, inputs and hidden layers; empty without uncertainty.data
+    std::string uncertainty;    // mc or hybrid, as input.nn says; empty: as uncertainty.data says
     Calibration calibration;    // of more than one sample
 
     Words symbols() const;
@@ -88,6 +86,7 @@ void read_scaling(const std::string& text, PotentialData& data);
 void check_ranges(const PotentialData& data);  // of scaling.data, after check_identity, which says more
 void read_weights(const std::string& text, const PotentialData& data, Element& element);
 void read_uncertainty(const std::string& text, PotentialData& data);
+void read_domain(const std::vector<Line>& lines, PotentialData& data);
 
 // Compares the lines `# potential` of all files but input.nn with each other and with what was read.
 void check_identity(const Texts& files, const PotentialData& data);
