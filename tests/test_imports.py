@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dynamics": NOUNS | {"descriptors"},
     "model": NOUNS | {"descriptors", "network"},
     "prediction": NOUNS | {"uncertainty"},
-    "io": DESCRIPTION | {"dynamics"},
+    "io": DESCRIPTION | {"_core", "dynamics"},
     "settings": DESCRIPTION | {"io"},
     "parallel": {"errors"},
     "run": {"parallel", "settings"},

@@ -34,7 +34,7 @@ from elements_option import parse_elements
 from numpy.typing import NDArray
 from tqdm import tqdm
 from vasp.files import Source, find_sources, kind_of, read_drafts
-from vasp.step import UNCONVERGED, UNREADABLE, Step, UnreadableStep
+from vasp.step import ONE_ENERGY, UNCONVERGED, Step, UnreadableStep
 
 from bnnp.errors import BnnpError, InputError
 from bnnp.structure import Structure
@@ -108,8 +108,8 @@ def choose(path: Path, choice: Choice, tally: Tally) -> Iterator[tuple[int, Step
             continue
         try:
             latest = number, draft.read(), draft.flaw
-        except UnreadableStep:
-            tally.left_out[UNREADABLE] += 1
+        except UnreadableStep as error:
+            tally.left_out[str(error)] += 1
             continue
         tally.usable += 1
         if not choice.last:

@@ -23,6 +23,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from bnnp._core import format_atoms
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
 from bnnp.io.text import exact
@@ -113,7 +114,7 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     ----------
     structure : Structure
     decimals : int, optional
-        Write so many decimals of positions and forces instead, in less than half the time.
+        Write so many decimals of positions and forces instead (1 to 15), in a small part of the time.
 
     Raises
     ------
@@ -128,9 +129,11 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     if structure.cell is not None:
         lines += ["lattice " + " ".join(f"{x!r:>24}" for x in vector) for vector in structure.cell.tolist()]
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
-    number = "%24r" if decimals is None else f"%{decimals + 6}.{decimals}f"
-    columns = np.hstack([structure.positions, forces])
-    lines.append(_atom_template(structure.numbers.tobytes(), number) % tuple(columns.ravel().tolist()))
+    if decimals is None:
+        columns = np.hstack([structure.positions, forces])
+        lines.append(_atom_template(structure.numbers.tobytes()) % tuple(columns.ravel().tolist()))
+    else:
+        lines.append(format_atoms(structure.symbols, structure.positions, forces, decimals))
     if structure.energy is not None:
         lines.append(f"energy {float(structure.energy)!r}")
     lines += [f"charge {float(structure.charge)!r}", "end", ""]
@@ -138,9 +141,9 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
 
 
 @lru_cache(maxsize=16)  # all frames of a trajectory have the same elements
-def _atom_template(numbers: bytes, number: str) -> str:
+def _atom_template(numbers: bytes) -> str:
     """Printf-format of all ``atom`` lines; `numbers` holds the int64 atomic numbers."""
-    vector = " ".join([number] * 3)
+    vector = " ".join(["%24r"] * 3)
     return "\n".join(
         f"atom {vector} {chemical_symbols[element]:<2} 0.0 0.0 {vector}"
         for element in np.frombuffer(numbers, dtype=np.int64)

@@ -1,8 +1,8 @@
 """ML_AB and ML_ABN: the training data of VASP's machine-learned force fields, from DFT.
 
-A list of sections, each a title, a line of dashes and its data; sections end with a line of "=" or "*". A
+A list of sections, each a title, a line of dashes and its data; sections end with a line of "=", "*" or "-". A
 block "Configuration num." has positions in Angstrom (Cartesian), forces in eV/Angstrom, one energy in eV (the
-one VASP fits) and the stress in kbar with VASP's sign.
+one VASP fits) and the stress in kbar with VASP's sign. The file does not say how all that was calculated.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from vasp.species import from_symbol
 from vasp.step import (
     CUT_OFF,
     NO_ENERGY,
-    NOT_WRITTEN,
+    NO_FORCES,
+    TORN,
     Array,
     Draft,
     Step,
     UnreadableStep,
     flawed,
-    numbers,
+    rows_of,
     stress_from_kilobar,
-    table,
 )
 from vasp.window import Readable, Window
 
 START = b"Configuration num."
-RULE = re.compile(rb"^[ \t]*[=*-]{10,}[ \t\r]*$", re.MULTILINE)
-CELL, POSITIONS = "Primitive lattice vectors (ang.)", "Atomic positions (ang.)"
-ENERGY, FORCES = "Total energy (eV)", "Forces (eV ang.^-1)"
+RULE = re.compile(rb"\n[ \t]*[=*-]{10,}[ \t]*(?=\n|$)")
+CELL, POSITIONS = b"Primitive lattice vectors (ang.)", b"Atomic positions (ang.)"
+ENERGY, FORCES = b"Total energy (eV)", b"Forces (eV ang.^-1)"
+ATOMS, NORMAL, SHEAR = b"Atom types and atom numbers", b"XX YY ZZ", b"XY YZ ZX"
 NEEDED = (CELL, POSITIONS, FORCES)
 
 
@@ -62,62 +63,62 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
 
 def _draft(text: bytes, last: bool) -> Draft:
     """One configuration; the last one of the file may be cut off."""
-    sections = _sections(text)
-    missing = [title for title in NEEDED if not sections.get(title)]
+    missing = [title for title in NEEDED if not _data(text, title)]
     if last and (missing or not _whole(text)):
         return flawed(CUT_OFF)
     if missing:
-        return flawed(NOT_WRITTEN)
-    if not sections.get(ENERGY):
-        return flawed(NO_ENERGY)
-    return Draft(None, partial(_read, sections))
+        return flawed(NO_FORCES)
+    return Draft(None, partial(_read, text)) if _data(text, ENERGY) else flawed(NO_ENERGY)
 
 
 def _whole(text: bytes) -> bool:
     """Whether the stress, the last section, has its last line, or a line of "*" ends the configuration."""
-    stress = text.rfind(b"XY YZ ZX")
+    stress = text.rfind(SHEAR)
     return (stress >= 0 and text.count(b"\n", stress) > 2) or text.rstrip().endswith(b"*" * 10)
 
 
-def _sections(text: bytes) -> dict[str, list[bytes]]:
-    """Lines of each section by its title: the first line of a part is a title, the next one its data."""
-    parts = [part.strip() for part in RULE.split(text)]
-    return {
-        " ".join(title.decode("latin-1").split()): data.splitlines()
-        for title, data in zip(parts[1:], parts[2:], strict=False)
-        if title and b"\n" not in title
-    }
+def _data(text: bytes, title: bytes) -> bytes:
+    """What stands between the rule below a title and the next one; empty if nothing does."""
+    at = text.find(title)
+    begin = text.find(b"\n", text.find(b"\n", at) + 1)
+    if at < 0 or begin < 0:
+        return b""
+    end = RULE.search(text, begin)
+    return text[begin + 1 : end.start() if end else len(text)]
 
 
-def _read(sections: dict[str, list[bytes]]) -> Step:
+def _read(text: bytes) -> Step:
     symbols: list[str] = []
-    for line in sections.get("Atom types and atom numbers", []):
-        name, count = (word.decode("latin-1") for word in line.split()[:2])
+    for line in _data(text, ATOMS).decode("latin-1").splitlines():
+        name, count, *_ = *line.split(), "", ""
         symbol = from_symbol(name)
         if symbol is None or not count.isdigit():
-            raise UnreadableStep(f"`{name} {count}` is no element and number")
+            raise UnreadableStep(TORN)
         symbols += [symbol] * int(count)
-    energy = float(_numbers(sections[ENERGY])[0])
     return Step(
         symbols=symbols,
-        cell=table(_numbers(sections[CELL]), 3),
-        positions=table(_numbers(sections[POSITIONS]), 3),
-        free_energy=energy,
+        cell=rows_of(_data(text, CELL), 3),
+        positions=rows_of(_data(text, POSITIONS), 3),
+        free_energy=float(_row(text, ENERGY, 1)[0]),
         sigma0_energy=None,
-        forces=table(_numbers(sections[FORCES]), 3),
-        stress=_stress(sections),
+        forces=rows_of(_data(text, FORCES), 3),
+        stress=_stress(text),
     )
 
 
-def _numbers(lines: list[bytes]) -> Array:
-    return numbers(b" ".join(lines).split())
+def _row(text: bytes, title: bytes, columns: int) -> Array:
+    """The one row below a title."""
+    rows = rows_of(_data(text, title), columns)
+    if len(rows) != 1:
+        raise UnreadableStep(TORN)
+    return rows[0]
 
 
-def _stress(sections: dict[str, list[bytes]]) -> Array | None:
-    """ASE's stress; None where it was not written, or written as zeros."""
+def _stress(text: bytes) -> Array | None:
+    """ASE's stress; None where it was not written, or was not computed and written as zeros."""
     try:
-        xx, yy, zz = _numbers(sections.get("XX YY ZZ", []))
-        xy, yz, zx = _numbers(sections.get("XY YZ ZX", []))
-    except (UnreadableStep, ValueError):
+        (xx, yy, zz), (xy, yz, zx) = _row(text, NORMAL, 3), _row(text, SHEAR, 3)
+    except UnreadableStep:
         return None
-    return stress_from_kilobar(xx, yy, zz, yz, zx, xy)
+    stress = stress_from_kilobar(xx, yy, zz, yz, zx, xy)
+    return stress if stress is not None and stress.any() else None
