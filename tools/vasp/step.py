@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 
 import ase.units
 import numpy as np
@@ -74,10 +75,9 @@ class Step:
         shape = (len(self.symbols), 3)
         if self.positions.shape != shape or self.forces.shape != shape or self.cell.shape != (3, 3):
             raise UnreadableStep(OTHER_ATOMS)
-        numbers = (self.cell, self.positions, self.forces, self.free_energy)
-        if not all(np.isfinite(values).all() for values in numbers):
+        if not (isfinite(self.free_energy) and all(np.isfinite(values).all() for values in (self.cell, self.positions, self.forces))):
             raise UnreadableStep(UNREADABLE)
-        if abs(np.linalg.det(self.cell)) < 1e-6:
+        if volume_of(self.cell) < 1e-6:
             raise UnreadableStep("the cell has no volume")
 
 
@@ -125,7 +125,13 @@ def has_volume(cell: Array, text: bytes, rounding: float) -> bool:
         volume = float(text)
     except ValueError:
         return False
-    return cell.shape == (3, 3) and abs(volume - abs(np.linalg.det(cell))) < rounding + 1e-6 * volume
+    return cell.shape == (3, 3) and abs(volume - volume_of(cell)) < rounding + 1e-6 * volume
+
+
+def volume_of(cell: Array) -> float:
+    """Volume of a cell (3, 3), many times faster than by numpy."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
+    return float(abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)))
 
 
 def stress_from_kilobar(xx: float, yy: float, zz: float, yz: float, xz: float, xy: float) -> Array | None:

@@ -61,7 +61,6 @@ from vasp.window import Readable, Window
 
 BEGIN, END = b"<calculation>", b"</calculation>"
 STRUCTURE, FORCES, ENERGY = b"<structure>", b'<varray name="forces"', b"<energy>"
-LABELS = (STRUCTURE, b"</structure>", FORCES, ENERGY, b"</energy>")
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy">([^<]*)</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy">([^<]*)</i>')
@@ -154,56 +153,75 @@ def _without_tables(text: bytes) -> bytes:
     return text
 
 
-def _draft(header: Header, body: bytes, closed: bool) -> Draft:
+@dataclass(frozen=True)
+class _Body:
+    """The parts of a step between its tags.
+
+    `last` is the last electronic iteration, `rest` what stands behind the table of forces.
+    """
+
+    n_iterations: int
+    last: bytes
+    structure: bytes
+    forces: bytes
+    rest: bytes
+
+
+def _draft(header: Header, text: bytes, closed: bool) -> Draft:
     """The step between its tags; the last one of a file may not be closed."""
-    loop, labels = _cut_loops(body)
-    if not closed and (loop is None or any(tag not in labels for tag in LABELS)):
+    body, flaw = _cut(text)
+    if not closed and (flaw or b"</energy>" not in body.rest):
         return flawed(CUT_OFF)
-    if header.excluded:
-        return flawed(header.excluded)
-    if loop is None or any(labels.count(tag) > 1 for tag in LABELS):
-        return flawed(NESTED)
-    if STRUCTURE not in labels or FORCES not in labels:
-        return flawed(NO_FORCES)
-    if ENERGY not in labels:
-        return flawed(NO_ENERGY)
-    if not loop:
+    if header.excluded or flaw:
+        return flawed(header.excluded or flaw or "")
+    if not body.n_iterations:
         return flawed(MACHINE_LEARNED)
-    return Draft(UNCONVERGED if len(loop) >= header.nelm else None, partial(_read, header, loop[-1], labels))
+    return Draft(UNCONVERGED if body.n_iterations >= header.nelm else None, partial(_read, header, body))
 
 
-def _cut_loops(body: bytes) -> tuple[list[bytes] | None, bytes]:
-    """The electronic iterations before the structure (None if one is not closed), and what is outside of any."""
-    first, *pieces = body.split(b"<scstep>")
-    loop: list[bytes] = []
-    outside, found = [first], STRUCTURE in first
-    for piece in pieces:
-        iteration, end, after = piece.partition(b"</scstep>")
-        if not end:
-            return None, b"".join(outside)
-        if not found:
-            loop.append(iteration)
-            found = STRUCTURE in after
-        outside.append(after)
-    return loop, b"".join(outside)
+def _cut(text: bytes) -> tuple[_Body, str | None]:
+    """The parts of a step, and what is wrong with them."""
+    begin = text.find(STRUCTURE)
+    loop = text[: max(begin, 0)]
+    n_iterations, last = loop.count(b"<scstep>"), loop.rfind(b"<scstep>")
+    structure_end = text.find(b"</structure>", begin)
+    forces = text.find(FORCES, structure_end)
+    rest = text.find(b"</varray>", forces)
+    if min(begin, structure_end, forces, rest) < 0:
+        return _Body(n_iterations, b"", b"", b"", b""), NO_FORCES
+    tail, nested = _without_loops(text[rest:])
+    body = _Body(n_iterations, loop[last:], text[begin:structure_end], text[forces : rest + 9], tail)
+    if not nested or loop.count(b"</scstep>") != n_iterations:
+        return body, NESTED
+    if b"<scstep>" in text[structure_end:forces] or STRUCTURE in tail or FORCES in tail:
+        return body, NESTED
+    energies = tail.count(ENERGY)
+    return body, NO_ENERGY if energies == 0 else NESTED if energies > 1 else None
 
 
-def _read(header: Header, last: bytes, labels: bytes) -> Step:
-    cell, volume = _rows(labels, b"basis"), VOLUME.search(labels)
+def _without_loops(text: bytes) -> tuple[bytes, bool]:
+    """What is outside of electronic iterations, and whether each of these is closed."""
+    first, *loops = text.split(b"<scstep>")
+    parts = [loop.partition(b"</scstep>") for loop in loops]
+    return b"".join([first, *(after for _, _, after in parts)]), all(end for _, end, _ in parts)
+
+
+def _read(header: Header, body: _Body) -> Step:
+    cell, volume = _rows(body.structure, b"basis"), VOLUME.search(body.structure)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    enthalpy, electronic, sigma0 = _energy(FREE, labels), _energy(FREE, last), _energy(SIGMA0, last)
+    enthalpy, electronic, sigma0 = _energy(FREE, body.rest), _energy(FREE, body.last), _energy(SIGMA0, body.last)
     if enthalpy is None:
         raise UnreadableStep(UNREADABLE)
     free = _without_work(enthalpy, electronic, header.pstress, cell) if header.pstress else enthalpy
     return Step(
         symbols=header.symbols,
         cell=cell,
-        positions=_rows(labels, b"positions") @ cell,
+        positions=_rows(body.structure, b"positions") @ cell,
         free_energy=free,
         sigma0_energy=None if electronic is None or sigma0 is None else free + sigma0 - electronic,
-        forces=_rows(labels, b"forces"),
-        stress=_stress(labels) if header.isif > 1 else None,
+        forces=_rows(body.forces, b"forces"),
+        stress=_stress(body.rest) if header.isif > 1 else None,
         method=header.method,
     )
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "python/bindings.hpp"
@@ -63,7 +64,8 @@ double number(const char* begin, const char* end) {
 }
 
 // Rows `start` numbers `stop`, one a line; lines of blanks are passed over.
-Doubles parse_rows(const std::string& text, int columns, const std::string& start, const std::string& stop) {
+Doubles parse_rows(const py::bytes& bytes, int columns, const std::string& start, const std::string& stop) {
+    const std::string_view text(bytes);
     std::vector<double> values;
     values.reserve(text.size() / 16 + 1);
     const char *at = text.data(), *end = at + text.size();
@@ -111,16 +113,14 @@ void append(std::string& text, double value, int width, int decimals) {
         return;
     }
     char *const end = buffer + 64, *at = end;
-    auto rest = std::int64_t(scaled);
-    for (int place = 0; place <= decimals || rest > 0; ++place) {
-        if (place == decimals && place > 0) *--at = '.';
-        *--at = char('0' + rest % 10);
-        rest /= 10;
-    }
+    auto rest = std::uint64_t(scaled);
+    for (int place = 0; place < decimals; ++place, rest /= 10) *--at = char('0' + rest % 10);
+    *--at = '.';
+    do *--at = char('0' + rest % 10);
+    while (rest /= 10);
     if (std::signbit(value)) *--at = '-';
-    while (end - at < width) *--at = ' ';
-    *--at = ' ';
-    text.append(at, end);
+    while (end - at < width + 1) *--at = ' ';
+    text.append(at, std::size_t(end - at));
 }
 
 // The `atom` lines of a structure, without charges and energies of atoms; the last one has no end of line.
@@ -133,12 +133,13 @@ std::string format_atoms(const std::vector<std::string>& symbols, const Doubles&
     const int width = decimals + 6;
     std::string text;
     text.reserve(std::size_t(n_atoms) * std::size_t(6 * (width + 1) + 16));
+    const double *position = positions.data(), *force = forces.data();
     for (std::int64_t atom = 0; atom < n_atoms; ++atom) {
         text += atom == 0 ? "atom" : "\natom";
-        for (int k = 0; k < 3; ++k) append(text, positions.at(atom, k), width, decimals);
+        for (int k = 0; k < 3; ++k) append(text, *position++, width, decimals);
         const std::string& symbol = symbols[std::size_t(atom)];
         text += ' ' + symbol + (symbol.size() < 2 ? "  " : " ") + "0.0 0.0";
-        for (int k = 0; k < 3; ++k) append(text, forces.at(atom, k), width, decimals);
+        for (int k = 0; k < 3; ++k) append(text, *force++, width, decimals);
     }
     return text;
 }
