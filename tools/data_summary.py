@@ -52,7 +52,7 @@ class Summary:
             energy = structure.energy * self.units.ev / len(structure)
             self.energies = min(self.energies[0], energy), max(self.energies[1], energy)
         if structure.forces is not None:
-            largest = float(np.square(structure.forces).sum(axis=1).max()) ** 0.5
+            largest = float(np.einsum("ij,ij->i", structure.forces, structure.forces).max()) ** 0.5
             self.largest_force = max(self.largest_force, largest * self.units.ev / self.units.angstrom)
 
     def warnings(self) -> Iterator[str]:

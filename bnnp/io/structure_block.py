@@ -6,7 +6,8 @@ fewest digits that give the same float64 back, never the word ``begin`` or ``end
 
 Data for which the format has no keyword stand in the comment line as ``key=value`` pairs:
 ``comment some text group=aimd_300K weight=2.0 stress="xx yy zz yz xz xy" source=OUTCAR:17``. ``forces=none``
-means that the force columns hold zeros because no forces were computed.
+means that the force columns hold zeros because no forces were computed; ``method=`` is how the labels were
+calculated (:mod:`bnnp.io.method`).
 
 Reference: J. Behler, RuNNer manual, "input.data"; n2p2 documentation, "Configuration file format".
 """

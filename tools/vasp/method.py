@@ -62,7 +62,7 @@ def method_word(tag: Lookup, species: Species, mesh: Sequence[int] | None, cell:
     """
     pairs = {"xc": _functional(tag, species.titles)}
     if cutoff := tag("ENCUT") or tag("ENMAX"):
-        pairs["encut"] = f"{float(cutoff.split()[0]):g}"
+        pairs["encut"] = f"{round(float(cutoff.split()[0]), 1):g}"  # OUTCAR has one decimal
     if precision := (tag("PREC") or "").strip().lower():
         pairs["prec"] = PRECISIONS.get(precision[0], precision)
     pairs["spin"] = _spin(tag)
@@ -77,7 +77,7 @@ def mesh_word(mesh: Sequence[int], cell: Array) -> str:
     lengths = 2.0 * np.pi * np.linalg.norm(np.linalg.inv(cell), axis=0)
     low = max(length / n for length, n in zip(lengths, mesh, strict=True))
     high = max((length / (n - 1) for length, n in zip(lengths, mesh, strict=True) if n > 1), default=None)
-    return f"{'x'.join(str(n) for n in mesh)}@{low:.3g}-" + ("" if high is None else f"{high:.3g}")
+    return f"{'x'.join(map(str, mesh))}@{low:.3g}-" + ("" if high is None else f"{max(low, high):.3g}")
 
 
 def _functional(tag: Lookup, titles: Sequence[str]) -> str:
@@ -130,4 +130,4 @@ def _a_species(text: str | None, count: int) -> list[str]:
 
 def _flag(text: str | None) -> bool:
     """A Fortran logical; False if the file does not say."""
-    return (text or "").strip(" .").upper().startswith("T")
+    return (text or "").strip(" .").upper().startswith(("T", "1"))

@@ -34,6 +34,7 @@ CELL, POSITIONS = b"Primitive lattice vectors (ang.)", b"Atomic positions (ang.)
 ENERGY, FORCES = b"Total energy (eV)", b"Forces (eV ang.^-1)"
 ATOMS, NORMAL, SHEAR = b"Atom types and atom numbers", b"XX YY ZZ", b"XY YZ ZX"
 NEEDED = (CELL, POSITIONS, FORCES)
+TITLES = (ATOMS, CELL, POSITIONS, ENERGY, FORCES, NORMAL, SHEAR)  # in the order of the file
 
 
 def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -63,12 +64,13 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
 
 def _draft(text: bytes, last: bool) -> Draft:
     """One configuration; the last one of the file may be cut off."""
-    missing = [title for title in NEEDED if not _data(text, title)]
+    sections = _sections(text)
+    missing = [title for title in NEEDED if not sections[title]]
     if last and (missing or not _whole(text)):
         return flawed(CUT_OFF)
     if missing:
         return flawed(NO_FORCES)
-    return Draft(None, partial(_read, text)) if _data(text, ENERGY) else flawed(NO_ENERGY)
+    return Draft(None, partial(_read, sections)) if sections[ENERGY] else flawed(NO_ENERGY)
 
 
 def _whole(text: bytes) -> bool:
@@ -77,19 +79,23 @@ def _whole(text: bytes) -> bool:
     return (stress >= 0 and text.count(b"\n", stress) > 2) or text.rstrip().endswith(b"*" * 10)
 
 
-def _data(text: bytes, title: bytes) -> bytes:
-    """What stands between the rule below a title and the next one; empty if nothing does."""
-    at = text.find(title)
-    begin = text.find(b"\n", text.find(b"\n", at) + 1)
-    if at < 0 or begin < 0:
-        return b""
-    end = RULE.search(text, begin)
-    return text[begin + 1 : end.start() if end else len(text)]
+def _sections(text: bytes) -> dict[bytes, bytes]:
+    """What stands between the rule below each of `TITLES` and the next rule; empty where nothing does."""
+    sections, at = dict.fromkeys(TITLES, b""), 0
+    for title in TITLES:
+        found = text.find(title, at)
+        begin = text.find(b"\n", text.find(b"\n", found) + 1)
+        if found < 0 or begin < 0:
+            continue
+        rule = RULE.search(text, begin)
+        at = rule.start() if rule else len(text)
+        sections[title] = text[begin + 1 : at]
+    return sections
 
 
-def _read(text: bytes) -> Step:
+def _read(sections: dict[bytes, bytes]) -> Step:
     symbols: list[str] = []
-    for line in _data(text, ATOMS).decode("latin-1").splitlines():
+    for line in sections[ATOMS].decode("latin-1").splitlines():
         name, count, *_ = *line.split(), "", ""
         symbol = from_symbol(name)
         if symbol is None or not count.isdigit():
@@ -97,27 +103,27 @@ def _read(text: bytes) -> Step:
         symbols += [symbol] * int(count)
     return Step(
         symbols=symbols,
-        cell=rows_of(_data(text, CELL), 3),
-        positions=rows_of(_data(text, POSITIONS), 3),
-        free_energy=float(_row(text, ENERGY, 1)[0]),
+        cell=rows_of(sections[CELL], 3),
+        positions=rows_of(sections[POSITIONS], 3),
+        free_energy=float(_row(sections[ENERGY], 1)[0]),
         sigma0_energy=None,
-        forces=rows_of(_data(text, FORCES), 3),
-        stress=_stress(text),
+        forces=rows_of(sections[FORCES], 3),
+        stress=_stress(sections),
     )
 
 
-def _row(text: bytes, title: bytes, columns: int) -> Array:
-    """The one row below a title."""
-    rows = rows_of(_data(text, title), columns)
+def _row(text: bytes, columns: int) -> Array:
+    """The one row of a section."""
+    rows = rows_of(text, columns)
     if len(rows) != 1:
         raise UnreadableStep(TORN)
     return rows[0]
 
 
-def _stress(text: bytes) -> Array | None:
+def _stress(sections: dict[bytes, bytes]) -> Array | None:
     """ASE's stress; None where it was not written, or was not computed and written as zeros."""
     try:
-        (xx, yy, zz), (xy, yz, zx) = _row(text, NORMAL, 3), _row(text, SHEAR, 3)
+        (xx, yy, zz), (xy, yz, zx) = _row(sections[NORMAL], 3), _row(sections[SHEAR], 3)
     except UnreadableStep:
         return None
     stress = stress_from_kilobar(xx, yy, zz, yz, zx, xy)

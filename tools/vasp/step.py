@@ -28,7 +28,7 @@ CUT_OFF = "cut off: the file ends within the step"
 NOT_WRITTEN = "positions and forces not written (NWRITE)"
 NO_FORCES = "no forces"
 NO_ENERGY = "no total energy"
-ONE_ENERGY = "no energy(sigma->0); --energy free takes TOTEN"
+ONE_ENERGY = "one energy only, no energy(sigma->0) that can be read; use --energy free"
 UNREADABLE = "numbers that cannot be read (*** or NaN)"
 DAMAGED = "damaged"
 TORN = f"{DAMAGED}: rows or numbers that are not whole"
@@ -75,9 +75,10 @@ class Step:
         shape = (len(self.symbols), 3)
         if self.positions.shape != shape or self.forces.shape != shape or self.cell.shape != (3, 3):
             raise UnreadableStep(OTHER_ATOMS)
-        if not (isfinite(self.free_energy) and all(np.isfinite(values).all() for values in (self.cell, self.positions, self.forces))):
+        volume = volume_of(self.cell)
+        if not all(map(isfinite, (self.free_energy, volume, self.positions.sum(), self.forces.sum()))):
             raise UnreadableStep(UNREADABLE)
-        if volume_of(self.cell) < 1e-6:
+        if volume < 1e-6:
             raise UnreadableStep("the cell has no volume")
 
 
@@ -136,5 +137,5 @@ def volume_of(cell: Array) -> float:
 
 def stress_from_kilobar(xx: float, yy: float, zz: float, yz: float, xz: float, xy: float) -> Array | None:
     """ASE's stress, (6,), from VASP's in kB; None if it is not finite."""
-    stress = -KILOBAR * np.array([xx, yy, zz, yz, xz, xy])
-    return stress if np.isfinite(stress).all() else None
+    kilobar = (xx, yy, zz, yz, xz, xy)
+    return -KILOBAR * np.array(kilobar) if all(map(isfinite, kilobar)) else None
