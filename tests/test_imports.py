@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "repulsion": NOUNS | {"descriptors"},
     "model": NOUNS | {"descriptors", "network", "repulsion"},
     "prediction": NOUNS | {"uncertainty"},
-    "io": DESCRIPTION | {"dynamics"},
+    "io": DESCRIPTION | {"_core", "dynamics"},
     "settings": DESCRIPTION | {"io"},
     "parallel": {"errors"},
     "run": {"parallel", "settings"},
