@@ -129,8 +129,11 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
         lines += ["lattice " + " ".join(f"{x!r:>24}" for x in vector) for vector in structure.cell.tolist()]
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
     number = "%24r" if decimals is None else f"%{decimals + 6}.{decimals}f"
-    columns = np.hstack([structure.positions, forces])
-    lines.append(_atom_template(structure.numbers.tobytes(), number) % tuple(columns.ravel().tolist()))
+    columns = [structure.positions, forces]
+    if structure.charges is not None:
+        columns.insert(1, structure.charges[:, None])
+    template = _atom_template(structure.numbers.tobytes(), number, structure.charges is not None)
+    lines.append(template % tuple(np.hstack(columns).ravel().tolist()))
     if structure.energy is not None:
         lines.append(f"energy {float(structure.energy)!r}")
     lines += [f"charge {float(structure.charge)!r}", "end", ""]
@@ -138,11 +141,11 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
 
 
 @lru_cache(maxsize=16)  # all frames of a trajectory have the same elements
-def _atom_template(numbers: bytes, number: str) -> str:
+def _atom_template(numbers: bytes, number: str, charged: bool) -> str:
     """Printf-format of all ``atom`` lines; `numbers` holds the int64 atomic numbers."""
-    vector = " ".join([number] * 3)
+    vector, charge = " ".join([number] * 3), "%r" if charged else "0.0"
     return "\n".join(
-        f"atom {vector} {chemical_symbols[element]:<2} 0.0 0.0 {vector}"
+        f"atom {vector} {chemical_symbols[element]:<2} {charge} 0.0 {vector}"
         for element in np.frombuffer(numbers, dtype=np.int64)
     )
 
@@ -231,6 +234,7 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
         forces=forces,
         stress=stress,
         charge=header.charge or 0.0,
+        charges=table.charges,
         comment=comment,
         info=info,
         subset=header.subset,
@@ -313,7 +317,7 @@ def _format_comment(structure: Structure) -> str:
 
 def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
-    for name in ("positions", "cell", "energy", "forces", "stress", "charge"):
+    for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
         if value is not None and not np.isfinite(value).all():
             raise NumericalError(
