@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp import parallel
+from bnnp.analysis.label_sizes import SizeTable, label_doubts
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.survey import survey, survey_dtype
 from bnnp.errors import InputError, NumericalError
@@ -250,6 +252,7 @@ def selection_warnings(found: Survey, selection: Selection, settings: Settings) 
         *_dropped(found, selection, settings),
         *_net_forces(found, selection, settings),
         *_units(found, selection, settings),
+        *_sizes(found, selection, settings),
         *_subsets(found, selection, settings),
         *_calibration(found, selection, settings),
     ]
@@ -314,6 +317,15 @@ def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]
     reaches = found.table["reach"][selection.kept] * settings.model.units.angstrom
     advice = unit_advice(reaches, settings.model.units)
     return [advice] if advice else []
+
+
+def _sizes(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """Energies, forces and stresses of a size that no calculation gives."""
+    table, units = found.table[selection.kept], settings.model.units
+    numbers = np.array([atomic_numbers[element] for element in settings.model.elements])
+    counts = table["n_atoms"].astype(np.float64)
+    sizes = SizeTable.of(numbers, counts, table["energy"], table["largest_force"], table["stress"], units)
+    return list(label_doubts(sizes, units, lambda index: found.where(int(selection.kept[index]))))
 
 
 def _calibration(found: Survey, selection: Selection, settings: Settings) -> list[str]:
