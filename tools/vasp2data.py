@@ -6,8 +6,8 @@ python tools/vasp2data.py --skip 500 --every 20 --label melt run_900K/ run_1200K
 python tools/vasp2data.py --units atomic --append relaxation/OUTCAR.gz --last input.data
 
 Any number of files and directories; of a directory, and those below it, one file of each run is taken
-(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB), and each directory becomes a group. What a file is,
-is seen from its content.
+(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB), and each directory becomes a group. What a file
+is, is seen from its content.
 
 Left out, and counted by reason at the end: steps whose electronic loop did not converge, predictions of a
 machine-learned force field, steps without forces, steps that are damaged or cut off, and all that is no

@@ -28,9 +28,9 @@ def cut_at(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Cut a stream into sections, each of them from a marker to the next one.
 
-    Yields marker and text, the marker included; what stands before the first marker has an empty one. A section
-    that grows beyond `CHUNK` while `is_whole` says of its marker and text that nothing is missing is passed on
-    in parts that end with a line, all but the first of them with an empty marker.
+    Yields marker and text, the marker included; what stands before the first marker has an empty one. A
+    section that grows beyond `CHUNK` while `is_whole` says of its marker and text that nothing is missing is
+    passed on in parts that end with a line, all but the first of them with an empty marker.
     """
     marker, held, overlap = b"", b"", max(map(len, markers)) - 1
     for piece in pieces(stream):
