@@ -17,6 +17,12 @@ from bnnp.io.input_data import read_structures
 from bnnp.structure import Structure
 
 RULE = " " + "-" * 83
+RESPONSE = """  <scstep>
+   <energy>
+    <i name="e_fr_energy">   -99.00000000 </i>
+   </energy>
+  </scstep>
+"""
 BOTH = ["OUTCAR", "vasprun.xml"]
 
 
@@ -149,16 +155,14 @@ class TestOtherLoops:
 
     def test_vasprun(self, run: Any, tmp_path: Path, output: Path) -> None:
         """The energy of the step is the one outside of <scstep>, wherever it stands."""
-        loop = '  <scstep>\n   <energy>\n    <i name="e_fr_energy">   -99.00000000 </i>\n   </energy>\n  </scstep>\n'
-        text = run.vasprun().replace("  <energy>\n   <i", loop * 20 + "  <energy>\n   <i")
+        text = run.vasprun().replace("  <energy>\n   <i", RESPONSE * 20 + "  <energy>\n   <i")
         assert text.count("-99.0") == 80
         found = converted(text, tmp_path / "vasprun.xml", output)
         assert [s.energy for s in found] == pytest.approx([step.energy for step in run.steps], abs=1e-7)
 
     def test_vasprun_cut_off_in_the_response(self, run: Any, tmp_path: Path, output: Path) -> None:
-        loop = '  <scstep>\n   <energy>\n    <i name="e_fr_energy">   -99.00000000 </i>\n   </energy>\n  </scstep>\n'
         text = run.vasprun()
-        text = text[: text.rindex("  <energy>\n   <i")] + loop * 3
+        text = text[: text.rindex("  <energy>\n   <i")] + RESPONSE * 3
         (tmp_path / "vasprun.xml").write_text(text)
         result = convert(tmp_path / "vasprun.xml", output)
         assert "3 structures of 4 steps (left out: 1 cut off" in result.output
@@ -450,7 +454,7 @@ class TestMethods:
         [
             ('<i type="string" name="METAGGA">SCAN</i>', "xc:SCAN,"),
             (
-                '<i type="logical" name="LHFCALC"> T  </i><i name="AEXX"> 0.25000000</i><i name="HFSCREEN"> 0.2</i>',
+                '<i type="logical" name="LHFCALC"> T  </i><i name="AEXX"> 0.25</i><i name="HFSCREEN"> 0.2</i>',
                 "xc:PBE+HF0.25w0.2,",
             ),
             ('<i type="int" name="IVDW">    12</i>', "xc:PBE+IVDW12,"),
@@ -458,8 +462,8 @@ class TestMethods:
             ('<i type="logical" name="LUSE_VDW"> T  </i>', "xc:PBE+vdW-DF,"),
             ('<i type="logical" name="LSORBIT"> T  </i>', "spin:spin-orbit,"),
             (
-                '<i type="logical" name="LDAU"> T  </i><v type="int" name="LDAUL"> 2 -1</v><v name="LDAUU"> 4.5 3.0</v>'
-                '<v name="LDAUJ"> 0.5 0.0</v>',
+                '<i type="logical" name="LDAU"> T  </i><v type="int" name="LDAUL"> 2 -1</v>'
+                '<v name="LDAUU"> 4.5 3.0</v><v name="LDAUJ"> 0.5 0.0</v>',
                 "O:PAW_PBE_O_08Apr2002+U4.5+J0.5,H:PAW_PBE_H_08Apr2002",
             ),
         ],

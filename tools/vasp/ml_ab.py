@@ -2,7 +2,7 @@
 
 A list of sections, each a title, a line of dashes and its data; sections end with a line of "=", "*" or "-".
 A block "Configuration num." has positions in Angstrom (Cartesian), forces in eV/Angstrom, one energy in eV
-(the one VASP fits) and the stress in kbar with VASP's sign. The file does not say how all that was calculated.
+(the one VASP fits) and the stress in kbar with VASP's sign. The file does not say how it was calculated.
 """
 
 from __future__ import annotations
