@@ -131,12 +131,16 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     if structure.cell is not None:
         lines += ["lattice " + " ".join(f"{x!r:>24}" for x in vector) for vector in structure.cell.tolist()]
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
-    if decimals is None:
-        columns = np.hstack([structure.positions, forces])
-        lines.append(_atom_template(structure.numbers.tobytes()) % tuple(columns.ravel().tolist()))
-    else:
+    if decimals is not None and structure.charges is None:
         symbols = _symbols(structure.numbers.tobytes())
         lines.append(format_atoms(symbols, structure.positions, forces, decimals))
+    else:
+        number = "%24r" if decimals is None else f"%{decimals + 6}.{decimals}f"
+        columns = [structure.positions, forces]
+        if structure.charges is not None:
+            columns.insert(1, structure.charges[:, None])
+        template = _atom_template(structure.numbers.tobytes(), number, structure.charges is not None)
+        lines.append(template % tuple(np.hstack(columns).ravel().tolist()))
     if structure.energy is not None:
         lines.append(f"energy {float(structure.energy)!r}")
     lines += [f"charge {float(structure.charge)!r}", "end", ""]
@@ -150,10 +154,10 @@ def _symbols(numbers: bytes) -> list[str]:
 
 
 @lru_cache(maxsize=16)
-def _atom_template(numbers: bytes) -> str:
+def _atom_template(numbers: bytes, number: str, charged: bool) -> str:
     """Printf-format of all ``atom`` lines; `numbers` holds the int64 atomic numbers."""
-    vector = " ".join(["%24r"] * 3)
-    return "\n".join(f"atom {vector} {symbol:<2} 0.0 0.0 {vector}" for symbol in _symbols(numbers))
+    vector, charge = " ".join([number] * 3), "%r" if charged else "0.0"
+    return "\n".join(f"atom {vector} {symbol:<2} {charge} 0.0 {vector}" for symbol in _symbols(numbers))
 
 
 def _read_line(header: _Header, line: str, row: int, location: Location) -> None:
@@ -240,6 +244,7 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
         forces=forces,
         stress=stress,
         charge=header.charge or 0.0,
+        charges=table.charges,
         comment=comment,
         info=info,
         subset=header.subset,
@@ -325,7 +330,7 @@ def _format_comment(structure: Structure) -> str:
 
 def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
-    for name in ("positions", "cell", "energy", "forces", "stress", "charge"):
+    for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
         finite = value is None or (isfinite(value) if isinstance(value, float) else np.isfinite(value).all())
         if not finite:

@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp import parallel
+from bnnp.analysis.label_sizes import SizeTable, label_doubts
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.survey import survey, survey_dtype
 from bnnp.errors import InputError, NumericalError
@@ -217,6 +219,22 @@ def _describe_shortest(found: Survey, index: int, settings: Settings) -> str:
     return f"{found.where(index)}: atoms {first} and {second} are {distance} apart"
 
 
+def group_table(found: Survey, selection: Selection) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of a table of what the structures of each group are used for, or why not."""
+    uses = selection.fault + len(Set)  # the place of each structure: its set, or behind those its fault
+    uses[selection.kept] = selection.subset
+    places = len(Set) + len(REASONS)
+    counts = np.zeros((len(found.groups), places), dtype=np.int64)
+    np.add.at(counts, (found.group, uses), 1)
+    shown = [k for k in range(places) if counts[:, k].any() or k <= Set.TEST]
+    names = ("training", "test", "calibration", "out of domain", *REASONS)
+    labels = [label or "(no group)" for label in found.groups]
+    rows: list[list[object]] = [
+        [label, *(int(row[k]) for k in shown)] for label, row in zip(labels, counts, strict=True) if row.any()
+    ]
+    return ["group", *(names[k] for k in shown)], rows
+
+
 def selection_lines(selection: Selection) -> Iterator[str]:
     """RuNNer's line about every structure, which other tools read."""
     counts: Counter[str] = Counter()
@@ -234,6 +252,7 @@ def selection_warnings(found: Survey, selection: Selection, settings: Settings) 
         *_dropped(found, selection, settings),
         *_net_forces(found, selection, settings),
         *_units(found, selection, settings),
+        *_sizes(found, selection, settings),
         *_subsets(found, selection, settings),
         *_calibration(found, selection, settings),
     ]
@@ -279,9 +298,18 @@ def _net_forces(found: Survey, selection: Selection, settings: Settings) -> list
         warnings.append(
             f"... and {len(large) - SHOWN} more structures with a net force beyond check_input_forces"
         )
-    if settings.structures.use_short_forces and not found.table["largest_force"][selection.kept].any():
+    wanted, asked = settings.structures.use_short_forces, settings.given("use_short_forces")
+    if not wanted and has_forces(found, selection):
+        where = settings.origins["use_short_forces"]
+        warnings.append(f"input.data has forces, and they are not trained: {where}, use_short_forces .false.")
+    elif wanted and asked and not has_forces(found, selection):
         warnings.append("every force in input.data is zero, but use_short_forces asks to train on them")
     return warnings
+
+
+def has_forces(found: Survey, selection: Selection) -> bool:
+    """Whether any force of the structures that are kept is not zero; files without forces have zeros."""
+    return bool(found.table["largest_force"][selection.kept].any())
 
 
 def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]:
@@ -289,6 +317,15 @@ def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]
     reaches = found.table["reach"][selection.kept] * settings.model.units.angstrom
     advice = unit_advice(reaches, settings.model.units)
     return [advice] if advice else []
+
+
+def _sizes(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """Energies, forces and stresses of a size that no calculation gives."""
+    table, units = found.table[selection.kept], settings.model.units
+    numbers = np.array([atomic_numbers[element] for element in settings.model.elements])
+    counts = table["n_atoms"].astype(np.float64)
+    sizes = SizeTable.of(numbers, counts, table["energy"], table["largest_force"], table["stress"], units)
+    return list(label_doubts(sizes, units, lambda index: found.where(int(selection.kept[index]))))
 
 
 def _calibration(found: Survey, selection: Selection, settings: Settings) -> list[str]:
