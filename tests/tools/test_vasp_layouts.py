@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import convert as convert_tool
 import h5py
 import numpy as np
 import pytest
@@ -454,7 +455,7 @@ class TestMethods:
         [
             ('<i type="string" name="METAGGA">SCAN</i>', "xc:SCAN,"),
             (
-                '<i type="logical" name="LHFCALC"> T  </i><i name="AEXX"> 0.25</i><i name="HFSCREEN"> 0.2</i>',
+                '<i type="logical" name="LHFCALC"> T </i><i name="AEXX"> 0.25</i><i name="HFSCREEN"> .2</i>',
                 "xc:PBE+HF0.25w0.2,",
             ),
             ('<i type="int" name="IVDW">    12</i>', "xc:PBE+IVDW12,"),
@@ -503,6 +504,50 @@ class TestMethods:
         assert "one/OUTCAR" in warnings[0]
         assert "two/OUTCAR" in warnings[0]
         assert "WARNING" not in convert("--overwrite", "--last", one, three, output).stderr
+
+
+class TestOneDoor:
+    """tools/convert.py reads files of VASP as vasp2data.py does, never by ASE."""
+
+    @pytest.mark.parametrize("name", [*BOTH, "vaspout.h5", "ML_AB"])
+    def test_same_structures(self, run: Any, tmp_path: Path, output: Path, name: str) -> None:
+        """Under any name, and without the step that did not converge."""
+        changed = run.change(1, iterations=8)
+        path = tmp_path / f"{name}.renamed"
+        if name == "vaspout.h5":
+            changed.vaspout(path)
+        else:
+            path.write_text(changed.ml_ab() if name == "ML_AB" else text_of(changed, name))
+        assert convert(path, output).exit_code == 0
+        result = CliRunner().invoke(convert_tool.main, [str(path), str(tmp_path / "other.data")])
+        assert result.exit_code == 0, result.output
+        one, other = list(read_structures(output)), list(read_structures(tmp_path / "other.data"))
+        assert len(one) == len(other) == (4 if name == "ML_AB" else 3)
+        for first, second in zip(one, other, strict=True):
+            assert first.energy == second.energy
+            assert dict(first.info) == dict(second.info)
+            np.testing.assert_allclose(first.forces, second.forces, atol=1e-12)
+            np.testing.assert_allclose(first.positions, second.positions, atol=1e-12)
+        assert name == "ML_AB" or "left out, 1 electronic loop not converged" in result.output
+
+    def test_nothing_that_can_be_used(self, run: Any, tmp_path: Path) -> None:
+        for index in range(4):
+            run = run.change(index, iterations=8)
+        (tmp_path / "OUTCAR").write_text(run.outcar())
+        result = CliRunner().invoke(convert_tool.main, [str(tmp_path / "OUTCAR"), str(tmp_path / "x.data")])
+        assert result.exit_code == 1
+        assert "none of 4 steps can be used: 4 electronic loop not converged" in result.stderr
+        assert not (tmp_path / "x.data").exists()
+
+    def test_frames_are_chosen(self, run: Any, tmp_path: Path, output: Path) -> None:
+        (tmp_path / "OUTCAR").write_text(run.outcar())
+        options = ["--skip", "1", "--every", "2", "--max", "1", "--no-stress", "--label", "melt"]
+        arguments = [*options, str(tmp_path / "OUTCAR"), str(output)]
+        assert CliRunner().invoke(convert_tool.main, arguments).exit_code == 0
+        (structure,) = read_structures(output)
+        assert structure.info["source"].endswith("OUTCAR:2")
+        assert structure.info["group"] == "melt"
+        assert structure.stress is None
 
 
 class TestGroups:
