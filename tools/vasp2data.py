@@ -97,8 +97,9 @@ def read_file(path: Path, choice: Choice, tally: Tally) -> Iterator[Structure]:
         info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
         if flaw:
             info["converged"] = "no"
-        yield to_structure(step, choice, info)
+        structure = to_structure(step, choice, info)
         tally.taken += 1
+        yield structure
 
 
 def choose(path: Path, choice: Choice, tally: Tally) -> Iterator[tuple[int, Step, str | None]]:
