@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import vasp2data
 from click.testing import CliRunner, Result
+from vasp import window
 
 from bnnp.io.input_data import read_structures
 from bnnp.structure import Structure
@@ -132,6 +133,58 @@ class TestLayouts:
     def test_more_steps_than_the_column_has_digits(self, run: Any, tmp_path: Path, output: Path) -> None:
         text = re.sub(r"Iteration +[234]\(", "Iteration ****(", run.outcar())
         assert len(converted(text, tmp_path / "OUTCAR", output)) == 4
+
+
+class TestStreaming:
+    """Numbers do not depend on the pieces in which a file is read, nor on the length of a step."""
+
+    @pytest.mark.parametrize("size", [1, 7, 100, 5000])
+    @pytest.mark.parametrize("name", [*BOTH, "ML_AB"])
+    def test_pieces(
+        self, run: Any, tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int
+    ) -> None:
+        text = run.ml_ab() if name == "ML_AB" else text_of(run, name)
+        if name == "OUTCAR":  # eigenvalues
+            text = text.replace("  Direction", "    1      -17.2000      2.00000\n" * 200 + "  Direction")
+        text = text.replace("\n", "\r\n")
+        whole = converted(text, tmp_path / name, output)
+        monkeypatch.setattr(window, "CHUNK", size)
+        monkeypatch.setattr(window, "SECTION", 1500)
+        monkeypatch.setattr(window, "LIMIT", 3 * size)
+        for one, other in zip(converted(text, tmp_path / name, output), whole, strict=True):
+            assert one.energy == other.energy
+            for array in ("positions", "forces", "cell", "stress"):
+                np.testing.assert_array_equal(getattr(one, array), getattr(other, array))
+
+    def test_tables_and_predictions_are_not_held(
+        self, run: Any, tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Densities of states in each step, and many predictions between two steps, of vasprun.xml."""
+        monkeypatch.setattr(window, "CHUNK", 1000)
+        monkeypatch.setattr(window, "LIMIT", 20_000)
+        held = []
+        monkeypatch.setattr(window.Window, "take", watched(window.Window.take, held))
+        text = run.change(2, predicted=True).vasprun()
+        table = "  <dos>\n" + "   <r>   -1.0000     0.0000     0.0000 </r>\n" * 5000 + "  </dos>\n"
+        text = text.replace("  <dos>\n  </dos>\n", table)
+        end = text.rindex(" <calculation>")
+        prediction = text[text.rindex("  <structure>", 0, end) : end]
+        text = text.replace(prediction, prediction * 50)
+        (tmp_path / "vasprun.xml").write_text(text)
+        result = convert(tmp_path / "vasprun.xml", output)
+        assert "3 structures of 53 steps (left out: 50 prediction" in result.output
+        assert len(text) > 600_000
+        assert max(held) < 50_000
+
+
+def watched(take: Any, sizes: list[int]) -> Any:
+    """The method `take` of a window, which notes how much is held before."""
+
+    def noting(self: window.Window, size: int) -> bytes:
+        sizes.append(len(self.held()))
+        return take(self, size)
+
+    return noting
 
 
 class TestOtherLoops:

@@ -130,7 +130,8 @@ def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator
         if find_data(path):
             return read_runner
         raise InputError(
-            f"{path}: neither systems of DeePMD-kit (type.raw) nor input.data in this directory or below it"
+            f"{path}: neither systems of DeePMD-kit (type.raw) nor input.data in this directory or below it; "
+            "directories of VASP's runs are for tools/vasp2data.py"
         )
     if path.suffix == ".data":
         return read_data
