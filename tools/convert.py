@@ -15,8 +15,8 @@ units that it states, else in ASE's own. Energy, forces and stress are those of 
 name (energy, forces, stress or virial), or the one that the --...-key options name.
 
 A directory, or an HDF5 file, is one of DeePMD-kit's systems; or a directory of RuNNer's or n2p2's input.data
-files. Dumps of LAMMPS (.dump, .lammpstrj) need an energy: a column of a compute pe/atom, or the log. For VASP
-there is tools/vasp2data.py. --skip, --every and --max count the frames of each input.
+files. Dumps of LAMMPS (.dump, .lammpstrj) need an energy: a column of a compute pe/atom, or the log. VASP's
+files are read as tools/vasp2data.py does. --skip, --every and --max count the frames of each input.
 
 --check converts nothing and reports on all inputs: compositions, groups, ranges, shortest distances,
 duplicates, net forces, outliers, and thresholds for input.nn.

@@ -12,7 +12,6 @@ import click
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
-from bnnp.io.input_nn import read_input_nn
 from bnnp.units import ATOMIC, METAL, UNITS, Units
 
 units_option = click.option(
@@ -34,6 +33,8 @@ def stated_units(path: Path) -> Units | None:
     settings = path.resolve().with_name("input.nn")
     if not settings.is_file():
         return None
+    from bnnp.io.input_nn import read_input_nn  # brings torch, which a file without settings does not need
+
     for line in read_input_nn(settings):
         if line.name == "units":
             if len(line.words) != 1 or line.words[0] not in UNITS:

@@ -299,3 +299,18 @@ class TestCalibrationWarnings:
             tmp_path, grouped({"cold": 60, "hot": 40}), "test_fraction 0\ncalibration_ood_group hot\n"
         )
         assert any(each.startswith("0 structures are kept for the calibration") for each in warnings)
+
+
+def test_groups_of_different_calculations_are_named(tmp_path: Path) -> None:
+    """All ranks see the methods of all structures; a structure that tells none is not compared."""
+    methods = {"bulk": "xc:PBE,encut:520", "melt": "xc:PBE,encut:400", "old": ""}
+    structures = [
+        replace(dimer(), info={"group": group} | ({"method": method} if method else {}))
+        for group, method in methods.items()
+        for _ in range(10)
+    ]
+    found, _ = look(tmp_path, structures, "", BASE)
+    warnings = [text for text in choose(tmp_path, structures)[1] if "belong together" in text]
+    assert len(warnings) == 1
+    assert "ENCUT (eV): 520 in group bulk; 400 in group melt" in warnings[0]
+    assert found.methods == {"xc:PBE,encut:520": {"bulk"}, "xc:PBE,encut:400": {"melt"}, "": {"old"}}
