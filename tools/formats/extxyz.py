@@ -7,6 +7,7 @@ Reference: ASE manual, "Extended XYZ", `properties_parser`.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -25,7 +26,7 @@ def parse_comment(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        A stress or a virial has neither six nor nine numbers; ASE's reasons.
+        ASE's reasons.
     """
     try:
         found: dict[str, Any] = key_val_str_to_dict(text)
@@ -33,16 +34,15 @@ def parse_comment(text: str) -> dict[str, Any]:
     except ValueError:
         hidden = key_val_str_to_dict(TENSOR.sub(rf"\1{HIDDEN}", text))
     return {
-        key.removesuffix(HIDDEN): _tensor(key, value) if key.endswith(HIDDEN) else value
+        key.removesuffix(HIDDEN): _tensor(value) if key.endswith(HIDDEN) else value
         for key, value in hidden.items()
     }
 
 
-def _tensor(key: str, value: Any) -> np.ndarray:
-    """Six numbers, or nine as a matrix."""
+def _tensor(value: Any) -> np.ndarray:
+    """Nine numbers as a matrix; all else as it is, to be judged where it is used."""
     if isinstance(value, str):  # Fortran's exponents
-        value = [parse_number(word) for word in value.replace(",", " ").split()]
-    numbers = np.asarray(value, dtype=np.float64)
-    if numbers.shape not in ((6,), (9,)):
-        raise ValueError(f"{key.removesuffix(HIDDEN)} has {numbers.size} numbers, expected 6 or 9")
-    return numbers if numbers.size == 6 else numbers.reshape(3, 3)
+        with contextlib.suppress(ValueError):
+            value = [parse_number(word) for word in value.replace(",", " ").split()]
+    array = np.asarray(value)
+    return array.reshape(3, 3) if array.size == 9 else array
