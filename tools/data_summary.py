@@ -53,8 +53,8 @@ class Summary:
             energy = structure.energy * self.units.ev / len(structure)
             self.energies = min(self.energies[0], energy), max(self.energies[1], energy)
         if structure.forces is not None:
-            forces = np.linalg.norm(structure.forces, axis=1) * self.units.ev / self.units.angstrom
-            self.largest_force = max(self.largest_force, float(forces.max()))
+            largest = float(np.einsum("ij,ij->i", structure.forces, structure.forces).max()) ** 0.5
+            self.largest_force = max(self.largest_force, largest * self.units.ev / self.units.angstrom)
 
     def warnings(self) -> Iterator[str]:
         """What the user should look at."""

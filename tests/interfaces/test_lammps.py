@@ -242,6 +242,16 @@ def test_the_shipped_case_conserves_energy(tmp_path: Path, plugin: Path) -> None
     assert "f_sigma[3]" in (tmp_path / "dump.lammpstrj").read_text()
 
 
+def test_the_shipped_case_is_the_same_on_any_number_of_ranks(tmp_path: Path, plugin: Path) -> None:
+    shutil.copytree(CASE, tmp_path, dirs_exist_ok=True)
+    shutil.copy(plugin, tmp_path)
+    script = (CASE / "in.lammps").read_text().replace("thermo          100", "thermo 1")
+    short = "variable cells index 3\nvariable nvt index 3\nvariable nve index 3\n"
+    energies = [total_energies(run_lammps(tmp_path, short + script, ranks).text) for ranks in (1, 2, 3)]
+    assert len(energies[0]) == 4
+    np.testing.assert_allclose(energies[1:], [energies[0]] * 2, rtol=1e-7)  # the digits of thermo
+
+
 def test_the_shipped_potential_is_whole() -> None:
     assert load_potential(CASE / "potential").samples > 1
 
@@ -326,7 +336,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_masks resample\n"), "use frozen"),
     (
         lambda d: edit(d / "input.nn", UNITS, f"{UNITS}ensemble_size 2\n"),
-        "this is an ensemble of 2 networks",
+        ": this is an ensemble of 2 networks",
     ),
 ]
 

@@ -171,5 +171,9 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     counted = {symbol for formula in data.compositions for symbol in Formula(formula).count()}
     if counted and (absent := [element for element in settings.model.elements if element not in counted]):
         yield f"no structure contains {', '.join(absent)}"
-    if settings.structures.use_short_forces and data.compositions and not data.largest_force:
+    wanted = settings.structures.use_short_forces
+    if wanted and settings.given("use_short_forces") and data.compositions and not data.largest_force:
         yield "use_short_forces asks to train on forces, but all forces are zero"
+    if not wanted and data.largest_force:
+        where = settings.origins["use_short_forces"]
+        yield f"input.data has forces, and they are not trained: {where}, use_short_forces .false."

@@ -253,7 +253,8 @@ def demand_uncertainty(plan: SimulationPlan, potential: Potential, settings: Set
 
 def calculator(potential: Potential, settings: Settings) -> BNNP:
     """ASE's calculator with the skin of ``md_skin``."""
-    return BNNP(potential, skin=settings.dynamics.md_skin * settings.model.units.angstrom)
+    skin = settings.dynamics.md_skin * settings.model.units.angstrom
+    return BNNP(potential, skin=skin, warn=False)  # md.out and the log count them
 
 
 def starting_atoms(run: Run, stages: Sequence[Stage]) -> Atoms:
