@@ -357,7 +357,7 @@ def _agreeing(values: list[tuple[str, Array]], what: str, tolerance: float) -> A
         if np.abs(value - first).max(initial=0.0) > tolerance * (1.0 + np.abs(first).max(initial=0.0)):
             keys = "--stress-key or --virial-key" if what == "stress" else f"--{what}-key"
             raise InputError(
-                f"`{name}` and `{other}` give two different values of the {what}; choose with {keys}"
+                f"`{name}` and `{other}` are two different values of the {what}; name one with {keys}"
             )
     return first
 
