@@ -1,4 +1,4 @@
-"""Labels of ASE's Atoms: one calculation, the sign of a virial, units that are stated, values that are none."""
+"""Labels of Atoms: one calculation, the sign of a virial, stated units, values that are no numbers."""
 
 from __future__ import annotations
 

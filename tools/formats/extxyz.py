@@ -7,7 +7,6 @@ Reference: ASE manual, "Extended XYZ", `properties_parser`.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import Any
 
@@ -40,9 +39,16 @@ def parse_comment(text: str) -> dict[str, Any]:
 
 
 def _tensor(value: Any) -> np.ndarray:
-    """Nine numbers as a matrix; all else as it is, to be judged where it is used."""
-    if isinstance(value, str):  # Fortran's exponents
-        with contextlib.suppress(ValueError):
-            value = [parse_number(word) for word in value.replace(",", " ").split()]
-    array = np.asarray(value)
+    """The numbers, nine as a matrix; NaN for what is none. They are judged where they are used."""
+    if isinstance(value, str):
+        value = [_number(word) for word in value.replace(",", " ").split()]
+    array = np.asarray(value, dtype=np.float64)
     return array.reshape(3, 3) if array.size == 9 else array
+
+
+def _number(word: str) -> float:
+    """A number, also with Fortran's exponent."""
+    try:
+        return parse_number(word)
+    except ValueError:
+        return float("nan")

@@ -10,15 +10,7 @@ import numpy as np
 
 from vasp.step import Array
 
-FUNCTIONALS = {
-    "PE": "PBE",
-    "PS": "PBEsol",
-    "RP": "RPBE",
-    "RE": "revPBE",
-    "91": "PW91",
-    "CA": "LDA",
-    "AM": "AM05",
-}
+FUNCTIONALS = {"PE": "PBE", "PS": "PBEsol", "RP": "RPBE", "RE": "revPBE", "91": "PW91", "CA": "LDA", "AM": "AM05"}
 FAMILIES = {"PAW_PBE": "PBE", "PBE": "PBE", "PAW_GGA": "PW91", "GGA": "PW91"}  # in titles of POTCAR; else LDA
 PRECISIONS = {name[0]: name for name in ("accurate", "normal", "high", "medium", "low", "single")}
 BEYOND_DFT = re.compile(r"GW|G0W0|CHI|BSE|TDHF|RPA|ACFDT|TIMEEV|2E4W|^NONE|^NOTHING", re.IGNORECASE)

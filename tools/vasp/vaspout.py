@@ -168,9 +168,7 @@ def _tag(h5: h5py.File, name: str) -> str | None:
     value = _setting(h5, name)
     if value is None:
         return DEFAULTS.get(name)
-    return (
-        value.decode("latin-1").strip() if isinstance(value, bytes) else " ".join(map(str, np.ravel(value)))
-    )
+    return value.decode("latin-1").strip() if isinstance(value, bytes) else " ".join(map(str, np.ravel(value)))
 
 
 def _converged(group: h5py.Group, n_steps: int, nelm: int) -> NDArray[np.bool_]:

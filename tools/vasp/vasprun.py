@@ -210,11 +210,7 @@ def _read(header: Header, body: _Body) -> Step:
     cell, volume = _rows(body.structure, b"basis"), VOLUME.search(body.structure)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    enthalpy, electronic, sigma0 = (
-        _energy(FREE, body.rest),
-        _energy(FREE, body.last),
-        _energy(SIGMA0, body.last),
-    )
+    enthalpy, electronic, sigma0 = _energy(FREE, body.rest), _energy(FREE, body.last), _energy(SIGMA0, body.last)
     if enthalpy is None:
         raise UnreadableStep(UNREADABLE)
     free = _without_work(enthalpy, electronic, header.pstress, cell) if header.pstress else enthalpy
