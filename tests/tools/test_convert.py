@@ -265,6 +265,16 @@ class TestKeys:
         stress = first_of(tmp_path, *options, path).stress
         np.testing.assert_allclose(stress, [-0.00125, -0.0025, -0.00375, 0, 0, 0])
 
+    @pytest.mark.parametrize(("pbc", "periodic"), [('pbc="T T T"', True), ('PBC="F F F"', False)])
+    def test_keys_in_small_and_capital_letters(self, tmp_path: Path, pbc: str, periodic: bool) -> None:
+        """GPUMD reads and writes them so; ASE alone would see a molecule, or forces nowhere."""
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9")
+        text = path.read_text().replace("Lattice", "lattice").replace("Properties", "properties")
+        path.write_text(text.replace('pbc="T T T"', pbc))
+        found = first_of(tmp_path, path)
+        assert found.periodic == periodic
+        np.testing.assert_array_equal(found.forces[0], [0.1, 0.2, 0.3])
+
     def test_left_aside_is_counted_by_name(self, tmp_path: Path) -> None:
         path = write_xyz(tmp_path / "a.xyz", 'energy=-9 REF_stress="1 2 3 4 5 6" dft_energy=-8')
         result = run(path, tmp_path / "out.data")

@@ -1,8 +1,10 @@
-"""The comment line of extended xyz, where a stress or a virial may have six numbers.
+"""The comment line of extended xyz as other programs write it, too.
 
-ASE takes any but nine for an error of the whole file.
+A stress or a virial may have six numbers, where ASE takes any but nine for an error of the whole file; and
+`lattice`, `properties` and `PBC` may be written in small or capital letters, where ASE would see a molecule
+without a cell.
 
-Reference: ASE manual, "Extended XYZ", `properties_parser`.
+References: ASE manual, "Extended XYZ", `properties_parser`; GPUMD manual, "train.xyz".
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from ase.io.extxyz import key_val_str_to_dict
 
 from bnnp.io.atom_lines import parse_number
 
+KEYS = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}  # as ASE wants them
+KEY = re.compile(rf"(?<![\w-])({'|'.join(KEYS)})(?=\s*=)", re.IGNORECASE)
 TENSOR = re.compile(r"(?<![\w-])(stress|virial)(?=\s*=)")
 HIDDEN = "_as_it_is"
 
@@ -27,6 +31,7 @@ def parse_comment(text: str) -> dict[str, Any]:
     ValueError
         ASE's reasons.
     """
+    text = KEY.sub(lambda match: KEYS[match[1].lower()], text)
     try:
         found: dict[str, Any] = key_val_str_to_dict(text)
         return found
