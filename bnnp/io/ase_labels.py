@@ -211,7 +211,7 @@ class _Sources:
                     continue
                 quantity, method = split_name(name)
                 known = self.stored.setdefault(name, _Stored(name, value, quantity, method))
-                if quantity and not _equal(known.value, value):
+                if quantity and known.value is not value and not _equal(known.value, value):
                     raise InputError(f"two different values of `{name}`: of the calculator, and beside it")
 
     def of(self, quantity: str, key: str | None, method: str | None) -> list[_Stored]:

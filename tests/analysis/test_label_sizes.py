@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.analysis.label_sizes import LabelSizes, energy_outliers, energy_residuals
+from bnnp.analysis.label_sizes import THERMAL, LabelSizes, energy_outliers, energy_residuals
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, Units
 
@@ -91,6 +91,21 @@ class TestEnergies:
         (doubt,) = doubts(found)
         assert doubt.startswith("20 structures")
         assert "hartree" in doubt
+
+    def test_atoms_and_dimers_lack_bonds(self) -> None:
+        """An isolated atom is above the solid by its cohesive energy, here 4 eV; nothing is wrong with it."""
+        atom = Structure(np.array([32]), np.zeros((1, 3)), energy=-1.0, forces=np.zeros((1, 3)))
+        dimer = Structure(np.array([32, 32]), np.zeros((2, 3)), energy=-5.0)
+        assert doubts([*structures(40), atom, dimer]) == []
+        wrong = Structure(**{**vars(atom), "energy": -100.0})
+        assert "structure 41 (" in doubts([*structures(40), wrong])[0]
+
+    def test_a_few_of_another_phase(self) -> None:
+        """A surface 0.6 eV/atom above the bulk is no mistake, but a report on the data names it."""
+        found = structures(400)
+        found[9] = Structure(**{**vars(found[9]), "energy": found[9].energy + 8 * 0.6})
+        assert doubts(found) == []
+        assert len(energy_outliers(counted(found).table(METAL), THERMAL)) == 1
 
     def test_two_kinds_of_data_are_no_doubt(self) -> None:
         found = structures(60)
