@@ -202,13 +202,14 @@ class CalibrationSet:
 
     Parameters
     ----------
-    read : callable
-        Number -> structure.
+    read, group : callable
+        Number -> structure, and its group.
     inside, outside : sequence of int
         Numbers of those inside the training range, and of those that represent what is outside.
     """
 
     read: Callable[[int], Structure]
+    group: Callable[[int], str]
     inside: Sequence[int]
     outside: Sequence[int] = ()
 
@@ -221,11 +222,14 @@ def kept_in(file: DescriptorFile) -> CalibrationSet:
     inside, outside = (
         np.flatnonzero(file.subset == number).tolist() for number in (Set.CALIBRATION, Set.OUTSIDE)
     )
-    return CalibrationSet(partial(structure_of, file), inside, outside)
+    return CalibrationSet(
+        partial(structure_of, file), lambda number: file.groups[file.group[number]], inside, outside
+    )
 
 
-def pinned_in(structures: StructureFile, run: Run) -> tuple[list[int], list[int]]:
-    """Numbers of the structures of input.data for the calibration, inside and outside the training range.
+def pinned_in(structures: StructureFile, run: Run) -> tuple[list[int], list[int], list[str]]:
+    """Numbers of the structures of input.data for the calibration, inside and outside the training range, and
+    the group of every structure.
 
     They are those that input.data assigns to these sets, or all if it assigns none to any set; outside are
     also those of ``calibration_ood_group``.
@@ -252,7 +256,7 @@ def pinned_in(structures: StructureFile, run: Run) -> tuple[list[int], list[int]
     if (run.directory / FILE_NAME).is_file():
         with DescriptorFile.open(run.directory / FILE_NAME) as file:
             _demand_new(structures, numbers, file)
-    return inside, outside
+    return inside, outside, groups
 
 
 def _demand_references(structures: StructureFile, numbers: Sequence[int]) -> None:
