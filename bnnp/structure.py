@@ -59,6 +59,8 @@ class Structure:
         ASE's sign (+1/V dE/d strain) and Voigt order xx yy zz yz xz xy.
     charge : float
         Total charge; not used, kept for writing the structure.
+    charges : (n_atoms,) float64, e, or None
+        Charges of the atoms; not used, kept for writing the structure.
     comment : str
         Free text of the comment lines, without the key=value pairs below.
     info : mapping of str to str
@@ -78,6 +80,7 @@ class Structure:
     forces: Array | None = None
     stress: Array | None = None
     charge: float = 0.0
+    charges: Array | None = None
     comment: str = ""
     info: Mapping[str, str] = field(default_factory=dict)
     subset: Set | None = None
@@ -85,7 +88,7 @@ class Structure:
     line: int = 0
 
     def __post_init__(self) -> None:
-        for array in (self.numbers, self.positions, self.cell, self.forces, self.stress):
+        for array in (self.numbers, self.positions, self.cell, self.forces, self.stress, self.charges):
             if array is not None:
                 array.flags.writeable = False
 

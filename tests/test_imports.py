@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "repulsion": NOUNS | {"descriptors"},
     "model": NOUNS | {"descriptors", "network", "repulsion"},
     "prediction": NOUNS | {"uncertainty"},
-    "io": DESCRIPTION | {"dynamics"},
+    "io": DESCRIPTION | {"_core", "dynamics"},
     "settings": DESCRIPTION | {"io"},
     "parallel": {"errors"},
     "run": {"parallel", "settings"},
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interfaces": PROGRAM,
     "api": PROGRAM,
     "modes": PROGRAM | {"parallel", "run", "log", "training", "dynamics", "analysis", "interfaces"},
-    "cli": {"errors", "memory", "parallel", "run", "settings", "interfaces", "modes"},
+    "cli": {"errors", "io", "memory", "parallel", "run", "settings", "interfaces", "modes"},
     "__main__": {"cli"},
     "__init__": {"api", "interfaces", "potential", "prediction", "structure"},
 }

@@ -128,10 +128,8 @@ def prepare(case: Path, target: str, changes: Sequence[str]) -> None:
     text = (case / "input.nn").read_text()
     for change in changes:
         text = with_keyword(text, *change.split("=", 1))
-    text = re.sub(r"^use_short_forces.*\n", "", text, flags=re.MULTILINE)
-    if target == "forces":
-        text += "use_short_forces\n"
-    else:
+    text = with_keyword(text, "use_short_forces", ".true." if target == "forces" else ".false.")
+    if target != "forces":
         text = re.sub(
             r"^epochs\s+(\d+)", lambda m: f"epochs {ENERGY_EPOCHS * int(m[1])}", text, flags=re.MULTILINE
         )

@@ -3,18 +3,20 @@
 \b
 python tools/vasp2data.py OUTCAR input.data
 python tools/vasp2data.py --skip 500 --every 20 --label melt run_900K/ run_1200K/ input.data
-python tools/vasp2data.py --units metal --append relaxation/OUTCAR.gz --last input.data
+python tools/vasp2data.py --units atomic --append relaxation/OUTCAR.gz --last input.data
 
 Any number of files and directories; of a directory, and those below it, one file of each run is taken
-(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB). What a file is, is seen from its content.
+(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB), and each directory becomes a group. What a file is,
+is seen from its content.
 
 Left out, and counted by reason at the end: steps whose electronic loop did not converge, predictions of a
-machine-learned force field, steps without forces, and a last step that is not whole. --skip, --every and
---last count the steps that remain, in each file. A file that gives nothing is named with the reason, the
-others are converted, and the exit code is 1.
+machine-learned force field, steps without forces, steps that are damaged or cut off, and all that is no
+self-consistent DFT (ICHARG >= 10, GW, BSE). --skip, --every and --last count the steps that remain, in each
+file. A file that gives nothing is named with the reason, the others are converted, and the exit code is 1.
 
 The energy is the free energy TOTEN, whose derivatives the forces are. The comment line says where a structure
-comes from (source=file:step), its group (--label) and its stress.
+comes from (source=file:step), its group (--label, or the directory), its stress and how it was calculated
+(method=...: functional, ENCUT, PREC, spin, k-points, POTCAR). Files whose methods differ are named.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,9 +36,10 @@ from elements_option import parse_elements
 from numpy.typing import NDArray
 from tqdm import tqdm
 from vasp.files import Source, find_sources, kind_of, read_drafts
-from vasp.step import UNCONVERGED, UNREADABLE, Step, UnreadableStep
+from vasp.step import ONE_ENERGY, UNCONVERGED, Step, UnreadableStep
 
 from bnnp.errors import BnnpError, InputError
+from bnnp.io.method import disagreements
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
 
@@ -88,6 +91,8 @@ def read_file(path: Path, choice: Choice, tally: Tally) -> Iterator[Structure]:
     """The chosen steps of one file, as structures in `choice.units`."""
     for number, step, flaw in choose(path, choice, tally):
         info = {"group": choice.group} if choice.group else {}
+        if step.method:
+            info["method"] = step.method
         info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
         if flaw:
             info["converged"] = "no"
@@ -107,15 +112,22 @@ def choose(path: Path, choice: Choice, tally: Tally) -> Iterator[tuple[int, Step
             tally.usable += 1
             continue
         try:
-            latest = number, draft.read(), draft.flaw
-        except UnreadableStep:
-            tally.left_out[UNREADABLE] += 1
+            latest = number, _with_energy(draft.read(), choice), draft.flaw
+        except UnreadableStep as error:
+            tally.left_out[str(error)] += 1
             continue
         tally.usable += 1
         if not choice.last:
             yield latest
     if choice.last and latest:
         yield latest
+
+
+def _with_energy(step: Step, choice: Choice) -> Step:
+    """The step, if it has the energy that is asked for."""
+    if choice.energy == "sigma0" and step.sigma0_energy is None:
+        raise UnreadableStep(ONE_ENERGY)
+    return step
 
 
 def tqdm_steps(path: Path, choice: Choice) -> tqdm:
@@ -127,8 +139,7 @@ def tqdm_steps(path: Path, choice: Choice) -> tqdm:
 def to_structure(step: Step, choice: Choice, info: dict[str, str]) -> Structure:
     """A step in Angstrom and eV as a structure in `choice.units`."""
     energy = step.free_energy if choice.energy == "free" else step.sigma0_energy
-    if energy is None:
-        raise InputError("the file has one energy only; use --energy free")
+    assert energy is not None
     length, ev = choice.units.angstrom, choice.units.ev
     return Structure(
         numbers=numbers_of(tuple(step.symbols)),
@@ -154,6 +165,7 @@ class Conversion:
         self.choice = choice
         self.total = Tally()
         self.refused: list[str] = []
+        self.files: dict[str, set[str]] = {}  # of each method
 
     def run(self, paths: tuple[Path, ...]) -> Iterator[Structure]:
         """The structures of all files; a line is printed for each file."""
@@ -171,8 +183,11 @@ class Conversion:
     def convert(self, source: Source) -> Iterator[Structure]:
         """The structures of one run, from the first of its files that has any; the other runs go on."""
         path, tally = source.path, Tally()
+        choice = replace(self.choice, group=self.choice.group or source.group)
         try:
-            yield from read_file(path, self.choice, tally)
+            for structure in read_file(path, choice, tally):
+                self.files.setdefault(structure.info.get("method", ""), set()).add(str(path))
+                yield structure
             if not tally.taken:
                 raise InputError(self.why_nothing(tally))
             click.echo(self.line(source, tally))
@@ -181,7 +196,7 @@ class Conversion:
         except Exception as error:  # a file nobody has thought of shall not cost the others
             if source.others and not tally.taken:
                 click.echo(f"{path}: {reason_of(error)}; {source.others[0].name} is read instead")
-                yield from self.convert(Source(source.others[0], source.others[1:]))
+                yield from self.convert(Source(source.others[0], source.others[1:], source.group))
                 return
             self.refuse(path, error, tally.taken)
         self.total.add(tally)
@@ -251,12 +266,12 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option(
-    "--units", type=click.Choice(list(UNITS)), default="atomic", show_default=True, help="Of OUTPUT."
+    "--units", type=click.Choice(list(UNITS)), default="metal", show_default=True, help="Of OUTPUT."
 )
 @click.option("--skip", type=click.IntRange(0), default=0, help="Steps to leave out first, in each file.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Take every N-th step of each file.")
 @click.option("--last", is_flag=True, help="Take the last step of each file only (relaxations).")
-@click.option("--label", help="Group name, written as group=... in the comment line.")
+@click.option("--label", help="Group name, group=... in the comment line; else each directory is one.")
 @click.option(
     "--energy",
     "--energies",
@@ -304,8 +319,10 @@ def main(
     for line in conversion.lines():
         click.echo(line)
     if failure is None:
-        unit = f"{choice.units.length} and {choice.units.energy}, units {units}"
+        unit = f"{choice.units.length} and {choice.units.energy}; `units {units}` in input.nn"
         click.echo(f"{'Added to' if append else 'Written'}: {output} ({unit})")
+    for warning in disagreements(conversion.files):
+        click.echo(f"WARNING: {warning}", err=True)
     for text in conversion.refused:
         click.echo(f"Not converted: {text}", err=True)
     if failure:

@@ -21,6 +21,7 @@ _FORTRAN_EXPONENT = re.compile(r"(?<=[0-9.])[dD](?=[+-]?\d+$)")
 _SIZE = re.compile(r"([0-9.]+)\s*([kKMGT]?)i?B?", re.ASCII)
 FIT, AUTO = "fit", "auto"
 QUANTITIES = ("energy", "forces", "extrapolations")
+_LOGICAL = dict.fromkeys(("true", "t", "yes", "on"), True) | dict.fromkeys(("false", "f", "no", "off"), False)
 _QUANTILE = re.compile(r"q(\d{1,2}(?:\.\d+)?)")
 SMALLEST_BARE_SIZE = 10**6  # bytes: a smaller number without a unit is probably a mistake
 _SIZE_FACTOR = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -127,10 +128,14 @@ def anything(words: Sequence[str]) -> str:
 
 
 def flag(words: Sequence[str]) -> bool:
-    """No argument: the presence of the keyword switches something on."""
-    if words:
-        raise ValueError(f"takes no argument, got `{' '.join(words)}`; a comment starts with # or !")
-    return True
+    """No argument: the presence of the keyword switches something on; or a logical value, as in Fortran."""
+    if not words:
+        return True
+    value = _LOGICAL.get(words[0].lower().strip("."))
+    if value is None or len(words) > 1:
+        text = f"takes no argument but .true. or .false., got `{' '.join(words)}`"
+        raise ValueError(f"{text}; a comment starts with # or !")
+    return value
 
 
 def integer(minimum: int | None = None, maximum: int | None = None) -> Parser:

@@ -9,6 +9,8 @@ decides
 * how ``element_nodes_short X 2 20`` is read,
 * how a Kalman filter works that is selected by keywords of RuNNer or n2p2.
 
+Words of either about the training, and none of bnnp's, mean a training as there: without dropout.
+
 The keyword ``optimizer`` selects the optimizer. Without it n2p2's ``updater_type`` (with ``gradient_type``),
 RuNNer's ``optmode_short_energy``, or any parameter of a Kalman filter does; a file without such keywords gets
 Adam. A filter selected by keywords of another program works as in that program (``kalman_updates runner`` or
@@ -22,6 +24,8 @@ from typing import Any
 
 from bnnp.settings.keyword_file import KeywordFile
 from bnnp.settings.keywords.kalman import KalmanSettings
+from bnnp.settings.keywords.network import DropoutSettings
+from bnnp.settings.keywords.record import BNNP
 
 RUNNER_MARKS = ("runner_mode", "nn_type_short", "use_short_nn", "remove_atom_energies")
 
@@ -36,19 +40,35 @@ def forces_of_prediction(file: KeywordFile) -> tuple[bool, str]:
     for name in ("calculate_forces", "calculate_stress", "check_forces"):
         if file.given(name):
             return True, file.where(name)
+    if file.switched_off("calculate_forces"):
+        return False, file.where("calculate_forces")
     if dialect(file) == "n2p2":
         return True, "default (n2p2 input)"
     return False, "default"
 
 
+def training_word(file: KeywordFile) -> str:
+    """The first of RuNNer's or n2p2's words about the training, which mean one without dropout; "" if there
+    is none, or a word of bnnp's that asks for more: ``optimizer``, or one about dropout or its samples."""
+    own = ("optimizer", *(keyword.name for keyword in DropoutSettings.keywords()))
+    if any(map(file.given, own)):
+        return ""
+    return next((name for name in TRAINING_WORDS if file.given(name)), "")
+
+
 KALMAN_KEYWORDS = tuple(keyword.name for keyword in KalmanSettings.keywords())
+TRAINING_WORDS = (
+    *(keyword.name for keyword in KalmanSettings.keywords() if keyword.dialect != BNNP),
+    *("gradient_adam_eta", "gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
+    *("force_update_scaling", "mix_all_points", "random_order_training", "fitmode"),
+)
 _CHOOSING = ("updater_type", "gradient_type", "optmode_short_energy", "optmode_short_force")
 _DESCENT = ("gradient_eta", "steepest_descent_step_energy_short", "steepest_descent_step_force_short")
 _RUNNER = (
     *("use_noisematrix", "short_energy_group", "short_force_group", "repeated_energy_update"),
     *("fixed_short_energy_error_threshold", "fixed_short_force_error_threshold"),
     *("noise_energy", "noise_force", "kalman_damp_short", "kalman_damp_force"),
-    *("reset_kalman", "element_decoupled_kalman"),
+    "reset_kalman",
 )
 _N2P2 = (
     *("task_batch_size_energy", "task_batch_size_force", "rmse_threshold_trials", "jacobian_mode"),
@@ -156,12 +176,10 @@ def _filter(file: KeywordFile, choice: OptimizerChoice, source: str, dialect: st
         style = "runner" if runner else "n2p2"
         choice.set(file, "kalman_updates", style, source)
     if file.given("update_strategy"):
-        separate = file.value("update_strategy") == 1
-        choice.set(file, "kalman_covariance", "separate" if separate else "full", "update_strategy")
-    elif style == "runner" and file.given("element_decoupled_kalman"):
-        choice.set(file, "kalman_covariance", "element", "element_decoupled_kalman")
-    elif style != "joint":
-        choice.set(file, "kalman_covariance", {"runner": "separate", "n2p2": "full"}[style], source)
+        by_element = file.value("update_strategy") == 1
+        choice.set(file, "kalman_covariance", "element" if by_element else "full", "update_strategy")
+    elif style == "n2p2":
+        choice.set(file, "kalman_covariance", "full", source)
     if style == "n2p2":
         choice.set(file, "kalman_type", 0, source)
     elif style == "joint":  # one update forgets as much as one of RuNNer's, but has many observations

@@ -39,6 +39,7 @@ class KeywordFile:
         _refuse_runner_2(lines)
         self._lines: dict[str, list[KeywordLine]] = {}
         self._values: dict[str, list[Any]] = {}
+        self._off: dict[str, KeywordLine] = {}  # switches that are off, as without them
         mistakes = [mistake for line in lines if (mistake := self._add(line))]
         if mistakes:
             hidden = len(mistakes) - MOST_MISTAKES
@@ -49,6 +50,10 @@ class KeywordFile:
     def given(self, name: str) -> bool:
         """Whether the file has the keyword (by its canonical name)."""
         return name in self._lines
+
+    def switched_off(self, name: str) -> bool:
+        """Whether the file has the switch with `.false.`, where it is off without a word, too."""
+        return name in self._off
 
     def names(self) -> tuple[str, ...]:
         """Canonical names of all keywords in the file, in file order."""
@@ -79,7 +84,7 @@ class KeywordFile:
 
     def where(self, name: str) -> str:
         """File and line of the keyword's first line."""
-        return self._lines[name][0].where
+        return self._off[name].where if name in self._off else self._lines[name][0].where
 
     def mistake(self, name: str, text: str) -> InputError:
         """An error at the line of a keyword that is in the file."""
@@ -97,8 +102,8 @@ class KeywordFile:
             return _describe(line, "is not a keyword" + (f"; did you mean `{close}`?" if close else ""))
         if not keyword.accepted:
             return _describe(line, f"is refused: {keyword.help}")
-        if keyword.name in self._lines and not keyword.repeatable:
-            first = self._lines[keyword.name][0]
+        first = self._off.get(keyword.name) or next(iter(self.of(keyword.name)), None)
+        if first is not None and not keyword.repeatable:
             synonym = f" as `{first.name}`" if first.name != line.name else ""
             text = f"is there already, in line {first.number}{synonym}; remove one of the two"
             return _describe(line, text)
@@ -107,6 +112,9 @@ class KeywordFile:
         except ValueError as error:
             note = f". {keyword.note}" if keyword.note else ""
             return _describe(line, f"{error}. Usage: {keyword.usage}{note}")
+        if value is False and keyword.default is False:
+            self._off[keyword.name] = line
+            return None
         self._lines.setdefault(keyword.name, []).append(line)
         self._values.setdefault(keyword.name, []).append(value)
         return None

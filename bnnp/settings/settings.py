@@ -17,7 +17,7 @@ from bnnp.errors import InputError
 from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import FIT
-from bnnp.settings.dialects import choose_optimizer, dialect, forces_of_prediction
+from bnnp.settings.dialects import choose_optimizer, dialect, forces_of_prediction, training_word
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords import KEYWORDS, SECTION_OF, SECTIONS
 from bnnp.settings.keywords.descriptors import DescriptorSettings, ScalingSettings
@@ -153,6 +153,10 @@ def load_settings(
         values = file.values(section, model.units)
         sections[name] = section(**{**values, **{key: follows[key] for key in values if key in follows}})
     origins = {name: file.where(name) if file.given(name) else DEFAULT for name in SECTION_OF}
+    if word := training_word(file):
+        origins["dropout_rate"] = (
+            f"{DEFAULT} (as in RuNNer and n2p2, whose `{word}` is in line {file.of(word)[0].number})"
+        )
     settings = Settings(
         mode=number,
         model=model,
@@ -193,7 +197,7 @@ def _demand(file: KeywordFile, mode: int) -> None:
 def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -> tuple[float, ...] | str:
     """Drop probability of every hidden layer, or ``auto``; high ones may be keep probabilities by mistake and
     are refused."""
-    rates: tuple[float, ...] | str = file.value("dropout_rate")
+    rates: tuple[float, ...] | str = (0.0,) if training_word(file) else file.value("dropout_rate")
     if isinstance(rates, str):
         return rates
     layers = max((len(network.nodes) for network in architecture.values()), default=len(rates))
@@ -233,6 +237,8 @@ def _transfer_map(file: KeywordFile) -> tuple[tuple[str, ...], ...]:
 
 def _ignored(file: KeywordFile, mode: int, idle: tuple[str, ...]) -> tuple[str, ...]:
     """Keywords in the file that belong to the mode and have no effect."""
+    always_on = [x for x in file.names() if file.value(x) is False and "always on" in KEYWORDS[x].help]
+    idle = (*idle, *always_on)
     names = (name for name in file.names() if KEYWORDS[name].tier == "O" or name in idle)
     return tuple(name for name in names if mode == 0 or str(mode) in KEYWORDS[name].modes)
 

@@ -71,7 +71,6 @@ from bnnp.training.weighting import Weights, force_rarity
 Array = NDArray[np.float64]
 
 MONITORED = 100  # training structures that are evaluated every epoch
-EPOCH_SAMPLES = 20  # masks of that evaluation; the test set has all
 PROBED = 8  # structures from which the size of untrained forces is estimated
 DECIMALS = 8  # fitted energies are rounded: the same text in every file, the same number on every machine
 FITTED = 200  # structures to which the zero of transferred energies is fitted
@@ -300,7 +299,6 @@ class Training:
             dropout=self._dropout,
             samples=self.samples,
             evaluator=self.evaluator(),
-            monitor=self.evaluator(EPOCH_SAMPLES),
             training=self.data.training,
             test=self.data.test,
             monitored=self.data.monitored,
@@ -413,12 +411,13 @@ def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> T
     _demand_variation(settings, ranges)
     wanted = settings.structures.use_short_forces
     forces = wanted and found.spread.n_forces > 0
-    if wanted and not forces:
+    if settings.given("use_short_forces") and wanted and not forces:
         raise InputError(
-            "use_short_forces asks to train on forces, but no training structure has any (or max_force "
-            "excludes all); remove use_short_forces, or add forces to input.data and run mode 1 again"
+            f"{settings.origins['use_short_forces']}: use_short_forces asks to train on forces, but no "
+            "training structure has any (all are zero, or max_force excludes them); remove use_short_forces, "
+            "or add forces to input.data and run mode 1 again"
         )
-    weights, widths = training_weights(settings, file, training, ranges)
+    weights, widths = training_weights(settings, file, training, ranges, forces)
     return TrainingSet(training, test, found, ranges, forces, weights, widths)
 
 
@@ -463,9 +462,14 @@ def with_fitted_energies(settings: Settings, file: DescriptorFile) -> Settings:
 
 
 def training_weights(
-    settings: Settings, file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]
+    settings: Settings,
+    file: DescriptorFile,
+    training: Sequence[int],
+    ranges: Mapping[str, Scaling],
+    forces: bool,
 ) -> tuple[Weights, dict[str, float]]:
-    """Weights of all structures and atoms, and the widths of the Gaussians of ``force_weighting gdf``.
+    """Weights of all structures and atoms, and, if `forces` are trained, the widths of the Gaussians of
+    ``force_weighting gdf``.
 
     Raises
     ------
@@ -483,7 +487,7 @@ def training_weights(
             )
     rarity: Array | None = None
     widths: dict[str, float] = {}
-    if keywords.force_weighting == "gdf" and settings.structures.use_short_forces:
+    if keywords.force_weighting == "gdf" and forces:
         sigma = None if isinstance(keywords.gdf_sigma, str) else keywords.gdf_sigma
         rarity, widths = force_rarity(file, training, ranges, sigma, keywords.gdf_sigmoid)
     weights = Weights.of(file, groups, rarity)

@@ -106,7 +106,7 @@ def train(base: Path, target: str, arm: Arm, seed: int) -> Path:
     # a member of an ensemble has the seed of the one before + 1
     changes: dict[str, str | None] = {"dropout_rate": arm.rate, "random_seed": str(10 * seed), "threads": "1"}
     if target == "energy_only":
-        changes["use_short_forces"] = None
+        changes["use_short_forces"] = ".false."
     if arm.size > 1:
         single = next(each for each in ARMS if (each.rate, each.size) == (arm.rate, 1))
         if not directory.exists():

@@ -95,6 +95,7 @@ def read_in_python(directory: Path) -> dict[str, Any]:
         "conv_energy": model.normalization.conv_energy,
         "conv_length": model.normalization.conv_length,
         "bond_threshold": potential.options.closest,
+        "repulsion": (model.repulsion.inner, model.repulsion.outer) if model.repulsion else (0.0, 0.0),
         "ensemble_size": settings.ensemble.ensemble_size,
         "resample": settings.dropout.mc_masks == "resample",
         "samples": potential.samples if masks is not None else 1,
@@ -478,6 +479,10 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
      "line 3: `mc_samples -1`, expected at least 0"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_samples 2.0\n"), "line 3: `2.0` is not an integer"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}random_seed x\n"), "line 3: `random_seed x`, expected"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 0.9\n"), "expects 0 <= r_in < r_out"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0\n"), "needs two numbers"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 9.0\n"), "beyond the longest cutoff"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 2.0\n"), f"{CHANGED}repulsion"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}bond_threshold -1\n"), "`bond_threshold` is negative"),
     (lambda d: edit(d / "input.nn", "cutoff_type 2", "cutoff_type 1 1.5"), "alpha of cutoff_type is 1.5"),
     (lambda d: edit(d / "input.nn", "cutoff_type 2", "cutoff_type 2 0.5"), "cutoff_type 2 has no alpha"),
@@ -504,6 +509,17 @@ def test_both_refuse(tmp_path: Path, change: Callable[[Path], None], message: st
         _core.read_potential(str(directory))
     assert message in str(found.value)
     with pytest.raises(BnnpError):
+        load(directory)
+
+
+def test_repulsion(tmp_path: Path) -> None:
+    """Both read it, and both miss the line when it is gone."""
+    directory = make_potential(tmp_path / "run", TERNARY + "zbl_repulsion 0.75 1.5\n", (0.0, 0.2, 0.2))
+    assert both_read(directory)["repulsion"] == (0.75, 1.5)
+    edit(directory / "input.nn", "zbl_repulsion 0.75 1.5\n", "")
+    with pytest.raises(RuntimeError, match="depends on `repulsion`"):
+        _core.read_potential(str(directory))
+    with pytest.raises(BnnpError, match="zbl_repulsion of input.nn"):
         load(directory)
 
 

@@ -164,3 +164,55 @@ def test_activations_in_runner_name_every_node(tmp_path: Path) -> None:
 def test_wrong_element_lines(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load(tmp_path, RUNNER, line)
+
+
+# switches
+
+
+@pytest.mark.parametrize("word", [".false.", ".FALSE.", "false", "F", ".f.", "no", "off"])
+def test_a_switch_that_is_off_is_as_if_it_were_not_there(tmp_path: Path, word: str) -> None:
+    lines = ("normalize_nodes", "remove_atom_energies", "center_symmetry_functions", "repeated_energy_update")
+    settings = load(tmp_path, *ENERGIES, *(f"{line} {word}" for line in lines))
+    plain = load(tmp_path, *ENERGIES)
+    assert settings.model == plain.model
+    assert (settings.kalman, settings.dialect) == (plain.kalman, "n2p2")
+    assert not any(settings.given(line) for line in lines)
+
+
+@pytest.mark.parametrize("word", [".true.", ".TRUE.", "True", "t", "yes", "on", ""])
+def test_a_switch_that_is_on_is_on(tmp_path: Path, word: str) -> None:
+    settings = load(tmp_path, RUNNER, f"remove_atom_energies {word}", *ENERGIES, f"normalize_nodes {word}")
+    assert settings.model.atom_energies == {"H": -0.5, "O": -75.0}
+    assert settings.model.normalize_nodes
+
+
+def test_forces_of_prediction_can_be_switched_off_in_an_n2p2_input(tmp_path: Path) -> None:
+    settings = load(tmp_path, "calculate_forces .false.", mode=3)
+    assert not settings.prediction.calculate_forces
+    assert settings.origins["calculate_forces"].endswith("line 11")
+
+
+def test_what_is_always_on_is_not_switched_off_in_silence(tmp_path: Path) -> None:
+    assert load(tmp_path, "mix_all_points .false.").ignored == ("mix_all_points",)
+    assert load(tmp_path, "mix_all_points .true.").ignored == ()
+
+
+# dropout
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["updater_type 1", "kalman_lambda_short 0.98", "short_force_fraction 0.1", "optmode_short_energy 3"]
+    + ["repeated_energy_update", "gradient_adam_eta 1e-3", "mix_all_points"],
+)
+def test_words_of_other_programs_mean_a_training_without_dropout(tmp_path: Path, line: str) -> None:
+    settings = load(tmp_path, line)
+    assert settings.dropout.dropout_rate == (0.0, 0.0)
+    assert not settings.given("dropout_rate")
+    assert f"`{line.split()[0]}` is in line 11" in settings.origins["dropout_rate"]
+    for own in ("dropout_rate 0.05", "optimizer kalman", "mc_samples 50"):
+        assert load(tmp_path, line, own).dropout.dropout_rate == (0.05, 0.05)
+
+
+def test_marks_of_runner_alone_leave_the_dropout(tmp_path: Path) -> None:
+    assert load(tmp_path, RUNNER, "nn_type_short 1", "use_short_nn").dropout.dropout_rate == (0.05, 0.05)

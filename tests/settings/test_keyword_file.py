@@ -56,7 +56,8 @@ def test_synonyms_count_as_repetition(tmp_path: Path) -> None:
         ("learning_rate 0", "is 0.0 but must be larger than 0.0"),
         ("learning_rate 1e-3x", "expects a number, got `1e-3x`"),
         ("units si", "expects one of atomic, metal, got `si`"),
-        ("use_short_forces .true.", "takes no argument, got `.true.`"),
+        ("use_short_forces 1.0", "takes no argument but .true. or .false., got `1.0`"),
+        ("use_short_forces .true. .false.", "got `.true. .false.`"),
         ("nn_type_short 2", "pair networks"),
         ("nnp_gen 4", "charges"),
         ("cutoff_type 12", "is 12 but must be at most 8"),
@@ -124,3 +125,9 @@ def test_values_and_lines(tmp_path: Path) -> None:
     assert entries.names() == ("symfunction_short", "learning_rate")
     assert "epochs" in [keyword.name for keyword in entries.missing(2)]
     assert "epochs" not in [keyword.name for keyword in entries.missing(1)]
+
+
+def test_a_switch_off_and_on_is_a_repetition(tmp_path: Path) -> None:
+    for first, second in ((" .false.", ""), ("", " .false.")):
+        text = f"random_seed 1\nnormalize_nodes{first}\nnormalize_nodes{second}\n"
+        assert "is there already, in line 2" in complain(tmp_path, text)

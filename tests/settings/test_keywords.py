@@ -53,12 +53,15 @@ SYNONYMS = {
 OUT_OF_SCOPE = """
     use_electrostatics electrostatic_type use_atom_charges fixed_charge ewald_alpha ewald_kmax
     screen_electrostatics global_nodes_electrostatic element_nodes_electrostatic
-    symfunction_electrostatic charge_fraction optmode_charge kalman_lambda_charge
-    kalman_nue_charge_constraint kalman_damp_charge use_vdw vdw_type pairsymfunction_short
+    symfunction_electrostatic use_charge_constraint use_vdw vdw_type pairsymfunction_short
     global_nodes_pair scale_min_short_pair use_hamiltonian global_nodes_ham symfunction_nntb_Hatomic
     fixed_gausswidth enforce_totcharge nn_type use_electrostatic_nn use_fixed_charges
-    global_output_nodes_short global_symfunction_electrostatic weightse_min noise_charge
-    update_worst_charges write_traincharges use_old_weights_charge nguyen_widrow_weights_ewald
+    global_output_nodes_short global_symfunction_electrostatic
+"""
+IDLE_WITHOUT_CHARGES = """
+    charge_fraction optmode_charge kalman_lambda_charge kalman_nue_charge_constraint kalman_damp_charge
+    weightse_min noise_charge update_worst_charges write_traincharges use_old_weights_charge
+    nguyen_widrow_weights_ewald charge_error_threshold total_charge_error_threshold weighte_constraint
 """
 RUNNER_2 = "fc_cosine default_nodes default_activation_nn scale_feature_maps center_feature_maps"
 
@@ -85,6 +88,12 @@ def test_keywords_out_of_scope_are_refused(name: str) -> None:
     assert keyword is not None
     assert keyword.tier == "X"
     assert ("RuNNer 2" in keyword.help) == (name in RUNNER_2.split())
+
+
+@pytest.mark.parametrize("name", IDLE_WITHOUT_CHARGES.split())
+def test_words_about_the_training_of_charges_have_no_effect(name: str) -> None:
+    """RuNNer reads them, too, and does nothing with them unless use_electrostatics asks for charges."""
+    assert KEYWORDS[name].tier == "O"
 
 
 @pytest.mark.parametrize("keyword", ACCEPTED, ids=lambda keyword: keyword.name)
@@ -274,8 +283,8 @@ def test_selection_may_change_with_the_epochs() -> None:
 
 
 def test_extra_words_are_a_mistake() -> None:
-    with pytest.raises(ValueError, match="takes no argument, got `yes`"):
-        flag(["yes"])
+    with pytest.raises(ValueError, match="takes no argument but .true. or .false., got `maybe`"):
+        flag(["maybe"])
     with pytest.raises(ValueError, match=r"got 2 words \(`3 epochs`\)"):
         integer()(["3", "epochs"])
 

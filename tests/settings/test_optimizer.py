@@ -55,14 +55,14 @@ def test_own_word_wins_over_all_others(tmp_path: Path, name: str) -> None:
     [
         (N2P2_FILTER, ("kalman", "n2p2", "full", 0)),
         ((*N2P2_FILTER, RUNNER), ("kalman", "n2p2", "full", 0)),
-        ((*N2P2_FILTER, "update_strategy 1"), ("kalman", "n2p2", "separate", 0)),
+        ((*N2P2_FILTER, "update_strategy 1"), ("kalman", "n2p2", "element", 0)),
         (("updater_type 1",), ("kalman", "n2p2", "full", 0)),
         (("updater_type 1", "kalman_type 1"), ("kalman", "n2p2", "full", 1)),
-        (("optmode_short_energy 1", RUNNER), ("kalman", "runner", "separate", 1)),
-        (("kalman_lambda_short 0.97", RUNNER), ("kalman", "runner", "separate", 1)),
+        (("optmode_short_energy 1", RUNNER), ("kalman", "runner", "element", 1)),
+        (("kalman_lambda_short 0.97", RUNNER), ("kalman", "runner", "element", 1)),
         (("kalman_lambda_short 0.97",), ("kalman", "n2p2", "full", 0)),
         (("optimizer kalman",), ("kalman", "joint", "element", 1)),
-        (("optimizer kalman", "kalman_updates runner"), ("kalman", "runner", "separate", 1)),
+        (("optimizer kalman", "kalman_updates runner"), ("kalman", "runner", "element", 1)),
         ((*N2P2_FILTER, "kalman_updates joint"), ("kalman", "joint", "element", 0)),
         (("updater_type 1", "kalman_covariance element"), ("kalman", "n2p2", "element", 0)),
     ],
@@ -84,12 +84,6 @@ def test_keywords_of_other_habits_are_told_to_have_no_effect(tmp_path: Path) -> 
     assert {"updater_type", "kalman_type", "kalman_eta"} <= set(
         load(tmp_path, *lines, "optimizer adam").ignored
     )
-
-
-def test_element_decoupling_is_a_covariance(tmp_path: Path) -> None:
-    settings = load(tmp_path, RUNNER, "optmode_short_energy 1", "element_decoupled_kalman")
-    assert settings.kalman.kalman_covariance == "element"
-    assert settings.origins["kalman_covariance"].endswith("(element_decoupled_kalman)")
 
 
 def test_fixed_and_relative_thresholds_exclude_each_other(tmp_path: Path) -> None:

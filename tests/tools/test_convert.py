@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
+from bnnp.io.ase_labels import LabelKeys, find_labels
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.prediction import predicted
 from bnnp.io.trajectory import format_frame
@@ -44,26 +45,27 @@ def crystal(shift: float = 0.0, **results: object) -> Atoms:
 def frames(tmp_path: Path) -> Path:
     """Ten frames, energies -2.0, -2.1, ..., one gzipped extended-xyz file."""
     path = tmp_path / "md.extxyz.gz"
-    ase.io.write(path, [crystal(0.1 * i, stress=np.arange(6) + i) for i in range(10)])
+    ase.io.write(path, [crystal(0.1 * i, stress=0.01 * np.arange(6) + 0.01 * i) for i in range(10)])
     return path
 
 
 class TestUnits:
     def test_atomic(self, frames: Path, tmp_path: Path) -> None:
-        assert run(frames, tmp_path / "input.data").exit_code == 0
+        assert run("--units", "atomic", frames, tmp_path / "input.data").exit_code == 0
         structure = next(read_structures(tmp_path / "input.data"))
         assert structure.energy == pytest.approx(-2.0 / HARTREE, rel=2e-8)
         np.testing.assert_allclose(structure.positions[1], [3.0 / BOHR, 0, 0], rtol=4e-8)
         np.testing.assert_allclose(structure.cell, 6.0 / BOHR * np.eye(3), rtol=4e-8)
         np.testing.assert_allclose(structure.forces[0], [0.5 / HARTREE * BOHR, 0, 0], rtol=4e-8)
-        np.testing.assert_allclose(structure.stress, np.arange(6) / HARTREE * BOHR**3, rtol=4e-8)
+        np.testing.assert_allclose(structure.stress, 0.01 * np.arange(6) / HARTREE * BOHR**3, rtol=4e-8)
 
     def test_metal_is_unchanged(self, frames: Path, tmp_path: Path) -> None:
-        assert run("--units", "metal", frames, tmp_path / "input.data").exit_code == 0
+        result = run(frames, tmp_path / "input.data")
+        assert "(Angstrom and eV, units metal); write `units metal` into input.nn" in result.output
         structure = next(read_structures(tmp_path / "input.data"))
         assert structure.energy == -2.0
         np.testing.assert_array_equal(structure.positions[1], [3.0, 0, 0])
-        np.testing.assert_array_equal(structure.stress, np.arange(6))
+        np.testing.assert_allclose(structure.stress, 0.01 * np.arange(6), atol=1e-12)
 
     @pytest.mark.parametrize("units", [ATOMIC, METAL], ids=lambda units: units.name)
     def test_there_and_back(self, units) -> None:  # noqa: ANN001
@@ -116,7 +118,7 @@ class TestLabels:
         atoms = crystal()
         atoms.info["REF_energy"] = -3.0
         atoms.arrays["REF_forces"] = np.ones((2, 3))
-        structure = from_atoms(atoms, METAL, energy_key="REF_energy", forces_key="REF_forces")
+        structure = from_atoms(atoms, METAL, find_labels(atoms, LabelKeys("REF_energy", "REF_forces")))
         assert structure.energy == -3.0
         np.testing.assert_array_equal(structure.forces, np.ones((2, 3)))
 
@@ -138,20 +140,23 @@ class TestLabels:
             prediction = Prediction(Estimate(-1.0), Estimate(np.zeros(2)), zeros, None, empty, np.zeros(2))
             one, other = (from_atoms(atoms, ATOMIC) for atoms in (found, reference))
             write_structures(path, [predicted(one, prediction), other])
-        result = run("--check", path) if check else run(path, tmp_path / "input.data")
+        target = [] if check else [tmp_path / "input.data"]
+        result = run("--units", "atomic", *["--check"] * check, path, *target)
         assert result.exit_code == 0, result.output
         text = " ".join(result.output.split())
         assert "WARNING: the energies and forces of 1 of 2 structures are PREDICTIONS" in text
         if not check:
             marks = [s.info.get("labels") for s in read_structures(tmp_path / "input.data")]
             assert marks == ["predicted", None]
-            bare = run(path, tmp_path / "bare.data", "--no-labels")
+            bare = run("--units", "atomic", path, tmp_path / "bare.data", "--no-labels")
             assert "PREDICTIONS" not in bare.output
 
     def test_labels_under_another_name_are_references(self) -> None:
         atoms = crystal()
         atoms.info |= {"REF_energy": -3.0, "energy_std": 0.1}
-        assert "labels" not in from_atoms(atoms, METAL, energy_key="REF_energy").info
+        atoms.arrays["REF_forces"] = np.ones((2, 3))
+        labels = find_labels(atoms, LabelKeys(energy="REF_energy"))
+        assert "labels" not in from_atoms(atoms, METAL, labels).info
 
     def test_forces_of_constrained_atoms_are_kept(self) -> None:
         atoms = crystal()
@@ -234,7 +239,7 @@ class TestErrors:
         assert "frame 0 (from 0): has no forces" in result.output
 
     def test_not_finite(self) -> None:
-        with pytest.raises(InputError, match="a force is not finite"):
+        with pytest.raises(InputError, match="forces: a number is not finite"):
             from_atoms(crystal(forces=[[np.nan, 0, 0], [0, 0, 0]]), METAL)
 
     def test_periodic_without_cell(self) -> None:
@@ -303,7 +308,7 @@ class TestWarnings:
         assert "WARNING" not in run("--units", right, frames, data).output
         fine = run("--units", right, data, back)
         assert "WARNING" not in fine.output
-        assert f"back.extxyz (input.data was read in {unit} and" in fine.stdout
+        assert f"input.data was read in {unit} and" in fine.stdout
         result = run("--units", wrong, "--overwrite", data, back)
         assert f"this looks like {unit}" in result.stderr
         assert f"Is --units {wrong} right?" in result.stderr

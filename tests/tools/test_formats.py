@@ -66,7 +66,7 @@ class TestDeepmd:
         assert [(s.energy, s.stress) for s in found] == [(-11.0, None), (-12.0, None)]
 
     def test_atomic_units(self, system: Path, tmp_path: Path) -> None:
-        assert run(system, tmp_path / "a.data").exit_code == 0
+        assert run("--units", "atomic", system, tmp_path / "a.data").exit_code == 0
         first = next(read_structures(tmp_path / "a.data"))
         assert first.energy == pytest.approx(-10.0 / HARTREE)
         assert first.cell[0, 0] == pytest.approx(6.0 / BOHR)
@@ -86,7 +86,7 @@ class TestDeepmd:
     @pytest.mark.parametrize(
         ("file", "text", "message"),
         [
-            ("type_map.raw", "Ge\n", "types go to 1, but type_map.raw names 1"),
+            ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 elements"),
             ("type_map.raw", "Ge\nXy\n", "`Xy` is no chemical symbol"),
             ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers of 9 a frame"),
         ],
@@ -101,7 +101,7 @@ class TestDeepmd:
     def test_without_forces(self, system: Path, tmp_path: Path) -> None:
         (system / "set.001/force.npy").unlink()
         result = run(system, tmp_path / "a.data")
-        assert "GeTe2:2 has no forces.npy; --no-labels" in result.output
+        assert "GeTe2:2 has no force.npy; --no-labels" in result.output
 
 
 class TestTrees:
@@ -116,12 +116,12 @@ class TestTrees:
         )
 
     def test_units_beside(self, structure: Structure, tmp_path: Path) -> None:
-        """One study in bohr (nothing said, so --units decides), one that says metal."""
+        """One study in bohr (nothing said, so --units or bnnp's default decides), one that says metal."""
         for folder, settings in (("a", "elements Ge Te\n"), ("b", "units metal # eV\n")):
             (tmp_path / "study" / folder).mkdir(parents=True)
             write_structures(tmp_path / "study" / folder / "input.data", [structure])
             (tmp_path / "study" / folder / "input.nn").write_text(settings)
-        assert run(tmp_path / "study", tmp_path / "all.data").exit_code == 0
+        assert run("--units", "atomic", tmp_path / "study", tmp_path / "all.data").exit_code == 0
         first, second = read_structures(tmp_path / "all.data")
         assert (first.energy, first.info["source"]) == (-2.0, "a/input.data:0")
         assert second.energy == pytest.approx(-2.0 / HARTREE)

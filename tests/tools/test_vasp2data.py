@@ -375,9 +375,10 @@ class TestChoice:
         (tmp_path / "melt").mkdir()
         result = convert("--label", "900K", write(run, tmp_path / "melt" / "OUTCAR"), output)
         structure = structures(result, output)[1]
-        assert dict(structure.info) == {"group": "900K", "source": "melt/OUTCAR:2"}
+        method = "xc:PBE,O:PAW_PBE_O_08Apr2002,H:PAW_PBE_H_08Apr2002"
+        assert dict(structure.info) == {"group": "900K", "method": method, "source": "melt/OUTCAR:2"}
         line = [line for line in output.read_text().splitlines() if line.startswith("comment")][1]
-        assert line.startswith('comment group=900K source=melt/OUTCAR:2 stress="')
+        assert line.startswith(f'comment group=900K method={method} source=melt/OUTCAR:2 stress="')
 
     def test_append(self, run: Any, tmp_path: Path, output: Path) -> None:
         path = write(run, tmp_path / "OUTCAR")

@@ -266,6 +266,20 @@ def test_every_method_learns(case: Callable[..., Any], method: str) -> None:
     assert state.best_criterion < 0.3 * state.history[0].criterion
 
 
+def test_runners_usual_words_lower_energies_and_forces(case: Callable[..., Any]) -> None:
+    """With a gain of each element's own a quarter of the force errors stays."""
+    words = (
+        *("kalman_updates runner", "kalman_lambda_short 0.98", "kalman_nue_short 0.9987"),
+        *("repeated_energy_update", "short_force_fraction 0.15"),
+        *("short_energy_error_threshold 0.8", "short_force_error_threshold 0.8"),
+    )
+    made = case("dropout_rate 0", *words)
+    state = last(made.trainer, made.initial_weights())
+    energies, forces = (np.array([each.train_rmse[k] for each in state.history]) for k in (0, 2))
+    assert forces[-1] < 0.15 * forces[0]
+    assert energies[-1] < 0.2 * energies[0]
+
+
 def test_average_is_what_is_evaluated(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0", "weight_average 0.9")
     state = last(made.trainer, made.initial_weights())

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "potential/potential.hpp"
+#include "potential/units.hpp"
 
 namespace bnnp {
 
@@ -20,8 +21,7 @@ const char* SYMBOLS[] = {"",   "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "
                          "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th",
                          "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No"};
 
-const double BOHR = 0.5291772105638411, HARTREE = 27.211386024367243;  // Angstrom, eV: CODATA 2014
-const double CLOSEST = 0.5;                                            // default of bond_threshold, bohr
+const double CLOSEST = 0.5;  // default of bond_threshold, bohr
 
 // Keywords whose presence says all, or that matter to other programs only.
 const std::set<std::string> FLAGS{"scale_symmetry_functions",
@@ -131,6 +131,7 @@ class InputReader {
         if (numbers.count(name)) *numbers.at(name) = to_number(one(line), where);
         else if (integers.count(name)) *integers.at(name) = at_least(name == "ensemble_size", line);
         else if (name == "random_seed") check_seed(line);
+        else if (name == "zbl_repulsion") set_repulsion(arguments);
         else if (name == "symfunction_short") function_lines.push_back(line);
         else if (name == "elements") symbols = arguments;
         else if (name == "atom_energy") add_energy(arguments);
@@ -162,6 +163,14 @@ class InputReader {
         if (arguments.size() != 2) fail("`atom_energy` needs an element and an energy");
         if (!energies.emplace(arguments[0], to_number(arguments[1], where)).second)
             fail("a second atom_energy of " + arguments[0]);
+    }
+
+    void set_repulsion(const Words& arguments) {
+        if (arguments.size() != 2) fail("`zbl_repulsion` needs two numbers");
+        data.repulsion.inner = to_number(arguments[0], where);
+        data.repulsion.outer = to_number(arguments[1], where);
+        if (data.repulsion.inner < 0.0 || data.repulsion.inner >= data.repulsion.outer)
+            fail("`zbl_repulsion` expects 0 <= r_in < r_out");
     }
 
     void set_cutoff(const Words& arguments) {
@@ -265,6 +274,12 @@ class InputReader {
             fail("scale_symmetry_functions_sigma and center_symmetry_functions exclude each other");
         data.scaling = scale ? (center ? "both" : "scale") : center ? "center" : sigma ? "sigma" : "none";
         data.normalize_nodes = seen.count("normalize_nodes");
+        double longest = 0.0;
+        for (const Element& element : data.elements)
+            for (const SymmetryFunction& function : element.functions)
+                longest = std::max(longest, function.spec.r_c);
+        if (data.repulsion.outer > longest)
+            fail("`zbl_repulsion` ends beyond the longest cutoff of the symmetry functions");
         if (data.s_min >= data.s_max) fail("scale_min_short must be smaller than scale_max_short");
         if (data.bond_threshold < 0.0 && seen.count("bond_threshold")) fail("`bond_threshold` is negative");
         data.ensemble_line = seen["ensemble_size"];

@@ -16,6 +16,7 @@
 #include "plan/networks.hpp"
 #include "plan/symmetry_functions.hpp"
 #include "potential/calibration.hpp"
+#include "potential/repulsion.hpp"
 #include "potential/text.hpp"
 #include "potential/training_statistics.hpp"
 
@@ -50,6 +51,7 @@ struct PotentialData {
     std::vector<char> activations;  // hidden layers and output
     bool normalize_nodes = false;
     double mean_energy = 0.0, conv_energy = 1.0, conv_length = 1.0;
+    Repulsion repulsion;
     double bond_threshold = -1.0;              // atoms closer than this are a mistake, length
     int ensemble_size = 1;                     // networks; those here are of the first
     bool resample = false;                     // mc_masks resample: other masks in each step

@@ -70,6 +70,7 @@ py::dict read(const std::string& directory) {
         "s_min"_a = data.s_min, "s_max"_a = data.s_max, "normalize_nodes"_a = data.normalize_nodes,
         "mean_energy"_a = data.mean_energy, "conv_energy"_a = data.conv_energy,
         "conv_length"_a = data.conv_length, "bond_threshold"_a = data.bond_threshold,
+        "repulsion"_a = py::make_tuple(data.repulsion.inner, data.repulsion.outer),
         "ensemble_size"_a = data.ensemble_size, "resample"_a = data.resample, "samples"_a = data.samples,
         "rates"_a = array_of(data.rates), "calibration"_a = dict_of(data.calibration));
 }

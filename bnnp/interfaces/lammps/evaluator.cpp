@@ -148,6 +148,7 @@ void Evaluator::evaluate(const SampleRows& rows, bool parts) {
     reverse.dE_dG = gradient.data();
     reverse.dE_dD = dE_dD.data();
     kernels.symmetry_functions(plan, pairs, reverse, false, {0, n});
+    if (potential.repulsion) add_repulsion();
     if (rows.forces) {
         SampleForceTask task;
         task.factors = slopes.data(), task.delta = delta.data(), task.forces = rows.forces;
@@ -182,6 +183,23 @@ void Evaluator::find_parts(const PairList& pairs, const SampleRows& rows) {
     SampleForceTask task;
     task.factors = factor.data(), task.delta = probe_delta.data(), task.forces = rows.last_layer;
     sample_forces(pairs, probes, rows, task);
+}
+
+// Half of each pair, as the list has it twice.
+void Evaluator::add_repulsion() {
+    const double reach = potential.repulsion.outer * potential.repulsion.outer;
+    for (int i = 0; i < n_centers(); ++i)
+        for (std::int64_t p = offsets[i]; p < offsets[i + 1]; ++p) {
+            const double *D = vector(p), square = D[0] * D[0] + D[1] * D[1] + D[2] * D[2];
+            if (square >= reach) continue;
+            const double r = std::sqrt(square);
+            const int first = potential.elements[centers[i]].number;
+            const int second = potential.elements[neighbor_types[p]].number;
+            const auto found = potential.repulsion(first, second, r, potential.angstrom, potential.ev);
+            for (int s = 0; s < potential.samples; ++s)
+                energy[std::size_t(i) * potential.samples + s] += 0.5 * found.energy;
+            for (int c = 0; c < 3; ++c) dE_dD[3 * p + c] += 0.5 * found.slope * D[c] / r;
+        }
 }
 
 void Evaluator::scale_inputs() {

@@ -86,6 +86,7 @@ class Evaluator {
     void set_scaling();
     void scale_inputs();
     void scale_outputs();
+    void add_repulsion();
     void set_probes();
     void find_parts(const PairList&, const SampleRows&);
     void sample_forces(const PairList&, const NetworkPlan&, const SampleRows&, SampleForceTask) const;

@@ -128,6 +128,7 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
         data.largest_force = max(data.largest_force, float(np.abs(structure.forces).max()))
         net_force = np.linalg.norm(structure.forces.sum(axis=0))
         data.n_unbalanced += bool(net_force > settings.structures.check_input_forces)
+    data.sizes.count(structure)
     count_composition(data, structure, settings.model.atom_energies)
     measure_distances(data, structure, settings.model.units, settings.structures.bond_threshold)
 
@@ -155,6 +156,7 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     """What looks wrong with the data."""
     if (advice := unit_advice(data.reaches, settings.model.units)) is not None:
         yield advice
+    yield from data.sizes.doubts(settings.model.units, lambda k: f"structure {data.sizes.positions[k] + 1}")
     if data.n_close:
         yield (
             f"{data.n_close} structures have atoms closer than bond_threshold "
@@ -169,5 +171,9 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     counted = {symbol for formula in data.compositions for symbol in Formula(formula).count()}
     if counted and (absent := [element for element in settings.model.elements if element not in counted]):
         yield f"no structure contains {', '.join(absent)}"
-    if settings.structures.use_short_forces and data.compositions and not data.largest_force:
+    wanted = settings.structures.use_short_forces
+    if wanted and settings.given("use_short_forces") and data.compositions and not data.largest_force:
         yield "use_short_forces asks to train on forces, but all forces are zero"
+    if not wanted and data.largest_force:
+        where = settings.origins["use_short_forces"]
+        yield f"input.data has forces, and they are not trained: {where}, use_short_forces .false."

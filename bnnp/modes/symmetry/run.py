@@ -22,6 +22,8 @@ from bnnp.modes.symmetry.ranges import measure_ranges, report_ranges
 from bnnp.modes.symmetry.selection import (
     Selection,
     Survey,
+    group_table,
+    has_forces,
     select,
     selection_lines,
     selection_warnings,
@@ -47,7 +49,7 @@ def compute(run: Run) -> None:
     InputError, NumericalError, OutputError
         Ends the run on all ranks; what was computed is kept for the next one.
     """
-    settings, path, log = run.settings, run.directory / FILE_NAME, Log()
+    settings, path, log = run.settings, run.directory / FILE_NAME, Log(runner=run.as_runner)
     model = settings.model
     descriptor = descriptor_on(
         settings.training.device, model.elements, model.functions, model.cutoff, run.threads
@@ -61,7 +63,7 @@ def compute(run: Run) -> None:
     report_selection(structures, found, selection, settings, log)
 
     layout = lay_out(found, selection, structures, descriptor, settings)
-    report_storage(layout, settings, log)
+    report_storage(layout, settings, has_forces(found, selection), log)
     placement = parallel.on_root(prepare, path, layout)
 
     compute = partial(symmetry_functions, descriptor=descriptor, derivatives=layout.stored)
@@ -90,15 +92,18 @@ def report_selection(
 ) -> None:
     """Which structures are used for what, and warnings about the data."""
     log.section("Structures")
-    for line in selection_lines(selection):
-        log.line(line)
+    if log.runner:
+        for line in selection_lines(selection):
+            log.line(line)
+        log.line()
+    log.table(*group_table(found, selection))
     log.line()
     log.item("training structures", selection.n_training)
     log.item("test structures", selection.n_test)
     if selection.n_calibration:
         log.item("calibration", calibration_text(selection.subset))
-    for reason, count in selection.n_dropped.items():
-        log.item(f"rejected ({reason})", count)
+    if not has_forces(found, selection):
+        log.item("forces", "none, or all zero: mode 2 will train on energies alone")
     for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):
         log.warn(warning)
 

@@ -25,7 +25,7 @@ from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log, byte_count, duration
 from bnnp.modes.calibrate.sets import division_arguments
-from bnnp.modes.symmetry.selection import Selection, Survey
+from bnnp.modes.symmetry.selection import Selection, Survey, has_forces
 from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 
@@ -61,7 +61,8 @@ def lay_out(
         n_sensitive=np.array(sensitive, dtype=np.int64),
         division=_division(table["subset"], settings),
     )
-    return replace(layout, stored=choose_derivatives(layout.bytes_of_derivatives, settings)[0])
+    stored, _ = choose_derivatives(layout.bytes_of_derivatives, settings, has_forces(found, selection))
+    return replace(layout, stored=stored)
 
 
 def _division(pinned: NDArray[np.int8], settings: Settings) -> str:
@@ -70,20 +71,21 @@ def _division(pinned: NDArray[np.int8], settings: Settings) -> str:
     return division_keywords(*division_arguments(settings)) if drawn else ""
 
 
-def choose_derivatives(needed: float, settings: Settings) -> tuple[bool, str]:
-    """Whether derivatives, which take `needed` bytes, are stored, and why."""
+def choose_derivatives(needed: float, settings: Settings, forces: bool = True) -> tuple[bool, str]:
+    """Whether derivatives, which take `needed` bytes, are stored, and why; `forces` is whether the data has
+    any."""
     choice, limit = settings.structures.derivatives, settings.general.memory_limit
     if choice != "auto":
         return choice == "stored", f"`derivatives {choice}`"
-    if not settings.structures.use_short_forces:
-        return False, "no forces are trained (use_short_forces is off)"
+    if not (settings.structures.use_short_forces and forces):
+        return False, "no forces are trained"
     if needed > limit:
         return False, f"{byte_count(needed)} do not fit memory_limit {byte_count(limit)}"
     return True, f"they fit memory_limit {byte_count(limit)}"
 
 
-def report_storage(layout: DescriptorLayout, settings: Settings, log: Log) -> None:
-    """Bytes of each choice, before anything is allocated."""
+def report_storage(layout: DescriptorLayout, settings: Settings, forces: bool, log: Log) -> None:
+    """Bytes of each choice, before anything is allocated; `forces` as in :func:`choose_derivatives`."""
     model = settings.model
     log.section("Storage")
     n_atoms, n_pairs = int(layout.first_atom[-1]), int(layout.first_pair[-1])
@@ -95,7 +97,7 @@ def report_storage(layout: DescriptorLayout, settings: Settings, log: Log) -> No
     per_atom = layout.bytes_of_derivatives / n_atoms
     text = f"{byte_count(both)} in all, {byte_count(per_atom)} of derivatives per atom"
     log.item("derivatives stored", text)
-    stored, reason = choose_derivatives(layout.bytes_of_derivatives, settings)
+    stored, reason = choose_derivatives(layout.bytes_of_derivatives, settings, forces)
     log.item("choice", f"derivatives {'stored' if stored else 'recomputed'}: {reason}")
     if stored and layout.bytes_of_derivatives > settings.general.memory_limit:
         log.warn(

@@ -66,8 +66,9 @@ class StructureSettings(Section, title="Structures", modes="1", dialect=RUNNER):
         "drop structures with a force component beyond this", tier="R", unit="force")
     check_input_forces: float = keyword("F", real(0.0), 0.001,
         "warn about structures whose net force is larger than this", tier="R", unit="force")
-    use_short_forces: bool = keyword("", flag, False,
-        "train on forces, too", modes="12", dialect=BOTH)
+    use_short_forces: bool = keyword("", flag, True,
+        "train on forces, too; without the keyword where the data has any", modes="12", dialect=BOTH,
+        note="`use_short_forces .false.` trains on energies alone.")
     derivatives: str = keyword("stored|recomputed|auto", choice("stored", "recomputed", "auto"), "auto",
         "keep derivatives of the symmetry functions on disk; auto: if they fit memory_limit",
         modes="12", dialect=BNNP)

@@ -37,6 +37,7 @@ _TABLE = (  # name, arguments, modes, programs that have it, meaning there
      "one filter for energies, one for forces; bnnp has one for both"),
     ("save_kalman_matrices", "", "2", "RuNNer", "restart file; see checkpoint_interval"),
     ("read_kalman_matrices", "", "2", "RuNNer", "restart file; see --restart"),
+    ("element_decoupled_kalman", "", "2", "RuNNer", "a gain common to all elements; always on"),
     ("element_decoupled_forces_v2", "", "2", "RuNNer",
      "gain of force updates; forces change the weights of all elements anyway"),
     ("force_grouping_by_structure", "", "2", "RuNNer",
@@ -95,9 +96,19 @@ _TABLE = (  # name, arguments, modes, programs that have it, meaning there
     ("calculate_normalmodes", "", "3", "RuNNer", "normal modes"),
 )
 # fmt: on
+# How RuNNer trains charges: idle there, too, unless use_electrostatics asks for charges, which is refused.
+_CHARGES = (
+    *("write_traincharges", "charge_fraction", "charge_group", "charge_grouping_by_structure"),
+    *("charge_error_threshold", "total_charge_error_threshold", "charge_update_scaling", "noise_charge"),
+    *("optmode_charge", "steepest_descent_step_charge", "kalman_lambda_charge", "kalman_nue_charge"),
+    *("kalman_lambda_charge_constraint", "kalman_nue_charge_constraint", "kalman_damp_charge"),
+    *("update_worst_charges", "use_old_weights_charge", "nguyen_widrow_weights_ewald"),
+    *("use_systematic_weights_electrostatic", "weightse_min", "weightse_max", "weighte_constraint"),
+    *("analyze_error_charge_step", "print_all_electrostatic_weights"),
+)
 
 _ALIASES = {"points_in_memory": ("nblock",)}
-_REPEATABLE = ("weight_constraint",)
+_REPEATABLE = ("weight_constraint", "weighte_constraint")
 
 
 def _ignored(name: str, arguments: str, modes: str, dialect: str, meaning: str) -> Keyword:
@@ -105,4 +116,7 @@ def _ignored(name: str, arguments: str, modes: str, dialect: str, meaning: str) 
     return replace(record, aliases=_ALIASES.get(name, ()), repeatable=name in _REPEATABLE)
 
 
-IGNORED = tuple(_ignored(*row) for row in _TABLE)
+IGNORED = (
+    *(_ignored(*row) for row in _TABLE),
+    *(_ignored(name, "...", "2", "RuNNer", "training of charges; there are none") for name in _CHARGES),
+)

@@ -25,11 +25,12 @@ class KalmanSettings(Section, title="Kalman filter and plain gradient descent", 
     kalman_components: int = keyword("n", integer(0), 50,
         "force components of each structure in a joint update, drawn anew every epoch; 0: all",
         dialect=BNNP)
-    kalman_covariance: Literal["full", "element", "separate"] = keyword(
-        "full|element|separate", choice("full", "element", "separate"), "element",
-        "covariance of all weights, of each element's with a common gain, or with a gain of their own",
+    kalman_covariance: Literal["full", "element"] = keyword(
+        "full|element", choice("full", "element"), "element",
+        "covariance of all weights, or of each element's with a common gain",
         dialect=BNNP,
-        note="separate is RuNNer's and n2p2's update_strategy 1, full is n2p2's update_strategy 0.")
+        note="full is n2p2's update_strategy 0. A gain of each element's own (RuNNer's default, n2p2's "
+             "update_strategy 1) corrects every error once for each element and diverges: element is used.")
     optmode_short_energy: int = keyword("1|2|3", integer(1, 3), 1,
         "1 Kalman filter, 2 conjugate gradient, 3 steepest descent")
     optmode_short_force: int = keyword("1|2|3", integer(1, 3), 1,
@@ -96,8 +97,6 @@ class KalmanSettings(Section, title="Kalman filter and plain gradient descent", 
     reset_kalman: bool = keyword("", flag, False,
         "the covariance begins anew every epoch", tier="R",
         note="RuNNer does it for every block of points_in_memory structures; bnnp has no blocks.")
-    element_decoupled_kalman: bool = keyword("", flag, False,
-        "RuNNer's word for kalman_covariance element", tier="R")
     short_energy_group: int = keyword("n", integer(1), 1,
         "energies averaged for one update", tier="R")
     short_force_group: int = keyword("n", integer(1), 1,
@@ -111,7 +110,7 @@ class KalmanSettings(Section, title="Kalman filter and plain gradient descent", 
     jacobian_mode: int = keyword("0|1|2", integer(0, 2), 1,
         "rows of an update: one, one a task, one an observation", dialect=N2P2, tier="R")
     update_strategy: int = keyword("0|1", integer(0, 1), 0,
-        "0 one filter for all elements, 1 one each", dialect=N2P2, tier="R")
+        "0 one filter for all elements, 1 one each, with a common gain", dialect=N2P2, tier="R")
     selection_mode: SelectionSchedule = keyword("m [epoch m ...]", selection, SelectionSchedule(),
         "0 random, 1 largest errors first, 2 by threshold; other modes from other epochs on",
         dialect=N2P2, tier="R",

@@ -57,7 +57,8 @@ class DropoutSettings(Section, title="Dropout", modes="2", dialect=BNNP):
         "p | p_1 ... p_L | auto", auto_or(reals(0.0, below=1.0)), (0.05,),
         "chance to DROP a hidden node, for all hidden layers or one number each",
         note="auto: short trainings with 0.01, 0.025, 0.05, 0.1, 0.2; the lowest negative log-likelihood of "
-             "the test set is taken. Mode 3 takes the rates of the training from uncertainty.data.")
+             "the test set is taken. Without the keyword 0 where RuNNer's or n2p2's words tell how to train. "
+             "Mode 3 takes the rates of the training from uncertainty.data.")
     dropout_rate_input: float = keyword("p", real(0.0, below=1.0), 0.0,
         "chance to drop a symmetry function",
         note="Mode 3 takes the rates of the training from uncertainty.data.")

@@ -26,8 +26,7 @@ _FAMILIES = {
         "use_electrostatics electrostatic_type nn_type_elec use_atom_charges fixed_charge fixed_gausswidth "
         "initial_hardness use_charge_constraint enforce_totcharge ewald_* screen_electrostatics "
         "symfunction_electrostatic *_electrostatic *_ewald *_elec *_elec_* charge_* *_charge *_charges "
-        "*_charge_* *_charge_constraint *_traincharges weightse_* weighte_constraint "
-        "print_all_electrostatic_weights"
+        "*_charge_* *_charge_constraint"
     ),
     VAN_DER_WAALS: "use_vdw vdw_* nn_type_vdw cutoff_vdw",
     PAIR: "*_pair *_pair_* pairsymfunction_* *_pairsymfunction_*",

@@ -16,8 +16,10 @@ Errors and derivatives are scaled so that the filter minimizes the loss of :mod:
 a quantity with prefactor c counts sqrt(c).
 
 P has all weights (``full``), or one block an element with a common A (``element``; decoupled filter of
-Puskorius and Feldkamp, IEEE Trans. Neural Netw. 5, 279 (1994)), or blocks with an A of their own
-(``separate``; RuNNer, and n2p2's update_strategy 1).
+Puskorius and Feldkamp, IEEE Trans. Neural Netw. 5, 279 (1994)). RuNNer, and n2p2 with ``update_strategy 1``,
+give each block an A of its own. Then each of n elements corrects the whole error, where the gain is near 1,
+and what remains is 1 - n times the error: with two elements it never ends, with three it grows. So their
+words select ``element`` here.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from bnnp.training.kalman.updates import Update, UpdatePlan
 from bnnp.training.optimizer import Problem, demand_finite
 
 Array = NDArray[np.float64]
-Coupling = Literal["full", "element", "separate"]
+Coupling = Literal["full", "element"]
 
 
 @dataclass(frozen=True)
@@ -195,14 +197,13 @@ class Kalman:
         scale = 1.0 / lambda_ if memory.fading else 1.0
         columns = [rows[:, block].T.contiguous() for block in self._blocks]  # H, (n_block, m)
         products = [p.product(h) for p, h in zip(state.covariance, columns, strict=True)]
-        inner = [h.T.double() @ x.double() for h, x in zip(columns, products, strict=True)]  # H^T P H
-        if self.coupling != "separate":
-            inner = [torch.stack(inner).sum(dim=0)] * len(inner)
-        xi = torch.from_numpy(errors)[:, None]
-        for block, p, x, a in zip(self._blocks, state.covariance, products, inner, strict=True):
-            lower = _factor(0.5 * (a + a.T) + noise * torch.eye(len(a), dtype=torch.float64))
+        inner = [h.T.double() @ x.double() for h, x in zip(columns, products, strict=True)]
+        a = torch.stack(inner).sum(dim=0)  # H^T P H
+        lower = _factor(0.5 * (a + a.T) + noise * torch.eye(len(a), dtype=torch.float64))
+        xi = torch.linalg.solve_triangular(lower, torch.from_numpy(errors)[:, None], upper=False)
+        for block, p, x in zip(self._blocks, state.covariance, products, strict=True):
             y = torch.linalg.solve_triangular(lower, x.T.double(), upper=False)  # Y^T, (m, n_block)
-            weights[block] += (y.T @ torch.linalg.solve_triangular(lower, xi, upper=False))[:, 0].numpy()
+            weights[block] += (y.T @ xi)[:, 0].numpy()
             p.subtract(y.T.to(rows.dtype), scale)
             if (shift := memory.noise(state.epochs)) > 0.0:
                 p.shift(shift)
@@ -233,11 +234,7 @@ class Kalman:
         form = f"fading memory, lambda {memory.lambda_:g}, nu {memory.nu:g}"
         if not memory.fading:
             form = f"standard, eta {memory.eta:g} to {max(memory.eta, memory.eta_max):g}"
-        covariance = {
-            "full": "of all weights together",
-            "element": "of each element's weights, common gain",
-            "separate": "of each element's weights, gain of its own",
-        }
+        covariance = {"full": "of all weights together", "element": "of each element's weights, common gain"}
         lines = {
             "optimizer": f"extended Kalman filter, {form}",
             "updates": self.plan.describe(),

@@ -163,10 +163,15 @@ def _reference(sample: Sample, components: NDArray[np.int64]) -> Array:
 
 
 def _averaged(table: Array, groups: int) -> Array:
-    """Means over the streams that count, neighbors in `groups` rows; groups without any are left out."""
+    """Means over the streams that count, neighbors in `groups` rows; groups without any are left out.
+
+    Errors and their derivatives get the sign that makes the error positive, as in RuNNer: errors of both
+    signs would cancel, and the mean would be no observation of their size.
+    """
     rows = []
     for part in np.array_split(table, groups):
         counting = part[part[:, -1] > 0.0]
         if len(counting):
-            rows.append(counting.mean(axis=0))
+            signs = np.where(counting[:, -3:-2] < 0.0, -1.0, 1.0)  # of the errors
+            rows.append((signs * counting).mean(axis=0))
     return np.array(rows).reshape(-1, table.shape[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import ase.units
@@ -222,9 +223,12 @@ def test_estimate_of_mode_2_needs_a_network(prepare: Prepare, capsys: pytest.Cap
 @pytest.mark.parametrize("forces", [True, False])
 def test_estimate_of_mode_2_is_what_a_training_keeps(prepare: Prepare, forces: bool) -> None:
     """Bytes of the samples of a real training; a share `test_fraction` takes no training time."""
-    run = prepare([water(ase.units.Bohr, shift=0.01 * k) for k in range(6)], *NETWORK)
+    molecules = [water(ase.units.Bohr, shift=0.01 * k) for k in range(6)]
+    pull = np.outer([2.0, -1.0, -1.0], [0.01, 0.0, 0.0])
+    run = prepare([replace(molecule, forces=pull) for molecule in molecules], *NETWORK)
     if not forces:
-        Path("input.nn").write_text(Path("input.nn").read_text().replace("use_short_forces\n", ""))
+        text = Path("input.nn").read_text()
+        Path("input.nn").write_text(text.replace("use_short_forces\n", "use_short_forces .false.\n"))
         run = Run(load_settings("input.nn", mode_required=False))
     guess = estimate_training(StructureFile(run.data), run.settings, stored=forces)
     assert guess.seconds > 0.0

@@ -172,7 +172,17 @@ def test_net_force(tmp_path: Path) -> None:
 
 
 def test_forces_that_are_all_zero(tmp_path: Path) -> None:
-    assert warned(choose(tmp_path, [dimer(force=0.0)] * 3)[1], "every force in input.data is zero")
+    zeros, silent = [dimer(force=0.0)] * 3, BASE.replace("use_short_forces\n", "")
+    assert warned(choose(tmp_path, zeros)[1], "every force in input.data is zero")
+    assert not warned(choose(tmp_path, zeros, base=silent)[1], "every force")
+
+
+def test_forces_that_are_there_and_not_trained(tmp_path: Path) -> None:
+    silent = BASE.replace("use_short_forces\n", "")
+    off = BASE.replace("use_short_forces\n", "use_short_forces .false.\n")
+    assert warned(choose(tmp_path, [dimer()] * 3, base=off)[1], "has forces, and they are not trained")
+    assert not warned(choose(tmp_path, [dimer(force=0.0)] * 3, base=off)[1], "forces")
+    assert not warned(choose(tmp_path, [dimer()] * 3, base=silent)[1], "forces")
 
 
 @pytest.mark.parametrize(

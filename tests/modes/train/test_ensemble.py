@@ -102,10 +102,11 @@ def test_potential_directory_has_all_members(folder: Path) -> None:
 def test_mode_3_shows_both_parts(folder: Path) -> None:
     result = invoke(folder, 3)
     assert result.exit_code == 0, result.output
-    assert "ensemble of 3 networks with 10 + 10 + 10 Monte Carlo samples; dropout" in result.output
+    flat = " ".join(result.output.split())
+    assert "ensemble of 3 networks with 10 + 10 + 10 Monte Carlo samples; dropout" in flat
     assert "10 Monte Carlo samples of uncertainty.data" not in result.output
-    assert "raw sigma (root mean square) in its parts: energies " in result.output
-    assert re.search(r"energies \d+\.\d+ within and \d+\.\d+ meV/atom between", result.output)
+    assert "raw sigma (root mean square) in its parts: energies " in flat
+    assert re.search(r"energies \d+\.\d+ within and \d+\.\d+ meV/atom between", flat)
     rows = np.loadtxt(folder / "energy.out")
     assert rows.shape[1] == 8
     assert "3 networks, 30 Monte Carlo samples" in (folder / "energy.out").read_text().splitlines()[0]
@@ -208,8 +209,9 @@ class TestDynamics:
         self.add(dynamics, "md_steps 10\n")
         result = invoke(dynamics, 3)
         assert result.exit_code == 0, result.output
-        assert "ensemble of 3 networks with 10 + 10 + 10 Monte Carlo samples" in result.output
-        assert "3 networks, 30 Monte Carlo samples" in result.output
+        flat = " ".join(result.output.split())
+        assert "ensemble of 3 networks with 10 + 10 + 10 Monte Carlo samples" in flat
+        assert "3 networks, 30 Monte Carlo samples" in flat
         table = read_md_out(dynamics / "md.out")
         frame = ase.io.read(dynamics / "trajectory.extxyz", 2)
         potential = read_potential(dynamics, load_settings(dynamics / "input.nn", 3))

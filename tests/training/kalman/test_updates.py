@@ -131,13 +131,17 @@ def test_a_stream_chooses_among_its_trials(rows: tuple[Any, Rows]) -> None:
     assert taken(1e9, otherwise="worst") == np.argmax(sizes)
 
 
-def test_groups_are_averaged(rows: tuple[Any, Rows]) -> None:
+def test_groups_are_averaged_with_all_errors_positive(rows: tuple[Any, Rows]) -> None:
+    """So that errors of both signs do not cancel."""
     made, observe = rows
     index = made.trainer.training[0]
     streams = tuple((Observation(index, c),) for c in range(6))
     every, table, _ = observe(Alone(), made.initial_weights(), Update(streams), 1, NOTHING)
     errors, rows_, _ = observe(Alone(), made.initial_weights(), Update(streams, groups=2), 1, NOTHING)
-    np.testing.assert_allclose(errors, [every[:3].mean(), every[3:].mean()], rtol=1e-12)
+    assert (every[:3] < 0).any()
+    assert (every[:3] > 0).any()
+    np.testing.assert_allclose(errors, [np.abs(every[:3]).mean(), np.abs(every[3:]).mean()], rtol=1e-12)
+    table *= torch.from_numpy(np.sign(every))[:, None]
     torch.testing.assert_close(rows_, torch.stack([table[:3].mean(0), table[3:].mean(0)]))
 
 
