@@ -37,6 +37,7 @@ from bnnp.analysis.motion import (
 from bnnp.analysis.radial import RadialDistribution, mean_and_spread
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import BnnpError, InputError
+from bnnp.interfaces.ase import periodic_cell
 from bnnp.io.output import replace_file
 from bnnp.io.text import reason_of
 
@@ -343,7 +344,7 @@ def demand_interval(runs: Sequence[Run]) -> float:
 
 def pairs_of(atoms: Atoms, cutoff: float) -> NeighborList:
     """All pairs of a frame within `cutoff`."""
-    cell = atoms.cell.array if atoms.pbc.all() else None
+    cell, _ = periodic_cell(atoms, cutoff)
     return find_neighbors(atoms.positions, cell, cutoff, atoms.numbers)
 
 

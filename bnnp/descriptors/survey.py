@@ -91,7 +91,7 @@ def survey(
         record["net_force"] = np.linalg.norm(structure.forces.sum(axis=0))
         record["largest_force"] = np.abs(structure.forces).max()
     record["stress"] = np.nan if structure.stress is None else np.abs(structure.stress).max()
-    pairs = find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers)
+    pairs = find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers, pbc=structure.pbc)
     _survey_pairs(record, structure, types, pairs)
     return record
 
