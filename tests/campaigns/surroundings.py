@@ -1,5 +1,5 @@
-"""Every mode in bad surroundings: files that may not grow, a full disk, a directory without writing, few or many
-open files, a clock that goes back. What cannot be done is said in a sentence; nothing that was there is lost.
+"""Every mode in bad surroundings: files that may not grow, a full disk, a directory without writing, few or
+many open files, a clock that goes back. What cannot be done is said in a sentence; nothing is lost.
 
 python tests/campaigns/surroundings.py --seed 1 >> results.txt       a full disk needs the right to mount
 """

@@ -136,7 +136,7 @@ def reliability_panel(axes: Axes, sets: Sequence[Predicted], quantity: str) -> N
                 max(ends[1], found.sigma.max(), found.error.max()),
             ]
     if ends[1] > 0.0:
-        line = np.array(ends) * [0.8, 1.25]
+        line = np.array([max(ends[0], 1e-3 * ends[1]), ends[1]]) * [0.8, 1.25]  # errors may be 0
         axes.plot(line, line, color=BLACK, linewidth=0.8, zorder=1.5, label="right size")
         if len(kinds_of(sets)) > 1:
             axes.plot([], [], DASHES["raw"], marker="x", markersize=3, color="0.5", label="raw")
