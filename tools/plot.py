@@ -34,6 +34,15 @@ class Group(click.Group):
         except BnnpError as error:
             click.echo(f"ERROR: {error}", err=True)
             sys.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "matplotlib":
+                raise
+            click.echo(
+                "ERROR: matplotlib is not installed, and it draws the pictures. Install it with `pip install "
+                "matplotlib`, or bnnp with `pip install '.[plots]'`, then run the same command again.",
+                err=True,
+            )
+            sys.exit(1)
 
 
 @click.group(cls=Group, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

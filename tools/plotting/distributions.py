@@ -108,7 +108,7 @@ def distributions_figure(kind: str, files: Sequence[dict[str, Curve]], labels: S
             if part in curves:
                 _plot(axes, curves[part], label, COLORS[k % len(COLORS)], DASHES[k % len(DASHES)])
         if kind == "rdf":
-            axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=":")
+            axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=":", label="without structure")
         axes.set_title(part, fontsize=9)
         axes.set(ylim=(0.0, None), xlim=(0.0, max(curve[part].x[-1] for curve in files if part in curve)))
         axes.set(xlabel=x_label if number >= len(parts) - n_columns else "")
