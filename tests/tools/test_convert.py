@@ -1,4 +1,4 @@
-"""tools/convert.py: units, labels, selection of frames, and errors that name file and frame."""
+"""bnnp convert: units, labels, selection of frames, and errors that name file and frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tools/convert.py --check`: what is planted in a data set is found, and nothing else."""
+"""`bnnp convert --check`: what is planted in a data set is found, and nothing else."""
 
 from __future__ import annotations
 

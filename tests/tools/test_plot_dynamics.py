@@ -1,4 +1,4 @@
-"""tools/plot.py rdf, adf and md: numbers from the files, pictures for each case, and clear mistakes."""
+"""bnnp plot rdf, adf and md: numbers from the files, pictures for each case, and clear mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/plot.py errors, parity and report: numbers from mode 3's files, one page that needs nothing else."""
+"""bnnp plot errors, parity and report: numbers from mode 3's files, one page that needs nothing else."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator
             return read_runner
         raise InputError(
             f"{path}: neither systems of DeePMD-kit (type.raw) nor input.data in this directory or below it; "
-            "directories of VASP's runs are for tools/vasp2data.py"
+            "directories of VASP's runs are for bnnp vasp"
         )
     if path.suffix == ".data":
         return read_data
@@ -184,7 +184,7 @@ def read_lammps(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator
 
 
 def read_vasp(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
-    """The chosen steps of an output of VASP, as tools/vasp2data.py takes them."""
+    """The chosen steps of an output of VASP, as bnnp vasp takes them."""
     tally = vasp2data.Tally()
     how = vasp2data.Choice(choice.units, skip=choice.skip, every=choice.every)
     try:
@@ -194,7 +194,7 @@ def read_vasp(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[S
     except Exception as error:  # as vasp2data.py does
         raise InputError(f"{path}: {vasp2data.reason_of(error)}") from error
     if tally.left_out:
-        summary.remarks.append(f"{path}: left out, {tally.reasons()}; see tools/vasp2data.py")
+        summary.remarks.append(f"{path}: left out, {tally.reasons()}; see bnnp vasp")
 
 
 def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:

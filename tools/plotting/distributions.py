@@ -1,6 +1,6 @@
 """Pictures of rdf.out and adf.out: total and partial distributions of one file or several, with their bands.
 
-Read are tables of tools/analyze_trajectory.py. A band is what 95 % of a normal distribution lies in: 1.96
+Read are tables of bnnp analyze. A band is what 95 % of a normal distribution lies in: 1.96
 standard errors of the mean (columns ``_err``, blocks of one run) or 1.96 standard deviations (``_std``, the
 members of several) to both sides; or it reaches from a column ``_low`` to a column ``_high``.
 """
@@ -78,9 +78,7 @@ def read_curves(kind: str, path: Path) -> dict[str, Curve]:
     x = next(iter(table.values()))
     names = [name for name in table if name.startswith(prefix) and name.rpartition("_")[2] not in ERRORS]
     if not names:
-        raise InputError(
-            f"{path}: has no columns {prefix}..., as a file of `tools/analyze_trajectory.py --{kind}` has"
-        )
+        raise InputError(f"{path}: has no columns {prefix}..., as a file of `bnnp analyze --{kind}` has")
     return {name.removeprefix(prefix): _curve(table, name, x) for name in names}
 
 
