@@ -272,7 +272,7 @@ def _rows(text: bytes, name: bytes) -> Array:
 def _stress(labels: bytes) -> Array | None:
     """ASE's stress from the symmetric tensor in kB; None if there is none."""
     try:
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = _rows(labels, b"stress")
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = _rows(labels, b"stress").tolist()
     except (UnreadableStep, ValueError):
         return None
     return stress_from_kilobar(xx, yy, zz, yz, xz, xy)
