@@ -109,7 +109,7 @@ def demand_readable(path: Path, units: Units) -> None:
     if has_settings(path) and (stated := stated_units(path) or ATOMIC) is not units:
         raise InputError(
             f"{path} would be in {units.length} and {units.energy}, but the input.nn beside it means `units "
-            f"{stated.name}`; write to another directory, or convert it with tools/convert.py"
+            f"{stated.name}`; write to another directory, or convert it with bnnp convert"
         )
 
 

@@ -1,9 +1,9 @@
 """VASP's outputs to input.data: OUTCAR, vasprun.xml, vaspout.h5, ML_AB, plain or gz, bz2, xz.
 
 \b
-python tools/vasp2data.py OUTCAR input.data
-python tools/vasp2data.py --skip 500 --every 20 --label melt run_900K/ run_1200K/ input.data
-python tools/vasp2data.py --units atomic --append relaxation/OUTCAR.gz --last input.data
+bnnp vasp OUTCAR input.data
+bnnp vasp --skip 500 --every 20 --label melt run_900K/ run_1200K/ input.data
+bnnp vasp --units atomic --append relaxation/OUTCAR.gz --last input.data
 
 Any number of files and directories; of a directory, and those below it, one file of each run is taken
 (vaspout.h5 before vasprun.xml before OUTCAR before ML_AB), and each directory becomes a group. What a file

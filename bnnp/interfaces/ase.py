@@ -42,10 +42,11 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
+from bnnp.errors import InputError
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.prediction import Estimate, Prediction
-from bnnp.structure import Structure
+from bnnp.structure import Structure, closed_cell
 
 Array = NDArray[np.float64]
 
@@ -157,11 +158,13 @@ class BNNP(Calculator):
         Raises
         ------
         InputError, NumericalError
-            An element the potential does not know; atoms that coincide.
+            No atoms; an element the potential does not know; atoms that coincide.
         """
         if atoms is not None:
             self.atoms = atoms.copy()
         assert self.atoms is not None
+        if len(self.atoms) == 0:
+            raise InputError("Atoms() without atoms have no energy; build or read a structure first")
         if system_changes:
             self.evaluations += 1
             self.results = {}
@@ -286,13 +289,7 @@ def periodic_cell(atoms: Atoms, reach: float) -> tuple[Array | None, float]:
     if periodic.all():
         return cell, 1.0
     volume = abs(np.linalg.det(cell))
-    normals = np.linalg.svd(cell[periodic])[2][periodic.sum() :]  # orthonormal, normal to the periodic axes
-    for axis, normal in zip(np.flatnonzero(~periodic), normals, strict=True):
-        heights = atoms.positions @ normal
-        length = np.ptp(heights) + reach
-        cell[axis] = (
-            normal * reach * np.ceil(length / reach + 1.0)
-        )  # in steps, so that a skin list remains valid
+    cell = closed_cell(atoms.positions, cell, (periodic[0], periodic[1], periodic[2]), reach)
     share = abs(np.linalg.det(cell)) / volume if volume > 0.0 else np.inf
     return cell, float(share)
 

@@ -1,4 +1,4 @@
-"""tools/vasp2data.py on made-up runs: every format gives the same steps, and what is no label is left out."""
+"""bnnp vasp on made-up runs: every format gives the same steps, and what is no label is left out."""
 
 from __future__ import annotations
 

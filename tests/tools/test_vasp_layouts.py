@@ -1,4 +1,4 @@
-"""tools/vasp2data.py on other layouts, on damaged files, and on runs that are not what they seem."""
+"""bnnp vasp on other layouts, on damaged files, and on runs that are not what they seem."""
 
 from __future__ import annotations
 
@@ -571,7 +571,7 @@ class TestMethods:
 
 
 class TestOneDoor:
-    """tools/convert.py reads files of VASP as vasp2data.py does, never by ASE."""
+    """bnnp convert reads files of VASP as vasp2data.py does, never by ASE."""
 
     @pytest.mark.parametrize("name", [*BOTH, "vaspout.h5", "ML_AB"])
     def test_same_structures(self, run: Any, tmp_path: Path, output: Path, name: str) -> None:

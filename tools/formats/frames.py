@@ -65,7 +65,7 @@ class Choice:
 
 
 class CheckedSummary(Summary):
-    """Counts, and what makes one doubt the units, the labels or the periodicity."""
+    """Counts, and what makes one doubt the units or the labels."""
 
     def __init__(self, units: Units) -> None:
         super().__init__(units)
@@ -79,6 +79,7 @@ class CheckedSummary(Summary):
     def count(self, structure: Structure) -> None:
         """Count one structure."""
         super().count(structure)
+        self.partly_periodic += structure.periodic and not all(structure.pbc)
         self.sizes.count(structure)
         if len(self.reaches) < SAMPLE:
             with contextlib.suppress(NumericalError):  # no neighbor list: mode 1 will tell
@@ -87,6 +88,12 @@ class CheckedSummary(Summary):
     def notes(self) -> Iterator[str]:
         """What was understood without being told, and labels that were not taken."""
         yield from self.remarks
+        if self.partly_periodic:
+            yield (
+                f"{self.partly_periodic} frames are periodic along one or two lattice vectors only, as their "
+                'comments in input.data say (pbc="T T F"). RuNNer and n2p2 do not read that: for them, '
+                "vacuum must be thicker than the cutoff"
+            )
         if self.left_aside:
             names = ", ".join(f"{name} ({number})" for name, number in sorted(self.left_aside.items()))
             yield f"left aside, with the number of structures that have it: {names}"
@@ -96,12 +103,6 @@ class CheckedSummary(Summary):
         yield from super().warnings()
         yield from disagreements(self.methods)
         yield from self.sizes.doubts(self.units, lambda index: f"structure {index + 1}")
-        if self.partly_periodic:
-            yield (
-                f"{self.partly_periodic} frames are periodic along one or two axes only (pbc `T T F`): "
-                "input.data knows all or nothing, so they are now periodic along ALL axes. Atoms see their "
-                "images across a vacuum that is thinner than the cutoff"
-            )
         advice = unit_advice(self.reaches, self.units)
         if advice:
             yield f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?"
@@ -131,7 +132,7 @@ def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator
             return read_runner
         raise InputError(
             f"{path}: neither systems of DeePMD-kit (type.raw) nor input.data in this directory or below it; "
-            "directories of VASP's runs are for tools/vasp2data.py"
+            "directories of VASP's runs are for bnnp vasp"
         )
     if path.suffix == ".data":
         return read_data
@@ -183,7 +184,7 @@ def read_lammps(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator
 
 
 def read_vasp(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
-    """The chosen steps of an output of VASP, as tools/vasp2data.py takes them."""
+    """The chosen steps of an output of VASP, as bnnp vasp takes them."""
     tally = vasp2data.Tally()
     how = vasp2data.Choice(choice.units, skip=choice.skip, every=choice.every)
     try:
@@ -193,7 +194,7 @@ def read_vasp(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[S
     except Exception as error:  # as vasp2data.py does
         raise InputError(f"{path}: {vasp2data.reason_of(error)}") from error
     if tally.left_out:
-        summary.remarks.append(f"{path}: left out, {tally.reasons()}; see tools/vasp2data.py")
+        summary.remarks.append(f"{path}: left out, {tally.reasons()}; see bnnp vasp")
 
 
 def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
@@ -256,7 +257,6 @@ def structures_of(
             raise InputError(f"{where}: {error}") from error
         if labels:
             summary.left_aside.update(labels.left_aside)
-        summary.partly_periodic += bool(atoms.pbc.any() and not atoms.pbc.all())
         info = dict(structure.info)
         if ":" not in info.get("source", ""):  # not yet "file:frame"
             info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
