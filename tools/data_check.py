@@ -259,7 +259,7 @@ def fingerprint(structure: Structure, units: Units) -> tuple[float, ...]:
         sides = np.linalg.norm(cell, axis=1)
         cosines = (cell @ cell.T / np.outer(sides, sides))[[0, 0, 1], [1, 2, 2]]
         parts += np.sort(sides).tolist() + np.sort(cosines).tolist()
-    pairs = find_neighbors(positions, cell, RADIUS, structure.numbers)
+    pairs = find_neighbors(positions, cell, RADIUS, structure.numbers, pbc=structure.pbc)
     lengths = np.linalg.norm(pairs.vectors, axis=1)
     weights = (1.0 - (lengths / RADIUS) ** 2) ** 3
     directions = pairs.vectors / np.maximum(lengths, 1e-9)[:, None]

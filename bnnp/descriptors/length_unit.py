@@ -32,7 +32,9 @@ SAMPLE = 10  # structures, where a sample is enough
 def closest_pairs(structure: Structure, units: Units) -> list[ShortestDistance]:
     """The closest two atoms of each pair of elements, as far as `REACH`."""
     radius = max(covalent_radii[number] for number in structure.numbers) / units.angstrom
-    pairs = find_neighbors(structure.positions, structure.cell, REACH * 2.0 * radius, structure.numbers)
+    pairs = find_neighbors(
+        structure.positions, structure.cell, REACH * 2.0 * radius, structure.numbers, pbc=structure.pbc
+    )
     return shortest_distances(pairs, structure.numbers)
 
 

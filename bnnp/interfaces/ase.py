@@ -46,7 +46,7 @@ from bnnp.errors import InputError
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.prediction import Estimate, Prediction
-from bnnp.structure import Structure
+from bnnp.structure import Structure, closed_cell
 
 Array = NDArray[np.float64]
 
@@ -289,13 +289,7 @@ def periodic_cell(atoms: Atoms, reach: float) -> tuple[Array | None, float]:
     if periodic.all():
         return cell, 1.0
     volume = abs(np.linalg.det(cell))
-    normals = np.linalg.svd(cell[periodic])[2][periodic.sum() :]  # orthonormal, normal to the periodic axes
-    for axis, normal in zip(np.flatnonzero(~periodic), normals, strict=True):
-        heights = atoms.positions @ normal
-        length = np.ptp(heights) + reach
-        cell[axis] = (
-            normal * reach * np.ceil(length / reach + 1.0)
-        )  # in steps, so that a skin list remains valid
+    cell = closed_cell(atoms.positions, cell, (periodic[0], periodic[1], periodic[2]), reach)
     share = abs(np.linalg.det(cell)) / volume if volume > 0.0 else np.inf
     return cell, float(share)
 

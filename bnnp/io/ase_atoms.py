@@ -15,9 +15,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from bnnp.errors import InputError
 from bnnp.io.ase_labels import PREDICTED, Labels, cell_volume, find_charges, find_labels, find_total_charge
 from bnnp.io.declared_units import declared_units
-from bnnp.structure import SET_LABELS, Set, Structure
+from bnnp.structure import PERIODIC, SET_LABELS, Set, Structure, closed_cell
 from bnnp.units import Units
 
+VACUUM = 10.0  # Angstrom at least, beside a slab whose cell has no third vector
 PASSED_ON = {"group": "group", "config_type": "group", "weight": "weight", "source": "source"}
 
 
@@ -27,8 +28,8 @@ def from_atoms(atoms: Atoms, units: Units, labels: bool | Labels = True) -> Stru
     Parameters
     ----------
     atoms : Atoms
-        Angstrom and eV, or the units that ``atoms.info`` declares. Periodic along any axis means periodic
-        along all: input.data knows nothing between.
+        Angstrom and eV, or the units that ``atoms.info`` declares. Vectors that are missing in the cell of a
+        slab or wire are made up.
     units : Units
         Units of the result.
     labels : bool or Labels
@@ -43,7 +44,11 @@ def from_atoms(atoms: Atoms, units: Units, labels: bool | Labels = True) -> Stru
     if len(atoms) == 0:
         raise InputError("has no atoms")
     periodic = bool(atoms.pbc.any())
-    if periodic:
+    pbc = (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2]))
+    cell = np.array(atoms.cell)
+    if periodic and not all(pbc) and (~cell.any(axis=1) <= ~atoms.pbc).all() and not cell.any(axis=1).all():
+        cell = closed_cell(atoms.positions, cell, pbc, VACUUM)
+    elif periodic:
         cell_volume(atoms)
     found = find_labels(atoms) if labels is True else labels or None
     lengths = (found.units if found else declared_units(atoms.info)).length / units.angstrom
@@ -52,7 +57,8 @@ def from_atoms(atoms: Atoms, units: Units, labels: bool | Labels = True) -> Stru
     structure = Structure(
         numbers=atoms.numbers.astype(np.int64),
         positions=atoms.positions * lengths,
-        cell=np.array(atoms.cell) * lengths if periodic else None,
+        cell=cell * lengths if periodic else None,
+        pbc=pbc if periodic else PERIODIC,
         energy=found.energy / units.ev if found else None,
         forces=found.forces * (units.angstrom / units.ev) if found else None,
         stress=None if stress is None else stress * (units.angstrom**3 / units.ev),
@@ -79,7 +85,7 @@ def to_atoms(structure: Structure, units: Units) -> Atoms:
     atoms = Atoms(structure.numbers, structure.positions * units.angstrom)
     if structure.cell is not None:
         atoms.set_cell(structure.cell * units.angstrom)
-        atoms.pbc = True
+        atoms.pbc = structure.pbc
     atoms.info.update(structure.info)
     if structure.subset:
         atoms.info["set"] = structure.subset.label

@@ -57,7 +57,7 @@ def write_runner_files(
     written = []
     formats: tuple[Callable[[int, int], str], ...] = (
         lambda number, index: _functions(file, index, structure_of(int(file.source[index])), free_atoms),
-        lambda number, index: _structure(number, structure_of(int(file.source[index]))),
+        lambda number, index: _structure(number, structure_of(int(file.source[index])).closed(file.cutoff)),
         lambda number, index: _forces(number, structure_of(int(file.source[index]))),
     )
     for subset, names in NAMES.items():

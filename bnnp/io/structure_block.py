@@ -7,7 +7,8 @@ fewest digits that give the same float64 back, never the word ``begin`` or ``end
 Data for which the format has no keyword stand in the comment line as ``key=value`` pairs:
 ``comment some text group=aimd_300K weight=2.0 stress="xx yy zz yz xz xy" source=OUTCAR:17``. ``forces=none``
 means that the force columns hold zeros because no forces were computed; ``method=`` is how the labels were
-calculated (:mod:`bnnp.io.method`).
+calculated (:mod:`bnnp.io.method`); ``pbc="T T F"`` along which lattice vectors the cell is repeated, all
+three without it. RuNNer and n2p2 do not know that and repeat all.
 
 Reference: J. Behler, RuNNer manual, "input.data"; n2p2 documentation, "Configuration file format".
 """
@@ -29,7 +30,7 @@ from bnnp._core import format_atoms
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
 from bnnp.io.text import exact
-from bnnp.structure import SET_LABELS, Set, Structure
+from bnnp.structure import PERIODIC, SET_LABELS, Periodicity, Set, Structure
 
 KEYWORDS = ("begin", "comment", "lattice", "atom", "energy", "charge", "end")
 MINIMUM_VOLUME = 1e-7  # RuNNer's limit for a singular cell, in cubed units of length of the file
@@ -227,6 +228,13 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
             "add it, remove the structure, or use the structure in mode 3 only",
         )
     cell = _check_cell(header.lattice, table.positions, location)
+    pbc_text = info.pop("pbc", None)
+    try:
+        pbc = PERIODIC if pbc_text is None else _parse_pbc(pbc_text, cell)
+    except ValueError as error:
+        raise location.error(header.row_of("pbc="), f"comment: {error}") from None
+    if not any(pbc):
+        cell, pbc = None, PERIODIC
     stress_text = info.pop("stress", None)
     try:
         _check_weight(info.get("weight", "1"))
@@ -240,6 +248,7 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
         numbers=table.numbers,
         positions=table.positions,
         cell=cell,
+        pbc=pbc,
         energy=header.energy,
         forces=forces,
         stress=stress,
@@ -261,6 +270,18 @@ def parse_comment(text: str) -> tuple[str, dict[str, str]]:
     """
     pairs = {key: value.strip('"') for key, value in PAIR.findall(text)}
     return " ".join(PAIR.sub("", text).split()), pairs
+
+
+def _parse_pbc(text: str, cell: NDArray[np.float64] | None) -> Periodicity:
+    """The three letters of ``pbc="T T F"``."""
+    letters = text.replace(" ", "").upper()
+    if len(letters) != 3 or not set(letters) <= {"T", "F"}:
+        raise ValueError(
+            f'pbc="{text}" must be three letters T or F, one for each lattice vector: pbc="T T F"'
+        )
+    if "T" in letters and cell is None:
+        raise ValueError(f'pbc="{text}" is given but no `lattice`; add the three lattice vectors')
+    return letters[0] == "T", letters[1] == "T", letters[2] == "T"
 
 
 def _check_weight(text: str) -> None:
@@ -315,6 +336,8 @@ def _format_comment(structure: Structure) -> str:
         pairs["stress"] = exact(structure.stress)
     if structure.forces is None:
         pairs["forces"] = "none"
+    if structure.cell is not None and not all(structure.pbc):
+        pairs["pbc"] = " ".join("FT"[along] for along in structure.pbc)
     texts = [structure.comment] if structure.comment else []
     for key, value in pairs.items():
         plain = " ".join(str(value).replace('"', "'").split())

@@ -205,7 +205,9 @@ class Potential:
     def neighbors(self, structure: Structure) -> NeighborList:
         """Neighbor list within the largest cutoff."""
         radius, threads = self.descriptor.radius, self.options.threads
-        return find_neighbors(structure.positions, structure.cell, radius, structure.numbers, threads)
+        return find_neighbors(
+            structure.positions, structure.cell, radius, structure.numbers, threads, structure.pbc
+        )
 
     def scaled(self, types: Types, descriptors: Array) -> Array:
         """Network inputs, (n_atoms, width), from unscaled symmetry functions."""

@@ -1,4 +1,4 @@
-"""tools/convert.py: units, labels, selection of frames, and errors that name file and frame."""
+"""bnnp convert: units, labels, selection of frames, and errors that name file and frame."""
 
 from __future__ import annotations
 
@@ -437,13 +437,15 @@ class TestErrors:
 
 class TestWarnings:
     def test_partly_periodic_frames_are_counted(self, tmp_path: Path) -> None:
-        """RuNNer is all or nothing: a slab becomes periodic along its normal, too."""
+        """The comment keeps it, and convert says what RuNNer and n2p2 make of it."""
         slab = crystal()
         slab.pbc = (True, True, False)
         ase.io.write(tmp_path / "slab.extxyz", [slab, crystal(), slab])
         result = run("--units", "metal", tmp_path / "slab.extxyz", tmp_path / "input.data")
         assert result.exit_code == 0
-        assert "WARNING: 2 frames are periodic along one or two axes only" in result.stderr
+        assert "2 frames are periodic along one or two lattice vectors only" in result.output
+        found = [structure.pbc for structure in read_structures(tmp_path / "input.data")]
+        assert found == [(True, True, False), (True, True, True), (True, True, False)]
         assert "(Angstrom and eV, units metal)" in result.stdout
 
     @pytest.mark.parametrize(("wrong", "unit"), [("atomic", "Angstrom"), ("metal", "bohr")])

@@ -1,4 +1,4 @@
-"""tools/convert.py: DeePMD-kit's npy systems, directories of RuNNer and n2p2, dumps of LAMMPS."""
+"""bnnp convert: DeePMD-kit's npy systems, directories of RuNNer and n2p2, dumps of LAMMPS."""
 
 from __future__ import annotations
 

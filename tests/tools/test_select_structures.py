@@ -1,4 +1,4 @@
-"""tools/select_structures.py: farthest points against a greedy search by hand, uncertainty, energy window."""
+"""bnnp select: farthest points against a greedy search by hand, uncertainty, energy window."""
 
 from __future__ import annotations
 

@@ -547,3 +547,8 @@ double PairBNNP::memory_usage() {
     const std::size_t forces = sample_forces.capacity() + last_layer_forces.capacity();
     return Pair::memory_usage() + double(forces + 4 * std::size_t(n_max)) * sizeof(double);
 }
+
+// For plugin.cpp.
+extern "C" __attribute__((visibility("default"))) void* create_pair_bnnp(void* lmp) {
+    return new PairBNNP(static_cast<LAMMPS*>(lmp));
+}
