@@ -95,10 +95,18 @@ def read_dump(
         column = _energy_column(columns, choice.energy_key, path, remarks) if labels else None
         steps = _steps(again)
         chosen = islice(zip(images, steps, strict=False), frames.start, frames.stop, frames.step)
+        seen: dict[int, int] = {}  # hash of the positions by step, where the log has the energies
         for atoms, step in chosen:
             where = f"{path} step {step}"
             if choice.types is not None:
                 _set_elements(atoms, choice.types, "element" in columns, where)
+            if labels and column is None and log is not None:
+                positions = hash(atoms.positions.tobytes())
+                if seen.setdefault(step, positions) != positions:
+                    raise InputError(
+                        f"{where}: the dump has this step twice, with different positions, and the log cannot "
+                        "tell which of the runs its energy is of; give dump and log of one run"
+                    )
             if labels:
                 energy = _energy(atoms, step, column, log, choice, where)
                 atoms.calc.results["energy"] = convert(energy, "energy", units, "ASE")
