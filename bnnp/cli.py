@@ -29,7 +29,16 @@ MODES = {
 }
 DYNAMICS = ("bnnp.modes.simulate.run", "simulate")  # mode 3 with md_steps
 CHECK = ("bnnp.modes.check.run", "check")
+TOOLS = {  # scripts of tools/ as verbs of the command
+    "convert": ("convert", "Files of ASE, LAMMPS, DeePMD, RuNNer to input.data, and back; --check."),
+    "vasp": ("vasp2data", "VASP's OUTCAR, vasprun.xml, vaspout.h5, ML_AB to input.data."),
+    "functions": ("make_symmetry_functions", "Make symmetry functions by a recipe, or choose from many."),
+    "select": ("select_structures", "Thin a trajectory, choose candidates for DFT."),
+    "analyze": ("analyze_trajectory", "g(r), angles, diffusion, vibrations of trajectories."),
+    "plot": ("plot", "Pictures and a report page of what bnnp wrote."),
+}
 ALL_KEYWORDS = "*"
+COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
@@ -52,7 +61,42 @@ _LEFT = (
 )
 
 
-@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Program(click.Group):
+    """The command, with the scripts of tools/ as its verbs; each is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the verbs."""
+        return list(TOOLS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of a script."""
+        if name not in TOOLS:
+            return None
+        here = Path(__file__).parent
+        folder = next(path for path in (here / "tools", here.parent / "tools") if path.is_dir())
+        sys.path.insert(0, str(folder))  # the scripts import each other
+        command = importlib.import_module(TOOLS[name][0]).main
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs in the help, without importing them."""
+        with formatter.section("Around it (`bnnp VERB --help`)"):
+            formatter.write_dl([(name, text) for name, (_, text) in TOOLS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a mode or a verb; a failure becomes a message and an exit code."""
+        found: list[object] = []
+        _guard(lambda: found.append(super(Program, self).invoke(ctx)))
+        return found[0]
+
+
+@click.command(
+    cls=Program,
+    help=_HELP,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--mode", type=click.IntRange(1, 3), help="What to do; wins over runner_mode in input.nn.")
 @click.option("--restart", is_flag=True, help="Continue a training or a molecular dynamics run.")
 @click.option(
@@ -93,7 +137,9 @@ _LEFT = (
     help="--export hdnnp: free-atom energies, normalization and scaling interval within the weights (CP2K).",
 )
 @click.version_option(__version__, message="bnnp %(version)s")
+@click.pass_context
 def main(
+    ctx: click.Context,
     mode: int | None,
     restart: bool,
     check: bool,
@@ -108,6 +154,10 @@ def main(
     fold: bool,
 ) -> None:
     """Turn the command line into one call, and any failure into a message and an exit code."""
+    if ctx.invoked_subcommand is not None:
+        if given := [f"--{name}" for name in ctx.params if ctx.get_parameter_source(name) is COMMAND_LINE]:
+            raise click.UsageError(f"{ctx.invoked_subcommand} goes without {' '.join(given)} before it")
+        return
     if restart and (check or keywords or mode not in (None, 2, 3)):
         raise click.UsageError("--restart continues a training or molecular dynamics: use --mode 2 or 3")
     if headers and not lammps_plugin:
@@ -117,15 +167,13 @@ def main(
             "--masks, --units and --fold say what is exported: use them with --export hdnnp DIR"
         )
     if keywords:
-        _guard(lambda: click.echo(_describe_keywords(keywords)))
+        click.echo(_describe_keywords(keywords))
     elif lammps_plugin:
-        _guard(lambda: click.echo(_compile_plugin(headers)))
+        click.echo(_compile_plugin(headers))
     elif export:
-        _guard(
-            lambda: click.echo(_export(export[0], Path(export[1]), Path(settings_file), masks, units, fold))
-        )
+        click.echo(_export(export[0], Path(export[1]), Path(settings_file), masks, units, fold))
     else:
-        _guard(lambda: _run(mode, restart, check, Path(settings_file), Path(data_file)))
+        _run(mode, restart, check, Path(settings_file), Path(data_file))
 
 
 def _describe_keywords(name: str) -> str:

@@ -224,7 +224,7 @@ class Progress(Generic[T]):
     ) -> None:
         self._iterable = iterable
         self._total = len(iterable) if total is None and isinstance(iterable, Sized) else total
-        self._description, self._stream, self._enabled = description, stream, enabled
+        self._description, self._stream, self._enabled, self._width = description, stream, enabled, width
         self._start = self._last = time.perf_counter()
         self._done = self._shown = 0
         self._bar: Any = None
@@ -272,9 +272,10 @@ class Progress(Generic[T]):
         seconds = time.perf_counter() - self._start
         left = seconds * (self._total or 0) / self._done - seconds
         remaining = f", about {duration(left)} left" if tenth < 10 else ""
+        text = f"{self._description} {10 * tenth:3d} %  {self._done}/{self._total}  "
+        text += f"{duration(seconds)}{remaining}{', ' * bool(self.note)}{self.note}"
         self._stream.write(
-            f"  {self._description} {10 * tenth:3d} %  {self._done}/{self._total}  "
-            f"{duration(seconds)}{remaining}{', ' * bool(self.note)}{self.note}\n"
+            textwrap.fill(text, self._width, initial_indent="  ", subsequent_indent="    ") + "\n"
         )
         self._stream.flush()
 

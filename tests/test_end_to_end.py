@@ -77,7 +77,8 @@ def test_it_has_learnt_and_doubts_what_is_hotter(quickstart: Path) -> None:
 def test_table_of_results_stands_in_the_log(quickstart: Path) -> None:
     log = (quickstart / "mode3.log").read_text()
     assert re.search(r"bulk_3000K +\d+ +[\d.]+", log)
-    assert "raw (uncalibrated)" in log
+    assert "calibrated (hybrid) on 54 structures" in log
+    assert "uncalibrated" not in log
     assert log.splitlines()[-1].startswith("Normal termination")
 
 

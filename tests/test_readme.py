@@ -188,6 +188,7 @@ def test_uncertainty(project: Path, tmp_path: Path) -> None:
     """The keywords of the chapter, with those of the quickstart."""
     (keywords,) = blocks("Uncertainty", "")
     text = (ROOT / "inputs" / "quickstart" / "input.nn").read_text()
+    text = re.sub(r"^uncertainty .*\n", "", text, flags=re.MULTILINE)
     (tmp_path / "input.nn").write_text(text + keywords)
     settings = load_settings(tmp_path / "input.nn", 2)
     assert settings.calibration.calibration_ood_group == ("1050K",)

@@ -1,4 +1,4 @@
-"""Speed and memory of tools/vasp2data.py on a large OUTCAR, vasprun.xml or ML_AB: the steps of SOURCE repeated.
+"""Speed and memory of bnnp vasp: a large OUTCAR, vasprun.xml or ML_AB, with the steps of SOURCE.
 
 \b
 python tools/benchmark_vasp.py OUTCAR.gz --megabytes 1000

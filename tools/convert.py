@@ -1,13 +1,13 @@
 """Any format ASE reads to input.data, and input.data to any format ASE writes; or a report on the data.
 
 \b
-python tools/convert.py run_300K.extxyz run_600K.traj input.data
-python tools/convert.py --every 4 --max 35 --set train frames.extxyz.gz input.data
-python tools/convert.py --energy-key REF_energy --virial-key REF_virial frames.extxyz input.data
-python tools/convert.py input.data structures.extxyz
-python tools/convert.py deepmd_systems/ n2p2_study/ input.data
-python tools/convert.py --types "Ge Te" --log log.lammps melt.dump input.data
-python tools/convert.py --check input.data
+bnnp convert run_300K.extxyz run_600K.traj input.data
+bnnp convert --every 4 --max 35 --set train frames.extxyz.gz input.data
+bnnp convert --energy-key REF_energy --virial-key REF_virial frames.extxyz input.data
+bnnp convert input.data structures.extxyz
+bnnp convert deepmd_systems/ n2p2_study/ input.data
+bnnp convert --types "Ge Te" --log log.lammps melt.dump input.data
+bnnp convert --check input.data
 
 A name that ends in .data is an input.data file, in the units that an input.nn beside it states, else in
 those of --units (bohr and hartree, or Angstrom and eV), else in Angstrom and eV; every other file is in the
@@ -15,8 +15,8 @@ units that it states, else in ASE's own. Energy, forces and stress are those of 
 name (energy, forces, stress or virial), or the one that the --...-key options name.
 
 A directory, or an HDF5 file, is one of DeePMD-kit's systems; or a directory of RuNNer's or n2p2's input.data
-files. Dumps of LAMMPS (.dump, .lammpstrj) need an energy: a column of a compute pe/atom, or the log. For VASP
-there is tools/vasp2data.py. --skip, --every and --max count the frames of each input.
+files. Dumps of LAMMPS (.dump, .lammpstrj) need an energy: a column of a compute pe/atom, or the log. VASP's
+files are read as bnnp vasp does. --skip, --every and --max count the frames of each input.
 
 --check converts nothing and reports on all inputs: compositions, groups, ranges, shortest distances,
 duplicates, net forces, outliers, and thresholds for input.nn.

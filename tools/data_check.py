@@ -25,7 +25,7 @@ from bnnp.analysis.data_set import (
     distance_table,
     measure_distances,
 )
-from bnnp.analysis.label_sizes import energy_outliers, outside, rare
+from bnnp.analysis.label_sizes import THERMAL, energy_outliers, outside, rare
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import NumericalError
@@ -181,7 +181,7 @@ class DataCheck:
 
     def label_doubts(self) -> list[str]:
         """Energies far from the others; stresses and forces of another unit."""
-        return list(self.data.sizes.doubts(self.units, lambda index: self.entries[index].where))
+        return list(self.data.sizes.doubts(self.units, lambda index: self.entries[index].where, THERMAL))
 
     def thresholds(self) -> Iterator[tuple[str, float, str]]:
         """Keyword, value in the units of the file, and why."""
@@ -198,7 +198,9 @@ class DataCheck:
             value = 1.1 * inside * self.units.angstrom / self.units.ev
             yield "force_threshold", value, f"drops {len(outliers)} outliers ({self.units.force})"
         if high := [
-            one.index for one in energy_outliers(self.data.sizes.table(self.units)) if one.residual > 0
+            one.index
+            for one in energy_outliers(self.data.sizes.table(self.units), THERMAL)
+            if one.residual > 0
         ]:
             energies = np.array([entry.energy for entry in self.entries])
             inside = np.nanmax(np.delete(energies, high))

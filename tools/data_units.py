@@ -12,7 +12,6 @@ import click
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
-from bnnp.io.input_nn import read_input_nn
 from bnnp.units import ATOMIC, METAL, UNITS, Units
 
 units_option = click.option(
@@ -34,6 +33,8 @@ def stated_units(path: Path) -> Units | None:
     settings = path.resolve().with_name("input.nn")
     if not settings.is_file():
         return None
+    from bnnp.io.input_nn import read_input_nn  # brings torch, which a file without settings does not need
+
     for line in read_input_nn(settings):
         if line.name == "units":
             if len(line.words) != 1 or line.words[0] not in UNITS:
@@ -108,7 +109,7 @@ def demand_readable(path: Path, units: Units) -> None:
     if has_settings(path) and (stated := stated_units(path) or ATOMIC) is not units:
         raise InputError(
             f"{path} would be in {units.length} and {units.energy}, but the input.nn beside it means `units "
-            f"{stated.name}`; write to another directory, or convert it with tools/convert.py"
+            f"{stated.name}`; write to another directory, or convert it with bnnp convert"
         )
 
 

@@ -6,7 +6,8 @@ python tools/make_reference_data.py --elements Ag Pd -T 300 -T 900 --seed 7 inpu
 
 For each composition and temperature a few short Langevin runs start from a randomly strained fcc cell
 with randomly placed elements; free clusters are cut from the same crystal. Runs, not frames, are
-pinned to the test set, so that no test structure is a neighbor in time of a training structure.
+pinned to the test set and the calibration set, so that none of their structures is a neighbor in time of
+a training structure.
 
 The EMT of K. W. Jacobsen, P. Stoltze, J. K. Norskov, Surf. Sci. 366, 394 (1996), stands in for a quantum
 code: many-body, smooth, with energies, forces and stress that belong together, and no further package.
@@ -76,11 +77,12 @@ def plan(
     runs: int,
     test_runs: int,
     clusters: int,
+    calibration_runs: int,
 ) -> list[Run]:
     """All runs: `runs` for fitting and `test_runs` for testing of each composition and temperature.
 
     Of clusters there are `clusters` for fitting at each temperature and, if anything is tested, one for
-    testing.
+    testing. If anything is tested, `calibration_runs` of each kind follow at the end.
     """
     sets = [*runs * [Set.TRAIN], *test_runs * [Set.TEST]] if test_runs else runs * [None]
     cluster_sets = (
@@ -91,7 +93,8 @@ def plan(
     for temperature in temperatures:
         result += [Run(elements, x, temperature, False, subset) for x in fractions for subset in sets]
         result += [Run(elements, 0.5, temperature, True, subset) for subset in cluster_sets]
-    return result
+    tested = list(dict.fromkeys(run for run in result if run.subset == Set.TEST))
+    return result + [replace(run, subset=Set.CALIBRATION) for run in tested for _ in range(calibration_runs)]
 
 
 def starting_atoms(run: Run, rng: np.random.Generator) -> Atoms:
@@ -177,6 +180,13 @@ def generate(runs: list[Run], number: int, seed: int, units: Units) -> Iterator[
     help="The same, pinned to the test set; 0: nothing is pinned.",
 )
 @click.option(
+    "--calibration-runs",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="The same, pinned to the calibration set, if anything is pinned.",
+)
+@click.option(
     "--clusters",
     type=click.IntRange(0),
     default=3,
@@ -200,6 +210,7 @@ def main(
     compositions: int,
     runs: int,
     test_runs: int,
+    calibration_runs: int,
     clusters: int,
     number: int,
     seed: int,
@@ -209,7 +220,7 @@ def main(
     try:
         if not set(elements) <= set(METALS):
             raise InputError(f"--elements {' '.join(elements)}: EMT knows the fcc metals {', '.join(METALS)}")
-        everything = plan(elements, temperatures, compositions, runs, test_runs, clusters)
+        everything = plan(elements, temperatures, compositions, runs, test_runs, clusters, calibration_runs)
         with click.progressbar(
             generate(everything, number, seed, UNITS[units]), length=len(everything) * number, label="EMT"
         ) as structures:

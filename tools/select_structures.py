@@ -1,10 +1,10 @@
 """Thin a trajectory, or choose the candidates that are worth a quantum calculation.
 
 \b
-python tools/select_structures.py --number 200 input.data thinned.data
-python tools/select_structures.py --number 50 --beside training.data candidates.data new.data
-python tools/select_structures.py --potential potential/ --min-sigma 100 --number 50 candidates.data new.data
-python tools/select_structures.py --energy-window 0.5 input.data low.data
+bnnp select --number 200 input.data thinned.data
+bnnp select --number 50 --beside training.data candidates.data new.data
+bnnp select --potential potential/ --min-sigma 100 --number 50 candidates.data new.data
+bnnp select --energy-window 0.5 input.data low.data
 
 One after the other: the energy window, the uncertainty, then --number of what is left: by farthest point
 sampling in the space of the symmetry functions, or the most uncertain ones (--by uncertainty). Sigmas are

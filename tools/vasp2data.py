@@ -1,13 +1,13 @@
 """VASP's outputs to input.data: OUTCAR, vasprun.xml, vaspout.h5, ML_AB, plain or gz, bz2, xz.
 
 \b
-python tools/vasp2data.py OUTCAR input.data
-python tools/vasp2data.py --skip 500 --every 20 --label melt run_900K/ run_1200K/ input.data
-python tools/vasp2data.py --units atomic --append relaxation/OUTCAR.gz --last input.data
+bnnp vasp OUTCAR input.data
+bnnp vasp --skip 500 --every 20 --label melt run_900K/ run_1200K/ input.data
+bnnp vasp --units atomic --append relaxation/OUTCAR.gz --last input.data
 
 Any number of files and directories; of a directory, and those below it, one file of each run is taken
-(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB), and each directory becomes a group. What a file is,
-is seen from its content.
+(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB), and each directory becomes a group. What a file
+is, is seen from its content.
 
 Left out, and counted by reason at the end: steps whose electronic loop did not converge, predictions of a
 machine-learned force field, steps without forces, steps that are damaged or cut off, and all that is no
@@ -32,6 +32,7 @@ import click
 import numpy as np
 from ase.data import atomic_numbers
 from data_summary import Summary, check_units, write_data
+from data_units import output_units, units_option
 from elements_option import parse_elements
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -96,8 +97,9 @@ def read_file(path: Path, choice: Choice, tally: Tally) -> Iterator[Structure]:
         info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
         if flaw:
             info["converged"] = "no"
-        yield to_structure(step, choice, info)
+        structure = to_structure(step, choice, info)
         tally.taken += 1
+        yield structure
 
 
 def choose(path: Path, choice: Choice, tally: Tally) -> Iterator[tuple[int, Step, str | None]]:
@@ -158,6 +160,15 @@ def numbers_of(symbols: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.int64)
 
 
+def why_nothing(tally: Tally, skip: int) -> str:
+    """The reason for which a file gave no structure."""
+    if tally.usable:
+        return f"{tally.usable} steps, none of them chosen; check --skip ({skip})"
+    if not tally.steps:
+        return "no ionic step was finished"
+    return f"none of {tally.steps} steps can be used: {tally.reasons()}"
+
+
 class Conversion:
     """All files of one command: structures go out, counts and refusals stay."""
 
@@ -189,7 +200,7 @@ class Conversion:
                 self.files.setdefault(structure.info.get("method", ""), set()).add(str(path))
                 yield structure
             if not tally.taken:
-                raise InputError(self.why_nothing(tally))
+                raise InputError(why_nothing(tally, choice.skip))
             click.echo(self.line(source, tally))
         except GeneratorExit:
             raise
@@ -200,14 +211,6 @@ class Conversion:
                 return
             self.refuse(path, error, tally.taken)
         self.total.add(tally)
-
-    def why_nothing(self, tally: Tally) -> str:
-        """The reason for which a file gave no structure."""
-        if tally.usable:
-            return f"{tally.usable} steps, none of them chosen; check --skip ({self.choice.skip})"
-        if not tally.steps:
-            return "no ionic step was finished"
-        return f"none of {tally.steps} steps can be used: {tally.reasons()}"
 
     def line(self, source: Source, tally: Tally) -> str:
         """What was done with one file."""
@@ -265,9 +268,7 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
 @click.command(help=__doc__, context_settings=SETTINGS)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option(
-    "--units", type=click.Choice(list(UNITS)), default="metal", show_default=True, help="Of OUTPUT."
-)
+@units_option
 @click.option("--skip", type=click.IntRange(0), default=0, help="Steps to leave out first, in each file.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Take every N-th step of each file.")
 @click.option("--last", is_flag=True, help="Take the last step of each file only (relaxations).")
@@ -291,7 +292,7 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
 def main(
     inputs: tuple[Path, ...],
     output: Path,
-    units: str,
+    units: str | None,
     skip: int,
     every: int,
     last: bool,
@@ -305,11 +306,16 @@ def main(
     """Run the conversion and print what was found."""
     if last and (skip or every > 1):
         raise click.UsageError("--last takes one step of each file: it does not go with --skip or --every")
-    choice = Choice(UNITS[units], energy, skip, every, last, keep_unconverged, label, elements)
+    try:
+        written = output_units(output, UNITS[units] if units else None)
+        check_output(output, inputs, append, overwrite, written)
+    except BnnpError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    choice = Choice(written, energy, skip, every, last, keep_unconverged, label, elements)
     conversion, summary = Conversion(choice), Summary(choice.units)
     failure = None
     try:
-        check_output(output, inputs, append, overwrite, choice.units)
         write_data(output, summary.watch(conversion.run(inputs)), append, DECIMALS)
     except BnnpError as error:
         failure = error
@@ -319,7 +325,7 @@ def main(
     for line in conversion.lines():
         click.echo(line)
     if failure is None:
-        unit = f"{choice.units.length} and {choice.units.energy}; `units {units}` in input.nn"
+        unit = f"{written.length} and {written.energy}; `units {written.name}` in input.nn"
         click.echo(f"{'Added to' if append else 'Written'}: {output} ({unit})")
     for warning in disagreements(conversion.files):
         click.echo(f"WARNING: {warning}", err=True)

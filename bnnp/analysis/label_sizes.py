@@ -30,7 +30,8 @@ Array = NDArray[np.float64]
 FAR = 8.0  # robust standard deviations from the median
 FEW = 10  # structures below which nothing is called an outlier
 RARE = 0.01  # share of structures that can be outliers, or three
-THERMAL = 0.1  # eV/atom: what structures of one composition differ by anyway
+THERMAL = 0.1  # eV/atom: what structures of one composition differ by at any temperature
+BONDS = 2.0  # eV/atom: more than melting, surfaces and defects make of a solid
 CHEMISTRY = 50.0  # eV/atom: no two structures of one composition and calculation differ by more
 ITERATIONS = 100
 ELECTRONS = 20.92  # eV
@@ -171,9 +172,9 @@ class LabelSizes:
         energies, forces, stresses = np.array(self._sizes).reshape(-1, 3).T
         return SizeTable.of(np.array(numbers, dtype=np.int64), counts, energies, forces, stresses, units)
 
-    def doubts(self, units: Units, where: Callable[[int], str]) -> Iterator[str]:
+    def doubts(self, units: Units, where: Callable[[int], str], least: float = BONDS) -> Iterator[str]:
         """What looks wrong with labels in `units`; see `label_doubts`."""
-        return label_doubts(self.table(units), units, where)
+        return label_doubts(self.table(units), units, where, least)
 
 
 def largest(label: Array | None) -> float:
@@ -181,7 +182,9 @@ def largest(label: Array | None) -> float:
     return np.nan if label is None else float(np.abs(label).max())
 
 
-def label_doubts(table: SizeTable, units: Units, where: Callable[[int], str]) -> Iterator[str]:
+def label_doubts(
+    table: SizeTable, units: Units, where: Callable[[int], str], least: float = BONDS
+) -> Iterator[str]:
     """One sentence for each kind of label of a size that no calculation gives.
 
     Parameters
@@ -190,8 +193,10 @@ def label_doubts(table: SizeTable, units: Units, where: Callable[[int], str]) ->
         Of the file, to say in which other unit its numbers would be.
     where : callable
         Name of a structure by its number from 0.
+    least : float, eV/atom
+        Energies nearer to the others are not doubted.
     """
-    if outliers := energy_outliers(table):
+    if outliers := energy_outliers(table, least):
         named = "; ".join(f"{where(one.index)} ({one})" for one in outliers[:SHOWN])
         more = f"; and {len(outliers) - SHOWN} more" if len(outliers) > SHOWN else ""
         yield (
@@ -229,13 +234,17 @@ def _size_doubts(sizes: Array, own: float, kind: Kind, where: Callable[[int], st
     yield f"{text}. Convert the numbers, or leave these labels out"
 
 
-def energy_outliers(table: SizeTable) -> list[Outlier]:
-    """Energies far from the others, or beyond all electrons; the farthest first."""
+def energy_outliers(table: SizeTable, least: float = BONDS) -> list[Outlier]:
+    """Energies far from the others by `least` eV/atom, or beyond all electrons; the farthest first.
+
+    Atoms and dimers, which lack most of the bonds of the others, are far only beyond any chemistry.
+    """
     residuals = energy_residuals(table)
+    smallest = np.where(table.counts.sum(axis=1) > 2, least, CHEMISTRY)
     limit = 2.0 * ELECTRONS * table.numbers ** (7.0 / 3.0) + 1000.0  # eV an atom
     shares = table.counts / table.counts.sum(axis=1, keepdims=True)
     impossible = np.flatnonzero(np.abs(table.energies) > shares @ limit).tolist()
-    far_ones = [index for index in outside(residuals, both=True) if abs(residuals[index]) > THERMAL]
+    far_ones = [one for one in outside(residuals, both=True) if abs(residuals[one]) > smallest[one]]
     found = {index: Outlier(index, residuals[index], _unit(table, residuals, index)) for index in far_ones}
     if len(found) > rare(residuals):
         in_a_unit = {index: one for index, one in found.items() if one.unit}

@@ -14,11 +14,15 @@ is shared. It has one record of :func:`survey_dtype` a structure::
     stress         largest component of the stress, energy/length^3; NaN without stress
     energy         total energy minus free atoms, per atom, energy
     subset         number of the bnnp.structure.Set that input.data assigns; -1 if it assigns none
+    kind           checksum of the elements of all atoms, in their order
+    cell           (3, 3) lattice vectors as rows, length; 0 without a cell
+    probe          (4, 3) positions of four atoms, length
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from zlib import crc32
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -28,6 +32,8 @@ from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.structure import Structure
 
 FREE = -1
+PROBED = 4  # atoms whose positions are kept
+NEAR = 0.5  # of the shortest distance: frames whose atoms have moved less follow each other in time
 
 
 def survey_dtype(n_elements: int) -> np.dtype[np.void]:
@@ -45,6 +51,9 @@ def survey_dtype(n_elements: int) -> np.dtype[np.void]:
             ("stress", np.float64),
             ("energy", np.float64),
             ("subset", np.int8),
+            ("kind", np.uint32),
+            ("cell", np.float32, (3, 3)),
+            ("probe", np.float32, (PROBED, 3)),
         ]
     )
 
@@ -72,6 +81,9 @@ def survey(
     types = element_types(structure, elements)
     record["n_atoms"] = np.bincount(types, minlength=len(elements))
     record["subset"] = FREE if structure.subset is None else structure.subset
+    record["kind"] = crc32(structure.numbers.tobytes())
+    record["cell"] = 0.0 if structure.cell is None else structure.cell
+    record["probe"] = structure.positions[np.linspace(0, len(structure) - 1, PROBED).astype(int)]
     record["shortest"] = record["reach"] = np.inf
     free = np.array([free_atoms.get(element, 0.0) for element in elements])
     record["energy"] = ((structure.energy or 0.0) - record["n_atoms"] @ free) / len(structure)
@@ -107,6 +119,36 @@ def element_types(structure: Structure, elements: Sequence[str]) -> NDArray[np.i
     """Index into `elements` (ascending atomic number) of every atom, (n_atoms,) int32."""
     numbers = np.array([atomic_numbers[element] for element in elements])
     return np.searchsorted(numbers, structure.numbers).astype(np.int32)
+
+
+def trajectories(table: NDArray[np.void], group: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Number of the run each structure belongs to, (n_structures,), ascending.
+
+    A structure is in the run of the one before if it has the same group, the same atoms in the same order
+    and almost the same cell, and its atoms have moved by less than NEAR of the shortest distance (root mean
+    square of four of them, to the nearest image).
+
+    Parameters
+    ----------
+    table : (n_structures,) array of survey_dtype
+        In the order of the file.
+    group : (n_structures,) int32
+    """
+    before, after = table[:-1], table[1:]
+    cells = after["cell"].astype(np.float64)
+    moved = after["probe"].astype(np.float64) - before["probe"]
+    periodic = np.abs(np.linalg.det(cells)) > 0.0
+    shifts = np.round(moved[periodic] @ np.linalg.inv(cells[periodic]))  # whole lattice vectors
+    moved[periodic] -= shifts @ cells[periodic]
+    near = NEAR * np.minimum(before["shortest"], after["shortest"])
+    follows = (
+        (group[1:] == group[:-1])
+        & (after["kind"] == before["kind"])
+        & (np.abs(cells - before["cell"]).max(axis=(1, 2)) < near)
+        & (np.sqrt(np.square(moved).sum(axis=2).mean(axis=1)) < near)
+        & np.isfinite(near)
+    )
+    return np.concatenate([[0], np.cumsum(~follows)]).astype(np.int64)[: len(table)]
 
 
 def cost(table: NDArray[np.void]) -> NDArray[np.float64]:

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
+from bnnp.errors import InputError
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.prediction import Estimate, Prediction
@@ -157,11 +158,13 @@ class BNNP(Calculator):
         Raises
         ------
         InputError, NumericalError
-            An element the potential does not know; atoms that coincide.
+            No atoms; an element the potential does not know; atoms that coincide.
         """
         if atoms is not None:
             self.atoms = atoms.copy()
         assert self.atoms is not None
+        if len(self.atoms) == 0:
+            raise InputError("Atoms() without atoms have no energy; build or read a structure first")
         if system_changes:
             self.evaluations += 1
             self.results = {}

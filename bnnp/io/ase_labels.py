@@ -211,7 +211,7 @@ class _Sources:
                     continue
                 quantity, method = split_name(name)
                 known = self.stored.setdefault(name, _Stored(name, value, quantity, method))
-                if quantity and not _equal(known.value, value):
+                if quantity and known.value is not value and not _equal(known.value, value):
                     raise InputError(f"two different values of `{name}`: of the calculator, and beside it")
 
     def of(self, quantity: str, key: str | None, method: str | None) -> list[_Stored]:
@@ -357,7 +357,7 @@ def _agreeing(values: list[tuple[str, Array]], what: str, tolerance: float) -> A
         if np.abs(value - first).max(initial=0.0) > tolerance * (1.0 + np.abs(first).max(initial=0.0)):
             keys = "--stress-key or --virial-key" if what == "stress" else f"--{what}-key"
             raise InputError(
-                f"`{name}` and `{other}` give two different values of the {what}; choose with {keys}"
+                f"`{name}` and `{other}` are two different values of the {what}; name one with {keys}"
             )
     return first
 

@@ -192,7 +192,7 @@ def _size(quantity: str, text: str, key: str) -> float:
 def _quotient(unit: str, power: int) -> float | None:
     """Energy over a power of a length: ``eV/Angstrom``, ``kcal/mol/A``, ``Ha/bohr^3``."""
     above, slash, below = unit.rpartition("/")
-    below = below.strip("()")
+    below = below.strip("()").removesuffix("^1")
     if power == 3:
         if not below.endswith("3"):
             return None

@@ -150,7 +150,7 @@ def limits_of_training(
         yield (
             f"the number of structures: errors of {worst.name} are {worst.ratio:.1f} times as large in the "
             "test set as in the training set (overfitting)",
-            "add structures like those with the largest errors (tools/plot.py training lists them), or raise "
+            "add structures like those with the largest errors (bnnp plot training lists them), or raise "
             "dropout_rate",
         )
     elif worst.grade > Grade.GOOD and best_epoch > 0.9 * epochs:
@@ -158,6 +158,6 @@ def limits_of_training(
     elif worst.grade > Grade.GOOD:
         yield (
             f"the model: {worst.name} are not learnt much better in the training set than in the test set",
-            "more or other symmetry functions (tools/make_symmetry_functions.py), larger networks "
+            "more or other symmetry functions (bnnp functions), larger networks "
             "(global_nodes_short), or another optimizer; and look for wrong data (bnnp --check)",
         )

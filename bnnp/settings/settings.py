@@ -16,7 +16,7 @@ from typing import Any
 from bnnp.errors import InputError
 from bnnp.model import Model
 from bnnp.network.architecture import Architecture
-from bnnp.settings.arguments import FIT
+from bnnp.settings.arguments import AUTO, FIT
 from bnnp.settings.dialects import choose_optimizer, dialect, forces_of_prediction, training_word
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords import KEYWORDS, SECTION_OF, SECTIONS
@@ -148,6 +148,8 @@ def load_settings(
         "transfer_map": _transfer_map(file),
         "calculate_forces": forces,
     }
+    if not file.given("calibration_fraction") and _plain(file, follows["dropout_rate"]):
+        follows["calibration_fraction"] = 0.0  # nothing to calibrate
     sections: dict[str, Any] = {}
     for name, section in SECTIONS.items():
         values = file.values(section, model.units)
@@ -210,6 +212,12 @@ def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -
             text = f"is {rate}: the chance to DROP a node, not to keep it."
             raise file.mistake(name, f"{text} If so meant, add `allow_high_dropout`")
     return rates * layers if len(rates) == 1 else rates
+
+
+def _plain(file: KeywordFile, rates: tuple[float, ...] | str) -> bool:
+    """Whether there are no standard deviations: no dropout and one network."""
+    dropout = rates == AUTO or any(rates) or file.value("dropout_rate_input") > 0.0
+    return not dropout and file.value("ensemble_size") == 1
 
 
 def _group_weights(file: KeywordFile) -> tuple[tuple[str, float, float, float], ...]:

@@ -46,6 +46,7 @@ PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quan
 SHARE = 0.5  # least c d of hybrid, in units of the root mean square error inside
 OVERLAP = 0.99  # quantile of sigma inside up to which a map of mc is fitted to errors inside only
 FEWEST = 30  # structures for a calibration to be trusted
+FEWEST_INDEPENDENT = 10  # independent errors of energies: their size is known to 1 / sqrt(2 n), 22 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +192,7 @@ class Calibration:
     def describe(self, elements: Sequence[str] = ()) -> str:
         """For headers: how it was made, and which quantities of a potential of these elements stay raw."""
         more = f" and {self.outside} out of the domain" if self.outside else ""
-        missing = [name for name in ("forces", "stress") if not getattr(self, name)]
+        missing = [name for name in ("energy", "forces", "stress") if not getattr(self, name)]
         if unknown := [element for element in elements if self.forces and element not in self.forces]:
             missing.append(f"forces in structures with {' or '.join(unknown)}")
         rest = f"; raw (uncalibrated): {', '.join(missing)}" if missing else ""
@@ -204,7 +205,7 @@ def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) 
     Parameters
     ----------
     found : mapping of str to Observations
-        By name as in :attr:`Calibration.quantities`; the energy is there.
+        By name as in :attr:`Calibration.quantities`; a quantity that is not there stays raw.
     samples : int
         Of the potential.
 
@@ -219,16 +220,17 @@ def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) 
             fitted[name] = fit_quantity(observations, kind)
         except NumericalError as error:
             raise NumericalError(f"{name}: {error}") from None
-    count = {
-        flag: len(np.unique(found["energy"].structure[found["energy"].outside == flag])) for flag in (0, 1)
-    }
+    seen = {flag: [each.structure[each.outside == flag] for each in found.values()] for flag in (0, 1)}
+    count = {flag: len(np.unique(np.concatenate(structures))) for flag, structures in seen.items()}
     forces = {name.removeprefix("forces "): q for name, q in fitted.items() if name.startswith("forces ")}
-    quantiles = {"energy": sigma_quantiles(_largest({"energy": fitted["energy"]}, found))}
-    if forces:
-        quantiles["forces"] = sigma_quantiles(_largest({f"forces {x}": q for x, q in forces.items()}, found))
-    return Calibration(
-        kind, fitted["energy"], forces, fitted.get("stress"), samples, count[0], count[1], quantiles
-    )
+    named = {"energy": {"energy"} & set(fitted), "forces": {f"forces {x}" for x in forces}}
+    quantiles = {
+        name: sigma_quantiles(_largest({each: fitted[each] for each in own}, found))
+        for name, own in named.items()
+        if own
+    }
+    energy, stress = fitted.get("energy"), fitted.get("stress")
+    return Calibration(kind, energy, forces, stress, samples, count[0], count[1], quantiles)
 
 
 def _largest(quantities: Mapping[str, Quantity], found: Mapping[str, Observations]) -> Array:

@@ -17,6 +17,7 @@ from case_scripts import load_script
 from bnnp.io.input_data import StructureFile, read_structures
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
+from bnnp.uncertainty.calibration import FEWEST
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "inputs" / "quickstart"
@@ -88,14 +89,13 @@ def quickstart() -> StructureFile:
 
 def test_quickstart_data(quickstart: StructureFile) -> None:
     structures = list(quickstart)
-    assert {s.subset for s in structures} == {Set.TRAIN, Set.TEST}
+    used = (Set.TRAIN, Set.TEST, Set.CALIBRATION)
+    assert {s.subset for s in structures} == set(used)
     assert {s.periodic for s in structures} == {True, False}
     assert all((s.stress is not None) == s.periodic for s in structures)
-    runs = {
-        subset: {s.info["source"] for s in structures if s.subset == subset}
-        for subset in (Set.TRAIN, Set.TEST)
-    }
-    assert not runs[Set.TRAIN] & runs[Set.TEST]  # no run is in both sets
+    runs = [{s.info["source"] for s in structures if s.subset == subset} for subset in used]
+    assert len(set.union(*runs)) == sum(map(len, runs))  # no run is in two sets
+    assert sum(s.subset == Set.CALIBRATION for s in structures) >= FEWEST
 
 
 def test_quickstart_files_are_small() -> None:

@@ -203,6 +203,10 @@ class TestResults:
         dimer.calc = BNNP(solid)
         with pytest.raises(NumericalError, match="atoms 1 and 2 are 0.1 Angstrom apart"):
             dimer.get_potential_energy()
+        empty = Atoms()
+        empty.calc = BNNP(solid)
+        with pytest.raises(InputError, match="without atoms have no energy"):
+            empty.get_potential_energy()
         with pytest.raises(ValueError, match="no parameter skn to set"):
             BNNP(solid, skn=0.3)
         with pytest.raises(ValueError, match="give them to bnnp.load"):

@@ -301,7 +301,11 @@ def test_questionable_cutoffs_warn(load: Load, number: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "text"),
     [
-        ("calibration_split blocks", "calibration_split has no effect without calibration_fraction"),
+        ("calibration_split blocks", ""),
+        (
+            "calibration_split blocks\ncalibration_fraction 0",
+            "calibration_split has no effect without calibration_fraction",
+        ),
         ("transfer_map Ge Si", "transfer_map has no effect without transfer_from"),
         ("transfer_scale_length 1.1", "transfer_scale_length has no effect without transfer_from"),
         ("dropout_rate 0\ncalibration_fraction 0.2", "there are no standard deviations to calibrate"),

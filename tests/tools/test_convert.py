@@ -1,4 +1,4 @@
-"""tools/convert.py: units, labels, selection of frames, and errors that name file and frame."""
+"""bnnp convert: units, labels, selection of frames, and errors that name file and frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.prediction import predicted
 from bnnp.io.trajectory import format_frame
 from bnnp.prediction import Estimate, Prediction
-from bnnp.structure import SET_LABELS, Set
+from bnnp.structure import SET_LABELS, Set, Structure
 from bnnp.units import ATOMIC, METAL
 
 BOHR, HARTREE = 0.529177210903, 27.211386245988  # Angstrom and eV, CODATA 2018; 2014 differs by 9e-9
@@ -223,7 +223,146 @@ class TestSelection:
         assert (structure.energy, structure.forces) == (None, None)
 
 
+def write_xyz(path: Path, comment: str, columns: str = "forces") -> Path:
+    """Two frames of two atoms in 6 * 6 * 6 cubic Angstrom with a comment line of one's own."""
+    head = (
+        f'2\nLattice="6 0 0 0 6 0 0 0 6" pbc="T T T" Properties=species:S:1:pos:R:3:{columns}:R:3 {comment}\n'
+    )
+    path.write_text(2 * (head + "Si 0 0 0 0.1 0.2 0.3\nSi 2.3 0 0 -0.1 -0.2 -0.3\n"))
+    return path
+
+
+def first_of(tmp_path: Path, *arguments: object) -> Structure:
+    result = run("--overwrite", *arguments, tmp_path / "out.data")
+    assert result.exit_code == 0, result.output
+    return next(read_structures(tmp_path / "out.data"))
+
+
+class TestKeys:
+    """What ASE's reader of extxyz makes of the labels; the choice itself is tested in tests/io."""
+
+    @pytest.mark.parametrize("key", ["stress", "Stress"])
+    @pytest.mark.parametrize("text", ["1 2 3 4 5 6", "1d0 2D0 3.0d0 4 5 6", "1 6 5 6 2 4 5 4 3"])
+    def test_stress_of_six_and_of_nine_numbers(self, tmp_path: Path, key: str, text: str) -> None:
+        path = write_xyz(tmp_path / "a.xyz", f'energy=-9 {key}="{text}"')
+        np.testing.assert_array_equal(first_of(tmp_path, path).stress, [1, 2, 3, 4, 5, 6])
+        assert first_of(tmp_path, "--no-stress", path).stress is None
+
+    @pytest.mark.parametrize("text", ["1 2 3 4 5", "large", "1 2 ***** 4 5"])
+    def test_what_is_no_stress(self, tmp_path: Path, text: str) -> None:
+        path = write_xyz(tmp_path / "a.xyz", f'energy=-9 stress="{text}"')
+        result = run(path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert "a.xyz frame 0 (from 0): `stress` " in result.output
+        assert "--energy-key" not in result.output
+        assert first_of(tmp_path, "--no-stress", path).energy == -9.0
+
+    @pytest.mark.parametrize("key", ["virial", "virials", "dft_virial"])
+    def test_virial(self, tmp_path: Path, key: str) -> None:
+        """sigma = -W / V, V = 216 cubic Angstrom."""
+        path = write_xyz(tmp_path / "a.xyz", f'energy=-9 {key}="0.27 0 0 0 0.54 0 0 0 0.81"')
+        options = ["--virial-key", "dft_virial"] if key == "dft_virial" else []
+        stress = first_of(tmp_path, *options, path).stress
+        np.testing.assert_allclose(stress, [-0.00125, -0.0025, -0.00375, 0, 0, 0])
+
+    @pytest.mark.parametrize(("pbc", "periodic"), [('pbc="T T T"', True), ('PBC="F F F"', False)])
+    def test_keys_in_small_and_capital_letters(self, tmp_path: Path, pbc: str, periodic: bool) -> None:
+        """GPUMD reads and writes them so; ASE alone would see a molecule, or forces nowhere."""
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9")
+        text = path.read_text().replace("Lattice", "lattice").replace("Properties", "properties")
+        path.write_text(text.replace('pbc="T T T"', pbc))
+        found = first_of(tmp_path, path)
+        assert found.periodic == periodic
+        np.testing.assert_array_equal(found.forces[0], [0.1, 0.2, 0.3])
+
+    def test_left_aside_is_counted_by_name(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 REF_stress="1 2 3 4 5 6" dft_energy=-8')
+        result = run(path, tmp_path / "out.data")
+        assert "left aside, with the number of structures that have it: REF_stress (2), dft_energy (2)" in (
+            result.output
+        )
+        assert "REF_stress (2)" in " ".join(run("--check", path).output.split())
+
+    def test_a_key_that_no_frame_has(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9")
+        result = run("--stress-key", "REF_stress", path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert "no periodic frame has `REF_stress`" in result.output
+        assert not (tmp_path / "out.data").exists()
+        both = run("--stress-key", "a", "--virial-key", "b", path, tmp_path / "out.data")
+        assert both.exit_code == 2
+
+    def test_units_that_a_file_states(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 stress="1 0 0 0 1 0 0 0 1" stress-unit=GPa')
+        np.testing.assert_allclose(first_of(tmp_path, path).stress[:3], 1.0 / 160.21766208)
+        write_xyz(path, "energy=-9 energy-unit=furlong")
+        assert "a.xyz frame 0 (from 0): `energy-unit=furlong` is no unit" in (
+            run(path, tmp_path / "b.data").output
+        )
+
+    @pytest.mark.parametrize(
+        ("comment", "columns"), [("energy=-7.0d0", "forces"), ("REF_energy=-7", "REF_forces")]
+    )
+    def test_energies_of_other_programs(self, tmp_path: Path, comment: str, columns: str) -> None:
+        path = write_xyz(tmp_path / "a.xyz", comment, columns)
+        options = ["--energy-key", "REF_energy"] if "REF" in comment else []
+        assert first_of(tmp_path, *options, path).energy == -7.0
+
+
+class TestUnitsOfInputData:
+    @pytest.fixture
+    def metal_run(self, frames: Path, tmp_path: Path) -> Path:
+        """A run with `units metal` and its candidates.data."""
+        folder = tmp_path / "run"
+        folder.mkdir()
+        run("--units", "metal", frames, folder / "candidates.data")
+        (folder / "input.nn").write_text("elements Ge Te\nunits metal # as the data\nnodes_of_others 3\n")
+        return folder
+
+    def test_input_nn_beside_an_input(self, metal_run: Path, tmp_path: Path) -> None:
+        """Today's candidates of a metal run are in Angstrom, whatever RuNNer's files are in."""
+        result = run(metal_run / "candidates.data", tmp_path / "out.extxyz")
+        assert "candidates.data was read in Angstrom and eV" in result.output
+        atoms = ase.io.read(tmp_path / "out.extxyz", 0)
+        assert (atoms.cell[0, 0], atoms.get_potential_energy()) == (6.0, -2.0)
+        assert run("--units", "atomic", metal_run / "candidates.data", tmp_path / "b.data").exit_code == 0
+        assert next(read_structures(tmp_path / "b.data")).energy == pytest.approx(-2.0 / HARTREE)
+
+    @pytest.mark.parametrize("check", [False, True])
+    def test_contradiction(self, metal_run: Path, tmp_path: Path, check: bool) -> None:
+        target = ["--check"] if check else [tmp_path / "out.extxyz"]
+        result = run("--units", "atomic", metal_run / "candidates.data", *target)
+        assert result.exit_code == 1
+        assert "--units atomic contradicts `units metal` of the input.nn beside it" in result.output
+        assert run("--check", metal_run / "candidates.data").exit_code == 0
+
+    def test_input_nn_beside_the_output(self, frames: Path, tmp_path: Path) -> None:
+        (tmp_path / "input.nn").write_text("units atomic\n")
+        assert run(frames, tmp_path / "input.data").exit_code == 0
+        assert next(read_structures(tmp_path / "input.data")).energy == pytest.approx(-2.0 / HARTREE)
+        result = run("--units", "metal", frames, tmp_path / "other.data")
+        assert "contradicts `units atomic` of the input.nn beside it, with which it would" in result.output
+        (tmp_path / "input.nn").write_text("units furlong\n")
+        assert "input.nn line 1: units is `furlong`" in run(frames, tmp_path / "other.data").output
+
+    def test_bohr_that_nobody_states_is_refused(self, frames: Path, tmp_path: Path) -> None:
+        run("--units", "atomic", frames, tmp_path / "a.data")
+        result = run(tmp_path / "a.data", tmp_path / "out.extxyz")
+        assert result.exit_code == 1
+        assert "looks like bohr and hartree, and neither --units nor" in result.output
+        (tmp_path / "input.nn").write_text("elements Ge Te\n")  # atomic is the default of the keyword
+        assert run(tmp_path / "a.data", tmp_path / "out.extxyz").exit_code == 0
+        assert ase.io.read(tmp_path / "out.extxyz").cell[0, 0] == pytest.approx(6.0)
+
+
 class TestErrors:
+    def test_a_file_without_structures(self, tmp_path: Path) -> None:
+        (tmp_path / "out.log").write_text("Entering Gaussian System\nnothing else\n")
+        result = run("--format", "gaussian-out", tmp_path / "out.log", tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "ASE, which reads it as gaussian-out, finds no structure in it" in result.output
+        assert "--skip" not in result.output
+
     def test_missing_energy(self, tmp_path: Path) -> None:
         ase.io.write(tmp_path / "a.extxyz", [crystal(), crystal(energy=None)])
         result = run(tmp_path / "a.extxyz", tmp_path / "input.data")

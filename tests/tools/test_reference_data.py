@@ -43,8 +43,8 @@ def test_what_is_made(tmp_path: Path) -> None:
     structures = make(tmp_path / "input.data", *SMALL, "--elements", "Ag", "Pd")
     bulk = [s for s in structures if s.periodic]
     clusters = [s for s in structures if not s.periodic]
-    assert len(bulk) == 2 * 2 * 2  # compositions, runs with the test run, snapshots
-    assert len(clusters) == 2 * 2  # runs with the test run, snapshots
+    assert len(bulk) == 2 * 3 * 2  # compositions, runs with the test and the calibration run, snapshots
+    assert len(clusters) == 3 * 2  # runs with those two, snapshots
     assert {frozenset(s.symbols) for s in bulk} == {frozenset({"Ag"}), frozenset({"Pd"})}
     assert all(set(s.symbols) == {"Ag", "Pd"} and s.stress is None for s in clusters)
     assert {s.info["group"] for s in clusters} == {"cluster_300K"}
@@ -53,7 +53,11 @@ def test_what_is_made(tmp_path: Path) -> None:
         ("EMT:1", Set.TEST),
         ("EMT:2", Set.TRAIN),
         ("EMT:3", Set.TEST),
+        ("EMT:6", Set.CALIBRATION),  # EMT:4 and 5 are clusters
+        ("EMT:7", Set.CALIBRATION),
     }
+    unpinned = make(tmp_path / "free.data", *SMALL, "--test-runs", "0")
+    assert {s.subset for s in unpinned} == {None}
 
 
 def test_labels_belong_to_the_positions_in_the_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""tools/vasp2data.py on made-up runs: every format gives the same steps, and what is no label is left out."""
+"""bnnp vasp on made-up runs: every format gives the same steps, and what is no label is left out."""
 
 from __future__ import annotations
 
@@ -530,10 +530,11 @@ def _environment() -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml"])
+@pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml", "ML_AB"])
 def test_benchmark(run: Any, tmp_path: Path, name: str) -> None:
     """A large file made of the repeated steps of a small one is converted, and its speed told."""
     path = write(run, tmp_path / name)
     result = CliRunner().invoke(benchmark_vasp.main, [str(path), "--megabytes", "1", "--repeat", "1"])
     assert result.exit_code == 0, result.output
     assert "MB/s" in result.output
+    assert "MiB at most" in result.output

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import ase.io
+import vasp2data
 from ase import Atoms
 from ase.io.formats import UnknownFileTypeError, filetype
 from data_summary import Summary
 from data_units import input_units
+from vasp.files import is_output
 
 from bnnp.analysis.label_sizes import LabelSizes
 from bnnp.descriptors.length_unit import SAMPLE, closest_pairs, reach, unit_advice
@@ -22,6 +24,7 @@ from bnnp.errors import BnnpError, InputError, NumericalError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.ase_labels import LabelKeys, MissingLabel, find_labels
 from bnnp.io.input_data import read_structures
+from bnnp.io.method import disagreements
 from bnnp.io.text import reason_of
 from bnnp.structure import Set, Structure
 from bnnp.units import Units
@@ -71,6 +74,7 @@ class CheckedSummary(Summary):
         self.sizes = LabelSizes()
         self.left_aside: Counter[str] = Counter()  # structures by the name of a label that was not taken
         self.remarks: list[str] = []  # what was understood without being told
+        self.methods: dict[str, set[str]] = {}  # files and groups of each `method=`
 
     def count(self, structure: Structure) -> None:
         """Count one structure."""
@@ -97,6 +101,7 @@ class CheckedSummary(Summary):
     def warnings(self) -> Iterator[str]:
         """What the user should look at."""
         yield from super().warnings()
+        yield from disagreements(self.methods)
         yield from self.sizes.doubts(self.units, lambda index: f"structure {index + 1}")
         advice = unit_advice(self.reaches, self.units)
         if advice:
@@ -109,6 +114,8 @@ def read_file(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[S
     for structure in find_reader(path)(path, choice, summary):
         info = dict(structure.info)
         with_stress += structure.stress is not None
+        place = f"{path}, group {info['group']}" if "group" in info else str(path)
+        summary.methods.setdefault(info.get("method", ""), set()).add(place)
         if choice.group:
             info["group"] = choice.group
         yield replace(structure, info=info, subset=choice.subset or structure.subset, index=0, line=0)
@@ -124,12 +131,15 @@ def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator
         if find_data(path):
             return read_runner
         raise InputError(
-            f"{path}: neither systems of DeePMD-kit (type.raw) nor input.data in this directory or below it"
+            f"{path}: neither systems of DeePMD-kit (type.raw) nor input.data in this directory or below it; "
+            "directories of VASP's runs are for bnnp vasp"
         )
     if path.suffix == ".data":
         return read_data
     if is_deepmd_file(path):
         return read_deepmd
+    if is_output(path):
+        return read_vasp
     return read_lammps if is_dump(path) else read_with_ase
 
 
@@ -171,6 +181,20 @@ def read_lammps(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator
     frames = slice(choice.skip, choice.stop, choice.every)
     images = read_dump(path, how, frames, choice.labels, summary.remarks)
     yield from structures_of(images, path, replace(choice, keys=LabelKeys()), summary)
+
+
+def read_vasp(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
+    """The chosen steps of an output of VASP, as bnnp vasp takes them."""
+    tally = vasp2data.Tally()
+    how = vasp2data.Choice(choice.units, skip=choice.skip, every=choice.every)
+    try:
+        yield from choose(vasp2data.read_file(path, how, tally), replace(choice, skip=0, every=1))
+        if not tally.taken:
+            raise InputError(vasp2data.why_nothing(tally, choice.skip))
+    except Exception as error:  # as vasp2data.py does
+        raise InputError(f"{path}: {vasp2data.reason_of(error)}") from error
+    if tally.left_out:
+        summary.remarks.append(f"{path}: left out, {tally.reasons()}; see bnnp vasp")
 
 
 def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:

@@ -30,7 +30,7 @@ from formats.lammps_log import ThermoLog, read_log
 
 NAMES = re.compile(r"\.(dump|lammpstrj)(\.gz|\.bz2|\.xz)?$")
 ENERGY_COLUMN = re.compile(  # c_pe, c_my_pe, c_peatom, v_eng, f_energy[1]
-    r"[cfv]\d?_((\w*_)?pe|\w*(eng|energy))(_?(per)?_?atoms?)?(\[\d+\])?", re.IGNORECASE
+    r"[cfv]\d?_((\w*_)?[kp]e|\w*(eng|energy))(_?(per)?_?atoms?)?(\[\d+\])?", re.IGNORECASE
 )
 NO_POTENTIAL_ENERGY = re.compile(
     r"ke|kin|tot|ave|avg|mean", re.IGNORECASE
@@ -71,7 +71,7 @@ def read_dump(
 ) -> Iterator[Atoms]:
     """The chosen frames, in Angstrom and eV, with energy and forces in their calculators.
 
-    `remarks` gets what had to be assumed.
+    `remarks` gets what had to be assumed, and what was left aside.
 
     Raises
     ------
@@ -92,6 +92,7 @@ def read_dump(
                 f"{path}: no column `element`; name the types from 1 on with --types, e.g. 'Ge Te'"
             )
         images = iread_lammps_dump_text(file, index=slice(None), units=units)
+        column = _energy_column(columns, choice.energy_key, path, remarks) if labels else None
         steps = _steps(again)
         chosen = islice(zip(images, steps, strict=False), frames.start, frames.stop, frames.step)
         for atoms, step in chosen:
@@ -99,7 +100,7 @@ def read_dump(
             if choice.types is not None:
                 _set_elements(atoms, choice.types, "element" in columns, where)
             if labels:
-                energy = _energy(atoms, step, log, choice, where)
+                energy = _energy(atoms, step, column, log, choice, where)
                 atoms.calc.results["energy"] = convert(energy, "energy", units, "ASE")
             yield atoms
 
@@ -139,39 +140,47 @@ def _set_elements(atoms: Atoms, types: list[str], known: bool, where: str) -> No
     atoms.symbols[:] = symbols
 
 
-def _energy(atoms: Atoms, step: int, log: ThermoLog | None, choice: DumpChoice, where: str) -> float:
+def _energy_column(columns: list[str], key: str | None, path: Path, remarks: list[str]) -> str | None:
+    """The column of potential energies; None if there is none."""
+    energies = [name for name in columns if ENERGY_COLUMN.fullmatch(name)]
+    if key:
+        if key not in columns:
+            raise InputError(f"{path}: no column `{key}`; there are {', '.join(columns)}")
+        found = [key]
+    else:
+        found = [name for name in energies if not NO_POTENTIAL_ENERGY.search(name.partition("_")[2])]
+    if len(found) > 1:
+        raise InputError(
+            f"{path}: which column has the potential energies? Name it with --energy-key: {', '.join(found)}"
+        )
+    if left := [name for name in energies if name not in found]:
+        remarks.append(f"{path}: columns left aside: {', '.join(left)} (--energy-key would take one)")
+    return found[0] if found else None
+
+
+def _energy(
+    atoms: Atoms, step: int, column: str | None, log: ThermoLog | None, choice: DumpChoice, where: str
+) -> float:
     """The potential energy of a frame, in LAMMPS' units."""
     if atoms.calc is None:
         raise InputError(f"{where}: no columns fx fy fz; write them with dump custom, or use --no-labels")
-    columns = [name for name in atoms.arrays if ENERGY_COLUMN.fullmatch(name)]
-    names = [name for name in columns if not NO_POTENTIAL_ENERGY.search(name.partition("_")[2])]
-    if choice.energy_key:
-        if choice.energy_key not in atoms.arrays:
-            there = ", ".join(sorted(atoms.arrays))
-            raise InputError(f"{where}: no column `{choice.energy_key}`; there are {there}")
-        names = [choice.energy_key]
-    if len(names) > 1:
+    if column is None and log is None:
         raise InputError(
-            f"{where}: which column has the potential energies? Name it with --energy-key: {', '.join(names)}"
+            f"{where}: no column of energies per atom (compute pe/atom), and no --log was given; forces "
+            "without an energy are no label"
         )
-    column = float(atoms.arrays[names[0]].sum()) if names else None
     thermo = None if log is None else log.energy(step, len(atoms), needed=column is None)
-    if column is not None and thermo is not None and not choice.energy_key:
-        if abs(column - thermo) > AGREES * max(abs(thermo), abs(column)):
+    if column is None or (thermo is not None and not choice.energy_key):
+        total = thermo if column is None else float(atoms.arrays[column].sum())
+        assert total is not None
+        assert thermo is not None
+        if abs(total - thermo) > AGREES * max(abs(thermo), abs(total)):
             raise InputError(
-                f"{where}: two different energies, {column:.8g} of the column {names[0]} and {thermo:.8g} of "
+                f"{where}: two different energies, {total:.8g} of the column {column} and {thermo:.8g} of "
                 f"{choice.log}; leave out --log, or name the column with --energy-key"
             )
         return thermo
-    if column is not None:
-        return column
-    if thermo is not None:
-        return thermo
-    left = f" (not {', '.join(columns)}; --energy-key would take one)" if columns else ""
-    raise InputError(
-        f"{where}: no column of energies per atom (compute pe/atom){left}, and no --log was given; forces "
-        "without an energy are no label"
-    )
+    return float(atoms.arrays[column].sum())
 
 
 def _head(file: TextIO) -> tuple[list[str], str | None]:

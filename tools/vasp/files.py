@@ -130,6 +130,14 @@ def kind_of(path: Path) -> str:
     raise InputError(f"not recognised as one of {', '.join(BEST_FIRST)}, which have energies and forces")
 
 
+def is_output(path: Path) -> bool:
+    """Whether a file is one that `read_drafts` reads."""
+    try:
+        return bool(kind_of(path))
+    except (InputError, OSError):
+        return False
+
+
 def read_drafts(path: Path, elements: list[str] | None) -> Iterator[Draft]:
     """The ionic steps of a file of any kind; InputError says why there are none."""
     kind = kind_of(path)

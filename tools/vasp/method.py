@@ -8,9 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bnnp.errors import InputError
 from vasp.step import Array
 
-FUNCTIONALS = {"PE": "PBE", "PS": "PBEsol", "RP": "RPBE", "RE": "revPBE", "91": "PW91", "CA": "LDA", "AM": "AM05"}
+FUNCTIONALS = {
+    "PE": "PBE",
+    "PS": "PBEsol",
+    "RP": "RPBE",
+    "RE": "revPBE",
+    "91": "PW91",
+    "CA": "LDA",
+    "AM": "AM05",
+}
 FAMILIES = {"PAW_PBE": "PBE", "PBE": "PBE", "PAW_GGA": "PW91", "GGA": "PW91"}  # in titles of POTCAR; else LDA
 PRECISIONS = {name[0]: name for name in ("accurate", "normal", "high", "medium", "low", "single")}
 BEYOND_DFT = re.compile(r"GW|G0W0|CHI|BSE|TDHF|RPA|ACFDT|TIMEEV|2E4W|^NONE|^NOTHING", re.IGNORECASE)
@@ -35,14 +44,28 @@ class Species:
     titles: Sequence[str]
 
 
+def real(tag: Lookup, name: str, default: float) -> float:
+    """A tag that is a number. Raises InputError if it is something else."""
+    text = (tag(name) or str(default)).split()[0]
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"the head of the file is damaged: {name} is `{text}`, expected a number") from None
+
+
+def integer(tag: Lookup, name: str, default: int) -> int:
+    """A tag that is a whole number. Raises InputError if it is something else."""
+    return round(real(tag, name, default))
+
+
 def excluded(tag: Lookup) -> str | None:
     """Why no step of a run is self-consistent DFT; None if the steps are."""
-    charge, algorithm = tag("ICHARG"), (tag("ALGO") or "").strip()
-    if charge and charge.strip().isdigit() and int(charge) >= 10:
+    algorithm = (tag("ALGO") or "").strip()
+    if integer(tag, "ICHARG", 0) >= 10:
         return FIXED_DENSITY
     if BEYOND_DFT.search(algorithm):
         return f"no self-consistent DFT (ALGO = {algorithm})"
-    if _flag(tag("LOPTICS")) and (tag("NELM") or "").strip() == "1":
+    if _flag(tag("LOPTICS")) and integer(tag, "NELM", 60) == 1:
         return "no self-consistent DFT (LOPTICS with NELM = 1)"
     return None
 
@@ -61,8 +84,8 @@ def method_word(tag: Lookup, species: Species, mesh: Sequence[int] | None, cell:
         Rows are the lattice vectors.
     """
     pairs = {"xc": _functional(tag, species.titles)}
-    if cutoff := tag("ENCUT") or tag("ENMAX"):
-        pairs["encut"] = f"{round(float(cutoff.split()[0]), 1):g}"  # OUTCAR has one decimal
+    if cutoff := real(tag, "ENCUT", 0.0):
+        pairs["encut"] = f"{round(cutoff, 1):g}"  # OUTCAR has one decimal
     if precision := (tag("PREC") or "").strip().lower():
         pairs["prec"] = PRECISIONS.get(precision[0], precision)
     pairs["spin"] = _spin(tag)
@@ -88,13 +111,13 @@ def _functional(tag: Lookup, titles: Sequence[str]) -> str:
     if meta not in (*NONE, "T", ".T.", ".TRUE."):
         name = meta
     if _flag(tag("LHFCALC")):
-        name += f"+HF{float((tag('AEXX') or '0.25').split()[0]):g}"
-        screening = float((tag("HFSCREEN") or "0").split()[0])
+        name += f"+HF{real(tag, 'AEXX', 0.25):g}"
+        screening = real(tag, "HFSCREEN", 0.0)
         name += f"w{screening:g}" if screening else ""
     if _flag(tag("LUSE_VDW")):
         name += "+vdW-DF"
-    correction = (tag("IVDW") or ("1" if _flag(tag("LVDW")) else "0")).split()[0]
-    return name if correction == "0" else f"{name}+IVDW{correction}"
+    correction = integer(tag, "IVDW", int(_flag(tag("LVDW"))))
+    return f"{name}+IVDW{correction}" if correction else name
 
 
 def _spin(tag: Lookup) -> str:
@@ -107,15 +130,15 @@ def _spin(tag: Lookup) -> str:
 def _pseudopotentials(tag: Lookup, species: Species) -> dict[str, str]:
     """For each element the title of its POTCAR, with U and J where LDAU is on."""
     count = len(species.symbols)
-    us, js, ls = ([""] * count for _ in range(3))
+    us, js, orbitals = ([""] * count for _ in range(3))
     if _flag(tag("LDAU")):
-        us, js, ls = (_a_species(tag(name), count) for name in ("LDAUU", "LDAUJ", "LDAUL"))
+        us, js, orbitals = (_a_species(tag(name), count) for name in ("LDAUU", "LDAUJ", "LDAUL"))
     words: dict[str, list[str]] = {}
     titles = species.titles if len(species.titles) == count else [""] * count
-    for symbol, title, u, j, l in zip(species.symbols, titles, us, js, ls, strict=True):
+    for symbol, title, u, j, orbital in zip(species.symbols, titles, us, js, orbitals, strict=True):
         word = "_".join(title.split())
         for name, value in (("U", u), ("J", j)):
-            if value and l != "-1" and float(value) != 0.0:
+            if value and orbital != "-1" and float(value) != 0.0:
                 word += f"+{name}{float(value):g}"
         if word and word not in words.setdefault(symbol, []):
             words[symbol].append(word)

@@ -1,8 +1,8 @@
 """ML_AB and ML_ABN: the training data of VASP's machine-learned force fields, from DFT.
 
-A list of sections, each a title, a line of dashes and its data; sections end with a line of "=", "*" or "-". A
-block "Configuration num." has positions in Angstrom (Cartesian), forces in eV/Angstrom, one energy in eV (the
-one VASP fits) and the stress in kbar with VASP's sign. The file does not say how all that was calculated.
+A list of sections, each a title, a line of dashes and its data; sections end with a line of "=", "*" or "-".
+A block "Configuration num." has positions in Angstrom (Cartesian), forces in eV/Angstrom, one energy in eV
+(the one VASP fits) and the stress in kbar with VASP's sign. The file does not say how it was calculated.
 """
 
 from __future__ import annotations
@@ -105,19 +105,19 @@ def _read(sections: dict[bytes, bytes]) -> Step:
         symbols=symbols,
         cell=rows_of(sections[CELL], 3),
         positions=rows_of(sections[POSITIONS], 3),
-        free_energy=float(_row(sections[ENERGY], 1)[0]),
+        free_energy=_row(sections[ENERGY], 1)[0],
         sigma0_energy=None,
         forces=rows_of(sections[FORCES], 3),
         stress=_stress(sections),
     )
 
 
-def _row(text: bytes, columns: int) -> Array:
+def _row(text: bytes, columns: int) -> list[float]:
     """The one row of a section."""
-    rows = rows_of(text, columns)
-    if len(rows) != 1:
+    row, *others = rows_of(text, columns).tolist() or [[]]
+    if others or not row:
         raise UnreadableStep(TORN)
-    return rows[0]
+    return list(row)
 
 
 def _stress(sections: dict[bytes, bytes]) -> Array | None:

@@ -28,12 +28,13 @@ from functools import partial
 import numpy as np
 
 from bnnp.errors import InputError
-from vasp.method import Species, excluded, method_word
+from vasp.method import Species, excluded, integer, method_word
 from vasp.species import from_mass, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
     DAMAGED,
     MACHINE_LEARNED,
+    NO_CELL,
     NO_ENERGY,
     NO_FORCES,
     NOT_WRITTEN,
@@ -62,7 +63,7 @@ RULE = b"\n ----------"
 COUNT = re.compile(rb" Iteration *(\d+|\*+)\( *(\d+)\)")
 FREE = re.compile(rb"free +energy +TOTEN *= *(-?\d*\.\d{6}(?:\d\d)?) eV")
 SIGMA0 = re.compile(rb"energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s")
-VECTOR = re.compile(rb" *(-?\d+\.\d{9})" * 6 + rb" *")
+VECTOR = re.compile(rb" *(-?\d+\.\d{9})" * 3 + rb"(?: *(?:-?\d+\.\d{9}|\*+)){3} *")  # and a reciprocal one
 ROW = re.compile(rb" *(-?\d+\.\d{5})" * 3 + rb" *(-?\d+\.\d{6})" * 3 + rb" *")
 ROW_VDW = re.compile(ROW.pattern + rb"\S.*")  # forces without the correction follow, and may be NaN
 PRESSURES = [re.compile(rb" *(-?\d*\.\d{%d})" % decimals * 6 + rb" *") for decimals in (5, 2)]  # 2: VASP 4.6
@@ -129,6 +130,8 @@ def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator
     """
     run = _Run(elements)
     for marker, section in cut_at(stream, MARKERS, _is_whole):
+        if marker == DONE and run.head is not None:  # no iteration at all
+            run.header = _read_header(run) or run.header
         if marker in (RUN, DONE):
             yield from _end_run(run, finished=marker == DONE)
             run.head = []
@@ -165,7 +168,7 @@ def _begin(run: _Run, section: bytes) -> Iterator[Draft]:
     found, iteration = run.found, int(match[2])
     stars = match[1].startswith(b"*")  # beyond the width of the column
     if stars and found is not None:
-        number = found.number + bool(found.rows and iteration == 1)
+        number = found.number + (iteration == 1 and bool(found.rows or found.energies))
     else:
         number = 0 if stars else int(match[1])
     if found is None or found.number != number:
@@ -207,10 +210,10 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
             run.found = _Found(0, damage=NO_ITERATION, energies=section)
         return
     if marker == ENERGIES:
-        found.damage = TWICE if found.energies else found.damage
+        found.damage = found.damage or (TWICE if found.energies else None)
         found.energies = section
     elif marker == FORCES and b"(ML)" not in section[: section.find(b"\n")]:
-        found.damage = TWICE if found.rows else found.damage
+        found.damage = found.damage or (TWICE if found.rows else None)
         found.rows = section
     elif found.rows:
         return  # what follows is of a prediction or of linear response
@@ -236,6 +239,8 @@ def _end_run(run: _Run, finished: bool) -> Iterator[Draft]:
     """The last step of a run."""
     yield from _close(run, finished)
     yield from _flush(run)
+    if finished and not run.n_steps and run.header and run.header.excluded:
+        yield flawed(run.header.excluded)
     run.n_steps, run.cell = 0, b""
 
 
@@ -258,8 +263,10 @@ def _draft(header: Header, found: _Found, fixed_cell: bytes, finished: bool) -> 
     whole = found.rows.count(RULE) > 1 and b"sigma->0" in found.energies
     if not finished and (missing or not whole):
         return flawed(CUT_OFF)
+    if missing and found.energies and header.nwrite < 2:
+        return flawed(NOT_WRITTEN)
     if missing:
-        return flawed(NO_ENERGY if not found.energies else NOT_WRITTEN if header.nwrite < 2 else NO_FORCES)
+        return flawed(NO_ENERGY if not found.energies else NO_CELL if found.rows else NO_FORCES)
     converged = found.iterations < header.nelm and not found.unconverged
     return Draft(None if converged else UNCONVERGED, partial(_read, header, found, found.cell or fixed_cell))
 
@@ -268,7 +275,7 @@ def _read(header: Header, found: _Found, cell: bytes) -> Step:
     free, sigma0 = FREE.search(found.energies), SIGMA0.search(found.energies)
     if free is None:
         raise UnreadableStep(UNREADABLE)
-    vectors = np.array([_fixed(VECTOR, line)[:3] for line in cell.split(b"\n")])
+    vectors = np.array([_fixed(VECTOR, line) for line in cell.split(b"\n")])
     if found.cell and found.volume and not has_volume(vectors, found.volume, 0.006):
         raise UnreadableStep(OTHER_VOLUME)
     rows = _rows(found.rows)
@@ -305,7 +312,7 @@ def _rows(section: bytes) -> Array:
 
 
 def _fixed(pattern: re.Pattern[bytes], line: bytes) -> list[float]:
-    """The numbers of a line that a pattern describes whole; fixed decimals tell them apart where they touch."""
+    """The numbers of a line that a pattern describes whole; decimals tell them apart where they touch."""
     match = pattern.fullmatch(line)
     if match is None:
         raise UnreadableStep(reason_of(line))
@@ -329,19 +336,18 @@ def _read_header(run: _Run) -> Header | None:
         return None
     symbols, tag = _species(text, len(counts), run.elements), partial(_tag, text)
     titles = _titles(text, rb"TITEL *= *([^\n]*)") or _titles(text, rb"POTCAR: *([^\n]*)")[: len(counts)]
-    nelm = re.search(rb"NELM *= *(\d+);", text) or re.search(rb"NELM *= *(\d+)", text)
     mesh = re.findall(rb"generate k-points for: *(\d+) +(\d+) +(\d+)", text)
     if not mesh and re.search(rb"NKPTS *= *1 ", text):
         mesh = [(b"1", b"1", b"1")]
     try:
-        cell = np.array([_fixed(VECTOR, line)[:3] for line in run.cell.split(b"\n")])
+        cell = np.array([_fixed(VECTOR, line) for line in run.cell.split(b"\n")])
     except UnreadableStep:
         cell = None
     return Header(
         symbols=[symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)],
-        nelm=int(nelm[1]) if nelm else NELM_DEFAULT,
-        isif=int(tag("ISIF") or 2),
-        nwrite=int(tag("NWRITE") or 2),
+        nelm=integer(tag, "NELM", NELM_DEFAULT),
+        isif=integer(tag, "ISIF", 2),
+        nwrite=integer(tag, "NWRITE", 2),
         excluded=excluded(tag),
         method=method_word(tag, Species(symbols, titles), [int(n) for n in mesh[-1]] if mesh else None, cell),
     )
@@ -392,8 +398,8 @@ def _atoms_per_type(text: bytes) -> list[int] | None:
                 break
     if sum(counts) != n_atoms or unknown > 1:
         raise InputError(
-            f"`ions per type` is {' '.join(word.decode() for word in words)}, which cannot be {n_atoms} atoms "
-            "(NIONS); convert vasprun.xml of this run"
+            f"`ions per type` is {b' '.join(words).decode()}, which cannot be {n_atoms} atoms (NIONS); "
+            "convert vasprun.xml of this run"
         )
     return counts
 

@@ -27,6 +27,7 @@ MACHINE_LEARNED = "prediction of VASP's machine-learned force field, not DFT"
 CUT_OFF = "cut off: the file ends within the step"
 NOT_WRITTEN = "positions and forces not written (NWRITE)"
 NO_FORCES = "no forces"
+NO_CELL = "no cell of the step"
 NO_ENERGY = "no total energy"
 ONE_ENERGY = "one energy only, no energy(sigma->0) that can be read; use --energy free"
 UNREADABLE = "numbers that cannot be read (*** or NaN)"
@@ -121,7 +122,12 @@ def reason_of(text: bytes) -> str:
 
 
 def has_volume(cell: Array, text: bytes, rounding: float) -> bool:
-    """Whether the cell (3, 3) has the volume of a text, Angstrom^3, which is rounded by that much."""
+    """Whether the cell (3, 3) has the volume of a text, Angstrom^3, which is rounded by that much.
+
+    A volume that did not fit its column (***) is taken for right.
+    """
+    if b"*" in text:
+        return True
     try:
         volume = float(text)
     except ValueError:

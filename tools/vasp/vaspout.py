@@ -109,8 +109,7 @@ class _Steps:
         lengths = [len(group[name]) for name in needed if name != "energies_tags"]
         self.whole, self.begun = min(lengths), max(lengths)
         self.method = _method(h5, names, self.scale * group["lattice_vectors"][0] if self.whole else None)
-        isif = _setting(h5, "ISIF")
-        self.with_stress = "stress" in group and (isif is None or int(isif) > 1)
+        self.isif = _setting(h5, "ISIF")
         self.converged = _converged(group, self.whole, int(_setting(h5, "NELM") or NELM_DEFAULT))
 
     def read(self, index: int) -> Step:
@@ -132,9 +131,13 @@ class _Steps:
         )
 
     def _stress(self, index: int) -> Array | None:
-        if not self.with_stress or index >= len(self.group["stress"]):
+        """ASE's stress; None if it was not computed: by ISIF, or all zero where INCAR does not set it."""
+        computed = self.isif is None or int(self.isif) > 1
+        if not computed or "stress" not in self.group or index >= len(self.group["stress"]):
             return None
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = self.group["stress"][index]
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = tensor = self.group["stress"][index]
+        if self.isif is None and not tensor.any():
+            return None
         return stress_from_kilobar(xx, yy, zz, yz, xz, xy)
 
 
@@ -168,7 +171,9 @@ def _tag(h5: h5py.File, name: str) -> str | None:
     value = _setting(h5, name)
     if value is None:
         return DEFAULTS.get(name)
-    return value.decode("latin-1").strip() if isinstance(value, bytes) else " ".join(map(str, np.ravel(value)))
+    return (
+        value.decode("latin-1").strip() if isinstance(value, bytes) else " ".join(map(str, np.ravel(value)))
+    )
 
 
 def _converged(group: h5py.Group, n_steps: int, nelm: int) -> NDArray[np.bool_]:

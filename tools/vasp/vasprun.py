@@ -28,14 +28,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from bnnp.errors import InputError
-from vasp.method import Species, excluded, method_word
+from vasp.method import Species, excluded, integer, method_word, real
 from vasp.species import from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
@@ -105,6 +105,8 @@ def read_vasprun(stream: Readable, elements: list[str] | None = None) -> Iterato
     yield from run.drafts(window.held(), closed=False)
     if run.header is None:
         raise InputError("the file ends before VASP has said which atoms there are")
+    if run.header.excluded and not run.n_steps:
+        yield flawed(run.header.excluded)
 
 
 @dataclass
@@ -114,9 +116,10 @@ class _Run:
     elements: list[str] | None
     header: Header | None = None
     predicted: int = 0
+    n_steps: int = 0
 
     def condense(self, text: bytes) -> bytes:
-        """What is needed of the text before the end of a step: no large tables, no predictions but the last."""
+        """What is needed of the text before the end of a step: no large tables, the last of predictions."""
         last = text.rfind(STRUCTURE)
         if BEGIN in text or last <= 0:
             return _without_tables(text)
@@ -127,16 +130,19 @@ class _Run:
     def drafts(self, text: bytes, closed: bool) -> Iterator[Draft]:
         """The predictions and the step of the text that ends with the step, `closed` if by its tag."""
         before, *bodies = text.split(BEGIN)
-        self.header = _read_header(before, self.elements) or self.header
+        header = self.header = _read_header(before, self.elements) or self.header
         predicted, self.predicted = self.predicted + before.count(STRUCTURE), 0
-        if self.header is None and (bodies or predicted):
+        if not bodies and not predicted:
+            return
+        if header is None:
             raise InputError("the list of atoms (<atominfo>) is missing before the first step")
         yield from [flawed(MACHINE_LEARNED)] * predicted
+        self.n_steps += predicted + len(bodies)
         for number, body in enumerate(bodies, 1):
             if number == len(bodies):
-                yield _draft(self.header, body, closed)
+                yield _draft(header, body, closed)
             elif b"<modeling" in body:  # another run was started into the same file
-                self.header = _read_header(body, self.elements) or self.header
+                header = self.header = _read_header(body, self.elements) or header
                 yield flawed(CUT_OFF)
             else:
                 yield flawed(NESTED)
@@ -210,7 +216,11 @@ def _read(header: Header, body: _Body) -> Step:
     cell, volume = _rows(body.structure, b"basis"), VOLUME.search(body.structure)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    enthalpy, electronic, sigma0 = _energy(FREE, body.rest), _energy(FREE, body.last), _energy(SIGMA0, body.last)
+    enthalpy, electronic, sigma0 = (
+        _energy(FREE, body.rest),
+        _energy(FREE, body.last),
+        _energy(SIGMA0, body.last),
+    )
     if enthalpy is None:
         raise UnreadableStep(UNREADABLE)
     free = _without_work(enthalpy, electronic, header.pstress, cell) if header.pstress else enthalpy
@@ -283,9 +293,9 @@ def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
         cell = None
     return Header(
         symbols=symbols,
-        nelm=int(tag("NELM") or NELM_DEFAULT),
-        isif=int(tag("ISIF") or 2),
-        pstress=float(tag("PSTRESS") or 0.0),
+        nelm=integer(tag, "NELM", NELM_DEFAULT),
+        isif=integer(tag, "ISIF", 2),
+        pstress=real(tag, "PSTRESS", 0.0),
         excluded=excluded(tag),
         method=method_word(tag, species, [int(n) for n in mesh.groups()] if mesh else None, cell),
     )
@@ -307,6 +317,7 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
         raise InputError(f"--elements names {len(elements)}, but the file has {len(of_type)} species")
     try:
         kinds = [int(row[1]) - 1 for row in of_atom]
+        names: Sequence[str | None]
         names = elements or [from_symbol(row[1]) or from_title(row[-1]) for row in of_type]
         symbols = [names[kind] for kind in kinds] if names else [from_symbol(row[0]) for row in of_atom]
     except (ValueError, IndexError):

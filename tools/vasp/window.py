@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 CHUNK = 2**20  # bytes read at a time
+SECTION = 2**14  # bytes that are enough of a section
 LIMIT = 2**24  # bytes held before a search begins to forget
 
 
@@ -28,9 +29,9 @@ def cut_at(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Cut a stream into sections, each of them from a marker to the next one.
 
-    Yields marker and text, the marker included; what stands before the first marker has an empty one. A section
-    that grows beyond `CHUNK` while `is_whole` says of its marker and text that nothing is missing is passed on
-    in parts that end with a line, all but the first of them with an empty marker.
+    Yields marker and text, the marker included; what stands before the first marker has an empty one. A
+    section that grows beyond `SECTION` while `is_whole` says of its marker and text that nothing is missing
+    is passed on in parts that end with a line, all but the first of them with an empty marker.
     """
     marker, held, overlap = b"", b"", max(map(len, markers)) - 1
     for piece in pieces(stream):
@@ -42,7 +43,7 @@ def cut_at(
             marker, start = found, at
         held = held[start:]
         end = held.rfind(b"\n", 0, len(held) - overlap) + 1
-        if end > CHUNK and is_whole(marker, held):
+        if end > SECTION and is_whole(marker, held):
             yield marker, held[:end]
             marker, held = b"", held[end:]
     yield marker, held

@@ -119,7 +119,8 @@ void append(std::string& text, double value, int width, int decimals) {
     do *--at = char('0' + rest % 10);
     while (rest /= 10);
     if (std::signbit(value)) *--at = '-';
-    while (end - at < width + 1) *--at = ' ';
+    while (end - at < width) *--at = ' ';
+    *--at = ' ';
     text.append(at, std::size_t(end - at));
 }
 

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from bnnp.errors import InputError, NumericalError
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
-from bnnp.uncertainty.calibration import FEWEST, Calibration, Observations, fit_calibration
+from bnnp.uncertainty.calibration import (
+    FEWEST,
+    FEWEST_INDEPENDENT,
+    Calibration,
+    Observations,
+    fit_calibration,
+)
+from bnnp.uncertainty.independence import independent_errors
 
 Array = NDArray[np.float64]
 
@@ -66,13 +73,38 @@ def observe(
     return found
 
 
-def fit(outcomes: Sequence[Mapping[str, Observations]], potential: Potential) -> dict[str, Calibration]:
+def independent_energies(outcomes: Sequence[Mapping[str, Observations]], groups: Sequence[str]) -> float:
+    """Number of independent errors of energies inside the training range; 0 without any.
+
+    Parameters
+    ----------
+    outcomes : sequence of mapping
+        Of each structure, as of :func:`observe`.
+    groups : sequence of str
+        Group of each structure.
+    """
+    own = [
+        (outcome["energy"].errors[0], group)
+        for outcome, group in zip(outcomes, groups, strict=True)
+        if "energy" in outcome and not outcome["energy"].outside[0]
+    ]
+    if not own:
+        return 0.0
+    errors, labels = zip(*own, strict=True)
+    return independent_errors(np.array(errors), labels)
+
+
+def fit(
+    outcomes: Sequence[Mapping[str, Observations]], potential: Potential, independent: float
+) -> dict[str, Calibration]:
     """Calibrations by kind: ``mc``, and ``hybrid`` if the potential has statistics of its training set.
+
+    Energies stay raw if fewer than FEWEST_INDEPENDENT of their errors are `independent`.
 
     Raises
     ------
     InputError
-        Too few structures have an energy.
+        Too few structures have an energy, or too few are independent and there are no forces either.
     """
     names = dict.fromkeys(name for outcome in outcomes for name in outcome)
     found = {name: Observations.joined([o[name] for o in outcomes if name in o]) for name in names}
@@ -84,5 +116,12 @@ def fit(outcomes: Sequence[Mapping[str, Observations]], potential: Potential) ->
         raise InputError(
             f"calibrate: {count} structures for the calibration have an energy, expected at least {FEWEST}"
         )
+    if independent < FEWEST_INDEPENDENT:
+        del enough["energy"]
+        if not enough:
+            raise InputError(
+                f"calibrate: the errors of the energies are worth {independent:.1f} independent ones, "
+                f"expected at least {FEWEST_INDEPENDENT}; keep structures of more trajectories"
+            )
     kinds = ("mc",) if potential.statistics is None else ("mc", "hybrid")
     return {kind: fit_calibration(enough, kind, potential.samples) for kind in kinds}

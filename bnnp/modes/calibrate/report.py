@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bnnp.log import Log
-from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.calibration import FEWEST_INDEPENDENT, Calibration, Quantity
 from bnnp.units import Units
 
 TITLES = {"mc": "Monte Carlo alone", "hybrid": "hybrid: Monte Carlo, last layer and distance"}
 
 
-def report_calibration(log: Log, kinds: Mapping[str, Calibration], units: Units) -> None:
+def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: float, units: Units) -> None:
     """Ratio of errors to sigmas before and after, on held-out structures inside the training range; CRPS of
-    both maps over all structures."""
+    both maps over all structures. `independent` is the number of independent errors of energies."""
     first = next(iter(kinds.values()))
     more = f", {first.outside} out of the domain" if first.outside else ""
     log.item("structures", f"{first.structures}{more}, {first.samples} Monte Carlo samples")
@@ -21,6 +21,14 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], units: Units)
         log.warn(
             "no structures out of the domain (calibration_ood_group): large sigmas are extrapolated in "
             "proportion"
+        )
+    if independent:
+        log.item("errors of energies", f"worth {independent:.1f} independent ones")
+    if first.energy is None:
+        log.warn(
+            f"the errors of the energies resemble each other and are worth {independent:.1f} independent "
+            f"ones, fewer than {FEWEST_INDEPENDENT}: the standard deviation of energies stays raw "
+            "(uncalibrated). Keep structures of more trajectories, or frames that are further apart"
         )
     for name in ("forces", "stress"):
         if not any(quantity.startswith(name) for quantity in first.quantities):

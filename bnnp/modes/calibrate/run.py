@@ -16,7 +16,7 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.log import Log
-from bnnp.modes.calibrate.observations import fit, observe
+from bnnp.modes.calibrate.observations import fit, independent_energies, observe
 from bnnp.modes.calibrate.report import report_calibration
 from bnnp.modes.calibrate.sets import CalibrationSet, kept_in, pinned_in
 from bnnp.potential.files import PotentialFiles, read_members
@@ -68,7 +68,8 @@ def calibrate_with_data(
     else:
         log.line(f"  no {FILE_NAME} here: whether a structure was trained on cannot be checked")
     if chosen is None:
-        chosen = CalibrationSet(structures.__getitem__, *parallel.on_root(pinned_in, structures, run))
+        inside, outside, groups = parallel.on_root(pinned_in, structures, run)
+        chosen = CalibrationSet(structures.__getitem__, groups.__getitem__, inside, outside)
         found = calibrate(run, log, members, potential, chosen)
     log.warn(
         f"{len(chosen)} of the structures predicted below were used for the calibration: there sqrt(ZMS) is "
@@ -106,8 +107,10 @@ def calibrate(
     errors_of = partial(observe, potential, chosen.read, numbers, outside)
     found = parallel.ordered_map(errors_of, len(numbers))
     outcomes = list(log.progress(found, "structures", len(numbers)))
-    kinds = parallel.on_root(fit, outcomes, potential)
-    report_calibration(log, kinds, potential.units)
+    groups = [chosen.group(number) for number in numbers]
+    independent = independent_energies(outcomes, groups)
+    kinds = parallel.on_root(fit, outcomes, potential, independent)
+    report_calibration(log, kinds, independent, potential.units)
     use = choice(run.settings, kinds)
     data = CalibrationData(use, checksums([member.networks for member in members]), kinds)
     first = members[0].with_calibration(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,8 @@ from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set, Structure
 from bnnp.uncertainty.calibration import FEWEST
+
+BLOCK = 5  # frames of a trajectory that are at least taken or left together
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +56,13 @@ def draw_calibration(
     free: NDArray[np.bool_],
     labels: Labels,
     kept: NDArray[np.int64],
+    runs: NDArray[np.int64],
     settings: Settings,
 ) -> NDArray[np.uint8]:
     """`subset` with the structures that ``calibration_ood_group`` and ``calibration_fraction`` select.
 
-    Of each group the same share is taken, to the nearest structure: those with the smallest random numbers,
-    or a contiguous block in the order of the file.
+    Of each group the same share is taken, by :func:`draw_share`. Without the keyword there is no calibration
+    set where input.data assigns one, or where it would be smaller than FEWEST.
 
     Parameters
     ----------
@@ -69,6 +73,8 @@ def draw_calibration(
     labels : Labels
     kept : (n_kept,) int64
         Positions in input.data.
+    runs : (n_kept,) int64
+        Number of the trajectory each structure belongs to.
 
     Raises
     ------
@@ -76,21 +82,58 @@ def draw_calibration(
         There is no such group.
     """
     seed, subset, group = settings.general.random_seed, subset.copy(), labels.of
+    split, share = settings.calibration.calibration_split, settings.calibration.calibration_fraction
     if settings.calibration.calibration_ood_group:
         name = demand_group(settings, labels.groups)
         subset[free & (group == labels.groups.index(name))] = Set.OUTSIDE
+    chosen = subset.copy()
     for number in np.unique(group):
         mine = np.flatnonzero(free & (group == number) & (subset == Set.TRAIN))
-        count = round(settings.calibration.calibration_fraction * len(mine))
-        if count == 0:
-            continue
-        if settings.calibration.calibration_split == "blocks":
+        count = round(share * len(mine))
+        if count and split == "blocks":
             first = int(stream(seed, CALIBRATION, int(kept[mine[0]])).integers(len(mine) - count + 1))
-            subset[mine[first : first + count]] = Set.CALIBRATION
-        else:
-            drawn = [stream(seed, CALIBRATION, int(kept[k])).random() for k in mine]
-            subset[mine[np.argsort(drawn)[:count]]] = Set.CALIBRATION
-    return subset
+            chosen[mine[first : first + count]] = Set.CALIBRATION
+        elif count:
+            own = np.arange(len(runs)) if split == "random" else runs
+            draw = [stream(seed, CALIBRATION, int(kept[k])).random() for k in mine]
+            chosen[draw_share(mine, own[mine], np.array(draw), share)] = Set.CALIBRATION
+    kept_back = int(np.count_nonzero(chosen == Set.CALIBRATION))
+    pinned = Set.CALIBRATION in subset
+    return subset if not settings.given("calibration_fraction") and (pinned or kept_back < FEWEST) else chosen
+
+
+def draw_share(
+    members: NDArray[np.int64], runs: NDArray[np.int64], draw: NDArray[np.float64], share: float
+) -> NDArray[np.int64]:
+    """A share of `members`, to the nearest structure or block.
+
+    Neighbors in a run are cut into parts, and of each part with the smallest random number of its first frame
+    a block is taken: the share of the run, but BLOCK frames at least, or as many as are wanted in all. So a
+    long trajectory gives one block, short ones are taken or left whole, and structures that are no frames are
+    drawn one by one.
+
+    Parameters
+    ----------
+    members : (n,) int64
+        Numbers of structures, ascending.
+    runs : (n,) int64
+        Number of the trajectory of each.
+    draw : (n,) float64
+        A random number of each.
+    """
+    wanted = round(share * len(members))
+    breaks = np.flatnonzero((np.diff(members) > 1) | (np.diff(runs) != 0)) + 1
+    blocks: list[NDArray[np.int64]] = []
+    for run in np.split(np.arange(len(members)), breaks):
+        size = max(math.ceil(share * len(run)), min(BLOCK, wanted), 1)
+        blocks += [part[:size] for part in np.array_split(run, max(1, len(run) // size))]
+    taken = np.zeros(0, dtype=np.int64)
+    for block in sorted(blocks, key=lambda block: float(draw[block[0]])):
+        missing = wanted - len(taken)
+        part = block[: max(missing, BLOCK)]
+        if len(part) / 2 <= missing:
+            taken = np.append(taken, part)
+    return members[taken]
 
 
 def calibration_keywords(settings: Settings) -> str:
@@ -110,11 +153,16 @@ def division_arguments(settings: Settings) -> tuple[int, float, str]:
     return seed, fraction, calibration_keywords(settings)
 
 
-def calibration_text(subset: NDArray[np.uint8]) -> str:
-    """Numbers of structures inside and outside the training range, for the log."""
-    outside = int(np.count_nonzero(subset == Set.OUTSIDE))
-    more = f", and {outside} out of the domain" if outside else ""
-    return f"{int(np.count_nonzero(subset == Set.CALIBRATION))}{more}; they are not trained on"
+def calibration_text(subset: NDArray[np.uint8], settings: Settings, all_pinned: bool) -> str:
+    """Numbers of structures inside and outside the training range, or why there are none, for the log."""
+    inside, outside = (int(np.count_nonzero(subset == each)) for each in (Set.CALIBRATION, Set.OUTSIDE))
+    if inside or outside:
+        more = f", and {outside} out of the domain" if outside else ""
+        return f"{inside}{more}; they are not trained on"
+    share, training = settings.calibration.calibration_fraction, int(np.count_nonzero(subset == Set.TRAIN))
+    if share == 0.0 or all_pinned:
+        return "no structures" + ": input.data assigns all to other sets" * (share > 0.0)
+    return f"no structures: of {training} for training {share:g} would be fewer than {FEWEST}"
 
 
 def calibration_warnings(
@@ -130,7 +178,9 @@ def calibration_warnings(
         Whether input.data assigns every structure to a set.
     """
     keywords = calibration_keywords(settings)
-    asked = keywords or (settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid")
+    hybrid = settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid"
+    outsiders = bool(settings.calibration.calibration_ood_group)
+    asked = settings.given("calibration_fraction") or outsiders or hybrid
     why = " (input.data pins all structures to sets, and keywords take only what it leaves open)" * all_pinned
     found = []
     if inside < FEWEST and (asked or inside or outside):
@@ -152,13 +202,14 @@ class CalibrationSet:
 
     Parameters
     ----------
-    read : callable
-        Number -> structure.
+    read, group : callable
+        Number -> structure, and its group.
     inside, outside : sequence of int
         Numbers of those inside the training range, and of those that represent what is outside.
     """
 
     read: Callable[[int], Structure]
+    group: Callable[[int], str]
     inside: Sequence[int]
     outside: Sequence[int] = ()
 
@@ -171,11 +222,14 @@ def kept_in(file: DescriptorFile) -> CalibrationSet:
     inside, outside = (
         np.flatnonzero(file.subset == number).tolist() for number in (Set.CALIBRATION, Set.OUTSIDE)
     )
-    return CalibrationSet(partial(structure_of, file), inside, outside)
+    return CalibrationSet(
+        partial(structure_of, file), lambda number: file.groups[file.group[number]], inside, outside
+    )
 
 
-def pinned_in(structures: StructureFile, run: Run) -> tuple[list[int], list[int]]:
-    """Numbers of the structures of input.data for the calibration, inside and outside the training range.
+def pinned_in(structures: StructureFile, run: Run) -> tuple[list[int], list[int], list[str]]:
+    """Numbers of the structures of input.data for the calibration, inside and outside the training range, and
+    the group of every structure.
 
     They are those that input.data assigns to these sets, or all if it assigns none to any set; outside are
     also those of ``calibration_ood_group``.
@@ -202,7 +256,7 @@ def pinned_in(structures: StructureFile, run: Run) -> tuple[list[int], list[int]
     if (run.directory / FILE_NAME).is_file():
         with DescriptorFile.open(run.directory / FILE_NAME) as file:
             _demand_new(structures, numbers, file)
-    return inside, outside
+    return inside, outside, groups
 
 
 def _demand_references(structures: StructureFile, numbers: Sequence[int]) -> None:

@@ -246,7 +246,7 @@ def limits_of_prediction(report: Report) -> tuple[list[str], list[str]]:
     if report.outside:
         share = 100 * len(report.outside) / report.total.structures
         limits.append(f"{share:.2g} % of the structures are outside of the training range: trust them least")
-        advice.append("compute some of these by DFT and train again (tools/select_structures.py chooses)")
+        advice.append("compute some of these by DFT and train again (bnnp select chooses)")
     names = (("energies", "energy"), ("forces", "forces"))
     for name, each in ((name, getattr(total, field)) for name, field in names):
         root = math.sqrt(each.zms) if each.scores else math.nan

@@ -129,7 +129,7 @@ def _report_twins(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
     log.table(("no", "correlation", "with", "symfunction_short"), rows)
     log.note(
         f"{len(rows)} of {total} functions repeat{'s' * (len(rows) == 1)} another in these data: that costs "
-        "time and tells the networks little. Remove them, or let tools/make_symmetry_functions.py choose."
+        "time and tells the networks little. Remove them, or let bnnp functions choose."
     )
 
 

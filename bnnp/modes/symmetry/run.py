@@ -100,8 +100,11 @@ def report_selection(
     log.line()
     log.item("training structures", selection.n_training)
     log.item("test structures", selection.n_test)
-    if selection.n_calibration:
-        log.item("calibration", calibration_text(selection.subset))
+    pinned = found.table["subset"][selection.kept] >= 0
+    log.item("calibration", calibration_text(selection.subset, settings, bool(pinned.all())))
+    frames, runs = selection.n_frames
+    if frames and not pinned.all():
+        log.item("consecutive frames", f"{frames} in {runs} trajectories: sets are drawn by blocks of them")
     if not has_forces(found, selection):
         log.item("forces", "none, or all zero: mode 2 will train on energies alone")
     for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):

@@ -4,7 +4,8 @@ A structure is dropped for its first fault: two atoms closer than ``bond_thresho
 energy per atom at or above ``energy_threshold`` ("high E"; without free-atom energies where they are in
 effect), a force component beyond ``force_threshold`` ("high F"). Each structure that is kept has one random
 number, counted by its position in the file; it is for training if that is > ``test_fraction`` or the file
-says ``begin set=train``. The calibration set is then taken from the training set
+says ``begin set=train``. Frames that follow each other in time are alike, and one at a time they would test
+nothing: of them whole blocks are drawn. The calibration set is then taken from the training set
 (:mod:`bnnp.modes.calibrate.sets`).
 """
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from bnnp import parallel
 from bnnp.analysis.label_sizes import SizeTable, label_doubts
 from bnnp.descriptors.length_unit import unit_advice
-from bnnp.descriptors.survey import survey, survey_dtype
+from bnnp.descriptors.survey import survey, survey_dtype, trajectories
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.method import disagreements
@@ -32,6 +33,7 @@ from bnnp.modes.calibrate.sets import (
     calibration_keywords,
     calibration_warnings,
     draw_calibration,
+    draw_share,
 )
 from bnnp.random import SPLIT, stream
 from bnnp.settings.settings import Settings
@@ -83,11 +85,14 @@ class Selection:
         Numbers of :class:`bnnp.structure.Set`.
     fault : (n_structures,) int64
         Index into `REASONS`, -1 for a structure that is kept.
+    runs : (n_kept,) int64
+        Number of the trajectory each kept structure belongs to.
     """
 
     kept: NDArray[np.int64]
     subset: NDArray[np.uint8]
     fault: NDArray[np.int64]
+    runs: NDArray[np.int64]
 
     @property
     def n_training(self) -> int:
@@ -103,6 +108,12 @@ class Selection:
     def n_calibration(self) -> int:
         """Structures in the calibration set, including those outside the training range."""
         return int(np.count_nonzero(self.subset >= Set.CALIBRATION))
+
+    @property
+    def n_frames(self) -> tuple[int, int]:
+        """Structures that follow each other in time, and the number of their trajectories."""
+        lengths = np.bincount(self.runs)
+        return int(lengths[lengths > 1].sum()), int(np.count_nonzero(lengths > 1))
 
     @property
     def n_dropped(self) -> dict[str, int]:
@@ -155,9 +166,10 @@ def select(found: Survey, settings: Settings) -> Selection:
     for number in reversed(range(len(REASONS))):
         fault[_faulty(table, settings)[number]] = number
     kept = np.flatnonzero(fault < 0)
-    drawn = _divide(table["subset"][kept], kept, settings)
+    runs = trajectories(table, found.group)[kept]
+    drawn = _divide(table["subset"][kept], kept, found.group[kept], runs, settings)
     free, labels = table["subset"][kept] < 0, Labels(found.groups, found.group[kept])
-    selection = Selection(kept, draw_calibration(drawn, free, labels, kept, settings), fault)
+    selection = Selection(kept, draw_calibration(drawn, free, labels, kept, runs, settings), fault, runs)
     _demand_enough(selection, found, settings)
     return selection
 
@@ -173,11 +185,24 @@ def _faulty(table: NDArray[np.void], settings: Settings) -> tuple[NDArray[np.boo
     )
 
 
-def _divide(pinned: NDArray[np.int8], kept: NDArray[np.int64], settings: Settings) -> NDArray[np.uint8]:
-    """Set of each kept structure: what the file pins, else by its random number."""
+def _divide(
+    pinned: NDArray[np.int8],
+    kept: NDArray[np.int64],
+    group: NDArray[np.int32],
+    runs: NDArray[np.int64],
+    settings: Settings,
+) -> NDArray[np.uint8]:
+    """Set of each kept structure: what the file pins, else by its random number; frames of a trajectory by
+    blocks, of each group the share `test_fraction`."""
     seed, fraction = settings.general.random_seed, settings.structures.test_fraction
-    drawn = [not stream(seed, SPLIT, int(index)).random() > fraction for index in kept]
-    return np.where(pinned >= 0, pinned, np.array(drawn, dtype=np.int8)).astype(np.uint8)
+    draw = np.array([stream(seed, SPLIT, int(index)).random() for index in kept])
+    drawn = (draw <= fraction).astype(np.int8)
+    frames = (pinned < 0) & (np.bincount(runs)[runs] > 1)
+    drawn[frames] = Set.TRAIN
+    for number in np.unique(group[frames]):
+        mine = np.flatnonzero(frames & (group == number))
+        drawn[draw_share(mine, runs[mine], draw[mine], fraction)] = Set.TEST
+    return np.where(pinned >= 0, pinned, drawn).astype(np.uint8)
 
 
 def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> None:

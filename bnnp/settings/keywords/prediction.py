@@ -13,12 +13,14 @@ from bnnp.settings.keywords.record import BNNP, RUNNER, Section, keyword
 class CalibrationSettings(Section, title="Calibration", modes="12", dialect=BNNP):
     """Calibration of standard deviations."""
 
-    calibration_fraction: float = keyword("x", real(0.0, below=1.0), 0.0,
+    calibration_fraction: float = keyword("x", real(0.0, below=1.0), 0.2,
         "share of the training structures of each group that is kept for the calibration of sigma instead",
-        note="30 structures at least are needed. `begin set=calibration` pins a structure to this set.")
-    calibration_split: str = keyword("random|blocks", choice("random", "blocks"), "random",
-        "how they are drawn: one by one, or as one contiguous block of each group",
-        note="Frames of one trajectory resemble their neighbours: for them blocks are the honest choice.")
+        note="30 structures at least are needed: without the keyword none are kept where there are fewer, or "
+             "where there is nothing to calibrate (dropout_rate 0 and one network). `begin set=calibration` "
+             "pins a structure to this set.")
+    calibration_split: str = keyword("auto|random|blocks", choice("auto", "random", "blocks"), "auto",
+        "how they are drawn: as auto, one by one, or as one contiguous block of each group",
+        note="auto: frames that follow each other in time by blocks, as for the test set; others one by one.")
     calibration_ood_group: tuple[str, ...] = keyword("name", text, (),
         "structures with `group=name` are not trained on: they calibrate sigma as out of the domain",
         modes="123",

@@ -391,9 +391,11 @@ class TestMode3:
         assert "is calibrated already, on 40 structures; that is replaced" in text
         assert "31 of the structures predicted below were used for the calibration" in text
 
-    def test_constant_errors(self, folder: Path) -> None:
-        """The references are the predictions of the potential itself, shifted."""
-        potential = load(folder)
+    @pytest.mark.parametrize("noise", [0.0, 0.1])
+    def test_constant_errors(self, noise: float, folder: Path) -> None:
+        """The references are the predictions of the potential itself, energies shifted: thirty equal errors
+        are worth one, so the energies stay raw. Forces without any error tell nothing."""
+        potential, rng = load(folder), np.random.default_rng(4)
         found = []
         for structure in alloys(30, seed=3):
             prediction = potential.predict(structure)
@@ -402,14 +404,26 @@ class TestMode3:
                     structure,
                     subset=None,
                     energy=prediction.energy.value + 8.0,
-                    forces=prediction.forces.value,
+                    forces=prediction.forces.value + rng.normal(0.0, noise, (len(structure), 3)),
                 )
             )
         write_structures(folder / "input.data", found)
         add(folder, "calibrate\n")
         result = invoke(folder, 3)
-        assert result.exit_code == 1
-        assert "energy: all 30 errors are -1" in result.stderr
+        if noise == 0.0:
+            assert result.exit_code == 1
+            assert re.search(r"forces \w+: all \d+ errors are 0", result.stderr)
+            return
+        assert result.exit_code == 0, result.output
+        text = " ".join(result.output.split())
+        assert (
+            "worth 1.0 independent ones, fewer than 10: the standard deviation of energies stays raw" in text
+        )
+        used = load(folder)
+        prediction = used.predict(found[0])
+        assert prediction.energy.std == prediction.energy.raw
+        assert not np.allclose(prediction.forces.std, prediction.forces.raw)
+        assert "raw (uncalibrated): energy" in used.describe_std()
 
     def test_without_samples(self, folder: Path) -> None:
         add(folder, "calibrate\n")

@@ -101,7 +101,7 @@ def test_random_division_has_the_asked_fraction(tmp_path: Path) -> None:
 
 def test_division_of_a_structure_does_not_depend_on_others(tmp_path: Path) -> None:
     """Appending structures, or dropping one, leaves all others where they were; another seed does not."""
-    many = [dimer() for _ in range(60)]
+    many = grouped({"all": 60})
     base, _ = choose(tmp_path, many, "test_fraction 0.5\n")
     longer, _ = choose(tmp_path, many * 2, "test_fraction 0.5\n")
     np.testing.assert_array_equal(longer.subset[:60], base.subset)
@@ -203,6 +203,19 @@ def test_unit_of_length(tmp_path: Path, units: str, distance: float, advice: str
         assert warned(warnings, advice)
 
 
+def test_sizes_that_no_calculation_gives(tmp_path: Path) -> None:
+    """One energy of twelve is wrong by 6e7 hartree/atom, one stress is in bar (1 TPa is 0.034 Ha/bohr^3)."""
+    structures = [dimer(4.4, energy=-8.0 + 0.001 * number) for number in range(12)]
+    structures[4] = dimer(4.4, energy=1.2e8)
+    stress = np.array([1e4, 2e4, -1e4, 0.0, 0.0, 0.0])
+    structures[7] = replace(structures[7], cell=40.0 * np.eye(3), stress=stress)
+    warnings = choose(tmp_path, structures, "test_fraction 0\n")[1]
+    assert warned(
+        warnings, "1 structures have an energy far from the others of their composition: structure 5 "
+    )
+    assert warned(warnings, "2 GPa if the numbers are in bar")
+
+
 def test_missing_element_is_named(tmp_path: Path) -> None:
     base = BASE.replace("number_of_elements 1\nelements Si", "number_of_elements 2\nelements Si Ge")
     warnings = choose(tmp_path, [dimer()] * 3, "symfunction_short Ge 2 Si 0.01 0.0 8.0\n", base)[1]
@@ -210,8 +223,22 @@ def test_missing_element_is_named(tmp_path: Path) -> None:
 
 
 def grouped(counts: dict[str, int]) -> list[Structure]:
-    """Structures of some groups, one group after the other."""
-    return [replace(dimer(), info={"group": name}) for name, count in counts.items() for _ in range(count)]
+    """Structures of some groups, one group after the other, none near the one before."""
+    names = [name for name, count in counts.items() for _ in range(count)]
+    return [replace(moved(dimer(), 10.0 * (k % 7)), info={"group": name}) for k, name in enumerate(names)]
+
+
+def moved(structure: Structure, shift: float) -> Structure:
+    """The same further along x, bohr."""
+    return replace(structure, positions=structure.positions + [shift, 0.0, 0.0])
+
+
+def trajectory(count: int, group: str, step: float = 0.1, start: float = 0.0) -> list[Structure]:
+    """Frames of a dimer that flies along x, `step` bohr a frame."""
+    return [
+        replace(moved(dimer(), start + step * k), info={"group": group} if group else {})
+        for k in range(count)
+    ]
 
 
 class TestCalibrationSet:
@@ -267,6 +294,80 @@ class TestCalibrationSet:
             choose(tmp_path, grouped({"cold": 20}), "test_fraction 0\ncalibration_ood_group cold\n")
 
 
+class TestConsecutiveFrames:
+    """Sets of trajectories are blocks of frames, so that no frame is judged by its neighbor in training."""
+
+    @pytest.mark.parametrize("group", ["aimd", ""])
+    def test_one_long_trajectory_gives_one_block_for_each_set(self, tmp_path: Path, group: str) -> None:
+        selection, _ = choose(tmp_path, trajectory(400, group), "test_fraction 0.1\n")
+        assert np.bincount(selection.subset).tolist() == [288, 40, 72]  # 0.1 of 400, 0.2 of 360
+        assert selection.n_frames == (400, 1)
+        tests = np.flatnonzero(selection.subset == Set.TEST)
+        np.testing.assert_array_equal(np.diff(tests), 1)
+        calibration = np.flatnonzero(selection.subset == Set.CALIBRATION)
+        blocks = np.split(calibration, np.flatnonzero(np.diff(calibration) > 1) + 1)
+        assert min(map(len, blocks)) >= 5  # at least two, if the test block cuts the trajectory
+
+    def test_every_group_gives_its_share(self, tmp_path: Path) -> None:
+        structures = [*trajectory(200, "300K"), *trajectory(100, "600K", start=3.0)]
+        selection, _ = choose(tmp_path, structures, "test_fraction 0.2\n")
+        for part, count in ((selection.subset[:200], 40), (selection.subset[200:], 20)):
+            tests = np.flatnonzero(part == Set.TEST)
+            assert len(tests) == count
+            np.testing.assert_array_equal(np.diff(tests), 1)
+
+    def test_short_trajectories_are_taken_or_left_whole(self, tmp_path: Path) -> None:
+        structures = [s for k in range(60) for s in trajectory(4, "bulk", start=50.0 * k)]
+        selection, _ = choose(tmp_path, structures, "test_fraction 0.2\n")
+        sets = selection.subset.reshape(60, 4)
+        assert (sets == sets[:, :1]).all()
+        assert selection.n_frames == (240, 60)
+        assert abs(selection.n_test - 48) <= 2  # half a trajectory
+
+    def test_frames_that_are_far_apart_are_drawn_one_by_one(self, tmp_path: Path) -> None:
+        """2.83 bohr of a bond of 4: more than half."""
+        selection, _ = choose(tmp_path, trajectory(200, "md", step=2.83), "test_fraction 0.2\n")
+        assert selection.n_frames == (0, 0)
+        assert np.diff(np.flatnonzero(selection.subset == Set.TEST)).max() > 1
+
+    def test_frames_are_recognized_across_the_boundary_of_the_cell(self, tmp_path: Path) -> None:
+        cell = 9.0 * np.eye(3)
+        frames = [replace(s, positions=s.positions % 9.0, cell=cell) for s in trajectory(120, "md", step=0.3)]
+        assert choose(tmp_path, frames, "test_fraction 0.1\n")[0].n_frames == (120, 1)
+
+    def test_pinned_structures_stay(self, tmp_path: Path) -> None:
+        frames = trajectory(300, "md")
+        frames[::7] = [replace(s, subset=Set.TRAIN) for s in frames[::7]]
+        selection, _ = choose(tmp_path, frames, "test_fraction 0.1\n")
+        assert not selection.subset[::7].any()
+
+
+class TestDefaultCalibration:
+    """A fifth of the training set, where that is 30 structures."""
+
+    @pytest.mark.parametrize(("count", "kept"), [(147, 0), (148, 30), (300, 60)])
+    def test_where_the_data_allow(self, tmp_path: Path, count: int, kept: int) -> None:
+        selection, warnings = choose(tmp_path, grouped({"all": count}), "test_fraction 0\n")
+        assert selection.n_calibration == kept
+        assert not any("calibration" in each for each in warnings)
+
+    @pytest.mark.parametrize("line", ["dropout_rate 0", "kalman_lambda_short 0.98", "calibration_fraction 0"])
+    def test_not_without_standard_deviations_or_where_it_is_switched_off(
+        self, tmp_path: Path, line: str
+    ) -> None:
+        selection, _ = choose(tmp_path, grouped({"all": 200}), f"test_fraction 0\n{line}\n")
+        assert selection.n_calibration == 0
+
+    def test_for_an_ensemble(self, tmp_path: Path) -> None:
+        extra = "test_fraction 0\ndropout_rate 0\nensemble_size 2\n"
+        assert choose(tmp_path, grouped({"all": 200}), extra)[0].n_calibration == 40
+
+    def test_not_beside_one_that_the_file_assigns(self, tmp_path: Path) -> None:
+        structures = grouped({"all": 200})
+        structures[:35] = [replace(s, subset=Set.CALIBRATION) for s in structures[:35]]
+        assert choose(tmp_path, structures, "test_fraction 0\n")[0].n_calibration == 35
+
+
 class TestCalibrationWarnings:
     """What mode 2 would find out after hours, said by mode 1."""
 
@@ -299,3 +400,18 @@ class TestCalibrationWarnings:
             tmp_path, grouped({"cold": 60, "hot": 40}), "test_fraction 0\ncalibration_ood_group hot\n"
         )
         assert any(each.startswith("0 structures are kept for the calibration") for each in warnings)
+
+
+def test_groups_of_different_calculations_are_named(tmp_path: Path) -> None:
+    """All ranks see the methods of all structures; a structure that tells none is not compared."""
+    methods = {"bulk": "xc:PBE,encut:520", "melt": "xc:PBE,encut:400", "old": ""}
+    structures = [
+        replace(dimer(), info={"group": group} | ({"method": method} if method else {}))
+        for group, method in methods.items()
+        for _ in range(10)
+    ]
+    found, _ = look(tmp_path, structures, "", BASE)
+    warnings = [text for text in choose(tmp_path, structures)[1] if "belong together" in text]
+    assert len(warnings) == 1
+    assert "ENCUT (eV): 520 in group bulk; 400 in group melt" in warnings[0]
+    assert found.methods == {"xc:PBE,encut:520": {"bulk"}, "xc:PBE,encut:400": {"melt"}, "": {"old"}}

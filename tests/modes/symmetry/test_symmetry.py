@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -309,6 +310,9 @@ def test_runner_files(finished: Path, tmp_path: Path) -> None:
     """function.data holds the same numbers, read as RuNNer's tools do: by white space."""
     folder = twin(finished, tmp_path)
     (folder / "input.nn").write_text(INPUT + "write_runner_files\n")
+    plain = StructureFile(folder / "input.data")
+    charged = [replace(one, charges=np.linspace(-0.1, 0.2, len(one))) for one in plain]
+    write_structures(folder / "input.data", charged)
     assert run(folder).returncode == 0
     structures = StructureFile(folder / "input.data")
     with DescriptorFile.open(folder / NAME) as file:
@@ -338,6 +342,9 @@ def test_runner_files(finished: Path, tmp_path: Path) -> None:
         (folder / "trainforces.data").read_text().split()[1 : 1 + 3 * file.n_atoms[first]], dtype=float
     )
     np.testing.assert_allclose(forces.reshape(-1, 3), structures[int(first)].forces, atol=6e-11)
+    block = (folder / "trainstruct.data").read_text().splitlines()[: 4 + file.n_atoms[first]]
+    rows_of_atoms = np.array([line.split() for line in block if len(line.split()) == 9], dtype=float)
+    np.testing.assert_allclose(rows_of_atoms[:, 4], charged[int(file.source[first])].charges, atol=6e-11)
 
 
 def failure(done: subprocess.CompletedProcess[str]) -> str:
