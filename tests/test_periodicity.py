@@ -126,6 +126,15 @@ def test_a_slab_without_a_third_vector(solid: Path) -> None:
     assert share == np.inf
 
 
+def test_a_stress_needs_a_volume() -> None:
+    atoms = to_atoms(
+        replace(slab((True, True, False)), energy=0.0, forces=np.zeros((5, 3)), stress=np.ones(6)), METAL
+    )
+    atoms.cell[2] = 0.0
+    with pytest.raises(InputError, match="its cell has no volume that it could belong to"):
+        from_atoms(atoms, METAL)
+
+
 BLOCK = "begin\ncomment a slab {}\n{}atom 0 0 0 Cu 0 0 0 0 0\natom 1 1 2.5 Cu 0 0 0 0 0\nenergy 0\nend\n"
 LATTICE = "lattice 5 0 0\nlattice 0 5 0\nlattice 0 0 5\n"
 
