@@ -113,7 +113,7 @@ class Structure:
     forces: Array | None = None
     stress: Array | None = None
     charge: float = 0.0
-    charges: Array | None = None
+    charges: Array | None = field(default=None, kw_only=True)
     comment: str = ""
     info: Mapping[str, str] = field(default_factory=dict)
     subset: Set | None = None

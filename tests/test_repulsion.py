@@ -155,7 +155,6 @@ atom_energy fit
 zbl_repulsion {inner} {outer}
 cutoff_type 2
 scale_symmetry_functions
-use_short_forces
 global_hidden_layers_short 1
 global_nodes_short 4
 global_activation_short t l

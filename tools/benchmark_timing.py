@@ -18,6 +18,7 @@ import click
 from bnnp.log import Log
 
 PATIENCE = 5.0  # seconds after which no further run of a part is started
+TABLE = 120  # columns of the terminal
 STATUS = Path("/proc/self/status")
 
 
@@ -91,4 +92,6 @@ def show_head(kernel: str, *lines: str) -> None:
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns."""
     click.echo()
-    Log(sys.stdout, enabled=True).table(columns, rows)
+    log = Log(sys.stdout, enabled=True)
+    log.width = TABLE  # rows are compared side by side
+    log.table(columns, rows)
