@@ -39,7 +39,7 @@ def slab(pbc: tuple[bool, bool, bool], seed: int = 1) -> Structure:
     cell = np.array([[4.1, 0.3, -0.2], [-0.9, 3.9, 0.4], [0.5, 0.7, 5.2]])
     sites = np.array([[0.1, 0.0, 0.1], [0.5, 0.5, 0.2], [0.1, 0.6, 0.7], [0.6, 0.1, 0.8], [1.4, -0.4, 0.45]])
     positions = sites @ cell + rng.normal(scale=0.1, size=(5, 3))
-    return Structure(np.full(5, 29), positions, cell, pbc)
+    return Structure(np.full(5, 29), positions, cell, pbc=pbc)
 
 
 def in_vacuum(structure: Structure) -> Structure:

@@ -428,6 +428,9 @@ def test_structure_beyond_max_energy_is_not_used_at_all(case: Callable[..., Any]
     assert made.data.references.spread.force == pytest.approx(np.mean(kept**2), rel=1e-12)
 
 
+NO_FORCES = ("use_short_forces off", "use_short_forces .false.")
+
+
 def told(made: Any, ranks: Ranks | None = None) -> str:
     """What the log says about the method, on one line."""
     stream, made.trainer.ranks = io.StringIO(), ranks or made.trainer.ranks
@@ -441,9 +444,10 @@ def told(made: Any, ranks: Ranks | None = None) -> str:
         ((), "energies, forces, stress", None),
         (("stress_weight 0",), "energies, forces", None),
         (("energy_weight 0", "force_weight 0", STRESS), "stress", None),
-        (("use_short_forces off",), "energies", "the data has stresses, but the stress is not trained"),
-        (("use_short_forces off", STRESS), "energies", "stress_weight is given, but the stress is not"),
-        (("use_short_forces off", "stress_weight 0"), "energies", None),
+        (("use_short_forces off", "stress_weight 0"), "energies, forces", None),
+        (NO_FORCES, "energies", "the data has stresses, but the stress is not trained"),
+        ((*NO_FORCES, STRESS), "energies", "stress_weight is given, but the stress is not"),
+        ((*NO_FORCES, "stress_weight 0"), "energies", "the data has forces, and they are not trained"),
     ],
 )
 def test_log_names_what_is_trained(
