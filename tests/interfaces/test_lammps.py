@@ -294,6 +294,20 @@ def test_extrapolations_are_counted_over_ranks(
     assert float(words[16]) == pytest.approx(value, rel=1e-3)
 
 
+def test_the_first_extrapolation_has_a_warning(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    """Once, with the number of the state; not with `showewsum 0`."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=9)
+    three = "run 0\nfix nve all nve\nrun 1"
+    alone = run(tmp_path, plugin, ternary, structure, TYPES)
+    number = int(alone.thermo["c_sigma[4]"])
+    assert number > 3
+    for options, times in (("", 1), ("showewsum 0", 0)):
+        done = run(tmp_path, plugin, ternary, structure, TYPES, 2, options=options, after=three)
+        text = " ".join(done.text.split())
+        assert text.count("bnnp extrapolates") == times
+        assert text.count(f"WARNING: bnnp extrapolates: at step 0 {number} symmetry functions") == times
+
+
 # ----- dynamics -----
 
 CASE = Path(__file__).resolve().parents[2] / "inputs" / "lammps"

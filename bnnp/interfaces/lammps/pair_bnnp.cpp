@@ -276,6 +276,7 @@ void PairBNNP::complete_step() {
         error->one(FLERR, "pair_style bnnp: at step " + std::to_string(step) + " " + trouble);
     for (const std::string& line : lines) std::fputs(line.c_str(), stderr);
     extrapolations_before = extrapolations_run;
+    warn_once();
     summarize();
     obey_stop_rule();
 }
@@ -484,6 +485,16 @@ std::string PairBNNP::extrapolation_line(int i, int function, double value) cons
                   element.functions[function].spec.type, value, element.ranges.minimum[function],
                   element.ranges.maximum[function]);
     return line;
+}
+
+void PairBNNP::warn_once() {
+    if (warned || options.summary == 0 || extrapolations == 0.0) return;
+    warned = true;
+    if (comm->me == 0)
+        error->warning(FLERR, "bnnp extrapolates: at step " + std::to_string(step) + " " +
+                                  bnnp::number(extrapolations) +
+                                  " symmetry functions are outside of their training range. Further ones are "
+                                  "only counted (compute pair bnnp, showewsum)");
 }
 
 void PairBNNP::summarize() {

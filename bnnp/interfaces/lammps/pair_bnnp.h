@@ -11,7 +11,7 @@
 //     patience N          stop only after N such looks in a row (default 1)
 //     action stop|error|warn   stop: end this and all further runs, the script goes on (default)
 //     showew yes|no       a line for each extrapolation (default no)
-//     showewsum N         a line with their number every N steps (default 1000; 0: never)
+//     showewsum N         a warning at the first, and their number every N steps (default 1000; 0: never)
 //
 // compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force
 // sigma, 4 extrapolations in this step, 5 in this run. fix ID all pair N bnnp forces_std 1 energies_std 1
@@ -79,6 +79,7 @@ class PairBNNP : public Pair {
     double energy_std = 0.0, energy_std_per_atom = 0.0, forces_std_max = 0.0;
     double extrapolations = 0.0, extrapolations_run = 0.0, extrapolations_shown = 0.0;
     double extrapolations_before = 0.0;  // in the complete steps of this run
+    bool warned = false;                 // of extrapolations
     bigint last_summary = 0;
 
     // What was computed last.
@@ -107,6 +108,7 @@ class PairBNNP : public Pair {
     double* message_of(int i);
     void compute_forces_std();
     bnnp::SigmaParts parts_of_energy() const;
+    void warn_once();
     void summarize();
     void obey_stop_rule();
 };
