@@ -35,6 +35,7 @@ from bnnp.units import Units
 
 SAME = 2e-5  # difference of fingerprints, from rounding of coordinates
 SAME_ENERGY = 1e-3  # eV an atom
+LIQUID_FORCE = 20.0  # eV/Angstrom: up to here a hot liquid or a strained bond is as good a reason
 NET_FORCE = 0.01  # eV/Angstrom an atom: what the settings of a quantum code leave
 RADIUS = 6.0  # Angstrom, of the neighbors that count for it
 SIZES = (1, 1, 3, 9, 9)  # components of the sums of the fingerprint
@@ -176,8 +177,15 @@ class DataCheck:
 
     def force_outliers(self) -> list[str]:
         """Largest force components far above the others'."""
+        return [
+            f"{self.entries[index].where} ({self.entries[index].largest_force:.3g} eV/Angstrom)"
+            for index in self.far_forces()
+        ]
+
+    def far_forces(self) -> list[int]:
+        """The structures of these, the largest first."""
         forces = np.array([entry.largest_force for entry in self.entries])
-        return [f"{self.entries[index].where} ({forces[index]:.3g} eV/Angstrom)" for index in far(forces)]
+        return [index for index in far(forces) if forces[index] > LIQUID_FORCE]
 
     def label_doubts(self) -> list[str]:
         """Energies far from the others; stresses and forces of another unit."""
@@ -193,7 +201,7 @@ class DataCheck:
                 f"nine tenths of the shortest distance ({self.units.length})",
             )
         forces = np.array([entry.largest_force for entry in self.entries])
-        if len(outliers := far(forces)):
+        if outliers := self.far_forces():
             inside = np.delete(forces, outliers).max()
             value = 1.1 * inside * self.units.angstrom / self.units.ev
             yield "force_threshold", value, f"drops {len(outliers)} outliers ({self.units.force})"
