@@ -13,7 +13,7 @@ import sysconfig
 from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension, build_ext
-from setuptools import setup
+from setuptools import find_packages, setup
 
 INSTRUCTION_SETS = {
     "kernels_v2": ["-march=x86-64-v2"],
@@ -58,7 +58,15 @@ def _headers_in_environment() -> bool:
     return any((Path(folder) / "Python.h").exists() for folder in folders if folder)
 
 
+# tools/ is part of the package as bnnp.tools, for the verbs of the command (bnnp convert, ...).
+TOOLS = ["tools", *(f"tools/{path.parent.name}" for path in sorted(Path("tools").glob("*/__init__.py")))]
+
 setup(
+    packages=[
+        *find_packages(include=["bnnp", "bnnp.*"]),
+        *(f"bnnp.{path.replace('/', '.')}" for path in TOOLS),
+    ],
+    package_dir={"bnnp.tools": "tools"},
     ext_modules=[
         Pybind11Extension(
             "bnnp._core",

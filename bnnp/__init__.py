@@ -8,7 +8,8 @@ Units
     writing. The log shows errors in meV/atom and meV/Angstrom, pressures in GPa.
 Arrays
     float64 unless said otherwise, C order. Positions and forces are (n_atoms, 3). The cell is (3, 3)
-    with the lattice vectors as ROWS, or None for a free molecule: periodicity is all or nothing.
+    with the lattice vectors as ROWS, or None for a free molecule. It is repeated along all three vectors,
+    unless `pbc` says otherwise (slabs, wires).
 Elements
     Symbols are sorted by atomic number, whatever the order in input.nn; a `type` is an index into that tuple.
 Symmetry functions
@@ -48,6 +49,7 @@ Map, and the order to read it in::
     descriptors/                             structure -> symmetry functions, and their derivatives
     network/  random.py                      symmetry functions -> energies; dropout masks and their streams
     uncertainty/                             what a sigma is worth: calibration, distance, scores
+    repulsion.py                             between close nuclei, added to the networks
     model.py  prediction.py                  what a potential is made of; what it predicts, with its sigma
     core/                                    C++: descriptors/ and network/ once more, fast; reads a potential
     dynamics/  analysis/                     molecular dynamics and its stop rule; what a trajectory tells

@@ -1,8 +1,8 @@
 """The command ``bnnp``. No other module prints an error or ends the program.
 
 Exit codes: 0 success, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the
-uncertainty rule or the physical guard, 130 interrupted, 143 ended by SIGTERM. Under MPI a failure on one
-rank ends all of them, with one message.
+uncertainty rule or the physical guard, 130 ended by Ctrl-C, 143 by SIGTERM, 138 by SIGUSR1. Under MPI a
+failure on one rank ends all of them, with one message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from types import FrameType
 import click
 
 from bnnp import __version__, parallel
-from bnnp.errors import BnnpError
+from bnnp.errors import BnnpError, SignalStop
 from bnnp.memory import keep_freed_memory
 
 MODES = {
@@ -29,9 +29,18 @@ MODES = {
 }
 DYNAMICS = ("bnnp.modes.simulate.run", "simulate")  # mode 3 with md_steps
 CHECK = ("bnnp.modes.check.run", "check")
+TOOLS = {  # scripts of tools/ as verbs of the command
+    "convert": ("convert", "Files of ASE, LAMMPS, DeePMD, RuNNer to input.data, and back; --check."),
+    "vasp": ("vasp2data", "VASP's OUTCAR, vasprun.xml, vaspout.h5, ML_AB to input.data."),
+    "functions": ("make_symmetry_functions", "Make symmetry functions by a recipe, or choose from many."),
+    "select": ("select_structures", "Thin a trajectory, choose candidates for DFT."),
+    "analyze": ("analyze_trajectory", "g(r), angles, diffusion, vibrations of trajectories."),
+    "plot": ("plot", "Pictures and a report page of what bnnp wrote."),
+}
 ALL_KEYWORDS = "*"
-INTERRUPTED = 130
-TERMINATED = 143
+COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
 
 _HELP = """Behler-Parrinello neural network potentials with an uncertainty.
 
@@ -43,11 +52,51 @@ Reads input.nn and input.data in the working directory and does one job:
   --mode 3   predict energies, forces and stresses, each with its uncertainty,
              or run molecular dynamics (md_steps in input.nn)
 
-Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn counts.
+Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn
+counts, and the log has RuNNer's lines, too, which other programs read.
 """
+_LEFT = (
+    "Files that were not complete have been left as they were before; mode 1 continues where it was if it "
+    "is run again, a training or molecular dynamics with --restart from its last checkpoint."
+)
 
 
-@click.command(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Program(click.Group):
+    """The command, with the scripts of tools/ as its verbs; each is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the verbs."""
+        return list(TOOLS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of a script."""
+        if name not in TOOLS:
+            return None
+        here = Path(__file__).parent
+        folder = next(path for path in (here / "tools", here.parent / "tools") if path.is_dir())
+        sys.path.insert(0, str(folder))  # the scripts import each other
+        command = importlib.import_module(TOOLS[name][0]).main
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs in the help, without importing them."""
+        with formatter.section("Around it (`bnnp VERB --help`)"):
+            formatter.write_dl([(name, text) for name, (_, text) in TOOLS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a mode or a verb; a failure becomes a message and an exit code."""
+        found: list[object] = []
+        _guard(lambda: found.append(super(Program, self).invoke(ctx)))
+        return found[0]
+
+
+@click.command(
+    cls=Program,
+    help=_HELP,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--mode", type=click.IntRange(1, 3), help="What to do; wins over runner_mode in input.nn.")
 @click.option("--restart", is_flag=True, help="Continue a training or a molecular dynamics run.")
 @click.option(
@@ -77,8 +126,20 @@ Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_m
 @click.option(
     "--masks", type=click.IntRange(1), metavar="K", help="--export hdnnp: the exact mean over K masks."
 )
+@click.option(
+    "--units",
+    type=click.Choice(["atomic", "metal"]),
+    help="--export hdnnp: bohr and hartree, or Angstrom and eV.",
+)
+@click.option(
+    "--fold",
+    is_flag=True,
+    help="--export hdnnp: free-atom energies, normalization and scaling interval within the weights (CP2K).",
+)
 @click.version_option(__version__, message="bnnp %(version)s")
+@click.pass_context
 def main(
+    ctx: click.Context,
     mode: int | None,
     restart: bool,
     check: bool,
@@ -89,22 +150,30 @@ def main(
     headers: str | None,
     export: tuple[str, str] | None,
     masks: int | None,
+    units: str | None,
+    fold: bool,
 ) -> None:
     """Turn the command line into one call, and any failure into a message and an exit code."""
+    if ctx.invoked_subcommand is not None:
+        if given := [f"--{name}" for name in ctx.params if ctx.get_parameter_source(name) is COMMAND_LINE]:
+            raise click.UsageError(f"{ctx.invoked_subcommand} goes without {' '.join(given)} before it")
+        return
     if restart and (check or keywords or mode not in (None, 2, 3)):
         raise click.UsageError("--restart continues a training or molecular dynamics: use --mode 2 or 3")
     if headers and not lammps_plugin:
         raise click.UsageError("--headers says what --lammps-plugin compiles against: use it with that")
-    if masks and (not export or export[0] != "hdnnp"):
-        raise click.UsageError("--masks says what is exported: use it with --export hdnnp DIR")
+    if (masks or units or fold) and (not export or export[0] != "hdnnp"):
+        raise click.UsageError(
+            "--masks, --units and --fold say what is exported: use them with --export hdnnp DIR"
+        )
     if keywords:
-        _guard(lambda: click.echo(_describe_keywords(keywords)))
+        click.echo(_describe_keywords(keywords))
     elif lammps_plugin:
-        _guard(lambda: click.echo(_compile_plugin(headers)))
+        click.echo(_compile_plugin(headers))
     elif export:
-        _guard(lambda: click.echo(_export(export[0], Path(export[1]), Path(settings_file), masks)))
+        click.echo(_export(export[0], Path(export[1]), Path(settings_file), masks, units, fold))
     else:
-        _guard(lambda: _run(mode, restart, check, Path(settings_file), Path(data_file)))
+        _run(mode, restart, check, Path(settings_file), Path(data_file))
 
 
 def _describe_keywords(name: str) -> str:
@@ -119,12 +188,14 @@ def _compile_plugin(headers: str | None) -> str:
     return plugin_for(headers, Path.cwd())
 
 
-def _export(program: str, target: Path, settings_file: Path, masks: int | None) -> str:
+def _export(
+    program: str, target: Path, settings_file: Path, masks: int | None, units: str | None, fold: bool
+) -> str:
     from bnnp.interfaces.export import PROGRAMS, export
 
     if program not in PROGRAMS:
         raise click.UsageError(f"--export {program}: expected one of {', '.join(PROGRAMS)}, then a directory")
-    return export(program, target, settings_file, masks)
+    return export(program, target, settings_file, masks, units, fold)
 
 
 def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data_file: Path) -> None:
@@ -132,6 +203,7 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     parallel.check_launch()
     parallel.pin_threads(1)  # before numpy and torch are loaded: the core has threads of its own
     keep_freed_memory()
+    from bnnp.io.lock import DirectoryLock
     from bnnp.run import Run
     from bnnp.settings.settings import load_settings
 
@@ -143,9 +215,21 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
             f"--restart continues a training or molecular dynamics, but {settings_file.name} has {what}: use "
             "it with --mode 2, or with --mode 3 and md_steps"
         )
-    run = Run(settings, data_file, Path.cwd(), restart)
+    run = Run(settings, data_file, Path.cwd(), restart, as_runner=mode is None)
     module, function = CHECK if check else DYNAMICS if dynamics else MODES[settings.mode]
-    getattr(importlib.import_module(module), function)(run)
+    work = getattr(importlib.import_module(module), function)
+    if check:
+        work(run)
+        return
+    lock = DirectoryLock(run.directory)
+    parallel.on_root(lock.take, f"mode {settings.mode}")
+    try:
+        work(run)
+    except BaseException:
+        lock.release()  # before this rank ends the others
+        raise
+    if parallel.is_root():
+        lock.release()
 
 
 class _Terminated(BaseException):
@@ -164,16 +248,14 @@ def _guard(action: Callable[[], object]) -> None:
         action()
     except (click.ClickException, click.exceptions.Exit, SystemExit):
         raise
+    except SignalStop as error:
+        raise SystemExit(error.exit_code) from None  # the log has said so
     except BnnpError as error:
         _fail(f"ERROR: {error}", error.exit_code)
     except KeyboardInterrupt:
-        _fail("Interrupted. Files that were not complete have been left as they were before.", INTERRUPTED)
+        _fail(f"Interrupted (Ctrl-C). {_LEFT}", INTERRUPTED)
     except _Terminated:
-        _fail(
-            "Ended by signal SIGTERM. Files that were not complete have been left as they were before; "
-            "mode 1 continues where it was if it is run again.",
-            TERMINATED,
-        )
+        _fail(f"Ended by signal SIGTERM. {_LEFT}", TERMINATED)
     except BrokenPipeError:
         # the reader of the output has ended, as in `bnnp --keywords | head`: nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,7 +7,8 @@ One tree; :mod:`bnnp.cli` prints the message and exits with the code of the clas
     |-- StaleFileError        1   a file that belongs to another input.nn, network or format version
     |-- OutputError           1   a file cannot be written: no permission, disk full
     |-- NumericalError        1   a value that is not finite, atoms that coincide
-    `-- UncertaintyStop       3   the uncertainty passed its threshold, which ended the run
+    |-- UncertaintyStop       3   the uncertainty passed its threshold, which ended the run
+    `-- SignalStop      130, 143   a signal ended the run, after all that --restart needs was written
 
 A message says what is wrong, where (file and line), what was got, what was expected and what to do
 next, for example::
@@ -44,3 +45,17 @@ class UncertaintyStop(BnnpError):
     """The run was ended because the uncertainty passed its threshold."""
 
     exit_code = 3
+
+
+class SignalStop(BnnpError):
+    """A signal asked a training or molecular dynamics to end, and what ``--restart`` needs is written.
+
+    Parameters
+    ----------
+    number : int
+        Of the signal; the exit code is 128 more, as a shell has it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by signal {number}")
+        self.exit_code = 128 + number

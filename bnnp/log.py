@@ -1,12 +1,14 @@
 """The log of a run, on standard output of rank 0.
 
-Plain text, at most 100 columns, each line flushed at once so that a batch log is always up to date. Progress
-is a tqdm bar on a terminal, and in a file a plain line at about every tenth of the work.
+Plain text, at most 80 columns or as wide as a narrower terminal (long names of files excepted), each line
+flushed at once so that a batch log is always up to date. Progress is a tqdm bar on a terminal, and in a file
+a plain line at about every tenth of the work.
 """
 
 from __future__ import annotations
 
 import datetime
+import shutil
 import sys
 import textwrap
 import time
@@ -20,9 +22,10 @@ from bnnp.settings.settings import Settings
 
 T = TypeVar("T")
 
-WIDTH = 100
+WIDTH = 80
+NARROWEST = 40
 PAUSE = 1.0  # seconds at least between two lines of progress in a file
-_IGNORED = textwrap.TextWrapper(WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 39)
+_NAME = 26  # columns of the name of an item
 _PURPOSE = {0: "check", 1: "mode 1: symmetry functions", 2: "mode 2: training", 3: "mode 3: prediction"}
 
 
@@ -35,13 +38,21 @@ class Log:
         Standard output by default.
     enabled : bool, optional
         Whether to print; by default only on rank 0.
+    runner : bool, optional
+        Whether RuNNer's lines about every structure and epoch, and n2p2's about every extrapolation, are
+        wanted, too.
     """
 
-    def __init__(self, stream: TextIO | None = None, enabled: bool | None = None) -> None:
+    def __init__(
+        self, stream: TextIO | None = None, enabled: bool | None = None, runner: bool = False
+    ) -> None:
+        self.runner = runner
         self._stream = sys.stdout if stream is None else stream
         self._enabled = parallel.is_root() if enabled is None else enabled
         self._start = time.perf_counter()
         self.n_warnings = 0
+        columns = shutil.get_terminal_size((WIDTH, 24)).columns if self._stream.isatty() else WIDTH
+        self.width = max(NARROWEST, min(WIDTH, columns))
 
     def header(self, settings: Settings, kernel: str = "", threads: int | None = None) -> None:
         """Program, date, resources, units, elements; then the warnings and the ignored keywords of input.nn.
@@ -57,7 +68,7 @@ class Log:
         dynamics = settings.mode == 3 and settings.dynamics.md_steps
         purpose = "mode 3: molecular dynamics" if dynamics else _PURPOSE[settings.mode]
         self.line(f"bnnp {__version__}   {purpose}")
-        self.line("-" * WIDTH)
+        self.line("-" * self.width)
         model, units = settings.model, settings.model.units
         self.item("date", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S}")
         self.item(
@@ -87,22 +98,33 @@ class Log:
         if unknown:
             self.note("accepted without effect:")
         for name in unknown:
-            self.line(_IGNORED.fill(f"{name:<32} {KEYWORDS[name].help}"))
+            self._wrap(f"      {name:<32} ", KEYWORDS[name].help)
 
     def section(self, title: str) -> None:
         """Begin a section with this title."""
         self.line()
-        self.line(f"{title} {'-' * max(3, WIDTH - len(title) - 1)}")
+        self.line(f"{title} {'-' * max(3, self.width - len(title) - 1)}")
 
     def line(self, text: str = "") -> None:
-        """Print one line as it is."""
+        """Print one line; what is too long goes on in further ones, indented as the first."""
+        if not self._enabled:
+            return
+        if len(text) > self.width:
+            words = text.lstrip()
+            self._wrap(" " * (len(text) - len(words)), words)
+            return
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def raw(self, text: str) -> None:
+        """Print and count a warning in the format of another program, however long it is."""
+        self.n_warnings += 1
         if self._enabled:
             self._stream.write(text + "\n")
-            self._stream.flush()
 
     def item(self, name: str, value: object) -> None:
         """Print a name and its value, aligned with other items."""
-        self.line(f"  {name:<26} {value}")
+        self._wrap(f"  {name:<{_NAME}} ", str(value), " " * (_NAME + 3))
 
     def warn(self, text: str) -> None:
         """Print and count a warning, wrapped."""
@@ -113,27 +135,45 @@ class Log:
         """Print information that requires no action, wrapped."""
         self._wrap("note: ", text)
 
-    def note_warnings(self, number: int) -> None:
-        """Count warnings that were printed in the format of another program."""
-        self.n_warnings += number
-
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print aligned columns, numbers to the right, text to the left; floats get 6 digits."""
+        """Print aligned columns, numbers to the right, text to the left; floats get 6 digits.
+
+        A table that is too wide is continued below, with its first column again; a long text in its last
+        column goes on in the next line.
+        """
         shown = [[_cell(value) for value in row] for row in rows]
         numeric = [all(_is_number(row[k]) for row in shown) for k in range(len(columns))]
         widths = [max(len(cells[k]) for cells in [list(columns), *shown]) for k in range(len(columns))]
-        for cells in [list(columns), ["-" * width for width in widths], *shown]:
-            aligned = [
-                cell.rjust(width) if right else cell.ljust(width)
-                for cell, width, right in zip(cells, widths, numeric, strict=True)
-            ]
-            self.line(("  " + "  ".join(aligned)).rstrip())
+        last = len(columns) - 1
+        if not numeric[last] and last:
+            longest = max(len(word) for row in [list(columns), *shown] for word in row[last].split() or [""])
+            room = self.width - 2 * (last + 1) - sum(widths[:last])
+            widths[last] = min(widths[last], max(room, longest))
+        for number, chosen in enumerate(self._pieces(widths)):
+            if number:
+                self.line()
+            for cells in [list(columns), ["-" * width for width in widths], *shown]:
+                aligned = [
+                    cells[k].rjust(widths[k]) if numeric[k] else cells[k].ljust(widths[k]) for k in chosen
+                ]
+                text = "  " + "  ".join(aligned).rstrip()
+                indent = 2 + sum(widths[k] + 2 for k in chosen[:-1])
+                self._wrap(text[:indent], text[indent:], " " * indent)
+
+    def _pieces(self, widths: Sequence[int]) -> list[list[int]]:
+        """The columns of each piece of a table, the first in all of them."""
+        pieces = [[0]]
+        for k in range(1, len(widths)):
+            if 2 + sum(widths[j] + 2 for j in pieces[-1]) + widths[k] > self.width and len(pieces[-1]) > 1:
+                pieces.append([0])
+            pieces[-1].append(k)
+        return pieces
 
     def progress(
         self, iterable: Iterable[T] | None = None, description: str = "", total: int | None = None
     ) -> Progress[T]:
         """Show the progress of a loop: iterate over the result, or call its ``update`` and ``close``."""
-        return Progress(iterable, description, total, self._stream, self._enabled)
+        return Progress(iterable, description, total, self._stream, self._enabled, self.width)
 
     def close(self, mode: int, unfinished: str = "") -> None:
         """Print the last lines, in which runnerase looks for "Normal termination of RuNNer".
@@ -154,17 +194,20 @@ class Log:
         else:
             self.line(f"Normal termination of RuNNer-style program bnnp, {name}")
 
-    def _wrap(self, prefix: str, text: str) -> None:
-        indent = " " * len(prefix)
-        for line in textwrap.wrap(
+    def _wrap(self, prefix: str, text: str, indent: str | None = None) -> None:
+        """Print `prefix` and `text` in as many lines as it takes, the further ones behind `indent`."""
+        if not self._enabled:
+            return
+        lines = textwrap.wrap(
             text,
-            WIDTH,
+            self.width,
             initial_indent=prefix,
-            subsequent_indent=indent,
+            subsequent_indent=" " * len(prefix) if indent is None else indent,
             break_long_words=False,
             break_on_hyphens=False,
-        ):
-            self.line(line)
+        )
+        self._stream.write("".join(f"{line.rstrip()}\n" for line in lines or [prefix]))
+        self._stream.flush()
 
 
 class Progress(Generic[T]):
@@ -177,10 +220,11 @@ class Progress(Generic[T]):
         total: int | None,
         stream: TextIO,
         enabled: bool,
+        width: int = WIDTH,
     ) -> None:
         self._iterable = iterable
         self._total = len(iterable) if total is None and isinstance(iterable, Sized) else total
-        self._description, self._stream, self._enabled = description, stream, enabled
+        self._description, self._stream, self._enabled, self._width = description, stream, enabled, width
         self._start = self._last = time.perf_counter()
         self._done = self._shown = 0
         self._bar: Any = None
@@ -188,7 +232,7 @@ class Progress(Generic[T]):
         if enabled and stream.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(desc=f"  {description}", total=self._total, file=stream, ncols=WIDTH, leave=True)
+            self._bar = tqdm(desc=f"  {description}", total=self._total, file=stream, ncols=width, leave=True)
 
     def __iter__(self) -> Iterator[T]:
         with self:
@@ -228,9 +272,10 @@ class Progress(Generic[T]):
         seconds = time.perf_counter() - self._start
         left = seconds * (self._total or 0) / self._done - seconds
         remaining = f", about {duration(left)} left" if tenth < 10 else ""
+        text = f"{self._description} {10 * tenth:3d} %  {self._done}/{self._total}  "
+        text += f"{duration(seconds)}{remaining}{', ' * bool(self.note)}{self.note}"
         self._stream.write(
-            f"  {self._description} {10 * tenth:3d} %  {self._done}/{self._total}  "
-            f"{duration(seconds)}{remaining}{', ' * bool(self.note)}{self.note}\n"
+            textwrap.fill(text, self._width, initial_indent="  ", subsequent_indent="    ") + "\n"
         )
         self._stream.flush()
 

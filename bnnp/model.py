@@ -17,6 +17,7 @@ from bnnp.descriptors.device import descriptor_on
 from bnnp.descriptors.functions import SymmetryFunction, fingerprint
 from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.network.architecture import Architecture
+from bnnp.repulsion import Repulsion
 from bnnp.units import ATOMIC, Normalization, Units
 
 
@@ -38,6 +39,8 @@ class Model:
         Free-atom energies in effect; 0 for elements that are missing.
     normalization : Normalization
         Of the network output in an n2p2-normalized potential.
+    repulsion : Repulsion or None
+        Added to the networks.
     units : Units
         Of every number in every file.
     """
@@ -49,6 +52,7 @@ class Model:
     normalize_nodes: bool = False
     atom_energies: Mapping[str, float] = field(default_factory=dict)
     normalization: Normalization = field(default_factory=Normalization)
+    repulsion: Repulsion | None = None
     units: Units = ATOMIC
 
     @cached_property

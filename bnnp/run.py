@@ -24,12 +24,15 @@ class Run:
         Where results are read and written, normally the working directory.
     restart : bool
         Continue a former training or molecular dynamics.
+    as_runner : bool
+        Called as RuNNer is, by ``runner_mode`` alone: the log has RuNNer's lines, which other programs read.
     """
 
     settings: Settings
     data: Path = Path("input.data")
     directory: Path = field(default_factory=Path.cwd)
     restart: bool = False
+    as_runner: bool = False
 
     @property
     def threads(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Protocol
 
@@ -12,6 +12,9 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Periodicity = tuple[bool, bool, bool]
+
+PERIODIC: Periodicity = (True, True, True)
 
 
 class Set(IntEnum):
@@ -40,9 +43,35 @@ class Set(IntEnum):
 SET_LABELS = ("train", "test", "calibration", "calibration_ood")
 
 
+def closed_cell(positions: Array, cell: Array, pbc: Periodicity, reach: float) -> Array:
+    """A cell that is periodic along all vectors and gives the same neighbors within `reach`.
+
+    Vectors that are not repeated are replaced by ones normal to the others, so long that no image is a
+    neighbor; in steps of `reach`, so that small motions change nothing.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) float64, length
+    cell : (3, 3) float64, length
+        Vectors that are not repeated may be zero.
+    pbc : tuple of three bool
+        One of them at least is true.
+
+    Returns
+    -------
+    (3, 3) float64, length
+    """
+    periodic, closed = np.array(pbc), np.array(cell)
+    normals = np.linalg.svd(closed[periodic])[2][periodic.sum() :]  # orthonormal, normal to the periodic ones
+    for axis, normal in zip(np.flatnonzero(~periodic), normals, strict=True):
+        length = np.ptp(positions @ normal) + reach
+        closed[axis] = normal * reach * np.ceil(length / reach + 1.0)
+    return closed
+
+
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """Atoms in a periodic cell or in free space, in the units of the file they came from.
+    """Atoms in a cell or in free space, in the units of the file they came from.
 
     Parameters
     ----------
@@ -51,7 +80,10 @@ class Structure:
     positions : (n_atoms, 3) float64, length
         Cartesian, not necessarily inside the cell.
     cell : (3, 3) float64, length, or None
-        Rows are the lattice vectors; None for a free molecule. Periodicity is all or nothing.
+        Rows are the lattice vectors; None for a free molecule.
+    pbc : tuple of three bool
+        Whether the cell is repeated along each lattice vector: two of them for a slab, one for a wire. The
+        others only give the cell a volume. Without a cell it says nothing.
     energy : float or None
         Total energy of all atoms, free-atom energies included.
     forces : (n_atoms, 3) float64, energy/length, or None
@@ -59,6 +91,8 @@ class Structure:
         ASE's sign (+1/V dE/d strain) and Voigt order xx yy zz yz xz xy.
     charge : float
         Total charge; not used, kept for writing the structure.
+    charges : (n_atoms,) float64, e, or None
+        Charges of the atoms; not used, kept for writing the structure.
     comment : str
         Free text of the comment lines, without the key=value pairs below.
     info : mapping of str to str
@@ -74,10 +108,12 @@ class Structure:
     numbers: NDArray[np.int64]
     positions: Array
     cell: Array | None = None
+    pbc: Periodicity = PERIODIC
     energy: float | None = None
     forces: Array | None = None
     stress: Array | None = None
     charge: float = 0.0
+    charges: Array | None = None
     comment: str = ""
     info: Mapping[str, str] = field(default_factory=dict)
     subset: Set | None = None
@@ -85,7 +121,7 @@ class Structure:
     line: int = 0
 
     def __post_init__(self) -> None:
-        for array in (self.numbers, self.positions, self.cell, self.forces, self.stress):
+        for array in (self.numbers, self.positions, self.cell, self.forces, self.stress, self.charges):
             if array is not None:
                 array.flags.writeable = False
 
@@ -99,8 +135,22 @@ class Structure:
 
     @property
     def periodic(self) -> bool:
-        """Whether the structure has a cell."""
+        """Whether the structure has a cell, that is repeated along one vector at least."""
         return self.cell is not None
+
+    def closed(self, reach: float) -> Structure:
+        """This structure, repeated along all vectors of a cell that gives the same neighbors within `reach`.
+
+        The stress is that of the other volume, so that the virial remains.
+        """
+        if self.cell is None or all(self.pbc):
+            return self
+        closed = replace(self, cell=closed_cell(self.positions, self.cell, self.pbc, reach), pbc=PERIODIC)
+        if self.stress is None:
+            return closed
+        assert self.volume is not None
+        assert closed.volume is not None
+        return replace(closed, stress=self.stress * (self.volume / closed.volume))
 
     @property
     def volume(self) -> float | None:

@@ -61,6 +61,10 @@ class Units:
         """Stress and pressure: factor from this unit to GPa."""
         return self.ev / self.angstrom**3 * GPA_PER_EV_A3
 
+    def over(self, other: Units) -> tuple[float, float]:
+        """The units of length and energy as multiples of those of `other`."""
+        return self.angstrom / other.angstrom, self.ev / other.ev
+
 
 ATOMIC = Units("atomic", "bohr", "hartree", ase.units.Bohr, ase.units.Hartree)
 METAL = Units("metal", "Angstrom", "eV", 1.0, 1.0)

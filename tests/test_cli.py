@@ -77,6 +77,31 @@ def test_keywords() -> None:
     assert "did you mean `dropout_rate`?" in unknown.stderr
 
 
+@pytest.mark.parametrize("verb", ["convert", "vasp", "functions", "select", "analyze", "plot"])
+def test_verbs_are_the_scripts_of_tools(verb: str) -> None:
+    assert f"  {verb} " in bnnp("--help").output
+    found = bnnp(verb, "--help")
+    assert found.exit_code == 0
+    assert f"main {verb} [OPTIONS]" in found.output
+
+
+def test_verbs_are_not_imported_for_the_help() -> None:
+    code = "import sys, click.testing, bnnp.cli as c\nclick.testing.CliRunner().invoke(c.main, ['--help'])\n"
+    code += "assert not {'convert', 'plot', 'ase'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_verb_runs_and_fails_like_a_mode() -> None:
+    Path("cell.xyz").write_text('1\nLattice="4 0 0 0 4 0 0 0 4" pbc="T T T" energy=-1.5\nAr 0 0 0\n')
+    found = bnnp("convert", "--no-labels", "cell.xyz", "new.data")
+    assert found.exit_code == 0, found.output
+    assert "atom" in Path("new.data").read_text()
+    missing = bnnp("convert", "nothing.xyz", "other.data")
+    assert missing.exit_code != 0
+    assert "nothing.xyz" in missing.output
+    assert "Traceback" not in missing.output
+
+
 @pytest.mark.parametrize(
     "words",
     [("--mode", "4"), ("--mode", "train"), ("--modus", "1"), ("input.nn",), ("--restart", "--mode", "1")],

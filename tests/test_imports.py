@@ -14,7 +14,7 @@ MODULES = sorted((ROOT / "bnnp").rglob("*.py"))
 # For each module or package below bnnp/ what it may import; itself always. _core is the C++ of bnnp/core/.
 NOUNS = {"errors", "units", "structure", "random"}
 NUMERICS = {"descriptors", "network", "uncertainty"}
-DESCRIPTION = NOUNS | NUMERICS | {"model", "prediction"}
+DESCRIPTION = NOUNS | NUMERICS | {"repulsion", "model", "prediction"}
 PROGRAM = DESCRIPTION | {"io", "settings", "potential"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -27,9 +27,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "uncertainty": NOUNS | {"descriptors", "network"},
     "analysis": NOUNS | {"descriptors"},
     "dynamics": NOUNS | {"descriptors"},
-    "model": NOUNS | {"descriptors", "network"},
+    "repulsion": NOUNS | {"descriptors"},
+    "model": NOUNS | {"descriptors", "network", "repulsion"},
     "prediction": NOUNS | {"uncertainty"},
-    "io": DESCRIPTION | {"dynamics"},
+    "io": DESCRIPTION | {"_core", "dynamics"},
     "settings": DESCRIPTION | {"io"},
     "parallel": {"errors"},
     "run": {"parallel", "settings"},
@@ -39,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interfaces": PROGRAM,
     "api": PROGRAM,
     "modes": PROGRAM | {"parallel", "run", "log", "training", "dynamics", "analysis", "interfaces"},
-    "cli": {"errors", "memory", "parallel", "run", "settings", "interfaces", "modes"},
+    "cli": {"errors", "io", "memory", "parallel", "run", "settings", "interfaces", "modes"},
     "__main__": {"cli"},
     "__init__": {"api", "interfaces", "potential", "prediction", "structure"},
 }
@@ -47,6 +48,7 @@ PURE = (
     "descriptors",
     "network",
     "uncertainty",
+    "repulsion",
     "model",
     "prediction",
     "dynamics",

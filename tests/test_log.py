@@ -80,7 +80,8 @@ def test_end_is_what_other_programs_look_for() -> None:
     stream = io.StringIO()
     log = Log(stream, enabled=True)
     log.warn("something")
-    log.note_warnings(2)  # lines in the words of RuNNer or n2p2
+    log.raw("### NNP EXTRAPOLATION WARNING ### " + "x" * WIDTH)  # in the words of n2p2, in one line
+    log.raw("WARNING: eshort is .lt. eshortmin")
     log.close(2)
     last = stream.getvalue().splitlines()[-5:]
     assert any("Normal termination of RuNNer" in line for line in last)
@@ -162,3 +163,22 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_byte_counts(count: float, text: str) -> None:
     assert byte_count(count) == text
+
+
+def test_nothing_is_wider_than_a_narrow_terminal() -> None:
+    """Long items, notes and tables go on below; a table that is too wide repeats its first column."""
+    stream = io.StringIO()
+    log = Log(stream, enabled=True)
+    words = "word " * 40
+    log.item("name", words)
+    log.line("  " + words)
+    log.warn(words)
+    log.table(("no", "symfunction_short"), [(1, words)])
+    columns = [f"column {k}" for k in range(12)]
+    log.table(columns, [("first", *range(11)), ("second", *range(11))])
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= WIDTH == 80
+    assert text.count("word") == 4 * 40
+    assert sum(line.startswith("  first ") for line in text.splitlines()) == 2
+    for k in range(12):
+        assert (text.count(f"column {k}\n") + text.count(f"column {k} ")) == (2 if k == 0 else 1)

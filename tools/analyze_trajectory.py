@@ -1,10 +1,10 @@
 """Structure and motion of trajectories, as text: RDF, angles, mean-square displacement, vibrations.
 
 \b
-python tools/analyze_trajectory.py trajectory.extxyz
-python tools/analyze_trajectory.py md_member_*/trajectory.extxyz --rdf --out members
-python tools/analyze_trajectory.py XDATCAR --timestep 2 --msd
-python tools/analyze_trajectory.py dump.lammpstrj --format lammps-dump-text --elements Ge --elements Te
+bnnp analyze trajectory.extxyz
+bnnp analyze md_member_*/trajectory.extxyz --rdf --out members
+bnnp analyze XDATCAR --timestep 2 --msd
+bnnp analyze dump.lammpstrj --format lammps-dump-text --elements Ge --elements Te
 
 Reads what ASE reads, Angstrom throughout. One FILE is cut into blocks, whose scatter gives the errors; of
 several (one run a member, say) each is a sample of its own, and the error columns are the spread over them.
@@ -37,6 +37,7 @@ from bnnp.analysis.motion import (
 from bnnp.analysis.radial import RadialDistribution, mean_and_spread
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import BnnpError, InputError
+from bnnp.interfaces.ase import periodic_cell
 from bnnp.io.output import replace_file
 from bnnp.io.text import reason_of
 
@@ -343,7 +344,7 @@ def demand_interval(runs: Sequence[Run]) -> float:
 
 def pairs_of(atoms: Atoms, cutoff: float) -> NeighborList:
     """All pairs of a frame within `cutoff`."""
-    cell = atoms.cell.array if atoms.pbc.all() else None
+    cell, _ = periodic_cell(atoms, cutoff)
     return find_neighbors(atoms.positions, cell, cutoff, atoms.numbers)
 
 

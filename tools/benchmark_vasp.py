@@ -1,4 +1,4 @@
-"""Speed of tools/vasp2data.py: convert a large OUTCAR or vasprun.xml, made by repeating the steps of SOURCE.
+"""Speed and memory of bnnp vasp: a large OUTCAR, vasprun.xml or ML_AB, with the steps of SOURCE.
 
 \b
 python tools/benchmark_vasp.py OUTCAR.gz --megabytes 1000
@@ -35,16 +35,21 @@ def main(source: Path, megabytes: int, every: int, repeat: int) -> None:
         click.echo(f"{size:.0f} MB to {data.stat().st_size / 1e6:.0f} MB of input.data")
         click.echo(f"wall time {wall:7.2f} s {size / wall:8.1f} MB/s")
         click.echo(f"CPU time  {cpu:7.2f} s {size / cpu:8.1f} MB/s")
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest process
+        click.echo(f"memory    {memory:7.0f} MiB at most")
 
 
 def repeat_steps(source: Path, target: Path, size: int) -> None:
-    """Write the head of a VASP file, and all steps but the first again and again."""
+    """Write the head of a VASP file, and all steps but the first (all of ML_AB) again and again."""
     with open_stream(source) as stream:
         text = b""
         while piece := stream.read(2**20):
             text += piece
-    end = b"</calculation>" if b"<modeling" in text else b"LOOP+"
-    begin, stop = text.index(end) + len(end), text.rindex(end) + len(end)
+    if b"The number of configurations" in text:
+        begin, stop = text.index(b"Configuration num."), len(text)
+    else:
+        end = b"</calculation>" if b"<modeling" in text else b"LOOP+"
+        begin, stop = text.index(end) + len(end), text.rindex(end) + len(end)
     with open(target, "wb") as file:
         file.write(text[:begin])
         while file.tell() < size:

@@ -1,18 +1,22 @@
 """Any format ASE reads to input.data, and input.data to any format ASE writes; or a report on the data.
 
 \b
-python tools/convert.py run_300K.extxyz run_600K.traj input.data
-python tools/convert.py --units metal --every 4 --max 35 --set train frames.extxyz.gz input.data
-python tools/convert.py input.data structures.extxyz
-python tools/convert.py deepmd_systems/ n2p2_study/ input.data
-python tools/convert.py --types "Ge Te" --log log.lammps melt.dump input.data
-python tools/convert.py --check input.data
+bnnp convert run_300K.extxyz run_600K.traj input.data
+bnnp convert --every 4 --max 35 --set train frames.extxyz.gz input.data
+bnnp convert --energy-key REF_energy --virial-key REF_virial frames.extxyz input.data
+bnnp convert input.data structures.extxyz
+bnnp convert deepmd_systems/ n2p2_study/ input.data
+bnnp convert --types "Ge Te" --log log.lammps melt.dump input.data
+bnnp convert --check input.data
 
-A name that ends in .data is an input.data file, in the units of --units (bohr and hartree, or Angstrom
-and eV); every other file is in ASE's own. A directory is one of DeePMD-kit's npy systems, or of RuNNer's or
-n2p2's input.data files (in the units of an input.nn beside, if that says so). Dumps of LAMMPS (.dump,
-.lammpstrj) need an energy: a column of a compute pe/atom, or the log. For VASP there is tools/vasp2data.py.
---skip, --every and --max count the frames of each input.
+A name that ends in .data is an input.data file, in the units that an input.nn beside it states, else in
+those of --units (bohr and hartree, or Angstrom and eV), else in Angstrom and eV; every other file is in the
+units that it states, else in ASE's own. Energy, forces and stress are those of one calculation, without a
+name (energy, forces, stress or virial), or the one that the --...-key options name.
+
+A directory, or an HDF5 file, is one of DeePMD-kit's systems; or a directory of RuNNer's or n2p2's input.data
+files. Dumps of LAMMPS (.dump, .lammpstrj) need an energy: a column of a compute pe/atom, or the log. VASP's
+files are read as bnnp vasp does. --skip, --every and --max count the frames of each input.
 
 --check converts nothing and reports on all inputs: compositions, groups, ranges, shortest distances,
 duplicates, net forces, outliers, and thresholds for input.nn.
@@ -25,6 +29,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -32,16 +37,18 @@ import click
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from data_check import DataCheck
 from data_summary import Summary, check_units, write_data
+from data_units import input_units, output_units, stated_units, units_option
 from elements_option import parse_elements
 from formats.frames import CheckedSummary, Choice, read_file
 from tqdm import tqdm
 
 from bnnp.errors import BnnpError, InputError, OutputError
 from bnnp.io.ase_atoms import to_atoms
+from bnnp.io.ase_labels import LabelKeys
 from bnnp.io.output import cannot_write
 from bnnp.log import Log
 from bnnp.structure import SET_LABELS, Set, Structure
-from bnnp.units import UNITS, Units
+from bnnp.units import METAL, UNITS, Units
 
 
 def write_file(target: Path, structures: Iterable[Structure], units: Units, append: bool) -> None:
@@ -89,25 +96,18 @@ def check_target(target: Path, inputs: Iterable[Path], append: bool, overwrite: 
         )
 
 
-def in_units(inputs: Iterable[Path], output: Path, units: Units) -> str:
-    """In which units the files of --units are; empty if there are none."""
-    unit = f"{units.length} and {units.energy}, units {units.name}"
-    if output.suffix == ".data":
-        return f" ({unit})"
-    read = [path.name for path in inputs if path.suffix == ".data"]
-    return f" ({read[0]} was read in {unit})" if read else ""
+def in_units(output: Path, units: Units) -> str:
+    """In which units an input.data is; empty for other files."""
+    if output.suffix != ".data":
+        return ""
+    advice = "; write `units metal` into input.nn" if units is METAL and stated_units(output) is None else ""
+    return f" ({units.length} and {units.energy}, units {units.name}){advice}"
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, required=True, metavar="INPUTS... OUTPUT", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Report on all files named; convert nothing.")
-@click.option(
-    "--units",
-    type=click.Choice(list(UNITS)),
-    default="atomic",
-    show_default=True,
-    help="Units of input.data.",
-)
+@units_option
 @click.option("--skip", type=click.IntRange(0), default=0, help="Frames to leave out first, in each file.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Take every N-th frame of each file.")
 @click.option("--max", "most", type=click.IntRange(1), help="Frames to take of each file at most.")
@@ -118,14 +118,16 @@ def in_units(inputs: Iterable[Path], output: Path, units: Units) -> str:
 )
 @click.option("--stress/--no-stress", default=True, help="Take stress along where there is one (default).")
 @click.option("--energy-key", help="Name of the energy in the files, e.g. REF_energy.")
-@click.option("--forces-key", help="Name of the forces in the files, e.g. REF_forces.")
+@click.option(
+    "--forces-key", help="Name of the forces in the files; by default those of the same calculation."
+)
+@click.option("--stress-key", help="Name of the stress in the files, the same.")
+@click.option("--virial-key", help="Name of a virial, minus the volume times the stress, instead.")
 @click.option("--format", "format_", help="ASE's name of the format of the inputs, e.g. vasp-out.")
 @click.option("--types", callback=parse_elements, help="Elements of LAMMPS' types from 1 on, e.g. 'Ge Te'.")
 @click.option(
     "--lammps-units",
-    default="metal",
-    show_default=True,
-    help="Of dump and log: metal, real, ...",
+    help="Of a dump that states none, nor its log: metal (default), real, ...",
 )
 @click.option("--log", type=click.Path(path_type=Path, exists=True), help="LAMMPS' log with Step and PotEng.")
 @click.option("--append", is_flag=True, help="Add to OUTPUT if it exists.")
@@ -133,7 +135,7 @@ def in_units(inputs: Iterable[Path], output: Path, units: Units) -> str:
 def main(
     paths: tuple[Path, ...],
     check: bool,
-    units: str,
+    units: str | None,
     skip: int,
     every: int,
     most: int | None,
@@ -143,9 +145,11 @@ def main(
     stress: bool,
     energy_key: str | None,
     forces_key: str | None,
+    stress_key: str | None,
+    virial_key: str | None,
     format_: str | None,
     types: list[str] | None,
-    lammps_units: str,
+    lammps_units: str | None,
     log: Path | None,
     append: bool,
     overwrite: bool,
@@ -153,8 +157,12 @@ def main(
     """Run the conversion, or the check, and print what was found."""
     if not check and len(paths) < 2:
         raise click.UsageError("Missing argument 'OUTPUT'.")
+    if stress_key and virial_key:
+        raise click.UsageError("--stress-key and --virial-key both name the stress; give one of them")
     choice = Choice(
-        units=UNITS[units],
+        units=METAL,
+        said=UNITS[units] if units else None,
+        contradict=not check and paths[-1].suffix == ".data",
         skip=skip,
         every=every,
         most=most,
@@ -163,17 +171,18 @@ def main(
         group=label,
         subset=Set.labeled(subset) if subset else None,
         format=format_,
-        energy_key=energy_key,
-        forces_key=forces_key,
+        keys=LabelKeys(energy_key, forces_key, stress_key, virial_key),
         types=types,
         lammps_units=lammps_units,
         log=log,
     )
     try:
         if check:
-            check_data(paths, choice)
+            stated = (input_units(path, choice.said) for path in paths if path.suffix == ".data")
+            check_data(paths, replace(choice, units=choice.said or next(stated, METAL)))
         else:
-            convert(paths[:-1], paths[-1], choice, append, overwrite)
+            written = output_units(paths[-1], choice.said) if paths[-1].suffix == ".data" else choice.said
+            convert(paths[:-1], paths[-1], replace(choice, units=written or METAL), append, overwrite)
     except BnnpError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
@@ -182,12 +191,15 @@ def main(
 def check_data(paths: Iterable[Path], choice: Choice) -> None:
     """Report on all structures of some files."""
     found, summary, log = DataCheck(choice.units), Summary(choice.units), Log()
+    reading = CheckedSummary(choice.units)  # only what a reader notices: `found` judges the structures
     for path in paths:
-        found.watch(summary.watch(read_file(path, choice, CheckedSummary(choice.units))))
+        found.watch(summary.watch(read_file(path, choice, reading)))
     if not found.entries:
         raise InputError("there is no structure to report on")
     found.report(log)
-    for warning in summary.warnings():
+    for note in reading.notes():
+        log.note(note)
+    for warning in (*summary.warnings(), *reading.warnings()):
         log.warn(warning)
 
 
@@ -209,7 +221,9 @@ def convert(inputs: tuple[Path, ...], output: Path, choice: Choice, append: bool
     write_file(output, structures(), choice.units, append)
     for line in summary.lines():
         click.echo(line)
-    click.echo(f"{'Added to' if append else 'Written'}: {output}{in_units(inputs, output, choice.units)}")
+    for note in summary.notes():
+        click.echo(note)
+    click.echo(f"{'Added to' if append else 'Written'}: {output}{in_units(output, choice.units)}")
     for warning in summary.warnings():
         click.echo(f"WARNING: {warning}", err=True)
 

@@ -1,9 +1,7 @@
 """A report on a data set: what is in it, what looks wrong, and which thresholds would keep the wrong out.
 
-Energies are judged after a linear fit to the composition, E = sum_elements N_X e_X, so that data of many
-compositions can be compared; a residual is an outlier if it is more than `FAR` robust standard deviations
-(1.4826 times the median absolute deviation) from the median. Outliers are rare: where there are many, the
-data is of several kinds, and nothing is said.
+For energies far from the others, and stresses and forces in other units, see
+:mod:`bnnp.analysis.label_sizes`.
 
 Two structures are the same if all numbers of a fingerprint agree: sides and angles of the cell, and means
 over the neighbors of all atoms. No shift, rotation, or other choice of images changes it.
@@ -27,6 +25,7 @@ from bnnp.analysis.data_set import (
     distance_table,
     measure_distances,
 )
+from bnnp.analysis.label_sizes import THERMAL, energy_outliers, outside, rare
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import NumericalError
@@ -34,14 +33,11 @@ from bnnp.log import Log
 from bnnp.structure import Structure
 from bnnp.units import Units
 
-FAR = 8.0  # robust standard deviations from the median
-FEW = 10  # structures below which nothing is called an outlier
 SAME = 2e-5  # difference of fingerprints, from rounding of coordinates
 SAME_ENERGY = 1e-3  # eV an atom
 NET_FORCE = 0.01  # eV/Angstrom an atom: what the settings of a quantum code leave
 RADIUS = 6.0  # Angstrom, of the neighbors that count for it
 SIZES = (1, 1, 3, 9, 9)  # components of the sums of the fingerprint
-RARE = 0.01  # share of structures that can be outliers, or three
 CHECK_INPUT_FORCES = 0.001  # default of the keyword, in the unit of the file
 SHOWN = 5  # structures named of each kind
 UNLABELLED = "-"
@@ -55,7 +51,6 @@ class Entry:
     formula: str
     group: str
     n_atoms: int
-    counts: dict[int, int]
     energy: float  # an atom
     largest_force: float  # component
     force_rms: float
@@ -85,6 +80,7 @@ class DataCheck:
             try:
                 measure_distances(self.data, structure, self.units, 0.0)
                 self.entries.append(describe(structure, self.units))
+                self.data.sizes.count(structure)
             except NumericalError as error:
                 self.data.faults.append(str(error))
 
@@ -117,7 +113,8 @@ class DataCheck:
             groups.setdefault(entry.group, []).append(entry)
         for group, entries in groups.items():
             energies = np.array([entry.energy for entry in entries])
-            rms = np.sqrt(np.mean([entry.force_rms**2 for entry in entries]))
+            atoms = [entry.n_atoms for entry in entries]
+            rms = np.sqrt(np.average([entry.force_rms**2 for entry in entries], weights=atoms))
             pressures = [entry.pressure for entry in entries if np.isfinite(entry.pressure)]
             span = f"{min(pressures):.2f} ... {max(pressures):.2f}" if pressures else "-"
             largest = max(entry.largest_force for entry in entries)
@@ -137,12 +134,13 @@ class DataCheck:
             ("structures are the same as another one", self.duplicates()),
             ("pairs of structures look the same, but their energies differ", self.conflicts()),
             (f"structures have a net force above {NET_FORCE} eV/Angstrom an atom", self.unbalanced()),
-            ("structures have an energy far from the others of their composition", self.energy_outliers()),
             ("structures have a force far above those of the others", self.force_outliers()),
         ):
             if lines:
                 more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
                 log.warn(f"{len(lines)} {title}: {'; '.join(lines[:SHOWN])}{more}")
+        for doubt in self.label_doubts():
+            log.warn(doubt)
         if log.n_warnings == before:
             log.line("  none")
 
@@ -176,30 +174,14 @@ class DataCheck:
         )
         return [f"{entry.where} ({entry.net_force:.3g})" for entry in bad]
 
-    def residuals(self) -> NDArray[np.float64]:
-        """(n_structures,) eV an atom: energies after the fit to the composition; NaN without energy."""
-        elements = sorted({number for entry in self.entries for number in entry.counts})
-        fractions = np.array([[e.counts.get(z, 0) / e.n_atoms for z in elements] for e in self.entries])
-        energies = np.array([entry.energy for entry in self.entries])
-        known = np.isfinite(energies)
-        if not known.any():
-            return energies
-        fit = np.linalg.lstsq(fractions[known], energies[known], rcond=None)[0]
-        rest: NDArray[np.float64] = energies - fractions @ fit
-        return rest
-
-    def energy_outliers(self) -> list[str]:
-        """Energies far from the others."""
-        residuals = self.residuals()
-        return [
-            f"{self.entries[index].where} ({residuals[index]:+.3f} eV/atom)"
-            for index in far(residuals, both=True)
-        ]
-
     def force_outliers(self) -> list[str]:
         """Largest force components far above the others'."""
         forces = np.array([entry.largest_force for entry in self.entries])
         return [f"{self.entries[index].where} ({forces[index]:.3g} eV/Angstrom)" for index in far(forces)]
+
+    def label_doubts(self) -> list[str]:
+        """Energies far from the others; stresses and forces of another unit."""
+        return list(self.data.sizes.doubts(self.units, lambda index: self.entries[index].where, THERMAL))
 
     def thresholds(self) -> Iterator[tuple[str, float, str]]:
         """Keyword, value in the units of the file, and why."""
@@ -215,8 +197,11 @@ class DataCheck:
             inside = np.delete(forces, outliers).max()
             value = 1.1 * inside * self.units.angstrom / self.units.ev
             yield "force_threshold", value, f"drops {len(outliers)} outliers ({self.units.force})"
-        residuals = self.residuals()
-        if len(high := [index for index in far(residuals, both=True) if residuals[index] > 0]):
+        if high := [
+            one.index
+            for one in energy_outliers(self.data.sizes.table(self.units), THERMAL)
+            if one.residual > 0
+        ]:
             energies = np.array([entry.energy for entry in self.entries])
             inside = np.nanmax(np.delete(energies, high))
             if min(energies[high]) > inside:
@@ -234,25 +219,16 @@ def _conflict(first: Entry, second: Entry) -> bool:
     return abs(first.energy - second.energy) > SAME_ENERGY
 
 
-def far(values: NDArray[np.float64], both: bool = False) -> NDArray[np.int64]:
-    """Indices of outliers above (or on both sides of) the median, the farthest first."""
-    known = np.isfinite(values)
-    if known.sum() < FEW:
-        return np.empty(0, dtype=np.int64)
-    shifts = values - np.median(values[known])
-    spread = 1.4826 * np.median(np.abs(shifts[known]))
-    scores = np.abs(shifts) if both else shifts
-    outside = np.flatnonzero(known & (scores > FAR * max(spread, 1e-6)))
-    if len(outside) > max(3, RARE * known.sum()):
-        return np.empty(0, dtype=np.int64)
-    return outside[np.argsort(-scores[outside], kind="stable")]
+def far(values: NDArray[np.float64]) -> list[int]:
+    """Indices of a few values far above the median, the farthest first; none if they are many."""
+    found = outside(values)
+    return found if len(found) <= rare(values) else []
 
 
 def describe(structure: Structure, units: Units) -> Entry:
     """What is kept of a structure."""
     n_atoms, ev, angstrom = len(structure), units.ev, units.angstrom
     forces = np.full((n_atoms, 3), np.nan) if structure.forces is None else structure.forces * (ev / angstrom)
-    elements, counts = np.unique(structure.numbers, return_counts=True)
     pressure = np.nan if structure.stress is None else -float(structure.stress[:3].mean()) * units.gpa
     source = structure.info.get("source")
     return Entry(
@@ -260,7 +236,6 @@ def describe(structure: Structure, units: Units) -> Entry:
         formula=str(Formula.from_list(structure.symbols).format("metal")),
         group=structure.info.get("group", UNLABELLED),
         n_atoms=n_atoms,
-        counts=dict(zip(elements.tolist(), counts.tolist(), strict=True)),
         energy=np.nan if structure.energy is None else structure.energy * ev / n_atoms,
         largest_force=float(np.abs(forces).max()),
         force_rms=float(np.sqrt((forces**2).mean())),
@@ -284,7 +259,7 @@ def fingerprint(structure: Structure, units: Units) -> tuple[float, ...]:
         sides = np.linalg.norm(cell, axis=1)
         cosines = (cell @ cell.T / np.outer(sides, sides))[[0, 0, 1], [1, 2, 2]]
         parts += np.sort(sides).tolist() + np.sort(cosines).tolist()
-    pairs = find_neighbors(positions, cell, RADIUS, structure.numbers)
+    pairs = find_neighbors(positions, cell, RADIUS, structure.numbers, pbc=structure.pbc)
     lengths = np.linalg.norm(pairs.vectors, axis=1)
     weights = (1.0 - (lengths / RADIUS) ** 2) ** 3
     directions = pairs.vectors / np.maximum(lengths, 1e-9)[:, None]

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from ase.data import chemical_symbols
 from ase.formula import Formula
+from data_units import looks_like
 
 from bnnp.errors import InputError
-from bnnp.io.ase_atoms import PREDICTED
-from bnnp.io.input_data import StructureFile, write_structures
+from bnnp.io.ase_labels import PREDICTED
+from bnnp.io.input_data import write_structures
 from bnnp.io.output import replace_file
 from bnnp.structure import Structure
-from bnnp.units import UNITS, Units
+from bnnp.units import Units
 
 PIECE = 2**20  # characters copied at a time
 
@@ -52,8 +53,8 @@ class Summary:
             energy = structure.energy * self.units.ev / len(structure)
             self.energies = min(self.energies[0], energy), max(self.energies[1], energy)
         if structure.forces is not None:
-            forces = np.linalg.norm(structure.forces, axis=1) * self.units.ev / self.units.angstrom
-            self.largest_force = max(self.largest_force, float(forces.max()))
+            largest = float(np.einsum("ij,ij->i", structure.forces, structure.forces).max()) ** 0.5
+            self.largest_force = max(self.largest_force, largest * self.units.ev / self.units.angstrom)
 
     def warnings(self) -> Iterator[str]:
         """What the user should look at."""
@@ -87,16 +88,7 @@ def _formula(numbers: bytes) -> str:
 
 def check_units(output: Path, units: Units) -> None:
     """Refuse to add to a file whose shortest distances are those of the other unit."""
-    if output.stat().st_size == 0:
-        return
-    from bnnp.descriptors.length_unit import (  # 40 MB that a new file does not need
-        sampled_reaches,
-        unit_advice,
-    )
-
-    advice = unit_advice(sampled_reaches(StructureFile(output, require_labels=False), units), units)
-    if advice and advice.startswith("this looks like"):
-        other = next(known for known in UNITS.values() if known is not units)
+    if (other := looks_like(output, units)) is not units:
         raise InputError(
             f"{output} looks like {other.length}, but {units.length} was to be added (--units {units.name}); "
             f"add --units {other.name}, or choose another output"

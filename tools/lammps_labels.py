@@ -179,7 +179,8 @@ def main(
     except BnnpError as error:
         click.echo(f"ERROR: {error}", err=True)
         sys.exit(error.exit_code)
-    click.echo(f"{len(structures)} structures of {len(structures[0])} atoms in {output}")
+    n_atoms = len(structures[0])
+    click.echo(f"{len(structures)} structures of {n_atoms} atoms in {output} (Angstrom and eV, units metal)")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Make the symmetry functions of input.nn by a published recipe, or choose the best of many on your data.
 
 \b
-python tools/make_symmetry_functions.py Ge Te --cutoff 6.5 --units metal > functions.nn
-python tools/make_symmetry_functions.py Ge Te --cutoff 6.5 --units metal --size 200 \\
+bnnp functions Ge Te --cutoff 6.5 --units metal > functions.nn
+bnnp functions Ge Te --cutoff 6.5 --units metal --size 200 \\
        --data input.data --keep 60 > functions.nn
-python tools/make_symmetry_functions.py --input input.nn --data input.data --error 0.02 > functions.nn
+bnnp functions --input input.nn --data input.data --error 0.02 > functions.nn
 
 The first makes a set of medium size, to be pasted into input.nn. The second makes 200 functions for each
 element and keeps the 60 that tell most of what all 200 tell about the atoms in input.data. The third chooses
@@ -113,7 +113,7 @@ def lines(pool: Pool, complete: bool) -> Iterator[str]:
     """The piece of input.nn; `complete`: with what else mode 1 demands."""
     counts = ", ".join(f"{len(own)} of {element}" for element, own in pool.functions.items())
     yield f"# ----- symmetry functions: {counts} ".ljust(WIDTH, "-")
-    command = f"python tools/make_symmetry_functions.py {shlex.join(sys.argv[1:])}"
+    command = f"bnnp functions {shlex.join(sys.argv[1:])}"
     for remark in (*pool.remarks, command):
         yield from textwrap.wrap(remark, WIDTH, initial_indent="# ", subsequent_indent="#     ")
     if complete:

@@ -7,7 +7,7 @@ python tools/make_vasp_example.py vasp --temperatures 300 --temperatures 600 --f
 Each run is Langevin dynamics of 64 atoms at one temperature with the Stillinger-Weber potential
 (tools/stillinger_weber.py), the cell slightly strained, every 10th step of 2 fs written down. Its energies,
 forces and stresses stand where DFT's would stand: in vasprun.xml in one run, OUTCAR in the next, and so on,
-with the tags that tools/vasp2data.py looks for and nothing else of these files. As in life, one step of each
+with the tags that bnnp vasp looks for and nothing else of these files. As in life, one step of each
 run is marked as not converged, and the last run was killed in its last step.
 """
 

@@ -1,15 +1,15 @@
 """Pictures of what bnnp writes, as PNG and PDF.
 
 \b
-python tools/plot.py training                     the directory mode 2 ran in
-python tools/plot.py training run7 --out figures
-python tools/plot.py symmetry                     shapes and distributions of the functions of mode 1
-python tools/plot.py errors                       mode 3: errors and standard deviations by group
-python tools/plot.py parity                       mode 3: predictions against references
-python tools/plot.py report run7                  one page with everything: run7/report.html
-python tools/plot.py rdf rdf.out dft_rdf.out      of tools/analyze_trajectory.py; adf likewise
-python tools/plot.py md                           the directory molecular dynamics ran in
-python tools/plot.py uncertainty test --outside 1200K   where mode 3 ran, with references
+bnnp plot training                     the directory mode 2 ran in
+bnnp plot training run7 --out figures
+bnnp plot symmetry                     shapes and distributions of the functions of mode 1
+bnnp plot errors                       mode 3: errors and standard deviations by group
+bnnp plot parity                       mode 3: predictions against references
+bnnp plot report run7                  one page with everything: run7/report.html
+bnnp plot rdf rdf.out dft_rdf.out      of bnnp analyze; adf likewise
+bnnp plot md                           the directory molecular dynamics ran in
+bnnp plot uncertainty test --outside 1200K   where mode 3 ran, with references
 """
 
 from __future__ import annotations
@@ -34,6 +34,15 @@ class Group(click.Group):
         except BnnpError as error:
             click.echo(f"ERROR: {error}", err=True)
             sys.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "matplotlib":
+                raise
+            click.echo(
+                "ERROR: matplotlib is not installed, and it draws the pictures. Install it with `pip install "
+                "matplotlib`, or bnnp with `pip install '.[plots]'`, then run the same command again.",
+                err=True,
+            )
+            sys.exit(1)
 
 
 @click.group(cls=Group, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,22 +1,23 @@
 """Thin a trajectory, or choose the candidates that are worth a quantum calculation.
 
 \b
-python tools/select_structures.py --number 200 input.data thinned.data
-python tools/select_structures.py --number 50 --beside training.data candidates.data new.data
-python tools/select_structures.py --potential potential/ --min-sigma 100 --number 50 candidates.data new.data
-python tools/select_structures.py --energy-window 0.5 input.data low.data
+bnnp select --number 200 input.data thinned.data
+bnnp select --number 50 --beside training.data candidates.data new.data
+bnnp select --potential potential/ --min-sigma 100 --number 50 candidates.data new.data
+bnnp select --energy-window 0.5 input.data low.data
 
 One after the other: the energy window, the uncertainty, then --number of what is left: by farthest point
 sampling in the space of the symmetry functions, or the most uncertain ones (--by uncertainty). Sigmas are
 calibrated if the potential is, else raw, and what is printed says which. Symmetry
 functions are those of mode 1's symmetry_functions.h5 (--features), or are computed from input.nn. What is
-chosen is written unchanged, in the order of the input.
+chosen is written unchanged, in the order of the input. Units are those of the input.nn beside INPUT, else of
+--units, else of --settings.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import click
 import numpy as np
 from ase.formula import Formula
 from data_summary import write_data
+from data_units import demand_readable, has_settings, input_units, stated_units, units_option
 from farthest_points import (
     Chosen,
     Features,
@@ -32,6 +34,7 @@ from farthest_points import (
     standardize,
     structure_points,
 )
+from formats.change_units import change_units
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -41,6 +44,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.potential.loading import read_potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
+from bnnp.units import ATOMIC, METAL, UNITS, Units
 
 Indices = NDArray[np.int64]
 
@@ -60,6 +64,23 @@ class Choice:
     features: Path | None = None
     beside: Path | None = None
     potential: Path | None = None
+    units: str | None = None
+
+    def load_settings(self) -> Settings:
+        """The settings that symmetry functions need."""
+        if not self.settings.is_file():
+            raise InputError(
+                f"{self.settings}: no such file; it defines the symmetry functions that say how far "
+                "structures are apart: name an input.nn with --settings"
+            )
+        return load_settings(self.settings, mode_required=False)
+
+    def units_of(self, path: Path) -> Units:
+        """The units of an input.data."""
+        said = UNITS[self.units] if self.units else None
+        if said is None and not has_settings(path) and self.settings.is_file():
+            said = stated_units(self.settings) or ATOMIC
+        return input_units(path, said)
 
     @property
     def sigma_unit(self) -> str:
@@ -69,12 +90,11 @@ class Choice:
 
 def select(source: Path, choice: Choice) -> Iterator[tuple[str, Indices]]:
     """What is left after each step: its description and indices into the file, ascending."""
-    settings = load_settings(choice.settings, mode_required=False)
-    structures = StructureFile(source, require_labels=False)
+    structures = InUnits(source, choice.units_of(source))
     left = np.arange(len(structures))
     yield "structures", left
     if choice.energy_window is not None:
-        left = left[in_energy_window(structures, settings, choice.energy_window)]
+        left = left[in_energy_window(structures, choice.energy_window)]
         yield f"at most {choice.energy_window:g} eV/atom above the lowest of their composition", left
     sigmas, meaning = None, ""
     if choice.min_sigma is not None or choice.by == "uncertainty":
@@ -87,18 +107,32 @@ def select(source: Path, choice: Choice) -> Iterator[tuple[str, Indices]]:
         left = np.sort(left[np.argsort(-sigmas, kind="stable")[: choice.number]])
         yield f"most uncertain ones; sigma: {meaning}", left
     elif len(left) and choice.by == "farthest" and (choice.number is not None or choice.radius):
-        chosen = farthest(source, structures, left, settings, choice)
+        chosen = farthest(source, structures, left, choice)
         left = np.sort(left[chosen.order])
         yield f"farthest ones; those left out are within {chosen.radius:.3g} standard deviations", left
 
 
-def in_energy_window(structures: StructureFile, settings: Settings, window: float) -> Indices:
+class InUnits:
+    """The structures of a file, with labels or without, in any units."""
+
+    def __init__(self, path: Path, units: Units) -> None:
+        self.file, self.units = StructureFile(path, require_labels=False), units
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def read(self, indices: Iterable[int], units: Units) -> Iterator[Structure]:
+        """The structures with these numbers, in `units`."""
+        return (change_units(structure, self.units, units) for structure in self.file.read(indices))
+
+
+def in_energy_window(structures: InUnits, window: float) -> Indices:
     """Structures up to `window` (eV/atom) above the lowest energy of their composition."""
     energies, formulas = np.empty(len(structures)), []
-    for index, structure in enumerate(structures):
+    for index, structure in enumerate(structures.read(range(len(structures)), METAL)):
         if structure.energy is None:
             raise InputError(f"{structure.where}: no energy, so it cannot be in an energy window")
-        energies[index] = structure.energy * settings.model.units.ev / len(structure)
+        energies[index] = structure.energy / len(structure)
         formulas.append(str(Formula.from_list(structure.symbols).reduce()[0].format("metal")))
     names, kinds = np.unique(formulas, return_inverse=True)
     lowest = np.full(len(names), np.inf)
@@ -106,9 +140,7 @@ def in_energy_window(structures: StructureFile, settings: Settings, window: floa
     return np.flatnonzero(energies <= lowest[kinds] + window)
 
 
-def uncertainties(
-    structures: StructureFile, left: Indices, choice: Choice
-) -> tuple[NDArray[np.float64], str]:
+def uncertainties(structures: InUnits, left: Indices, choice: Choice) -> tuple[NDArray[np.float64], str]:
     """Sigma of each structure, the largest of a force (vector) or that of the energy per atom, in meV; and
     whether they are calibrated or raw."""
     if choice.potential is None:
@@ -119,8 +151,8 @@ def uncertainties(
         raise InputError(f"{choice.potential} has no uncertainty.data, so it gives no standard deviations")
     forces, mev = choice.sigma_of == "forces", settings.model.units.mev
     sigmas = []
-    for index in progress(left, "uncertainty"):
-        found = potential.predict(structures[int(index)], forces=forces, stress=False, sigma=forces)
+    for structure in progress(structures.read(left.tolist(), settings.model.units), "uncertainty", len(left)):
+        found = potential.predict(structure, forces=forces, stress=False, sigma=forces)
         if found.forces is not None and found.forces.std is not None:
             largest = np.linalg.norm(found.forces.std, axis=1).max()
             sigmas.append(float(largest) * settings.model.units.mev_per_angstrom)
@@ -129,18 +161,17 @@ def uncertainties(
     return np.array(sigmas), potential.describe_std()
 
 
-def farthest(
-    source: Path, structures: StructureFile, left: Indices, settings: Settings, choice: Choice
-) -> Chosen:
+def farthest(source: Path, structures: InUnits, left: Indices, choice: Choice) -> Chosen:
     """Farthest point sampling of the structures `left`, beside others if there are any."""
+    settings = choice.load_settings()
     if choice.features is None:
-        features = computed_features((structures[int(index)] for index in left), len(left), settings)
+        features = computed_features(structures, left, settings)
     else:
         features = stored_features(choice.features, source, left, settings)
     others: list[Features] = []
     if choice.beside is not None:
-        beside = StructureFile(choice.beside, require_labels=False)
-        others = computed_features(iter(beside), len(beside), settings)
+        beside = InUnits(choice.beside, choice.units_of(choice.beside))
+        others = computed_features(beside, np.arange(len(beside)), settings)
     scaled = standardize([*features, *others])
     new, old = scaled[: len(left)], scaled[len(left) :]
     number = len(left) if choice.number is None else choice.number
@@ -150,11 +181,12 @@ def farthest(
     return farthest_points(points[: len(left)], number, points[len(left) :], choice.radius)
 
 
-def computed_features(structures: Iterator[Structure], total: int, settings: Settings) -> list[Features]:
-    """Symmetry functions by element of some structures."""
+def computed_features(structures: InUnits, left: Indices, settings: Settings) -> list[Features]:
+    """Symmetry functions by element of the structures `left`."""
     descriptor = settings.model.descriptor()
     found = []
-    for structure in progress(structures, "symmetry functions", total):
+    read = structures.read(left.tolist(), settings.model.units)
+    for structure in progress(read, "symmetry functions", len(left)):
         unknown = sorted(set(structure.symbols) - set(settings.model.elements))
         if unknown:
             raise InputError(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
@@ -231,6 +263,7 @@ def demand_output(source: Path, output: Path, overwrite: bool) -> None:
     "--sigma-of", type=click.Choice(["forces", "energy"]), default="forces", show_default=True, help="Which."
 )
 @click.option("--settings", type=click.Path(path_type=Path), default="input.nn", show_default=True)
+@units_option
 @click.option("--features", type=click.Path(path_type=Path), help="symmetry_functions.h5 of INPUT.")
 @click.option("--beside", type=click.Path(path_type=Path), help="Structures that are there already.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
@@ -241,6 +274,7 @@ def main(source: Path, output: Path, overwrite: bool, **options: object) -> None
         raise click.UsageError("say what to choose: --number, --radius, --energy-window or --min-sigma")
     try:
         demand_output(source, output, overwrite)
+        demand_readable(output, choice.units_of(source))
         left = np.empty(0, dtype=np.int64)
         for text, left in select(source, choice):
             click.echo(f"{len(left):7d} {text}")

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import BnnpError
+from bnnp.interfaces.ase import periodic_cell
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import write_structures
 from bnnp.structure import Structure
@@ -84,7 +85,7 @@ class StillingerWeber(Calculator):
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         found = self.atoms
         assert found is not None
-        cell = np.array(found.cell) if found.pbc.any() else None
+        cell, _ = periodic_cell(found, CUTOFF * self.own.sigma)
         energy, forces, virial = evaluate(found.positions, cell, self.own)
         self.results = {"energy": energy, "forces": forces}
         if cell is not None:

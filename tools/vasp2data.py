@@ -1,20 +1,22 @@
 """VASP's outputs to input.data: OUTCAR, vasprun.xml, vaspout.h5, ML_AB, plain or gz, bz2, xz.
 
 \b
-python tools/vasp2data.py OUTCAR input.data
-python tools/vasp2data.py --skip 500 --every 20 --label melt run_900K/ run_1200K/ input.data
-python tools/vasp2data.py --units metal --append relaxation/OUTCAR.gz --last input.data
+bnnp vasp OUTCAR input.data
+bnnp vasp --skip 500 --every 20 --label melt run_900K/ run_1200K/ input.data
+bnnp vasp --units atomic --append relaxation/OUTCAR.gz --last input.data
 
 Any number of files and directories; of a directory, and those below it, one file of each run is taken
-(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB). What a file is, is seen from its content.
+(vaspout.h5 before vasprun.xml before OUTCAR before ML_AB), and each directory becomes a group. What a file
+is, is seen from its content.
 
 Left out, and counted by reason at the end: steps whose electronic loop did not converge, predictions of a
-machine-learned force field, steps without forces, and a last step that is not whole. --skip, --every and
---last count the steps that remain, in each file. A file that gives nothing is named with the reason, the
-others are converted, and the exit code is 1.
+machine-learned force field, steps without forces, steps that are damaged or cut off, and all that is no
+self-consistent DFT (ICHARG >= 10, GW, BSE). --skip, --every and --last count the steps that remain, in each
+file. A file that gives nothing is named with the reason, the others are converted, and the exit code is 1.
 
 The energy is the free energy TOTEN, whose derivatives the forces are. The comment line says where a structure
-comes from (source=file:step), its group (--label) and its stress.
+comes from (source=file:step), its group (--label, or the directory), its stress and how it was calculated
+(method=...: functional, ENCUT, PREC, spin, k-points, POTCAR). Files whose methods differ are named.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,13 +32,15 @@ import click
 import numpy as np
 from ase.data import atomic_numbers
 from data_summary import Summary, check_units, write_data
+from data_units import output_units, units_option
 from elements_option import parse_elements
 from numpy.typing import NDArray
 from tqdm import tqdm
 from vasp.files import Source, find_sources, kind_of, read_drafts
-from vasp.step import UNCONVERGED, UNREADABLE, Step, UnreadableStep
+from vasp.step import ONE_ENERGY, UNCONVERGED, Step, UnreadableStep
 
 from bnnp.errors import BnnpError, InputError
+from bnnp.io.method import disagreements
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
 
@@ -88,11 +92,14 @@ def read_file(path: Path, choice: Choice, tally: Tally) -> Iterator[Structure]:
     """The chosen steps of one file, as structures in `choice.units`."""
     for number, step, flaw in choose(path, choice, tally):
         info = {"group": choice.group} if choice.group else {}
+        if step.method:
+            info["method"] = step.method
         info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
         if flaw:
             info["converged"] = "no"
-        yield to_structure(step, choice, info)
+        structure = to_structure(step, choice, info)
         tally.taken += 1
+        yield structure
 
 
 def choose(path: Path, choice: Choice, tally: Tally) -> Iterator[tuple[int, Step, str | None]]:
@@ -107,15 +114,22 @@ def choose(path: Path, choice: Choice, tally: Tally) -> Iterator[tuple[int, Step
             tally.usable += 1
             continue
         try:
-            latest = number, draft.read(), draft.flaw
-        except UnreadableStep:
-            tally.left_out[UNREADABLE] += 1
+            latest = number, _with_energy(draft.read(), choice), draft.flaw
+        except UnreadableStep as error:
+            tally.left_out[str(error)] += 1
             continue
         tally.usable += 1
         if not choice.last:
             yield latest
     if choice.last and latest:
         yield latest
+
+
+def _with_energy(step: Step, choice: Choice) -> Step:
+    """The step, if it has the energy that is asked for."""
+    if choice.energy == "sigma0" and step.sigma0_energy is None:
+        raise UnreadableStep(ONE_ENERGY)
+    return step
 
 
 def tqdm_steps(path: Path, choice: Choice) -> tqdm:
@@ -127,8 +141,7 @@ def tqdm_steps(path: Path, choice: Choice) -> tqdm:
 def to_structure(step: Step, choice: Choice, info: dict[str, str]) -> Structure:
     """A step in Angstrom and eV as a structure in `choice.units`."""
     energy = step.free_energy if choice.energy == "free" else step.sigma0_energy
-    if energy is None:
-        raise InputError("the file has one energy only; use --energy free")
+    assert energy is not None
     length, ev = choice.units.angstrom, choice.units.ev
     return Structure(
         numbers=numbers_of(tuple(step.symbols)),
@@ -147,6 +160,15 @@ def numbers_of(symbols: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.int64)
 
 
+def why_nothing(tally: Tally, skip: int) -> str:
+    """The reason for which a file gave no structure."""
+    if tally.usable:
+        return f"{tally.usable} steps, none of them chosen; check --skip ({skip})"
+    if not tally.steps:
+        return "no ionic step was finished"
+    return f"none of {tally.steps} steps can be used: {tally.reasons()}"
+
+
 class Conversion:
     """All files of one command: structures go out, counts and refusals stay."""
 
@@ -154,6 +176,7 @@ class Conversion:
         self.choice = choice
         self.total = Tally()
         self.refused: list[str] = []
+        self.files: dict[str, set[str]] = {}  # of each method
 
     def run(self, paths: tuple[Path, ...]) -> Iterator[Structure]:
         """The structures of all files; a line is printed for each file."""
@@ -171,28 +194,23 @@ class Conversion:
     def convert(self, source: Source) -> Iterator[Structure]:
         """The structures of one run, from the first of its files that has any; the other runs go on."""
         path, tally = source.path, Tally()
+        choice = replace(self.choice, group=self.choice.group or source.group)
         try:
-            yield from read_file(path, self.choice, tally)
+            for structure in read_file(path, choice, tally):
+                self.files.setdefault(structure.info.get("method", ""), set()).add(str(path))
+                yield structure
             if not tally.taken:
-                raise InputError(self.why_nothing(tally))
+                raise InputError(why_nothing(tally, choice.skip))
             click.echo(self.line(source, tally))
         except GeneratorExit:
             raise
         except Exception as error:  # a file nobody has thought of shall not cost the others
             if source.others and not tally.taken:
                 click.echo(f"{path}: {reason_of(error)}; {source.others[0].name} is read instead")
-                yield from self.convert(Source(source.others[0], source.others[1:]))
+                yield from self.convert(Source(source.others[0], source.others[1:], source.group))
                 return
             self.refuse(path, error, tally.taken)
         self.total.add(tally)
-
-    def why_nothing(self, tally: Tally) -> str:
-        """The reason for which a file gave no structure."""
-        if tally.usable:
-            return f"{tally.usable} steps, none of them chosen; check --skip ({self.choice.skip})"
-        if not tally.steps:
-            return "no ionic step was finished"
-        return f"none of {tally.steps} steps can be used: {tally.reasons()}"
 
     def line(self, source: Source, tally: Tally) -> str:
         """What was done with one file."""
@@ -250,13 +268,11 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
 @click.command(help=__doc__, context_settings=SETTINGS)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option(
-    "--units", type=click.Choice(list(UNITS)), default="atomic", show_default=True, help="Of OUTPUT."
-)
+@units_option
 @click.option("--skip", type=click.IntRange(0), default=0, help="Steps to leave out first, in each file.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Take every N-th step of each file.")
 @click.option("--last", is_flag=True, help="Take the last step of each file only (relaxations).")
-@click.option("--label", help="Group name, written as group=... in the comment line.")
+@click.option("--label", help="Group name, group=... in the comment line; else each directory is one.")
 @click.option(
     "--energy",
     "--energies",
@@ -276,7 +292,7 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
 def main(
     inputs: tuple[Path, ...],
     output: Path,
-    units: str,
+    units: str | None,
     skip: int,
     every: int,
     last: bool,
@@ -290,11 +306,16 @@ def main(
     """Run the conversion and print what was found."""
     if last and (skip or every > 1):
         raise click.UsageError("--last takes one step of each file: it does not go with --skip or --every")
-    choice = Choice(UNITS[units], energy, skip, every, last, keep_unconverged, label, elements)
+    try:
+        written = output_units(output, UNITS[units] if units else None)
+        check_output(output, inputs, append, overwrite, written)
+    except BnnpError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    choice = Choice(written, energy, skip, every, last, keep_unconverged, label, elements)
     conversion, summary = Conversion(choice), Summary(choice.units)
     failure = None
     try:
-        check_output(output, inputs, append, overwrite, choice.units)
         write_data(output, summary.watch(conversion.run(inputs)), append, DECIMALS)
     except BnnpError as error:
         failure = error
@@ -304,8 +325,10 @@ def main(
     for line in conversion.lines():
         click.echo(line)
     if failure is None:
-        unit = f"{choice.units.length} and {choice.units.energy}, units {units}"
+        unit = f"{written.length} and {written.energy}; `units {written.name}` in input.nn"
         click.echo(f"{'Added to' if append else 'Written'}: {output} ({unit})")
+    for warning in disagreements(conversion.files):
+        click.echo(f"WARNING: {warning}", err=True)
     for text in conversion.refused:
         click.echo(f"Not converted: {text}", err=True)
     if failure:

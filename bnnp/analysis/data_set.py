@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ase.data import atomic_numbers, chemical_symbols
 from ase.formula import Formula
 
+from bnnp.analysis.label_sizes import LabelSizes
 from bnnp.descriptors.length_unit import closest_pairs, other, reach, relative
 from bnnp.structure import Set, Structure
 from bnnp.units import Units
@@ -53,6 +54,7 @@ class DataSet:
     closest: dict[tuple[str, str], Closest] = field(default_factory=dict)
     reaches: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    sizes: LabelSizes = field(default_factory=LabelSizes)
 
 
 def count_composition(data: DataSet, structure: Structure, atom_energies: Mapping[str, float]) -> None:

@@ -101,7 +101,7 @@ class Descriptor:
         """Element index of every atom, (n_atoms,) int32, and the pairs within the largest cutoff."""
         types = element_types(structure, self.elements)
         return types, find_neighbors(
-            structure.positions, structure.cell, self.radius, structure.numbers, self._threads
+            structure.positions, structure.cell, self.radius, structure.numbers, self._threads, structure.pbc
         )
 
     def sensitive(self, center: str, neighbor: str) -> NDArray[np.int64]:

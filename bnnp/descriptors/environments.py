@@ -105,7 +105,9 @@ def measured_distances(structures: Structures, cutoff: float) -> dict[frozenset[
     found: dict[frozenset[str], float] = {}
     for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)).tolist():
         structure = structures[index]
-        pairs = find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers)
+        pairs = find_neighbors(
+            structure.positions, structure.cell, cutoff, structure.numbers, pbc=structure.pbc
+        )
         for shortest in shortest_distances(pairs, structure.numbers):
             elements = frozenset(structure.symbols[atom] for atom in shortest.atoms)
             found[elements] = min(shortest.distance, found.get(elements, np.inf))

@@ -27,7 +27,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -135,6 +135,17 @@ class SymmetryFunction:
             radii_angles = (self.r_c, self.r_l, self.angle_left, self.angle_right)
             return (self.type, self.subtype, elements, *radii_angles)
         return (self.type, self.r_c, self.eta, self.r_s, self.zeta, self.lambda_, elements)
+
+    def in_units(self, length: float) -> SymmetryFunction:
+        """The same function with lengths in another unit, of which the present one has `length`."""
+        radius = 1.0 if self.type == 8 else length  # r_s of type 8 is an angle
+        return replace(
+            self,
+            r_c=self.r_c * length,
+            r_s=self.r_s * radius,
+            r_l=self.r_l * length,
+            eta=self.eta / length ** ETA_POWER.get(self.type, 2),
+        )
 
     def definition(self) -> str:
         """What follows ``symfunction_short``, with numbers that are read back unchanged."""

@@ -25,13 +25,16 @@ from bnnp.units import ATOMIC, METAL, Units
 
 REACH = 2.2  # distances are looked for up to this many sums of the largest covalent radius
 PLAUSIBLE = (0.65, 1.5)  # median reach of a data set in the right unit
+POSSIBLE = (0.5, 2.2)  # the same, where the other unit fits no better
 SAMPLE = 10  # structures, where a sample is enough
 
 
 def closest_pairs(structure: Structure, units: Units) -> list[ShortestDistance]:
     """The closest two atoms of each pair of elements, as far as `REACH`."""
     radius = max(covalent_radii[number] for number in structure.numbers) / units.angstrom
-    pairs = find_neighbors(structure.positions, structure.cell, REACH * 2.0 * radius, structure.numbers)
+    pairs = find_neighbors(
+        structure.positions, structure.cell, REACH * 2.0 * radius, structure.numbers, pbc=structure.pbc
+    )
     return shortest_distances(pairs, structure.numbers)
 
 
@@ -59,8 +62,8 @@ def other(units: Units) -> Units:
     return METAL if units is ATOMIC else ATOMIC
 
 
-def unit_advice(reaches: Iterable[float], units: Units) -> str | None:
-    """A warning if the shortest distances are implausible; it says whether the other unit explains them.
+def better_units(reaches: Iterable[float], units: Units) -> Units | None:
+    """The other units, if the shortest distances are plausible in them only; None otherwise.
 
     Parameters
     ----------
@@ -69,22 +72,39 @@ def unit_advice(reaches: Iterable[float], units: Units) -> str | None:
 
     Examples
     --------
-    >>> unit_advice([1.0, 1.1, 7.0], ATOMIC)
-    >>> unit_advice([0.55, 0.6], ATOMIC)[:24]
-    'this looks like Angstrom'
+    >>> better_units([1.0, 1.1, 7.0], ATOMIC)
+    >>> better_units([0.55, 0.6], ATOMIC).name
+    'metal'
     """
-    known = [value for value in reaches if np.isfinite(value)]
-    if not known:
-        return None
-    now, second = float(np.median(known)), other(units)
+    now = _typical(reaches)
+    second = other(units)
     then = now * second.angstrom / units.angstrom
-    if PLAUSIBLE[0] <= now <= PLAUSIBLE[1]:
-        return None
+    plausible = PLAUSIBLE[0] <= now <= PLAUSIBLE[1]
+    return second if not plausible and PLAUSIBLE[0] <= then <= PLAUSIBLE[1] else None
+
+
+def unit_advice(reaches: Iterable[float], units: Units) -> str | None:
+    """A warning if the shortest distances are implausible; it says whether the other unit explains them.
+
+    Where it does not, distances somewhat beyond `PLAUSIBLE` are those of a hot liquid of large atoms, or of
+    a rare gas, and nothing is said up to `POSSIBLE`. Parameters are those of `better_units`.
+    """
+    reaches = list(reaches)
+    now, second = _typical(reaches), better_units(reaches, units)
     found = f"the closest atoms are typically {now:.2f} of their covalent distance apart if lengths are in"
-    if not PLAUSIBLE[0] <= then <= PLAUSIBLE[1]:
-        return f"{found} {units.length}, expected {PLAUSIBLE[0]:g} to {PLAUSIBLE[1]:g}"
+    if second is None:
+        if not np.isfinite(now) or POSSIBLE[0] <= now <= POSSIBLE[1]:
+            return None
+        return f"{found} {units.length}, expected {PLAUSIBLE[0]:g} to {PLAUSIBLE[1]:g}."
+    then = now * second.angstrom / units.angstrom
     remedy = "write `units metal` into input.nn" if second is METAL else "remove `units metal` from input.nn"
     return (
         f"this looks like {second.length}: {found} {units.length}, {then:.2f} if they are in "
         f"{second.length}. Then {remedy}, or convert the file."
     )
+
+
+def _typical(reaches: Iterable[float]) -> float:
+    """Median of the finite ones; NaN without any."""
+    known = [value for value in reaches if np.isfinite(value)]
+    return float(np.median(known)) if known else float("nan")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import bnnp._core as _core
 from bnnp.errors import NumericalError
+from bnnp.structure import PERIODIC, Periodicity, closed_cell
 
 MAX_NEIGHBORS = 1.0e5  # mean number per atom beyond which the length unit must be wrong
 MAX_EXTENT = 1.0e8  # distance of an atom from the cell, in cutoffs, beyond which rounding spoils the vectors
@@ -77,6 +78,7 @@ def find_neighbors(
     cutoff: float,
     numbers: NDArray[np.integer],
     threads: int = 1,
+    pbc: Periodicity = PERIODIC,
 ) -> NeighborList:
     """Neighbor list of one structure.
 
@@ -92,6 +94,8 @@ def find_neighbors(
         Atomic numbers, for the order of the list.
     threads : int
         The list does not depend on their number.
+    pbc : tuple of three bool
+        Along which vectors the cell is repeated.
 
     Raises
     ------
@@ -99,6 +103,8 @@ def find_neighbors(
         If a position is not finite, the cell is flat, or the neighbors are too many for any memory.
     """
     positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
+    if cell is not None and not all(pbc) and np.isfinite(positions).all() and len(positions):
+        cell = closed_cell(positions, cell, pbc, cutoff)
     _check(positions, cell, cutoff)
     box = None if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
     points = positions if cell is not None else _without_gaps(positions, 2.0 * cutoff)

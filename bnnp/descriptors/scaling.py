@@ -47,6 +47,11 @@ class ScalingScheme:
     s_min: float = 0.0
     s_max: float = 1.0
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether `s_min` and `s_max` act."""
+        return self.kind not in ("none", "center")
+
     def __post_init__(self) -> None:
         if self.kind not in SCHEMES:
             raise ValueError(f"unknown scaling `{self.kind}`, expected one of {', '.join(SCHEMES)}")

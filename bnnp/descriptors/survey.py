@@ -11,6 +11,7 @@ is shared. It has one record of :func:`survey_dtype` a structure::
     reach          smallest distance / sum of the covalent radii in Angstrom: about 1 in Angstrom, 1.9 in bohr
     net_force      |sum_i F_i|, energy/length; 0 without forces
     largest_force  max |F_ia|, energy/length; 0 without forces
+    stress         largest component of the stress, energy/length^3; NaN without stress
     energy         total energy minus free atoms, per atom, energy
     subset         number of the bnnp.structure.Set that input.data assigns; -1 if it assigns none
     kind           checksum of the elements of all atoms, in their order
@@ -47,6 +48,7 @@ def survey_dtype(n_elements: int) -> np.dtype[np.void]:
             ("reach", np.float64),
             ("net_force", np.float64),
             ("largest_force", np.float64),
+            ("stress", np.float64),
             ("energy", np.float64),
             ("subset", np.int8),
             ("kind", np.uint32),
@@ -88,7 +90,8 @@ def survey(
     if structure.forces is not None:
         record["net_force"] = np.linalg.norm(structure.forces.sum(axis=0))
         record["largest_force"] = np.abs(structure.forces).max()
-    pairs = find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers)
+    record["stress"] = np.nan if structure.stress is None else np.abs(structure.stress).max()
+    pairs = find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers, pbc=structure.pbc)
     _survey_pairs(record, structure, types, pairs)
     return record
 

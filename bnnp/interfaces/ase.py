@@ -23,6 +23,7 @@ extxyz file written then has all of them, a trajectory those of energy and stres
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,11 +42,11 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
+from bnnp.errors import InputError
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.prediction import Estimate, Prediction
-from bnnp.structure import Structure
-from bnnp.uncertainty.extrapolation import outside
+from bnnp.structure import Structure, closed_cell
 
 Array = NDArray[np.float64]
 
@@ -55,6 +56,10 @@ DERIVATIVES = {"forces", "stress"}
 RAW = ("energy_std_raw", "forces_std_raw", "stress_std_raw")  # only with a calibration
 COSTLY = {"forces_std", "stress_std", "forces_std_raw", "stress_std_raw"}
 SKIN = 0.5  # Angstrom
+
+
+class ExtrapolationWarning(UserWarning):
+    """Atoms of a configuration are outside of what the potential was trained on."""
 
 
 class BNNP(Calculator):
@@ -74,6 +79,9 @@ class BNNP(Calculator):
     sigma_every : int
         0: standard deviations of forces and stress are computed only when requested; n > 0: also with every
         n-th configuration.
+    warn : bool
+        Whether the first configuration with symmetry functions outside of their training range is an
+        ExtrapolationWarning. The number of all such configurations is `extrapolated`.
 
     Raises
     ------
@@ -91,6 +99,7 @@ class BNNP(Calculator):
         skin: float = SKIN,
         threads: int | None = None,
         sigma_every: int = 0,
+        warn: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
@@ -104,6 +113,7 @@ class BNNP(Calculator):
         self.parameters.update(skin=skin, sigma_every=sigma_every)
         self.potential, self.sigma_every = potential, sigma_every
         self.evaluations = 0  # configurations so far; numbers the masks of `mc_masks resample`
+        self.extrapolated, self._warn = 0, warn
         self._descriptors: Array | None = None
         self._current: NeighborList | None = None
         self._pairs = SkinNeighbors(potential.descriptor.radius, skin / potential.units.angstrom)
@@ -148,11 +158,13 @@ class BNNP(Calculator):
         Raises
         ------
         InputError, NumericalError
-            An element the potential does not know; atoms that coincide.
+            No atoms; an element the potential does not know; atoms that coincide.
         """
         if atoms is not None:
             self.atoms = atoms.copy()
         assert self.atoms is not None
+        if len(self.atoms) == 0:
+            raise InputError("Atoms() without atoms have no energy; build or read a structure first")
         if system_changes:
             self.evaluations += 1
             self.results = {}
@@ -166,6 +178,8 @@ class BNNP(Calculator):
         pairs = self._pairs.find(structure.positions, structure.cell, structure.numbers)
         prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs)
         self._descriptors, self._current = prediction.descriptors, pairs
+        if system_changes:
+            self._note_extrapolation(structure)
         found = self._in_ase_units(prediction, share)
         self.results = found | self.results  # a later calculation of std must not change a bit of the forces
         for target in (atoms, self.atoms):
@@ -180,14 +194,29 @@ class BNNP(Calculator):
     def extrapolations(self, atoms: Atoms) -> int:
         """Number of symmetry functions of the configuration outside their training range."""
         self.get_property("energy", atoms)  # type: ignore[no-untyped-call]
+        return int(np.count_nonzero(self._outside(self._structure(atoms)[0])))
+
+    def _outside(self, structure: Structure) -> NDArray[np.bool_]:
+        """Which symmetry functions of the current configuration are outside, (n_atoms, width)."""
         assert self._descriptors is not None
-        scalings, types = self.potential.scalings, self.potential.types(self._structure(atoms)[0])
-        if scalings is None:
-            return 0
-        return sum(
-            len(outside(self._descriptors[types == number][:, : len(scaling)], scaling).atom)
-            for number, scaling in enumerate(map(scalings.scalings.__getitem__, self.potential.elements))
-        )
+        types, (lower, upper) = self.potential.types(structure), self.potential.training_ranges
+        return (self._descriptors < lower[types]) | (self._descriptors > upper[types])
+
+    def _note_extrapolation(self, structure: Structure) -> None:
+        """Count a configuration that extrapolates; the first is a warning."""
+        outside = self._outside(structure)
+        if not outside.any():
+            return
+        self.extrapolated += 1
+        if self._warn and self.extrapolated == 1:
+            atom, function = np.argwhere(outside)[0]
+            warnings.warn(
+                f"BNNP extrapolates: symmetry function {function + 1} of atom {atom} "
+                f"({structure.symbols[atom]}) and {np.count_nonzero(outside) - 1} more are outside of their "
+                "training range. Further configurations are only counted (calculator.extrapolated)",
+                ExtrapolationWarning,
+                stacklevel=2,
+            )
 
     def neighbors(self, atoms: Atoms) -> NeighborList:
         """Pairs within the cutoff of the potential, vectors in Angstrom."""
@@ -260,13 +289,7 @@ def periodic_cell(atoms: Atoms, reach: float) -> tuple[Array | None, float]:
     if periodic.all():
         return cell, 1.0
     volume = abs(np.linalg.det(cell))
-    normals = np.linalg.svd(cell[periodic])[2][periodic.sum() :]  # orthonormal, normal to the periodic axes
-    for axis, normal in zip(np.flatnonzero(~periodic), normals, strict=True):
-        heights = atoms.positions @ normal
-        length = np.ptp(heights) + reach
-        cell[axis] = (
-            normal * reach * np.ceil(length / reach + 1.0)
-        )  # in steps, so that a skin list remains valid
+    cell = closed_cell(atoms.positions, cell, (periodic[0], periodic[1], periodic[2]), reach)
     share = abs(np.linalg.det(cell)) / volume if volume > 0.0 else np.inf
     return cell, float(share)
 

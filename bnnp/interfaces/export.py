@@ -1,9 +1,10 @@
 """``bnnp --export``: the trained potential of the working directory, for another program.
 
 ``bnnp --export hdnnp DIR`` writes it for n2p2 and LAMMPS ``pair_style hdnnp``: the plain networks, or with
-``--masks K`` the exact mean over the first K masks as one larger network. ``bnnp --export bnnp DIR`` writes a
-directory for ``pair_style bnnp`` and mode 3 from any input.nn, also of RuNNer or n2p2; that of an ensemble is
-for mode 3 only, as ``pair_style bnnp`` runs one network.
+``--masks K`` the exact mean over the first K masks as one larger network. ``--units`` chooses bohr and
+hartree or Angstrom and eV; ``--fold`` puts into weights and biases what other programs, such as CP2K, may not
+know. ``bnnp --export bnnp DIR`` writes a directory for ``pair_style bnnp`` and mode 3 from any input.nn, also
+of RuNNer or n2p2; that of an ensemble is for mode 3 only, as ``pair_style bnnp`` runs one network.
 """
 
 from __future__ import annotations
@@ -18,11 +19,19 @@ from bnnp.potential.files import INPUT, PotentialFiles, read_members, write_dire
 from bnnp.potential.loading import assemble
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import load_settings
+from bnnp.units import UNITS
 
 PROGRAMS = ("bnnp", "hdnnp")
 
 
-def export(program: str, target: Path, settings_file: Path, masks: int | None = None) -> str:
+def export(
+    program: str,
+    target: Path,
+    settings_file: Path,
+    masks: int | None = None,
+    units: str | None = None,
+    fold: bool = False,
+) -> str:
     """Write the potential in the directory of `settings_file` to `target` and return how to use it.
 
     Parameters
@@ -33,6 +42,8 @@ def export(program: str, target: Path, settings_file: Path, masks: int | None = 
     settings_file : Path
     masks : int, optional
         For hdnnp, the number of masks to average over; by default the plain networks are written.
+    units, fold
+        For hdnnp, see :func:`bnnp.interfaces.hdnnp.write_hdnnp`.
 
     Raises
     ------
@@ -48,7 +59,7 @@ def export(program: str, target: Path, settings_file: Path, masks: int | None = 
     if program == "bnnp":
         return _for_bnnp(members, target)
     chosen = None if masks is None else _masks(potential, masks)
-    lines = write_hdnnp(target, potential, chosen)
+    lines = write_hdnnp(target, potential, chosen, None if units is None else UNITS[units], fold)
     return f"{_what(potential, chosen)}\nWritten to {target}. In LAMMPS (units metal):\n\n{lines}"
 
 

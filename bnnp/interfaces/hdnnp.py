@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.functions import N2P2_TYPES, SymmetryFunction, sort_functions
-from bnnp.descriptors.scaling import Scaling
+from bnnp.descriptors.scaling import Scaling, ScalingScheme
 from bnnp.errors import InputError
 from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import make_folder
@@ -39,14 +39,20 @@ from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.potential.potential import Potential
-from bnnp.units import Units
+from bnnp.units import ATOMIC, Normalization, Units
 
 Array = NDArray[np.float64]
 
 MARGIN = 1.0001  # factor of the cutoff in LAMMPS, which must not be below that of any symmetry function
 
 
-def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = None) -> str:
+def write_hdnnp(
+    directory: Path,
+    potential: Potential,
+    masks: Masks | None = None,
+    units: Units | None = None,
+    fold: bool = False,
+) -> str:
     """Write input.nn, scaling.data and weights.XXX.data with n2p2's keywords only.
 
     Parameters
@@ -57,11 +63,16 @@ def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = Non
         Only the first member of an ensemble is written.
     masks : Masks or None
         The masks to average over; None for the plain networks.
+    units : Units or None
+        Of the new files; by default those of the potential.
+    fold : bool
+        Whether weights and biases take up the free-atom energies, the normalization, ``normalize_nodes`` and
+        the interval of the scaling, which not every program knows.
 
     Returns
     -------
     str
-        The lines for a LAMMPS input.
+        The lines for the inputs of LAMMPS and, if it can run this potential, of CP2K.
 
     Raises
     ------
@@ -76,18 +87,109 @@ def write_hdnnp(directory: Path, potential: Potential, masks: Masks | None = Non
             "scaling.data is missing: n2p2 reads the ranges of the symmetry functions from it, even if they "
             "are not scaled. Bring the file of this training."
         )
+    if model.repulsion is not None:
+        raise InputError(
+            "`zbl_repulsion`: n2p2 and pair_style hdnnp have no repulsion between nuclei, and would give "
+            "other energies. Use pair_style bnnp (bnnp --lammps-plugin), or train without it."
+        )
     functions, new, ranges = _translated(model, networks, scalings.scalings, masks)
-    architecture = _common(new)
-    units = model.units
+    model, energy_range = replace(model, functions=functions), scalings.energy_range
+    if units not in (None, model.units):
+        ratio = model.units.over(units)[1]
+        energy_range = energy_range and (energy_range[0] * ratio, energy_range[1] * ratio)
+        model, new = _in_units(model, new, units)
+    if fold:
+        model, new = _without_extras(model, new)
+    architecture, units = _common(new), model.units
     lines = lammps_lines(directory, model.elements, model.largest_cutoff, units)
+    if fold:
+        lines += f"\n\n{cp2k_lines(directory, model)}"
     make_folder(directory)
-    write_scaling(directory / "scaling.data", ScalingData(ranges, scalings.energy_range))
+    write_scaling(directory / "scaling.data", ScalingData(ranges, energy_range))
     for element, network in new.items():
         write_weights(directory / weights_name(element), _padded(network, architecture), element)
     what = "plain networks" if masks is None else f"mean over {masks.samples} dropout masks"
     comment = f"Written by bnnp, in {units.length} and {units.energy}: {what}.\n{lines}"
-    write_input_nn(directory / "input.nn", replace(model, functions=functions), architecture, comment=comment)
+    write_input_nn(directory / "input.nn", model, architecture, comment=comment)
     return lines
+
+
+def _in_units(
+    model: Model, networks: Mapping[str, Network], units: Units
+) -> tuple[Model, dict[str, Network]]:
+    """The same potential in other units."""
+    length, energy = model.units.over(units)
+    functions = {x: tuple(f.in_units(length) for f in own) for x, own in model.functions.items()}
+    old = model.normalization
+    normalization = Normalization(
+        old.mean_energy * energy, old.conv_energy / energy, old.conv_length / length
+    )
+    if old == Normalization():  # the networks give energies in units of the file
+        normalization, networks = old, {x: _rescaled(net, energy) for x, net in networks.items()}
+    energies = {x: each * energy for x, each in model.atom_energies.items()}
+    changed = replace(
+        model, functions=functions, normalization=normalization, atom_energies=energies, units=units
+    )
+    return changed, dict(networks)
+
+
+def _without_extras(model: Model, networks: Mapping[str, Network]) -> tuple[Model, dict[str, Network]]:
+    """The same energies from weights and biases alone, with inputs scaled to [0, 1]."""
+    scaling, normalization = model.scaling, model.normalization
+    found = {}
+    for element, network in networks.items():
+        sizes = network.sizes if network.normalize_nodes else (1,) * len(network.sizes)
+        weights = [weight / n for weight, n in zip(network.weights, sizes, strict=True)]
+        biases = [bias / n for bias, n in zip(network.biases, sizes, strict=True)]
+        if scaling.has_interval:
+            biases[0] = biases[0] + scaling.s_min * weights[0].sum(axis=0)
+            weights[0] = weights[0] * (scaling.s_max - scaling.s_min)
+        plain = _network(weights, biases, replace(network, normalize_nodes=False))
+        constant = normalization.mean_energy + model.atom_energies.get(element, 0.0)
+        found[element] = _rescaled(plain, 1.0 / normalization.conv_energy, constant)
+    interval = ScalingScheme(scaling.kind) if scaling.has_interval else scaling
+    changed = replace(
+        model, scaling=interval, normalization=Normalization(), atom_energies={}, normalize_nodes=False
+    )
+    return changed, found
+
+
+def _rescaled(network: Network, factor: float, constant: float = 0.0) -> Network:
+    """The network whose output is `factor` times the former one plus `constant`."""
+    if factor == 1.0 and constant == 0.0:
+        return network
+    if network.activations[-1] != "l":
+        raise InputError(
+            f"--fold and --units: the output of the networks is not linear (activation "
+            f"{network.activations[-1]}), so that nothing can be folded into it. Export without them."
+        )
+    *inner, last = network.weights
+    *below, bias = network.biases
+    n = network.sizes[-1] if network.normalize_nodes else 1
+    return replace(network, weights=(*inner, last * factor), biases=(*below, bias * factor + constant * n))
+
+
+def cp2k_lines(directory: Path, model: Model) -> str:
+    """The section of a CP2K input (METHOD NNP), or why CP2K cannot run this potential.
+
+    CP2K 2023.1 takes the reciprocal of the derivative of softplus (p): right energies, wrong forces.
+    """
+    functions = [function for own in model.functions.values() for function in own]
+    letters = {letter for shape in model.architecture.values() for letter in shape.activations}
+    reasons = {
+        "symmetry functions of other types than 2 and 3": any(f.type not in (2, 3) for f in functions),
+        "functions of type 3 with rs": any(f.type == 3 and f.r_s for f in functions),
+        "another cutoff_type than 1 or 2, or alpha": model.cutoff.type > 2 or model.cutoff.alpha > 0.0,
+        "Angstrom and eV (see --units)": model.units != ATOMIC,
+        f"the activations {' '.join(sorted(letters & {'p', 'r'}))} with right forces": letters & {"p", "r"},
+    }
+    if lacking := [reason for reason, applies in reasons.items() if applies]:
+        return f"CP2K (METHOD NNP) cannot run this potential: it does not have {'; '.join(lacking)}."
+    return (
+        f"In CP2K (METHOD NNP):\n\n&NNP\n  NNP_INPUT_FILE_NAME {directory}/input.nn\n"
+        f"  SCALE_FILE_NAME {directory}/scaling.data\n"
+        f"  &MODEL\n    WEIGHTS {directory}/weights\n  &END MODEL\n&END NNP"
+    )
 
 
 def _translated(

@@ -13,7 +13,8 @@ from pathlib import Path
 from ase import Atoms
 
 from bnnp.errors import InputError
-from bnnp.io.ase_atoms import ENERGY_KEYS, from_atoms, to_atoms
+from bnnp.io.ase_atoms import from_atoms, to_atoms
+from bnnp.io.ase_labels import ENERGY_KEYS
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.settings.keyword_file import KeywordFile
 from bnnp.units import ATOMIC, UNITS, Units

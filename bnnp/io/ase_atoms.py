@@ -1,8 +1,7 @@
 """ASE's Atoms to a Structure and back, and with them every format that ASE reads or writes.
 
-ASE uses Angstrom and eV, a Structure the units of its input.data. The energy is the free energy where there
-is one, as forces are its derivative (VASP's TOTEN). Forces are those of the calculator, not those that ASE
-sets to zero for constrained atoms. Stress has ASE's sign.
+ASE uses Angstrom and eV, a Structure the units of its input.data. Which of several energies, forces and
+stresses are the labels, is said in :mod:`bnnp.io.ase_labels`.
 """
 
 from __future__ import annotations
@@ -12,83 +11,73 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.stress import full_3x3_to_voigt_6_stress
-from numpy.typing import NDArray
 
 from bnnp.errors import InputError
-from bnnp.structure import SET_LABELS, Set, Structure
+from bnnp.io.ase_labels import PREDICTED, Labels, cell_volume, find_charges, find_labels, find_total_charge
+from bnnp.io.declared_units import declared_units
+from bnnp.structure import PERIODIC, SET_LABELS, Set, Structure, closed_cell
 from bnnp.units import Units
 
-ENERGY_KEYS = ("free_energy", "energy")
-FORCE_KEYS = ("forces", "force")
+VACUUM = 10.0  # Angstrom at least, beside a slab whose cell has no third vector
 PASSED_ON = {"group": "group", "config_type": "group", "weight": "weight", "source": "source"}
-PREDICTED = {"labels": "predicted"}  # marks structures whose energy and forces are those of a potential
 
 
-def from_atoms(
-    atoms: Atoms,
-    units: Units,
-    labels: bool = True,
-    stress: bool = True,
-    energy_key: str | None = None,
-    forces_key: str | None = None,
-) -> Structure:
+def from_atoms(atoms: Atoms, units: Units, labels: bool | Labels = True) -> Structure:
     """Convert Atoms, with the results of their calculator and `atoms.info` and `atoms.arrays`.
 
     Parameters
     ----------
     atoms : Atoms
-        Angstrom and eV. Periodic along any axis means periodic along all: input.data knows nothing between.
+        Angstrom and eV, or the units that ``atoms.info`` declares. Vectors that are missing in the cell of a
+        slab or wire are made up.
     units : Units
         Units of the result.
-    labels : bool
-        Whether to take energy and forces, which must then be there.
-    stress : bool
-        Whether to take the stress if there is one; only with `labels`.
-    energy_key, forces_key : str, optional
-        Names in `atoms.info` and `atoms.arrays` to use instead of the usual ones.
+    labels : bool or Labels
+        Whether to take energy and forces, which must then be there, and stress and charges; or what
+        :func:`bnnp.io.ase_labels.find_labels` has found.
 
     Raises
     ------
     InputError
-        Energy or forces are missing, or a value is not finite or has a wrong shape.
+        There are no atoms, energy or forces are missing, or a value is not finite or has a wrong shape.
     """
+    if len(atoms) == 0:
+        raise InputError("has no atoms")
     periodic = bool(atoms.pbc.any())
-    cell = np.array(atoms.cell) / units.angstrom if periodic else None
-    if cell is not None and abs(np.linalg.det(cell)) < 1e-7:
-        raise InputError("periodic, but the cell has no volume; give all three lattice vectors or pbc=False")
-    energy = forces = voigt = None
-    if labels:
-        energy = float(_find(atoms, "info", "energy", energy_key, ENERGY_KEYS)) / units.ev
-        forces = _find(atoms, "arrays", "forces", forces_key, FORCE_KEYS) * (units.angstrom / units.ev)
-        if forces.shape != (len(atoms), 3):
-            raise InputError(f"forces have the shape {forces.shape}, expected ({len(atoms)}, 3)")
-        voigt = _stress(atoms, units) if stress and periodic else None
-    values = {"position": atoms.positions, "cell": cell, "energy": energy, "force": forces, "stress": voigt}
-    for name, value in values.items():
-        if value is not None and not np.isfinite(value).all():
-            raise InputError(f"a {name} is not finite; repeat that calculation or leave the frame out")
-    info = {to: str(atoms.info[key]) for key, to in PASSED_ON.items() if key in atoms.info}
-    if labels and not energy_key and is_predicted(atoms):
-        info |= PREDICTED
+    pbc = (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2]))
+    cell = np.array(atoms.cell)
+    if periodic and not all(pbc) and (~cell.any(axis=1) <= ~atoms.pbc).all() and not cell.any(axis=1).all():
+        cell = closed_cell(atoms.positions, cell, pbc, VACUUM)
+    elif periodic:
+        cell_volume(atoms)
+    found = find_labels(atoms) if labels is True else labels or None
+    lengths = (found.units if found else declared_units(atoms.info)).length / units.angstrom
+    stress = found.stress if found else None
     subset = atoms.info.get("set")
-    return Structure(
+    structure = Structure(
         numbers=atoms.numbers.astype(np.int64),
-        positions=atoms.positions / units.angstrom,
-        cell=cell,
-        energy=energy,
-        forces=forces,
-        stress=voigt,
-        charge=float(atoms.info.get("charge", 0.0)),
-        info=info,
+        positions=atoms.positions * lengths,
+        cell=cell * lengths if periodic else None,
+        pbc=pbc if periodic else PERIODIC,
+        energy=found.energy / units.ev if found else None,
+        forces=found.forces * (units.angstrom / units.ev) if found else None,
+        stress=None if stress is None else stress * (units.angstrom**3 / units.ev),
+        charge=find_total_charge(atoms),
+        charges=find_charges(atoms) if found else None,
+        info=_passed_on(atoms, bool(found and found.predicted)),
         subset=Set.labeled(subset) if subset in SET_LABELS else None,
     )
+    for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
+        value = getattr(structure, name)
+        if value is not None and not np.isfinite(value).all():
+            raise InputError(f"{name}: a number is not finite; repeat the calculation or leave the frame out")
+    return structure
 
 
-def is_predicted(atoms: Atoms) -> bool:
-    """Whether energy and forces are those of a potential: marked as such or with standard deviations."""
-    marked = PREDICTED.items() <= atoms.info.items()
-    return marked or "energy_std" in atoms.info or "forces_std" in atoms.arrays
+def _passed_on(atoms: Atoms, predicted: bool) -> dict[str, str]:
+    """What is kept of `atoms.info`."""
+    info = {to: str(atoms.info[key]) for key, to in PASSED_ON.items() if key in atoms.info}
+    return info | PREDICTED if predicted else info
 
 
 def to_atoms(structure: Structure, units: Units) -> Atoms:
@@ -96,7 +85,7 @@ def to_atoms(structure: Structure, units: Units) -> Atoms:
     atoms = Atoms(structure.numbers, structure.positions * units.angstrom)
     if structure.cell is not None:
         atoms.set_cell(structure.cell * units.angstrom)
-        atoms.pbc = True
+        atoms.pbc = structure.pbc
     atoms.info.update(structure.info)
     if structure.subset:
         atoms.info["set"] = structure.subset.label
@@ -109,35 +98,8 @@ def to_atoms(structure: Structure, units: Units) -> Atoms:
         results["forces"] = structure.forces * (units.ev / units.angstrom)
     if structure.stress is not None:
         results["stress"] = structure.stress * (units.ev / units.angstrom**3)
+    if structure.charges is not None:
+        results["charges"] = structure.charges
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
-
-
-def _find(
-    atoms: Atoms, attribute: str, what: str, key: str | None, usual: tuple[str, ...]
-) -> NDArray[np.float64]:
-    """The label `what`: atoms.<attribute>[key], or without a key of the calculator or under a usual name."""
-    stored = getattr(atoms, attribute)
-    calculated = getattr(atoms.calc, "results", {})
-    sources = (
-        [(stored, key)] if key else [(values, name) for values in (calculated, stored) for name in usual]
-    )
-    for values, name in sources:
-        if values.get(name) is not None:
-            return np.array(values[name], dtype=np.float64)
-    found = ", ".join(sorted({*calculated, *stored} - {"numbers", "positions"})) or "nothing"
-    wanted = f"`{key}`" if key else what
-    raise InputError(f"has no {wanted} (there is: {found})")
-
-
-def _stress(atoms: Atoms, units: Units) -> NDArray[np.float64] | None:
-    """Stress (6,) of the calculator or of atoms.info; None without one."""
-    value = getattr(atoms.calc, "results", {}).get("stress", atoms.info.get("stress"))
-    if value is None:
-        return None
-    array = np.array(value, dtype=np.float64)
-    voigt = full_3x3_to_voigt_6_stress(array.reshape(3, 3)) if array.size == 9 else array
-    if voigt.shape != (6,):
-        raise InputError(f"the stress has {array.size} values, expected 6 (xx yy zz yz xz xy) or 9")
-    return voigt * (units.angstrom**3 / units.ev)

@@ -1,6 +1,6 @@
 """The ``atom`` lines of input.data: from text to arrays.
 
-One line is ``atom x y z symbol charge energy fx fy fz``; charge and energy of an atom are read but not used.
+One line is ``atom x y z symbol charge energy fx fy fz``; the energy of an atom is read but not used.
 The lines of a structure without reference values may stop after the symbol. For speed all lines are split at
 once and converted column by column; only if that fails they are read one by one, to find the bad line or to
 read Fortran's exponents (``1.0d-3``, ``0.1-103``).
@@ -43,11 +43,14 @@ class AtomTable:
     positions : (n_atoms, 3) float64, length
     forces : (n_atoms, 3) float64, energy/length, or None
         None if the lines end after the symbol.
+    charges : (n_atoms,) float64, e, or None
+        None if all are zero.
     """
 
     numbers: NDArray[np.int64]
     positions: NDArray[np.float64]
     forces: NDArray[np.float64] | None
+    charges: NDArray[np.float64] | None
 
 
 def parse_atoms(
@@ -83,8 +86,11 @@ def parse_atoms(
         raise _not_finite(values)
     if elements is not None:
         _check_elements(numbers, elements)
-    forces = np.ascontiguousarray(values[:, 5:]) if values.shape[1] == 8 else None
-    return AtomTable(numbers, np.ascontiguousarray(values[:, :3]), forces)
+    forces = charges = None
+    if values.shape[1] == 8:
+        forces = np.ascontiguousarray(values[:, 5:])
+        charges = values[:, 3].copy() if values[:, 3].any() else None
+    return AtomTable(numbers, np.ascontiguousarray(values[:, :3]), forces, charges)
 
 
 def parse_number(word: str | bytes) -> float:

@@ -26,6 +26,7 @@ _MEANING = {
     "layers": "the networks of input.nn (now {})",
     "normalization": "mean_energy, conv_energy or conv_length of input.nn (now {})",
     "atoms": "the free-atom energies of input.nn (now {})",
+    "repulsion": "zbl_repulsion of input.nn (now {})",
     "ranges": "the numbers in scaling.data",
 }
 
@@ -77,11 +78,9 @@ def demand_one_potential(paths: Iterable[Path], parts: Mapping[str, str]) -> boo
                 "from two places. Bring the files that were written together, or run mode 2 again (after a "
                 "kill: --restart)."
             )
-    digests = checksums_of(parts)
-    if differing := [part for part in digests if known.get(part) != digests[part]]:
-        what = "; ".join(
-            _MEANING.get(part, f"the numbers in {part}.data").format(parts[part]) for part in differing
-        )
+    digests = {"ranges": known.get("ranges")} | checksums_of(parts)  # ranges: not read if nothing is scaled
+    if differing := [part for part in known | digests if known.get(part) != digests.get(part)]:
+        what = "; ".join(_meaning(part).format(parts.get(part, "none")) for part in differing)
         raise StaleFileError(
             f"input.nn and the files of the potential do not belong together. Changed since mode 2 wrote "
             f"them: {what}. Bring back what they were made with, or run mode 2 again. If the change is "
@@ -89,3 +88,9 @@ def demand_one_potential(paths: Iterable[Path], parts: Mapping[str, str]) -> boo
             f"{', '.join(found)}."
         )
     return True
+
+
+def _meaning(part: str) -> str:
+    if part.startswith("weights"):
+        return f"the numbers in {part}.data"
+    return _MEANING.get(part, f"`{part}`, which this version of bnnp does not know")

@@ -187,7 +187,7 @@ def find_placement(path: Path, layout: DescriptorLayout) -> Placement | None:
             datasets = {name: file[name] for name in (DONE, *layout.slices)}
             offsets = {name: data.id.get_offset() for name, data in datasets.items() if data.size}
             return Placement(path, offsets, datasets[DONE][:] == 1)
-    except (OSError, KeyError, RuntimeError):  # not an HDF5 file, or a damaged one
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError):  # not an HDF5 file, or a damaged one
         return None
 
 

@@ -17,6 +17,7 @@ structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, ener
 structures/cell        (n, 3, 3)     float64 rows are the lattice vectors, length; NaN for a free molecule
 structures/weight      (n,)          float64 weight in the training loss
 structures/done        (n,)          uint8   1: the structure is written
+structures/checksum    (n, n_blocks) uint32  CRC-32 of its rows in each dataset of :func:`blocks_of`
 atoms/type             (N,)          int32   index of the element
 atoms/position         (N, 3)        float64 length
 atoms/force            (N, 3)        float64 energy/length; NaN without
@@ -36,13 +37,17 @@ Attributes of the root: format, version, elements, units, cutoff_type, cutoff_al
 largest), derivatives (stored or recomputed), fingerprint (elements, functions, cutoff, units), input_digest
 (sha256 of input.data), division (the keywords that determine the random sets; empty if input.data assigns all
 structures to sets), key (of everything the contents follow from), complete (1 when every structure is there).
+
+What is read is compared with the checksums and the key, so that a damaged file is refused. Files of bnnp 0.2
+and before have no checksums and are read without.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -55,10 +60,22 @@ from numpy.typing import NDArray
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.descriptor_allocation import unfinished_name
-from bnnp.io.descriptor_layout import FORMAT, VERSION, definitions, division_keywords
+from bnnp.io.descriptor_layout import (
+    DERIVATIVES,
+    FORMAT,
+    VERSION,
+    blocks_of,
+    definitions,
+    division_keywords,
+    key_of,
+)
 from bnnp.model import Model
 
 FILE_NAME = "symmetry_functions.h5"
+DAMAGED = (  # what h5py and numpy raise for damaged headers
+    *(KeyError, OSError, RuntimeError, ValueError, TypeError, IndexError, AttributeError, MemoryError),
+    *(OverflowError, ZeroDivisionError),
+)
 
 
 class DescriptorFile:
@@ -77,6 +94,9 @@ class DescriptorFile:
         ``stored`` or ``recomputed``.
     first_atom, first_row, source, subset, group, energy, stress, cell, weight : arrays as in the schema
     groups : tuple of str
+    numbers : (n_elements,) int64
+    numbers : (n_elements,) int64
+        Atomic numbers of the elements.
     types : (N,) int32
     positions, forces : (N, 3) float64 datasets
     """
@@ -107,13 +127,23 @@ class DescriptorFile:
         self.types: NDArray[np.int32] = file["atoms/type"][:]
         self.positions: h5py.Dataset = file["atoms/position"]
         self.forces: h5py.Dataset = file["atoms/force"]
-        self._numbers = np.array([atomic_numbers[element] for element in self.elements])
-        ranges = ("first_pair", "first_value") if self.derivatives == "stored" else ()
+        self.numbers = np.array([atomic_numbers[element] for element in self.elements])
+        stored = self.derivatives == "stored"
+        ranges = ("first_pair", "first_value") if stored else ()
         self._first = {name: structures[name][:] for name in ranges}
+        self._columns = {name: k for k, name in enumerate(blocks_of(self.elements, stored))}
+        self._checksums = structures["checksum"][:] if "checksum" in structures else None
+        if self._checksums is not None:
+            self._demand_key(attributes["key"], stored)
 
     @classmethod
     def open(
-        cls, path: str | Path, expected: Model | str | None = None, *, unfinished: bool = False
+        cls,
+        path: str | Path,
+        expected: Model | str | None = None,
+        *,
+        unfinished: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> DescriptorFile:
         """Open a file; refuse one that is not complete or was made with other settings.
 
@@ -124,6 +154,8 @@ class DescriptorFile:
             The model of input.nn, or its fingerprint: elements, functions, cutoff and units must be equal.
         unfinished : bool
             Whether mode 1 is still writing the file; `path` is its temporary name.
+        share : (int, int)
+            Number of this process and how many there are, for each to verify a part of the file.
 
         Raises
         ------
@@ -136,9 +168,18 @@ class DescriptorFile:
         file = h5py.File(path, "r", locking=False) if unfinished else _open_complete(path)
         try:
             found = cls(file)
-        except (KeyError, OSError) as error:
+            if not unfinished:
+                found.verify(range(share[0], len(found), share[1]))
+        except StaleFileError:
             file.close()
-            raise StaleFileError(f"{path.name}: damaged, {error}; run mode 1 again") from error
+            raise
+        except DAMAGED as error:
+            file.close()
+            raise damaged(f"{error}") from error
+        cutoff = expected.largest_cutoff if isinstance(expected, Model) else found.cutoff
+        if found.fingerprint == getattr(expected, "fingerprint", "") and found.cutoff != cutoff:
+            found.close()
+            raise damaged(f"its cutoff radius is {found.cutoff:g}, that of its functions {cutoff:g}")
         if expected is not None:
             fingerprint = expected if isinstance(expected, str) else expected.fingerprint
             if fingerprint != found.fingerprint:
@@ -149,6 +190,42 @@ class DescriptorFile:
                     "run mode 1 again"
                 )
         return found
+
+    def verify(self, structures: Iterable[int]) -> None:
+        """Raise StaleFileError if anything but the derivatives of these structures has been damaged; those
+        are verified when they are read."""
+        names = [name for name in self._columns if name not in DERIVATIVES]
+        for structure in structures if self._checksums is not None else ():
+            for name in names:
+                self._block(name, structure)
+
+    def _block(self, name: str, structure: int) -> NDArray[Any]:
+        """The rows of `structure` in a dataset, compared with their checksum."""
+        kind, _, leaf = name.partition("/")
+        if kind == "structures":
+            rows = slice(structure, structure + 1)
+        elif kind == "atoms":
+            rows = self.atoms(structure)
+        elif kind == "descriptors":
+            rows = self.rows(structure, leaf)
+        else:
+            rows = self._range(structure, "first_pair" if kind == "pairs" else "first_value")
+        values = self._rows(name, rows)
+        if self._checksums is not None:
+            found = zlib.crc32(values.reshape(-1).view(np.uint8).data)
+            if found != self._checksums[structure, self._columns[name]]:
+                where = f"structure {self.source[structure] + 1} of input.data"
+                raise damaged(f"the checksum of {name} of {where} does not fit")
+        return values
+
+    def _demand_key(self, key: str, stored: bool) -> None:
+        """Raise StaleFileError if the tables have changed since the file was begun."""
+        names = [f"structures/{name}" for name in ("first_atom", "first_row", "source", "subset", "group")]
+        names += [f"structures/{name}" for name in self._first]
+        names += ["groups", *(f"functions/{element}" for element in self.elements)]
+        tables = {name: self._file[name][:] for name in names}
+        if key_of(f"{self.fingerprint} {self.input_digest} {self.division}", tables) != key:
+            raise damaged("the tables of structures and functions do not fit its key")
 
     def demand_same_data(self, path: Path) -> None:
         """Raise StaleFileError if `path`, the input.data of mode 1, exists and has changed since."""
@@ -220,21 +297,19 @@ class DescriptorFile:
         """Pairs of `structure`: read if they are stored, else searched again."""
         atoms = self.atoms(structure)
         if self.derivatives != "stored":
-            numbers = self._numbers[self.types[atoms]]
+            numbers = self.numbers[self.types[atoms]]
             return find_neighbors(self.positions[atoms], self.periodic_cell(structure), self.cutoff, numbers)
-        n_neighbors = self._rows("atoms/n_neighbors", atoms)
+        n_neighbors = self._block("atoms/n_neighbors", structure)
         first = np.concatenate([[0], np.cumsum(n_neighbors, dtype=np.int64)])
         centers = np.repeat(np.arange(len(n_neighbors), dtype=np.int32), n_neighbors)
-        found = self._range(structure, "first_pair")
-        return NeighborList(
-            first, centers, self._rows("pairs/neighbor", found), self._rows("pairs/vector", found)
-        )
+        neighbors, vectors = (self._block(f"pairs/{name}", structure) for name in ("neighbor", "vector"))
+        return NeighborList(first, centers, neighbors, vectors)
 
     def blocks(self, structure: int) -> NDArray[np.float32]:
         """Derivative blocks of `structure`, flat float32; only if derivatives are stored."""
         if self.derivatives != "stored":
             raise ValueError("this file stores no derivatives")
-        return self._rows("derivatives/blocks", self._range(structure, "first_value"))
+        return self._block("derivatives/blocks", structure)
 
     def _range(self, structure: int, name: str) -> slice:
         first = self._first[name]
@@ -248,18 +323,21 @@ class DescriptorFile:
         StaleFileError
             The file is shorter than its datasets.
         """
-        dataset = self._file[name]
-        offset = dataset.id.get_offset()  # of a contiguous dataset, None if it has no storage
-        if offset is None:
-            return np.asarray(dataset[rows])
-        values = np.empty((rows.stop - rows.start, *dataset.shape[1:]), dtype=dataset.dtype)
-        row = values.nbytes // max(len(values), 1)
-        left, position = values.reshape(-1).view(np.uint8).data, offset + rows.start * row
-        while len(left):
-            count = os.preadv(self._descriptor, [left], position)
-            if count == 0:
-                raise StaleFileError(f"{FILE_NAME}: is cut short in {name}; remove it and run mode 1 again")
-            left, position = left[count:], position + count
+        try:
+            dataset = self._file[name]
+            offset = dataset.id.get_offset()  # of a contiguous dataset, None if it has no storage
+            if offset is None:
+                return np.asarray(dataset[rows])
+            values = np.empty((rows.stop - rows.start, *dataset.shape[1:]), dtype=dataset.dtype)
+            row = values.nbytes // max(len(values), 1)
+            left, position = values.reshape(-1).view(np.uint8).data, offset + rows.start * row
+            while len(left):
+                count = os.preadv(self._descriptor, [left], position)
+                if count == 0:
+                    raise damaged(f"it is cut short in {name}")
+                left, position = left[count:], position + count
+        except DAMAGED as error:
+            raise damaged(f"{name}: {error}") from error
         return values
 
     def difference(self, model: Model) -> str:
@@ -281,6 +359,11 @@ class DescriptorFile:
         return ", another cutoff function"
 
 
+def damaged(reason: str) -> StaleFileError:
+    """The error of a file whose bytes have changed since it was written."""
+    return StaleFileError(f"{FILE_NAME}: damaged: {reason}. Remove it and run mode 1 again.")
+
+
 def _open_complete(path: Path) -> h5py.File:
     """Open `path` and check that it is a complete file of this version."""
     if path.is_dir():
@@ -293,11 +376,12 @@ def _open_complete(path: Path) -> h5py.File:
         raise InputError(f"{path.name}: not found in {path.parent.resolve()}; run mode 1 first")
     try:
         file = h5py.File(path, "r", locking=False)
-    except OSError as error:
+        attributes: Mapping[str, Any] = {name: _text(value) for name, value in file.attrs.items()}
+    except DAMAGED as error:
         raise StaleFileError(
-            f"{path.name}: cannot be read as HDF5, it is damaged or no HDF5 file; run mode 1 again"
+            f"{path.name}: cannot be read as HDF5, it is damaged or no HDF5 file; remove it and run mode 1 "
+            "again"
         ) from error
-    attributes: Mapping[str, Any] = {name: _text(value) for name, value in file.attrs.items()}
     version = attributes.get("version")
     complaint = ""
     if attributes.get("format") != FORMAT:

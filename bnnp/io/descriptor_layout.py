@@ -7,7 +7,7 @@ rows follow by cumulative sums. The schema is in :mod:`bnnp.io.descriptor_file`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from bnnp.model import Model
 FORMAT = "bnnp symmetry functions"
 VERSION = 1
 DONE = "structures/done"
+CHECKSUMS = "structures/checksum"
 DERIVATIVES = {  # datasets that exist only if derivatives are stored
     "structures/first_pair",
     "structures/first_value",
@@ -38,6 +39,23 @@ def definitions(model: Model) -> dict[str, tuple[str, ...]]:
         element: tuple(function.definition() for function in model.functions[element])
         for element in model.elements
     }
+
+
+def blocks_of(elements: Sequence[str], stored: bool) -> list[str]:
+    """The datasets that are written structure by structure, in the order of the columns of the checksums."""
+    labels = [f"structures/{name}" for name in ("energy", "stress", "cell", "weight")]
+    atoms = [f"atoms/{name}" for name in ("type", "position", "force")]
+    derivatives = ["atoms/n_neighbors", "pairs/neighbor", "pairs/vector", "derivatives/blocks"]
+    return [*labels, *atoms, *(f"descriptors/{element}" for element in elements), *derivatives * stored]
+
+
+def key_of(origin: str, tables: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of the fingerprint, digest and division in `origin`, and of the tables."""
+    key = hashlib.sha256(f"{FORMAT} {VERSION} {origin}".encode())
+    for name, table in sorted(tables.items()):
+        key.update(f"{name} {table.shape} {table.dtype}".encode())
+        key.update(np.ascontiguousarray(table).tobytes())
+    return key.hexdigest()
 
 
 def division_keywords(seed: int, fraction: float, calibration: str = "") -> str:
@@ -158,7 +176,8 @@ class DescriptorLayout:
                 "pairs/vector": (self.first_pair, (3,), real),
                 "derivatives/blocks": (self.first_value, (), single),
             }
-        return slices
+        assert list(slices) == blocks_of(self.model.elements, self.stored)
+        return slices | {CHECKSUMS: (one, (len(slices),), np.dtype("<u4"))}
 
     @property
     def bytes_without_derivatives(self) -> int:
@@ -186,11 +205,7 @@ class DescriptorLayout:
     def key(self) -> str:
         """SHA-256 of everything the contents follow from; a run continues an unfinished file with its key."""
         origin = f"{self.model.fingerprint} {self.input_digest} {self.division}"
-        key = hashlib.sha256(f"{FORMAT} {VERSION} {origin}".encode())
-        for name, table in sorted(self.tables.items()):
-            key.update(f"{name} {table.shape} {table.dtype}".encode())
-            key.update(np.ascontiguousarray(table).tobytes())
-        return key.hexdigest()
+        return key_of(origin, self.tables)
 
 
 def _offsets(counts: Sequence[int] | Integers) -> Integers:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from types import TracebackType
 from typing import Any
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.io.descriptor_allocation import Placement
-from bnnp.io.descriptor_layout import DONE, DescriptorLayout
+from bnnp.io.descriptor_layout import CHECKSUMS, DONE, DescriptorLayout
 from bnnp.io.output import cannot_write
 from bnnp.structure import Structure
 
@@ -82,6 +83,7 @@ class DescriptorWriter:
         blocks : (n_values,) float, optional
             Derivative blocks in the order of the pairs.
         """
+        structure = structure.closed(self._layout.model.largest_cutoff)
         arrays: dict[str, Any] = {
             "structures/energy": _or_nan(structure.energy, (1,)),
             "structures/stress": _or_nan(structure.stress, (1, 6)),
@@ -101,8 +103,11 @@ class DescriptorWriter:
                 "pairs/vector": pairs.vectors,
                 "derivatives/blocks": blocks,
             }
-        for name, array in arrays.items():
-            self._put(name, number, np.asarray(array))
+        data = {name: self._bytes_of(name, number, np.asarray(array)) for name, array in arrays.items()}
+        sums = [zlib.crc32(data[name]) for name in self._layout.slices if name in data]
+        data[CHECKSUMS] = self._bytes_of(CHECKSUMS, number, np.array([sums]))
+        for name, view in data.items():
+            self._put(name, number, view)
         self._unmarked.append(number)
         if time.monotonic() - self._secured > FLUSH_SECONDS:
             self.secure()
@@ -119,17 +124,21 @@ class DescriptorWriter:
         self._unmarked.clear()
         self._secured = time.monotonic()
 
-    def _put(self, name: str, number: int, array: NDArray[Any]) -> None:
-        """Write the rows of structure `number` of one dataset."""
+    def _bytes_of(self, name: str, number: int, array: NDArray[Any]) -> memoryview:
+        """The rows of structure `number` of one dataset, as they stand in the file."""
         first, shape, dtype = self._layout.slices[name]
-        start, end = int(first[number]), int(first[number + 1])
-        assert array.shape == (end - start, *shape), (name, array.shape, (end - start, *shape))
-        if array.size == 0:
+        count = int(first[number + 1] - first[number])
+        assert array.shape == (count, *shape), (name, array.shape, (count, *shape))
+        return np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data
+
+    def _put(self, name: str, number: int, view: memoryview) -> None:
+        """Write these rows."""
+        if not len(view):
             return
+        first, shape, dtype = self._layout.slices[name]
         row = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         try:
-            data = np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8)
-            self._write_at(self._placement.offsets[name] + start * row, data.data)
+            self._write_at(self._placement.offsets[name] + int(first[number]) * row, view)
         except OSError as error:
             raise cannot_write(self._placement.path, error) from error
 

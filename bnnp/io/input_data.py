@@ -220,7 +220,7 @@ def _blocks(file: BufferedReader, name: str) -> Iterator[_BlockLines]:
     if not found:
         raise InputError(
             f"{name} holds no structure: no line starts with `begin` ({number} lines read); "
-            "tools/convert.py makes input.data from the files of other programs"
+            "bnnp convert makes input.data from the files of other programs"
         )
 
 

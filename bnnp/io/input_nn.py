@@ -140,6 +140,8 @@ def write_input_nn(
     lines += [f"number_of_elements {len(elements)}", "elements " + " ".join(elements)]
     energies = {element: model.atom_energies.get(element, 0.0) for element in elements}
     lines += [f"atom_energy {element} {energy!r}" for element, energy in energies.items() if energy]
+    if model.repulsion is not None:
+        lines += [f"zbl_repulsion {model.repulsion.inner!r} {model.repulsion.outer!r}"]
     lines += [
         f"cutoff_type {cutoff.type}" + (f" {cutoff.alpha!r}" if cutoff.alpha else ""),
         *_SCALING[scaling.kind],

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
-from bnnp.io.ase_atoms import PREDICTED
+from bnnp.io.ase_labels import PREDICTED
 from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.structure_block import format_structure
 from bnnp.prediction import Estimate, Prediction

@@ -57,7 +57,7 @@ def write_runner_files(
     written = []
     formats: tuple[Callable[[int, int], str], ...] = (
         lambda number, index: _functions(file, index, structure_of(int(file.source[index])), free_atoms),
-        lambda number, index: _structure(number, structure_of(int(file.source[index]))),
+        lambda number, index: _structure(number, structure_of(int(file.source[index])).closed(file.cutoff)),
         lambda number, index: _forces(number, structure_of(int(file.source[index]))),
     )
     for subset, names in NAMES.items():
@@ -88,13 +88,16 @@ def _functions(
 
 
 def _structure(number: int, structure: Structure) -> str:
-    """Block of trainstruct.data; atomic charges and energies are unknown and written as zero."""
+    """Block of trainstruct.data; atomic energies, and charges that input.data lacks, are written as zero."""
     lines = [f"{number:8d}  {'T' if structure.periodic else 'F'}"]
     if structure.cell is not None:
         lines += ["".join(f" {value:19.14f}" for value in vector) for vector in structure.cell]
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
-    for z, position, force in zip(structure.numbers, structure.positions, forces, strict=True):
-        lines.append(f"{z:3d}" + "".join(f" {value:15.10f}" for value in (*position, 0.0, 0.0, *force)))
+    charges = np.zeros(len(structure)) if structure.charges is None else structure.charges
+    for z, position, charge, force in zip(
+        structure.numbers, structure.positions, charges, forces, strict=True
+    ):
+        lines.append(f"{z:3d}" + "".join(f" {value:15.10f}" for value in (*position, charge, 0.0, *force)))
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,7 @@
     feature_mean Ge 0.2 -0.9 ...     of the last hidden nodes, without masks
     feature_covariance Ge 1 0.3
     ...
+    shortest Ge Te 2.61              distance in training, length; not in files of bnnp before 0.3
 
 They belong to the weights whose checksums are in ``[masks]``. See
 :mod:`bnnp.uncertainty.training_statistics`.
@@ -41,6 +42,7 @@ def format_statistics(statistics: Mapping[str, TrainingStatistics]) -> tuple[str
         lines += _triangle(f"covariance {element}", own.covariance)
         lines.append(f"feature_mean {element} {exact(own.feature_mean)}")
         lines += _triangle(f"feature_covariance {element}", own.feature_covariance)
+        lines += [f"shortest {element} {other} {value!r}" for other, value in own.shortest.items()]
     return tuple(lines)
 
 
@@ -95,7 +97,15 @@ def _of_element(
         matrix("covariance", n),
         mean("feature_mean", hidden),
         matrix("feature_covariance", hidden),
+        {other: _distance(value) for other, value in rows.get(("shortest", element), ())},
     )
+
+
+def _distance(word: str) -> float:
+    value = float(word)
+    if not 0.0 < value < np.inf:
+        raise ValueError(f"shortest distance {word}")
+    return value
 
 
 def _triangle(name: str, matrix: Array) -> Iterator[str]:

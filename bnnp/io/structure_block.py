@@ -6,7 +6,9 @@ fewest digits that give the same float64 back, never the word ``begin`` or ``end
 
 Data for which the format has no keyword stand in the comment line as ``key=value`` pairs:
 ``comment some text group=aimd_300K weight=2.0 stress="xx yy zz yz xz xy" source=OUTCAR:17``. ``forces=none``
-means that the force columns hold zeros because no forces were computed.
+means that the force columns hold zeros because no forces were computed; ``method=`` is how the labels were
+calculated (:mod:`bnnp.io.method`); ``pbc="T T F"`` along which lattice vectors the cell is repeated, all
+three without it. RuNNer and n2p2 do not know that and repeat all.
 
 Reference: J. Behler, RuNNer manual, "input.data"; n2p2 documentation, "Configuration file format".
 """
@@ -18,15 +20,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
+from math import isfinite
 
 import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from bnnp._core import format_atoms
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
 from bnnp.io.text import exact
-from bnnp.structure import SET_LABELS, Set, Structure
+from bnnp.structure import PERIODIC, SET_LABELS, Periodicity, Set, Structure
 
 KEYWORDS = ("begin", "comment", "lattice", "atom", "energy", "charge", "end")
 MINIMUM_VOLUME = 1e-7  # RuNNer's limit for a singular cell, in cubed units of length of the file
@@ -113,7 +117,7 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     ----------
     structure : Structure
     decimals : int, optional
-        Write so many decimals of positions and forces instead, in less than half the time.
+        Write so many decimals of positions and forces instead (1 to 15), in a small part of the time.
 
     Raises
     ------
@@ -128,9 +132,16 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     if structure.cell is not None:
         lines += ["lattice " + " ".join(f"{x!r:>24}" for x in vector) for vector in structure.cell.tolist()]
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
-    number = "%24r" if decimals is None else f"%{decimals + 6}.{decimals}f"
-    columns = np.hstack([structure.positions, forces])
-    lines.append(_atom_template(structure.numbers.tobytes(), number) % tuple(columns.ravel().tolist()))
+    if decimals is not None and structure.charges is None:
+        symbols = _symbols(structure.numbers.tobytes())
+        lines.append(format_atoms(symbols, structure.positions, forces, decimals))
+    else:
+        number = "%24r" if decimals is None else f"%{decimals + 6}.{decimals}f"
+        columns = [structure.positions, forces]
+        if structure.charges is not None:
+            columns.insert(1, structure.charges[:, None])
+        template = _atom_template(structure.numbers.tobytes(), number, structure.charges is not None)
+        lines.append(template % tuple(np.hstack(columns).ravel().tolist()))
     if structure.energy is not None:
         lines.append(f"energy {float(structure.energy)!r}")
     lines += [f"charge {float(structure.charge)!r}", "end", ""]
@@ -138,13 +149,16 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
 
 
 @lru_cache(maxsize=16)  # all frames of a trajectory have the same elements
-def _atom_template(numbers: bytes, number: str) -> str:
+def _symbols(numbers: bytes) -> list[str]:
+    """Symbols of int64 atomic numbers."""
+    return [chemical_symbols[element] for element in np.frombuffer(numbers, dtype=np.int64)]
+
+
+@lru_cache(maxsize=16)
+def _atom_template(numbers: bytes, number: str, charged: bool) -> str:
     """Printf-format of all ``atom`` lines; `numbers` holds the int64 atomic numbers."""
-    vector = " ".join([number] * 3)
-    return "\n".join(
-        f"atom {vector} {chemical_symbols[element]:<2} 0.0 0.0 {vector}"
-        for element in np.frombuffer(numbers, dtype=np.int64)
-    )
+    vector, charge = " ".join([number] * 3), "%r" if charged else "0.0"
+    return "\n".join(f"atom {vector} {symbol:<2} {charge} 0.0 {vector}" for symbol in _symbols(numbers))
 
 
 def _read_line(header: _Header, line: str, row: int, location: Location) -> None:
@@ -214,6 +228,13 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
             "add it, remove the structure, or use the structure in mode 3 only",
         )
     cell = _check_cell(header.lattice, table.positions, location)
+    pbc_text = info.pop("pbc", None)
+    try:
+        pbc = PERIODIC if pbc_text is None else _parse_pbc(pbc_text, cell)
+    except ValueError as error:
+        raise location.error(header.row_of("pbc="), f"comment: {error}") from None
+    if not any(pbc):
+        cell, pbc = None, PERIODIC
     stress_text = info.pop("stress", None)
     try:
         _check_weight(info.get("weight", "1"))
@@ -227,10 +248,12 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
         numbers=table.numbers,
         positions=table.positions,
         cell=cell,
+        pbc=pbc,
         energy=header.energy,
         forces=forces,
         stress=stress,
         charge=header.charge or 0.0,
+        charges=table.charges,
         comment=comment,
         info=info,
         subset=header.subset,
@@ -247,6 +270,18 @@ def parse_comment(text: str) -> tuple[str, dict[str, str]]:
     """
     pairs = {key: value.strip('"') for key, value in PAIR.findall(text)}
     return " ".join(PAIR.sub("", text).split()), pairs
+
+
+def _parse_pbc(text: str, cell: NDArray[np.float64] | None) -> Periodicity:
+    """The three letters of ``pbc="T T F"``."""
+    letters = text.replace(" ", "").upper()
+    if len(letters) != 3 or not set(letters) <= {"T", "F"}:
+        raise ValueError(
+            f'pbc="{text}" must be three letters T or F, one for each lattice vector: pbc="T T F"'
+        )
+    if "T" in letters and cell is None:
+        raise ValueError(f'pbc="{text}" is given but no `lattice`; add the three lattice vectors')
+    return letters[0] == "T", letters[1] == "T", letters[2] == "T"
 
 
 def _check_weight(text: str) -> None:
@@ -301,11 +336,16 @@ def _format_comment(structure: Structure) -> str:
         pairs["stress"] = exact(structure.stress)
     if structure.forces is None:
         pairs["forces"] = "none"
+    if structure.cell is not None and not all(structure.pbc):
+        pairs["pbc"] = " ".join("FT"[along] for along in structure.pbc)
     texts = [structure.comment] if structure.comment else []
     for key, value in pairs.items():
         plain = " ".join(str(value).replace('"', "'").split())
         texts.append(f"{key}={plain}" if plain and " " not in plain else f'{key}="{plain}"')
     text = " ".join(" ".join(texts).split())
+    lowered = text.lower()
+    if "begin" not in lowered and "end" not in lowered:
+        return text
     # other programs take these two words anywhere in a line for the borders of a structure
     text = re.sub("begin(?:n(?=ing))?", "start", text, flags=re.IGNORECASE)
     return re.sub(r"\bend\b", "stop", text, flags=re.IGNORECASE)
@@ -313,14 +353,16 @@ def _format_comment(structure: Structure) -> str:
 
 def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
-    for name in ("positions", "cell", "energy", "forces", "stress", "charge"):
+    for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
-        if value is not None and not np.isfinite(value).all():
+        finite = value is None or (isfinite(value) if isinstance(value, float) else np.isfinite(value).all())
+        if not finite:
             raise NumericalError(
                 f"{structure.where}: {name} is not finite and cannot be written to input.data"
             )
-    beyond = structure.numbers[(structure.numbers < 1) | (structure.numbers > len(NUMBERS))]
-    if len(beyond) or len(structure) == 0:
+    numbers = structure.numbers
+    if len(numbers) == 0 or numbers.min() < 1 or numbers.max() > len(NUMBERS):
+        beyond = numbers[(numbers < 1) | (numbers > len(NUMBERS))]
         what = (
             f"element {chemical_symbols[beyond[0]]} (H to No can)" if len(beyond) else "a block without atoms"
         )

@@ -22,6 +22,8 @@ from bnnp.units import Units
 
 Array = NDArray[np.float64]
 
+HEADER = "# Conf."
+
 
 def points_name(subset: str, epoch: int) -> str:
     """Name of the energy file; `subset` is train or test.
@@ -41,7 +43,7 @@ def write_points(path: Path, units: Units, points: Iterable[tuple[int, int, floa
     """Write (index from 0, natoms, reference, prediction) of each structure, total energies."""
     with replace_file(path) as file:
         names = "".join(f" {name:>24}" for name in ("Eref", "Ennp", "Eref-Ennp"))
-        file.write(f"# Conf.   natoms{names} | {units.energy}\n")
+        file.write(f"{HEADER}   natoms{names} | {units.energy}\n")
         for index, n_atoms, reference, prediction in points:
             values = (reference, prediction, reference - prediction)
             file.write(
@@ -53,7 +55,7 @@ def write_forces(path: Path, units: Units, forces: Iterable[tuple[int, Array, Ar
     """Write (index from 0, (n_atoms, 3) reference, (n_atoms, 3) prediction) of each structure."""
     with replace_file(path) as file:
         names = "".join(f" {name:>16}" for name in ("FxRef", "FyRef", "FzRef", "Fx", "Fy", "Fz"))
-        file.write(f"# Conf.     atom{names} | {units.force}\n")
+        file.write(f"{HEADER}     atom{names} | {units.force}\n")
         for index, reference, prediction in forces:
             for atom, row in enumerate(np.concatenate([reference, prediction], axis=1), start=1):
                 file.write(f"{index + 1:8d} {atom:7d}" + "".join(f" {value:16.8E}" for value in row) + "\n")

@@ -17,7 +17,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.extxyz import write_xyz
 
-from bnnp.io.ase_atoms import PREDICTED, from_atoms
+from bnnp.io.ase_atoms import from_atoms
+from bnnp.io.ase_labels import PREDICTED
 from bnnp.io.structure_block import format_structure
 from bnnp.units import Units
 

@@ -28,9 +28,10 @@ from bnnp.network.dense import Network
 
 Array = NDArray[np.float64]
 
-_HEADER = """\
-# Neural network connection values (weights and biases) of {element}: {shape}
-{identity}# value, a, number, layer and node it comes from, layer and node it goes to     (weight)
+TITLE = "# Neural network connection values"
+_HEADER = f"""\
+{TITLE} (weights and biases) of {{element}}: {{shape}}
+{{identity}}# value, a, number, layer and node it comes from, layer and node it goes to     (weight)
 # value, b, number, layer, node                                                 (bias)
 """
 

@@ -61,6 +61,8 @@ class Assessment:
     stress : ErrorSum, energy/length^3
     pressure : ErrorSum, energy/length^3
         Predicted pressures against zero, so that `bias` is their mean.
+    forces_size : ErrorSum, energy/length
+        Reference forces against zero, so that `rmse` is their size.
     energy_raw, forces_raw : ErrorSum
         As `energy` and `forces`, with the raw standard deviations.
     energy_parts, forces_parts : VarianceSum
@@ -72,6 +74,7 @@ class Assessment:
     forces: ErrorSum = field(default_factory=ErrorSum)
     stress: ErrorSum = field(default_factory=ErrorSum)
     pressure: ErrorSum = field(default_factory=ErrorSum)
+    forces_size: ErrorSum = field(default_factory=ErrorSum)
     energy_raw: ErrorSum = field(default_factory=ErrorSum)
     forces_raw: ErrorSum = field(default_factory=ErrorSum)
     energy_parts: VarianceSum = field(default_factory=VarianceSum)
@@ -91,7 +94,9 @@ def assess(structure: Structure, found: Prediction) -> Assessment:
         ErrorSum.of(values, reference, None if std is None else np.array([std / n_atoms]))
         for std in (energy.std, energy.raw)
     )
-    of_forces = of_forces_raw = of_stress = pressure = ErrorSum()
+    of_forces = of_forces_raw = of_stress = pressure = size = ErrorSum()
+    if structure.forces is not None:
+        size = ErrorSum.of(structure.forces, np.zeros_like(structure.forces))
     if forces is not None:
         of_forces = ErrorSum.of(forces.value, structure.forces, forces.std)
         of_forces_raw = ErrorSum.of(forces.value, structure.forces, forces.raw)
@@ -99,7 +104,9 @@ def assess(structure: Structure, found: Prediction) -> Assessment:
         of_stress = ErrorSum.of(stress.value, structure.stress, stress.std)
         pressure = ErrorSum.of(np.array([-stress.value[:3].mean()]), np.zeros(1))
     parts = VarianceSum.of(energy, n_atoms), VarianceSum.of(forces)
-    return Assessment(1, of_energy, of_forces, of_stress, pressure, of_energy_raw, of_forces_raw, *parts)
+    return Assessment(
+        1, of_energy, of_forces, of_stress, pressure, size, of_energy_raw, of_forces_raw, *parts
+    )
 
 
 def group_of(structure: Structure) -> str:

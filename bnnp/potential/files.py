@@ -92,7 +92,7 @@ class PotentialFiles:
     def parts(self) -> dict[str, str]:
         """Everything a prediction depends on, as text by name (:mod:`bnnp.io.checksums`)."""
         model, networks, scheme = self.model, self.networks, self.model.scaling
-        interval = "" if scheme.kind in ("none", "center") else f" {exact([scheme.s_min, scheme.s_max])}"
+        interval = f" {exact([scheme.s_min, scheme.s_max])}" if scheme.has_interval else ""
         layers = [f"{x} {net.architecture.describe(net.n_inputs)}" for x, net in networks.items()]
         layers += ["normalize_nodes"] * any(network.normalize_nodes for network in networks.values())
         energies = model.atom_energies
@@ -103,6 +103,8 @@ class PotentialFiles:
             "normalization": exact(astuple(model.normalization)),
             "atoms": ", ".join(f"{element} {float(energies.get(element, 0.0))!r}" for element in networks),
         }
+        if model.repulsion is not None:
+            parts["repulsion"] = exact([model.repulsion.inner, model.repulsion.outer])
         if self.scalings is not None:
             columns = [vars(scaling).values() for scaling in self.scalings.scalings.values()]
             content = b"".join(np.asarray(each, dtype="<f8").tobytes() for own in columns for each in own)

@@ -1,16 +1,16 @@
 r"""The potential: energy, forces and stress of a structure, each with its standard deviation.
 
 .. math::
-    E = \sum_i \left[ \mathrm{net}_{X_i}(G_i) / c + m + E^0_{X_i} \right], \quad
+    E = \sum_i \left[ \mathrm{net}_{X_i}(G_i) / c + m + E^0_{X_i} \right] + E_\mathrm{rep}, \quad
     F_i = \sum_{p: i \to j} \frac{\partial E}{\partial D_p}
         - \sum_{p: j \to i} \frac{\partial E}{\partial D_p}, \quad
     \sigma = \frac{1}{V} \sum_p D_p \otimes \frac{\partial E}{\partial D_p}
 
 with the scaled symmetry functions G_i, the vectors D_p of the neighbor pairs, the mean m and factor c of
-n2p2's normalization (else 0 and 1), and the free-atom energies E0. Energy, forces and stress are means over
-the S Monte Carlo samples, and the standard deviations, with S - 1, are those of the total values (M. Wen, E.
-B. Tadmor, npj Comput. Mater. 6, 124 (2020)). If only mean forces are needed, one reverse sweep with the mean
-dE/dG gives them.
+n2p2's normalization (else 0 and 1), the free-atom energies E0, and the repulsion of close atoms, if there is
+one. Energy, forces and stress are means over the S Monte Carlo samples, and the standard deviations, with
+S - 1, are those of the total values (M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020)). If only mean
+forces are needed, one reverse sweep with the mean dE/dG gives them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.device import demand_device
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.descriptors.pairs import sum_pairs
+from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs
 from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.scaling_data import ScalingData
@@ -38,7 +38,8 @@ from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler
-from bnnp.uncertainty.hybrid import VOIGT, LastLayer, SigmaParts, distances
+from bnnp.uncertainty.extrapolation import TOLERANCE
+from bnnp.uncertainty.hybrid import LastLayer, SigmaParts, distances
 from bnnp.uncertainty.training_statistics import TrainingStatistics, probes
 from bnnp.units import Normalization, Units
 
@@ -175,6 +176,20 @@ class Potential:
         """Training ranges of the symmetry functions of an element, if there are any."""
         return None if self.scalings is None else self.scalings.scalings[element]
 
+    @cached_property
+    def training_ranges(self) -> tuple[Array, Array]:
+        """Smallest and largest symmetry functions of the training set, with n2p2's tolerance.
+
+        Each (n_elements, width); infinite without scaling.data.
+        """
+        lower = np.full((len(self.elements), self.descriptor.width), -np.inf)
+        upper = -lower
+        for row, element in enumerate(self.elements):
+            if (scaling := self.scaling(element)) is not None:
+                lower[row, : len(scaling)] = scaling.minimum - TOLERANCE
+                upper[row, : len(scaling)] = scaling.maximum + TOLERANCE
+        return lower, upper
+
     def types(self, structure: Structure) -> Types:
         """Element index of each atom, (n_atoms,) int32; InputError for an element not in the model."""
         types = self._index[structure.numbers]
@@ -190,7 +205,9 @@ class Potential:
     def neighbors(self, structure: Structure) -> NeighborList:
         """Neighbor list within the largest cutoff."""
         radius, threads = self.descriptor.radius, self.options.threads
-        return find_neighbors(structure.positions, structure.cell, radius, structure.numbers, threads)
+        return find_neighbors(
+            structure.positions, structure.cell, radius, structure.numbers, threads, structure.pbc
+        )
 
     def scaled(self, types: Types, descriptors: Array) -> Array:
         """Network inputs, (n_atoms, width), from unscaled symmetry functions."""
@@ -239,6 +256,10 @@ class Potential:
             energies, _, delta = core.sample(types, self.scaled(types, descriptors), False, sampled)
         if normalization != Normalization():
             energies = energies / normalization.conv_energy + normalization.mean_energy  # (n_atoms, S)
+        close: Array | None = None  # dE/dD of the repulsion
+        if self.model.repulsion is not None:
+            repulsion, close = self.model.repulsion.of_pairs(structure.numbers, pairs)
+            energies = energies + repulsion[:, None]
         self._check_finite(structure, energies)
 
         found: dict[str, Estimate[Array]] = {}
@@ -252,7 +273,12 @@ class Potential:
             if forces:
                 found["forces"] = Estimate(sum_pairs(pairs, slopes))
             if volume is not None:
-                found["stress"] = Estimate(stress_from_pairs(pairs, slopes, volume))
+                found["stress"] = Estimate(stress_of_pairs(pairs, slopes, volume))
+        if close is not None:
+            added = {"forces": sum_pairs(pairs, close)}
+            if volume is not None:
+                added["stress"] = stress_of_pairs(pairs, close, volume)
+            found = {name: replace(each, value=each.value + added[name]) for name, each in found.items()}
         free = self._free[types]
         energy = Estimate.of(energies.sum(axis=0), self.sizes).plus(float(free.sum()))
         atoms = Estimate.of(energies, self.sizes)
@@ -285,7 +311,8 @@ class Potential:
         derivatives = forces is not None or stress is not None
         inputs = self.scaled(types, raw.descriptors)
         last = self._last_layer.parts(types, pairs, inputs, derivatives, volume)
-        far = distances(raw.descriptors, types, self.elements, self.statistics, self.scalings.scalings)
+        scalings = self.scalings.scalings
+        far = distances(raw.descriptors, types, self.elements, self.statistics, scalings, pairs)
         return parts.joined(last, far)
 
     @cached_property
@@ -348,9 +375,3 @@ class Potential:
                 f"{structure.where}: the energy of atom {atom + 1} ({structure.symbols[atom]}) is not "
                 "finite. Its environment may be far outside the training set, or a function overflows."
             )
-
-
-def stress_from_pairs(pairs: NeighborList, slopes: Array, volume: float) -> Array:
-    """Stress +(1/V) dE/d(strain) in Voigt order, (6,) energy/length^3."""
-    virial = np.array([column @ slopes for column in pairs.vectors.T])  # three times as fast as one product
-    return virial[VOIGT] / volume

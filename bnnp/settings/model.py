@@ -26,6 +26,7 @@ from bnnp.errors import InputError
 from bnnp.io.input_nn import KeywordLine
 from bnnp.model import Model
 from bnnp.network.architecture import Architecture
+from bnnp.repulsion import Repulsion
 from bnnp.settings.arguments import FIT, read_integer
 from bnnp.settings.dialects import dialect
 from bnnp.settings.keyword_file import KeywordFile, mistake
@@ -46,12 +47,14 @@ def read_model(file: KeywordFile, warnings: list[str]) -> Model:
         Keywords that contradict each other, with the line to correct.
     """
     elements = read_elements(file)
+    functions = read_functions(file, elements)
     return Model(
         architecture=read_architecture(file, elements, warnings),
-        functions=read_functions(file, elements),
+        functions=functions,
         cutoff=read_cutoff(file),
         atom_energies=atom_energies(file, elements, warnings),
         normalization=read_normalization(file),
+        repulsion=read_repulsion(file, functions),
         scaling=read_scaling(file, warnings),
         normalize_nodes=file.value("normalize_nodes"),
         units=UNITS[file.value("units")],
@@ -134,6 +137,21 @@ def read_normalization(file: KeywordFile) -> Normalization:
         text = f"needs {missing}, too: the normalization takes all three keywords or none"
         raise file.mistake(given[0], text)
     return Normalization(*(file.value(name) for name in names))
+
+
+def read_repulsion(file: KeywordFile, functions: Functions) -> Repulsion | None:
+    """The repulsion of close atoms; its outer radius must be within the cutoff of the neighbor lists."""
+    radii: tuple[float, float] | None = file.value("zbl_repulsion")
+    if radii is None:
+        return None
+    longest = max(function.r_c for own in functions.values() for function in own)
+    if radii[1] > longest:
+        text = f"ends at {radii[1]:g}, beyond the longest cutoff of the symmetry functions, {longest:g}"
+        raise file.mistake("zbl_repulsion", text)
+    try:
+        return Repulsion(radii[0], radii[1], UNITS[file.value("units")])
+    except ValueError as error:
+        raise file.mistake("zbl_repulsion", str(error)) from error
 
 
 def read_scaling(file: KeywordFile, warnings: list[str]) -> ScalingScheme:

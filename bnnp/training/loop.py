@@ -117,9 +117,7 @@ class Trainer:
     ----------
     model, loss, optimizer, dropout, samples, ranks
     evaluator : Evaluator
-        Monte Carlo mean over all masks, for the test set.
-    monitor : Evaluator
-        Mean over fewer masks, for the training errors of every epoch.
+        Monte Carlo mean over all masks, the same for test and training errors.
     training, test : sequence of int
         Positions in the file. Without a test set the best epoch is that of the lowest training errors.
     monitored : sequence of int
@@ -139,7 +137,6 @@ class Trainer:
     dropout: Dropout | FrozenDropout
     samples: Samples
     evaluator: Evaluator
-    monitor: Evaluator
     training: Sequence[int]
     test: Sequence[int]
     monitored: Sequence[int]
@@ -232,21 +229,18 @@ class Trainer:
         (slope,) = torch.autograd.grad(total, vector)
         return float(total.detach()), slope.cpu().numpy().astype(np.float64)
 
-    def evaluations(
-        self, weights: Array, indices: Sequence[int], evaluator: Evaluator | None = None
-    ) -> Iterator[tuple[int, Evaluation]]:
-        """Monte Carlo mean of this rank's share of some structures, over all masks by default."""
-        evaluator = evaluator or self.evaluator
-        networks = evaluator.load(self.model.parameters.unpack(weights))
+    def evaluations(self, weights: Array, indices: Sequence[int]) -> Iterator[tuple[int, Evaluation]]:
+        """Monte Carlo mean over all masks of this rank's share of some structures."""
+        networks = self.evaluator.load(self.model.parameters.unpack(weights))
         mine = self.ranks.share(indices)
         self.samples.announce(mine)
         for index in mine:
-            yield index, evaluator(networks, self.samples[index])
+            yield index, self.evaluator(networks, self.samples[index])
 
-    def errors(self, weights: Array, indices: Sequence[int], evaluator: Evaluator | None = None) -> Errors:
+    def errors(self, weights: Array, indices: Sequence[int]) -> Errors:
         """Errors of the Monte Carlo mean over some structures, on every rank."""
         errors = Errors(thresholds=self.loss.thresholds)
-        for _, evaluation in self.evaluations(weights, indices, evaluator):
+        for _, evaluation in self.evaluations(weights, indices):
             evaluation.count(errors)
         self.ranks.sum_array(errors.sums)
         return errors
@@ -288,8 +282,7 @@ class Trainer:
         return state
 
     def _evaluate(self, weights: Array, epoch: int, rate: float, loss: float) -> Record:
-        monitor = self.monitor if self.test else self.evaluator
-        train, test = self.errors(weights, self.monitored, monitor), self.errors(weights, self.test)
+        train, test = self.errors(weights, self.monitored), self.errors(weights, self.test)
         criterion = self.criterion(test if self.test else train)
         return Record(epoch, rate, loss, criterion, train.rmse, test.rmse, train.mae, test.mae)
 

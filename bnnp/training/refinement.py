@@ -20,7 +20,7 @@ from bnnp.training.likelihood import FrozenDropout, Likelihood, MemberEvaluator,
 from bnnp.training.loop import Trainer
 from bnnp.training.loss import Errors
 from bnnp.training.schedule import CosineSchedule
-from bnnp.training.training import EPOCH_SAMPLES, Training, TrainingSet
+from bnnp.training.training import Training, TrainingSet
 
 RATES = (0.01, 0.025, 0.05, 0.1, 0.2)  # tried by ``dropout_rate auto``
 SHARE = 4  # each trial has 1 / SHARE of the epochs
@@ -104,15 +104,10 @@ def judging(training: Training, trainer: Trainer) -> Trainer:
             "mc_samples of 2 or more: without samples there is no spread to be trained"
         )
     spread, weights = training.spread, training.loss_weights
-    inputs, few = training.variables.inputs, masks.take(min(masks.samples, EPOCH_SAMPLES))
-    evaluator, monitor = (
-        MemberEvaluator(inputs, each, descriptor, spread, descriptor.threads) for each in (masks, few)
-    )
     return replace(
         trainer,
         loss=Likelihood(spread, weights),
-        evaluator=evaluator,
-        monitor=monitor,
+        evaluator=MemberEvaluator(training.variables.inputs, masks, descriptor, spread, descriptor.threads),
         criterion=lambda errors: errors.penalty(weights),
     )
 

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.pairs import stress_of_pairs, sum_pairs
 from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.repulsion import Repulsion
 from bnnp.training.normalization import Variables
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.weighting import Weights
@@ -176,13 +178,38 @@ class Targets:
     atom_energies : (n_elements,) float64, energy
         Free-atom energies in effect; `limits` count without them.
     limits : Limits
+    repulsion : Repulsion or None
+        Subtracted from the references, before `limits`.
     weights : Weights or None
         Of structures and atoms; by default those of the structures.
     """
 
     atom_energies: Array
     limits: Limits = field(default_factory=Limits)
+    repulsion: Repulsion | None = None
     weights: Weights | None = None
+
+    def of(self, file: DescriptorFile, index: int) -> tuple[float, Array, Array]:
+        """References of a structure that are to be used, in the units of the file.
+
+        Returns
+        -------
+        energy : float
+            Without free-atom energies and repulsion; NaN above the limit.
+        forces : (n_atoms, 3) float64
+            NaN where missing or beyond the limit, and everywhere if the energy is.
+        stress : (6,) float64
+            NaN if missing, or if the energy is above the limit.
+        """
+        repulsion = repulsion_of(file, index, self.repulsion)
+        energy = float(file.energy[index] - file.n_elements[index] @ self.atom_energies - repulsion.energy)
+        forces = file.forces[file.atoms(index)] - repulsion.forces
+        stress = file.stress[index] - repulsion.stress
+        with np.errstate(invalid="ignore"):
+            forces[np.abs(forces) > self.limits.force] = np.nan
+        if energy / len(forces) > self.limits.energy:
+            return np.nan, np.full_like(forces, np.nan), np.full_like(stress, np.nan)
+        return energy, forces, stress
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,7 +364,7 @@ class Samples:
         ]
         rows = [np.flatnonzero(types == number) for number in range(len(file.elements))]
         free, scale = self._targets.atom_energies, self.variables.scale
-        energy, forces, stress = targets(file, index, free, self._targets.limits)
+        energy, forces, stress = self._targets.of(file, index)
         counts = file.n_elements[index]
         cell = file.periodic_cell(index)
         return Sample(
@@ -384,25 +411,22 @@ def derivatives_in_memory(file: DescriptorFile, descriptor: Descriptor, memory: 
     return np.cumsum(file.n_atoms * per_atom) <= (1.0 - 2.0 * AHEAD) * memory
 
 
-def targets(
-    file: DescriptorFile, index: int, atom_energies: Array, limits: Limits
-) -> tuple[float, Array, Array]:
-    """References of a structure that are to be used, in the units of the file.
+@dataclass(frozen=True, eq=False)
+class RepulsionOfStructure:
+    """The repulsion between the nuclei of one structure; zeros without."""
 
-    Returns
-    -------
-    energy : float
-        Without free-atom energies; NaN above the limit.
-    forces : (n_atoms, 3) float64
-        NaN where missing or beyond the limit, and everywhere if the energy is.
-    stress : (6,) float64
-        NaN if missing, or if the energy is above the limit.
-    """
-    energy = float(file.energy[index] - file.n_elements[index] @ atom_energies)
-    forces = np.array(file.forces[file.atoms(index)], dtype=np.float64)
-    stress = np.array(file.stress[index])
-    with np.errstate(invalid="ignore"):
-        forces[np.abs(forces) > limits.force] = np.nan
-    if energy / len(forces) > limits.energy:
-        return np.nan, np.full_like(forces, np.nan), np.full_like(stress, np.nan)
-    return energy, forces, stress
+    energy: float
+    forces: Array  # (n_atoms, 3)
+    stress: Array  # (6,)
+
+
+def repulsion_of(file: DescriptorFile, index: int, repulsion: Repulsion | None) -> RepulsionOfStructure:
+    """The repulsion of a structure, in the units of the file."""
+    types = file.types[file.atoms(index)]
+    if repulsion is None:
+        return RepulsionOfStructure(0.0, np.zeros((len(types), 3)), np.zeros(6))
+    pairs, cell = file.pairs(index), file.periodic_cell(index)
+    energies, slopes = repulsion.of_pairs(file.numbers[types], pairs)
+    volume = np.inf if cell is None else abs(np.linalg.det(cell))
+    stress = stress_of_pairs(pairs, slopes, float(volume))
+    return RepulsionOfStructure(float(energies.sum()), sum_pairs(pairs, slopes), stress)

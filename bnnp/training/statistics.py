@@ -6,7 +6,7 @@ All are computed once before the first step, from pieces of symmetry_functions.h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from bnnp.potential.potential import Potential
 from bnnp.training.evaluation import Evaluator
 from bnnp.training.loss import Spread
 from bnnp.training.normalization import element_offsets, whitening_matrix
-from bnnp.training.samples import Limits, Sample, targets
+from bnnp.training.samples import Limits, Sample, Targets
 from bnnp.uncertainty.training_statistics import TrainingStatistics, features
 
 Array = NDArray[np.float64]
@@ -50,9 +50,7 @@ class References:
     energy_range: tuple[float, float]
 
 
-def references(
-    file: DescriptorFile, training: Sequence[int], atom_energies: Array, limits: Limits
-) -> References:
+def references(file: DescriptorFile, training: Sequence[int], targets: Targets) -> References:
     """Statistics of all references of the training set.
 
     Raises
@@ -60,25 +58,25 @@ def references(
     NumericalError
         An energy, or some but not all forces of a structure, are not finite.
     InputError
-        `limits` leave no energy.
+        The limits of `targets` leave no energy.
     """
     for index in range(len(file)):
         _demand_finite(file, index)
     counts = file.n_elements[list(training)].astype(np.float64)
-    kept = [targets(file, index, atom_energies, limits)[::2] for index in training]
+    kept = [targets.of(file, index)[::2] for index in training]
     energies, stresses = np.array([energy for energy, _ in kept]), np.stack([stress for _, stress in kept])
     used = np.isfinite(energies)
     if not used.any():
         raise InputError(
-            f"max_energy {limits.energy:g} excludes all {len(energies)} training structures: "
-            f"the smallest energy per atom is {_lowest(file, training, atom_energies):g}"
+            f"max_energy {targets.limits.energy:g} excludes all {len(energies)} training structures: "
+            f"the smallest energy per atom is {_lowest(file, training, targets):g}"
         )
     offsets = element_offsets(counts[used], energies[used])
     per_atom = (energies - counts @ offsets) / counts.sum(axis=1)
-    forces = (targets(file, index, atom_energies, limits)[1] for index in training)  # not all in memory
+    forces = (targets.of(file, index)[1] for index in training)  # not all in memory
     spread = Spread.of(per_atom, forces, stresses)
     total = energies[used] / counts[used].sum(axis=1)
-    return References(offsets + atom_energies, spread, (float(total.min()), float(total.max())))
+    return References(offsets + targets.atom_energies, spread, (float(total.min()), float(total.max())))
 
 
 def scalings(file: DescriptorFile, training: Sequence[int]) -> dict[str, Scaling]:
@@ -148,10 +146,9 @@ def _demand_finite(file: DescriptorFile, index: int) -> None:
         )
 
 
-def _lowest(file: DescriptorFile, training: Sequence[int], atom_energies: Array) -> float:
-    chosen = list(training)
-    energies = file.energy[chosen] - file.n_elements[chosen] @ atom_energies
-    return float((energies / file.n_atoms[chosen]).min())
+def _lowest(file: DescriptorFile, training: Sequence[int], targets: Targets) -> float:
+    every = replace(targets, limits=Limits())
+    return min(every.of(file, index)[0] / int(file.n_atoms[index]) for index in training)
 
 
 def force_size(evaluator: Evaluator, networks: Mapping[str, Network], samples: Sequence[Sample]) -> float:
@@ -169,6 +166,7 @@ def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Seque
     if files.uncertainty is None:
         return files
     potential = Potential(files.model, (Member(files.networks),), files.scalings)
+    shortest = _shortest(file, training)
     statistics = {}
     for number, element in enumerate(potential.elements):
         values = _functions_of(file, element, training)
@@ -176,7 +174,8 @@ def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Seque
         inputs[:, : values.shape[1]] = values
         scaled = potential.scaled(np.full(len(values), number, dtype=np.int32), inputs)
         network = files.networks[element]
-        statistics[element] = TrainingStatistics.of(values, features(network, scaled[:, : network.n_inputs]))
+        hidden = features(network, scaled[:, : network.n_inputs])
+        statistics[element] = TrainingStatistics.of(values, hidden, shortest[element])
     return files.with_statistics(statistics)
 
 
@@ -186,3 +185,17 @@ def _functions_of(file: DescriptorFile, element: str, training: Sequence[int]) -
     step = max(1, -(-int(counts.sum()) // MOST_ATOMS))
     table = file.descriptors(element)
     return np.concatenate([table[file.rows(k, element)] for k in training[::step]])
+
+
+def _shortest(file: DescriptorFile, training: Sequence[int]) -> dict[str, dict[str, float]]:
+    """Shortest distance in the training set of every element to every neighboring one, length."""
+    n = len(file.elements)
+    found = np.full((n, n), np.inf)
+    for index in training:
+        types, pairs = file.types[file.atoms(index)], file.pairs(index)
+        squares = np.einsum("pk,pk->p", pairs.vectors, pairs.vectors)
+        np.minimum.at(found, (types[pairs.centers], types[pairs.neighbors]), squares)
+    return {
+        x: {y: float(np.sqrt(r)) for y, r in zip(file.elements, row, strict=True) if np.isfinite(r)}
+        for x, row in zip(file.elements, found, strict=True)
+    }

@@ -55,7 +55,15 @@ from bnnp.training.optimizer import Optimizer, Polished
 from bnnp.training.pair_forces import PairForces
 from bnnp.training.parameters import Parameters
 from bnnp.training.ranks import Ranks
-from bnnp.training.samples import Derivatives, Limits, MemoryBudget, Samples, Targets, derivatives_in_memory
+from bnnp.training.samples import (
+    Derivatives,
+    Limits,
+    MemoryBudget,
+    Samples,
+    Targets,
+    derivatives_in_memory,
+    repulsion_of,
+)
 from bnnp.training.statistics import References, force_size, references, scalings, whitened
 from bnnp.training.transfer import Transfer
 from bnnp.training.weighting import Weights, force_rarity
@@ -63,7 +71,6 @@ from bnnp.training.weighting import Weights, force_rarity
 Array = NDArray[np.float64]
 
 MONITORED = 100  # training structures that are evaluated every epoch
-EPOCH_SAMPLES = 20  # masks of that evaluation; the test set has all
 PROBED = 8  # structures from which the size of untrained forces is estimated
 DECIMALS = 8  # fitted energies are rounded: the same text in every file, the same number on every machine
 FITTED = 200  # structures to which the zero of transferred energies is fitted
@@ -261,7 +268,7 @@ class Training:
         return Samples(
             file,
             self.variables,
-            Targets(atom_energies(settings), limits(settings), self.data.weights),
+            replace(targets(settings), weights=self.data.weights),
             Derivatives(self.data.forces, stored, self.descriptor if kept else None, in_memory),
             MemoryBudget(memory / parallel.size(), self._ranks.keeps),
             (self._dtype, device),
@@ -292,7 +299,6 @@ class Training:
             dropout=self._dropout,
             samples=self.samples,
             evaluator=self.evaluator(),
-            monitor=self.evaluator(EPOCH_SAMPLES),
             training=self.data.training,
             test=self.data.test,
             monitored=self.data.monitored,
@@ -397,14 +403,14 @@ def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> T
         raise InputError(
             "symmetry_functions.h5: the training set is empty; lower test_fraction and run mode 1 again"
         )
-    found = references(file, training, atom_energies(settings), limits(settings))
+    found = references(file, training, targets(settings))
     ranges, model = scalings(file, training), settings.model
     if settings.scaling.use_old_scaling:
         path, sigma = directory / "scaling.data", model.scaling.kind == "sigma"
         ranges = dict(read_scaling(path, model.n_inputs, sigma, model.fingerprint).scalings)
     _demand_variation(settings, ranges)
     wanted = settings.structures.use_short_forces
-    forces = wanted and found.spread.n_forces > 0
+    forces = wanted and found.spread.n_forces > 0 and has_forces(file, training)
     if settings.given("use_short_forces") and wanted and not forces:
         raise InputError(
             f"{settings.origins['use_short_forces']}: use_short_forces asks to train on forces, but no "
@@ -413,6 +419,11 @@ def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> T
         )
     weights, widths = training_weights(settings, file, training, ranges, forces)
     return TrainingSet(training, test, found, ranges, forces, weights, widths)
+
+
+def has_forces(file: DescriptorFile, training: Sequence[int]) -> bool:
+    """Whether any force of these structures is not zero: files without forces have zeros."""
+    return any(np.nan_to_num(file.forces[file.atoms(index)]).any() for index in training)
 
 
 def variables_of(
@@ -436,7 +447,7 @@ def variables_of(
     spread = data.references.spread
     size = np.sqrt(spread.force) if data.forces else np.sqrt(spread.energy)
     variables = Variables(inputs, data.references.offsets, 1.0)
-    probe = Samples(file, variables, Targets(atom_energies(settings)), Derivatives(data.forces))
+    probe = Samples(file, variables, replace(targets(settings), limits=Limits()), Derivatives(data.forces))
     evaluator = Evaluator(inputs, None, descriptor)
     chosen = data.training[:: max(1, len(data.training) // PROBED)][:PROBED]
     untrained = force_size(evaluator, random_networks(settings), [probe[index] for index in chosen])
@@ -448,7 +459,9 @@ def with_fitted_energies(settings: Settings, file: DescriptorFile) -> Settings:
     if not settings.fits_atom_energies:
         return settings
     training = np.flatnonzero((file.subset == Set.TRAIN) & np.isfinite(file.energy))
-    offsets = element_offsets(file.n_elements[training].astype(np.float64), file.energy[training])
+    repulsion = [repulsion_of(file, int(k), settings.model.repulsion).energy for k in training]
+    counts = file.n_elements[training].astype(np.float64)
+    offsets = element_offsets(counts, file.energy[training] - repulsion)
     energies = {x: round(float(e), DECIMALS) for x, e in zip(file.elements, offsets, strict=True)}
     return settings.with_atom_energies(energies)
 
@@ -497,9 +510,10 @@ def atom_energies(settings: Settings) -> Array:
     return np.array([settings.model.atom_energies[element] for element in settings.model.elements])
 
 
-def limits(settings: Settings) -> Limits:
-    """``max_energy`` and ``max_force``."""
-    return Limits(settings.training.max_energy, settings.training.max_force)
+def targets(settings: Settings) -> Targets:
+    """References without free atoms and repulsion, within ``max_energy`` and ``max_force``."""
+    limits = Limits(settings.training.max_energy, settings.training.max_force)
+    return Targets(atom_energies(settings), limits, settings.model.repulsion)
 
 
 def core_forces(

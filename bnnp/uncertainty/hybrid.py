@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
+from bnnp.descriptors.pairs import VOIGT
 from bnnp.descriptors.scaling import Scaling
 from bnnp.uncertainty.ensemble import Sampler
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
-
-VOIGT = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)  # rows and columns of xx yy zz yz xz xy
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,12 +129,30 @@ def distances(
     elements: Sequence[str],
     statistics: Mapping[str, TrainingStatistics],
     scalings: Mapping[str, Scaling],
+    pairs: NeighborList,
 ) -> Array:
-    """d of every atom, (n_atoms,), from unscaled symmetry functions, (n_atoms, width)."""
+    """d of every atom, (n_atoms,), from unscaled symmetry functions, (n_atoms, width), and pairs."""
     found = np.zeros(len(types))
     for number, element in enumerate(elements):
         atoms = types == number
         if atoms.any():
             scaling = scalings[element]
             found[atoms] = statistics[element].distance(descriptors[atoms, : len(scaling)], scaling)
+    shortest = np.array([[statistics[x].shortest.get(y, 0.0) for y in elements] for x in elements])
+    return np.hypot(found, closeness(types, pairs, shortest))
+
+
+def closeness(types: NDArray[np.int32], pairs: NeighborList, shortest: Array) -> Array:
+    """x_r of every atom, (n_atoms,).
+
+    Parameters
+    ----------
+    shortest : (n_elements, n_elements) float64, length
+        Shortest distance in training of an element and a neighboring one; 0 if never seen.
+    """
+    squares = np.einsum("pk,pk->p", pairs.vectors, pairs.vectors)
+    limits = np.square(shortest)[types[pairs.centers], types[pairs.neighbors]]
+    near = np.flatnonzero(squares < limits)
+    found = np.zeros(len(types))
+    np.maximum.at(found, pairs.centers[near], (limits[near] / squares[near]) ** 3 - 1.0)
     return found

@@ -7,10 +7,14 @@ set):
 *Distance.* Mahalanobis distance of the n symmetry functions G, with mean and covariance C over the training
 atoms, and the excess x_f beyond the training range in units of that range, for every function f:
 
-.. math:: d^2 = \frac{1}{n} (G - \bar G)^T C^{-1} (G - \bar G) + \sum_f x_f^2
+.. math:: d^2 = \frac{1}{n} (G - \bar G)^T C^{-1} (G - \bar G) + \sum_f x_f^2 + x_r^2, \quad
+    x_r = \max_j \left[ (r^\mathrm{min}_{XY} / r_{ij})^6 - 1, 0 \right]
 
 (P. C. Mahalanobis, Proc. Natl. Inst. Sci. India 2, 49 (1936)). A function that never varied in training has
-no variance and no range: only its excess counts, in hundredths of the usual range, at most 100.
+no variance and no range: only its excess counts, in hundredths of the usual range, at most 100. Symmetry
+functions hardly change any more when two atoms come very close, while the energy rises steeply. Therefore x_r
+counts, too, with the shortest distance of the two elements in training, and a power that is between those of
+the repulsion of nuclei and of closed shells.
 
 *Last layer.* With the values h of the last hidden nodes, of which the energy is a linear function, and their
 covariance C_h over the training atoms, the variance of a linear fit is proportional to
@@ -55,18 +59,24 @@ class TrainingStatistics:
     feature_mean : (h,) float64
     feature_covariance : (h, h) float64
         Of the last hidden nodes of the network without masks.
+    shortest : mapping of element to float, length
+        To the nearest neighbor of each element in training; elements never seen beside this one are missing.
     """
 
     mean: Array
     covariance: Array
     feature_mean: Array
     feature_covariance: Array
+    shortest: Mapping[str, float] = field(default_factory=dict)
     _roots: dict[bytes, Array] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, values: Array, features: Array) -> TrainingStatistics:
+    def of(
+        cls, values: Array, features: Array, shortest: Mapping[str, float] | None = None
+    ) -> TrainingStatistics:
         """Statistics of (n_atoms, n) symmetry functions and (n_atoms, h) values of the last hidden nodes."""
-        return cls(values.mean(axis=0), _covariance(values), features.mean(axis=0), _covariance(features))
+        means = values.mean(axis=0), features.mean(axis=0)
+        return cls(means[0], _covariance(values), means[1], _covariance(features), shortest or {})
 
     def distance(self, values: Array, scaling: Scaling) -> Array:
         """d of every atom, (n_atoms,), from unscaled symmetry functions, (n_atoms, n)."""

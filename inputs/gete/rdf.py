@@ -235,7 +235,7 @@ def first_peak(g: Array) -> tuple[float, float]:
 
 
 def write_table(path: Path, frames: Sequence[Atoms], generator: np.random.Generator | None = None) -> None:
-    """g(r) for tools/plot.py; with a generator the band of the bootstrap beside it."""
+    """g(r) for bnnp plot; with a generator the band of the bootstrap beside it."""
     names, columns = ["r"], [(np.arange(BINS) + 0.5) * R_MAX / BINS]
     for name, values in distributions(frames)[0].items():
         names.append(f"g_{name}")

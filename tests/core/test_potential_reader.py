@@ -47,11 +47,9 @@ def read_in_python(directory: Path) -> dict[str, Any]:
     file = directory / "uncertainty.data"
     used = file.exists() and settings.dropout.mc_samples != 0
     uncertainty = read_uncertainty(file) if used else None
-    mc = None
-    if potential.samples > 1 and uncertainty is not None and uncertainty.calibration is not None:
-        mc = uncertainty.calibration.kinds.get("mc")
-    kind = potential.calibration.kind if potential.calibration is not None else ""
-    wanted = settings.calibration.uncertainty if settings.given("uncertainty") else kind
+    own, statistics = potential.calibration, {}
+    if potential.samples > 1 and uncertainty is not None and potential.scalings is not None:
+        statistics = uncertainty.statistics or {}
     elements = []
     for element in potential.elements:
         network, data = networks[element], potential.scaling(element)
@@ -79,6 +77,7 @@ def read_in_python(directory: Path) -> dict[str, Any]:
                     name: np.zeros(0) if data is None else getattr(data, name)
                     for name in ("minimum", "maximum", "mean", "sigma")
                 },
+                "statistics": statistics_in_python(statistics.get(element), potential.elements),
             }
         )
     return {
@@ -96,16 +95,17 @@ def read_in_python(directory: Path) -> dict[str, Any]:
         "conv_energy": model.normalization.conv_energy,
         "conv_length": model.normalization.conv_length,
         "bond_threshold": potential.options.closest,
+        "repulsion": (model.repulsion.inner, model.repulsion.outer) if model.repulsion else (0.0, 0.0),
         "ensemble_size": settings.ensemble.ensemble_size,
         "resample": settings.dropout.mc_masks == "resample",
         "samples": potential.samples if masks is not None else 1,
         "rates": np.array(() if uncertainty is None else uncertainty.masks.rates),
         "calibration": {
-            "wanted": wanted,
-            "structures": mc.structures if mc else 0,
-            "outside": mc.outside if mc else 0,
-            "energy": map_in_python(mc.energy if mc else None),
-            "forces": [map_in_python(mc.forces.get(x) if mc else None) for x in potential.elements]
+            "kind": own.kind if own else "",
+            "structures": own.structures if own else 0,
+            "outside": own.outside if own else 0,
+            "energy": quantity_in_python(own.energy if own else None),
+            "forces": [quantity_in_python(own.forces.get(x) if own else None) for x in potential.elements]
             if used
             else [],
         },
@@ -131,11 +131,19 @@ def function_in_python(function: SymmetryFunction, column: int, elements: tuple[
     }
 
 
-def map_in_python(quantity: Quantity | None) -> dict[str, Any]:
-    found = {"factor": 1.0, "quadratic": np.zeros(0), "raw": np.zeros(0), "calibrated": np.zeros(0)}
+def statistics_in_python(own: TrainingStatistics | None, elements: tuple[str, ...]) -> dict[str, Any]:
+    names = ("mean", "covariance", "feature_mean", "feature_covariance")
+    if own is None:
+        return {name: np.zeros(0) for name in (*names, "shortest")}
+    shortest = np.array([own.shortest.get(element, 0.0) for element in elements])
+    return {**{name: getattr(own, name).ravel() for name in names}, "shortest": shortest}
+
+
+def quantity_in_python(quantity: Quantity | None) -> dict[str, Any]:
+    found = {name: np.zeros(0) for name in ("weights", "quadratic", "raw", "calibrated")}
     if quantity is None:
         return found
-    found["factor"] = abs(float(quantity.weights[0]))
+    found["weights"] = quantity.weights
     if isinstance(quantity.map, Quadratic):
         return {**found, "quadratic": np.array(quantity.map.numbers)}
     assert isinstance(quantity.map, Isotonic)
@@ -303,6 +311,7 @@ CALIBRATIONS: dict[str, tuple[str, SigmaMap | None, dict[str, SigmaMap]]] = {
     "an element is left out": ("mc", ISOTONIC, {"Te": isotonic([0.0, 1.0])}),
     "energy is left out": ("mc", None, {"Ge": QUADRATIC}),
     "hybrid beside it": ("hybrid", QUADRATIC, dict.fromkeys(("Ge", "Sb", "Te"), ISOTONIC)),
+    "hybrid alone": ("hybrid", None, {}),
 }
 
 
@@ -315,15 +324,16 @@ def calibrate(directory: Path, use: str, energy: SigmaMap | None, forces: Mappin
     potential = load(directory)
     own = {x: quantity(map_, -1.1) for x, map_ in forces.items()}
     mc = None if energy is None else quantity(energy, 0.7)
-    kinds = {"mc": Calibration("mc", mc, own, None, potential.samples, 120, 40)}
+    kinds = {"mc": Calibration("mc", mc, own, None, potential.samples, 120, 40)} if forces else {}
     if use == "hybrid":
         all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25)
         of_elements = dict.fromkeys(potential.elements, all_parts)
         kinds[use] = Calibration(use, all_parts, of_elements, None, potential.samples, 120, 40)
     networks = [member.networks for member in potential.members]
     sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in networks[0].items()}
+    rng = np.random.default_rng(3)
     statistics = {
-        x: TrainingStatistics(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
+        x: TrainingStatistics.of(rng.normal(size=(9, n)), rng.normal(size=(9, hidden)), {"Te": 2.5})
         for x, (n, hidden) in sizes.items()
     }
     data = CalibrationData(use, checksums(networks), kinds)
@@ -337,9 +347,18 @@ def test_calibrations(tmp_path: Path, case: tuple[str, SigmaMap | None, dict[str
     directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
     calibrate(directory, *case)
     found = both_read(directory)["calibration"]
-    assert found["wanted"] == case[0]
-    assert found["energy"]["factor"] == (1.0 if case[1] is None else 0.7)
+    assert found["kind"] == case[0]
+    expected = [1.0, 0.5, 0.25] if case[0] == "hybrid" else [] if case[1] is None else [0.7]
+    assert found["energy"]["weights"].tolist() == expected
     assert found["outside"] == 40
+
+
+def test_keyword_of_input_nn_selects_the_calibration(tmp_path: Path) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    calibrate(directory, *CALIBRATIONS["hybrid beside it"])
+    with open(directory / "input.nn", "a") as file:
+        file.write("uncertainty mc\n")
+    assert both_read(directory)["calibration"]["kind"] == "mc"
 
 
 # ----- training and export ---------------------------------------------------------------------------------
@@ -372,7 +391,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_trained_and_calibrated(trained: Path) -> None:
     found = both_read(trained / "potential")
     assert found["samples"] == 8
-    assert found["calibration"]["wanted"] == "mc"
+    assert found["calibration"]["kind"] == "mc"
     assert found["calibration"]["energy"]["quadratic"].size + found["calibration"]["energy"]["raw"].size > 0
 
 
@@ -428,6 +447,12 @@ def other_digest(path: Path) -> None:
     path.write_text(text[:at] + ("1" if text[at] == "0" else "0") + text[at + 1 :])
 
 
+def out_of_order(directory: Path) -> None:
+    """Minimum and maximum change places, in a file of another program: without the line `# potential`."""
+    strip_identity(directory)
+    swap_columns(directory / "scaling.data", 2, 3)
+
+
 CHANGED = "do not belong together. Changed since mode 2 wrote them: "
 UNITS = "units metal\n"
 DAMAGES: list[tuple[Callable[[Path], None], str]] = [
@@ -452,6 +477,18 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
      "line 3: `ensemble_size 0`, expected at least 1"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_samples -1\n"),
      "line 3: `mc_samples -1`, expected at least 0"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_samples 2.0\n"), "line 3: `2.0` is not an integer"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}random_seed x\n"), "line 3: `random_seed x`, expected"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 0.9\n"), "expects 0 <= r_in < r_out"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0\n"), "needs two numbers"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 9.0\n"), "beyond the longest cutoff"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 2.0\n"), f"{CHANGED}repulsion"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}bond_threshold -1\n"), "`bond_threshold` is negative"),
+    (lambda d: edit(d / "input.nn", "cutoff_type 2", "cutoff_type 1 1.5"), "alpha of cutoff_type is 1.5"),
+    (lambda d: edit(d / "input.nn", "cutoff_type 2", "cutoff_type 2 0.5"), "cutoff_type 2 has no alpha"),
+    (lambda d: edit(d / "input.nn", "scale_max_short 1.7", "scale_max_short -9.0"), "must be smaller than"),
+    (lambda d: out_of_order(d), "mean and maximum are not in this order"),
+    (lambda d: edit(d / "uncertainty.data", "seed ", "# "), "no `seed` in [masks]"),
     (lambda d: edit(d / "input.nn", "t s l", "t s"), "do not fit together"),
     (lambda d: edit(d / "input.nn", "elements Ge", "elements Xx"), "has an unknown symbol"),
     (lambda d: edit(d / "input.nn", "_short Ge 12 ", "_short Ge 5 "), "type 5 does not exist"),
@@ -475,6 +512,17 @@ def test_both_refuse(tmp_path: Path, change: Callable[[Path], None], message: st
         load(directory)
 
 
+def test_repulsion(tmp_path: Path) -> None:
+    """Both read it, and both miss the line when it is gone."""
+    directory = make_potential(tmp_path / "run", TERNARY + "zbl_repulsion 0.75 1.5\n", (0.0, 0.2, 0.2))
+    assert both_read(directory)["repulsion"] == (0.75, 1.5)
+    edit(directory / "input.nn", "zbl_repulsion 0.75 1.5\n", "")
+    with pytest.raises(RuntimeError, match="depends on `repulsion`"):
+        _core.read_potential(str(directory))
+    with pytest.raises(BnnpError, match="zbl_repulsion of input.nn"):
+        load(directory)
+
+
 def test_more_samples_than_masks(tmp_path: Path) -> None:
     """Only Python can draw them."""
     directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
@@ -482,6 +530,60 @@ def test_more_samples_than_masks(tmp_path: Path) -> None:
         file.write("mc_samples 11\n")
     with pytest.raises(RuntimeError, match=r"mc_samples is 11, but uncertainty\.data holds 10 masks"):
         _core.read_potential(str(directory))
+
+
+@pytest.mark.parametrize(
+    ("line", "new", "message"),
+    [
+        ("version", "version 2", "not of version 1"),
+        ("mean Ge", "mean Ge 1.0", "mean Ge"),
+        ("mean Ge", "", "mean Ge"),
+        ("covariance Sb 3", "", "covariance Sb"),
+        ("covariance Sb 3", "covariance Sb 3 1.0 2.0", "covariance Sb"),
+        ("feature_mean Te", "feature_mean Te " + "x " * 6, "feature_mean Te: `x` is not a finite number"),
+        ("feature_covariance Te 1", "feature_covariance Te 1 1.0 1.0", "feature_covariance Te"),
+        ("shortest Ge", "shortest Ge Te -1.0", "shortest Ge"),
+    ],
+)
+def test_both_refuse_a_damaged_domain(tmp_path: Path, line: str, new: str, message: str) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    calibrate(directory, *CALIBRATIONS["hybrid alone"])
+    path = directory / "uncertainty.data"
+    before, section = path.read_text().split("[domain]\n")
+    lines = section.splitlines()
+    row = next(number for number, text in enumerate(lines) if text.startswith(f"{line} "))
+    lines[row] = new
+    path.write_text(before + "[domain]\n" + "\n".join(lines) + "\n")
+    with pytest.raises(RuntimeError) as found:
+        _core.read_potential(str(directory))
+    assert str(found.value).startswith("uncertainty.data, [domain]: ")
+    assert message in str(found.value)
+    assert "Run mode 2 again" in str(found.value)
+    with pytest.raises(BnnpError):
+        load(directory)
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("", "needs a calibration"),
+        ("quadratic", "only the other kind is calibrated"),
+        ("hybrid alone", "needs the statistics of the training set"),
+    ],
+)
+def test_both_refuse_hybrid_without_what_it_needs(tmp_path: Path, case: str, message: str) -> None:
+    directory = make_potential(tmp_path / "run", TERNARY, (0.0, 0.2, 0.2))
+    if case:
+        calibrate(directory, *CALIBRATIONS[case])
+    if case == "hybrid alone":
+        before, section = (directory / "uncertainty.data").read_text().split("[domain]\n")
+        (directory / "uncertainty.data").write_text(before + section[section.index("[calibration]") :])
+    with open(directory / "input.nn", "a") as file:
+        file.write("uncertainty hybrid\n")
+    with pytest.raises(RuntimeError, match=message):
+        _core.read_potential(str(directory))
+    with pytest.raises(BnnpError):
+        load(directory)
 
 
 ENERGY = "mc energy map quadratic"
@@ -524,20 +626,23 @@ def test_both_refuse_a_damaged_calibration(tmp_path: Path, line: str, new: str, 
         load(directory)
 
 
-@pytest.mark.parametrize("columns", [(2, 4), (3, 4), (4, 5)])
-def test_columns_are_told_apart(tmp_path: Path, columns: tuple[int, int]) -> None:
-    """A potential of another program, two columns of scaling.data exchanged: the readers see the same numbers
-    in other places, each where the other sees them."""
+@pytest.mark.parametrize(("column", "name"), [(2, "minimum"), (3, "maximum"), (4, "mean"), (5, "sigma")])
+def test_columns_are_told_apart(tmp_path: Path, column: int, name: str) -> None:
+    """A potential of another program, one column of scaling.data changed: both readers see the change there
+    and nowhere else."""
     directory = make_potential(tmp_path / "run", ATOMIC.replace("_sigma", ""), ())
     strip_identity(directory)
-    names = {2: "minimum", 3: "maximum", 4: "mean", 5: "sigma"}
     before = both_read(directory)["elements"][0]
-    swap_columns(directory / "scaling.data", *columns)
-    after = _core.read_potential(str(directory))["elements"][0]
-    first, second = (names[column] for column in columns)
-    np.testing.assert_array_equal(after[first], before[second])
-    np.testing.assert_array_equal(after[second], before[first])
-    assert not np.array_equal(before[first], before[second])
+    path = directory / "scaling.data"
+    rows = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    for row in rows:
+        if len(row) == 6:
+            middle = (float(row[2]) + float(row[3])) / 2.0
+            row[column] = repr([float(row[2]) - 1.0, float(row[3]) + 1.0, middle, 7.0][column - 2])
+    path.write_text("\n".join(" ".join(row) for row in rows) + "\n")
+    after = both_read(directory)["elements"][0]
+    for other in ("minimum", "maximum", "mean", "sigma"):
+        assert np.array_equal(after[other], before[other]) == (other != name)
 
 
 def test_five_columns_have_no_sigma(tmp_path: Path) -> None:

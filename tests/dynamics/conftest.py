@@ -20,7 +20,7 @@ def crystal(solid: Path) -> Callable[..., Atoms]:
 
     def make(temperature: float = 300.0, repeat: int = 2, seed: int = 1, lattice: float = 4.05) -> Atoms:
         atoms = bulk("Cu", a=lattice, cubic=True) * repeat
-        atoms.calc = BNNP(solid)
+        atoms.calc = BNNP(solid, warn=False)
         thermalize(atoms, temperature, np.random.default_rng(seed))
         return atoms
 

@@ -22,6 +22,9 @@ from ase.phonons import Phonons
 import bnnp
 from bnnp import BNNP
 from bnnp.errors import InputError, NumericalError
+from bnnp.interfaces.ase import ExtrapolationWarning
+from bnnp.io.ase_atoms import from_atoms
+from bnnp.units import METAL
 
 
 def crystal(seed: int = 1, repeat: int = 2, scale: float = 0.08) -> Atoms:
@@ -29,6 +32,44 @@ def crystal(seed: int = 1, repeat: int = 2, scale: float = 0.08) -> Atoms:
     atoms.rattle(scale, seed=seed)
     atoms.set_cell(atoms.cell @ (np.eye(3) + 0.02 * np.arange(9).reshape(3, 3) / 9), scale_atoms=True)
     return atoms
+
+
+class TestExtrapolation:
+    """One atom is so close to another that a function is beyond its range in scaling.data."""
+
+    def close(self) -> Atoms:
+        atoms = crystal(scale=0.02)
+        atoms.positions[5] += 0.4 * (atoms.positions[6] - atoms.positions[5])
+        return atoms
+
+    def test_the_first_is_a_warning_all_are_counted(self, solid: Path) -> None:
+        calc, usual, atoms = BNNP(solid), crystal(scale=0.02), self.close()
+        calc.get_potential_energy(usual)
+        assert calc.extrapolated == 0
+        with pytest.warns(ExtrapolationWarning, match=r"symmetry function 1 of atom \d+ \(Cu\)"):
+            calc.get_potential_energy(atoms)
+        calc.get_forces(atoms)  # the same configuration
+        assert calc.extrapolated == 1
+        atoms.positions[0] += 0.01
+        calc.get_potential_energy(atoms)  # a second warning would be an error here
+        assert calc.extrapolated == 2
+        calc.get_potential_energy(usual)
+        assert calc.extrapolated == 2
+
+    def test_the_number_of_functions_is_that_of_scaling_data(self, solid: Path) -> None:
+        calc, atoms = BNNP(solid, warn=False), self.close()
+        values, ranges = (
+            calc.potential.predict(from_atoms(atoms, METAL, labels=False)).descriptors,
+            read_ranges(solid),
+        )
+        expected = int(((values < ranges[0]) | (values > ranges[1])).sum())
+        assert calc.extrapolations(atoms) == expected > 0
+
+
+def read_ranges(folder: Path) -> np.ndarray:
+    """Minimum and maximum of each function of the only element, (2, n)."""
+    rows = np.loadtxt(folder / "scaling.data", ndmin=2)
+    return rows[:, 2:4].T
 
 
 class TestResults:
@@ -56,7 +97,7 @@ class TestResults:
     ) -> None:
         atoms = crystal(repeat=1, scale=0.2)
         atoms.pbc = pbc
-        atoms.calc = BNNP(solid_writer(tmp_path, units=unit), samples=3)
+        atoms.calc = BNNP(solid_writer(tmp_path, units=unit), samples=3, warn=False)
         np.testing.assert_allclose(atoms.get_forces(), calculate_numerical_forces(atoms, 1e-4), atol=3e-6)
         if pbc:
             np.testing.assert_allclose(atoms.get_stress(), calculate_numerical_stress(atoms, 1e-4), atol=1e-7)
@@ -162,6 +203,10 @@ class TestResults:
         dimer.calc = BNNP(solid)
         with pytest.raises(NumericalError, match="atoms 1 and 2 are 0.1 Angstrom apart"):
             dimer.get_potential_energy()
+        empty = Atoms()
+        empty.calc = BNNP(solid)
+        with pytest.raises(InputError, match="without atoms have no energy"):
+            empty.get_potential_energy()
         with pytest.raises(ValueError, match="no parameter skn to set"):
             BNNP(solid, skn=0.3)
         with pytest.raises(ValueError, match="give them to bnnp.load"):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from bnnp.io.input_nn import read_input_nn
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.network.sampling import sample
+from bnnp.settings.settings import load_settings
 
 N2P2_WORDS = {
     "number_of_elements", "elements", "atom_energy", "cutoff_type", "scale_symmetry_functions",
@@ -98,6 +102,128 @@ def test_export_gives_the_same_energies_and_forces(exportable: Path, tmp_path: P
     assert not any(" 1 Te 5.75" in line for line in (target / "input.nn").read_text().splitlines())
 
 
+@pytest.mark.parametrize("units", ["atomic", "metal"])
+@pytest.mark.parametrize("options", [(), ("--fold",), ("--fold", "--masks", "3")])
+@pytest.mark.parametrize("name", ["exportable", "atomic_run"])
+def test_other_units_and_folded(
+    request: pytest.FixtureRequest, tmp_path: Path, name: str, options: tuple[str, ...], units: str
+) -> None:
+    """The same energies and forces, with free atoms, normalization, scaling interval and normalize_nodes."""
+    run: Path = request.getfixturevalue(name)
+    code, text = bnnp(run, "--export", "hdnnp", str(tmp_path / "plain"), *options[1:])
+    assert code == 0, text
+    code, text = bnnp(run, "--export", "hdnnp", str(tmp_path / "new"), "--units", units, *options)
+    assert code == 0, text
+    own = load_settings(run / "input.nn", 3).model.units
+    for folder, written in (("plain", own.name), ("new", units)):
+        path = tmp_path / folder / "input.nn"
+        path.write_text(f"units {written}\n" + path.read_text())
+    old, new = load_potential(tmp_path / "plain"), load_potential(tmp_path / "new")
+    length, energy = old.units.over(new.units)
+    structure = random_structure(old.elements, seed=1, scale=1.0 / old.units.angstrom)
+    other = replace(structure, positions=structure.positions * length, cell=structure.cell * length)
+    one, two = old.predict(structure), new.predict(other)
+    assert two.energy.value == pytest.approx(one.energy.value * energy, rel=1e-12)
+    np.testing.assert_allclose(two.forces.value, one.forces.value * energy / length, rtol=1e-9, atol=1e-11)
+    words = {line.name for line in read_input_nn(tmp_path / "new" / "input.nn")} - {"units"}
+    assert words <= N2P2_WORDS
+    if options:
+        assert not words & {"atom_energy", "mean_energy", "conv_energy", "conv_length", "normalize_nodes"}
+        assert (new.model.scaling.s_min, new.model.scaling.s_max) == (0.0, 1.0)
+
+
+def test_nothing_is_folded_into_an_output_that_is_not_linear(tmp_path: Path) -> None:
+    make_potential(tmp_path / "run", ATOMIC.replace("p g t l", "p g t t"), ())
+    for options in (["--fold"], ["--units", "metal"]):
+        text = ATOMIC if options == ["--fold"] else re.sub(r"(mean|conv)_.*\n", "", ATOMIC)
+        folder = make_potential(tmp_path / options[0] / "run", text.replace("p g t l", "p g t t"), ()).parent
+        code, text = bnnp(folder, "--export", "hdnnp", str(tmp_path / "x"), *options)
+        assert code == 1
+        assert "the output of the networks is not linear (activation t)" in text
+
+
+CP2K = re.sub(
+    " 9.0 0.5\n",
+    " 9.0\n",
+    ATOMIC.replace("cutoff_type 1 0.25", "cutoff_type 1").replace("p g t l", "s g t l"),
+)
+CP2K_INPUT = """\
+&GLOBAL
+  PROJECT test
+  RUN_TYPE ENERGY_FORCE
+&END GLOBAL
+&FORCE_EVAL
+  METHOD NNP
+{lines}
+  &PRINT
+    &FORCES
+      NDIGITS 12
+    &END FORCES
+  &END PRINT
+  &SUBSYS
+    &CELL
+{cell}
+    &END CELL
+    &COORD
+      UNIT bohr
+{atoms}
+    &END COORD
+  &END SUBSYS
+&END FORCE_EVAL
+"""
+
+
+@pytest.mark.skipif(shutil.which("cp2k") is None, reason="CP2K is not here")
+def test_cp2k_gives_the_same_energy_and_forces(tmp_path: Path) -> None:
+    """METHOD NNP of CP2K 2023.1, in hartree and bohr."""
+    folder = make_potential(tmp_path / "run", CP2K.replace("37.123456789012345", "0.37"), ()).parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        lines = CliRunner().invoke(main, ["--export", "hdnnp", "new", "--fold"]).output
+    potential = load_potential(folder / "potential")
+    structure = random_structure(potential.elements, seed=2, scale=1.0 / potential.units.angstrom)
+
+    def rows(names: list[str], vectors: np.ndarray) -> str:
+        return "\n".join(
+            f"{name} {x!r} {y!r} {z!r}" for name, (x, y, z) in zip(names, vectors.tolist(), strict=True)
+        )
+
+    cell = rows(["A [bohr]", "B [bohr]", "C [bohr]"], structure.cell)
+    atoms = rows(structure.symbols, structure.positions)
+    text = CP2K_INPUT.format(lines=lines[lines.index("&NNP") :], cell=cell, atoms=atoms)
+    (folder / "cp2k.inp").write_text(text)
+    found = subprocess.run(
+        ["cp2k", "cp2k.inp"], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
+    energy = re.search(r"ENERGY\| Total FORCE_EVAL.*:\s+(\S+)", found)
+    assert energy is not None
+    pattern = r"^\s+\d+\s+\d+\s+[A-Z][a-z]?\s+(\S+)\s+(\S+)\s+(\S+)\s*$"
+    forces = np.array(re.findall(pattern, found, re.MULTILINE), dtype=float)
+    expected = potential.predict(structure)
+    assert float(energy[1]) == pytest.approx(expected.energy.value, rel=1e-12)
+    assert np.abs(expected.forces.value).max() > 1e-5
+    np.testing.assert_allclose(forces, expected.forces.value, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lacking"),
+    [
+        ("s g t l", "s p t l", "the activations p with right forces"),
+        ("cutoff_type 1", "cutoff_type 3", "another cutoff_type"),
+        ("short 3 0.01 1.0 2.5", "short 9 0.01 1.0 2.5", "other types than 2 and 3"),
+        ("2.5 9.0", "2.5 9.0 0.5", "functions of type 3 with rs"),
+        ("elements Ge Te", "elements Ge Te\nunits metal", "Angstrom and eV"),
+    ],
+)
+def test_what_cp2k_lacks(tmp_path: Path, old: str, new: str, lacking: str) -> None:
+    assert old in CP2K
+    folder = make_potential(tmp_path / "run", CP2K.replace(old, new), ()).parent
+    code, text = bnnp(folder, "--export", "hdnnp", "new", "--fold")
+    assert code == 0, text
+    assert "&NNP" not in text
+    assert lacking in text
+
+
 def test_lines_for_lammps(atomic_run: Path, tmp_path: Path) -> None:
     """cflength and cfenergy are Angstrom in bohr and eV in hartree; the cutoff is in Angstrom, rounded up."""
     code, text = bnnp(atomic_run, "--export", "hdnnp", str(tmp_path / "x"), "--masks", "2")
@@ -175,8 +301,8 @@ def test_smaller_networks_are_padded(tmp_path: Path) -> None:
         (["--export", "hdnnp", "out", "--masks", "99"], 1, "this potential has 10 masks"),
         (["--export", "n2p2", "out"], 2, "expected one of bnnp, hdnnp"),
         (["--export", "hdnnp", "."], 1, "is the directory of the potential itself"),
-        (["--masks", "3"], 2, "use it with --export hdnnp DIR"),
-        (["--export", "bnnp", "out", "--masks", "3"], 2, "use it with --export hdnnp DIR"),
+        (["--masks", "3"], 2, "--export hdnnp DIR"),
+        (["--export", "bnnp", "out", "--masks", "3"], 2, "--export hdnnp DIR"),
         (["--headers", "x"], 2, "use it with that"),
     ],
 )

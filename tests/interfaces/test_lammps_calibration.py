@@ -21,7 +21,7 @@ from bnnp.prediction import Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.uncertainty.maps import Isotonic, Quadratic, SigmaMap
-from bnnp.uncertainty.training_statistics import TrainingStatistics
+from bnnp.uncertainty.training_statistics import TrainingStatistics, features
 
 pytestmark = pytest.mark.slow  # compiles the plugin
 
@@ -46,7 +46,9 @@ class Sigmas:
     def of_ase(cls, potential: Path, structure: Structure) -> Sigmas:
         length = load_potential(potential).units.angstrom
         cell, positions = structure.cell * length, structure.positions * length
-        atoms = Atoms(structure.symbols, positions, cell=cell, pbc=True, calculator=BNNP(potential))
+        atoms = Atoms(
+            structure.symbols, positions, cell=cell, pbc=True, calculator=BNNP(potential, warn=False)
+        )
         found = (
             atoms.calc.get_property(name, atoms) for name in ("energy_std", "energies_std", "forces_std")
         )
@@ -117,24 +119,40 @@ def fitted(potential: Path, structure: Structure, kind: str = "quadratic", leave
 
 
 def calibrate(potential: Path, target: Path, kinds: Mapping[str, Calibration], use: str = "mc") -> Path:
-    """A copy of the directory `potential` with a calibration, and statistics of the training set."""
+    """A copy of the directory `potential` with a calibration, and statistics of a training set."""
     shutil.copytree(potential, target)
-    plain = load_potential(potential)
-    statistics, networks = {}, [member.networks for member in plain.members]
-    for element, network in networks[0].items():
-        n, hidden = network.n_inputs, network.sizes[-1]
-        statistics[element] = TrainingStatistics(np.zeros(n), np.eye(n), np.zeros(hidden), np.eye(hidden))
-    data = CalibrationData(use, checksums(networks), kinds)
+    data = CalibrationData(
+        use, checksums([member.networks for member in load_potential(potential).members]), kinds
+    )
     path = target / "uncertainty.data"
-    found = read_uncertainty(path).with_statistics(statistics).with_calibration(data)
+    found = read_uncertainty(path).with_statistics(statistics(potential)).with_calibration(data)
     write_uncertainty(path, found, checksum_line(read_checksums(path)))
     return target
 
 
-def hybrid(potential: Path) -> Calibration:
+def statistics(path: Path) -> dict[str, TrainingStatistics]:
+    """Of a structure as the training set: less atoms of an element than functions, so that the covariances
+    are singular."""
+    potential = load_potential(path)
+    length = potential.units.angstrom
+    structure = random_structure(potential.elements, seed=12, n=30, scale=1.0 / length)
+    descriptors, types = potential.predict(structure).descriptors, potential.types(structure)
+    inputs = potential.scaled(types, descriptors)
+    found = {}
+    for number, (element, network) in enumerate(potential.members[0].networks.items()):
+        own, n = types == number, network.n_inputs
+        shortest = {x: (2.4 + 0.1 * number) / length for x in potential.elements[number:]}
+        found[element] = TrainingStatistics.of(
+            descriptors[own, :n], features(network, inputs[own, :n]), shortest
+        )
+    return found
+
+
+def hybrid(potential: Path, weights: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Calibration:
     """Of three parts."""
-    map_ = quantity(Quadratic(0.1, 4.0, 0.0, 10.0), 1.0, 1.0, 1.0)
     plain = load_potential(potential)
+    unit = plain.units.ev
+    map_ = quantity(Quadratic(0.1 / unit, 4.0, 0.0, 10.0 / unit), *weights)
     return Calibration("hybrid", map_, dict.fromkeys(plain.elements, map_), None, plain.samples, 120)
 
 
@@ -236,36 +254,76 @@ def test_thresholds_are_in_calibrated_units(
         assert "the script goes on" in done.text
 
 
+PARTS = {"samples": (1.0, 0.0, 0.0), "last layer": (0.0, 0.3, 0.0), "distance": (0.0, 0.0, 0.2)}
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("part", [*PARTS, "all"])
+def test_hybrid_sigmas_are_those_of_the_ase_calculator(
+    tmp_path: Path, plugin: Path, ternary: Path, part: str, ranks: int
+) -> None:
+    """Each part alone, and all of them; atoms beyond the training range, and some closer than in training."""
+    weights = PARTS.get(part, (0.9, 0.3, 0.2))
+    calibrated = calibrate(ternary, tmp_path / "calibrated", {"hybrid": hybrid(ternary, weights)}, "hybrid")
+    expected = Sigmas.of_ase(calibrated, STRUCTURE)
+    done = run(tmp_path, plugin, calibrated, STRUCTURE, TYPES, ranks)
+    Sigmas.of_lammps(done).compare(expected, rel=1e-9)
+    assert (
+        done.text.splitlines().count("bnnp standard deviations: calibrated (hybrid) on 120 structures") == 1
+    )
+
+
+def test_hybrid_sigmas_in_the_units_of_lammps(tmp_path: Path, plugin: Path, atomic: Path) -> None:
+    """Bohr, hartree, normalize_nodes, n2p2's normalization and dropout of the inputs; `units real`."""
+    length = load_potential(atomic).units.angstrom
+    structure = random_structure(("Ge", "Te"), seed=2, n=18, scale=1.0 / length)
+    kind = {"hybrid": hybrid(atomic, (0.9, 0.3, 0.002))}
+    calibrated = calibrate(atomic, tmp_path / "calibrated", kind, "hybrid")
+    given = {"units": "real", "angstrom": length}
+    done = run(tmp_path, plugin, calibrated, structure, ("Ge", "Te"), 2, **given)
+    Sigmas.of_lammps(done).compare(Sigmas.of_ase(calibrated, structure), 23.0605478306, rel=1e-7)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_hybrid_sigmas_in_dynamics(tmp_path: Path, plugin: Path, ternary: Path, ranks: int) -> None:
+    """Atoms that are hot and wander between ranks: each tenth step is that of the ASE calculator."""
+    kind = {"hybrid": hybrid(ternary, (0.9, 0.3, 0.2))}
+    calibrated = calibrate(ternary, tmp_path / "calibrated", kind, "hybrid")
+    after = (
+        "neigh_modify delay 0 every 1\nvelocity all create 3000 4711 loop all\n"
+        "fix nve all nve\ntimestep 0.002\n"
+        "dump more all custom 10 more.out id x y z f_sigma[*]\n"
+        "dump_modify more sort id format float %.17g\nthermo 10\nrun 20"
+    )
+    done = run(tmp_path, plugin, calibrated, STRUCTURE, TYPES, ranks, after=after)
+    lines = [line.split() for line in done.text.splitlines()]
+    column = next(words for words in lines if words[:1] == ["Step"]).index("c_sigma[1]")
+    frames = (tmp_path / "more.out").read_text().split("ITEM: ATOMS")[1:]
+    for step, frame in zip((0, 10, 20), frames, strict=False):
+        rows = np.array([line.split() for line in frame.splitlines()[1:25]], dtype=np.float64)
+        expected = Sigmas.of_ase(calibrated, Structure(STRUCTURE.numbers, rows[:, 1:4], STRUCTURE.cell))
+        np.testing.assert_allclose(rows[:, 4:7], expected.forces, rtol=1e-8)
+        np.testing.assert_allclose(rows[:, 7], expected.energies, rtol=1e-9)
+        energy = next(float(words[column]) for words in lines if words[:1] == [str(step)] and len(words) > 20)
+        assert energy == pytest.approx(expected.energy, rel=1e-9)
+    assert np.ptp(rows[:, 1:4] - STRUCTURE.positions) > 0.1
+
+
 @pytest.mark.parametrize("by", ["uncertainty.data", "input.nn"])
-def test_hybrid_is_not_computed(tmp_path: Path, plugin: Path, ternary: Path, by: str) -> None:
-    """Sigmas are those of `uncertainty mc`, with a warning, whatever asks for hybrid; mc has no warning."""
+def test_the_kind_is_that_of_the_files(tmp_path: Path, plugin: Path, ternary: Path, by: str) -> None:
+    """Of uncertainty.data, unless input.nn says another."""
     kinds = {"mc": fitted(ternary, STRUCTURE, "isotonic"), "hybrid": hybrid(ternary)}
     use, keyword = ("hybrid", "mc") if by == "uncertainty.data" else ("mc", "hybrid")
-    asks = calibrate(ternary, tmp_path / "asks", kinds, use)
-    other = shutil.copytree(asks, tmp_path / "other")
+    first = calibrate(ternary, tmp_path / "first", kinds, use)
+    other = shutil.copytree(first, tmp_path / "other")
     with open(other / "input.nn", "a") as file:
         file.write(f"uncertainty {keyword}\n")
-    mc, wanted = (other, asks) if by == "uncertainty.data" else (asks, other)
-    expected = Sigmas.of_ase(mc, STRUCTURE)
-    assert Sigmas.of_ase(wanted, STRUCTURE).energy != pytest.approx(expected.energy, rel=0.01)
-    for directory, warns in ((mc, 0), (wanted, 1)):
+    for directory, kind in ((first, use), (other, keyword)):
         done = run(tmp_path, plugin, directory, STRUCTURE, TYPES, 2)
-        Sigmas.of_lammps(done).compare(expected)
-        assert "bnnp standard deviations: calibrated (mc) on 120 structures" in done.text
-        assert (
-            said(done).count("asks for `uncertainty hybrid`, which pair_style bnnp does not compute") == warns
-        )
-        assert said(done).count("are those of `uncertainty mc`, calibrated Monte Carlo") == warns
-
-
-def test_hybrid_alone_is_raw(tmp_path: Path, plugin: Path, ternary: Path) -> None:
-    asks = calibrate(ternary, tmp_path / "asks", {"hybrid": hybrid(ternary)}, "hybrid")
-    done = run(tmp_path, plugin, asks, STRUCTURE, TYPES)
+        Sigmas.of_lammps(done).compare(Sigmas.of_ase(directory, STRUCTURE), rel=1e-9)
+        assert f"bnnp standard deviations: calibrated ({kind}) on 120 structures" in done.text
+    done = run(tmp_path, plugin, first, STRUCTURE, TYPES, options="showewsum 0 raw")
     Sigmas.of_lammps(done).compare(Sigmas.of_ase(ternary, STRUCTURE))
-    assert "Its standard deviations are raw (uncalibrated) Monte Carlo ones" in said(done)
-    assert "bnnp standard deviations: raw (uncalibrated)\n" in done.text
-    done = run(tmp_path, plugin, asks, STRUCTURE, TYPES, options="raw")
-    assert "uncertainty hybrid" not in said(done)
 
 
 def test_a_damaged_calibration_is_refused(tmp_path: Path, plugin: Path, ternary: Path) -> None:

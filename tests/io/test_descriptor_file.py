@@ -304,3 +304,62 @@ def test_wrong_files(tmp_path: Path, damage: str) -> None:
     }
     with pytest.raises(StaleFileError, match=expected.get(damage, "damaged")):
         DescriptorFile.open(path, model())
+
+
+def contents(path: Path) -> list[Any]:
+    """All that a training or a calibration reads."""
+    with DescriptorFile.open(path, model()) as file:
+        found: list[Any] = [file.source, file.subset, file.group, file.energy, file.stress, file.cell]
+        found += [file.weight, file.types, file.positions[:], file.forces[:], file.groups]
+        found += [file.descriptors(element)[:] for element in ELEMENTS]
+        for structure in range(len(file)):
+            found += [*vars(file.pairs(structure)).values(), file.blocks(structure)]
+    return found
+
+
+def same(one: list[Any], two: list[Any]) -> bool:
+    return all(
+        np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind == "f") for a, b in zip(one, two, strict=True)
+    )
+
+
+def test_a_flipped_byte_changes_nothing_or_is_refused(tmp_path: Path) -> None:
+    """In headers, tables, labels, symmetry functions, pairs and derivatives."""
+    path = tmp_path / "symmetry_functions.h5"
+    complete(path)
+    original, expected = path.read_bytes(), contents(path)
+    rng = np.random.default_rng(3)
+    refused = 0
+    for place in rng.integers(len(original), size=100).tolist():
+        damaged = bytearray(original)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            found = contents(path)
+        except StaleFileError:
+            refused += 1
+        else:
+            assert same(found, expected), f"byte {place}"
+    assert refused > 30  # many bytes of the headers have no meaning
+
+
+@pytest.mark.parametrize(
+    "name", ["structures/energy", "atoms/force", "descriptors/O", "pairs/vector", "derivatives/blocks"]
+)
+def test_a_wrong_number_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "symmetry_functions.h5"
+    complete(path)
+    with h5py.File(path, "r+") as file:
+        file[name][-1] += 1.0
+    with pytest.raises(StaleFileError, match=f"the checksum of {name} of structure [57] of input.data"):
+        contents(path)
+
+
+def test_files_without_checksums_are_read(tmp_path: Path) -> None:
+    """As bnnp 0.2 wrote them."""
+    path = tmp_path / "symmetry_functions.h5"
+    complete(path)
+    expected = contents(path)
+    with h5py.File(path, "r+") as file:
+        del file["structures/checksum"]
+    assert same(contents(path), expected)

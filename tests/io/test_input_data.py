@@ -61,13 +61,25 @@ def random_structure(seed: int, periodic: bool = True, n_atoms: int = 7) -> Stru
 
 def assert_same(a: Structure, b: Structure) -> None:
     """All that a file holds is equal, bit by bit."""
-    for name in ("numbers", "positions", "cell", "forces", "stress"):
+    for name in ("numbers", "positions", "cell", "forces", "stress", "charges"):
         first, second = getattr(a, name), getattr(b, name)
         assert (first is None) == (second is None), name
         if first is not None:
             np.testing.assert_array_equal(first, second, err_msg=name)
     for name in ("energy", "charge", "comment", "info", "subset"):
         assert getattr(a, name) == getattr(b, name), name
+
+
+@pytest.mark.parametrize("decimals", [None, 12])
+def test_charges_of_atoms_survive(tmp_path: Path, decimals: int | None) -> None:
+    """Those of 4th-generation data, which nothing here uses."""
+    structure = replace(random_structure(3), charges=np.array([0.1, -0.25, 0.0, 1e-3, 0.0, 0.0, 0.149]))
+    write_structures(tmp_path / "a.data", [structure, random_structure(4)], decimals)
+    charged, plain = read_structures(tmp_path / "a.data")
+    np.testing.assert_array_equal(charged.charges, structure.charges)
+    assert plain.charges is None
+    if decimals is None:
+        assert_same(charged, structure)
 
 
 class TestRead:

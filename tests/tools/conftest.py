@@ -275,7 +275,7 @@ MASSES = {"H": 1.0, "O": 16.0, "Ti": 47.88, "Ge": 72.61, "Te": 127.6, "Co": 58.9
 def _lattice(cell: np.ndarray) -> list[str]:
     """The lattice as OUTCAR has it."""
     lines = [
-        "  volume of cell :      171.30",
+        f"  volume of cell : {abs(np.linalg.det(cell)):11.2f}",
         "      direct lattice vectors                 reciprocal lattice vectors",
     ]
     for vector, other in zip(cell, np.linalg.inv(cell).T, strict=True):

@@ -1,4 +1,4 @@
-"""tools/analyze_trajectory.py on the formats it reads."""
+"""bnnp analyze on the formats it reads."""
 
 from __future__ import annotations
 

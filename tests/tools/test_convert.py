@@ -1,4 +1,4 @@
-"""tools/convert.py: units, labels, selection of frames, and errors that name file and frame."""
+"""bnnp convert: units, labels, selection of frames, and errors that name file and frame."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from click.testing import CliRunner, Result
 
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
+from bnnp.io.ase_labels import LabelKeys, find_labels
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.io.prediction import predicted
 from bnnp.io.trajectory import format_frame
 from bnnp.prediction import Estimate, Prediction
-from bnnp.structure import SET_LABELS, Set
+from bnnp.structure import SET_LABELS, Set, Structure
 from bnnp.units import ATOMIC, METAL
 
 BOHR, HARTREE = 0.529177210903, 27.211386245988  # Angstrom and eV, CODATA 2018; 2014 differs by 9e-9
@@ -44,26 +45,27 @@ def crystal(shift: float = 0.0, **results: object) -> Atoms:
 def frames(tmp_path: Path) -> Path:
     """Ten frames, energies -2.0, -2.1, ..., one gzipped extended-xyz file."""
     path = tmp_path / "md.extxyz.gz"
-    ase.io.write(path, [crystal(0.1 * i, stress=np.arange(6) + i) for i in range(10)])
+    ase.io.write(path, [crystal(0.1 * i, stress=0.01 * np.arange(6) + 0.01 * i) for i in range(10)])
     return path
 
 
 class TestUnits:
     def test_atomic(self, frames: Path, tmp_path: Path) -> None:
-        assert run(frames, tmp_path / "input.data").exit_code == 0
+        assert run("--units", "atomic", frames, tmp_path / "input.data").exit_code == 0
         structure = next(read_structures(tmp_path / "input.data"))
         assert structure.energy == pytest.approx(-2.0 / HARTREE, rel=2e-8)
         np.testing.assert_allclose(structure.positions[1], [3.0 / BOHR, 0, 0], rtol=4e-8)
         np.testing.assert_allclose(structure.cell, 6.0 / BOHR * np.eye(3), rtol=4e-8)
         np.testing.assert_allclose(structure.forces[0], [0.5 / HARTREE * BOHR, 0, 0], rtol=4e-8)
-        np.testing.assert_allclose(structure.stress, np.arange(6) / HARTREE * BOHR**3, rtol=4e-8)
+        np.testing.assert_allclose(structure.stress, 0.01 * np.arange(6) / HARTREE * BOHR**3, rtol=4e-8)
 
     def test_metal_is_unchanged(self, frames: Path, tmp_path: Path) -> None:
-        assert run("--units", "metal", frames, tmp_path / "input.data").exit_code == 0
+        result = run(frames, tmp_path / "input.data")
+        assert "(Angstrom and eV, units metal); write `units metal` into input.nn" in result.output
         structure = next(read_structures(tmp_path / "input.data"))
         assert structure.energy == -2.0
         np.testing.assert_array_equal(structure.positions[1], [3.0, 0, 0])
-        np.testing.assert_array_equal(structure.stress, np.arange(6))
+        np.testing.assert_allclose(structure.stress, 0.01 * np.arange(6), atol=1e-12)
 
     @pytest.mark.parametrize("units", [ATOMIC, METAL], ids=lambda units: units.name)
     def test_there_and_back(self, units) -> None:  # noqa: ANN001
@@ -116,7 +118,7 @@ class TestLabels:
         atoms = crystal()
         atoms.info["REF_energy"] = -3.0
         atoms.arrays["REF_forces"] = np.ones((2, 3))
-        structure = from_atoms(atoms, METAL, energy_key="REF_energy", forces_key="REF_forces")
+        structure = from_atoms(atoms, METAL, find_labels(atoms, LabelKeys("REF_energy", "REF_forces")))
         assert structure.energy == -3.0
         np.testing.assert_array_equal(structure.forces, np.ones((2, 3)))
 
@@ -138,20 +140,23 @@ class TestLabels:
             prediction = Prediction(Estimate(-1.0), Estimate(np.zeros(2)), zeros, None, empty, np.zeros(2))
             one, other = (from_atoms(atoms, ATOMIC) for atoms in (found, reference))
             write_structures(path, [predicted(one, prediction), other])
-        result = run("--check", path) if check else run(path, tmp_path / "input.data")
+        target = [] if check else [tmp_path / "input.data"]
+        result = run("--units", "atomic", *["--check"] * check, path, *target)
         assert result.exit_code == 0, result.output
         text = " ".join(result.output.split())
         assert "WARNING: the energies and forces of 1 of 2 structures are PREDICTIONS" in text
         if not check:
             marks = [s.info.get("labels") for s in read_structures(tmp_path / "input.data")]
             assert marks == ["predicted", None]
-            bare = run(path, tmp_path / "bare.data", "--no-labels")
+            bare = run("--units", "atomic", path, tmp_path / "bare.data", "--no-labels")
             assert "PREDICTIONS" not in bare.output
 
     def test_labels_under_another_name_are_references(self) -> None:
         atoms = crystal()
         atoms.info |= {"REF_energy": -3.0, "energy_std": 0.1}
-        assert "labels" not in from_atoms(atoms, METAL, energy_key="REF_energy").info
+        atoms.arrays["REF_forces"] = np.ones((2, 3))
+        labels = find_labels(atoms, LabelKeys(energy="REF_energy"))
+        assert "labels" not in from_atoms(atoms, METAL, labels).info
 
     def test_forces_of_constrained_atoms_are_kept(self) -> None:
         atoms = crystal()
@@ -218,7 +223,146 @@ class TestSelection:
         assert (structure.energy, structure.forces) == (None, None)
 
 
+def write_xyz(path: Path, comment: str, columns: str = "forces") -> Path:
+    """Two frames of two atoms in 6 * 6 * 6 cubic Angstrom with a comment line of one's own."""
+    head = (
+        f'2\nLattice="6 0 0 0 6 0 0 0 6" pbc="T T T" Properties=species:S:1:pos:R:3:{columns}:R:3 {comment}\n'
+    )
+    path.write_text(2 * (head + "Si 0 0 0 0.1 0.2 0.3\nSi 2.3 0 0 -0.1 -0.2 -0.3\n"))
+    return path
+
+
+def first_of(tmp_path: Path, *arguments: object) -> Structure:
+    result = run("--overwrite", *arguments, tmp_path / "out.data")
+    assert result.exit_code == 0, result.output
+    return next(read_structures(tmp_path / "out.data"))
+
+
+class TestKeys:
+    """What ASE's reader of extxyz makes of the labels; the choice itself is tested in tests/io."""
+
+    @pytest.mark.parametrize("key", ["stress", "Stress"])
+    @pytest.mark.parametrize("text", ["1 2 3 4 5 6", "1d0 2D0 3.0d0 4 5 6", "1 6 5 6 2 4 5 4 3"])
+    def test_stress_of_six_and_of_nine_numbers(self, tmp_path: Path, key: str, text: str) -> None:
+        path = write_xyz(tmp_path / "a.xyz", f'energy=-9 {key}="{text}"')
+        np.testing.assert_array_equal(first_of(tmp_path, path).stress, [1, 2, 3, 4, 5, 6])
+        assert first_of(tmp_path, "--no-stress", path).stress is None
+
+    @pytest.mark.parametrize("text", ["1 2 3 4 5", "large", "1 2 ***** 4 5"])
+    def test_what_is_no_stress(self, tmp_path: Path, text: str) -> None:
+        path = write_xyz(tmp_path / "a.xyz", f'energy=-9 stress="{text}"')
+        result = run(path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert "a.xyz frame 0 (from 0): `stress` " in result.output
+        assert "--energy-key" not in result.output
+        assert first_of(tmp_path, "--no-stress", path).energy == -9.0
+
+    @pytest.mark.parametrize("key", ["virial", "virials", "dft_virial"])
+    def test_virial(self, tmp_path: Path, key: str) -> None:
+        """sigma = -W / V, V = 216 cubic Angstrom."""
+        path = write_xyz(tmp_path / "a.xyz", f'energy=-9 {key}="0.27 0 0 0 0.54 0 0 0 0.81"')
+        options = ["--virial-key", "dft_virial"] if key == "dft_virial" else []
+        stress = first_of(tmp_path, *options, path).stress
+        np.testing.assert_allclose(stress, [-0.00125, -0.0025, -0.00375, 0, 0, 0])
+
+    @pytest.mark.parametrize(("pbc", "periodic"), [('pbc="T T T"', True), ('PBC="F F F"', False)])
+    def test_keys_in_small_and_capital_letters(self, tmp_path: Path, pbc: str, periodic: bool) -> None:
+        """GPUMD reads and writes them so; ASE alone would see a molecule, or forces nowhere."""
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9")
+        text = path.read_text().replace("Lattice", "lattice").replace("Properties", "properties")
+        path.write_text(text.replace('pbc="T T T"', pbc))
+        found = first_of(tmp_path, path)
+        assert found.periodic == periodic
+        np.testing.assert_array_equal(found.forces[0], [0.1, 0.2, 0.3])
+
+    def test_left_aside_is_counted_by_name(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 REF_stress="1 2 3 4 5 6" dft_energy=-8')
+        result = run(path, tmp_path / "out.data")
+        assert "left aside, with the number of structures that have it: REF_stress (2), dft_energy (2)" in (
+            result.output
+        )
+        assert "REF_stress (2)" in " ".join(run("--check", path).output.split())
+
+    def test_a_key_that_no_frame_has(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9")
+        result = run("--stress-key", "REF_stress", path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert "no periodic frame has `REF_stress`" in result.output
+        assert not (tmp_path / "out.data").exists()
+        both = run("--stress-key", "a", "--virial-key", "b", path, tmp_path / "out.data")
+        assert both.exit_code == 2
+
+    def test_units_that_a_file_states(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 stress="1 0 0 0 1 0 0 0 1" stress-unit=GPa')
+        np.testing.assert_allclose(first_of(tmp_path, path).stress[:3], 1.0 / 160.21766208)
+        write_xyz(path, "energy=-9 energy-unit=furlong")
+        assert "a.xyz frame 0 (from 0): `energy-unit=furlong` is no unit" in (
+            run(path, tmp_path / "b.data").output
+        )
+
+    @pytest.mark.parametrize(
+        ("comment", "columns"), [("energy=-7.0d0", "forces"), ("REF_energy=-7", "REF_forces")]
+    )
+    def test_energies_of_other_programs(self, tmp_path: Path, comment: str, columns: str) -> None:
+        path = write_xyz(tmp_path / "a.xyz", comment, columns)
+        options = ["--energy-key", "REF_energy"] if "REF" in comment else []
+        assert first_of(tmp_path, *options, path).energy == -7.0
+
+
+class TestUnitsOfInputData:
+    @pytest.fixture
+    def metal_run(self, frames: Path, tmp_path: Path) -> Path:
+        """A run with `units metal` and its candidates.data."""
+        folder = tmp_path / "run"
+        folder.mkdir()
+        run("--units", "metal", frames, folder / "candidates.data")
+        (folder / "input.nn").write_text("elements Ge Te\nunits metal # as the data\nnodes_of_others 3\n")
+        return folder
+
+    def test_input_nn_beside_an_input(self, metal_run: Path, tmp_path: Path) -> None:
+        """Today's candidates of a metal run are in Angstrom, whatever RuNNer's files are in."""
+        result = run(metal_run / "candidates.data", tmp_path / "out.extxyz")
+        assert "candidates.data was read in Angstrom and eV" in result.output
+        atoms = ase.io.read(tmp_path / "out.extxyz", 0)
+        assert (atoms.cell[0, 0], atoms.get_potential_energy()) == (6.0, -2.0)
+        assert run("--units", "atomic", metal_run / "candidates.data", tmp_path / "b.data").exit_code == 0
+        assert next(read_structures(tmp_path / "b.data")).energy == pytest.approx(-2.0 / HARTREE)
+
+    @pytest.mark.parametrize("check", [False, True])
+    def test_contradiction(self, metal_run: Path, tmp_path: Path, check: bool) -> None:
+        target = ["--check"] if check else [tmp_path / "out.extxyz"]
+        result = run("--units", "atomic", metal_run / "candidates.data", *target)
+        assert result.exit_code == 1
+        assert "--units atomic contradicts `units metal` of the input.nn beside it" in result.output
+        assert run("--check", metal_run / "candidates.data").exit_code == 0
+
+    def test_input_nn_beside_the_output(self, frames: Path, tmp_path: Path) -> None:
+        (tmp_path / "input.nn").write_text("units atomic\n")
+        assert run(frames, tmp_path / "input.data").exit_code == 0
+        assert next(read_structures(tmp_path / "input.data")).energy == pytest.approx(-2.0 / HARTREE)
+        result = run("--units", "metal", frames, tmp_path / "other.data")
+        assert "contradicts `units atomic` of the input.nn beside it, with which it would" in result.output
+        (tmp_path / "input.nn").write_text("units furlong\n")
+        assert "input.nn line 1: units is `furlong`" in run(frames, tmp_path / "other.data").output
+
+    def test_bohr_that_nobody_states_is_refused(self, frames: Path, tmp_path: Path) -> None:
+        run("--units", "atomic", frames, tmp_path / "a.data")
+        result = run(tmp_path / "a.data", tmp_path / "out.extxyz")
+        assert result.exit_code == 1
+        assert "looks like bohr and hartree, and neither --units nor" in result.output
+        (tmp_path / "input.nn").write_text("elements Ge Te\n")  # atomic is the default of the keyword
+        assert run(tmp_path / "a.data", tmp_path / "out.extxyz").exit_code == 0
+        assert ase.io.read(tmp_path / "out.extxyz").cell[0, 0] == pytest.approx(6.0)
+
+
 class TestErrors:
+    def test_a_file_without_structures(self, tmp_path: Path) -> None:
+        (tmp_path / "out.log").write_text("Entering Gaussian System\nnothing else\n")
+        result = run("--format", "gaussian-out", tmp_path / "out.log", tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert "ASE, which reads it as gaussian-out, finds no structure in it" in result.output
+        assert "--skip" not in result.output
+
     def test_missing_energy(self, tmp_path: Path) -> None:
         ase.io.write(tmp_path / "a.extxyz", [crystal(), crystal(energy=None)])
         result = run(tmp_path / "a.extxyz", tmp_path / "input.data")
@@ -234,7 +378,7 @@ class TestErrors:
         assert "frame 0 (from 0): has no forces" in result.output
 
     def test_not_finite(self) -> None:
-        with pytest.raises(InputError, match="a force is not finite"):
+        with pytest.raises(InputError, match="forces: a number is not finite"):
             from_atoms(crystal(forces=[[np.nan, 0, 0], [0, 0, 0]]), METAL)
 
     def test_periodic_without_cell(self) -> None:
@@ -287,13 +431,15 @@ class TestErrors:
 
 class TestWarnings:
     def test_partly_periodic_frames_are_counted(self, tmp_path: Path) -> None:
-        """RuNNer is all or nothing: a slab becomes periodic along its normal, too."""
+        """The comment keeps it, and convert says what RuNNer and n2p2 make of it."""
         slab = crystal()
         slab.pbc = (True, True, False)
         ase.io.write(tmp_path / "slab.extxyz", [slab, crystal(), slab])
         result = run("--units", "metal", tmp_path / "slab.extxyz", tmp_path / "input.data")
         assert result.exit_code == 0
-        assert "WARNING: 2 frames are periodic along one or two axes only" in result.stderr
+        assert "2 frames are periodic along one or two lattice vectors only" in result.output
+        found = [structure.pbc for structure in read_structures(tmp_path / "input.data")]
+        assert found == [(True, True, False), (True, True, True), (True, True, False)]
         assert "(Angstrom and eV, units metal)" in result.stdout
 
     @pytest.mark.parametrize(("wrong", "unit"), [("atomic", "Angstrom"), ("metal", "bohr")])
@@ -303,7 +449,7 @@ class TestWarnings:
         assert "WARNING" not in run("--units", right, frames, data).output
         fine = run("--units", right, data, back)
         assert "WARNING" not in fine.output
-        assert f"back.extxyz (input.data was read in {unit} and" in fine.stdout
+        assert f"input.data was read in {unit} and" in fine.stdout
         result = run("--units", wrong, "--overwrite", data, back)
         assert f"this looks like {unit}" in result.stderr
         assert f"Is --units {wrong} right?" in result.stderr

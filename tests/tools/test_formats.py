@@ -1,11 +1,13 @@
-"""tools/convert.py: DeePMD-kit's npy systems, directories of RuNNer and n2p2, dumps of LAMMPS."""
+"""bnnp convert: DeePMD-kit's npy systems, directories of RuNNer and n2p2, dumps of LAMMPS."""
 
 from __future__ import annotations
 
 import gzip
+import shutil
 from pathlib import Path
 
 import convert
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -66,7 +68,7 @@ class TestDeepmd:
         assert [(s.energy, s.stress) for s in found] == [(-11.0, None), (-12.0, None)]
 
     def test_atomic_units(self, system: Path, tmp_path: Path) -> None:
-        assert run(system, tmp_path / "a.data").exit_code == 0
+        assert run("--units", "atomic", system, tmp_path / "a.data").exit_code == 0
         first = next(read_structures(tmp_path / "a.data"))
         assert first.energy == pytest.approx(-10.0 / HARTREE)
         assert first.cell[0, 0] == pytest.approx(6.0 / BOHR)
@@ -86,7 +88,7 @@ class TestDeepmd:
     @pytest.mark.parametrize(
         ("file", "text", "message"),
         [
-            ("type_map.raw", "Ge\n", "types go to 1, but type_map.raw names 1"),
+            ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 elements"),
             ("type_map.raw", "Ge\nXy\n", "`Xy` is no chemical symbol"),
             ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers of 9 a frame"),
         ],
@@ -98,10 +100,63 @@ class TestDeepmd:
         assert message in result.output
         assert not (tmp_path / "a.data").exists()
 
+    def test_padding_is_no_atom(self, system: Path, tmp_path: Path) -> None:
+        """Type -1 fills the rows of a mixed system; Python would take it for the last element."""
+        for number, types in enumerate([[[0, -1, 1], [1, 1, 0]], [[-1, 0, -1]]]):
+            np.save(system / f"set.{number:03d}" / "real_atom_types.npy", types)
+        found = converted(tmp_path, system)
+        assert [structure.symbols for structure in found] == [["Ge", "Te"], ["Te", "Te", "Ge"], ["Ge"]]
+        np.testing.assert_array_equal(found[0].forces, np.arange(9.0).reshape(3, 3)[[0, 2]])
+        np.testing.assert_array_equal(found[2].forces, [np.arange(3.0, 6.0) + 2])
+        coord = np.load(system / "set.000/coord.npy")[0].reshape(3, 3)
+        np.testing.assert_array_equal(found[0].positions, coord[[0, 2]])
+
+    @pytest.mark.parametrize("wrong", [2, -2])
+    def test_types_without_element(self, system: Path, tmp_path: Path, wrong: int) -> None:
+        np.save(system / "set.000/real_atom_types.npy", [[0, 1, 1], [0, 1, wrong]])
+        result = run(system, tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert "set.000/real_atom_types.npy frame 1 (from 0): there is type " in result.output
+        assert f"type {wrong}, but type_map.raw names 2 elements, types 0 to 1" in result.output
+        np.save(system / "set.000/real_atom_types.npy", [[-1, -1, -1], [0, 1, 1]])
+        assert "frame 0 (from 0): there is no atom" in run(system, tmp_path / "a.data").output
+
+    def test_text(self, system: Path, tmp_path: Path) -> None:
+        """The same system as lines of text reads as the npy files do."""
+        expected = converted(tmp_path, system)
+        for name in ("coord", "box", "energy", "force", "virial"):
+            parts = [np.load(system / f"set.{k:03d}/{name}.npy").reshape(2 - k, -1) for k in (0, 1)]
+            np.savetxt(system / f"{name}.raw", np.concatenate(parts), fmt="%.17g")
+        for folder in ("set.000", "set.001"):
+            shutil.rmtree(system / folder)
+        self.equal(converted(tmp_path, system), expected)
+        (system / "energy.raw").write_text("-10 nonsense")
+        assert "energy.raw: cannot be read as numbers" in run(system, tmp_path / "a.data").output
+
+    @pytest.mark.parametrize("group", ["/", "systems/GeTe2"])
+    def test_hdf5(self, system: Path, tmp_path: Path, group: str) -> None:
+        """dpdata's deepmd/hdf5: the files are datasets, in the root or in groups."""
+        expected = converted(tmp_path, system)
+        with h5py.File(tmp_path / "all.hdf5", "w") as file:
+            place = file.require_group(group)
+            place["type.raw"], place["type_map.raw"] = [0, 1, 1], np.array(["Ge", "Te"], dtype="S")
+            for array in system.rglob("*.npy"):
+                place[f"{array.parent.name}/{array.name}"] = np.load(array)
+        found = converted(tmp_path, tmp_path / "all.hdf5")
+        self.equal(found, expected)
+        assert found[2].info["source"].endswith(f"all.hdf5#{group}:2")
+
+    @staticmethod
+    def equal(found: list[Structure], expected: list[Structure]) -> None:
+        for one, other in zip(found, expected, strict=True):
+            assert (one.energy, one.symbols) == (other.energy, other.symbols)
+            for name in ("positions", "cell", "forces", "stress"):
+                np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-15)
+
     def test_without_forces(self, system: Path, tmp_path: Path) -> None:
         (system / "set.001/force.npy").unlink()
         result = run(system, tmp_path / "a.data")
-        assert "GeTe2:2 has no forces.npy; --no-labels" in result.output
+        assert "GeTe2:2 has no force.npy; --no-labels" in result.output
 
 
 class TestTrees:
@@ -116,12 +171,12 @@ class TestTrees:
         )
 
     def test_units_beside(self, structure: Structure, tmp_path: Path) -> None:
-        """One study in bohr (nothing said, so --units decides), one that says metal."""
+        """One study in bohr (nothing said, so --units or bnnp's default decides), one that says metal."""
         for folder, settings in (("a", "elements Ge Te\n"), ("b", "units metal # eV\n")):
             (tmp_path / "study" / folder).mkdir(parents=True)
             write_structures(tmp_path / "study" / folder / "input.data", [structure])
             (tmp_path / "study" / folder / "input.nn").write_text(settings)
-        assert run(tmp_path / "study", tmp_path / "all.data").exit_code == 0
+        assert run("--units", "atomic", tmp_path / "study", tmp_path / "all.data").exit_code == 0
         first, second = read_structures(tmp_path / "all.data")
         assert (first.energy, first.info["source"]) == (-2.0, "a/input.data:0")
         assert second.energy == pytest.approx(-2.0 / HARTREE)
@@ -188,6 +243,123 @@ class TestDumps:
         first = converted(tmp_path, "--lammps-units", "real", tmp_path / "md.dump")[0]
         assert first.energy == pytest.approx(-4.5 * KCAL)
         assert first.forces[0, 1] == pytest.approx(0.5 * KCAL)
+
+    @pytest.mark.parametrize("where", ["dump", "log"])
+    def test_units_that_the_files_state(self, tmp_path: Path, where: str) -> None:
+        stated = {"dump": "ITEM: UNITS\nreal\n", "log": "units real\n"}[where]
+        text, log = self.dump(self.COLUMNS, energy=where == "dump", element=True), self.LOG
+        if where == "dump":
+            text = stated + text
+        else:
+            log = stated + log
+        (tmp_path / "md.dump").write_text(text)
+        (tmp_path / "log.lammps").write_text(log)
+        options = ["--log", tmp_path / "log.lammps"] if where == "log" else []
+        first = converted(tmp_path, *options, tmp_path / "md.dump")[0]
+        assert first.energy == pytest.approx((-4.5 if where == "dump" else -7.25) * KCAL)
+        assert first.forces[0, 1] == pytest.approx(0.5 * KCAL)
+        result = run("--lammps-units", "metal", *options, tmp_path / "md.dump", tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert "contradicting units of LAMMPS" in result.output
+        assert "says `real`, --lammps-units says `metal`" in result.output
+
+    def test_units_that_nobody_states_are_said(self, tmp_path: Path) -> None:
+        (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, energy=True, element=True))
+        result = run(tmp_path / "md.dump", tmp_path / "a.data")
+        assert "states no units: read in LAMMPS' units metal" in result.output
+        refused = run("--lammps-units", "lj", tmp_path / "md.dump", tmp_path / "b.data")
+        assert "units `lj` of LAMMPS cannot be converted" in refused.output
+
+    def with_columns(self, names: dict[str, float]) -> str:
+        """The dump with more columns of the same number in each row."""
+        lines = self.dump(self.COLUMNS, element=True).splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith("ITEM: ATOMS"):
+                lines[number] += "".join(f" {name}" for name in names)
+            elif line.split()[-1] in ("Ge", "Te"):
+                lines[number] += "".join(f" {value}" for value in names.values())
+        return "\n".join(lines) + "\n"
+
+    @pytest.mark.parametrize("kinetic", ["c_keng", "c_ke", "v_kinetic_energy", "c_toteng", "f_ave_pe"])
+    def test_energies_that_are_not_potential(self, tmp_path: Path, kinetic: str) -> None:
+        (tmp_path / "md.dump").write_text(self.with_columns({kinetic: 100.0, "c_pe": -1.5}))
+        result = run("--overwrite", tmp_path / "md.dump", tmp_path / "out.data")
+        assert f"columns left aside: {kinetic}" in result.output
+        assert next(read_structures(tmp_path / "out.data")).energy == -3.0
+        (tmp_path / "md.dump").write_text(self.with_columns({kinetic: 100.0}))
+        assert "no column of energies per atom" in run(tmp_path / "md.dump", tmp_path / "b.data").output
+
+    def test_two_columns_of_energies(self, tmp_path: Path) -> None:
+        (tmp_path / "md.dump").write_text(self.with_columns({"c_pe": -1.5, "c_eng[1]": -2.5}))
+        result = run(tmp_path / "md.dump", tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert "which column has the potential energies? Name it with --energy-key: c_pe, c_eng[1]" in (
+            result.output
+        )
+        found = converted(tmp_path, "--energy-key", "c_eng[1]", tmp_path / "md.dump")
+        assert found[0].energy == -5.0
+
+    def log_case(self, tmp_path: Path, log: str, *options: object, **columns: float) -> Result:
+        """Both frames with this log; the output is out.data."""
+        (tmp_path / "md.dump").write_text(self.with_columns(columns))
+        (tmp_path / "log.lammps").write_text(log)
+        arguments = (*options, "--overwrite", "--log", tmp_path / "log.lammps", tmp_path / "md.dump")
+        return run(*arguments, tmp_path / "out.data")
+
+    def test_two_runs_in_one_log(self, tmp_path: Path) -> None:
+        other = self.LOG.replace("-7.25", "-70.0").replace("-7.5", "-80.0")
+        result = self.log_case(tmp_path, self.LOG + other)
+        assert result.exit_code == 1
+        assert (
+            "step 0 has two different PotEng, -7.25 in the table of line 2 and -70 in that" in result.output
+        )
+        assert self.log_case(tmp_path, self.LOG + self.LOG).exit_code == 0
+        assert [s.energy for s in read_structures(tmp_path / "out.data")] == [-7.25, -7.5]
+        continued = self.LOG + self.LOG.replace("         0   300    -7.25\n", "")
+        assert self.log_case(tmp_path, continued).exit_code == 0
+
+    def test_column_and_log_must_agree(self, tmp_path: Path) -> None:
+        result = self.log_case(tmp_path, self.LOG, c_pe=-1.5)
+        assert "two different energies, -3 of the column c_pe and -7.25 of" in result.output
+        assert self.log_case(tmp_path, self.LOG, "--max", 1, c_pe=-3.625).exit_code == 0
+        assert self.log_case(tmp_path, self.LOG, "--energy-key", "c_pe", c_pe=-1.5).exit_code == 0
+        assert next(read_structures(tmp_path / "out.data")).energy == -3.0
+
+    @pytest.mark.parametrize(
+        ("before", "message"),
+        [
+            ("thermo_modify norm yes\n", "line 3: PotEng is that of one atom (thermo_modify norm yes)"),
+            ("thermo_modify flush yes norm yes lost warn\n", "PotEng is that of one atom"),
+            ("units real\nunits metal\n", "several units, metal, real"),
+            ("thermo_modify norm yes\nthermo_modify norm no\n", ""),
+            ("thermo_modify norm yes\nthermo_style custom step pe\n", ""),
+        ],
+    )
+    def test_what_a_log_says_of_its_energies(self, tmp_path: Path, before: str, message: str) -> None:
+        result = self.log_case(tmp_path, before + self.LOG)
+        assert result.exit_code == bool(message)
+        assert message in result.output
+
+    def test_log_of_more_atoms_than_the_dump(self, tmp_path: Path) -> None:
+        log = self.LOG.replace("on 1 procs", "on 1 procs for 500 steps with 3 atoms")
+        assert "a run of 3 atoms, but the dump has 2 at step 0" in self.log_case(tmp_path, log).output
+
+    def test_a_log_that_is_cut_off(self, tmp_path: Path) -> None:
+        """The last number may have lost digits."""
+        cut = self.LOG[: self.LOG.index("-7.5") + 2]
+        assert "no thermo table has step 500" in self.log_case(tmp_path, cut).output
+
+    def test_types_without_a_name(self, tmp_path: Path) -> None:
+        (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, energy=True))
+        result = run("--types", "Ge", tmp_path / "md.dump", tmp_path / "a.data")
+        assert "types go from 1 to 2, but --types names 1 from 1 on" in result.output
+        zero = self.dump(self.COLUMNS, energy=True).replace("1 1 1.5", "1 0 1.5")
+        (tmp_path / "md.dump").write_text(zero)
+        result = run("--types", "Ge Te", tmp_path / "md.dump", tmp_path / "a.data")
+        assert "types go from 0 to 2" in result.output
+        (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, energy=True, element=True))
+        result = run("--types", "Te Ge", tmp_path / "md.dump", tmp_path / "a.data")
+        assert "--types contradicts the column `element`" in result.output
 
     def test_no_energy_is_not_zero(self, tmp_path: Path) -> None:
         (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, element=True))

@@ -1,4 +1,4 @@
-"""tools/make_symmetry_functions.py: it writes a legal input.nn, and what is chosen reproduces the rest."""
+"""bnnp functions: it writes a legal input.nn, and what is chosen reproduces the rest."""
 
 from __future__ import annotations
 

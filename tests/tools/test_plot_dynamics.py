@@ -1,4 +1,4 @@
-"""tools/plot.py rdf, adf and md: numbers from the files, pictures for each case, and clear mistakes."""
+"""bnnp plot rdf, adf and md: numbers from the files, pictures for each case, and clear mistakes."""
 
 from __future__ import annotations
 
@@ -94,6 +94,7 @@ class TestDistributions:
         assert [text.get_text() for text in drawn.legends[0].get_texts()] == [
             "one, 95 % band",
             "two, 95 % band",
+            "without structure",
         ]
 
     def test_angles(self, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""tools/plot.py errors, parity and report: numbers from mode 3's files, one page that needs nothing else."""
+"""bnnp plot errors, parity and report: numbers from mode 3's files, one page that needs nothing else."""
 
 from __future__ import annotations
 
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,8 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 from plotting.prediction import errors_figure, read_predictions, table_rows
 
+from bnnp.dynamics.observables import Snapshot
+from bnnp.io import md_out
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import PredictionWriter, file_names, format_prediction
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
+from bnnp.network.masks import Masks
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, Units
@@ -160,7 +165,10 @@ def test_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "epochs" in page.text
     assert "cold" in page.text
     assert "the plain networks, without standard deviations" in page.text
-    assert "Not available" in page.text  # no training
+    titles = re.findall("<h2>([^<]*)</h2>", text)
+    assert "Training" not in titles  # which was not here: said at the end, and no empty section
+    assert "Molecular dynamics" not in titles
+    assert "Left out. Training: " in page.text
     assert "1 structures (0 periodic, 0 with stress), 2 atoms" in page.text
 
 
@@ -170,9 +178,38 @@ def test_large_errors_are_written_out_and_only_what_is_drawn_is_explained(tmp_pa
     path = folder / "energy.out"
     path.write_text(path.read_text().replace(MEANING, f"calibrated (mc) on 9 structures; std_raw: {MEANING}"))
     drawn = errors_figure(read_predictions(folder))
-    texts = [text.get_text().strip() for text in drawn.axes[0].texts]
+    texts = [text.get_text().strip().partition(",")[0] for text in drawn.axes[0].texts]
     assert texts == ["645", "2040"]  # sqrt((0 + 1 + 4) / 3) / 2 and sqrt((9 + 16 + 25) / 3) / 2 eV
+    for text, bar in zip(drawn.axes[0].texts, drawn.axes[0].patches, strict=True):
+        assert text.get_position()[0] >= bar.get_width()  # not under it
     assert drawn.get_supxlabel() == "standard deviation: calibrated (mc) on 9 structures"
+
+
+def test_report_has_uncertainty_and_dynamics(tmp_path: Path) -> None:
+    """A folder with masks, predictions with references, and md.out of four atoms."""
+    folder = predicted(tmp_path / "run")
+    (folder / "input.nn").write_text(INPUT)
+    masks = Masks.draw(1, 9, (0.0, 0.1), {"Cu": (1, 2)})
+    write_uncertainty(folder / "uncertainty.data", UncertaintyData(masks, {"Cu": "0" * 64}), "")
+    seen = [Snapshot(1, k, 1.0 * k, 300.0, -14.0, 0.2, -13.8, 0.1, 47.0, 0.1) for k in range(3)]
+    text = md_out.header(METAL, "9", MEANING) + "".join(md_out.row(each, METAL) for each in seen)
+    (folder / "md.out").write_text(text)
+    (folder / "trajectory.extxyz").write_text("4\n")
+    result = draw("report", str(folder), "--out", str(tmp_path / "page.html"))
+    assert result.exit_code == 0, result.output
+    page = Page((tmp_path / "page.html").read_text())
+    assert "Standard deviations of mode 3: the sizes of errors" in page.text
+    assert "Molecular dynamics of 4 atoms, 2 steps, 0.002 ps." in page.text
+
+
+def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("plotting", "matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = draw("parity", str(tmp_path))
+    assert result.exit_code == 1
+    assert "pip install matplotlib" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_report_below_a_file_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""tools/plot.py symmetry: shapes are the formulas, and the pictures appear for what mode 1 wrote."""
+"""bnnp plot symmetry: shapes are the formulas, and the pictures appear for what mode 1 wrote."""
 
 from __future__ import annotations
 

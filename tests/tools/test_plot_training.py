@@ -1,4 +1,4 @@
-"""tools/plot.py training: numbers from the files of mode 2, pictures for each case, and clear mistakes."""
+"""bnnp plot training: numbers from the files of mode 2, pictures for each case, and clear mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/plot.py uncertainty: scores recomputed from the columns, sets by group or directory, mistakes."""
+"""bnnp plot uncertainty: scores recomputed from the columns, sets by group or directory, mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tools/select_structures.py: farthest points against a greedy search by hand, uncertainty, energy window."""
+"""bnnp select: farthest points against a greedy search by hand, uncertainty, energy window."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 import select_structures
 from click.testing import CliRunner, Result
 from farthest_points import farthest_atoms, farthest_points, standardize, structure_points
+from formats.change_units import change_units
 
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
@@ -28,6 +29,7 @@ from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.uncertainty.maps import Quadratic
+from bnnp.units import ATOMIC, METAL
 
 INPUT = """\
 number_of_elements 2
@@ -148,6 +150,18 @@ class TestFarthest:
         assert "3 farthest ones" in result.output
         assert chosen() == sorted(chosen())
 
+    def test_features_do_not_depend_on_units(self, folder: Path) -> None:
+        """The same structures in bohr, from a directory that says so, are chosen by the same functions."""
+        Path("bohr").mkdir()
+        Path("bohr/input.nn").write_text("units atomic\n")
+        structures = [change_units(s, METAL, ATOMIC) for s in read_structures("input.data")]
+        write_structures("bohr/input.data", structures)
+        assert run("-n", 8, "input.data", "metal.data").exit_code == 0
+        result = run("-n", 8, "--settings", "input.nn", "bohr/input.data", "bohr/out.data")
+        assert result.exit_code == 0, result.output
+        assert chosen("bohr/out.data") == chosen("metal.data")
+        assert next(read_structures("bohr/out.data")).cell[0, 0] == pytest.approx(6.0 / 0.52917721)
+
     def test_structures_are_unchanged(self, folder: Path) -> None:
         run("--number", 30, "input.data", "out.data")
         assert Path("out.data").read_text() == Path("input.data").read_text()
@@ -184,6 +198,33 @@ class TestEnergy:
         result = run("--energy-window", 0.0501, "input.data", "out.data")
         assert result.exit_code == 0, result.output
         assert chosen() == [0, 1, 2, 3, 4]
+
+    @pytest.mark.parametrize(("units", "steps"), [("metal", 5), ("atomic", 1)])
+    def test_without_settings(self, folder: Path, units: str, steps: int) -> None:
+        """0.1 hartree a structure of eight atoms are 0.34 eV/atom, more than the window."""
+        Path("input.nn").unlink()
+        result = run("--units", units, "--energy-window", 0.0501, "input.data", "out.data")
+        assert result.exit_code == 0, result.output
+        assert chosen() == list(range(steps))
+        assert run("--energy-window", 0.0501, "--overwrite", "input.data", "out.data").exit_code == 0
+        assert chosen() == [0, 1, 2, 3, 4]
+
+    def test_units_of_the_run_that_wrote_it(self, folder: Path) -> None:
+        """The input.nn beside the file counts, not the one of this directory."""
+        Path("run").mkdir()
+        Path("input.data").rename("run/candidates.data")
+        Path("input.nn").rename("run/input.nn")
+        Path("input.nn").write_text(INPUT.replace("metal", "atomic"))
+        refused = run("--energy-window", 0.0501, "run/candidates.data", "out.data")
+        assert "out.data would be in Angstrom and eV, but the input.nn beside it means `units atomic`" in (
+            refused.output
+        )
+        result = run("--energy-window", 0.0501, "run/candidates.data", "run/out.data")
+        assert result.exit_code == 0, result.output
+        assert chosen("run/out.data") == [0, 1, 2, 3, 4]
+        assert "--units atomic contradicts" in (
+            run("--units", "atomic", "-n", 2, "run/candidates.data", "run/b.data").output
+        )
 
     def test_each_composition_has_its_own(self, folder: Path) -> None:
         structures = list(read_structures("input.data"))
@@ -281,6 +322,13 @@ class TestUncertainty:
 class TestErrors:
     def test_nothing_to_choose_by(self, folder: Path) -> None:
         assert run("input.data", "out.data").exit_code == 2
+
+    def test_no_settings_for_symmetry_functions(self, folder: Path) -> None:
+        Path("input.nn").unlink()
+        result = run("-n", 2, "input.data", "out.data")
+        assert result.exit_code == 1
+        assert "input.nn: no such file" in result.output
+        assert "name an input.nn with --settings" in result.output
 
     def test_nothing_left(self, folder: Path) -> None:
         structures = [replace(s, energy=None) for s in read_structures("input.data")]

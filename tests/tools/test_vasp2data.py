@@ -1,4 +1,4 @@
-"""tools/vasp2data.py on made-up runs: every format gives the same steps, and what is no label is left out."""
+"""bnnp vasp on made-up runs: every format gives the same steps, and what is no label is left out."""
 
 from __future__ import annotations
 
@@ -375,9 +375,10 @@ class TestChoice:
         (tmp_path / "melt").mkdir()
         result = convert("--label", "900K", write(run, tmp_path / "melt" / "OUTCAR"), output)
         structure = structures(result, output)[1]
-        assert dict(structure.info) == {"group": "900K", "source": "melt/OUTCAR:2"}
+        method = "xc:PBE,O:PAW_PBE_O_08Apr2002,H:PAW_PBE_H_08Apr2002"
+        assert dict(structure.info) == {"group": "900K", "method": method, "source": "melt/OUTCAR:2"}
         line = [line for line in output.read_text().splitlines() if line.startswith("comment")][1]
-        assert line.startswith('comment group=900K source=melt/OUTCAR:2 stress="')
+        assert line.startswith(f'comment group=900K method={method} source=melt/OUTCAR:2 stress="')
 
     def test_append(self, run: Any, tmp_path: Path, output: Path) -> None:
         path = write(run, tmp_path / "OUTCAR")
@@ -529,10 +530,11 @@ def _environment() -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml"])
+@pytest.mark.parametrize("name", ["OUTCAR", "vasprun.xml", "ML_AB"])
 def test_benchmark(run: Any, tmp_path: Path, name: str) -> None:
     """A large file made of the repeated steps of a small one is converted, and its speed told."""
     path = write(run, tmp_path / name)
     result = CliRunner().invoke(benchmark_vasp.main, [str(path), "--megabytes", "1", "--repeat", "1"])
     assert result.exit_code == 0, result.output
     assert "MB/s" in result.output
+    assert "MiB at most" in result.output

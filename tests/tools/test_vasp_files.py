@@ -1,4 +1,4 @@
-"""tools/vasp2data.py on real outputs of VASP 4.6 to 6.3, most of them awkward.
+"""bnnp vasp on real outputs of VASP 4.6 to 6.3, most of them awkward.
 
 What is expected was read off the files with grep and by eye, not by the program: number of labeled steps,
 free energy (TOTEN, eV) of the first and the last one, the force on the second atom in the last one

@@ -11,6 +11,7 @@ from ase.build import bulk
 from numpy.typing import NDArray
 from scipy.spatial.distance import mahalanobis
 
+from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.ase_atoms import from_atoms
@@ -22,6 +23,7 @@ from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.hybrid import closeness
 from bnnp.uncertainty.maps import Quadratic
 from bnnp.uncertainty.training_statistics import (
     FARTHEST,
@@ -89,6 +91,39 @@ class TestDistance:
         np.testing.assert_allclose(
             excess(np.array([[3.0, 1.0], [-1.0, 7.0]]), scaling), [[0.5, 0], [0.5, 0.5]]
         )
+
+
+class TestCloseness:
+    SHORTEST = np.array([[2.0, 3.0], [3.0, 0.0]])  # the second element never beside itself
+
+    def found(self, types: list[int], positions: list[list[float]]) -> Array:
+        numbers = np.array([(32, 52)[t] for t in types])
+        pairs = find_neighbors(np.array(positions), None, 6.0, numbers)
+        return closeness(np.array(types, dtype=np.int32), pairs, self.SHORTEST)
+
+    def test_by_hand(self) -> None:
+        """0-0 at 1, 0-1 at 2.5 and 3.5, 1-1 nowhere: the nearest counts, relative to its own shortest."""
+        found = self.found([0, 0, 1], [[0, 0, 0], [1, 0, 0], [3.5, 0, 0]])
+        near, far = 2.0**6 - 1.0, (3.0 / 2.5) ** 6 - 1.0
+        np.testing.assert_allclose(found, [near, near, far], rtol=1e-12)
+
+    def test_nothing_at_usual_distances_or_where_none_is_known(self) -> None:
+        assert not self.found([0, 0], [[0, 0, 0], [2.0, 0, 0]]).any()
+        assert not self.found([1, 1], [[0, 0, 0], [0.5, 0, 0]]).any()
+
+    def test_sigma_of_a_potential_grows_as_atoms_approach(self, potential: Potential) -> None:
+        """The functions of copper saturate; with the shortest distance of training sigma does not."""
+        own = potential.statistics["Cu"]
+        known = replace(potential, statistics={"Cu": replace(own, shortest={"Cu": 2.2})})
+        radii = np.array([2.2, 1.9, 1.5, 1.0, 0.7])
+
+        def far(model: Potential, r: float) -> float:
+            atoms = Structure(np.array([29, 29]), np.array([[0.0, 0, 0], [r, 0, 0]]))
+            return float(model.predict(atoms, sigma=False).parts.energy[2])
+
+        plain, grown = (np.array([far(model, r) for r in radii]) for model in (potential, known))
+        assert grown[0] == plain[0]
+        np.testing.assert_allclose(np.sqrt(grown**2 - plain**2)[1:], (2.2 / radii[1:]) ** 6 - 1.0, rtol=1e-6)
 
 
 class TestLastLayer:
@@ -247,8 +282,9 @@ class TestPotential:
 
 class TestSection:
     def test_round_trip(self, values: Array) -> None:
-        domain = TrainingStatistics.of(values, values[:, :3])
+        domain = TrainingStatistics.of(values, values[:, :3], {"Ge": 2.4, "Te": 1.0 / 3.0})
         again = parse_statistics(format_statistics({"Ge": domain}), {"Ge": (5, 3)})["Ge"]
+        assert again.shortest == domain.shortest
         for name in ("mean", "covariance", "feature_mean", "feature_covariance"):
             np.testing.assert_array_equal(getattr(again, name), getattr(domain, name))
 
@@ -261,5 +297,8 @@ class TestSection:
             parse_statistics(cut, {"Ge": (5, 3)})
         with pytest.raises(InputError, match=r"\[domain\]: cut short"):
             parse_statistics(lines, {"Te": (5, 3)})
+        for wrong in ("shortest Ge Te 0.0", "shortest Ge Te nan", "shortest Ge 2.4", "shortest Ge Te x"):
+            with pytest.raises(InputError, match=r"\[domain\]: cut short"):
+                parse_statistics([*lines, wrong], {"Ge": (5, 3)})
         with pytest.raises(StaleFileError, match="not of version 1"):
             parse_statistics(["version 2"], {"Ge": (5, 3)})

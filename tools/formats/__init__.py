@@ -1,4 +1,4 @@
-"""What `tools/convert.py` reads: labeled structures in the units asked for, with where they come from.
+"""What `bnnp convert` reads: labeled structures in the units asked for, with where they come from.
 
 * frames.py: any file or directory, with ASE where there is no module of its own
 * deepmd.py: DeePMD-kit's systems of npy files

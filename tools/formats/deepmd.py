@@ -1,4 +1,4 @@
-"""DeePMD-kit's npy systems: a directory a composition, or a "mixed" one with types for every frame.
+"""DeePMD-kit's systems: a directory a composition, or a "mixed" one with types for every frame.
 
 ::
 
@@ -10,27 +10,114 @@
             energy.npy           (n_frames,) eV
             force.npy            (n_frames, 3 n_atoms) eV/Angstrom
             virial.npy           (n_frames, 9) eV, = -volume * stress
-            real_atom_types.npy  (n_frames, n_atoms) of mixed systems
+            real_atom_types.npy  (n_frames, n_atoms) of mixed systems; -1 is no atom, but fills a row
 
-Reference: DeePMD-kit manual, "Data formats of a system".
+Where there is no set.*, the same as text: coord.raw, box.raw, ..., a line a frame. An HDF5 file has these
+files as datasets, in one group a system.
+
+References: DeePMD-kit manual, "Formats of a system", "Mixed type"; dpdata, "deepmd/raw", "deepmd/hdf5".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import h5py
 import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.io.text import read_lines
 from bnnp.structure import Structure
 from bnnp.units import METAL, Units
 from formats.change_units import change_units
 
 Array = NDArray[np.float64]
+
+HDF5_NAMES = (".h5", ".hdf5", ".hdf")
+WIDTHS = {"coord": 3, "box": 9, "energy": 1, "force": 3, "virial": 9, "real_atom_types": 1}  # numbers a frame
+OF_ATOMS = ("coord", "force", "real_atom_types")  # so many an atom
+NO_ATOM = -1
+
+
+class Folder(Protocol):
+    """A directory, or a group of an HDF5 file."""
+
+    @property
+    def where(self) -> str:
+        """As messages name it."""
+        ...
+
+    def names(self) -> list[str]:
+        """What is in it, sorted."""
+        ...
+
+    def folder(self, name: str) -> Folder:
+        """A folder in it."""
+        ...
+
+    def words(self, name: str) -> list[str]:
+        """The words of a small text file."""
+        ...
+
+    def numbers(self, name: str) -> Array:
+        """The numbers of a file, (rows, ...) float64."""
+        ...
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory with npy or text files."""
+
+    path: Path
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    def names(self) -> list[str]:
+        return sorted(file.name for file in self.path.iterdir())
+
+    def folder(self, name: str) -> Directory:
+        return Directory(self.path / name)
+
+    def words(self, name: str) -> list[str]:
+        return "\n".join(read_lines(self.path / name, "the types or elements of DeePMD-kit")).split()
+
+    def numbers(self, name: str) -> Array:
+        file = self.path / name
+        if name.endswith(".raw"):
+            return np.loadtxt(file, dtype=np.float64, ndmin=2)
+        return np.asarray(np.load(file).astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of an HDF5 file."""
+
+    group: Any
+
+    @property
+    def where(self) -> str:
+        return f"{self.group.file.filename}#{self.group.name}"
+
+    def names(self) -> list[str]:
+        return sorted(self.group)
+
+    def folder(self, name: str) -> Group:
+        return Group(self.group[name])
+
+    def words(self, name: str) -> list[str]:
+        values = np.atleast_1d(self.group[name][()]).ravel().tolist()
+        return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+
+    def numbers(self, name: str) -> Array:
+        return np.asarray(self.group[name][()].astype(np.float64))
 
 
 def find_systems(path: Path) -> list[Path]:
@@ -38,50 +125,65 @@ def find_systems(path: Path) -> list[Path]:
     return sorted(file.parent for file in path.rglob("type.raw"))
 
 
+def is_deepmd_file(path: Path) -> bool:
+    """Whether a file is HDF5 with a system in it."""
+    if path.suffix not in HDF5_NAMES or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path) as file:
+        return bool(_groups(file))
+
+
 def read_systems(path: Path, units: Units) -> Iterator[Structure]:
-    """The frames of all systems in a directory, in `units`.
+    """The frames of all systems in a directory or an HDF5 file, in `units`.
 
     Raises
     ------
     InputError
-        A file is missing or has the wrong size.
+        A file is missing or has the wrong size, or a type has no element.
     """
-    for system in find_systems(path):
-        for number, structure in enumerate(_read_system(system)):
-            info = {"source": f"{'/'.join(system.parts[-2:])}:{number}"}
-            yield change_units(Structure(**structure, info=info), METAL, units)
+    with ExitStack() as stack:
+        systems: list[tuple[Path, str, Folder]] = [(one, "", Directory(one)) for one in find_systems(path)]
+        if path.is_file():
+            file = stack.enter_context(h5py.File(path))
+            systems = [(path, f"#{name}", Group(file[name])) for name in _groups(file)]
+        for place, name, system in systems:
+            for number, structure in enumerate(_read_system(system)):
+                info = {"source": f"{'/'.join(place.parts[-2:])}{name}:{number}"}
+                yield change_units(Structure(**structure, info=info), METAL, units)
 
 
-def _read_system(path: Path) -> Iterator[dict[str, Any]]:
+def _groups(file: Any) -> list[str]:
+    """Names of the systems in an HDF5 file."""
+    names = ["/"] if "type.raw" in file else []
+    file.visit(lambda name: names.append(name.rpartition("/")[0]) if name.endswith("/type.raw") else None)
+    return sorted(names)
+
+
+def _read_system(system: Folder) -> Iterator[dict[str, Any]]:
     """Arguments of `Structure` for each frame, in Angstrom and eV."""
-    types = np.atleast_1d(np.loadtxt(path / "type.raw", dtype=int))
-    numbers = _elements(path)
-    if types.min() < 0 or types.max() >= len(numbers):
-        raise InputError(f"{path}/type.raw: types go to {types.max()}, but type_map.raw names {len(numbers)}")
-    sets = sorted(path.glob("set.*"))
-    if not sets:
-        raise InputError(f"{path}: no set.* in this system of DeePMD-kit")
-    for folder in sets:
-        coord = _load(folder, "coord", 3 * len(types))
-        n_frames = len(coord)
-        arrays = {
-            name: _load(folder, name, size, n_frames)
-            for name, size in (("box", 9), ("energy", 1), ("force", 3 * len(types)), ("virial", 9))
-            if (folder / f"{name}.npy").exists()
-        }
-        mixed = folder / "real_atom_types.npy"
-        real = np.load(mixed).astype(int) if mixed.exists() else np.tile(types, (n_frames, 1))
-        periodic = not (path / "nopbc").exists()
+    types, numbers = _types(system), _elements(system)
+    _demand_known(types, numbers, f"{system.where}/type.raw")
+    periodic = "nopbc" not in system.names()
+    for folder in _sets(system):
+        arrays = _load(folder, len(types))
         if periodic and "box" not in arrays:
-            raise InputError(f"{folder}: no box.npy, and no file `nopbc` that says it is a free molecule")
-        for frame in range(n_frames):
-            real_types, values = real[frame], {name: array[frame] for name, array in arrays.items()}
-            yield _frame(numbers[real_types], coord[frame], values, periodic)
+            raise InputError(
+                f"{folder.where}: no box.npy, and no file `nopbc` that says it is a free molecule"
+            )
+        for frame in range(len(arrays["coord"])):
+            values = {name: array[frame] for name, array in arrays.items()}
+            real = types
+            if "real_atom_types" in values:
+                real = values["real_atom_types"].astype(np.int64)
+                kept = real != NO_ATOM
+                real = real[kept]
+                _demand_known(real, numbers, f"{folder.where}/real_atom_types.npy frame {frame} (from 0)")
+                for name in {"coord", "force"} & set(values):
+                    values[name] = values[name].reshape(-1, 3)[kept]
+            yield _frame(numbers[real], values, periodic)
 
 
-def _frame(
-    numbers: NDArray[np.int64], coord: Array, values: dict[str, Array], periodic: bool
-) -> dict[str, Any]:
+def _frame(numbers: NDArray[np.int64], values: dict[str, Array], periodic: bool) -> dict[str, Any]:
     cell = stress = None
     if periodic:
         cell = values["box"].reshape(3, 3)
@@ -90,7 +192,7 @@ def _frame(
         stress = 0.5 * (tensor + tensor.T).ravel()[[0, 4, 8, 5, 2, 1]]
     return {
         "numbers": numbers,
-        "positions": coord.reshape(-1, 3),
+        "positions": values["coord"].reshape(-1, 3),
         "cell": cell,
         "energy": float(values["energy"][0]) if "energy" in values else None,
         "forces": values["force"].reshape(-1, 3) if "force" in values else None,
@@ -98,25 +200,66 @@ def _frame(
     }
 
 
-def _elements(path: Path) -> NDArray[np.int64]:
+def _demand_known(types: NDArray[np.int64], numbers: NDArray[np.int64], where: str) -> None:
+    """Refuse types that type_map.raw does not name, and a frame without atoms."""
+    if not len(types):
+        raise InputError(f"{where}: there is no atom")
+    if types.min() < 0 or types.max() >= len(numbers):
+        wrong = types.min() if types.min() < 0 else types.max()
+        raise InputError(
+            f"{where}: there is type {wrong}, but type_map.raw names {len(numbers)} elements, types 0 to "
+            f"{len(numbers) - 1}"
+        )
+
+
+def _sets(system: Folder) -> list[Folder]:
+    """The parts of a system: set.*, or where there is none itself, with text files."""
+    names = system.names()
+    if sets := [system.folder(name) for name in names if name.startswith("set.")]:
+        return sets
+    if "coord.raw" in names:
+        return [system]
+    raise InputError(f"{system.where}: neither set.* nor coord.raw in this system of DeePMD-kit")
+
+
+def _types(system: Folder) -> NDArray[np.int64]:
+    """Type of each atom, from 0."""
+    try:
+        return np.array([int(word) for word in system.words("type.raw")], dtype=np.int64)
+    except ValueError as error:
+        raise InputError(f"{system.where}/type.raw: cannot be read as numbers of types ({error})") from None
+
+
+def _elements(system: Folder) -> NDArray[np.int64]:
     """Atomic number of each type."""
-    file = path / "type_map.raw"
-    if not file.exists():
-        raise InputError(f"{path}: no type_map.raw, which names the elements; write it, one symbol a line")
-    symbols = file.read_text(encoding="utf-8").split()
+    if "type_map.raw" not in system.names():
+        raise InputError(
+            f"{system.where}: no type_map.raw, which names the elements; write it, one symbol a line"
+        )
+    symbols = system.words("type_map.raw")
     if unknown := [symbol for symbol in symbols if symbol not in atomic_numbers]:
-        raise InputError(f"{file}: `{unknown[0]}` is no chemical symbol")
+        raise InputError(f"{system.where}/type_map.raw: `{unknown[0]}` is no chemical symbol")
     return np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.int64)
 
 
-def _load(folder: Path, name: str, width: int, n_frames: int | None = None) -> NDArray[np.float64]:
-    """One array, (n_frames, width) float64."""
-    file = folder / f"{name}.npy"
-    try:
-        array: NDArray[np.float64] = np.load(file).astype(np.float64)
-        array = array.reshape(len(array) if n_frames is None else n_frames, width)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as numbers of {width} a frame ({error})") from None
-    if not np.isfinite(array).all():
-        raise InputError(f"{file}: a number is not finite; repeat that calculation")
-    return array
+def _load(folder: Folder, n_atoms: int) -> dict[str, Array]:
+    """All arrays of a set, (n_frames, numbers a frame) float64, by name; there is always `coord`."""
+    there = folder.names()
+    ending = "raw" if "coord.raw" in there else "npy"
+    arrays: dict[str, Array] = {}
+    for name, width in WIDTHS.items():
+        file = f"{name}.{ending}"
+        if file not in there and name != "coord":
+            continue
+        width *= n_atoms if name in OF_ATOMS else 1
+        try:
+            array = folder.numbers(file)
+            array = array.reshape(len(arrays["coord"]) if arrays else len(array), width)
+        except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{folder.where}/{file}: cannot be read as numbers of {width} a frame ({error})"
+            ) from None
+        if not np.isfinite(array).all():
+            raise InputError(f"{folder.where}/{file}: a number is not finite; repeat that calculation")
+        arrays[name] = array
+    return arrays

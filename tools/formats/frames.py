@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import ase.io
+import vasp2data
 from ase import Atoms
+from ase.io.formats import UnknownFileTypeError, filetype
 from data_summary import Summary
+from data_units import input_units
+from vasp.files import is_output
 
+from bnnp.analysis.label_sizes import LabelSizes
 from bnnp.descriptors.length_unit import SAMPLE, closest_pairs, reach, unit_advice
 from bnnp.errors import BnnpError, InputError, NumericalError
 from bnnp.io.ase_atoms import from_atoms
+from bnnp.io.ase_labels import LabelKeys, MissingLabel, find_labels
 from bnnp.io.input_data import read_structures
+from bnnp.io.method import disagreements
 from bnnp.io.text import reason_of
 from bnnp.structure import Set, Structure
 from bnnp.units import Units
-from formats.deepmd import find_systems, read_systems
+from formats.change_units import change_units
+from formats.deepmd import find_systems, is_deepmd_file, read_systems
+from formats.extxyz import parse_comment
 from formats.lammps_dump import DumpChoice, is_dump, read_dump
 from formats.runner_tree import find_data, read_tree
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to take of each input file and how to mark it."""
+    """What to take of each input file and how to mark it.
+
+    `said` are the units of --units; `contradict` whether an input.nn beside an input.data may say others.
+    """
 
     units: Units
+    said: Units | None = None
+    contradict: bool = True
     skip: int = 0
     every: int = 1
     most: int | None = None
@@ -37,10 +53,9 @@ class Choice:
     group: str | None = None
     subset: Set | None = None
     format: str | None = None
-    energy_key: str | None = None
-    forces_key: str | None = None
+    keys: LabelKeys = field(default_factory=LabelKeys)
     types: list[str] | None = None
-    lammps_units: str = "metal"
+    lammps_units: str | None = None
     log: Path | None = None
 
     @property
@@ -50,29 +65,44 @@ class Choice:
 
 
 class CheckedSummary(Summary):
-    """Counts, and what makes one doubt the units or the periodicity."""
+    """Counts, and what makes one doubt the units or the labels."""
 
     def __init__(self, units: Units) -> None:
         super().__init__(units)
         self.partly_periodic = 0
         self.reaches: list[float] = []  # of the first structures
+        self.sizes = LabelSizes()
+        self.left_aside: Counter[str] = Counter()  # structures by the name of a label that was not taken
+        self.remarks: list[str] = []  # what was understood without being told
+        self.methods: dict[str, set[str]] = {}  # files and groups of each `method=`
 
     def count(self, structure: Structure) -> None:
         """Count one structure."""
         super().count(structure)
+        self.partly_periodic += structure.periodic and not all(structure.pbc)
+        self.sizes.count(structure)
         if len(self.reaches) < SAMPLE:
             with contextlib.suppress(NumericalError):  # no neighbor list: mode 1 will tell
                 self.reaches.append(reach(closest_pairs(structure, self.units), self.units))
 
+    def notes(self) -> Iterator[str]:
+        """What was understood without being told, and labels that were not taken."""
+        yield from self.remarks
+        if self.partly_periodic:
+            yield (
+                f"{self.partly_periodic} frames are periodic along one or two lattice vectors only, as their "
+                'comments in input.data say (pbc="T T F"). RuNNer and n2p2 do not read that: for them, '
+                "vacuum must be thicker than the cutoff"
+            )
+        if self.left_aside:
+            names = ", ".join(f"{name} ({number})" for name, number in sorted(self.left_aside.items()))
+            yield f"left aside, with the number of structures that have it: {names}"
+
     def warnings(self) -> Iterator[str]:
         """What the user should look at."""
         yield from super().warnings()
-        if self.partly_periodic:
-            yield (
-                f"{self.partly_periodic} frames are periodic along one or two axes only (pbc `T T F`): "
-                "input.data knows all or nothing, so they are now periodic along ALL axes. Atoms see their "
-                "images across a vacuum that is thinner than the cutoff"
-            )
+        yield from disagreements(self.methods)
+        yield from self.sizes.doubts(self.units, lambda index: f"structure {index + 1}")
         advice = unit_advice(self.reaches, self.units)
         if advice:
             yield f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?"
@@ -80,11 +110,17 @@ class CheckedSummary(Summary):
 
 def read_file(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen frames of one file, as structures in `choice.units`."""
+    with_stress, wanted = 0, choice.keys.stress or choice.keys.virial
     for structure in find_reader(path)(path, choice, summary):
         info = dict(structure.info)
+        with_stress += structure.stress is not None
+        place = f"{path}, group {info['group']}" if "group" in info else str(path)
+        summary.methods.setdefault(info.get("method", ""), set()).add(place)
         if choice.group:
             info["group"] = choice.group
         yield replace(structure, info=info, subset=choice.subset or structure.subset, index=0, line=0)
+    if wanted and choice.labels and not with_stress:
+        raise InputError(f"{path}: no periodic frame has `{wanted}`; see --stress-key and --virial-key")
 
 
 def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator[Structure]]:
@@ -95,22 +131,30 @@ def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator
         if find_data(path):
             return read_runner
         raise InputError(
-            f"{path}: neither systems of DeePMD-kit (type.raw) nor input.data in this directory or below it"
+            f"{path}: neither systems of DeePMD-kit (type.raw) nor input.data in this directory or below it; "
+            "directories of VASP's runs are for bnnp vasp"
         )
     if path.suffix == ".data":
         return read_data
+    if is_deepmd_file(path):
+        return read_deepmd
+    if is_output(path):
+        return read_vasp
     return read_lammps if is_dump(path) else read_with_ase
 
 
 def read_data(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen structures of an input.data file."""
-    return choose(read_structures(path, None, choice.labels), choice)
+    own = input_units(path, choice.said, choice.contradict)
+    summary.remarks.append(f"{path} was read in {own.length} and {own.energy}")
+    for structure in choose(read_structures(path, None, choice.labels), choice):
+        yield change_units(structure, own, choice.units)
 
 
 def read_deepmd(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen frames of DeePMD-kit's systems."""
     for structure in choose(read_systems(path, choice.units), choice):
-        missing = "energy" if structure.energy is None else "forces" if structure.forces is None else None
+        missing = "energy" if structure.energy is None else "force" if structure.forces is None else None
         if choice.labels and missing:
             source = structure.info["source"]
             raise InputError(f"{path}: {source} has no {missing}.npy; --no-labels leaves labels out")
@@ -119,34 +163,68 @@ def read_deepmd(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator
 
 def read_runner(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen structures of RuNNer's and n2p2's directories."""
-    return choose(read_tree(path, choice.units, choice.labels), choice)
+    return choose(read_tree(path, choice.units, choice.said, choice.labels), choice)
 
 
 def choose(structures: Iterator[Structure], choice: Choice) -> Iterator[Structure]:
     """The chosen ones, with the chosen labels."""
     for structure in islice(structures, choice.skip, choice.stop, choice.every):
         if not choice.labels:
-            yield replace(structure, energy=None, forces=None, stress=None)
+            yield replace(structure, energy=None, forces=None, stress=None, charges=None)
         else:
             yield structure if choice.stress else replace(structure, stress=None)
 
 
 def read_lammps(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen frames of a dump of LAMMPS."""
-    how = DumpChoice(choice.types, choice.lammps_units, choice.energy_key, choice.log)
+    how = DumpChoice(choice.types, choice.lammps_units, choice.keys.energy, choice.log)
     frames = slice(choice.skip, choice.stop, choice.every)
-    images = read_dump(path, how, frames, choice.labels)
-    plain = replace(choice, energy_key=None)
-    yield from structures_of(images, path, plain, summary)
+    images = read_dump(path, how, frames, choice.labels, summary.remarks)
+    yield from structures_of(images, path, replace(choice, keys=LabelKeys()), summary)
+
+
+def read_vasp(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
+    """The chosen steps of an output of VASP, as bnnp vasp takes them."""
+    tally = vasp2data.Tally()
+    how = vasp2data.Choice(choice.units, skip=choice.skip, every=choice.every)
+    try:
+        yield from choose(vasp2data.read_file(path, how, tally), replace(choice, skip=0, every=1))
+        if not tally.taken:
+            raise InputError(vasp2data.why_nothing(tally, choice.skip))
+    except Exception as error:  # as vasp2data.py does
+        raise InputError(f"{path}: {vasp2data.reason_of(error)}") from error
+    if tally.left_out:
+        summary.remarks.append(f"{path}: left out, {tally.reasons()}; see bnnp vasp")
 
 
 def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen frames of a file that ASE reads, each marked with where it comes from."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    frames = slice(choice.skip, choice.stop, choice.every)
-    images = ase.io.iread(path, frames, format=choice.format, do_not_split_by_at_sign=True)
-    yield from structures_of(images, path, choice, summary)
+    format_ = choice.format or format_of(path)
+    options: dict[str, Any] = {"properties_parser": parse_comment} if format_ == "extxyz" else {}
+
+    def images(frames: slice) -> Iterator[Atoms]:
+        return ase.io.iread(path, frames, format=choice.format, do_not_split_by_at_sign=True, **options)
+
+    structure = None
+    for structure in structures_of(
+        images(slice(choice.skip, choice.stop, choice.every)), path, choice, summary
+    ):
+        yield structure
+    if structure is None and next(images(slice(0, 1)), None) is None:
+        raise InputError(
+            f"{path}: ASE, which reads it as {format_}, finds no structure in it; is the file complete, and "
+            "is it the one with the structures? --format names another format"
+        )
+
+
+def format_of(path: Path) -> str:
+    """ASE's name of the format; empty if it does not know it."""
+    try:
+        return str(filetype(str(path)))
+    except (UnknownFileTypeError, OSError):
+        return ""
 
 
 def structures_of(
@@ -154,6 +232,7 @@ def structures_of(
 ) -> Iterator[Structure]:
     """Frames as structures, with errors that name the frame."""
     for number in count(choice.skip, choice.every):
+        where = f"{path} frame {number} (from 0)"
         try:
             atoms = next(images)
         except StopIteration:
@@ -166,15 +245,18 @@ def structures_of(
                 "name the format with --format, or check that the file is complete"
             ) from error
         try:
-            structure = from_atoms(
-                atoms, choice.units, choice.labels, choice.stress, choice.energy_key, choice.forces_key
-            )
-        except InputError as error:
+            wanted = choice.labels and len(atoms) > 0
+            labels = find_labels(atoms, choice.keys, choice.stress) if wanted else None
+            structure = from_atoms(atoms, choice.units, labels or False)
+        except MissingLabel as error:
             raise InputError(
-                f"{path} frame {number} (from 0): {error}; --energy-key and --forces-key name other keys, "
+                f"{where}: {error}; --energy-key and --forces-key name other keys, "
                 "--no-labels makes input.data for prediction only"
             ) from error
-        summary.partly_periodic += bool(atoms.pbc.any() and not atoms.pbc.all())
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        if labels:
+            summary.left_aside.update(labels.left_aside)
         info = dict(structure.info)
         if ":" not in info.get("source", ""):  # not yet "file:frame"
             info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"

@@ -1,10 +1,10 @@
 """Text dumps of LAMMPS (`dump custom`) as labeled structures.
 
-Forces are the columns fx fy fz. The energy is the sum of a column of energies per atom (`compute pe/atom`),
-or PotEng of the thermo output at the same step. A dump has no stress: the pressure of the thermo output
-contains the kinetic part.
+Forces are the columns fx fy fz. The energy is the sum of a column of potential energies per atom (`compute
+pe/atom`), or PotEng of the thermo output at the same step. A dump has no stress: the pressure of the thermo
+output contains the kinetic part. Units are those that dump or log state, else those of --lammps-units.
 
-ASE reads the frames, but gives them the energy 0 eV; it is replaced here.
+ASE reads the frames, but gives them the energy 0 eV and takes types for atomic numbers; both are replaced.
 """
 
 from __future__ import annotations
@@ -19,14 +19,23 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO, cast
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.lammps import convert
+from ase.calculators.lammps.unitconvert import UNITSETS
 from ase.io.lammpsrun import iread_lammps_dump_text
 
 from bnnp.errors import InputError
+from formats.lammps_log import ThermoLog, read_log
 
 NAMES = re.compile(r"\.(dump|lammpstrj)(\.gz|\.bz2|\.xz)?$")
-ENERGY_COLUMN = re.compile(r"[cfv]\d?_\w*(pe|eng|energy)", re.IGNORECASE)
+ENERGY_COLUMN = re.compile(  # c_pe, c_my_pe, c_peatom, v_eng, f_energy[1]
+    r"[cfv]\d?_((\w*_)?[kp]e|\w*(eng|energy))(_?(per)?_?atoms?)?(\[\d+\])?", re.IGNORECASE
+)
+NO_POTENTIAL_ENERGY = re.compile(
+    r"ke|kin|tot|ave|avg|mean", re.IGNORECASE
+)  # kinetic, total, of several steps
+AGREES = 1e-4  # relative difference of the energy of column and log: digits of the output, tail corrections
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -38,8 +47,8 @@ class DumpChoice:
     ----------
     types : list of str, optional
         Element of each type, from 1, for dumps without a column `element`.
-    units : str
-        LAMMPS' `units`: metal, real, ...
+    units : str, optional
+        LAMMPS' `units` (metal, real, ...), where neither dump nor log says them; metal by default.
     energy_key : str, optional
         The column with the energies per atom.
     log : Path, optional
@@ -47,7 +56,7 @@ class DumpChoice:
     """
 
     types: list[str] | None = None
-    units: str = "metal"
+    units: str | None = None
     energy_key: str | None = None
     log: Path | None = None
 
@@ -57,73 +66,132 @@ def is_dump(path: Path) -> bool:
     return NAMES.search(path.name) is not None
 
 
-def read_dump(path: Path, choice: DumpChoice, frames: slice, labels: bool) -> Iterator[Atoms]:
+def read_dump(
+    path: Path, choice: DumpChoice, frames: slice, labels: bool, remarks: list[str]
+) -> Iterator[Atoms]:
     """The chosen frames, in Angstrom and eV, with energy and forces in their calculators.
+
+    `remarks` gets what had to be assumed, and what was left aside.
 
     Raises
     ------
     InputError
-        Neither a column nor the log has the energy, or elements are unknown.
+        Neither a column nor the log has the energy, or both have, and different ones; elements are unknown;
+        options contradict the files.
     """
-    energies = read_log(choice.log) if choice.log else {}
     with _open(path) as file, _open(path) as again:
-        columns = _columns(file)
+        columns, stated = _head(file)
+        log = None
+        if choice.log:
+            with _open(choice.log) as text:
+                log = read_log(text, choice.log)
+        units = _units(path, choice, stated, log, remarks)
         file.seek(0)
         if choice.types is None and "element" not in columns:
             raise InputError(
                 f"{path}: no column `element`; name the types from 1 on with --types, e.g. 'Ge Te'"
             )
-        images = iread_lammps_dump_text(file, index=slice(None), units=choice.units, specorder=choice.types)
+        images = iread_lammps_dump_text(file, index=slice(None), units=units)
+        column = _energy_column(columns, choice.energy_key, path, remarks) if labels else None
         steps = _steps(again)
         chosen = islice(zip(images, steps, strict=False), frames.start, frames.stop, frames.step)
         for atoms, step in chosen:
+            where = f"{path} step {step}"
+            if choice.types is not None:
+                _set_elements(atoms, choice.types, "element" in columns, where)
             if labels:
-                _label(atoms, step, energies, choice, path)
+                energy = _energy(atoms, step, column, log, choice, where)
+                atoms.calc.results["energy"] = convert(energy, "energy", units, "ASE")
             yield atoms
 
 
-def _label(atoms: Atoms, step: int, energies: dict[int, float], choice: DumpChoice, path: Path) -> None:
-    """Replace the energy."""
-    if atoms.calc is None:
-        raise InputError(f"{path}: no columns fx fy fz; write them with dump custom, or use --no-labels")
-    names = [name for name in atoms.arrays if ENERGY_COLUMN.fullmatch(name)]
-    key = choice.energy_key or (names[0] if names else None)
-    if key is not None:
-        if key not in atoms.arrays:
-            raise InputError(f"{path}: no column `{key}`; there are {', '.join(sorted(atoms.arrays))}")
-        energy = float(atoms.arrays[key].sum())
-    elif step in energies:
-        energy = energies[step]
-    else:
-        where = f"nor step {step} in {choice.log}" if choice.log else "and no --log was given"
+def _units(
+    path: Path, choice: DumpChoice, stated: str | None, log: ThermoLog | None, remarks: list[str]
+) -> str:
+    """LAMMPS' units: one word from dump, log and option."""
+    said = {f"{path}": stated, f"{choice.log}": log.units if log else None, "--lammps-units": choice.units}
+    known = {where: units for where, units in said.items() if units is not None}
+    if len(set(known.values())) > 1:
+        texts = ", ".join(f"{where} says `{units}`" for where, units in known.items())
         raise InputError(
-            f"{path}: no column of energies per atom (compute pe/atom), {where}; forces without an energy "
-            "are no label"
+            f"contradicting units of LAMMPS: {texts}; leave out the option, or name the right log"
         )
-    atoms.calc.results["energy"] = convert(energy, "energy", choice.units, "ASE")
+    if not known:
+        remarks.append(f"{path} states no units: read in LAMMPS' units metal; --lammps-units names others")
+    units = next(iter(known.values()), "metal")
+    if units not in UNITSETS:
+        names = ", ".join(sorted(set(UNITSETS) - {"ASE"}))
+        raise InputError(f"{path}: units `{units}` of LAMMPS cannot be converted; expected one of {names}")
+    return units
 
 
-def read_log(path: Path) -> dict[int, float]:
-    """PotEng of each step, from the thermo tables of a log file, in LAMMPS' units."""
-    energies: dict[int, float] = {}
-    columns: list[str] = []
-    with _open(path) as file:
-        for line in file:
-            words = line.split()
-            if words[:1] == ["Step"]:
-                columns = words
-            elif columns and len(words) == len(columns) and words[0].isdigit() and "PotEng" in columns:
-                energies[int(words[0])] = float(words[columns.index("PotEng")])
-            elif words[:2] == ["Loop", "time"]:
-                columns = []
-    if not energies:
-        raise InputError(f"{path}: no thermo table with Step and PotEng (`thermo_style custom step pe`)")
-    return energies
+def _set_elements(atoms: Atoms, types: list[str], known: bool, where: str) -> None:
+    """Elements by types; where the dump has a column `element`, both must agree."""
+    found = atoms.arrays.get("type")
+    if found is None:
+        raise InputError(f"{where}: no column `type`, which --types is for")
+    if found.min() < 1 or found.max() > len(types):
+        raise InputError(
+            f"{where}: types go from {found.min()} to {found.max()}, but --types names {len(types)} from 1 on"
+        )
+    symbols = np.array(types)[found - 1].tolist()
+    if known and symbols != list(atoms.symbols):
+        raise InputError(f"{where}: --types contradicts the column `element`; leave --types out")
+    atoms.symbols[:] = symbols
 
 
-def _columns(file: TextIO) -> list[str]:
-    """Names of the columns of the first frame."""
-    return next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), [])
+def _energy_column(columns: list[str], key: str | None, path: Path, remarks: list[str]) -> str | None:
+    """The column of potential energies; None if there is none."""
+    energies = [name for name in columns if ENERGY_COLUMN.fullmatch(name)]
+    if key:
+        if key not in columns:
+            raise InputError(f"{path}: no column `{key}`; there are {', '.join(columns)}")
+        found = [key]
+    else:
+        found = [name for name in energies if not NO_POTENTIAL_ENERGY.search(name.partition("_")[2])]
+    if len(found) > 1:
+        raise InputError(
+            f"{path}: which column has the potential energies? Name it with --energy-key: {', '.join(found)}"
+        )
+    if left := [name for name in energies if name not in found]:
+        remarks.append(f"{path}: columns left aside: {', '.join(left)} (--energy-key would take one)")
+    return found[0] if found else None
+
+
+def _energy(
+    atoms: Atoms, step: int, column: str | None, log: ThermoLog | None, choice: DumpChoice, where: str
+) -> float:
+    """The potential energy of a frame, in LAMMPS' units."""
+    if atoms.calc is None:
+        raise InputError(f"{where}: no columns fx fy fz; write them with dump custom, or use --no-labels")
+    if column is None and log is None:
+        raise InputError(
+            f"{where}: no column of energies per atom (compute pe/atom), and no --log was given; forces "
+            "without an energy are no label"
+        )
+    thermo = None if log is None else log.energy(step, len(atoms), needed=column is None)
+    if column is None or (thermo is not None and not choice.energy_key):
+        total = thermo if column is None else float(atoms.arrays[column].sum())
+        assert total is not None
+        assert thermo is not None
+        if abs(total - thermo) > AGREES * max(abs(thermo), abs(total)):
+            raise InputError(
+                f"{where}: two different energies, {total:.8g} of the column {column} and {thermo:.8g} of "
+                f"{choice.log}; leave out --log, or name the column with --energy-key"
+            )
+        return thermo
+    return float(atoms.arrays[column].sum())
+
+
+def _head(file: TextIO) -> tuple[list[str], str | None]:
+    """Names of the columns of the first frame, and the units that the dump states."""
+    units = None
+    for line in file:
+        if line.startswith("ITEM: UNITS"):
+            units = next(file, "").strip()
+        elif line.startswith("ITEM: ATOMS"):
+            return line.split()[2:], units
+    return [], units
 
 
 def _steps(file: TextIO) -> Iterator[int]:

@@ -6,14 +6,15 @@ structures pinned to the sets.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from data_units import input_units
+
 from bnnp.io.input_data import read_structures
 from bnnp.structure import Set, Structure
-from bnnp.units import UNITS, Units
+from bnnp.units import Units
 from formats.change_units import change_units
 
 SETS = {"train.data": Set.TRAIN, "test.data": Set.TEST}
@@ -30,25 +31,16 @@ def _files(folder: Path) -> list[Path]:
     return [whole] if whole.is_file() else [folder / name for name in SETS if (folder / name).is_file()]
 
 
-def read_tree(path: Path, units: Units, labels: bool) -> Iterator[Structure]:
-    """The structures of all files in a directory, in `units`."""
+def read_tree(path: Path, units: Units, said: Units | None, labels: bool) -> Iterator[Structure]:
+    """The structures of all files in a directory, in `units`.
+
+    RuNNer and n2p2 have no keyword for it: RuNNer's data is in bohr and hartree, n2p2's in anything. So where
+    no input.nn states `units`, those of --units count (`said`).
+    """
     for file in find_data(path):
-        own = units_beside(file) or units
+        own = input_units(file, said, contradict=True)
         for number, structure in enumerate(read_structures(file, None, labels)):
             info = dict(structure.info)
             info.setdefault("source", f"{'/'.join(file.parts[-2:])}:{number}")
             subset = structure.subset or SETS.get(file.name)
             yield change_units(replace(structure, info=info, subset=subset), own, units)
-
-
-def units_beside(file: Path) -> Units | None:
-    """The units that the input.nn in the same directory says; None if there is none.
-
-    RuNNer and n2p2 have no such keyword: RuNNer's data is in bohr and hartree, n2p2's in anything, so without
-    the keyword nothing is known.
-    """
-    settings = file.with_name("input.nn")
-    if not settings.is_file():
-        return None
-    match = re.search(r"^\s*units\s+(\w+)", settings.read_text(encoding="utf-8", errors="replace"), re.M)
-    return UNITS.get(match[1]) if match else None

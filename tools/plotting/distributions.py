@@ -1,6 +1,6 @@
 """Pictures of rdf.out and adf.out: total and partial distributions of one file or several, with their bands.
 
-Read are tables of tools/analyze_trajectory.py. A band is what 95 % of a normal distribution lies in: 1.96
+Read are tables of bnnp analyze. A band is what 95 % of a normal distribution lies in: 1.96
 standard errors of the mean (columns ``_err``, blocks of one run) or 1.96 standard deviations (``_std``, the
 members of several) to both sides; or it reaches from a column ``_low`` to a column ``_high``.
 """
@@ -78,9 +78,7 @@ def read_curves(kind: str, path: Path) -> dict[str, Curve]:
     x = next(iter(table.values()))
     names = [name for name in table if name.startswith(prefix) and name.rpartition("_")[2] not in ERRORS]
     if not names:
-        raise InputError(
-            f"{path}: has no columns {prefix}..., as a file of `tools/analyze_trajectory.py --{kind}` has"
-        )
+        raise InputError(f"{path}: has no columns {prefix}..., as a file of `bnnp analyze --{kind}` has")
     return {name.removeprefix(prefix): _curve(table, name, x) for name in names}
 
 
@@ -108,7 +106,7 @@ def distributions_figure(kind: str, files: Sequence[dict[str, Curve]], labels: S
             if part in curves:
                 _plot(axes, curves[part], label, COLORS[k % len(COLORS)], DASHES[k % len(DASHES)])
         if kind == "rdf":
-            axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=":")
+            axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=":", label="without structure")
         axes.set_title(part, fontsize=9)
         axes.set(ylim=(0.0, None), xlim=(0.0, max(curve[part].x[-1] for curve in files if part in curve)))
         axes.set(xlabel=x_label if number >= len(parts) - n_columns else "")

@@ -22,11 +22,12 @@ from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.units import UNITS, Units
-from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save
+from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, legend_above, save
 
 Array = NDArray[np.float64]
 Limits = dict[str, list[tuple[str, float]]]
 
+MOST = 3  # mean temperatures in a legend
 MANY = 400  # points from which lines are drawn thin
 
 
@@ -153,10 +154,14 @@ def run_figure(run: Run) -> Any:
     for number, panel in enumerate(panels, start=1):
         axes = drawn.add_subplot(n_rows, 2, number)
         panel(axes, run)
-        for mine in run.stages[1:]:
-            axes.axvline(run.time[mine][0], color=BLACK, linewidth=0.8, linestyle=":")
+        for k, mine in enumerate(run.stages[1:]):
+            label = "next stage" if number == 1 and k == 0 else ""
+            axes.axvline(run.time[mine][0], color=BLACK, linewidth=0.8, linestyle=":", label=label)
+        legend_above(axes, n_columns=3)
         axes.set_xlim(run.time[0], run.time[-1] if len(run.time) > 1 else run.time[0] + 1e-3)
         axes.set(xlabel="time (ps)" if number > len(panels) - 2 else "")
+    if run.std:
+        drawn.supxlabel(f"sigma: {run.std}", fontsize=7.5)
     return drawn
 
 
@@ -169,16 +174,11 @@ def _line(axes: Axes, x: Array, y: Array, color: str, label: str = "", style: st
 
 def _temperature(axes: Axes, run: Run) -> None:
     _line(axes, run.time, run.table["T"], BLUE)
-    for mine in run.stages:
-        mean = run.table["T"][mine].mean()
-        axes.plot(run.time[mine][[0, -1]], [mean, mean], color=BLACK, linewidth=0.8)
-        axes.text(
-            run.time[mine].mean(),
-            mean,
-            f"{mean:.0f} K",
-            ha="center",
-            bbox={"fc": "white", "ec": "none", "pad": 1.0},
-        )
+    means = [run.table["T"][mine].mean() for mine in run.stages]
+    shown = ", ".join(f"{mean:.0f} K" for mean in means[:MOST]) + " ..." * (len(means) > MOST)
+    for k, (mine, mean) in enumerate(zip(run.stages, means, strict=True)):
+        label = "" if k else f"mean of a stage: {shown}"
+        axes.plot(run.time[mine][[0, -1]], [mean, mean], color=BLACK, linewidth=0.8, label=label)
     axes.set(ylabel="temperature (K)")
 
 
@@ -187,13 +187,12 @@ def _energies(axes: Axes, run: Run) -> None:
         energy = run.per_atom(name)
         _line(axes, run.time, energy - energy[0], color, label)
     axes.set(ylabel="energy - start\n(meV/atom)")
-    axes.legend(loc="best", fontsize=7.5)
 
 
 def _conserved(axes: Axes, run: Run) -> None:
     change = run.change("E_conserved")
-    for mine, color in zip(run.stages, (VERMILLION, GREEN, PURPLE, SKY) * len(run.stages), strict=False):
-        _line(axes, run.time[mine], change[mine], color)
+    for mine in run.stages:
+        _line(axes, run.time[mine], change[mine], VERMILLION)
     axes.set(ylabel="conserved - start of\nstage (meV/atom)")
 
 
@@ -221,12 +220,8 @@ def _extrapolations(axes: Axes, run: Run) -> None:
 
 
 def _thresholds(axes: Axes, run: Run, quantity: str, factor: float) -> None:
-    """Lines of warn and stop, and whose deviations they are."""
+    """Lines of warn and stop."""
     for kind, value in run.limits[quantity]:
         color, style = (VERMILLION, "-") if kind.startswith("stop") else (BLACK, "--")
         shown = f"{factor * value:.4g}" if np.isfinite(value) else f"{UNCERTAINTY} has no calibration"
         axes.axhline(factor * value, color=color, linewidth=1.0, linestyle=style, label=f"{kind}: {shown}")
-    if quantity != "extrapolations" and run.std:
-        axes.set_title(run.std, fontsize=7.5)
-    if run.limits[quantity]:
-        axes.legend(loc="best", fontsize=7.5)

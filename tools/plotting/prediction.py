@@ -20,7 +20,7 @@ from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import read_columns
 from bnnp.uncertainty.metrics import ErrorSum
-from plotting.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save, short
+from plotting.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, legend_above, save, short
 from plotting.training import MANY, diagonal
 
 Array = NDArray[np.float64]
@@ -168,11 +168,14 @@ def errors_figure(found: Predictions) -> Any:
                 rows + 0.4,
                 colors=VERMILLION,
                 linewidth=2.0,
-                label="mean standard deviation",
+                label="mean standard deviation (sigma)",
             )
-        for row, value in zip(rows, rmse, strict=True):
-            if np.isfinite(value):
-                axes.text(0.0, row, f" {short(value)}", va="center", fontsize=7)
+        ends = np.fmax(rmse, sigma)
+        for row, value, width in zip(rows, rmse, sigma, strict=True):
+            if np.isfinite(value):  # behind bar and tick, where nothing hides it
+                more = f", sigma {short(width)}" if np.isfinite(width) else ""
+                axes.text(ends[row], row, f"  {short(value)}{more}", va="center", fontsize=7)
+        axes.set_xlim(0.0, 1.4 * max(np.nanmax(ends), 1e-12))
         name, unit = LABELS[kind]
         axes.set(xlabel=f"{name} error ({unit})", ylim=(len(labels) - 0.4, -0.6))
         axes.grid(visible=False, axis="y")
@@ -195,8 +198,9 @@ def parity_figure(found: Predictions) -> Any:
             _forces(drawn, axes, found)
         name, unit = LABELS[kind]
         total = found.sums()[kind]
-        axes.set_title(f"{name}, RMSE {short(total.rmse)} {unit}", fontsize=9)
         diagonal(axes)
+        many = kind == "energy" and len(found.labels()) > 1
+        legend_above(axes, f"{name}, RMSE {short(total.rmse)} {unit}", 3 if many else 1, fontsize=6)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5))
     return drawn
@@ -210,11 +214,15 @@ def _energies(axes: Any, found: Predictions) -> None:
         style = {"color": COLORS[k % len(COLORS)], "marker": MARKERS[(k // len(COLORS) + k) % len(MARKERS)]}
         sigmas = None if found.energy_sigmas is None else found.energy_sigmas[chosen]
         axes.errorbar(
-            *values[chosen].T, sigmas, linestyle="none", markersize=3.5, elinewidth=0.5, label=label, **style
+            *values[chosen].T,
+            sigmas,
+            linestyle="none",
+            markersize=3.5,
+            elinewidth=0.5,
+            label=f"{label}, +- sigma" if sigmas is not None else label,
+            **style,
         )
     axes.set(xlabel="reference - mean (meV/atom)", ylabel="predicted - mean (meV/atom)")
-    if len(found.labels()) <= 12:
-        axes.legend(fontsize=6, loc="upper left")
 
 
 def _forces(drawn: Any, axes: Any, found: Predictions) -> None:

@@ -1,7 +1,7 @@
 """One page on a run: a single HTML file, pictures inside, nothing loaded from elsewhere.
 
 Whatever the directory has is shown: settings and data always, the training if mode 2 has run, predictions
-if mode 3 has. A part that is not there says which mode would make it.
+if mode 3 has. What is not there is left out; the last lines say so, and which mode would make it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bnnp import __version__
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.descriptor_file import FILE_NAME as SYMMETRY_FUNCTIONS
 from bnnp.io.input_data import StructureFile
+from bnnp.io.md_out import FILE_NAME as MD_OUT
 from bnnp.io.output import make_folder, replace_file
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import read_uncertainty
@@ -32,11 +33,16 @@ from bnnp.settings.help import format_value
 from bnnp.settings.keywords import SECTION_OF
 from bnnp.settings.model import FUNCTION_KEYWORDS
 from bnnp.settings.settings import Settings, load_settings
-from plotting import prediction, symmetry, training
+from plotting import dynamics, prediction, symmetry, training, uncertainty
 from plotting.style import short
+from plotting.uncertainty_sets import read_sets
 
 WORST = 10
 MOST = 12  # compositions shown one by one
+UNCERTAINTY_CAPTION = (
+    "Standard deviations of mode 3: the sizes of errors they belong to; root mean square errors in bins of "
+    "equal sigma; the error that is left when the least certain values are left out."
+)
 PACKAGES = ("numpy", "torch", "h5py", "ase", "mpi4py", "matplotlib")
 
 PAGE = Template("""<!DOCTYPE html>
@@ -81,11 +87,12 @@ def write_report(directory: Path, page: Path) -> Path:
         ("Training", _training),
         ("Prediction", _prediction),
         ("Uncertainty", _uncertainty),
+        ("Molecular dynamics", _dynamics),
         ("Structures with the largest errors in training and test set", _worst),
         ("Settings", _settings),
         ("Versions", _versions),
     )
-    body = "\n".join(f"<h2>{escape(title)}</h2>\n{_part(make, directory, settings)}" for title, make in parts)
+    body = _sections(parts, directory, settings)
     title = f"{'-'.join(settings.model.elements)} potential: {directory.resolve().name}"
     subtitle = f"bnnp {__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
     make_folder(page.parent)
@@ -94,12 +101,19 @@ def write_report(directory: Path, page: Path) -> Path:
     return page
 
 
-def _part(make: Callable[[Path, Settings], str], directory: Path, settings: Settings) -> str:
-    """One section; what is missing for it is said in its place."""
-    try:
-        return make(directory, settings)
-    except BnnpError as error:
-        return f'<p class="muted">Not available: {escape(str(error))}</p>'
+def _sections(
+    parts: Sequence[tuple[str, Callable[[Path, Settings], str]]], directory: Path, settings: Settings
+) -> str:
+    """All that can be made, with their titles; at the end why the others are missing."""
+    made, missing = [], []
+    for title, make in parts:
+        try:
+            made.append(f"<h2>{escape(title)}</h2>\n{make(directory, settings)}")
+        except BnnpError as error:
+            missing.append(f"{escape(title)}: {escape(str(error))}")
+    if missing:
+        made.append(f'<p class="muted">Left out. {"<br>".join(missing)}</p>')
+    return "\n".join(made)
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[object]], style: str = "") -> str:
@@ -146,13 +160,13 @@ def _summary(directory: Path, settings: Settings) -> str:
             errors = f"{_rmse(subset.energy_errors)} meV/atom, {_rmse(subset.force_errors)} meV/Å"
             rows.append((f"RMSE, {training.TITLES[name]} set ({len(subset.index)} structures)", errors))
     except InputError:
-        rows.append(("training", "not done"))
+        pass  # mode 2 has not run
     try:
         sums = prediction.read_predictions(directory).sums()
         errors = f"{short(sums['energy'].rmse)} meV/atom, {short(sums['force'].rmse)} meV/Å"
         rows.append(("RMSE of mode 3's last prediction", errors))
     except InputError:
-        rows.append(("prediction", "not done"))
+        pass  # mode 3 has not run
     return table((), rows, "text key")
 
 
@@ -238,7 +252,20 @@ def _uncertainty(directory: Path, settings: Settings) -> str:
         "sqrt(ZMS), the root mean square of error / sigma in the table of predictions, is 1 if the standard "
         "deviations have the right size."
     )
-    return table((), rows, "text key") + f'<p class="muted">{escape(note)}</p>'
+    parts = [table((), rows, "text key"), f'<p class="muted">{escape(note)}</p>']
+    try:
+        parts.append(picture(uncertainty.figure_of(read_sets([directory])), UNCERTAINTY_CAPTION))
+    except InputError as error:
+        parts.append(f'<p class="muted">No figure: {escape(str(error))}</p>')
+    return "\n".join(parts)
+
+
+def _dynamics(directory: Path, settings: Settings) -> str:
+    """The run of molecular dynamics."""
+    found = dynamics.read_run(directory / MD_OUT)
+    last = found.table["step"][-1]
+    caption = f"Molecular dynamics of {found.n_atoms} atoms, {last:.0f} steps, {found.time[-1]:.4g} ps."
+    return picture(dynamics.run_figure(found), caption)
 
 
 def _worst(directory: Path, settings: Settings) -> str:

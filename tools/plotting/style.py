@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
@@ -43,16 +44,25 @@ def figure(n_columns: int, n_rows: int = 1, width: float = 3.6, height: float = 
 
 
 class PlainNumbers(LogFormatter):
-    """Labels where :class:`LogFormatter` puts them, as 0.2 or 50 instead of powers of ten."""
+    """Labels where :class:`LogFormatter` puts them, as 0.2 or 60 instead of powers of ten; between these only
+    2, 3 and 6, so that labels do not touch."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return f"{x:g}" if super().__call__(x, pos) else ""
+        return f"{x:g}" if super().__call__(x, pos) and f"{x:e}"[0] in "1236" else ""
 
 
 def plain_numbers(axis: Axis) -> None:
     """Tick labels of a logarithmic axis as 0.2, 50, 200 instead of powers of ten."""
     axis.set_major_formatter(PlainNumbers())
     axis.set_minor_formatter(PlainNumbers(minor_thresholds=(1.5, 0.6)))
+
+
+def legend_above(axes: Axes, title: str = "", n_columns: int = 2, **options: Any) -> None:
+    """A legend above the panel, where there are no data; none without labels."""
+    if axes.get_legend_handles_labels()[1]:
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": n_columns}
+        sizes = {"fontsize": 7.5, "title": title or None, "title_fontsize": 9, "columnspacing": 1.0}
+        axes.legend(**(place | sizes | options))
 
 
 def short(value: float) -> str:

@@ -21,7 +21,7 @@ from bnnp.descriptors.formulas import ANGULAR, RADIAL, Triples
 from bnnp.descriptors.functions import SymmetryFunction, parse_function
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.settings.settings import load_settings
-from plotting.style import BLACK, BLUE, ORANGE, figure, save
+from plotting.style import BLACK, BLUE, ORANGE, figure, legend_above, save
 
 Array = NDArray[np.float64]
 
@@ -102,10 +102,9 @@ def shapes_figure(functions: Sequence[SymmetryFunction], cutoff: Cutoff, length:
             axes.plot(*curve(function, cutoff), style, color=_color(k, len(shapes)), label=_label(function))
         label = "angle (degrees)" if angular else f"distance ({unit})"
         axes.set(xlabel=label, ylabel="one pair, of its largest" if angular else "one neighbour")
-        axes.set_title(f"{functions[0].element}, {'angular' if angular else 'radial'}", fontsize=9)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        if len(shapes) <= 16:
-            axes.legend(fontsize=6, ncols=1 + (len(shapes) > 8))
+        title = f"{functions[0].element}, {'angular' if angular else 'radial'}: type and parameters"
+        legend_above(axes, title, 3, fontsize=6)
     return drawn
 
 
@@ -145,7 +144,8 @@ def distributions_figure(functions: Sequence[SymmetryFunction], values: Array) -
     left.plot([], [], color=BLACK, linewidth=1.0, label="median")
     left.plot([], [], color="0.5", linewidth=4.0, label="half of the atoms")
     left.plot([], [], color="0.5", linewidth=1.0, label="90 %")
-    drawn.legend(fontsize=7, loc="outside upper center", ncols=5)
+    left.plot([], [], ".", color="0.5", markersize=3.0, label="smallest, largest")
+    drawn.legend(fontsize=7, loc="outside upper center", ncols=6)
     return drawn
 
 

@@ -1,4 +1,4 @@
-"""Tables of tools/analyze_trajectory.py: one header line ``# names | text``, then numbers in columns."""
+"""Tables of bnnp analyze: one header line ``# names | text``, then numbers in columns."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ def read_table(path: Path) -> tuple[dict[str, Array], str]:
         No such file, or not such a table.
     """
     try:
-        lines = read_lines(path, "a table of tools/analyze_trajectory.py")
+        lines = read_lines(path, "a table of bnnp analyze")
     except FileNotFoundError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     names, bar, text = lines[0].lstrip("# ").partition("|") if lines else ("", "", "")
     if not bar or not lines[0].startswith("#"):
         raise InputError(
-            f"{path}: is no table of tools/analyze_trajectory.py: its first line should be "
-            "`# r g_total ... | ...`"
+            f"{path}: is no table of bnnp analyze: its first line should be `# r g_total ... | ...`"
         )
     try:
         rows = np.array([line.split() for line in lines[1:] if line.strip()], dtype=np.float64)

@@ -23,7 +23,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
 from bnnp.io.training_points import forces_name, points_name
 from bnnp.units import UNITS, Units
-from plotting.style import BLACK, BLUE, VERMILLION, figure, plain_numbers, save
+from plotting.style import BLACK, BLUE, VERMILLION, figure, legend_above, plain_numbers, save
 
 Array = NDArray[np.float64]
 
@@ -156,7 +156,7 @@ def curves_figure(curve: dict[str, Array], units: Units, best: int) -> Any:
         axes.set(xlabel="epoch", ylabel=label, yscale="log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         plain_numbers(axes.yaxis)
-        axes.legend()
+        legend_above(axes, n_columns=3)
     return drawn
 
 
@@ -174,8 +174,7 @@ def parity_figure(subsets: dict[str, Subset]) -> Any:
             found.append(f"{TITLES[name]} {np.sqrt(np.mean(subsets[name].energy_errors ** 2)):.2f}")
     diagonal(axes)
     axes.set(xlabel="reference energy - mean (meV/atom)", ylabel="predicted energy - mean (meV/atom)")
-    axes.set_title(f"energies, RMSE {', '.join(found)} meV/atom", fontsize=9)
-    axes.legend(loc="lower right")
+    legend_above(axes, f"energies, RMSE {', '.join(found)} meV/atom", 3)
     for number, name in enumerate(known, start=2):
         axes = drawn.add_subplot(1, 1 + len(known), number)
         reference, prediction = subsets[name].forces.reshape(-1, 2).T / 1000.0
@@ -194,7 +193,7 @@ def parity_figure(subsets: dict[str, Subset]) -> Any:
             axes.plot(reference[keep], prediction[keep], ".", color=COLORS[name], markersize=3.0, alpha=0.6)
         diagonal(axes)
         rmse = np.sqrt(np.nanmean(subsets[name].force_errors ** 2))
-        axes.set_title(rf"{TITLES[name]} forces, RMSE {rmse:.1f} meV/$\mathrm{{\AA}}$", fontsize=9)
+        legend_above(axes, rf"{TITLES[name]} forces, RMSE {rmse:.1f} meV/$\mathrm{{\AA}}$")
         axes.set(xlabel=r"reference force (eV/$\mathrm{\AA}$)", ylabel=r"predicted force (eV/$\mathrm{\AA}$)")
     return drawn
 
@@ -203,7 +202,7 @@ def diagonal(axes: Axes) -> None:
     """Equal axes and the line of perfect predictions."""
     low = min(axes.get_xlim()[0], axes.get_ylim()[0])
     high = max(axes.get_xlim()[1], axes.get_ylim()[1])
-    axes.plot([low, high], [low, high], color=BLACK, linewidth=0.8, zorder=1.5)
+    axes.plot([low, high], [low, high], color=BLACK, linewidth=0.8, zorder=1.5, label="perfect prediction")
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
 
 
@@ -232,8 +231,8 @@ def errors_figure(subsets: dict[str, Subset]) -> Any:
                 yscale="log", ylim=(0.5, 4.0 * max(np.histogram(v, bins)[0].max() for v in finite.values()))
             )
             plain_numbers(axes.yaxis)
-        axes.plot([], [], ":", color=BLACK, linewidth=1.0, label="normal")
-        axes.legend()
+        axes.plot([], [], ":", color=BLACK, linewidth=1.0, label="normal distribution")
+        legend_above(axes, n_columns=3)
     return drawn
 
 

@@ -20,7 +20,19 @@ from bnnp.io.output import replace_file
 from bnnp.uncertainty.detection import roc_auc, roc_curve
 from bnnp.uncertainty.ranking import confidence_curve
 from bnnp.uncertainty.reliability import half_width, reliability
-from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, plain_numbers, save
+from plotting.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    figure,
+    legend_above,
+    plain_numbers,
+    save,
+)
 from plotting.uncertainty_sets import Predicted, kinds_of, read_sets, report
 
 Array = NDArray[np.float64]
@@ -49,17 +61,22 @@ def draw(directories: Sequence[Path], output: Path, outside: Sequence[str] = ())
         No mode 3 output, no standard deviations, no references, or no set of such a name.
     """
     sets = read_sets(directories)
+    written = save(figure_of(sets, outside), output / "uncertainty")
+    path = output / "uncertainty.txt"
+    with replace_file(path) as file:
+        file.write(report(sets, outside))
+    return [*written, path]
+
+
+def figure_of(sets: Sequence[Predicted], outside: Sequence[str] = ()) -> Any:
+    """The figure. Raises InputError without references, or if there is no set of such a name."""
     names = [each.name for each in sets]
     if unknown := [name for name in outside if name not in names]:
         raise InputError(f"--outside {unknown[0]}: there is no such set; there are {', '.join(names)}")
     quantities = [q for q in LABELS if any(len(s.values[q].known("std")[0]) for s in sets if q in s.values)]
     if not quantities:
         raise InputError("no references: errors are needed to judge standard deviations by")
-    written = save(panels(sets, quantities, outside), output / "uncertainty")
-    path = output / "uncertainty.txt"
-    with replace_file(path) as file:
-        file.write(report(sets, outside))
-    return [*written, path]
+    return panels(sets, quantities, outside)
 
 
 def panels(sets: Sequence[Predicted], quantities: Sequence[str], outside: Sequence[str]) -> Any:
@@ -119,10 +136,12 @@ def reliability_panel(axes: Axes, sets: Sequence[Predicted], quantity: str) -> N
                 max(ends[1], found.sigma.max(), found.error.max()),
             ]
     if ends[1] > 0.0:
-        line = np.array(ends) * [0.8, 1.25]
-        axes.plot(line, line, color=BLACK, linewidth=0.8, zorder=1.5)
+        line = np.array([max(ends[0], 1e-3 * ends[1]), ends[1]]) * [0.8, 1.25]  # errors may be 0
+        axes.plot(line, line, color=BLACK, linewidth=0.8, zorder=1.5, label="right size")
+        if len(kinds_of(sets)) > 1:
+            axes.plot([], [], DASHES["raw"], marker="x", markersize=3, color="0.5", label="raw")
         axes.set(xscale="log", yscale="log", xlim=line, ylim=line)
-        _legend(axes, "ENCE")
+        _legend(axes, "set, expected normalized calibration error (ENCE)")
     _name(axes, quantity, r"root mean $\sigma^2$", "RMSE")
 
 
@@ -138,7 +157,7 @@ def confidence_panel(axes: Axes, sets: Sequence[Predicted], quantity: str) -> No
             curve.error,
             DASHES[kind],
             color=BLUE,
-            label=f"{title}, AUSE {curve.ause:.2f}",
+            label=f"{title}, area to black (AUSE) {curve.ause:.2f}",
         )
     axes.plot(100 * curve.removed, curve.oracle, color=BLACK, linewidth=0.9, label="largest error first")
     axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=":", label="at random")
@@ -156,7 +175,7 @@ def detection_panel(axes: Axes, sets: Sequence[Predicted], quantity: str, outsid
                 scores = inside, each.values[quantity].largest(kind)
                 label = f"{each.name}{', raw' * (kind == 'raw')} {roc_auc(*scores):.3f}"
                 axes.plot(*roc_curve(*scores), DASHES[kind], color=color, label=label)
-    axes.plot([0, 1], [0, 1], color=BLACK, linewidth=0.6, linestyle=":")
+    axes.plot([0, 1], [0, 1], color=BLACK, linewidth=0.6, linestyle=":", label="by chance")
     what = {"energy": r"$\sigma$ of the energy", "forces": r"largest force $\sigma$"}[quantity]
     axes.set(xlabel="false positives", ylabel="true positives", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     _legend(axes, f"ROC-AUC by {what} of a structure")
@@ -166,16 +185,7 @@ def _legend(axes: Axes, title: str = "", markerscale: float = 1.0) -> None:
     """Above the panel, where there are no data."""
     _, labels = axes.get_legend_handles_labels()
     n_columns = 3 if max(map(len, labels), default=0) < SHORT else 2
-    axes.legend(
-        fontsize=6.5,
-        title=title or None,
-        title_fontsize=7,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=n_columns,
-        markerscale=markerscale,
-        columnspacing=1.0,
-    )
+    legend_above(axes, title, n_columns, fontsize=6.5, title_fontsize=7, markerscale=markerscale)
 
 
 def _colored(sets: Sequence[Predicted]) -> list[tuple[Predicted, str]]:

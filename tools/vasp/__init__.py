@@ -1,4 +1,4 @@
-"""VASP's outputs, one module a format: what `tools/vasp2data.py` reads.
+"""VASP's outputs, one module a format: what `bnnp vasp` reads.
 
 Each reader goes through an open file once and yields a `Draft` for every ionic step: light, with the reason
 if it is no good, and with its numbers read only when they are asked for. So a file of any size is read in

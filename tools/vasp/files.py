@@ -26,19 +26,24 @@ WORDS = {
     "OUTCAR": "OUTCAR",
     "ML_AB": "ML_ABN?",
 }
+IMAGES = re.compile(rb'name="IMAGES">\s*([1-9]\d*)|^ *IMAGES *= *([1-9]\d*)', re.MULTILINE)
+IMAGE_FOLDER = re.compile(r"\d\d")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file to convert, and files beside it that hold the same run."""
+    """A file to convert, files beside it that hold the same run, and the group of its directory."""
 
     path: Path
     others: tuple[Path, ...] = ()
+    group: str | None = None
 
 
 def find_sources(path: Path) -> list[Source]:
     """The file itself, or one file of each run in a directory and below it, in natural order.
+
+    Each directory is a group of its own: its name, below that of `path`.
 
     Raises
     ------
@@ -58,13 +63,17 @@ def find_sources(path: Path) -> list[Source]:
                 runs.setdefault((folder, _run_name(name, kind)), {}).setdefault(kind, Path(folder, name))
     if not runs:
         raise InputError(f"no {', '.join(BEST_FIRST)} in this directory or below it")
-    return [_best(files) for files in runs.values()]
+    name = path.resolve().name
+    return [
+        _best(files, "/".join((name, *Path(folder).relative_to(path).parts)))
+        for (folder, _), files in runs.items()
+    ]
 
 
-def _best(files: dict[str, Path]) -> Source:
+def _best(files: dict[str, Path], group: str) -> Source:
     """The file with the most digits first."""
     first, *others = sorted(files, key=BEST_FIRST.index)
-    return Source(files[first], tuple(files[kind] for kind in others))
+    return Source(files[first], tuple(files[kind] for kind in others), group)
 
 
 def _run_name(name: str, kind: str) -> str:
@@ -121,9 +130,18 @@ def kind_of(path: Path) -> str:
     raise InputError(f"not recognised as one of {', '.join(BEST_FIRST)}, which have energies and forces")
 
 
+def is_output(path: Path) -> bool:
+    """Whether a file is one that `read_drafts` reads."""
+    try:
+        return bool(kind_of(path))
+    except (InputError, OSError):
+        return False
+
+
 def read_drafts(path: Path, elements: list[str] | None) -> Iterator[Draft]:
     """The ionic steps of a file of any kind; InputError says why there are none."""
     kind = kind_of(path)
+    _refuse_images(path, kind)
     if kind == "vaspout.h5":
         from vasp.vaspout import read_vaspout  # h5py takes its time and memory
 
@@ -133,6 +151,22 @@ def read_drafts(path: Path, elements: list[str] | None) -> Iterator[Draft]:
         readers = {"vasprun.xml": read_vasprun, "OUTCAR": read_outcar, "ML_AB": read_ml_ab}
         with open_stream(path) as stream:
             yield from readers[kind](stream, elements)
+
+
+def _refuse_images(path: Path, kind: str) -> None:
+    """Refuse the file that all images of a nudged elastic band write, or none."""
+    with open_stream(path) as stream:
+        match = IMAGES.search(stream.read(16 * HEAD))
+    folder = path.resolve().parent
+    if match is None or IMAGE_FOLDER.fullmatch(folder.name):
+        return
+    found = sorted(entry.name for entry in folder.iterdir() if IMAGE_FOLDER.fullmatch(entry.name))
+    if kind == "vasprun.xml" or found:
+        n_images = int(match[1] or match[2])
+        raise InputError(
+            f"a nudged elastic band (IMAGES = {n_images}): this file is of no single image; convert the "
+            f"folders of the images, {', '.join(found) if found else f'01 to {n_images:02d}'}"
+        )
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """ML_AB and ML_ABN: the training data of VASP's machine-learned force fields, from DFT.
 
-A list of sections, each a title, a line of dashes and its data; sections end with a line of "=" or "*". A
-block "Configuration num." has positions in Angstrom (Cartesian), forces in eV/Angstrom, one energy in eV (the
-one VASP fits) and the stress in kbar with VASP's sign.
+A list of sections, each a title, a line of dashes and its data; sections end with a line of "=", "*" or "-".
+A block "Configuration num." has positions in Angstrom (Cartesian), forces in eV/Angstrom, one energy in eV
+(the one VASP fits) and the stress in kbar with VASP's sign. The file does not say how it was calculated.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ from vasp.species import from_symbol
 from vasp.step import (
     CUT_OFF,
     NO_ENERGY,
-    NOT_WRITTEN,
+    NO_FORCES,
+    TORN,
     Array,
     Draft,
     Step,
     UnreadableStep,
     flawed,
-    numbers,
+    rows_of,
     stress_from_kilobar,
-    table,
 )
 from vasp.window import Readable, Window
 
 START = b"Configuration num."
-RULE = re.compile(rb"^[ \t]*[=*-]{10,}[ \t\r]*$", re.MULTILINE)
-CELL, POSITIONS = "Primitive lattice vectors (ang.)", "Atomic positions (ang.)"
-ENERGY, FORCES = "Total energy (eV)", "Forces (eV ang.^-1)"
+RULE = re.compile(rb"\n[ \t]*[=*-]{10,}[ \t]*(?=\n|$)")
+CELL, POSITIONS = b"Primitive lattice vectors (ang.)", b"Atomic positions (ang.)"
+ENERGY, FORCES = b"Total energy (eV)", b"Forces (eV ang.^-1)"
+ATOMS, NORMAL, SHEAR = b"Atom types and atom numbers", b"XX YY ZZ", b"XY YZ ZX"
 NEEDED = (CELL, POSITIONS, FORCES)
+TITLES = (ATOMS, CELL, POSITIONS, ENERGY, FORCES, NORMAL, SHEAR)  # in the order of the file
 
 
 def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -63,61 +65,66 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
 def _draft(text: bytes, last: bool) -> Draft:
     """One configuration; the last one of the file may be cut off."""
     sections = _sections(text)
-    missing = [title for title in NEEDED if not sections.get(title)]
+    missing = [title for title in NEEDED if not sections[title]]
     if last and (missing or not _whole(text)):
         return flawed(CUT_OFF)
     if missing:
-        return flawed(NOT_WRITTEN)
-    if not sections.get(ENERGY):
-        return flawed(NO_ENERGY)
-    return Draft(None, partial(_read, sections))
+        return flawed(NO_FORCES)
+    return Draft(None, partial(_read, sections)) if sections[ENERGY] else flawed(NO_ENERGY)
 
 
 def _whole(text: bytes) -> bool:
     """Whether the stress, the last section, has its last line, or a line of "*" ends the configuration."""
-    stress = text.rfind(b"XY YZ ZX")
+    stress = text.rfind(SHEAR)
     return (stress >= 0 and text.count(b"\n", stress) > 2) or text.rstrip().endswith(b"*" * 10)
 
 
-def _sections(text: bytes) -> dict[str, list[bytes]]:
-    """Lines of each section by its title: the first line of a part is a title, the next one its data."""
-    parts = [part.strip() for part in RULE.split(text)]
-    return {
-        " ".join(title.decode("latin-1").split()): data.splitlines()
-        for title, data in zip(parts[1:], parts[2:], strict=False)
-        if title and b"\n" not in title
-    }
+def _sections(text: bytes) -> dict[bytes, bytes]:
+    """What stands between the rule below each of `TITLES` and the next rule; empty where nothing does."""
+    sections, at = dict.fromkeys(TITLES, b""), 0
+    for title in TITLES:
+        found = text.find(title, at)
+        begin = text.find(b"\n", text.find(b"\n", found) + 1)
+        if found < 0 or begin < 0:
+            continue
+        rule = RULE.search(text, begin)
+        at = rule.start() if rule else len(text)
+        sections[title] = text[begin + 1 : at]
+    return sections
 
 
-def _read(sections: dict[str, list[bytes]]) -> Step:
+def _read(sections: dict[bytes, bytes]) -> Step:
     symbols: list[str] = []
-    for line in sections.get("Atom types and atom numbers", []):
-        name, count = (word.decode("latin-1") for word in line.split()[:2])
+    for line in sections[ATOMS].decode("latin-1").splitlines():
+        name, count, *_ = *line.split(), "", ""
         symbol = from_symbol(name)
         if symbol is None or not count.isdigit():
-            raise UnreadableStep(f"`{name} {count}` is no element and number")
+            raise UnreadableStep(TORN)
         symbols += [symbol] * int(count)
-    energy = float(_numbers(sections[ENERGY])[0])
     return Step(
         symbols=symbols,
-        cell=table(_numbers(sections[CELL]), 3),
-        positions=table(_numbers(sections[POSITIONS]), 3),
-        free_energy=energy,
+        cell=rows_of(sections[CELL], 3),
+        positions=rows_of(sections[POSITIONS], 3),
+        free_energy=_row(sections[ENERGY], 1)[0],
         sigma0_energy=None,
-        forces=table(_numbers(sections[FORCES]), 3),
+        forces=rows_of(sections[FORCES], 3),
         stress=_stress(sections),
     )
 
 
-def _numbers(lines: list[bytes]) -> Array:
-    return numbers(b" ".join(lines).split())
+def _row(text: bytes, columns: int) -> list[float]:
+    """The one row of a section."""
+    row, *others = rows_of(text, columns).tolist() or [[]]
+    if others or not row:
+        raise UnreadableStep(TORN)
+    return list(row)
 
 
-def _stress(sections: dict[str, list[bytes]]) -> Array | None:
-    """ASE's stress; None where it was not written, or written as zeros."""
+def _stress(sections: dict[bytes, bytes]) -> Array | None:
+    """ASE's stress; None where it was not written, or was not computed and written as zeros."""
     try:
-        xx, yy, zz = _numbers(sections.get("XX YY ZZ", []))
-        xy, yz, zx = _numbers(sections.get("XY YZ ZX", []))
-    except (UnreadableStep, ValueError):
+        (xx, yy, zz), (xy, yz, zx) = _row(sections[NORMAL], 3), _row(sections[SHEAR], 3)
+    except UnreadableStep:
         return None
-    return stress_from_kilobar(xx, yy, zz, yz, zx, xy)
+    stress = stress_from_kilobar(xx, yy, zz, yz, zx, xy)
+    return stress if stress is not None and stress.any() else None

@@ -1,32 +1,44 @@
 """OUTCAR of VASP 4.6 to 6.5, streaming.
 
-An ionic step ends with its energies, in the section "FREE ENERGIE OF THE ION-ELECTRON SYSTEM"; what stands
-between two such sections belongs to the second one::
+The file is cut at its markers into sections; a step is what stands from its first `Iteration n(` to the first
+one of another number::
 
     --- Iteration     12(   7) ---                            one each electronic iteration
       in kB     XX  YY  ZZ  XY  YZ  ZX                        not with ISIF = 0
+      volume of cell :      512.00
           direct lattice vectors                              three rows, six numbers
      POSITION                    TOTAL-FORCE (eV/Angst)       a row an atom, nine numbers with van der Waals
+      FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)            VASP 4.6 to 5.2: before `in kB`
       free  energy   TOTEN  =  ...  energy(sigma->0) =  ...
 
-Predictions of a machine-learned force field carry "ML" in their headings; there is one for every geometry,
-also for those that are computed next. "aborting loop because EDIFF is reached" is printed for unconverged
-steps, too, so electronic iterations are counted against NELM. Columns are of fixed width and may touch.
+Iterations that follow the forces are of other loops (linear response). Predictions of a machine-learned force
+field carry "ML" in their headings; there is one for every geometry, also for those that are computed next.
+"aborting loop because EDIFF is reached" is printed for unconverged steps, too, so electronic iterations are
+counted against NELM. Columns are of fixed width and may touch.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
+
 from bnnp.errors import InputError
+from vasp.method import Species, excluded, integer, method_word
 from vasp.species import from_mass, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
+    DAMAGED,
     MACHINE_LEARNED,
+    NO_CELL,
+    NO_ENERGY,
+    NO_FORCES,
     NOT_WRITTEN,
+    OTHER_VOLUME,
     UNCONVERGED,
     UNREADABLE,
     Array,
@@ -34,19 +46,31 @@ from vasp.step import (
     Step,
     UnreadableStep,
     flawed,
-    numbers,
+    has_volume,
+    reason_of,
+    rows_of,
     stress_from_kilobar,
-    table,
 )
-from vasp.window import LIMIT, Readable, Window
+from vasp.window import Readable, cut_at
 
-END = b"FREE ENERGIE OF THE ION-ELECTRON SYSTEM"
-SECTION = 1200  # bytes that the section of the energies has at most
-ENERGIES = re.compile(
-    rb"free +energy +(?:ML )?TOTEN *= *(\S+).*\n(?:.*\n){1,2}?.*energy\(sigma->0\) *= *(\S+).*(?:\n|$)"
-)
-ITERATION = re.compile(rb"Iteration *(\d*)\**\( *(\d+)\)")
+RUN, DONE, ITERATION, NOT_REACHED = b"\n vasp.", b"General timing", b" Iteration ", b"EDIFF was not reached"
+KILOBAR, VOLUME, CELL, FORCES = b"in kB", b"volume of cell :", b"direct lattice vectors", b"TOTAL-FORCE"
+ENERGIES = b"  FREE ENERGIE OF THE ION-ELECTRON SYSTEM"  # two blanks: predictions have "ML FREE ENERGIE"
+PREDICTED = b"ML FREE ENERGIE OF THE ION-ELECTRON SYSTEM"
+MARKERS = (RUN, DONE, ITERATION, NOT_REACHED, KILOBAR, VOLUME, CELL, FORCES, ENERGIES, PREDICTED)
+RULE = b"\n ----------"
+
+COUNT = re.compile(rb" Iteration *(\d+|\*+)\( *(\d+)\)")
+FREE = re.compile(rb"free +energy +TOTEN *= *(-?\d*\.\d{6}(?:\d\d)?) eV")
+SIGMA0 = re.compile(rb"energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s")
+VECTOR = re.compile(rb" *(-?\d+\.\d{9})" * 3 + rb"(?: *(?:-?\d+\.\d{9}|\*+)){3} *")  # and a reciprocal one
+ROW = re.compile(rb" *(-?\d+\.\d{5})" * 3 + rb" *(-?\d+\.\d{6})" * 3 + rb" *")
+ROW_VDW = re.compile(ROW.pattern + rb"\S.*")  # forces without the correction follow, and may be NaN
+PRESSURES = [re.compile(rb" *(-?\d*\.\d{%d})" % decimals * 6 + rb" *") for decimals in (5, 2)]  # 2: VASP 4.6
 NELM_DEFAULT = 60
+NO_ITERATION = f"{DAMAGED}: no `Iteration` before the energies, so that what belongs together cannot be told"
+TWO_WRITERS = f"{DAMAGED}: iterations or steps are not in order; did two programs write into this file?"
+TWICE = f"{DAMAGED}: two energies or two tables of forces in one step"
 
 
 @dataclass(frozen=True)
@@ -56,30 +80,37 @@ class Header:
     symbols: list[str]
     nelm: int
     isif: int
+    nwrite: int
+    excluded: str | None  # why no step is self-consistent DFT
+    method: str
 
 
 @dataclass
 class _Found:
-    """What has been met of the step that is being gone through."""
+    """What has been met of a step."""
 
-    number: int = 0
+    number: int
     iterations: int = 0
     unconverged: bool = False
+    damage: str | None = None
+    volume: bytes = b""
     cell: bytes = b""
     kilobar: bytes = b""
     rows: bytes = b""
+    energies: bytes = b""
 
 
 @dataclass
 class _Run:
-    """State between steps: the header in force, the last cell, an ML prediction not yet accounted for."""
+    """State between sections: the head that is being collected, or the one in force and the present step."""
 
     elements: list[str] | None
+    head: list[bytes] | None = field(default_factory=list)
     header: Header | None = None
     cell: bytes = b""
     n_steps: int = 0
-    prediction: bool = False
-    found: _Found = field(default_factory=_Found)
+    prediction: bool = False  # not yet accounted for
+    found: _Found | None = None
 
 
 def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -98,175 +129,278 @@ def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator
         The file does not say what its atoms are.
     """
     run = _Run(elements)
-    window = Window(stream)
-    while (end := window.find(END, forget=partial(_pass, run))) >= 0:
-        energies = ENERGIES.search(window.hold(end + SECTION), end)
-        predicted = window.hold(end)[-3:] == b"ML "
-        text = window.take(energies.end() if energies else end + len(END))
-        former = run.header
-        _look(run, text[:end])
-        if run.header is not former:  # another run in the same file
-            yield from [flawed(MACHINE_LEARNED)] * run.prediction
-            run.n_steps, run.prediction = 0, False
-        if run.prediction and (predicted or run.found.number > run.n_steps + 1):
-            run.n_steps += 1
-            yield flawed(MACHINE_LEARNED)
-        run.prediction = predicted
-        if not predicted:
-            run.n_steps += 1
-            yield _draft(run, energies)
-        run.found = _Found()
-    if run.prediction:
-        yield flawed(MACHINE_LEARNED)
-    rest = window.held()
-    _look(run, rest)
-    if run.header is None:
+    for marker, section in cut_at(stream, MARKERS, _is_whole):
+        if marker == DONE and run.head is not None:  # no iteration at all
+            run.header = _read_header(run) or run.header
+        if marker in (RUN, DONE):
+            yield from _end_run(run, finished=marker == DONE)
+            run.head = []
+        if run.head is not None and marker in (ITERATION, PREDICTED, ENERGIES):
+            run.header, run.head = _read_header(run) or run.header, None
+        if run.head is not None:
+            run.head.append(settings_lines(section))
+        if marker == ITERATION:
+            yield from _begin(run, section)
+        elif marker == PREDICTED:
+            yield from _predicted(run)
+        else:
+            _note(run, marker, section)
+    if run.header is None and _read_header(run) is None:
         raise InputError("the file ends before VASP has said which atoms there are")
-    if run.found.iterations and b"General timing" not in rest:
-        yield flawed(CUT_OFF)
+    yield from _end_run(run, finished=False)
 
 
-def _pass(run: _Run, text: bytes) -> int:
-    """Look at all of a very long step but its end, and forget it."""
-    size = len(text) - LIMIT // 2
-    _look(run, text[:size])
-    return size
+def _is_whole(marker: bytes, section: bytes) -> bool:
+    """Whether a section that no other marker ends yet has all that is needed of it: a table its last rule."""
+    return marker != FORCES or section.count(RULE) > 1
 
 
-def _look(run: _Run, text: bytes) -> None:
-    """Note what `text` says about the present step; of several tables the last one counts."""
-    head = text.find(b"ions per type")
-    if head >= 0 or run.header is None:
-        first = text.find(b"Iteration", head) if head >= 0 else -1
-        run.header = _read_header(text if first < 0 else text[:first], run)
+def settings_lines(text: bytes) -> bytes:
+    """The lines of the head that can set something: no coordinates, k-points or tables."""
+    return b"\n".join(line for line in text.split(b"\n") if b"=" in line or b":" in line)
+
+
+def _begin(run: _Run, section: bytes) -> Iterator[Draft]:
+    """An electronic iteration: of the present step, of a new one, or of another loop of the present one."""
+    match = COUNT.match(section)
+    if match is None:
+        return
+    found, iteration = run.found, int(match[2])
+    stars = match[1].startswith(b"*")  # beyond the width of the column
+    if stars and found is not None:
+        number = found.number + (iteration == 1 and bool(found.rows or found.energies))
+    else:
+        number = 0 if stars else int(match[1])
+    if found is None or found.number != number:
+        if found is not None and number < found.number and not (found.rows and found.energies):
+            found.damage = TWO_WRITERS
+        yield from _close(run, finished=True)
+        if run.prediction and number > run.n_steps + 1:
+            yield from _flush(run)
+        run.prediction = False
+        run.found = _Found(number, iteration)
+    elif found.iterations and not (found.rows or found.energies):
+        if iteration <= found.iterations:
+            found.damage = TWO_WRITERS
+        found.iterations = iteration
+
+
+def _predicted(run: _Run) -> Iterator[Draft]:
+    """The energies of a prediction: it counts as a step unless its geometry is computed next."""
+    yield from _close(run, finished=True)
+    yield from _flush(run)
+    run.prediction = True
+
+
+def _flush(run: _Run) -> Iterator[Draft]:
+    """The prediction that turned out not to be computed."""
+    if run.prediction:
+        run.n_steps += 1
+        yield flawed(MACHINE_LEARNED)
+    run.prediction = False
+
+
+def _note(run: _Run, marker: bytes, section: bytes) -> None:
+    """What a section says about the present step, or about the cell of all."""
+    if marker == CELL and run.head is not None:
+        run.cell = _lines(section, 1, 3)
     found = run.found
-    last = text.rfind(b" Iteration")
-    if last >= 0 and (match := ITERATION.match(text, last + 1)):
-        found.number, found.iterations = int(match[1] or 0), int(match[2])
-    found.unconverged = found.unconverged or text.find(b"EDIFF was not reached", max(last, 0)) >= 0
-    if (at := text.rfind(b"in kB")) >= 0:
-        found.kilobar = text[at + 5 : text.find(b"\n", at)]
-    if (at := text.rfind(b"direct lattice vectors")) >= 0:
-        found.cell = _lines(text, at, 1, 3)
-    if (at := text.rfind(b"TOTAL-FORCE")) >= 0:
-        begin = text.find(b"\n", text.find(b"\n", at) + 1) + 1
-        end = text.find(b"\n -----", begin)
-        found.rows = text[begin:end] if 0 < begin < end else b""
+    if found is None:
+        if marker == ENERGIES:
+            run.found = _Found(0, damage=NO_ITERATION, energies=section)
+        return
+    if marker == ENERGIES:
+        found.damage = found.damage or (TWICE if found.energies else None)
+        found.energies = section
+    elif marker == FORCES and b"(ML)" not in section[: section.find(b"\n")]:
+        found.damage = found.damage or (TWICE if found.rows else None)
+        found.rows = section
+    elif found.rows:
+        return  # what follows is of a prediction or of linear response
+    elif marker == FORCES:  # of a prediction, and so was what stood before
+        found.cell = found.volume = found.kilobar = b""
+    elif marker == KILOBAR:
+        found.kilobar = section[len(KILOBAR) : section.find(b"\n")]
+    elif marker == VOLUME:
+        found.volume = section[len(VOLUME) : section.find(b"\n")]
+    elif marker == CELL:
+        found.cell = _lines(section, 1, 3)
+    elif marker == NOT_REACHED:
+        found.unconverged = True
 
 
-def _lines(text: bytes, at: int, skip: int, count: int) -> bytes:
-    """`count` lines after the `skip`-th end of line from `at` on."""
-    for _ in range(skip):
-        at = text.find(b"\n", at) + 1
-    end = at
-    for _ in range(count):
-        end = text.find(b"\n", end) + 1
-    return text[at:end]
+def _lines(text: bytes, first: int, count: int) -> bytes:
+    """`count` lines, the end of the last one included; empty if they are not all there."""
+    lines = text.split(b"\n", first + count)
+    return b"\n".join(lines[first : first + count]) if len(lines) > first + count else b""
 
 
-def _draft(run: _Run, energies: re.Match[bytes] | None) -> Draft:
-    """The step that ends here."""
-    found, header = run.found, run.header
-    if header is None:
+def _end_run(run: _Run, finished: bool) -> Iterator[Draft]:
+    """The last step of a run."""
+    yield from _close(run, finished)
+    yield from _flush(run)
+    if finished and not run.n_steps and run.header and run.header.excluded:
+        yield flawed(run.header.excluded)
+    run.n_steps, run.cell = 0, b""
+
+
+def _close(run: _Run, finished: bool) -> Iterator[Draft]:
+    """The present step, if there is one; what it lacks was cut off unless `finished`."""
+    found, run.found = run.found, None
+    if found is None:
+        return
+    if run.header is None:
         raise InputError("the numbers of atoms (`ions per type`) are missing before the first step")
-    if found.cell:
-        run.cell = found.cell
-    if energies is None:
+    run.n_steps += 1
+    yield _draft(run.header, found, run.cell, finished)
+
+
+def _draft(header: Header, found: _Found, fixed_cell: bytes, finished: bool) -> Draft:
+    """A step that has ended."""
+    if reason := header.excluded or found.damage:
+        return flawed(reason)
+    missing = not found.rows or not found.energies or (header.isif > 2 and not found.cell)
+    whole = found.rows.count(RULE) > 1 and b"sigma->0" in found.energies
+    if not finished and (missing or not whole):
         return flawed(CUT_OFF)
-    if not found.rows:
+    if missing and found.energies and header.nwrite < 2:
         return flawed(NOT_WRITTEN)
-    if not run.cell or (header.isif > 2 and not found.cell):
-        return flawed(NOT_WRITTEN)
+    if missing:
+        return flawed(NO_ENERGY if not found.energies else NO_CELL if found.rows else NO_FORCES)
     converged = found.iterations < header.nelm and not found.unconverged
-    flaw = None if converged else UNCONVERGED
-    return Draft(flaw, partial(_read, header, run.cell, found, energies))
+    return Draft(None if converged else UNCONVERGED, partial(_read, header, found, found.cell or fixed_cell))
 
 
-def _read(header: Header, cell: bytes, found: _Found, energies: re.Match[bytes]) -> Step:
-    vectors = table(_fixed(cell, 6, 9), 6)[:, :3]
-    n_rows = found.rows.count(b"\n") + 1
-    if n_rows != len(header.symbols):
-        raise UnreadableStep(f"{n_rows} rows of forces for {len(header.symbols)} atoms")
-    words = found.rows.split()
-    if len(words) == 9 * n_rows:  # forces without van der Waals correction follow, and may be NaN
-        words = [word for first in range(0, len(words), 9) for word in words[first : first + 6]]
-    rows = table(numbers(words) if len(words) == 6 * n_rows else _separate(found.rows), 6)
-    free, sigma0 = numbers(energies.groups())
+def _read(header: Header, found: _Found, cell: bytes) -> Step:
+    free, sigma0 = FREE.search(found.energies), SIGMA0.search(found.energies)
+    if free is None:
+        raise UnreadableStep(UNREADABLE)
+    vectors = np.array([_fixed(VECTOR, line) for line in cell.split(b"\n")])
+    if found.cell and found.volume and not has_volume(vectors, found.volume, 0.006):
+        raise UnreadableStep(OTHER_VOLUME)
+    rows = _rows(found.rows)
     return Step(
         symbols=header.symbols,
         cell=vectors,
         positions=rows[:, :3],
-        free_energy=float(free),
-        sigma0_energy=float(sigma0),
+        free_energy=float(free[1]),
+        sigma0_energy=float(sigma0[1]) if sigma0 else None,
         forces=rows[:, 3:],
         stress=None if header.isif < 2 else _stress(found.kilobar),
+        method=header.method,
     )
+
+
+def _rows(section: bytes) -> Array:
+    """Positions and forces, (n_atoms, 6), of the table of forces, each row matched whole.
+
+    The rows of Fortran are equally long, with all points below each other. Rows that are not so, and numbers
+    that touch, are matched one by one.
+    """
+    heading, table, *_ = section.split(RULE, 2)
+    table = table[table.find(b"\n") + 1 :]
+    pattern = ROW_VDW if b"," in heading else ROW
+    first, *_ = lines = table.split(b"\n")
+    match = pattern.fullmatch(first)
+    if match and pattern is ROW and all(len(line) == len(first) for line in lines):
+        ends = zip(range(1, 7), (6, 6, 6, 7, 7, 7), strict=True)
+        points = (table[match.end(column) - back :: len(first) + 1] for column, back in ends)
+        if all(column.count(b".") == len(lines) for column in points):
+            with suppress(UnreadableStep):
+                return rows_of(table, 6)
+    return np.array([_fixed(pattern, line) for line in lines])
+
+
+def _fixed(pattern: re.Pattern[bytes], line: bytes) -> list[float]:
+    """The numbers of a line that a pattern describes whole; decimals tell them apart where they touch."""
+    match = pattern.fullmatch(line)
+    if match is None:
+        raise UnreadableStep(reason_of(line))
+    return [float(word) for word in match.groups()]
 
 
 def _stress(kilobar: bytes) -> Array | None:
     """ASE's stress from the line "in kB XX YY ZZ XY YZ ZX"; None if there is none."""
-    try:
-        xx, yy, zz, xy, yz, zx = _fixed(kilobar, 6, 5)
-    except (UnreadableStep, ValueError):
-        return None
-    return stress_from_kilobar(xx, yy, zz, yz, zx, xy)
+    for pattern in PRESSURES:
+        if match := pattern.fullmatch(kilobar):
+            xx, yy, zz, xy, yz, zx = map(float, match.groups())
+            return stress_from_kilobar(xx, yy, zz, yz, zx, xy)
+    return None
 
 
-def _fixed(text: bytes, columns: int, decimals: int) -> Array:
-    """Numbers of rows of `columns`, also where they touch: they have a fixed number of decimals."""
-    words = text.split()
-    rows = text.strip().count(b"\n") + 1
-    if len(words) != rows * columns:
-        words = re.findall(rb"-?\d+\.\d{%d}" % decimals, text)
-    if len(words) != rows * columns:
-        raise UnreadableStep(UNREADABLE)
-    return numbers(words)
-
-
-def _separate(rows: bytes) -> Array:
-    """Positions (5 decimals) and forces (6 decimals) of rows whose columns touch."""
-    row = re.compile(rb" *" + rb" *(-?\d+\.\d{5})" * 3 + rb" *(-?\d+\.\d{6})" * 3)
-    matches = [row.match(line) for line in rows.split(b"\n")]
-    if None in matches:
-        raise UnreadableStep(UNREADABLE)
-    return numbers(word for match in matches if match for word in match.groups())
-
-
-def _read_header(text: bytes, run: _Run) -> Header | None:
-    """Species, NELM and ISIF; the former header if `text` has none."""
+def _read_header(run: _Run) -> Header | None:
+    """Species, settings and method of the head that was collected; None if it has none."""
+    text = b"\n".join(run.head or [])
     counts = _atoms_per_type(text)
     if counts is None:
-        return run.header
-    symbols = _species(text, len(counts), run.elements)
-    nelm = re.search(rb"NELM *= *(\d+);", text) or re.search(rb"NELM *= *(\d+)", text)
-    isif = re.findall(rb"ISIF *= *(\d+)", text)
+        return None
+    symbols, tag = _species(text, len(counts), run.elements), partial(_tag, text)
+    titles = _titles(text, rb"TITEL *= *([^\n]*)") or _titles(text, rb"POTCAR: *([^\n]*)")[: len(counts)]
+    mesh = re.findall(rb"generate k-points for: *(\d+) +(\d+) +(\d+)", text)
+    if not mesh and re.search(rb"NKPTS *= *1 ", text):
+        mesh = [(b"1", b"1", b"1")]
+    try:
+        cell = np.array([_fixed(VECTOR, line) for line in run.cell.split(b"\n")])
+    except UnreadableStep:
+        cell = None
     return Header(
         symbols=[symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)],
-        nelm=int(nelm[1]) if nelm else NELM_DEFAULT,
-        isif=int(isif[-1]) if isif else 2,
+        nelm=integer(tag, "NELM", NELM_DEFAULT),
+        isif=integer(tag, "ISIF", 2),
+        nwrite=integer(tag, "NWRITE", 2),
+        excluded=excluded(tag),
+        method=method_word(tag, Species(symbols, titles), [int(n) for n in mesh[-1]] if mesh else None, cell),
     )
+
+
+def _tag(text: bytes, name: str) -> str | None:
+    """What the head says about a tag of INCAR: the list of all parameters stands below what INCAR has set."""
+    if name == "LDAU" and b"LDA+U is selected" in text:
+        return "T"
+    found = re.findall(rb"(?<![A-Z0-9_])%b *= *([^;\n]*)" % name.encode(), text)
+    if not found:
+        return None
+    value = found[0 if name == "METAGGA" else -1].decode("latin-1")  # its parameter is T or F
+    several = name in ("ALGO", "LDAUL", "LDAUU", "LDAUJ")
+    return value.strip() if several else " ".join(value.split()[:1])
+
+
+def _titles(text: bytes, pattern: bytes) -> list[str]:
+    """The first words of each title of POTCAR."""
+    return [" ".join(title.decode("latin-1").split()) for title in re.findall(pattern, text)]
 
 
 def _atoms_per_type(text: bytes) -> list[int] | None:
     """Number of atoms of each species.
 
-    The line "ions per type" has room for ten. With more, Fortran prints the rest into the places of a second
-    table "Dimension of arrays", whatever these are called.
+    The line "ions per type" has room for ten numbers of four digits: 1000 atoms and more touch the number
+    before, 10000 are "****". With more species, Fortran prints the rest into the places of a second table
+    "Dimension of arrays", whatever these are called.
     """
-    match = re.search(rb"ions per type *=([ \d]*)\n", text)
-    total = re.search(rb"NIONS *= *(\d+)", text)
+    match = re.search(rb"ions per type *= {0,12}([ \d*]*)$", text, re.MULTILINE)
     if match is None:
         return None
-    counts = [int(word) for word in match[1].split()]
-    if total is None or sum(counts) == int(total[1]):
-        return counts
-    rest = text[match.end() : text.find(b"equivalent", match.end())]
-    for word in re.findall(rb"= *(\d+)", rest):
-        counts.append(int(word))
-        if sum(counts) >= int(total[1]):
-            break
-    if sum(counts) != int(total[1]):
-        raise InputError(f"`ions per type` gives {sum(counts)} atoms, but NIONS is {int(total[1])}")
+    total = re.search(rb"NIONS *= *(\d+)", text)
+    words, line = match[1].split(), match[1].rstrip()
+    if any(len(word) > 4 or b"*" in word for word in words):
+        words = [line[at : at + 4].strip() for at in range(0, len(line), 4)]
+    counts = [int(word) if word.isdigit() else 0 for word in words]
+    if total is None:
+        return counts if all(counts) else None
+    n_atoms, unknown = int(total[1]), counts.count(0)
+    if unknown == 1:
+        counts[counts.index(0)] = n_atoms - sum(counts)
+    elif unknown == 0 and sum(counts) < n_atoms:
+        rest = text[match.end() : text.find(b"equivalent", match.end())]
+        for word in re.findall(rb"= *(\d+)", rest):
+            counts.append(int(word))
+            if sum(counts) >= n_atoms:
+                break
+    if sum(counts) != n_atoms or unknown > 1:
+        raise InputError(
+            f"`ions per type` is {b' '.join(words).decode()}, which cannot be {n_atoms} atoms (NIONS); "
+            "convert vasprun.xml of this run"
+        )
     return counts
 
 
@@ -280,7 +414,7 @@ def _species(text: bytes, n_types: int, elements: list[str] | None) -> list[str]
     def all_lines(pattern: bytes) -> list[str]:
         return [match.decode("ascii", "replace") for match in re.findall(pattern, text)]
 
-    masses = re.search(rb"Mass of Ions in am\s*\n\s*POMASS *=([^\n]*)", text)
+    masses = re.search(rb"POMASS *=([^\n;]*)$", text, re.MULTILINE)  # of all species in one line
     sources = [
         [from_title(title) for title in all_lines(rb"TITEL *= *([^\n]*)")],
         [from_symbol(name) for name in all_lines(rb"VRHFIN *= *([^\n]*)")],

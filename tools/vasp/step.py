@@ -7,12 +7,16 @@ Mater. Sci. 6, 15 (1996)); "sigma->0" is the extrapolation to no smearing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 
 import ase.units
 import numpy as np
 from numpy.typing import NDArray
+
+from bnnp._core import parse_rows
 
 Array = NDArray[np.float64]
 
@@ -22,12 +26,19 @@ UNCONVERGED = "electronic loop not converged within NELM iterations"
 MACHINE_LEARNED = "prediction of VASP's machine-learned force field, not DFT"
 CUT_OFF = "cut off: the file ends within the step"
 NOT_WRITTEN = "positions and forces not written (NWRITE)"
-UNREADABLE = "numbers that cannot be read (*** or NaN)"
+NO_FORCES = "no forces"
+NO_CELL = "no cell of the step"
 NO_ENERGY = "no total energy"
+ONE_ENERGY = "one energy only, no energy(sigma->0) that can be read; use --energy free"
+UNREADABLE = "numbers that cannot be read (*** or NaN)"
+DAMAGED = "damaged"
+TORN = f"{DAMAGED}: rows or numbers that are not whole"
+OTHER_VOLUME = f"{DAMAGED}: the cell has not the volume that is printed with it"
+OTHER_ATOMS = f"{DAMAGED}: not as many rows as atoms"
 
 
 class UnreadableStep(Exception):
-    """The numbers of a step are not numbers, or not as many as there must be."""
+    """The numbers of a step are not numbers, or not as many as there must be; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ class Step:
     forces : (n_atoms, 3) float64, eV/Angstrom
     stress : (6,) float64, eV/Angstrom^3, or None
         ASE's sign and order xx yy zz yz xz xy.
+    method : str
+        The word of :mod:`bnnp.io.method`; empty if the file does not say how it was calculated.
     """
 
     symbols: list[str]
@@ -57,15 +70,16 @@ class Step:
     sigma0_energy: float | None
     forces: Array
     stress: Array | None
+    method: str = ""
 
     def __post_init__(self) -> None:
         shape = (len(self.symbols), 3)
         if self.positions.shape != shape or self.forces.shape != shape or self.cell.shape != (3, 3):
-            raise UnreadableStep("positions, forces or cell have the wrong size")
-        numbers = (self.cell, self.positions, self.forces, self.free_energy)
-        if not all(np.isfinite(values).all() for values in numbers):
-            raise UnreadableStep("a number is not finite")
-        if abs(np.linalg.det(self.cell)) < 1e-6:
+            raise UnreadableStep(OTHER_ATOMS)
+        volume = volume_of(self.cell)
+        if not all(map(isfinite, (self.free_energy, volume, self.positions.sum(), self.forces.sum()))):
+            raise UnreadableStep(UNREADABLE)
+        if volume < 1e-6:
             raise UnreadableStep("the cell has no volume")
 
 
@@ -94,22 +108,40 @@ def flawed(flaw: str) -> Draft:
     return Draft(flaw, read)
 
 
-def numbers(words: Iterable[bytes]) -> Array:
-    """Words as float64; UnreadableStep if one is no number."""
+def rows_of(text: bytes, columns: int, start: bytes = b"", stop: bytes = b"") -> Array:
+    """The rows `start` numbers `stop` of a text, (n_rows, columns); UnreadableStep if one is not so."""
     try:
-        return np.fromiter(map(float, words), dtype=np.float64)
-    except ValueError as error:
-        raise UnreadableStep(str(error)) from None
+        return parse_rows(text, columns, start, stop)
+    except ValueError:
+        raise UnreadableStep(reason_of(text)) from None
 
 
-def table(values: Array, columns: int) -> Array:
-    """Numbers as rows of `columns`; UnreadableStep if they do not fill the rows."""
-    if values.size % columns:
-        raise UnreadableStep(f"{values.size} numbers in rows of {columns}")
-    return values.reshape(-1, columns)
+def reason_of(text: bytes) -> str:
+    """Why numbers of a text cannot be read."""
+    return UNREADABLE if re.search(rb"\*|nan|inf", text, re.IGNORECASE) else TORN
+
+
+def has_volume(cell: Array, text: bytes, rounding: float) -> bool:
+    """Whether the cell (3, 3) has the volume of a text, Angstrom^3, which is rounded by that much.
+
+    A volume that did not fit its column (***) is taken for right.
+    """
+    if b"*" in text:
+        return True
+    try:
+        volume = float(text)
+    except ValueError:
+        return False
+    return cell.shape == (3, 3) and abs(volume - volume_of(cell)) < rounding + 1e-6 * volume
+
+
+def volume_of(cell: Array) -> float:
+    """Volume of a cell (3, 3), many times faster than by numpy."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
+    return float(abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)))
 
 
 def stress_from_kilobar(xx: float, yy: float, zz: float, yz: float, xz: float, xy: float) -> Array | None:
-    """ASE's stress, (6,), from VASP's in kB; None if it was not computed (not finite, or all zero)."""
-    kilobar = np.array([xx, yy, zz, yz, xz, xy])
-    return -KILOBAR * kilobar if np.isfinite(kilobar).all() and kilobar.any() else None
+    """ASE's stress, (6,), from VASP's in kB; None if it is not finite."""
+    kilobar = (xx, yy, zz, yz, xz, xy)
+    return -KILOBAR * np.array(kilobar) if all(map(isfinite, kilobar)) else None

@@ -7,12 +7,15 @@
                                  electronic_step_converged (0 is converged), oszicar (iterations, 7)
     results/positions/           ion_types, number_ion_types, scale
     input/incar/                 what INCAR sets: NELM, ISIF, ML_LMLFF, ...
+    input/potcar/content         POTCAR, of which the titles are read
+    input/kpoints/               nkpx, nkpy, nkpz of a regular mesh
 
 The file does not say which steps of a machine-learned run are from DFT, so such a run is refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, BinaryIO
@@ -22,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from vasp.method import Species, excluded, method_word
 from vasp.species import from_symbol
 from vasp.step import (
     CUT_OFF,
@@ -35,9 +39,11 @@ from vasp.step import (
 )
 
 DYNAMICS, IONS, INCAR = "intermediate/ion_dynamics", "results/positions", "input/incar"
+POTCAR, KPOINTS = "input/potcar/content", "input/kpoints"
 FREE_TAGS = ("free energy TOTEN", "ion-electron TOTEN")
 SIGMA0_TAG = "energy(sigma->0)"
 NELM_DEFAULT = 60
+DEFAULTS = {"PREC": "normal", "ISPIN": "1"}  # of VASP, where INCAR sets nothing
 
 
 def read_vaspout(file: BinaryIO, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -71,8 +77,12 @@ def read_vaspout(file: BinaryIO, elements: list[str] | None = None) -> Iterator[
                 "OUTCAR or vasprun.xml of this run"
             )
         steps = _Steps(h5, elements)
+        flaw = excluded(partial(_tag, h5))
         for index in range(steps.whole):
-            yield Draft(None if steps.converged[index] else UNCONVERGED, partial(steps.read, index))
+            if flaw:
+                yield flawed(flaw)
+            else:
+                yield Draft(None if steps.converged[index] else UNCONVERGED, partial(steps.read, index))
         for _ in range(steps.whole, steps.begun):
             yield flawed(CUT_OFF)
 
@@ -88,7 +98,8 @@ class _Steps:
         if missing := [name for name in needed if name not in group]:
             raise InputError(f"{DYNAMICS} has no {', '.join(missing)}")
         self.group = group
-        self.symbols = _symbols(h5, elements)
+        names, counts = _species(h5, elements)
+        self.symbols = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
         self.tags = [" ".join(tag.decode().split()) for tag in group["energies_tags"][()]]
         free = [tag for tag in FREE_TAGS if tag in self.tags]
         if not free:
@@ -97,8 +108,8 @@ class _Steps:
         self.scale = float(h5[f"{IONS}/scale"][()]) if f"{IONS}/scale" in h5 else 1.0
         lengths = [len(group[name]) for name in needed if name != "energies_tags"]
         self.whole, self.begun = min(lengths), max(lengths)
-        isif = _setting(h5, "ISIF")
-        self.with_stress = "stress" in group and (isif is None or int(isif) > 1)
+        self.method = _method(h5, names, self.scale * group["lattice_vectors"][0] if self.whole else None)
+        self.isif = _setting(h5, "ISIF")
         self.converged = _converged(group, self.whole, int(_setting(h5, "NELM") or NELM_DEFAULT))
 
     def read(self, index: int) -> Step:
@@ -116,17 +127,22 @@ class _Steps:
             sigma0_energy=float(energies[self.tags.index(SIGMA0_TAG)]) if SIGMA0_TAG in self.tags else None,
             forces=self.group["forces"][index],
             stress=self._stress(index),
+            method=self.method,
         )
 
     def _stress(self, index: int) -> Array | None:
-        if not self.with_stress or index >= len(self.group["stress"]):
+        """ASE's stress; None if it was not computed: by ISIF, or all zero where INCAR does not set it."""
+        computed = self.isif is None or int(self.isif) > 1
+        if not computed or "stress" not in self.group or index >= len(self.group["stress"]):
             return None
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = self.group["stress"][index]
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = tensor = self.group["stress"][index]
+        if self.isif is None and not tensor.any():
+            return None
         return stress_from_kilobar(xx, yy, zz, yz, xz, xy)
 
 
-def _symbols(h5: h5py.File, elements: list[str] | None) -> list[str]:
-    """One symbol an atom."""
+def _species(h5: h5py.File, elements: list[str] | None) -> tuple[list[str], list[int]]:
+    """Symbol and number of atoms of each species."""
     if f"{IONS}/ion_types" not in h5:
         raise InputError(f"there is no {IONS}/ion_types")
     names = [name.decode() for name in h5[f"{IONS}/ion_types"][()]]
@@ -136,7 +152,28 @@ def _symbols(h5: h5py.File, elements: list[str] | None) -> list[str]:
     symbols = elements or [from_symbol(name) or "" for name in names]
     if "" in symbols:
         raise InputError(f"the elements {names} are no chemical symbols; name them with --elements")
-    return [symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)]
+    return symbols, counts
+
+
+def _method(h5: h5py.File, symbols: list[str], cell: Array | None) -> str:
+    """The word of :mod:`bnnp.io.method`."""
+    titles: list[str] = []
+    if POTCAR in h5:
+        found = re.findall(rb"TITEL *= *([^\n]*)", bytes(h5[POTCAR][()]))
+        titles = [" ".join(title.decode("latin-1").split()) for title in found]
+    mesh = [int(h5[f"{KPOINTS}/nkp{axis}"][()]) for axis in "xyz" if f"{KPOINTS}/nkp{axis}" in h5]
+    whole = cell is not None and len(mesh) == 3 and min(mesh) > 0
+    return method_word(partial(_tag, h5), Species(symbols, titles), mesh if whole else None, cell)
+
+
+def _tag(h5: h5py.File, name: str) -> str | None:
+    """What INCAR sets, as text, or VASP's default."""
+    value = _setting(h5, name)
+    if value is None:
+        return DEFAULTS.get(name)
+    return (
+        value.decode("latin-1").strip() if isinstance(value, bytes) else " ".join(map(str, np.ravel(value)))
+    )
 
 
 def _converged(group: h5py.Group, n_steps: int, nelm: int) -> NDArray[np.bool_]:

@@ -2,20 +2,22 @@
 
 ::
 
-    <modeling> ... <atominfo> ... <parameters> ...
+    <modeling> ... <incar> ... <parameters> ... <atominfo> ...
      <calculation>
       <scstep> ... </scstep>                               one each electronic iteration
-      <structure> basis, fractional positions </structure>
+      <structure> basis, volume, fractional positions </structure>
       <varray name="forces" > ... <varray name="stress" >  kB, not with ISIF = 0
       <energy> e_fr_energy, e_wo_entrp, e_0_energy </energy>
       eigenvalues, densities of states, other electronic loops
      </calculation>
 
-A step is whole at the first `</energy>` after its `<structure>`; all behind it is passed over. Predictions of
-a machine-learned force field stand outside of any `<calculation>`, or have no `<scstep>`.
+Nesting decides what counts: the labels of a step are those outside of its `<scstep>`, some of which may come
+after the forces (linear response). A step that is not closed is whole if it has all of its labels.
+Predictions of a machine-learned force field stand outside of any `<calculation>`, or have no `<scstep>`.
 
 No XML parser is used: a step is cut out by its tags, so that a file that ends anywhere, or has characters in
-it that are no XML, gives its whole steps, at a few times the speed of a parser. VASP writes each tag one way.
+it that are no XML, gives its whole steps, at several times the speed of a parser. VASP writes each tag one
+way.
 
 Three traps: NELM is 1 in the section "response functions" of the parameters. The final e_0_energy is wrong in
 VASP 4 and 5, so sigma->0 is the free energy plus the last electronic iteration's difference of the two; the
@@ -26,35 +28,47 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from bnnp.errors import InputError
+from vasp.method import Species, excluded, integer, method_word, real
 from vasp.species import from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
+    DAMAGED,
     MACHINE_LEARNED,
-    NOT_WRITTEN,
+    NO_ENERGY,
+    NO_FORCES,
+    OTHER_VOLUME,
+    TORN,
     UNCONVERGED,
+    UNREADABLE,
     Array,
     Draft,
     Step,
     UnreadableStep,
     flawed,
-    numbers,
+    has_volume,
+    reason_of,
+    rows_of,
     stress_from_kilobar,
-    table,
 )
 from vasp.window import Readable, Window
 
-STRUCTURE, END = b"<structure>", b"</energy>"
+BEGIN, END = b"<calculation>", b"</calculation>"
+STRUCTURE, FORCES, ENERGY = b"<structure>", b'<varray name="forces"', b"<energy>"
+TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy">([^<]*)</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy">([^<]*)</i>')
+VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
+DECIMALS = re.compile(rb"\.\d*")
 NELM_DEFAULT = 60
 KILOBAR_VOLUME = 1602.17733  # kB Angstrom^3 in one eV, with the constants of VASP
+NESTED = f"{DAMAGED}: tags that are not nested; did two programs write into this file?"
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,8 @@ class Header:
     nelm: int
     isif: int
     pstress: float
+    excluded: str | None  # why no step is self-consistent DFT
+    method: str
 
 
 def read_vasprun(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -82,137 +98,237 @@ def read_vasprun(stream: Readable, elements: list[str] | None = None) -> Iterato
     InputError
         The file does not say what its atoms are.
     """
-    window, header = Window(stream), None
-    while (begin := window.find(STRUCTURE, forget=_head_of_step)) >= 0:
-        before = window.take(begin)
-        header = _read_header(before, elements) or header
+    run, window = _Run(elements), Window(stream)
+    while (end := window.find(END, condense=run.condense)) >= 0:
+        yield from run.drafts(window.take(end), closed=True)
+        window.take(len(END))
+    yield from run.drafts(window.held(), closed=False)
+    if run.header is None:
+        raise InputError("the file ends before VASP has said which atoms there are")
+    if run.header.excluded and not run.n_steps:
+        yield flawed(run.header.excluded)
+
+
+@dataclass
+class _Run:
+    """State between steps: the header in force, and predictions that are passed but not yet told."""
+
+    elements: list[str] | None
+    header: Header | None = None
+    predicted: int = 0
+    n_steps: int = 0
+
+    def condense(self, text: bytes) -> bytes:
+        """What is needed of the text before the end of a step: no large tables, the last of predictions."""
+        last = text.rfind(STRUCTURE)
+        if BEGIN in text or last <= 0:
+            return _without_tables(text)
+        self.header = _read_header(text[:last], self.elements) or self.header
+        self.predicted += text.count(STRUCTURE, 0, last)
+        return text[last:]
+
+    def drafts(self, text: bytes, closed: bool) -> Iterator[Draft]:
+        """The predictions and the step of the text that ends with the step, `closed` if by its tag."""
+        before, *bodies = text.split(BEGIN)
+        header = self.header = _read_header(before, self.elements) or self.header
+        predicted, self.predicted = self.predicted + before.count(STRUCTURE), 0
+        if not bodies and not predicted:
+            return
         if header is None:
             raise InputError("the list of atoms (<atominfo>) is missing before the first step")
-        if (end := window.find(END)) < 0:
-            break
-        body = window.hold(end)
-        restart = max(body.find(b"<calculation>"), body.find(b"<modeling"))
-        if restart >= 0:  # another run was started into the same file
-            window.take(restart)
-            yield flawed(CUT_OFF)
-            continue
-        window.take(end + len(END))
-        yield _draft(header, before, body)
-    rest = window.held()
-    if header is None and _read_header(rest, elements) is None:
-        raise InputError("the file ends before VASP has said which atoms there are")
-    if b"<calculation>" in rest or rest.startswith(STRUCTURE):
-        yield flawed(CUT_OFF)
+        yield from [flawed(MACHINE_LEARNED)] * predicted
+        self.n_steps += predicted + len(bodies)
+        for number, body in enumerate(bodies, 1):
+            if number == len(bodies):
+                yield _draft(header, body, closed)
+            elif b"<modeling" in body:  # another run was started into the same file
+                header = self.header = _read_header(body, self.elements) or header
+                yield flawed(CUT_OFF)
+            else:
+                yield flawed(NESTED)
 
 
-def _head_of_step(text: bytes) -> int:
-    """What of the text between two steps can be forgotten: all before the next step or run begins."""
-    starts = [at for marker in (b"<modeling", b"<calculation>") if (at := text.rfind(marker)) >= 0]
-    return min(starts, default=len(text) - len(STRUCTURE))
+def _without_tables(text: bytes) -> bytes:
+    """The text without the contents of large tables; the last one may go on."""
+    for name in TABLES:
+        at = 0
+        while (begin := text.find(b"<%b>" % name, at)) >= 0:
+            at = begin + len(name) + 2
+            end = text.find(b"</%b>" % name, at)
+            text = text[:at] + text[end if end >= 0 else max(at, len(text) - 100) :]
+    return text
 
 
-def _draft(header: Header, before: bytes, body: bytes) -> Draft:
-    """The step with the electronic iterations `before` and the labels `body`."""
-    start = before.rfind(b"<calculation>")
-    loop = before[start:] if start >= 0 else b""
-    iterations = loop.count(b"<scstep>")
-    if not iterations:
+@dataclass(frozen=True)
+class _Body:
+    """The parts of a step between its tags.
+
+    `last` is the last electronic iteration, `rest` what stands behind the table of forces.
+    """
+
+    n_iterations: int
+    last: bytes
+    structure: bytes
+    forces: bytes
+    rest: bytes
+
+
+def _draft(header: Header, text: bytes, closed: bool) -> Draft:
+    """The step between its tags; the last one of a file may not be closed."""
+    body, flaw = _cut(text)
+    if not closed and (flaw or b"</energy>" not in body.rest):
+        return flawed(CUT_OFF)
+    if header.excluded or flaw:
+        return flawed(header.excluded or flaw or "")
+    if not body.n_iterations:
         return flawed(MACHINE_LEARNED)
-    if b'name="forces"' not in body or b'name="positions"' not in body:
-        return flawed(NOT_WRITTEN)
-    flaw = UNCONVERGED if iterations >= header.nelm else None
-    last = loop[loop.rfind(b"<scstep>") :]
-    return Draft(flaw, partial(_read, header, last, body))
+    return Draft(UNCONVERGED if body.n_iterations >= header.nelm else None, partial(_read, header, body))
 
 
-def _read(header: Header, last: bytes, body: bytes) -> Step:
-    cell = table(_rows(body, b"basis"), 3)
-    if cell.shape != (3, 3):
-        raise UnreadableStep("the cell has not three vectors")
-    free = _without_work(_energy(FREE, body), _energy(FREE, last), header.pstress, cell)
+def _cut(text: bytes) -> tuple[_Body, str | None]:
+    """The parts of a step, and what is wrong with them."""
+    begin = text.find(STRUCTURE)
+    loop = text[: max(begin, 0)]
+    n_iterations, last = loop.count(b"<scstep>"), loop.rfind(b"<scstep>")
+    structure_end = text.find(b"</structure>", begin)
+    forces = text.find(FORCES, structure_end)
+    rest = text.find(b"</varray>", forces)
+    if min(begin, structure_end, forces, rest) < 0:
+        return _Body(n_iterations, b"", b"", b"", b""), NO_FORCES
+    tail, nested = _without_loops(text[rest:])
+    body = _Body(n_iterations, loop[last:], text[begin:structure_end], text[forces : rest + 9], tail)
+    if not nested or loop.count(b"</scstep>") != n_iterations:
+        return body, NESTED
+    if b"<scstep>" in text[structure_end:forces] or STRUCTURE in tail or FORCES in tail:
+        return body, NESTED
+    energies = tail.count(ENERGY)
+    return body, NO_ENERGY if energies == 0 else NESTED if energies > 1 else None
+
+
+def _without_loops(text: bytes) -> tuple[bytes, bool]:
+    """What is outside of electronic iterations, and whether each of these is closed."""
+    first, *loops = text.split(b"<scstep>")
+    parts = [loop.partition(b"</scstep>") for loop in loops]
+    return b"".join([first, *(after for _, _, after in parts)]), all(end for _, end, _ in parts)
+
+
+def _read(header: Header, body: _Body) -> Step:
+    cell, volume = _rows(body.structure, b"basis"), VOLUME.search(body.structure)
+    if volume and not has_volume(cell, volume[1], 0.001):
+        raise UnreadableStep(OTHER_VOLUME)
+    enthalpy, electronic, sigma0 = (
+        _energy(FREE, body.rest),
+        _energy(FREE, body.last),
+        _energy(SIGMA0, body.last),
+    )
+    if enthalpy is None:
+        raise UnreadableStep(UNREADABLE)
+    free = _without_work(enthalpy, electronic, header.pstress, cell) if header.pstress else enthalpy
     return Step(
         symbols=header.symbols,
         cell=cell,
-        positions=table(_rows(body, b"positions"), 3) @ cell,
+        positions=_rows(body.structure, b"positions") @ cell,
         free_energy=free,
-        sigma0_energy=free + _energy(SIGMA0, last) - _energy(FREE, last),
-        forces=table(_rows(body, b"forces"), 3),
-        stress=_stress(body) if header.isif > 1 else None,
+        sigma0_energy=None if electronic is None or sigma0 is None else free + sigma0 - electronic,
+        forces=_rows(body.forces, b"forces"),
+        stress=_stress(body.rest) if header.isif > 1 else None,
+        method=header.method,
     )
 
 
-def _without_work(enthalpy: float, electronic: float, pstress: float, cell: Array) -> float:
+def _without_work(enthalpy: float, electronic: float | None, pstress: float, cell: Array) -> float:
     """The free energy: with PSTRESS (kB) the final energy of a step is the enthalpy, with P V.
 
     It is not if it is equal to that of the last electronic iteration.
     """
+    if electronic is None:
+        raise UnreadableStep(UNREADABLE)
     work = pstress * abs(np.linalg.det(cell)) / KILOBAR_VOLUME
     return enthalpy if abs(enthalpy - electronic) < 1e-6 else enthalpy - work
 
 
-def _energy(pattern: re.Pattern[bytes], text: bytes) -> float:
+def _energy(pattern: re.Pattern[bytes], text: bytes) -> float | None:
+    """The last energy of its kind, eV; None if there is none or it is no number (***)."""
     found = pattern.findall(text)
-    if not found:
-        raise UnreadableStep("no energy")
-    return float(numbers(found[-1:])[0])
+    try:
+        return float(found[-1])
+    except (IndexError, ValueError):
+        return None
 
 
-def _rows(body: bytes, name: bytes) -> Array:
-    """All numbers of ``<varray name="..." >``."""
-    at = body.find(b'<varray name="%b"' % name)
-    begin, end = body.find(b">", at) + 1, body.find(b"</varray>", at)
+def _rows(text: bytes, name: bytes) -> Array:
+    """The rows ``<v> x y z </v>`` of ``<varray name="..." >``, all with the same number of decimals."""
+    at = text.find(b'<varray name="%b"' % name)
+    begin, end = text.find(b"\n", at) + 1, text.find(b"</varray>", at)
     if at < 0 or end < 0:
-        raise UnreadableStep(f"no {name.decode()}")
-    return numbers(body[begin:end].translate(None, b"</v>").split())  # rows are <v> x y z </v>
+        raise UnreadableStep(TORN)
+    rows = text[begin : text.rfind(b"\n", begin, end)]
+    width = rows.find(b"\n") + 1  # of rows that are equally long, as Fortran writes them
+    if len(rows) % max(width, 1) != width - 1 and len(set(map(len, DECIMALS.findall(rows)))) > 1:
+        raise UnreadableStep(reason_of(rows))
+    return rows_of(rows, 3, b"<v>", b"</v>")
 
 
-def _stress(body: bytes) -> Array | None:
+def _stress(labels: bytes) -> Array | None:
     """ASE's stress from the symmetric tensor in kB; None if there is none."""
     try:
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = table(_rows(body, b"stress"), 3)
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = _rows(labels, b"stress")
     except (UnreadableStep, ValueError):
         return None
     return stress_from_kilobar(xx, yy, zz, yz, xz, xy)
 
 
 def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
-    """Atoms, NELM and ISIF; None if `text` is no head of a file."""
+    """Atoms and settings; None if `text` is no head of a file."""
     begin, end = text.rfind(b"<atominfo>"), text.rfind(b"</atominfo>")
     if not 0 <= begin < end:
         return None
     head = text[max(text.rfind(b"<modeling", 0, begin), 0) : begin]
-    nelm = re.search(rb'name="NELM">\s*(\d+)', head)
-    isif = re.search(rb'name="ISIF">\s*(\d+)', head)
-    pstress = re.search(rb'name="PSTRESS">\s*(-?[\d.]+)', head)
+    tag = partial(_tag, head)
+    symbols, species = _symbols(text[begin:end], elements)
+    mesh = re.search(rb'name="divisions">\s*(\d+)\s+(\d+)\s+(\d+)', head)
+    try:
+        cell = _rows(text[end:], b"basis")
+    except UnreadableStep:
+        cell = None
     return Header(
-        symbols=_symbols(text[begin:end], elements),
-        nelm=int(nelm[1]) if nelm else NELM_DEFAULT,
-        isif=int(isif[1]) if isif else 2,
-        pstress=float(pstress[1]) if pstress else 0.0,
+        symbols=symbols,
+        nelm=integer(tag, "NELM", NELM_DEFAULT),
+        isif=integer(tag, "ISIF", 2),
+        pstress=real(tag, "PSTRESS", 0.0),
+        excluded=excluded(tag),
+        method=method_word(tag, species, [int(n) for n in mesh.groups()] if mesh else None, cell),
     )
 
 
-def _symbols(atominfo: bytes, elements: list[str] | None) -> list[str]:
+def _tag(head: bytes, name: str) -> str | None:
+    """What the head says about a tag of INCAR, as it was set or, below that, in effect."""
+    name = "ENMAX" if name == "ENCUT" else name  # in effect
+    found = re.search(rb'name="%b"[^>]*>([^<]*)<' % name.encode(), head)
+    return found[1].decode("latin-1").strip() if found else None
+
+
+def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Species]:
     """One symbol an atom, from the arrays "atoms" (element, type) and "atomtypes" (..., title of POTCAR)."""
     atoms, _, types = atominfo.partition(b'name="atomtypes"')
     of_atom = [_cells(row) for row in re.findall(rb"<rc>(.*?)</rc>", atoms, re.DOTALL)]
     of_type = [_cells(row) for row in re.findall(rb"<rc>(.*?)</rc>", types, re.DOTALL)]
+    if elements is not None and len(elements) != len(of_type):
+        raise InputError(f"--elements names {len(elements)}, but the file has {len(of_type)} species")
     try:
         kinds = [int(row[1]) - 1 for row in of_atom]
-        names = [from_symbol(row[1]) or from_title(row[-1]) for row in of_type]
-        if elements is not None:
-            if len(elements) != len(of_type):
-                raise InputError(f"--elements names {len(elements)}, but the file has {len(of_type)} species")
-            return [elements[kind] for kind in kinds]
+        names: Sequence[str | None]
+        names = elements or [from_symbol(row[1]) or from_title(row[-1]) for row in of_type]
         symbols = [names[kind] for kind in kinds] if names else [from_symbol(row[0]) for row in of_atom]
     except (ValueError, IndexError):
         raise InputError("the list of atoms (<atominfo>) cannot be read") from None
-    if not symbols or None in symbols:
+    if not symbols or None in symbols or min(kinds) < 0:
         raise InputError(
             f"the elements {sorted({row[0] for row in of_atom})} are no chemical symbols; name the species "
             "in the order of POTCAR with --elements, e.g. --elements 'Ge Te'"
         )
-    return [symbol for symbol in symbols if symbol]
+    species = Species([name or "" for name in names], [" ".join(row[-1].split()) for row in of_type])
+    return [symbol for symbol in symbols if symbol], species
 
 
 def _cells(row: bytes) -> list[str]:

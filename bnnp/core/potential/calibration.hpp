@@ -1,28 +1,41 @@
-// From the standard deviation of the samples to a calibrated one.
+// From the parts of a raw standard deviation to a calibrated one.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
 namespace bnnp {
 
-// A map that never falls. Without numbers it leaves sigma as it is; beyond the largest sigma of its fit it
-// goes on in proportion.
+// Standard deviation of the samples and, of a hybrid calibration, of the last layer, and the distance from
+// the training set.
+using SigmaParts = std::array<double, 3>;
+
+// A map that never falls; beyond the largest sigma of its fit it goes on in proportion.
 struct SigmaMap {
-    double factor = 1.0;                  // of sigma, before
     std::vector<double> quadratic;        // s_0, a, b, largest: sqrt(s_0^2 + a sigma^2 + b sigma^4)
     std::vector<double> raw, calibrated;  // or isotonic: straight lines between these knots, constant below
 
-    explicit operator bool() const { return !quadratic.empty() || !raw.empty(); }
     double operator()(double sigma) const;
 };
 
-// The calibration of kind mc, in units of the potential; empty maps where there is none.
+// The calibration of one quantity. Without weights there is none, and the samples' sigma is left as it is.
+struct Quantity {
+    std::vector<double> weights;  // of the parts: one, or three of a hybrid calibration
+    SigmaMap map;
+
+    explicit operator bool() const { return !weights.empty(); }
+    double operator()(const SigmaParts& parts) const;
+};
+
+// The calibration in use, in units of the potential.
 struct Calibration {
-    std::string wanted;               // mc, or hybrid, which only Python computes; empty: nothing is said
+    std::string kind;                 // mc or hybrid; empty without a calibration
     int structures = 0, outside = 0;  // it was made with, in and out of the domain
-    SigmaMap energy;                  // per atom of the total
-    std::vector<SigmaMap> forces;     // components, of each element
+    Quantity energy;                  // per atom of the total
+    std::vector<Quantity> forces;     // components, of each element
+
+    bool hybrid() const { return kind == "hybrid"; }
 };
 
 }  // namespace bnnp

@@ -54,6 +54,9 @@ Parts parts_of(const PotentialData& data) {
                 {"layers", join(layers, ", ") + (data.normalize_nodes ? ", normalize_nodes" : "")},
                 {"normalization", join(normalization)},
                 {"atoms", join(atoms, ", ")}};
+    if (data.repulsion)
+        parts.push_back(
+            {"repulsion", python_repr(data.repulsion.inner) + " " + python_repr(data.repulsion.outer)});
     if (!ranges.empty()) parts.push_back({"ranges", sha256(ranges)});
     for (const Element& element : data.elements) {
         const std::string name = weights_name(element);

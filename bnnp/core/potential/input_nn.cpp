@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "potential/potential.hpp"
+#include "potential/units.hpp"
 
 namespace bnnp {
 
@@ -20,15 +21,13 @@ const char* SYMBOLS[] = {"",   "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "
                          "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th",
                          "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No"};
 
-const double BOHR = 0.5291772105638411, HARTREE = 27.211386024367243;  // Angstrom, eV: CODATA 2014
-const double CLOSEST = 0.5;                                            // default of bond_threshold, bohr
+const double CLOSEST = 0.5;  // default of bond_threshold, bohr
 
 // Keywords whose presence says all, or that matter to other programs only.
 const std::set<std::string> FLAGS{"scale_symmetry_functions",
                                   "center_symmetry_functions",
                                   "scale_symmetry_functions_sigma",
                                   "normalize_nodes",
-                                  "random_seed",
                                   "calculate_forces",
                                   "calculate_stress",
                                   "threads"};
@@ -130,13 +129,15 @@ class InputReader {
         seen[name] = line.number;
         const Words arguments(line.words.begin() + 1, line.words.end());
         if (numbers.count(name)) *numbers.at(name) = to_number(one(line), where);
-        else if (integers.count(name)) set_integer(line);
+        else if (integers.count(name)) *integers.at(name) = at_least(name == "ensemble_size", line);
+        else if (name == "random_seed") check_seed(line);
+        else if (name == "zbl_repulsion") set_repulsion(arguments);
         else if (name == "symfunction_short") function_lines.push_back(line);
         else if (name == "elements") symbols = arguments;
         else if (name == "atom_energy") add_energy(arguments);
         else if (name == "cutoff_type") set_cutoff(arguments);
         else if (name == "units") data.units = choice(line, "metal", "atomic");
-        else if (name == "uncertainty") data.calibration.wanted = choice(line, "mc", "hybrid");
+        else if (name == "uncertainty") data.uncertainty = choice(line, "mc", "hybrid");
         else if (name == "mc_masks") data.resample = choice(line, "frozen", "resample") == "resample";
         else if (name == "global_nodes_short")
             for (const std::string& word : arguments) data.nodes.push_back(to_integer(word, where));
@@ -148,17 +149,28 @@ class InputReader {
                  "mode 2 writes, or let `bnnp --export bnnp DIR` make one of this");
     }
 
-    void set_integer(const Line& line) {
-        const std::string& name = line.words[0];
-        const int value = to_integer(one(line), where), least = name == "ensemble_size";
+    int at_least(int least, const Line& line) const {
+        const int value = to_integer(one(line), where);
         if (value < least) fail("`" + join(line.words) + "`, expected at least " + std::to_string(least));
-        *integers.at(name) = value;
+        return value;
+    }
+
+    void check_seed(const Line& line) const {
+        if (!is_seed(one(line))) fail("`" + join(line.words) + "`, expected an integer not below 0");
     }
 
     void add_energy(const Words& arguments) {
         if (arguments.size() != 2) fail("`atom_energy` needs an element and an energy");
         if (!energies.emplace(arguments[0], to_number(arguments[1], where)).second)
             fail("a second atom_energy of " + arguments[0]);
+    }
+
+    void set_repulsion(const Words& arguments) {
+        if (arguments.size() != 2) fail("`zbl_repulsion` needs two numbers");
+        data.repulsion.inner = to_number(arguments[0], where);
+        data.repulsion.outer = to_number(arguments[1], where);
+        if (data.repulsion.inner < 0.0 || data.repulsion.inner >= data.repulsion.outer)
+            fail("`zbl_repulsion` expects 0 <= r_in < r_out");
     }
 
     void set_cutoff(const Words& arguments) {
@@ -168,6 +180,10 @@ class InputReader {
         if (arguments.size() == 2) data.cutoff_alpha = to_number(arguments[1], where);
         if (data.cutoff_type < 0 || data.cutoff_type > 8)
             fail("cutoff_type is " + arguments[0] + ", expected 0 to 8");
+        if (data.cutoff_alpha < 0.0 || data.cutoff_alpha >= 1.0)
+            fail("alpha of cutoff_type is " + arguments[1] + ", expected at least 0 and below 1");
+        if (data.cutoff_alpha > 0.0 && (data.cutoff_type == 2 || data.cutoff_type == 3))
+            fail("cutoff_type " + arguments[0] + " has no alpha");
     }
 
     void add_activation(const std::string& word) {
@@ -258,6 +274,16 @@ class InputReader {
             fail("scale_symmetry_functions_sigma and center_symmetry_functions exclude each other");
         data.scaling = scale ? (center ? "both" : "scale") : center ? "center" : sigma ? "sigma" : "none";
         data.normalize_nodes = seen.count("normalize_nodes");
+        double longest = 0.0;
+        for (const Element& element : data.elements)
+            for (const SymmetryFunction& function : element.functions)
+                longest = std::max(longest, function.spec.r_c);
+        if (data.repulsion.outer > longest)
+            fail("`zbl_repulsion` ends beyond the longest cutoff of the symmetry functions");
+        if (data.s_min >= data.s_max) fail("scale_min_short must be smaller than scale_max_short");
+        if (data.bond_threshold < 0.0 && seen.count("bond_threshold")) fail("`bond_threshold` is negative");
+        data.ensemble_line = seen["ensemble_size"];
+        data.resample_line = seen["mc_masks"];
         if (data.units == "atomic") data.angstrom = BOHR, data.ev = HARTREE;
         if (data.bond_threshold < 0.0) data.bond_threshold = CLOSEST * BOHR / data.angstrom;
     }

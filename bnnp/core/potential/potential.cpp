@@ -19,6 +19,7 @@ PotentialData read_potential(const Content& content) {
     for (Element& element : data.elements) read_weights(*read(weights_name(element), true), data, element);
     const std::string* uncertainty = read("uncertainty.data", false);
     check_identity(files, data);
+    check_ranges(data);
     if (uncertainty && data.mc_samples != 0) read_uncertainty(*uncertainty, data);
     return data;
 }

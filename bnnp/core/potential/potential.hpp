@@ -16,7 +16,9 @@
 #include "plan/networks.hpp"
 #include "plan/symmetry_functions.hpp"
 #include "potential/calibration.hpp"
+#include "potential/repulsion.hpp"
 #include "potential/text.hpp"
+#include "potential/training_statistics.hpp"
 
 namespace bnnp {
 
@@ -24,11 +26,6 @@ struct SymmetryFunction {
     FunctionSpec spec;       // neighbors are indices of elements, the column is the place in n2p2's order
     std::string subtype;     // of the compact types
     std::string definition;  // the words behind symfunction_short, numbers as Python writes them
-};
-
-// Columns of scaling.data; sigma is NaN where the file has none.
-struct Ranges {
-    std::vector<double> minimum, maximum, mean, sigma;
 };
 
 struct Element {
@@ -39,6 +36,7 @@ struct Element {
     Ranges ranges;                            // empty without scaling.data
     std::vector<LayerSpec> layers;            // with the masks of all samples
     std::string checksum;                     // of all weights and biases
+    TrainingStatistics statistics;            // empty without the section [domain] of uncertainty.data
 };
 
 struct PotentialData {
@@ -53,13 +51,16 @@ struct PotentialData {
     std::vector<char> activations;  // hidden layers and output
     bool normalize_nodes = false;
     double mean_energy = 0.0, conv_energy = 1.0, conv_length = 1.0;
-    double bond_threshold = -1.0;  // atoms closer than this are a mistake, length
-    int ensemble_size = 1;         // networks; those here are of the first
-    bool resample = false;         // mc_masks resample: other masks in each step
-    int mc_samples = -1;           // as input.nn says; -1: as many as there are masks
-    int samples = 1;               // Monte Carlo samples in effect; 1: the plain networks
-    std::vector<double> rates;     // of dropout, inputs and hidden layers; empty without uncertainty.data
-    Calibration calibration;       // of more than one sample
+    Repulsion repulsion;
+    double bond_threshold = -1.0;              // atoms closer than this are a mistake, length
+    int ensemble_size = 1;                     // networks; those here are of the first
+    bool resample = false;                     // mc_masks resample: other masks in each step
+    int ensemble_line = 0, resample_line = 0;  // of input.nn
+    int mc_samples = -1;                       // as input.nn says; -1: as many as there are masks
+    int samples = 1;                           // Monte Carlo samples in effect; 1: the plain networks
+    std::vector<double> rates;  // of dropout, inputs and hidden layers; empty without uncertainty.data
+    std::string uncertainty;    // mc or hybrid, as input.nn says; empty: as uncertainty.data says
+    Calibration calibration;    // of more than one sample
 
     Words symbols() const;
 };
@@ -82,8 +83,10 @@ std::string weights_name(const Element& element);  // weights.032.data
 
 PotentialData read_input_nn(const std::string& text);
 void read_scaling(const std::string& text, PotentialData& data);
+void check_ranges(const PotentialData& data);  // of scaling.data, after check_identity, which says more
 void read_weights(const std::string& text, const PotentialData& data, Element& element);
 void read_uncertainty(const std::string& text, PotentialData& data);
+void read_domain(const std::vector<Line>& lines, PotentialData& data);
 
 // Compares the lines `# potential` of all files but input.nn with each other and with what was read.
 void check_identity(const Texts& files, const PotentialData& data);

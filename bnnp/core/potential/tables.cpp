@@ -1,5 +1,6 @@
 // scaling.data and weights.XXX.data: numbers in columns.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -7,6 +8,13 @@
 #include "potential/sha256.hpp"
 
 namespace bnnp {
+
+namespace {
+
+constexpr double NONE = std::numeric_limits<double>::quiet_NaN();  // sigma, in RuNNer's five columns
+constexpr double ROUNDING = 1e-8;                                  // of RuNNer's nine decimals
+
+}  // namespace
 
 std::string weights_name(const Element& element) {
     return "weights." + std::to_string(1000 + element.number).substr(1) + ".data";
@@ -33,12 +41,24 @@ void read_scaling(const std::string& text, PotentialData& data) {
             element.ranges.minimum.push_back(to_number(words[2], where));
             element.ranges.maximum.push_back(to_number(words[3], where));
             element.ranges.mean.push_back(to_number(words[4], where));
-            element.ranges.sigma.push_back(words.size() < 6 ? std::numeric_limits<double>::quiet_NaN()
-                                                            : to_number(words[5], where));
+            element.ranges.sigma.push_back(words.size() < 6 ? NONE : to_number(words[5], where));
         }
     }
     if (at < lines.size())
         throw FileError("scaling.data: more functions than input.nn has" + std::string(DAMAGED));
+}
+
+void check_ranges(const PotentialData& data) {
+    for (const Element& element : data.elements) {
+        const Ranges& r = element.ranges;
+        for (std::size_t f = 0; f < r.mean.size(); ++f) {
+            const double slack = ROUNDING * std::max({1.0, std::abs(r.minimum[f]), std::abs(r.maximum[f])});
+            if (r.mean[f] < r.minimum[f] - slack || r.mean[f] > r.maximum[f] + slack || r.sigma[f] < 0.0)
+                throw FileError("scaling.data: function " + std::to_string(f + 1) + " of " + element.symbol +
+                                ": minimum, mean and maximum are not in this order, or sigma is negative" +
+                                DAMAGED);
+        }
+    }
 }
 
 void read_weights(const std::string& text, const PotentialData& data, Element& element) {

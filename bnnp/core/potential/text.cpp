@@ -34,10 +34,12 @@ double to_number(const std::string& word, const std::string& where) {
 
 int to_integer(const std::string& word, const std::string& where) {
     const double value = to_number(word, where);
-    if (value != std::floor(value) || std::abs(value) > 1e9)
+    if (word.find_first_of(".eEdD") != std::string::npos || std::abs(value) > 1e9)
         throw FileError(where + ": `" + word + "` is not an integer");
     return int(value);
 }
+
+bool is_seed(const std::string& word) { return word.find_first_not_of("0123456789") == std::string::npos; }
 
 std::string join(const Words& words, const std::string& separator) {
     std::string text;

@@ -37,6 +37,7 @@ class MaskReader {
 
     void read(const Lines& lines) {
         for (const Line& line : lines) read(line);
+        if (!seed) throw FileError(FILE_NAME + ": no `seed` in [masks]" + DAMAGED);
         for (const Element& element : data.elements) check(element);
         const int members = data.ensemble_size;  // they share the samples
         samples = take(data.mc_samples < 0 ? samples : (data.mc_samples + members - 1) / members);
@@ -49,6 +50,7 @@ class MaskReader {
 
     PotentialData& data;
     int samples = 0;
+    bool seed = false;
     std::map<std::string, std::pair<bool, bool>> seen;  // nodes and weights of each element
     const Line* line = nullptr;
 
@@ -74,6 +76,9 @@ class MaskReader {
         if (words[0] == "samples") {
             demand(words.size() == 2 && samples == 0 && integer(1) > 0);
             samples = integer(1);
+        } else if (words[0] == "seed") {
+            demand(words.size() == 2 && !seed && is_seed(words[1]));
+            seed = true;
         } else if (words[0] == "rates") {
             demand(data.rates.empty() && words.size() > data.nodes.size() + 1);
             for (std::size_t n = 1; n < words.size(); ++n) {
@@ -181,13 +186,15 @@ struct Section {
 };
 
 // Of one quantity: its lines `map`, `parts` and, for others, `conformal`.
-SigmaMap make_map(const std::string& quantity, const std::map<std::string, Words>& lines) {
+Quantity make_quantity(const std::string& quantity, const std::map<std::string, Words>& lines,
+                       std::size_t n_parts) {
     for (const char* name : {"map", "parts", "conformal"})
         demand(lines.count(name) > 0, "no `" + quantity + " " + name + "`");
-    const std::vector<double> parts = numbers(lines.at("parts"), 0, quantity);
-    demand(parts.size() == 1, "`" + quantity + " parts` needs one number");
-    SigmaMap map;
-    map.factor = std::abs(parts[0]);
+    Quantity found;
+    found.weights = numbers(lines.at("parts"), 0, quantity);
+    demand(found.weights.size() == n_parts,
+           "`" + quantity + " parts` needs " + (n_parts == 1 ? "one number" : "three numbers"));
+    SigmaMap& map = found.map;
     const std::string kind = lines.at("map").empty() ? "" : lines.at("map")[0];
     const std::string name = "`" + quantity + " map ";
     const std::vector<double> n = numbers(lines.at("map"), 1, quantity);
@@ -195,14 +202,14 @@ SigmaMap make_map(const std::string& quantity, const std::map<std::string, Words
         demand(n.size() == 4 && std::min({n[0], n[1], n[2]}) >= 0.0 && n[0] + n[1] + n[2] > 0.0 && n[3] > 0.0,
                name + "quadratic` needs s_0, a, b >= 0, not all 0, and largest > 0");
         map.quadratic = n;
-        return map;
+        return found;
     }
     demand(kind == "isotonic", "`" + quantity + " map` is neither quadratic nor isotonic");
     bool rising = n.size() >= 2 && n.size() % 2 == 0 && n[0] >= 0.0 && n[n.size() - 2] > 0.0 && n[1] > 0.0;
     for (std::size_t k = 2; rising && k < n.size(); k += 2) rising = n[k] > n[k - 2] && n[k + 1] >= n[k - 1];
     demand(rising, name + "isotonic` needs pairs of a rising raw and a calibrated sigma that does not fall");
     for (std::size_t k = 0; k < n.size(); k += 2) map.raw.push_back(n[k]), map.calibrated.push_back(n[k + 1]);
-    return map;
+    return found;
 }
 
 void check_weights(const std::map<std::string, Words>& weights, const PotentialData& data) {
@@ -225,24 +232,25 @@ void read_calibration(const Lines& lines, PotentialData& data) {
         throw FileError(in_calibration("version " + single("version") + ", but this bnnp knows 1") + AGAIN);
     demand(section.kinds.count(single("use")) > 0, "no `use`, or nothing of its kind");
     check_weights(section.weights, data);
-    if (calibration.wanted.empty()) calibration.wanted = single("use");
-    if (!section.kinds.count("mc")) {
-        if (calibration.wanted == "mc")
-            throw FileError(in_calibration("input.nn says `uncertainty mc`, but only hybrid is calibrated") +
-                            AGAIN);
-        return;
-    }
-    auto quantities = section.kinds.at("mc");
-    const std::vector<double> counts = numbers(quantities["structures"][""], 0, "mc structures");
-    demand(counts.size() == 3, "no `mc structures` with three numbers");
+    calibration.kind = data.uncertainty.empty() ? single("use") : data.uncertainty;
+    if (!section.kinds.count(calibration.kind))
+        throw FileError(in_calibration("input.nn says `uncertainty " + calibration.kind +
+                                       "`, but only the other kind is calibrated") +
+                        AGAIN);
+    auto quantities = section.kinds.at(calibration.kind);
+    const std::string kind = calibration.kind + " ";
+    const std::vector<double> counts = numbers(quantities["structures"][""], 0, kind + "structures");
+    demand(counts.size() == 3, "no `" + kind + "structures` with three numbers");
     calibration.structures = int(counts[0]);
     calibration.outside = int(counts[1]);
-    auto map_of = [&](const std::string& quantity) {
-        return quantities.count(quantity) ? make_map("mc " + quantity, quantities[quantity]) : SigmaMap();
+    auto quantity_of = [&](const std::string& name) {
+        return quantities.count(name)
+                   ? make_quantity(kind + name, quantities[name], calibration.hybrid() ? 3 : 1)
+                   : Quantity();
     };
-    calibration.energy = map_of("energy");
+    calibration.energy = quantity_of("energy");
     for (std::size_t e = 0; e < data.elements.size(); ++e)
-        calibration.forces[e] = map_of("forces " + data.elements[e].symbol);
+        calibration.forces[e] = quantity_of("forces " + data.elements[e].symbol);
 }
 
 }  // namespace
@@ -251,13 +259,28 @@ void read_uncertainty(const std::string& text, PotentialData& data) {
     auto sections = sections_of(text);
     MaskReader(data).read(sections["[masks]"]);
     data.calibration.forces.resize(data.elements.size());
-    if (data.samples > 1 && sections.count("[calibration]"))
-        read_calibration(sections["[calibration]"], data);
+    if (data.samples < 2) return;
+    const bool domain = sections.count("[domain]") && !data.elements[0].ranges.minimum.empty();
+    if (domain) read_domain(sections["[domain]"], data);
+    if (sections.count("[calibration]")) read_calibration(sections["[calibration]"], data);
+    else if (data.uncertainty == "hybrid")
+        throw FileError("input.nn: `uncertainty hybrid` needs a calibration, and " + FILE_NAME +
+                        " has none. Calibrate with `bnnp --mode 3` and the keyword `calibrate`");
+    if (data.calibration.hybrid() && !domain)
+        throw FileError(
+            "`uncertainty hybrid` needs the statistics of the training set: scaling.data, and the section "
+            "[domain] of " +
+            FILE_NAME + ". Run mode 2 again, or write `uncertainty mc`");
+}
+
+double Quantity::operator()(const SigmaParts& parts) const {
+    if (!*this) return parts[0];
+    double square = 0.0;
+    for (std::size_t k = 0; k < weights.size(); ++k) square += parts[k] * weights[k] * parts[k] * weights[k];
+    return map(std::sqrt(square));
 }
 
 double SigmaMap::operator()(double sigma) const {
-    if (!*this) return sigma;
-    sigma *= factor;
     if (!quadratic.empty()) {
         const double s_0 = quadratic[0], a = quadratic[1], b = quadratic[2], largest = quadratic[3];
         const double known = std::min(sigma, largest), square = known * known;

@@ -52,5 +52,6 @@ void bind_descriptor(py::module_& module);
 void bind_networks(py::module_& module);
 void bind_pairs(py::module_& module);
 void bind_potential(py::module_& module);
+void bind_text(py::module_& module);
 
 }  // namespace bnnp

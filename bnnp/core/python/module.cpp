@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, module) {
     bnnp::bind_networks(module);
     bnnp::bind_pairs(module);
     bnnp::bind_potential(module);
+    bnnp::bind_text(module);
     module.def("instruction_sets", [] {
         std::vector<std::string> names;
         for (const bnnp::Kernels& set : bnnp::available()) names.push_back(set.name);

@@ -27,9 +27,17 @@ py::dict dict_of(const SymmetryFunction& function) {
                     "spec"_a = function.spec);
 }
 
-py::dict dict_of(const SigmaMap& map) {
-    return py::dict("factor"_a = map.factor, "quadratic"_a = array_of(map.quadratic),
+py::dict dict_of(const Quantity& quantity) {
+    const SigmaMap& map = quantity.map;
+    return py::dict("weights"_a = array_of(quantity.weights), "quadratic"_a = array_of(map.quadratic),
                     "raw"_a = array_of(map.raw), "calibrated"_a = array_of(map.calibrated));
+}
+
+py::dict dict_of(const TrainingStatistics& own) {
+    return py::dict("mean"_a = array_of(own.mean), "covariance"_a = array_of(own.covariance),
+                    "feature_mean"_a = array_of(own.feature_mean),
+                    "feature_covariance"_a = array_of(own.feature_covariance),
+                    "shortest"_a = array_of(own.shortest));
 }
 
 py::dict dict_of(const Element& element, int samples) {
@@ -41,13 +49,13 @@ py::dict dict_of(const Element& element, int samples) {
                     "atom_energy"_a = element.atom_energy, "layers"_a = layers,
                     "checksum"_a = element.checksum, "minimum"_a = array_of(ranges.minimum),
                     "maximum"_a = array_of(ranges.maximum), "mean"_a = array_of(ranges.mean),
-                    "sigma"_a = array_of(ranges.sigma));
+                    "sigma"_a = array_of(ranges.sigma), "statistics"_a = dict_of(element.statistics));
 }
 
 py::dict dict_of(const Calibration& calibration) {
     py::list forces;
-    for (const SigmaMap& map : calibration.forces) forces.append(dict_of(map));
-    return py::dict("wanted"_a = calibration.wanted, "structures"_a = calibration.structures,
+    for (const Quantity& quantity : calibration.forces) forces.append(dict_of(quantity));
+    return py::dict("kind"_a = calibration.kind, "structures"_a = calibration.structures,
                     "outside"_a = calibration.outside, "energy"_a = dict_of(calibration.energy),
                     "forces"_a = forces);
 }
@@ -62,6 +70,7 @@ py::dict read(const std::string& directory) {
         "s_min"_a = data.s_min, "s_max"_a = data.s_max, "normalize_nodes"_a = data.normalize_nodes,
         "mean_energy"_a = data.mean_energy, "conv_energy"_a = data.conv_energy,
         "conv_length"_a = data.conv_length, "bond_threshold"_a = data.bond_threshold,
+        "repulsion"_a = py::make_tuple(data.repulsion.inner, data.repulsion.outer),
         "ensemble_size"_a = data.ensemble_size, "resample"_a = data.resample, "samples"_a = data.samples,
         "rates"_a = array_of(data.rates), "calibration"_a = dict_of(data.calibration));
 }

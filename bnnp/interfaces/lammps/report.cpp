@@ -7,12 +7,14 @@ namespace bnnp {
 void check_runs_here(const PotentialData& potential) {
     if (potential.ensemble_size > 1)
         throw FileError(
-            "input.nn: this is an ensemble of " + std::to_string(potential.ensemble_size) +
+            "input.nn line " + std::to_string(potential.ensemble_line) + ": this is an ensemble of " +
+            std::to_string(potential.ensemble_size) +
             " networks, and pair_style bnnp runs one; mode 3 and ASE run them all. Without the line "
             "ensemble_size, in a copy of the directory, it is the first network with its own masks");
     if (potential.resample)
         throw FileError(
-            "input.nn: `mc_masks resample`: forces that change at random do not conserve energy; use frozen");
+            "input.nn line " + std::to_string(potential.resample_line) +
+            ": `mc_masks resample`: forces that change at random do not conserve energy; use frozen");
 }
 
 std::string describe(const PotentialData& potential) {
@@ -35,21 +37,11 @@ std::string describe(const PotentialData& potential) {
 std::string describe(const Calibration& calibration) {
     const bool energy(calibration.energy), forces = !calibration.forces.empty();
     if (!energy && !forces) return "raw (uncalibrated)";
-    std::string text = "calibrated (mc) on " + std::to_string(calibration.structures) + " structures";
+    std::string text =
+        "calibrated (" + calibration.kind + ") on " + std::to_string(calibration.structures) + " structures";
     if (calibration.outside) text += " and " + std::to_string(calibration.outside) + " out of the domain";
     if (!energy || !forces) text += std::string("; raw (uncalibrated): ") + (energy ? "forces" : "energy");
     return text;
-}
-
-std::string hybrid_warning(const Calibration& calibration) {
-    if (calibration.wanted != "hybrid") return "";
-    const bool calibrated = calibration.energy || !calibration.forces.empty();
-    return std::string(
-               "this potential asks for `uncertainty hybrid`, which pair_style bnnp does not compute. Its "
-               "standard deviations are ") +
-           (calibrated ? "those of `uncertainty mc`, calibrated Monte Carlo"
-                       : "raw (uncalibrated) Monte Carlo ones") +
-           ": they differ from those of mode 3 and ASE, and far from the training set they stop growing";
 }
 
 }  // namespace bnnp

@@ -10,8 +10,7 @@ namespace bnnp {
 // FileError for what only Python runs: an ensemble, masks that change.
 void check_runs_here(const PotentialData&);
 
-std::string describe(const PotentialData&);      // elements, networks, cutoff, samples
-std::string describe(const Calibration&);        // as in headers of mode 3
-std::string hybrid_warning(const Calibration&);  // that another sigma is asked for; mostly empty
+std::string describe(const PotentialData&);  // elements, networks, cutoff, samples
+std::string describe(const Calibration&);    // as in headers of mode 3
 
 }  // namespace bnnp

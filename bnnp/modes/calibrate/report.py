@@ -34,10 +34,12 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: 
         if not any(quantity.startswith(name) for quantity in first.quantities):
             log.line(f"  no {name} in the calibration set: their standard deviations stay raw (uncalibrated)")
     log.line(
-        "  in the domain, held out by blocks: raw and cal, sqrt(ZMS) before and after (1 is right); share"
+        "  in the domain, held out by blocks: raw and cal, the root mean square of error / sigma, sqrt(ZMS), "
+        "before and after (1 is right); share of errors in the 90 % interval; ENCE, the expected normalized "
+        "calibration error, and the miscalibration area (0 is right); CRPS, the continuous ranked "
+        "probability score, of the quadratic and of the isotonic map: the lower one counts; meV/atom, "
+        "meV/Angstrom, GPa"
     )
-    log.line("  of errors in the 90 % interval; ENCE; miscalibration area; CRPS of the quadratic and of the")
-    log.line("  isotonic map, the lower one counts: meV/atom, meV/Angstrom, GPa")
     for kind, calibration in kinds.items():
         log.line(f"  {TITLES[kind]}")
         rows = [_row(name, quantity, units) for name, quantity in calibration.quantities.items()]
@@ -46,9 +48,9 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: 
         log.table((*columns, *parts), rows)
         if parts:
             log.line(
-                "  sigma^2 is the sum of the squares of: x MC times the Monte Carlo sigma, x LL times that of"
+                "  sigma^2 is the sum of the squares of: x MC times the Monte Carlo sigma, x LL times that "
+                "of the last layer, x d times the distance from the training set"
             )
-            log.line("  the last layer, x d times the distance from the training set")
         for name in constant_sigmas(calibration):
             log.line(
                 f"  {name}: nearly the same for all structures in the domain; this sigma does not rank errors"

@@ -128,6 +128,7 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
         data.largest_force = max(data.largest_force, float(np.abs(structure.forces).max()))
         net_force = np.linalg.norm(structure.forces.sum(axis=0))
         data.n_unbalanced += bool(net_force > settings.structures.check_input_forces)
+    data.sizes.count(structure)
     count_composition(data, structure, settings.model.atom_energies)
     measure_distances(data, structure, settings.model.units, settings.structures.bond_threshold)
 
@@ -155,6 +156,7 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     """What looks wrong with the data."""
     if (advice := unit_advice(data.reaches, settings.model.units)) is not None:
         yield advice
+    yield from data.sizes.doubts(settings.model.units, lambda k: f"structure {data.sizes.positions[k] + 1}")
     if data.n_close:
         yield (
             f"{data.n_close} structures have atoms closer than bond_threshold "

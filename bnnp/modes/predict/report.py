@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bnnp.descriptors.length_unit import sampled_reaches, unit_advice
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
 from bnnp.modes.predict.structure import LINES, Outcome
+from bnnp.modes.verdict import Quality, Verdict, energies, forces
 from bnnp.potential.assessment import Assessment
 from bnnp.potential.potential import Potential
 from bnnp.run import Run
@@ -19,6 +22,10 @@ from bnnp.settings.settings import Settings
 from bnnp.uncertainty.extrapolation import Tally
 from bnnp.uncertainty.metrics import NOISE
 from bnnp.units import Units
+
+TRUSTED = 1.4  # sqrt(ZMS) of standard deviations of the right size, or its inverse, at most
+WORSE = 1.5  # times the RMSE of all: that of a group to be named
+NEVER_VARIED = "never varied"
 
 
 def describe_potential(
@@ -133,6 +140,9 @@ class Report:
         self.groups: dict[str, Assessment] = {}
         self.tallies: dict[str, Tally] = {}
         self.lines: list[str] = []
+        self.energies: list[str] = []
+        self.outside: list[int] = []
+        self._seen = 0
 
     def add(self, outcome: Outcome) -> None:
         """Add one structure."""
@@ -140,9 +150,18 @@ class Report:
         for element, tally in outcome.tallies.items():
             self.tallies[element] = self.tallies[element] + tally if element in self.tallies else tally
         self.lines += outcome.warnings[: LINES - len(self.lines)]
+        self.energies += [outcome.energy_warning] * bool(outcome.energy_warning)
+        self._seen += 1
+        if any(tally.count.any() for tally in outcome.tallies.values()):
+            self.outside.append(self._seen)
+
+    @property
+    def total(self) -> Assessment:
+        """All groups together."""
+        return sum(self.groups.values(), Assessment())
 
     def write(self, log: Log, names: Sequence[str]) -> None:
-        """All tables and the names of the files; the errors and sigmas last, where they are seen first."""
+        """All tables and the names of the files; errors, sigmas and the verdict last, where they are seen."""
         self._extrapolations(log)
         log.section("Files")
         log.line(f"  written: {', '.join(names)}")
@@ -151,49 +170,102 @@ class Report:
             "  E: energies, meV/atom; F, S: components of forces, meV/Angstrom, and of stress, GPa; "
             "pressure: GPa"
         )
+        if self.total.energy.count or self.total.forces.count or self.total.stress.count:
+            log.line("  RMSE: root mean square error; MAE: mean absolute error; bias: mean error")
         meaning = self.potential.describe_std()
         if meaning:
             log.line(f"  sigma: mean standard deviation, {meaning}")
             if self.potential.calibration is not None:
                 log.line("  raw: the same before the calibration")
             log.line(
-                "  sqrt(ZMS): root mean square of error / sigma; 1 = sigma has the right size on average"
+                "  sqrt(ZMS): root of the mean square of error / sigma (z-score); 1 = sigma has the right "
+                "size on average"
             )
         calibrated = self.potential.calibration is not None
         columns, rows = _table(self.groups, self.potential.units, calibrated)
         log.table(columns, rows)
         if len(self.potential.members) > 1:
-            total = sum(self.groups.values(), Assessment())
-            log.line(f"  {describe_variances(total, self.potential.units)}")
+            log.line(f"  {describe_variances(self.total, self.potential.units)}")
+        Verdict(*judged(self), *limits_of_prediction(self)).report(log)
 
     def _extrapolations(self, log: Log) -> None:
         log.section("Extrapolation")
-        for line in self.lines:
-            log.line(line)
-        log.note_warnings(len(self.lines))
-        rows = [row for element, tally in self.tallies.items() for row in self._rows(element, tally)]
+        if log.runner:
+            for line in (*self.lines, *self.energies):
+                log.raw(line)  # n2p2 counts structures and atoms from 0
+        if self.energies:
+            log.warn(
+                f"{len(self.energies)} of {self._seen} energies are outside the training range, the first in "
+                f"{self.energies[0]}"
+            )
+        rows = [self._row(element, tally) for element, tally in self.tallies.items() if tally.count.any()]
         if not rows:
             log.line("  no symmetry function left its training range")
             return
-        total = sum(int(tally.count.sum()) for tally in self.tallies.values())
-        log.line(f"  {total} values outside the training range; above are the first {LINES} at most,")
-        log.line("  where structures and atoms count from 0")
-        log.line("  excess: worst distance beyond the range in units of the range (G_max - G_min)")
-        log.table(("element", "function", "count", "excess", "definition"), rows)
-        if any(row[3] == "never varied" for row in rows):
+        log.warn(
+            f"{len(self.outside)} of {self._seen} structures (the first is structure {self.outside[0]}) have "
+            "symmetry functions outside of their training range: there the networks extrapolate"
+        )
+        log.line(
+            "  values: how many, over all atoms; excess: the worst distance beyond the range in units of the "
+            "range (G_max - G_min), and the function it belongs to"
+        )
+        log.table(("element", "values", "functions", "excess", "worst function"), rows)
+        if any(row[3] == NEVER_VARIED for row in rows):
             log.warn(
                 "functions that never varied in the training set vary here: the network knows nothing of them"
             )
 
-    def _rows(self, element: str, tally: Tally) -> list[tuple[object, ...]]:
-        """Lines of the table for the functions of one element."""
-        rows: list[tuple[object, ...]] = []
-        columns = zip(tally.count, tally.excess, self.potential.model.functions[element], strict=True)
-        for number, (count, excess, function) in enumerate(columns, start=1):
-            if count:
-                shown = f"{excess:.3g}" if math.isfinite(excess) else "never varied"
-                rows.append((element, number, int(count), shown, function.definition()))
-        return rows
+    def _row(self, element: str, tally: Tally) -> tuple[object, ...]:
+        """Line of the table for one element."""
+        functions, worst = self.potential.model.functions[element], int(tally.excess.argmax())
+        excess = float(tally.excess[worst])
+        shown = f"{excess:.3g}" if math.isfinite(excess) else NEVER_VARIED
+        count = f"{np.count_nonzero(tally.count)} of {len(functions)}"
+        return element, int(tally.count.sum()), count, shown, functions[worst].definition()
+
+
+def judged(report: Report) -> tuple[str, list[Quality]]:
+    """Errors for the verdict, or standard deviations where there are no references; and which of them."""
+    total, units = report.total, report.potential.units
+    factors = units.mev, units.mev_per_angstrom
+    if total.energy.count or total.forces.count:
+        size = total.forces_size.rmse * units.mev_per_angstrom
+        found = [energies(total.energy.rmse * factors[0]), forces(total.forces.rmse * factors[1], size)]
+        return f"Root mean square errors (RMSE) of {total.structures} structures:", found
+    found = [energies(total.energy.mean_sigma * factors[0]), forces(total.forces.mean_sigma * factors[1])]
+    if not any(math.isfinite(each.error) for each in found):
+        return "Nothing to judge by: no reference values and no standard deviations.", found
+    kind = "calibrated" if report.potential.calibration is not None else "raw, so perhaps of another size"
+    return f"No reference values; mean standard deviations ({kind}) stand for the errors:", found
+
+
+def limits_of_prediction(report: Report) -> tuple[list[str], list[str]]:
+    """What speaks against these predictions, and what to do about it."""
+    limits, advice, total = [], [], report.total
+    if report.outside:
+        share = 100 * len(report.outside) / report.total.structures
+        limits.append(f"{share:.2g} % of the structures are outside of the training range: trust them least")
+        advice.append("compute some of these by DFT and train again (bnnp select chooses)")
+    names = (("energies", "energy"), ("forces", "forces"))
+    for name, each in ((name, getattr(total, field)) for name, field in names):
+        root = math.sqrt(each.zms) if each.scores else math.nan
+        if not 1 / TRUSTED <= root <= TRUSTED and math.isfinite(root):
+            how = f"{root:.2g} times too small" if root > 1 else f"{1 / root:.2g} times too large"
+            limits.append(f"standard deviations of the {name} are {how} on average")
+    if any("standard deviations" in text for text in limits):
+        advice.append(
+            "calibrate with structures that were not trained on (`calibrate`, calibration_fraction)"
+        )
+    elif report.potential.calibration is None and report.potential.samples > 1:
+        limits.append("standard deviations are not calibrated: they rank structures, their size is not known")
+    worst = max(report.groups.items(), key=lambda item: np.nan_to_num(item[1].forces.rmse))
+    if worst[1].forces.rmse > WORSE * total.forces.rmse:
+        limits.append(
+            f"forces of group {worst[0]} have {worst[1].forces.rmse / total.forces.rmse:.1f} times the RMSE"
+        )
+        advice.append(f"add structures like those of group {worst[0]} to the training data")
+    return limits, advice
 
 
 def _table(

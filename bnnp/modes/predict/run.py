@@ -31,7 +31,7 @@ def predict(run: Run) -> None:
     InputError, NumericalError, StaleFileError, OutputError
         The potential, a structure or a prediction is wrong, or a file cannot be written.
     """
-    log, settings = Log(), run.settings
+    log, settings = Log(runner=run.as_runner), run.settings
     members = read_members(run.directory, settings)
     potential = assemble(members, settings, run.threads, calibrated=not settings.calibration.calibrate)
     structures = StructureFile(run.data, settings.model.elements, require_labels=False)

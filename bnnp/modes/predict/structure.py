@@ -16,7 +16,7 @@ from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import Tally, energy_warning
 
-LINES = 100  # extrapolations shown one by one; the table of the log counts all
+LINES = 100  # extrapolations in n2p2's words at most; the table of the log counts all
 NET_FORCE = 1e-6  # RuNNer's limit of `check_forces`, in the unit of the forces
 
 
@@ -34,6 +34,9 @@ class Outcome:
     tallies : dict of str to Tally
         Extrapolations of each element.
     warnings : list of str
+        In the words of n2p2, one for each value outside of its training range.
+    energy_warning : str
+        Empty if the energy is within the training range.
     """
 
     texts: dict[str, str]
@@ -41,6 +44,7 @@ class Outcome:
     assessment: Assessment
     tallies: dict[str, Tally]
     warnings: list[str]
+    energy_warning: str
 
 
 def predict_structure(
@@ -52,22 +56,22 @@ def predict_structure(
     prediction = potential.predict(structure, keywords.calculate_forces, keywords.calculate_stress)
     if keywords.check_forces:
         check_net_force(structure, prediction)
-    tallies, warnings = find_extrapolations(structure, prediction, potential)
+    outside = find_extrapolations(structure, prediction, potential)
     texts = format_prediction(names, structure, prediction, potential.calibration)
-    return Outcome(texts, group_of(structure), assess(structure, prediction), tallies, warnings)
+    return Outcome(texts, group_of(structure), assess(structure, prediction), *outside)
 
 
 def find_extrapolations(
     structure: Structure, prediction: Prediction, potential: Potential
-) -> tuple[dict[str, Tally], list[str]]:
-    """Symmetry functions and energies outside their training range, if scaling.data gives it."""
+) -> tuple[dict[str, Tally], list[str], str]:
+    """Symmetry functions and the energy outside their training range, if scaling.data gives it."""
     if potential.scalings is None:
-        return {}, []
+        return {}, [], ""
     functions, scalings = potential.model.functions, potential.scalings
     tallies, lines = extrapolations(structure, prediction.descriptors, scalings.scalings, functions, LINES)
     per_atom = (prediction.energy.value - prediction.offset) / len(structure)
     warning = energy_warning(per_atom, scalings.energy_range)
-    return tallies, lines + [f"{structure.where}: {warning}"] * bool(warning)
+    return tallies, lines, f"{structure.where}: {warning}" * bool(warning)
 
 
 def check_net_force(structure: Structure, prediction: Prediction) -> None:

@@ -253,7 +253,8 @@ def demand_uncertainty(plan: SimulationPlan, potential: Potential, settings: Set
 
 def calculator(potential: Potential, settings: Settings) -> BNNP:
     """ASE's calculator with the skin of ``md_skin``."""
-    return BNNP(potential, skin=settings.dynamics.md_skin * settings.model.units.angstrom)
+    skin = settings.dynamics.md_skin * settings.model.units.angstrom
+    return BNNP(potential, skin=skin, warn=False)  # md.out and the log count them
 
 
 def starting_atoms(run: Run, stages: Sequence[Stage]) -> Atoms:
@@ -306,11 +307,6 @@ def _structure(run: Run) -> Atoms:
         raise InputError(
             f"{_where(settings, 'md_structure')}: {source} cannot be read by ASE: {reason_of(error)}"
         ) from error
-    if not atoms.pbc.all() and atoms.pbc.any():
-        raise InputError(
-            f"{_where(settings, 'md_structure')}: {source} is periodic along some axes only; give it a cell "
-            "with vacuum and pbc along all"
-        )
     return atoms
 
 
@@ -321,10 +317,10 @@ def _check_atoms(settings: Settings, stages: Sequence[Stage], atoms: Atoms) -> N
             f"{_where(settings, 'md_structure')}: element {', '.join(unknown)} is not in this potential, "
             f"which knows {' '.join(settings.model.elements)}"
         )
-    if not atoms.pbc.any() and any(stage.ensemble == "npt" for stage in stages):
+    if not atoms.pbc.all() and any(stage.ensemble == "npt" for stage in stages):
         raise InputError(
-            f"{_where(settings, 'md_ensemble')}: npt needs a cell, but the structure is a free molecule; "
-            "use nvt"
+            f"{_where(settings, 'md_ensemble')}: npt needs a cell that is repeated along all three "
+            "vectors, but the structure is a molecule, a wire or a slab; use nvt"
         )
 
 

@@ -110,8 +110,11 @@ def report_end(
             )
         )
     log.section("Results")
-    log.line("  drift: of the conserved quantity, meV/atom/ps, with its standard error; sigma E: meV/atom")
-    log.line("  (mean, largest); sigma F: largest, meV/Angstrom; pressure: GPa")
+    log.line(
+        "  T, spread: mean and standard deviation of the temperature, K; drift: of the conserved quantity, "
+        "meV/atom/ps, with its standard error; sigma E: meV/atom (mean, largest); sigma F: largest, "
+        "meV/Angstrom; pressure: GPa"
+    )
     log.table(
         ("stage", "", "to ps", "T", "spread", "pressure", "drift", "sigma E", "max", "sigma F"),
         rows,

@@ -44,6 +44,8 @@ def simulate(run: Run) -> None:
         The input does not make sense, or the restart file belongs to another run.
     UncertaintyStop
         The uncertainty is too large, or the run was unphysical; the frame is in candidates.data.
+    SignalStop
+        A signal came; the restart file is written.
     """
     settings, log = run.settings, Log()
     read_stages(settings)  # report mistakes in the keywords before reading the potential
@@ -62,6 +64,7 @@ def simulate(run: Run) -> None:
     parallel.barrier()
     if stopped:
         raise UncertaintyStop(stopped)
+    stop.end(not all(ending.finished for ending in endings))
 
 
 def unfinished(endings: Sequence[Ending], stop: Interruption) -> str:

@@ -98,13 +98,13 @@ def report_ranges(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
             columns = (moments.minimum, moments.maximum, moments.mean, moments.sigma)
             notes = "constant" * bool(never_varies[k]) or "large" * bool(moments.maximum[k] >= LARGE)
             notes = notes or "nearly constant" * bool(hardly_varies[k])
-            numbers = [f"{column[k]:.6e}" for column in columns]
-            rows.append((element, k + 1, *numbers, f"{function.definition()} {notes}".strip()))
+            numbers = [f"{column[k]:.3e}" for column in columns]
+            rows.append((k + 1, *numbers, f"{function.definition()} {notes}".strip()))
             if never_varies[k]:
                 constant.append((function, float(moments.mean[k])))
             elif hardly_varies[k]:
                 nearly.append(function)
-    log.table(("element", "no", "min", "max", "mean", "sigma", "symfunction_short"), rows)
+    log.table(("no", "min", "max", "mean", "sigma", "symfunction_short"), rows)
     _warn_constant(constant, settings, log)
     _warn_nearly_constant(nearly, log)
     n_large = sum(int((moments.maximum >= LARGE).sum()) for moments, _ in ranges.values())
@@ -121,15 +121,15 @@ def _report_twins(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
     for element, each in ranges.items():
         names = [function.definition() for function in settings.model.functions[element]]
         for k, other, correlation in each.twins:
-            rows.append((element, k + 1, names[k], f"{correlation:+.6f}", other + 1, names[other]))
+            rows.append((k + 1, f"{correlation:+.6f}", other + 1, f"{names[k]} and {names[other]}"))
     if not rows:
         return
     total = sum(len(functions) for functions in settings.model.functions.values())
     log.section(f"Symmetry functions that repeat another, |correlation| > {ALIKE:g}")
-    log.table(("element", "no", "symfunction_short", "correlation", "with", "symfunction_short"), rows)
+    log.table(("no", "correlation", "with", "symfunction_short"), rows)
     log.note(
         f"{len(rows)} of {total} functions repeat{'s' * (len(rows) == 1)} another in these data: that costs "
-        "time and tells the networks little. Remove them, or let tools/make_symmetry_functions.py choose."
+        "time and tells the networks little. Remove them, or let bnnp functions choose."
     )
 
 

@@ -22,6 +22,7 @@ from bnnp.modes.symmetry.ranges import measure_ranges, report_ranges
 from bnnp.modes.symmetry.selection import (
     Selection,
     Survey,
+    group_table,
     has_forces,
     select,
     selection_lines,
@@ -48,7 +49,7 @@ def compute(run: Run) -> None:
     InputError, NumericalError, OutputError
         Ends the run on all ranks; what was computed is kept for the next one.
     """
-    settings, path, log = run.settings, run.directory / FILE_NAME, Log()
+    settings, path, log = run.settings, run.directory / FILE_NAME, Log(runner=run.as_runner)
     model = settings.model
     descriptor = descriptor_on(
         settings.training.device, model.elements, model.functions, model.cutoff, run.threads
@@ -91,8 +92,11 @@ def report_selection(
 ) -> None:
     """Which structures are used for what, and warnings about the data."""
     log.section("Structures")
-    for line in selection_lines(selection):
-        log.line(line)
+    if log.runner:
+        for line in selection_lines(selection):
+            log.line(line)
+        log.line()
+    log.table(*group_table(found, selection))
     log.line()
     log.item("training structures", selection.n_training)
     log.item("test structures", selection.n_test)
@@ -101,8 +105,6 @@ def report_selection(
     frames, runs = selection.n_frames
     if frames and not pinned.all():
         log.item("consecutive frames", f"{frames} in {runs} trajectories: sets are drawn by blocks of them")
-    for reason, count in selection.n_dropped.items():
-        log.item(f"rejected ({reason})", count)
     if not has_forces(found, selection):
         log.item("forces", "none, or all zero: mode 2 will train on energies alone")
     for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):

@@ -14,16 +14,19 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp import parallel
+from bnnp.analysis.label_sizes import SizeTable, label_doubts
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.survey import survey, survey_dtype, trajectories
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
+from bnnp.io.method import disagreements
 from bnnp.log import Log
 from bnnp.modes.calibrate.sets import (
     Labels,
@@ -55,12 +58,15 @@ class Survey:
         Index into `groups`.
     lines : (n_structures,) int64
         Line of each structure in input.data.
+    methods : dict of str to set of str
+        For each ``method=`` of the comment lines the groups that have it.
     """
 
     table: NDArray[np.void]
     groups: tuple[str, ...]
     group: NDArray[np.int32]
     lines: NDArray[np.int64]
+    methods: dict[str, set[str]] = field(default_factory=dict)
 
     def where(self, index: int) -> str:
         """A structure as messages name it."""
@@ -123,7 +129,9 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Surve
     NumericalError
         A structure has no neighbor list (flat cell, absurd density).
     """
-    mine, model, labels = parallel.deal(structures.n_atoms.tolist()), settings.model, []
+    mine, model = parallel.deal(structures.n_atoms.tolist()), settings.model
+    labels: list[str] = []
+    methods: dict[str, set[str]] = {}
     records = np.zeros(len(mine), survey_dtype(len(model.elements)))
     for record, structure in enumerate(structures.read(log.progress(mine, "counting neighbours"))):
         try:
@@ -131,14 +139,18 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Surve
         except NumericalError as error:
             raise NumericalError(f"{structures.path.name}, {structure.where}: {error}") from error
         labels.append(sys.intern(structure.info.get("group", "")))
-    shares = parallel.broadcast(parallel.gather((mine, records, labels)))
+        methods.setdefault(structure.info.get("method", ""), set()).add(labels[-1])
+    shares = parallel.broadcast(parallel.gather((mine, records, labels, methods)))
+    for share in shares:
+        for method, found in share[3].items():
+            methods.setdefault(method, set()).update(found)
     order = np.argsort(np.concatenate([np.array(share[0], dtype=np.int64) for share in shares]))
     table = np.concatenate([share[1] for share in shares])[order]
     names = [label for share in shares for label in share[2]]
     groups = ("", *sorted(set(names) - {""}))
     number = {group: position for position, group in enumerate(groups)}
     group = np.array([number[name] for name in names], dtype=np.int32)[order]
-    return Survey(table, groups, group, structures.lines)
+    return Survey(table, groups, group, structures.lines, methods)
 
 
 def select(found: Survey, settings: Settings) -> Selection:
@@ -232,6 +244,22 @@ def _describe_shortest(found: Survey, index: int, settings: Settings) -> str:
     return f"{found.where(index)}: atoms {first} and {second} are {distance} apart"
 
 
+def group_table(found: Survey, selection: Selection) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of a table of what the structures of each group are used for, or why not."""
+    uses = selection.fault + len(Set)  # the place of each structure: its set, or behind those its fault
+    uses[selection.kept] = selection.subset
+    places = len(Set) + len(REASONS)
+    counts = np.zeros((len(found.groups), places), dtype=np.int64)
+    np.add.at(counts, (found.group, uses), 1)
+    shown = [k for k in range(places) if counts[:, k].any() or k <= Set.TEST]
+    names = ("training", "test", "calibration", "out of domain", *REASONS)
+    labels = [label or "(no group)" for label in found.groups]
+    rows: list[list[object]] = [
+        [label, *(int(row[k]) for k in shown)] for label, row in zip(labels, counts, strict=True) if row.any()
+    ]
+    return ["group", *(names[k] for k in shown)], rows
+
+
 def selection_lines(selection: Selection) -> Iterator[str]:
     """RuNNer's line about every structure, which other tools read."""
     counts: Counter[str] = Counter()
@@ -245,12 +273,23 @@ def selection_lines(selection: Selection) -> Iterator[str]:
 def selection_warnings(found: Survey, selection: Selection, settings: Settings) -> list[str]:
     """Everything that may be wrong with the data or the division."""
     return [
+        *_methods(found),
         *_dropped(found, selection, settings),
         *_net_forces(found, selection, settings),
         *_units(found, selection, settings),
+        *_sizes(found, selection, settings),
         *_subsets(found, selection, settings),
         *_calibration(found, selection, settings),
     ]
+
+
+def _methods(found: Survey) -> Iterator[str]:
+    """Groups that were not calculated in the same way."""
+    places = {
+        method: {f"group {name}" if name else "structures without a group" for name in groups}
+        for method, groups in found.methods.items()
+    }
+    return disagreements(places)
 
 
 def _dropped(found: Survey, selection: Selection, settings: Settings) -> list[str]:
@@ -303,6 +342,15 @@ def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]
     reaches = found.table["reach"][selection.kept] * settings.model.units.angstrom
     advice = unit_advice(reaches, settings.model.units)
     return [advice] if advice else []
+
+
+def _sizes(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+    """Energies, forces and stresses of a size that no calculation gives."""
+    table, units = found.table[selection.kept], settings.model.units
+    numbers = np.array([atomic_numbers[element] for element in settings.model.elements])
+    counts = table["n_atoms"].astype(np.float64)
+    sizes = SizeTable.of(numbers, counts, table["energy"], table["largest_force"], table["stress"], units)
+    return list(label_doubts(sizes, units, lambda index: found.where(int(selection.kept[index]))))
 
 
 def _calibration(found: Survey, selection: Selection, settings: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +15,24 @@ from numpy.typing import NDArray
 from bnnp import parallel
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.io.learning_curve import LearningCurve
-from bnnp.io.training_points import forces_name, points_name, write_forces, write_points
-from bnnp.io.weights import write_weights
+from bnnp.io.training_points import HEADER, forces_name, points_name, write_forces, write_points
+from bnnp.io.weights import TITLE, write_weights
 from bnnp.potential.files import DIRECTORY, PotentialFiles, write_directory
 from bnnp.structure import Set
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, conditions, write_checkpoint
 from bnnp.training.loop import Record, State
 from bnnp.training.loss import Errors
+from bnnp.training.samples import repulsion_of
 from bnnp.training.statistics import with_statistics
-from bnnp.training.training import EPOCH_SAMPLES, Training
+from bnnp.training.training import Training
 
 Array = NDArray[np.float64]
 
 SUBSETS = (Set.TRAIN, Set.TEST)
+EPOCH_FILE = re.compile(
+    r"(train|test)(?P<kind>points|forces)\.(?P<epoch>\d{6})\.out|(?P<first>\d{6})\.short\.\d{3}\.out"
+)
 
 
 class Point(NamedTuple):
@@ -60,13 +65,41 @@ class Output:
 
     def save(self, state: State, checkpoint: bool = True) -> None:
         """The potential of the best epoch so far, and a checkpoint."""
-        training, trainer = self.training, self.training.trainer
         self.write_potential(state.best_weights)
         if checkpoint:
-            known = conditions(training.settings, training.file)
-            state = replace(state, optimizer=trainer.optimizer.arrays(state.optimizer))
-            content = Checkpoint(state, training.variables, trainer.epochs)
-            parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, known)
+            self.save_checkpoint(state)
+
+    def save_checkpoint(self, state: State) -> None:
+        """What ``--restart`` needs."""
+        training, trainer = self.training, self.training.trainer
+        known = conditions(training.settings, training.file)
+        state = replace(state, optimizer=trainer.optimizer.arrays(state.optimizer))
+        content = Checkpoint(state, training.variables, trainer.epochs)
+        parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, known)
+
+    def remove_former(self, state: State | None = None) -> list[str]:
+        """Remove predictions and weights of single epochs that a former training wrote, or that are not of
+        the best epoch in `state` any more; returns the names on the root."""
+        if not parallel.is_root():
+            return []
+        keywords, removed = self.training.settings.output, []
+        due = {
+            "short": keywords.write_weights_epoch,
+            "points": keywords.write_trainpoints,
+            "forces": keywords.write_trainforces,
+        }
+        for path in sorted(self.directory.iterdir()):
+            if (found := EPOCH_FILE.fullmatch(path.name)) is None:
+                continue
+            if not _by_bnnp(path):
+                continue
+            epoch, kind = int(found["epoch"] or found["first"]), found["kind"] or "short"
+            best = state is not None and kind != "short" and epoch == state.best_epoch
+            own = state is not None and 0 < epoch <= state.epoch and due[kind].due(epoch)
+            if not best and not own:
+                path.unlink()
+                removed.append(path.name)
+        return removed
 
     def write_potential(self, weights: Array) -> None:
         """Write the files of the potential. Raises NumericalError, before any file is changed, if a weight is
@@ -102,11 +135,10 @@ class Output:
     def learning_curve(self, records: Iterable[Record]) -> LearningCurve:
         """learning-curve.out with these epochs; further ones can be added."""
         settings, data, masks = self.training.settings, self.training.data, self.training.masks
-        few = masks is not None and masks.samples > EPOCH_SAMPLES and data.test
-        samples = f" (mean over {EPOCH_SAMPLES} dropout masks)" if few else ""
+        samples = f", mean over {masks.samples} dropout masks" if masks else ""
         comment = (
-            f"Training errors over {len(data.monitored)} of {len(data.training)} structures{samples}, "
-            f"test errors over {len(data.test)}" + (f" (over {masks.samples} masks)." if masks else ".")
+            f"Training errors over {len(data.monitored)} of {len(data.training)} structures, "
+            f"test errors over {len(data.test)}{samples}."
         )
         conversion = settings.model.normalization
         internal = (conversion.conv_energy, conversion.conv_energy / conversion.conv_length)
@@ -157,12 +189,19 @@ class Output:
     def _point(self, subset: Set, index: int, energy: float, forces: Array) -> Point:
         file, variables = self.training.file, self.training.variables
         offset = float(file.n_elements[index] @ variables.offsets)
+        repulsion = repulsion_of(file, index, self.training.settings.model.repulsion)
         return Point(
             subset=subset,
             source=int(file.source[index]),
             n_atoms=int(file.n_atoms[index]),
             reference=float(file.energy[index]),
-            energy=offset + variables.scale * energy,
+            energy=offset + repulsion.energy + variables.scale * energy,
             reference_forces=np.array(file.forces[file.atoms(index)]),
-            forces=variables.scale * forces,
+            forces=repulsion.forces + variables.scale * forces,
         )
+
+
+def _by_bnnp(path: Path) -> bool:
+    """Whether the first line is that of bnnp, not of RuNNer or n2p2, which use the same names."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith((HEADER, TITLE))

@@ -19,8 +19,9 @@ import numpy as np
 from bnnp import parallel
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
-from bnnp.log import WIDTH, Log, byte_count, duration
+from bnnp.log import Log, byte_count, duration
 from bnnp.modes.calibrate.sets import calibration_warnings, division_arguments
+from bnnp.modes.verdict import Verdict, energies, forces, limits_of_training
 from bnnp.potential.files import DIRECTORY
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
@@ -29,11 +30,11 @@ from bnnp.training.checkpoint import Checkpoint
 from bnnp.training.loop import State
 from bnnp.training.loss import Errors
 from bnnp.training.refinement import Trial, trial_epochs
-from bnnp.training.training import EPOCH_SAMPLES, Training
+from bnnp.training.training import Training, has_forces
 from bnnp.training.transfer import Transfer
 
-HEADING = "   epoch     loss   energy (meV/atom)    forces (meV/A)      test     step     time     left"
-COLUMNS = "             train    train      test    train     test      loss     size"
+HEADING = " epoch     loss energy (meV/atom)  forces (meV/A)     test     step      left"
+COLUMNS = "          train    train    test    train    test     loss     size"
 
 
 def report_division(log: Log, settings: Settings, file: DescriptorFile) -> None:
@@ -59,7 +60,7 @@ def report_data(log: Log, training: Training) -> None:
     spread = references.spread
     energy, force = np.sqrt(spread.energy) * units.mev, np.sqrt(spread.force) * units.mev_per_angstrom
     log.item("spread of energies", f"{energy:.2f} meV/atom without the offsets below")
-    if spread.n_forces:
+    if spread.n_forces and has_forces(file, data.training):
         log.item("size of forces", f"{force:.1f} meV/A (root mean square)")
     if spread.n_stresses:
         log.item("spread of stresses", f"{np.sqrt(spread.stress) * units.gpa:.3f} GPa")
@@ -114,9 +115,8 @@ def report_method(log: Log, training: Training) -> None:
     else:
         rates = ", ".join(f"{rate:g}" for rate in masks.rates)
         log.item("dropout", f"{rates} of inputs and hidden layers, {masks.samples} frozen masks")
-        if masks.samples > EPOCH_SAMPLES and trainer.test:
-            few = f"the first {EPOCH_SAMPLES} masks and {len(trainer.monitored)} structures"
-            log.item("errors below", f"test: mean over all masks; train: over {few}")
+    if len(trainer.monitored) < len(trainer.training):
+        log.item("training errors below", f"of {len(trainer.monitored)} structures; at the end of all")
     for warning in _method_warnings(training):
         log.warn(warning)
     if trainer.samples.with_forces:
@@ -141,7 +141,7 @@ def _method_warnings(training: Training) -> Iterator[str]:
         yield f"{what}, but the stress is not trained: it needs use_short_forces"
     elif asked and not stress:
         yield "stress_weight is given, but no training structure has a stress"
-    if not forces and training.data.references.spread.n_forces:
+    if not forces and has_forces(training.file, training.data.training):
         where = settings.origins["use_short_forces"]
         yield f"the data has forces, and they are not trained: {where}, use_short_forces .false."
     ranks, batch = training.trainer.ranks.size, settings.training.batch_size
@@ -165,8 +165,10 @@ def report_continuation(log: Log, settings: Settings, former: Checkpoint) -> Non
     log.item("continued", f"{CHECKPOINT}, after epoch {former.state.epoch}")
     epochs = settings.training.epochs
     if former.epochs != epochs:
-        log.line(f"  epochs is {epochs}, but was {former.epochs}: from here on the step size follows")
-        log.line("  the schedule of the new length, so this is not the training either would be in one go")
+        log.line(
+            f"  epochs is {epochs}, but was {former.epochs}: from here on the step size follows the schedule "
+            "of the new length, so this is not the training either would be in one go"
+        )
 
 
 def report_transfer(log: Log, settings: Settings, transfer: Transfer) -> None:
@@ -210,7 +212,8 @@ class EpochLines:
             from tqdm import tqdm
 
             form = "  {n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
-            self._bar = tqdm(total=self._epochs, initial=done, ncols=WIDTH, leave=False, bar_format=form)
+            self._bar = tqdm(total=self._epochs, initial=done, ncols=log.width, leave=False, bar_format=form)
+        self._log.line("  root mean square errors (RMSE); *: the best epoch so far, of the lowest test loss")
         self._log.line(HEADING)
         self._log.line(COLUMNS)
 
@@ -235,9 +238,9 @@ class EpochLines:
             self._bar.clear()
         loss, step = (f"{record.loss:8.4f}", f"{record.rate:8.1e}") if record.epoch else (f"{'-':>8}",) * 2
         self._log.line(
-            f"{record.epoch:8d} {loss} {energies[0]:8.2f}  {energies[1]:8.2f}"
-            f" {forces[0]:8.1f} {forces[1]:8.1f} {record.criterion:9.4f} {step} {duration(seconds):>8}"
-            f" {duration(left) if np.isfinite(left) else '-':>8}{' *' if state.improved else ''}"
+            f"{record.epoch:6d} {loss} {energies[0]:8.2f} {energies[1]:7.2f}"
+            f" {forces[0]:8.1f} {forces[1]:7.1f} {record.criterion:8.4f} {step}"
+            f"{duration(left) if np.isfinite(left) else '-':>10}{' *' if state.improved else ''}"
         )
 
     def __enter__(self) -> EpochLines:
@@ -254,7 +257,7 @@ def report_trials(log: Log, training: Training, trials: Iterable[Trial]) -> floa
     """One line for each dropout rate that ``dropout_rate auto`` tries; returns the best rate."""
     units, scale = training.settings.model.units, training.variables.scale
     log.section("Dropout rate")
-    how = "with each rate; the lowest negative log-likelihood of the test set is taken"
+    how = "with each rate; the lowest negative log-likelihood (NLL) of the test set is taken"
     log.line(f"  {trial_epochs(training.settings)} epochs {how}")
     criteria = []
     for trial in trials:
@@ -327,7 +330,8 @@ def report_runner_lines(log: Log, training: Training, state: State) -> None:
 def report_errors(log: Log, training: Training, state: State, errors: Mapping[Set, Errors]) -> None:
     """Memory, RuNNer's summary, and the errors of the best epoch."""
     report_memory(log, training)
-    report_runner_lines(log, training, state)
+    if log.runner:
+        report_runner_lines(log, training, state)
     report_best(log, training, state, errors)
 
 
@@ -341,6 +345,7 @@ def report_best(log: Log, training: Training, state: State, errors: Mapping[Set,
     )
     mean = f", mean over {masks.samples} masks" if masks else ""
     log.section(f"Errors of the best epoch, {state.best_epoch}{mean}")
+    log.line("  RMSE: root mean square error, MAE: mean absolute error, over all structures of a set")
     rows = []
     for place, name, factor in quantities:
         numbers = [
@@ -365,10 +370,43 @@ def report_written(log: Log, potential: Sequence[str], points: Sequence[str], li
     log.item("to continue", CHECKPOINT)
 
 
-def report_end(log: Log, unfinished: str, stopped: bool) -> None:
+def report_removed(log: Log, names: Sequence[str]) -> None:
+    """Files of a former training or of a former best epoch that are gone now."""
+    if names:
+        more = f" ... {names[-1]}" if len(names) > 1 else ""
+        count = f"{len(names)} file{'s' * (len(names) > 1)}"
+        log.line(f"  Removed, of a former training or best epoch: {count}, {names[0]}{more}")
+
+
+def judge(training: Training, state: State, errors: Mapping[Set, Errors]) -> Verdict:
+    """Whether the potential that was written is good enough, from all structures of both sets."""
+    units, scale, data = training.settings.model.units, training.variables.scale, training.data
+    found = []
+    for make, place, factor, spread in (
+        (energies, 0, units.mev, data.references.spread.energy),
+        (forces, 2, units.mev_per_angstrom, data.references.spread.force),
+    ):
+        train, test = (float(errors[each].rmse[place] * factor * scale) for each in (Set.TRAIN, Set.TEST))
+        found.append(make(test if data.test else train, float(np.sqrt(spread)) * factor, train))
+    known = [each for each in found if np.isfinite(each.error)]
+    finished, epochs = training.trainer.finished(state), training.settings.training.epochs
+    pairs = list(limits_of_training(known, len(data.test), state.best_epoch, epochs, not finished))
+    if not data.test:
+        limit = "no test set: these are errors of the training set, and say nothing about other structures"
+        pairs.insert(0, (limit, "raise test_fraction in input.nn, and run modes 1 and 2 again"))
+    whose = f"{len(data.test)} test" if data.test else f"{len(data.training)} training"
+    if training.masks is not None and not np.isin(Set.CALIBRATION, training.file.subset):
+        limit = "no calibration: the standard deviations rank structures, but their size is not known"
+        pairs.append((limit, "calibration_fraction 0.2 in input.nn, and run modes 1 and 2 again"))
+    last = "compare with experiment or DFT what the potential is made for, before you rely on it"
+    limits, advice = [limit for limit, _ in pairs], [*(what for _, what in pairs), last]
+    return Verdict(f"Root mean square errors (RMSE) of {whose} structures:", known, limits, advice)
+
+
+def report_end(log: Log, unfinished: str) -> None:
     """Advice on the next command."""
     log.line()
-    if unfinished or stopped:
+    if unfinished:
         log.line("  Next: `bnnp --mode 2 --restart` continues with what is left.")
     else:
         log.line("  Next: `bnnp --mode 3` predicts the structures of input.data with this potential.")

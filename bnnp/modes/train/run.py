@@ -21,15 +21,18 @@ from bnnp.modes.train.output import Output
 from bnnp.modes.train.report import (
     EpochLines,
     RefinementLines,
+    judge,
     report_data,
     report_division,
     report_end,
     report_errors,
     report_method,
+    report_removed,
     report_start,
     report_trials,
     report_written,
 )
+from bnnp.modes.verdict import Verdict
 from bnnp.potential.files import DIRECTORY
 from bnnp.run import Run
 from bnnp.settings.arguments import AUTO
@@ -49,11 +52,14 @@ def train(run: Run) -> None:
     ------
     InputError, StaleFileError, NumericalError, OutputError
         Ends the run on all ranks; the files of the best epoch so far and the last checkpoint are kept.
+    SignalStop
+        A signal came; the checkpoint is written.
     """
-    log, settings = Log(), run.settings
+    log, settings, stop = Log(runner=run.as_runner), run.settings, Interruption()
     descriptor = settings.model.descriptor(run.threads)
     log.header(settings, descriptor.kernel, run.threads)
-    with DescriptorFile.open(run.directory / FILE_NAME, settings.model) as file:
+    share = parallel.rank(), parallel.size()
+    with DescriptorFile.open(run.directory / FILE_NAME, settings.model, share=share) as file:
         parallel.on_root(file.demand_same_data, run.data)
         run = replace(run, settings=parallel.on_root(with_fitted_energies, settings, file))
         report_division(log, settings, file)
@@ -63,13 +69,15 @@ def train(run: Run) -> None:
             if member.directory != run.directory:
                 log.section(f"Ensemble: {member.directory.name}")
             training = prepare_member(member, file, descriptor, data, log)
-            unfinished, stopped = train_member(training, log)
-            if stopped:
+            unfinished, verdict = train_member(training, log, stop)
+            if unfinished:
                 break
         else:
             finish_ensemble(run, file, data, log)
             calibrate_after_training(run, log, file)
-    report_end(log, unfinished, stopped)
+    verdict.report(log)
+    report_end(log, unfinished)
+    stop.end(bool(unfinished))
 
 
 def with_chosen_rate(
@@ -104,35 +112,36 @@ def prepare_member(
     return training
 
 
-def train_member(training: Training, log: Log) -> tuple[str, bool]:
+def train_member(training: Training, log: Log, stop: Interruption) -> tuple[str, Verdict]:
     """Train the networks of one potential.
 
     Returns
     -------
     str
-        Why it is not finished, for the log; empty if it is.
-    bool
-        Whether a signal came, even if the training was finished.
+        Why it is not finished, after a signal; else empty.
+    Verdict
     """
     output = Output(training)
-    state = fit(training, output, log)
-    unfinished = state.stopped and not training.trainer.finished(state)
-    if unfinished:
+    state = fit(training, output, log, stop)
+    if state.stopped:
         log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
     else:
-        state = refine(training, state, log)
-    finish(training, output, state, log)
+        state = refine(training, state, log, stop)
+    verdict = finish(training, output, state, log)
     outcome = f"stopped by a signal, {state.epoch} of {training.trainer.epochs} epochs are done"
-    return outcome * unfinished, state.stopped
+    return outcome * state.stopped, verdict
 
 
-def fit(training: Training, output: Output, log: Log) -> State:
+def fit(training: Training, output: Output, log: Log, stop: Interruption) -> State:
     """Train to the last epoch, or until a signal comes; returns the state reached."""
     report_start(log, training)
     state = training.start()
+    if training.former is None:
+        output.save_checkpoint(state)  # so that a training that is killed in its first epoch can be continued
+        report_removed(log, output.remove_former())
     curve = output.learning_curve(state.history)
     log.line()
-    with EpochLines(log, training, state.epoch) as lines, Interruption() as stop:
+    with EpochLines(log, training, state.epoch) as lines, stop:
         lines.show(state)
         try:
             for reached in training.run(state, stop):
@@ -153,7 +162,7 @@ def fit(training: Training, output: Output, log: Log) -> State:
     return state
 
 
-def refine(training: Training, state: State, log: Log) -> State:
+def refine(training: Training, state: State, log: Log, stop: Interruption) -> State:
     """With ``finetune nll`` `state` with the best weights of a fine-tuning by the log-likelihood."""
     if training.settings.finetuning.finetune != "nll":
         return state
@@ -161,7 +170,7 @@ def refine(training: Training, state: State, log: Log) -> State:
     lines = RefinementLines(log, training)
     refined = trainer.start(state.best_weights)
     lines.show(refined)
-    with Interruption() as stop:
+    with stop:
         for reached in trainer.run(refined, stop):
             refined = reached
             if refined.batch == 0:
@@ -169,17 +178,16 @@ def refine(training: Training, state: State, log: Log) -> State:
     return replace(state, best_weights=refined.best_weights, stopped=state.stopped or refined.stopped)
 
 
-def finish(training: Training, output: Output, state: State, log: Log) -> None:
+def finish(training: Training, output: Output, state: State, log: Log) -> Verdict:
     """Report the errors of the best epoch with all masks, and write its potential and predictions."""
     points, errors = output.points(state.best_weights)
     names = parallel.on_root(output.write_points, points, state.best_epoch)
+    report_removed(log, output.remove_former(state))
     report_errors(log, training, state, errors)
     files = training.files(state.best_weights)
     limits = parallel.on_root(output.write_trained, files)
     report_written(log, files.names(), names, limits)
-    if state.stopped and not training.trainer.finished(state):
-        log.line()
-        log.line("  The potential is that of the best epoch so far.")
+    return judge(training, state, errors)
 
 
 def finish_ensemble(run: Run, file: DescriptorFile, data: TrainingSet, log: Log) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnnp.settings.arguments import atom_energy, choice, flag, integer, real, size, text
+from bnnp.settings.arguments import atom_energy, choice, flag, integer, pair, real, size, text
 from bnnp.settings.keywords.record import BNNP, BOTH, RUNNER, Section, keyword
 
 
@@ -28,6 +28,11 @@ class GeneralSettings(Section, title="General", modes="123", dialect=BOTH):
              "`atom_energy fit` alone: mode 2 takes the least-squares energies of its training set.")
     remove_atom_energies: bool = keyword("", flag, False,
         "switches the atom_energy lines on (RuNNer)", dialect=RUNNER)
+    zbl_repulsion: tuple[float, float] | None = keyword("r_in r_out", pair, None,
+        "repulsion of close nuclei, subtracted in training, added in prediction; zero beyond r_out",
+        unit="length", modes="23", dialect=BNNP,
+        note="Ziegler, Biersack, Littmark (1985), switched off from r_in to r_out as by pair_style zbl of "
+             "LAMMPS. r_out: about the shortest distance in the data.")
     nn_type_short: int = keyword("1", integer(1, 1), 1,
         "1: atomic Behler-Parrinello networks", dialect=RUNNER,
         note="2 (pair networks) is not part of bnnp.")

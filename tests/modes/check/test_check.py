@@ -21,7 +21,7 @@ from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.log import Log
 from bnnp.modes.check import run as check
 from bnnp.modes.check.costs import estimate_symmetry, estimate_training
-from bnnp.modes.check.inputs import read_data, report_settings
+from bnnp.modes.check.inputs import read_data, report_data, report_settings
 from bnnp.modes.symmetry import run as symmetry
 from bnnp.run import Run
 from bnnp.settings.settings import load_settings
@@ -90,7 +90,7 @@ def test_distances_are_those_of_the_molecule(prepare: Prepare) -> None:
 
 def test_periodic_images_count(prepare: Prepare) -> None:
     cell = np.diag([20.0, 20.0, 2.0])
-    run = prepare([Structure(np.array([1]), np.zeros((1, 3)), cell, -0.5, np.zeros((1, 3)))])
+    run = prepare([Structure(np.array([1]), np.zeros((1, 3)), cell, energy=-0.5, forces=np.zeros((1, 3)))])
     assert found(run).closest["H", "H"].distance == pytest.approx(2.0, rel=1e-12)
 
 
@@ -118,6 +118,19 @@ def test_compositions_and_counts(prepare: Prepare) -> None:
     )
     assert data.largest_force == 0.5
     assert data.n_unbalanced == 1
+
+
+def test_sizes_that_no_calculation_gives(prepare: Prepare) -> None:
+    """A wrong energy is named by its number in the file, also behind a structure that cannot be used."""
+    structures = [water(ase.units.Bohr) for _ in range(14)]
+    structures[2] = replace(structures[2], numbers=np.array([79, 1, 1]))
+    structures[9] = replace(structures[9], energy=-76.0 + 3.0 * 6e7)
+    run = prepare(structures)
+    (doubt,) = found(run).sizes.doubts(run.settings.model.units, str)
+    assert doubt.startswith("1 structures have an energy far from the others of their composition: 8 (")
+    output = io.StringIO()
+    report_data(found(run), run.settings, Log(output))
+    assert "structure 10 (+1632683161" in " ".join(output.getvalue().split())  # 6e7 hartree in eV
 
 
 @pytest.mark.parametrize(

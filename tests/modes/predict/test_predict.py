@@ -115,12 +115,16 @@ def executable(folder: Path, *prefix: str) -> str:
 
 
 def columns_of(log: str, group: str) -> dict[str, str]:
-    """A row of the table of mode 3, by the names of the columns."""
-    (header,) = [line for line in log.splitlines() if line.split()[:1] == ["group"]]
-    (row,) = [line for line in log.splitlines() if line.split()[:1] == [group]]
-    names = re.split(r"\s{2,}", header.strip())
-    assert len(set(names)) == len(names)
-    return dict(zip(names, row.split(), strict=True))
+    """A row of the table of mode 3, by the names of the columns: of all pieces if it is too wide for one."""
+    found: dict[str, str] = {}
+    headers = [line for line in log.splitlines() if line.split()[:1] == ["group"]]
+    rows = [line for line in log.splitlines() if line.split()[:1] == [group]]
+    for header, row in zip(headers, rows, strict=True):
+        names = re.split(r"\s{2,}", header.strip())
+        assert len(set(names)) == len(names)
+        assert found.keys() & {*names} <= {"group"}
+        found |= dict(zip(names, row.split(), strict=True))
+    return found
 
 
 def run(folder: Path) -> Result:
@@ -133,6 +137,11 @@ def predict(folder: Path) -> str:
     result = run(folder)
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def flat(log: str) -> str:
+    """A log without its line breaks."""
+    return " ".join(log.split())
 
 
 def column(path: Path, name: str) -> np.ndarray:
@@ -218,7 +227,7 @@ class TestUncertainty:
     def test_without_the_file_it_is_the_plain_network(self, folder: Path) -> None:
         (folder / "uncertainty.data").unlink()
         log = predict(folder)
-        assert "no uncertainty.data: the plain network, without standard deviations" in log
+        assert "no uncertainty.data: the plain network, without standard deviations" in flat(log)
         assert "sigma" not in log
         assert "std" not in (folder / "energy.out").read_text()
 
@@ -262,7 +271,7 @@ class TestUncertainty:
             (folder / "input.nn").write_text(INPUT.replace("mc_samples 10", f"mc_samples {wanted}"))
             log = predict(folder)
             means[wanted] = column(folder / "energy.out", "Ennp")
-            assert ("10 there, the others from its seed 1" in log) == (wanted == 20)
+            assert ("10 there, the others from its seed 1" in flat(log)) == (wanted == 20)
         potential = load(folder)
         networks = potential.members[0].networks
         sizes = {element: network.sizes for element, network in networks.items()}
@@ -320,24 +329,24 @@ class TestPhysics:
 
 class TestReport:
     def test_table_by_group(self, folder: Path) -> None:
-        log = predict(folder).splitlines()
-        (row,) = [line.split() for line in log if line.split()[:1] == ["hot"]]
-        assert row[1] == "3"
+        log = predict(folder)
+        row = columns_of(log, "hot")
+        assert row["structures"] == "3"
         energy = np.loadtxt(folder / "energy.out")
         error = 1000 * (energy[1::2, 3] - energy[1::2, 2]) / 8
-        assert float(row[2]) == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-3)
-        assert float(row[4]) == pytest.approx(error.mean(), rel=1e-3)
-        assert float(row[5]) == pytest.approx(1000 * energy[1::2, 7].mean(), rel=1e-3)
+        assert float(row["E RMSE"]) == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-3)
+        assert float(row["E bias"]) == pytest.approx(error.mean(), rel=1e-3)
+        assert float(row["E sigma"]) == pytest.approx(1000 * energy[1::2, 7].mean(), rel=1e-3)
         forces = np.loadtxt(folder / "nnforces.out")
         odd = forces[forces[:, 0] % 2 == 0]
         rmse = 1000 * np.sqrt(np.mean((odd[:, 5:8] - odd[:, 2:5]) ** 2))
-        assert float(row[7]) == pytest.approx(rmse, rel=1e-3)
-        assert any(line.split()[:2] == ["total", "6"] for line in log)
+        assert float(row["F RMSE"]) == pytest.approx(rmse, rel=1e-3)
+        assert columns_of(log, "total")["structures"] == "6"
 
     def test_root_mean_square_score(self, folder: Path) -> None:
         """sqrt(ZMS) of energies and force components: 1 would be a sigma of the right size."""
         log = predict(folder)
-        assert "sqrt(ZMS): root mean square of error / sigma; 1 = sigma has the right size on average" in log
+        assert "1 = sigma has the right size on average" in flat(log)
         total = columns_of(log, "total")
         energy, force = (float(total[f"{name} sqrt(ZMS)"]) for name in "EF")
         table = np.loadtxt(folder / "energy.out")
@@ -437,23 +446,35 @@ class TestReport:
         assert "no symmetry function left its training range" in predict(folder)
 
     def test_extrapolation(self, folder: Path) -> None:
-        write_structures(folder / "input.data", [rocksalt(1, spread=0.6)])
+        """One warning and a line an element; n2p2's lines if it is called as RuNNer is."""
+        structures = [rocksalt(1), rocksalt(1, spread=0.6)]
+        write_structures(folder / "input.data", structures)
         log = predict(folder)
-        lines = [line for line in log.splitlines() if line.startswith("### NNP EXTRAPOLATION WARNING ###")]
-        table = log[log.index("excess  definition") :].splitlines()[2:]
-        counts = [int(line.split()[2]) for line in table[: table.index("")]]
+        assert "1 of 2 structures (the first is structure 2) have symmetry functions outside" in flat(log)
+        assert "### NNP" not in log
+        table = log[log.index("worst function") :].splitlines()[2:]
+        counts = [int(line.split()[1]) for line in table[: table.index("")]]
+        assert "50 % of the structures are outside of the training range" in flat(log)
+        with open(folder / "input.nn", "a") as file:
+            file.write("runner_mode 3\n")
+        with contextlib.chdir(folder):
+            result = CliRunner().invoke(main, [])
+        text = result.stdout
+        lines = [line for line in text.splitlines() if line.startswith("### NNP EXTRAPOLATION WARNING ###")]
         assert sum(counts) == len(lines) > 0
-        assert int(log[: log.index(" warnings; total time")].split()[-1]) >= len(lines)
+        assert {int(line.split()[6]) for line in lines} == {1}  # as n2p2 counts
+        assert int(text[: text.index(" warnings; total time")].split()[-1]) >= len(lines)
 
     def test_energy_outside_the_training_range(self, folder: Path) -> None:
         """RuNNer's warning for the energy per atom without free atoms, from the last line of scaling.data."""
         lines = (folder / "scaling.data").read_text().splitlines()
         (folder / "scaling.data").write_text("\n".join([*lines[:-1], "-90.0 -80.0"]))
         log = predict(folder)
-        assert log.count("eshort is .gt. eshortmax") == 6
+        assert "6 of 6 energies are outside the training range" in flat(log)
         energy = (column(folder / "energy.out", "Ennp")[0] + 20.0) / 8
         assert (
-            f"structure 1 (line 1): WARNING: eshort is .gt. eshortmax: average per atom {energy:.8f}" in log
+            f"structure 1 (line 1): WARNING: eshort is .gt. eshortmax: average per atom {energy:.8f}"
+            in flat(log)
         )
 
     def test_function_that_never_varied(self, folder: Path) -> None:

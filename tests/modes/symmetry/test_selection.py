@@ -203,6 +203,19 @@ def test_unit_of_length(tmp_path: Path, units: str, distance: float, advice: str
         assert warned(warnings, advice)
 
 
+def test_sizes_that_no_calculation_gives(tmp_path: Path) -> None:
+    """One energy of twelve is wrong by 6e7 hartree/atom, one stress is in bar (1 TPa is 0.034 Ha/bohr^3)."""
+    structures = [dimer(4.4, energy=-8.0 + 0.001 * number) for number in range(12)]
+    structures[4] = dimer(4.4, energy=1.2e8)
+    stress = np.array([1e4, 2e4, -1e4, 0.0, 0.0, 0.0])
+    structures[7] = replace(structures[7], cell=40.0 * np.eye(3), stress=stress)
+    warnings = choose(tmp_path, structures, "test_fraction 0\n")[1]
+    assert warned(
+        warnings, "1 structures have an energy far from the others of their composition: structure 5 "
+    )
+    assert warned(warnings, "2 GPa if the numbers are in bar")
+
+
 def test_missing_element_is_named(tmp_path: Path) -> None:
     base = BASE.replace("number_of_elements 1\nelements Si", "number_of_elements 2\nelements Si Ge")
     warnings = choose(tmp_path, [dimer()] * 3, "symfunction_short Ge 2 Si 0.01 0.0 8.0\n", base)[1]
@@ -387,3 +400,18 @@ class TestCalibrationWarnings:
             tmp_path, grouped({"cold": 60, "hot": 40}), "test_fraction 0\ncalibration_ood_group hot\n"
         )
         assert any(each.startswith("0 structures are kept for the calibration") for each in warnings)
+
+
+def test_groups_of_different_calculations_are_named(tmp_path: Path) -> None:
+    """All ranks see the methods of all structures; a structure that tells none is not compared."""
+    methods = {"bulk": "xc:PBE,encut:520", "melt": "xc:PBE,encut:400", "old": ""}
+    structures = [
+        replace(dimer(), info={"group": group} | ({"method": method} if method else {}))
+        for group, method in methods.items()
+        for _ in range(10)
+    ]
+    found, _ = look(tmp_path, structures, "", BASE)
+    warnings = [text for text in choose(tmp_path, structures)[1] if "belong together" in text]
+    assert len(warnings) == 1
+    assert "ENCUT (eV): 520 in group bulk; 400 in group melt" in warnings[0]
+    assert found.methods == {"xc:PBE,encut:520": {"bulk"}, "xc:PBE,encut:400": {"melt"}, "": {"old"}}

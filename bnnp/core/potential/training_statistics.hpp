@@ -1,0 +1,41 @@
+// Distance of an atom from the training set, and directions of the last hidden nodes, for the hybrid
+// uncertainty; the formulas are those of bnnp.uncertainty.training_statistics.
+#pragma once
+
+#include <vector>
+
+namespace bnnp {
+
+// Columns of scaling.data; sigma is NaN where the file has none.
+struct Ranges {
+    std::vector<double> minimum, maximum, mean, sigma;
+};
+
+// Of the training atoms of one element.
+struct TrainingStatistics {
+    std::vector<double> mean, covariance;                  // (n,), (n, n) of the symmetry functions
+    std::vector<double> feature_mean, feature_covariance;  // (h,), (h, h) of the last hidden nodes
+    std::vector<double> shortest;  // (n_elements,) to a neighbor of each element, length; 0 if never seen
+
+    // Rows u_k, (h, h), with sum u u^T the inverse of the covariance of the last hidden nodes.
+    std::vector<double> directions() const;
+};
+
+class Distance {
+  public:
+    Distance(const TrainingStatistics&, const Ranges&);
+
+    // d^2 of an atom with these symmetry functions, (n,), but for the distances to its neighbors.
+    double square(const double* G) const;
+    // x_r of a neighbor of this element, at this distance squared.
+    double closeness(int element, double square) const;
+
+  private:
+    std::vector<double> minimum, maximum, unit,
+        largest;                          // (n,) x_f = (beyond the range) / unit, at most this
+    std::vector<int> vary;                // functions that have a variance
+    std::vector<double> mean, whitening;  // (m,), (m, m) of these
+    std::vector<double> shortest;
+};
+
+}  // namespace bnnp

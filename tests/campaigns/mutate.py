@@ -1,0 +1,234 @@
+"""Damaged files of all kinds: bits, numbers, lines and pieces changed at random, one change a run.
+
+A run may refuse the file or, where the change is a possible input, work with it; it must not print a
+traceback, hang, crash, or write NaN. Of files with checksums (symmetry_functions.h5, the restart files, the
+potential) a run that ends well must give what the undamaged file gives.
+
+python tests/campaigns/mutate.py --trials 1000 --seed 1 >> results.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from case import DYNAMICS, ROOT, Ended, copy, demand, make, run
+
+sys.path.insert(0, str(ROOT))
+LIMIT = 60.0  # seconds after which a run hangs
+STRUCTURES = 40
+NUMBERS = (b"nan", b"inf", b"-1", b"0", b"1e308", b"-1e-308", b"99999999999999999999", b"****", b"1.2.3", b"")
+NAN = re.compile(r"(?<![a-z_])nan(?![a-z_])", re.IGNORECASE)
+NO_REFERENCE = {"learning-curve.out"}  # columns of what is not there are NaN
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file, the command that reads it, and whether its contents are protected by a checksum."""
+
+    file: str
+    prepared: str
+    arguments: tuple[str, ...]
+    protected: bool = False
+
+
+TARGETS = (
+    Target("input.nn", "data", ("--mode", "1")),
+    Target("input.data", "data", ("--mode", "1")),
+    Target("input.data", "data", ("--check",)),
+    Target("input.nn", "trained", ("--mode", "3")),
+    Target("input.data", "trained", ("--mode", "3")),
+    Target("symmetry_functions.h5", "functions", ("--mode", "2"), True),
+    Target("symmetry_functions.h5", "functions", ("--mode", "2"), True),
+    Target("checkpoint.npz", "stopped", ("--mode", "2", "--restart"), True),
+    Target("scaling.data", "trained", ("--mode", "3"), True),
+    Target("weights.029.data", "trained", ("--mode", "3"), True),
+    Target("uncertainty.data", "trained", ("--mode", "3"), True),
+    Target("md_restart.npz", "moved", ("--mode", "3", "--restart"), True),
+)
+RESULTS = ("weights.*.data", "scaling.data", "energy.out", "nnforces.out", "md.out", "trajectory.extxyz")
+
+
+def main() -> None:
+    """Prepare the files, damage them, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    draw, faults, refused = random.Random(given.seed), Counter[str](), 0
+    with tempfile.TemporaryDirectory() as place:
+        prepared = prepare(Path(place))
+        load_libraries()
+        folder = Path(place) / "run"
+        expected = {target: undamaged(prepared, target, folder) for target in TARGETS}
+        for trial in range(given.trials):
+            target = TARGETS[trial % len(TARGETS)]
+            copy(prepared[target.prepared], folder)
+            change = damage(folder / target.file, draw)
+            ended = forked(folder, target.arguments)
+            found = judge(folder, target, ended, expected[target])
+            refused += ended.code == 1
+            faults.update(found)
+            for fault in found:
+                print(f"{trial + 1:5d} {target.file} {' '.join(target.arguments)}: {change}: {fault}")
+                print("      " + "\n      ".join(ended.text.strip().splitlines()[-4:]), flush=True)
+    print(
+        f"seed {given.seed}: {given.trials} damaged files, {refused} refused, "
+        f"faults: {dict(faults) or 'none'}",
+        flush=True,
+    )
+
+
+def prepare(place: Path) -> dict[str, Path]:
+    """Directories before mode 1, before mode 2, after a stopped and a finished training, after dynamics."""
+    data = make(place / "data", epochs=2)
+    blocks = (data / "input.data").read_text().split("begin")
+    (data / "input.data").write_text("begin".join(blocks[: STRUCTURES + 1]))
+    functions = copy(data, place / "functions")
+    demand(run(functions, "--mode", "1"))
+    stopped = copy(functions, place / "stopped")
+    demand(run(stopped, "--mode", "2"))
+    trained = copy(stopped, place / "trained")
+    text = (stopped / "input.nn").read_text()
+    (stopped / "input.nn").write_text(text.replace("epochs 2", "epochs 3"))
+    moved = copy(trained, place / "moved")
+    dynamics = DYNAMICS.replace("1500", "20")
+    with open(moved / "input.nn", "a") as file:
+        file.write(dynamics)
+    demand(run(moved, "--mode", "3"))
+    text = (moved / "input.nn").read_text()
+    (moved / "input.nn").write_text(text.replace("md_steps 20", "md_steps 40"))
+    return {path.name: path for path in (data, functions, stopped, trained, moved)}
+
+
+def load_libraries() -> None:
+    """Load once what every run needs, so that a run is a fork of this process."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    from importlib import import_module
+
+    from bnnp import cli
+
+    for module, _ in (*cli.MODES.values(), cli.DYNAMICS, cli.CHECK):
+        import_module(module)
+
+
+def forked(folder: Path, arguments: tuple[str, ...]) -> Ended:
+    """Run bnnp in a fork of this process, its output in a file."""
+    log = folder / "log"
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        from bnnp.cli import main as bnnp
+
+        code = 99
+        try:
+            bnnp(list(arguments))
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return Ended(os.waitstatus_to_exitcode(status), log.read_text(errors="replace"))
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return Ended(None, log.read_text(errors="replace"))
+
+
+def damage(path: Path, draw: random.Random) -> str:
+    """Change the file in one place; returns what was done."""
+    data = bytearray(path.read_bytes())
+    place, length = draw.randrange(len(data)), draw.randint(1, 200)
+    kind = draw.choice(["bit", "byte", "cut", "piece", "twice", "zeros", "number", "lines", "binary"])
+    if kind == "bit":
+        data[place] ^= 1 << draw.randrange(8)
+    elif kind == "byte":
+        data[place] = draw.randrange(256)
+    elif kind == "cut":
+        del data[place:]
+    elif kind == "piece":
+        del data[place : place + length]
+    elif kind == "twice":
+        data[place:place] = data[place : place + length]
+    elif kind == "zeros":
+        data[place : place + length] = bytes(min(length, len(data) - place))
+    elif kind == "binary":
+        data[place:place] = draw.randbytes(length)
+    elif kind == "number" and (found := list(re.finditer(rb"-?\d+(\.\d+)?([eE][-+]?\d+)?", data))):
+        word = draw.choice(found)
+        data[word.start() : word.end()] = draw.choice(NUMBERS)
+    else:
+        lines = bytes(data).splitlines(keepends=True)
+        one, two = draw.randrange(len(lines)), draw.randrange(len(lines))
+        lines[one], lines[two] = lines[two], lines[one]
+        data = bytearray(b"".join(lines))
+    path.write_bytes(data)
+    return f"{kind} at {place}"
+
+
+def undamaged(prepared: dict[str, Path], target: Target, folder: Path) -> dict[str, bytes]:
+    """Results of the undamaged file."""
+    copy(prepared[target.prepared], folder)
+    demand(forked(folder, target.arguments))
+    return results(folder)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Contents of the files that a run writes."""
+    paths = [path for pattern in RESULTS for path in folder.glob(pattern)]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def judge(folder: Path, target: Target, ended: Ended, expected: dict[str, bytes]) -> list[str]:
+    """What went wrong."""
+    faults = ended.faults
+    if ended.code not in (0, 1, 2, 3, None) and not faults:
+        faults.append(f"exit code {ended.code}")
+    if ended.code == 1 and "ERROR: " not in ended.text:
+        faults.append("no message")
+    if ended.code != 0:
+        return faults
+    for name, content in results(folder).items():
+        if name == target.file:
+            continue
+        if target.protected and expected.get(name) != content:
+            faults.append(f"accepted, and {name} differs")
+        elif name not in NO_REFERENCE and not target.protected and has_nan(folder / name):
+            faults.append(f"NaN in {name}")
+    return faults
+
+
+def has_nan(path: Path) -> bool:
+    """Whether a column that is no reference has NaN."""
+    with contextlib.suppress(UnicodeDecodeError):
+        lines = path.read_text().splitlines()
+        names = next((line[1:].partition("|")[0].split() for line in lines if line.startswith("#")), [])
+        for line in lines:
+            words = line.split()
+            for name, word in zip(names, words, strict=False):
+                if NAN.fullmatch(word) and "Ref" not in name and "diff" not in name:
+                    return True
+    return False
+
+
+if __name__ == "__main__":
+    main()

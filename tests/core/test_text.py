@@ -1,0 +1,76 @@
+"""Rows of numbers to arrays, and arrays to `atom` lines: equal to what Python reads and writes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bnnp._core import format_atoms, parse_rows
+
+
+def test_numbers_are_those_of_python() -> None:
+    """Bit for bit: fixed and exponential, up to more digits and powers than the fast way takes."""
+    generator = np.random.default_rng(3)
+    words = [b"0", b"-0.0", b"+.5", b"5.", b"1e22", b"1e23", b"-1E-22", b"123456789012345678901234567890"]
+    words += [
+        b"9007199254740993",
+        b"0.1e-400",
+        b"1.7976931348623157e308",
+        b"00000000000000000001.5",
+        b"1e+05",
+    ]
+    for value in generator.normal(size=500) * 10.0 ** generator.integers(-30, 30, 500):
+        words += [b"%.8f" % value, b"%.15E" % value, b"%.17g" % value, repr(float(value)).encode()]
+    found = parse_rows(b"\n".join(words), 1)[:, 0]
+    np.testing.assert_array_equal(found, [float(word) for word in words])
+    assert np.signbit(found[1])
+
+
+def test_rows() -> None:
+    rows = parse_rows(b"\n  <v> 1.0 2.5\t-3 </v>\n\n<v>4 5 6</v>", 3, b"<v>", b"</v>")
+    np.testing.assert_array_equal(rows, [[1.0, 2.5, -3.0], [4.0, 5.0, 6.0]])
+    assert parse_rows(b"  \n", 3).shape == (0, 3)
+    assert np.isnan(parse_rows(b"1 nan", 2)[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"1 2 3\n4 5", "row 2 has not 3 numbers"),
+        (b"1 2 3 4", "row 1 has not 3 numbers"),
+        (b"1 2 ***", "could not convert"),
+        (b"1 2 3.0.1", "could not convert"),
+        (b"1 2 3e", "could not convert"),
+        (b"1 2 1_0", "could not convert"),
+        (b"1 2 -", "could not convert"),
+        (b"1 2 3\0\0", "zero byte"),
+    ],
+)
+def test_what_is_no_row(text: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_rows(text, 3)
+
+
+def test_rows_without_their_tags() -> None:
+    for text in (b"1 2 3", b"<v> 1 2 3", b"<v>"):
+        with pytest.raises(ValueError, match="row 1 is not `<v> ... </v>`"):
+            parse_rows(text, 3, b"<v>", b"</v>")
+
+
+@pytest.mark.parametrize("decimals", [1, 8, 12])
+def test_atom_lines(decimals: int) -> None:
+    """To half a unit of the last decimal, and as wide as printf; also numbers beyond 2^53 last decimals."""
+    generator = np.random.default_rng(4)
+    positions, forces = generator.normal(size=(2, 5, 3)) * 100.0
+    positions[0] = [0.0, -0.25, 1e9]
+    symbols = ["H", "Ge", "O", "Te", "H"]
+    lines = format_atoms(symbols, positions, forces, decimals).split("\n")
+    assert len(lines) == 5
+    for line, symbol, position, force in zip(lines, symbols, positions, forces, strict=True):
+        words = line.split()
+        assert [words[0], *words[4:7]] == ["atom", symbol, "0.0", "0.0"]
+        found = [float(word) for word in words[1:4] + words[7:]]
+        np.testing.assert_allclose(found, [*position, *force], rtol=1e-15, atol=0.50001 * 10.0**-decimals)
+        assert all(len(word.partition(".")[2]) == decimals for word in words[1:4] + words[7:])
+    width = decimals + 6
+    assert lines[0].startswith("atom" + f" {0.0:{width}.{decimals}f} {-0.25:{width}.{decimals}f}")

@@ -1,0 +1,59 @@
+"""The comment line of extended xyz as other programs write it, too.
+
+A stress or a virial may have six numbers, where ASE takes any but nine for an error of the whole file; and
+`lattice`, `properties` and `PBC` may be written in small or capital letters, where ASE would see a molecule
+without a cell.
+
+References: ASE manual, "Extended XYZ", `properties_parser`; GPUMD manual, "train.xyz".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from ase.io.extxyz import key_val_str_to_dict
+
+from bnnp.io.atom_lines import parse_number
+
+KEYS = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}  # as ASE wants them
+KEY = re.compile(rf"(?<![\w-])({'|'.join(KEYS)})(?=\s*=)", re.IGNORECASE)
+TENSOR = re.compile(r"(?<![\w-])(stress|virial)(?=\s*=)")
+HIDDEN = "_as_it_is"
+
+
+def parse_comment(text: str) -> dict[str, Any]:
+    """Keys and values of a comment line, for ASE's reader.
+
+    Raises
+    ------
+    ValueError
+        ASE's reasons.
+    """
+    text = KEY.sub(lambda match: KEYS[match[1].lower()], text)
+    try:
+        found: dict[str, Any] = key_val_str_to_dict(text)
+        return found
+    except ValueError:
+        hidden = key_val_str_to_dict(TENSOR.sub(rf"\1{HIDDEN}", text))
+    return {
+        key.removesuffix(HIDDEN): _tensor(value) if key.endswith(HIDDEN) else value
+        for key, value in hidden.items()
+    }
+
+
+def _tensor(value: Any) -> np.ndarray:
+    """The numbers, nine as a matrix; NaN for what is none. They are judged where they are used."""
+    if isinstance(value, str):
+        value = [_number(word) for word in value.replace(",", " ").split()]
+    array = np.asarray(value, dtype=np.float64)
+    return array.reshape(3, 3) if array.size == 9 else array
+
+
+def _number(word: str) -> float:
+    """A number, also with Fortran's exponent."""
+    try:
+        return parse_number(word)
+    except ValueError:
+        return float("nan")

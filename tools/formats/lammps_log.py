@@ -1,0 +1,118 @@
+"""The thermo tables of a log of LAMMPS: PotEng of each step, and what the log says of its meaning.
+
+Several runs in one log may count the same steps, so a step may have several energies. Commands are echoed
+into the log: ``units``, and ``thermo_modify norm``, with which PotEng is that of one atom (`units lj` does so
+by default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from bnnp.errors import InputError
+
+SAME = 1e-6  # relative difference of a step that ends one run and begins the next
+
+
+@dataclass
+class _Table:
+    """One thermo table: energies by step, and the atoms of the run; None until its end is read."""
+
+    line: int
+    per_atom: bool
+    energies: dict[int, float] = field(default_factory=dict)
+    n_atoms: int | None = None
+
+
+@dataclass
+class ThermoLog:
+    """The tables of a log, in the units of LAMMPS that it states; None if it states none."""
+
+    path: Path
+    units: str | None
+    tables: list[_Table]
+
+    def energy(self, step: int, n_atoms: int, needed: bool) -> float | None:
+        """PotEng of a frame of `n_atoms` atoms; None if no table has the step and it is not `needed`.
+
+        Raises
+        ------
+        InputError
+            There is none, there are several, or it is not that of all atoms of the frame.
+        """
+        found = [table for table in self.tables if step in table.energies]
+        if not found:
+            if needed:
+                raise InputError(
+                    f"{self.path}: no thermo table has step {step}, and the dump has no column of energies "
+                    "per atom (compute pe/atom); write thermo output at the steps of the dump"
+                )
+            return None
+        first = found[0]
+        value = first.energies[step]
+        for other in found[1:]:
+            if abs(other.energies[step] - value) > SAME * abs(value):
+                raise InputError(
+                    f"{self.path}: step {step} has two different PotEng, {value:.8g} in the table of line "
+                    f"{first.line} and {other.energies[step]:.8g} in that of line {other.line}; give a log "
+                    "with the run of the dump only"
+                )
+        if first.per_atom:
+            raise InputError(
+                f"{self.path} line {first.line}: PotEng is that of one atom (thermo_modify norm yes), "
+                "expected the total; use `norm no`, or dump a column of compute pe/atom"
+            )
+        if first.n_atoms not in (None, n_atoms):
+            raise InputError(
+                f"{self.path} line {first.line}: a run of {first.n_atoms} atoms, but the dump has {n_atoms} "
+                f"at step {step}; dump all atoms, or a column of compute pe/atom"
+            )
+        return value
+
+
+def read_log(file: TextIO, path: Path) -> ThermoLog:
+    """All thermo tables of a log with Step and PotEng.
+
+    Raises
+    ------
+    InputError
+        There is none, or the log states several units.
+    """
+    tables, units = list[_Table](), set[str]()
+    columns: list[str] = []
+    per_atom = False
+    for number, words in _whole_lines(file):
+        if "Step" in words and "PotEng" in words:
+            columns = words
+            tables.append(_Table(number, per_atom))
+        elif words[:2] == ["Loop", "time"]:
+            if columns and words[-1] == "atoms" and words[-2].isdigit():
+                tables[-1].n_atoms = int(words[-2])
+            columns = []
+        elif columns and len(words) == len(columns):
+            values = dict(zip(columns, words, strict=True))
+            if values["Step"].isdigit():
+                tables[-1].energies[int(values["Step"])] = float(values["PotEng"])
+        elif words[0] == "units" and len(words) == 2 and words[1].isalpha():
+            units.add(words[1])
+            per_atom = words[1] == "lj"
+        elif words[0] == "thermo_modify" and "norm" in words[:-1]:
+            setting = words[words.index("norm") + 1]
+            per_atom = {"yes": True, "no": False}.get(setting, per_atom)
+        elif words[0] == "thermo_style":  # sets thermo_modify back
+            per_atom = "lj" in units
+    if not tables:
+        raise InputError(f"{path}: no thermo table with Step and PotEng (`thermo_style custom step pe`)")
+    if len(units) > 1:
+        raise InputError(f"{path}: several units, {', '.join(sorted(units))}; give the log of one run")
+    return ThermoLog(path, next(iter(units), None), tables)
+
+
+def _whole_lines(file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Number and words of each line that is not blank; a last one without its end may be cut off."""
+    for number, line in enumerate(file, 1):
+        if line.endswith("\n") and (words := line.split()):
+            yield number, words
