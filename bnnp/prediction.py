@@ -24,11 +24,12 @@ class Estimate(Generic[T]):
     Parameters
     ----------
     value : float or array
-        Mean over the samples.
+        Mean over the samples; that of the plain network without samples.
     std : same, or None without samples or if not asked for
         The calibrated standard deviation if the potential has a calibration of this quantity, else `raw`.
     raw : same, or None
-        Standard deviation (S - 1) over the samples.
+        Standard deviation over the samples (divisor S - 1); for an ensemble the total of
+        :mod:`bnnp.uncertainty.ensemble`.
     between : same, or None
         The part of `raw` that is between the networks of an ensemble; None for one network.
     """
@@ -40,19 +41,27 @@ class Estimate(Generic[T]):
 
     @classmethod
     def of(cls, samples: Array, sizes: Sequence[int]) -> Estimate[Array]:
-        """From `samples`, (..., S), whose last axis has `sizes` samples of each network of an ensemble."""
+        """Estimate of shape (...) from samples.
+
+        Parameters
+        ----------
+        samples : (..., S) float64
+            Network by network.
+        sizes : sequence of int
+            Number of samples of each network of an ensemble; their sum is S.
+        """
         value = samples.mean(axis=-1)
         if samples.shape[-1] < 2:
             return Estimate(value)
         if len(sizes) == 1:
             raw = samples.std(axis=-1, ddof=1)
             return Estimate(value, raw, raw)
-        within, between = variances(samples, sizes)
-        raw = np.sqrt(within + between)
-        return Estimate(value, raw, raw, np.sqrt(between))
+        within_squared, between_squared = variances(samples, sizes)
+        raw = np.sqrt(within_squared + between_squared)
+        return Estimate(value, raw, raw, np.sqrt(between_squared))
 
     def plus(self: Estimate[Array], constant: float) -> Estimate[float]:
-        """The estimate of one number, as floats, plus a constant."""
+        """Estimate of one number plus a constant without error, as Python floats."""
         spread = (None if each is None else float(each) for each in (self.std, self.raw, self.between))
         return Estimate(float(self.value) + constant, *spread)
 
@@ -80,8 +89,8 @@ class Prediction:
     free_atoms : (n_atoms,) float64
         Free-atom energy of every atom.
     parts : SigmaParts or None
-        From which a calibration makes sigma: that of the samples and, if the potential has statistics of its
-        training atoms, last layer and distance. None without samples.
+        Input of the calibration: sigma_MC and, if the potential has training statistics, sigma_LL and the
+        distance d. None without samples.
     """
 
     energy: Estimate[float]
@@ -98,10 +107,16 @@ class Prediction:
         return float(self.free_atoms.sum())
 
     def calibrated(self, calibration: Calibration, symbols: Sequence[str]) -> Prediction:
-        """With calibrated standard deviations where the calibration has any; `symbols` of the atoms."""
+        """The same prediction with calibrated standard deviations, where available.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Element of every atom.
+        """
         if self.parts is None:
             return self
-        energy, forces, stress = calibration.apply(self.parts, symbols)
+        energy, forces, stress = calibration.apply(self.parts, symbols)  # that of the energy is per atom
         return replace(
             self,
             energy=self.energy.calibrated(None if energy is None else energy * len(symbols)),

@@ -108,7 +108,7 @@ class Structure:
     numbers: NDArray[np.int64]
     positions: Array
     cell: Array | None = None
-    pbc: Periodicity = PERIODIC
+    pbc: Periodicity = field(default=PERIODIC, kw_only=True)
     energy: float | None = None
     forces: Array | None = None
     stress: Array | None = None

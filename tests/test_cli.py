@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bnnp import __version__, cli
-from bnnp.errors import InputError, UncertaintyStop
+from bnnp.errors import InputError, SignalStop, UncertaintyStop
 from bnnp.run import Run
 
 INPUT = """\
@@ -236,6 +237,7 @@ def raising(error: BaseException) -> Result:
             "weights.001.data: No space left on device",
         ),
         (KeyboardInterrupt(), 130, "Interrupted"),
+        (SignalStop(signal.SIGTERM), 143, ""),  # the log has said it
     ],
 )
 def test_failures_become_a_sentence(error: BaseException, code: int, message: str) -> None:

@@ -39,7 +39,7 @@ def slab(pbc: tuple[bool, bool, bool], seed: int = 1) -> Structure:
     cell = np.array([[4.1, 0.3, -0.2], [-0.9, 3.9, 0.4], [0.5, 0.7, 5.2]])
     sites = np.array([[0.1, 0.0, 0.1], [0.5, 0.5, 0.2], [0.1, 0.6, 0.7], [0.6, 0.1, 0.8], [1.4, -0.4, 0.45]])
     positions = sites @ cell + rng.normal(scale=0.1, size=(5, 3))
-    return Structure(np.full(5, 29), positions, cell, pbc)
+    return Structure(np.full(5, 29), positions, cell, pbc=pbc)
 
 
 def in_vacuum(structure: Structure) -> Structure:
@@ -124,6 +124,15 @@ def test_a_slab_without_a_third_vector(solid: Path) -> None:
     cell, share = periodic_cell(atoms, CUTOFF)
     assert cell is not None
     assert share == np.inf
+
+
+def test_a_stress_needs_a_volume() -> None:
+    atoms = to_atoms(
+        replace(slab((True, True, False)), energy=0.0, forces=np.zeros((5, 3)), stress=np.ones(6)), METAL
+    )
+    atoms.cell[2] = 0.0
+    with pytest.raises(InputError, match="its cell has no volume that it could belong to"):
+        from_atoms(atoms, METAL)
 
 
 BLOCK = "begin\ncomment a slab {}\n{}atom 0 0 0 Cu 0 0 0 0 0\natom 1 1 2.5 Cu 0 0 0 0 0\nenergy 0\nend\n"

@@ -6,15 +6,20 @@ python tools/benchmark_vasp.py OUTCAR.gz --megabytes 1000
 
 from __future__ import annotations
 
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import click
 from vasp.compressed import open_stream
+
+ITERATION = re.compile(rb"Iteration +(\d+)\(")
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,11 +55,19 @@ def repeat_steps(source: Path, target: Path, size: int) -> None:
     else:
         end = b"</calculation>" if b"<modeling" in text else b"LOOP+"
         begin, stop = text.index(end) + len(end), text.rindex(end) + len(end)
+    numbers = [int(number) for number in ITERATION.findall(text)]
     with open(target, "wb") as file:
         file.write(text[:begin])
-        while file.tell() < size:
-            file.write(text[begin:stop])
+        for repetition in count():
+            file.write(ITERATION.sub(partial(_later, repetition * max(numbers, default=0)), text[begin:stop]))
+            if file.tell() >= size:
+                break
         file.write(text[stop:])
+
+
+def _later(shift: int, match: re.Match[bytes]) -> bytes:
+    """The number of a step, so many steps later."""
+    return b"Iteration %6d(" % (int(match[1]) + shift)
 
 
 def spent(command: list[str]) -> tuple[float, float]:

@@ -113,7 +113,8 @@ def lines(pool: Pool, complete: bool) -> Iterator[str]:
     """The piece of input.nn; `complete`: with what else mode 1 demands."""
     counts = ", ".join(f"{len(own)} of {element}" for element, own in pool.functions.items())
     yield f"# ----- symmetry functions: {counts} ".ljust(WIDTH, "-")
-    command = f"bnnp functions {shlex.join(sys.argv[1:])}"
+    words = sys.argv[1:]
+    command = f"bnnp functions {shlex.join(words[words[:1] == ['functions'] :])}"
     for remark in (*pool.remarks, command):
         yield from textwrap.wrap(remark, WIDTH, initial_indent="# ", subsequent_indent="#     ")
     if complete:

@@ -73,7 +73,7 @@ class Kind:
 STRESS = Kind(
     "stresses",
     "GPa",
-    100.0,
+    50.0,
     1000.0,
     (0.05, 60.0),
     {"GPa": 1.0, "kB": 0.1, "bar": 1e-4, "eV/Angstrom^3": GPA_PER_EV_A3},

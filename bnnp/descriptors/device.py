@@ -17,28 +17,38 @@ from bnnp.errors import InputError
 
 
 def demand_device(device: str) -> None:
-    """Raise InputError if torch cannot use `device`."""
+    """Raise InputError if torch cannot compute on `device` in float64; a number is sent there and back."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
-            "device is cuda, but PyTorch sees no GPU: install a CUDA build of PyTorch, check the driver, "
-            "or use `device cpu`"
+            f"device is {device}, but PyTorch sees no GPU: install a CUDA build of PyTorch, check the "
+            "driver, or use `device cpu`"
         )
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device).item()
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:  # each kind of device has its own
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"device is {device}, but PyTorch cannot compute there in float64 ({reason}); use `device cpu`"
+        ) from error
 
 
 class DeviceDescriptor(Descriptor):
-    """A :class:`Descriptor` whose four sweeps run in torch on `device`, in float64.
+    """A :class:`Descriptor` whose `values`, `vjp`, `jvp` and `jacobian` run in torch on `device`.
 
-    Arguments and results are in the memory of the CPU; sweeps over stored blocks run on the CPU.
+    Arguments and results are in the memory of the CPU. `block_vjp` and other methods that use stored dG/dD
+    are inherited and run on the CPU.
 
     Parameters
     ----------
+    elements, functions, cutoff, threads, dtype
+        As for :class:`Descriptor`; `threads` are those of the CPU.
     device : str
         As torch names it, for example ``cuda``.
 
     Raises
     ------
     InputError
-        Torch sees no such device.
+        Torch cannot use this device.
     """
 
     def __init__(
@@ -48,33 +58,39 @@ class DeviceDescriptor(Descriptor):
         cutoff: Cutoff,
         device: str,
         threads: int = 1,
+        dtype: DTypeLike = np.float64,
     ) -> None:
         demand_device(device)
-        super().__init__(elements, functions, cutoff, threads=threads)
-        self._torch = TorchDescriptor(elements, functions, cutoff, device=device)
+        super().__init__(elements, functions, cutoff, dtype, threads)
+        self._torch = TorchDescriptor(elements, functions, cutoff, _precision(dtype), device)
         self._device = device
+
+    def with_dtype(self, dtype: DTypeLike) -> DeviceDescriptor:
+        """The same functions on the same device, computed in another precision."""
+        return DeviceDescriptor(
+            self.elements, self.functions, self._cutoff, self._device, self._threads, dtype
+        )
 
     @property
     def kernel(self) -> str:
-        """Where the sweeps run."""
+        """Where they are computed, for example ``torch on cuda``."""
         return f"torch on {self._device}"
 
     def values(self, types: Types, pairs: NeighborList) -> Array:
         """As :meth:`Descriptor.values`."""
-        return self._torch.values(types, pairs).cpu().numpy()
+        return self._torch.values(types, pairs).double().cpu().numpy()
 
     def vjp(self, types: Types, pairs: NeighborList, dE_dG: Array) -> Array:
         """As :meth:`Descriptor.vjp`."""
-        return self._torch.vjp(types, pairs, dE_dG).cpu().numpy()
+        return self._torch.vjp(types, pairs, dE_dG).double().cpu().numpy()
 
     def jvp(self, types: Types, pairs: NeighborList, dD: Array) -> Array:
         """As :meth:`Descriptor.jvp`."""
-        return self._torch.jvp(types, pairs, dD).cpu().numpy()
+        return self._torch.jvp(types, pairs, dD).double().cpu().numpy()
 
     def jacobian(self, types: Types, pairs: NeighborList, dtype: DTypeLike = np.float32) -> Blocks:
-        """As :meth:`Descriptor.jacobian`."""
-        precision = torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
-        return self._torch.jacobian(types, pairs, precision).cpu().numpy()
+        """As :meth:`Descriptor.jacobian`: computed in the precision of the descriptor, rounded at the end."""
+        return self._torch.jacobian(types, pairs, _precision(dtype)).cpu().numpy()
 
 
 def descriptor_on(
@@ -84,7 +100,24 @@ def descriptor_on(
     cutoff: Cutoff,
     threads: int = 1,
 ) -> Descriptor:
-    """The descriptor of a device: the C++ core for ``cpu``, torch on any other."""
+    """The descriptor of a device: the C++ core for ``cpu``, torch on any other.
+
+    Parameters
+    ----------
+    device : str
+        As torch names it.
+    elements, functions, cutoff, threads
+        As for :class:`bnnp.descriptors.compiled.Descriptor`.
+
+    Raises
+    ------
+    InputError
+        Torch cannot use this device.
+    """
     if device == "cpu":
         return Descriptor(elements, functions, cutoff, threads=threads)
     return DeviceDescriptor(elements, functions, cutoff, device, threads)
+
+
+def _precision(dtype: DTypeLike) -> torch.dtype:
+    return torch.float64 if np.dtype(dtype) == np.float64 else torch.float32

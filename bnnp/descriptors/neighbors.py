@@ -164,9 +164,12 @@ def _check(positions: NDArray[np.float64], cell: NDArray[np.float64] | None, cut
     edges = float(np.prod(np.linalg.norm(cell, axis=1)))
     if not volume > 1.0e-10 * edges:
         raise NumericalError(f"the cell has volume {volume:g}: its lattice vectors lie in a plane")
-    n_neighbors = len(positions) * 4.0 / 3.0 * np.pi * cutoff**3 / volume
+    sphere = (
+        4.0 / 3.0 * np.pi * cutoff * cutoff * cutoff
+    )  # inf for an absurd cutoff, where ** raises an error
+    n_neighbors = len(positions) * sphere / volume
     if n_neighbors > MAX_NEIGHBORS:
         raise NumericalError(
-            f"an atom would have about {n_neighbors:.0f} neighbours within {cutoff:g}, as the volume of "
+            f"an atom would have about {n_neighbors:.3g} neighbours within {cutoff:g}, as the volume of "
             f"{len(positions)} atoms is {volume:g}: are the lengths in the unit that input.nn says?"
         )

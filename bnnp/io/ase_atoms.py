@@ -46,13 +46,20 @@ def from_atoms(atoms: Atoms, units: Units, labels: bool | Labels = True) -> Stru
     periodic = bool(atoms.pbc.any())
     pbc = (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2]))
     cell = np.array(atoms.cell)
-    if periodic and not all(pbc) and (~cell.any(axis=1) <= ~atoms.pbc).all() and not cell.any(axis=1).all():
+    missing = ~cell.any(axis=1)
+    made_up = periodic and missing.any() and not (missing & atoms.pbc).any()
+    if made_up:
         cell = closed_cell(atoms.positions, cell, pbc, VACUUM)
     elif periodic:
         cell_volume(atoms)
     found = find_labels(atoms) if labels is True else labels or None
     lengths = (found.units if found else declared_units(atoms.info)).length / units.angstrom
     stress = found.stress if found else None
+    if made_up and stress is not None:
+        raise InputError(
+            "has a stress, but its cell has no volume that it could belong to; give all three lattice "
+            "vectors, or leave the stress out (--no-stress)"
+        )
     subset = atoms.info.get("set")
     structure = Structure(
         numbers=atoms.numbers.astype(np.int64),

@@ -212,7 +212,9 @@ class _Sources:
                 quantity, method = split_name(name)
                 known = self.stored.setdefault(name, _Stored(name, value, quantity, method))
                 if quantity and known.value is not value and not _equal(known.value, value):
-                    raise InputError(f"two different values of `{name}`: of the calculator, and beside it")
+                    raise InputError(
+                        f"two different values of `{name}`: of the calculator, and beside it; remove one"
+                    )
 
     def of(self, quantity: str, key: str | None, method: str | None) -> list[_Stored]:
         """The values of a label: the one named `key`, else those of a calculation, of any if it is None."""

@@ -1,8 +1,9 @@
 """bnnp.lock: keeps two runs out of one directory.
 
-One line, ``host, process, mode, start``, while a run writes there; removed when it ends. The operating system
-has the file locked (flock) and forgets that when the process is gone, so that what a killed run has left on
-the same machine is taken over. Of another machine's process nothing can be known.
+One line, ``host, process, mode, start, job``, while a run writes there; removed when it ends. The operating
+system has the file locked (flock) and forgets that when the process is gone, so that what a killed run has
+left on the same machine is taken over. Of another machine's process nothing can be known, unless it is of an
+earlier start of the same SLURM job.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class DirectoryLock:
         self._file = file
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         os.truncate(file, 0)
-        os.pwrite(file, f"{socket.gethostname()}, {os.getpid()}, {purpose}, {now}\n".encode(), 0)
+        job = [" ".join(_job())] if _job() else []
+        holder = ", ".join([socket.gethostname(), str(os.getpid()), purpose, now, *job])
+        os.pwrite(file, f"{holder}\n".encode(), 0)
 
     def _is_taken(self, file: int) -> bool:
         """Lock the open file; False if it is not the one in the directory any more."""
@@ -61,7 +64,7 @@ class DirectoryLock:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:  # in use, or a disk without locks
             held = error.errno in _HELD or (here and _runs(process))
-        if held or (holder and not here):
+        if held or (holder and not here and not _started_again(holder)):
             os.close(file)
             raise InputError(self._in_use(holder))
         try:
@@ -84,6 +87,18 @@ class DirectoryLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _job() -> list[str]:
+    """Number of the SLURM job, and how often it has been started again; nothing outside of a job."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    return [job, os.environ.get("SLURM_RESTART_COUNT", "0")] if job else []
+
+
+def _started_again(holder: str) -> bool:
+    """Whether the lock is of an earlier start of this SLURM job, which has ended therefore."""
+    former, mine = holder.rpartition(", ")[2].split(), _job()
+    return len(former) == len(mine) == 2 and former[0] == mine[0] and former[1] != mine[1]
 
 
 def _runs(process: str) -> bool:

@@ -130,7 +130,7 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     if comment:
         lines.append(f"comment {comment}")
     if structure.cell is not None:
-        lines += ["lattice " + " ".join(f"{x!r:>24}" for x in vector) for vector in structure.cell.tolist()]
+        lines += ["lattice {!r:>24} {!r:>24} {!r:>24}".format(*vector) for vector in structure.cell.tolist()]
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
     if decimals is not None and structure.charges is None:
         symbols = _symbols(structure.numbers.tobytes())
@@ -355,8 +355,7 @@ def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
     for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
-        finite = value is None or (isfinite(value) if isinstance(value, float) else np.isfinite(value).all())
-        if not finite:
+        if value is not None and not isfinite(value.sum() if isinstance(value, np.ndarray) else value):
             raise NumericalError(
                 f"{structure.where}: {name} is not finite and cannot be written to input.data"
             )

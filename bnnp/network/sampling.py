@@ -1,13 +1,15 @@
 """Monte Carlo samples of one element network: the readable reference of the C++ core.
 
-Masks act after the first layer when inputs are kept, so x_1 = G W_1 + b_1 is shared by all samples and every
-per-sample gradient lies in the span of W_1. With delta_s = dE_s/dx_1, (n_atoms, S, n_1)::
+Only the tests use it. They hold it, and :mod:`bnnp.network.compiled`, equal to
+:func:`bnnp.network.dense.evaluate` with each mask.
+
+Without dropout of the inputs the first mask acts on the output of layer 1. Hence x_1 = G W_1 + b_1 is the
+same in all samples, and each dE_s/dG is delta_s times W_1^T. With delta_s = dE_s/dx_1, (n_atoms, S, n_1)::
 
     dE_s/dG = delta_s W_1^T,     mean_s dE_s/dG = (mean_s delta_s) W_1^T
 
 so the mean forces cost one gradient, and the forces of the samples follow from delta. With dropout on the
-inputs layer 1 is different in every sample and dE_s/dG_j = m_{0,sj} (delta_s W_1^T)_j. The standard deviation
-is that of totals over samples (S - 1), never a sum of atomic variances: all atoms share a mask.
+inputs layer 1 is different in every sample and dE_s/dG_j = m_{0,sj} (delta_s W_1^T)_j.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class NetworkSamples:
     gradient : (n_atoms, n_inputs) float64
         Mean over samples of dE_i/dG_i (scaled functions).
     delta : (n_atoms, S, n_1) float64
-        dE_i/d(G_i W_1 + b_1) of every sample, taken before `normalize_nodes` divides.
+        dE_i/dx_1 of every sample: the derivative by x_1 = G_i W_1 + b_1 itself, before the division by n_in
+        of `normalize_nodes`.
     """
 
     energies: Array
@@ -52,6 +55,7 @@ def sample(
 
     Parameters
     ----------
+    network : Network
     inputs : (n_atoms, n_inputs) float64
         Scaled symmetry functions.
     masks : sequence of (S, n_l) float64
@@ -81,10 +85,12 @@ def sample(
     return NetworkSamples(energies.numpy().copy(), gradient.numpy(), delta.numpy().copy())
 
 
-def _mean_gradient(delta: Tensor, weight: Tensor, inputs: Tensor | None) -> Tensor:
-    if inputs is None:
-        return delta.mean(dim=1) @ weight.T  # (n_atoms, n_inputs)
-    return torch.einsum("ask,jk,sj->aj", delta, weight, inputs) / len(inputs)
+def _mean_gradient(delta: Tensor, weights: Tensor, inputs_mask: Tensor | None) -> Tensor:
+    """Mean over the samples of dE_i/dG_i, (n_atoms, n_inputs); weights are W_1, (n_inputs, n_1)."""
+    if inputs_mask is None:
+        return delta.mean(dim=1) @ weights.T
+    product = torch.einsum("asn,gn,sg->ag", delta, weights, inputs_mask)  # atom, sample, node of layer 1, G
+    return product / len(inputs_mask)
 
 
 def sample_gradients(samples: NetworkSamples, network: Network, inputs_mask: Array | None = None) -> Array:

@@ -7,10 +7,10 @@ i among the M training atoms of its element, with D symmetry functions scaled to
 
     rho(G_i) = 1/M sum_j exp(-|G_i - G_j|^2 / (2 sigma^2 D))
 
-and its force weighs Theta(1 / rho(G_i)), divided by the mean over these atoms, with Theta(x) = x or the
-modified sigmoid x / (1 + exp(c - b x)) (W. Jeong, K. Lee, D. Yoo, D. Lee, S. Han, J. Phys. Chem. C 122, 22790
-(2018)). For more than :data:`CENTERS` atoms the sum over j != i runs over that many of them,
-evenly spaced, and is scaled up.
+where the sum includes j = i. The force on the atom weighs Theta(1 / rho(G_i)), divided by the mean over these
+atoms, with Theta(x) = x or the modified sigmoid x / (1 + exp(c - b x)) (W. Jeong, K. Lee, D. Yoo, D. Lee,
+S. Han, J. Phys. Chem. C 122, 22790 (2018)). For more than :data:`CENTERS` atoms the terms j != i are those of
+that many of them, evenly spaced, and are scaled up.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from bnnp.io.descriptor_file import DescriptorFile
 Array = NDArray[np.float64]
 Terms = tuple[float, float, float]
 
-CENTERS = 8000  # atoms the density is summed over
-PROBES = 1000  # atoms whose nearest neighbors are searched
-ISOLATED = 0.99  # share of atoms whose nearest neighbor is to be within one sigma
+CENTERS = 8000  # atoms the density is summed over, and rows of the file that are read at once
+PROBES = 1000  # atoms whose nearest neighbors in the space of symmetry functions are searched
+COVERED = 0.99  # share of atoms whose nearest neighbor there is to be within one sigma
+SMALLEST = 1e-6  # of sigma: equal environments are at the distance 0, and the density divides by sigma
 ROWS = 1024  # atoms at a time: a block of distances takes ROWS * CENTERS * 8 bytes
 
 
@@ -70,40 +71,57 @@ def force_rarity(
 
     Parameters
     ----------
+    file : DescriptorFile
+    training : sequence of int
+        Numbers of the structures in the training set.
     scalings : mapping of str to Scaling
         Ranges of the symmetry functions over the training atoms.
     sigma : float or None
-        None: the distance (divided by sqrt(D)) within which 99 % of the atoms have a neighbor.
+        Width of the Gaussians, in functions scaled to [-1, 1] and divided by sqrt(D). None: for each element
+        the distance, so divided, within which 99 % of its atoms have a neighbor.
     sigmoid : (b, c) or None
+        Of Theta; None: Theta(x) = x.
 
     Returns
     -------
-    (N,) float64, 1 for atoms that are not trained on, and sigma by element
+    rarity : (N,) float64
+        Of every atom in the file; 1 for atoms that are not trained on.
+    sigmas : dict of str to float
+        Sigma by element.
     """
     chosen = np.zeros(len(file), dtype=bool)
     chosen[list(training)] = True
-    owners = np.repeat(chosen, file.n_atoms)
+    in_training = np.repeat(chosen, file.n_atoms)
     rarity, sigmas = np.ones(len(file.types)), {}
     for number, element in enumerate(file.elements):
-        atoms = np.flatnonzero(owners & (file.types == number))
+        atoms = np.flatnonzero(in_training & (file.types == number))
         rows = np.flatnonzero(np.repeat(chosen, file.n_elements[:, number]))
         points = _Points(file.descriptors(element), rows, scalings[element])
         sigmas[element] = points.typical_distance() if sigma is None else sigma
-        weights = modified(1.0 / points.density(sigmas[element]), sigmoid)
+        weights = theta(1.0 / points.density(sigmas[element]), sigmoid)
         rarity[atoms] = weights / weights.mean()
     return rarity, sigmas
 
 
-def modified(x: Array, sigmoid: tuple[float, float] | None) -> Array:
+def theta(x: Array, sigmoid: tuple[float, float] | None) -> Array:
     """Theta(x): x / (1 + exp(c - b x)) for `sigmoid` = (b, c), else x."""
     if sigmoid is None:
         return x
     b, c = sigmoid
-    return x / (1.0 + np.exp(np.minimum(c - b * x, 700.0)))
+    return x / (1.0 + np.exp(np.minimum(c - b * x, 700.0)))  # exp(710) overflows
 
 
 class _Points:
-    """Training atoms of one element in the space of their scaled symmetry functions, read in pieces."""
+    """Training atoms of one element in the space of their scaled symmetry functions, read in pieces.
+
+    Parameters
+    ----------
+    data : (N_X, n_X) float64, array or h5py.Dataset
+        Unscaled symmetry functions of all atoms of the element.
+    rows : (M,) int64
+        Those of the training atoms, ascending.
+    scaling : Scaling
+    """
 
     def __init__(self, data: Any, rows: NDArray[np.int64], scaling: Scaling) -> None:
         self._data, self._rows = data, rows
@@ -122,11 +140,12 @@ class _Points:
             kernel = np.exp(factor * _squares(self._read(block), centers))  # (rows, n_centers)
             itself = np.isin(block, places)
             others = np.maximum(len(places) - itself, 1)
+            # 1 is the term j = i
             found[block] = (1.0 + (m - 1) * (kernel.sum(axis=1) - itself) / others) / m
         return found
 
     def typical_distance(self) -> float:
-        """The distance, divided by sqrt(D), within which a share ISOLATED of the atoms has a neighbor."""
+        """The distance, divided by sqrt(D), within which a share COVERED of the atoms has a neighbor."""
         places = _spaced(len(self._rows), PROBES)
         probes, nearest = self._read(places), np.full(len(places), np.inf)
         for start in range(0, len(self._rows), CENTERS):
@@ -135,14 +154,21 @@ class _Points:
             squares[places[:, None] == block] = np.inf
             nearest = np.minimum(nearest, squares.min(axis=1))
         known = np.sqrt(nearest[np.isfinite(nearest)] / self.dimension)
-        return max(float(np.quantile(known, ISOLATED)) if known.size else 1.0, 1e-6)
+        if not known.size:
+            return 1.0  # a single atom: its density is 1 with any sigma
+        return max(float(np.quantile(known, COVERED)), SMALLEST)
 
     def _read(self, places: NDArray[np.int64]) -> Array:
-        """Scaled symmetry functions of some atoms, (n, D)."""
+        """Scaled symmetry functions of some atoms, (n, D); `places` in `rows` ascend.
+
+        At most CENTERS rows of the file are read at once, however far apart the atoms are.
+        """
         rows = self._rows[places]
-        first = int(rows[0])
-        values = self._data[first : int(rows[-1]) + 1][rows - first]
-        scaled: Array = 2.0 * (values[:, self._varying] - self._low) / self._width - 1.0
+        scaled, end = np.empty((len(rows), len(self._low))), int(rows[-1]) + 1
+        for first in range(int(rows[0]), end, CENTERS):
+            mine = slice(*np.searchsorted(rows, [first, first + CENTERS]))
+            values = self._data[first : min(first + CENTERS, end)][rows[mine] - first]
+            scaled[mine] = 2.0 * (values[:, self._varying] - self._low) / self._width - 1.0
         return scaled
 
 

@@ -278,11 +278,11 @@ def hybrid_weights(found: Observations) -> Array:
     """a, b, c of the sum of squares, (3,), fitted together with a constant."""
     parts, errors = found.parts, found.errors
     size, distance = (np.square(x[~found.outside]).mean() for x in (errors, parts[:, 2]))
-    shapes = np.column_stack([np.ones(len(errors)), np.square(parts)])
+    terms = np.column_stack([np.ones(len(errors)), np.square(parts)])
     if len(errors) > 100 * GROUPS:  # an even sample gives four numbers just as well
         chosen = np.linspace(0, len(errors) - 1, 100 * GROUPS).astype(int)
-        shapes, errors = shapes[chosen], errors[chosen]
-    weights = np.sqrt(fit_variance(shapes, np.square(errors))[1:])
+        terms, errors = terms[chosen], errors[chosen]
+    weights = np.sqrt(fit_variance(terms, np.square(errors))[1:])
     if distance > 0.0:
         weights[2] = max(weights[2], SHARE * math.sqrt(size / distance))
     return weights if weights.any() else np.eye(len(weights))[0]

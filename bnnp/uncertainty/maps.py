@@ -81,8 +81,8 @@ class Quadratic:
     def fit(cls, sigma: Array, errors: Array) -> Quadratic:
         """The most likely map for `errors`, (n,), not all zero, of raw `sigma`, (n,), not all zero."""
         raw, squares, counts = grouped(sigma, errors)
-        shapes = np.stack([np.ones_like(raw), raw**2, raw**4], axis=1)
-        theta = fit_variance(shapes, squares, counts)
+        terms = np.stack([np.ones_like(raw), raw**2, raw**4], axis=1)
+        theta = fit_variance(terms, squares, counts)
         s_0 = max(float(np.sqrt(theta[0])), FLOOR * float(np.sqrt(counts @ squares / counts.sum())))
         return cls(s_0, float(theta[1]), float(theta[2]), float(np.max(sigma)))
 

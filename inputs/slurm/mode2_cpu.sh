@@ -26,7 +26,7 @@ while [ "$again" = yes ] && kill -0 "$!" 2>/dev/null; do
     code=$?
 done
 
-# 0: saved; above 128: ended by the signal before there was anything to save; 1 and 3 are reasons not to go on
+# 0: it was done; above 128: ended by the signal; 1 and 3 are reasons not to go on
 if [ "$again" = yes ] && { [ "$code" -eq 0 ] || [ "$code" -gt 128 ]; } && [ "${SLURM_RESTART_COUNT:-0}" -lt 100 ]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi

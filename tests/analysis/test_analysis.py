@@ -84,8 +84,25 @@ class TestRadial:
             )
         np.testing.assert_allclose((parts[0] + parts[1]).partial, (parts[0].partial + parts[1].partial) / 2)
         other = RadialDistribution.of(pairs_of(bulk("Cu"), 5.0), np.array([29]), 10.0, 5.0, 10)
-        with pytest.raises(ValueError, match="other elements"):
+        with pytest.raises(ValueError, match=r"elements \(32, 52\) and \(29,\)"):
             _ = parts[0] + other
+
+    def test_histograms_of_other_bins_are_not_added(self) -> None:
+        """As many bins up to another r_max are other bins."""
+        atoms = liquid(3)
+        first, *others = (
+            RadialDistribution.of(pairs_of(atoms, 5.0), atoms.numbers, atoms.get_volume(), r_max, bins)
+            for r_max, bins in ((5.0, 10), (4.0, 10), (5.0, 8))
+        )
+        for other, theirs in zip(others, ("r_max 4 in 10 bins", "r_max 5 in 8 bins"), strict=True):
+            with pytest.raises(ValueError, match=f"r_max 5 in 10 bins and {theirs}"):
+                _ = first + other
+
+    def test_pairs_beyond_the_last_bin_do_not_count(self) -> None:
+        """Shells of 12, 6 and 24 atoms at a/sqrt 2, a and a sqrt 3/2: the third is beyond 4.5."""
+        crystal = bulk("Cu", a=4.0)
+        found = RadialDistribution.of(pairs_of(crystal, 5.0), crystal.numbers, 16.0, 4.5, 9)
+        np.testing.assert_allclose(found.neighbors[0, 0], [0, 0, 0, 0, 0, 12, 0, 0, 6], atol=1e-12)
 
     def test_mean_and_spread(self) -> None:
         mean, spread = mean_and_spread([np.array([1.0, 2.0]), np.array([3.0, 2.0]), np.array([5.0, 2.0])])

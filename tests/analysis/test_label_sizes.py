@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import ase.io
 import numpy as np
 import pytest
 
 from bnnp.analysis.label_sizes import THERMAL, LabelSizes, energy_outliers, energy_residuals
+from bnnp.io.ase_atoms import from_atoms
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, Units
 
@@ -161,3 +165,13 @@ class TestStressesAndForces:
     def test_structures_without_labels(self) -> None:
         bare = [Structure(one.numbers, one.positions, one.cell) for one in structures(20)]
         assert doubts(bare) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["mlearn/Si_train", "mlearn/Ge_test", "nbmotaw/MoW_binary", "3bpa/train_300K", "gst/GeTe_1200K"]
+)
+def test_no_doubt_about_real_data(shared: Path, name: str) -> None:
+    """DFT data with surfaces, vacancies, strained cells, alloys and a liquid."""
+    frames = ase.io.iread(shared / "data" / f"{name}.extxyz.gz", slice(0, 600, 3))
+    assert doubts([from_atoms(atoms, METAL) for atoms in frames]) == []

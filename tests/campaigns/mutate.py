@@ -14,17 +14,19 @@ import contextlib
 import os
 import random
 import re
+import runpy
 import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from case import DYNAMICS, ROOT, Ended, copy, demand, make, run
 
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 LIMIT = 60.0  # seconds after which a run hangs
 STRUCTURES = 40
 NUMBERS = (b"nan", b"inf", b"-1", b"0", b"1e308", b"-1e-308", b"99999999999999999999", b"****", b"1.2.3", b"")
@@ -34,7 +36,7 @@ NO_REFERENCE = {"learning-curve.out"}  # columns of what is not there are NaN
 
 @dataclass(frozen=True)
 class Target:
-    """A file, the command that reads it, and whether its contents are protected by a checksum."""
+    """A file, the arguments of bnnp or the script that reads it, and whether it has a checksum."""
 
     file: str
     prepared: str
@@ -54,9 +56,20 @@ TARGETS = (
     Target("scaling.data", "trained", ("--mode", "3"), True),
     Target("weights.029.data", "trained", ("--mode", "3"), True),
     Target("uncertainty.data", "trained", ("--mode", "3"), True),
+    Target("frames.extxyz", "files", ("tools/convert.py", "frames.extxyz", "made.data")),
+    Target("OUTCAR", "files", ("tools/vasp2data.py", "OUTCAR", "made.data")),
+    Target("vasprun.xml", "files", ("tools/vasp2data.py", "vasprun.xml", "made.data")),
     Target("md_restart.npz", "moved", ("--mode", "3", "--restart"), True),
 )
-RESULTS = ("weights.*.data", "scaling.data", "energy.out", "nnforces.out", "md.out", "trajectory.extxyz")
+RESULTS = (
+    "weights.*.data",
+    "scaling.data",
+    "energy.out",
+    "nnforces.out",
+    "md.out",
+    "trajectory.extxyz",
+    "made.data",
+)
 
 
 def main() -> None:
@@ -108,7 +121,15 @@ def prepare(place: Path) -> dict[str, Path]:
     demand(run(moved, "--mode", "3"))
     text = (moved / "input.nn").read_text()
     (moved / "input.nn").write_text(text.replace("md_steps 20", "md_steps 40"))
-    return {path.name: path for path in (data, functions, stopped, trained, moved)}
+    files = place / "files"
+    files.mkdir()
+    script = [sys.executable, str(ROOT / "tools" / "convert.py")]
+    demand(run(files, words=[*script, str(data / "input.data"), "frames.extxyz", "--units", "metal"]))
+    example = [sys.executable, str(ROOT / "tools" / "make_vasp_example.py"), "runs", "--frames", "4"]
+    demand(run(files, words=[*example, "--temperatures", "300", "--temperatures", "600"]))
+    for path in [*files.glob("runs/*/OUTCAR"), *files.glob("runs/*/vasprun.xml")]:
+        path.rename(files / path.name)
+    return {path.name: path for path in (data, functions, stopped, trained, moved, files)}
 
 
 def load_libraries() -> None:
@@ -136,9 +157,16 @@ def forked(folder: Path, arguments: tuple[str, ...]) -> Ended:
 
         code = 99
         try:
-            bnnp(list(arguments))
+            if arguments[0].endswith(".py"):
+                sys.argv = list(arguments)
+                runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
+            else:
+                bnnp(list(arguments))
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        except BaseException:
+            traceback.print_exc()
+            code = 1
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -203,7 +231,7 @@ def judge(folder: Path, target: Target, ended: Ended, expected: dict[str, bytes]
     faults = ended.faults
     if ended.code not in (0, 1, 2, 3, None) and not faults:
         faults.append(f"exit code {ended.code}")
-    if ended.code == 1 and "ERROR: " not in ended.text:
+    if ended.code == 1 and "error: " not in ended.text.lower():
         faults.append("no message")
     if ended.code != 0:
         return faults

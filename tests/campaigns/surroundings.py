@@ -43,12 +43,17 @@ def main() -> None:
     """Prepare a directory for each mode, and try each kind of surroundings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    draw = random.Random(parser.parse_args().seed)
+    parser.add_argument("--only", choices=MODES, help="one mode instead of all")
+    parser.add_argument("--sizes", type=int, default=SIZES, help="limits of the size of a file")
+    given = parser.parse_args()
+    draw = random.Random(given.seed)
     faults: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
         for mode, source in prepare(Path(place)).items():
+            if given.only not in (None, mode):
+                continue
             tries: dict[str, Callable[[], list[str]]] = {}
-            for _ in range(SIZES):
+            for _ in range(given.sizes):
                 size = int(LARGEST[mode] * draw.random() ** 3)
                 tries[f"files of {size} bytes"] = limited(mode, source, resource.RLIMIT_FSIZE, size)
             for count in (12, 24, 48):

@@ -10,6 +10,7 @@ from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.device import DeviceDescriptor, descriptor_on
 from bnnp.descriptors.functions import expand_element, sort_functions
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
+from bnnp.errors import InputError
 
 ELEMENTS = ("O", "Ge")
 TEXTS = ["2 O 0.1 0.5 5", "2 Ge 0.3 0 5", "3 O Ge 0.02 1 4 5", "9 Ge Ge 0.05 -1 2 5", "22 O O 0 5 30 170 p2"]
@@ -56,6 +57,27 @@ def test_all_sweeps_equal_those_of_the_core(device: str, case: tuple) -> None:
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
     assert torched.jacobian(types, pairs).dtype == np.float32
     assert torched.kernel == f"torch on {device}"
+
+
+def test_another_precision_stays_on_the_device(case: tuple) -> None:
+    functions, types, pairs = case
+    double = DeviceDescriptor(ELEMENTS, functions, Cutoff(1, 0.0), "cpu", threads=2)
+    single = double.with_dtype(np.float32)
+    assert (single.kernel, single.threads) == ("torch on cpu", 2)
+    rng = np.random.default_rng(3)
+    gradient, shifts = rng.normal(size=(len(types), double.width)), rng.normal(size=(len(pairs), 3))
+    for sweep, argument in (("values", ()), ("vjp", (gradient,)), ("jvp", (shifts,)), ("jacobian", (float,))):
+        found, expected = (getattr(each, sweep)(types, pairs, *argument) for each in (single, double))
+        assert found.dtype == np.float64
+        error = np.abs(found - expected).max() / np.abs(expected).max()
+        assert 1e-10 < error < 1e-5  # rounded to 2^-24 = 6e-8 in every operation
+
+
+@pytest.mark.parametrize("device", ["meta", "cuda:77", "gpu"])
+def test_a_device_that_torch_cannot_use_is_refused(device: str, case: tuple) -> None:
+    """Without memory of its own, with too high a number (or no GPU at all), and unknown to torch."""
+    with pytest.raises(InputError, match=f"device is {device}, but.*use `device cpu`"):
+        descriptor_on(device, ELEMENTS, case[0], Cutoff(1, 0.0))
 
 
 def test_the_cpu_is_the_core() -> None:

@@ -242,3 +242,9 @@ def test_coincident_atoms_are_found(cell: NDArray[np.float64] | None) -> None:
 def test_impossible_structures(positions: list, cell: NDArray[np.float64] | None, text: str) -> None:
     with pytest.raises(NumericalError, match=text):
         find_neighbors(np.array(positions, dtype=float), cell, CUTOFF, np.ones(len(positions), dtype=int))
+
+
+def test_an_absurd_cutoff_is_a_sentence() -> None:
+    """Its cube is beyond the largest float64."""
+    with pytest.raises(NumericalError, match="inf neighbours within 1e"):
+        find_neighbors(np.zeros((1, 3)), 5.0 * np.eye(3), 1e150, np.array([29]))

@@ -138,7 +138,7 @@ def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_lines_to_paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "build_plugin", lambda directory, headers: directory / build.NAME)
+    monkeypatch.setattr(build, "build_plugin", lambda directory, headers: (directory / build.NAME, "Tried."))
     (tmp_path / "potential").mkdir()
     (tmp_path / "potential/input.nn").write_text("number_of_elements 2\nelements Ge Te\n")
     text = build.plugin_for(str(source_tree(tmp_path / "lammps")), tmp_path)
@@ -147,7 +147,7 @@ def test_lines_to_paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         "pair_style bnnp",
         "pair_coeff * * potential/ Ge Te",
     ]
-    assert "LAMMPS 20250722" in text
+    assert f"LAMMPS 20250722 ({tmp_path / 'lammps/src'}). Tried." in text
 
 
 def test_mpi_of_the_environment_is_found() -> None:

@@ -60,6 +60,23 @@ def test_of_another_machine_nothing_is_known(tmp_path: Path) -> None:
         DirectoryLock(tmp_path).take("mode 2")
 
 
+@pytest.mark.parametrize(("count", "taken"), [("1", True), ("0", False)])
+def test_a_job_that_slurm_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: str, taken: bool
+) -> None:
+    """After the failure of a node the same job goes on elsewhere; a step of the same start may still run."""
+    (tmp_path / FILE_NAME).write_text("node17, 4711, mode 2, 2026-01-02 03:04:05, 815 0\n")
+    monkeypatch.setenv("SLURM_JOB_ID", "815")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", count)
+    lock = DirectoryLock(tmp_path)
+    if taken:
+        lock.take("mode 2")
+        lock.release()
+    else:
+        with pytest.raises(InputError, match="another run uses this directory"):
+            lock.take("mode 2")
+
+
 @pytest.mark.parametrize("content", ["", "\x00\x01", "only words"])
 def test_a_damaged_lock_of_nobody(tmp_path: Path, content: str) -> None:
     """Without the name of a machine it is taken over, else refused with the way out."""

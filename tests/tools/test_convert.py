@@ -292,6 +292,12 @@ class TestKeys:
         both = run("--stress-key", "a", "--virial-key", "b", path, tmp_path / "out.data")
         assert both.exit_code == 2
 
+    def test_labels_without_names(self, frames: Path, tmp_path: Path) -> None:
+        run(frames, tmp_path / "a.data")
+        result = run("--energy-key", "REF_energy", tmp_path / "a.data", tmp_path / "b.data")
+        assert result.exit_code == 1
+        assert "labels have no names in this format; leave out --energy-key REF_energy" in result.output
+
     def test_units_that_a_file_states(self, tmp_path: Path) -> None:
         path = write_xyz(tmp_path / "a.xyz", 'energy=-9 stress="1 0 0 0 1 0 0 0 1" stress-unit=GPa')
         np.testing.assert_allclose(first_of(tmp_path, path).stress[:3], 1.0 / 160.21766208)

@@ -127,7 +127,9 @@ def test_fingerprint_has_no_units(structures: list[Structure]) -> None:
 def test_force_of_a_group_is_the_mean_over_all_components(structures: list[Structure]) -> None:
     """Not over structures: 24 components of 1 eV/A and three of 4 have a root mean square of 1.63 eV/A."""
     one = replace(structures[0], forces=np.ones((8, 3)), info={})
-    other = Structure(np.array([32]), np.zeros((1, 3)), 6.0 * np.eye(3), -5.0, 4.0 * np.ones((1, 3)))
+    other = Structure(
+        np.array([32]), np.zeros((1, 3)), 6.0 * np.eye(3), energy=-5.0, forces=4.0 * np.ones((1, 3))
+    )
     ((_, number, _, _, rms, largest, _),) = check([one, other])._group_rows()
     assert (number, rms, largest) == (2, f"{np.sqrt((24 + 3 * 16) / 27):.3f}", "4.000")
 

@@ -318,6 +318,24 @@ class TestDumps:
         continued = self.LOG + self.LOG.replace("         0   300    -7.25\n", "")
         assert self.log_case(tmp_path, continued).exit_code == 0
 
+    def test_two_runs_in_one_dump(self, tmp_path: Path) -> None:
+        """The log has the energies of one of them; a frame that only stands there twice is no matter."""
+        (tmp_path / "log.lammps").write_text(self.LOG)
+        text = self.dump(self.COLUMNS, element=True)
+        options = (
+            "--overwrite",
+            "--log",
+            tmp_path / "log.lammps",
+            tmp_path / "md.dump",
+            tmp_path / "out.data",
+        )
+        (tmp_path / "md.dump").write_text(text + text)
+        assert run(*options).exit_code == 0
+        (tmp_path / "md.dump").write_text(text + text.replace(" 3.0 1.0", " 3.1 1.0"))
+        result = run(*options)
+        assert result.exit_code == 1
+        assert "md.dump step 0: the dump has this step twice" in result.output
+
     def test_column_and_log_must_agree(self, tmp_path: Path) -> None:
         result = self.log_case(tmp_path, self.LOG, c_pe=-1.5)
         assert "two different energies, -3 of the column c_pe and -7.25 of" in result.output

@@ -327,6 +327,7 @@ def lost(text: str, run: Any) -> dict[str, str]:
         "two rows in one": text.replace(row + "\n", row),
         "an energy cut off": text.replace(energy, energy[:-6] + " eV"),
         "another volume": text[:cell] + "volume of cell :      999.99" + text[text.index("\n", cell) :],
+        "another stress": text[:cell] + "in kB" + " 1.00000" * 6 + "\n  " + text[cell:],
         "zero bytes": text.replace(row, row[:30] + "\0" * (len(row) - 30)),
         "no rule below the rows": text[:step][::-1].replace(RULE[::-1] + "\n", "", 1)[::-1] + text[step:],
         "the energies of another writer": text.replace(
@@ -344,7 +345,13 @@ LOST = [
     "two rows in one",
     "an energy cut off",
 ]
-LOST += ["another volume", "zero bytes", "no rule below the rows", "the energies of another writer"]
+LOST += [
+    "another stress",
+    "another volume",
+    "zero bytes",
+    "no rule below the rows",
+    "the energies of another writer",
+]
 LOST += ["iterations of another writer"]
 
 
@@ -361,7 +368,9 @@ class TestDamage:
         assert [s.energy for s in read_structures(output)] == pytest.approx(expected)
         assert re.search(r"1  (damaged: |numbers that cannot be read)", result.output)
 
-    @pytest.mark.parametrize("how", ["shorter", "longer", "missing", "no end", "volume", "nested"])
+    @pytest.mark.parametrize(
+        "how", ["shorter", "longer", "missing", "no end", "volume", "nested", "no point"]
+    )
     def test_vasprun(self, run: Any, tmp_path: Path, output: Path, how: str) -> None:
         text = run.vasprun()
         force = f"{run.steps[2].forces[1, 2]:16.8f}"
@@ -370,6 +379,7 @@ class TestDamage:
             "shorter": text.replace(force, ""),
             "longer": text.replace(force, force + force),
             "missing": text.replace(row + "\n", ""),
+            "no point": text.replace(force, force.replace(".", "")),
             "no end": text.replace(f"{force} </v>", force),
             "volume": text.replace(
                 "   </crystal>", '   <i name="volume">    999.00000000 </i>\n   </crystal>', 1
@@ -402,10 +412,11 @@ class TestDamage:
         assert "Traceback" not in result.output
         if result.exit_code == 0:
             for structure in read_structures(output):
-                pairs = [(s.energy, s.forces) for of in (run, other) for s in of.steps]
                 assert any(
-                    abs(structure.energy - energy) < 1e-6 and np.allclose(structure.forces, forces, atol=1e-6)
-                    for energy, forces in pairs
+                    abs(structure.energy - step.energy) < 1e-6
+                    and np.allclose(structure.forces, step.forces, atol=1e-6)
+                    and np.allclose(structure.cell, step.cell, atol=1e-6)
+                    for step in (*run.steps, *other.steps)
                 )
 
     def test_no_iterations(self, run: Any, tmp_path: Path, output: Path) -> None:

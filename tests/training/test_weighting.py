@@ -13,7 +13,7 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
 from bnnp.training import weighting
 from bnnp.training.training import training_set
-from bnnp.training.weighting import Weights, force_rarity, modified
+from bnnp.training.weighting import Weights, force_rarity, theta
 
 GROUPS = ("", "melt", "slab")
 
@@ -75,6 +75,34 @@ def test_density_from_some_of_the_atoms_is_close(monkeypatch: pytest.MonkeyPatch
     assert part.mean() == pytest.approx(1.0)
 
 
+def test_rows_of_the_file_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Centers and probes all over the file; the density is the formula with these centers."""
+    monkeypatch.setattr(weighting, "CENTERS", 50)
+    values, lengths = np.random.default_rng(3).normal(size=(1000, 2)), []
+
+    class Rows:
+        def __getitem__(self, rows: slice) -> np.ndarray:
+            lengths.append(len(values[rows]))
+            return values[rows]
+
+    given = file(values)
+    given.descriptors = lambda element: Rows()
+    training = np.delete(np.arange(1000), 2)  # structure 1 is atom 2
+    found, widths = force_rarity(given, [0, 2], {"Si": Scaling.of(values[training])})
+    assert max(lengths) <= 50
+    assert sum(lengths) > 1000
+    u = 2.0 * (values - values[training].min(axis=0)) / np.ptp(values[training], axis=0) - 1.0
+    nearest = [np.sort(((u[training] - u[i]) ** 2).sum(axis=1))[1] for i in training]  # [0] is i itself
+    assert widths["Si"] == pytest.approx(np.quantile(np.sqrt(nearest) / np.sqrt(2), 0.99))
+    rho = np.empty(999)
+    centers = training[np.linspace(0, 998, 50).astype(int)]
+    for place, i in enumerate(training):
+        others = centers[centers != i]
+        terms = np.exp(-((u[others] - u[i]) ** 2).sum(axis=1) / (2 * widths["Si"] ** 2 * 2))
+        rho[place] = (1.0 + 998 * terms.mean()) / 999
+    np.testing.assert_allclose(found[training], (1 / rho) / (1 / rho).mean(), rtol=1e-9)
+
+
 def test_rare_atoms_weigh_more_and_the_mean_is_one() -> None:
     """Ninety-nine alike and one elsewhere: its weight is about a hundred times theirs."""
     values = np.concatenate([np.random.default_rng(2).normal(0, 1e-3, (99, 2)), [[1.0, 1.0]]])
@@ -87,9 +115,9 @@ def test_rare_atoms_weigh_more_and_the_mean_is_one() -> None:
 
 def test_sigmoid_lowers_common_environments() -> None:
     x = np.array([1.0, 10.0, 100.0])
-    np.testing.assert_allclose(modified(x, (0.5, 5.0)), x / (1 + np.exp(5.0 - 0.5 * x)))
-    assert modified(np.array([0.0]), (1.0, 1e6))[0] == 0.0
-    np.testing.assert_array_equal(modified(x, None), x)
+    np.testing.assert_allclose(theta(x, (0.5, 5.0)), x / (1 + np.exp(5.0 - 0.5 * x)))
+    assert theta(np.array([0.0]), (1.0, 1e6))[0] == 0.0
+    np.testing.assert_array_equal(theta(x, None), x)
 
 
 def test_functions_that_never_vary_and_a_single_atom_do_no_harm() -> None:

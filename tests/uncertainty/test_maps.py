@@ -9,7 +9,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from bnnp.uncertainty.maps import FITS, MAPS, Isotonic, Quadratic, pool_adjacent_violators
 from bnnp.uncertainty.scores import nll
-from bnnp.uncertainty.variance import SMALLEST, fit_variance
+from bnnp.uncertainty.variance import FLOOR, fit_variance
 
 Array = NDArray[np.float64]
 
@@ -42,13 +42,14 @@ def test_the_quadratic_map_is_the_most_likely_one() -> None:
         assert nll(errors, other(raw)) > least - 1e-6
 
 
-def test_variance_of_one_shape_is_its_mean_ratio() -> None:
-    """With one shape the likelihood is largest at theta = mean(e^2 / x); a column of zeros gets nothing."""
+def test_variance_of_one_term_is_its_mean_ratio() -> None:
+    """With one term the likelihood is largest at theta = mean(e^2 / x); a column of zeros gets nothing."""
     generator = np.random.default_rng(1)
     x, squares = generator.uniform(0.5, 2.0, 50), generator.uniform(0.0, 3.0, 50)
     theta = fit_variance(np.column_stack([x, np.zeros(50)]), squares)
-    assert theta[0] == pytest.approx((squares / x).mean(), rel=1e-4 + SMALLEST)
+    assert theta[0] == pytest.approx((squares / x).mean(), rel=1e-4 + FLOOR)
     assert theta[1] == 0.0
+    assert fit_variance(np.zeros((50, 2)), squares).tolist() == [0.0, 0.0]
 
 
 def test_pooling_is_that_of_scikit_learn() -> None:

@@ -111,7 +111,10 @@ class CheckedSummary(Summary):
 def read_file(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen frames of one file, as structures in `choice.units`."""
     with_stress, wanted = 0, choice.keys.stress or choice.keys.virial
-    for structure in find_reader(path)(path, choice, summary):
+    reader = find_reader(path)
+    if reader is not read_with_ase:
+        demand_no_keys(path, choice.keys if reader is not read_lammps else replace(choice.keys, energy=None))
+    for structure in reader(path, choice, summary):
         info = dict(structure.info)
         with_stress += structure.stress is not None
         place = f"{path}, group {info['group']}" if "group" in info else str(path)
@@ -121,6 +124,12 @@ def read_file(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[S
         yield replace(structure, info=info, subset=choice.subset or structure.subset, index=0, line=0)
     if wanted and choice.labels and not with_stress:
         raise InputError(f"{path}: no periodic frame has `{wanted}`; see --stress-key and --virial-key")
+
+
+def demand_no_keys(path: Path, keys: LabelKeys) -> None:
+    """Refuse names of labels for a format in which labels have none."""
+    if given := [f"--{name}-key {key}" for name, key in vars(keys).items() if key]:
+        raise InputError(f"{path}: labels have no names in this format; leave out {', '.join(given)}")
 
 
 def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator[Structure]]:

@@ -14,7 +14,7 @@ import gzip
 import lzma
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TextIO, cast
@@ -93,6 +93,7 @@ def read_dump(
             )
         images = iread_lammps_dump_text(file, index=slice(None), units=units)
         column = _energy_column(columns, choice.energy_key, path, remarks) if labels else None
+        energies = _Energies(column, log, choice)
         steps = _steps(again)
         chosen = islice(zip(images, steps, strict=False), frames.start, frames.stop, frames.step)
         for atoms, step in chosen:
@@ -100,7 +101,7 @@ def read_dump(
             if choice.types is not None:
                 _set_elements(atoms, choice.types, "element" in columns, where)
             if labels:
-                energy = _energy(atoms, step, column, log, choice, where)
+                energy = energies.of(atoms, step, where)
                 atoms.calc.results["energy"] = convert(energy, "energy", units, "ASE")
             yield atoms
 
@@ -158,29 +159,49 @@ def _energy_column(columns: list[str], key: str | None, path: Path, remarks: lis
     return found[0] if found else None
 
 
-def _energy(
-    atoms: Atoms, step: int, column: str | None, log: ThermoLog | None, choice: DumpChoice, where: str
-) -> float:
-    """The potential energy of a frame, in LAMMPS' units."""
-    if atoms.calc is None:
-        raise InputError(f"{where}: no columns fx fy fz; write them with dump custom, or use --no-labels")
-    if column is None and log is None:
-        raise InputError(
-            f"{where}: no column of energies per atom (compute pe/atom), and no --log was given; forces "
-            "without an energy are no label"
-        )
-    thermo = None if log is None else log.energy(step, len(atoms), needed=column is None)
-    if column is None or (thermo is not None and not choice.energy_key):
-        total = thermo if column is None else float(atoms.arrays[column].sum())
-        assert total is not None
-        assert thermo is not None
-        if abs(total - thermo) > AGREES * max(abs(thermo), abs(total)):
+@dataclass
+class _Energies:
+    """The potential energies of frames: of a column, or of the log."""
+
+    column: str | None
+    log: ThermoLog | None
+    choice: DumpChoice
+    seen: dict[int, int] = field(default_factory=dict)  # hash of the positions, by step of the log
+
+    def of(self, atoms: Atoms, step: int, where: str) -> float:
+        """The energy of a frame, in LAMMPS' units."""
+        if atoms.calc is None:
+            raise InputError(f"{where}: no columns fx fy fz; write them with dump custom, or use --no-labels")
+        summed = None if self.column is None else float(atoms.arrays[self.column].sum())
+        if self.log is None:
+            if summed is None:
+                raise InputError(
+                    f"{where}: no column of energies per atom (compute pe/atom), and no --log was given; "
+                    "forces without an energy are no label"
+                )
+            return summed
+        thermo = self.log.energy(step, len(atoms), needed=summed is None)
+        if summed is None:
+            assert thermo is not None
+            self._demand_one_frame(atoms, step, where)
+            return thermo
+        if thermo is None or self.choice.energy_key:
+            return summed
+        if abs(summed - thermo) > AGREES * max(abs(thermo), abs(summed)):
             raise InputError(
-                f"{where}: two different energies, {total:.8g} of the column {column} and {thermo:.8g} of "
-                f"{choice.log}; leave out --log, or name the column with --energy-key"
+                f"{where}: two different energies, {summed:.8g} of the column {self.column} and {thermo:.8g} "
+                f"of {self.choice.log}; leave out --log, or name the column with --energy-key"
             )
         return thermo
-    return float(atoms.arrays[column].sum())
+
+    def _demand_one_frame(self, atoms: Atoms, step: int, where: str) -> None:
+        """Refuse a second frame of a step: the log cannot tell which of them its energy is of."""
+        positions = hash(atoms.positions.tobytes())
+        if self.seen.setdefault(step, positions) != positions:
+            raise InputError(
+                f"{where}: the dump has this step twice, with different positions, and the log cannot tell "
+                "of which of them its energy is; give dump and log of one run"
+            )
 
 
 def _head(file: TextIO) -> tuple[list[str], str | None]:

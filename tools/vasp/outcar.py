@@ -70,7 +70,7 @@ PRESSURES = [re.compile(rb" *(-?\d*\.\d{%d})" % decimals * 6 + rb" *") for decim
 NELM_DEFAULT = 60
 NO_ITERATION = f"{DAMAGED}: no `Iteration` before the energies, so that what belongs together cannot be told"
 TWO_WRITERS = f"{DAMAGED}: iterations or steps are not in order; did two programs write into this file?"
-TWICE = f"{DAMAGED}: two energies or two tables of forces in one step"
+TWICE = f"{DAMAGED}: two energies, tables of forces, stresses or cells in one step"
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class _Found:
     iterations: int = 0
     unconverged: bool = False
     damage: str | None = None
+    conflict: bool = False  # two stresses or cells before the forces
     volume: bytes = b""
     cell: bytes = b""
     kilobar: bytes = b""
@@ -172,13 +173,14 @@ def _begin(run: _Run, section: bytes) -> Iterator[Draft]:
     else:
         number = 0 if stars else int(match[1])
     if found is None or found.number != number:
-        if found is not None and number < found.number and not (found.rows and found.energies):
-            found.damage = TWO_WRITERS
+        damage = TWO_WRITERS if found is not None and number < found.number else None
+        if found is not None:
+            found.damage = found.damage or damage
         yield from _close(run, finished=True)
         if run.prediction and number > run.n_steps + 1:
             yield from _flush(run)
         run.prediction = False
-        run.found = _Found(number, iteration)
+        run.found = _Found(number, iteration, damage=damage)
     elif found.iterations and not (found.rows or found.energies):
         if iteration <= found.iterations:
             found.damage = TWO_WRITERS
@@ -219,12 +221,15 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
         return  # what follows is of a prediction or of linear response
     elif marker == FORCES:  # of a prediction, and so was what stood before
         found.cell = found.volume = found.kilobar = b""
+        found.conflict = False
     elif marker == KILOBAR:
-        found.kilobar = section[len(KILOBAR) : section.find(b"\n")]
+        former, found.kilobar = found.kilobar, section[len(KILOBAR) : section.find(b"\n")]
+        found.conflict = found.conflict or former not in (b"", found.kilobar)
     elif marker == VOLUME:
         found.volume = section[len(VOLUME) : section.find(b"\n")]
     elif marker == CELL:
-        found.cell = _lines(section, 1, 3)
+        former, found.cell = found.cell, _lines(section, 1, 3)
+        found.conflict = found.conflict or former not in (b"", found.cell)
     elif marker == NOT_REACHED:
         found.unconverged = True
 
@@ -267,6 +272,8 @@ def _draft(header: Header, found: _Found, fixed_cell: bytes, finished: bool) -> 
         return flawed(NOT_WRITTEN)
     if missing:
         return flawed(NO_ENERGY if not found.energies else NO_CELL if found.rows else NO_FORCES)
+    if found.conflict:
+        return flawed(TWICE)
     converged = found.iterations < header.nelm and not found.unconverged
     return Draft(None if converged else UNCONVERGED, partial(_read, header, found, found.cell or fixed_cell))
 

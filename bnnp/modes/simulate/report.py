@@ -17,8 +17,8 @@ from bnnp.modes.simulate.plan import SimulationPlan, read_stages
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings
 
-SECONDS_A_DAY = 86400.0
-FS_A_NS = 1.0e6
+SECONDS_PER_DAY = 86400.0
+FS_PER_NS = 1.0e6
 
 
 class Speed:
@@ -31,8 +31,8 @@ class Speed:
         """For the line of progress."""
         seconds = max(time.perf_counter() - self.clock, 1e-9)
         steps = (progress.total - self.start.total) / seconds
-        days = (progress.time - self.start.time) / FS_A_NS / seconds * SECONDS_A_DAY
-        return f"{steps:.0f} steps/s, {days:.3g} ns/day"
+        ns_per_day = (progress.time - self.start.time) / FS_PER_NS / seconds * SECONDS_PER_DAY
+        return f"{steps:.0f} steps/s, {ns_per_day:.3g} ns/day"
 
 
 def describe(plan: SimulationPlan, simulation: Simulation, potential: Potential) -> Description:

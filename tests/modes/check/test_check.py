@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.units
 import numpy as np
@@ -19,6 +21,7 @@ from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.log import Log
+from bnnp.modes.check import costs
 from bnnp.modes.check import run as check
 from bnnp.modes.check.costs import estimate_symmetry, estimate_training
 from bnnp.modes.check.inputs import read_data, report_data, report_settings
@@ -253,6 +256,34 @@ def test_estimate_of_mode_2_is_what_a_training_keeps(prepare: Prepare, forces: b
         derivatives = Derivatives(settings.structures.use_short_forces)
         samples = Samples(file, variables, Targets(np.zeros(2)), derivatives)
         assert sum(samples[index].nbytes for index in range(6)) == guess.data
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is a second further at each look at it."""
+    monkeypatch.setattr(costs, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
+
+
+@pytest.mark.usefixtures("ticking")
+def test_what_is_kept_from_the_training_takes_no_time(prepare: Prepare) -> None:
+    """A second for one of six equal structures: 6 s, of which 0.1 are tested and a quarter of the rest
+    calibrates."""
+    run = prepare([water(ase.units.Bohr)] * 6, *NETWORK, "calibration_fraction 0.25")
+    guess = estimate_training(StructureFile(run.data), run.settings, stored=True)
+    assert guess.seconds == pytest.approx(6 * 0.9 * 0.75)
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_sample_that_is_cut_short_is_of_the_whole_file(
+    prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten of twenty: molecules, whose atoms have 2 neighbors, then atoms apart, which have none."""
+    monkeypatch.setattr(costs, "PATIENCE", 10 * 5 - 1)  # five looks at the clock for each structure
+    apart = Structure(np.array([8, 1, 1]), 50.0 * np.eye(3), energy=0.0, forces=np.zeros((3, 3)))
+    run = prepare([water(ase.units.Bohr)] * 10 + [apart] * 10)
+    guess = estimate_symmetry(StructureFile(run.data), run.settings)
+    assert guess.neighbors == pytest.approx(1.0, abs=4 * 0.23)  # sigma of 10 of 20 without replacement
+    assert guess.seconds_recomputed == pytest.approx(20.0)  # a second for each structure, timed or not
 
 
 def test_sizes_are_exact_where_the_sample_is_everything(prepare: Prepare) -> None:

@@ -331,6 +331,7 @@ class TestReport:
     def test_table_by_group(self, folder: Path) -> None:
         log = predict(folder)
         row = columns_of(log, "hot")
+        assert max(map(len, log.splitlines())) <= 80
         assert row["structures"] == "3"
         energy = np.loadtxt(folder / "energy.out")
         error = 1000 * (energy[1::2, 3] - energy[1::2, 2]) / 8

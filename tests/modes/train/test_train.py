@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -408,6 +409,25 @@ def test_signal_and_restart_are_uninterrupted(source: Path, tmp_path: Path, meth
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) == signal.SIG_IGN, reason="Ctrl-C is ignored here")
+def test_ctrl_c_under_mpiexec(source: Path, tmp_path: Path) -> None:
+    """One checkpoint, one message, the exit code of Ctrl-C, and no lock left."""
+    folder = twin(source, tmp_path, "dropout_rate 0\nepochs 100000\ncheckpoint_interval 100000\n")
+    process = start(folder, ranks=2)
+    while epochs_done(folder) < 2:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 130, output
+    assert output.count("NOT FINISHED: mode 2, stopped by a signal") == 1
+    assert not (folder / "bnnp.lock").exists()
+    with np.load(folder / "checkpoint.npz") as archive:
+        assert int(archive["epoch"]) >= 1
+
+
+@pytest.mark.slow
 def test_killed_in_its_first_epoch_it_can_be_continued(source: Path, tmp_path: Path) -> None:
     """By kill -9, with the first checkpoint due much later; and the lock of the killed run is taken over."""
     settings = "dropout_rate 0\nepochs 4\ncheckpoint_interval 50\n"
@@ -503,6 +523,8 @@ def test_no_epochs_evaluate_the_initial_weights(source: Path, tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     assert best_epoch(result.output) == 0
     assert " ENERGY " not in result.output  # each epoch once, unless it is called as RuNNer is
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert result.output.index("Verdict ---") > result.output.index("Written ---")
     assert (folder / "trainpoints.000000.out").exists()
 
 
