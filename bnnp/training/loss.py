@@ -41,8 +41,7 @@ class Spread:
     energy, force, stress : float
         v_E, v_F, v_S.
     n_energies, n_forces, n_stresses : float
-        Mean number of known values a structure: c_E, c_F, c_S. c_F is 0 if all forces are: they are as many
-        zeros in a file without forces.
+        Mean number of known values a structure: c_E, c_F, c_S.
     """
 
     energy: float
@@ -66,7 +65,7 @@ class Spread:
             force=_positive(square / max(count, 1)),
             stress=_positive(float(np.var(known_s)) if known_s.size else 0.0),
             n_energies=known_e.size / n,
-            n_forces=count / n if square > 0.0 else 0.0,
+            n_forces=count / n,
             n_stresses=known_s.size / n,
         )
 

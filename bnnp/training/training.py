@@ -410,7 +410,7 @@ def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> T
         ranges = dict(read_scaling(path, model.n_inputs, sigma, model.fingerprint).scalings)
     _demand_variation(settings, ranges)
     wanted = settings.structures.use_short_forces
-    forces = wanted and found.spread.n_forces > 0
+    forces = wanted and found.spread.n_forces > 0 and has_forces(file, training)
     if settings.given("use_short_forces") and wanted and not forces:
         raise InputError(
             f"{settings.origins['use_short_forces']}: use_short_forces asks to train on forces, but no "
@@ -419,6 +419,11 @@ def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> T
         )
     weights, widths = training_weights(settings, file, training, ranges, forces)
     return TrainingSet(training, test, found, ranges, forces, weights, widths)
+
+
+def has_forces(file: DescriptorFile, training: Sequence[int]) -> bool:
+    """Whether any force of these structures is not zero: files without forces have zeros."""
+    return any(np.nan_to_num(file.forces[file.atoms(index)]).any() for index in training)
 
 
 def variables_of(

@@ -64,7 +64,7 @@ def labeled(
         stress = matrix[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
     reference = np.where(numbers == 14, -5.0, -4.0).sum()
     energy = float(0.5 * (depth * fade * well).sum() + reference)
-    return Structure(numbers, positions, cell, energy, forces, stress, **extra)  # type: ignore[arg-type]
+    return Structure(numbers, positions, cell, energy=energy, forces=forces, stress=stress, **extra)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ from bnnp.training.checkpoint import Checkpoint
 from bnnp.training.loop import State
 from bnnp.training.loss import Errors
 from bnnp.training.refinement import Trial, trial_epochs
-from bnnp.training.training import Training
+from bnnp.training.training import Training, has_forces
 from bnnp.training.transfer import Transfer
 
 HEADING = " epoch     loss energy (meV/atom)  forces (meV/A)     test     step      left"
@@ -60,7 +60,7 @@ def report_data(log: Log, training: Training) -> None:
     spread = references.spread
     energy, force = np.sqrt(spread.energy) * units.mev, np.sqrt(spread.force) * units.mev_per_angstrom
     log.item("spread of energies", f"{energy:.2f} meV/atom without the offsets below")
-    if spread.n_forces:
+    if spread.n_forces and has_forces(file, data.training):
         log.item("size of forces", f"{force:.1f} meV/A (root mean square)")
     if spread.n_stresses:
         log.item("spread of stresses", f"{np.sqrt(spread.stress) * units.gpa:.3f} GPa")
@@ -141,7 +141,7 @@ def _method_warnings(training: Training) -> Iterator[str]:
         yield f"{what}, but the stress is not trained: it needs use_short_forces"
     elif asked and not stress:
         yield "stress_weight is given, but no training structure has a stress"
-    if not forces and training.data.references.spread.n_forces:
+    if not forces and has_forces(training.file, training.data.training):
         where = settings.origins["use_short_forces"]
         yield f"the data has forces, and they are not trained: {where}, use_short_forces .false."
     ranks, batch = training.trainer.ranks.size, settings.training.batch_size

@@ -93,7 +93,7 @@ def test_distances_are_those_of_the_molecule(prepare: Prepare) -> None:
 
 def test_periodic_images_count(prepare: Prepare) -> None:
     cell = np.diag([20.0, 20.0, 2.0])
-    run = prepare([Structure(np.array([1]), np.zeros((1, 3)), cell, -0.5, np.zeros((1, 3)))])
+    run = prepare([Structure(np.array([1]), np.zeros((1, 3)), cell, energy=-0.5, forces=np.zeros((1, 3)))])
     assert found(run).closest["H", "H"].distance == pytest.approx(2.0, rel=1e-12)
 
 
