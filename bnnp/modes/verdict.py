@@ -112,12 +112,15 @@ class Verdict:
     qualities : sequence of Quality
     limits, advice : sequence of str
         What limits the potential, and what to do next.
+    graded : bool
+        Whether the numbers are errors, or calibrated standard deviations, that allow a judgement.
     """
 
     title: str
     qualities: Sequence[Quality]
     limits: Sequence[str]
     advice: Sequence[str]
+    graded: bool = True
 
     def report(self, log: Log) -> None:
         """Print it."""
@@ -126,7 +129,7 @@ class Verdict:
         log.line(f"  {self.title}")
         for each in known:
             log.item(each.name, each.describe())
-        if known:
+        if known and self.graded:
             log.line(f"  {USES[max(each.grade for each in known)]}")
         for name, texts in (("what limits it", self.limits), ("what to do next", self.advice)):
             for number, text in enumerate(texts):

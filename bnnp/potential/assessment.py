@@ -80,6 +80,11 @@ class Assessment:
     energy_parts: VarianceSum = field(default_factory=VarianceSum)
     forces_parts: VarianceSum = field(default_factory=VarianceSum)
 
+    @property
+    def has_references(self) -> bool:
+        """Whether there is anything to compare with."""
+        return any(each.count for each in (self.energy, self.forces, self.stress))
+
     def __add__(self, other: Assessment) -> Assessment:
         names = (each.name for each in fields(self))
         return Assessment(*(getattr(self, name) + getattr(other, name) for name in names))

@@ -48,6 +48,9 @@ def test_the_worst_quantity_decides_and_unknown_ones_are_left_out() -> None:
     assert "what limits it this what to do next do that" in flat
     assert max(map(len, text.splitlines())) <= 80
     assert "forces" not in told(Verdict("Errors:", [energies(2.0), forces(math.nan)], [], []))
+    raw = told(Verdict("Raw sigma:", [energies(400.0)], [], [], graded=False))
+    assert "400 meV/atom" in raw
+    assert "Not good enough" not in raw  # nobody knows its size
     nothing = told(Verdict("Nothing to judge by.", [energies(math.nan)], [], []))
     assert not any(use.split(".")[0] in " ".join(nothing.split()) for use in USES.values())
 

@@ -170,7 +170,7 @@ class Report:
             "  E: energies, meV/atom; F, S: components of forces, meV/Angstrom, and of stress, GPa; "
             "pressure: GPa"
         )
-        if self.total.energy.count or self.total.forces.count or self.total.stress.count:
+        if self.total.has_references:
             log.line("  RMSE: root mean square error; MAE: mean absolute error; bias: mean error")
         meaning = self.potential.describe_std()
         if meaning:
@@ -186,7 +186,8 @@ class Report:
         log.table(columns, rows)
         if len(self.potential.members) > 1:
             log.line(f"  {describe_variances(self.total, self.potential.units)}")
-        Verdict(*judged(self), *limits_of_prediction(self)).report(log)
+        graded = self.total.has_references or self.potential.calibration is not None
+        Verdict(*judged(self), *limits_of_prediction(self), graded).report(log)
 
     def _extrapolations(self, log: Log) -> None:
         log.section("Extrapolation")
@@ -229,7 +230,7 @@ def judged(report: Report) -> tuple[str, list[Quality]]:
     """Errors for the verdict, or standard deviations where there are no references; and which of them."""
     total, units = report.total, report.potential.units
     factors = units.mev, units.mev_per_angstrom
-    if total.energy.count or total.forces.count:
+    if total.has_references:
         size = total.forces_size.rmse * units.mev_per_angstrom
         found = [energies(total.energy.rmse * factors[0]), forces(total.forces.rmse * factors[1], size)]
         return f"Root mean square errors (RMSE) of {total.structures} structures:", found

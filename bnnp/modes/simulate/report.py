@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,8 +16,10 @@ from bnnp.log import Log
 from bnnp.modes.predict.report import describe_ensemble
 from bnnp.modes.simulate.output import Description, SimulationFiles
 from bnnp.modes.simulate.plan import SimulationPlan, read_stages
+from bnnp.modes.verdict import Verdict, energies
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings
+from bnnp.units import Units
 
 SECONDS_PER_DAY = 86400.0
 FS_PER_NS = 1.0e6
@@ -123,8 +127,29 @@ def report_end(
     log.line(f"  written: {', '.join(files.written())}")
     if files.candidates:
         log.line(f"  {files.candidates} frames for DFT in candidates.data")
+    judge(table, units, files.description.std, files.candidates).report(log)
     if stopped:
         log.line("  stopped: see the message below")
+
+
+def judge(table: Mapping[str, np.ndarray], units: Units, std: str, candidates: int) -> Verdict:
+    """Whether the potential knew the structures of the run, by its standard deviations."""
+    if not std:
+        limit = "without standard deviations nothing tells whether the potential knew these structures"
+        return Verdict("Nothing to judge by.", [], [limit], ["train with dropout_rate above 0"])
+    limits, advice = [], []
+    if candidates:
+        limits.append("some structures were beyond md_uncertainty_warn or md_uncertainty_stop")
+        advice.append("compute candidates.data by DFT, add them to the training data and train again")
+    if np.nansum(table["extrapolations"]) > 0:
+        limits.append("symmetry functions left their training range: there the networks extrapolate")
+    title = f"Mean standard deviations ({std}) stand for the errors:"
+    sigma = float(np.nanmean(table["E_std"]) * units.mev) if np.isfinite(table["E_std"]).any() else math.nan
+    raw = std.startswith("raw")
+    if raw:
+        limits.append("no calibration: standard deviations rank structures, but their size is not known")
+        advice.append("calibration_fraction 0.2 in input.nn, and run modes 1 and 2 again")
+    return Verdict(title, [energies(sigma)], limits, advice, graded=not raw)
 
 
 def _drift(time: np.ndarray, energy: np.ndarray) -> str:

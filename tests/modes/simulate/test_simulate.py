@@ -282,7 +282,9 @@ class TestRestart:
         text = (folder / "input.nn").read_text()
         (folder / "input.nn").write_text(text.replace("100000", str(done + 7)))
         assert done > 5
-        assert f"at step {done} (" in simulate(folder, "--restart")
+        log = simulate(folder, "--restart")
+        assert f"at step {done} (" in log
+        assert "Verdict ---" in log
         expected = (folder / "md.out").read_bytes()
         simulate(folder)
         assert (folder / "md.out").read_bytes() == expected
