@@ -300,10 +300,13 @@ def test_shown_command_is_accepted(path: Path, command: str, monkeypatch: pytest
 
 
 def parse(command: click.Command, words: list[str]) -> None:
-    """Let click read the words, of a verb of a group too; nothing is run."""
-    if isinstance(command, click.Group):
-        command = command.commands[words[0]]
-        words = words[1:]
+    """Let click read the words, of the verb of a group too; nothing is run."""
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words[0])
+        assert found is not None, words
+        command, words = found, words[1:]
+        if not words:  # only named
+            return
     command.make_context(command.name or "", [word.strip(",;") for word in words])
 
 
