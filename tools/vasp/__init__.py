@@ -5,7 +5,8 @@ if it is no good, and with its numbers read only when they are asked for. So a f
 the memory of a few steps, and what `--every` leaves out costs no parsing.
 
     step.py       Step and Draft, the reasons to leave a step out, units and signs
-    window.py     a sliding window over a stream of bytes
+    method.py     how a run calculates, and runs that are no self-consistent DFT
+    window.py     a stream as a window to search from, or cut into sections
     compressed.py plain, gz, bz2, xz
     species.py    elements from POTCAR titles, masses or atominfo
     outcar.py     OUTCAR

@@ -87,12 +87,6 @@ class Window:
             if not self._more():
                 return -1
 
-    def hold(self, size: int) -> bytes:
-        """The next `size` bytes, or what the stream still has; they are not passed."""
-        while len(self._text) - self._start < size and self._more():
-            pass
-        return self._text[self._start : self._start + size]
-
     def held(self) -> bytes:
         """All that is read and not passed."""
         return self._text[self._start :]
