@@ -100,8 +100,10 @@ def report_method(log: Log, training: Training) -> None:
     for name, text in trainer.optimizer.describe().items():
         log.item(name, text)
     if settings.training.optimizer == "kalman" and settings.kalman.kalman_updates != "joint":
-        log.line("  `optimizer kalman` takes all observations of a batch in one update, and usually reaches")
-        log.line("  the same errors in less time than updates of single observations")
+        log.line(
+            "  `optimizer kalman` takes all observations of a batch in one update, and usually reaches the same "
+            "errors in less time than updates of single observations"
+        )
     log.item("numbers", f"{settings.training.precision} precision on {settings.training.device}")
     log.item("epochs", f"{trainer.epochs}, batches of {trainer.batch_size} structures")
     masks = training.masks
@@ -109,9 +111,10 @@ def report_method(log: Log, training: Training) -> None:
         log.item("dropout", "none")
         if not settings.given("dropout_rate"):
             _, _, reason = settings.origins["dropout_rate"].rstrip(")").partition(" (")
-            log.line(f"  {reason}. With `dropout_rate 0.05`")
-            log.line("  mode 3, ASE and LAMMPS tell a standard deviation with each prediction, and molecular")
-            log.line("  dynamics can stop where it is large")
+            log.line(
+                f"  {reason}. With `dropout_rate 0.05` mode 3, ASE and LAMMPS tell a standard deviation with "
+                "each prediction, and molecular dynamics can stop where it is large"
+            )
     else:
         rates = ", ".join(f"{rate:g}" for rate in masks.rates)
         log.item("dropout", f"{rates} of inputs and hidden layers, {masks.samples} frozen masks")
