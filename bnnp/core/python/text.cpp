@@ -1,7 +1,8 @@
 // Numbers of large files: rows of text to arrays, and arrays to `atom` lines of input.data.
-#include <cmath>
-#include <cstdio>
+#include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,12 +12,6 @@
 namespace bnnp {
 namespace {
 
-constexpr double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                             1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-constexpr std::int64_t EXACT = std::int64_t(1) << 53;  // all integers below are float64 numbers
-constexpr int DIGITS = 18;                             // that fit 64 bits
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
 // One word as Python's float() reads it; ValueError (a Python error) if it is no number.
@@ -28,35 +23,12 @@ double slow_number(const char* begin, const char* end) {
     return value;
 }
 
-// One word, correctly rounded: an integer below 2^53 times or divided by a power of ten up to 10^22, each a
-// float64 number, is rounded once (W. D. Clinger, PLDI 1990, 92). All other words go the slow way.
+// One word, correctly rounded.
 double number(const char* begin, const char* end) {
-    const char* at = begin;
-    const bool negative = at < end && *at == '-';
-    if (at < end && (*at == '-' || *at == '+')) ++at;
-    std::int64_t mantissa = 0;
-    int digits = 0, power = 0;
-    for (; at < end && is_digit(*at) && digits < DIGITS; ++at, ++digits)
-        mantissa = 10 * mantissa + (*at - '0');
-    if (at < end && *at == '.') {
-        const char* point = at;
-        for (++at; at < end && is_digit(*at) && digits < DIGITS; ++at, ++digits)
-            mantissa = 10 * mantissa + (*at - '0');
-        power = -int(at - point - 1);
-    }
-    if (digits > 0 && end - at > 1 && end - at < 6 && (*at == 'e' || *at == 'E')) {
-        ++at;
-        const bool down = *at == '-';
-        if (*at == '-' || *at == '+') ++at;
-        int exponent = 0;
-        const char* first = at;
-        for (; at < end && is_digit(*at); ++at) exponent = 10 * exponent + (*at - '0');
-        if (at == first) return slow_number(begin, end);
-        power += down ? -exponent : exponent;
-    }
-    if (at < end || digits == 0 || mantissa >= EXACT || std::abs(power) > 22) return slow_number(begin, end);
-    const double value = power < 0 ? double(mantissa) / POWERS[-power] : double(mantissa) * POWERS[power];
-    return negative ? -value : value;
+    double value = 0.0;
+    const char* first = begin + (*begin == '+');
+    const auto found = std::from_chars(first, end, value);
+    return found.ec == std::errc() && found.ptr == end ? value : slow_number(begin, end);
 }
 
 [[noreturn]] void refuse(std::size_t row, const std::string& what) {
@@ -103,25 +75,13 @@ Doubles parse_rows(const py::bytes& bytes, int columns, const std::string& start
     return rows;
 }
 
-// ` %{width}.{decimals}f`. Numbers too large to be an integer of the last decimal go through printf.
+// ` %{width}.{decimals}f`
 void append(std::string& text, double value, int width, int decimals) {
-    const double scaled = std::nearbyint(std::abs(value) * POWERS[decimals]);
     char buffer[400];
-    if (!(scaled < double(EXACT))) {
-        text.append(buffer,
-                    std::size_t(std::snprintf(buffer, sizeof buffer, " %*.*f", width, decimals, value)));
-        return;
-    }
-    char *const end = buffer + 64, *at = end;
-    auto rest = std::uint64_t(scaled);
-    for (int place = 0; place < decimals; ++place, rest /= 10) *--at = char('0' + rest % 10);
-    *--at = '.';
-    do *--at = char('0' + rest % 10);
-    while (rest /= 10);
-    if (std::signbit(value)) *--at = '-';
-    while (end - at < width) *--at = ' ';
-    *--at = ' ';
-    text.append(at, std::size_t(end - at));
+    const auto found = std::to_chars(buffer, std::end(buffer), value, std::chars_format::fixed, decimals);
+    const auto length = found.ptr - buffer;
+    text.append(std::size_t(1 + std::max<std::ptrdiff_t>(width - length, 0)), ' ');
+    text.append(buffer, std::size_t(length));
 }
 
 // The `atom` lines of a structure, without charges and energies of atoms; the last one has no end of line.
