@@ -101,8 +101,8 @@ def report_method(log: Log, training: Training) -> None:
         log.item(name, text)
     if settings.training.optimizer == "kalman" and settings.kalman.kalman_updates != "joint":
         log.line(
-            "  `optimizer kalman` takes all observations of a batch in one update, and usually reaches the same "
-            "errors in less time than updates of single observations"
+            "  `optimizer kalman` takes all observations of a batch in one update, and usually reaches the "
+            "same errors in less time than updates of single observations"
         )
     log.item("numbers", f"{settings.training.precision} precision on {settings.training.device}")
     log.item("epochs", f"{trainer.epochs}, batches of {trainer.batch_size} structures")
