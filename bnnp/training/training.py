@@ -298,7 +298,7 @@ class Training:
             optimizer=self.optimizer,
             dropout=self._dropout,
             samples=self.samples,
-            evaluator=self.evaluator(),
+            evaluator=self.evaluator,
             training=self.data.training,
             test=self.data.test,
             monitored=self.data.monitored,
@@ -333,12 +333,10 @@ class Training:
             first = Averaged(first, keywords.weight_average)
         return Polished(first, Lbfgs(keywords.lbfgs_memory, free), n_epochs) if polish else first
 
-    def evaluator(self, samples: int | None = None) -> Evaluator:
-        """Monte Carlo mean over the first `samples` frozen masks, or over all."""
-        masks, descriptor = self.masks, self.descriptor
-        if masks is not None and samples is not None:
-            masks = masks.take(min(masks.samples, samples))
-        return Evaluator(self.variables.inputs, masks, descriptor, descriptor.threads)
+    @property
+    def evaluator(self) -> Evaluator:
+        """Monte Carlo mean over all frozen masks."""
+        return Evaluator(self.variables.inputs, self.masks, self.descriptor, self.descriptor.threads)
 
     @property
     def _dtype(self) -> torch.dtype:
