@@ -88,7 +88,7 @@ class Program(click.Group):
         """Run a mode or a verb; a failure becomes a message and an exit code."""
         found: list[object] = []
         _guard(lambda: found.append(super(Program, self).invoke(ctx)))
-        return found[0]
+        return found[0] if found else None  # a rank that waits for the end after a failure
 
 
 @click.command(

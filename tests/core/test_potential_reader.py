@@ -391,7 +391,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_trained_and_calibrated(trained: Path) -> None:
     found = both_read(trained / "potential")
     assert found["samples"] == 8
-    assert found["calibration"]["kind"] == "mc"
+    assert found["calibration"]["kind"] == "hybrid"  # as the quickstart asks
     assert found["calibration"]["energy"]["quadratic"].size + found["calibration"]["energy"]["raw"].size > 0
 
 

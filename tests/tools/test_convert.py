@@ -253,7 +253,7 @@ class TestKeys:
         path = write_xyz(tmp_path / "a.xyz", f'energy=-9 stress="{text}"')
         result = run(path, tmp_path / "out.data")
         assert result.exit_code == 1
-        assert "a.xyz frame 0 (from 0): `stress` " in result.output
+        assert "a.xyz frame 1: `stress` " in result.output
         assert "--energy-key" not in result.output
         assert first_of(tmp_path, "--no-stress", path).energy == -9.0
 
@@ -302,9 +302,7 @@ class TestKeys:
         path = write_xyz(tmp_path / "a.xyz", 'energy=-9 stress="1 0 0 0 1 0 0 0 1" stress-unit=GPa')
         np.testing.assert_allclose(first_of(tmp_path, path).stress[:3], 1.0 / 160.21766208)
         write_xyz(path, "energy=-9 energy-unit=furlong")
-        assert "a.xyz frame 0 (from 0): `energy-unit=furlong` is no unit" in (
-            run(path, tmp_path / "b.data").output
-        )
+        assert "a.xyz frame 1: `energy-unit=furlong` is no unit" in (run(path, tmp_path / "b.data").output)
 
     @pytest.mark.parametrize(
         ("comment", "columns"), [("energy=-7.0d0", "forces"), ("REF_energy=-7", "REF_forces")]
@@ -373,7 +371,7 @@ class TestErrors:
         ase.io.write(tmp_path / "a.extxyz", [crystal(), crystal(energy=None)])
         result = run(tmp_path / "a.extxyz", tmp_path / "input.data")
         assert result.exit_code == 1
-        assert "a.extxyz frame 1 (from 0): has no energy (there is: forces" in result.output
+        assert "a.extxyz frame 2: has no energy (there is: forces" in result.output
         assert "--energy-key" in result.output
         assert not (tmp_path / "input.data").exists()
 
@@ -381,7 +379,7 @@ class TestErrors:
         ase.io.write(tmp_path / "a.extxyz", crystal(forces=None))
         result = run(tmp_path / "a.extxyz", tmp_path / "input.data")
         assert result.exit_code == 1
-        assert "frame 0 (from 0): has no forces" in result.output
+        assert "frame 1: has no forces" in result.output
 
     def test_not_finite(self) -> None:
         with pytest.raises(InputError, match="forces: a number is not finite"):

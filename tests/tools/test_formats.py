@@ -116,10 +116,10 @@ class TestDeepmd:
         np.save(system / "set.000/real_atom_types.npy", [[0, 1, 1], [0, 1, wrong]])
         result = run(system, tmp_path / "a.data")
         assert result.exit_code == 1
-        assert "set.000/real_atom_types.npy frame 1 (from 0): there is type " in result.output
+        assert "set.000/real_atom_types.npy frame 2: there is type " in result.output
         assert f"type {wrong}, but type_map.raw names 2 elements, types 0 to 1" in result.output
         np.save(system / "set.000/real_atom_types.npy", [[-1, -1, -1], [0, 1, 1]])
-        assert "frame 0 (from 0): there is no atom" in run(system, tmp_path / "a.data").output
+        assert "frame 1: there is no atom" in run(system, tmp_path / "a.data").output
 
     def test_text(self, system: Path, tmp_path: Path) -> None:
         """The same system as lines of text reads as the npy files do."""

@@ -17,6 +17,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
 from bnnp.modes.train.run import refine
 from bnnp.settings.keywords import SECTION_OF
+from bnnp.training.interruption import Interruption
 from bnnp.training.likelihood import FLOOR, FrozenDropout, Likelihood, MemberModel, likelihood
 from bnnp.training.loss import Spread
 from bnnp.training.refinement import judging, with_rate
@@ -136,7 +137,7 @@ def test_fine_tuning_lowers_the_likelihood_of_the_test_set(case: Callable[..., A
     made = case("dropout_rate 0.2", "finetune nll", "finetune_epochs 15", "finetune_rate 0.01")
     *_, state = made.trainer.run(made.trainer.start(made.initial_weights()), lambda: False)
     judge, stream = likely(made), io.StringIO()
-    refined = refine(made, state, Log(stream, enabled=True))
+    refined = refine(made, state, Log(stream, enabled=True), Interruption())
     before, after = (judge.criterion(judge.errors(s.best_weights, judge.test)) for s in (state, refined))
     assert after < before - 0.1
     assert f"{after:9.4f}" in stream.getvalue()

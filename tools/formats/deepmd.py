@@ -177,7 +177,7 @@ def _read_system(system: Folder) -> Iterator[dict[str, Any]]:
                 real = values["real_atom_types"].astype(np.int64)
                 kept = real != NO_ATOM
                 real = real[kept]
-                _demand_known(real, numbers, f"{folder.where}/real_atom_types.npy frame {frame} (from 0)")
+                _demand_known(real, numbers, f"{folder.where}/real_atom_types.npy frame {frame + 1}")
                 for name in {"coord", "force"} & set(values):
                     values[name] = values[name].reshape(-1, 3)[kept]
             yield _frame(numbers[real], values, periodic)

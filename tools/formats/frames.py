@@ -241,7 +241,7 @@ def structures_of(
 ) -> Iterator[Structure]:
     """Frames as structures, with errors that name the frame."""
     for number in count(choice.skip, choice.every):
-        where = f"{path} frame {number} (from 0)"
+        where = f"{path} frame {number + 1}"
         try:
             atoms = next(images)
         except StopIteration:
@@ -250,7 +250,7 @@ def structures_of(
             raise
         except Exception as error:  # whatever a reader of ASE stumbles over
             raise InputError(
-                f"{path}: ASE cannot read frame {number}: {reason_of(error)}; "
+                f"{path}: ASE cannot read frame {number + 1}: {reason_of(error)}; "
                 "name the format with --format, or check that the file is complete"
             ) from error
         try:

@@ -248,24 +248,24 @@ def limits_of_prediction(report: Report) -> tuple[list[str], list[str]]:
         share = 100 * len(report.outside) / report.total.structures
         limits.append(f"{share:.2g} % of the structures are outside of the training range: trust them least")
         advice.append("compute some of these by DFT and train again (bnnp select chooses)")
-    names = (("energies", "energy"), ("forces", "forces"))
-    for name, each in ((name, getattr(total, field)) for name, field in names):
+    wrong_size = False
+    for name, each in (("energies", total.energy), ("forces", total.forces)):
         root = math.sqrt(each.zms) if each.scores else math.nan
         if not 1 / TRUSTED <= root <= TRUSTED and math.isfinite(root):
             how = f"{root:.2g} times too small" if root > 1 else f"{1 / root:.2g} times too large"
             limits.append(f"standard deviations of the {name} are {how} on average")
-    if any("standard deviations" in text for text in limits):
+            wrong_size = True
+    if wrong_size:
         advice.append(
             "calibrate with structures that were not trained on (`calibrate`, calibration_fraction)"
         )
     elif report.potential.calibration is None and report.potential.samples > 1:
         limits.append("standard deviations are not calibrated: they rank structures, their size is not known")
-    worst = max(report.groups.items(), key=lambda item: np.nan_to_num(item[1].forces.rmse))
-    if worst[1].forces.rmse > WORSE * total.forces.rmse:
-        limits.append(
-            f"forces of group {worst[0]} have {worst[1].forces.rmse / total.forces.rmse:.1f} times the RMSE"
-        )
-        advice.append(f"add structures like those of group {worst[0]} to the training data")
+    sizes = {name: np.nan_to_num(each.forces.rmse) for name, each in report.groups.items()}
+    worst = max(sizes, key=sizes.__getitem__, default="")  # only the root has groups
+    if worst and sizes[worst] > WORSE * total.forces.rmse:
+        limits.append(f"forces of group {worst} have {sizes[worst] / total.forces.rmse:.1f} times the RMSE")
+        advice.append(f"add structures like those of group {worst} to the training data")
     return limits, advice
 
 

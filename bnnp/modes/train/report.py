@@ -33,7 +33,7 @@ from bnnp.training.refinement import Trial, trial_epochs
 from bnnp.training.training import Training, has_forces
 from bnnp.training.transfer import Transfer
 
-HEADING = " epoch     loss energy (meV/atom)  forces (meV/A)     test     step      left"
+HEADING = " epoch     loss energy (meV/atom)  forces (meV/A)     test     step       left"
 COLUMNS = "          train    train    test    train    test     loss     size"
 
 
@@ -243,7 +243,7 @@ class EpochLines:
         self._log.line(
             f"{record.epoch:6d} {loss} {energies[0]:8.2f} {energies[1]:7.2f}"
             f" {forces[0]:8.1f} {forces[1]:7.1f} {record.criterion:8.4f} {step}"
-            f"{duration(left) if np.isfinite(left) else '-':>10}{' *' if state.improved else ''}"
+            f"{duration(left) if np.isfinite(left) else '-':>11}{' *' if state.improved else ''}"
         )
 
     def __enter__(self) -> EpochLines:

@@ -299,7 +299,7 @@ def test_recomputed_takes_less_and_gives_the_same_pairs(finished: Path, tmp_path
 @pytest.mark.slow
 def test_no_derivatives_without_force_training(finished: Path, tmp_path: Path) -> None:
     folder = twin(finished, tmp_path)
-    (folder / "input.nn").write_text(INPUT.replace("use_short_forces\n", ""))
+    (folder / "input.nn").write_text(INPUT.replace("use_short_forces\n", "use_short_forces .false.\n"))
     assert "no forces are trained" in run(folder).stdout
     with DescriptorFile.open(folder / NAME) as file:
         assert file.derivatives == "recomputed"

@@ -202,7 +202,7 @@ def test_another_division_is_told(tmp_path: Path) -> None:
         assert "are those of mode 1" not in invoke(folder, 2).output
         (folder / "input.nn").write_text(INPUT + settings.replace("0.3", "0.1"))
         text = " ".join(invoke(folder, 2).output.split())
-        assert ("those of mode 1 (random_seed 11, test_fraction 0.3)" in text) == told
+        assert ("those of mode 1 (random_seed 11, test_fraction 0.3" in text) == told
 
 
 def test_it_learns(finished: Path) -> None:
