@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from bnnp.prediction import Prediction
     from bnnp.structure import Structure
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["BNNP", "Potential", "Prediction", "Structure", "load", "read_data", "symmetry_functions"]
 
 _HOMES = {
