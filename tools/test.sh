@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs everything a change must pass: style, types, tests. Arguments go to pytest:
+# Runs everything a change must pass: style, types, tests (in two processes). Arguments go to pytest:
 #
 #     sh tools/test.sh                  all of it
 #     sh tools/test.sh --quick          without the tests marked slow: two minutes on two cores
@@ -20,4 +20,4 @@ export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .
 mypy
-python -m pytest ${quick:+-m "not slow"} "$@"
+python -m pytest -n 2 --dist loadfile ${quick:+-m "not slow"} "$@"
