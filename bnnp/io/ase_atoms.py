@@ -19,7 +19,8 @@ from bnnp.structure import PERIODIC, SET_LABELS, Set, Structure, closed_cell
 from bnnp.units import Units
 
 VACUUM = 10.0  # Angstrom at least, beside a slab whose cell has no third vector
-PASSED_ON = {"group": "group", "config_type": "group", "weight": "weight", "source": "source"}
+# Key of `atoms.info` -> key of Structure.info; the later wins, so that `group` has priority.
+KEPT = {"config_type": "group"} | {key: key for key in ("group", "weight", "source", "method")}
 
 
 def from_atoms(atoms: Atoms, units: Units, labels: bool | Labels = True) -> Structure:
@@ -83,7 +84,7 @@ def from_atoms(atoms: Atoms, units: Units, labels: bool | Labels = True) -> Stru
 
 def _passed_on(atoms: Atoms, predicted: bool) -> dict[str, str]:
     """What is kept of `atoms.info`."""
-    info = {to: str(atoms.info[key]) for key, to in PASSED_ON.items() if key in atoms.info}
+    info = {to: str(atoms.info[key]) for key, to in KEPT.items() if key in atoms.info}
     return info | PREDICTED if predicted else info
 
 

@@ -95,6 +95,15 @@ class TestUnits:
                 one.info["source"],
             )
 
+    def test_group_has_priority_and_the_method_survives(self, tmp_path: Path) -> None:
+        """In either order of the two keys in the comment line of an extxyz file."""
+        for number, words in enumerate(("group=melt config_type=md", "config_type=md group=melt")):
+            path = tmp_path / f"{number}.xyz"
+            path.write_text(f'1\nLattice="4 0 0 0 4 0 0 0 4" {words} method=xc:PBE energy=-1.0\nAr 0 0 0\n')
+            assert run(path, tmp_path / f"{number}.data", "--no-labels").exit_code == 0
+            (structure,) = read_structures(tmp_path / f"{number}.data", require_labels=False)
+            assert (structure.info["group"], structure.info["method"]) == ("melt", "xc:PBE")
+
     def test_input_data_to_input_data_is_exact(self, frames: Path, tmp_path: Path) -> None:
         assert run(frames, tmp_path / "a.data").exit_code == 0
         assert run(tmp_path / "a.data", tmp_path / "b.data").exit_code == 0
