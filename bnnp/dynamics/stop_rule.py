@@ -36,7 +36,7 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgment:
     """The outcome of the rule for one uncertainty.
 
     Parameters
@@ -86,12 +86,12 @@ class StopRule:
         """Whether there is any threshold."""
         return bool(self.warn or self.stop)
 
-    def judge(self, uncertainty: Uncertainty) -> Verdict:
+    def judge(self, uncertainty: Uncertainty) -> Judgment:
         """The verdict on the next uncertainty."""
         violated = self._beyond(self.stop, uncertainty)
         self.violations = self.violations + 1 if violated else 0
         reasons = {*violated, *self._beyond(self.warn, uncertainty)}
-        return Verdict(tuple(sorted(reasons)), self.violations >= self.patience)
+        return Judgment(tuple(sorted(reasons)), self.violations >= self.patience)
 
     def _beyond(self, thresholds: Sequence[Threshold], uncertainty: Uncertainty) -> list[str]:
         found = []
