@@ -24,7 +24,7 @@ BLOCK = 5  # frames of a trajectory that are at least taken or left together
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class GroupLabels:
     """``group=`` of the comment lines.
 
     Parameters
@@ -54,7 +54,7 @@ def demand_group(settings: Settings, groups: Sequence[str]) -> str:
 def draw_calibration(
     subset: NDArray[np.uint8],
     free: NDArray[np.bool_],
-    labels: Labels,
+    labels: GroupLabels,
     kept: NDArray[np.int64],
     runs: NDArray[np.int64],
     settings: Settings,
@@ -70,7 +70,7 @@ def draw_calibration(
         Numbers of :class:`bnnp.structure.Set`.
     free : (n_kept,) bool
         Whether input.data assigns it to no set.
-    labels : Labels
+    labels : GroupLabels
     kept : (n_kept,) int64
         Positions in input.data.
     runs : (n_kept,) int64

@@ -29,7 +29,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.io.method import disagreements
 from bnnp.log import Log
 from bnnp.modes.calibrate.sets import (
-    Labels,
+    GroupLabels,
     calibration_keywords,
     calibration_warnings,
     draw_calibration,
@@ -168,7 +168,7 @@ def select(found: Survey, settings: Settings) -> Selection:
     kept = np.flatnonzero(fault < 0)
     runs = trajectories(table, found.group)[kept]
     drawn = _divide(table["subset"][kept], kept, found.group[kept], runs, settings)
-    free, labels = table["subset"][kept] < 0, Labels(found.groups, found.group[kept])
+    free, labels = table["subset"][kept] < 0, GroupLabels(found.groups, found.group[kept])
     selection = Selection(kept, draw_calibration(drawn, free, labels, kept, runs, settings), fault, runs)
     _demand_enough(selection, found, settings)
     return selection
