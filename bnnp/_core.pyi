@@ -39,7 +39,9 @@ class Descriptor:
     def block_jvp(self, pairs: Pairs, blocks: NDArray[Any], dD: Array) -> Array: ...
 
 class Layer:
-    def __init__(self, weights: Array, biases: Array, activation: str, factors: Array | None) -> None: ...
+    def __init__(
+        self, weights: Array, biases: Array, activation: str, factors: Array | None, means: Array | None
+    ) -> None: ...
 
 class Networks:
     def __init__(

@@ -13,7 +13,11 @@ sections begin with ``[name]``::
     weights Ge 9f86d081...            sha256 of the float64 values of weights.032.data
     mask Ge 1 1 111011111111101       element, layer (0 = inputs), sample (from 1), a digit per node, 1 = kept
 
-A layer with rate 0 keeps all nodes and has no mask lines. The sections [domain]
+Format 2 has masks that preserve the means of the nodes (``mc_dropout after``), which it gives::
+
+    mean Ge 1 0.43 1.27 ...           element, layer, mean of each node over the training atoms
+
+A layer with rate 0 keeps all nodes and has no lines `mask` and `mean`. The sections [domain]
 (:mod:`bnnp.io.statistics_section`) and [calibration] (:mod:`bnnp.io.calibration_section`) may follow. Unknown
 sections are kept as lines: later versions may add some without a new format number.
 """
@@ -38,12 +42,12 @@ from bnnp.io.statistics_section import SECTION as DOMAIN
 from bnnp.io.statistics_section import format_statistics, parse_statistics
 from bnnp.io.text import exact, read_lines
 from bnnp.io.weights import weights_checksum, weights_name
-from bnnp.network.dense import Network
+from bnnp.network.dense import Array, Network
 from bnnp.network.masks import Keep, Masks
 from bnnp.random import GENERATOR
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 
-FORMAT = 1
+FORMATS = (1, 2)
 FILE_NAME = "uncertainty.data"
 _NO_SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -137,13 +141,15 @@ def write_uncertainty(path: str | Path, data: UncertaintyData, identity: str = "
         file.write(
             "# mask: element, layer (0 = inputs), sample, one digit a unit (1 = kept, shared by all atoms)\n"
         )
-        file.write(f"format {FORMAT}\n[masks]\ngenerator {data.generator}\nseed {masks.seed}\n")
+        file.write(f"format {2 if masks.means else 1}\n[masks]\ngenerator {data.generator}\nseed {masks.seed}\n")
         file.write(f"samples {masks.samples}\nrates {exact(masks.rates)}\n")
         for element, layers in masks.keep.items():
             file.write(f"nodes {element} {' '.join(str(layer.shape[1]) for layer in layers)}\n")
             file.write(f"weights {element} {data.weights[element]}\n")
         for element, layers in masks.keep.items():
             for number, (layer, rate) in enumerate(zip(layers, masks.rates, strict=False)):
+                if masks.means and rate > 0.0:
+                    file.write(f"mean {element} {number} {exact(masks.means[element][number])}\n")
                 for sample, keep in enumerate(layer if rate > 0.0 else (), start=1):
                     digits = "".join("01"[kept] for kept in keep.astype(int))
                     file.write(f"mask {element} {number} {sample} {digits}\n")
@@ -207,6 +213,7 @@ class _Reader:
         self.nodes: dict[str, tuple[int, ...]] = {}
         self.weights: dict[str, str] = {}
         self.masks: dict[tuple[str, int, int], Keep] = {}
+        self.means: dict[tuple[str, int], Array] = {}
         self.sections: dict[str, list[str]] = {}
 
     def fail(self, expected: str) -> NoReturn:
@@ -230,7 +237,7 @@ class _Reader:
     def _heading(self) -> str:
         name = self.text.strip("[]").strip()
         if not self.version:
-            self.fail(f"`format {FORMAT}` before the first section")
+            self.fail("`format 1` or `format 2` before the first section")
         if (
             not self.text.endswith("]")
             or not name
@@ -245,11 +252,11 @@ class _Reader:
     def _format(self) -> None:
         words = self.text.split()
         if len(words) != 2 or words[0] != "format" or not words[1].isdigit():
-            self.fail(f"`format {FORMAT}`")
+            self.fail("`format 1` or `format 2`")
         self.version = int(words[1])
-        if self.version != FORMAT:
+        if self.version not in FORMATS:
             raise StaleFileError(
-                f"{self.path.name} line {self.line}: format {self.version}, but this bnnp knows {FORMAT}. "
+                f"{self.path.name} line {self.line}: format {self.version}, but this bnnp knows 1 and 2. "
                 "Use the bnnp that wrote it, or run mode 2 again."
             )
 
@@ -272,6 +279,8 @@ class _Reader:
             if key in self.masks:
                 self.fail("each mask once")
             self.masks[key] = np.array([digit == "1" for digit in words[3]])
+        elif name == "mean" and self.version == 2 and (words[0], int(words[1])) not in self.means:
+            self.means[words[0], int(words[1])] = np.array([float(word) for word in words[2:]])
         else:
             raise ValueError(name)
 
@@ -297,7 +306,8 @@ class _Reader:
             )
         sections = {name: tuple(lines) for name, lines in self.sections.items()}
         generator = " ".join(self.single["generator"])
-        return UncertaintyData(Masks(seed, samples, rates, keep), self.weights, generator, sections)
+        means = self._means(rates) if self.version == 2 else {}
+        return UncertaintyData(Masks(seed, samples, rates, keep, means), self.weights, generator, sections)
 
     def _check(self, samples: int, rates: tuple[float, ...]) -> None:
         """Raise InputError for numbers of samples and rates that cannot be."""
@@ -326,3 +336,23 @@ class _Reader:
                 keep[sample] = mask
             layers.append(keep)
         return tuple(layers)
+
+    def _means(self, rates: tuple[float, ...]) -> dict[str, tuple[Array, ...]]:
+        """The means of all layers of each element, (nodes,); zeros where nothing is dropped."""
+        found = {}
+        for element, nodes in self.nodes.items():
+            layers = []
+            for layer, (count, rate) in enumerate(zip(nodes, rates, strict=False)):
+                mean = self.means.pop((element, layer), None) if rate > 0.0 else np.zeros(count)
+                if mean is None or len(mean) != count or not np.isfinite(mean).all():
+                    got = "are missing" if mean is None else f"are {len(mean)}, or not all finite"
+                    raise InputError(
+                        f"{self.path.name}: the means of {element}, layer {layer} {got}, expected {count} "
+                        f"numbers. The file is cut short or damaged: {_AGAIN}"
+                    )
+                layers.append(mean)
+            found[element] = tuple(layers)
+        if self.means:
+            element, layer = next(iter(self.means))
+            raise InputError(f"{self.path.name}: means of {element}, layer {layer}, which drops no nodes")
+        return found

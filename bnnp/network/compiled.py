@@ -8,6 +8,7 @@ once for all samples; that one as the full sum minus the terms each sample drops
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class Networks:
     masks : mapping of str to sequence of arrays, or None
         For each layer of an element's network the (n_samples, n_inputs of the layer) factors, 0 or 1/(1-p),
         on its inputs; an array of ones means no dropout there. None: the plain networks, one sample.
+    means : mapping of str to sequence of (n_inputs of the layer,) float64
+        What a dropped unit is replaced by (:class:`bnnp.network.masks.Masks`); empty: by 0.
     threads : int
     """
 
@@ -45,13 +48,15 @@ class Networks:
         width: int,
         masks: Mapping[str, Sequence[Array]] | None = None,
         threads: int = 1,
+        means: Mapping[str, Sequence[Array]] = MappingProxyType({}),
     ) -> None:
         self.n_samples = 1 if masks is None else len(masks[elements[0]][0])
         layers = []
         for element in elements:
             own = networks[element]
             factors = [None] * len(own.weights) if masks is None else [_columns(m) for m in masks[element]]
-            columns = zip(own.weights, own.biases, own.activations, factors, strict=True)
+            replaced = means.get(element, [None] * len(own.weights))
+            columns = zip(own.weights, own.biases, own.activations, factors, replaced, strict=True)
             layers.append([_core.Layer(*layer) for layer in columns])
         normalize = networks[elements[0]].normalize_nodes
         self._core = _core.Networks(layers, self.n_samples, width, normalize, max(1, threads))

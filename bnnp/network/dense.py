@@ -5,12 +5,14 @@ With y_0 = G (scaled), layer l of L + 1, masks m (0 or 1 / (1 - rate), 1 without
     x_l = (m_{l-1} y_{l-1}) W_l + b_l          (divided by n_{l-1} if `normalize_nodes`)
     y_l = f_l(x_l),   E = y_{L+1}
 
+and c_{l-1} + m_{l-1} (y_{l-1} - c_{l-1}) in place of m_{l-1} y_{l-1} for masks that preserve the means c
+
 (J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007); masks: N. Srivastava et al., J. Mach. Learn.
 Res. 15, 1929 (2014)).
 
 symbol -> variable: W_l -> weights[l-1] (n_{l-1}, n_l), b_l -> biases[l-1] (n_l,), m_0 ... m_L -> masks[0]
 (inputs) ... masks[L] (last hidden layer). :func:`forward` is the differentiable form for training,
-:func:`evaluate` energies with the analytic gradient, and :mod:`bnnp.network.sampling` the same for many masks
+:func:`evaluate` energies with the analytic gradient, and :mod:`bnnp.network.compiled` the same for many masks
 at once.
 """
 
@@ -145,7 +147,12 @@ def forward(
     return values.squeeze(-1)
 
 
-def evaluate(network: Network, inputs: Array, masks: Sequence[Array] | None = None) -> tuple[Array, Array]:
+def evaluate(
+    network: Network,
+    inputs: Array,
+    masks: Sequence[Array] | None = None,
+    means: Sequence[Array] | None = None,
+) -> tuple[Array, Array]:
     """Atomic energies and their analytic gradient by back-propagation.
 
     Parameters
@@ -154,6 +161,8 @@ def evaluate(network: Network, inputs: Array, masks: Sequence[Array] | None = No
         Scaled symmetry functions.
     masks : sequence of (n_l,) or (n_atoms, n_l) float64, optional
         Scaled mask of the inputs and of each hidden layer; without it the plain network.
+    means : sequence of (n_l,) float64, optional
+        What a dropped unit is replaced by, instead of 0.
 
     Returns
     -------
@@ -167,7 +176,8 @@ def evaluate(network: Network, inputs: Array, masks: Sequence[Array] | None = No
     slopes = []
     for layer, letter in enumerate(network.activations):
         if factors is not None:
-            values = values * factors[layer]
+            center = 0.0 if means is None else torch.as_tensor(means[layer])
+            values = center + (values - center) * factors[layer]
         before = torch.addmm(biases[layer], values, weights[layer])  # (n_atoms, n_{l+1})
         n_in = network.sizes[layer] if network.normalize_nodes else 1
         before = before / n_in
@@ -179,3 +189,19 @@ def evaluate(network: Network, inputs: Array, masks: Sequence[Array] | None = No
         if factors is not None:
             gradient = gradient * factors[layer]
     return values.squeeze(-1).numpy(), gradient.numpy()
+
+
+def hidden_values(network: Network, inputs: Array) -> list[Array]:
+    """Values of the nodes without masks: of the inputs and of each hidden layer, (n_atoms, n_l).
+
+    Parameters
+    ----------
+    inputs : (n_atoms, n_inputs) float64
+        Scaled symmetry functions.
+    """
+    weights, biases, *_ = network.tensors()
+    values = [torch.as_tensor(np.array(inputs, dtype=np.float64))]
+    for layer, letter in enumerate(network.activations[:-1]):
+        n_in = network.sizes[layer] if network.normalize_nodes else 1
+        values.append(activate(letter, torch.addmm(biases[layer], values[-1], weights[layer]) / n_in))
+    return [each.numpy() for each in values]

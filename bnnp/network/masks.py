@@ -6,6 +6,10 @@ rate, and then multiplied by 1 / (1 - rate) (inverted dropout: with every unit k
 one). The output is never dropped, inputs only if their rate is not zero. If a layer loses all its units, the
 inputs of the next one are zeros.
 
+Masks of a network that was trained without dropout preserve the mean: with c the mean of a unit over the
+training atoms of its element, the next layer gets c + (y - c) m instead of y m. So a dropped unit is replaced
+by its mean, and only what varies is spread.
+
 Sample masks are counted by (layer, sample, Z): the first k of n samples are the same for any n, and no
 element depends on another. Training masks are counted by (epoch, structure, Z): they do not depend on batches
 or ranks.
@@ -14,7 +18,7 @@ or ranks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -42,12 +46,15 @@ class Masks:
         Drop probability of the inputs, then of every hidden layer.
     keep : mapping of str to tuple of (S, n_l) bool
         For each element: inputs, hidden layer 1, ..., L. True where a unit is kept.
+    means : mapping of str to tuple of (n_l,) float64
+        Means c of the units, layer by layer as `keep`; empty for the usual masks.
     """
 
     seed: int
     samples: int
     rates: tuple[float, ...]
     keep: Mapping[str, tuple[Keep, ...]]
+    means: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
 
     @classmethod
     def draw(
@@ -90,17 +97,24 @@ class Masks:
         if samples < 1:
             raise ValueError(f"{samples} Monte Carlo samples, expected at least 1")
         if samples > self.samples:
-            sizes = {element: [layer.shape[1] for layer in layers] for element, layers in self.keep.items()}
-            return Masks.draw(self.seed, samples, self.rates, sizes)
+            return self._drawn(samples)
         return self._chosen(slice(samples), samples)
 
     def only(self, sample: int) -> Masks:
         """The masks of one sample, from 0."""
         return self._chosen(slice(sample, sample + 1), 1)
 
+    def redrawn(self, evaluation: int) -> Masks:
+        """As many masks for one evaluation, independent of the frozen ones."""
+        return self._drawn(self.samples, evaluation)
+
+    def _drawn(self, samples: int, evaluation: int | None = None) -> Masks:
+        sizes = {element: [layer.shape[1] for layer in layers] for element, layers in self.keep.items()}
+        return replace(Masks.draw(self.seed, samples, self.rates, sizes, evaluation), means=self.means)
+
     def _chosen(self, rows: slice, samples: int) -> Masks:
         keep = {element: tuple(layer[rows] for layer in layers) for element, layers in self.keep.items()}
-        return Masks(self.seed, samples, self.rates, keep)
+        return replace(self, samples=samples, keep=keep)
 
     def scaled(self, element: str) -> tuple[Array, ...]:
         """Factors of the units of `element`: 0 or 1 / (1 - rate), (S, n_l) for inputs and hidden layers."""

@@ -30,11 +30,7 @@ class Member:
 
     def redrawn(self, evaluation: int) -> Member:
         """A copy with masks for one evaluation, independent of the frozen ones."""
-        masks = self.masks
-        if masks is None:
-            return self
-        sizes = {element: network.sizes for element, network in self.networks.items()}
-        return replace(self, masks=Masks.draw(masks.seed, masks.samples, masks.rates, sizes, evaluation))
+        return self if self.masks is None else replace(self, masks=self.masks.redrawn(evaluation))
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ _FREE = {"epochs", "early_stopping", "device", "force_update_scaling", "gradient
 SHAPING = (  # keywords a training depends on: they must be the same when it is continued
     *("random_seed", "use_short_forces", "use_old_scaling", "normalize_nodes", "ensemble_bootstrap"),
     *("zbl_repulsion", "transfer_freeze", "transfer_rates"),
-    *("dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
+    *("mc_dropout", "dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
     *(k.name for section in _SECTIONS for k in section.keywords() if k.name not in _FREE),
 )
 

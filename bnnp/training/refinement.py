@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from bnnp.errors import InputError
+from bnnp.network.masks import Masks
 from bnnp.settings.settings import Settings
 from bnnp.training.adam import Adam
 from bnnp.training.likelihood import FrozenDropout, Likelihood, MemberEvaluator, MemberModel
-from bnnp.training.loop import Trainer
+from bnnp.training.loop import State, Trainer
 from bnnp.training.loss import Errors
 from bnnp.training.schedule import CosineSchedule
 from bnnp.training.training import Training, TrainingSet
@@ -68,14 +69,16 @@ def with_rate(settings: Settings, rate: float) -> Settings:
 
 
 def trials(training: Training) -> Iterator[Trial]:
-    """A short training with each of :data:`RATES`."""
+    """A short training with each of :data:`RATES`, or one for all with ``mc_dropout after``."""
+    state: State | None = None
     for rate in RATES:
         settings = with_rate(training.settings, rate)
         trial = replace(training, settings=settings.changed(epochs=trial_epochs(settings)))
         trainer = replace(trial.trainer, samples=training.samples)
-        start = trainer.start(trial.initial_weights())
-        *_, state = start, *trainer.run(start, lambda: False)
-        judge = judging(trial, trainer)
+        if state is None or not settings.dropout.after:
+            start = trainer.start(trial.initial_weights())
+            *_, state = start, *trainer.run(start, lambda: False)
+        judge = judging(trial, trainer, trial.masks_of(trial.networks(state.best_weights)))
         errors = judge.errors(state.best_weights, judge.test)
         yield Trial(rate, judge.criterion(errors), errors)
 
@@ -89,15 +92,15 @@ def former_rate(path: Path) -> float | None:
         return None
 
 
-def judging(training: Training, trainer: Trainer) -> Trainer:
-    """`trainer` with the log-likelihood over all frozen masks as its loss and criterion.
+def judging(training: Training, trainer: Trainer, masks: Masks | None) -> Trainer:
+    """`trainer` with the log-likelihood over all `masks` as its loss and criterion.
 
     Raises
     ------
     InputError
         There are no masks, or only one.
     """
-    masks, descriptor = training.masks, training.descriptor
+    descriptor = training.descriptor
     if masks is None or masks.samples < 2:
         raise InputError(
             f"{training.settings.origins['finetune']}: `finetune nll` needs dropout_rate above 0 and "
@@ -116,7 +119,7 @@ def refiner(training: Training) -> Trainer:
     """The trainer of ``finetune nll``. It begins at the best epoch, is short, and needs no checkpoint: a
     training that is continued repeats it."""
     trainer, masks, keywords = training.trainer, training.masks, training.settings.finetuning
-    judge = judging(training, trainer)
+    judge = judging(training, trainer, masks)
     assert masks is not None  # or `judging` had raised an error
     steps = -(-len(trainer.training) // trainer.batch_size) * keywords.finetune_epochs
     rate = keywords.finetune_rate

@@ -15,15 +15,13 @@ from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.descriptors.statistics import Moments
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.descriptor_file import DescriptorFile
-from bnnp.network.dense import Network
+from bnnp.network.dense import Network, hidden_values
 from bnnp.potential.files import PotentialFiles
-from bnnp.potential.member import Member
-from bnnp.potential.potential import Potential
 from bnnp.training.evaluation import Evaluator
 from bnnp.training.loss import Spread
 from bnnp.training.normalization import element_offsets, whitening_matrix
 from bnnp.training.samples import Limits, Sample, Targets
-from bnnp.uncertainty.training_statistics import TrainingStatistics, features
+from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
 
@@ -165,18 +163,36 @@ def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Seque
     """`files` with the statistics of the `training` structures, if an uncertainty.data can hold them."""
     if files.uncertainty is None:
         return files
-    potential = Potential(files.model, (Member(files.networks),), files.scalings)
     shortest = _shortest(file, training)
     statistics = {}
-    for number, element in enumerate(potential.elements):
+    for element, network in files.networks.items():
         values = _functions_of(file, element, training)
-        inputs = np.zeros((len(values), potential.descriptor.width))
-        inputs[:, : values.shape[1]] = values
-        scaled = potential.scaled(np.full(len(values), number, dtype=np.int32), inputs)
-        network = files.networks[element]
-        hidden = features(network, scaled[:, : network.n_inputs])
+        inputs = values
+        if files.scalings is not None:
+            inputs = files.scalings.scalings[element].affine(files.model.scaling).apply(values)
+        hidden = hidden_values(network, inputs)[-1]
         statistics[element] = TrainingStatistics.of(values, hidden, shortest[element])
     return files.with_statistics(statistics)
+
+
+def unit_means(
+    file: DescriptorFile,
+    training: Sequence[int],
+    networks: Mapping[str, Network],
+    inputs: Mapping[str, Affine],
+) -> dict[str, tuple[Array, ...]]:
+    """Means of the inputs and hidden nodes over training atoms, by element, layer by layer (n_l,).
+
+    Parameters
+    ----------
+    inputs : mapping of element to Affine
+        From symmetry functions to the inputs of `networks`.
+    """
+    found = {}
+    for element, network in networks.items():
+        values = inputs[element].apply(_functions_of(file, element, training))
+        found[element] = tuple(each.mean(axis=0) for each in hidden_values(network, values))
+    return found
 
 
 def _functions_of(file: DescriptorFile, element: str, training: Sequence[int]) -> Array:

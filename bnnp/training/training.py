@@ -64,7 +64,14 @@ from bnnp.training.samples import (
     derivatives_in_memory,
     repulsion_of,
 )
-from bnnp.training.statistics import References, force_size, references, scalings, whitened
+from bnnp.training.statistics import (
+    References,
+    force_size,
+    references,
+    scalings,
+    unit_means,
+    whitened,
+)
 from bnnp.training.transfer import Transfer
 from bnnp.training.weighting import Weights, force_rarity
 
@@ -208,7 +215,8 @@ class Training:
         fitted = model.atom_energies if settings.fits_atom_energies else {}
         energies = self.data.references.energy_range
         spread = ScalingData(self.data.scalings, energies, model.fingerprint, fitted)
-        uncertainty = None if self.masks is None else UncertaintyData.of(self.masks, networks)
+        masks = self.masks_of(networks)
+        uncertainty = None if masks is None else UncertaintyData.of(masks, networks)
         return PotentialFiles(model, networks, spread, uncertainty)
 
     def potential(self, weights: Array) -> Potential:
@@ -222,8 +230,25 @@ class Training:
 
     @cached_property
     def masks(self) -> Masks | None:
-        """The frozen masks of the potential; None without dropout."""
+        """The frozen masks of the potential, without the means of its nodes; None without dropout."""
         return draw_masks(self.settings)
+
+    def masks_of(self, networks: Mapping[str, Network]) -> Masks | None:
+        """The masks of these networks, which have the form of the files: with ``mc_dropout after`` those that
+        preserve the means of their nodes."""
+        if self.masks is None or not self.settings.dropout.after:
+            return self.masks
+        scaled = {x: self.data.scalings[x].affine(self.settings.model.scaling) for x in networks}
+        return replace(self.masks, means=unit_means(self.file, self.data.training, networks, scaled))
+
+    def evaluator_of(self, weights: Array) -> Evaluator:
+        """Monte Carlo mean over the masks of the potential with these weights, as in mode 3."""
+        return self._evaluator(self.masks_of(self.networks(weights)))
+
+    @property
+    def trained_masks(self) -> Masks | None:
+        """The masks over which the errors of an epoch are averaged; None where the training has no dropout."""
+        return None if self.settings.dropout.after else self.masks
 
     @cached_property
     def changes(self) -> dict[str, ChangeOfVariables]:
@@ -298,7 +323,7 @@ class Training:
             optimizer=self.optimizer,
             dropout=self._dropout,
             samples=self.samples,
-            evaluator=self.evaluator,
+            evaluator=self._evaluator(self.trained_masks),
             training=self.data.training,
             test=self.data.test,
             monitored=self.data.monitored,
@@ -333,10 +358,8 @@ class Training:
             first = Averaged(first, keywords.weight_average)
         return Polished(first, Lbfgs(keywords.lbfgs_memory, free), n_epochs) if polish else first
 
-    @property
-    def evaluator(self) -> Evaluator:
-        """Monte Carlo mean over all frozen masks."""
-        return Evaluator(self.variables.inputs, self.masks, self.descriptor, self.descriptor.threads)
+    def _evaluator(self, masks: Masks | None) -> Evaluator:
+        return Evaluator(self.variables.inputs, masks, self.descriptor, self.descriptor.threads)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -349,7 +372,10 @@ class Training:
     @property
     def _dropout(self) -> Dropout:
         settings = self.settings
-        return Dropout(settings.general.random_seed, drop_rates(settings), settings.dropout.dropout_masks)
+        rates = drop_rates(settings)
+        if settings.dropout.after:
+            rates = (0.0,) * len(rates)
+        return Dropout(settings.general.random_seed, rates, settings.dropout.dropout_masks)
 
     @cached_property
     def loss(self) -> Loss:

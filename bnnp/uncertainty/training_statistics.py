@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.descriptors.scaling import Scaling
-from bnnp.network.dense import Network, evaluate
+from bnnp.network.dense import Network
 
 Array = NDArray[np.float64]
 
@@ -120,23 +120,6 @@ def inverse_root(matrix: Array, smallest: float) -> Array:
     values, vectors = np.linalg.eigh(matrix)
     floor = smallest * max(float(values.mean()), np.finfo(np.float64).tiny)
     return np.asarray((vectors / np.sqrt(np.maximum(values, floor))).T)
-
-
-def features(network: Network, inputs: Array) -> Array:
-    """Values of the last hidden nodes without masks, (n_atoms, h); the inputs if there are none.
-
-    Parameters
-    ----------
-    inputs : (n_atoms, n) float64
-        Scaled symmetry functions.
-    """
-    hidden = replace(
-        network,
-        weights=network.weights[:-1],
-        biases=network.biases[:-1],
-        activations=network.activations[:-1],
-    )
-    return evaluate(hidden, inputs)[0].reshape(len(inputs), -1)
 
 
 def with_directions(network: Network, directions: Array) -> Network:

@@ -53,7 +53,10 @@ def read_in_python(directory: Path) -> dict[str, Any]:
     elements = []
     for element in potential.elements:
         network, data = networks[element], potential.scaling(element)
-        factors = [None] * len(network.weights)
+        factors, means = [None] * len(network.weights), [None] * len(network.weights)
+        if masks is not None and masks.means:
+            kept = zip(masks.means[element], masks.rates, strict=False)
+            means = [mean if rate > 0.0 else None for mean, rate in kept]
         if masks is not None:
             layers = zip(masks.keep[element], masks.rates, strict=False)
             factors = [keep.T / (1.0 - rate) if rate > 0.0 else None for keep, rate in layers]
@@ -67,9 +70,9 @@ def read_in_python(directory: Path) -> dict[str, Any]:
                     for column, function in enumerate(model.functions[element])
                 ],
                 "layers": [
-                    {"activation": letter, "weights": weights, "biases": biases, "masks": factor}
-                    for letter, weights, biases, factor in zip(
-                        network.activations, network.weights, network.biases, factors, strict=True
+                    {"activation": letter, "weights": weights, "biases": biases, "masks": factor, "means": mean}
+                    for letter, weights, biases, factor, mean in zip(
+                        network.activations, network.weights, network.biases, factors, means, strict=True
                     )
                 ],
                 "checksum": weights_checksum(network),
@@ -251,13 +254,15 @@ def random_input(number: int) -> str:
 
 @pytest.mark.parametrize("number", range(20))
 def test_random_settings(tmp_path: Path, number: int) -> None:
-    """Without masks, and with dropout of hidden layers, of the inputs, or of some layers only."""
+    """Without masks, and with dropout of hidden layers, of the inputs, or of some layers only; every second
+    one with masks that preserve means."""
     text = random_input(number)
     layers = 1 + number % 3
     rates = [(), (0.0, *[0.2] * layers), (0.1, *[0.25] * layers), (0.0, 0.3, *[0.0] * (layers - 1))][
         number // 5
     ]
-    found = both_read(make_potential(tmp_path / "run", text, rates, samples=3 + number))
+    preserving = number % 2 == 1
+    found = both_read(make_potential(tmp_path / "run", text, rates, 3 + number, preserving))
     assert found["scaling"] == list(SCALINGS)[number % len(SCALINGS)]
     assert found["samples"] == (3 + number if rates else 1)
     types = {function["spec"].type for element in found["elements"] for function in element["functions"]}
@@ -495,7 +500,8 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda d: edit(d / "input.nn", " p2a\n", " p5a\n"), "subtype `p5a` does not exist"),
     (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "# "), "9 masks in layer 1 of Sb, expected"),
     (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "mask Sb 1 9 "), "`mask Sb 1 9 "),
-    (lambda d: edit(d / "uncertainty.data", "format 1", "format 2"), "no `format 1`"),
+    (lambda d: edit(d / "uncertainty.data", "format 1", "format 3"), "neither `format 1` nor `format 2`"),
+    (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "mean Sb 1 0.5\nmask Sb 1 10 "), "`mean Sb 1 0.5` "),
     (lambda d: other_digest(d / "uncertainty.data"),
      "scaling.data and uncertainty.data belong to different potentials"),
 ]  # fmt: skip

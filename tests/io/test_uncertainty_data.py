@@ -48,6 +48,50 @@ def test_round_trip(data: UncertaintyData, networks: dict[str, Network], tmp_pat
     assert again.generator == data.generator
 
 
+def preserving(data: UncertaintyData) -> UncertaintyData:
+    """With means of the nodes: 0.5, 1.5, ... of layer 1, and others."""
+    means = {
+        element: tuple(layer + 0.5 * np.arange(1, n.shape[1] + 1) for layer, n in enumerate(layers))
+        for element, layers in data.masks.keep.items()
+    }
+    return replace(data, masks=replace(data.masks, means=means))
+
+
+def test_means_of_the_nodes(data: UncertaintyData, networks: dict[str, Network], tmp_path: Path) -> None:
+    kept = preserving(data)
+    write_uncertainty(tmp_path / "u", kept)
+    again = read_uncertainty(tmp_path / "u", networks)
+    assert same(again.masks, data.masks)
+    for element in ("Ge", "Te"):
+        np.testing.assert_array_equal(again.masks.means[element][1], kept.masks.means[element][1])
+        np.testing.assert_array_equal(again.masks.means[element][2], kept.masks.means[element][2])
+        assert again.take(20).masks.means[element] is again.masks.means[element]
+    text = (tmp_path / "u").read_text()
+    assert "\nformat 2\n" in text
+    assert "\nmean Te 1 1.5 2.0 2.5 " in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("mean Te 1 ", "# ", "means of Te, layer 1 are missing"),
+        ("mean Te 1 1.5 ", "mean Te 1 ", "means of Te, layer 1 are"),
+        ("mean Te 1 1.5 ", "mean Te 1 nan ", "not all finite"),
+        ("mean Te 1 1.5 ", "mean Te 0 1.5 ", "means of Te, layer 1 are missing"),
+        ("mean Te 2 ", "mean Te 1 ", "expected a line"),
+        ("mean Te 1 1.5 ", "mean Te 1 one ", "expected a line"),
+        ("format 2", "format 1", "expected a line"),
+    ],
+)
+def test_damaged_means(data: UncertaintyData, tmp_path: Path, old: str, new: str, text: str) -> None:
+    write_uncertainty(tmp_path / "u", preserving(data))
+    whole = (tmp_path / "u").read_text()
+    assert old in whole
+    (tmp_path / "u").write_text(whole.replace(old, new))
+    with pytest.raises(InputError, match=text):
+        read_uncertainty(tmp_path / "u")
+
+
 def test_a_mask_is_readable(data: UncertaintyData, tmp_path: Path) -> None:
     write_uncertainty(tmp_path / "u", data)
     digits = "".join("1" if kept else "0" for kept in data.masks.keep["Te"][1][2])
@@ -107,8 +151,8 @@ def test_other_sections_are_kept(data: UncertaintyData, tmp_path: Path) -> None:
 
 def test_later_format(data: UncertaintyData, tmp_path: Path) -> None:
     write_uncertainty(tmp_path / "u", data)
-    (tmp_path / "u").write_text((tmp_path / "u").read_text().replace("format 1", "format 2"))
-    with pytest.raises(StaleFileError, match="format 2, but this bnnp knows 1"):
+    (tmp_path / "u").write_text((tmp_path / "u").read_text().replace("format 1", "format 3"))
+    with pytest.raises(StaleFileError, match="format 3, but this bnnp knows 1 and 2"):
         read_uncertainty(tmp_path / "u")
 
 

@@ -52,14 +52,16 @@ def test_plain_network_equals_reference(letters: str, normalize: bool) -> None:
 @pytest.mark.parametrize("samples", [1, 5, 13])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("rates", [(0.0, 0.3, 0.4), (0.2, 0.3, 0.0), (0.2, 0.0, 0.0), (0.0, 0.0, 0.5)])
+@pytest.mark.parametrize("preserving", [False, True])
 def test_every_sample_is_the_reference_with_that_mask(
-    rates: tuple[float, ...], normalize: bool, samples: int
+    preserving: bool, rates: tuple[float, ...], normalize: bool, samples: int
 ) -> None:
     rng = np.random.default_rng(4)
     networks, (types, inputs) = build(rng, normalize=normalize), atoms(rng)
     masks = Masks.draw(11, samples, rates, SIZES)
     factors = {element: masks.scaled(element) for element in ELEMENTS}
-    core = Networks(ELEMENTS, networks, WIDTH, factors)
+    means = {x: [rng.normal(size=n) for n in SIZES[x]] for x in ELEMENTS} if preserving else {}
+    core = Networks(ELEMENTS, networks, WIDTH, factors, means=means)
     energies, gradient, delta = core.sample(types, inputs, delta=True)
     for row in range(len(types)):
         element = ELEMENTS[types[row]]
@@ -68,7 +70,7 @@ def test_every_sample_is_the_reference_with_that_mask(
         slopes = []
         for sample in range(samples):
             mask = [factor[sample] for factor in factors[element]]
-            energy, slope = evaluate(network, inputs[row : row + 1, :n], mask)
+            energy, slope = evaluate(network, inputs[row : row + 1, :n], mask, means.get(element))
             np.testing.assert_allclose(energies[row, sample], energy[0], rtol=1e-12, atol=1e-13)
             # delta is dE/d(pre-activation), and the chain through W_1 gives dE/dinput; or it is that already
             first = network.weights[0] / (n if normalize else 1)

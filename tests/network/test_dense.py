@@ -10,7 +10,7 @@ import torch
 
 from bnnp.network.activations import activate, derivative
 from bnnp.network.architecture import ACTIVATIONS, Architecture
-from bnnp.network.dense import Network, evaluate, forward
+from bnnp.network.dense import Network, evaluate, forward, hidden_values
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import TrainingMasks
 
@@ -138,3 +138,25 @@ def test_flat_order_is_that_of_a_weights_file() -> None:
 def test_wrong_number_of_values() -> None:
     with pytest.raises(ValueError, match=r"expected \(13,\)"):
         Network.from_flat(np.zeros(12), Architecture((3,), ("t", "l")), 2)
+
+
+def test_a_dropped_unit_is_replaced_by_its_mean() -> None:
+    """One hidden layer of two nodes by hand: 2 (c + (y - c) m) + 3 y', with y = 0.3, y' = 0.8, c = 0.5."""
+    network = Network((np.array([[1.0, 1.0]]), np.array([[2.0], [3.0]])), (np.array([0.1, 0.6]), np.zeros(1)), ("l", "l"))
+    ones, means = np.ones(1), [np.zeros(1), np.array([0.5, 9.0])]
+    for mask, expected in ((0.0, 2 * 0.5 + 3 * 0.8), (1.25, 2 * (0.5 - 0.2 * 1.25) + 3 * 0.8)):
+        energy, slope = evaluate(network, np.array([[0.2]]), [ones, np.array([mask, 1.0])], means)
+        assert energy[0] == pytest.approx(expected, rel=1e-14)
+        assert slope[0, 0] == pytest.approx(2 * mask + 3, rel=1e-14)
+
+
+def test_masks_that_preserve_the_mean_do_not_spread_the_mean_atom() -> None:
+    """With the means of one atom its energy is that of the plain network in every sample; without, it is not."""
+    rng = np.random.default_rng(4)
+    network = initial_network(Architecture((5, 4), ("p", "t", "l")), 3, rng)
+    inputs = rng.normal(size=(1, 3))
+    means = [each[0] for each in hidden_values(network, inputs)]
+    masks = [np.ones(3), np.array([0, 1.25, 1.25, 0, 1.25]), np.array([1.25, 0, 0, 1.25])]
+    plain, _ = evaluate(network, inputs)
+    assert evaluate(network, inputs, masks, means)[0] == pytest.approx(plain, rel=1e-13)
+    assert evaluate(network, inputs, masks)[0] != pytest.approx(plain, rel=1e-3)

@@ -178,6 +178,7 @@ class Sampler {
                 product(input, own.input_row(), rows(l), own.weights.data(), own.n_in, own.row(),
                         own.biases.data(), outputs[l]);
             }
+            if (!own.shifts.empty()) add_row(outputs[l], own.shifts.data(), plan.n_samples * own.row());
             activate(own.activation, outputs[l], derivatives[l], rows(l) * own.row());
         }
     }

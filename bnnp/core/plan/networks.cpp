@@ -22,6 +22,7 @@ void check(const std::vector<LayerSpec>& layers, int n_samples, int width) {
                 "weights (n_in, n_out), biases (n_out,)");
         require(layer.masks.empty() || layer.masks.size() == n_in * n_samples,
                 "masks must have the shape (n_in, n_samples)");
+        require(layer.means.empty() || layer.means.size() == n_in, "means must have the shape (n_in,)");
     }
 }
 
@@ -41,6 +42,18 @@ void put_masks(Layer& layer, const std::vector<double>& masks, int n_samples) {
     }
 }
 
+void put_shifts(Layer& layer, const std::vector<double>& means, int n_samples) {
+    if (means.empty() || layer.masks.empty()) return;
+    const int row = layer.row();
+    layer.shifts.assign(std::size_t(n_samples) * row, 0.0);
+    for (int s = 0; s < n_samples; ++s)
+        for (int u = 0; u < layer.n_in; ++u) {
+            const double missing = means[u] * (1.0 - layer.masks[std::size_t(s) * layer.input_row() + u]);
+            for (int o = 0; o < layer.n_out; ++o)
+                layer.shifts[std::size_t(s) * row + o] += missing * layer.weights[std::size_t(u) * row + o];
+        }
+}
+
 Layer make_layer(const LayerSpec& spec, int n_samples, bool normalize_nodes) {
     Layer layer;
     layer.n_in = spec.n_in, layer.n_out = spec.n_out, layer.activation = spec.activation;
@@ -57,6 +70,7 @@ Layer make_layer(const LayerSpec& spec, int n_samples, bool normalize_nodes) {
         }
     }
     put_masks(layer, spec.masks, n_samples);
+    put_shifts(layer, spec.means, n_samples);
     return layer;
 }
 

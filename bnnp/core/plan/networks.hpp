@@ -9,6 +9,9 @@
 //
 // a few subtractions a sample, and so is its mean gradient. Only the layers above need a product of matrices.
 //
+// Mean-preserving masks put c + (y - c) m in place of y m, with the mean c of a unit over the training atoms:
+// the same with a shift of z in every sample, sum_u W_u c_u (1 - m_u), and the same gradient.
+//
 // Rows of matrices are padded with zeros to whole registers of every instruction set.
 #pragma once
 
@@ -27,6 +30,8 @@ struct LayerSpec {
     std::vector<double> weights;  // (n_in, n_out)
     std::vector<double> biases;   // (n_out,)
     std::vector<double> masks;    // (n_in, n_samples) on the input, 0 or one common factor; empty: no dropout
+    std::vector<double> means;    // (n_in,) of the input over the training atoms, of masks that preserve it; or
+                                  // empty
 };
 
 // A layer as the kernels use it; normalize_nodes is in the weights and biases.
@@ -37,6 +42,7 @@ struct Layer {
     std::vector<double> transposed;  // (n_out, padded n_in)
     std::vector<double> biases;      // (padded n_out,)
     std::vector<double> masks;       // (n_samples, padded n_in); empty: no dropout
+    std::vector<double> shifts;      // (n_samples, padded n_out), added to z; empty: none
     double kept = 1.0;               // the factor of the units that are not dropped
     std::vector<int> dropped;        // the units dropped in sample s: dropped[first_dropped[s]] and following
     std::vector<int> first_dropped;  // (n_samples + 1,)

@@ -24,8 +24,9 @@ std::map<std::string, Lines> sections_of(const std::string& text) {
         else sections[section].push_back(line);
     }
     const Lines& head = sections[""];
-    if (head.size() != 1 || join(head[0].words) != "format 1")
-        throw FileError(FILE_NAME + ": no `format 1` before the first section" + DAMAGED);
+    const std::string format = head.size() == 1 ? join(head[0].words) : "";
+    if (format != "format 1" && format != "format 2")
+        throw FileError(FILE_NAME + ": neither `format 1` nor `format 2` before the first section" + DAMAGED);
     return sections;
 }
 
@@ -50,7 +51,7 @@ class MaskReader {
 
     PotentialData& data;
     int samples = 0;
-    bool seed = false;
+    bool seed = false, means = false;
     std::map<std::string, std::pair<bool, bool>> seen;  // nodes and weights of each element
     const Line* line = nullptr;
 
@@ -96,6 +97,18 @@ class MaskReader {
                                 weights_name(element()) + DAMAGED);
             seen[words[1]].second = true;
         } else if (words[0] == "mask") read_mask();
+        else if (words[0] == "mean") read_mean();
+    }
+
+    void read_mean() {
+        const Words& words = line->words;
+        demand(words.size() > 3);
+        std::vector<LayerSpec>& layers = element().layers;
+        const std::size_t l = integer(2);
+        demand(l < layers.size() && layers[l].means.empty() && int(words.size()) == layers[l].n_in + 3);
+        for (std::size_t n = 3; n < words.size(); ++n)
+            layers[l].means.push_back(to_number(words[n], where()));
+        means = true;
     }
 
     void read_mask() {
@@ -124,6 +137,9 @@ class MaskReader {
                 throw FileError(FILE_NAME + ": " + std::to_string(found) + " masks in layer " +
                                 std::to_string(l) + " of " + element.symbol + ", expected one for each of " +
                                 std::to_string(samples) + " samples" + DAMAGED);
+            if (means && (masks.empty() != element.layers[l].means.empty()))
+                throw FileError(FILE_NAME + ": the means of layer " + std::to_string(l) + " of " +
+                                element.symbol + " are missing, or of a layer without masks" + DAMAGED);
         }
     }
 

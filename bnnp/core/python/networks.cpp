@@ -124,7 +124,7 @@ class Networks {
 };
 
 LayerSpec make_layer(const Doubles& weights, const Doubles& biases, const std::string& activation,
-                     const py::object& masks) {
+                     const py::object& masks, const py::object& means) {
     require(weights.ndim() == 2 && biases.ndim() == 1, "weights (n_in, n_out), biases (n_out,)");
     require(activation.size() == 1, "an activation is one letter");
     LayerSpec layer;
@@ -136,6 +136,10 @@ LayerSpec make_layer(const Doubles& weights, const Doubles& biases, const std::s
     if (!masks.is_none()) {
         const Doubles array = masks.cast<Doubles>();
         layer.masks.assign(array.data(), array.data() + array.size());
+    }
+    if (!means.is_none()) {
+        const Doubles array = means.cast<Doubles>();
+        layer.means.assign(array.data(), array.data() + array.size());
     }
     return layer;
 }

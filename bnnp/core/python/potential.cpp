@@ -18,7 +18,8 @@ py::array array_of(const std::vector<double>& values, std::int64_t columns = 0) 
 
 py::dict dict_of(const LayerSpec& layer, int samples) {
     const py::object masks = layer.masks.empty() ? py::object(py::none()) : array_of(layer.masks, samples);
-    return py::dict("activation"_a = std::string(1, layer.activation), "masks"_a = masks,
+    const py::object means = layer.means.empty() ? py::object(py::none()) : array_of(layer.means);
+    return py::dict("activation"_a = std::string(1, layer.activation), "masks"_a = masks, "means"_a = means,
                     "weights"_a = array_of(layer.weights, layer.n_out), "biases"_a = array_of(layer.biases));
 }
 

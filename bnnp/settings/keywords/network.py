@@ -53,6 +53,11 @@ class NetworkSettings(Section, title="Network", modes="23", dialect=BOTH):
 class DropoutSettings(Section, title="Dropout", modes="2", dialect=BNNP):
     """Dropout in training and its Monte Carlo samples in prediction."""
 
+    mc_dropout: str = keyword("during|after", choice("during", "after"), "during",
+        "nodes are dropped during the training, or only after it, in the samples", modes="2",
+        note="during: as in the literature of Monte Carlo dropout, which makes the mean prediction worse. "
+             "after: the training has no dropout; in a sample a dropped node is then replaced by its mean over "
+             "the training atoms, so that the mean prediction stays that of the plain network.")
     dropout_rate: tuple[float, ...] | str = keyword(
         "p | p_1 ... p_L | auto", auto_or(reals(0.0, below=1.0)), (0.05,),
         "chance to DROP a hidden node, for all hidden layers or one number each",
@@ -73,3 +78,8 @@ class DropoutSettings(Section, title="Dropout", modes="2", dialect=BNNP):
         note="In molecular dynamics new masks at every step are a random force: they heat by about 3 "
              "sigma_F^2 dt / (2 m S) an atom and time, with sigma_F the deviation of a force component and S "
              "samples. A thermostat hides it; nve is refused.")
+
+    @property
+    def after(self) -> bool:
+        """Whether the training has no dropout (``mc_dropout after``)."""
+        return self.mc_dropout == "after"
