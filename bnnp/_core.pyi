@@ -45,7 +45,13 @@ class Layer:
 
 class Networks:
     def __init__(
-        self, layers: Sequence[Sequence[Layer]], samples: int, width: int, normalize: bool, threads: int
+        self,
+        layers: Sequence[Sequence[Layer]],
+        samples: int,
+        width: int,
+        normalize: bool,
+        centered: bool,
+        threads: int,
     ) -> None: ...
     def sample(
         self, types: Ints, inputs: Array, gradient: bool, delta: bool

@@ -9,7 +9,6 @@ the K sampled networks as blocks: with masks m^k on the inputs of every layer,
     W_l' = \mathrm{diag}_k\left(\mathrm{diag}(m_{l-1}^k) W_l\right), \quad
     w_\mathrm{out}' = \frac{1}{K} [\mathrm{diag}(m_L^k) w_\mathrm{out}]_k
 
-and with the means c of the units, for masks that preserve them, b_l' = [b_l + ((1 - m_{l-1}^k) c_{l-1}) W_l]_k;
 so layer 1 is shared unless inputs are dropped. Where `normalize_nodes` divides by the number of nodes of the
 layer before, weights and biases are multiplied by the ratio of the new number to the old.
 
@@ -203,7 +202,7 @@ def _translated(
     for element in model.elements:
         mean = networks[element]
         if masks is not None:
-            mean = mean_network(mean, masks.scaled(element), masks.drops_inputs, masks.means.get(element))
+            mean = mean_network(mean, masks.scaled(element), masks.drops_inputs)
         scaling = _rows(scalings[element], orders[element])
         constant = scaling.affine(model.scaling).factor == 0.0
         new[element] = _folded(_reordered(mean, orders[element]), constant, model.scaling.s_min)
@@ -229,9 +228,7 @@ def lammps_lines(directory: Path, elements: Sequence[str], cutoff: float, units:
     )
 
 
-def mean_network(
-    network: Network, masks: Sequence[Array], drops_inputs: bool, means: Sequence[Array] | None = None
-) -> Network:
+def mean_network(network: Network, masks: Sequence[Array], drops_inputs: bool) -> Network:
     """One network that gives the mean over the sampled networks.
 
     Parameters
@@ -240,8 +237,6 @@ def mean_network(
         Factors of the inputs and of each hidden layer.
     drops_inputs : bool
         Whether the masks of the inputs differ from 1.
-    means : sequence of (n_l,) float64, optional
-        What dropped units are replaced by.
     """
     samples = len(masks[0])
     n_layers = len(network.weights)
@@ -249,16 +244,14 @@ def mean_network(
     split = drops_inputs  # whether the layer before has a block for each sample
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         blocks = [mask[:, None] * weight for mask in masks[layer]]  # K of (n_in, n_out)
-        center = np.zeros(len(weight)) if means is None else means[layer]
-        shifted = bias + ((1.0 - masks[layer]) * center) @ weight  # (K, n_out)
         if layer == n_layers - 1:
             new = np.concatenate(blocks) / samples if split and layer > 0 else np.mean(blocks, axis=0)
-            new_bias = shifted.mean(axis=0)
+            new_bias = bias
         elif layer == 0 and not split:
             new, new_bias = weight, bias
         else:
             new = _block_diagonal(blocks) if split and layer > 0 else np.concatenate(blocks, axis=1)
-            new_bias, split = shifted.ravel(), True
+            new_bias, split = np.tile(bias, samples), True
         ratio = len(new) / len(weight) if network.normalize_nodes else 1.0
         weights.append(new * ratio)
         biases.append(new_bias * ratio)

@@ -13,7 +13,7 @@ sections begin with ``[name]``::
     weights Ge 9f86d081...            sha256 of the float64 values of weights.032.data
     mask Ge 1 1 111011111111101       element, layer (0 = inputs), sample (from 1), a digit per node, 1 = kept
 
-Format 2 has masks that preserve the means of the nodes (``mc_dropout after``), which it gives::
+Format 2 has centered masks (``mc_dropout after``, :mod:`bnnp.network.masks`) and the means of the nodes::
 
     mean Ge 1 0.43 1.27 ...           element, layer, mean of each node over the training atoms
 
@@ -306,8 +306,10 @@ class _Reader:
             )
         sections = {name: tuple(lines) for name, lines in self.sections.items()}
         generator = " ".join(self.single["generator"])
-        means = self._means(rates) if self.version == 2 else {}
-        return UncertaintyData(Masks(seed, samples, rates, keep, means), self.weights, generator, sections)
+        masks = Masks(seed, samples, rates, keep)
+        if self.version == 2:
+            masks = masks.with_means(self._means(rates))
+        return UncertaintyData(masks, self.weights, generator, sections)
 
     def _check(self, samples: int, rates: tuple[float, ...]) -> None:
         """Raise InputError for numbers of samples and rates that cannot be."""

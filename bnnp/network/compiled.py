@@ -37,7 +37,9 @@ class Networks:
         For each layer of an element's network the (n_samples, n_inputs of the layer) factors, 0 or 1/(1-p),
         on its inputs; an array of ones means no dropout there. None: the plain networks, one sample.
     means : mapping of str to sequence of (n_inputs of the layer,) float64
-        What a dropped unit is replaced by (:class:`bnnp.network.masks.Masks`); empty: by 0.
+        What a dropped unit is replaced by; empty: by 0.
+    centered : bool
+        Whether the samples are shifted so that their mean is the plain network (:mod:`bnnp.network.masks`).
     threads : int
     """
 
@@ -49,6 +51,7 @@ class Networks:
         masks: Mapping[str, Sequence[Array]] | None = None,
         threads: int = 1,
         means: Mapping[str, Sequence[Array]] = MappingProxyType({}),
+        centered: bool = False,
     ) -> None:
         self.n_samples = 1 if masks is None else len(masks[elements[0]][0])
         layers = []
@@ -59,7 +62,7 @@ class Networks:
             columns = zip(own.weights, own.biases, own.activations, factors, replaced, strict=True)
             layers.append([_core.Layer(*layer) for layer in columns])
         normalize = networks[elements[0]].normalize_nodes
-        self._core = _core.Networks(layers, self.n_samples, width, normalize, max(1, threads))
+        self._core = _core.Networks(layers, self.n_samples, width, normalize, centered, max(1, threads))
 
     def sample(
         self, types: Types, inputs: Array, gradient: bool = True, delta: bool = False

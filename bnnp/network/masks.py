@@ -6,9 +6,10 @@ rate, and then multiplied by 1 / (1 - rate) (inverted dropout: with every unit k
 one). The output is never dropped, inputs only if their rate is not zero. If a layer loses all its units, the
 inputs of the next one are zeros.
 
-Masks of a network that was trained without dropout preserve the mean: with c the mean of a unit over the
-training atoms of its element, the next layer gets c + (y - c) m instead of y m. So a dropped unit is replaced
-by its mean, and only what varies is spread.
+Masks of a network that was trained without dropout are centered. With c the mean of a unit over the training
+atoms of its element, the next layer gets c + (y - c) m instead of y m: a dropped unit is replaced by its
+mean, and only what varies is spread. And with the plain network E and its samples E_s, sample s of the
+energy is E_s - mean_s E_s + E: the mean prediction is that of the plain network.
 
 Sample masks are counted by (layer, sample, Z): the first k of n samples are the same for any n, and no
 element depends on another. Training masks are counted by (epoch, structure, Z): they do not depend on batches
@@ -48,6 +49,9 @@ class Masks:
         For each element: inputs, hidden layer 1, ..., L. True where a unit is kept.
     means : mapping of str to tuple of (n_l,) float64
         Means c of the units, layer by layer as `keep`; empty for the usual masks.
+    centered : bool
+        Whether the mean over the samples is the plain network, as for all masks with `means`; not for
+        :meth:`only` one of them.
     """
 
     seed: int
@@ -55,6 +59,7 @@ class Masks:
     rates: tuple[float, ...]
     keep: Mapping[str, tuple[Keep, ...]]
     means: Mapping[str, tuple[Array, ...]] = field(default_factory=dict)
+    centered: bool = False
 
     @classmethod
     def draw(
@@ -92,6 +97,10 @@ class Masks:
             )  # per layer (S, n_l)
         return cls(seed, samples, rates, keep)
 
+    def with_means(self, means: Mapping[str, tuple[Array, ...]]) -> Masks:
+        """Centered masks, with the `means` of the units."""
+        return replace(self, means=means, centered=True)
+
     def take(self, samples: int) -> Masks:
         """The first `samples` masks of the sequence that the seed gives, at least 1."""
         if samples < 1:
@@ -102,7 +111,7 @@ class Masks:
 
     def only(self, sample: int) -> Masks:
         """The masks of one sample, from 0."""
-        return self._chosen(slice(sample, sample + 1), 1)
+        return replace(self._chosen(slice(sample, sample + 1), 1), centered=False)
 
     def redrawn(self, evaluation: int) -> Masks:
         """As many masks for one evaluation, independent of the frozen ones."""
@@ -110,7 +119,8 @@ class Masks:
 
     def _drawn(self, samples: int, evaluation: int | None = None) -> Masks:
         sizes = {element: [layer.shape[1] for layer in layers] for element, layers in self.keep.items()}
-        return replace(Masks.draw(self.seed, samples, self.rates, sizes, evaluation), means=self.means)
+        drawn = Masks.draw(self.seed, samples, self.rates, sizes, evaluation)
+        return drawn if not self.means else drawn.with_means(self.means)
 
     def _chosen(self, rows: slice, samples: int) -> Masks:
         keep = {element: tuple(layer[rows] for layer in layers) for element, layers in self.keep.items()}

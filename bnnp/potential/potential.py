@@ -347,8 +347,8 @@ class Potential:
         for member in members:
             masks = member.masks
             factors = None if masks is None else {element: masks.scaled(element) for element in elements}
-            means = {} if masks is None else masks.means
-            found.append(Networks(elements, member.networks, width, factors, threads, means))
+            means, centered = ({}, False) if masks is None else (masks.means, masks.centered)
+            found.append(Networks(elements, member.networks, width, factors, threads, means, centered))
         return found[0] if len(found) == 1 else Committee(found)
 
     def _check_distances(self, structure: Structure, pairs: NeighborList) -> None:

@@ -75,14 +75,11 @@ class Evaluator:
     ) -> None:
         self._elements, self._inputs, self._width = tuple(inputs), inputs, descriptor.width
         self._factors = None if masks is None else {element: masks.scaled(element) for element in inputs}
-        self._means = {} if masks is None else masks.means
         self.descriptor, self._threads = descriptor, threads
 
     def load(self, networks: Mapping[str, Network]) -> Networks:
         """`networks` in the C++ core, for many structures."""
-        return Networks(
-            self._elements, networks, self._width, self._factors, self._threads, self._means
-        )
+        return Networks(self._elements, networks, self._width, self._factors, self._threads)
 
     def __call__(self, networks: Networks, sample: Sample) -> Evaluation:
         """Prediction and reference of one structure."""

@@ -235,19 +235,15 @@ class Training:
 
     def masks_of(self, networks: Mapping[str, Network]) -> Masks | None:
         """The masks of these networks, which have the form of the files: with ``mc_dropout after`` those that
-        preserve the means of their nodes."""
+        are centered on them."""
         if self.masks is None or not self.settings.dropout.after:
             return self.masks
         scaled = {x: self.data.scalings[x].affine(self.settings.model.scaling) for x in networks}
-        return replace(self.masks, means=unit_means(self.file, self.data.training, networks, scaled))
-
-    def evaluator_of(self, weights: Array) -> Evaluator:
-        """Monte Carlo mean over the masks of the potential with these weights, as in mode 3."""
-        return self._evaluator(self.masks_of(self.networks(weights)))
+        return self.masks.with_means(unit_means(self.file, self.data.training, networks, scaled))
 
     @property
-    def trained_masks(self) -> Masks | None:
-        """The masks over which the errors of an epoch are averaged; None where the training has no dropout."""
+    def averaged_masks(self) -> Masks | None:
+        """The masks whose mean is the prediction; None where it is that of the plain networks."""
         return None if self.settings.dropout.after else self.masks
 
     @cached_property
@@ -323,7 +319,7 @@ class Training:
             optimizer=self.optimizer,
             dropout=self._dropout,
             samples=self.samples,
-            evaluator=self._evaluator(self.trained_masks),
+            evaluator=self.evaluator,
             training=self.data.training,
             test=self.data.test,
             monitored=self.data.monitored,
@@ -358,8 +354,11 @@ class Training:
             first = Averaged(first, keywords.weight_average)
         return Polished(first, Lbfgs(keywords.lbfgs_memory, free), n_epochs) if polish else first
 
-    def _evaluator(self, masks: Masks | None) -> Evaluator:
-        return Evaluator(self.variables.inputs, masks, self.descriptor, self.descriptor.threads)
+    @property
+    def evaluator(self) -> Evaluator:
+        """Of the prediction: the Monte Carlo mean over all frozen masks, or the plain networks."""
+        inputs, threads = self.variables.inputs, self.descriptor.threads
+        return Evaluator(inputs, self.averaged_masks, self.descriptor, threads)
 
     @property
     def _dtype(self) -> torch.dtype:

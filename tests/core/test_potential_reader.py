@@ -255,14 +255,14 @@ def random_input(number: int) -> str:
 @pytest.mark.parametrize("number", range(20))
 def test_random_settings(tmp_path: Path, number: int) -> None:
     """Without masks, and with dropout of hidden layers, of the inputs, or of some layers only; every second
-    one with masks that preserve means."""
+    one with centered masks."""
     text = random_input(number)
     layers = 1 + number % 3
     rates = [(), (0.0, *[0.2] * layers), (0.1, *[0.25] * layers), (0.0, 0.3, *[0.0] * (layers - 1))][
         number // 5
     ]
-    preserving = number % 2 == 1
-    found = both_read(make_potential(tmp_path / "run", text, rates, 3 + number, preserving))
+    centered = number % 2 == 1
+    found = both_read(make_potential(tmp_path / "run", text, rates, 3 + number, centered))
     assert found["scaling"] == list(SCALINGS)[number % len(SCALINGS)]
     assert found["samples"] == (3 + number if rates else 1)
     types = {function["spec"].type for element in found["elements"] for function in element["functions"]}

@@ -97,11 +97,11 @@ def cpp_files() -> list[Path]:
 
 
 def make_potential(
-    directory: Path, text: str, rates: tuple[float, ...], samples: int = 10, preserving: bool = False
+    directory: Path, text: str, rates: tuple[float, ...], samples: int = 10, centered: bool = False
 ) -> Path:
     """A directory as mode 2 leaves it in potential/, with random networks; `rates` empty: without masks.
 
-    `preserving`: masks that preserve the means of the nodes, which are random numbers here.
+    `centered`: masks as of ``mc_dropout after``, with random numbers for the means of the nodes.
     """
     directory.mkdir(parents=True)
     (directory / "input.nn").write_text(text)
@@ -120,12 +120,12 @@ def make_potential(
     files = PotentialFiles(settings.model, networks, scalings)
     if rates:
         masks = Masks.draw(11, samples, rates, {element: networks[element].sizes for element in networks})
-        if preserving:
+        if centered:
             means = {
                 x: tuple(rng.normal(size=n) * (rate > 0.0) for n, rate in zip(net.sizes, rates, strict=False))
                 for x, net in networks.items()
             }
-            masks = replace(masks, means=means)
+            masks = masks.with_means(means)
         files = replace(files, uncertainty=UncertaintyData.of(masks, networks))
     files.write(directory)
     assert write_directory(directory / "potential", [files]) is not None

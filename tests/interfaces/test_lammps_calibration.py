@@ -17,11 +17,12 @@ from bnnp import BNNP
 from bnnp.io.calibration_section import CalibrationData, checksums
 from bnnp.io.checksums import checksum_line, read_checksums
 from bnnp.io.uncertainty_data import read_uncertainty, write_uncertainty
+from bnnp.network.dense import hidden_values
 from bnnp.prediction import Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
 from bnnp.uncertainty.maps import Isotonic, Quadratic, SigmaMap
-from bnnp.uncertainty.training_statistics import TrainingStatistics, features
+from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 pytestmark = pytest.mark.slow  # compiles the plugin
 
@@ -143,7 +144,7 @@ def statistics(path: Path) -> dict[str, TrainingStatistics]:
         own, n = types == number, network.n_inputs
         shortest = {x: (2.4 + 0.1 * number) / length for x in potential.elements[number:]}
         found[element] = TrainingStatistics.of(
-            descriptors[own, :n], features(network, inputs[own, :n]), shortest
+            descriptors[own, :n], hidden_values(network, inputs[own, :n])[-1], shortest
         )
     return found
 

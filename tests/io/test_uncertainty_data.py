@@ -48,20 +48,21 @@ def test_round_trip(data: UncertaintyData, networks: dict[str, Network], tmp_pat
     assert again.generator == data.generator
 
 
-def preserving(data: UncertaintyData) -> UncertaintyData:
+def centered(data: UncertaintyData) -> UncertaintyData:
     """With means of the nodes: 0.5, 1.5, ... of layer 1, and others."""
     means = {
         element: tuple(layer + 0.5 * np.arange(1, n.shape[1] + 1) for layer, n in enumerate(layers))
         for element, layers in data.masks.keep.items()
     }
-    return replace(data, masks=replace(data.masks, means=means))
+    return replace(data, masks=data.masks.with_means(means))
 
 
 def test_means_of_the_nodes(data: UncertaintyData, networks: dict[str, Network], tmp_path: Path) -> None:
-    kept = preserving(data)
+    kept = centered(data)
     write_uncertainty(tmp_path / "u", kept)
     again = read_uncertainty(tmp_path / "u", networks)
     assert same(again.masks, data.masks)
+    assert again.masks.centered
     for element in ("Ge", "Te"):
         np.testing.assert_array_equal(again.masks.means[element][1], kept.masks.means[element][1])
         np.testing.assert_array_equal(again.masks.means[element][2], kept.masks.means[element][2])
@@ -84,7 +85,7 @@ def test_means_of_the_nodes(data: UncertaintyData, networks: dict[str, Network],
     ],
 )
 def test_damaged_means(data: UncertaintyData, tmp_path: Path, old: str, new: str, text: str) -> None:
-    write_uncertainty(tmp_path / "u", preserving(data))
+    write_uncertainty(tmp_path / "u", centered(data))
     whole = (tmp_path / "u").read_text()
     assert old in whole
     (tmp_path / "u").write_text(whole.replace(old, new))

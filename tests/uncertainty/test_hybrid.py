@@ -17,7 +17,7 @@ from bnnp.errors import InputError, StaleFileError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.statistics_section import format_statistics, parse_statistics
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network, evaluate
+from bnnp.network.dense import Network, evaluate, hidden_values
 from bnnp.network.initial import initial_network
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
@@ -29,7 +29,6 @@ from bnnp.uncertainty.training_statistics import (
     FARTHEST,
     TrainingStatistics,
     excess,
-    features,
     inverse_root,
     with_directions,
 )
@@ -136,7 +135,7 @@ class TestLastLayer:
     def test_features_are_what_the_energy_is_linear_in(self, normalize: bool) -> None:
         net = network(normalize=normalize)
         inputs = np.random.default_rng(5).normal(size=(7, 5))
-        hidden = features(net, inputs)
+        hidden = hidden_values(net, inputs)[-1]
         assert hidden.shape == (7, 3)
         last = net.weights[-1][:, 0] / (3.0 if normalize else 1.0)
         bias = net.biases[-1] / (3.0 if normalize else 1.0)
@@ -167,9 +166,8 @@ def potential(solid: Path) -> Potential:
     scaling = Scaling.of(values)
     assert found.scalings is not None
     found = replace(found, scalings=replace(found.scalings, scalings={"Cu": scaling}))
-    hidden = features(
-        found.members[0].networks["Cu"], found.scaled(np.zeros(len(values), dtype=np.int32), values)
-    )
+    scaled = found.scaled(np.zeros(len(values), dtype=np.int32), values)
+    hidden = hidden_values(found.members[0].networks["Cu"], scaled)[-1]
     hidden = hidden + np.random.default_rng(1).normal(scale=0.1, size=hidden.shape)  # not all of one line
     return replace(found, statistics={"Cu": TrainingStatistics.of(values, hidden)})
 
@@ -187,7 +185,7 @@ class TestPotential:
             found = replace(potential, statistics=None).predict(moved, False, False)
             net = potential.members[0].networks["Cu"]
             inputs = potential.scaled(potential.types(moved), found.descriptors)
-            return features(net, inputs[:, : net.n_inputs]).sum(axis=0)
+            return hidden_values(net, inputs[:, : net.n_inputs])[-1].sum(axis=0)
 
         parts, volume = potential.predict(structure).parts, abs(np.linalg.det(structure.cell))
         assert parts is not None
@@ -214,7 +212,7 @@ class TestPotential:
             inputs = potential.scaled(types, prediction.descriptors)
             element = structure.symbols[0]
             net = potential.members[0].networks[element]
-            return features(net, inputs[:, : net.n_inputs]).sum(axis=0)
+            return hidden_values(net, inputs[:, : net.n_inputs])[-1].sum(axis=0)
 
         assert potential.statistics is not None
         domain = potential.statistics[structure.symbols[0]]

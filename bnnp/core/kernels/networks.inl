@@ -126,12 +126,12 @@ class Sampler {
         network = &plan.elements[task.types[i]];
         reserve();
         forward(task.inputs + i * plan.width);
-        const double* output = outputs[n_layers() - 1];
-        const bool one = rows(n_layers() - 1) == 1;
-        const int row = layer(n_layers() - 1).row();
-        for (int s = 0; s < plan.n_samples; ++s)
-            task.energies[i * plan.n_samples + s] = output[one ? 0 : s * row];
-        if (task.gradient) mean_gradient(task.gradient + i * plan.width);
+        const int top = n_layers() - 1, row = layer(top).row();
+        double* energies = task.energies + i * plan.n_samples;
+        for (int s = 0; s < plan.n_samples; ++s) energies[s] = outputs[top][rows(top) == 1 ? 0 : s * row];
+        if (centered()) center(energies, outputs[top][plain_row(top)]);
+        if (task.gradient && centered()) plain_gradient(task.gradient + i * plan.width);
+        else if (task.gradient) mean_gradient(task.gradient + i * plan.width);
         if (task.delta) sample_gradients(task.delta + i * plan.span * plan.sample_row());
     }
 
@@ -148,11 +148,24 @@ class Sampler {
     const Layer& layer(int l) const { return network->layers[l]; }
     int rows(int l) const { return l < network->first_mask ? 1 : plan.n_samples; }
 
+    // Whether there is a row of the plain network behind those of the samples.
+    bool centered() const { return plan.centered && network->first_mask < n_layers(); }
+    std::ptrdiff_t plain_row(int l) const {
+        return l < network->first_mask ? 0 : std::ptrdiff_t(plan.n_samples) * layer(l).row();
+    }
+
+    // Shifts the values of all samples so that their mean is that of the plain network.
+    void center(double* samples, double plain) const {
+        double sum = 0.0;
+        for (int s = 0; s < plan.n_samples; ++s) sum += samples[s];
+        for (int s = 0; s < plan.n_samples; ++s) samples[s] += plain - sum / plan.n_samples;
+    }
+
     void reserve() {
         std::size_t total = 0;
         int widest = layer(0).input_row();
         for (const Layer& each : network->layers) {
-            total += 2 * std::size_t(plan.n_samples) * each.row();
+            total += 2 * std::size_t(plan.n_samples + 1) * each.row();
             widest = std::max(widest, each.row());
         }
         const std::size_t matrix = std::size_t(std::max(plan.n_samples, widest) + 2) * widest;
@@ -160,8 +173,8 @@ class Sampler {
         outputs = pointers.get(2 * std::size_t(n_layers()));
         derivatives = outputs + n_layers();
         for (int l = 0; l < n_layers(); ++l) {
-            outputs[l] = at, derivatives[l] = at + std::size_t(plan.n_samples) * layer(l).row();
-            at += 2 * std::size_t(plan.n_samples) * layer(l).row();
+            outputs[l] = at, derivatives[l] = at + std::size_t(plan.n_samples + 1) * layer(l).row();
+            at += 2 * std::size_t(plan.n_samples + 1) * layer(l).row();
         }
         delta = at, back = at + matrix, scratch = at + 2 * matrix;
     }
@@ -180,7 +193,16 @@ class Sampler {
             }
             if (!own.shifts.empty()) add_row(outputs[l], own.shifts.data(), plan.n_samples * own.row());
             activate(own.activation, outputs[l], derivatives[l], rows(l) * own.row());
+            if (centered() && l >= network->first_mask) forward_plain(l, x);
         }
+    }
+
+    void forward_plain(int l, const double* x) {
+        const Layer& own = layer(l);
+        const double* input = l == 0 ? x : outputs[l - 1] + plain_row(l - 1);
+        double* output = outputs[l] + plain_row(l);
+        product(input, own.input_row(), 1, own.weights.data(), own.n_in, own.row(), own.biases.data(), output);
+        activate(own.activation, output, derivatives[l] + plain_row(l), own.row());
     }
 
     // z of every sample from the same y: the sum over all units less the terms of the dropped ones.
@@ -251,6 +273,22 @@ class Sampler {
         std::copy(delta, delta + layer(0).n_in, gradient);
     }
 
+    // The row of the plain network alone, from the output to the input; it stays in `delta`.
+    void descend_plain(int last) {
+        const int top = n_layers() - 1;
+        std::copy_n(derivatives[top] + plain_row(top), layer(top).row(), delta);
+        for (int l = top - 1; l >= last; --l) {
+            descend_through(layer(l + 1), 1);
+            multiply(delta, derivatives[l] + plain_row(l), layer(l).row());
+        }
+    }
+
+    void plain_gradient(double* gradient) {
+        descend_plain(0);
+        descend_through(layer(0), 1);
+        std::copy(delta, delta + layer(0).n_in, gradient);
+    }
+
     // delta becomes the mean over the samples of dE/d(input of this layer), one row: for each unit the sum
     // over all samples less those that dropped it.
     void mean_input_gradient(const Layer& own) {
@@ -275,20 +313,28 @@ class Sampler {
     // Each sample's gradient, (span, padded n_samples); zeros in the padding.
     void sample_gradients(double* out) {
         const bool inputs = plan.masked_inputs;
-        descend_from_output(0, plan.n_samples);
         const Layer& first = layer(0);
+        const int used = inputs ? first.n_in : first.n_out;
+        double* plain = scratch;
+        if (centered()) {
+            descend_plain(0);
+            if (inputs) descend_through(first, 1);
+            std::copy_n(delta, used, plain);
+        }
+        descend_from_output(0, plan.n_samples);
         int row = first.row();
         if (inputs) {
             row = first.input_row();
             descend_through(first, plan.n_samples);
             if (!first.masks.empty()) multiply(delta, first.masks.data(), plan.n_samples * row);
         }
-        const int used = inputs ? first.n_in : first.n_out;
         const int samples = plan.sample_row();
         std::fill(out, out + std::ptrdiff_t(plan.span) * samples, 0.0);
-        for (int u = 0; u < used; ++u)
+        for (int u = 0; u < used; ++u) {
             for (int s = 0; s < plan.n_samples; ++s)
                 out[u * samples + s] = delta[std::ptrdiff_t(s) * row + u];
+            if (centered()) center(out + u * samples, plain[u]);
+        }
     }
 };
 

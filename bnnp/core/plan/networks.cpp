@@ -77,10 +77,10 @@ Layer make_layer(const LayerSpec& spec, int n_samples, bool normalize_nodes) {
 }  // namespace
 
 NetworkPlan plan_networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width,
-                          bool normalize_nodes) {
+                          bool normalize_nodes, bool centered) {
     require(n_samples >= 1 && width >= 1, "at least one sample and one input");
     NetworkPlan plan;
-    plan.n_samples = n_samples, plan.width = width;
+    plan.n_samples = n_samples, plan.width = width, plan.centered = centered;
     for (const auto& specs : elements) {
         check(specs, n_samples, width);
         ElementNetwork network;

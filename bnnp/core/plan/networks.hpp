@@ -9,8 +9,10 @@
 //
 // a few subtractions a sample, and so is its mean gradient. Only the layers above need a product of matrices.
 //
-// Mean-preserving masks put c + (y - c) m in place of y m, with the mean c of a unit over the training atoms:
-// the same with a shift of z in every sample, sum_u W_u c_u (1 - m_u), and the same gradient.
+// Centered samples are those of a network that was trained without dropout. Masks put c + (y - c) m in place
+// of y m, with the mean c of a unit over the training atoms: the same with a shift of z in every sample,
+// sum_u W_u c_u (1 - m_u). And all samples are shifted so that their mean is the plain network, energies and
+// derivatives alike: E_s - mean_s E_s + E.
 //
 // Rows of matrices are padded with zeros to whole registers of every instruction set.
 #pragma once
@@ -30,8 +32,7 @@ struct LayerSpec {
     std::vector<double> weights;  // (n_in, n_out)
     std::vector<double> biases;   // (n_out,)
     std::vector<double> masks;    // (n_in, n_samples) on the input, 0 or one common factor; empty: no dropout
-    std::vector<double> means;    // (n_in,) of the input over the training atoms, of masks that preserve it; or
-                                  // empty
+    std::vector<double> means;    // (n_in,) of the input over the training atoms, or empty
 };
 
 // A layer as the kernels use it; normalize_nodes is in the weights and biases.
@@ -60,6 +61,7 @@ struct NetworkPlan {
     int n_samples = 1, width = 0;  // width: columns of the inputs
     int span = 0;                  // of each sample's gradient, see SampleTask
     bool masked_inputs = false;    // of any element
+    bool centered = false;
     std::vector<ElementNetwork> elements;
 
     int sample_row() const { return padded(n_samples); }
@@ -67,6 +69,6 @@ struct NetworkPlan {
 
 // Throws std::invalid_argument for layers or masks that do not fit together.
 NetworkPlan plan_networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width,
-                          bool normalize_nodes);
+                          bool normalize_nodes, bool centered = false);
 
 }  // namespace bnnp

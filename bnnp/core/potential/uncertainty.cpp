@@ -51,7 +51,7 @@ class MaskReader {
 
     PotentialData& data;
     int samples = 0;
-    bool seed = false, means = false;
+    bool seed = false;
     std::map<std::string, std::pair<bool, bool>> seen;  // nodes and weights of each element
     const Line* line = nullptr;
 
@@ -108,7 +108,7 @@ class MaskReader {
         demand(l < layers.size() && layers[l].means.empty() && int(words.size()) == layers[l].n_in + 3);
         for (std::size_t n = 3; n < words.size(); ++n)
             layers[l].means.push_back(to_number(words[n], where()));
-        means = true;
+        data.centered = true;
     }
 
     void read_mask() {
@@ -137,7 +137,7 @@ class MaskReader {
                 throw FileError(FILE_NAME + ": " + std::to_string(found) + " masks in layer " +
                                 std::to_string(l) + " of " + element.symbol + ", expected one for each of " +
                                 std::to_string(samples) + " samples" + DAMAGED);
-            if (means && (masks.empty() != element.layers[l].means.empty()))
+            if (data.centered && (masks.empty() != element.layers[l].means.empty()))
                 throw FileError(FILE_NAME + ": the means of layer " + std::to_string(l) + " of " +
                                 element.symbol + " are missing, or of a layer without masks" + DAMAGED);
         }

@@ -22,8 +22,8 @@ using Affine = std::tuple<Doubles, Doubles, Doubles>;
 class Networks {
   public:
     Networks(const std::vector<std::vector<LayerSpec>>& elements, int n_samples, int width,
-             bool normalize_nodes, int threads)
-        : plan(plan_networks(elements, n_samples, width, normalize_nodes)),
+             bool normalize_nodes, bool centered, int threads)
+        : plan(plan_networks(elements, n_samples, width, normalize_nodes, centered)),
           threads(threads),
           kernels(choose_kernels()) {}
 
@@ -149,7 +149,7 @@ LayerSpec make_layer(const Doubles& weights, const Doubles& biases, const std::s
 void bind_networks(py::module_& module) {
     py::class_<LayerSpec>(module, "Layer").def(py::init(&make_layer));
     py::class_<Networks>(module, "Networks")
-        .def(py::init<std::vector<std::vector<LayerSpec>>, int, int, bool, int>())
+        .def(py::init<std::vector<std::vector<LayerSpec>>, int, int, bool, bool, int>())
         .def("sample", &Networks::sample)
         .def("mean_field", &Networks::mean_field)
         .def("forces", &Networks::forces);

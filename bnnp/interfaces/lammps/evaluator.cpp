@@ -29,7 +29,8 @@ Evaluator::Evaluator(const PotentialData& potential)
         }
     }
     plan = make_plan(numbers, functions, potential.cutoff_type, potential.cutoff_alpha);
-    networks = plan_networks(layers, potential.samples, plan.width, potential.normalize_nodes);
+    networks = plan_networks(layers, potential.samples, plan.width, potential.normalize_nodes,
+                             potential.centered);
     set_scaling();
     if (potential.calibration.hybrid()) set_probes();
     clear();

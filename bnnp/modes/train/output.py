@@ -134,7 +134,7 @@ class Output:
 
     def learning_curve(self, records: Iterable[Record]) -> LearningCurve:
         """learning-curve.out with these epochs; further ones can be added."""
-        settings, data, masks = self.training.settings, self.training.data, self.training.trained_masks
+        settings, data, masks = self.training.settings, self.training.data, self.training.averaged_masks
         samples = f", mean over {masks.samples} dropout masks" if masks else ""
         comment = (
             f"Training errors over {len(data.monitored)} of {len(data.training)} structures, "
@@ -159,8 +159,7 @@ class Output:
 
     def points(self, weights: Array) -> tuple[list[Point], dict[Set, Errors]]:
         """Predictions of all structures, on the root, and their errors (normalized units) on all ranks."""
-        points, errors = [], {}
-        trainer = replace(self.training.trainer, evaluator=self.training.evaluator_of(weights))
+        points, errors, trainer = [], {}, self.training.trainer
         for subset, indices in zip(SUBSETS, (trainer.training, trainer.test), strict=True):
             errors[subset] = Errors()
             for index, found in trainer.evaluations(weights, indices):

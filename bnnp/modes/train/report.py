@@ -117,7 +117,8 @@ def report_method(log: Log, training: Training) -> None:
             )
     else:
         rates = ", ".join(f"{rate:g}" for rate in masks.rates)
-        log.item("dropout", f"{rates} of inputs and hidden layers, {masks.samples} frozen masks")
+        when = "after the training only, " if settings.dropout.after else ""
+        log.item("dropout", f"{when}{rates} of inputs and hidden layers, {masks.samples} frozen masks")
     if len(trainer.monitored) < len(trainer.training):
         log.item("training errors below", f"of {len(trainer.monitored)} structures; at the end of all")
     for warning in _method_warnings(training):
@@ -340,7 +341,8 @@ def report_errors(log: Log, training: Training, state: State, errors: Mapping[Se
 
 def report_best(log: Log, training: Training, state: State, errors: Mapping[Set, Errors]) -> None:
     """Errors of the potential that was written, over all structures and with all masks."""
-    units, scale, masks = training.settings.model.units, training.variables.scale, training.masks
+    units, scale = training.settings.model.units, training.variables.scale
+    masks = training.averaged_masks
     quantities = (
         (0, "energy (meV/atom)", units.mev * scale),
         (2, "forces (meV/A)", units.mev_per_angstrom * scale),
