@@ -2,11 +2,11 @@
 
 ::
 
-    version 1
+    version 2
     use mc                              the kind used without the keyword `uncertainty`
     weights Ge 9f86d081... 60303ae2...  sha256 of the weights of each network of an ensemble, or of the one
     mc structures 120 40 100            calibration, calibration_ood; Monte Carlo samples
-    mc energy parts 1.0                 factors of sigma_MC (and sigma_LL and d for hybrid)
+    mc energy parts 1.0                 factors of sigma_MC; for hybrid of sigma_MC, sigma_LL and d, and the least of d
     mc energy map quadratic 0.001 0.08 0.0 0.05     s_0 a b largest
     mc energy conformal 68 0.97 90 1.66 95 2.02     pairs of a level in percent and its factor
     mc forces Ge ...                    the same three lines for each element
@@ -34,7 +34,7 @@ from bnnp.uncertainty.calibration import KINDS, PERCENT, Calibration, Quantity
 from bnnp.uncertainty.maps import MAPS
 
 SECTION = "calibration"
-VERSION = "1"
+VERSION = "2"
 _WHERE = "uncertainty.data, [calibration]"
 _AGAIN = "Calibrate again: `bnnp --mode 3` with the keyword `calibrate`."
 
@@ -84,7 +84,8 @@ def format_calibration(data: CalibrationData) -> tuple[str, ...]:
         )
         for name, quantity in calibration.quantities.items():
             conformal = " ".join(f"{level} {factor!r}" for level, factor in quantity.conformal.items())
-            lines.append(f"{kind} {name} parts {exact(quantity.weights)}")
+            least = [quantity.least] if kind == "hybrid" else []
+            lines.append(f"{kind} {name} parts {exact([*quantity.weights, *least])}")
             lines.append(f"{kind} {name} map {quantity.map.kind} {exact(quantity.map.numbers)}")
             lines.append(f"{kind} {name} conformal {conformal}")
         for name, values in calibration.quantiles.items():
@@ -142,9 +143,12 @@ def _calibration(kind: str, rows: Sequence[Sequence[str]]) -> Calibration:
 
 def _quantity(lines: Mapping[str, list[str]]) -> Quantity:
     kind, *numbers = lines["map"]
-    factors = lines["conformal"]
+    factors, parts = lines["conformal"], [float(word) for word in lines["parts"]]
+    if len(parts) not in (1, 4):
+        raise ValueError("parts need 1 or 4 numbers")
     return Quantity(
         MAPS[kind](tuple(map(float, numbers))),
-        np.array(lines["parts"], dtype=np.float64),
+        np.array(parts[:3]),
         {int(level): float(k) for level, k in zip(factors[::2], factors[1::2], strict=True)},
+        least=parts[3] if len(parts) == 4 else 0.0,
     )

@@ -154,6 +154,12 @@ def draw_masks(settings: Settings) -> Masks | None:
     return Masks.draw(settings.general.random_seed, settings.dropout.mc_samples, rates, sizes)
 
 
+def training_rates(settings: Settings) -> tuple[float, ...]:
+    """Drop probabilities in training, as :func:`drop_rates`; zeros with ``mc_dropout after``."""
+    rates = drop_rates(settings)
+    return (0.0,) * len(rates) if settings.dropout.after else rates
+
+
 def drop_rates(settings: Settings) -> tuple[float, ...]:
     """Drop probabilities of the inputs and of each hidden layer; for ``auto`` the default ones."""
     rates = settings.dropout.dropout_rate

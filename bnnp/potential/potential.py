@@ -312,8 +312,8 @@ class Potential:
         inputs = self.scaled(types, raw.descriptors)
         last = self._last_layer.parts(types, pairs, inputs, derivatives, volume)
         scalings = self.scalings.scalings
-        far = distances(raw.descriptors, types, self.elements, self.statistics, scalings, pairs)
-        return parts.joined(last, far)
+        far, unseen = distances(raw.descriptors, types, self.elements, self.statistics, scalings, pairs)
+        return parts.joined(last, far, unseen)
 
     @cached_property
     def _last_layer(self) -> LastLayer | None:

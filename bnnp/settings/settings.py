@@ -144,6 +144,7 @@ def load_settings(
         **optimizer.values,
         "runner_mode": number,
         "dropout_rate": _dropout_rate(file, model.architecture),
+        "mc_dropout": _mc_dropout(file),
         "group_weight": _group_weights(file),
         "transfer_map": _transfer_map(file),
         "calculate_forces": forces,
@@ -212,6 +213,17 @@ def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -
             text = f"is {rate}: the chance to DROP a node, not to keep it."
             raise file.mistake(name, f"{text} If so meant, add `allow_high_dropout`")
     return rates * layers if len(rates) == 1 else rates
+
+
+def _mc_dropout(file: KeywordFile) -> str:
+    """When nodes are dropped: a file that says how much has dropout in training, as in the literature."""
+    if file.given("mc_dropout"):
+        when: str = file.value("mc_dropout")
+        if when == "after" and file.value("finetune") != "none":
+            raise file.mistake("mc_dropout", "is `after`, but finetune trains the samples: `during`, or no finetune")
+        return when
+    names = ("dropout_rate", "dropout_rate_input", "dropout_masks", "finetune")
+    return "during" if any(file.given(name) for name in names) else "after"
 
 
 def _plain(file: KeywordFile, rates: tuple[float, ...] | str) -> bool:

@@ -34,7 +34,7 @@ from bnnp.io.weights import demand_finite, read_weights, weights_name
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.potential.files import PotentialFiles
-from bnnp.potential.loading import assemble, draw_masks, drop_rates
+from bnnp.potential.loading import assemble, draw_masks, training_rates
 from bnnp.potential.potential import Potential
 from bnnp.random import BOOTSTRAP, stream
 from bnnp.settings.settings import Settings
@@ -371,10 +371,7 @@ class Training:
     @property
     def _dropout(self) -> Dropout:
         settings = self.settings
-        rates = drop_rates(settings)
-        if settings.dropout.after:
-            rates = (0.0,) * len(rates)
-        return Dropout(settings.general.random_seed, rates, settings.dropout.dropout_masks)
+        return Dropout(settings.general.random_seed, training_rates(settings), settings.dropout.dropout_masks)
 
     @cached_property
     def loss(self) -> Loss:

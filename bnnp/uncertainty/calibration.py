@@ -15,10 +15,15 @@ The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo sample
 
     sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
 
-with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.training_statistics`),
-whose factors are fitted by maximum likelihood together with a constant, which is left to the map. c d is at
-least SHARE of the root mean square error inside, whatever the fit gives: samples and last layer are bounded,
-and sigma must grow further where they have reached their limits.
+with the last layer and the distance from the training set, D^1.75 for energies (:mod:`bnnp.uncertainty.hybrid`),
+whose factors are fitted by maximum likelihood together with a constant, which is left to the map. Inside all
+parts vary little, and the fit says little about how sigma grows further out. Therefore, without structures
+outside that say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the root mean
+square error e inside, and all of it is scaled to the errors inside once more.
+
+No error inside tells of what was never there: two elements that never met, a function that never varied
+(`unseen`). With the share f of the atoms that see such a thing (1 or 0 for the force on an atom) sigma^2 is
+the calibrated one plus f sigma_MC^2, as the raw spread of the samples has about the right size there.
 """
 
 from __future__ import annotations
@@ -43,7 +48,6 @@ KINDS = ("mc", "hybrid")
 LEVELS = (68, 90, 95)  # per cent, of the conformal factors
 FOLDS = 5
 PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles of sigma
-SHARE = 0.5  # least c d of hybrid, in units of the root mean square error inside
 OVERLAP = 0.99  # quantile of sigma inside up to which a map of mc is fitted to errors inside only
 FEWEST = 30  # structures for a calibration to be trusted
 FEWEST_INDEPENDENT = 10  # independent errors of energies: their size is known to 1 / sqrt(2 n), 22 %
@@ -86,6 +90,8 @@ class Quantity:
     map : SigmaMap
     weights : (1,) or (3,) float64
         1; or a, b, c of hybrid.
+    least : float
+        Of hybrid: least factor of the distance.
     conformal : mapping of int to float
         k_p by p in per cent.
     scores : mapping of str to float
@@ -97,6 +103,7 @@ class Quantity:
     weights: Array
     conformal: Mapping[int, float]
     scores: Mapping[str, float] = field(default_factory=dict)
+    least: float = 0.0
 
     def raw(self, parts: Array) -> Array:
         """sqrt(sum (weight part)^2) of (..., 1 or 3) parts; parts without a weight do not count."""
@@ -109,7 +116,7 @@ class Quantity:
 
     def sigma(self, parts: Array) -> Array:
         """Calibrated sigma of (..., 1 or 3) parts."""
-        return self.map(self.raw(parts))
+        return np.maximum(self.map(self.raw(parts)), self.least * parts[..., -1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,14 +187,19 @@ class Calibration:
         symbols : sequence of str
             Element of every atom.
         """
-        energy = None if self.energy is None else float(self.energy.sigma(parts.energy))
-        stress = None if self.stress is None or parts.stress is None else self.stress.sigma(parts.stress)
+        unseen = np.zeros(len(symbols)) if parts.unseen is None else parts.unseen.astype(np.float64)
+        share = math.sqrt(unseen.mean())
+        energy = stress = None
+        if self.energy is not None:
+            energy = math.hypot(float(self.energy.sigma(parts.energy)), share * float(parts.energy[0]))
+        if self.stress is not None and parts.stress is not None:
+            stress = np.hypot(self.stress.sigma(parts.stress), share * parts.stress[:, 0])
         if parts.forces is None or not set(symbols) <= set(self.forces):
             return energy, None, stress
         forces, names = np.empty(parts.forces.shape[:2]), np.array(symbols)
         for element in set(symbols):
             forces[names == element] = self.forces[element].sigma(parts.forces[names == element])
-        return energy, forces, stress
+        return energy, np.hypot(forces, unseen[:, None] * parts.forces[..., 0]), stress
 
     def describe(self, elements: Sequence[str] = ()) -> str:
         """For headers: how it was made, and which quantities of a potential of these elements stay raw."""
@@ -261,7 +273,12 @@ def fit_quantity(found: Observations, kind: str) -> Quantity:
     held_out = {name: cross_fitted(fit, raw, found, used) for name, fit in FITS.items()}
     scores = {name: crps(found.errors[used], sigma[used]) for name, sigma in held_out.items()}
     best = min(scores, key=scores.__getitem__)
-    errors, sigma = found.errors[inside], held_out[best][inside]
+    errors, sigma, scale = found.errors[inside], held_out[best][inside], 1.0
+    least = least_factor(found) if kind == "hybrid" and inside.all() else 0.0
+    if least > 0.0:
+        sigma = np.maximum(sigma, least * parts[:, -1])
+        scale = math.sqrt(zms(errors, sigma))
+        least, sigma = scale * least, scale * sigma
     conformal = {level: conformal_factor(np.abs(errors) / sigma, level / 100.0) for level in LEVELS}
     mc = parts[inside, 0]
     scores["raw"] = math.sqrt(zms(errors[mc > 0.0], mc[mc > 0.0])) if (mc > 0.0).any() else math.nan
@@ -271,21 +288,25 @@ def fit_quantity(found: Observations, kind: str) -> Quantity:
         "ence": ence(errors, sigma),
         "area": miscalibration_area(errors, sigma),
     }
-    return Quantity(FITS[best](raw[used], found.errors[used]), weights, conformal, scores)
+    fitted = FITS[best](raw[used], found.errors[used]).scaled(scale)
+    return Quantity(fitted, weights, conformal, scores, least)
 
 
 def hybrid_weights(found: Observations) -> Array:
     """a, b, c of the sum of squares, (3,), fitted together with a constant."""
     parts, errors = found.parts, found.errors
-    size, distance = (np.square(x[~found.outside]).mean() for x in (errors, parts[:, 2]))
     terms = np.column_stack([np.ones(len(errors)), np.square(parts)])
     if len(errors) > 100 * GROUPS:  # an even sample gives four numbers just as well
         chosen = np.linspace(0, len(errors) - 1, 100 * GROUPS).astype(int)
         terms, errors = terms[chosen], errors[chosen]
     weights = np.sqrt(fit_variance(terms, np.square(errors))[1:])
-    if distance > 0.0:
-        weights[2] = max(weights[2], SHARE * math.sqrt(size / distance))
     return weights if weights.any() else np.eye(len(weights))[0]
+
+
+def least_factor(found: Observations) -> float:
+    """Root mean square error in units of the root mean square distance."""
+    size, distance = (np.square(x).mean() for x in (found.errors, found.parts[:, 2]))
+    return math.sqrt(size / distance) if distance > 0.0 else 0.0
 
 
 def cross_fitted(

@@ -1,8 +1,10 @@
 """Parts of a standard deviation: Monte Carlo samples, last layer, distance from the training set.
 
 For the total energy per atom, each force component and each stress component the parts are sigma_MC alone, or
-sigma_MC, sigma_LL and d (:mod:`bnnp.uncertainty.training_statistics`). The distance of the energy and of the
-stress is the root mean square over all atoms, that of a force component the distance of its atom.
+sigma_MC, sigma_LL and a distance (:mod:`bnnp.uncertainty.training_statistics`). That of a force component is
+the distance d of its atom, that of the stress D, the root mean square over all atoms, and that of the energy
+D^1.75. The error of a force grows like d, that of an energy faster, as it is the integral over the way there:
+between D^1.5 (GeTe and silicon melts predicted from crystals) and D^2 (scaled cells and defects of silicon).
 :mod:`bnnp.uncertainty.calibration` makes one sigma of them.
 """
 
@@ -23,6 +25,8 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
 
+ENERGY_POWER = 1.75  # of the distance, for energies
+
 
 @dataclass(frozen=True, eq=False)
 class SigmaParts:
@@ -34,11 +38,14 @@ class SigmaParts:
         Of the total energy per atom.
     forces : (n_atoms, 3, k) float64 or None
     stress : (6, k) float64 or None
+    unseen : (n_atoms,) bool or None
+        Atoms in whose surroundings is what was not in the training set at all.
     """
 
     energy: Array
     forces: Array | None = None
     stress: Array | None = None
+    unseen: NDArray[np.bool_] | None = None
 
     @classmethod
     def of_samples(cls, energy: float, forces: Array | None, stress: Array | None) -> SigmaParts:
@@ -49,8 +56,10 @@ class SigmaParts:
             None if stress is None else stress[..., None],
         )
 
-    def joined(self, last_layer: SigmaParts, distances: Array) -> SigmaParts:
-        """All three parts; `distances` of the atoms, (n_atoms,)."""
+    def joined(
+        self, last_layer: SigmaParts, distances: Array, unseen: NDArray[np.bool_] | None = None
+    ) -> SigmaParts:
+        """All three parts; `distances` of the atoms, (n_atoms,), and which of them are `unseen`."""
         mean = np.full(1, np.sqrt(np.square(distances).mean()))
         forces = stress = None
         if self.forces is not None:
@@ -61,7 +70,8 @@ class SigmaParts:
             assert last_layer.stress is not None
             of_cell = np.broadcast_to(mean, self.stress.shape)
             stress = np.concatenate([self.stress, last_layer.stress, of_cell], axis=-1)
-        return SigmaParts(np.concatenate([self.energy, last_layer.energy, mean]), forces, stress)
+        energy = np.concatenate([self.energy, last_layer.energy, mean**ENERGY_POWER])
+        return SigmaParts(energy, forces, stress, unseen)
 
 
 class LastLayer:
@@ -130,16 +140,42 @@ def distances(
     statistics: Mapping[str, TrainingStatistics],
     scalings: Mapping[str, Scaling],
     pairs: NeighborList,
-) -> Array:
-    """d of every atom, (n_atoms,), from unscaled symmetry functions, (n_atoms, width), and pairs."""
-    found = np.zeros(len(types))
+) -> tuple[Array, NDArray[np.bool_]]:
+    """d of every atom, and which atoms are unseen, (n_atoms,) both.
+
+    Parameters
+    ----------
+    descriptors : (n_atoms, width) float64
+        Unscaled symmetry functions.
+    """
+    found, unseen = np.zeros(len(types)), np.zeros(len(types), dtype=np.bool_)
     for number, element in enumerate(elements):
         atoms = types == number
         if atoms.any():
-            scaling = scalings[element]
-            found[atoms] = statistics[element].distance(descriptors[atoms, : len(scaling)], scaling)
+            scaling, own = scalings[element], descriptors[atoms, : len(scalings[element])]
+            found[atoms] = statistics[element].distance(own, scaling)
+            unseen[atoms] = statistics[element].unseen(own, scaling)
     shortest = np.array([[statistics[x].shortest.get(y, 0.0) for y in elements] for x in elements])
-    return np.hypot(found, closeness(types, pairs, shortest))
+    return np.hypot(found, closeness(types, pairs, shortest)), unseen | strangers(types, pairs, shortest)
+
+
+def strangers(types: NDArray[np.int32], pairs: NeighborList, shortest: Array) -> NDArray[np.bool_]:
+    """Which atoms have two elements in their surroundings, or a neighbor of their own, that never met, (n_atoms,).
+
+    Parameters
+    ----------
+    shortest : as for :func:`closeness`
+        A row of zeros is of a former version, which did not know: nothing follows from it.
+    """
+    there = np.zeros((len(types), len(shortest)), dtype=np.bool_)
+    there[np.arange(len(types)), types] = True
+    own, other = types[pairs.centers], types[pairs.neighbors]
+    there[pairs.centers, other] = True
+    never = (shortest == 0.0) & shortest.any(axis=1, keepdims=True)
+    apart = never & ~np.eye(len(shortest), dtype=np.bool_)
+    found = np.asarray(np.einsum("ix,xy,iy->i", *(each.astype(np.int64) for each in (there, apart, there))) > 0)
+    found[pairs.centers[never[own, other]]] = True
+    return found
 
 
 def closeness(types: NDArray[np.int32], pairs: NeighborList, shortest: Array) -> Array:

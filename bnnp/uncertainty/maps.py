@@ -39,6 +39,10 @@ class SigmaMap(Protocol):
         """Its parameters, in the order of the file."""
         ...
 
+    def scaled(self, factor: float) -> SigmaMap:
+        """The map times a factor."""
+        ...
+
 
 @dataclass(frozen=True)
 class Quadratic:
@@ -68,6 +72,10 @@ class Quadratic:
     def numbers(self) -> tuple[float, ...]:
         """s_0, a, b, largest."""
         return self.s_0, self.a, self.b, self.largest
+
+    def scaled(self, factor: float) -> Quadratic:
+        """The map times a factor."""
+        return Quadratic(self.s_0 * factor, self.a * factor**2, self.b * factor**2, self.largest)
 
     @classmethod
     def of(cls, numbers: tuple[float, ...]) -> Quadratic:
@@ -109,6 +117,10 @@ class Isotonic:
     def numbers(self) -> tuple[float, ...]:
         """Knot by knot."""
         return tuple(np.stack([self.raw, self.calibrated], axis=1).ravel().tolist())
+
+    def scaled(self, factor: float) -> Isotonic:
+        """The map times a factor."""
+        return Isotonic(self.raw, self.calibrated * factor)
 
     @classmethod
     def of(cls, numbers: tuple[float, ...]) -> Isotonic:

@@ -10,11 +10,15 @@ atoms, and the excess x_f beyond the training range in units of that range, for 
 .. math:: d^2 = \frac{1}{n} (G - \bar G)^T C^{-1} (G - \bar G) + \sum_f x_f^2 + x_r^2, \quad
     x_r = \max_j \left[ (r^\mathrm{min}_{XY} / r_{ij})^6 - 1, 0 \right]
 
-(P. C. Mahalanobis, Proc. Natl. Inst. Sci. India 2, 49 (1936)). A function that never varied in training has
-no variance and no range: only its excess counts, in hundredths of the usual range, at most 100. Symmetry
-functions hardly change any more when two atoms come very close, while the energy rises steeply. Therefore x_r
-counts, too, with the shortest distance of the two elements in training, and a power that is between those of
-the repulsion of nuclei and of closed shells.
+(P. C. Mahalanobis, Proc. Natl. Inst. Sci. India 2, 49 (1936)). Symmetry functions hardly change any more when
+two atoms come very close, while the energy rises steeply. Therefore x_r counts, too, with the shortest
+distance of the two elements in training, and a power that is between those of the repulsion of nuclei and of
+closed shells.
+
+*Unseen.* A function that never varied in training has neither variance nor range, so d cannot count it, and
+the network does not feel it. Nor does it feel two elements that never met, if there is no function for them.
+An atom is unseen where such a function leaves its value by more than a hundredth of the usual range, or
+where its surroundings hold two elements that never were neighbors in training.
 
 *Last layer.* With the values h of the last hidden nodes, of which the energy is a linear function, and their
 covariance C_h over the training atoms, the variance of a linear fit is proportional to
@@ -43,8 +47,7 @@ Array = NDArray[np.float64]
 
 SMALLEST = 1e-4  # eigenvalue of the correlations of G, in units of their mean; smaller ones are noise
 SMALLEST_FEATURE = 1e-6  # the same for the covariance of the last hidden nodes
-UNUSUAL = 0.01  # range assumed for a function that never varied, in units of the median range
-FARTHEST = 100.0  # largest excess of such a function
+UNUSUAL = 0.01  # change of a function that never varied, in units of the median range, that is something new
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +85,15 @@ class TrainingStatistics:
         """d of every atom, (n_atoms,), from unscaled symmetry functions, (n_atoms, n)."""
         sigma = np.sqrt(np.diag(self.covariance))
         vary = (sigma > 0.0) & ~scaling.constant
-        square = np.square(excess(values, scaling)).sum(axis=1)
+        square = np.square(excess(values, scaling)[:, ~scaling.constant]).sum(axis=1)
         if vary.any():
             whitened = (values[:, vary] - self.mean[vary]) / sigma[vary] @ self._whitening(vary).T
             square = square + np.square(whitened).mean(axis=1)
         return np.asarray(np.sqrt(square))
+
+    def unseen(self, values: Array, scaling: Scaling) -> NDArray[np.bool_]:
+        """Whether a function that never varied does so now, (n_atoms,), from (n_atoms, n) functions."""
+        return np.asarray((excess(values, scaling)[:, scaling.constant] > 1.0).any(axis=1))
 
     def _whitening(self, vary: NDArray[np.bool_]) -> Array:
         """Inverse root of the correlations of some functions; cached, as most predictions need the same."""
@@ -104,12 +111,13 @@ class TrainingStatistics:
 
 
 def excess(values: Array, scaling: Scaling) -> Array:
-    """How far each function is beyond its training range in units of the range, (n_atoms, n)."""
+    """How far each function is beyond its training range in units of the range, (n_atoms, n); of one that never
+    varied in units of UNUSUAL of the median range."""
     beyond = np.maximum(np.maximum(scaling.minimum - values, values - scaling.maximum), 0.0)
     constant = scaling.constant
     usual = float(np.median(scaling.spread[~constant])) if (~constant).any() else 1.0
     found: Array = beyond / np.where(constant, UNUSUAL * usual, scaling.spread)
-    return np.where(constant, np.minimum(found, FARTHEST), found)
+    return found
 
 
 def inverse_root(matrix: Array, smallest: float) -> Array:

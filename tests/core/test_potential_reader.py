@@ -143,10 +143,10 @@ def statistics_in_python(own: TrainingStatistics | None, elements: tuple[str, ..
 
 
 def quantity_in_python(quantity: Quantity | None) -> dict[str, Any]:
-    found = {name: np.zeros(0) for name in ("weights", "quadratic", "raw", "calibrated")}
+    found: dict[str, Any] = {name: np.zeros(0) for name in ("weights", "quadratic", "raw", "calibrated")}
     if quantity is None:
-        return found
-    found["weights"] = quantity.weights
+        return {**found, "least": 0.0}
+    found |= {"weights": quantity.weights, "least": quantity.least}
     if isinstance(quantity.map, Quadratic):
         return {**found, "quadratic": np.array(quantity.map.numbers)}
     assert isinstance(quantity.map, Isotonic)
@@ -323,15 +323,15 @@ CALIBRATIONS: dict[str, tuple[str, SigmaMap | None, dict[str, SigmaMap]]] = {
 def calibrate(directory: Path, use: str, energy: SigmaMap | None, forces: Mapping[str, SigmaMap]) -> None:
     """Write a calibration of kind mc, and one of kind hybrid if that is to be used."""
 
-    def quantity(map_: SigmaMap, *parts: float) -> Quantity:
-        return Quantity(map_, np.array(parts), {68: 1.0, 95: 2.0})
+    def quantity(map_: SigmaMap, *parts: float, least: float = 0.0) -> Quantity:
+        return Quantity(map_, np.array(parts), {68: 1.0, 95: 2.0}, least=least)
 
     potential = load(directory)
     own = {x: quantity(map_, -1.1) for x, map_ in forces.items()}
     mc = None if energy is None else quantity(energy, 0.7)
     kinds = {"mc": Calibration("mc", mc, own, None, potential.samples, 120, 40)} if forces else {}
     if use == "hybrid":
-        all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25)
+        all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25, least=0.0625)
         of_elements = dict.fromkeys(potential.elements, all_parts)
         kinds[use] = Calibration(use, all_parts, of_elements, None, potential.samples, 120, 40)
     networks = [member.networks for member in potential.members]
@@ -355,6 +355,7 @@ def test_calibrations(tmp_path: Path, case: tuple[str, SigmaMap | None, dict[str
     assert found["kind"] == case[0]
     expected = [1.0, 0.5, 0.25] if case[0] == "hybrid" else [] if case[1] is None else [0.7]
     assert found["energy"]["weights"].tolist() == expected
+    assert found["energy"]["least"] == (0.0625 if case[0] == "hybrid" else 0.0)
     assert found["outside"] == 40
 
 
@@ -598,7 +599,7 @@ ENERGY = "mc energy map quadratic"
 @pytest.mark.parametrize(
     ("line", "new", "message"),
     [
-        ("version", "version 2", "version 2, but this bnnp knows 1"),
+        ("version", "version 1", "version 1, but this bnnp knows 2"),
         ("weights Sb", "weights Sb 0123", "was made with other networks than those here"),
         ("weights Sb", "", "was made with other networks than those here"),
         ("use", "use hybrid", "no `use`, or nothing of its kind"),

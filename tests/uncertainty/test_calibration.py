@@ -72,6 +72,33 @@ def test_hybrid_finds_the_part_that_matters() -> None:
     assert fit_quantity(found, "hybrid").scores["quadratic"] < fit_quantity(found, "mc").scores["quadratic"]
 
 
+def test_sigma_of_hybrid_is_at_least_that_of_the_distance() -> None:
+    """Errors of 0.3 at distances of 2, whatever the samples say: 0.6 at 4, and 60 at 400."""
+    rng = np.random.default_rng(3)
+    count = 2000
+    parts = np.column_stack([rng.uniform(0.9, 1.1, count), rng.uniform(0.9, 1.1, count), np.full(count, 2.0)])
+    errors = 0.3 * rng.choice([-1.0, 1.0], count)
+    found = Observations(errors, parts, np.arange(count) // 10, np.zeros(count, dtype=np.bool_))
+    quantity = fit_quantity(found, "hybrid")
+    assert quantity.least == pytest.approx(0.15, rel=1e-12)
+    far = np.array([[1.0, 1.0, 4.0], [1.0, 1.0, 400.0]])
+    np.testing.assert_allclose(quantity.sigma(far), [0.6, 60.0], rtol=1e-3)
+    outside = replace(found, outside=np.arange(count) >= count - 200)  # these say how it grows
+    assert fit_quantity(outside, "hybrid").least == 0.0
+
+
+def test_sigma_of_hybrid_has_the_size_of_the_errors_inside() -> None:
+    """Also where the least, from the distance, and the map, from the samples, disagree."""
+    rng = np.random.default_rng(4)
+    count = 4000
+    parts = np.abs(rng.normal(size=(count, 3))) + 0.2
+    errors = rng.normal(size=count) * parts[:, 0]
+    found = Observations(errors, parts, np.arange(count) // 10, np.zeros(count, dtype=np.bool_))
+    quantity = fit_quantity(found, "hybrid")
+    assert zms(errors, quantity.sigma(parts)) == pytest.approx(1.0, abs=0.05)
+    assert quantity.least > 0.0
+
+
 def test_no_error_has_a_share_in_its_own_sigma() -> None:
     """With one structure that is far off, its own sigma is not raised by it, those of the others are."""
     found = observations(1.0, structures=5, each=50)
@@ -152,6 +179,19 @@ def test_apply_takes_the_map_of_each_element() -> None:
     np.testing.assert_allclose(forces.mean(axis=1), [10.0, 0.1, 10.0], rtol=0.1)
     assert calibration.apply(parts, ["Te", "Sb"])[1] is None
     assert "raw (uncalibrated): stress" in calibration.describe()
+
+
+def test_what_was_never_seen_counts_with_the_raw_spread() -> None:
+    """One atom of four: its force sigma^2 + raw^2, the energy and the stress sigma^2 + raw^2 / 4."""
+    scaled = {"energy": observations(1.0, each=1), "forces Ge": observations(0.1), "stress": observations(0.5)}
+    calibration = fit_calibration(scaled, "mc", 10)
+    plain = SigmaParts(np.array([3.0]), np.full((4, 3, 1), 2.0), np.full((6, 1), 4.0))
+    new = replace(plain, unseen=np.array([False, True, False, False]))
+    before, after = (calibration.apply(parts, ["Ge"] * 4) for parts in (plain, new))
+    assert after[0] == pytest.approx(np.sqrt(before[0] ** 2 + 9.0 / 4), rel=1e-12)
+    np.testing.assert_allclose(after[2] ** 2 - before[2] ** 2, 16.0 / 4, rtol=1e-9)
+    np.testing.assert_allclose(after[1][1] ** 2 - before[1][1] ** 2, 4.0, rtol=1e-9)
+    np.testing.assert_array_equal(np.delete(after[1], 1, axis=0), np.delete(before[1], 1, axis=0))
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,9 @@ from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
-from bnnp.uncertainty.hybrid import closeness
+from bnnp.uncertainty.hybrid import SigmaParts, closeness, distances, strangers
 from bnnp.uncertainty.maps import Quadratic
 from bnnp.uncertainty.training_statistics import (
-    FARTHEST,
     TrainingStatistics,
     excess,
     inverse_root,
@@ -68,13 +67,14 @@ class TestDistance:
         inner = mahalanobis(atom[0, :4], values[:, :4].mean(axis=0), inverse) / 2.0
         assert domain.distance(atom, scaling)[0] == pytest.approx(np.hypot(inner, 2.5), rel=1e-9)
 
-    def test_a_function_that_never_varied_is_large_but_finite(self, values: Array) -> None:
+    def test_a_function_that_never_varied_is_no_distance_but_unseen(self, values: Array) -> None:
         domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
-        atoms = np.repeat(values[:1], 3, axis=0)
-        atoms[1:, 4] += [0.01 * np.median(scaling.spread[:4]), 1e6]
-        inside, near, far = domain.distance(atoms, scaling)
-        assert near == pytest.approx(np.hypot(inside, 1.0), rel=1e-9)
-        assert far == pytest.approx(np.hypot(inside, FARTHEST), rel=1e-9)
+        atoms = np.repeat(values[:1], 4, axis=0)
+        atoms[1:, 4] += np.array([0.009, 0.011, -1e6]) * np.median(scaling.spread[:4])
+        assert len(set(domain.distance(atoms, scaling))) == 1
+        assert domain.unseen(atoms, scaling).tolist() == [False, False, True, True]
+        atoms[:, 1] += 1e3  # a function that varied is far, not unseen
+        assert not domain.unseen(atoms[:1], scaling).any()
 
     def test_no_limit_to_growth(self, values: Array) -> None:
         domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
@@ -122,7 +122,8 @@ class TestCloseness:
 
         plain, grown = (np.array([far(model, r) for r in radii]) for model in (potential, known))
         assert grown[0] == plain[0]
-        np.testing.assert_allclose(np.sqrt(grown**2 - plain**2)[1:], (2.2 / radii[1:]) ** 6 - 1.0, rtol=1e-6)
+        squares = grown ** (2 / 1.75) - plain ** (2 / 1.75)  # the energy has D^1.75
+        np.testing.assert_allclose(np.sqrt(squares)[1:], (2.2 / radii[1:]) ** 6 - 1.0, rtol=1e-6)
 
 
 class TestLastLayer:
@@ -200,7 +201,7 @@ class TestPotential:
             assert parts.stress[k, 1] == pytest.approx(expected, rel=1e-4)
         d = np.sqrt(np.mean(np.square(parts.forces[:, 0, 2])))
         np.testing.assert_allclose(parts.stress[:, 2], d, rtol=1e-12)
-        assert parts.energy[2] == pytest.approx(d, rel=1e-12)
+        assert parts.energy[2] == pytest.approx(d**1.75, rel=1e-12)
 
     def test_last_layer_sigma_by_its_definition(self, potential: Potential, structure: Structure) -> None:
         """Forces by finite differences of H, with the inverse covariance written out."""
@@ -300,3 +301,46 @@ class TestSection:
                 parse_statistics([*lines, wrong], {"Ge": (5, 3)})
         with pytest.raises(StaleFileError, match="not of version 1"):
             parse_statistics(["version 2"], {"Ge": (5, 3)})
+
+
+class TestUnseen:
+    def test_strangers_by_hand(self) -> None:
+        """A met A and B, B met A and C, C met B only. A-B: known. A-C: new. B between A and C: new for all of them
+        that have both around. B-B: new, C-C: new."""
+        shortest = np.array([[2.0, 2.0, 0], [2.0, 0, 2.0], [0, 2.0, 0]])
+        cases = {
+            "AB": "..", "AA": "..", "AC": "!!", "BB": "!!", "CC": "!!", "BC": "..", "ABC": ".!.", "AAB": "...",
+        }  # fmt: skip
+        for atoms, expected in cases.items():  # 4 apart in a row: the third is no neighbor of the first
+            positions = np.arange(len(atoms))[:, None] * np.array([4.0, 0, 0])
+            types = np.array(["ABC".index(x) for x in atoms], dtype=np.int32)
+            found = strangers(types, find_neighbors(positions, None, 6.0, 32 + types), shortest)
+            assert "".join(".!"[each] for each in found.astype(int)) == expected, atoms
+
+    def test_elements_that_never_met(self, values: Array) -> None:
+        """Ge and Te met each other, Ge itself too, Te never itself: a pair of Te is new, also with others."""
+        scaling = Scaling.of(values)
+        statistics = {
+            "Ge": TrainingStatistics.of(values, values, {"Ge": 2.4, "Te": 2.6}),
+            "Te": TrainingStatistics.of(values, values, {"Ge": 2.6}),
+        }
+        scalings = {"Ge": scaling, "Te": scaling}
+        positions = np.array([[0.0, 0, 0], [3, 0, 0], [0, 20, 0], [3, 20, 0], [1.5, 22.6, 0]])
+        types = np.array([0, 1, 1, 1, 0], dtype=np.int32)
+        pairs = find_neighbors(positions, None, 6.0, np.array([32, 52, 52, 52, 32]))
+        inside = np.repeat(values[:1], 5, axis=0)
+        far, unseen = distances(inside, types, ("Ge", "Te"), statistics, scalings, pairs)
+        assert unseen.tolist() == [False, False, True, True, False]
+        np.testing.assert_allclose(far, statistics["Ge"].distance(inside, scaling), rtol=1e-12)
+        unknown = {x: replace(each, shortest={}) for x, each in statistics.items()}  # of a former version
+        assert not distances(inside, types, ("Ge", "Te"), unknown, scalings, pairs)[1].any()
+
+    def test_distance_of_the_energy(self) -> None:
+        """Two atoms at 3 and 4: D = sqrt(12.5), to the power 1.75 for the energy."""
+        parts = SigmaParts(np.ones(1), np.ones((2, 3, 1)), np.ones((6, 1)))
+        joined = parts.joined(parts, np.array([3.0, 4.0]))
+        assert joined.forces is not None
+        assert joined.stress is not None
+        assert joined.energy[2] == pytest.approx(12.5**0.875, rel=1e-14)
+        np.testing.assert_array_equal(joined.forces[:, :, 2], [[3.0] * 3, [4.0] * 3])
+        np.testing.assert_allclose(joined.stress[:, 2], np.sqrt(12.5), rtol=1e-14)

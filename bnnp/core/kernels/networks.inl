@@ -201,7 +201,8 @@ class Sampler {
         const Layer& own = layer(l);
         const double* input = l == 0 ? x : outputs[l - 1] + plain_row(l - 1);
         double* output = outputs[l] + plain_row(l);
-        product(input, own.input_row(), 1, own.weights.data(), own.n_in, own.row(), own.biases.data(), output);
+        product(input, own.input_row(), 1, own.weights.data(), own.n_in, own.row(), own.biases.data(),
+                output);
         activate(own.activation, output, derivatives[l] + plain_row(l), own.row());
     }
 

@@ -8,8 +8,9 @@
 namespace bnnp {
 
 // Standard deviation of the samples and, of a hybrid calibration, of the last layer, and the distance from
-// the training set.
+// the training set (to the power ENERGY_POWER for energies).
 using SigmaParts = std::array<double, 3>;
+constexpr double ENERGY_POWER = 1.75;  // bnnp.uncertainty.hybrid
 
 // A map that never falls; beyond the largest sigma of its fit it goes on in proportion.
 struct SigmaMap {
@@ -22,10 +23,12 @@ struct SigmaMap {
 // The calibration of one quantity. Without weights there is none, and the samples' sigma is left as it is.
 struct Quantity {
     std::vector<double> weights;  // of the parts: one, or three of a hybrid calibration
+    double least = 0.0;           // least factor of the distance
     SigmaMap map;
 
     explicit operator bool() const { return !weights.empty(); }
-    double operator()(const SigmaParts& parts) const;
+    // `unseen`: the share of the atoms in whose surroundings is what was not in the training set at all.
+    double operator()(const SigmaParts& parts, double unseen = 0.0) const;
 };
 
 // The calibration in use, in units of the potential.

@@ -58,7 +58,7 @@ struct PotentialData {
     int ensemble_line = 0, resample_line = 0;  // of input.nn
     int mc_samples = -1;                       // as input.nn says; -1: as many as there are masks
     int samples = 1;                           // Monte Carlo samples in effect; 1: the plain networks
-    bool centered = false;      // the mean over the samples is the plain network
+    bool centered = false;                     // the mean over the samples is the plain network
     std::vector<double> rates;  // of dropout, inputs and hidden layers; empty without uncertainty.data
     std::string uncertainty;    // mc or hybrid, as input.nn says; empty: as uncertainty.data says
     Calibration calibration;    // of more than one sample

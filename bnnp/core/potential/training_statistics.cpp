@@ -11,9 +11,8 @@ namespace {
 constexpr double SMALLEST = 1e-4;  // eigenvalue of the correlations, in units of their mean
 constexpr double SMALLEST_FEATURE = 1e-6;
 constexpr double ROUNDING = 1e-10, NEGLIGIBLE = 1e-12;  // spread of a function without information
-constexpr double UNUSUAL = 0.01;                        // its range, in units of the median range
-constexpr double FARTHEST = 100.0;                      // its largest excess
-constexpr int SWEEPS = 50;                              // far more than any matrix needs
+constexpr double UNUSUAL = 0.01;  // change of it that is something new, in units of the median range
+constexpr int SWEEPS = 50;        // far more than any matrix needs
 
 using Matrix = std::vector<double>;  // (n, n)
 
@@ -77,9 +76,10 @@ std::vector<double> TrainingStatistics::directions() const {
 
 Distance::Distance(const TrainingStatistics& statistics, const Ranges& ranges)
     : minimum(ranges.minimum), maximum(ranges.maximum), shortest(statistics.shortest) {
+    knows_neighbors = std::any_of(shortest.begin(), shortest.end(), [](double r) { return r > 0.0; });
     const int n = int(minimum.size());
     std::vector<double> spreads, sigma(n);
-    std::vector<bool> constant(n);
+    constant.resize(n);
     for (int f = 0; f < n; ++f) {
         const double spread = maximum[f] - minimum[f];
         const double size = std::max(std::abs(minimum[f]), std::abs(maximum[f]));
@@ -89,10 +89,7 @@ Distance::Distance(const TrainingStatistics& statistics, const Ranges& ranges)
         if (sigma[f] > 0.0 && !constant[f]) vary.push_back(f);
     }
     const double usual = median(spreads);
-    for (int f = 0; f < n; ++f) {
-        unit.push_back(constant[f] ? UNUSUAL * usual : maximum[f] - minimum[f]);
-        largest.push_back(constant[f] ? FARTHEST : std::numeric_limits<double>::infinity());
-    }
+    for (int f = 0; f < n; ++f) unit.push_back(constant[f] ? UNUSUAL * usual : maximum[f] - minimum[f]);
     Matrix correlations;
     for (const int f : vary) {
         mean.push_back(statistics.mean[f]);
@@ -105,13 +102,20 @@ Distance::Distance(const TrainingStatistics& statistics, const Ranges& ranges)
         for (int c = 0; c < m; ++c) whitening[k * m + c] /= sigma[vary[c]];
 }
 
+double Distance::excess(int f, const double* G) const {
+    return std::max({minimum[f] - G[f], G[f] - maximum[f], 0.0}) / unit[f];
+}
+
+bool Distance::unseen(const double* G) const {
+    for (int f = 0; f < int(minimum.size()); ++f)
+        if (constant[f] && excess(f, G) > 1.0) return true;
+    return false;
+}
+
 double Distance::square(const double* G) const {
     double total = 0.0, whitened = 0.0;
-    for (std::size_t f = 0; f < minimum.size(); ++f) {
-        const double beyond = std::max({minimum[f] - G[f], G[f] - maximum[f], 0.0});
-        const double excess = std::min(beyond / unit[f], largest[f]);
-        total += excess * excess;
-    }
+    for (int f = 0; f < int(minimum.size()); ++f)
+        if (!constant[f]) total += excess(f, G) * excess(f, G);
     const std::size_t m = vary.size();
     for (std::size_t k = 0; k < m; ++k) {
         double row = 0.0;

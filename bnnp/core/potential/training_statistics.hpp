@@ -29,13 +29,20 @@ class Distance {
     double square(const double* G) const;
     // x_r of a neighbor of this element, at this distance squared.
     double closeness(int element, double square) const;
+    // Whether a function that never varied does so now.
+    bool unseen(const double* G) const;
+    // Whether an element never was a neighbor.
+    bool never_met(int element) const { return knows_neighbors && shortest[element] == 0.0; }
 
   private:
-    std::vector<double> minimum, maximum, unit,
-        largest;                          // (n,) x_f = (beyond the range) / unit, at most this
-    std::vector<int> vary;                // functions that have a variance
-    std::vector<double> mean, whitening;  // (m,), (m, m) of these
+    std::vector<double> minimum, maximum, unit;  // (n,) x_f = (beyond the range) / unit
+    std::vector<bool> constant;                  // functions that never varied
+    std::vector<int> vary;                       // functions that have a variance
+    std::vector<double> mean, whitening;         // (m,), (m, m) of these
     std::vector<double> shortest;
+    bool knows_neighbors;  // files of former versions do not
+
+    double excess(int f, const double* G) const;
 };
 
 }  // namespace bnnp

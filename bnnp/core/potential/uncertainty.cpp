@@ -209,7 +209,8 @@ Quantity make_quantity(const std::string& quantity, const std::map<std::string, 
     Quantity found;
     found.weights = numbers(lines.at("parts"), 0, quantity);
     demand(found.weights.size() == n_parts,
-           "`" + quantity + " parts` needs " + (n_parts == 1 ? "one number" : "three numbers"));
+           "`" + quantity + " parts` needs " + (n_parts == 1 ? "one number" : "four numbers"));
+    if (n_parts == 4) found.least = found.weights.back(), found.weights.pop_back();
     SigmaMap& map = found.map;
     const std::string kind = lines.at("map").empty() ? "" : lines.at("map")[0];
     const std::string name = "`" + quantity + " map ";
@@ -244,8 +245,8 @@ void read_calibration(const Lines& lines, PotentialData& data) {
     const auto single = [&](const char* name) {
         return section.single.count(name) ? join(section.single.at(name)) : "none";
     };
-    if (single("version") != "1")
-        throw FileError(in_calibration("version " + single("version") + ", but this bnnp knows 1") + AGAIN);
+    if (single("version") != "2")
+        throw FileError(in_calibration("version " + single("version") + ", but this bnnp knows 2") + AGAIN);
     demand(section.kinds.count(single("use")) > 0, "no `use`, or nothing of its kind");
     check_weights(section.weights, data);
     calibration.kind = data.uncertainty.empty() ? single("use") : data.uncertainty;
@@ -261,7 +262,7 @@ void read_calibration(const Lines& lines, PotentialData& data) {
     calibration.outside = int(counts[1]);
     auto quantity_of = [&](const std::string& name) {
         return quantities.count(name)
-                   ? make_quantity(kind + name, quantities[name], calibration.hybrid() ? 3 : 1)
+                   ? make_quantity(kind + name, quantities[name], calibration.hybrid() ? 4 : 1)
                    : Quantity();
     };
     calibration.energy = quantity_of("energy");
@@ -289,11 +290,12 @@ void read_uncertainty(const std::string& text, PotentialData& data) {
             FILE_NAME + ". Run mode 2 again, or write `uncertainty mc`");
 }
 
-double Quantity::operator()(const SigmaParts& parts) const {
+double Quantity::operator()(const SigmaParts& parts, double unseen) const {
     if (!*this) return parts[0];
     double square = 0.0;
     for (std::size_t k = 0; k < weights.size(); ++k) square += parts[k] * weights[k] * parts[k] * weights[k];
-    return map(std::sqrt(square));
+    const double sigma = std::max(map(std::sqrt(square)), least * parts[2]);
+    return std::hypot(sigma, std::sqrt(unseen) * parts[0]);
 }
 
 double SigmaMap::operator()(double sigma) const {

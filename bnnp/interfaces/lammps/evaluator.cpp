@@ -29,8 +29,8 @@ Evaluator::Evaluator(const PotentialData& potential)
         }
     }
     plan = make_plan(numbers, functions, potential.cutoff_type, potential.cutoff_alpha);
-    networks = plan_networks(layers, potential.samples, plan.width, potential.normalize_nodes,
-                             potential.centered);
+    networks =
+        plan_networks(layers, potential.samples, plan.width, potential.normalize_nodes, potential.centered);
     set_scaling();
     if (potential.calibration.hybrid()) set_probes();
     clear();
@@ -161,7 +161,7 @@ void Evaluator::evaluate(const SampleRows& rows, bool parts) {
 void Evaluator::find_parts(const PairList& pairs, const SampleRows& rows) {
     const std::int64_t n = pairs.n_atoms;
     const std::size_t count = probes.n_samples;
-    probed.resize(n * count), far.resize(n);
+    probed.resize(n * count), far.resize(n), unseen.resize(n);
     SampleTask samples;
     samples.types = types.data(), samples.inputs = inputs.data(), samples.energies = probed.data();
     if (rows.last_layer) {
@@ -174,10 +174,19 @@ void Evaluator::find_parts(const PairList& pairs, const SampleRows& rows) {
         for (std::size_t k = 0; k < count; ++k) probed[i * count + k] -= means[k];
         const Distance& distance = distances[centers[i]];
         double closest = 0.0;
+        bool met = !distance.unseen(&values[i * plan.width]);
+        present.assign(distances.size(), false);
+        present[centers[i]] = true;
         for (std::int64_t p = offsets[i]; p < offsets[i + 1]; ++p) {
             const double *D = vector(p), square = D[0] * D[0] + D[1] * D[1] + D[2] * D[2];
             closest = std::max(closest, distance.closeness(neighbor_types[p], square));
+            met = met && !distance.never_met(neighbor_types[p]);
+            present[neighbor_types[p]] = true;
         }
+        for (std::size_t x = 0; met && x < present.size(); ++x)
+            for (std::size_t y = 0; met && y < present.size(); ++y)
+                met = x == y || !present[x] || !present[y] || !distances[x].never_met(int(y));
+        unseen[i] = !met;
         far[i] = distance.square(&values[i * plan.width]) + closest * closest;
     }
     if (!rows.last_layer) return;

@@ -44,6 +44,8 @@ class Evaluator {
     const double* last_layer(int center) const { return &probed[std::size_t(center) * probes.n_samples]; }
     // d^2 from the training set
     double distance_square(int center) const { return far[center]; }
+    // Whether its surroundings have what was not in the training set at all.
+    bool is_unseen(int center) const { return unseen[center]; }
     // dE/dD of the mean energy
     const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }
 
@@ -82,6 +84,7 @@ class Evaluator {
     std::vector<std::int32_t> centers, neighbor_types, types, neighbors;
     std::vector<std::int64_t> offsets;
     std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, probed, probe_delta, far;
+    std::vector<bool> unseen, present;  // atoms; elements around one
 
     void set_scaling();
     void scale_inputs();

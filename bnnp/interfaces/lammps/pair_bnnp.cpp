@@ -250,7 +250,7 @@ void PairBNNP::compute(int eflag, int vflag) {
     const std::size_t rows = std::size_t(n_all) * 3;
     if (forces) sample_forces.assign(rows * evaluator->sample_row(), 0.0);
     if (forces && parts) last_layer_forces.assign(rows * evaluator->last_layer_row(), 0.0);
-    if (parts) distance_squares.assign(atom->nlocal, 0.0);
+    if (parts) distance_squares.assign(atom->nlocal, 0.0), unseen.assign(atom->nlocal, false);
     sums.assign(SAMPLES + potential->samples + evaluator->n_last_layer(), 0.0);
     extrapolations = 0.0;
 
@@ -361,6 +361,8 @@ void PairBNNP::add_parts(int center) {
     const double square = evaluator->distance_square(center);
     const double* last_layer = evaluator->last_layer(center);
     distance_squares[centers[center]] = square;
+    unseen[centers[center]] = evaluator->is_unseen(center);
+    sums[UNSEEN] += unseen[centers[center]];
     sums[DISTANCE] += square;
     double* total = &sums[SAMPLES + potential->samples];
     for (int k = 0; k < evaluator->n_last_layer(); ++k) total[k] += last_layer[k];
@@ -409,7 +411,9 @@ void PairBNNP::compute_forces_std() {
                 parts[1] = length_of(&last_layer_forces[component * last_row], n_last_layer);
                 parts[2] = std::sqrt(distance_squares[i]);
             }
-            const double sigma = calibration.forces.empty() ? parts[0] : calibration.forces[element](parts);
+            const double share = hybrid && unseen[i] ? 1.0 : 0.0;
+            const double sigma =
+                calibration.forces.empty() ? parts[0] : calibration.forces[element](parts, share);
             forces_std[i][c] = sigma * force_unit;
             variance += forces_std[i][c] * forces_std[i][c];
         }
@@ -453,7 +457,8 @@ void PairBNNP::reduce(bool energies, bool forces) {
     extrapolations = sums[EXTRAPOLATIONS];
     extrapolations_run = extrapolations_before + (open ? extrapolations : 0.0);
     if (energies) {
-        energy_std_per_atom = calibration.energy(parts_of_energy()) * energy_unit;
+        const double share = sums[UNSEEN] / std::max(1.0, sums[ATOMS]);
+        energy_std_per_atom = calibration.energy(parts_of_energy(), share) * energy_unit;
         energy_std = energy_std_per_atom * sums[ATOMS];
     }
     if (forces) MPI_Allreduce(MPI_IN_PLACE, &forces_std_max, 1, MPI_DOUBLE, MPI_MAX, world);
@@ -470,7 +475,7 @@ bnnp::SigmaParts PairBNNP::parts_of_energy() const {
     bnnp::SigmaParts parts{deviation(energies, potential->samples) / atoms, 0.0, 0.0};
     if (calibration.hybrid()) {
         parts[1] = length_of(energies + potential->samples, evaluator->n_last_layer()) / atoms;
-        parts[2] = std::sqrt(sums[DISTANCE] / atoms);
+        parts[2] = std::pow(sums[DISTANCE] / atoms, 0.5 * bnnp::ENERGY_POWER);
     }
     return parts;
 }

@@ -34,7 +34,7 @@ from bnnp.log import Log, byte_count, duration
 from bnnp.modes.simulate.plan import calculator, read_guard, read_plan, read_stages, starting_atoms
 from bnnp.modes.simulate.report import FS_PER_NS, SECONDS_PER_DAY
 from bnnp.modes.symmetry.storage import choose_derivatives
-from bnnp.potential.loading import draw_masks, drop_rates, potential_of, read_potential
+from bnnp.potential.loading import draw_masks, potential_of, read_potential, training_rates
 from bnnp.potential.member import Member
 from bnnp.potential.potential import Potential
 from bnnp.run import Run
@@ -237,7 +237,7 @@ def _time_gradient(sample: Sample, settings: Settings, descriptor: Descriptor) -
     plain = {x: Affine.mixing(np.zeros(n), np.eye(n)) for x, n in parameters.n_inputs.items()}
     dtype = sample.forces.dtype
     model = TrainedModel(parameters, plain, descriptor.width, partial(core_forces, descriptor), dtype)
-    dropout = Dropout(settings.general.random_seed, drop_rates(settings), settings.dropout.dropout_masks)
+    dropout = Dropout(settings.general.random_seed, training_rates(settings), settings.dropout.dropout_masks)
     weights = torch.tensor(parameters.pack(random_networks(settings)), dtype=dtype, requires_grad=True)
 
     def gradient() -> None:

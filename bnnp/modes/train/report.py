@@ -112,7 +112,7 @@ def report_method(log: Log, training: Training) -> None:
         if not settings.given("dropout_rate"):
             _, _, reason = settings.origins["dropout_rate"].rstrip(")").partition(" (")
             log.line(
-                f"  {reason}. With `dropout_rate 0.05` mode 3, ASE and LAMMPS tell a standard deviation with "
+                f"  {reason}. With `mc_dropout after` mode 3, ASE and LAMMPS tell a standard deviation with "
                 "each prediction, and molecular dynamics can stop where it is large"
             )
     else:

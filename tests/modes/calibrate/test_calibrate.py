@@ -191,13 +191,16 @@ class TestColumns:
             np.testing.assert_allclose(forces["fy_std_raw"][atoms], raw.forces.std[:, 1], rtol=1e-7)
             lines = stress["Conf."] == row + 1
             np.testing.assert_allclose(stress["s_i1_std_raw"][lines][0], raw.stress.std[0], rtol=1e-7)
-            if kind == "hybrid":
-                sums = np.sqrt(sum(energies[f"E_std_{part}"] ** 2 for part in ("MC", "LL", "d")))
-            else:
-                sums = energies["Ennp_std_raw"] / len(structure)
             assert calibration.energy is not None
-            expected = calibration.energy.map(sums)
-            np.testing.assert_allclose(energies["Ennp_std_per_atom"], expected, rtol=1e-9)
+            sums, least = energies["Ennp_std_raw"][row] / len(structure), 0.0
+            if kind == "hybrid":
+                parts = load(folder).predict(structure, sigma=False).parts
+                assert parts is not None
+                shown = [energies[f"E_std_{part}"][row] for part in ("MC", "LL", "d")]
+                np.testing.assert_allclose(shown, calibration.energy.weights * parts.energy, rtol=1e-9)
+                sums, least = np.linalg.norm(shown), calibration.energy.least * parts.energy[2]
+            expected = max(calibration.energy.map(sums), least)
+            assert energies["Ennp_std_per_atom"][row] == pytest.approx(expected, rel=1e-9)
         assert not np.allclose(energies["Ennp_std"], energies["Ennp_std_raw"])
 
     def test_output_data_has_both(self, predicted: tuple[Path, str]) -> None:
@@ -445,7 +448,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("pattern", "by", "message"),
         [
-            (r"\[calibration\]\nversion 1", "[calibration]\nversion 7", "version 7, but this bnnp knows 1"),
+            (r"\[calibration\]\nversion 2", "[calibration]\nversion 7", "version 7, but this bnnp knows 2"),
             (r"^(weights Cu [0-9a-f]+) *$(?=\nweights Au [0-9a-f]+\nmc)", r"\1", ""),
             (
                 r"^mc energy map quadratic.*$|^mc energy map isotonic.*$",

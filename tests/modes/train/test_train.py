@@ -29,7 +29,7 @@ from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
 from bnnp.modes.train.output import EPOCH_FILE
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network
+from bnnp.network.dense import Network, hidden_values
 from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
@@ -338,7 +338,7 @@ def test_words_of_runner_train_without_dropout_and_the_log_says_so(source: Path,
     assert result.exit_code == 0, result.output
     text = " ".join(result.output.split())
     assert "dropout none as in RuNNer and n2p2, whose `kalman_lambda_short` is in line" in text
-    assert "With `dropout_rate 0.05`" in text
+    assert "With `mc_dropout after`" in text
     assert "`optimizer kalman` takes all observations of a batch in one update" in text
 
 
@@ -871,3 +871,63 @@ def test_fine_tuned_potential_is_written_and_repeated_by_restart(source: Path, t
     assert invoke(tuned, 2, "--restart").exit_code == 0
     assert (tuned / "weights.029.data").read_bytes() == first
     assert invoke(tuned, 3).exit_code == 0
+
+
+def test_mc_dropout_after_trains_the_plain_network_and_gives_it_a_spread(source: Path, tmp_path: Path) -> None:
+    """The same weights, energies and forces as without dropout, bit for bit, but with standard deviations; the
+    file has the means of the hidden nodes over the training atoms."""
+    plain = twin(source, tmp_path / "plain", "dropout_rate 0\nepochs 3\nbatch_size 2\n")
+    after = twin(source, tmp_path / "after", "epochs 3\nbatch_size 2\n")
+    for folder in (plain, after):
+        result = invoke(folder, 2)
+        assert result.exit_code == 0, result.output
+        assert invoke(folder, 3).exit_code == 0
+    assert "after the training only, 0, 0.05, 0.05 of inputs and hidden layers, 30 frozen" in " ".join(
+        result.output.split()
+    )
+    for name in ("weights.029.data", "weights.079.data"):
+        ours, theirs = (Path(folder / name).read_text().splitlines() for folder in (after, plain))
+        assert [x for x in ours if x[0] != "#"] == [x for x in theirs if x[0] != "#"]
+    energies = [np.loadtxt(folder / "energy.out") for folder in (plain, after)]
+    np.testing.assert_allclose(energies[1][:, 3], energies[0][:, 3], rtol=1e-13)
+    loaded = load(after / "potential")
+    masks, network = loaded.members[0].masks, loaded.members[0].networks["Cu"]
+    assert masks is not None
+    assert masks.centered
+    structures = [each for each in alloys(24) if each.subset == Set.TRAIN]
+    values = [
+        loaded.predict(each, forces=False, stress=False).descriptors[loaded.types(each) == 0]
+        for each in structures
+    ]
+    inputs = loaded.scaled(np.zeros(sum(map(len, values)), dtype=np.int32), np.concatenate(values))
+    for layer, hidden in enumerate(hidden_values(network, inputs[:, : network.n_inputs])):
+        if layer > 0:
+            np.testing.assert_allclose(masks.means["Cu"][layer], hidden.mean(axis=0), rtol=1e-9, atol=1e-12)
+    prediction = loaded.predict(structures[0])
+    assert prediction.forces is not None
+    assert prediction.forces.raw is not None
+    assert (prediction.forces.raw > 0.0).all()
+    assert prediction.energy.raw is not None
+    assert prediction.energy.raw > 0.0
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("", "after"),
+        ("dropout_rate 0.1\n", "during"),
+        ("dropout_masks 2\n", "during"),
+        ("mc_dropout after\ndropout_rate 0.1\n", "after"),
+        ("mc_dropout during\n", "during"),
+    ],
+)
+def test_when_nodes_are_dropped(source: Path, tmp_path: Path, lines: str, expected: str) -> None:
+    folder = twin(source, tmp_path / "when", "epochs 3\n" + lines)
+    assert load_settings(folder / "input.nn", 2).dropout.mc_dropout == expected
+
+
+def test_finetuning_needs_dropout_in_training(source: Path, tmp_path: Path) -> None:
+    folder = twin(source, tmp_path / "both", "epochs 3\nmc_dropout after\nfinetune nll\n")
+    result = invoke(folder, 2)
+    assert result.exit_code != 0
+    assert "`mc_dropout` is `after`, but finetune trains the samples" in " ".join(result.output.split())
