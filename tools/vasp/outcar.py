@@ -292,6 +292,8 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
         found.volume = section[len(VOLUME) : section.find(b"\n")]
     elif marker == CELL:
         former, found.cell = found.cell, _lines(section, 1, 3)
+        if VECTOR.fullmatch(_lines(section, 4, 1)):
+            found.damage = found.damage or INSERTED  # a fourth vector
         found.conflict = found.conflict or former not in (b"", found.cell)
     elif marker == NOT_REACHED:
         found.unconverged = True
