@@ -121,10 +121,9 @@ def _row(text: bytes, columns: int) -> list[float]:
 
 
 def _stress(sections: dict[bytes, bytes]) -> Array | None:
-    """ASE's stress; None where it was not written, or was not computed and written as zeros."""
+    """ASE's stress; None where it was not written. Six zeros are a stress: the block is there."""
     try:
         (xx, yy, zz), (xy, yz, zx) = _row(sections[NORMAL], 3), _row(sections[SHEAR], 3)
     except UnreadableStep:
         return None
-    stress = stress_from_kilobar(xx, yy, zz, yz, zx, xy)
-    return stress if stress is not None and stress.any() else None
+    return stress_from_kilobar(xx, yy, zz, yz, zx, xy)

@@ -5,9 +5,11 @@ one of another number::
 
     --- Iteration     12(   7) ---                            one each electronic iteration
       in kB     XX  YY  ZZ  XY  YZ  ZX                        not with ISIF = 0
+      external pressure =  ... kB
       volume of cell :      512.00
           direct lattice vectors                              three rows, six numbers
      POSITION                    TOTAL-FORCE (eV/Angst)       a row an atom, nine numbers with van der Waals
+        total drift:
       FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)            VASP 4.6 to 5.2: before `in kB`
       free  energy   TOTEN  =  ...  energy(sigma->0) =  ...
 
@@ -15,6 +17,9 @@ Iterations that follow the forces are of other loops (linear response). Predicti
 field carry "ML" in their headings; there is one for every geometry, also for those that are computed next.
 "aborting loop because EDIFF is reached" is printed for unconverged steps, too, so electronic iterations are
 counted against NELM. Columns are of fixed width and may touch.
+
+What stands between a table and the line below it (`BELOW`) shows where text of another step was inserted: one
+insertion tears a table from its line, or repeats one of them.
 """
 
 from __future__ import annotations
@@ -22,8 +27,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,6 +45,7 @@ from vasp.step import (
     NO_FORCES,
     NOT_WRITTEN,
     OTHER_VOLUME,
+    TORN,
     UNCONVERGED,
     UNREADABLE,
     Array,
@@ -55,21 +62,29 @@ from vasp.window import Readable, cut_at
 
 RUN, DONE, ITERATION, NOT_REACHED = b"\n vasp.", b"General timing", b" Iteration ", b"EDIFF was not reached"
 KILOBAR, VOLUME, CELL, FORCES = b"in kB", b"volume of cell :", b"direct lattice vectors", b"TOTAL-FORCE"
+EXTERNAL, DRIFT, FREE_ENERGY = b"external pressure", b"total drift", b"free  energy   TOTEN"
 ENERGIES = b"  FREE ENERGIE OF THE ION-ELECTRON SYSTEM"  # two blanks: predictions have "ML FREE ENERGIE"
 PREDICTED = b"ML FREE ENERGIE OF THE ION-ELECTRON SYSTEM"
-MARKERS = (RUN, DONE, ITERATION, NOT_REACHED, KILOBAR, VOLUME, CELL, FORCES, ENERGIES, PREDICTED)
+BELOW = {EXTERNAL: KILOBAR, CELL: VOLUME, DRIFT: FORCES, FREE_ENERGY: ENERGIES}  # each right behind the other
+MARKERS = (RUN, DONE, ITERATION, NOT_REACHED, PREDICTED, *BELOW, *BELOW.values())
 RULE = b"\n ----------"
 
 COUNT = re.compile(rb" Iteration *(\d+|\*+)\( *(\d+)\)")
-FREE = re.compile(rb"free +energy +TOTEN *= *(-?\d*\.\d{6}(?:\d\d)?) eV")
-SIGMA0 = re.compile(rb"energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s")
+FREE = re.compile(rb"free  energy   TOTEN  = (?=[ \d-]{9}\.) *(-?\d*\.\d{6}(?:\d\d)?) eV")
+SIGMA0 = re.compile(
+    rb"[^\n]*\n\s*energy +without entropy *=[^\n]* energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s"
+)
 VECTOR = re.compile(rb" *(-?\d+\.\d{9})" * 3 + rb"(?: *(?:-?\d+\.\d{9}|\*+)){3} *")  # and a reciprocal one
 ROW = re.compile(rb" *(-?\d+\.\d{5})" * 3 + rb" *(-?\d+\.\d{6})" * 3 + rb" *")
 ROW_VDW = re.compile(ROW.pattern + rb"\S.*")  # forces without the correction follow, and may be NaN
 PRESSURES = [re.compile(rb" *(-?\d*\.\d{%d})" % decimals * 6 + rb" *") for decimals in (5, 2)]  # 2: VASP 4.6
+FORMAT = b"%13.5f" * 3 + b"    " + b"%14.6f" * 3  # numbers that are too wide push the others to the right
 NELM_DEFAULT = 60
 NO_ITERATION = f"{DAMAGED}: no `Iteration` before the energies, so that what belongs together cannot be told"
 TWO_WRITERS = f"{DAMAGED}: iterations or steps are not in order; did two programs write into this file?"
+INSERTED = f"{DAMAGED}: a table and the line below it are torn apart; did two programs write into this file?"
+MISSING = f"{DAMAGED}: no cell or stress, which other steps of the file have"
+TWO_HEADS = f"{DAMAGED}: the head states the numbers of atoms twice"
 TWICE = f"{DAMAGED}: two energies, tables of forces, stresses or cells in one step"
 
 
@@ -97,6 +112,9 @@ class _Found:
     volume: bytes = b""
     cell: bytes = b""
     kilobar: bytes = b""
+    kilobar_alone: bool = True  # no text between the stress and the next marker
+    pressure: bool = False  # the line below the stress was met
+    met: set[bytes] = field(default_factory=set)  # markers
     rows: bytes = b""
     energies: bytes = b""
 
@@ -110,8 +128,13 @@ class _Run:
     header: Header | None = None
     cell: bytes = b""
     n_steps: int = 0
+    last: int = 0  # number of a step
+    shortened: bool = False  # somebody has removed iterations
+    pairs: set[bytes] = field(default_factory=set)  # lines of `BELOW` that this file has below their tables
+    previous: bytes = b""  # marker
     prediction: bool = False  # not yet accounted for
     found: _Found | None = None
+    held: list[Draft] = field(default_factory=list)  # the last step of a run that has ended
 
 
 def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -133,9 +156,14 @@ def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator
     for marker, section in cut_at(stream, MARKERS, _is_whole):
         if marker == DONE and run.head is not None:  # no iteration at all
             run.header = _read_header(run) or run.header
+        if marker == RUN or (marker in (ITERATION, PREDICTED) and run.held):
+            yield from _release(run)
         if marker in (RUN, DONE):
-            yield from _end_run(run, finished=marker == DONE)
+            run.held = [*run.held, *_end_run(run, finished=marker == DONE)]
+            if marker == RUN:
+                yield from _release(run)
             run.head = []
+            _forget_atoms(run)
         if run.head is not None and marker in (ITERATION, PREDICTED, ENERGIES):
             run.header, run.head = _read_header(run) or run.header, None
         if run.head is not None:
@@ -146,14 +174,22 @@ def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator
             yield from _predicted(run)
         else:
             _note(run, marker, section)
+        run.previous = marker
     if run.header is None and _read_header(run) is None:
         raise InputError("the file ends before VASP has said which atoms there are")
+    yield from _release(run)
     yield from _end_run(run, finished=False)
 
 
+def _release(run: _Run) -> Iterator[Draft]:
+    """The last step of a run, once nothing more of it has come after the end of that run."""
+    held, run.held = run.held, []
+    yield from held
+
+
 def _is_whole(marker: bytes, section: bytes) -> bool:
-    """Whether a section that no other marker ends yet has all that is needed of it: a table its last rule."""
-    return marker != FORCES or section.count(RULE) > 1
+    """Whether a section that no other marker ends yet has all that is needed of it."""
+    return marker not in (FORCES, ENERGIES, KILOBAR, FREE_ENERGY) or b"sigma->0" in section
 
 
 def settings_lines(text: bytes) -> bytes:
@@ -164,27 +200,41 @@ def settings_lines(text: bytes) -> bytes:
 def _begin(run: _Run, section: bytes) -> Iterator[Draft]:
     """An electronic iteration: of the present step, of a new one, or of another loop of the present one."""
     match = COUNT.match(section)
+    found = run.found
     if match is None:
+        if found is not None and not found.rows:
+            found.damage = found.damage or TWO_WRITERS
         return
-    found, iteration = run.found, int(match[2])
+    iteration = int(match[2])
     stars = match[1].startswith(b"*")  # beyond the width of the column
     if stars and found is not None:
         number = found.number + (iteration == 1 and bool(found.rows or found.energies))
     else:
         number = 0 if stars else int(match[1])
     if found is None or found.number != number:
-        damage = TWO_WRITERS if found is not None and number < found.number else None
-        if found is not None:
-            found.damage = found.damage or damage
+        unfinished = found is not None and not found.energies
+        run.shortened = run.shortened or (run.last == 0 and iteration != 1)
+        damage = TWO_WRITERS if unfinished or (iteration != 1 and not run.shortened) else None
+        in_order = stars or number == run.last + 1 or (run.prediction and number > run.last)
+        if found is not None and not in_order:
+            found.damage = found.damage or TWO_WRITERS
         yield from _close(run, finished=True)
+        if not in_order:
+            _forget_atoms(run)
         if run.prediction and number > run.n_steps + 1:
             yield from _flush(run)
-        run.prediction = False
+        run.prediction, run.last = False, number
         run.found = _Found(number, iteration, damage=damage)
     elif found.iterations and not (found.rows or found.energies):
-        if iteration <= found.iterations:
+        if iteration <= found.iterations or (iteration != found.iterations + 1 and not run.shortened):
             found.damage = TWO_WRITERS
         found.iterations = iteration
+
+
+def _forget_atoms(run: _Run) -> None:
+    """Leave out what follows until there is another head: of which atoms it is cannot be told."""
+    if run.header:
+        run.header = replace(run.header, excluded=run.header.excluded or TWO_WRITERS)
 
 
 def _predicted(run: _Run) -> Iterator[Draft]:
@@ -207,12 +257,20 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
     if marker == CELL and run.head is not None:
         run.cell = _lines(section, 1, 3)
     found = run.found
+    if found is None and run.held and marker in (KILOBAR, FORCES, DRIFT, FREE_ENERGY):
+        run.held[-1] = flawed(TWO_WRITERS)  # the rest of a step, which an end was inserted into
+    elif found is None and marker == FREE_ENERGY:
+        run.found = _Found(0, damage=NO_ITERATION, energies=section)
     if found is None:
-        if marker == ENERGIES:
-            run.found = _Found(0, damage=NO_ITERATION, energies=section)
         return
-    if marker == ENERGIES:
+    if marker in BELOW and run.previous == BELOW[marker]:
+        run.pairs.add(marker)
+    elif marker in run.pairs or BELOW.get(marker) in found.met:
+        found.damage = found.damage or INSERTED
+    found.met.add(marker)
+    if marker in (ENERGIES, FREE_ENERGY):
         found.damage = found.damage or (TWICE if found.energies else None)
+    if marker == FREE_ENERGY:
         found.energies = section
     elif marker == FORCES and b"(ML)" not in section[: section.find(b"\n")]:
         found.damage = found.damage or (TWICE if found.rows else None)
@@ -224,11 +282,18 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
         found.conflict = False
     elif marker == KILOBAR:
         former, found.kilobar = found.kilobar, section[len(KILOBAR) : section.find(b"\n")]
+        found.kilobar_alone = not section[len(KILOBAR) + len(found.kilobar) :].strip()
         found.conflict = found.conflict or former not in (b"", found.kilobar)
+    elif marker == EXTERNAL:
+        if not found.kilobar_alone:
+            found.damage = found.damage or INSERTED
+        found.pressure = True
     elif marker == VOLUME:
         found.volume = section[len(VOLUME) : section.find(b"\n")]
     elif marker == CELL:
         former, found.cell = found.cell, _lines(section, 1, 3)
+        if VECTOR.fullmatch(_lines(section, 4, 1)):
+            found.damage = found.damage or INSERTED  # a fourth vector
         found.conflict = found.conflict or former not in (b"", found.cell)
     elif marker == NOT_REACHED:
         found.unconverged = True
@@ -246,7 +311,7 @@ def _end_run(run: _Run, finished: bool) -> Iterator[Draft]:
     yield from _flush(run)
     if finished and not run.n_steps and run.header and run.header.excluded:
         yield flawed(run.header.excluded)
-    run.n_steps, run.cell = 0, b""
+    run.n_steps, run.last, run.cell, run.shortened = 0, 0, b"", False
 
 
 def _close(run: _Run, finished: bool) -> Iterator[Draft]:
@@ -256,6 +321,9 @@ def _close(run: _Run, finished: bool) -> Iterator[Draft]:
         return
     if run.header is None:
         raise InputError("the numbers of atoms (`ions per type`) are missing before the first step")
+    no_cell, no_stress = not found.cell and CELL in run.pairs, not found.pressure and EXTERNAL in run.pairs
+    if found.rows and (no_cell or no_stress):
+        found.damage = found.damage or MISSING
     run.n_steps += 1
     yield _draft(run.header, found, run.cell, finished)
 
@@ -279,9 +347,10 @@ def _draft(header: Header, found: _Found, fixed_cell: bytes, finished: bool) -> 
 
 
 def _read(header: Header, found: _Found, cell: bytes) -> Step:
-    free, sigma0 = FREE.search(found.energies), SIGMA0.search(found.energies)
+    free = FREE.search(found.energies)
     if free is None:
         raise UnreadableStep(UNREADABLE)
+    sigma0 = SIGMA0.match(found.energies, free.end())
     vectors = np.array([_fixed(VECTOR, line) for line in cell.split(b"\n")])
     if found.cell and found.volume and not has_volume(vectors, found.volume, 0.006):
         raise UnreadableStep(OTHER_VOLUME)
@@ -293,7 +362,7 @@ def _read(header: Header, found: _Found, cell: bytes) -> Step:
         free_energy=float(free[1]),
         sigma0_energy=float(sigma0[1]) if sigma0 else None,
         forces=rows[:, 3:],
-        stress=None if header.isif < 2 else _stress(found.kilobar),
+        stress=None if header.isif < 2 else _stress(found.kilobar, found.pressure),
         method=header.method,
     )
 
@@ -301,21 +370,29 @@ def _read(header: Header, found: _Found, cell: bytes) -> Step:
 def _rows(section: bytes) -> Array:
     """Positions and forces, (n_atoms, 6), of the table of forces, each row matched whole.
 
-    The rows of Fortran are equally long, with all points below each other. Rows that are not so, and numbers
-    that touch, are matched one by one.
+    The rows of Fortran are equally long, with all points below each other. Where numbers touch, rows are
+    matched one by one.
     """
-    heading, table, *_ = section.split(RULE, 2)
+    if section.count(RULE) != 2:
+        raise UnreadableStep(TORN)
+    heading, table, end = section.split(RULE, 2)
+    if end.strip(b" -\n"):
+        raise UnreadableStep(INSERTED)
     table = table[table.find(b"\n") + 1 :]
     pattern = ROW_VDW if b"," in heading else ROW
     first, *_ = lines = table.split(b"\n")
     match = pattern.fullmatch(first)
-    if match and pattern is ROW and all(len(line) == len(first) for line in lines):
+    even = all(len(line) == len(first) for line in lines)
+    if even and match and pattern is ROW:
         ends = zip(range(1, 7), (6, 6, 6, 7, 7, 7), strict=True)
         points = (table[match.end(column) - back :: len(first) + 1] for column, back in ends)
         if all(column.count(b".") == len(lines) for column in points):
             with suppress(UnreadableStep):
                 return rows_of(table, 6)
-    return np.array([_fixed(pattern, line) for line in lines])
+    rows = [_fixed(pattern, line) for line in lines]
+    if not even and not all(map(bytes.startswith, lines, (FORMAT % tuple(row) for row in rows))):
+        raise UnreadableStep(reason_of(table))
+    return np.array(rows)
 
 
 def _fixed(pattern: re.Pattern[bytes], line: bytes) -> list[float]:
@@ -326,12 +403,23 @@ def _fixed(pattern: re.Pattern[bytes], line: bytes) -> list[float]:
     return [float(word) for word in match.groups()]
 
 
-def _stress(kilobar: bytes) -> Array | None:
-    """ASE's stress from the line "in kB XX YY ZZ XY YZ ZX"; None if there is none."""
+def _stress(kilobar: bytes, in_columns: bool) -> Array | None:
+    """ASE's stress from the line "in kB XX YY ZZ XY YZ ZX"; None if there is none that can be read.
+
+    Raises
+    ------
+    UnreadableStep
+        It is not whole: VASP writes six columns of one width (`in_columns`).
+    """
     for pattern in PRESSURES:
         if match := pattern.fullmatch(kilobar):
             xx, yy, zz, xy, yz, zx = map(float, match.groups())
+            ends = [match.end(column) for column in range(1, 7)]
+            if pattern is PRESSURES[0] and in_columns and len({b - a for a, b in pairwise(ends)}) > 1:
+                raise UnreadableStep(TORN)
             return stress_from_kilobar(xx, yy, zz, yz, zx, xy)
+    if kilobar and b"*" not in kilobar:
+        raise UnreadableStep(reason_of(kilobar))
     return None
 
 
@@ -341,6 +429,7 @@ def _read_header(run: _Run) -> Header | None:
     counts = _atoms_per_type(text)
     if counts is None:
         return None
+    twice = text.count(b"ions per type =") > 1 or text.count(b"TITEL") > len(counts)
     symbols, tag = _species(text, len(counts), run.elements), partial(_tag, text)
     titles = _titles(text, rb"TITEL *= *([^\n]*)") or _titles(text, rb"POTCAR: *([^\n]*)")[: len(counts)]
     mesh = re.findall(rb"generate k-points for: *(\d+) +(\d+) +(\d+)", text)
@@ -355,7 +444,7 @@ def _read_header(run: _Run) -> Header | None:
         nelm=integer(tag, "NELM", NELM_DEFAULT),
         isif=integer(tag, "ISIF", 2),
         nwrite=integer(tag, "NWRITE", 2),
-        excluded=excluded(tag),
+        excluded=TWO_HEADS if twice else excluded(tag),
         method=method_word(tag, Species(symbols, titles), [int(n) for n in mesh[-1]] if mesh else None, cell),
     )
 

@@ -108,7 +108,7 @@ def calibrate(
     found = parallel.ordered_map(errors_of, len(numbers))
     outcomes = list(log.progress(found, "structures", len(numbers)))
     groups = [chosen.group(number) for number in numbers]
-    independent = independent_energies(outcomes, groups)
+    independent = parallel.on_root(independent_energies, outcomes, groups)  # other ranks have no outcomes
     kinds = parallel.on_root(fit, outcomes, potential, independent)
     report_calibration(log, kinds, independent, potential.units)
     use = choice(run.settings, kinds)
