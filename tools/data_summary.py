@@ -95,8 +95,13 @@ def check_units(output: Path, units: Units) -> None:
         )
 
 
+def written_to(output: Path, append: bool, n_structures: int) -> str:
+    """What became of the file."""
+    return f"{('Added to' if n_structures else 'Nothing added to') if append else 'Written'}: {output}"
+
+
 def write_data(
-    target: Path, structures: Iterable[Structure], append: bool, decimals: int | None = None
+    target: Path, structures: Iterable[Structure], append: bool = False, decimals: int | None = None
 ) -> None:
     """Write input.data, or add to it; the file changes only when all structures are written.
 

@@ -3,7 +3,7 @@
 \b
 bnnp select --number 200 input.data thinned.data
 bnnp select --number 50 --beside training.data candidates.data new.data
-bnnp select --potential potential/ --min-sigma 100 --number 50 candidates.data new.data
+bnnp select --potential potential/ --min-sigma 100 candidates.data new.data
 bnnp select --energy-window 0.5 input.data low.data
 
 One after the other: the energy window, the uncertainty, then --number of what is left: by farthest point
@@ -11,12 +11,11 @@ sampling in the space of the symmetry functions, or the most uncertain ones (--b
 calibrated if the potential is, else raw, and what is printed says which. Symmetry
 functions are those of mode 1's symmetry_functions.h5 (--features), or are computed from input.nn. What is
 chosen is written unchanged, in the order of the input. Units are those of the input.nn beside INPUT, else of
---units, else of --settings.
+--units, else of --input.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,10 +34,12 @@ from farthest_points import (
     structure_points,
 )
 from formats.change_units import change_units
+from former_data import demand_inputs
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bnnp.errors import BnnpError, InputError
+from bnnp.command import SETTINGS, Command, say
+from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.potential.loading import read_potential
@@ -71,7 +72,7 @@ class Choice:
         if not self.settings.is_file():
             raise InputError(
                 f"{self.settings}: no such file; it defines the symmetry functions that say how far "
-                "structures are apart: name an input.nn with --settings"
+                "structures are apart: name an input.nn with --input"
             )
         return load_settings(self.settings, mode_required=False)
 
@@ -235,7 +236,7 @@ def demand_output(source: Path, output: Path, overwrite: bool) -> None:
         raise InputError(f"{output} exists; add --overwrite or choose another name")
 
 
-@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("select", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("-n", "--number", type=click.IntRange(1), help="Structures to choose.")
@@ -262,7 +263,15 @@ def demand_output(source: Path, output: Path, overwrite: bool) -> None:
 @click.option(
     "--sigma-of", type=click.Choice(["forces", "energy"]), default="forces", show_default=True, help="Which."
 )
-@click.option("--settings", type=click.Path(path_type=Path), default="input.nn", show_default=True)
+@click.option(
+    "--input",
+    "settings",
+    type=click.Path(path_type=Path),
+    default="input.nn",
+    show_default=True,
+    metavar="FILE",
+    help="The settings, with the symmetry functions.",
+)
 @units_option
 @click.option("--features", type=click.Path(path_type=Path), help="symmetry_functions.h5 of INPUT.")
 @click.option("--beside", type=click.Path(path_type=Path), help="Structures that are there already.")
@@ -272,20 +281,17 @@ def main(source: Path, output: Path, overwrite: bool, **options: object) -> None
     choice = replace(Choice(), **options)  # type: ignore[arg-type]
     if choice.number is None and not (choice.radius or choice.energy_window or choice.min_sigma):
         raise click.UsageError("say what to choose: --number, --radius, --energy-window or --min-sigma")
-    try:
-        demand_output(source, output, overwrite)
-        demand_readable(output, choice.units_of(source))
-        left = np.empty(0, dtype=np.int64)
-        for text, left in select(source, choice):
-            click.echo(f"{len(left):7d} {text}")
-        if not len(left):
-            raise InputError("no structure is left; nothing was written")
-        structures = StructureFile(source, require_labels=False)
-        write_data(output, (structures[int(index)] for index in left), append=False)
-    except BnnpError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    click.echo(f"Written: {output}")
+    demand_inputs([source])
+    demand_output(source, output, overwrite)
+    demand_readable(output, choice.units_of(source))
+    left = np.empty(0, dtype=np.int64)
+    for text, left in select(source, choice):
+        say(f"{len(left):7d} {text}")
+    if not len(left):
+        raise InputError("no structure is left; nothing was written")
+    structures = StructureFile(source, require_labels=False)
+    write_data(output, (structures[int(index)] for index in left))
+    say(f"Written: {output}")
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ class TestFarthest:
         structures = [change_units(s, METAL, ATOMIC) for s in read_structures("input.data")]
         write_structures("bohr/input.data", structures)
         assert run("-n", 8, "input.data", "metal.data").exit_code == 0
-        result = run("-n", 8, "--settings", "input.nn", "bohr/input.data", "bohr/out.data")
+        result = run("-n", 8, "--input", "input.nn", "bohr/input.data", "bohr/out.data")
         assert result.exit_code == 0, result.output
         assert chosen("bohr/out.data") == chosen("metal.data")
         assert next(read_structures("bohr/out.data")).cell[0, 0] == pytest.approx(6.0 / 0.52917721)
@@ -328,7 +328,7 @@ class TestErrors:
         result = run("-n", 2, "input.data", "out.data")
         assert result.exit_code == 1
         assert "input.nn: no such file" in result.output
-        assert "name an input.nn with --settings" in result.output
+        assert "name an input.nn with --input" in result.output
 
     def test_nothing_left(self, folder: Path) -> None:
         structures = [replace(s, energy=None) for s in read_structures("input.data")]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnnp import parallel
+from bnnp import messages, parallel
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.pruning import Twin, find_twins
 from bnnp.descriptors.scaling import NEGLIGIBLE, SMALL
@@ -168,11 +168,8 @@ def _named(functions: Sequence[SymmetryFunction]) -> str:
 
 def _lines(functions: Sequence[SymmetryFunction]) -> str:
     """Lines of input.nn, neighboring ones as a range: ``line 7``, ``lines 3, 7-12``."""
-    numbers = sorted({function.line for function in functions})
-    starts = [number for number in numbers if number - 1 not in numbers]
-    ends = [number for number in numbers if number + 1 not in numbers]
-    ranges = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
-    return f"line{'s' * (len(numbers) > 1)} {', '.join(ranges)}"
+    numbers = {function.line for function in functions}
+    return f"line{'s' * (len(numbers) > 1)} {messages.ranges(numbers)}"
 
 
 def _shared(constant: Sequence[SymmetryFunction], settings: Settings) -> str:
