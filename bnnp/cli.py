@@ -183,7 +183,8 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     settings = load_settings(settings_file, mode, mode_required=not check)
     dynamics = settings.mode == 3 and settings.dynamics.md_steps
     if restart and settings.mode != 2 and not dynamics:
-        what = f"runner_mode {settings.mode}" + " and no md_steps" * (settings.mode == 3)
+        what = f"no md_steps for mode {settings.mode}" if mode else f"runner_mode {settings.mode}"
+        what += " and no md_steps" * (settings.mode == 3 and not mode)
         raise click.UsageError(
             f"--restart continues a training or molecular dynamics, but {settings_file.name} has {what}: use "
             "it with --mode 2, or with --mode 3 and md_steps"

@@ -185,6 +185,17 @@ def test_other_names_for_the_files() -> None:
     result = bnnp("--check", "--input", "other.nn", "--data", "other.data")
     assert result.exit_code == 0, result.stderr
     assert "other.nn line 7" not in result.stderr
+    Path("other.data").write_text(DATA.replace("H 0.0", "He 0.0"))
+    wrong = bnnp("--check", "--input", "other.nn", "--data", "other.data")
+    assert "He is not among `elements` of other.nn line 2" in wrong.stderr
+    assert "input.nn" not in wrong.stderr
+
+
+def test_restart_names_what_was_typed() -> None:
+    said = bnnp("--restart", "--mode", "3")
+    assert said.exit_code == 2
+    assert "mode 3" in said.stderr
+    assert "runner_mode" not in said.stderr
 
 
 def test_runner_mode_counts_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 \b
 bnnp convert run_300K.extxyz run_600K.traj input.data
 bnnp convert --every 4 --max 35 --set train frames.extxyz.gz input.data
-bnnp convert --energy-key REF_energy --virial-key REF_virial a.extxyz input.data
+bnnp convert --energy-key REF_energy --virial-key REF_virial a.xyz input.data
 bnnp convert input.data structures.extxyz
 bnnp convert deepmd_systems/ n2p2_study/ input.data
 bnnp convert --types "Ge Te" --log log.lammps melt.dump input.data

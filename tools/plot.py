@@ -3,7 +3,7 @@
 \b
 bnnp plot training                     the directory mode 2 ran in
 bnnp plot training run7 --out figures
-bnnp plot symmetry                     the functions of mode 1 and their values
+bnnp plot symmetry                     functions of mode 1, their values
 bnnp plot errors                       mode 3: errors and sigmas by group
 bnnp plot parity                       mode 3: predictions against references
 bnnp plot report run7                  one page with all: run7/report.html

@@ -42,12 +42,14 @@ from bnnp.command import SETTINGS, Command, say
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
+from bnnp.messages import count
 from bnnp.potential.loading import read_potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, UNITS, Units
 
 Indices = NDArray[np.int64]
+SAME = 1e-6  # standard deviations: nearer structures are copies
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,13 @@ def select(source: Path, choice: Choice) -> Iterator[tuple[str, Indices]]:
         yield f"most uncertain ones; sigma: {meaning}", left
     elif len(left) and choice.by == "farthest" and (choice.number is not None or choice.radius):
         chosen = farthest(source, structures, left, choice)
+        n_same = len(left) - len(chosen.order)
         left = np.sort(left[chosen.order])
-        yield f"farthest ones; those left out are within {chosen.radius:.3g} standard deviations", left
+        text = f"farthest ones; those left out are within {chosen.radius:.3g} standard deviations"
+        if chosen.radius <= SAME and n_same:
+            others = " or one of --beside" if choice.beside else ""
+            text += f"; {count(n_same, 'structure')} left out as the same as one of them{others}"
+        yield text, left
 
 
 class InUnits:
@@ -176,10 +183,11 @@ def farthest(source: Path, structures: InUnits, left: Indices, choice: Choice) -
     scaled = standardize([*features, *others])
     new, old = scaled[: len(left)], scaled[len(left) :]
     number = len(left) if choice.number is None else choice.number
+    radius = max(choice.radius, SAME)
     if choice.space == "atoms":
-        return farthest_atoms(new, number, old, choice.radius)
+        return farthest_atoms(new, number, old, radius)
     points = structure_points(scaled)
-    return farthest_points(points[: len(left)], number, points[len(left) :], choice.radius)
+    return farthest_points(points[: len(left)], number, points[len(left) :], radius)
 
 
 def computed_features(structures: InUnits, left: Indices, settings: Settings) -> list[Features]:
@@ -190,7 +198,8 @@ def computed_features(structures: InUnits, left: Indices, settings: Settings) ->
     for structure in progress(read, "symmetry functions", len(left)):
         unknown = sorted(set(structure.symbols) - set(settings.model.elements))
         if unknown:
-            raise InputError(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
+            line = settings.origins["elements"]
+            raise InputError(f"{structure.where}: {', '.join(unknown)} is not among `elements` of {line}")
         types, pairs = descriptor.environments(structure)
         values = descriptor.values(types, pairs)
         found.append(
@@ -287,6 +296,8 @@ def main(source: Path, output: Path, overwrite: bool, **options: object) -> None
     left = np.empty(0, dtype=np.int64)
     for text, left in select(source, choice):
         say(f"{len(left):7d} {text}")
+    if len(left) < (choice.number or 0):
+        say(f"note: --number {choice.number} asks for more than there are")
     if not len(left):
         raise InputError("no structure is left; nothing was written")
     structures = StructureFile(source, require_labels=False)

@@ -142,6 +142,20 @@ class TestPoints:
 
 
 class TestFarthest:
+    def test_more_than_there_are(self, folder: Path) -> None:
+        result = run("--number", 99, "input.data", "out.data")
+        assert result.exit_code == 0, result.output
+        assert "note: --number 99 asks for more than there are" in result.output
+        assert len(chosen()) == 30
+
+    def test_copies_are_left_out(self, folder: Path) -> None:
+        structures = list(StructureFile("input.data"))
+        moved = replace(structures[3], positions=structures[3].positions + 0.3)
+        write_structures("input.data", [*structures, moved, structures[5]])
+        result = run("--number", 32, "input.data", "out.data")
+        assert "2 structures left out as the same as one of them" in result.output
+        assert len(chosen()) == 30
+
     @pytest.mark.parametrize("space", ["structures", "atoms"])
     def test_odd_structures_are_found(self, folder: Path, space: str) -> None:
         result = run("--number", 3, "--space", space, "input.data", "out.data")
