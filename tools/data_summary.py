@@ -15,6 +15,7 @@ from bnnp.errors import InputError
 from bnnp.io.ase_labels import PREDICTED
 from bnnp.io.input_data import write_structures
 from bnnp.io.output import replace_file
+from bnnp.messages import count
 from bnnp.structure import Structure
 from bnnp.units import Units
 
@@ -71,7 +72,7 @@ class Summary:
         for formula, number in sorted(self.formulas.items()):
             yield f"  {formula:{width}}  {number:7d}"
         kinds = f"{self.periodic} periodic, {self.with_stress} with stress"
-        yield f"{len(self)} structures ({kinds}), {self.atoms} atoms"
+        yield f"{count(len(self), 'structure')} ({kinds}), {count(self.atoms, 'atom')}"
         if np.isfinite(self.energies[0]):
             low, high = self.energies
             yield f"energies from {low:.4f} to {high:.4f} eV/atom"

@@ -43,6 +43,7 @@ from vasp.step import ONE_ENERGY, UNCONVERGED, Step, UnreadableStep
 from bnnp.command import SETTINGS, Command, say
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.method import disagreements
+from bnnp.messages import count
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
 
@@ -164,10 +165,10 @@ def numbers_of(symbols: tuple[str, ...]) -> NDArray[np.int64]:
 def why_nothing(tally: Tally, skip: int) -> str:
     """The reason for which a file gave no structure."""
     if tally.usable:
-        return f"{tally.usable} steps, none of them chosen; check --skip ({skip})"
+        return f"{count(tally.usable, 'step')}, none of them chosen; check --skip ({skip})"
     if not tally.steps:
         return "no ionic step was finished"
-    return f"none of {tally.steps} steps can be used: {tally.reasons()}"
+    return f"none of {count(tally.steps, 'step')} can be used: {tally.reasons()}"
 
 
 class Conversion:
@@ -215,7 +216,7 @@ class Conversion:
 
     def line(self, source: Source, tally: Tally) -> str:
         """What was done with one file."""
-        text = f"{source.path}: {tally.taken} structures of {tally.steps} steps"
+        text = f"{source.path}: {count(tally.taken, 'structure')} of {count(tally.steps, 'step')}"
         if tally.left_out:
             text += f" (left out: {tally.reasons()})"
         if source.others:
@@ -224,13 +225,13 @@ class Conversion:
 
     def refuse(self, path: Path, error: Exception, taken: int = 0) -> None:
         """Remember that a file gave nothing, or stopped in the middle."""
-        after = f" (after {taken} structures)" if taken else ""
+        after = f" (after {count(taken, 'structure')})" if taken else ""
         self.refused.append(f"{path}{after}: {reason_of(error)}")
 
     def lines(self) -> Iterator[str]:
         """The closing summary of what was left out."""
         if self.total.left_out:
-            yield f"{self.total.left_out.total()} of {self.total.steps} steps left out:"
+            yield f"{self.total.left_out.total()} of {count(self.total.steps, 'step')} left out:"
             for reason, number in self.total.left_out.most_common():
                 advice = "; --keep-unconverged takes them" if reason == UNCONVERGED else ""
                 yield f"  {number:7d}  {reason}{advice}"

@@ -480,7 +480,7 @@ class TestManyFiles:
         assert reasons["OUTCAR.rubbish"] == "binary, and not an HDF5 file"
         assert reasons["XDATCAR"].startswith("not recognised as one of")
         assert "before VASP has said which atoms" in reasons["OUTCAR.header"]
-        assert "none of 1 steps can be used: 1 cut off" in reasons["OUTCAR.started"]
+        assert "none of 1 step can be used: 1 cut off" in reasons["OUTCAR.started"]
         assert "before VASP has said which atoms" in reasons["vasprun.header.xml"]
         assert reasons["page.xml"] == "XML, but not of VASP: no <modeling>"
         assert reasons["vaspout.h5"].startswith("HDF5 cannot open the file")
