@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import TextIO
 
+SHOWN = 60  # characters of a value in a message
 WIDTH = 80  # where nobody says how wide the screen is
 NARROWEST = 40
 _TO_COPY = re.compile(r"`[^`]*`")
@@ -75,3 +76,26 @@ def ranges(numbers: Iterable[int]) -> str:
     starts = [number for number in found if number - 1 not in known]
     ends = [number for number in found if number + 1 not in known]
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+
+
+def contrast(former: object, present: object) -> tuple[str, str]:
+    """Both values as text; of long ones the part from where they begin to differ."""
+    texts = (_text(former), _text(present))
+    same = len(os.path.commonprefix(texts))
+    start = max(0, same - SHOWN // 3) if max(map(len, texts)) > SHOWN else 0
+    first, second = (
+        "..." * (start > 0) + text[start : start + SHOWN] + "..." * (len(text) > start + SHOWN)
+        for text in texts
+    )
+    return first, second
+
+
+def _text(value: object) -> str:
+    """A value as input.nn would have it: ``on`` and ``off``, numbers in a row, ``name value`` pairs."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    return str(value)
