@@ -46,6 +46,7 @@ For notebooks and scripts (loaded when first used, so that ``import bnnp`` costs
 Map, and the order to read it in::
 
     structure.py  units.py  errors.py        the nouns: a structure, its units, what can go wrong
+    messages.py                              text for people: width, numbers with their nouns
     descriptors/                             structure -> symmetry functions, and their derivatives
     network/  random.py                      symmetry functions -> energies; dropout masks and their streams
     uncertainty/                             what a sigma is worth: calibration, distance, scores
@@ -59,7 +60,8 @@ Map, and the order to read it in::
     parallel.py  run.py  log.py              MPI; directory, settings and log of a run
     training/                                one training: loss, optimizers, evaluation, checkpoint
     interfaces/  api.py                      ASE, LAMMPS, n2p2; the calls above
-    modes/  cli.py  memory.py                what `bnnp --mode 1|2|3` does, step by step; the command
+    modes/  memory.py                        what `bnnp --mode 1|2|3` does, step by step
+    command.py  cli.py                       how a command ends; the command and its verbs
 
 Each package says in its first lines what belongs there and in which order to read it. A module imports only
 what stands above it in this list (core/ is C++, and tests/test_imports.py has the whole rule): numerics take

@@ -1,25 +1,15 @@
-"""The command ``bnnp``. No other module prints an error or ends the program.
-
-Exit codes: 0 success, 1 bad input or a failure, 2 wrong use of the command line, 3 stopped by the
-uncertainty rule or the physical guard, 130 ended by Ctrl-C, 143 by SIGTERM, 138 by SIGUSR1. Under MPI a
-failure on one rank ends all of them, with one message.
-"""
+"""The command ``bnnp``: modes, verbs and options; :mod:`bnnp.command` has how it ends."""
 
 from __future__ import annotations
 
 import importlib
-import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from bnnp import __version__, parallel
-from bnnp.errors import BnnpError, SignalStop
+from bnnp.command import SETTINGS, Group, say
 from bnnp.memory import keep_freed_memory
 
 MODES = {
@@ -39,8 +29,6 @@ TOOLS = {  # scripts of tools/ as verbs of the command
 }
 ALL_KEYWORDS = "*"
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
-INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
 
 _HELP = """Behler-Parrinello neural network potentials with an uncertainty.
 
@@ -48,20 +36,16 @@ Reads input.nn and input.data in the working directory and does one job:
 
 \b
   --mode 1   structures -> symmetry functions (symmetry_functions.h5)
-  --mode 2   train the networks (scaling.data, weights.XXX.data, uncertainty.data)
+  --mode 2   train the networks (weights.XXX.data, uncertainty.data)
   --mode 3   predict energies, forces and stresses, each with its uncertainty,
              or run molecular dynamics (md_steps in input.nn)
 
 Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn
 counts, and the log has RuNNer's lines, too, which other programs read.
 """
-_LEFT = (
-    "Files that were not complete have been left as they were before; mode 1 continues where it was if it "
-    "is run again, a training or molecular dynamics with --restart from its last checkpoint."
-)
 
 
-class Program(click.Group):
+class Program(Group):
     """The command, with the scripts of tools/ as its verbs; each is imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -84,19 +68,8 @@ class Program(click.Group):
         with formatter.section("Around it (`bnnp VERB --help`)"):
             formatter.write_dl([(name, text) for name, (_, text) in TOOLS.items()])
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run a mode or a verb; a failure becomes a message and an exit code."""
-        found: list[object] = []
-        _guard(lambda: found.append(super(Program, self).invoke(ctx)))
-        return found[0] if found else None  # a rank that waits for the end after a failure
 
-
-@click.command(
-    cls=Program,
-    help=_HELP,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+@click.command("bnnp", cls=Program, help=_HELP, invoke_without_command=True, context_settings=SETTINGS)
 @click.option("--mode", type=click.IntRange(1, 3), help="What to do; wins over runner_mode in input.nn.")
 @click.option("--restart", is_flag=True, help="Continue a training or a molecular dynamics run.")
 @click.option(
@@ -169,9 +142,9 @@ def main(
     if keywords:
         click.echo(_describe_keywords(keywords))
     elif lammps_plugin:
-        click.echo(_compile_plugin(headers))
+        say(_compile_plugin(headers))
     elif export:
-        click.echo(_export(export[0], Path(export[1]), Path(settings_file), masks, units, fold))
+        say(_export(export[0], Path(export[1]), Path(settings_file), masks, units, fold))
     else:
         _run(mode, restart, check, Path(settings_file), Path(data_file))
 
@@ -210,7 +183,8 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     settings = load_settings(settings_file, mode, mode_required=not check)
     dynamics = settings.mode == 3 and settings.dynamics.md_steps
     if restart and settings.mode != 2 and not dynamics:
-        what = f"runner_mode {settings.mode}" + " and no md_steps" * (settings.mode == 3)
+        what = f"no md_steps for mode {settings.mode}" if mode else f"runner_mode {settings.mode}"
+        what += " and no md_steps" * (settings.mode == 3 and not mode)
         raise click.UsageError(
             f"--restart continues a training or molecular dynamics, but {settings_file.name} has {what}: use "
             "it with --mode 2, or with --mode 3 and md_steps"
@@ -230,60 +204,3 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
         raise
     if parallel.is_root():
         lock.release()
-
-
-class _Terminated(BaseException):
-    """Raised by SIGTERM, so that temporary files are removed before the program ends."""
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ignore a second one while the program ends
-    raise _Terminated
-
-
-def _guard(action: Callable[[], object]) -> None:
-    """Run `action`; a failure becomes a message on standard error and an exit code."""
-    former = signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
-    try:
-        action()
-    except (click.ClickException, click.exceptions.Exit, SystemExit):
-        raise
-    except SignalStop as error:
-        raise SystemExit(error.exit_code) from None  # the log has said so
-    except BnnpError as error:
-        _fail(f"ERROR: {error}", error.exit_code)
-    except KeyboardInterrupt:
-        _fail(f"Interrupted (Ctrl-C). {_LEFT}", INTERRUPTED)
-    except _Terminated:
-        _fail(f"Ended by signal SIGTERM. {_LEFT}", TERMINATED)
-    except BrokenPipeError:
-        # the reader of the output has ended, as in `bnnp --keywords | head`: nothing more can be printed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        parallel.abort(1)
-    except MemoryError:
-        _fail(
-            "ERROR: out of memory. Lower memory_limit, use `derivatives recomputed` or a smaller batch_size, "
-            "or start fewer ranks on each node; `bnnp --check` estimates the need.",
-            1,
-        )
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"ERROR: {place}{error.strerror or error}", 1)
-    except Exception as error:
-        _fail(
-            f"{traceback.format_exc()}\n"
-            f"ERROR: {type(error).__name__}: {error}\n"
-            f"This is a bug in bnnp {__version__}, not a mistake of yours. Please report it with the lines "
-            "above, input.nn and, if you can, a structure that shows it.",
-            1,
-        )
-    finally:
-        signal.signal(signal.SIGTERM, former)
-
-
-def _fail(message: str, code: int) -> None:
-    """Print `message` once and end every rank with `code`."""
-    sys.stdout.flush()
-    parallel.wait_for_root_to_report()
-    click.echo(message, err=True)
-    parallel.abort(code)

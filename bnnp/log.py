@@ -8,22 +8,19 @@ a plain line at about every tenth of the work.
 from __future__ import annotations
 
 import datetime
-import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from types import TracebackType
 from typing import Any, Generic, TextIO, TypeVar
 
 from bnnp import __version__, parallel
+from bnnp.messages import WIDTH, columns, count, fold
 from bnnp.settings.keywords import KEYWORDS
 from bnnp.settings.settings import Settings
 
 T = TypeVar("T")
 
-WIDTH = 80
-NARROWEST = 40
 PAUSE = 1.0  # seconds at least between two lines of progress in a file
 _NAME = 26  # columns of the name of an item
 _PURPOSE = {0: "check", 1: "mode 1: symmetry functions", 2: "mode 2: training", 3: "mode 3: prediction"}
@@ -51,8 +48,7 @@ class Log:
         self._enabled = parallel.is_root() if enabled is None else enabled
         self._start = time.perf_counter()
         self.n_warnings = 0
-        columns = shutil.get_terminal_size((WIDTH, 24)).columns if self._stream.isatty() else WIDTH
-        self.width = max(NARROWEST, min(WIDTH, columns))
+        self.width = min(WIDTH, columns(self._stream))
 
     def header(self, settings: Settings, kernel: str = "", threads: int | None = None) -> None:
         """Program, date, resources, units, elements; then the warnings and the ignored keywords of input.nn.
@@ -185,9 +181,8 @@ class Log:
             Why the run is not finished; then "Normal termination" is not printed.
         """
         seconds = time.perf_counter() - self._start
-        plural = "s" * (self.n_warnings != 1)
         self.line()
-        self.line(f"{self.n_warnings} warning{plural}; total time {duration(seconds)}")
+        self.line(f"{count(self.n_warnings, 'warning')}; total time {duration(seconds)}")
         name = _PURPOSE[mode].partition(":")[0]
         if unfinished:
             self.line(f"NOT FINISHED: {name}, {unfinished}")
@@ -198,15 +193,7 @@ class Log:
         """Print `prefix` and `text` in as many lines as it takes, the further ones behind `indent`."""
         if not self._enabled:
             return
-        lines = textwrap.wrap(
-            text,
-            self.width,
-            initial_indent=prefix,
-            subsequent_indent=" " * len(prefix) if indent is None else indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        self._stream.write("".join(f"{line.rstrip()}\n" for line in lines or [prefix]))
+        self._stream.write(fold(text, self.width, prefix, indent) + "\n")
         self._stream.flush()
 
 
@@ -274,9 +261,7 @@ class Progress(Generic[T]):
         remaining = f", about {duration(left)} left" if tenth < 10 else ""
         text = f"{self._description} {10 * tenth:3d} %  {self._done}/{self._total}  "
         text += f"{duration(seconds)}{remaining}{', ' * bool(self.note)}{self.note}"
-        self._stream.write(
-            textwrap.fill(text, self._width, initial_indent="  ", subsequent_indent="    ") + "\n"
-        )
+        self._stream.write(fold(text, self._width, "  ", "    ") + "\n")
         self._stream.flush()
 
 
@@ -302,7 +287,7 @@ def byte_count(n_bytes: float) -> str:
 
 
 def _processes(ranks: int, threads: int) -> str:
-    each = f"{threads} thread{'s' * (threads != 1)}" if threads else "all cores"
+    each = count(threads, "thread") if threads else "all cores"
     return f"{ranks} MPI ranks with {each} each" if ranks > 1 else f"1, with {each}"
 
 

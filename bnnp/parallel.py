@@ -40,6 +40,8 @@ _RANKS = (
 )
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+_GIVEN_THREADS = os.environ.get("OMP_NUM_THREADS", "")  # before pin_threads
+
 
 def rank() -> int:
     """Number of this process, from 0."""
@@ -205,6 +207,12 @@ def announced_size() -> int:
     if not sizes and "SLURM_STEP_ID" in os.environ:
         sizes = [int(count) for count in [os.environ.get("SLURM_STEP_NUM_TASKS", "")] if count.isdigit()]
     return max(sizes, default=1)
+
+
+def given_threads() -> int:
+    """The OMP_NUM_THREADS that the program was started with, of the outermost level; 0 without it."""
+    first = _GIVEN_THREADS.partition(",")[0].strip()
+    return int(first) if first.isdecimal() else 0
 
 
 def pin_threads(number: int) -> None:

@@ -36,8 +36,9 @@ class Run:
 
     @property
     def threads(self) -> int:
-        """Threads of this process: of the keyword, else 1 per rank under MPI, else all available cores."""
-        return self.settings.general.threads or (1 if parallel.size() > 1 else available_cores())
+        """Threads of this process: of the keyword, else of OMP_NUM_THREADS, else 1 a rank or all cores."""
+        said = self.settings.general.threads or parallel.given_threads()
+        return said or (1 if parallel.size() > 1 else available_cores())
 
 
 def available_cores() -> int:

@@ -17,6 +17,12 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def wide_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages in one line each; tests of their width take this away."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder ``../shared`` with real data and reference numbers; the test is skipped where it is missing."""

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from bnnp import __version__, cli
+from bnnp import __version__, cli, command
 from bnnp.errors import InputError, SignalStop, UncertaintyStop
 from bnnp.run import Run
 
@@ -83,7 +83,32 @@ def test_verbs_are_the_scripts_of_tools(verb: str) -> None:
     assert f"  {verb} " in bnnp("--help").output
     found = bnnp(verb, "--help")
     assert found.exit_code == 0
-    assert f"main {verb} [OPTIONS]" in found.output
+    assert f"bnnp {verb} [OPTIONS]" in found.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "advice"),
+    [
+        (("convrt",), "did you mean `bnnp convert`?", "bnnp"),
+        (("x", "y"), "there are convert, vasp,", "bnnp"),
+        (("plot", "reprot"), "did you mean `bnnp plot report`?", "bnnp plot"),
+        (
+            ("convert", "--mode", "3", "a", "b"),
+            "an option of `bnnp` without a verb",
+            "bnnp convert",
+        ),
+        (("select", "--number", "0", "a", "b"), "'--number'", "bnnp select"),
+        (("functions", "Ge"), "--cutoff is missing", "bnnp functions"),
+        (("vasp",), "Missing argument", "bnnp vasp"),
+    ],
+)
+def test_wrong_use_is_told_in_two_lines(words: tuple[str, ...], message: str, advice: str) -> None:
+    result = bnnp(*words)
+    assert result.exit_code == 2
+    first, second = result.stderr.splitlines()
+    assert first.startswith("ERROR: ")
+    assert message in first
+    assert second == f"See `{advice} --help`."
 
 
 def test_verbs_are_not_imported_for_the_help() -> None:
@@ -110,7 +135,9 @@ def test_a_verb_runs_and_fails_like_a_mode() -> None:
 def test_wrong_use_is_exit_code_2(words: tuple[str, ...]) -> None:
     result = bnnp(*words)
     assert result.exit_code == 2
-    assert "Usage: " in result.stderr
+    assert result.stderr.startswith("ERROR: ")
+    assert result.stderr.endswith("\nSee `bnnp --help`.\n")
+    assert len(result.stderr.splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -158,6 +185,17 @@ def test_other_names_for_the_files() -> None:
     result = bnnp("--check", "--input", "other.nn", "--data", "other.data")
     assert result.exit_code == 0, result.stderr
     assert "other.nn line 7" not in result.stderr
+    Path("other.data").write_text(DATA.replace("H 0.0", "He 0.0"))
+    wrong = bnnp("--check", "--input", "other.nn", "--data", "other.data")
+    assert "He is not among `elements` of other.nn line 2" in wrong.stderr
+    assert "input.nn" not in wrong.stderr
+
+
+def test_restart_names_what_was_typed() -> None:
+    said = bnnp("--restart", "--mode", "3")
+    assert said.exit_code == 2
+    assert "mode 3" in said.stderr
+    assert "runner_mode" not in said.stderr
 
 
 def test_runner_mode_counts_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +258,7 @@ def raising(error: BaseException) -> Result:
         def action() -> None:
             raise error
 
-        cli._guard(action)
+        command.guard(action)
 
     return CliRunner().invoke(main, [])
 

@@ -164,3 +164,9 @@ def test_launch_without_mpi_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(InputError, match="2 processes but MPI cannot be used"):
         parallel.size()
+
+
+@pytest.mark.parametrize(("said", "expected"), [("3", 3), ("2,4", 2), ("many", 0), ("", 0)])
+def test_threads_of_the_environment_count_before_they_are_pinned(said: str, expected: int) -> None:
+    code = "from bnnp import parallel as p; p.pin_threads(1); print(p.given_threads())"
+    assert python(code, OMP_NUM_THREADS=said).stdout == f"{expected}\n"

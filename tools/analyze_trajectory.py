@@ -4,7 +4,7 @@
 bnnp analyze trajectory.extxyz
 bnnp analyze md_member_*/trajectory.extxyz --rdf --out members
 bnnp analyze XDATCAR --timestep 2 --msd
-bnnp analyze dump.lammpstrj --format lammps-dump-text --elements Ge --elements Te
+bnnp analyze dump.lammpstrj --format lammps-dump-text --types "Ge Te"
 
 Reads what ASE reads, Angstrom throughout. One FILE is cut into blocks, whose scatter gives the errors; of
 several (one run a member, say) each is a sample of its own, and the error columns are the spread over them.
@@ -22,6 +22,7 @@ import click
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
+from elements_option import parse_elements
 from numpy.typing import NDArray
 
 from bnnp.analysis.angular import AngularDistribution
@@ -35,8 +36,9 @@ from bnnp.analysis.motion import (
     vibrational_spectrum,
 )
 from bnnp.analysis.radial import RadialDistribution, mean_and_spread
+from bnnp.command import SETTINGS, Command, say
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.errors import BnnpError, InputError
+from bnnp.errors import InputError
 from bnnp.interfaces.ase import periodic_cell
 from bnnp.io.output import replace_file
 from bnnp.io.text import reason_of
@@ -52,8 +54,8 @@ class Options:
     ----------
     format : str or None
         ASE's name of the format.
-    elements : tuple of str
-        For LAMMPS types 1, 2, ... in dumps without element names.
+    types : list of str or None
+        Elements of LAMMPS types 1, 2, ... in dumps without element names.
     skip, every : int
         Frames left out at the start; every n-th of the rest.
     r_max, cutoff : float, Angstrom
@@ -63,7 +65,7 @@ class Options:
     """
 
     format: str | None
-    elements: tuple[str, ...]
+    types: list[str] | None
     skip: int
     every: int
     r_max: float
@@ -74,7 +76,7 @@ class Options:
     interval: float | None
 
 
-@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("analyze", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--rdf", is_flag=True, help="Radial distribution functions, coordination numbers.")
 @click.option("--adf", is_flag=True, help="Bond-angle distributions within --cutoff.")
@@ -90,7 +92,7 @@ class Options:
 @click.option("--segments", default=4, show_default=True, help="Windows of the VDOS: more are smoother.")
 @click.option("--timestep", type=float, help="fs between two frames, where the file does not say.")
 @click.option("--format", "file_format", help="ASE's name of the format.")
-@click.option("--elements", multiple=True, help="Element of LAMMPS type 1, then 2, ...")
+@click.option("--types", callback=parse_elements, help="Elements of LAMMPS' types from 1 on, e.g. 'Ge Te'.")
 def main(
     files: tuple[Path, ...],
     rdf: bool,
@@ -107,26 +109,23 @@ def main(
     segments: int,
     timestep: float | None,
     file_format: str | None,
-    elements: tuple[str, ...],
+    types: list[str] | None,
 ) -> None:
     """Without --rdf, --adf, --msd or --vdos: everything the files allow."""
-    options = Options(file_format, elements, skip, every, r_max, cutoff, bins, blocks, segments, timestep)
+    options = Options(file_format, types, skip, every, r_max, cutoff, bins, blocks, segments, timestep)
     everything = not (rdf or adf or msd or vdos)
-    try:
-        runs = [read_run(path, options) for path in files]
-        prefix = f"{out}_" if out else ""
-        if rdf or everything:
-            write_rdf(Path(f"{prefix}rdf.out"), runs, options)
-        if adf or everything:
-            write_adf(Path(f"{prefix}adf.out"), runs, options)
-        if msd or (everything and all(run.interval for run in runs)):
-            write_msd(Path(f"{prefix}msd.out"), runs)
-        if vdos or (everything and all(run.interval for run in runs)):
-            write_vdos(Path(f"{prefix}vdos.out"), runs, options)
-        if everything and not all(run.interval for run in runs):
-            click.echo("no times in the files: add --timestep for the mean-square displacement and the VDOS")
-    except BnnpError as error:
-        raise click.ClickException(str(error)) from error
+    runs = [read_run(path, options) for path in files]
+    prefix = f"{out}_" if out else ""
+    if rdf or everything:
+        write_rdf(Path(f"{prefix}rdf.out"), runs, options)
+    if adf or everything:
+        write_adf(Path(f"{prefix}adf.out"), runs, options)
+    if msd or (everything and all(run.interval for run in runs)):
+        write_msd(Path(f"{prefix}msd.out"), runs)
+    if vdos or (everything and all(run.interval for run in runs)):
+        write_vdos(Path(f"{prefix}vdos.out"), runs, options)
+    if everything and not all(run.interval for run in runs):
+        say("no times in the files: add --timestep for the mean-square displacement and the VDOS")
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +164,7 @@ class Run:
 def read_run(path: Path, options: Options) -> Run:
     """Read the chosen frames and the time between two of them."""
     extra: dict[str, Any] = (
-        {"specorder": list(options.elements)} if options.elements and _is_lammps(path, options) else {}
+        {"specorder": options.types} if options.types and _is_lammps(path, options) else {}
     )
     try:
         chosen = slice(options.skip, None, options.every)
@@ -247,7 +246,7 @@ def write_rdf(path: Path, runs: Sequence[Run], options: Options) -> None:
         path, names, columns, f"Angstrom; n_a-b: atoms b within the bin's end around an a; {_errors(runs)}"
     )
     peak = int(np.argmax(columns[1]))
-    click.echo(f"{path}: g is highest at {first.centers[peak]:.2f} Angstrom, {columns[1][peak]:.2f}")
+    say(f"{path}: g is highest at {first.centers[peak]:.2f} Angstrom, {columns[1][peak]:.2f}")
 
 
 def write_adf(path: Path, runs: Sequence[Run], options: Options) -> None:
@@ -274,7 +273,7 @@ def write_adf(path: Path, runs: Sequence[Run], options: Options) -> None:
         f"{options.cutoff:g} Angstrom; {_errors(runs)}"
     )
     write_table(path, names, columns, text)
-    click.echo(f"{path}: {sum(part.total.sum() for part in parts):.0f} angles")
+    say(f"{path}: {sum(part.total.sum() for part in parts):.0f} angles")
 
 
 def write_msd(path: Path, runs: Sequence[Run]) -> None:
@@ -298,7 +297,7 @@ def write_msd(path: Path, runs: Sequence[Run]) -> None:
             )
             if len(values) > 1:
                 error_d = np.std([value[0] for value in values], ddof=1) / np.sqrt(len(values))
-            click.echo(
+            say(
                 f"{path}: D of {name:5} {coefficient * CM2_S:.3e} +- {error_d * CM2_S:.1e} cm^2/s "
                 "(slope from 10 to 50 % of the run)"
             )
@@ -318,16 +317,14 @@ def write_vdos(path: Path, runs: Sequence[Run], options: Options) -> None:
     text = f"THz, 1/cm, 1/THz (integral 1), mass-weighted; {_errors(runs)}"
     write_table(path, ["frequency", "wavenumber", "vdos", f"vdos{_suffix(runs)}"], columns, text)
     if not all(frame.has("momenta") for run in runs for frame in run.frames):
-        click.echo(
-            f"{path}: velocities are differences of positions; only frequencies far below the highest count"
-        )
+        say(f"{path}: velocities are differences of positions; only frequencies far below the highest count")
     correlations = [velocity_autocorrelation(run.velocities[:length], masses) for run in runs]
     other = path.with_name(path.name.replace("vdos", "vacf"))
     mean, error = _summary(runs, correlations)
     write_table(
         other, ["time", "vacf", f"vacf{_suffix(runs)}"], [np.arange(length) * interval, mean, error], "fs, 1"
     )
-    click.echo(f"{path}, {other}: up to {frequencies[-1]:.1f} THz in steps of {frequencies[1]:.3g} THz")
+    say(f"{path}, {other}: up to {frequencies[-1]:.1f} THz in steps of {frequencies[1]:.3g} THz")
 
 
 def demand_interval(runs: Sequence[Run]) -> float:

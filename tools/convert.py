@@ -3,7 +3,7 @@
 \b
 bnnp convert run_300K.extxyz run_600K.traj input.data
 bnnp convert --every 4 --max 35 --set train frames.extxyz.gz input.data
-bnnp convert --energy-key REF_energy --virial-key REF_virial frames.extxyz input.data
+bnnp convert --energy-key REF_energy --virial-key REF_virial a.xyz input.data
 bnnp convert input.data structures.extxyz
 bnnp convert deepmd_systems/ n2p2_study/ input.data
 bnnp convert --types "Ge Te" --log log.lammps melt.dump input.data
@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -36,17 +35,20 @@ import ase.io
 import click
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 from data_check import DataCheck
-from data_summary import Summary, check_units, write_data
+from data_summary import Summary, check_units, write_data, written_to
 from data_units import input_units, output_units, stated_units, units_option
 from elements_option import parse_elements
 from formats.frames import CheckedSummary, Choice, read_file
+from former_data import FormerData, demand_inputs
 from tqdm import tqdm
 
+from bnnp.command import SETTINGS, Command, say
 from bnnp.errors import BnnpError, InputError, OutputError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.ase_labels import LabelKeys
 from bnnp.io.output import cannot_write
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.structure import SET_LABELS, Set, Structure
 from bnnp.units import METAL, UNITS, Units
 
@@ -104,7 +106,7 @@ def in_units(output: Path, units: Units) -> str:
     return f" ({units.length} and {units.energy}, units {units.name}){advice}"
 
 
-@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("convert", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("paths", nargs=-1, required=True, metavar="INPUTS... OUTPUT", type=click.Path(path_type=Path))
 @click.option("--check", is_flag=True, help="Report on all files named; convert nothing.")
 @units_option
@@ -156,7 +158,7 @@ def main(
 ) -> None:
     """Run the conversion, or the check, and print what was found."""
     if not check and len(paths) < 2:
-        raise click.UsageError("Missing argument 'OUTPUT'.")
+        raise click.UsageError("missing argument OUTPUT: the last name is the file to write")
     if stress_key and virial_key:
         raise click.UsageError("--stress-key and --virial-key both name the stress; give one of them")
     choice = Choice(
@@ -176,16 +178,13 @@ def main(
         lammps_units=lammps_units,
         log=log,
     )
-    try:
-        if check:
-            stated = (input_units(path, choice.said) for path in paths if path.suffix == ".data")
-            check_data(paths, replace(choice, units=choice.said or next(stated, METAL)))
-        else:
-            written = output_units(paths[-1], choice.said) if paths[-1].suffix == ".data" else choice.said
-            convert(paths[:-1], paths[-1], replace(choice, units=written or METAL), append, overwrite)
-    except BnnpError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+    demand_inputs(paths if check else paths[:-1])
+    if check:
+        stated = (input_units(path, choice.said) for path in paths if path.suffix == ".data")
+        check_data(paths, replace(choice, units=choice.said or next(stated, METAL)))
+    else:
+        written = output_units(paths[-1], choice.said) if paths[-1].suffix == ".data" else choice.said
+        convert(paths[:-1], paths[-1], replace(choice, units=written or METAL), append, overwrite)
 
 
 def check_data(paths: Iterable[Path], choice: Choice) -> None:
@@ -209,23 +208,26 @@ def convert(inputs: tuple[Path, ...], output: Path, choice: Choice, append: bool
 
     def structures() -> Iterator[Structure]:
         for path in inputs:
-            before = len(summary)
             frames = read_file(path, choice, summary)
             bar = tqdm(frames, desc=path.name, unit="frame", disable=None, leave=False)
-            yield from summary.watch(bar)
-            if len(summary) == before:
+            n_frames = 0
+            for structure in bar:
+                n_frames += 1
+                yield structure
+            if not n_frames:
                 raise InputError(f"{path}: none of its frames is chosen; check --skip ({choice.skip})")
-            click.echo(f"{path}: {len(summary) - before} frames")
+            say(f"{path}: {count(n_frames, 'frame')}")
 
     check_target(output, inputs, append, overwrite, choice.units)
-    write_file(output, structures(), choice.units, append)
-    for line in summary.lines():
-        click.echo(line)
-    for note in summary.notes():
-        click.echo(note)
-    click.echo(f"{'Added to' if append else 'Written'}: {output}{in_units(output, choice.units)}")
+    former = FormerData(output if append and output.suffix == ".data" else None)
+    summary.methods |= former.methods
+    new = summary.watch(former.without(structures()))
+    write_file(output, new, choice.units, append)
+    for line in (*summary.lines(), *summary.notes(), *former.notes()):
+        say(line)
+    say(f"{written_to(output, append, len(summary))}{in_units(output, choice.units)}")
     for warning in summary.warnings():
-        click.echo(f"WARNING: {warning}", err=True)
+        say(f"WARNING: {warning}", err=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from bnnp.errors import InputError
 from bnnp.io.ase_labels import PREDICTED
 from bnnp.io.input_data import write_structures
 from bnnp.io.output import replace_file
+from bnnp.messages import count
 from bnnp.structure import Structure
 from bnnp.units import Units
 
@@ -71,7 +72,7 @@ class Summary:
         for formula, number in sorted(self.formulas.items()):
             yield f"  {formula:{width}}  {number:7d}"
         kinds = f"{self.periodic} periodic, {self.with_stress} with stress"
-        yield f"{len(self)} structures ({kinds}), {self.atoms} atoms"
+        yield f"{count(len(self), 'structure')} ({kinds}), {count(self.atoms, 'atom')}"
         if np.isfinite(self.energies[0]):
             low, high = self.energies
             yield f"energies from {low:.4f} to {high:.4f} eV/atom"
@@ -95,8 +96,13 @@ def check_units(output: Path, units: Units) -> None:
         )
 
 
+def written_to(output: Path, append: bool, n_structures: int) -> str:
+    """What became of the file."""
+    return f"{('Added to' if n_structures else 'Nothing added to') if append else 'Written'}: {output}"
+
+
 def write_data(
-    target: Path, structures: Iterable[Structure], append: bool, decimals: int | None = None
+    target: Path, structures: Iterable[Structure], append: bool = False, decimals: int | None = None
 ) -> None:
     """Write input.data, or add to it; the file changes only when all structures are written.
 

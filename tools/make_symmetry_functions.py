@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,18 +23,19 @@ from pathlib import Path
 import click
 import numpy as np
 
+from bnnp.command import SETTINGS, Command, say
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.environments import Environments, measured_distances, sample_environments
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.generate import RECIPES, SIZES, counts_of, expected_distances, generate, merge
 from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune, whole_error
-from bnnp.errors import BnnpError, InputError
+from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
+from bnnp.messages import WIDTH, fold
 from bnnp.settings.settings import load_settings
 from bnnp.units import UNITS, Units
 
-WIDTH = 100
 FAULTY = 0.6  # of the distance to expect: shorter ones are mistakes in the data
 FEW = 3  # atoms a function, below which errors are those of chance
 
@@ -116,7 +116,7 @@ def lines(pool: Pool, complete: bool) -> Iterator[str]:
     words = sys.argv[1:]
     command = f"bnnp functions {shlex.join(words[words[:1] == ['functions'] :])}"
     for remark in (*pool.remarks, command):
-        yield from textwrap.wrap(remark, WIDTH, initial_indent="# ", subsequent_indent="#     ")
+        yield fold(remark, WIDTH, "# ", "#     ")
     if complete:
         alpha = f" {pool.cutoff.alpha:g}" if pool.cutoff.alpha else ""
         keywords = {
@@ -207,7 +207,10 @@ def _demand_functions(found: Mapping[str, Pruned], data: Path) -> None:
 def _write(path: Path | None, text: list[str], err: bool = False) -> None:
     """To the file, or without one to the terminal."""
     if path is None:
-        click.echo("\n".join(text), err=err)
+        if err:
+            say("\n".join(text), err=True)
+        else:
+            click.echo("\n".join(text))  # a piece of input.nn
         return
     with replace_file(path) as file:
         file.writelines(f"{line}\n" for line in text)
@@ -235,9 +238,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
     raise click.BadParameter(f"`{value}` is neither {', '.join(SIZES)} nor a number of functions")
 
 
-@click.command(
-    help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.command("functions", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("elements", nargs=-1)
 @click.option("--cutoff", "r_c", type=click.FloatRange(0.0, min_open=True), help="Cutoff radius.")
 @click.option("--units", type=click.Choice(list(UNITS)), default="atomic", show_default=True)
@@ -292,7 +293,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
 )
 @click.option("--seed", default=1, show_default=True, help="Of the choice of these atoms.")
 @click.option("--complete", is_flag=True, help="Write the other keywords that mode 1 demands, too.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Instead of standard output.")
+@click.option("-o", "--out", "output", type=click.Path(path_type=Path), help="Instead of standard output.")
 @click.option("--table", type=click.Path(path_type=Path), help="Keep the table of costs in this file, too.")
 def main(
     elements: tuple[str, ...],
@@ -321,27 +322,23 @@ def main(
         raise click.UsageError("--cutoff is missing: the cutoff radius, in the length unit of --units")
     if data is None and (keep or error or table or settings_file):
         raise click.UsageError("--data is missing: structures to choose functions by")
-    try:
-        if settings_file is not None:
-            pool = settings_pool(settings_file)
-        else:
-            assert r_c is not None
-            pool = recipe_pool(recipes, elements, r_c, size, Cutoff(cutoff_type), UNITS[units], data)
-        if data is not None:
-            structures = StructureFile(data, tuple(pool.functions), require_labels=False)
-            samples = sampled(structures, pool, environments, seed)
-            criteria = Criteria(method, keep, error, min_range, max_correlation)
-            found = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
-            costs = list(report(pool, found, samples, method))
-            _write(None, costs, err=True)
-            _demand_functions(found, data)
-            if table is not None:
-                _write(table, costs)
-            pool = chosen(pool, found, samples, f"{method.upper()} on {data.name}")
-        _write(output, list(lines(pool, complete)))
-    except BnnpError as failure:
-        click.echo(f"Error: {failure}", err=True)
-        sys.exit(failure.exit_code)
+    if settings_file is not None:
+        pool = settings_pool(settings_file)
+    else:
+        assert r_c is not None
+        pool = recipe_pool(recipes, elements, r_c, size, Cutoff(cutoff_type), UNITS[units], data)
+    if data is not None:
+        structures = StructureFile(data, tuple(pool.functions), require_labels=False)
+        samples = sampled(structures, pool, environments, seed)
+        criteria = Criteria(method, keep, error, min_range, max_correlation)
+        found = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
+        costs = list(report(pool, found, samples, method))
+        _write(None, costs, err=True)
+        _demand_functions(found, data)
+        if table is not None:
+            _write(table, costs)
+        pool = chosen(pool, found, samples, f"{method.upper()} on {data.name}")
+    _write(output, list(lines(pool, complete)))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 \b
 bnnp plot training                     the directory mode 2 ran in
 bnnp plot training run7 --out figures
-bnnp plot symmetry                     shapes and distributions of the functions of mode 1
-bnnp plot errors                       mode 3: errors and standard deviations by group
+bnnp plot symmetry                     functions of mode 1, their values
+bnnp plot errors                       mode 3: errors and sigmas by group
 bnnp plot parity                       mode 3: predictions against references
-bnnp plot report run7                  one page with everything: run7/report.html
+bnnp plot report run7                  one page with all: run7/report.html
 bnnp plot rdf rdf.out dft_rdf.out      of bnnp analyze; adf likewise
 bnnp plot md                           the directory molecular dynamics ran in
 bnnp plot uncertainty test --outside 1200K   where mode 3 ran, with references
@@ -14,38 +14,33 @@ bnnp plot uncertainty test --outside 1200K   where mode 3 ran, with references
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from bnnp.errors import BnnpError
+from bnnp.command import SETTINGS, Group, say
+from bnnp.errors import InputError
 
 PATH = click.Path(path_type=Path)
 
 
-class Group(click.Group):
-    """A mistake in the files is one sentence and exit code 1."""
+class Pictures(Group):
+    """The verbs; without matplotlib they say what to install."""
 
-    def invoke(self, ctx: click.Context) -> object:
+    def work(self, ctx: click.Context) -> object:
         """Run the verb."""
         try:
-            return super().invoke(ctx)
-        except BnnpError as error:
-            click.echo(f"ERROR: {error}", err=True)
-            sys.exit(error.exit_code)
+            return super().work(ctx)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "matplotlib":
                 raise
-            click.echo(
-                "ERROR: matplotlib is not installed, and it draws the pictures. Install it with `pip install "
-                "matplotlib`, or bnnp with `pip install '.[plots]'`, then run the same command again.",
-                err=True,
-            )
-            sys.exit(1)
+            raise InputError(
+                "matplotlib is not installed, and it draws the pictures. Install it with `pip install "
+                "matplotlib`, or bnnp with `pip install '.[plots]'`, then run the same command again."
+            ) from None
 
 
-@click.group(cls=Group, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("plot", cls=Pictures, help=__doc__, context_settings=SETTINGS)
 def main() -> None:
     """One verb for each family of pictures; each is a module of `plotting`."""
 
@@ -59,7 +54,7 @@ def training(directory: Path, out: Path | None, epoch: int | None) -> None:
     from plotting.training import draw
 
     for path in draw(directory, directory if out is None else out, epoch):
-        click.echo(f"Written: {path}")
+        say(f"Written: {path}")
 
 
 @main.command()
@@ -88,7 +83,7 @@ def _distributions(kind: str, files: tuple[Path, ...], labels: tuple[str, ...], 
     from plotting.distributions import draw
 
     for path in draw(kind, files, labels, out):
-        click.echo(f"Written: {path}")
+        say(f"Written: {path}")
 
 
 @main.command()
@@ -100,7 +95,7 @@ def md(path: Path, out: Path | None) -> None:
 
     beside = path if path.is_dir() else path.parent
     for written in draw(path, beside / "md" if out is None else out):
-        click.echo(f"Written: {written}")
+        say(f"Written: {written}")
 
 
 @main.command()
@@ -118,7 +113,7 @@ def uncertainty(directories: tuple[Path, ...], out: Path | None, outside: tuple[
 
     places = directories or (Path(),)
     for path in draw(places, places[0] if out is None else out, outside):
-        click.echo(f"Written: {path}")
+        say(f"Written: {path}")
 
 
 @main.command()
@@ -129,7 +124,7 @@ def symmetry(directory: Path, out: Path | None) -> None:
     from plotting.symmetry import draw
 
     for path in draw(directory, directory if out is None else out):
-        click.echo(f"Written: {path}")
+        say(f"Written: {path}")
 
 
 @main.command()
@@ -140,7 +135,7 @@ def errors(directory: Path, out: Path | None) -> None:
     from plotting.prediction import draw_errors
 
     for path in draw_errors(directory, directory if out is None else out):
-        click.echo(f"Written: {path}")
+        say(f"Written: {path}")
 
 
 @main.command()
@@ -151,7 +146,7 @@ def parity(directory: Path, out: Path | None) -> None:
     from plotting.prediction import draw_parity
 
     for path in draw_parity(directory, directory if out is None else out):
-        click.echo(f"Written: {path}")
+        say(f"Written: {path}")
 
 
 @main.command()
@@ -161,7 +156,7 @@ def report(directory: Path, page: Path | None) -> None:
     """One self-contained page on a run: settings, data, training, errors, uncertainty, worst structures."""
     from plotting.report import write_report
 
-    click.echo(f"Written: {write_report(directory, page or directory / 'report.html')}")
+    say(f"Written: {write_report(directory, page or directory / 'report.html')}")
 
 
 if __name__ == "__main__":

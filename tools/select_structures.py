@@ -3,7 +3,7 @@
 \b
 bnnp select --number 200 input.data thinned.data
 bnnp select --number 50 --beside training.data candidates.data new.data
-bnnp select --potential potential/ --min-sigma 100 --number 50 candidates.data new.data
+bnnp select --potential potential/ --min-sigma 100 candidates.data new.data
 bnnp select --energy-window 0.5 input.data low.data
 
 One after the other: the energy window, the uncertainty, then --number of what is left: by farthest point
@@ -11,12 +11,11 @@ sampling in the space of the symmetry functions, or the most uncertain ones (--b
 calibrated if the potential is, else raw, and what is printed says which. Symmetry
 functions are those of mode 1's symmetry_functions.h5 (--features), or are computed from input.nn. What is
 chosen is written unchanged, in the order of the input. Units are those of the input.nn beside INPUT, else of
---units, else of --settings.
+--units, else of --input.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,18 +34,22 @@ from farthest_points import (
     structure_points,
 )
 from formats.change_units import change_units
+from former_data import demand_inputs
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bnnp.errors import BnnpError, InputError
+from bnnp.command import SETTINGS, Command, say
+from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
+from bnnp.messages import count
 from bnnp.potential.loading import read_potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, UNITS, Units
 
 Indices = NDArray[np.int64]
+SAME = 1e-6  # standard deviations: nearer structures are copies
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Choice:
         if not self.settings.is_file():
             raise InputError(
                 f"{self.settings}: no such file; it defines the symmetry functions that say how far "
-                "structures are apart: name an input.nn with --settings"
+                "structures are apart: name an input.nn with --input"
             )
         return load_settings(self.settings, mode_required=False)
 
@@ -108,8 +111,13 @@ def select(source: Path, choice: Choice) -> Iterator[tuple[str, Indices]]:
         yield f"most uncertain ones; sigma: {meaning}", left
     elif len(left) and choice.by == "farthest" and (choice.number is not None or choice.radius):
         chosen = farthest(source, structures, left, choice)
+        n_same = len(left) - len(chosen.order)
         left = np.sort(left[chosen.order])
-        yield f"farthest ones; those left out are within {chosen.radius:.3g} standard deviations", left
+        text = f"farthest ones; those left out are within {chosen.radius:.3g} standard deviations"
+        if chosen.radius <= SAME and n_same:
+            others = " or one of --beside" if choice.beside else ""
+            text += f"; {count(n_same, 'structure')} left out as the same as one of them{others}"
+        yield text, left
 
 
 class InUnits:
@@ -175,10 +183,11 @@ def farthest(source: Path, structures: InUnits, left: Indices, choice: Choice) -
     scaled = standardize([*features, *others])
     new, old = scaled[: len(left)], scaled[len(left) :]
     number = len(left) if choice.number is None else choice.number
+    radius = max(choice.radius, SAME)
     if choice.space == "atoms":
-        return farthest_atoms(new, number, old, choice.radius)
+        return farthest_atoms(new, number, old, radius)
     points = structure_points(scaled)
-    return farthest_points(points[: len(left)], number, points[len(left) :], choice.radius)
+    return farthest_points(points[: len(left)], number, points[len(left) :], radius)
 
 
 def computed_features(structures: InUnits, left: Indices, settings: Settings) -> list[Features]:
@@ -189,7 +198,8 @@ def computed_features(structures: InUnits, left: Indices, settings: Settings) ->
     for structure in progress(read, "symmetry functions", len(left)):
         unknown = sorted(set(structure.symbols) - set(settings.model.elements))
         if unknown:
-            raise InputError(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
+            line = settings.origins["elements"]
+            raise InputError(f"{structure.where}: {', '.join(unknown)} is not among `elements` of {line}")
         types, pairs = descriptor.environments(structure)
         values = descriptor.values(types, pairs)
         found.append(
@@ -235,7 +245,7 @@ def demand_output(source: Path, output: Path, overwrite: bool) -> None:
         raise InputError(f"{output} exists; add --overwrite or choose another name")
 
 
-@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("select", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("-n", "--number", type=click.IntRange(1), help="Structures to choose.")
@@ -262,7 +272,15 @@ def demand_output(source: Path, output: Path, overwrite: bool) -> None:
 @click.option(
     "--sigma-of", type=click.Choice(["forces", "energy"]), default="forces", show_default=True, help="Which."
 )
-@click.option("--settings", type=click.Path(path_type=Path), default="input.nn", show_default=True)
+@click.option(
+    "--input",
+    "settings",
+    type=click.Path(path_type=Path),
+    default="input.nn",
+    show_default=True,
+    metavar="FILE",
+    help="The settings, with the symmetry functions.",
+)
 @units_option
 @click.option("--features", type=click.Path(path_type=Path), help="symmetry_functions.h5 of INPUT.")
 @click.option("--beside", type=click.Path(path_type=Path), help="Structures that are there already.")
@@ -272,20 +290,19 @@ def main(source: Path, output: Path, overwrite: bool, **options: object) -> None
     choice = replace(Choice(), **options)  # type: ignore[arg-type]
     if choice.number is None and not (choice.radius or choice.energy_window or choice.min_sigma):
         raise click.UsageError("say what to choose: --number, --radius, --energy-window or --min-sigma")
-    try:
-        demand_output(source, output, overwrite)
-        demand_readable(output, choice.units_of(source))
-        left = np.empty(0, dtype=np.int64)
-        for text, left in select(source, choice):
-            click.echo(f"{len(left):7d} {text}")
-        if not len(left):
-            raise InputError("no structure is left; nothing was written")
-        structures = StructureFile(source, require_labels=False)
-        write_data(output, (structures[int(index)] for index in left), append=False)
-    except BnnpError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    click.echo(f"Written: {output}")
+    demand_inputs([source])
+    demand_output(source, output, overwrite)
+    demand_readable(output, choice.units_of(source))
+    left = np.empty(0, dtype=np.int64)
+    for text, left in select(source, choice):
+        say(f"{len(left):7d} {text}")
+    if len(left) < (choice.number or 0):
+        say(f"note: --number {choice.number} asks for more than there are")
+    if not len(left):
+        raise InputError("no structure is left; nothing was written")
+    structures = StructureFile(source, require_labels=False)
+    write_data(output, (structures[int(index)] for index in left))
+    say(f"Written: {output}")
 
 
 if __name__ == "__main__":

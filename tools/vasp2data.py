@@ -31,22 +31,24 @@ from pathlib import Path
 import click
 import numpy as np
 from ase.data import atomic_numbers
-from data_summary import Summary, check_units, write_data
+from data_summary import Summary, check_units, write_data, written_to
 from data_units import output_units, units_option
 from elements_option import parse_elements
+from former_data import FormerData, demand_inputs
 from numpy.typing import NDArray
 from tqdm import tqdm
 from vasp.files import Source, find_sources, kind_of, read_drafts
 from vasp.step import ONE_ENERGY, UNCONVERGED, Step, UnreadableStep
 
+from bnnp.command import SETTINGS, Command, say
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.method import disagreements
+from bnnp.messages import count
 from bnnp.structure import Structure
 from bnnp.units import UNITS, Units
 
 ENERGIES = ("free", "sigma0")
 DECIMALS = 12  # of positions and forces, more than VASP prints
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EXISTS = "exists; add --append or --overwrite, or choose another name"
 
 
@@ -163,10 +165,10 @@ def numbers_of(symbols: tuple[str, ...]) -> NDArray[np.int64]:
 def why_nothing(tally: Tally, skip: int) -> str:
     """The reason for which a file gave no structure."""
     if tally.usable:
-        return f"{tally.usable} steps, none of them chosen; check --skip ({skip})"
+        return f"{count(tally.usable, 'step')}, none of them chosen; check --skip ({skip})"
     if not tally.steps:
         return "no ionic step was finished"
-    return f"none of {tally.steps} steps can be used: {tally.reasons()}"
+    return f"none of {count(tally.steps, 'step')} can be used: {tally.reasons()}"
 
 
 class Conversion:
@@ -201,12 +203,12 @@ class Conversion:
                 yield structure
             if not tally.taken:
                 raise InputError(why_nothing(tally, choice.skip))
-            click.echo(self.line(source, tally))
+            say(self.line(source, tally))
         except GeneratorExit:
             raise
         except Exception as error:  # a file nobody has thought of shall not cost the others
             if source.others and not tally.taken:
-                click.echo(f"{path}: {reason_of(error)}; {source.others[0].name} is read instead")
+                say(f"{path}: {reason_of(error)}; {source.others[0].name} is read instead")
                 yield from self.convert(Source(source.others[0], source.others[1:], source.group))
                 return
             self.refuse(path, error, tally.taken)
@@ -214,7 +216,7 @@ class Conversion:
 
     def line(self, source: Source, tally: Tally) -> str:
         """What was done with one file."""
-        text = f"{source.path}: {tally.taken} structures of {tally.steps} steps"
+        text = f"{source.path}: {count(tally.taken, 'structure')} of {count(tally.steps, 'step')}"
         if tally.left_out:
             text += f" (left out: {tally.reasons()})"
         if source.others:
@@ -223,13 +225,13 @@ class Conversion:
 
     def refuse(self, path: Path, error: Exception, taken: int = 0) -> None:
         """Remember that a file gave nothing, or stopped in the middle."""
-        after = f" (after {taken} structures)" if taken else ""
+        after = f" (after {count(taken, 'structure')})" if taken else ""
         self.refused.append(f"{path}{after}: {reason_of(error)}")
 
     def lines(self) -> Iterator[str]:
         """The closing summary of what was left out."""
         if self.total.left_out:
-            yield f"{self.total.left_out.total()} of {self.total.steps} steps left out:"
+            yield f"{self.total.left_out.total()} of {count(self.total.steps, 'step')} left out:"
             for reason, number in self.total.left_out.most_common():
                 advice = "; --keep-unconverged takes them" if reason == UNCONVERGED else ""
                 yield f"  {number:7d}  {reason}{advice}"
@@ -265,7 +267,7 @@ def check_output(output: Path, inputs: tuple[Path, ...], append: bool, overwrite
         check_units(output, units)
 
 
-@click.command(help=__doc__, context_settings=SETTINGS)
+@click.command("vasp", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @units_option
@@ -306,34 +308,34 @@ def main(
     """Run the conversion and print what was found."""
     if last and (skip or every > 1):
         raise click.UsageError("--last takes one step of each file: it does not go with --skip or --every")
-    try:
-        written = output_units(output, UNITS[units] if units else None)
-        check_output(output, inputs, append, overwrite, written)
-    except BnnpError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+    if not any(path.exists() for path in inputs):  # else what is there is converted
+        demand_inputs(inputs)
+    written = output_units(output, UNITS[units] if units else None)
+    check_output(output, inputs, append, overwrite, written)
     choice = Choice(written, energy, skip, every, last, keep_unconverged, label, elements)
+    former = FormerData(output if append else None, DECIMALS)
     conversion, summary = Conversion(choice), Summary(choice.units)
+    conversion.files |= former.methods
     failure = None
     try:
-        write_data(output, summary.watch(conversion.run(inputs)), append, DECIMALS)
+        write_data(output, summary.watch(former.without(conversion.run(inputs))), append, DECIMALS)
     except BnnpError as error:
         failure = error
     else:
         for line in summary.lines():
-            click.echo(line)
-    for line in conversion.lines():
-        click.echo(line)
+            say(line)
+    for line in (*conversion.lines(), *former.notes()):
+        say(line)
     if failure is None:
         unit = f"{written.length} and {written.energy}; `units {written.name}` in input.nn"
-        click.echo(f"{'Added to' if append else 'Written'}: {output} ({unit})")
+        say(f"{written_to(output, append, len(summary))} ({unit})")
     for warning in disagreements(conversion.files):
-        click.echo(f"WARNING: {warning}", err=True)
+        say(f"WARNING: {warning}", err=True)
     for text in conversion.refused:
-        click.echo(f"Not converted: {text}", err=True)
+        say(f"Not converted: {text}", err=True)
     if failure:
-        click.echo(f"Error: {failure}", err=True)
-    if failure or conversion.refused:
+        raise failure
+    if conversion.refused:
         sys.exit(1)
 
 

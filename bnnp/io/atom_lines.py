@@ -190,6 +190,6 @@ def _check_elements(numbers: NDArray[np.int64], elements: Collection[str]) -> No
         row = int(np.argmax(unknown))
         raise AtomLineError(
             row,
-            f"element {chemical_symbols[numbers[row]]} is not among `elements` of input.nn "
+            f"element {chemical_symbols[numbers[row]]} is not among `elements` "
             f"({' '.join(elements)}); add it there with its symmetry functions, or remove the structure",
         )

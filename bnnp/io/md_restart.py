@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.output import replacement
+from bnnp.messages import contrast
 
 FILE_NAME = "md_restart.npz"
 FORMAT = "bnnp molecular dynamics"
@@ -69,13 +70,9 @@ def read_restart(path: Path, identity: Mapping[str, object]) -> State:
     for name, value in identity.items():
         present = json.loads(json.dumps(value))
         if found.get(name) != present:
+            former, now = contrast(found.get(name), present)
             raise StaleFileError(
-                f"{path.name}: made with {name} = {_short(found.get(name))}, but now it is "
-                f"{_short(present)}. Restore it to continue, or {_ANEW}."
+                f"{path.name}: made with {name} = {former}, but now it is {now}. Restore it to continue, or "
+                f"{_ANEW}."
             )
     return state
-
-
-def _short(value: object) -> str:
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

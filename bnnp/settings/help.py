@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from bnnp.errors import InputError
+from bnnp.messages import WIDTH, fold
 from bnnp.settings.keywords import KEYWORDS, Keyword, lookup, nearest
 from bnnp.settings.keywords.ignored import TITLE as IGNORED_TITLE
 
-_USAGE, _DEFAULT, _UNIT, _HELP = 36, 8, 11, 60  # widths of the columns
-_HEADER = f"  {'keyword':<{_USAGE}} {'default':<{_DEFAULT}} {'unit':<{_UNIT}} modes  meaning"
+_USAGE, _DEFAULT, _UNIT = 44, 12, 11  # widths of the columns
+_MEANING = " " * 6
+_HEADER = f"  {'keyword':<{_USAGE}} {'default':<{_DEFAULT}} {'unit':<{_UNIT}} modes"
 _TIERS = {
     "E": "E, essential",
     "R": "R, supported",
@@ -19,7 +20,8 @@ _TIERS = {
     "X": "X, refused",
 }
 _FOOTER = """\
-Units: length, energy, force are bohr, hartree, hartree/bohr; Angstrom, eV, eV/Angstrom with `units metal`.
+Units: length, energy, force are bohr, hartree, hartree/bohr; with `units metal`
+Angstrom, eV, eV/Angstrom.
 `bnnp --keywords NAME` tells more about one keyword, by any of its spellings."""
 
 
@@ -35,11 +37,10 @@ def keyword_list() -> str:
     for group, keywords in groups.items():
         lines += ["", group, _HEADER]
         lines += [line for keyword in keywords for line in _row(keyword)]
-    lines += ["", f"{IGNORED_TITLE} (meaning in RuNNer and n2p2; what bnnp does or has instead)"]
+    lines += ["", f"{IGNORED_TITLE} (meaning in RuNNer and n2p2; what bnnp has instead)"]
     lines += [line for keyword in ignored for line in _ignored(keyword)]
     names = ", ".join(keyword.name for keyword in refused)
-    wrapped = textwrap.wrap(names, 98, break_long_words=False, break_on_hyphens=False)
-    lines += ["", "Refused, * stands for any text", *(f"  {line}" for line in wrapped)]
+    lines += ["", "Refused, * stands for any text", fold(names, WIDTH, "  ")]
     return "\n".join([*lines[1:], "", _FOOTER])
 
 
@@ -56,27 +57,25 @@ def keyword_details(name: str) -> str:
         close = nearest(name)
         advice = f"did you mean `{close}`?" if close else "`bnnp --keywords` lists all."
         raise InputError(f"there is no keyword `{name}`; {advice}")
-    lines = [keyword.usage, "", *textwrap.wrap(_sentence(keyword.help), 98), ""]
-    lines += [f"  {label:<14} {text}" for label, text in _facts(keyword) if text]
+    lines = [keyword.usage, "", fold(_sentence(keyword.help), WIDTH), ""]
+    lines += [fold(text, WIDTH, f"  {label:<14} ") for label, text in _facts(keyword) if text]
     if keyword.note:
-        lines += ["", *textwrap.wrap(keyword.note, 98)]
+        lines += ["", fold(keyword.note, WIDTH)]
     return "\n".join(lines)
 
 
 def _row(keyword: Keyword) -> Iterator[str]:
     usage = f"  {keyword.usage:<{_USAGE}}"
-    if len(keyword.usage) > _USAGE:
-        yield usage
+    columns = f"{format_default(keyword):<{_DEFAULT}} {keyword.unit:<{_UNIT}} {' '.join(keyword.modes)}"
+    if len(usage) + 1 + len(columns) > WIDTH:
+        yield fold(keyword.usage, WIDTH, "  ", _MEANING)
         usage = " " * (_USAGE + 2)
-    columns = f"{format_default(keyword):<{_DEFAULT}} {keyword.unit:<{_UNIT}} {' '.join(keyword.modes):<5}  "
-    first, *more = textwrap.wrap(keyword.help, _HELP)
-    yield f"{usage} {columns}{first}"
-    yield from (" " * (_USAGE + len(columns) + 3) + line for line in more)
+    yield fold(f"{usage} {columns}", WIDTH)
+    yield fold(keyword.help, WIDTH, _MEANING)
 
 
 def _ignored(keyword: Keyword) -> list[str]:
-    usage = f"  {keyword.usage:<{_USAGE}} "
-    return textwrap.wrap(keyword.help, 98, initial_indent=usage, subsequent_indent=" " * len(usage))
+    return [fold(keyword.usage, WIDTH, "  "), fold(keyword.help, WIDTH, _MEANING)]
 
 
 def _facts(keyword: Keyword) -> Iterator[tuple[str, str]]:

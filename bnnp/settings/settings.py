@@ -108,6 +108,11 @@ class Settings:
         return replace(self, model=replace(self.model, atom_energies=dict(energies)))
 
     @property
+    def file(self) -> str:
+        """Name of the file, ``input.nn`` unless --input says otherwise."""
+        return self.origins["elements"].partition(" line ")[0]
+
+    @property
     def fits_atom_energies(self) -> bool:
         """Whether the free-atom energies are those of mode 2's training set (``atom_energy fit``)."""
         return any(element == FIT for element, _ in self.general.atom_energy)

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.output import replacement
+from bnnp.messages import contrast
 from bnnp.settings.keywords.kalman import KalmanSettings
 from bnnp.settings.keywords.training import LossSettings, TrainingSettings
 from bnnp.settings.settings import Settings
@@ -55,7 +55,6 @@ FILE_NAME = "checkpoint.npz"
 FORMAT = "bnnp training checkpoint"
 VERSION = 4
 OPTIMIZER = "optimizer/"
-SHOWN = 60  # characters of a value in a message
 _SECTIONS = (TrainingSettings, LossSettings, KalmanSettings)
 # These say when to end and where to compute, or are read as other keywords or ignored.
 _FREE = {"epochs", "early_stopping", "device", "force_update_scaling", "gradient_adam_eta", "mix_all_points"}
@@ -154,7 +153,7 @@ def check_identity(path: Path, found: Mapping[str, object], expected: Mapping[st
     for name, value in expected.items():
         value = json.loads(json.dumps(value))
         if found.get(name) != value:
-            former, present = _contrast(found.get(name), value)
+            former, present = contrast(found.get(name), value)
             raise StaleFileError(
                 f"{path.name}: made with {name} = {former}, but now it is {present}. "
                 "Restore it to continue, or run mode 2 without --restart to begin anew."
@@ -179,29 +178,6 @@ def _variables(arrays: Mapping[str, NDArray[np.float64]]) -> Variables:
     elements = [name.removeprefix("matrix_") for name in arrays if name.startswith("matrix_")]
     inputs = {x: Affine.mixing(arrays[f"mean_{x}"], arrays[f"matrix_{x}"]) for x in elements}
     return Variables(inputs, arrays["offsets"], float(arrays["scale"]))
-
-
-def _contrast(former: object, present: object) -> tuple[str, str]:
-    """Both values as text; of long ones the part from where they begin to differ."""
-    texts = (_text(former), _text(present))
-    same = len(os.path.commonprefix(texts))
-    start = max(0, same - SHOWN // 3) if max(map(len, texts)) > SHOWN else 0
-    first, second = (
-        "..." * (start > 0) + text[start : start + SHOWN] + "..." * (len(text) > start + SHOWN)
-        for text in texts
-    )
-    return first, second
-
-
-def _text(value: object) -> str:
-    """A value as input.nn would have it: ``on`` and ``off``, numbers in a row, ``name value`` pairs."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list):
-        return " ".join(map(_text, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
-    return str(value)
 
 
 def conditions(settings: Settings, file: DescriptorFile) -> dict[str, object]:

@@ -99,10 +99,8 @@ def test_xdatcar_and_lammps_dump(tmp_path: Path) -> None:
     options = (
         "--format",
         "lammps-dump-text",
-        "--elements",
-        "Ge",
-        "--elements",
-        "Te",
+        "--types",
+        "Ge Te",
         "--timestep",
         "10",
         "--msd",

@@ -218,11 +218,34 @@ class TestSelection:
         assert [s.stress for s in structures] == [None, None]
 
     def test_append(self, frames: Path, tmp_path: Path) -> None:
-        for subset in SET_LABELS:
-            assert (
-                run("--max", 1, "--set", subset, "--append", frames, tmp_path / "input.data").exit_code == 0
-            )
+        for skip, subset in enumerate(SET_LABELS):
+            words = ("--skip", skip, "--max", 1, "--set", subset, "--append")
+            assert run(*words, frames, tmp_path / "input.data").exit_code == 0
         assert [s.subset for s in StructureFile(tmp_path / "input.data")] == list(Set)
+
+    def test_append_leaves_out_what_is_there(self, frames: Path, tmp_path: Path) -> None:
+        data = tmp_path / "input.data"
+        assert run("--max", 4, frames, data).exit_code == 0
+        result = run("--max", 6, "--set", "test", "--append", frames, data)
+        assert result.exit_code == 0, result.output
+        assert f"as {data} has them already: 4 structures" in result.stdout
+        assert "(0-3)" in result.stdout
+        assert [s.subset for s in StructureFile(data)] == [None] * 4 + [Set.TEST] * 2
+        before = data.read_bytes()
+        assert f"Nothing added to: {data}" in run("--max", 6, "--append", frames, data).stdout
+        assert data.read_bytes() == before
+
+    def test_append_compares_the_methods(self, frames: Path, tmp_path: Path) -> None:
+        data, other = tmp_path / "input.data", tmp_path / "other.data"
+        assert run("--max", 4, "--append", frames, data).exit_code == 0
+        text = data.read_text()
+        for path, cutoff, energy in ((data, 400, ""), (other, 520, "1")):
+            marked = text.replace("comment ", f"comment method=xc:PBE,encut:{cutoff} ")
+            path.write_text(marked.replace("charge 0.0", f"charge {energy}0.0"))
+        result = run("--append", other, data)
+        assert result.exit_code == 0, result.output
+        assert "do not belong together, ENCUT (eV)" in result.stderr
+        assert f"400 in {data}; 520 in {other}" in result.stderr
 
     def test_without_labels(self, tmp_path: Path) -> None:
         ase.io.write(tmp_path / "POSCAR", Atoms("GeTe", [[0, 0, 0], [3, 0, 0]], cell=[6, 6, 6], pbc=True))
@@ -475,8 +498,9 @@ class TestWarnings:
         assert result.exit_code == 1
         assert "looks like Angstrom, but bohr was to be added" in result.stderr.replace("\n", " ")
         assert data.read_bytes() == before
+        data.write_bytes(before[: before.index(b"end\n") + 4])
         assert run("--append", "--units", "metal", frames, data).exit_code == 0
-        assert data.read_bytes() == 2 * before
+        assert data.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["out.nonsense", "out.tar.bz9", "OUTCAR"])

@@ -238,6 +238,17 @@ class TestDumps:
         assert [structure.energy for structure in found] == pytest.approx([-7.5])
         assert found[0].info["source"].endswith("melt.lammpstrj.gz:1")
 
+    def test_pressures_of_a_log_are_no_stress(self, tmp_path: Path) -> None:
+        (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, element=True))
+        log = "Step PotEng Pxx Pyy c_pxxx\n0 -7.25 1 2 3\n500 -7.5 1 2 3\nLoop time of 0.1 on 1 procs\n"
+        for text, found in ((log, True), (self.LOG, False)):
+            (tmp_path / "log.lammps").write_text(text)
+            options = ("--overwrite", "--log", tmp_path / "log.lammps", tmp_path / "md.dump")
+            result = run(*options, tmp_path / "a.data")
+            assert result.exit_code == 0, result.output
+            assert ("no structure has a stress: Pxx, Pyy of " in result.stdout) is found
+            assert "0 with stress" in result.stdout
+
     def test_real_units(self, tmp_path: Path) -> None:
         (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, energy=True, element=True))
         first = converted(tmp_path, "--lammps-units", "real", tmp_path / "md.dump")[0]

@@ -142,6 +142,20 @@ class TestPoints:
 
 
 class TestFarthest:
+    def test_more_than_there_are(self, folder: Path) -> None:
+        result = run("--number", 99, "input.data", "out.data")
+        assert result.exit_code == 0, result.output
+        assert "note: --number 99 asks for more than there are" in result.output
+        assert len(chosen()) == 30
+
+    def test_copies_are_left_out(self, folder: Path) -> None:
+        structures = list(StructureFile("input.data"))
+        moved = replace(structures[3], positions=structures[3].positions + 0.3)
+        write_structures("input.data", [*structures, moved, structures[5]])
+        result = run("--number", 32, "input.data", "out.data")
+        assert "2 structures left out as the same as one of them" in result.output
+        assert len(chosen()) == 30
+
     @pytest.mark.parametrize("space", ["structures", "atoms"])
     def test_odd_structures_are_found(self, folder: Path, space: str) -> None:
         result = run("--number", 3, "--space", space, "input.data", "out.data")
@@ -157,7 +171,7 @@ class TestFarthest:
         structures = [change_units(s, METAL, ATOMIC) for s in read_structures("input.data")]
         write_structures("bohr/input.data", structures)
         assert run("-n", 8, "input.data", "metal.data").exit_code == 0
-        result = run("-n", 8, "--settings", "input.nn", "bohr/input.data", "bohr/out.data")
+        result = run("-n", 8, "--input", "input.nn", "bohr/input.data", "bohr/out.data")
         assert result.exit_code == 0, result.output
         assert chosen("bohr/out.data") == chosen("metal.data")
         assert next(read_structures("bohr/out.data")).cell[0, 0] == pytest.approx(6.0 / 0.52917721)
@@ -328,7 +342,7 @@ class TestErrors:
         result = run("-n", 2, "input.data", "out.data")
         assert result.exit_code == 1
         assert "input.nn: no such file" in result.output
-        assert "name an input.nn with --settings" in result.output
+        assert "name an input.nn with --input" in result.output
 
     def test_nothing_left(self, folder: Path) -> None:
         structures = [replace(s, energy=None) for s in read_structures("input.data")]

@@ -383,9 +383,28 @@ class TestChoice:
 
     def test_append(self, run: Any, tmp_path: Path, output: Path) -> None:
         path = write(run, tmp_path / "OUTCAR")
-        for label in ("a", "b"):
-            assert convert("--append", "--label", label, "--last", path, output).exit_code == 0
-        assert [s.info["group"] for s in StructureFile(output)] == ["a", "b"]
+        assert convert("--append", "--label", "a", "--last", path, output).exit_code == 0
+        result = convert("--append", "--label", "b", path, output)
+        assert result.exit_code == 0, result.output
+        n_steps = len(run.steps)
+        assert [s.info["group"] for s in StructureFile(output)] == ["a"] + ["b"] * (n_steps - 1)
+        assert f"as {output} has them already: 1 structure of " in result.stdout
+        assert f"OUTCAR ({n_steps})" in result.stdout
+
+    def test_append_compares_the_methods(self, run: Any, tmp_path: Path, output: Path) -> None:
+        first = write(run, tmp_path / "OUTCAR")
+        assert convert("--last", first, output).exit_code == 0
+        output.write_text(output.read_text().replace("xc:PBE", "xc:LDA"))
+        result = convert("--append", first, output)
+        assert "do not belong together, functional: LDA in" in result.stderr
+        assert str(output) in result.stderr
+        assert str(first) in result.stderr
+
+    def test_missing_input_beside_an_output_that_exists(self, tmp_path: Path, output: Path) -> None:
+        output.write_text("precious\n")
+        result = convert(tmp_path / "nothere", output)
+        assert result.exit_code == 1
+        assert result.stderr == f"ERROR: {tmp_path / 'nothere'}: no such file or directory\n"
 
     def test_append_in_other_units_is_refused(self, run: Any, tmp_path: Path, output: Path) -> None:
         """input.data does not say its units; the distances of the O-H bond do."""
@@ -462,7 +481,7 @@ class TestManyFiles:
         assert reasons["OUTCAR.rubbish"] == "binary, and not an HDF5 file"
         assert reasons["XDATCAR"].startswith("not recognised as one of")
         assert "before VASP has said which atoms" in reasons["OUTCAR.header"]
-        assert "none of 1 steps can be used: 1 cut off" in reasons["OUTCAR.started"]
+        assert "none of 1 step can be used: 1 cut off" in reasons["OUTCAR.started"]
         assert "before VASP has said which atoms" in reasons["vasprun.header.xml"]
         assert reasons["page.xml"] == "XML, but not of VASP: no <modeling>"
         assert reasons["vaspout.h5"].startswith("HDF5 cannot open the file")

@@ -245,7 +245,8 @@ def test_labels(folder: Path, tmp_path: Path, name: str) -> None:
     steps, first, last, force, kilobar = EXPECTED[name]
     result = convert("--units", "metal", folder / name, tmp_path / "input.data")
     assert result.exit_code == 0, result.output
-    assert LEFT_OUT.get(name, f" {steps} structures of {steps} steps") in result.output
+    whole = " 1 structure of 1 step" if steps == 1 else f" {steps} structures of {steps} steps"
+    assert LEFT_OUT.get(name, whole) in result.output
     structures = list(read_structures(tmp_path / "input.data"))
     assert len(structures) == steps
     assert structures[0].energy == pytest.approx(first, abs=1e-9)

@@ -85,6 +85,11 @@ def read_dump(
         if choice.log:
             with _open(choice.log) as text:
                 log = read_log(text, choice.log)
+            if log.pressures and labels:
+                remarks.append(
+                    f"no structure has a stress: {', '.join(log.pressures)} of {choice.log} contain the "
+                    "motion of the atoms, which a stress of the potential does not"
+                )
         units = _units(path, choice, stated, log, remarks)
         file.seek(0)
         if choice.types is None and "element" not in columns:

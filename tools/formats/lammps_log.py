@@ -7,6 +7,7 @@ by default).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TextIO
 
 from bnnp.errors import InputError
 
+PRESSURE = re.compile("press|p(xx|yy|zz|xy|xz|yz)", re.IGNORECASE)
 SAME = 1e-6  # relative difference of a step that ends one run and begins the next
 
 
@@ -34,6 +36,7 @@ class ThermoLog:
     path: Path
     units: str | None
     tables: list[_Table]
+    pressures: list[str] = field(default_factory=list)  # columns of pressures, in which the motion counts
 
     def energy(self, step: int, n_atoms: int, needed: bool) -> float | None:
         """PotEng of a frame of `n_atoms` atoms; None if no table has the step and it is not `needed`.
@@ -81,12 +84,13 @@ def read_log(file: TextIO, path: Path) -> ThermoLog:
     InputError
         There is none, or the log states several units.
     """
-    tables, units = list[_Table](), set[str]()
+    tables, units, pressures = list[_Table](), set[str](), dict[str, None]()
     columns: list[str] = []
     per_atom = False
     for number, words in _whole_lines(file):
         if "Step" in words and "PotEng" in words:
             columns = words
+            pressures |= dict.fromkeys(word for word in words if PRESSURE.fullmatch(word))
             tables.append(_Table(number, per_atom))
         elif words[:2] == ["Loop", "time"]:
             if columns and words[-1] == "atoms" and words[-2].isdigit():
@@ -108,7 +112,7 @@ def read_log(file: TextIO, path: Path) -> ThermoLog:
         raise InputError(f"{path}: no thermo table with Step and PotEng (`thermo_style custom step pe`)")
     if len(units) > 1:
         raise InputError(f"{path}: several units, {', '.join(sorted(units))}; give the log of one run")
-    return ThermoLog(path, next(iter(units), None), tables)
+    return ThermoLog(path, next(iter(units), None), tables, list(pressures))
 
 
 def _whole_lines(file: TextIO) -> Iterator[tuple[int, list[str]]]:

@@ -116,7 +116,8 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
     """Add one structure to the statistics."""
     unknown = sorted(set(structure.symbols) - set(settings.model.elements))
     if unknown:
-        data.faults.append(f"{structure.where}: {', '.join(unknown)} is not among `elements` of input.nn")
+        line = settings.origins["elements"]
+        data.faults.append(f"{structure.where}: {', '.join(unknown)} is not among `elements` of {line}")
         return
     data.groups.add(structure.info.get("group", ""))
     data.n_periodic += structure.periodic

@@ -10,6 +10,7 @@ from bnnp.analysis.data_set import DataSet
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.modes.calibrate.sets import demand_group
 from bnnp.modes.check.costs import (
     report_simulation_estimate,
@@ -69,9 +70,10 @@ def conclude(data: DataSet, run: Run, log: Log) -> None:
         hidden = len(data.faults) - MOST_FAULTS
         more = [f"... and {hidden} more"] if hidden > 0 else []
         lines = [f"    {fault}" for fault in data.faults[:MOST_FAULTS] + more]
-        log.line(f"  {len(data.faults)} structures of {run.data.name} cannot be used.")
-        summary = f"{run.data.name}: {len(data.faults)} structures cannot be used"
+        faulty = count(len(data.faults), "structure")
+        log.line(f"  {faulty} of {run.data.name} cannot be used.")
+        summary = f"{run.data.name}: {faulty} cannot be used"
         raise InputError("\n".join([summary, *lines]))
     for mode, missing in run.settings.missing.items():
-        log.item(f"mode {mode}", f"needs {', '.join(missing)} in input.nn" if missing else "ready")
+        log.item(f"mode {mode}", f"needs {', '.join(missing)} in {run.settings.file}" if missing else "ready")
     log.close(0)

@@ -347,4 +347,4 @@ def identity(
 
 def _where(settings: Settings, name: str) -> str:
     """The line of a keyword, or the file if it is not given."""
-    return settings.origins[name] if settings.given(name) else "input.nn"
+    return settings.origins[name] if settings.given(name) else settings.file

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bnnp import parallel
+from bnnp import messages, parallel
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.pruning import Twin, find_twins
 from bnnp.descriptors.scaling import NEGLIGIBLE, SMALL
@@ -106,7 +106,7 @@ def report_ranges(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
                 nearly.append(function)
     log.table(("no", "min", "max", "mean", "sigma", "symfunction_short"), rows)
     _warn_constant(constant, settings, log)
-    _warn_nearly_constant(nearly, log)
+    _warn_nearly_constant(nearly, settings, log)
     n_large = sum(int((moments.maximum >= LARGE).sum()) for moments, _ in ranges.values())
     if n_large:
         log.warn(
@@ -133,14 +133,14 @@ def _report_twins(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
     )
 
 
-def _warn_nearly_constant(nearly: Sequence[SymmetryFunction], log: Log) -> None:
+def _warn_nearly_constant(nearly: Sequence[SymmetryFunction], settings: Settings, log: Log) -> None:
     """Name the functions whose small spread is magnified by the scaling."""
     if nearly:
         log.warn(
             f"{len(nearly)} symmetry function{'s' * (len(nearly) != 1)} hardly var"
             f"{'y' if len(nearly) > 1 else 'ies'} (by less than {SMALL:g}, or that share of the largest "
             f"value): {_named(nearly)}. Scaling makes much of this little; check eta and r_s, or remove "
-            f"input.nn {_lines(nearly)}"
+            f"{settings.file} {_lines(nearly)}"
         )
 
 
@@ -155,7 +155,7 @@ def _warn_constant(constant: list[tuple[SymmetryFunction, float]], settings: Set
         count = f"{len(functions)} symmetry function{'s' * (len(functions) != 1)}"
         log.warn(
             f"{count} never {'vary' if len(functions) > 1 else 'varies'} ({reason}): {_named(functions)}. "
-            f"{verdict}: remove input.nn {_lines(functions)}, or add structures that differ "
+            f"{verdict}: remove {settings.file} {_lines(functions)}, or add structures that differ "
             f"there, and run mode 1 again{_shared(functions, settings)}"
         )
 
@@ -168,11 +168,8 @@ def _named(functions: Sequence[SymmetryFunction]) -> str:
 
 def _lines(functions: Sequence[SymmetryFunction]) -> str:
     """Lines of input.nn, neighboring ones as a range: ``line 7``, ``lines 3, 7-12``."""
-    numbers = sorted({function.line for function in functions})
-    starts = [number for number in numbers if number - 1 not in numbers]
-    ends = [number for number in numbers if number + 1 not in numbers]
-    ranges = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
-    return f"line{'s' * (len(numbers) > 1)} {', '.join(ranges)}"
+    numbers = {function.line for function in functions}
+    return f"line{'s' * (len(numbers) > 1)} {messages.ranges(numbers)}"
 
 
 def _shared(constant: Sequence[SymmetryFunction], settings: Settings) -> str:

@@ -213,13 +213,13 @@ def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> N
         raise InputError(
             f"input.data: all {n_all} structures are dropped ({counts}); {_closest(found, settings)}. "
             f"Are the lengths {settings.model.units.length} and Cartesian? "
-            "See bond_threshold, energy_threshold, force_threshold in input.nn."
+            f"See bond_threshold, energy_threshold, force_threshold in {settings.file}."
         )
     if len(selection.kept) < FEW and n_dropped > len(selection.kept):
         raise InputError(
             f"input.data: the thresholds drop {n_dropped} of {n_all} structures ({counts}) and leave "
             f"{len(selection.kept)}, expected at least {FEW}; {_closest(found, settings)}. "
-            "Correct bond_threshold, energy_threshold or force_threshold in input.nn, or the data."
+            f"Correct bond_threshold, energy_threshold or force_threshold in {settings.file}, or the data."
         )
     if selection.n_training == 0:
         keywords = [f"test_fraction {settings.structures.test_fraction:g}", calibration_keywords(settings)]

@@ -45,7 +45,7 @@ class GeneralSettings(Section, title="General", modes="123", dialect=BOTH):
     random_seed: int = keyword("n", integer(0), 200,
         "seed of all random numbers: split, weights, order, dropout masks")
     threads: int = keyword("n", integer(0), 0,
-        "threads of each process; 0: all cores without MPI, 1 a rank with MPI", dialect=BNNP)
+        "threads of each process; 0: OMP_NUM_THREADS, else all cores, or 1 a rank with MPI", dialect=BNNP)
     memory_limit: int = keyword("size", size, 4 * 10 ** 9,
         "memory (or disk, for stored derivatives) a run may take, such as 500 MB or 4 GB",
         modes="12", dialect=BNNP)

@@ -243,7 +243,7 @@ class TestRestart:
         ("old", "new", "message"),
         [
             ("md_thermostat bussi", "md_thermostat langevin", "made with stage 1"),
-            ("md_temperature 300", "md_temperature 310", "made with stage 1"),
+            ("md_temperature 300", "md_temperature 310", "temperature 310"),
             ("md_steps 10", "md_steps 10 10", "made with md_steps = 1, but now it is 2"),
             ("threads 1", "threads 1\nrandom_seed 3", "made with random_seed = 200, but now it is 3"),
             ("threads 1", "threads 1\nmc_samples 5", "made with mc_samples = 10, but now it is 5"),
@@ -258,6 +258,7 @@ class TestRestart:
         assert result.exit_code == 1
         assert message in result.stderr
         assert "without --restart" in result.stderr
+        assert "[" not in result.stderr  # as input.nn would have it, no list of Python
 
     def test_no_or_damaged_restart_file_or_lost_output(self, folder: Path) -> None:
         add(folder, BASIC + "md_steps 10\n")

@@ -65,7 +65,7 @@ def test_twins_and_nearly_constant_functions_are_named(settings: Settings) -> No
     assert f"2 {expected:+.6f} 1 Ge 2 Ge 0.2 0 6 and Ge 2 Ge 0.1 0 6" in flat
     assert "Ge 2 Ge 0.3 0 6 nearly constant" in flat
     assert "1 symmetry function hardly varies" in flat
-    assert "remove input.nn line 11" in flat
+    assert f"remove {settings.file} line 11" in flat
     assert "1 of 4 functions repeats another" in flat
     assert "never var" not in text
 

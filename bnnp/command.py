@@ -1,0 +1,164 @@
+"""How a command ends and what it prints: shared by ``bnnp`` and the scripts of tools/.
+
+No other module prints an error or ends the program. Exit codes: 0 success, 1 bad input or a failure, 2 wrong
+use of the command line, 3 stopped by the uncertainty rule or the physical guard, 130 ended by Ctrl-C, 143 by
+SIGTERM, 138 by SIGUSR1. Under MPI a failure on one rank ends all of them, with one message.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import click
+
+from bnnp import __version__, parallel
+from bnnp.errors import BnnpError, SignalStop
+from bnnp.messages import columns, fold
+
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+_LEFT = (
+    "Files that were not complete have been left as they were before; mode 1 continues where it was if it "
+    "is run again, a training or molecular dynamics with --restart from its last checkpoint."
+)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print text, in lines no wider than the terminal."""
+    click.echo(fold(text, columns(sys.stderr if err else sys.stdout)), err=err)
+
+
+class Command(click.Command):
+    """A command whose failures become one message and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command and, unless it is part of another program, end this one."""
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            if not standalone_mode:
+                raise
+            if isinstance(error, click.exceptions.NoArgsIsHelpError):
+                error.show()
+                sys.exit(error.exit_code)
+            _fail(f"ERROR: {error.format_message()}{_advice(error)}", error.exit_code)
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do the work; a failure becomes a message and an exit code, once for a verb and its group."""
+        if ctx.parent is not None:
+            return self.work(ctx)
+        found: list[Any] = []
+        guard(lambda: found.append(self.work(ctx)))
+        return found[0] if found else None  # a rank that waits for the end after a failure
+
+    def work(self, ctx: click.Context) -> Any:
+        """Call the function of the command."""
+        return super().invoke(ctx)
+
+
+class Group(Command, click.Group):
+    """Verbs of a command; a mistyped one is told with the one that was meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that the first word names."""
+        name, verbs = args[0], self.list_commands(ctx)
+        if name not in verbs and not name.startswith("-"):
+            close = difflib.get_close_matches(name, verbs, n=1)
+            meant = (
+                f"did you mean `{ctx.command_path} {close[0]}`?" if close else f"there are {', '.join(verbs)}"
+            )
+            raise click.UsageError(f"there is no `{ctx.command_path} {name}`; {meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _advice(error: click.ClickException) -> str:
+    """What to do about wrong use of the command line: where an option belongs, and where to read on."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return ""
+    text, root = "", context.find_root()
+    if isinstance(error, click.NoSuchOption) and root is not context:
+        known = {name for parameter in root.command.params for name in parameter.opts}
+        if error.option_name in known:
+            text = f" {error.option_name} is an option of `{root.command_path}` without a verb."
+    return f"{text}\nSee `{context.command_path} --help`."
+
+
+class _Terminated(BaseException):
+    """Raised by SIGTERM, so that temporary files are removed before the program ends."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ignore a second one while the program ends
+    raise _Terminated
+
+
+def guard(action: Callable[[], object]) -> None:
+    """Run `action`; a failure becomes a message on standard error and an exit code."""
+    former = signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
+    try:
+        action()
+    except (click.ClickException, click.exceptions.Exit, SystemExit):
+        raise
+    except SignalStop as error:
+        raise SystemExit(error.exit_code) from None  # the log has said so
+    except BnnpError as error:
+        _fail(f"ERROR: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        _fail(f"Interrupted (Ctrl-C). {_LEFT}", INTERRUPTED)
+    except _Terminated:
+        _fail(f"Ended by signal SIGTERM. {_LEFT}", TERMINATED)
+    except BrokenPipeError:
+        # the reader of the output has ended, as in `bnnp --keywords | head`: nothing more can be printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        parallel.abort(1)
+    except MemoryError:
+        _fail(
+            "ERROR: out of memory. Lower memory_limit, use `derivatives recomputed` or a smaller batch_size, "
+            "or start fewer ranks on each node; `bnnp --check` estimates the need.",
+            1,
+        )
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"ERROR: {place}{error.strerror or error}", 1)
+    except Exception as error:
+        _fail(
+            f"ERROR: {type(error).__name__}: {error}\n"
+            f"This is a bug in bnnp {__version__}, not a mistake of yours. Please report it with the lines "
+            "above, input.nn and, if you can, a structure that shows it.",
+            1,
+            traceback.format_exc(),
+        )
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _fail(message: str, code: int, trace: str = "") -> None:
+    """Print `message` once, behind a traceback if there is one, and end every rank with `code`."""
+    sys.stdout.flush()
+    parallel.wait_for_root_to_report()
+    if trace:
+        click.echo(trace, err=True)
+    say(message, err=True)
+    parallel.abort(code)
