@@ -26,7 +26,7 @@ from bnnp.analysis.data_set import (
     measure_distances,
 )
 from bnnp.analysis.label_sizes import THERMAL, energy_outliers, outside, rare
-from bnnp.descriptors.length_unit import unit_advice
+from bnnp.descriptors.length_unit import option_advice
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import NumericalError
 from bnnp.log import Log
@@ -127,8 +127,8 @@ class DataCheck:
         """Units, duplicates, net forces, outliers."""
         log.section("Doubts")
         before = log.n_warnings
-        if (advice := unit_advice(self.data.reaches, self.units)) is not None:
-            log.warn(f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?")
+        if (advice := option_advice(self.data.reaches, self.units)) is not None:
+            log.warn(advice)
         for fault in self.data.faults[:SHOWN]:
             log.warn(fault)
         for title, lines in (

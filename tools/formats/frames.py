@@ -19,7 +19,7 @@ from data_units import input_units
 from vasp.files import is_output
 
 from bnnp.analysis.label_sizes import LabelSizes
-from bnnp.descriptors.length_unit import SAMPLE, closest_pairs, reach, unit_advice
+from bnnp.descriptors.length_unit import SAMPLE, closest_pairs, option_advice, reach
 from bnnp.errors import BnnpError, InputError, NumericalError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.ase_labels import LabelKeys, MissingLabel, find_labels
@@ -103,9 +103,8 @@ class CheckedSummary(Summary):
         yield from super().warnings()
         yield from disagreements(self.methods)
         yield from self.sizes.doubts(self.units, lambda index: f"structure {index + 1}")
-        advice = unit_advice(self.reaches, self.units)
-        if advice:
-            yield f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?"
+        if (advice := option_advice(self.reaches, self.units)) is not None:
+            yield advice
 
 
 def read_file(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:

@@ -178,9 +178,8 @@ def calibration_warnings(
         Whether input.data assigns every structure to a set.
     """
     keywords = calibration_keywords(settings)
-    hybrid = settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid"
     outsiders = bool(settings.calibration.calibration_ood_group)
-    asked = settings.given("calibration_fraction") or outsiders or hybrid
+    asked = settings.given("calibration_fraction") or outsiders
     why = " (input.data pins all structures to sets, and keywords take only what it leaves open)" * all_pinned
     found = []
     if inside < FEWEST and (asked or inside or outside):

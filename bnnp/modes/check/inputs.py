@@ -154,7 +154,8 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
 
 def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     """What looks wrong with the data."""
-    if (advice := unit_advice(data.reaches, settings.model.units)) is not None:
+    advice = unit_advice(data.reaches, settings.model.units)
+    if advice is not None:
         yield advice
     yield from data.sizes.doubts(settings.model.units, lambda k: f"structure {data.sizes.positions[k] + 1}")
     if data.n_close:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bnnp.descriptors.length_unit import sampled_reaches, unit_advice
+from bnnp.descriptors.length_unit import sampled_reaches
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
+from bnnp.modes.doubts import demand_units
 from bnnp.modes.predict.structure import LINES, Outcome
 from bnnp.modes.verdict import Quality, Verdict, energies, forces
 from bnnp.potential.assessment import Assessment
@@ -47,8 +48,8 @@ def describe_potential(
     warnings = (*_other_rates(run.settings, uncertainty), *_other_samples(potential))
     for warning in (*structures.warnings, *warnings):
         log.warn(warning)
-    units = potential.units
-    if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
+    reaches = sampled_reaches(structures, potential.units)
+    if (advice := demand_units(reaches, run.settings, structures.path.name)) is not None:
         log.warn(advice)
     if potential.scalings is None:
         log.warn("no scaling.data: extrapolation cannot be seen")

@@ -404,13 +404,17 @@ class TestReport:
         assert first.forces is None
 
     def test_other_unit_of_length_is_noticed(self, folder: Path) -> None:
-        """GeTe in bohr where Angstrom is expected; nothing is said where the unit is right."""
+        """GeTe in bohr where Angstrom is expected stops the run; nothing is said where the unit is right."""
         assert "this looks like" not in predict(folder)
         large = [
             replace(s, positions=s.positions / 0.529177, cell=None if s.cell is None else s.cell / 0.529177)
             for s in read_structures(folder / "input.data")
         ]
         write_structures(folder / "input.data", large)
+        result = CliRunner().invoke(main, ["--mode", "3"])
+        assert result.exit_code == 1
+        assert "ERROR: input.data: this looks like bohr" in result.output
+        (folder / "input.nn").write_text(INPUT + "check_units .false.\n")
         log = " ".join(predict(folder).split())
         assert log.count("WARNING: this looks like bohr") == 1
         assert "remove `units metal` from input.nn" in log
