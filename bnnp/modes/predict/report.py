@@ -21,7 +21,7 @@ from bnnp.run import Run
 from bnnp.settings.arguments import AUTO
 from bnnp.settings.settings import Settings
 from bnnp.uncertainty.extrapolation import Tally
-from bnnp.uncertainty.metrics import NOISE
+from bnnp.uncertainty.metrics import NOISE, ErrorSum
 from bnnp.units import Units
 
 TRUSTED = 1.4  # sqrt(ZMS) of standard deviations of the right size, or its inverse, at most
@@ -250,12 +250,17 @@ def limits_of_prediction(report: Report) -> tuple[list[str], list[str]]:
         limits.append(f"{share:.2g} % of the structures are outside of the training range: trust them least")
         advice.append("compute some of these by DFT and train again (bnnp select chooses)")
     wrong_size = False
-    for name, each in (("energies", total.energy), ("forces", total.forces)):
-        root = math.sqrt(each.zms) if each.scores else math.nan
-        if not 1 / TRUSTED <= root <= TRUSTED and math.isfinite(root):
-            how = f"{root:.2g} times too small" if root > 1 else f"{1 / root:.2g} times too large"
-            limits.append(f"standard deviations of the {name} are {how} on average")
-            wrong_size = True
+    for name, quantity in (("energies", "energy"), ("forces", "forces")):
+        roots = {group: _root(getattr(each, quantity)) for group, each in report.groups.items()}
+        wrong = {"on average": _root(getattr(total, quantity))}
+        if len(roots) > 1:
+            group = max(roots, key=lambda group: abs(math.log(roots[group])))
+            wrong[f"in group {group}"] = roots[group]
+        for place, root in wrong.items():
+            if not 1 / TRUSTED <= root <= TRUSTED:
+                how = f"{root:.2g} times too small" if root > 1 else f"{1 / root:.2g} times too large"
+                limits.append(f"standard deviations of the {name} are {how} {place}")
+                wrong_size = True
     if wrong_size:
         advice.append(
             "calibrate with structures that were not trained on (`calibrate`, calibration_fraction)"
@@ -268,6 +273,12 @@ def limits_of_prediction(report: Report) -> tuple[list[str], list[str]]:
         limits.append(f"forces of group {worst} have {sizes[worst] / total.forces.rmse:.1f} times the RMSE")
         advice.append(f"add structures like those of group {worst} to the training data")
     return limits, advice
+
+
+def _root(found: ErrorSum) -> float:
+    """sqrt(ZMS); 1 where it is unknown or zero."""
+    root = math.sqrt(found.zms) if found.scores else 1.0
+    return root if math.isfinite(root) and root > 0.0 else 1.0
 
 
 def _table(

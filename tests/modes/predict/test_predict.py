@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,14 +25,17 @@ from bnnp.errors import InputError
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.scaling_data import ScalingData
 from bnnp.io.uncertainty_data import UncertaintyData
+from bnnp.modes.predict.report import limits_of_prediction
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
+from bnnp.potential.assessment import Assessment
 from bnnp.potential.files import PotentialFiles
 from bnnp.potential.loading import load
 from bnnp.potential.member import Member
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
+from bnnp.uncertainty.metrics import ErrorSum
 
 SAMPLES = 10
 RATES = (0.0, 0.2, 0.2)
@@ -411,7 +415,7 @@ class TestReport:
             for s in read_structures(folder / "input.data")
         ]
         write_structures(folder / "input.data", large)
-        result = CliRunner().invoke(main, ["--mode", "3"])
+        result = run(folder)
         assert result.exit_code == 1
         assert "ERROR: input.data: this looks like bohr" in result.output
         (folder / "input.nn").write_text(INPUT + "check_units .false.\n")
@@ -706,3 +710,18 @@ def test_mistakes(folder: Path, name: str) -> None:
     assert expected in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
     assert sorted(path.name for path in folder.iterdir()) == before  # nothing half-written
+
+
+def test_the_verdict_names_the_group_whose_sigma_has_the_wrong_size() -> None:
+    """sqrt(ZMS) of two groups with one energy each: errors of 1 and 5 sigma; sqrt((1 + 25) / 2) = 3.6."""
+    groups = {
+        name: Assessment(energy=ErrorSum.of(np.array([error]), np.array([0.0]), np.array([1.0])))
+        for name, error in (("cold", 1.0), ("hot", 5.0))
+    }
+    report = SimpleNamespace(
+        groups=groups, total=sum(groups.values(), Assessment()), outside=[],
+        potential=SimpleNamespace(calibration=None, samples=2),
+    )  # fmt: skip
+    limits, _ = limits_of_prediction(report)  # type: ignore[arg-type]
+    assert limits[0] == "standard deviations of the energies are 3.6 times too small on average"
+    assert limits[1] == "standard deviations of the energies are 5 times too small in group hot"
