@@ -35,6 +35,7 @@ from bnnp.potential.loading import load
 from bnnp.potential.member import Member
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
+from bnnp.uncertainty.extrapolation import Tally
 from bnnp.uncertainty.metrics import ErrorSum
 
 SAMPLES = 10
@@ -463,7 +464,7 @@ class TestReport:
         assert "### NNP" not in log
         table = log[log.index("worst function") :].splitlines()[2:]
         counts = [int(line.split()[1]) for line in table[: table.index("")]]
-        assert "50 % of the structures are outside of the training range" in flat(log)
+        assert "of the atoms, in 50 % of the structures, are outside of the training range" in flat(log)
         with open(folder / "input.nn", "a") as file:
             file.write("runner_mode 3\n")
         with contextlib.chdir(folder):
@@ -712,16 +713,40 @@ def test_mistakes(folder: Path, name: str) -> None:
     assert sorted(path.name for path in folder.iterdir()) == before  # nothing half-written
 
 
-def test_the_verdict_names_the_group_whose_sigma_has_the_wrong_size() -> None:
-    """sqrt(ZMS) of two groups with one energy each: errors of 1 and 5 sigma; sqrt((1 + 25) / 2) = 3.6."""
-    groups = {
-        name: Assessment(energy=ErrorSum.of(np.array([error]), np.array([0.0]), np.array([1.0])))
-        for name, error in (("cold", 1.0), ("hot", 5.0))
+def limits(groups: dict[str, list[float]], *tallies: Tally) -> tuple[list[str], int]:
+    """Limits of energies with these errors in each group, all with a sigma of 1."""
+    found = {
+        name: Assessment(len(e), energy=ErrorSum.of(np.array(e), np.zeros(len(e)), np.ones(len(e))))
+        for name, e in groups.items()
     }
     report = SimpleNamespace(
-        groups=groups, total=sum(groups.values(), Assessment()), outside=[],
-        potential=SimpleNamespace(calibration=None, samples=2),
+        groups=found, total=sum(found.values(), Assessment()), outside=[1] * bool(tallies),
+        tallies=dict(enumerate(tallies)), potential=SimpleNamespace(calibration=None, samples=1),
     )  # fmt: skip
-    limits, _ = limits_of_prediction(report)  # type: ignore[arg-type]
-    assert limits[0] == "standard deviations of the energies are 3.6 times too small on average"
-    assert limits[1] == "standard deviations of the energies are 5 times too small in group hot"
+    texts, _, lowered = limits_of_prediction(report)  # type: ignore[arg-type]
+    return texts, lowered
+
+
+class TestLimits:
+    def test_the_group_whose_sigma_has_the_wrong_size_is_named(self) -> None:
+        """Errors of 1, 5 and 0.1 sigma; of all, sqrt((1 + 25 + 0.01) / 3) = 2.94."""
+        texts, lowered = limits({"cold": [1.0] * 20, "hot": [5.0] * 20, "ideal": [0.1] * 20})
+        assert texts == [
+            "standard deviations of the energies are 2.9 times too small on average",
+            "standard deviations of the energies are 5 times too small in group hot",
+            "standard deviations of the energies are 10 times too large in group ideal",
+        ]
+        assert lowered == 1
+        assert limits({"cold": [1.0] * 20, "hot": [1.0] * 20}) == ([], 0)
+
+    def test_chance_is_no_fault_of_sigma(self) -> None:
+        """|z| of one normal number is above 2 in 4.6 %, above 3 in 0.27 %, below 0.1 in 8 % of all cases."""
+        for error, named in ((2.0, False), (3.0, True), (0.1, False)):
+            texts, _ = limits({"cold": [1.0] * 1000, "one": [error]})
+            assert bool(texts) == named
+
+    def test_extrapolation_counts(self) -> None:
+        for outside, lowered in ((4, 0), (5, 1), (49, 1), (50, 2)):
+            texts, found = limits({"all": [1.0] * 20}, Tally(np.ones(1, int), np.ones(1), outside, 100))
+            assert texts[0].startswith(f"extrapolation: {outside} % of the atoms, in 5 % of the structures")
+            assert found == lowered
