@@ -390,6 +390,8 @@ class TestCalibrationWarnings:
         text = " ".join(warnings)
         assert "0 structures are kept for the calibration (input.data pins all structures to sets" in text
         assert "calibration_ood_group takes no structure (input.data pins all" in text
+        assert "aise calibration_fraction" not in text  # it takes only structures that are not pinned
+        assert "UNCALIBRATED. Write `begin set=calibration` for some structures" in text
 
     def test_out_of_the_domain_alone(self, tmp_path: Path) -> None:
         _, warnings = choose(
