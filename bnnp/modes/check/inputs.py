@@ -157,7 +157,11 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     advice = unit_advice(data.reaches, settings.model.units)
     if advice is not None:
         yield advice
-    yield from data.sizes.doubts(settings.model.units, lambda k: f"structure {data.sizes.positions[k] + 1}")
+    yield from data.sizes.doubts(
+        settings.model.units,
+        lambda k: f"structure {data.sizes.positions[k] + 1}",
+        certain=advice is None,
+    )
     if data.n_close:
         yield (
             f"{data.n_close} structures have atoms closer than bond_threshold "

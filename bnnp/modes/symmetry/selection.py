@@ -278,12 +278,13 @@ def selection_warnings(found: Survey, selection: Selection, settings: Settings) 
     InputError
         As :mod:`bnnp.modes.doubts`: a reason for every mode to stop.
     """
+    doubts = _units(found, selection, settings)
     return [
         *_methods(found),
         *_dropped(found, selection, settings),
         *_net_forces(found, selection, settings),
-        *_units(found, selection, settings),
-        *_sizes(found, selection, settings),
+        *doubts,
+        *_sizes(found, selection, settings, certain=not doubts),
         *_subsets(found, selection, settings),
         *_calibration(found, selection, settings),
     ]
@@ -350,13 +351,13 @@ def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]
     return [advice] if advice else []
 
 
-def _sizes(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+def _sizes(found: Survey, selection: Selection, settings: Settings, certain: bool) -> list[str]:
     """Energies, forces and stresses of a size that no calculation gives."""
     table, units = found.table[selection.kept], settings.model.units
     numbers = np.array([atomic_numbers[element] for element in settings.model.elements])
     counts = table["n_atoms"].astype(np.float64)
     sizes = SizeTable.of(numbers, counts, table["energy"], table["largest_force"], table["stress"], units)
-    return list(label_doubts(sizes, units, lambda index: found.where(int(selection.kept[index]))))
+    return list(label_doubts(sizes, units, lambda k: found.where(int(selection.kept[k])), certain=certain))
 
 
 def _calibration(found: Survey, selection: Selection, settings: Settings) -> list[str]:

@@ -448,3 +448,13 @@ def test_hybrid_where_all_structures_are_pinned(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pins 0 of 90 .*pin at least 30") as raised:
         choose(tmp_path, structures, "uncertainty hybrid\n")
     assert "calibration_fraction" not in str(raised.value)
+
+
+def test_units_are_guessed_once(tmp_path: Path) -> None:
+    """5 hartree/bohr are 257 eV/Angstrom, above any force; not if the unit is doubted."""
+    forces = np.array([[0.0, 0.0, 5.0], [0.0, 0.0, -5.0]])
+    for distance, doubted in ((4.4, True), (2.4, False)):
+        structures = [replace(dimer(distance), forces=forces)] * 20
+        warnings = choose(tmp_path, structures, "check_units .false.\n")[1]
+        assert any("too large for a calculation" in text for text in warnings) == doubted
+        assert any("this looks like Angstrom" in text for text in warnings) != doubted
