@@ -26,7 +26,7 @@ from bnnp.analysis.data_set import (
     measure_distances,
 )
 from bnnp.analysis.label_sizes import THERMAL, energy_outliers, outside, rare
-from bnnp.descriptors.length_unit import unit_advice
+from bnnp.descriptors.length_unit import option_advice
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import NumericalError
 from bnnp.log import Log
@@ -127,8 +127,9 @@ class DataCheck:
         """Units, duplicates, net forces, outliers."""
         log.section("Doubts")
         before = log.n_warnings
-        if (advice := unit_advice(self.data.reaches, self.units)) is not None:
-            log.warn(f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?")
+        advice = option_advice(self.data.reaches, self.units)
+        if advice is not None:
+            log.warn(advice)
         for fault in self.data.faults[:SHOWN]:
             log.warn(fault)
         for title, lines in (
@@ -140,7 +141,7 @@ class DataCheck:
             if lines:
                 more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
                 log.warn(f"{len(lines)} {title}: {'; '.join(lines[:SHOWN])}{more}")
-        for doubt in self.label_doubts():
+        for doubt in self.label_doubts(certain=advice is None):
             log.warn(doubt)
         if log.n_warnings == before:
             log.line("  none")
@@ -187,9 +188,10 @@ class DataCheck:
         forces = np.array([entry.largest_force for entry in self.entries])
         return [index for index in far(forces) if forces[index] > LIQUID_FORCE]
 
-    def label_doubts(self) -> list[str]:
-        """Energies far from the others; stresses and forces of another unit."""
-        return list(self.data.sizes.doubts(self.units, lambda index: self.entries[index].where, THERMAL))
+    def label_doubts(self, certain: bool = True) -> list[str]:
+        """Energies far from the others; stresses and forces of another unit, if that of lengths is clear."""
+        names = [entry.where for entry in self.entries]
+        return list(self.data.sizes.doubts(self.units, names.__getitem__, THERMAL, certain))
 
     def thresholds(self) -> Iterator[tuple[str, float, str]]:
         """Keyword, value in the units of the file, and why."""

@@ -85,6 +85,15 @@ def input_units(path: Path, said: Units | None, contradict: bool = False) -> Uni
     return METAL
 
 
+def reason_of_units(path: Path, said: Units | None) -> str:
+    """Why `input_units` takes an input.data to be in these units."""
+    if (stated := stated_units(path)) is not None:
+        return f"`units {stated.name}` of the input.nn beside it"
+    if said is not None:
+        return f"--units {said.name}"
+    return "the default of the input.nn beside it" if has_settings(path) else "the default"
+
+
 def output_units(path: Path, said: Units | None) -> Units:
     """The units of an input.data that is written.
 

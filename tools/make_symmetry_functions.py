@@ -28,6 +28,7 @@ from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.environments import Environments, measured_distances, sample_environments
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.generate import RECIPES, SIZES, counts_of, expected_distances, generate, merge
+from bnnp.descriptors.length_unit import option_advice, sampled_reaches
 from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune, whole_error
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
@@ -74,9 +75,14 @@ def recipe_pool(
     try:
         shortest, source = expected_distances(elements, units.angstrom), "0.85 of the covalent radii"
         if data is not None:
-            measured = measured_distances(StructureFile(data, elements, False), r_c)
+            structures = StructureFile(data, elements, False)
+            if (advice := option_advice(sampled_reaches(structures, units), units)) is not None:
+                click.echo(f"WARNING: {advice}", err=True)
+            measured = measured_distances(structures, r_c)
             shortest |= {pair: max(r, FAULTY * shortest[pair]) for pair, r in measured.items()}
             source = f"of {data.name}"
+            if any(r < shortest[pair] for pair, r in measured.items()):
+                source += f", at least {FAULTY:g} times 0.85 of the covalent radii"
         for name in dict.fromkeys(recipes):
             recipe = RECIPES[name]
             counts = counts_of(size, len(set(elements)), recipe.weighted)

@@ -72,8 +72,10 @@ def count_composition(data: DataSet, structure: Structure, atom_energies: Mappin
 def measure_distances(data: DataSet, structure: Structure, units: Units, bond_threshold: float) -> None:
     """Update shortest distances with those of a structure."""
     shortest = closest_pairs(structure, units)
-    data.reaches.append(reach(shortest, units))
-    data.n_close += any(found.distance < bond_threshold for found in shortest)
+    close = any(found.distance < bond_threshold for found in shortest)
+    data.n_close += close
+    if not close:
+        data.reaches.append(reach(shortest, units))
     for found in shortest:
         first, second = found.numbers
         pair = (chemical_symbols[first], chemical_symbols[second])

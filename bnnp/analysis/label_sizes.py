@@ -172,9 +172,11 @@ class LabelSizes:
         energies, forces, stresses = np.array(self._sizes).reshape(-1, 3).T
         return SizeTable.of(np.array(numbers, dtype=np.int64), counts, energies, forces, stresses, units)
 
-    def doubts(self, units: Units, where: Callable[[int], str], least: float = BONDS) -> Iterator[str]:
+    def doubts(
+        self, units: Units, where: Callable[[int], str], least: float = BONDS, certain: bool = True
+    ) -> Iterator[str]:
         """What looks wrong with labels in `units`; see `label_doubts`."""
-        return label_doubts(self.table(units), units, where, least)
+        return label_doubts(self.table(units), units, where, least, certain)
 
 
 def largest(label: Array | None) -> float:
@@ -183,7 +185,7 @@ def largest(label: Array | None) -> float:
 
 
 def label_doubts(
-    table: SizeTable, units: Units, where: Callable[[int], str], least: float = BONDS
+    table: SizeTable, units: Units, where: Callable[[int], str], least: float = BONDS, certain: bool = True
 ) -> Iterator[str]:
     """One sentence for each kind of label of a size that no calculation gives.
 
@@ -195,6 +197,9 @@ def label_doubts(
         Name of a structure by its number from 0.
     least : float, eV/atom
         Energies nearer to the others are not doubted.
+    certain : bool
+        Whether the lengths speak for `units`. If not, sizes of forces and stresses follow from units that are
+        doubted already, and nothing is guessed from them.
     """
     if outliers := energy_outliers(table, least):
         named = "; ".join(f"{where(one.index)} ({one})" for one in outliers[:SHOWN])
@@ -203,6 +208,8 @@ def label_doubts(
             f"{len(outliers)} structures have an energy far from the others of their composition: "
             f"{named}{more}"
         )
+    if not certain:
+        return
     forces = units.ev / units.angstrom
     yield from _size_doubts(table.forces, forces, FORCE, where)
     yield from _size_doubts(table.stresses * GPA_PER_EV_A3, units.gpa, STRESS, where)

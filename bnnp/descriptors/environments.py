@@ -22,7 +22,6 @@ from bnnp.errors import InputError
 from bnnp.structure import Structures
 
 BLOCKS, HELD_OUT = 20, 5
-SAMPLE = 200  # structures whose shortest distances are measured
 
 
 class Environments(NamedTuple):
@@ -101,10 +100,9 @@ def _draw(
 
 
 def measured_distances(structures: Structures, cutoff: float) -> dict[frozenset[str], float]:
-    """Shortest distance of the elements that come closer than `cutoff`, over 200 structures of the file."""
+    """Shortest distance of the elements that come closer than `cutoff`, over all structures."""
     found: dict[frozenset[str], float] = {}
-    for index in np.unique(np.linspace(0, len(structures) - 1, SAMPLE).astype(int)).tolist():
-        structure = structures[index]
+    for structure in structures:
         pairs = find_neighbors(
             structure.positions, structure.cell, cutoff, structure.numbers, pbc=structure.pbc
         )

@@ -5,9 +5,10 @@ Trans. 2008, 2832)::
 
     reach = min_{i<j} r_ij / (R_i + R_j)
 
-It is about 0.75 to 1.3 with bonds, somewhat beyond in rare gases or compressed hydrogen. Angstrom read as
-bohr turn that into 0.4 to 0.7, bohr read as Angstrom into 1.4 to 2.5. The median over the structures counts,
-so that a few unusual ones do not matter.
+It is about 0.75 to 1.3 with bonds, somewhat beyond in compressed hydrogen. For rare gases van der Waals
+radii are taken instead (S. Alvarez, Dalton Trans. 2013, 8617). Angstrom read as bohr turn that into 0.4 to
+0.7, bohr read as Angstrom into 1.4 to 2.5. The median over the structures counts, so that a few unusual ones
+do not matter.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from ase.data import covalent_radii
+from ase.data.vdw_alvarez import vdw_radii
 
 from bnnp.descriptors.neighbors import ShortestDistance, find_neighbors, shortest_distances
 from bnnp.errors import NumericalError
@@ -26,12 +28,15 @@ from bnnp.units import ATOMIC, METAL, Units
 REACH = 2.2  # distances are looked for up to this many sums of the largest covalent radius
 PLAUSIBLE = (0.65, 1.5)  # median reach of a data set in the right unit
 POSSIBLE = (0.5, 2.2)  # the same, where the other unit fits no better
+RARE_GASES = [2, 10, 18, 36, 54]
+RADII = covalent_radii.copy()  # (n_numbers,) Angstrom
+RADII[RARE_GASES] = vdw_radii[RARE_GASES]
 SAMPLE = 10  # structures, where a sample is enough
 
 
 def closest_pairs(structure: Structure, units: Units) -> list[ShortestDistance]:
     """The closest two atoms of each pair of elements, as far as `REACH`."""
-    radius = max(covalent_radii[number] for number in structure.numbers) / units.angstrom
+    radius = max(RADII[number] for number in structure.numbers) / units.angstrom
     pairs = find_neighbors(
         structure.positions, structure.cell, REACH * 2.0 * radius, structure.numbers, pbc=structure.pbc
     )
@@ -40,7 +45,7 @@ def closest_pairs(structure: Structure, units: Units) -> list[ShortestDistance]:
 
 def relative(numbers: tuple[int, int], distance: float, units: Units) -> float:
     """Distance in sums of the covalent radii of two elements, if it is in `units`."""
-    return distance * units.angstrom / float(covalent_radii[numbers[0]] + covalent_radii[numbers[1]])
+    return distance * units.angstrom / float(RADII[numbers[0]] + RADII[numbers[1]])
 
 
 def reach(closest: Iterable[ShortestDistance], units: Units) -> float:
@@ -102,6 +107,12 @@ def unit_advice(reaches: Iterable[float], units: Units) -> str | None:
         f"this looks like {second.length}: {found} {units.length}, {then:.2f} if they are in "
         f"{second.length}. Then {remedy}, or convert the file."
     )
+
+
+def option_advice(reaches: Iterable[float], units: Units) -> str | None:
+    """As `unit_advice`, where ``--units`` says what the units are."""
+    advice = unit_advice(reaches, units)
+    return advice and f"{advice.partition(' Then ')[0]} Is --units {units.name} right?"
 
 
 def _typical(reaches: Iterable[float]) -> float:

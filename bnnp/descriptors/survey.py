@@ -25,9 +25,10 @@ from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
-from ase.data import atomic_numbers, covalent_radii
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from bnnp.descriptors.length_unit import RADII
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.structure import Structure
 
@@ -109,7 +110,7 @@ def _survey_pairs(
         return
     distances = np.linalg.norm(pairs.vectors, axis=1)
     nearest = int(distances.argmin())
-    radii = covalent_radii[structure.numbers]
+    radii = RADII[structure.numbers]
     record["shortest"] = distances[nearest]
     record["closest"] = pairs.centers[nearest], pairs.neighbors[nearest]
     record["reach"] = (distances / (radii[pairs.centers] + radii[pairs.neighbors])).min()

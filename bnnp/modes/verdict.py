@@ -17,7 +17,7 @@ from bnnp.log import Log
 RATIO = 1.5  # of test to training errors from which more data are what is missing
 FEW = 20  # structures below which an error means little
 LEARNT, UNLEARNT = 0.25, 0.5  # of the spread: errors of a good potential at most, of a useless one at least
-ROUGH = 3.0  # times the target: errors of a potential of some use at most
+ROUGH = 2.0  # times the target: errors of a potential of some use at most
 
 
 class Grade(IntEnum):
@@ -112,6 +112,8 @@ class Verdict:
     qualities : sequence of Quality
     limits, advice : sequence of str
         What limits the potential, and what to do next.
+    lowered : int
+        Grades by which the limits make the potential worse than its numbers say.
     graded : bool
         Whether the numbers are errors, or calibrated standard deviations, that allow a judgement.
     """
@@ -120,6 +122,7 @@ class Verdict:
     qualities: Sequence[Quality]
     limits: Sequence[str]
     advice: Sequence[str]
+    lowered: int = 0
     graded: bool = True
 
     def report(self, log: Log) -> None:
@@ -130,7 +133,8 @@ class Verdict:
         for each in known:
             log.item(each.name, each.describe())
         if known and self.graded:
-            log.line(f"  {USES[max(each.grade for each in known)]}")
+            grade = min(max(each.grade for each in known) + self.lowered, Grade.POOR)
+            log.line(f"  {USES[Grade(grade)]}")
         for name, texts in (("what limits it", self.limits), ("what to do next", self.advice)):
             for number, text in enumerate(texts):
                 log.item("" if number else name, text)

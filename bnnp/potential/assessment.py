@@ -140,7 +140,7 @@ def extrapolations(
     for element, scaling in scalings.items():
         atoms = np.flatnonzero(symbols == element)
         found = outside(descriptors[atoms, : len(scaling)], scaling)
-        tallies[element] = tally(found, scaling)
+        tallies[element] = tally(found, scaling, len(atoms))
         types = {number: function.type for number, function in enumerate(functions[element])}
         lines += warning_lines(found.first(limit - len(lines)), structure.index, atoms, element, types)
     return tallies, lines

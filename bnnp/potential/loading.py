@@ -106,8 +106,8 @@ def _calibrated(
         if settings.calibration.uncertainty == "hybrid" and settings.mode == 3:
             raise InputError(
                 f"{settings.origins.get('uncertainty', INPUT)}: `uncertainty hybrid` needs a calibration, "
-                f"and {UNCERTAINTY} has none. Use the keyword `calibrate` with structures that were not "
-                "trained on, or keep some in mode 1 with calibration_fraction."
+                f"and {UNCERTAINTY} has none. Write `uncertainty mc`, use the keyword `calibrate` with "
+                "structures that were not trained on, or keep some in mode 1 with calibration_fraction."
             )
         return raw
     check_networks(data, [member.networks for member in raw.members])

@@ -53,13 +53,22 @@ class Tally:
     count : (n_functions,) int64
     excess : (n_functions,) float64
         Largest relative excess; 0 if never outside, infinite if the function was constant in training.
+    outside, atoms : int
+        Atoms with a function outside, and all atoms of the element.
     """
 
     count: NDArray[np.int64]
     excess: Array
+    outside: int
+    atoms: int
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.count + other.count, np.maximum(self.excess, other.excess))
+        return Tally(
+            self.count + other.count,
+            np.maximum(self.excess, other.excess),
+            self.outside + other.outside,
+            self.atoms + other.atoms,
+        )
 
 
 def outside(values: Array, scaling: Scaling) -> Extrapolation:
@@ -76,8 +85,8 @@ def outside(values: Array, scaling: Scaling) -> Extrapolation:
     return Extrapolation(atom, function, values[atom, function], *limits)
 
 
-def tally(found: Extrapolation, scaling: Scaling) -> Tally:
-    """Count `found` by function."""
+def tally(found: Extrapolation, scaling: Scaling, atoms: int) -> Tally:
+    """Count `found`, of so many `atoms`, by function."""
     distance = np.maximum(found.minimum - found.value, found.value - found.maximum)
     constant = scaling.constant[found.function]
     relative = np.divide(
@@ -85,7 +94,8 @@ def tally(found: Extrapolation, scaling: Scaling) -> Tally:
     )
     excess = np.zeros(len(scaling))
     np.maximum.at(excess, found.function, relative)
-    return Tally(np.bincount(found.function, minlength=len(scaling)), excess)
+    count = np.bincount(found.function, minlength=len(scaling))
+    return Tally(count, excess, len(np.unique(found.atom)), atoms)
 
 
 def warning_lines(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.descriptors.length_unit import better_units, unit_advice
+from bnnp.descriptors.length_unit import better_units, closest_pairs, option_advice, reach, unit_advice
+from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, Units
 
 
@@ -40,3 +41,20 @@ def test_structures_without_pairs() -> None:
     assert unit_advice([np.inf, np.inf], METAL) is None
     assert unit_advice([], ATOMIC) is None
     assert better_units([np.inf], METAL) is None
+
+
+def test_rare_gases_have_no_bonds() -> None:
+    """Solid argon, nearest neighbors 3.76 Angstrom: twice the van der Waals radius of 1.83 Angstrom."""
+    argon = Structure(np.array([18, 18]), np.array([[0.0, 0.0, 0.0], [3.76, 0.0, 0.0]]))
+    found = reach(closest_pairs(argon, METAL), METAL)
+    assert found == pytest.approx(3.76 / 3.66, rel=1e-12)
+    assert better_units([found], METAL) is None
+    assert better_units([found / 0.529177], METAL) is ATOMIC
+
+
+def test_the_option_is_doubted_where_it_is_the_reason() -> None:
+    assert option_advice([1.0], METAL) is None
+    advice = str(option_advice([1.9], METAL))
+    assert advice.startswith("this looks like bohr")
+    assert advice.endswith("Is --units metal right?")
+    assert "input.nn" not in advice

@@ -18,7 +18,7 @@ from bnnp.modes.verdict import USES, Grade, Verdict, energies, forces, limits_of
         (3.0, 10.0, Grade.FAIR),  # 30 % of the spread
         (3.0, 4.0, Grade.POOR),  # within the target, but hardly better than the mean of the data
         (8.0, 100.0, Grade.FAIR),
-        (15.1, 1000.0, Grade.POOR),  # three times the target
+        (10.1, 1000.0, Grade.POOR),  # twice the target
         (3.0, math.nan, Grade.GOOD),
     ],
 )
@@ -28,7 +28,7 @@ def test_energies_by_target_and_spread(error: float, spread: float, grade: Grade
 
 def test_forces_have_a_target_of_their_own() -> None:
     assert forces(140.0, 2000.0).grade == Grade.GOOD
-    assert forces(451.0, 10_000.0).grade == Grade.POOR
+    assert forces(301.0, 10_000.0).grade == Grade.POOR
     assert forces(120.0, 600.0).describe() == (
         "120 meV/A, within the usual 50-150; 20 % of the spread of the data (600)"
     )
@@ -51,6 +51,8 @@ def test_the_worst_quantity_decides_and_unknown_ones_are_left_out() -> None:
     raw = told(Verdict("Raw sigma:", [energies(400.0)], [], [], graded=False))
     assert "400 meV/atom" in raw
     assert "Not good enough" not in raw  # nobody knows its size
+    (lower,) = {told(Verdict("Errors:", [energies(2.0)], [], [], lowered=n)) for n in (2, 3)}
+    assert USES[Grade.POOR] in " ".join(lower.split())
     nothing = told(Verdict("Nothing to judge by.", [energies(math.nan)], [], []))
     assert not any(use.split(".")[0] in " ".join(nothing.split()) for use in USES.values())
 

@@ -358,11 +358,38 @@ class TestUnitsOfInputData:
     def test_input_nn_beside_an_input(self, metal_run: Path, tmp_path: Path) -> None:
         """Today's candidates of a metal run are in Angstrom, whatever RuNNer's files are in."""
         result = run(metal_run / "candidates.data", tmp_path / "out.extxyz")
-        assert "candidates.data was read in Angstrom and eV" in result.output
+        told = "candidates.data was read in Angstrom and eV (`units metal` of the input.nn beside it)"
+        assert told in result.output
         atoms = ase.io.read(tmp_path / "out.extxyz", 0)
         assert (atoms.cell[0, 0], atoms.get_potential_energy()) == (6.0, -2.0)
         assert run("--units", "atomic", metal_run / "candidates.data", tmp_path / "b.data").exit_code == 0
         assert next(read_structures(tmp_path / "b.data")).energy == pytest.approx(-2.0 / HARTREE)
+
+    @pytest.mark.parametrize(
+        ("settings", "options", "told"),
+        [
+            (
+                "elements Ge Te\nunits metal\n",
+                [],
+                "Angstrom and eV (`units metal` of the input.nn beside it)",
+            ),
+            ("elements Ge Te\n", [], "bohr and hartree (the default of the input.nn beside it)"),
+            ("", ["--units", "atomic"], "bohr and hartree (--units atomic)"),
+            ("", [], "Angstrom and eV (the default)"),
+        ],
+    )
+    def test_which_units_are_recognized_and_why(
+        self, frames: Path, tmp_path: Path, settings: str, options: list[str], told: str
+    ) -> None:
+        """By --check and by the conversion, of a file and of its directory."""
+        folder = tmp_path / "study"
+        folder.mkdir()
+        run("--units", "atomic" if told.startswith("bohr") else "metal", frames, folder / "input.data")
+        if settings:
+            (folder / "input.nn").write_text(settings)
+        data = folder / "input.data"
+        for words in ([data, tmp_path / "a.extxyz"], ["--check", data], [folder, tmp_path / "b.extxyz"]):
+            assert told in " ".join(run(*options, *words).output.split())
 
     @pytest.mark.parametrize("check", [False, True])
     def test_contradiction(self, metal_run: Path, tmp_path: Path, check: bool) -> None:

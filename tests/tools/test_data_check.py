@@ -181,6 +181,18 @@ class TestReport:
         result = run("--check", "--units", "atomic", tmp_path / "input.data")
         assert "this looks like Angstrom" in result.output.replace("\n", " ")
 
+    def test_one_guess_of_units(self, structures: list[Structure], tmp_path: Path) -> None:
+        """Stresses of 4 eV/Angstrom^3 (641 GPa) are doubted, unless the unit is doubted already."""
+        pressed = [replace(s, stress=np.full(6, 4.0)) for s in structures]
+        write_structures(tmp_path / "input.data", pressed)
+        right, wrong = (
+            " ".join(run("--check", "--units", units, tmp_path / "input.data").output.split())
+            for units in ("metal", "atomic")
+        )
+        assert "the stresses are too large for a calculation" in right
+        assert "this looks like Angstrom" in wrong
+        assert "too large for a calculation" not in wrong
+
     def test_free_molecules_without_labels(self, structures: list[Structure], tmp_path: Path) -> None:
         free = [replace(s, cell=None, stress=None, energy=None, forces=None) for s in structures[:3]]
         write_structures(tmp_path / "a.data", [*free, free[0]])

@@ -153,3 +153,22 @@ def test_mistakes(arguments: str, code: int, message: str) -> None:
     assert result.exit_code == code
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_the_shortest_distance_is_that_of_all_structures(tmp_path: Path) -> None:
+    """The second of 300 pairs is the closest one: 2.02 Angstrom."""
+    pairs = [Structure(np.array([14, 14]), np.array([[0.0, 0, 0], [0, 0, 2.4]]), energy=-1.0)] * 300
+    pairs[1] = Structure(np.array([14, 14]), np.array([[0.0, 0, 0], [0, 0, 2.02]]), energy=-1.0)
+    write_structures(tmp_path / "input.data", pairs)
+    words = ["Si", "--cutoff", 5, "--data", tmp_path / "input.data", "--units"]
+    result = run(*words, "metal")
+    assert "Si-Si 2.02." in result.output
+    assert "WARNING: this looks like" not in result.output
+
+
+def test_units_that_do_not_fit_the_data_are_doubted(tmp_path: Path) -> None:
+    pair = Structure(np.array([14, 14]), np.array([[0.0, 0, 0], [0, 0, 2.35]]), energy=-1.0)
+    write_structures(tmp_path / "input.data", [pair] * 3)
+    result = run("Si", "--cutoff", 9, "--data", tmp_path / "input.data", "--units", "atomic")
+    assert "WARNING: this looks like Angstrom" in result.output
+    assert "Is --units atomic right?" in result.output

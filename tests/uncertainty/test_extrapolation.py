@@ -23,13 +23,14 @@ def test_values_outside_are_found() -> None:
 
 
 def test_relative_excess_is_in_units_of_the_training_range() -> None:
-    table = tally(outside(np.array([[2.5, 2.0, 5.0], [-1.0, 4.0, 5.0]]), SCALING), SCALING)
+    table = tally(outside(np.array([[2.5, 2.0, 5.0], [-1.0, 4.0, 5.0]]), SCALING), SCALING, 2)
     assert table.count.tolist() == [2, 1, 0]
+    assert (table.outside, table.atoms) == (2, 2)
     assert table.excess.tolist() == [0.5, 0.5, 0.0]  # (0 - -1)/2 and (4 - 3)/2
 
 
 def test_constant_function_that_varies_is_infinitely_far() -> None:
-    table = tally(outside(np.array([[1.0, 2.0, 5.001]]), SCALING), SCALING)
+    table = tally(outside(np.array([[1.0, 2.0, 5.001]]), SCALING), SCALING, 1)
     assert table.excess.tolist() == [0.0, 0.0, np.inf]
 
 
@@ -40,9 +41,10 @@ def test_limits_and_rounding_are_inside() -> None:
 
 
 def test_tallies_add() -> None:
-    one = tally(outside(np.array([[2.5, 2.0, 5.0]]), SCALING), SCALING)
-    two = tally(outside(np.array([[4.0, 2.0, 5.0]]), SCALING), SCALING)
+    one = tally(outside(np.array([[2.5, 2.0, 5.0]]), SCALING), SCALING, 1)
+    two = tally(outside(np.array([[4.0, 2.0, 5.0]]), SCALING), SCALING, 1)
     assert (one + two).count.tolist() == [2, 0, 0]
+    assert ((one + two).outside, (one + two).atoms) == (2, 2)
     assert (one + two).excess.tolist() == [1.0, 0.0, 0.0]
 
 

@@ -15,11 +15,11 @@ import vasp2data
 from ase import Atoms
 from ase.io.formats import UnknownFileTypeError, filetype
 from data_summary import Summary
-from data_units import input_units
+from data_units import input_units, reason_of_units
 from vasp.files import is_output
 
 from bnnp.analysis.label_sizes import LabelSizes
-from bnnp.descriptors.length_unit import SAMPLE, closest_pairs, reach, unit_advice
+from bnnp.descriptors.length_unit import SAMPLE, closest_pairs, option_advice, reach
 from bnnp.errors import BnnpError, InputError, NumericalError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.ase_labels import LabelKeys, MissingLabel, find_labels
@@ -102,10 +102,12 @@ class CheckedSummary(Summary):
         """What the user should look at."""
         yield from super().warnings()
         yield from disagreements(self.methods)
-        yield from self.sizes.doubts(self.units, lambda index: f"structure {index + 1}")
-        advice = unit_advice(self.reaches, self.units)
-        if advice:
-            yield f"{advice.partition(' Then ')[0]} Is --units {self.units.name} right?"
+        advice = option_advice(self.reaches, self.units)
+        yield from self.sizes.doubts(
+            self.units, lambda index: f"structure {index + 1}", certain=advice is None
+        )
+        if advice is not None:
+            yield advice
 
 
 def read_file(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
@@ -155,7 +157,8 @@ def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator
 def read_data(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen structures of an input.data file."""
     own = input_units(path, choice.said, choice.contradict)
-    summary.remarks.append(f"{path} was read in {own.length} and {own.energy}")
+    why = reason_of_units(path, choice.said)
+    summary.remarks.append(f"{path} was read in {own.length} and {own.energy} ({why})")
     for structure in choose(read_structures(path, None, choice.labels), choice):
         yield change_units(structure, own, choice.units)
 
@@ -172,7 +175,7 @@ def read_deepmd(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator
 
 def read_runner(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen structures of RuNNer's and n2p2's directories."""
-    return choose(read_tree(path, choice.units, choice.said, choice.labels), choice)
+    return choose(read_tree(path, choice.units, choice.said, choice.labels, summary.remarks), choice)
 
 
 def choose(structures: Iterator[Structure], choice: Choice) -> Iterator[Structure]:

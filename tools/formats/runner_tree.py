@@ -6,11 +6,12 @@ structures pinned to the sets.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from data_units import input_units
+from data_units import input_units, reason_of_units
 
 from bnnp.io.input_data import read_structures
 from bnnp.structure import Set, Structure
@@ -31,16 +32,21 @@ def _files(folder: Path) -> list[Path]:
     return [whole] if whole.is_file() else [folder / name for name in SETS if (folder / name).is_file()]
 
 
-def read_tree(path: Path, units: Units, said: Units | None, labels: bool) -> Iterator[Structure]:
+def read_tree(
+    path: Path, units: Units, said: Units | None, labels: bool, remarks: list[str]
+) -> Iterator[Structure]:
     """The structures of all files in a directory, in `units`.
 
     RuNNer and n2p2 have no keyword for it: RuNNer's data is in bohr and hartree, n2p2's in anything. So where
-    no input.nn states `units`, those of --units count (`said`).
+    no input.nn states `units`, those of --units count (`said`). `remarks` are told which count, and why.
     """
+    found: Counter[str] = Counter()
     for file in find_data(path):
         own = input_units(file, said, contradict=True)
+        found[f"{own.length} and {own.energy} ({reason_of_units(file, said)})"] += 1
         for number, structure in enumerate(read_structures(file, None, labels)):
             info = dict(structure.info)
             info.setdefault("source", f"{'/'.join(file.parts[-2:])}:{number}")
             subset = structure.subset or SETS.get(file.name)
             yield change_units(replace(structure, info=info, subset=subset), own, units)
+    remarks += [f"{count} files of {path} were read in {how}" for how, count in found.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -19,8 +20,12 @@ from bnnp.uncertainty.calibration import (
     fit_calibration,
 )
 from bnnp.uncertainty.independence import independent_errors
+from bnnp.units import Units
 
 Array = NDArray[np.float64]
+
+SYMMETRIC = 1e-6  # meV/Angstrom or GPa: a sigma that symmetry makes zero, but for rounding
+ZERO = {"forces": 1.0, "stress": 0.01}  # meV/Angstrom, GPa: a zero of a quantum code, with its noise
 
 
 def observe(
@@ -96,8 +101,10 @@ def independent_energies(outcomes: Sequence[Mapping[str, Observations]], groups:
 
 def fit(
     outcomes: Sequence[Mapping[str, Observations]], potential: Potential, independent: float
-) -> dict[str, Calibration]:
+) -> tuple[dict[str, Calibration], int]:
     """Calibrations by kind: ``mc``, and ``hybrid`` if the potential has statistics of its training set.
+
+    With them the number of components that are left out because symmetry makes them zero.
 
     Energies stay raw if fewer than FEWEST_INDEPENDENT of their errors are `independent`.
 
@@ -108,6 +115,9 @@ def fit(
     """
     names = dict.fromkeys(name for outcome in outcomes for name in outcome)
     found = {name: Observations.joined([o[name] for o in outcomes if name in o]) for name in names}
+    count = sum(len(each.errors) for each in found.values())
+    found = {name: without_symmetric(name, each, potential.units) for name, each in found.items()}
+    omitted = count - sum(len(each.errors) for each in found.values())
     enough = {name: each for name, each in found.items() if np.sum(~each.outside) >= FEWEST}
     if "energy" not in names:
         raise InputError("calibrate: no structure for the calibration has an energy")
@@ -124,4 +134,18 @@ def fit(
                 f"expected at least {FEWEST_INDEPENDENT}; keep structures of more trajectories"
             )
     kinds = ("mc",) if potential.statistics is None else ("mc", "hybrid")
-    return {kind: fit_calibration(enough, kind, potential.samples) for kind in kinds}
+    return {kind: fit_calibration(enough, kind, potential.samples) for kind in kinds}, omitted
+
+
+def without_symmetric(name: str, found: Observations, units: Units) -> Observations:
+    """Observations without the components that symmetry makes zero, which say nothing of the size of errors.
+
+    All networks give zero there, so that sigma is rounding, and e / sigma is any number; the reference is
+    zero, too. Where it is not, as for an atom without neighbors in the cutoff, the error is real and stays.
+    """
+    quantity = name.partition(" ")[0]
+    if quantity not in ZERO:
+        return found
+    factor = units.gpa if quantity == "stress" else units.mev_per_angstrom
+    kept = (factor * found.parts[:, 0] > SYMMETRIC) | (factor * np.abs(found.errors) > ZERO[quantity])
+    return Observations(*(getattr(found, each.name)[kept] for each in fields(found)))

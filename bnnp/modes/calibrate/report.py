@@ -8,6 +8,7 @@ from bnnp.log import Log
 from bnnp.uncertainty.calibration import FEWEST_INDEPENDENT, Calibration, Quantity
 from bnnp.units import Units
 
+PARTS = ("x MC", "x LL", "x d")
 TITLES = {"mc": "Monte Carlo alone", "hybrid": "hybrid: Monte Carlo, last layer and distance"}
 
 
@@ -44,17 +45,32 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: 
         log.line(f"  {TITLES[kind]}")
         rows = [_row(name, quantity, units) for name, quantity in calibration.quantities.items()]
         columns = ("quantity", "map", "raw", "cal", "90 %", "ENCE", "area", "CRPS quad.", "CRPS iso.")
-        parts = ("x MC", "x LL", "x d") if kind == "hybrid" else ()
+        parts = PARTS if kind == "hybrid" else ()
         log.table((*columns, *parts), rows)
         if parts:
             log.line(
                 "  sigma^2 is the sum of the squares of: x MC times the Monte Carlo sigma, x LL times that "
                 "of the last layer, x d times the distance from the training set"
             )
+            for part, names in parts_without_weight(calibration).items():
+                log.line(
+                    f"  {part} is 0 for {', '.join(names)}: beside the other parts it does not tell where "
+                    "errors are large. If cal is not near 1, keep more structures for the calibration, raise "
+                    "mc_samples, or compare with `uncertainty mc`"
+                )
         for name in constant_sigmas(calibration):
             log.line(
                 f"  {name}: nearly the same for all structures in the domain; this sigma does not rank errors"
             )
+
+
+def parts_without_weight(calibration: Calibration) -> dict[str, list[str]]:
+    """The quantities of each part of a hybrid sigma in which it has the factor 0; no part without any."""
+    found = {
+        part: [name for name, quantity in calibration.quantities.items() if quantity.weights[k] == 0.0]
+        for k, part in enumerate(PARTS)
+    }
+    return {part: names for part, names in found.items() if names}
 
 
 def constant_sigmas(calibration: Calibration) -> Iterator[str]:

@@ -99,8 +99,8 @@ def calibrate(
     if len(chosen.inside) < FEWEST:
         raise InputError(
             f"{asked}{len(chosen.inside)} structures for the calibration, expected at least {FEWEST}. Keep "
-            "more in mode 1 with calibration_fraction, or pin them with `begin set=calibration` in "
-            "input.data; they must not be trained on"
+            "more in mode 1 with calibration_fraction, which takes what input.data does not pin, or pin them "
+            "with `begin set=calibration` in input.data; they must not be trained on"
         )
     numbers = sorted([*chosen.inside, *chosen.outside])
     outside = frozenset(chosen.outside)
@@ -109,7 +109,9 @@ def calibrate(
     outcomes = list(log.progress(found, "structures", len(numbers)))
     groups = [chosen.group(number) for number in numbers]
     independent = parallel.on_root(independent_energies, outcomes, groups)  # other ranks have no outcomes
-    kinds = parallel.on_root(fit, outcomes, potential, independent)
+    kinds, omitted = parallel.on_root(fit, outcomes, potential, independent)
+    if omitted:
+        log.line(f"  {omitted} components of forces and stresses are zero by symmetry: they are left out")
     report_calibration(log, kinds, independent, potential.units)
     use = choice(run.settings, kinds)
     data = CalibrationData(use, checksums([member.networks for member in members]), kinds)

@@ -178,17 +178,17 @@ def calibration_warnings(
         Whether input.data assigns every structure to a set.
     """
     keywords = calibration_keywords(settings)
-    hybrid = settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid"
     outsiders = bool(settings.calibration.calibration_ood_group)
-    asked = settings.given("calibration_fraction") or outsiders or hybrid
+    asked = settings.given("calibration_fraction") or outsiders
     why = " (input.data pins all structures to sets, and keywords take only what it leaves open)" * all_pinned
     found = []
     if inside < FEWEST and (asked or inside or outside):
         now = f" (now: {keywords})" if keywords else ""
+        raised = f"Raise calibration_fraction{now}, which takes what input.data does not pin, or write"
+        way = "Write" if all_pinned else raised
         found.append(
             f"{inside} structures are kept for the calibration{why}, expected at least {FEWEST}: mode 2 will "
-            f"leave the standard deviations UNCALIBRATED. Raise calibration_fraction{now}, or write `begin "
-            "set=calibration` for some structures"
+            f"leave the standard deviations UNCALIBRATED. {way} `begin set=calibration` for some structures"
         )
     if settings.calibration.calibration_ood_group and not outside:
         where = settings.origins["calibration_ood_group"]

@@ -155,9 +155,14 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
 
 def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     """What looks wrong with the data."""
-    if (advice := unit_advice(data.reaches, settings.model.units)) is not None:
+    advice = unit_advice(data.reaches, settings.model.units)
+    if advice is not None:
         yield advice
-    yield from data.sizes.doubts(settings.model.units, lambda k: f"structure {data.sizes.positions[k] + 1}")
+    yield from data.sizes.doubts(
+        settings.model.units,
+        lambda k: f"structure {data.sizes.positions[k] + 1}",
+        certain=advice is None,
+    )
     if data.n_close:
         yield (
             f"{data.n_close} structures have atoms closer than bond_threshold "

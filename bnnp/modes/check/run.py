@@ -18,7 +18,9 @@ from bnnp.modes.check.costs import (
     report_training_estimate,
 )
 from bnnp.modes.check.inputs import read_data, report_data, report_settings
+from bnnp.modes.doubts import demand_units
 from bnnp.modes.simulate.report import report_stages
+from bnnp.modes.symmetry.selection import select, selection_warnings, survey_all
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 
@@ -44,6 +46,9 @@ def check(run: Run) -> None:
     if calibrates_out_of_range(settings):
         demand_group(settings, sorted(data.groups))
     if not data.faults:
+        demand_units(data.reaches, settings, run.data.name)
+        if settings.mode < 3:
+            foresee_division(structures, settings)
         stored = report_symmetry_estimate(structures, run, log)
         if not settings.missing[2]:
             report_training_estimate(structures, run, stored, log)
@@ -61,6 +66,13 @@ def calibrates_out_of_range(settings: Settings) -> bool:
     """Whether ``calibration_ood_group`` acts in this mode."""
     acts = settings.mode < 3 or settings.calibration.calibrate
     return bool(settings.calibration.calibration_ood_group) and acts
+
+
+def foresee_division(structures: StructureFile, settings: Settings) -> None:
+    """Divide the structures as mode 1 will, where ``uncertainty hybrid`` depends on the result."""
+    if settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid":
+        found = survey_all(structures, settings, Log(enabled=False))
+        selection_warnings(found, select(found, settings), settings)
 
 
 def conclude(data: DataSet, run: Run, log: Log) -> None:

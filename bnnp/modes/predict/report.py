@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import chdtrc
 
-from bnnp.descriptors.length_unit import sampled_reaches, unit_advice
+from bnnp.descriptors.length_unit import sampled_reaches
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
+from bnnp.modes.doubts import demand_units
 from bnnp.modes.predict.structure import LINES, Outcome
 from bnnp.modes.verdict import Quality, Verdict, energies, forces
 from bnnp.potential.assessment import Assessment
@@ -20,10 +22,14 @@ from bnnp.run import Run
 from bnnp.settings.arguments import AUTO
 from bnnp.settings.settings import Settings
 from bnnp.uncertainty.extrapolation import Tally
-from bnnp.uncertainty.metrics import NOISE
+from bnnp.uncertainty.metrics import NOISE, ErrorSum
 from bnnp.units import Units
 
 TRUSTED = 1.4  # sqrt(ZMS) of standard deviations of the right size, or its inverse, at most
+MISLEADING = 2.0  # the same in a group, from which standard deviations do not tell where errors are large
+CHANCE = 0.005  # of a sqrt(ZMS) as far from 1 as that of a group to be named
+RARELY, OFTEN = 0.05, 0.5  # of the atoms outside of the training range
+QUANTITIES = {"energy": "energies", "forces": "forces"}
 WORSE = 1.5  # times the RMSE of all: that of a group to be named
 NEVER_VARIED = "never varied"
 
@@ -47,8 +53,8 @@ def describe_potential(
     warnings = (*_other_rates(run.settings, uncertainty), *_other_samples(potential))
     for warning in (*structures.warnings, *warnings):
         log.warn(warning)
-    units = potential.units
-    if (advice := unit_advice(sampled_reaches(structures, units), units)) is not None:
+    reaches = sampled_reaches(structures, potential.units)
+    if (advice := demand_units(reaches, run.settings, structures.path.name)) is not None:
         log.warn(advice)
     if potential.scalings is None:
         log.warn("no scaling.data: extrapolation cannot be seen")
@@ -187,7 +193,9 @@ class Report:
         if len(self.potential.members) > 1:
             log.line(f"  {describe_variances(self.total, self.potential.units)}")
         graded = self.total.has_references or self.potential.calibration is not None
-        Verdict(*judged(self), *limits_of_prediction(self), graded).report(log)
+        title, qualities = judged(self)
+        limits, advice, lowered = limits_of_prediction(self)
+        Verdict(title, qualities, limits, advice, lowered, graded).report(log)
 
     def _extrapolations(self, log: Log) -> None:
         log.section("Extrapolation")
@@ -241,23 +249,38 @@ def judged(report: Report) -> tuple[str, list[Quality]]:
     return f"No reference values; mean standard deviations ({kind}) stand for the errors:", found
 
 
-def limits_of_prediction(report: Report) -> tuple[list[str], list[str]]:
-    """What speaks against these predictions, and what to do about it."""
-    limits, advice, total = [], [], report.total
+def limits_of_prediction(report: Report) -> tuple[list[str], list[str], int]:
+    """What speaks against these predictions, what to do about it, and by how many grades it counts.
+
+    Extrapolation counts from RARELY of the atoms on, and twice from OFTEN on; standard deviations that are
+    MISLEADING times too small in a group count, as they do not tell where the potential fails.
+    """
+    limits, advice, lowered, total = [], [], 0, report.total
     if report.outside:
-        share = 100 * len(report.outside) / report.total.structures
-        limits.append(f"{share:.2g} % of the structures are outside of the training range: trust them least")
+        structures = 100 * len(report.outside) / total.structures
+        atoms = sum(tally.outside for tally in report.tallies.values())
+        share = atoms / sum(tally.atoms for tally in report.tallies.values())
+        lowered += (share >= RARELY) + (share >= OFTEN)
+        limits.append(
+            f"extrapolation: {100 * share:.2g} % of the atoms, in {structures:.3g} % of the structures, are "
+            "outside of the training range: trust them least"
+        )
         advice.append("compute some of these by DFT and train again (bnnp select chooses)")
-    wrong_size = False
-    for name, each in (("energies", total.energy), ("forces", total.forces)):
-        root = math.sqrt(each.zms) if each.scores else math.nan
-        if not 1 / TRUSTED <= root <= TRUSTED and math.isfinite(root):
+    wrong = {
+        name: _wrong_sizes(
+            getattr(total, name), {x: getattr(each, name) for x, each in report.groups.items()}
+        )
+        for name in ("energy", "forces")
+    }
+    lowered += any(root > MISLEADING for roots in wrong.values() for root in roots.values())
+    for name, roots in wrong.items():
+        for place, root in roots.items():
             how = f"{root:.2g} times too small" if root > 1 else f"{1 / root:.2g} times too large"
-            limits.append(f"standard deviations of the {name} are {how} on average")
-            wrong_size = True
-    if wrong_size:
+            limits.append(f"standard deviations of the {QUANTITIES[name]} are {how} {place}")
+    if any(wrong.values()):
         advice.append(
-            "calibrate with structures that were not trained on (`calibrate`, calibration_fraction)"
+            "calibrate with structures that were not trained on (`calibrate`, or calibration_fraction in "
+            "mode 1), among them some of each group"
         )
     elif report.potential.calibration is None and report.potential.samples > 1:
         limits.append("standard deviations are not calibrated: they rank structures, their size is not known")
@@ -266,7 +289,33 @@ def limits_of_prediction(report: Report) -> tuple[list[str], list[str]]:
     if worst and sizes[worst] > WORSE * total.forces.rmse:
         limits.append(f"forces of group {worst} have {sizes[worst] / total.forces.rmse:.1f} times the RMSE")
         advice.append(f"add structures like those of group {worst} to the training data")
-    return limits, advice
+    return limits, advice, lowered
+
+
+def _wrong_sizes(total: ErrorSum, groups: Mapping[str, ErrorSum]) -> dict[str, float]:
+    """sqrt(ZMS) by place, where standard deviations have the wrong size: on average, and of the groups where
+    they are the most too small and the most too large."""
+    found = {"on average": math.sqrt(total.zms)} if _is_wrong(total) else {}
+    roots = {name: math.sqrt(each.zms) for name, each in groups.items() if _is_wrong(each)}
+    if len(groups) > 1 and roots:
+        small, large = max(roots, key=roots.__getitem__), min(roots, key=roots.__getitem__)
+        found |= {
+            f"in group {name}": roots[name]
+            for name, side in ((small, roots[small] > 1.0), (large, roots[large] < 1.0))
+            if side
+        }
+    return found
+
+
+def _is_wrong(found: ErrorSum) -> bool:
+    """Whether sqrt(ZMS) is off by more than TRUSTED, and not by chance.
+
+    The sum of n squares of standard normal numbers has a chi-square distribution with n degrees of freedom.
+    """
+    if found.scores == 0 or 1 / TRUSTED <= math.sqrt(found.zms) <= TRUSTED:
+        return False
+    beyond = float(chdtrc(found.scores, found.score))  # the chance of more
+    return min(beyond, 1.0 - beyond) < CHANCE
 
 
 def _table(

@@ -12,6 +12,7 @@ import ase.io
 from ase import Atoms
 
 from bnnp import parallel
+from bnnp.descriptors.length_unit import closest_pairs, reach
 from bnnp.dynamics.guard import Guard
 from bnnp.dynamics.simulation import thermalize
 from bnnp.dynamics.stages import Stage
@@ -22,6 +23,7 @@ from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
 from bnnp.io.text import reason_of
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.modes.doubts import demand_units
 from bnnp.potential.files import PotentialFiles
 from bnnp.potential.potential import Potential
 from bnnp.random import DYNAMICS, stream
@@ -299,7 +301,9 @@ def _structure(run: Run) -> Atoms:
                 f"{_where(settings, 'md_structure')}: structure {source} is wanted, but {run.data.name} has "
                 f"{len(structures)}"
             )
-        return to_atoms(structures[source - 1], settings.model.units)
+        structure, units = structures[source - 1], settings.model.units
+        demand_units([reach(closest_pairs(structure, units), units)], settings, run.data.name)
+        return to_atoms(structure, units)
     try:
         atoms = ase.io.read(run.directory / source, index=-1, parallel=False)
         assert isinstance(atoms, Atoms)

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from bnnp import parallel
 from bnnp.analysis.label_sizes import SizeTable, label_doubts
-from bnnp.descriptors.length_unit import unit_advice
 from bnnp.descriptors.survey import survey, survey_dtype, trajectories
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
@@ -35,6 +34,7 @@ from bnnp.modes.calibrate.sets import (
     draw_calibration,
     draw_share,
 )
+from bnnp.modes.doubts import demand_calibration, demand_units
 from bnnp.random import SPLIT, stream
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
@@ -271,13 +271,20 @@ def selection_lines(selection: Selection) -> Iterator[str]:
 
 
 def selection_warnings(found: Survey, selection: Selection, settings: Settings) -> list[str]:
-    """Everything that may be wrong with the data or the division."""
+    """Everything that may be wrong with the data or the division.
+
+    Raises
+    ------
+    InputError
+        As :mod:`bnnp.modes.doubts`: a reason for every mode to stop.
+    """
+    doubts = _units(found, selection, settings)
     return [
         *_methods(found),
         *_dropped(found, selection, settings),
         *_net_forces(found, selection, settings),
-        *_units(found, selection, settings),
-        *_sizes(found, selection, settings),
+        *doubts,
+        *_sizes(found, selection, settings, certain=not doubts),
         *_subsets(found, selection, settings),
         *_calibration(found, selection, settings),
     ]
@@ -340,26 +347,26 @@ def has_forces(found: Survey, selection: Selection) -> bool:
 def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]:
     """Shortest distances that do not fit the covalent radii."""
     reaches = found.table["reach"][selection.kept] * settings.model.units.angstrom
-    advice = unit_advice(reaches, settings.model.units)
+    advice = demand_units(reaches, settings, "input.data")
     return [advice] if advice else []
 
 
-def _sizes(found: Survey, selection: Selection, settings: Settings) -> list[str]:
+def _sizes(found: Survey, selection: Selection, settings: Settings, certain: bool) -> list[str]:
     """Energies, forces and stresses of a size that no calculation gives."""
     table, units = found.table[selection.kept], settings.model.units
     numbers = np.array([atomic_numbers[element] for element in settings.model.elements])
     counts = table["n_atoms"].astype(np.float64)
     sizes = SizeTable.of(numbers, counts, table["energy"], table["largest_force"], table["stress"], units)
-    return list(label_doubts(sizes, units, lambda index: found.where(int(selection.kept[index]))))
+    return list(label_doubts(sizes, units, lambda k: found.where(int(selection.kept[k])), certain=certain))
 
 
 def _calibration(found: Survey, selection: Selection, settings: Settings) -> list[str]:
     """A calibration that cannot be made of what is kept for it."""
-    pinned = int(np.count_nonzero(found.table["subset"][selection.kept] >= 0))
-    counts = np.bincount(selection.subset, minlength=len(Set))
-    return calibration_warnings(
-        settings, counts[Set.CALIBRATION], counts[Set.OUTSIDE], pinned == len(selection.kept)
-    )
+    all_pinned = bool((found.table["subset"][selection.kept] >= 0).all())
+    counts = np.bincount(selection.subset, minlength=len(Set)).tolist()
+    inside = counts[Set.CALIBRATION]
+    demand_calibration(settings, inside, inside + counts[Set.TRAIN], all_pinned)
+    return calibration_warnings(settings, inside, counts[Set.OUTSIDE], all_pinned)
 
 
 def _subsets(found: Survey, selection: Selection, settings: Settings) -> list[str]:

@@ -21,6 +21,7 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.log import Log, byte_count, duration
 from bnnp.modes.calibrate.sets import calibration_warnings, division_arguments
+from bnnp.modes.doubts import demand_calibration
 from bnnp.modes.verdict import Verdict, energies, forces, limits_of_training
 from bnnp.potential.files import DIRECTORY
 from bnnp.settings.settings import Settings
@@ -41,8 +42,10 @@ def report_division(log: Log, settings: Settings, file: DescriptorFile) -> None:
     """Warn if input.nn would now divide the structures differently, or leaves too few to calibrate with."""
     if warning := file.division_warning(*division_arguments(settings)):
         log.warn(warning)
-    kept = np.bincount(file.subset, minlength=len(Set))
-    for warning in calibration_warnings(settings, kept[Set.CALIBRATION], kept[Set.OUTSIDE]):
+    kept = np.bincount(file.subset, minlength=len(Set)).tolist()
+    inside = kept[Set.CALIBRATION]
+    demand_calibration(settings, inside, inside + kept[Set.TRAIN], all_pinned=False)
+    for warning in calibration_warnings(settings, inside, kept[Set.OUTSIDE]):
         log.warn(warning)
 
 

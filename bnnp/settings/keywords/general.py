@@ -17,6 +17,9 @@ class GeneralSettings(Section, title="General", modes="123", dialect=BOTH):
         "1 symmetry functions, 2 training, 3 prediction; the option --mode wins", dialect=RUNNER)
     units: str = keyword("atomic|metal", choice("atomic", "metal"), "atomic",
         "bohr and hartree, or Angstrom and eV, for every number in every file", dialect=BNNP)
+    check_units: bool = keyword("", flag, True,
+        "stop where the distances in input.data are those of the other units", modes="13", dialect=BNNP,
+        note="`check_units .false.` makes a warning of it, for structures that are no bonded matter.")
     number_of_elements: int = keyword("n", integer(1, 102), None,
         "number of chemical elements", required="123")
     elements: tuple[str, ...] = keyword("X Y ...", text, None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from dataclasses import replace
@@ -21,14 +22,17 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
-from bnnp.modes.calibrate.observations import observe
-from bnnp.modes.calibrate.report import constant_sigmas
+from bnnp.log import Log
+from bnnp.modes.calibrate.observations import observe, without_symmetric
+from bnnp.modes.calibrate.report import constant_sigmas, report_calibration
 from bnnp.modes.simulate.plan import read_plan
 from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
+from bnnp.uncertainty.calibration import Calibration, Observations, Quantity
+from bnnp.uncertainty.maps import Quadratic
 from bnnp.uncertainty.scores import zms
-from bnnp.units import METAL
+from bnnp.units import ATOMIC, METAL, Units
 
 SETTINGS = "dropout_rate 0.1\nepochs 12\nbatch_size 4\n"
 COUNTS = {Set.TRAIN: 16, Set.TEST: 4, Set.CALIBRATION: 40, Set.OUTSIDE: 12}
@@ -522,3 +526,33 @@ def test_ensemble_without_dropout_is_calibrated_too(trained: tuple[Path, str], t
         (folder / "input.nn").read_text().replace("ensemble_size 3", "ensemble_size 1")
     )
     assert "calibrat" not in invoke(folder, 3).stderr  # one network without masks has no sigma to calibrate
+
+
+@pytest.mark.parametrize("units", [METAL, ATOMIC])
+def test_what_symmetry_makes_zero_is_left_out(units: Units) -> None:
+    """Forces in meV/Angstrom with their sigma: two zeros by symmetry (one with the noise of a reference); a
+    prediction without error; an atom without neighbors in the cutoff, whose reference is not zero."""
+    errors, sigmas = np.array([0.0, 0.5, 0.0, 40.0]), np.array([1e-14, 1e-12, 20.0, 0.0])
+    scale = 1.0 / units.mev_per_angstrom
+    numbers, inside = np.arange(4), np.zeros(4, dtype=bool)
+    found = Observations(scale * errors, scale * sigmas[:, None], numbers, inside)
+    assert without_symmetric("forces Si", found, units).structure.tolist() == [2, 3]
+    assert without_symmetric("energy", found, units).structure.tolist() == [0, 1, 2, 3]
+    stress = replace(found, errors=errors / 1000.0 / units.gpa, parts=sigmas[:, None] / 1000.0 / units.gpa)
+    assert without_symmetric("stress", stress, units).structure.tolist() == [2, 3]
+
+
+def test_a_part_without_weight_is_explained() -> None:
+    scores = dict.fromkeys(("raw", "calibrated", "coverage", "ence", "area", "quadratic", "isotonic"), 1.0)
+
+    def told(weight: float) -> str:
+        quantity = Quantity(Quadratic(0.0, 1.0, 0.0, 1.0), np.array([weight, 1.0, 1.0]), {90: 1.6}, scores)
+        stream = io.StringIO()
+        calibration = Calibration(
+            "hybrid", quantity, {"Si": replace(quantity, weights=np.ones(3))}, None, 9, 30
+        )
+        report_calibration(Log(stream, enabled=True), {"hybrid": calibration}, 30.0, METAL)
+        return " ".join(stream.getvalue().split())
+
+    assert "x MC is 0 for energy: beside the other parts" in told(0.0)
+    assert "is 0 for" not in told(0.5)

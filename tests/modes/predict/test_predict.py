@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,14 +25,18 @@ from bnnp.errors import InputError
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.scaling_data import ScalingData
 from bnnp.io.uncertainty_data import UncertaintyData
+from bnnp.modes.predict.report import limits_of_prediction
 from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
 from bnnp.network.masks import Masks
+from bnnp.potential.assessment import Assessment
 from bnnp.potential.files import PotentialFiles
 from bnnp.potential.loading import load
 from bnnp.potential.member import Member
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
+from bnnp.uncertainty.extrapolation import Tally
+from bnnp.uncertainty.metrics import ErrorSum
 
 SAMPLES = 10
 RATES = (0.0, 0.2, 0.2)
@@ -404,13 +409,17 @@ class TestReport:
         assert first.forces is None
 
     def test_other_unit_of_length_is_noticed(self, folder: Path) -> None:
-        """GeTe in bohr where Angstrom is expected; nothing is said where the unit is right."""
+        """GeTe in bohr where Angstrom is expected stops the run; nothing is said where the unit is right."""
         assert "this looks like" not in predict(folder)
         large = [
             replace(s, positions=s.positions / 0.529177, cell=None if s.cell is None else s.cell / 0.529177)
             for s in read_structures(folder / "input.data")
         ]
         write_structures(folder / "input.data", large)
+        result = run(folder)
+        assert result.exit_code == 1
+        assert "ERROR: input.data: this looks like bohr" in result.output
+        (folder / "input.nn").write_text(INPUT + "check_units .false.\n")
         log = " ".join(predict(folder).split())
         assert log.count("WARNING: this looks like bohr") == 1
         assert "remove `units metal` from input.nn" in log
@@ -455,7 +464,7 @@ class TestReport:
         assert "### NNP" not in log
         table = log[log.index("worst function") :].splitlines()[2:]
         counts = [int(line.split()[1]) for line in table[: table.index("")]]
-        assert "50 % of the structures are outside of the training range" in flat(log)
+        assert "of the atoms, in 50 % of the structures, are outside of the training range" in flat(log)
         with open(folder / "input.nn", "a") as file:
             file.write("runner_mode 3\n")
         with contextlib.chdir(folder):
@@ -702,3 +711,42 @@ def test_mistakes(folder: Path, name: str) -> None:
     assert expected in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
     assert sorted(path.name for path in folder.iterdir()) == before  # nothing half-written
+
+
+def limits(groups: dict[str, list[float]], *tallies: Tally) -> tuple[list[str], int]:
+    """Limits of energies with these errors in each group, all with a sigma of 1."""
+    found = {
+        name: Assessment(len(e), energy=ErrorSum.of(np.array(e), np.zeros(len(e)), np.ones(len(e))))
+        for name, e in groups.items()
+    }
+    report = SimpleNamespace(
+        groups=found, total=sum(found.values(), Assessment()), outside=[1] * bool(tallies),
+        tallies=dict(enumerate(tallies)), potential=SimpleNamespace(calibration=None, samples=1),
+    )  # fmt: skip
+    texts, _, lowered = limits_of_prediction(report)  # type: ignore[arg-type]
+    return texts, lowered
+
+
+class TestLimits:
+    def test_the_group_whose_sigma_has_the_wrong_size_is_named(self) -> None:
+        """Errors of 1, 5 and 0.1 sigma; of all, sqrt((1 + 25 + 0.01) / 3) = 2.94."""
+        texts, lowered = limits({"cold": [1.0] * 20, "hot": [5.0] * 20, "ideal": [0.1] * 20})
+        assert texts == [
+            "standard deviations of the energies are 2.9 times too small on average",
+            "standard deviations of the energies are 5 times too small in group hot",
+            "standard deviations of the energies are 10 times too large in group ideal",
+        ]
+        assert lowered == 1
+        assert limits({"cold": [1.0] * 20, "hot": [1.0] * 20}) == ([], 0)
+
+    def test_chance_is_no_fault_of_sigma(self) -> None:
+        """|z| of one normal number is above 2 in 4.6 %, above 3 in 0.27 %, below 0.1 in 8 % of all cases."""
+        for error, named in ((2.0, False), (3.0, True), (0.1, False)):
+            texts, _ = limits({"cold": [1.0] * 1000, "one": [error]})
+            assert bool(texts) == named
+
+    def test_extrapolation_counts(self) -> None:
+        for outside, lowered in ((4, 0), (5, 1), (49, 1), (50, 2)):
+            texts, found = limits({"all": [1.0] * 20}, Tally(np.ones(1, int), np.ones(1), outside, 100))
+            assert texts[0].startswith(f"extrapolation: {outside} % of the atoms, in 5 % of the structures")
+            assert found == lowered

@@ -196,7 +196,7 @@ def test_forces_that_are_there_and_not_trained(tmp_path: Path) -> None:
 )
 def test_unit_of_length(tmp_path: Path, units: str, distance: float, advice: str | None) -> None:
     """Si-Si bonds of 2.33 Angstrom (4.4 bohr; radii 1.11 + 1.11 Angstrom) in the right and the wrong unit."""
-    warnings = choose(tmp_path, [dimer(distance)] * 3, f"units {units}\n")[1]
+    warnings = choose(tmp_path, [dimer(distance)] * 3, f"units {units}\ncheck_units .false.\n")[1]
     if advice is None:
         assert not warned(warnings, "covalent")
     else:
@@ -390,10 +390,8 @@ class TestCalibrationWarnings:
         text = " ".join(warnings)
         assert "0 structures are kept for the calibration (input.data pins all structures to sets" in text
         assert "calibration_ood_group takes no structure (input.data pins all" in text
-
-    def test_hybrid_needs_them(self, tmp_path: Path) -> None:
-        _, warnings = choose(tmp_path, grouped({"cold": 100}), "uncertainty hybrid\n")
-        assert any(each.startswith("0 structures are kept for the calibration") for each in warnings)
+        assert "aise calibration_fraction" not in text  # it takes only structures that are not pinned
+        assert "UNCALIBRATED. Write `begin set=calibration` for some structures" in text
 
     def test_out_of_the_domain_alone(self, tmp_path: Path) -> None:
         _, warnings = choose(
@@ -415,3 +413,48 @@ def test_groups_of_different_calculations_are_named(tmp_path: Path) -> None:
     assert len(warnings) == 1
     assert "ENCUT (eV): 520 in group bulk; 400 in group melt" in warnings[0]
     assert found.methods == {"xc:PBE,encut:520": {"bulk"}, "xc:PBE,encut:400": {"melt"}, "": {"old"}}
+
+
+def test_lengths_in_the_other_unit_stop_the_run(tmp_path: Path) -> None:
+    """Si2 at 2.4 Angstrom, read as bohr: 0.57 of the covalent distance."""
+    structures = [dimer(distance=2.4) for _ in range(20)]
+    with pytest.raises(InputError, match="input.data: this looks like Angstrom.*`check_units .false.`"):
+        choose(tmp_path, structures)
+    _, warnings = choose(tmp_path, structures, "check_units .false.\n")
+    assert any(warning.startswith("this looks like Angstrom") for warning in warnings)
+
+
+def test_hybrid_without_enough_structures_is_foreseen(tmp_path: Path) -> None:
+    """80 for training: a fifth is 16, 30 / 0.2 = 150 would do, and so would 30 / 80 = 0.375 of them."""
+    hybrid = "test_fraction 0\nuncertainty hybrid\n"
+    structures = [dimer(4.0 + 0.01 * k, -8.0) for k in range(80)]
+    with pytest.raises(InputError) as raised:
+        choose(tmp_path, structures, hybrid)
+    text = str(raised.value)
+    assert "needs a calibration with at least 30 structures" in text
+    assert "of 80 for training, calibration_fraction 0.2 keeps 16" in text
+    for way in ("`uncertainty mc`", "about 150 for training", "(to 0.38)", "`calibrate`"):
+        assert way in text
+    selection, _ = choose(tmp_path, structures, f"{hybrid}calibration_fraction 0.38\n")
+    assert np.count_nonzero(selection.subset == Set.CALIBRATION) == 30
+    for words in ("calibrate\n", "dropout_rate 0.0\n"):  # calibrated elsewhere, or without any sigma
+        choose(tmp_path, structures, hybrid + words)
+    choose(tmp_path, structures, "test_fraction 0\nuncertainty mc\n")
+
+
+def test_hybrid_where_all_structures_are_pinned(tmp_path: Path) -> None:
+    """A larger fraction would not help, so it is not named."""
+    structures = [dimer(subset=Set.TRAIN) for _ in range(90)]
+    with pytest.raises(InputError, match="pins 0 of 90 .*pin at least 30") as raised:
+        choose(tmp_path, structures, "uncertainty hybrid\n")
+    assert "calibration_fraction" not in str(raised.value)
+
+
+def test_units_are_guessed_once(tmp_path: Path) -> None:
+    """5 hartree/bohr are 257 eV/Angstrom, above any force; not if the unit is doubted."""
+    forces = np.array([[0.0, 0.0, 5.0], [0.0, 0.0, -5.0]])
+    for distance, doubted in ((4.4, True), (2.4, False)):
+        structures = [replace(dimer(distance), forces=forces)] * 20
+        warnings = choose(tmp_path, structures, "check_units .false.\n")[1]
+        assert any("too large for a calculation" in text for text in warnings) == doubted
+        assert any("this looks like Angstrom" in text for text in warnings) != doubted
