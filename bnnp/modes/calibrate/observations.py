@@ -24,8 +24,8 @@ from bnnp.units import Units
 
 Array = NDArray[np.float64]
 
-SYMMETRIC = 1e-6  # meV/Angstrom or GPa: a sigma that symmetry makes zero, but for rounding
 ZERO = {"forces": 1.0, "stress": 0.01}  # meV/Angstrom, GPa: a zero of a quantum code, with its noise
+SYMMETRIC = 1e-3  # of ZERO: sigma of such a component, where positions have five digits, as in OUTCAR
 
 
 def observe(
@@ -147,5 +147,6 @@ def without_symmetric(name: str, found: Observations, units: Units) -> Observati
     if quantity not in ZERO:
         return found
     factor = units.gpa if quantity == "stress" else units.mev_per_angstrom
-    kept = (factor * found.parts[:, 0] > SYMMETRIC) | (factor * np.abs(found.errors) > ZERO[quantity])
+    zero = ZERO[quantity] / factor
+    kept = (found.parts[:, 0] > SYMMETRIC * zero) | (np.abs(found.errors) > zero)
     return Observations(*(getattr(found, each.name)[kept] for each in fields(found)))

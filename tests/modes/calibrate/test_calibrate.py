@@ -11,6 +11,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase.build import bulk
 from plotting.dynamics import read_run, run_figure
 from test_train import alloys, invoke, prepare, twin
 
@@ -123,6 +124,16 @@ class TestMode2:
         found = observe(potential, lambda _: structure, [0], frozenset(), 0)["stress"]
         np.testing.assert_allclose(found.errors, prediction.stress.value - structure.stress, rtol=1e-12)
         np.testing.assert_allclose(found.parts, prediction.parts.stress, rtol=1e-12)
+
+    @pytest.mark.parametrize("digits", [16, 8, 5])
+    def test_a_symmetric_crystal_has_no_share(self, digits: int, trained: tuple[Path, str]) -> None:
+        """No force acts in an hcp crystal, not even where a file has five digits of 4 a / sqrt(3)."""
+        crystal = bulk("Cu", "hcp", a=2.6, c=4.246)
+        positions, cell = (np.round(each, digits) for each in (crystal.positions, crystal.cell.array))
+        structure = Structure(crystal.numbers, positions, cell, energy=-7.0, forces=np.full((2, 3), 2e-4))
+        found = observe(load(trained[0]), lambda _: structure, [0], frozenset(), 0)["forces Cu"]
+        assert len(found.errors) == 6
+        assert len(without_symmetric("forces Cu", found, METAL).errors) == 0
 
     def test_calibrated_structures_are_not_trained_on(self, trained: tuple[Path, str]) -> None:
         with DescriptorFile.open(trained[0] / "symmetry_functions.h5") as file:
