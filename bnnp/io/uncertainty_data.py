@@ -141,7 +141,9 @@ def write_uncertainty(path: str | Path, data: UncertaintyData, identity: str = "
         file.write(
             "# mask: element, layer (0 = inputs), sample, one digit a unit (1 = kept, shared by all atoms)\n"
         )
-        file.write(f"format {2 if masks.means else 1}\n[masks]\ngenerator {data.generator}\nseed {masks.seed}\n")
+        file.write(
+            f"format {2 if masks.means else 1}\n[masks]\ngenerator {data.generator}\nseed {masks.seed}\n"
+        )
         file.write(f"samples {masks.samples}\nrates {exact(masks.rates)}\n")
         for element, layers in masks.keep.items():
             file.write(f"nodes {element} {' '.join(str(layer.shape[1]) for layer in layers)}\n")

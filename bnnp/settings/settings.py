@@ -225,7 +225,9 @@ def _mc_dropout(file: KeywordFile) -> str:
     if file.given("mc_dropout"):
         when: str = file.value("mc_dropout")
         if when == "after" and file.value("finetune") != "none":
-            raise file.mistake("mc_dropout", "is `after`, but finetune trains the samples: `during`, or no finetune")
+            raise file.mistake(
+                "mc_dropout", "is `after`, but finetune trains the samples: `during`, or no finetune"
+            )
         return when
     names = ("dropout_rate", "dropout_rate_input", "dropout_masks", "finetune")
     return "during" if any(file.given(name) for name in names) else "after"

@@ -15,8 +15,8 @@ The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo sample
 
     sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
 
-with the last layer and the distance from the training set, D^1.75 for energies (:mod:`bnnp.uncertainty.hybrid`),
-whose factors are fitted by maximum likelihood together with a constant, which is left to the map. Inside all
+with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.hybrid`: D^1.75 for
+energies), whose factors are fitted by maximum likelihood together with a constant, which is left to the map. Inside all
 parts vary little, and the fit says little about how sigma grows further out. Therefore, without structures
 outside that say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the root mean
 square error e inside, and all of it is scaled to the errors inside once more.

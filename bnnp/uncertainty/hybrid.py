@@ -160,7 +160,7 @@ def distances(
 
 
 def strangers(types: NDArray[np.int32], pairs: NeighborList, shortest: Array) -> NDArray[np.bool_]:
-    """Which atoms have two elements in their surroundings, or a neighbor of their own, that never met, (n_atoms,).
+    """Which atoms have two elements around them, or themselves and a neighbor, that never met, (n_atoms,).
 
     Parameters
     ----------
@@ -173,7 +173,9 @@ def strangers(types: NDArray[np.int32], pairs: NeighborList, shortest: Array) ->
     there[pairs.centers, other] = True
     never = (shortest == 0.0) & shortest.any(axis=1, keepdims=True)
     apart = never & ~np.eye(len(shortest), dtype=np.bool_)
-    found = np.asarray(np.einsum("ix,xy,iy->i", *(each.astype(np.int64) for each in (there, apart, there))) > 0)
+    found = np.asarray(
+        np.einsum("ix,xy,iy->i", *(each.astype(np.int64) for each in (there, apart, there))) > 0
+    )
     found[pairs.centers[never[own, other]]] = True
     return found
 

@@ -111,8 +111,10 @@ class TrainingStatistics:
 
 
 def excess(values: Array, scaling: Scaling) -> Array:
-    """How far each function is beyond its training range in units of the range, (n_atoms, n); of one that never
-    varied in units of UNUSUAL of the median range."""
+    """How far each function is beyond its training range in units of the range, (n_atoms, n).
+
+    Of a function that never varied in units of UNUSUAL of the median range.
+    """
     beyond = np.maximum(np.maximum(scaling.minimum - values, values - scaling.maximum), 0.0)
     constant = scaling.constant
     usual = float(np.median(scaling.spread[~constant])) if (~constant).any() else 1.0

@@ -70,7 +70,13 @@ def read_in_python(directory: Path) -> dict[str, Any]:
                     for column, function in enumerate(model.functions[element])
                 ],
                 "layers": [
-                    {"activation": letter, "weights": weights, "biases": biases, "masks": factor, "means": mean}
+                    {
+                        "activation": letter,
+                        "weights": weights,
+                        "biases": biases,
+                        "masks": factor,
+                        "means": mean,
+                    }
                     for letter, weights, biases, factor, mean in zip(
                         network.activations, network.weights, network.biases, factors, means, strict=True
                     )
@@ -502,7 +508,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "# "), "9 masks in layer 1 of Sb, expected"),
     (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "mask Sb 1 9 "), "`mask Sb 1 9 "),
     (lambda d: edit(d / "uncertainty.data", "format 1", "format 3"), "neither `format 1` nor `format 2`"),
-    (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "mean Sb 1 0.5\nmask Sb 1 10 "), "`mean Sb 1 0.5` "),
+    (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "mean Sb 1 2\nmask Sb 1 10 "), "`mean Sb 1 2` "),
     (lambda d: other_digest(d / "uncertainty.data"),
      "scaling.data and uncertainty.data belong to different potentials"),
 ]  # fmt: skip

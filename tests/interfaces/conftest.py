@@ -35,4 +35,6 @@ def ternary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def atomic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ge-Te, hartree and bohr, with 10 masks, also of the inputs."""
-    return make_potential(tmp_path_factory.mktemp("atomic") / "run", ATOMIC, (0.1, 0.1, 0.1, 0.0), centered=True)
+    return make_potential(
+        tmp_path_factory.mktemp("atomic") / "run", ATOMIC, (0.1, 0.1, 0.1, 0.0), centered=True
+    )

@@ -142,7 +142,9 @@ def test_wrong_number_of_values() -> None:
 
 def test_a_dropped_unit_is_replaced_by_its_mean() -> None:
     """One hidden layer of two nodes by hand: 2 (c + (y - c) m) + 3 y', with y = 0.3, y' = 0.8, c = 0.5."""
-    network = Network((np.array([[1.0, 1.0]]), np.array([[2.0], [3.0]])), (np.array([0.1, 0.6]), np.zeros(1)), ("l", "l"))
+    network = Network(
+        (np.array([[1.0, 1.0]]), np.array([[2.0], [3.0]])), (np.array([0.1, 0.6]), np.zeros(1)), ("l", "l")
+    )
     ones, means = np.ones(1), [np.zeros(1), np.array([0.5, 9.0])]
     for mask, expected in ((0.0, 2 * 0.5 + 3 * 0.8), (1.25, 2 * (0.5 - 0.2 * 1.25) + 3 * 0.8)):
         energy, slope = evaluate(network, np.array([[0.2]]), [ones, np.array([mask, 1.0])], means)
@@ -151,7 +153,7 @@ def test_a_dropped_unit_is_replaced_by_its_mean() -> None:
 
 
 def test_masks_that_preserve_the_mean_do_not_spread_the_mean_atom() -> None:
-    """With the means of one atom its energy is that of the plain network in every sample; without, it is not."""
+    """With the means of one atom its energy is that of the plain network in every sample; else not."""
     rng = np.random.default_rng(4)
     network = initial_network(Architecture((5, 4), ("p", "t", "l")), 3, rng)
     inputs = rng.normal(size=(1, 3))

@@ -29,7 +29,9 @@ SPREAD = Spread(0.5, 2.0, 3.0, 1.0, 9.0, 6.0)
 def likely(made: Any, count: int = 5) -> Any:
     """A trainer of the likelihood."""
     dropout = FrozenDropout(made.masks, count)
-    return replace(judging(made, made.trainer, made.masks), model=MemberModel.like(made.trainer.model), dropout=dropout)
+    return replace(
+        judging(made, made.trainer, made.masks), model=MemberModel.like(made.trainer.model), dropout=dropout
+    )
 
 
 def test_likelihood_is_that_of_a_gaussian() -> None:

@@ -183,7 +183,11 @@ def test_apply_takes_the_map_of_each_element() -> None:
 
 def test_what_was_never_seen_counts_with_the_raw_spread() -> None:
     """One atom of four: its force sigma^2 + raw^2, the energy and the stress sigma^2 + raw^2 / 4."""
-    scaled = {"energy": observations(1.0, each=1), "forces Ge": observations(0.1), "stress": observations(0.5)}
+    scaled = {
+        "energy": observations(1.0, each=1),
+        "forces Ge": observations(0.1),
+        "stress": observations(0.5),
+    }
     calibration = fit_calibration(scaled, "mc", 10)
     plain = SigmaParts(np.array([3.0]), np.full((4, 3, 1), 2.0), np.full((6, 1), 4.0))
     new = replace(plain, unseen=np.array([False, True, False, False]))

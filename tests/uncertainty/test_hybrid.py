@@ -305,8 +305,7 @@ class TestSection:
 
 class TestUnseen:
     def test_strangers_by_hand(self) -> None:
-        """A met A and B, B met A and C, C met B only. A-B: known. A-C: new. B between A and C: new for all of them
-        that have both around. B-B: new, C-C: new."""
+        """A met A and B, B met A and C, C met B only. A-C, B-B and C-C are new, and B between A and C is, too."""
         shortest = np.array([[2.0, 2.0, 0], [2.0, 0, 2.0], [0, 2.0, 0]])
         cases = {
             "AB": "..", "AA": "..", "AC": "!!", "BB": "!!", "CC": "!!", "BC": "..", "ABC": ".!.", "AAB": "...",

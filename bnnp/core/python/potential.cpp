@@ -30,8 +30,9 @@ py::dict dict_of(const SymmetryFunction& function) {
 
 py::dict dict_of(const Quantity& quantity) {
     const SigmaMap& map = quantity.map;
-    return py::dict("weights"_a = array_of(quantity.weights), "least"_a = quantity.least, "quadratic"_a = array_of(map.quadratic),
-                    "raw"_a = array_of(map.raw), "calibrated"_a = array_of(map.calibrated));
+    return py::dict("weights"_a = array_of(quantity.weights), "least"_a = quantity.least,
+                    "quadratic"_a = array_of(map.quadratic), "raw"_a = array_of(map.raw),
+                    "calibrated"_a = array_of(map.calibrated));
 }
 
 py::dict dict_of(const TrainingStatistics& own) {

@@ -873,9 +873,11 @@ def test_fine_tuned_potential_is_written_and_repeated_by_restart(source: Path, t
     assert invoke(tuned, 3).exit_code == 0
 
 
-def test_mc_dropout_after_trains_the_plain_network_and_gives_it_a_spread(source: Path, tmp_path: Path) -> None:
-    """The same weights, energies and forces as without dropout, bit for bit, but with standard deviations; the
-    file has the means of the hidden nodes over the training atoms."""
+def test_mc_dropout_after_trains_the_plain_network_and_gives_it_a_spread(
+    source: Path, tmp_path: Path
+) -> None:
+    """The same weights, energies and forces as without dropout, bit for bit, but with standard deviations.
+    The file has the means of the hidden nodes over the training atoms."""
     plain = twin(source, tmp_path / "plain", "dropout_rate 0\nepochs 3\nbatch_size 2\n")
     after = twin(source, tmp_path / "after", "epochs 3\nbatch_size 2\n")
     for folder in (plain, after):
