@@ -16,10 +16,10 @@ The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo sample
     sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
 
 with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.hybrid`: D^1.75 for
-energies), whose factors are fitted by maximum likelihood together with a constant, which is left to the map. Inside all
-parts vary little, and the fit says little about how sigma grows further out. Therefore, without structures
-outside that say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the root mean
-square error e inside, and all of it is scaled to the errors inside once more.
+energies), whose factors are fitted by maximum likelihood together with a constant, which is left to the map.
+Inside all parts vary little, and the fit says little about how sigma grows further out. Therefore, without
+structures outside that say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the
+root mean square error e inside, and all of it is scaled to the errors inside once more.
 
 No error inside tells of what was never there: two elements that never met, a function that never varied
 (`unseen`). With the share f of the atoms that see such a thing (1 or 0 for the force on an atom) sigma^2 is

@@ -305,10 +305,11 @@ class TestSection:
 
 class TestUnseen:
     def test_strangers_by_hand(self) -> None:
-        """A met A and B, B met A and C, C met B only. A-C, B-B and C-C are new, and B between A and C is, too."""
+        """A met A and B, B met A and C, C met B only. A-C, B-B, C-C are new, and B between A and C."""
         shortest = np.array([[2.0, 2.0, 0], [2.0, 0, 2.0], [0, 2.0, 0]])
         cases = {
-            "AB": "..", "AA": "..", "AC": "!!", "BB": "!!", "CC": "!!", "BC": "..", "ABC": ".!.", "AAB": "...",
+            "AB": "..", "AA": "..", "AC": "!!", "BB": "!!", "CC": "!!", "BC": "..", "ABC": ".!.",
+            "AAB": "...",
         }  # fmt: skip
         for atoms, expected in cases.items():  # 4 apart in a row: the third is no neighbor of the first
             positions = np.arange(len(atoms))[:, None] * np.array([4.0, 0, 0])

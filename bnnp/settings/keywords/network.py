@@ -58,8 +58,8 @@ class DropoutSettings(Section, title="Dropout", modes="2", dialect=BNNP):
         note="after: the training has no dropout, and the prediction is that of the plain network. In a "
              "sample a dropped node is replaced by its mean over the training atoms. during: as in the "
              "literature of Monte Carlo dropout; the prediction is the mean over the samples, and its errors "
-             "are larger. Without the keyword, during where dropout_rate, dropout_rate_input, dropout_masks or "
-             "finetune is given.")
+             "are larger. Without the keyword, during where dropout_rate, dropout_rate_input, dropout_masks "
+             "or finetune is given.")
     dropout_rate: tuple[float, ...] | str = keyword(
         "p | p_1 ... p_L | auto", auto_or(reals(0.0, below=1.0)), (0.05,),
         "chance to DROP a hidden node, for all hidden layers or one number each",
