@@ -158,7 +158,7 @@ def limits_of_training(
             f"the number of structures: errors of {worst.name} are {worst.ratio:.1f} times as large in the "
             "test set as in the training set (overfitting)",
             "add structures like those with the largest errors (bnnp plot training lists them), or raise "
-            "dropout_rate",
+            "weight_decay",
         )
     elif worst.grade > Grade.GOOD and best_epoch > 0.9 * epochs:
         yield f"the length of the training: epoch {best_epoch} of {epochs} is the best", "raise epochs"

@@ -103,7 +103,7 @@ def _calibrated(
     given = settings.given("uncertainty")
     where = settings.origins["uncertainty"] if given else UNCERTAINTY
     if data is None:
-        if settings.calibration.uncertainty == "hybrid" and settings.mode == 3:
+        if given and settings.calibration.uncertainty == "hybrid" and settings.mode == 3:
             raise InputError(
                 f"{settings.origins.get('uncertainty', INPUT)}: `uncertainty hybrid` needs a calibration, "
                 f"and {UNCERTAINTY} has none. Write `uncertainty mc`, use the keyword `calibrate` with "

@@ -169,7 +169,7 @@ def test_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "Training" not in titles  # which was not here: said at the end, and no empty section
     assert "Molecular dynamics" not in titles
     assert "Left out. Training: " in page.text
-    assert "1 structures (0 periodic, 0 with stress), 2 atoms" in page.text
+    assert "1 structure (0 periodic, 0 with stress), 2 atoms" in page.text
 
 
 def test_large_errors_are_written_out_and_only_what_is_drawn_is_explained(tmp_path: Path) -> None:

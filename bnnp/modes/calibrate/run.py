@@ -122,8 +122,16 @@ def calibrate(
 
 
 def choice(settings: Settings, kinds: Mapping[str, Calibration]) -> str:
-    """The kind that ``uncertainty`` selects. Raises InputError if it was not fitted."""
+    """The kind that ``uncertainty`` selects, or mc without statistics of the training set.
+
+    Raises
+    ------
+    InputError
+        The keyword asks for hybrid, which was not fitted.
+    """
     use = settings.calibration.uncertainty
+    if use not in kinds and not settings.given("uncertainty"):
+        return "mc"
     if use not in kinds:
         raise InputError(
             f"{settings.origins['uncertainty']}: `uncertainty hybrid` needs the statistics of the training "

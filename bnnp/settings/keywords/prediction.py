@@ -29,10 +29,11 @@ class CalibrationSettings(Section, title="Calibration", modes="12", dialect=BNNP
         "calibrate the standard deviations with structures that were not trained on, before predicting",
         modes="3",
         note="Mode 2 does it at its end if mode 1 has kept a calibration set.")
-    uncertainty: str = keyword("mc|hybrid", choice("mc", "hybrid"), "mc",
+    uncertainty: str = keyword("mc|hybrid", choice("mc", "hybrid"), "hybrid",
         "calibrated sigma from the Monte Carlo samples alone, or with last layer and distance to training",
         modes="23",
-        note="Without the keyword mode 3 uses the choice the calibration was made with.")
+        note="Without the keyword mode 3 uses the choice the calibration was made with, and raw standard "
+             "deviations without a calibration.")
 
 
 @dataclass(frozen=True)

@@ -167,13 +167,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestKnownPotentials:
-    """Energies and forces of n2p2 and SIMPLE-NN reproduced through the files, input.nn unchanged."""
+    """Energies and forces of n2p2 and SIMPLE-NN reproduced; input.nn is theirs, but for check_units."""
 
     @staticmethod
     def run(shared: Path, name: str, tmp_path: Path) -> Path:
         for source in (shared / "reference" / name).iterdir():
             if source.name in ("input.nn", "input.data", "scaling.data") or source.name.startswith("weights"):
                 shutil.copyfile(source, tmp_path / source.name)
+        with open(tmp_path / "input.nn", "a") as file:
+            file.write("\ncheck_units .false.\n")  # sio2_70 is in Angstrom, which n2p2 need not know
         executable(tmp_path)
         return shared / "reference" / name
 
