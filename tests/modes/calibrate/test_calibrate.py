@@ -145,7 +145,7 @@ class TestMode2:
         assert section(trained[0] / "potential") == section(trained[0])
         potential = load(trained[0] / "potential")
         assert potential.calibration is not None
-        assert potential.calibration.kind == "mc"
+        assert potential.calibration.kind == "hybrid"
 
     @pytest.mark.slow
     def test_too_few_structures_are_a_warning_and_uncalibrated(
@@ -251,7 +251,7 @@ class TestStopRule:
         add(folder, self.RUN)
         assert invoke(folder, 3).exit_code == 0
         found, names = read_md_out(folder / "md.out"), ("E_std", "E_std_raw", "F_std_max", "F_std_max_raw")
-        assert "std: calibrated (mc) on 40 structures" in (folder / "md.out").read_text().splitlines()[0]
+        assert "std: calibrated (hybrid) on 40 structures" in (folder / "md.out").read_text().splitlines()[0]
         frames = ase.io.read(folder / "trajectory.extxyz", index=":")
         for row, frame in enumerate(frames):
             spread, raw = frame.arrays["forces_std"].max(), frame.arrays["forces_std_raw"].max()
@@ -263,10 +263,10 @@ class TestStopRule:
 
     @pytest.mark.parametrize(
         ("threshold", "stops"),
-        [("energy q0", True), ("forces q0", True), ("energy 100", False), ("raw energy 100", False)],
+        [("energy 1e-6", True), ("forces q0", True), ("energy 100", False), ("raw energy 100", False)],
     )
     def test_thresholds(self, threshold: str, stops: bool, folder: Path) -> None:
-        """No structure in motion is as certain as the most certain one of 40; all are better than 100 eV."""
+        """No force is as certain as the most certain one of 40; all are better than 100 eV, none than 1e-6."""
         add(folder, self.RUN + f"md_uncertainty_patience 1\nmd_uncertainty_stop {threshold}\n")
         result = invoke(folder, 3)
         assert result.exit_code == (3 if stops else 0), result.output
@@ -471,7 +471,7 @@ class TestMistakes:
                 "cut short or damaged",
             ),
             (r"^mc stress conformal.*$", "", "cut short or damaged"),
-            (r"^use mc$", "", "`use` or `weights` is missing"),
+            (r"^use hybrid$", "", "`use` or `weights` is missing"),
             (r"^(mc quantiles energy \S+) .*$", r"\1", "cut short or damaged"),
         ],
     )
@@ -532,7 +532,7 @@ def test_ensemble_without_dropout_is_calibrated_too(trained: tuple[Path, str], t
         assert potential.calibration.samples == 3
     add(folder, "calculate_forces\n")
     assert invoke(folder, 3).exit_code == 0
-    assert "std: calibrated (mc)" in header(folder / "energy.out")
+    assert "std: calibrated (hybrid)" in header(folder / "energy.out")
     (folder / "input.nn").write_text(
         (folder / "input.nn").read_text().replace("ensemble_size 3", "ensemble_size 1")
     )
