@@ -266,7 +266,7 @@ class TestStopRule:
         [("energy 1e-6", True), ("forces q0", True), ("energy 100", False), ("raw energy 100", False)],
     )
     def test_thresholds(self, threshold: str, stops: bool, folder: Path) -> None:
-        """No force is as certain as the most certain one of 40; all are better than 100 eV, none than 1e-6."""
+        """No force is as certain as the most certain one of 40; all are better than 100 eV."""
         add(folder, self.RUN + f"md_uncertainty_patience 1\nmd_uncertainty_stop {threshold}\n")
         result = invoke(folder, 3)
         assert result.exit_code == (3 if stops else 0), result.output
