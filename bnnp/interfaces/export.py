@@ -79,6 +79,11 @@ def _for_bnnp(members: Sequence[PotentialFiles], target: Path) -> str:
 
 def _masks(potential: Potential, count: int) -> Masks:
     masks = potential.members[0].masks
+    if masks is not None and masks.centered:
+        raise InputError(
+            f"--masks {count}: the prediction of this potential is that of its plain networks (mc_dropout "
+            "after). Leave --masks out to export them."
+        )
     if masks is None or count > masks.samples:
         have = 0 if masks is None else masks.samples
         raise InputError(
@@ -100,8 +105,11 @@ def _what(potential: Potential, masks: Masks | None) -> str:
             f"The exact mean over {masks.samples} masks, as one network of each element. The uncertainty "
             "itself cannot be exported."
         )
-    if potential.members[0].masks is None:
+    own = potential.members[0].masks
+    if own is None:
         return "The networks as they are."
+    if own.centered:
+        return "The plain networks, which give the prediction. The uncertainty itself cannot be exported."
     return (
         "The plain networks, all nodes kept: close to, but not the mean over the masks that mode 3 and "
         "pair_style bnnp give. `--masks K` exports the exact mean over K masks. The uncertainty itself "

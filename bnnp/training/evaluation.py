@@ -74,12 +74,18 @@ class Evaluator:
         threads: int = 1,
     ) -> None:
         self._elements, self._inputs, self._width = tuple(inputs), inputs, descriptor.width
-        self._factors = None if masks is None else {element: masks.scaled(element) for element in inputs}
+        self._masks = masks
         self.descriptor, self._threads = descriptor, threads
 
     def load(self, networks: Mapping[str, Network]) -> Networks:
         """`networks` in the C++ core, for many structures."""
-        return Networks(self._elements, networks, self._width, self._factors, self._threads)
+        masks = self._masks
+        if masks is None:
+            return Networks(self._elements, networks, self._width, None, self._threads)
+        factors = {element: masks.scaled(element) for element in self._elements}
+        return Networks(
+            self._elements, networks, self._width, factors, self._threads, masks.means, masks.centered
+        )
 
     def __call__(self, networks: Networks, sample: Sample) -> Evaluation:
         """Prediction and reference of one structure."""

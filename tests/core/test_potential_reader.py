@@ -507,6 +507,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda d: edit(d / "input.nn", " p2a\n", " p5a\n"), "subtype `p5a` does not exist"),
     (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "# "), "9 masks in layer 1 of Sb, expected"),
     (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "mask Sb 1 9 "), "`mask Sb 1 9 "),
+    (lambda d: edit(d / "uncertainty.data", "format 1", "format 2"), "the means of layer 1 of Ge"),
     (lambda d: edit(d / "uncertainty.data", "format 1", "format 3"), "neither `format 1` nor `format 2`"),
     (lambda d: edit(d / "uncertainty.data", "mask Sb 1 10 ", "mean Sb 1 2\nmask Sb 1 10 "), "`mean Sb 1 2` "),
     (lambda d: other_digest(d / "uncertainty.data"),

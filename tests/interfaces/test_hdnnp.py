@@ -320,3 +320,13 @@ def test_runners_keywords_become_a_directory_for_pair_style_bnnp(exportable: Pat
     expected, found = load_potential(exportable).predict(structure), load_potential(target).predict(structure)
     assert found.energy.value == expected.energy.value
     assert found.energy.std == expected.energy.std
+
+
+def test_centered_samples_are_exported_as_the_plain_networks(tmp_path: Path) -> None:
+    folder = make_potential(tmp_path / "run", EXPORTABLE, (0.0, 0.2, 0.2), centered=True).parent
+    code, text = bnnp(folder, "--export", "hdnnp", str(tmp_path / "mean"), "--masks", "4")
+    assert code == 1
+    assert "the prediction of this potential is that of its plain networks" in " ".join(text.split())
+    code, text = bnnp(folder, "--export", "hdnnp", str(tmp_path / "plain"))
+    assert code == 0, text
+    assert "which give the prediction" in " ".join(text.split())

@@ -29,8 +29,9 @@ SPREAD = Spread(0.5, 2.0, 3.0, 1.0, 9.0, 6.0)
 def likely(made: Any, count: int = 5) -> Any:
     """A trainer of the likelihood."""
     dropout = FrozenDropout(made.masks, count)
+    masks = made.masks_of(made.networks(made.initial_weights()))
     return replace(
-        judging(made, made.trainer, made.masks), model=MemberModel.like(made.trainer.model), dropout=dropout
+        judging(made, made.trainer, masks), model=MemberModel.like(made.trainer.model), dropout=dropout
     )
 
 
@@ -118,7 +119,15 @@ def test_gradient_of_the_likelihood_through_forces_and_stress(case: Callable[...
         assert gradient @ direction == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5)
 
 
-@pytest.mark.parametrize("lines", [("dropout_rate 0.2",), ("dropout_rate 0.1", "dropout_rate_input 0.2")])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("dropout_rate 0.2",),
+        ("dropout_rate 0.1", "dropout_rate_input 0.2"),
+        ("mc_dropout after", "dropout_rate 0.2"),
+        ("mc_dropout after", "dropout_rate 0.2", "dropout_rate_input 0.1"),
+    ],
+)
 def test_variances_are_those_the_potential_predicts(
     case: Callable[..., Any], directory: Path, lines: tuple[str, ...]
 ) -> None:

@@ -16,7 +16,7 @@ const char* AGAIN =
     ". Calibrate again: `bnnp --mode 3` with the keyword `calibrate`; or remove the section, for raw "
     "standard deviations";
 
-std::map<std::string, Lines> sections_of(const std::string& text) {
+std::map<std::string, Lines> sections_of(const std::string& text, bool& centered) {
     std::map<std::string, Lines> sections;
     std::string section;
     for (const Line& line : lines_of(text)) {
@@ -27,6 +27,7 @@ std::map<std::string, Lines> sections_of(const std::string& text) {
     const std::string format = head.size() == 1 ? join(head[0].words) : "";
     if (format != "format 1" && format != "format 2")
         throw FileError(FILE_NAME + ": neither `format 1` nor `format 2` before the first section" + DAMAGED);
+    centered = format == "format 2";
     return sections;
 }
 
@@ -102,13 +103,12 @@ class MaskReader {
 
     void read_mean() {
         const Words& words = line->words;
-        demand(words.size() > 3);
+        demand(data.centered && words.size() > 3);
         std::vector<LayerSpec>& layers = element().layers;
         const std::size_t l = integer(2);
         demand(l < layers.size() && layers[l].means.empty() && int(words.size()) == layers[l].n_in + 3);
         for (std::size_t n = 3; n < words.size(); ++n)
             layers[l].means.push_back(to_number(words[n], where()));
-        data.centered = true;
     }
 
     void read_mask() {
@@ -273,7 +273,7 @@ void read_calibration(const Lines& lines, PotentialData& data) {
 }  // namespace
 
 void read_uncertainty(const std::string& text, PotentialData& data) {
-    auto sections = sections_of(text);
+    auto sections = sections_of(text, data.centered);
     MaskReader(data).read(sections["[masks]"]);
     data.calibration.forces.resize(data.elements.size());
     if (data.samples < 2) return;

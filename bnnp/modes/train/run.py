@@ -2,8 +2,8 @@
 
 The steps: compute the statistics of the training set, normalize it, train with a checkpoint every few epochs,
 and write the potential, the learning curve, and predictions with their references. The best epoch is that
-with the lowest loss on the test set of the Monte Carlo mean over the frozen dropout masks, which mode 3
-predicts.
+with the lowest loss on the test set of what mode 3 predicts: the plain networks, or with dropout in training
+the Monte Carlo mean over the frozen masks.
 """
 
 from __future__ import annotations
