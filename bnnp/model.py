@@ -33,7 +33,7 @@ class Model:
     cutoff : Cutoff
     scaling : ScalingScheme
     architecture : mapping of element to Architecture
-        Empty if input.nn (of mode 1) describes no network.
+        Empty where no network is needed.
     normalize_nodes : bool
     atom_energies : mapping of element to float, energy
         Free-atom energies in effect; 0 for elements that are missing.

@@ -38,6 +38,7 @@ from bnnp.settings.settings import load_settings
 from bnnp.units import UNITS, Units
 
 FAULTY = 0.6  # of the distance to expect: shorter ones are mistakes in the data
+SMALLEST_SPREAD = 0.02  # of the range: functions that vary less are felt by hardly any atom
 FEW = 3  # atoms a function, below which errors are those of chance
 
 
@@ -169,8 +170,9 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
     width = max(len(name) for name in names)
     twins = {twin.function: twin for twin in found.twins}
     selected = found.selection.chosen
-    left = set(range(len(names))) - {*selected, *found.flat, *twins}
+    left = set(range(len(names))) - {*selected, *found.flat, *found.rare, *twins}
     yield f"  {len(found.flat):5} removed, range too small"
+    yield f"  {len(found.rare):5} removed, hardly any atom feels it"
     yield f"  {len(twins):5} removed, repeat another"
     yield f"  {len(left):5} removed, not chosen by {method}"
     yield f"  {len(selected):5} kept"
@@ -182,12 +184,14 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
         yield f"  {number:4}  {names[k]:{width}}  {_percent(error):>9}"
     yield ""
     yield f"        {'removed':{width}}      error   held out  reason"
-    for k in sorted({*found.flat, *twins, *left}):
+    for k in sorted({*found.flat, *found.rare, *twins, *left}):
         reason = "not chosen"
         if k in twins:
             reason = f"correlation {twins[k].correlation:+.6f} with {names[twins[k].other]}"
         elif k in found.flat:
             reason = f"range {np.ptp(sample.fit[:, k]):.2g}"
+        elif k in found.rare:
+            reason = f"spread {np.std(sample.fit[:, k]) / np.ptp(sample.fit[:, k]):.2g} of its range"
         errors = f"{_percent(found.errors[k]):>9}  {_percent(found.held_out[k]):>9}"
         yield f"        {names[k]:{width}}  {errors}  {reason}"
 
@@ -205,8 +209,8 @@ def _demand_functions(found: Mapping[str, Pruned], data: Path) -> None:
     for element, pruned in found.items():
         if not pruned.selection.chosen:
             raise InputError(
-                f"{data.name}: no function of {element} varies by more than --min-range: add structures that "
-                "differ, or lower it"
+                f"{data.name}: no function of {element} varies by more than --min-range and --min-spread: "
+                "add structures that differ, or lower them"
             )
 
 
@@ -285,6 +289,12 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
     "--min-range", default=1e-3, show_default=True, help="Remove functions that vary by less than this."
 )
 @click.option(
+    "--min-spread",
+    default=SMALLEST_SPREAD,
+    show_default=True,
+    help="Remove functions whose standard deviation is less than this share of their range.",
+)
+@click.option(
     "--max-correlation",
     default=0.999,
     show_default=True,
@@ -314,6 +324,7 @@ def main(
     error: float,
     method: str,
     min_range: float,
+    min_spread: float,
     max_correlation: float,
     environments: int,
     seed: int,
@@ -336,7 +347,7 @@ def main(
     if data is not None:
         structures = StructureFile(data, tuple(pool.functions), require_labels=False)
         samples = sampled(structures, pool, environments, seed)
-        criteria = Criteria(method, keep, error, min_range, max_correlation)
+        criteria = Criteria(method, keep, error, min_range, min_spread, max_correlation)
         found = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
         costs = list(report(pool, found, samples, method))
         _write(None, costs, err=True)

@@ -75,6 +75,9 @@ class Criteria:
         Relative error of the whole pool that is small enough.
     smallest_range : float
         Functions with a smaller range are removed.
+    smallest_spread : float
+        Functions with a smaller standard deviation, in units of their range, are removed: hardly any atom
+        feels them, and a network learns from few atoms how all others depend on them.
     largest_correlation : float
         Of two functions with a larger \\|correlation\\| the later one is removed.
     """
@@ -83,6 +86,7 @@ class Criteria:
     keep: int | None = None
     error: float = 0.0
     smallest_range: float = 0.0
+    smallest_spread: float = 0.0
     largest_correlation: float = 1.0
 
 
@@ -96,16 +100,19 @@ class Pruned:
         The functions that are kept.
     flat : tuple of int
         Removed, as their range is below the threshold. Errors of the pool do not count them.
+    rare : tuple of int
+        Removed, as hardly any atom feels them. Errors of the pool do not count them, either.
     twins : tuple of Twin
         Removed, as each repeats another.
     errors : (n_functions,) float64
-        Relative error of each function, predicted from the kept ones; NaN for flat ones.
+        Relative error of each function, predicted from the kept ones; NaN for flat and rare ones.
     held_out : (n_functions,) float64
         The same over atoms that were not used for the choice; all NaN without such atoms.
     """
 
     selection: FunctionSelection
     flat: tuple[int, ...]
+    rare: tuple[int, ...]
     twins: tuple[Twin, ...]
     errors: Array
     held_out: Array
@@ -122,8 +129,9 @@ def prune(values: Array, test: Array, criteria: Criteria) -> Pruned:
     """
     n_functions = values.shape[1]
     scaling = Scaling.of(values)
-    removed = scaling.constant | (scaling.spread < criteria.smallest_range)
-    alive = np.flatnonzero(~removed)
+    flat = scaling.constant | (scaling.spread < criteria.smallest_range)
+    rare = ~flat & (scaling.sigma < criteria.smallest_spread * scaling.spread)
+    alive = np.flatnonzero(~(flat | rare))
     pool, check = Comoments.of(values[:, alive]), Comoments.of(test[:, alive])
     correlation = pool.correlation()
     twins = find_twins(correlation, criteria.largest_correlation)
@@ -136,7 +144,8 @@ def prune(values: Array, test: Array, criteria: Criteria) -> Pruned:
         held_out[alive] = reconstruction_errors(pool, check, found.chosen)
     return Pruned(
         FunctionSelection(tuple(int(alive[k]) for k in found.chosen), found.errors),
-        tuple(np.flatnonzero(removed).tolist()),
+        tuple(np.flatnonzero(flat).tolist()),
+        tuple(np.flatnonzero(rare).tolist()),
         tuple(Twin(int(alive[k]), int(alive[other]), r) for k, other, r in twins),
         errors,
         held_out,

@@ -296,11 +296,6 @@ def _read_scaling(directory: Path, settings: Settings) -> ScalingData | None:
 
 
 def _read_network(directory: Path, element: str, settings: Settings) -> Network:
-    if element not in settings.model.architecture:
-        raise InputError(
-            "input.nn: no network is defined; give global_hidden_layers_short, global_nodes_short "
-            "and global_activation_short as they were in the training"
-        )
     return read_weights(
         directory / weights_name(element),
         element,

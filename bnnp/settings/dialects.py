@@ -12,9 +12,10 @@ decides
 Words of either about the training, and none of bnnp's, mean a training as there: without dropout.
 
 The keyword ``optimizer`` selects the optimizer. Without it n2p2's ``updater_type`` (with ``gradient_type``),
-RuNNer's ``optmode_short_energy``, or any parameter of a Kalman filter does; a file without such keywords gets
-Adam. A filter selected by keywords of another program works as in that program (``kalman_updates runner`` or
-``n2p2``); with ``optimizer kalman`` an update uses a batch of structures.
+RuNNer's ``optmode_short_energy``, or any parameter of a Kalman filter does, then a keyword that only Adam
+uses; a file without such keywords gets the Kalman filter. A filter selected by keywords of another program
+works as in that program (``kalman_updates runner`` or ``n2p2``); by default and with ``optimizer kalman`` an
+update uses a batch of structures.
 """
 
 from __future__ import annotations
@@ -101,9 +102,10 @@ class OptimizerChoice:
     idle: tuple[str, ...] = ()
 
     def set(self, file: KeywordFile, name: str, value: Any, source: str) -> None:
-        """Set a value that follows from the keyword `source`, unless the file gives it."""
+        """Set a value that follows from the keyword `source` ("": none), unless the file gives it."""
         if not file.given(name):
-            self.values[name], self.origins[name] = value, f"{file.where(source)} ({source})"
+            self.values[name] = value
+            self.origins |= {name: f"{file.where(source)} ({source})"} if source else {}
 
 
 def choose_optimizer(file: KeywordFile, warnings: list[str], dialect: str) -> OptimizerChoice:
@@ -162,14 +164,20 @@ def _asked_for(file: KeywordFile, warnings: list[str]) -> tuple[str, str]:
             warnings.append(f"{file.where(given)}: {text}")
         return {1: "kalman", 2: "lbfgs", 3: "descent"}[number], given
     first = next((name for name in KALMAN_KEYWORDS if name.startswith("kalman_") and file.given(name)), "")
-    return ("kalman", first) if first else ("adam", "")
+    if first:
+        return "kalman", first
+    words = (*_ADAM, "transfer_rates")
+    own = next((word for word in words if file.given(word)), "")
+    if not own and file.value("device") == "cuda":
+        own = "device"
+    return ("adam", own) if own else ("kalman", "")
 
 
 def _filter(file: KeywordFile, choice: OptimizerChoice, source: str, dialect: str) -> None:
     """Keywords of a Kalman filter that the file leaves open, for bnnp's, RuNNer's or n2p2's updates."""
     if file.given("kalman_updates"):
         style, source = file.value("kalman_updates"), "kalman_updates"
-    elif source == "optimizer" or file.given("kalman_components"):
+    elif source in ("", "optimizer") or file.given("kalman_components"):
         style = "joint"
     else:
         runner = source.startswith("optmode") or (source != "updater_type" and dialect == "RuNNer")

@@ -86,7 +86,6 @@ def _facts(keyword: Keyword) -> Iterator[tuple[str, str]]:
     yield "default", format_default(keyword)
     yield "unit", keyword.unit
     yield "modes", " ".join(keyword.modes)
-    yield "mandatory in", " ".join(keyword.required)
     yield "also spelled", ", ".join(keyword.aliases)
     yield "known to", keyword.dialect.replace(" ", ", ")
     yield "lines", "as many as needed" if keyword.repeatable else "at most one"
@@ -95,8 +94,6 @@ def _facts(keyword: Keyword) -> Iterator[tuple[str, str]]:
 
 def format_default(keyword: Keyword) -> str:
     """The default in the form of input.nn."""
-    if keyword.required:
-        return "required"
     return format_value(keyword.default)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bnnp.errors import InputError
 from bnnp.io.input_nn import KeywordLine, read_input_nn
-from bnnp.settings.keywords import KEYWORDS, Keyword, Section, lookup, nearest
+from bnnp.settings.keywords import KEYWORDS, Section, lookup, nearest
 from bnnp.settings.keywords.refused import RUNNER_2
 from bnnp.units import Units
 
@@ -89,10 +89,6 @@ class KeywordFile:
     def mistake(self, name: str, text: str) -> InputError:
         """An error at the line of a keyword that is in the file."""
         return mistake(self._lines[name][0], text)
-
-    def missing(self, mode: int) -> tuple[Keyword, ...]:
-        """Keywords without which `mode` cannot run and that the file does not have."""
-        return tuple(k for k in KEYWORDS.values() if str(mode) in k.required and not self.given(k.name))
 
     def _add(self, line: KeywordLine) -> str | None:
         """Add a line, or return what is wrong with it."""

@@ -63,6 +63,11 @@ def read_model(file: KeywordFile, warnings: list[str]) -> Model:
 
 def read_elements(file: KeywordFile) -> tuple[str, ...]:
     """Element symbols, sorted by atomic number."""
+    if not file.given("elements"):
+        raise InputError(
+            f"{file.path}: `elements` is missing, the one keyword every mode needs: add a line with the "
+            "symbols of the elements, such as `elements Ge Te`"
+        )
     symbols: tuple[str, ...] = file.value("elements")
     for symbol in symbols:
         if not 1 <= atomic_numbers.get(symbol, 0) <= HIGHEST_NUMBER:
@@ -70,7 +75,7 @@ def read_elements(file: KeywordFile) -> tuple[str, ...]:
     if len(set(symbols)) != len(symbols):
         raise file.mistake("elements", "names an element twice")
     count = file.value("number_of_elements")
-    if len(symbols) != count:
+    if count is not None and len(symbols) != count:
         number = file.of("number_of_elements")[0].number
         text = f"names {len(symbols)} elements, but number_of_elements in line {number} is {count}"
         raise file.mistake("elements", text)
@@ -226,11 +231,15 @@ def fits_atom_energies(file: KeywordFile) -> bool:
 def read_architecture(
     file: KeywordFile, elements: tuple[str, ...], warnings: list[str]
 ) -> dict[str, Architecture]:
-    """Network of each element; none if the file (of mode 1) does not describe it."""
-    if not file.given("global_nodes_short") or not file.given("global_activation_short"):
-        return {}
+    """Network of each element."""
     nodes, letters = file.value("global_nodes_short"), file.value("global_activation_short")
-    layers = file.value("global_hidden_layers_short") or len(nodes)
+    layers = len(nodes)
+    if file.given("global_hidden_layers_short"):
+        layers = file.value("global_hidden_layers_short")
+    if not file.given("global_nodes_short"):
+        nodes = nodes[:1] * layers
+    if not file.given("global_activation_short"):
+        letters = (*letters[:1] * layers, letters[-1])
     if len(nodes) != layers:
         raise file.mistake("global_nodes_short", f"has {len(nodes)} numbers for {layers} hidden layers")
     if len(letters) != layers + 1:

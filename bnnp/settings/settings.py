@@ -56,8 +56,6 @@ class Settings:
         Values of the keywords by chapter: typed, defaults filled in, in the units of the file.
     origins : mapping of str to str
         Origin of the value of each keyword: ``input.nn line 12``, ``default``, ``--mode``.
-    missing : mapping of int to tuple of str
-        For each mode the keywords it would still need.
     warnings : tuple of str
         To be shown once, at the start of the log.
     ignored : tuple of str
@@ -84,7 +82,6 @@ class Settings:
     dynamics: DynamicsSettings
     kalman: KalmanSettings
     origins: Mapping[str, str]
-    missing: Mapping[int, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
@@ -130,8 +127,7 @@ def load_settings(
     mode : int or None
         The option ``--mode``, which wins over ``runner_mode``.
     mode_required : bool
-        False: a file that names no mode is accepted, and no mode's mandatory keywords are demanded
-        (``bnnp --check``).
+        False: a file that names no mode is accepted (``bnnp --check``).
 
     Raises
     ------
@@ -141,7 +137,6 @@ def load_settings(
     file = KeywordFile(path)
     warnings: list[str] = []
     number, origin = _mode(file, mode, mode_required)
-    _demand(file, number)
     optimizer = choose_optimizer(file, warnings if number in (0, 2) else [], dialect(file))
     model = read_model(file, warnings)
     forces, why = forces_of_prediction(file)
@@ -172,7 +167,6 @@ def load_settings(
         **sections,
         origins={**origins, **optimizer.origins, "runner_mode": origin, "calculate_forces": why},
         ignored=_ignored(file, number, optimizer.idle),
-        missing={each: tuple(keyword.name for keyword in file.missing(each)) for each in (1, 2, 3)},
     )
     return replace(settings, warnings=(*warnings, *_further_warnings(settings)))
 
@@ -191,15 +185,6 @@ def _mode(file: KeywordFile, mode: int | None, required: bool) -> tuple[int, str
             "(prediction), or write `runner_mode 1` into the file."
         )
     return 0, DEFAULT
-
-
-def _demand(file: KeywordFile, mode: int) -> None:
-    """Raise InputError if a mandatory keyword of `mode`, or of every mode if it is 0, is missing."""
-    missing = file.missing(mode) if mode else [k for k in file.missing(1) if k.required == "123"]
-    if missing:
-        lines = [f"    {keyword.usage:<40} {keyword.help}" for keyword in missing]
-        purpose = f"mode {mode} needs" if mode else "every mode needs"
-        raise InputError("\n".join([f"{file.path}: mandatory keywords are missing; {purpose}", *lines]))
 
 
 def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -> tuple[float, ...] | str:

@@ -43,14 +43,14 @@ class Evaluation:
     stress: Array
     reference_stress: Array
 
-    def count(self, errors: Errors) -> None:
-        """Add the differences to `errors`."""
+    def count(self, errors: Errors, row: int) -> None:
+        """Add the differences to `errors`, as structure `row` of them."""
         energy, reference = np.array([self.energy]), np.array([self.reference_energy])
-        errors.add(0, energy / len(self.forces), reference / len(self.forces))
-        errors.add(1, energy, reference)
+        errors.add(row, 0, energy / len(self.forces), reference / len(self.forces))
+        errors.add(row, 1, energy, reference)
         if not np.isnan(self.forces).all():
-            errors.add(2, self.forces, self.reference_forces)
-            errors.add(3, self.stress, self.reference_stress)
+            errors.add(row, 2, self.forces, self.reference_forces)
+            errors.add(row, 3, self.stress, self.reference_stress)
 
 
 class Evaluator:

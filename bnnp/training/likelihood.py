@@ -171,18 +171,18 @@ class Members(Evaluation):
     stress_variance: Array
     spread: Spread
 
-    def count(self, errors: Errors) -> None:
-        """Add the differences to `errors`, with NLL in place of rho."""
+    def count(self, errors: Errors, row: int) -> None:
+        """Add the differences to `errors`, as structure `row` of them, with NLL in place of rho."""
         n_atoms, spread = len(self.forces), self.spread
         energy, reference = np.array([self.energy]), np.array([self.reference_energy])
-        errors.add(1, energy, reference)
+        errors.add(row, 1, energy, reference)
         energy, reference, variance = energy / n_atoms, reference / n_atoms, self.energy_variance / n_atoms**2
-        errors.add(0, energy, reference, likelihood(energy - reference, variance, spread.energy))
+        errors.add(row, 0, energy, reference, likelihood(energy - reference, variance, spread.energy))
         if not np.isnan(self.forces).all():
             found = likelihood(self.forces - self.reference_forces, self.forces_variance, spread.force)
-            errors.add(2, self.forces, self.reference_forces, found)
+            errors.add(row, 2, self.forces, self.reference_forces, found)
             found = likelihood(self.stress - self.reference_stress, self.stress_variance, spread.stress)
-            errors.add(3, self.stress, self.reference_stress, found)
+            errors.add(row, 3, self.stress, self.reference_stress, found)
 
 
 def likelihood(errors: Array, variance: Array | float, spread: float) -> Array:

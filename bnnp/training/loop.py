@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,8 @@ class Trainer:
         Epochs without a new best one after which the training ends; 0: no limit.
     rests : tuple of int
         Epochs at which the count begins anew: where another method takes over.
+    late : callable
+        Whether the time is up on this rank: the epoch under way is then the last, and ends with its step.
     """
 
     model: TrainedModel
@@ -147,8 +150,10 @@ class Trainer:
     ranks: Ranks
     patience: int = 0
     rests: tuple[int, ...] = ()
+    late: Callable[[], bool] = field(default_factory=lambda: _never)
     _stop: Callable[[], bool] = field(default_factory=lambda: _never, init=False)
     _stopped: bool = field(default=False, init=False)
+    _late: bool = field(default=False, init=False)
     _batches: tuple[int, list[list[int]]] = field(default=(-1, []), init=False)
 
     def start(self, weights: Array) -> State:
@@ -182,9 +187,9 @@ class Trainer:
                 return
 
     def finished(self, state: State) -> bool:
-        """Whether all epochs are done, or none of the last `patience` has been the best."""
+        """Whether all epochs are done, none of the last `patience` has been the best, or the time is up."""
         since = max([state.best_epoch, *(rest for rest in self.rests if rest <= state.epoch)])
-        return state.epoch >= self.epochs or 0 < self.patience <= state.epoch - since
+        return self._late or state.epoch >= self.epochs or 0 < self.patience <= state.epoch - since
 
     def batches(self, epoch: int) -> list[list[int]]:
         """Positions in the file of every batch of an epoch (from 1), the same on all ranks."""
@@ -195,10 +200,11 @@ class Trainer:
         return self._batches[1]
 
     def total(self, values: Array) -> Array:
-        """Sum of an array over the ranks; also notes whether any rank was asked to stop."""
-        summed = self.ranks.sum_array(np.append(values.ravel(), float(self._stop())))
-        self._stopped = self._stopped or bool(summed[-1] > 0.0)
-        return summed[:-1].reshape(values.shape)
+        """Sum of an array over the ranks; also notes whether any rank was asked to stop, or is late."""
+        flags = float(self._stop()), float(self.late())
+        summed = self.ranks.sum_array(np.append(values.ravel(), flags))
+        self._stopped, self._late = self._stopped or bool(summed[-2]), self._late or bool(summed[-1])
+        return summed[:-2].reshape(values.shape)
 
     def slope(self, weights: Array, epoch: int, structures: Sequence[int]) -> tuple[float, Array]:
         """Summed loss of some structures and its gradient, (n_weights,), over all ranks; both finite."""
@@ -239,10 +245,11 @@ class Trainer:
 
     def errors(self, weights: Array, indices: Sequence[int]) -> Errors:
         """Errors of the Monte Carlo mean over some structures, on every rank."""
-        errors = Errors(thresholds=self.loss.thresholds)
-        for _, evaluation in self.evaluations(weights, indices):
-            evaluation.count(errors)
-        self.ranks.sum_array(errors.sums)
+        errors = Errors.none(len(indices), self.loss.thresholds)
+        row = {index: k for k, index in enumerate(indices)}
+        for index, evaluation in self.evaluations(weights, indices):
+            evaluation.count(errors, row[index])
+        self.ranks.sum_array(errors.rows)
         return errors
 
     def _epoch(self, state: State) -> State:
@@ -260,6 +267,9 @@ class Trainer:
             state = replace(
                 state, optimizer=optimizer, batch=number + 1, loss=state.loss + loss, stopped=self._stopped
             )
+            if self._late:
+                state = replace(state, loss=state.loss * n_steps / (number + 1))
+                break
             if state.stopped and number + 1 < n_steps:
                 return state
         return self._complete(state, epoch)
@@ -285,6 +295,12 @@ class Trainer:
         train, test = self.errors(weights, self.monitored), self.errors(weights, self.test)
         criterion = self.criterion(test if self.test else train)
         return Record(epoch, rate, loss, criterion, train.rmse, test.rmse, train.mae, test.mae)
+
+
+def clock(minutes: float) -> Callable[[], bool]:
+    """Whether so many minutes are over, from now on; never for 0."""
+    end = monotonic() + 60.0 * minutes if minutes else float("inf")
+    return lambda: monotonic() > end
 
 
 def _never() -> bool:

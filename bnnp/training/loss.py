@@ -20,7 +20,7 @@ only and weights of 1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from torch import Tensor
 from bnnp.training.samples import Batch
 
 Array = NDArray[np.float64]
+
+COMMON, LARGEST = 0.9, 3.0  # share of the structures, and how many times their largest loss one may count
 
 
 @dataclass(frozen=True)
@@ -153,24 +155,32 @@ def _difference(prediction: Tensor, reference: Tensor) -> Tensor:
     return torch.where(torch.isnan(reference), torch.zeros_like(difference), difference)
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Errors:
-    """Sums over structures from which all reported errors follow; the vector can be summed over ranks.
+    """Sums over each structure from which all reported errors follow; the array can be summed over ranks.
 
-    It has: count, sum |x|, sum x^2, sum rho(x) for energies per atom, total energies, forces and stresses.
+    A row has: count, sum |x|, sum x^2, sum rho(x) for energies per atom, total energies, forces and stresses.
 
     Parameters
     ----------
-    sums : (16,) float64
+    rows : (n_structures, 16) float64
     thresholds : (float, float, float)
         Of rho, as in :class:`Loss`.
     """
 
-    sums: Array = field(default_factory=lambda: np.zeros(16))
+    rows: Array
     thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)
 
-    def add(self, place: int, prediction: Array, reference: Array, penalty: Array | None = None) -> None:
-        """Add differences of quantity `place`; a NaN reference is left out, a NaN prediction is not.
+    @classmethod
+    def none(cls, count: int, thresholds: tuple[float, float, float] = (np.inf, np.inf, np.inf)) -> Errors:
+        """Of `count` structures that are still to be added."""
+        return cls(np.zeros((count, 16)), thresholds)
+
+    def add(
+        self, row: int, place: int, prediction: Array, reference: Array, penalty: Array | None = None
+    ) -> None:
+        """Add differences of quantity `place` of structure `row`; a NaN reference is left out, a NaN
+        prediction is not.
 
         `penalty`, of the same shape, takes the place of rho.
         """
@@ -180,7 +190,12 @@ class Errors:
         rho = squares if penalty is None else penalty[known]
         if penalty is None and np.isfinite(threshold):
             rho = np.where(sizes > threshold, threshold * (2.0 * sizes - threshold), squares)
-        self.sums[4 * place : 4 * place + 4] += (sizes.size, sizes.sum(), squares.sum(), rho.sum())
+        self.rows[row, 4 * place : 4 * place + 4] += (sizes.size, sizes.sum(), squares.sum(), rho.sum())
+
+    @property
+    def sums(self) -> Array:
+        """Over all structures, (16,)."""
+        return np.asarray(self.rows.sum(axis=0))
 
     @property
     def rmse(self) -> Array:
@@ -194,13 +209,24 @@ class Errors:
         return self._mean(1)
 
     def _mean(self, power: int) -> Array:
-        count = self.sums[0::4]
-        return np.where(count > 0, self.sums[power::4] / np.maximum(count, 1), np.nan)
+        sums = self.sums
+        count = sums[0::4]
+        return np.where(count > 0, sums[power::4] / np.maximum(count, 1), np.nan)
 
     def criterion(self, spread: Spread, weights: tuple[float, float, float]) -> float:
-        """The loss of these errors without weights of single structures; the best epoch has the lowest."""
+        """The loss of these errors without weights of single structures; the best epoch has the lowest.
+
+        A structure counts with at most LARGEST times what nine of ten stay below (P. J. Huber, Ann. Math.
+        Stat. 35, 73 (1964)): a few structures that no epoch describes, or with wrong labels, do not choose
+        the epoch.
+        """
         scales = np.array([spread.energy, spread.force, spread.stress])
-        return self.penalty(tuple(np.array(weights) / scales))
+        counts = self.rows[:, [0, 8, 12]].mean(axis=0)
+        factors = np.where(counts > 0, np.array(weights) / scales / np.maximum(counts, 1e-300), 0.0)
+        losses = self.rows[:, [3, 11, 15]] @ factors
+        if not counts.any() or not np.isfinite(losses).all():
+            return np.nan
+        return float(np.minimum(losses, LARGEST * np.quantile(losses, COMMON, method="lower")).mean())
 
     def penalty(self, weights: Sequence[float]) -> float:
         """Weighted sum of the mean rho of energies per atom, forces and stresses."""

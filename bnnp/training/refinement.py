@@ -57,9 +57,9 @@ def demand_judge(settings: Settings, data: TrainingSet) -> None:
         )
 
 
-def trial_epochs(settings: Settings) -> int:
+def trial_epochs(training: Training) -> int:
     """Epochs of each trial."""
-    return max(1, settings.training.epochs // SHARE)
+    return max(1, training.epochs // SHARE)
 
 
 def with_rate(settings: Settings, rate: float) -> Settings:
@@ -73,7 +73,7 @@ def trials(training: Training) -> Iterator[Trial]:
     state: State | None = None
     for rate in RATES:
         settings = with_rate(training.settings, rate)
-        trial = replace(training, settings=settings.changed(epochs=trial_epochs(settings)))
+        trial = replace(training, settings=settings.changed(epochs=trial_epochs(training)))
         trainer = replace(trial.trainer, samples=training.samples)
         if state is None or not settings.dropout.after:
             start = trainer.start(trial.initial_weights())

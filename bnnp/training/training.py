@@ -46,7 +46,7 @@ from bnnp.training.evaluation import Evaluator
 from bnnp.training.initial import parameters_of, random_networks
 from bnnp.training.kalman.observations import Observer, Responses
 from bnnp.training.lbfgs import Lbfgs
-from bnnp.training.loop import State, Trainer
+from bnnp.training.loop import State, Trainer, clock
 from bnnp.training.loss import Errors, Loss, Spread
 from bnnp.training.methods import gradient_method, kalman_filter
 from bnnp.training.model import Dropout, Forces, TrainedModel
@@ -223,6 +223,11 @@ class Training:
         """The potential of these weights, not calibrated."""
         return assemble([self.files(weights)], self.settings, self.descriptor.threads)
 
+    @property
+    def epochs(self) -> int:
+        """Number of epochs in effect."""
+        return self.settings.training.n_epochs(len(self.data.training))
+
     @cached_property
     def parameters(self) -> Parameters:
         """Shape of the vector of all weights."""
@@ -326,18 +331,19 @@ class Training:
             criterion=partial(Errors.criterion, spread=self.spread, weights=self.loss_weights),
             seed=self.settings.general.random_seed,
             batch_size=keywords.batch_size,
-            epochs=keywords.epochs,
+            epochs=self.epochs,
             ranks=self._ranks,
             patience=keywords.early_stopping,
-            rests=(keywords.epochs - keywords.polish_epochs,) if keywords.polish_epochs else (),
+            rests=(self.epochs - keywords.polish_epochs,) if keywords.polish_epochs else (),
+            late=clock(keywords.training_time),
         )
 
     @property
     def optimizer(self) -> Optimizer:
         """The method of ``optimizer``, its moving average, and the polish after it."""
         keywords, transfer = self.settings.training, self.transfer
-        polish = min(keywords.polish_epochs, keywords.epochs)
-        n_epochs = keywords.epochs - polish
+        polish = min(keywords.polish_epochs, self.epochs)
+        n_epochs = self.epochs - polish
         factors = None if transfer is None else transfer.step_factors(self.settings, self.parameters)
         free = None if factors is None else factors > 0.0
         if keywords.optimizer == "lbfgs":

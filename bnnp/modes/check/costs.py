@@ -197,7 +197,11 @@ def estimate_training(structures: StructureFile, settings: Settings, stored: boo
 def report_training_estimate(structures: StructureFile, run: Run, stored: bool, log: Log) -> None:
     """Memory, time and files of mode 2."""
     found = estimate_training(structures, run.settings, stored)
-    epochs, limit = run.settings.training.epochs, run.settings.general.memory_limit
+    kept = (1.0 - run.settings.structures.test_fraction) * (
+        1.0 - run.settings.calibration.calibration_fraction
+    )
+    epochs = run.settings.training.n_epochs(round(kept * len(structures)))
+    limit = run.settings.general.memory_limit
     log.section("Estimate for mode 2")
     reread = f"; what is beyond memory_limit {byte_count(limit)} is read again" if found.data > limit else ""
     log.item("memory of the data", f"about {byte_count(found.data)}, over all processes{reread}")

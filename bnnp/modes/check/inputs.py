@@ -48,9 +48,8 @@ def report_settings(settings: Settings, log: Log) -> None:
     log.table(("keyword", "value", "unit", "origin"), list(_rows(settings)))
     log.section("Symmetry functions")
     log.table(("element", "type", "neighbors", "functions", "r_c"), list(_functions(settings)))
-    if settings.model.architecture:
-        log.section("Networks")
-        log.table(("element", "layers", "activations", "weights"), list(_networks(settings)))
+    log.section("Networks")
+    log.table(("element", "layers", "activations", "weights"), list(_networks(settings)))
     if any(settings.model.atom_energies.values()):
         log.section("Free-atom energies")
         for element, energy in settings.model.atom_energies.items():

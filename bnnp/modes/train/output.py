@@ -161,11 +161,11 @@ class Output:
         """Predictions of all structures, on the root, and their errors (normalized units) on all ranks."""
         points, errors, trainer = [], {}, self.training.trainer
         for subset, indices in zip(SUBSETS, (trainer.training, trainer.test), strict=True):
-            errors[subset] = Errors()
+            errors[subset], row = Errors.none(len(indices)), {index: k for k, index in enumerate(indices)}
             for index, found in trainer.evaluations(weights, indices):
-                found.count(errors[subset])
+                found.count(errors[subset], row[index])
                 points.append(self._point(subset, index, found.energy, found.forces))
-            parallel.sum_array(errors[subset].sums)
+            parallel.sum_array(errors[subset].rows)
         gathered = [point for share in parallel.gather(points) for point in share]
         return sorted(gathered, key=lambda point: point.source), errors
 

@@ -162,15 +162,14 @@ def _method_warnings(training: Training) -> Iterator[str]:
 def report_start(log: Log, training: Training) -> None:
     """The checkpoint or the potential the training starts from, if any."""
     if training.former is not None:
-        report_continuation(log, training.settings, training.former)
+        report_continuation(log, training.epochs, training.former)
     elif training.transfer is not None:
         report_transfer(log, training.settings, training.transfer)
 
 
-def report_continuation(log: Log, settings: Settings, former: Checkpoint) -> None:
+def report_continuation(log: Log, epochs: int, former: Checkpoint) -> None:
     """Where ``--restart`` continues; a note if another number of epochs changes the schedule."""
     log.item("continued", f"{CHECKPOINT}, after epoch {former.state.epoch}")
-    epochs = settings.training.epochs
     if former.epochs != epochs:
         log.line(
             f"  epochs is {epochs}, but was {former.epochs}: from here on the step size follows the schedule "
@@ -265,7 +264,7 @@ def report_trials(log: Log, training: Training, trials: Iterable[Trial]) -> floa
     units, scale = training.settings.model.units, training.variables.scale
     log.section("Dropout rate")
     how = "with each rate; the lowest negative log-likelihood (NLL) of the test set is taken"
-    log.line(f"  {trial_epochs(training.settings)} epochs {how}")
+    log.line(f"  {trial_epochs(training)} epochs {how}")
     criteria = []
     for trial in trials:
         energy, force = trial.errors.rmse[[0, 2]] * scale
@@ -397,7 +396,7 @@ def judge(training: Training, state: State, errors: Mapping[Set, Errors]) -> Ver
         train, test = (float(errors[each].rmse[place] * factor * scale) for each in (Set.TRAIN, Set.TEST))
         found.append(make(test if data.test else train, float(np.sqrt(spread)) * factor, train))
     known = [each for each in found if np.isfinite(each.error)]
-    finished, epochs = training.trainer.finished(state), training.settings.training.epochs
+    finished, epochs = training.trainer.finished(state), training.epochs
     pairs = list(limits_of_training(known, len(data.test), state.best_epoch, epochs, not finished))
     if not data.test:
         limit = "no test set: these are errors of the training set, and say nothing about other structures"

@@ -20,10 +20,11 @@ class GeneralSettings(Section, title="General", modes="123", dialect=BOTH):
     check_units: bool = keyword("", flag, True,
         "stop where the distances in input.data are those of the other units", modes="13", dialect=BNNP,
         note="`check_units .false.` makes a warning of it, for structures that are no bonded matter.")
-    number_of_elements: int = keyword("n", integer(1, 102), None,
-        "number of chemical elements", required="123")
+    number_of_elements: int | None = keyword("n", integer(1, 102), None,
+        "number of chemical elements, if it is to be compared with `elements`")
     elements: tuple[str, ...] = keyword("X Y ...", text, None,
-        "element symbols in any order; sorted by atomic number inside", required="123")
+        "element symbols in any order; sorted by atomic number inside",
+        note="The only keyword without which no mode can run.")
     atom_energy: tuple[tuple[str, float], ...] = keyword("X E | fit", atom_energy, (),
         "energy of the free atom X, subtracted before training, added back in prediction",
         unit="energy", repeatable=True,

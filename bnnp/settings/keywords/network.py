@@ -13,12 +13,12 @@ from bnnp.settings.keywords.record import BNNP, BOTH, RUNNER, Section, keyword
 class NetworkSettings(Section, title="Network", modes="23", dialect=BOTH):
     """Networks of the elements and their initial weights."""
 
-    global_hidden_layers_short: int = keyword("L", integer(1), None,
-        "number of hidden layers", required="23")
-    global_nodes_short: tuple[int, ...] = keyword("n_1 ... n_L", integers(1), None,
-        "nodes of each hidden layer", required="23", aliases=("global_nodes_short_atomic",))
-    global_activation_short: tuple[str, ...] = keyword("a_1 ... a_L a_out", text, None,
-        "activation of each hidden layer and of the output, normally `t t l`", required="23",
+    global_hidden_layers_short: int = keyword("L", integer(1), 2,
+        "number of hidden layers; without the keyword that of global_nodes_short")
+    global_nodes_short: tuple[int, ...] = keyword("n_1 ... n_L", integers(1), (24, 24),
+        "nodes of each hidden layer", aliases=("global_nodes_short_atomic",))
+    global_activation_short: tuple[str, ...] = keyword("a_1 ... a_L a_out", text, ("p", "p", "l"),
+        "activation of each hidden layer and of the output",
         note="l x; t tanh; s 1/(1+exp(-x)); S 1 - s; g exp(-x^2/2); c cos; e exp(-x); h x^2; p ln(1+exp(x)); "
              "r max(0,x).")
     element_hidden_layers_short: tuple[tuple[str, ...], ...] = keyword("X L", text, (),

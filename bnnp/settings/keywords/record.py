@@ -48,8 +48,6 @@ class Keyword:
         Other spellings with the same meaning.
     repeatable : bool
         May occur on several lines; its value is the tuple of their values.
-    required : str
-        Digits of the modes that need it.
     note : str
         Further explanation.
     """
@@ -66,7 +64,6 @@ class Keyword:
     dialect: str = BOTH
     aliases: tuple[str, ...] = ()
     repeatable: bool = False
-    required: str = ""
     note: str = ""
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnnp.settings.arguments import (
+    AUTO,
     Every,
     auto_or,
     choice,
@@ -19,18 +20,30 @@ from bnnp.settings.arguments import (
 )
 from bnnp.settings.keywords.record import BNNP, BOTH, N2P2, RUNNER, Section, keyword
 
+PASSES = 1500  # structures the Kalman filter takes up in all epochs of `epochs auto`
+FEWEST, MOST = 2, 30  # epochs of it
+EPOCHS = 150  # of other methods
+
 
 # fmt: off
 @dataclass(frozen=True)
 class TrainingSettings(Section, title="Training", modes="2", dialect=BNNP):
     """Optimizer of mode 2, weights of the terms of the loss, precision."""
 
-    epochs: int = keyword("n", integer(0), None,
+    epochs: int | str = keyword("n|auto", auto_or(integer(0)), AUTO,
         "number of passes over the training set; 0 evaluates the initial weights only",
-        dialect=BOTH, required="2")
-    optimizer: str = keyword("name", choice("adam", "lbfgs", "kalman", "descent"), "adam",
+        dialect=BOTH,
+        note=f"auto: with the Kalman filter {PASSES} / structures, but {FEWEST} to {MOST}; "
+             f"{EPOCHS} with other methods.")
+    training_time: float = keyword("minutes", real(0.0), 0.0,
+        "the epoch under way after so many minutes is the last, and ends there; 0: no limit",
+        note="A training that ends by the clock is not the same on another day. `--restart` goes on for "
+             "as long again.")
+    optimizer: str = keyword("name", choice("adam", "lbfgs", "kalman", "descent"), "kalman",
         "the method of training: adam, lbfgs, kalman or descent (plain gradient descent)",
-        note="RuNNer's and n2p2's words for it (optmode_short_energy, updater_type) are understood, too.")
+        note="RuNNer's and n2p2's words for it (optmode_short_energy, updater_type) are understood, too. "
+             "Without any, adam where a keyword of Adam (learning_rate, weight_decay, schedule, ...), "
+             "transfer_rates or `device cuda` is given.")
     polish_epochs: int = keyword("n", integer(0), 0,
         "the last n epochs are L-BFGS, whatever the optimizer before")
     early_stopping: int = keyword("n", integer(0), 0,
@@ -90,6 +103,14 @@ class TrainingSettings(Section, title="Training", modes="2", dialect=BNNP):
              "weights in double and 2 n^2 in single precision; an update is faster in single precision, too.")
     device: str = keyword("cpu|cuda", choice("cpu", "cuda"), "cpu",
         "where to train, and where torch computes symmetry functions in modes 1 and 3", modes="123")
+
+    def n_epochs(self, n_structures: int) -> int:
+        """Epochs of a training on so many structures."""
+        if isinstance(self.epochs, int):
+            return self.epochs
+        if self.optimizer != "kalman":
+            return EPOCHS
+        return min(max(round(PASSES / max(n_structures, 1)), FEWEST), MOST)
 
 
 @dataclass(frozen=True)
