@@ -74,8 +74,12 @@ class Log:
             self.item("kernel", kernel)
         self.item("units", f"{units.name} ({units.length}, {units.energy}, {units.force})")
         self.item("elements", " ".join(model.elements))
-        counts = ", ".join(f"{count} of {element}" for element, count in model.n_inputs.items())
-        self.item("symmetry functions", f"{counts}; largest cutoff {model.largest_cutoff:g} {units.length}")
+        if not settings.chooses_functions:
+            counts = ", ".join(f"{count} of {element}" for element, count in model.n_inputs.items())
+            counts += f"; largest cutoff {model.largest_cutoff:g} {units.length}"
+        else:
+            counts = f"at most {settings.descriptors.symmetry_functions} of each element, chosen by mode 1"
+        self.item("symmetry functions", counts)
         if settings.warnings or settings.ignored:
             self.line()
         for warning in settings.warnings:

@@ -62,8 +62,8 @@ class Model:
 
     @property
     def largest_cutoff(self) -> float:
-        """Longest cutoff radius of all symmetry functions, length."""
-        return max(function.r_c for functions in self.functions.values() for function in functions)
+        """Longest cutoff radius of all symmetry functions, length; 0 without any."""
+        return max((function.r_c for own in self.functions.values() for function in own), default=0.0)
 
     @property
     def n_inputs(self) -> dict[str, int]:

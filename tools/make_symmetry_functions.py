@@ -17,7 +17,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -25,11 +24,20 @@ import numpy as np
 
 from bnnp.command import SETTINGS, Command, say
 from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.environments import Environments, measured_distances, sample_environments
-from bnnp.descriptors.functions import SymmetryFunction
-from bnnp.descriptors.generate import RECIPES, SIZES, counts_of, expected_distances, generate, merge
+from bnnp.descriptors.environments import Environments, measure_distances, sample_environments
+from bnnp.descriptors.generate import RECIPES, SIZES
 from bnnp.descriptors.length_unit import option_advice, sampled_reaches
-from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune, whole_error
+from bnnp.descriptors.pool import (
+    ENVIRONMENTS,
+    LARGEST_CORRELATION,
+    SMALLEST_RANGE,
+    SMALLEST_SPREAD,
+    Pool,
+    percent,
+    recipe_pool,
+    summary,
+)
+from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
@@ -37,32 +45,10 @@ from bnnp.messages import WIDTH, fold
 from bnnp.settings.settings import load_settings
 from bnnp.units import UNITS, Units
 
-FAULTY = 0.6  # of the distance to expect: shorter ones are mistakes in the data
-SMALLEST_SPREAD = 0.02  # of the range: functions that vary less are felt by hardly any atom
 FEW = 3  # atoms a function, below which errors are those of chance
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Functions to write or to choose from.
-
-    Parameters
-    ----------
-    functions : mapping of element to functions in their final order
-        Elements by atomic number.
-    cutoff : Cutoff
-    units : Units
-    remarks : tuple of str
-        Where they come from.
-    """
-
-    functions: Mapping[str, tuple[SymmetryFunction, ...]]
-    cutoff: Cutoff
-    units: Units
-    remarks: tuple[str, ...]
-
-
-def recipe_pool(
+def pool_of(
     recipes: Iterable[str],
     elements: tuple[str, ...],
     r_c: float,
@@ -72,32 +58,16 @@ def recipe_pool(
     data: Path | None,
 ) -> Pool:
     """Functions by recipes; with `data` the shortest distances are those of its structures."""
-    remarks, sets = [], []
+    measured = None
+    if data is not None:
+        structures = StructureFile(data, elements, False)
+        if (advice := option_advice(sampled_reaches(structures, units), units)) is not None:
+            click.echo(f"WARNING: {advice}", err=True)
+        measured = measure_distances(structures, r_c).shortest
     try:
-        shortest, source = expected_distances(elements, units.angstrom), "0.85 of the covalent radii"
-        if data is not None:
-            structures = StructureFile(data, elements, False)
-            if (advice := option_advice(sampled_reaches(structures, units), units)) is not None:
-                click.echo(f"WARNING: {advice}", err=True)
-            measured = measured_distances(structures, r_c)
-            shortest |= {pair: max(r, FAULTY * shortest[pair]) for pair, r in measured.items()}
-            source = f"of {data.name}"
-            if any(r < shortest[pair] for pair, r in measured.items()):
-                source += f", at least {FAULTY:g} times 0.85 of the covalent radii"
-        for name in dict.fromkeys(recipes):
-            recipe = RECIPES[name]
-            counts = counts_of(size, len(set(elements)), recipe.weighted)
-            sets.append(generate(recipe, elements, r_c, counts, shortest))
-            each, pair = ("", "") if recipe.weighted else (" for each neighbour element", " for each pair")
-            remarks += [
-                f"Recipe {name}: {recipe.source};",
-                f"{counts.radial} radial functions{each}, {counts.angular} angular ones{pair}.",
-            ]
+        return recipe_pool(recipes, elements, r_c, size, cutoff, units, measured)
     except ValueError as error:
         raise InputError(str(error)) from None
-    distances = ", ".join(f"{_pair(pair)} {r:.3g}" for pair, r in shortest.items())
-    remarks.append(f"Cutoff radius {r_c:g} {units.length}; shortest distances ({source}): {distances}.")
-    return Pool(merge(sets), cutoff, units, tuple(remarks))
 
 
 def sampled(structures: StructureFile, pool: Pool, number: int, seed: int) -> dict[str, Environments]:
@@ -118,8 +88,7 @@ def settings_pool(path: Path) -> Pool:
 
 def lines(pool: Pool, complete: bool) -> Iterator[str]:
     """The piece of input.nn; `complete`: with what else mode 1 demands."""
-    counts = ", ".join(f"{len(own)} of {element}" for element, own in pool.functions.items())
-    yield f"# ----- symmetry functions: {counts} ".ljust(WIDTH, "-")
+    yield f"# ----- symmetry functions: {pool.counts} ".ljust(WIDTH, "-")
     words = sys.argv[1:]
     command = f"bnnp functions {shlex.join(words[words[:1] == ['functions'] :])}"
     for remark in (*pool.remarks, command):
@@ -138,20 +107,7 @@ def lines(pool: Pool, complete: bool) -> Iterator[str]:
             "center_symmetry_functions": "",
         }
         yield from (f"{name:27} {value}".rstrip() for name, value in keywords.items())
-    for functions in pool.functions.values():
-        yield ""
-        yield from (f"symfunction_short {function.definition()}" for function in functions)
-
-
-def chosen(pool: Pool, found: Mapping[str, Pruned], samples: Mapping[str, Environments], how: str) -> Pool:
-    """The functions that stay, and how well they tell what all do."""
-    remarks = [*pool.remarks, f"Chosen by {how}:"]
-    remarks += [_summary(element, found[element], samples[element]) for element in found]
-    functions = {
-        element: tuple(own[k] for k in sorted(found[element].selection.chosen))
-        for element, own in pool.functions.items()
-    }
-    return replace(pool, functions=functions, remarks=tuple(remarks))
+    yield from pool.lines()
 
 
 def report(
@@ -160,7 +116,7 @@ def report(
     """For each element what stays, in the order of choice, and what each removal costs."""
     for element, own in pool.functions.items():
         yield ""
-        yield _summary(element, found[element], samples[element])
+        yield summary(element, found[element], samples[element])
         names = [function.definition() for function in own]
         yield from removals(names, found[element], samples[element], method)
 
@@ -181,7 +137,7 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
     yield ""
     yield f"  kept  {'symfunction_short':{width}}  error of all, told by the functions so far"
     for number, (k, error) in enumerate(zip(selected, found.selection.errors, strict=True), 1):
-        yield f"  {number:4}  {names[k]:{width}}  {_percent(error):>9}"
+        yield f"  {number:4}  {names[k]:{width}}  {percent(error):>9}"
     yield ""
     yield f"        {'removed':{width}}      error   held out  reason"
     for k in sorted({*found.flat, *found.rare, *twins, *left}):
@@ -192,17 +148,8 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
             reason = f"range {np.ptp(sample.fit[:, k]):.2g}"
         elif k in found.rare:
             reason = f"spread {np.std(sample.fit[:, k]) / np.ptp(sample.fit[:, k]):.2g} of its range"
-        errors = f"{_percent(found.errors[k]):>9}  {_percent(found.held_out[k]):>9}"
+        errors = f"{percent(found.errors[k]):>9}  {percent(found.held_out[k]):>9}"
         yield f"        {names[k]:{width}}  {errors}  {reason}"
-
-
-def _summary(element: str, found: Pruned, sample: Environments) -> str:
-    n_kept, n_all = len(found.selection.chosen), len(found.errors)
-    inside, outside = (_percent(whole_error(errors)) for errors in (found.errors, found.held_out))
-    return (
-        f"{element}: {n_kept} of {n_all} functions reproduce all to {inside} ({len(sample.fit)} atoms), "
-        f"held out {outside} ({len(sample.test)} atoms)"
-    )
 
 
 def _demand_functions(found: Mapping[str, Pruned], data: Path) -> None:
@@ -229,15 +176,6 @@ def _write(path: Path | None, text: list[str], err: bool = False) -> None:
 def _progress(indices: Sequence[int]) -> Iterator[int]:
     with click.progressbar(indices, label="symmetry functions", file=sys.stderr) as bar:
         yield from bar
-
-
-def _pair(elements: frozenset[str]) -> str:
-    first, last = min(elements), max(elements)
-    return f"{first}-{last}"
-
-
-def _percent(share: float) -> str:
-    return f"{100.0 * share:.2f} %" if np.isfinite(share) else "-"
 
 
 def _size(context: click.Context, parameter: click.Parameter, value: str) -> str | int:
@@ -286,7 +224,10 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
 )
 @click.option("--method", type=click.Choice(list(METHODS)), default="cur", show_default=True)
 @click.option(
-    "--min-range", default=1e-3, show_default=True, help="Remove functions that vary by less than this."
+    "--min-range",
+    default=SMALLEST_RANGE,
+    show_default=True,
+    help="Remove functions that vary by less than this.",
 )
 @click.option(
     "--min-spread",
@@ -296,14 +237,14 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
 )
 @click.option(
     "--max-correlation",
-    default=0.999,
+    default=LARGEST_CORRELATION,
     show_default=True,
     help="Of two functions with a larger |correlation| remove the later one.",
 )
 @click.option(
     "--environments",
     type=click.IntRange(10),
-    default=10000,
+    default=ENVIRONMENTS,
     show_default=True,
     help="Atoms of each element to look at, at most; each takes 30 bytes a function.",
 )
@@ -343,7 +284,7 @@ def main(
         pool = settings_pool(settings_file)
     else:
         assert r_c is not None
-        pool = recipe_pool(recipes, elements, r_c, size, Cutoff(cutoff_type), UNITS[units], data)
+        pool = pool_of(recipes, elements, r_c, size, Cutoff(cutoff_type), UNITS[units], data)
     if data is not None:
         structures = StructureFile(data, tuple(pool.functions), require_labels=False)
         samples = sampled(structures, pool, environments, seed)
@@ -354,7 +295,7 @@ def main(
         _demand_functions(found, data)
         if table is not None:
             _write(table, costs)
-        pool = chosen(pool, found, samples, f"{method.upper()} on {data.name}")
+        pool = pool.chosen(found, samples, f"{method.upper()} on {data.name}")
     _write(output, list(lines(pool, complete)))
 
 

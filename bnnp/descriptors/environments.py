@@ -8,6 +8,7 @@ are on the same side.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from bnnp.errors import InputError
 from bnnp.structure import Structures
 
 BLOCKS, HELD_OUT = 20, 5
+BINS = 500  # of the distances
 
 
 class Environments(NamedTuple):
@@ -99,14 +101,41 @@ def _draw(
     return {k: drawn[a:b] - first[k] for k, (a, b) in enumerate(zip(ends, ends[1:], strict=False)) if b > a}
 
 
-def measured_distances(structures: Structures, cutoff: float) -> dict[frozenset[str], float]:
-    """Shortest distance of the elements that come closer than `cutoff`, over all structures."""
-    found: dict[frozenset[str], float] = {}
+@dataclass(frozen=True, eq=False)
+class MeasuredDistances:
+    """Distances of all pairs of atoms closer than a cutoff radius, over all structures.
+
+    Parameters
+    ----------
+    shortest : dict of frozenset of one or two elements to float, length
+        For the elements that come so close.
+    neighbors : (n_bins,) float64
+        Mean number of neighbors of an atom within each of `edges`.
+    edges : (n_bins,) float64, length
+        Up to the cutoff radius.
+    """
+
+    shortest: dict[frozenset[str], float]
+    neighbors: NDArray[np.float64]
+    edges: NDArray[np.float64]
+
+    def radius(self, number: float) -> float:
+        """Smallest of the edges within which an atom has `number` neighbors in the mean, else the last."""
+        enough = np.flatnonzero(self.neighbors >= number)
+        return float(self.edges[enough[0] if len(enough) else -1])
+
+
+def measure_distances(structures: Structures, cutoff: float) -> MeasuredDistances:
+    """Distances in all structures up to `cutoff`, length."""
+    shortest: dict[frozenset[str], float] = {}
+    edges, counts, n_atoms = np.linspace(0.0, cutoff, BINS + 1), np.zeros(BINS), 0
     for structure in structures:
         pairs = find_neighbors(
             structure.positions, structure.cell, cutoff, structure.numbers, pbc=structure.pbc
         )
-        for shortest in shortest_distances(pairs, structure.numbers):
-            elements = frozenset(structure.symbols[atom] for atom in shortest.atoms)
-            found[elements] = min(shortest.distance, found.get(elements, np.inf))
-    return found
+        for closest in shortest_distances(pairs, structure.numbers):
+            elements = frozenset(structure.symbols[atom] for atom in closest.atoms)
+            shortest[elements] = min(closest.distance, shortest.get(elements, np.inf))
+        counts += np.histogram(np.linalg.norm(pairs.vectors, axis=1), edges)[0]
+        n_atoms += len(structure)
+    return MeasuredDistances(shortest, np.cumsum(counts) / max(n_atoms, 1), edges[1:])

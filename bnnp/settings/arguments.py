@@ -228,6 +228,19 @@ def auto_or(parser: Parser) -> Parser:
     return parse
 
 
+def automatic(default: int) -> Parser:
+    """The word ``auto`` and perhaps a positive integer, which is `default` without."""
+
+    def parse(words: Sequence[str]) -> int:
+        if [word.lower() for word in words[:1]] != [AUTO] or len(words) > 2:
+            raise ValueError(f"expects `auto` and perhaps a number, got `{' '.join(words)}`")
+        number = read_integer(words[1]) if len(words) == 2 else default
+        _check_range(number, 1)
+        return number
+
+    return parse
+
+
 def pair(words: Sequence[str]) -> tuple[float, float]:
     """Two numbers."""
     if len(words) != 2:

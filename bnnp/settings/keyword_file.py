@@ -35,11 +35,21 @@ class KeywordFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        lines = read_input_nn(path)
-        _refuse_runner_2(lines)
         self._lines: dict[str, list[KeywordLine]] = {}
         self._values: dict[str, list[Any]] = {}
         self._off: dict[str, KeywordLine] = {}  # switches that are off, as without them
+        self.add(path)
+
+    def add(self, path: str | Path) -> None:
+        """Add the keywords of a file, as if they stood in this one.
+
+        Raises
+        ------
+        InputError
+            As the class.
+        """
+        lines = read_input_nn(path)
+        _refuse_runner_2(lines)
         mistakes = [mistake for line in lines if (mistake := self._add(line))]
         if mistakes:
             hidden = len(mistakes) - MOST_MISTAKES

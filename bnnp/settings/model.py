@@ -83,7 +83,10 @@ def read_elements(file: KeywordFile) -> tuple[str, ...]:
 
 
 def read_functions(file: KeywordFile, elements: tuple[str, ...]) -> Functions:
-    """Symmetry functions of each element, expanded, in n2p2's order; two equal ones are a mistake."""
+    """Symmetry functions of each element, expanded, in n2p2's order; two equal ones are a mistake.
+
+    None of any element where the file has none: mode 1 will choose them.
+    """
     found: dict[str, dict[SymmetryFunction, SymmetryFunction]] = {element: {} for element in elements}
     lines = [line for keyword in FUNCTION_KEYWORDS for line in file.of(keyword)]
     for line in sorted(lines, key=attrgetter("number")):  # of two equal ones the second is the mistake
@@ -96,7 +99,7 @@ def read_functions(file: KeywordFile, elements: tuple[str, ...]) -> Functions:
                 text = f"defines `{function.definition()}`, which line {former.line} has already"
                 raise mistake(line, text)
             found[function.element][function] = replace(function, line=line.number)
-    for element in elements:
+    for element in elements if lines else ():
         if not found[element]:
             raise InputError(
                 f"{file.path}: element {element} has no symmetry function. Add lines such as "
@@ -149,7 +152,7 @@ def read_repulsion(file: KeywordFile, functions: Functions) -> Repulsion | None:
     radii: tuple[float, float] | None = file.value("zbl_repulsion")
     if radii is None:
         return None
-    longest = max(function.r_c for own in functions.values() for function in own)
+    longest = max((function.r_c for own in functions.values() for function in own), default=radii[1])
     if radii[1] > longest:
         text = f"ends at {radii[1]:g}, beyond the longest cutoff of the symmetry functions, {longest:g}"
         raise file.mistake("zbl_repulsion", text)

@@ -34,7 +34,7 @@ from bnnp.settings.keywords.training import (
     TrainingSettings,
     TransferSettings,
 )
-from bnnp.settings.model import read_model
+from bnnp.settings.model import FUNCTION_KEYWORDS, read_model
 
 DEFAULT = "default"
 HIGH_DROPOUT = 0.5  # from this value on a drop probability may be a keep probability by mistake
@@ -110,13 +110,22 @@ class Settings:
         return self.origins["elements"].partition(" line ")[0]
 
     @property
+    def chooses_functions(self) -> bool:
+        """Whether mode 1 has yet to choose the symmetry functions."""
+        return not any(self.model.functions.values())
+
+    @property
     def fits_atom_energies(self) -> bool:
         """Whether the free-atom energies are those of mode 2's training set (``atom_energy fit``)."""
         return any(element == FIT for element, _ in self.general.atom_energy)
 
 
 def load_settings(
-    path: str | Path = "input.nn", mode: int | None = None, *, mode_required: bool = True
+    path: str | Path = "input.nn",
+    mode: int | None = None,
+    *,
+    mode_required: bool = True,
+    choosing: bool = False,
 ) -> Settings:
     """Read and check input.nn.
 
@@ -128,6 +137,8 @@ def load_settings(
         The option ``--mode``, which wins over ``runner_mode``.
     mode_required : bool
         False: a file that names no mode is accepted (``bnnp --check``).
+    choosing : bool
+        A file without symmetry functions is accepted: mode 1 will choose them.
 
     Raises
     ------
@@ -137,6 +148,7 @@ def load_settings(
     file = KeywordFile(path)
     warnings: list[str] = []
     number, origin = _mode(file, mode, mode_required)
+    _add_chosen_functions(file, number, choosing)
     optimizer = choose_optimizer(file, warnings if number in (0, 2) else [], dialect(file))
     model = read_model(file, warnings)
     forces, why = forces_of_prediction(file)
@@ -169,6 +181,31 @@ def load_settings(
         ignored=_ignored(file, number, optimizer.idle),
     )
     return replace(settings, warnings=(*warnings, *_further_warnings(settings)))
+
+
+def automatic_file(path: str | Path) -> Path:
+    """The file with the functions that mode 1 has chosen for an input.nn without any."""
+    return Path(f"{path}.auto")
+
+
+def _add_chosen_functions(file: KeywordFile, mode: int, choosing: bool) -> None:
+    """Add the functions that mode 1 has chosen, unless the file has its own or they are to be chosen now."""
+    if any(map(file.given, FUNCTION_KEYWORDS)):
+        if file.given("symmetry_functions"):
+            line = next(file.of(name)[0] for name in FUNCTION_KEYWORDS if file.given(name))
+            text = f"lets mode 1 choose the functions, but line {line.number} has one; remove one of the two"
+            raise file.mistake("symmetry_functions", text)
+        return
+    chosen = automatic_file(file.path)
+    if choosing and (mode == 1 or not chosen.is_file()):
+        return
+    if not chosen.is_file():
+        raise InputError(
+            f"{file.path}: has no symmetry function, and there is no {chosen.name}. `bnnp --mode 1` chooses "
+            "functions from the structures and writes that file; or add lines such as "
+            "`global_symfunction_short 2 0.01 0.0 12.0`"
+        )
+    file.add(chosen)
 
 
 def _mode(file: KeywordFile, mode: int | None, required: bool) -> tuple[int, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.environments import measured_distances, sample_environments
+from bnnp.descriptors.environments import measure_distances, sample_environments
 from bnnp.descriptors.functions import SymmetryFunction, parse_function
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import InputError
@@ -86,11 +86,18 @@ def test_missing_element(structures: StructureFile) -> None:
         sample_environments(structures, wider, CUTOFF, 10, seed=1)
 
 
-def test_measured_distances(tmp_path: Path) -> None:
+def test_measure_distances(tmp_path: Path) -> None:
     """Over all structures; elements that never come close are left out."""
     rows = [(0.0, 52), (2.9, 32), (5.4, 32)]
     first = Structure(np.array([z for _, z in rows]), np.array([[x, 0.0, 0.0] for x, _ in rows]), None, 0.0)
     second = Structure(np.array([52, 32]), np.array([[0.0, 0.0, 0.0], [0.0, 2.7, 0.0]]), None, 0.0)
     write_structures(tmp_path / "input.data", [first, second])
-    found = measured_distances(StructureFile(tmp_path / "input.data", require_labels=False), 6.0)
-    assert found == {frozenset(("Ge", "Te")): pytest.approx(2.7), frozenset(("Ge",)): pytest.approx(2.5)}
+    found = measure_distances(StructureFile(tmp_path / "input.data", require_labels=False), 6.0)
+    shortest = {frozenset(("Ge", "Te")): pytest.approx(2.7), frozenset(("Ge",)): pytest.approx(2.5)}
+    assert found.shortest == shortest
+    # pairs of 2.5, 2.7, 2.9 and 5.4, each seen from both ends, over 5 atoms
+    within = {2.49: 0.0, 2.6: 0.4, 2.8: 0.8, 3.0: 1.2, 5.5: 1.6}
+    for radius, number in within.items():
+        assert found.neighbors[np.searchsorted(found.edges, radius)] == pytest.approx(number)
+    assert found.radius(1.0) == pytest.approx(2.904, abs=0.013)
+    assert found.radius(30.0) == 6.0

@@ -131,7 +131,7 @@ def test_prune_tells_the_fate_of_every_function() -> None:
             base[:, 2] + base[:, 0],
         ]
     )
-    found = prune(values[:150], values[150:], Criteria("cur", 2, 0.0, 1e-3, 0.999))
+    found = prune(values[:150], values[150:], Criteria("cur", 2, 0.0, 1e-3, 0.0, 0.999))
     assert found.flat == (1, 2)
     assert [(twin.function, twin.other) for twin in found.twins] == [(4, 0)]
     assert len(found.selection.chosen) == 2
@@ -140,6 +140,18 @@ def test_prune_tells_the_fate_of_every_function() -> None:
     np.testing.assert_allclose(found.errors[list(found.selection.chosen)], 0.0, atol=1e-6)
     assert found.selection.errors[-1] == pytest.approx(whole_error(found.errors), abs=1e-6)
     assert np.isfinite(found.held_out[[0, 3, 4, 5]]).all()
+    assert found.rare == ()
     everything = prune(values, values[:0], Criteria())
     assert np.isnan(everything.held_out).all()
     assert len(everything.selection.chosen) == 3  # rank; 2 and 4 are copies up to scale and shift
+
+
+def test_a_function_that_one_atom_in_ten_thousand_feels_is_left_out() -> None:
+    """Of n atoms k feel it fully: its standard deviation is sqrt(k / n) of its range, 0.010 and 0.032."""
+    rare, common = np.zeros(10000), np.zeros(10000)
+    rare[:1], common[:10] = 3.0, 3.0
+    values = np.column_stack([RNG.normal(size=10000), rare, common])
+    found = prune(values, values[:0], Criteria(smallest_spread=0.02))
+    assert (found.flat, found.rare) == ((), (1,))
+    assert sorted(found.selection.chosen) == [0, 2]
+    assert np.flatnonzero(np.isnan(found.errors)).tolist() == [1]

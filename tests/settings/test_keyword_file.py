@@ -123,8 +123,6 @@ def test_values_and_lines(tmp_path: Path) -> None:
     assert entries.value("batch_size") == 4
     assert [line.number for line in entries.of("symfunction_short")] == [1, 3]
     assert entries.names() == ("symfunction_short", "learning_rate")
-    assert "epochs" in [keyword.name for keyword in entries.missing(2)]
-    assert "epochs" not in [keyword.name for keyword in entries.missing(1)]
 
 
 def test_a_switch_off_and_on_is_a_repetition(tmp_path: Path) -> None:

@@ -37,10 +37,39 @@ def filter_of(settings: Settings) -> tuple[str, str, str, int]:
     return tuple(settings.value(name) for name in names)  # type: ignore[return-value]
 
 
-def test_adam_is_the_default_without_a_word(tmp_path: Path) -> None:
+def test_the_kalman_filter_is_the_default_without_a_word(tmp_path: Path) -> None:
     settings = load(tmp_path)
-    assert settings.training.optimizer == "adam"
+    assert settings.training.optimizer == "kalman"
+    assert settings.origins["optimizer"] == "default"
+    assert (settings.kalman.kalman_updates, settings.kalman.kalman_nue_short) == ("joint", 0.99)
     assert settings.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "line", ["learning_rate 0.01", "weight_decay 1e-3", "transfer_rates 1", "device cuda"]
+)
+def test_a_word_of_adam_alone_chooses_adam(tmp_path: Path, line: str) -> None:
+    settings = load(tmp_path, line)
+    assert settings.training.optimizer == "adam"
+    assert settings.origins["optimizer"].endswith(f"({line.split()[0]})")
+    assert load(tmp_path, line, "optimizer kalman").training.optimizer == "kalman"
+
+
+@pytest.mark.parametrize(
+    ("lines", "structures", "epochs"),
+    [
+        ((), 250, 6),  # 1500 structures in all epochs
+        ((), 10, 30),
+        ((), 10**5, 2),
+        (("optimizer adam",), 250, 150),
+        (("epochs 7",), 250, 7),
+        (("epochs auto",), 100, 15),
+    ],
+)
+def test_epochs_by_the_number_of_structures(
+    tmp_path: Path, lines: tuple[str, ...], structures: int, epochs: int
+) -> None:
+    assert load(tmp_path, *lines).training.n_epochs(structures) == epochs
 
 
 @pytest.mark.parametrize("name", ["adam", "lbfgs", "kalman", "descent"])

@@ -15,6 +15,7 @@ from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.errors import InputError
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import Every
+from bnnp.settings.keywords.descriptors import DescriptorSettings
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.units import Normalization
 
@@ -140,26 +141,64 @@ def test_no_mode_at_all(load: Load) -> None:
     assert load(mode=None, mode_required=False).mode == 0
 
 
-@pytest.mark.parametrize(
-    ("mode", "needed"),
-    [
-        (1, ("number_of_elements", "elements")),
-        (2, ("epochs", "global_hidden_layers_short", "global_nodes_short", "global_activation_short")),
-        (3, ("global_nodes_short",)),
-    ],
-)
-def test_mandatory_keywords(load: Load, mode: int, needed: tuple[str, ...]) -> None:
-    for name in needed:
-        with pytest.raises(InputError, match=rf"mode {mode} needs\n    {name} "):
-            load(without=(name,), mode=mode)
+def test_elements_are_all_that_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "input.nn"
+    path.write_text("units metal\nelements Te Ge\n")
+    settings = load_settings(path, 1, choosing=True)
+    assert settings.chooses_functions
+    assert settings.descriptors.symmetry_functions == 60
+    assert settings.model.architecture["Ge"] == Architecture((24, 24), ("p", "p", "l"))
+    path.write_text("units metal\n")
+    with pytest.raises(InputError, match="input.nn: `elements` is missing"):
+        load_settings(path, 1, choosing=True)
 
 
-def test_training_keywords_are_not_demanded_elsewhere(load: Load) -> None:
-    settings = load(without=("epochs", "global"), mode=1)
-    assert settings.model.architecture == {}
-    assert settings.missing[1] == ()
-    assert "epochs" in settings.missing[2]
-    assert load(without=("epochs",), mode=3).training.epochs is None
+def test_layers_and_nodes_follow_each_other(load: Load) -> None:
+    networks = load("global_hidden_layers_short 3", without=("global",)).model.architecture
+    assert networks["H"] == Architecture((24, 24, 24), ("p", "p", "p", "l"))
+    networks = load("global_nodes_short 8", without=("global",)).model.architecture
+    assert networks["H"] == Architecture((8,), ("p", "l"))
+
+
+# functions that mode 1 chooses
+
+CHOSEN = "symfunction_short H 2 O 0.01 0.0 12.0\nsymfunction_short O 2 O 0.02 0.0 12.0\n"
+
+
+@pytest.mark.parametrize("mode", [2, 3])
+def test_functions_of_input_nn_auto(load: Load, tmp_path: Path, mode: int) -> None:
+    with pytest.raises(InputError, match=r"has no symmetry function, and there is no input.nn.auto"):
+        load(without=("symf",), mode=mode)
+    (tmp_path / "input.nn.auto").write_text("# chosen\n" + CHOSEN)
+    found = load(without=("symf",), mode=mode).model
+    assert [function.definition() for function in found.functions["O"]] == ["O 2 O 0.02 0 12"]
+    own = load(mode=mode).model  # functions of input.nn win
+    assert [function.definition() for function in own.functions["O"]] == ["O 2 H 0.01 0 12"]
+
+
+def test_mode_1_chooses_anew_and_check_shows_what_was_chosen(load: Load, tmp_path: Path) -> None:
+    assert load(without=("symf",), mode=None, mode_required=False, choosing=True).chooses_functions
+    (tmp_path / "input.nn.auto").write_text(CHOSEN)
+    assert load(without=("symf",), mode=1, choosing=True).chooses_functions
+    assert not load(without=("symf",), mode=None, mode_required=False, choosing=True).chooses_functions
+    assert not load(without=("symf",), mode=1).chooses_functions
+
+
+def test_a_mistake_in_input_nn_auto_names_that_file(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "input.nn.auto").write_text(CHOSEN + "symfunction_short H 2 Xx 0.01 0.0 12.0\n")
+    with pytest.raises(InputError, match="input.nn.auto line 3: "):
+        load(without=("symf",))
+
+
+def test_chosen_and_own_functions_exclude_each_other(load: Load) -> None:
+    with pytest.raises(InputError, match="symmetry_functions` lets mode 1 choose the functions, but line 11"):
+        load("symmetry_functions auto")
+    assert load("symmetry_functions auto 40", without=("symf",), mode=1, choosing=True).descriptors == (
+        DescriptorSettings(symmetry_functions=40)
+    )
+    for words in ("", "all", "auto 0", "auto 40 2"):
+        with pytest.raises(InputError, match="`symmetry_functions` "):
+            load(f"symmetry_functions {words}", without=("symf",), mode=1, choosing=True)
 
 
 # elements

@@ -114,7 +114,7 @@ def test_error_decides_how_many(data: Path) -> None:
 
 def test_distances_come_from_the_data(data: Path) -> None:
     text = run("Ge", "Te", "--cutoff", 6, "--units", "metal", "--data", data, "--keep", 5).stdout
-    assert "shortest distances (of input.data): Ge-Ge 2.2" in " ".join(text.replace("#", " ").split())
+    assert "shortest distances (of the data): Ge-Ge 2.2" in " ".join(text.replace("#", " ").split())
 
 
 def test_data_that_tells_nothing(tmp_path: Path) -> None:

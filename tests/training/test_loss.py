@@ -84,19 +84,19 @@ def test_spread_that_is_nothing_does_not_divide_by_zero() -> None:
 
 
 def test_errors_count_what_is_known_and_show_a_prediction_that_is_not_finite() -> None:
-    errors = Errors()
-    errors.add(2, np.array([1.0, 3.0, 9.0]), np.array([0.0, 0.0, np.nan]))
+    errors = Errors.none(1)
+    errors.add(0, 2, np.array([1.0, 3.0, 9.0]), np.array([0.0, 0.0, np.nan]))
     assert errors.rmse[2] == pytest.approx(np.sqrt(5.0))
     assert errors.mae[2] == pytest.approx(2.0)
     assert np.isnan(errors.rmse[3])
-    errors.add(0, np.array([np.nan]), np.array([0.0]))
+    errors.add(0, 0, np.array([np.nan]), np.array([0.0]))
     assert np.isnan(errors.rmse[0])
 
 
 def test_criterion_is_the_loss_of_the_errors() -> None:
-    errors = Errors()
-    errors.add(0, np.array([0.2]), np.array([0.0]))
-    errors.add(2, np.array([0.3, -0.3]), np.zeros(2))
+    errors = Errors.none(1)
+    errors.add(0, 0, np.array([0.2]), np.array([0.0]))
+    errors.add(0, 2, np.array([0.3, -0.3]), np.zeros(2))
     spread = Spread(0.01, 0.09, 1.0, 1.0, 1.0, 0.0)
     assert errors.criterion(spread, (1.0, 2.0, 7.0)) == pytest.approx(4.0 + 2.0)
 
@@ -129,10 +129,25 @@ def test_huber_is_linear_beyond_its_threshold_and_smooth_there() -> None:
 
 
 def test_criterion_is_huber_s_too() -> None:
-    errors = Errors(thresholds=(0.1, 0.2, np.inf))
-    errors.add(0, np.array([0.05]), np.array([0.0]))
-    errors.add(2, np.array([0.1, 5.0]), np.zeros(2))
+    errors = Errors.none(1, (0.1, 0.2, np.inf))
+    errors.add(0, 0, np.array([0.05]), np.array([0.0]))
+    errors.add(0, 2, np.array([0.1, 5.0]), np.zeros(2))
     spread = Spread(0.01, 0.04, 1.0, 1.0, 1.0, 0.0)
     expected = 0.05**2 / 0.01 + (0.1**2 + 0.2 * (10.0 - 0.2)) / 2 / 0.04
     assert errors.criterion(spread, (1.0, 1.0, 1.0)) == pytest.approx(expected)
     assert errors.rmse[2] == pytest.approx(np.sqrt((0.01 + 25.0) / 2))
+
+
+def test_one_outlier_does_not_choose_the_epoch() -> None:
+    """Of 20 structures 19 get better from one epoch to the next and one, with a wrong label, worse."""
+    spread = Spread(1.0, 1.0, 1.0, 1.0, 1.0, 0.0)
+
+    def criterion(common: float, outlier: float) -> float:
+        errors = Errors.none(20)
+        for row in range(20):
+            errors.add(row, 0, np.array([outlier if row == 7 else common]), np.zeros(1))
+        return errors.criterion(spread, (1.0, 1.0, 0.0))
+
+    assert criterion(0.1, 50.0) < criterion(0.2, 40.0)
+    assert criterion(0.1, 50.0) == pytest.approx((19 * 0.01 + 3 * 0.01) / 20)
+    assert criterion(0.1, 0.15) == pytest.approx((19 * 0.01 + 0.0225) / 20)  # not an outlier: the plain loss

@@ -47,6 +47,10 @@ def report_settings(settings: Settings, log: Log) -> None:
     log.section("Settings in force")
     log.table(("keyword", "value", "unit", "origin"), list(_rows(settings)))
     log.section("Symmetry functions")
+    if settings.chooses_functions:
+        count = settings.descriptors.symmetry_functions
+        log.line(f"  chosen by mode 1 from the structures: at most {count} of each element")
+        return
     log.table(("element", "type", "neighbors", "functions", "r_c"), list(_functions(settings)))
     log.section("Networks")
     log.table(("element", "layers", "activations", "weights"), list(_networks(settings)))

@@ -49,9 +49,12 @@ def check(run: Run) -> None:
         demand_units(data.reaches, settings, run.data.name)
         if settings.mode < 3:
             foresee_division(structures, settings)
-        stored = report_symmetry_estimate(structures, run, log)
-        report_training_estimate(structures, run, stored, log)
-        if runs_dynamics(settings):
+        if settings.chooses_functions:
+            log.line("  Time and memory are estimated once mode 1 has chosen the symmetry functions.")
+        else:
+            stored = report_symmetry_estimate(structures, run, log)
+            report_training_estimate(structures, run, stored, log)
+        if runs_dynamics(settings) and not settings.chooses_functions:
             report_simulation_estimate(run, log)
     conclude(data, run, log)
 

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from bnnp import parallel
-from bnnp.descriptors.device import descriptor_on
 from bnnp.io.descriptor_allocation import demand_writable, finish, prepare
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.runner_symmetry_files import write_runner_files
 from bnnp.log import Log, byte_count
 from bnnp.modes.calibrate.sets import calibration_text
+from bnnp.modes.symmetry.automatic import with_functions
 from bnnp.modes.symmetry.ranges import measure_ranges, report_ranges
 from bnnp.modes.symmetry.selection import (
     Selection,
@@ -49,15 +49,16 @@ def compute(run: Run) -> None:
     InputError, NumericalError, OutputError
         Ends the run on all ranks; what was computed is kept for the next one.
     """
-    settings, path, log = run.settings, run.directory / FILE_NAME, Log(runner=run.as_runner)
-    model = settings.model
-    descriptor = descriptor_on(
-        settings.training.device, model.elements, model.functions, model.cutoff, run.threads
-    )
-    log.header(settings, descriptor.kernel, run.threads)
-
+    path, log = run.directory / FILE_NAME, Log(runner=run.as_runner)
+    settings, model = run.settings, run.settings.model
+    kernel = "" if settings.chooses_functions else model.descriptor(device=settings.training.device).kernel
+    log.header(settings, kernel, run.threads)
     parallel.on_root(demand_writable, path)
     structures = parallel.on_root(index_structures, run)
+    if settings.chooses_functions:
+        run = with_functions(run, structures, log)
+        settings, model = run.settings, run.settings.model
+    descriptor = model.descriptor(run.threads, settings.training.device)
     found = survey_all(structures, settings, log)
     selection = select(found, settings)
     report_selection(structures, found, selection, settings, log)

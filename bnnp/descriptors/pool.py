@@ -1,0 +1,193 @@
+r"""Symmetry functions to choose from, and those that are chosen from the data alone.
+
+:func:`automatic_pool` is what mode 1 uses where input.nn has no symmetry function. From the structures come
+
+* the shortest distances of the pairs of elements, with which the pool of the recipe begins,
+* the cutoff radius: the smallest within which an atom has :data:`NEIGHBORS` others in the mean, between
+  5 and 6.5 Angstrom,
+* the choice: without functions that hardly vary, that hardly any atom feels, or that repeat another, those
+  that together tell most about all (:mod:`bnnp.descriptors.pruning`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.descriptors.environments import Environments, measure_distances, sample_environments
+from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.generate import RECIPES, Distances, counts_of, expected_distances, generate, merge
+from bnnp.descriptors.pruning import Criteria, Pruned, prune, whole_error
+from bnnp.structure import Structures
+from bnnp.units import Units
+
+FAULTY = 0.6  # of the distance to expect: shorter ones are mistakes in the data
+SMALLEST_RANGE = 1e-3  # functions that vary by less are left out
+SMALLEST_SPREAD = 0.02  # of the range: functions that vary less are felt by hardly any atom
+LARGEST_CORRELATION = 0.999
+ENVIRONMENTS = 10000  # atoms of each element to choose by
+RECIPE, POOL = "imbalzano", 300
+NEIGHBORS, SHORTEST, LONGEST = 30.0, 5.0, 6.5  # neighbors within the cutoff radius, in Angstrom
+STEP = 0.05  # of that radius, Angstrom
+
+Progress = Callable[[Sequence[int]], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Functions to write or to choose from.
+
+    Parameters
+    ----------
+    functions : mapping of element to functions in their final order
+        Elements by atomic number.
+    cutoff : Cutoff
+    units : Units
+    remarks : tuple of str
+        Where they come from.
+    """
+
+    functions: Mapping[str, tuple[SymmetryFunction, ...]]
+    cutoff: Cutoff
+    units: Units
+    remarks: tuple[str, ...]
+
+    @property
+    def counts(self) -> str:
+        """Number of functions of each element, in words."""
+        return ", ".join(f"{len(own)} of {element}" for element, own in self.functions.items())
+
+    def lines(self) -> Iterator[str]:
+        """The functions as lines of input.nn."""
+        for functions in self.functions.values():
+            yield ""
+            yield from (f"symfunction_short {function.definition()}" for function in functions)
+
+    def chosen(self, found: Mapping[str, Pruned], samples: Mapping[str, Environments], how: str) -> Pool:
+        """The functions that stay, and how well they tell what all do."""
+        remarks = [*self.remarks, f"Chosen by {how}:"]
+        remarks += [summary(element, found[element], samples[element]) for element in found]
+        functions = {
+            element: tuple(own[k] for k in sorted(found[element].selection.chosen))
+            for element, own in self.functions.items()
+        }
+        return replace(self, functions=functions, remarks=tuple(remarks))
+
+
+def recipe_pool(
+    recipes: Iterable[str],
+    elements: Sequence[str],
+    r_c: float,
+    size: str | int,
+    cutoff: Cutoff,
+    units: Units,
+    measured: Distances | None = None,
+) -> Pool:
+    """Functions by recipes.
+
+    Parameters
+    ----------
+    recipes : iterable of str
+        Names in :data:`bnnp.descriptors.generate.RECIPES`.
+    elements : sequence of str
+    r_c : float, length
+    size : str or int
+        As of :func:`bnnp.descriptors.generate.counts_of`.
+    cutoff : Cutoff
+    units : Units
+    measured : mapping of frozenset of one or two elements to float, length, optional
+        Shortest distances in the data, which win over those to expect unless they are absurd.
+
+    Raises
+    ------
+    ValueError
+        An unknown element, too few functions for so many elements, or a cutoff radius that is not larger than
+        the shortest distance.
+    """
+    remarks, sets = [], []
+    expected = expected_distances(elements, units.angstrom)
+    measured = {pair: r for pair, r in (measured or {}).items() if pair in expected}
+    shortest = expected | {pair: max(r, FAULTY * expected[pair]) for pair, r in measured.items()}
+    source = "of the data" if measured else "0.85 of the covalent radii"
+    if any(r < shortest[pair] for pair, r in measured.items()):
+        source += f", at least {FAULTY:g} times 0.85 of the covalent radii"
+    for name in dict.fromkeys(recipes):
+        recipe = RECIPES[name]
+        counts = counts_of(size, len(set(elements)), recipe.weighted)
+        sets.append(generate(recipe, elements, r_c, counts, shortest))
+        each, pair = ("", "") if recipe.weighted else (" for each neighbor element", " for each pair")
+        remarks += [
+            f"Recipe {name}: {recipe.source};",
+            f"{counts.radial} radial functions{each}, {counts.angular} angular ones{pair}.",
+        ]
+    distances = ", ".join(f"{'-'.join(_ends(pair))} {r:.3g}" for pair, r in shortest.items())
+    remarks.append(f"Cutoff radius {r_c:g} {units.length}; shortest distances ({source}): {distances}.")
+    return Pool(merge(sets), cutoff, units, tuple(remarks))
+
+
+def automatic_pool(
+    structures: Structures,
+    elements: Sequence[str],
+    cutoff: Cutoff,
+    units: Units,
+    keep: int,
+    seed: int,
+    progress: Progress = iter,
+) -> Pool:
+    """At most `keep` functions of each element, chosen from the structures.
+
+    Parameters
+    ----------
+    structures : Structures
+    elements : sequence of str
+    cutoff : Cutoff
+    units : Units
+        Of the structures and the functions.
+    keep : int
+    seed : int
+        Of the draw of atoms.
+    progress : callable
+        Iterates over a sequence, for example with a progress bar.
+
+    Raises
+    ------
+    InputError
+        An element does not occur in the structures.
+    ValueError
+        No function of an element varies over the structures.
+    """
+    found = measure_distances(structures, LONGEST / units.angstrom)
+    radius = found.radius(NEIGHBORS)
+    r_c = min(max(np.ceil(radius * units.angstrom / STEP) * STEP, SHORTEST), LONGEST) / units.angstrom
+    n = len(elements)
+    size = max(POOL, 4 * n * (n + 1) + 8 * n)
+    pool = recipe_pool((RECIPE,), elements, float(f"{r_c:.4g}"), size, cutoff, units, found.shortest)
+    samples = sample_environments(structures, pool.functions, cutoff, ENVIRONMENTS, seed, progress)
+    criteria = Criteria("cur", keep, 0.0, SMALLEST_RANGE, SMALLEST_SPREAD, LARGEST_CORRELATION)
+    pruned = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
+    for element, each in pruned.items():
+        if not each.selection.chosen:
+            raise ValueError(f"no symmetry function of {element} varies over the structures")
+    return pool.chosen(pruned, samples, "CUR on the data")
+
+
+def summary(element: str, found: Pruned, sample: Environments) -> str:
+    """How well the functions that stay tell what all do, in words."""
+    n_kept, n_all = len(found.selection.chosen), len(found.errors)
+    inside, outside = (percent(whole_error(errors)) for errors in (found.errors, found.held_out))
+    return (
+        f"{element}: {n_kept} of {n_all} functions reproduce all to {inside} ({len(sample.fit)} atoms), "
+        f"held out {outside} ({len(sample.test)} atoms)"
+    )
+
+
+def percent(share: float) -> str:
+    """In words; ``-`` where it is not known."""
+    return f"{100.0 * share:.2f} %" if np.isfinite(share) else "-"
+
+
+def _ends(elements: frozenset[str]) -> tuple[str, str]:
+    return min(elements), max(elements)
