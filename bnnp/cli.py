@@ -20,6 +20,7 @@ MODES = {
 DYNAMICS = ("bnnp.modes.simulate.run", "simulate")  # mode 3 with md_steps
 CHECK = ("bnnp.modes.check.run", "check")
 TOOLS = {  # scripts of tools/ as verbs of the command
+    "auto": ("auto", "Data to potential in one command: convert, divide, train, calibrate, judge."),
     "convert": ("convert", "Files of ASE, LAMMPS, DeePMD, RuNNer to input.data, and back; --check."),
     "vasp": ("vasp2data", "VASP's OUTCAR, vasprun.xml, vaspout.h5, ML_AB to input.data."),
     "functions": ("make_symmetry_functions", "Make symmetry functions by a recipe, or choose from many."),

@@ -5,9 +5,12 @@ bnnp select --number 200 input.data thinned.data
 bnnp select --number 50 --beside training.data candidates.data new.data
 bnnp select --potential potential/ --min-sigma 100 candidates.data new.data
 bnnp select --energy-window 0.5 input.data low.data
+bnnp select --hold-out 0.1 --rest input.data all.data held_out.data
 
 One after the other: the energy window, the uncertainty, then --number of what is left: by farthest point
-sampling in the space of the symmetry functions, or the most uncertain ones (--by uncertainty). Sigmas are
+sampling in the space of the symmetry functions, or the most uncertain ones (--by uncertainty). --hold-out
+takes a share of each group to judge a potential by later, in blocks where frames follow each other in time;
+--rest keeps what is not chosen. Sigmas are
 calibrated if the potential is, else raw, and what is printed says which. Symmetry
 functions are those of mode 1's symmetry_functions.h5 (--features), or are computed from input.nn. What is
 chosen is written unchanged, in the order of the input. Units are those of the input.nn beside INPUT, else of
@@ -22,6 +25,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from ase.data import atomic_numbers
 from ase.formula import Formula
 from data_summary import write_data
 from data_units import demand_readable, has_settings, input_units, stated_units, units_option
@@ -39,16 +43,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bnnp.command import SETTINGS, Command, say
+from bnnp.descriptors.survey import survey, survey_dtype, trajectories
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.messages import count
+from bnnp.modes.calibrate.sets import draw_share
 from bnnp.potential.loading import read_potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 from bnnp.units import ATOMIC, METAL, UNITS, Units
 
 Indices = NDArray[np.int64]
+REACH, SEED = 6.0, 1  # Angstrom; of the draw of --hold-out
 SAME = 1e-6  # standard deviations: nearer structures are copies
 
 
@@ -68,6 +75,7 @@ class Choice:
     beside: Path | None = None
     potential: Path | None = None
     units: str | None = None
+    hold_out: float | None = None
 
     def load_settings(self) -> Settings:
         """The settings that symmetry functions need."""
@@ -96,6 +104,9 @@ def select(source: Path, choice: Choice) -> Iterator[tuple[str, Indices]]:
     structures = InUnits(source, choice.units_of(source))
     left = np.arange(len(structures))
     yield "structures", left
+    if choice.hold_out is not None:
+        left = held_out(structures, choice.hold_out)
+        yield f"held out, {choice.hold_out:g} of each group, in blocks of consecutive frames", left
     if choice.energy_window is not None:
         left = left[in_energy_window(structures, choice.energy_window)]
         yield f"at most {choice.energy_window:g} eV/atom above the lowest of their composition", left
@@ -132,6 +143,21 @@ class InUnits:
     def read(self, indices: Iterable[int], units: Units) -> Iterator[Structure]:
         """The structures with these numbers, in `units`."""
         return (change_units(structure, self.units, units) for structure in self.file.read(indices))
+
+
+def held_out(structures: InUnits, share: float) -> Indices:
+    """A share of the structures of each group, by blocks of trajectories."""
+    elements = sorted({x for s in structures.read(range(len(structures)), METAL) for x in s.symbols})
+    elements.sort(key=atomic_numbers.__getitem__)
+    table = np.zeros(len(structures), survey_dtype(len(elements)))
+    labels = []
+    for record, structure in enumerate(structures.read(range(len(structures)), METAL)):
+        table[record] = survey(structure, elements, REACH, {})
+        labels.append(structure.info.get("group", ""))
+    group = np.unique(labels, return_inverse=True)[1].astype(np.int32)
+    runs, draw = trajectories(table, group), np.random.default_rng(SEED).random(len(table))
+    members = (np.flatnonzero(group == number) for number in np.unique(group))
+    return np.sort(np.concatenate([draw_share(each, runs[each], draw[each], share) for each in members]))
 
 
 def in_energy_window(structures: InUnits, window: float) -> Indices:
@@ -284,15 +310,28 @@ def demand_output(source: Path, output: Path, overwrite: bool) -> None:
 @units_option
 @click.option("--features", type=click.Path(path_type=Path), help="symmetry_functions.h5 of INPUT.")
 @click.option("--beside", type=click.Path(path_type=Path), help="Structures that are there already.")
-@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
-def main(source: Path, output: Path, overwrite: bool, **options: object) -> None:
+@click.option(
+    "--hold-out",
+    type=click.FloatRange(0.0, 0.9, min_open=True),
+    metavar="SHARE",
+    help="Take this share of each group, in blocks of consecutive frames.",
+)
+@click.option("--rest", type=click.Path(path_type=Path), help="Write what is not chosen to this file.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT (and REST) if it exists.")
+def main(source: Path, output: Path, rest: Path | None, overwrite: bool, **options: object) -> None:
     """Choose, print what was chosen, write it."""
     choice = replace(Choice(), **options)  # type: ignore[arg-type]
-    if choice.number is None and not (choice.radius or choice.energy_window or choice.min_sigma):
-        raise click.UsageError("say what to choose: --number, --radius, --energy-window or --min-sigma")
+    wanted = choice.radius or choice.energy_window or choice.min_sigma or choice.hold_out
+    if choice.number is None and not wanted:
+        raise click.UsageError(
+            "say what to choose: --number, --radius, --energy-window, --min-sigma or --hold-out"
+        )
+    if rest == output:
+        raise click.UsageError("--rest and OUTPUT are the same file")
     demand_inputs([source])
-    demand_output(source, output, overwrite)
-    demand_readable(output, choice.units_of(source))
+    for target in filter(None, (output, rest)):
+        demand_output(source, target, overwrite)
+        demand_readable(target, choice.units_of(source))
     left = np.empty(0, dtype=np.int64)
     for text, left in select(source, choice):
         say(f"{len(left):7d} {text}")
@@ -303,6 +342,10 @@ def main(source: Path, output: Path, overwrite: bool, **options: object) -> None
     structures = StructureFile(source, require_labels=False)
     write_data(output, (structures[int(index)] for index in left))
     say(f"Written: {output}")
+    if rest is not None:
+        others = sorted({*range(len(structures))} - {*left.tolist()})
+        write_data(rest, (structures[index] for index in others))
+        say(f"Written: {rest}, with the {count(len(others), 'structure')} not chosen")
 
 
 if __name__ == "__main__":
