@@ -49,6 +49,10 @@ counts, and the log has RuNNer's lines, too, which other programs read.
 class Program(Group):
     """The command, with the scripts of tools/ as its verbs; each is imported when it is called."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`--auto` is the verb of that name."""
+        return super().parse_args(ctx, ["auto", *args[1:]] if args[:1] == ["--auto"] else args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the verbs."""
         return list(TOOLS)

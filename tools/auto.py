@@ -68,7 +68,7 @@ class Steps:
             It failed, with its last words.
         """
         command = [str(word) for word in words]
-        say(f"$ bnnp {shlex.join(command)}    > {name}.log")
+        click.echo(f"$ bnnp {shlex.join(command)} > {name}.log")
         done = subprocess.run(
             [sys.executable, "-m", "bnnp", *command],
             cwd=self.folder,
@@ -78,10 +78,8 @@ class Steps:
         )
         (self.folder / f"{name}.log").write_text(done.stdout)
         if done.returncode:
-            _, error, last = done.stdout.rpartition("ERROR: ")
-            raise InputError(
-                f"bnnp {command[0]} failed, see {self.folder / name}.log: {last if error else ''}"
-            )
+            last = done.stdout.rpartition("ERROR: ")[2].strip()
+            raise InputError(f"bnnp {command[0]} failed, see {self.folder / name}.log: {last}")
         for warning in warnings_in(done.stdout):
             say(f"  {warning}")
         return done.stdout
@@ -124,11 +122,12 @@ def demand_enough(number: int) -> None:
     """Raise InputError with what to compute if there are too few structures."""
     if number < ENOUGH:
         raise InputError(
-            f"{count(number, 'structure')} with energies: at least {ENOUGH} are needed to train, calibrate and "
-            f"test, and {USUAL} are usual, so compute {ENOUGH - number} to {USUAL - number} more. Which: those "
-            "of the temperatures, phases, strains and defects the potential is made for. Of a trajectory "
-            "without labels `bnnp select --number N` takes the ones that differ most (its symmetry functions: "
-            "`bnnp functions ELEMENTS --cutoff 6 --units metal --complete > input.nn`)"
+            f"{count(number, 'structure')} with energies: at least {ENOUGH} are needed to train, calibrate "
+            f"and test, and {USUAL} are usual, so compute {ENOUGH - number} to {USUAL - number} more. Which: "
+            "those of the temperatures, phases, strains and defects the potential is made for. Of a "
+            "trajectory without labels `bnnp select --number N` takes the ones that differ most (it reads "
+            "symmetry functions from an input.nn: `bnnp functions ELEMENTS --cutoff 6 --units metal "
+            "--complete > input.nn`)"
         )
 
 
@@ -153,7 +152,7 @@ def main(data: tuple[Path, ...], folder: Path, minutes: float, seed: int) -> Non
         raise InputError(f"{folder} exists and is not empty; choose another --folder, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     steps = Steps(folder)
-    say(f"$ cd {shlex.quote(str(folder))}")
+    click.echo(f"$ cd {shlex.quote(str(folder))}")
     for number, (verb, paths) in enumerate(readers(data)):
         names = [os.path.relpath(path, folder) for path in paths]
         more = ["--append"] if number else []
@@ -174,11 +173,8 @@ def main(data: tuple[Path, ...], folder: Path, minutes: float, seed: int) -> Non
     steps.run("5_mode1", "--mode", 1)
     training = steps.run("6_mode2", "--mode", 2)
     prediction = steps.run("7_mode3", "--mode", 3, "--data", HELD_OUT)
-    for kind in ("report",):
-        steps.run("8_report", "plot", kind)
-    say(
-        f"\n{steps.minutes:.1f} minutes; the potential is in {folder / 'potential'}, see {folder / 'report.html'}"
-    )
+    steps.run("8_report", "plot", "report")
+    say(f"\n{steps.minutes:.1f} minutes. Potential: {folder / 'potential'}; page: {folder / 'report.html'}")
     if "UNCALIBRATED" in training:
         say(f"The standard deviations are not calibrated: that takes {FEWEST} structures.")
     say(f"\nStructures that were held out, {len(StructureFile(folder / HELD_OUT))} of {len(structures)}:")

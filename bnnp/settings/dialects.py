@@ -63,7 +63,7 @@ TRAINING_WORDS = (
     *("gradient_adam_eta", "gradient_adam_beta1", "gradient_adam_beta2", "gradient_adam_epsilon"),
     *("force_update_scaling", "mix_all_points", "random_order_training", "fitmode"),
 )
-_CHOOSING = ("updater_type", "gradient_type", "optmode_short_energy", "optmode_short_force")
+CHOOSING = ("updater_type", "gradient_type", "optmode_short_energy", "optmode_short_force")
 _DESCENT = ("gradient_eta", "steepest_descent_step_energy_short", "steepest_descent_step_force_short")
 _RUNNER = (
     *("use_noisematrix", "short_energy_group", "short_force_group", "repeated_energy_update"),
@@ -134,7 +134,7 @@ def choose_optimizer(file: KeywordFile, warnings: list[str], dialect: str) -> Op
         choice.set(file, "force_weight", scaling, "force_update_scaling")
     updates = choice.values.get("kalman_updates", file.value("kalman_updates"))
     kind = choice.values.get("kalman_type", file.value("kalman_type"))
-    used = _used(name, source, updates, fading=kind == 1)
+    used = used_keywords(name, source, updates, fading=kind == 1)
     idle = [keyword for keyword in KALMAN_KEYWORDS if file.given(keyword) and keyword not in used]
     if file.given("gradient_adam_eta") and "learning_rate" not in choice.values:
         idle.append("gradient_adam_eta")
@@ -221,8 +221,8 @@ def _constant_rate(file: KeywordFile, choice: OptimizerChoice, rate: float, sour
     choice.set(file, "warmup_epochs", 0, source)
 
 
-def _used(name: str, source: str, updates: str, fading: bool) -> set[str]:
-    """Keywords of the chapter that have an effect."""
+def used_keywords(name: str, source: str, updates: str, fading: bool) -> set[str]:
+    """Keywords of the chapter of Kalman filter and gradient descent that have an effect."""
     if name == "kalman":
         shared = ("short_energy_fraction", "short_force_fraction", *_THRESHOLDS)
         used = (
@@ -233,4 +233,4 @@ def _used(name: str, source: str, updates: str, fading: bool) -> set[str]:
         return used - ({"kalman_components"} if updates != "joint" else set(shared))
     if source == "optimizer":
         return set()
-    return {*_CHOOSING, *(_DESCENT if name == "descent" else ())} if source else set()
+    return {*CHOOSING, *(_DESCENT if name == "descent" else ())} if source else set()

@@ -301,7 +301,8 @@ def _further_warnings(settings: Settings) -> list[str]:
         found.append(
             "cutoff_type 3 is n2p2's; RuNNer's has another prefactor: do not exchange weights or scaling.data"
         )
-    if settings.model.scaling.kind == "none" and settings.mode in (2, 3):
+    raw = settings.loss.network_inputs == "scaled" or settings.dropout.dropout_rate_input > 0.0
+    if settings.model.scaling.kind == "none" and settings.mode == 2 and raw:
         found.append(
             "symmetry functions are not scaled; networks train much better with `scale_symmetry_functions`"
         )

@@ -19,6 +19,7 @@ from bnnp.descriptors.length_unit import unit_advice
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
+from bnnp.settings.dialects import CHOOSING, used_keywords
 from bnnp.settings.help import format_value
 from bnnp.settings.keywords import KEYWORDS, SECTION_OF, Keyword
 from bnnp.settings.settings import Settings
@@ -61,10 +62,12 @@ def report_settings(settings: Settings, log: Log) -> None:
 
 
 def _rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
+    method, kalman = settings.training.optimizer, settings.kalman
+    used = used_keywords(method, "", kalman.kalman_updates, fading=kalman.kalman_type == 1) - {*CHOOSING}
     for name in sorted(SECTION_OF, key=lambda name: KEYWORDS[name].repeatable):
         keyword, value = KEYWORDS[name], settings.value(name)
         idle = name in settings.ignored or (settings.mode and str(settings.mode) not in keyword.modes)
-        idle = idle or (SECTION_OF[name] == "kalman" and settings.training.optimizer != "kalman")
+        idle = idle or (SECTION_OF[name] == "kalman" and not (settings.given(name) or name in used))
         elsewhere = name in _STRUCTURED or (name == "atom_energy" and not settings.fits_atom_energies)
         if idle or elsewhere:
             continue

@@ -35,7 +35,7 @@ from bnnp.uncertainty.maps import Quadratic
 from bnnp.uncertainty.scores import zms
 from bnnp.units import ATOMIC, METAL, Units
 
-SETTINGS = "dropout_rate 0.1\nepochs 12\nbatch_size 4\n"
+SETTINGS = "optimizer adam\ndropout_rate 0.1\nepochs 12\nbatch_size 4\n"
 COUNTS = {Set.TRAIN: 16, Set.TEST: 4, Set.CALIBRATION: 40, Set.OUTSIDE: 12}
 
 

@@ -196,16 +196,26 @@ def test_the_report_shows_values_and_origins(prepare: Prepare, capsys: pytest.Ca
     rows = {
         line.split()[0]: line.split()[1:]
         for line in out.splitlines()
-        if "default" in line or "input.nn line" in line
+        if line.endswith("default") or "input.nn line" in line
     }
     assert rows["bond_threshold"] == ["0.4", "bohr", "input.nn", "line", "11"]
     assert rows["batch_size"] == ["4", "default"]
     assert rows["check_input_forces"] == ["0.001", "hartree/bohr", "default"]
     assert "mode 1                     ready" in out
-    assert "mode 2                     needs" in out
-    assert "epochs" in out.partition("mode 2                     needs")[2]
+    assert "mode 2                     ready" in out
     assert "neighbors of an atom       2 within 8 bohr" in out
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["input.data", "input.nn"]
+
+
+def test_functions_that_mode_1_will_choose(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+    run = prepare([water(ase.units.Bohr)])
+    kept = [line for line in Path("input.nn").read_text().splitlines() if "symfunction" not in line]
+    Path("input.nn").write_text("\n".join([*kept, "symmetry_functions auto 20"]))
+    check.check(replace(run, settings=load_settings("input.nn", mode_required=False, choosing=True)))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "chosen by mode 1 from the structures: at most 20 of each element" in text
+    assert "Time and memory are estimated once mode 1 has chosen" in text
+    assert "mode 1 ready" in text
 
 
 def test_only_keywords_of_the_mode_are_shown(prepare: Prepare) -> None:
@@ -227,9 +237,7 @@ def test_only_keywords_of_the_mode_are_shown(prepare: Prepare) -> None:
 NETWORK = ("global_hidden_layers_short 1", "global_nodes_short 3", "global_activation_short t l", "epochs 5")
 
 
-def test_estimate_of_mode_2_needs_a_network(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
-    check.check(prepare([water(ase.units.Bohr)] * 4))
-    assert "Estimate for mode 2" not in capsys.readouterr().out
+def test_estimate_of_mode_2(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
     check.check(prepare([water(ase.units.Bohr)] * 4, *NETWORK))
     text = " ".join(capsys.readouterr().out.split())
     assert "time of 5 epochs about" in text

@@ -70,7 +70,7 @@ atom_energy Au -0.5
 mc_samples 30
 stress_weight 0.1
 """
-SHORT = "dropout_rate 0.1\nepochs 6\nbatch_size 2\n"
+SHORT = "optimizer adam\ndropout_rate 0.1\nepochs 6\nbatch_size 2\n"
 
 
 def alloys(count: int, seed: int = 1, subset: Set | None = None) -> list[Structure]:
