@@ -55,7 +55,10 @@ def real(tag: Lookup, name: str, default: float) -> float:
 
 def integer(tag: Lookup, name: str, default: int) -> int:
     """A tag that is a whole number. Raises InputError if it is something else."""
-    return round(real(tag, name, default))
+    value = real(tag, name, default)
+    if value != round(value):
+        raise InputError(f"the head of the file is damaged: {name} is `{value}`, expected a whole number")
+    return round(value)
 
 
 def excluded(tag: Lookup) -> str | None:

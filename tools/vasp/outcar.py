@@ -18,13 +18,15 @@ field carry "ML" in their headings; there is one for every geometry, also for th
 "aborting loop because EDIFF is reached" is printed for unconverged steps, too, so electronic iterations are
 counted against NELM. Columns are of fixed width and may touch.
 
-What stands between a table and the line below it (`BELOW`) shows where text of another step was inserted: one
-insertion tears a table from its line, or repeats one of them.
+Text of another step or run that was inserted shows in three places: it tears a table from the line below it
+(`BELOW`) or repeats one of them; the numbers of iterations jump; and behind it they go back, or tables follow
+the end, so that the latest steps (`HELD`) are passed on only when nothing more of them has come.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -60,15 +62,17 @@ from vasp.step import (
 )
 from vasp.window import Readable, cut_at
 
-RUN, DONE, ITERATION, NOT_REACHED = b"\n vasp.", b"General timing", b" Iteration ", b"EDIFF was not reached"
+RUN, DONE, ITERATION, LOOP_END = b" vasp.", b"General timing", b" Iteration ", b"aborting loop"
 KILOBAR, VOLUME, CELL, FORCES = b"in kB", b"volume of cell :", b"direct lattice vectors", b"TOTAL-FORCE"
 EXTERNAL, DRIFT, FREE_ENERGY = b"external pressure", b"total drift", b"free  energy   TOTEN"
 ENERGIES = b"  FREE ENERGIE OF THE ION-ELECTRON SYSTEM"  # two blanks: predictions have "ML FREE ENERGIE"
 PREDICTED = b"ML FREE ENERGIE OF THE ION-ELECTRON SYSTEM"
 BELOW = {EXTERNAL: KILOBAR, CELL: VOLUME, DRIFT: FORCES, FREE_ENERGY: ENERGIES}  # each right behind the other
-MARKERS = (RUN, DONE, ITERATION, NOT_REACHED, PREDICTED, *BELOW, *BELOW.values())
+MARKERS = (RUN, DONE, ITERATION, LOOP_END, PREDICTED, *BELOW, *BELOW.values())
+BEHIND = {table: line for line, table in BELOW.items() if line != EXTERNAL}  # not behind each stress
 RULE = b"\n ----------"
 
+VERSION = re.compile(rb" vasp\.\d+\.\d+\.\d+[ .]")
 COUNT = re.compile(rb" Iteration *(\d+|\*+)\( *(\d+)\)")
 FREE = re.compile(rb"free  energy   TOTEN  = (?=[ \d-]{9}\.) *(-?\d*\.\d{6}(?:\d\d)?) eV")
 SIGMA0 = re.compile(
@@ -79,13 +83,12 @@ ROW = re.compile(rb" *(-?\d+\.\d{5})" * 3 + rb" *(-?\d+\.\d{6})" * 3 + rb" *")
 ROW_VDW = re.compile(ROW.pattern + rb"\S.*")  # forces without the correction follow, and may be NaN
 PRESSURES = [re.compile(rb" *(-?\d*\.\d{%d})" % decimals * 6 + rb" *") for decimals in (5, 2)]  # 2: VASP 4.6
 FORMAT = b"%13.5f" * 3 + b"    " + b"%14.6f" * 3  # numbers that are too wide push the others to the right
-NELM_DEFAULT = 60
+HELD = 2**22  # bytes of tables
 NO_ITERATION = f"{DAMAGED}: no `Iteration` before the energies, so that what belongs together cannot be told"
 TWO_WRITERS = f"{DAMAGED}: iterations or steps are not in order; did two programs write into this file?"
 INSERTED = f"{DAMAGED}: a table and the line below it are torn apart; did two programs write into this file?"
 MISSING = f"{DAMAGED}: no cell or stress, which other steps of the file have"
-TWO_HEADS = f"{DAMAGED}: the head states the numbers of atoms twice"
-TWICE = f"{DAMAGED}: two energies, tables of forces, stresses or cells in one step"
+TWICE = f"{DAMAGED}: two energies, tables of forces, stresses, cells or electronic loops in one step"
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class _Found:
     number: int
     iterations: int = 0
     unconverged: bool = False
+    loop_ends: int = 0
+    again: bool = False  # iterations behind the tables
     damage: str | None = None
     conflict: bool = False  # two stresses or cells before the forces
     volume: bytes = b""
@@ -120,6 +125,15 @@ class _Found:
 
 
 @dataclass
+class _Held:
+    """A step that text further below may still show to be damaged; `size` in bytes."""
+
+    number: int
+    size: int
+    draft: Draft
+
+
+@dataclass
 class _Run:
     """State between sections: the head that is being collected, or the one in force and the present step."""
 
@@ -127,6 +141,7 @@ class _Run:
     head: list[bytes] | None = field(default_factory=list)
     header: Header | None = None
     cell: bytes = b""
+    ended: bool = False  # and no other head since
     n_steps: int = 0
     last: int = 0  # number of a step
     shortened: bool = False  # somebody has removed iterations
@@ -134,7 +149,8 @@ class _Run:
     previous: bytes = b""  # marker
     prediction: bool = False  # not yet accounted for
     found: _Found | None = None
-    held: list[Draft] = field(default_factory=list)  # the last step of a run that has ended
+    held: deque[_Held] = field(default_factory=deque)
+    size: int = 0  # of `held`
 
 
 def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -154,37 +170,51 @@ def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator
     """
     run = _Run(elements)
     for marker, section in cut_at(stream, MARKERS, _is_whole):
+        if marker == RUN and not VERSION.match(section):
+            marker = b""
         if marker == DONE and run.head is not None:  # no iteration at all
             run.header = _read_header(run) or run.header
-        if marker == RUN or (marker in (ITERATION, PREDICTED) and run.held):
-            yield from _release(run)
         if marker in (RUN, DONE):
-            run.held = [*run.held, *_end_run(run, finished=marker == DONE)]
-            if marker == RUN:
-                yield from _release(run)
-            run.head = []
+            _end_run(run, finished=marker == DONE)
+            run.head, run.ended = [], marker == DONE
             _forget_atoms(run)
         if run.head is not None and marker in (ITERATION, PREDICTED, ENERGIES):
             run.header, run.head = _read_header(run) or run.header, None
         if run.head is not None:
             run.head.append(settings_lines(section))
         if marker == ITERATION:
-            yield from _begin(run, section)
+            _begin(run, section)
         elif marker == PREDICTED:
-            yield from _predicted(run)
-        else:
+            _predicted(run)
+        elif marker:
             _note(run, marker, section)
-        run.previous = marker
+        run.previous = marker or run.previous
+        yield from _released(run, 0 if marker == RUN else HELD)
     if run.header is None and _read_header(run) is None:
         raise InputError("the file ends before VASP has said which atoms there are")
-    yield from _release(run)
-    yield from _end_run(run, finished=False)
+    _end_run(run, finished=False)
+    yield from _released(run, 0)
 
 
-def _release(run: _Run) -> Iterator[Draft]:
-    """The last step of a run, once nothing more of it has come after the end of that run."""
-    held, run.held = run.held, []
-    yield from held
+def _released(run: _Run, limit: int) -> Iterator[Draft]:
+    """The first of the steps that are held, until no more than `limit` bytes are."""
+    while run.held and run.size > limit:
+        held = run.held.popleft()
+        run.size -= held.size
+        yield held.draft
+
+
+def _hold(run: _Run, draft: Draft, number: int = 0, size: int = 0) -> None:
+    """Keep a step back, which has `size` bytes of tables."""
+    run.held.append(_Held(number, size + 500, draft))
+    run.size += size + 500
+
+
+def _spoil(run: _Run, number: int) -> None:
+    """Leave out the steps from that number on, as far as they are held: others stand in their place."""
+    for held in run.held:
+        if held.number >= number and held.draft.flaw in (None, UNCONVERGED):
+            held.draft = flawed(TWO_WRITERS)
 
 
 def _is_whole(marker: bytes, section: bytes) -> bool:
@@ -197,7 +227,7 @@ def settings_lines(text: bytes) -> bytes:
     return b"\n".join(line for line in text.split(b"\n") if b"=" in line or b":" in line)
 
 
-def _begin(run: _Run, section: bytes) -> Iterator[Draft]:
+def _begin(run: _Run, section: bytes) -> None:
     """An electronic iteration: of the present step, of a new one, or of another loop of the present one."""
     match = COUNT.match(section)
     found = run.found
@@ -218,17 +248,21 @@ def _begin(run: _Run, section: bytes) -> Iterator[Draft]:
         in_order = stars or number == run.last + 1 or (run.prediction and number > run.last)
         if found is not None and not in_order:
             found.damage = found.damage or TWO_WRITERS
-        yield from _close(run, finished=True)
+        _close(run, finished=True)
         if not in_order:
             _forget_atoms(run)
+        if run.ended or number <= run.last:
+            _spoil(run, number - 1)
         if run.prediction and number > run.n_steps + 1:
-            yield from _flush(run)
+            _flush(run)
         run.prediction, run.last = False, number
         run.found = _Found(number, iteration, damage=damage)
     elif found.iterations and not (found.rows or found.energies):
         if iteration <= found.iterations or (iteration != found.iterations + 1 and not run.shortened):
             found.damage = TWO_WRITERS
         found.iterations = iteration
+    else:
+        found.again = True
 
 
 def _forget_atoms(run: _Run) -> None:
@@ -237,18 +271,18 @@ def _forget_atoms(run: _Run) -> None:
         run.header = replace(run.header, excluded=run.header.excluded or TWO_WRITERS)
 
 
-def _predicted(run: _Run) -> Iterator[Draft]:
+def _predicted(run: _Run) -> None:
     """The energies of a prediction: it counts as a step unless its geometry is computed next."""
-    yield from _close(run, finished=True)
-    yield from _flush(run)
+    _close(run, finished=True)
+    _flush(run)
     run.prediction = True
 
 
-def _flush(run: _Run) -> Iterator[Draft]:
+def _flush(run: _Run) -> None:
     """The prediction that turned out not to be computed."""
     if run.prediction:
         run.n_steps += 1
-        yield flawed(MACHINE_LEARNED)
+        _hold(run, flawed(MACHINE_LEARNED))
     run.prediction = False
 
 
@@ -257,23 +291,16 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
     if marker == CELL and run.head is not None:
         run.cell = _lines(section, 1, 3)
     found = run.found
-    if found is None and run.held and marker in (KILOBAR, FORCES, DRIFT, FREE_ENERGY):
-        run.held[-1] = flawed(TWO_WRITERS)  # the rest of a step, which an end was inserted into
+    if found is None and run.ended and marker in (KILOBAR, FORCES, DRIFT, FREE_ENERGY):
+        _spoil(run, 0)  # the rest of a step, which text up to the end was inserted into
     elif found is None and marker == FREE_ENERGY:
         run.found = _Found(0, damage=NO_ITERATION, energies=section)
     if found is None:
         return
-    if marker in BELOW and run.previous == BELOW[marker]:
-        run.pairs.add(marker)
-    elif marker in run.pairs or BELOW.get(marker) in found.met:
-        found.damage = found.damage or INSERTED
-    found.met.add(marker)
-    if marker in (ENERGIES, FREE_ENERGY):
-        found.damage = found.damage or (TWICE if found.energies else None)
+    _check_order(run, found, marker, section)
     if marker == FREE_ENERGY:
         found.energies = section
     elif marker == FORCES and b"(ML)" not in section[: section.find(b"\n")]:
-        found.damage = found.damage or (TWICE if found.rows else None)
         found.rows = section
     elif found.rows:
         return  # what follows is of a prediction or of linear response
@@ -295,8 +322,37 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
         if VECTOR.fullmatch(_lines(section, 4, 1)):
             found.damage = found.damage or INSERTED  # a fourth vector
         found.conflict = found.conflict or former not in (b"", found.cell)
-    elif marker == NOT_REACHED:
+    elif marker == LOOP_END and not found.energies:
+        _end_loop(found, section[: section.find(b"\n")])
+
+
+def _check_order(run: _Run, found: _Found, marker: bytes, section: bytes) -> None:
+    """Whether a table and the line below it belong together, and are the first of their kind in the step."""
+    if marker in BELOW and run.previous == BELOW[marker]:
+        run.pairs.add(marker)
+    elif marker in run.pairs or BELOW.get(marker) in found.met or _is_alone(run, marker):
+        found.damage = found.damage or INSERTED
+    found.met.add(marker)
+    former = found.energies if marker in (ENERGIES, FREE_ENERGY) else found.rows if marker == FORCES else b""
+    if former and b"(ML)" not in section[: section.find(b"\n")]:
+        found.damage = found.damage or TWICE
+        if found.again:
+            _spoil(run, found.number - 1)
+
+
+def _is_alone(run: _Run, marker: bytes) -> bool:
+    """Whether another marker follows the former table than its line."""
+    return run.previous in BEHIND and (run.previous == marker or BEHIND[run.previous] in run.pairs)
+
+
+def _end_loop(found: _Found, line: bytes) -> None:
+    """How the electronic loop ended."""
+    if b"not reached" in line or b"hard stop" in line:
         found.unconverged = True
+    elif b"EDIFF is reached" not in line:
+        found.damage = found.damage or TORN
+    found.loop_ends += 1
+    found.conflict = found.conflict or found.loop_ends > 1
 
 
 def _lines(text: bytes, first: int, count: int) -> bytes:
@@ -305,16 +361,16 @@ def _lines(text: bytes, first: int, count: int) -> bytes:
     return b"\n".join(lines[first : first + count]) if len(lines) > first + count else b""
 
 
-def _end_run(run: _Run, finished: bool) -> Iterator[Draft]:
+def _end_run(run: _Run, finished: bool) -> None:
     """The last step of a run."""
-    yield from _close(run, finished)
-    yield from _flush(run)
+    _close(run, finished)
+    _flush(run)
     if finished and not run.n_steps and run.header and run.header.excluded:
-        yield flawed(run.header.excluded)
+        _hold(run, flawed(run.header.excluded))
     run.n_steps, run.last, run.cell, run.shortened = 0, 0, b"", False
 
 
-def _close(run: _Run, finished: bool) -> Iterator[Draft]:
+def _close(run: _Run, finished: bool) -> None:
     """The present step, if there is one; what it lacks was cut off unless `finished`."""
     found, run.found = run.found, None
     if found is None:
@@ -325,7 +381,8 @@ def _close(run: _Run, finished: bool) -> Iterator[Draft]:
     if found.rows and (no_cell or no_stress):
         found.damage = found.damage or MISSING
     run.n_steps += 1
-    yield _draft(run.header, found, run.cell, finished)
+    size = len(found.rows) + len(found.energies) + len(found.cell)
+    _hold(run, _draft(run.header, found, run.cell, finished), found.number, size)
 
 
 def _draft(header: Header, found: _Found, fixed_cell: bytes, finished: bool) -> Draft:
@@ -351,6 +408,8 @@ def _read(header: Header, found: _Found, cell: bytes) -> Step:
     if free is None:
         raise UnreadableStep(UNREADABLE)
     sigma0 = SIGMA0.match(found.energies, free.end())
+    if found.energies.count(b"sigma->0") > 1:
+        raise UnreadableStep(INSERTED)
     vectors = np.array([_fixed(VECTOR, line) for line in cell.split(b"\n")])
     if found.cell and found.volume and not has_volume(vectors, found.volume, 0.006):
         raise UnreadableStep(OTHER_VOLUME)
@@ -429,8 +488,8 @@ def _read_header(run: _Run) -> Header | None:
     counts = _atoms_per_type(text)
     if counts is None:
         return None
-    twice = text.count(b"ions per type =") > 1 or text.count(b"TITEL") > len(counts)
     symbols, tag = _species(text, len(counts), run.elements), partial(_tag, text)
+    flaw = _flaw_of_head(text, len(counts)) or excluded(tag)
     titles = _titles(text, rb"TITEL *= *([^\n]*)") or _titles(text, rb"POTCAR: *([^\n]*)")[: len(counts)]
     mesh = re.findall(rb"generate k-points for: *(\d+) +(\d+) +(\d+)", text)
     if not mesh and re.search(rb"NKPTS *= *1 ", text):
@@ -441,12 +500,26 @@ def _read_header(run: _Run) -> Header | None:
         cell = None
     return Header(
         symbols=[symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)],
-        nelm=integer(tag, "NELM", NELM_DEFAULT),
+        nelm=integer(tag, "NELM", 0),
         isif=integer(tag, "ISIF", 2),
         nwrite=integer(tag, "NWRITE", 2),
-        excluded=TWO_HEADS if twice else excluded(tag),
+        excluded=flaw,
         method=method_word(tag, Species(symbols, titles), [int(n) for n in mesh[-1]] if mesh else None, cell),
     )
+
+
+def _flaw_of_head(text: bytes, n_types: int) -> str | None:
+    """What a head states twice, or must state and does not."""
+    if text.count(b"ions per type =") > 1 or text.count(b"TITEL") > n_types:
+        return f"{DAMAGED}: the head states the numbers of atoms twice"
+    parameters = text[max(text.find(b"Dimension of arrays"), 0) :]
+    for name in ("NELM", "ISIF", "NWRITE", "ICHARG"):
+        values = set(re.findall(rb"(?<![A-Z0-9_])%b *= *([^\s;]*)" % name.encode(), parameters))
+        if len(values) > 1:
+            return f"{DAMAGED}: the head states {name} twice, {b' and '.join(sorted(values)).decode()}"
+    if _tag(text, "NELM") is None:
+        return f"{DAMAGED}: the head has no NELM, without which it cannot be told what is converged"
+    return None
 
 
 def _tag(text: bytes, name: str) -> str | None:
