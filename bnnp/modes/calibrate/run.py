@@ -27,11 +27,14 @@ from bnnp.settings.settings import Settings
 from bnnp.uncertainty.calibration import FEWEST, Calibration
 
 
-def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> None:
-    """Calibrate at the end of mode 2, if there is a calibration set; an error becomes a warning."""
+def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> bool:
+    """Calibrate at the end of mode 2, if there is a calibration set.
+
+    An error becomes a warning, and False is returned.
+    """
     chosen = kept_in(file)
     if len(chosen) == 0:
-        return  # the log began with a warning
+        return True  # the log began with a warning
     log.section("Calibration")
     try:
         members = read_members(run.directory, run.settings)
@@ -39,6 +42,8 @@ def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> None:
         calibrate(run, log, members, potential, chosen)
     except BnnpError as error:
         log.warn(f"the standard deviations stay UNCALIBRATED: {error}")
+        return False
+    return True
 
 
 def calibrate_with_data(
