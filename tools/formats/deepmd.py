@@ -13,7 +13,8 @@
             real_atom_types.npy  (n_frames, n_atoms) of mixed systems; -1 is no atom, but fills a row
 
 Where there is no set.*, the same as text: coord.raw, box.raw, ..., a line a frame. An HDF5 file has these
-files as datasets, in one group a system.
+files as datasets, in one group a system; those of the first version of dpdata that
+wrote HDF5 are named coords.npy, cells.npy, energies.npy, ...
 
 References: DeePMD-kit manual, "Formats of a system", "Mixed type"; dpdata, "deepmd/raw", "deepmd/hdf5".
 """
@@ -42,7 +43,9 @@ Array = NDArray[np.float64]
 HDF5_NAMES = (".h5", ".hdf5", ".hdf")
 WIDTHS = {"coord": 3, "box": 9, "energy": 1, "force": 3, "virial": 9, "real_atom_types": 1}  # numbers a frame
 OF_ATOMS = ("coord", "force", "real_atom_types")  # so many an atom
+OLD_NAMES = {"coord": "coords", "box": "cells", "energy": "energies", "force": "forces", "virial": "virials"}
 NO_ATOM = -1
+END = {0: 40, 1: 44, 2: 28, 3: 28}  # where a version of HDF5's superblock has the length of the file
 
 
 class Folder(Protocol):
@@ -93,7 +96,11 @@ class Directory:
         file = self.path / name
         if name.endswith(".raw"):
             return np.loadtxt(file, dtype=np.float64, ndmin=2)
-        return np.asarray(np.load(file).astype(np.float64))
+        with open(file, "rb") as stream:
+            array = np.load(stream).astype(np.float64)
+            if stream.read(1):
+                raise ValueError("it is longer than its header says: damaged")
+        return np.asarray(array)
 
 
 @dataclass(frozen=True)
@@ -144,12 +151,25 @@ def read_systems(path: Path, units: Units) -> Iterator[Structure]:
     with ExitStack() as stack:
         systems: list[tuple[Path, str, Folder]] = [(one, "", Directory(one)) for one in find_systems(path)]
         if path.is_file():
+            _demand_length(path)
             file = stack.enter_context(h5py.File(path))
             systems = [(path, f"#{name}", Group(file[name])) for name in _groups(file)]
         for place, name, system in systems:
             for number, structure in enumerate(_read_system(system)):
                 info = {"source": f"{'/'.join(place.parts[-2:])}{name}:{number}"}
                 yield change_units(Structure(**structure, info=info), METAL, units)
+
+
+def _demand_length(path: Path) -> None:
+    """Refuse an HDF5 file that is longer than it says: something was inserted, and numbers are displaced."""
+    with open(path, "rb") as file:
+        head = file.read(52)
+    place = END.get(head[8], 0)
+    known = int.from_bytes(head[place : place + 8], "little")
+    if place and path.stat().st_size > known:
+        raise InputError(
+            f"{path}: has {path.stat().st_size} bytes, but {known} by its head: damaged; copy or write it again"
+        )
 
 
 def _groups(file: Any) -> list[str]:
@@ -248,8 +268,12 @@ def _load(folder: Folder, n_atoms: int) -> dict[str, Array]:
     ending = "raw" if "coord.raw" in there else "npy"
     arrays: dict[str, Array] = {}
     for name, width in WIDTHS.items():
-        file = f"{name}.{ending}"
-        if file not in there and name != "coord":
+        file, old = f"{name}.{ending}", f"{OLD_NAMES.get(name, name)}.{ending}"
+        if file not in there and old in there:
+            file = old
+        elif file != old and {file, old} <= set(there):
+            raise InputError(f"{folder.where}: {file} and {old}; remove one of them")
+        elif file not in there and name != "coord":
             continue
         width *= n_atoms if name in OF_ATOMS else 1
         try:
