@@ -161,13 +161,21 @@ class TestDeepmd:
             file["set.000/energy.npy"] = [1.0, 2.0]
         assert "set.000: energy.npy and energies.npy; remove one" in run(path, tmp_path / "a.data").output
 
+    def test_a_virial_is_symmetric(self, system: Path, tmp_path: Path) -> None:
+        virial = np.load(system / "set.000/virial.npy")
+        virial[1, 3:6] = 0.0
+        np.save(system / "set.000/virial.npy", virial)
+        result = run(system, tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert "set.000 frame 2: its virial is no symmetric matrix" in result.output
+
     def test_displaced_numbers(self, system: Path, tmp_path: Path) -> None:
         """Bytes inserted among the numbers: the last ones stand behind the end that the head tells."""
         file = system / "set.000/force.npy"
         data = file.read_bytes()
         file.write_bytes(data[:-64] + bytes(8) + data[-64:])
         result = run(system, tmp_path / "a.data")
-        assert "force.npy: cannot be read as numbers of 9 a frame (it is longer than its" in result.output
+        assert "force.npy: cannot be read as numbers of 9 a frame (ValueError: it is longer" in result.output
         file.write_bytes(data)
         for version in ("earliest", "latest"):
             path = tmp_path / f"{version}.hdf5"
@@ -447,6 +455,30 @@ class TestDumps:
             assert "the last one has Step Temp E_pair" in told
         before = "Step Temp PotEng\n0 300 -7.25\nERROR: Lost atoms\n"
         assert "no thermo table has step 500" in self.log_case(tmp_path, before + one).output
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("ITEM: NUMBER", "ITEM: NUMBR", "line 1: this frame has not the sections TIMESTEP, NUMBER OF"),
+            ("ITEM: ATOMS", "ITFM: ATOMS", "line 1: this frame has not the sections"),
+            ("2 2 3.0", "1 2 3.0", "line 1: an id stands twice in this frame"),
+            ("NUMBER OF ATOMS\n2", "NUMBER OF ATOMS\n1", "line 1: this frame has 2 rows for 1 atom,"),
+            ("2 2 3.0 3.0", "2 2 3.03.0", "rows with other than 9 columns"),
+            ("TIMESTEP\n0", "TIMESTEP\n-7.5", "line 1: step and number of atoms of this frame are no single"),
+        ],
+    )
+    def test_damaged_frames(self, tmp_path: Path, old: str, new: str, message: str) -> None:
+        """ASE would take the atoms of the next frame for those of the damaged one."""
+        text = self.dump(self.COLUMNS, element=True)
+        assert old in text
+        (tmp_path / "log.lammps").write_text(self.LOG)
+        (tmp_path / "md.dump").write_text(text.replace(old, new, 1))
+        result = run("--log", tmp_path / "log.lammps", tmp_path / "md.dump", tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert message in result.output
+        (tmp_path / "md.dump").write_text(text[:-20])
+        result = run("--log", tmp_path / "log.lammps", tmp_path / "md.dump", tmp_path / "a.data")
+        assert "line 12: this frame has 2 rows for 2 atoms, or rows with other than 9" in result.output
 
     def test_log_of_more_atoms_than_the_dump(self, tmp_path: Path) -> None:
         log = self.LOG.replace("on 1 procs", "on 1 procs for 500 steps with 3 atoms")
