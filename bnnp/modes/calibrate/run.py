@@ -16,6 +16,7 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.modes.calibrate.observations import fit, independent_energies, observe
 from bnnp.modes.calibrate.report import report_calibration
 from bnnp.modes.calibrate.sets import CalibrationSet, kept_in, pinned_in
@@ -59,9 +60,9 @@ def calibrate_with_data(
     log.section("Calibration")
     uncertainty = members[0].uncertainty
     if uncertainty is not None and (former := uncertainty.calibration) is not None:
-        count = former.kinds[former.use].structures
+        used = count(former.kinds[former.use].structures, "structure")
         log.warn(
-            f"{UNCERTAINTY} is calibrated already, on {count} structures; that is replaced. Take `calibrate` "
+            f"{UNCERTAINTY} is calibrated already, on {used}; that is replaced. Take `calibrate` "
             "out of input.nn to keep it"
         )
     path, chosen = run.directory / FILE_NAME, None
@@ -116,7 +117,8 @@ def calibrate(
     independent = parallel.on_root(independent_energies, outcomes, groups)  # other ranks have no outcomes
     kinds, omitted = parallel.on_root(fit, outcomes, potential, independent)
     if omitted:
-        log.line(f"  {omitted} components of forces and stresses are zero by symmetry: they are left out")
+        left = count(omitted, "component")
+        log.line(f"  left out: {left} of forces and stresses that symmetry makes zero")
     report_calibration(log, kinds, independent, potential.units)
     use = choice(run.settings, kinds)
     data = CalibrationData(use, checksums([member.networks for member in members]), kinds)
