@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, takewhile
 from operator import itemgetter
 from types import TracebackType
 from typing import Any, TypeVar
@@ -105,16 +105,17 @@ def gather(value: T) -> list[T]:
 def ordered_map(compute: Callable[[int], T], count: int) -> Iterator[T]:
     """Yield ``compute(0)``, ``compute(1)``, ... on the root, computed by all ranks; nothing on the others.
 
-    A BnnpError on any rank is raised on the root, which then closes its files and ends the run.
+    The first BnnpError is raised on every rank, on the root after all results before it.
     """
     batch = BATCH * size()
     for first in range(0, count, batch):
         mine = range(first + rank(), min(first + batch, count), size())
         parts = gather([(index, _attempt(compute, index)) for index in mine])
-        for _, result in sorted(chain.from_iterable(parts), key=itemgetter(0)):
-            if isinstance(result, BnnpError):
-                raise result
-            yield result
+        results = [result for _, result in sorted(chain.from_iterable(parts), key=itemgetter(0))]
+        failure = broadcast(next((each for each in results if isinstance(each, BnnpError)), None))
+        yield from takewhile(lambda each: not isinstance(each, BnnpError), results)
+        if failure is not None:
+            raise failure
 
 
 def _attempt(compute: Callable[[int], T], index: int) -> T | BnnpError:

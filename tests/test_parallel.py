@@ -122,6 +122,29 @@ except InputError as error:
     assert python(code, ranks=2).stdout.count("caught line 3") == 2
 
 
+@needs_mpi
+def test_error_of_an_item_reaches_every_rank_behind_the_results_before_it() -> None:
+    """Item 5 fails, on rank 1 of 2; whoever catches the error goes on with the same collective calls."""
+    code = """
+import sys
+from bnnp import parallel
+from bnnp.errors import InputError
+def compute(index):
+    if index in (5, 6):
+        raise InputError(f"item {index}")
+    return index
+found = []
+try:
+    found.extend(parallel.ordered_map(compute, 40))
+except InputError as error:
+    assert found == ([0, 1, 2, 3, 4] if parallel.is_root() else [])
+    assert parallel.on_root(len, found) == 5
+    sys.stdout.write(f"caught {error}\\n")
+"""
+    done = python(code, ranks=2)
+    assert done.stdout.count("caught item 5") == 2, done.stderr
+
+
 @pytest.mark.parametrize(
     "announced",
     [

@@ -204,7 +204,26 @@ def test_training_sees_the_slab(derivatives: str, tmp_path: Path, monkeypatch: p
             expected = descriptor.values(np.zeros(5, dtype=np.int32), pairs)
             np.testing.assert_allclose(file.descriptors("Cu")[file.rows(number, "Cu")], expected, atol=1e-11)
             assert len(file.pairs(number)) == len(pairs)
-            cell = file.periodic_cell(number)
-            assert cell is not None
-            virial = file.stress[number] * abs(np.linalg.det(cell))
-            np.testing.assert_allclose(virial, structure.stress * structure.volume, rtol=1e-10)
+            np.testing.assert_array_equal(file.periodic_cell(number), structure.cell)
+            np.testing.assert_array_equal(file.stress[number], structure.stress)
+            assert file.periodicity(number) == structure.pbc
+            assert file.volume(number) == structure.volume
+
+
+def test_stress_errors_of_training_are_those_of_the_potential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stress counts with the volume of the given cell, as in mode 3."""
+    structures = [
+        replace(slab(pbc), energy=-1.5, forces=np.eye(5, 3), stress=0.1 * np.arange(6.0)) for pbc in MIXED
+    ]
+    write_structures(tmp_path / "input.data", structures)
+    (tmp_path / "input.nn").write_text(f"{INPUT}stress_weight 1\ndropout_rate 0\n")
+    monkeypatch.chdir(tmp_path)
+    for mode in ("1", "2"):
+        result = CliRunner().invoke(main, ["--mode", mode])
+        assert result.exit_code == 0, result.output
+    (line,) = (line for line in result.output.splitlines() if line.strip().startswith("stress (GPa)"))
+    potential = load(tmp_path)
+    errors = [METAL.gpa * (potential.predict(each).stress.value - each.stress) for each in structures]
+    assert float(line.split()[2]) == pytest.approx(np.sqrt(np.mean(np.square(errors))), abs=0.006)

@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bnnp.command import SETTINGS, Command, say
+from bnnp.descriptors.length_unit import option_advice, sampled_reaches
 from bnnp.descriptors.survey import survey, survey_dtype, trajectories
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
@@ -132,10 +133,12 @@ def select(source: Path, choice: Choice) -> Iterator[tuple[str, Indices]]:
 
 
 class InUnits:
-    """The structures of a file, with labels or without, in any units."""
+    """The structures of a file, with labels or without, in any units; doubtful ones are a warning."""
 
     def __init__(self, path: Path, units: Units) -> None:
         self.file, self.units = StructureFile(path, require_labels=False), units
+        if (advice := option_advice(sampled_reaches(self.file, units), units)) is not None:
+            say(f"WARNING: {path}: {advice}", err=True)
 
     def __len__(self) -> int:
         return len(self.file)

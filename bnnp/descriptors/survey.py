@@ -16,6 +16,7 @@ is shared. It has one record of :func:`survey_dtype` a structure::
     subset         number of the bnnp.structure.Set that input.data assigns; -1 if it assigns none
     kind           checksum of the elements of all atoms, in their order
     cell           (3, 3) lattice vectors as rows, length; 0 without a cell
+    pbc            (3,) whether it is repeated along each of them
     probe          (4, 3) positions of four atoms, length
 """
 
@@ -54,6 +55,7 @@ def survey_dtype(n_elements: int) -> np.dtype[np.void]:
             ("subset", np.int8),
             ("kind", np.uint32),
             ("cell", np.float32, (3, 3)),
+            ("pbc", np.bool_, (3,)),
             ("probe", np.float32, (PROBED, 3)),
         ]
     )
@@ -84,6 +86,7 @@ def survey(
     record["subset"] = FREE if structure.subset is None else structure.subset
     record["kind"] = crc32(structure.numbers.tobytes())
     record["cell"] = 0.0 if structure.cell is None else structure.cell
+    record["pbc"] = structure.pbc
     record["probe"] = structure.positions[np.linspace(0, len(structure) - 1, PROBED).astype(int)]
     record["shortest"] = record["reach"] = np.inf
     free = np.array([free_atoms.get(element, 0.0) for element in elements])

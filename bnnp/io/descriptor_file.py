@@ -15,6 +15,7 @@ structures/group       (n,)          int32   index into `groups`
 structures/energy      (n,)          float64 total energy as in input.data (with free-atom energies), energy
 structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, energy/length^3; NaN without
 structures/cell        (n, 3, 3)     float64 rows are the lattice vectors, length; NaN for a free molecule
+structures/pbc         (n, 3)        uint8   1: repeated along this vector; missing where all cells are along all
 structures/weight      (n,)          float64 weight in the training loss
 structures/done        (n,)          uint8   1: the structure is written
 structures/checksum    (n, n_blocks) uint32  CRC-32 of its rows in each dataset of :func:`blocks_of`
@@ -70,6 +71,7 @@ from bnnp.io.descriptor_layout import (
     key_of,
 )
 from bnnp.model import Model
+from bnnp.structure import Periodicity
 
 FILE_NAME = "symmetry_functions.h5"
 DAMAGED = (  # what h5py and numpy raise for damaged headers
@@ -93,6 +95,7 @@ class DescriptorFile:
     derivatives : str
         ``stored`` or ``recomputed``.
     first_atom, first_row, source, subset, group, energy, stress, cell, weight : arrays as in the schema
+    pbc : (n, 3) bool
     groups : tuple of str
     numbers : (n_elements,) int64
     numbers : (n_elements,) int64
@@ -123,6 +126,9 @@ class DescriptorFile:
         self.energy: NDArray[np.float64] = structures["energy"][:]
         self.stress: NDArray[np.float64] = structures["stress"][:]
         self.cell: NDArray[np.float64] = structures["cell"][:]
+        self.pbc = np.ones((len(self.cell), 3), dtype=bool)
+        if "pbc" in structures:
+            self.pbc = structures["pbc"][:].astype(bool)
         self.weight: NDArray[np.float64] = structures["weight"][:]
         self.types: NDArray[np.int32] = file["atoms/type"][:]
         self.positions: h5py.Dataset = file["atoms/position"]
@@ -221,7 +227,7 @@ class DescriptorFile:
     def _demand_key(self, key: str, stored: bool) -> None:
         """Raise StaleFileError if the tables have changed since the file was begun."""
         names = [f"structures/{name}" for name in ("first_atom", "first_row", "source", "subset", "group")]
-        names += [f"structures/{name}" for name in self._first]
+        names += [f"structures/{name}" for name in (*self._first, *["pbc"] * (not self.pbc.all()))]
         names += ["groups", *(f"functions/{element}" for element in self.elements)]
         tables = {name: self._file[name][:] for name in names}
         if key_of(f"{self.fingerprint} {self.input_digest} {self.division}", tables) != key:
@@ -293,12 +299,23 @@ class DescriptorFile:
         cell = self.cell[structure]
         return None if np.isnan(cell).any() else cell
 
+    def periodicity(self, structure: int) -> Periodicity:
+        """Whether the cell is repeated along each of its vectors."""
+        along = self.pbc[structure].tolist()
+        return along[0], along[1], along[2]
+
+    def volume(self, structure: int) -> float | None:
+        """Volume of the cell of `structure`, length^3; None without one."""
+        cell = self.periodic_cell(structure)
+        return None if cell is None else abs(float(np.linalg.det(cell))) or None
+
     def pairs(self, structure: int) -> NeighborList:
         """Pairs of `structure`: read if they are stored, else searched again."""
         atoms = self.atoms(structure)
         if self.derivatives != "stored":
-            numbers = self.numbers[self.types[atoms]]
-            return find_neighbors(self.positions[atoms], self.periodic_cell(structure), self.cutoff, numbers)
+            numbers, cell = self.numbers[self.types[atoms]], self.periodic_cell(structure)
+            pbc = self.periodicity(structure)
+            return find_neighbors(self.positions[atoms], cell, self.cutoff, numbers, pbc=pbc)
         n_neighbors = self._block("atoms/n_neighbors", structure)
         first = np.concatenate([[0], np.cumsum(n_neighbors, dtype=np.int64)])
         centers = np.repeat(np.arange(len(n_neighbors), dtype=np.int32), n_neighbors)

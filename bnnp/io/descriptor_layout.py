@@ -95,6 +95,8 @@ class DescriptorLayout:
         Pairs by element of center and neighbor.
     n_sensitive : (n_e, n_e) int64
         Functions of a center that depend on a neighbor, by their elements.
+    pbc : (n, 3) bool, optional
+        Whether each cell is repeated along its vectors; by default along all.
     division : str
         The keywords that determine the random sets, :func:`division_keywords`; empty if input.data assigns
         every structure to a set.
@@ -110,6 +112,7 @@ class DescriptorLayout:
     n_atoms: Integers
     n_pairs: Integers
     n_sensitive: Integers
+    pbc: NDArray[np.bool_] | None = None
     division: str = ""
 
     def __len__(self) -> int:
@@ -148,6 +151,8 @@ class DescriptorLayout:
         }
         for element, texts in definitions(self.model).items():
             tables[f"functions/{element}"] = np.array([text.encode() for text in texts], dtype=np.bytes_)
+        if self.pbc is not None and not self.pbc.all():
+            tables["structures/pbc"] = self.pbc.astype(np.uint8)
         if self.stored:
             tables |= {"structures/first_pair": self.first_pair, "structures/first_value": self.first_value}
         return tables

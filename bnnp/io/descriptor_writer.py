@@ -83,7 +83,6 @@ class DescriptorWriter:
         blocks : (n_values,) float, optional
             Derivative blocks in the order of the pairs.
         """
-        structure = structure.closed(self._layout.model.largest_cutoff)
         arrays: dict[str, Any] = {
             "structures/energy": _or_nan(structure.energy, (1,)),
             "structures/stress": _or_nan(structure.stress, (1, 6)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from bnnp.log import Log
@@ -116,6 +116,8 @@ class Verdict:
         Grades by which the limits make the potential worse than its numbers say.
     graded : bool
         Whether the numbers are errors, or calibrated standard deviations, that allow a judgement.
+    calibrated : bool
+        False where a calibration was tried and failed.
     """
 
     title: str
@@ -124,6 +126,14 @@ class Verdict:
     advice: Sequence[str]
     lowered: int = 0
     graded: bool = True
+    calibrated: bool = True
+
+    def uncalibrated(self) -> Verdict:
+        """The same after a calibration that failed."""
+        limit = "the calibration failed (see its warning): the size of the standard deviations is not known"
+        advice = "mend what the calibration lacks; then put `calibrate` into input.nn, and run mode 3"
+        limits = [limit, *self.limits]
+        return replace(self, limits=limits, advice=[advice, *self.advice], calibrated=False)
 
     def report(self, log: Log) -> None:
         """Print it."""

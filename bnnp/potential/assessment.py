@@ -19,7 +19,8 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import Tally, outside, tally, warning_lines
-from bnnp.uncertainty.metrics import ErrorSum
+from bnnp.uncertainty.metrics import ErrorSum, zero_by_symmetry
+from bnnp.units import Units
 
 Array = NDArray[np.float64]
 
@@ -90,8 +91,8 @@ class Assessment:
         return Assessment(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
-def assess(structure: Structure, found: Prediction) -> Assessment:
-    """Compare one prediction with the reference values that the structure has."""
+def assess(structure: Structure, found: Prediction, units: Units) -> Assessment:
+    """Compare one prediction with the reference values that the structure has, all in `units`."""
     n_atoms, energy, forces, stress = len(structure), found.energy, found.forces, found.stress
     values = np.array([energy.value / n_atoms])
     reference = None if structure.energy is None else np.array([structure.energy / n_atoms])
@@ -103,15 +104,26 @@ def assess(structure: Structure, found: Prediction) -> Assessment:
     if structure.forces is not None:
         size = ErrorSum.of(structure.forces, np.zeros_like(structure.forces))
     if forces is not None:
-        of_forces = ErrorSum.of(forces.value, structure.forces, forces.std)
-        of_forces_raw = ErrorSum.of(forces.value, structure.forces, forces.raw)
+        symmetric = _symmetric("forces", forces, structure.forces, units)
+        of_forces = ErrorSum.of(forces.value, structure.forces, forces.std, symmetric)
+        of_forces_raw = ErrorSum.of(forces.value, structure.forces, forces.raw, symmetric)
     if stress is not None:
-        of_stress = ErrorSum.of(stress.value, structure.stress, stress.std)
+        symmetric = _symmetric("stress", stress, structure.stress, units)
+        of_stress = ErrorSum.of(stress.value, structure.stress, stress.std, symmetric)
         pressure = ErrorSum.of(np.array([-stress.value[:3].mean()]), np.zeros(1))
     parts = VarianceSum.of(energy, n_atoms), VarianceSum.of(forces)
     return Assessment(
         1, of_energy, of_forces, of_stress, pressure, size, of_energy_raw, of_forces_raw, *parts
     )
+
+
+def _symmetric(
+    quantity: str, found: Estimate[Array], reference: Array | None, units: Units
+) -> NDArray[np.bool_] | None:
+    """The components that symmetry makes zero; None without errors or standard deviations."""
+    if reference is None or found.raw is None:
+        return None
+    return zero_by_symmetry(quantity, found.value - reference, found.raw, units)
 
 
 def group_of(structure: Structure) -> str:

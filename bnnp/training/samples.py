@@ -58,7 +58,7 @@ class Sample:
     stress : (6,) float
         Normalized; NaN if there is none.
     volume : float
-        Of the cell; 1 for a free molecule.
+        Of the cell; 1 without.
     geometry : Geometry or None
         None if only energies are trained.
     """
@@ -366,7 +366,6 @@ class Samples:
         free, scale = self._targets.atom_energies, self.variables.scale
         energy, forces, stress = self._targets.of(file, index)
         counts = file.n_elements[index]
-        cell = file.periodic_cell(index)
         return Sample(
             index=index,
             source=int(file.source[index]),
@@ -379,7 +378,7 @@ class Samples:
             energy=float(energy - counts @ (self.variables.offsets - free)) / scale,
             forces=self._tensor(forces / scale),
             stress=self._tensor(stress / scale),
-            volume=1.0 if cell is None else float(abs(np.linalg.det(cell))),
+            volume=file.volume(index) or 1.0,
             geometry=self._geometry(index, types) if self.with_forces else None,
         )
 
@@ -425,8 +424,7 @@ def repulsion_of(file: DescriptorFile, index: int, repulsion: Repulsion | None) 
     types = file.types[file.atoms(index)]
     if repulsion is None:
         return RepulsionOfStructure(0.0, np.zeros((len(types), 3)), np.zeros(6))
-    pairs, cell = file.pairs(index), file.periodic_cell(index)
+    pairs = file.pairs(index)
     energies, slopes = repulsion.of_pairs(file.numbers[types], pairs)
-    volume = np.inf if cell is None else abs(np.linalg.det(cell))
-    stress = stress_of_pairs(pairs, slopes, float(volume))
+    stress = stress_of_pairs(pairs, slopes, file.volume(index) or np.inf)
     return RepulsionOfStructure(float(energies.sum()), sum_pairs(pairs, slopes), stress)

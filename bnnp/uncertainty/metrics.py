@@ -17,16 +17,41 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.units import Units
+
 Array = NDArray[np.float64]
 
 NOISE = 1e-10  # rounding, in the unit of the values
+ZERO = {"forces": 1.0, "stress": 0.01}  # meV/Angstrom, GPa: a zero of a quantum code, with its noise
+SYMMETRIC = 1e-3  # of ZERO: sigma of such a component, where positions have five digits, as in OUTCAR
+
+
+def zero_by_symmetry(quantity: str, errors: Array, raw: Array, units: Units) -> NDArray[np.bool_]:
+    """Which components symmetry makes zero, so that they say nothing of the size of errors.
+
+    All networks give zero there, so that sigma is rounding, and e / sigma is any number; the reference is
+    zero, too. Where it is not, as for an atom without neighbors in the cutoff, the error is real and counts.
+
+    Parameters
+    ----------
+    quantity : str
+        ``forces`` or ``stress``; other quantities have no such components.
+    errors, raw : (...,) float64
+        Errors, and standard deviations of the samples, in `units`.
+    """
+    if quantity not in ZERO:
+        return np.zeros(errors.shape, dtype=bool)
+    zero = ZERO[quantity] / (units.gpa if quantity == "stress" else units.mev_per_angstrom)
+    symmetric: NDArray[np.bool_] = (raw <= SYMMETRIC * zero) & (np.abs(errors) <= zero)
+    return symmetric
 
 
 @dataclass(frozen=True)
 class ErrorSum:
     """Sums over `count` errors, `sigmas` standard deviations and `scores` pairs of both.
 
-    An error and a sigma that are both below NOISE, as the forces of isolated atoms, have no score.
+    An error and a sigma that are both below NOISE, as the forces of isolated atoms, have no score, nor have
+    `symmetric` components that symmetry makes zero.
     """
 
     count: int = 0
@@ -37,15 +62,28 @@ class ErrorSum:
     sigma: float = 0.0
     scores: int = 0
     score: float = 0.0
+    symmetric: int = 0
 
     @classmethod
-    def of(cls, predicted: Array, reference: Array | None = None, sigma: Array | None = None) -> ErrorSum:
-        """Sums of arrays of one shape; without a reference there are no errors, without sigma no scores."""
+    def of(
+        cls,
+        predicted: Array,
+        reference: Array | None = None,
+        sigma: Array | None = None,
+        symmetric: NDArray[np.bool_] | None = None,
+    ) -> ErrorSum:
+        """Sums of arrays of one shape; without a reference there are no errors, without sigma no scores.
+
+        `symmetric` are the components of :func:`zero_by_symmetry`, which have none either.
+        """
         errors = np.zeros(0) if reference is None else (predicted - reference).ravel()
         spread = np.zeros(0) if sigma is None else sigma.ravel()
-        score = np.zeros(0)
+        score, omitted = np.zeros(0), 0
         if len(errors) == len(spread):
             known = (spread > 0.0) & (np.maximum(np.abs(errors), spread) > NOISE)
+            if symmetric is not None:
+                known &= ~symmetric.ravel()
+                omitted = int(np.count_nonzero(symmetric))
             score = np.square(errors[known] / spread[known])
         return cls(
             len(errors),
@@ -56,6 +94,7 @@ class ErrorSum:
             float(spread.sum()),
             len(score),
             float(score.sum()),
+            omitted,
         )
 
     def __add__(self, other: ErrorSum) -> ErrorSum:

@@ -89,6 +89,7 @@ def run(folder: Path, *arguments: str, ranks: int = 1, words: list[str] | None =
             stderr=subprocess.STDOUT,
             timeout=TIMEOUT,
             check=False,
+            start_new_session=True,  # no signal of a terminal or of the program that started the campaign
         )
     except subprocess.TimeoutExpired as error:
         return Ended(None, (error.stdout or b"").decode(errors="replace"))

@@ -68,6 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="such tasks", choices=[task.name for task in TASKS])
+    parser.add_argument("--ranks", type=int, help="runs on so many ranks only")
+    parser.add_argument("--keep", type=Path, help="folder for the runs that differ")
     given = parser.parse_args()
     draw = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as place:
@@ -75,6 +78,7 @@ def main() -> None:
             (task, ranks, *undisturbed(task, ranks, Path(place)))
             for task in TASKS
             for ranks in ((1, 2) if MPIEXEC.exists() else (1,))
+            if given.only in (None, task.name) and given.ranks in (None, ranks)
         ]
         faults: Counter[str] = Counter()
         kills = 0
@@ -85,6 +89,8 @@ def main() -> None:
             faults.update(found)
             note = "; ".join(found) or "the same"
             print(f"{trial + 1:4d} {task.name:<12} {ranks} ranks, killed {killed} times: {note}", flush=True)
+            if found and given.keep:
+                copy(source.parent / "run", given.keep / str(trial + 1))
     print(
         f"seed {given.seed}: {given.trials} runs, {kills} kills, faults: {dict(faults) or 'none'}", flush=True
     )
@@ -128,6 +134,7 @@ def disturbed(
         killed += 1
         more = task.restart
     ended = run(folder, *task.arguments, *more, ranks=ranks)
+    (folder / "log").write_text(ended.text)
     if task.begin_anew and task.begin_anew in ended.text:
         ended = run(folder, *task.arguments, ranks=ranks)
     faults += ended.faults

@@ -2,7 +2,8 @@
 
 A run may refuse the file or, where the change is a possible input, work with it; it must not print a
 traceback, hang, crash, or write NaN. Of files with checksums (symmetry_functions.h5, the restart files, the
-potential) a run that ends well must give what the undamaged file gives.
+potential) a run that ends well must give what the undamaged file gives. A structure that was converted from a
+damaged file must be one of the file with a few numbers changed, and never have labels of two of its structures.
 
 python tests/campaigns/mutate.py --trials 1000 --seed 1 >> results.txt
 """
@@ -22,13 +23,21 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from case import DYNAMICS, ROOT, Ended, copy, demand, make, run
+from labeled_files import write_files
+
+if TYPE_CHECKING:
+    from bnnp.structure import Structure
 
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 LIMIT = 60.0  # seconds after which a run hangs
 STRUCTURES = 40
+MOST_CHANGED = 30  # numbers in 200 bytes of a binary file, and some of the next row
 NUMBERS = (b"nan", b"inf", b"-1", b"0", b"1e308", b"-1e-308", b"99999999999999999999", b"****", b"1.2.3", b"")
 NAN = re.compile(r"(?<![a-z_])nan(?![a-z_])", re.IGNORECASE)
 NO_REFERENCE = {"learning-curve.out"}  # columns of what is not there are NaN
@@ -44,6 +53,8 @@ class Target:
     protected: bool = False
 
 
+CONVERT = "tools/convert.py"
+DEEPMD = ("coord", "box", "energy", "force", "virial")
 TARGETS = (
     Target("input.nn", "data", ("--mode", "1")),
     Target("input.data", "data", ("--mode", "1")),
@@ -56,7 +67,16 @@ TARGETS = (
     Target("scaling.data", "trained", ("--mode", "3"), True),
     Target("weights.029.data", "trained", ("--mode", "3"), True),
     Target("uncertainty.data", "trained", ("--mode", "3"), True),
-    Target("frames.extxyz", "files", ("tools/convert.py", "frames.extxyz", "made.data")),
+    Target("frames.extxyz", "labeled", (CONVERT, "frames.extxyz", "made.data")),
+    Target("ML_AB", "labeled", ("tools/vasp2data.py", "ML_AB", "made.data")),
+    *(Target(f"npy/set.000/{name}.npy", "labeled", (CONVERT, "npy", "made.data")) for name in DEEPMD),
+    *(Target(f"raw/{name}.raw", "labeled", (CONVERT, "raw", "made.data")) for name in (*DEEPMD, "type")),
+    Target("systems.hdf5", "labeled", (CONVERT, "systems.hdf5", "made.data")),
+    Target("systems.hdf5", "labeled", (CONVERT, "systems.hdf5", "made.data")),
+    Target("pe.dump", "labeled", (CONVERT, "pe.dump", "made.data")),
+    Target("md.dump", "labeled", (CONVERT, "--log", "log.lammps", "md.dump", "made.data")),
+    Target("log.lammps", "labeled", (CONVERT, "--log", "log.lammps", "md.dump", "made.data")),
+    Target("log.yaml", "labeled", (CONVERT, "--log", "log.yaml", "md.dump", "made.data")),
     Target("OUTCAR", "files", ("tools/vasp2data.py", "OUTCAR", "made.data")),
     Target("vasprun.xml", "files", ("tools/vasp2data.py", "vasprun.xml", "made.data")),
     Target("md_restart.npz", "moved", ("--mode", "3", "--restart"), True),
@@ -77,19 +97,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="targets prepared in this directory: data, trained, labeled, ...")
     given = parser.parse_args()
+    targets = [one for one in TARGETS if given.only in (None, one.prepared)]
     draw, faults, refused = random.Random(given.seed), Counter[str](), 0
     with tempfile.TemporaryDirectory() as place:
         prepared = prepare(Path(place))
         load_libraries()
         folder = Path(place) / "run"
-        expected = {target: undamaged(prepared, target, folder) for target in TARGETS}
+        expected = {target: undamaged(prepared, target, folder) for target in targets}
         for trial in range(given.trials):
-            target = TARGETS[trial % len(TARGETS)]
+            target = targets[trial % len(targets)]
             copy(prepared[target.prepared], folder)
             change = damage(folder / target.file, draw)
             ended = forked(folder, target.arguments)
-            found = judge(folder, target, ended, expected[target])
+            found = judge(folder, target, change, ended, expected[target])
             refused += ended.code == 1
             faults.update(found)
             for fault in found:
@@ -123,13 +145,14 @@ def prepare(place: Path) -> dict[str, Path]:
     (moved / "input.nn").write_text(text.replace("md_steps 20", "md_steps 40"))
     files = place / "files"
     files.mkdir()
-    script = [sys.executable, str(ROOT / "tools" / "convert.py")]
-    demand(run(files, words=[*script, str(data / "input.data"), "frames.extxyz", "--units", "metal"]))
     example = [sys.executable, str(ROOT / "tools" / "make_vasp_example.py"), "runs", "--frames", "4"]
     demand(run(files, words=[*example, "--temperatures", "300", "--temperatures", "600"]))
     for path in [*files.glob("runs/*/OUTCAR"), *files.glob("runs/*/vasprun.xml")]:
         path.rename(files / path.name)
-    return {path.name: path for path in (data, functions, stopped, trained, moved, files)}
+    labeled = place / "labeled"
+    labeled.mkdir()
+    write_files(labeled)
+    return {path.name: path for path in (data, functions, stopped, trained, moved, files, labeled)}
 
 
 def load_libraries() -> None:
@@ -226,7 +249,7 @@ def results(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def judge(folder: Path, target: Target, ended: Ended, expected: dict[str, bytes]) -> list[str]:
+def judge(folder: Path, target: Target, change: str, ended: Ended, expected: dict[str, bytes]) -> list[str]:
     """What went wrong."""
     faults = ended.faults
     if ended.code not in (0, 1, 2, 3, None) and not faults:
@@ -242,7 +265,59 @@ def judge(folder: Path, target: Target, ended: Ended, expected: dict[str, bytes]
             faults.append(f"accepted, and {name} differs")
         elif name not in NO_REFERENCE and not target.protected and has_nan(folder / name):
             faults.append(f"NaN in {name}")
+    exchanged = change.startswith("lines")  # rows of a table: another file without damage
+    if target.prepared in ("labeled", "files") and not exchanged:
+        faults += wrong_labels(folder / "made.data", expected["made.data"])
     return faults
+
+
+def wrong_labels(made: Path, expected: bytes) -> list[str]:
+    """Structures that are none of the file with a few numbers changed.
+
+    Labels of one structure at another, or numbers in other places, are a fault; numbers that are none of the
+    file, or one of them, are the damage itself, which nobody can see.
+    """
+    from bnnp.errors import BnnpError
+    from bnnp.io.input_data import read_structures
+
+    original = made.with_name("expected.data")
+    original.write_bytes(expected)
+    whole = [values(structure) for structure in read_structures(original)]
+    known = {number for structure in whole for array in structure for number in array} - {0.0}
+    faults = []
+    try:
+        structures = list(read_structures(made))
+    except BnnpError:
+        return []  # mode 1 refuses it
+    for structure in structures:
+        found = values(structure)
+        nearest = min(whole, key=lambda other: len(changed(found, other)))
+        wrong = changed(found, nearest)
+        foreign = [number for number in wrong if number not in known]
+        if len(wrong) - len(foreign) > 1:
+            faults.append("numbers of another place")
+        elif len(foreign) > MOST_CHANGED:
+            faults.append("many numbers changed")
+    return faults[:1]
+
+
+def values(structure: Structure) -> list[tuple[float, ...]]:
+    """Elements, positions, cell, energy, forces and stress as numbers of ten digits."""
+    parts = (structure.numbers, structure.positions, structure.cell, structure.energy, structure.forces)
+    return [
+        tuple(float(f"{x:.9e}") for x in np.ravel([] if part is None else part))
+        for part in (*parts, structure.stress)
+    ]
+
+
+def changed(found: list[tuple[float, ...]], other: list[tuple[float, ...]]) -> list[float]:
+    """Numbers of a structure that are not at their places in the other one."""
+    return [
+        number
+        for mine, its in zip(found, other, strict=True)
+        for number, former in zip_longest(mine, its)
+        if number is not None and number != former
+    ]
 
 
 def has_nan(path: Path) -> bool:

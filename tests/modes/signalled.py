@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 PROGRAM = """
@@ -36,7 +37,12 @@ main(sys.argv[5:])
 
 
 def run_and_signal(
-    folder: Path, mode: int, name: str, moment: tuple[str, int, int], *arguments: str
+    folder: Path,
+    mode: int,
+    name: str,
+    moment: tuple[str | Path, int, int],
+    *arguments: str,
+    launcher: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a mode as a process that sends itself a signal.
 
@@ -51,11 +57,13 @@ def run_and_signal(
         functions later.
     arguments : str
         Further ones of the command line.
+    launcher : sequence of str
+        For several ranks, of which the one that opens the file sends the signal to itself.
     """
     file, times, calls = moment
     words = [name, str((folder / file).absolute()), str(times), str(calls), "--mode", str(mode)]
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words, *arguments],
+        [*launcher, sys.executable, "-c", PROGRAM, *words, *arguments],
         cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,

@@ -12,6 +12,7 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.potential.assessment import Assessment, assess, extrapolations, group_of
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Set, Structure
+from bnnp.units import METAL
 
 STRUCTURE = Structure(
     np.array([32, 52]), np.zeros((2, 3)), 2 * np.eye(3), energy=-4.0, forces=np.zeros((2, 3))
@@ -27,12 +28,12 @@ FOUND = Prediction(
 
 
 def test_energy_is_per_atom_of_the_total() -> None:
-    energy = assess(STRUCTURE, FOUND).energy
+    energy = assess(STRUCTURE, FOUND, METAL).energy
     assert (energy.rmse, energy.bias, energy.mean_sigma) == (0.5, 0.5, 0.25)
 
 
 def test_forces_are_by_component() -> None:
-    forces = assess(STRUCTURE, FOUND).forces
+    forces = assess(STRUCTURE, FOUND, METAL).forces
     assert forces.rmse == pytest.approx(np.sqrt(5 / 6))
     assert forces.mae == 0.5
     assert forces.mean_sigma == 0.25
@@ -40,18 +41,18 @@ def test_forces_are_by_component() -> None:
 
 def test_pressure_is_positive_under_compression() -> None:
     """ASE's stress is negative then: p = -trace/3."""
-    assert assess(STRUCTURE, FOUND).pressure.bias == 3.0
+    assert assess(STRUCTURE, FOUND, METAL).pressure.bias == 3.0
 
 
 def test_without_references_only_sigmas_remain() -> None:
-    bare = assess(replace(STRUCTURE, energy=None, forces=None), FOUND)
+    bare = assess(replace(STRUCTURE, energy=None, forces=None), FOUND, METAL)
     assert np.isnan([bare.energy.rmse, bare.forces.rmse, bare.stress.rmse]).all()
     assert bare.energy.mean_sigma == 0.25
 
 
 def test_structures_add_up() -> None:
-    other = assess(STRUCTURE, replace(FOUND, energy=Estimate(-6.0, 0.5)))
-    both = assess(STRUCTURE, FOUND) + other + Assessment()
+    other = assess(STRUCTURE, replace(FOUND, energy=Estimate(-6.0, 0.5)), METAL)
+    both = assess(STRUCTURE, FOUND, METAL) + other + Assessment()
     assert both.structures == 2
     assert both.energy.rmse == pytest.approx(np.sqrt((0.25 + 1.0) / 2))
     assert both.energy.bias == pytest.approx(-0.25)

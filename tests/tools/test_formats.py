@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 from pathlib import Path
 
@@ -145,6 +146,49 @@ class TestDeepmd:
         found = converted(tmp_path, tmp_path / "all.hdf5")
         self.equal(found, expected)
         assert found[2].info["source"].endswith(f"all.hdf5#{group}:2")
+
+    def test_oldest_names_of_hdf5(self, system: Path, tmp_path: Path) -> None:
+        """cells, coords, ..., as the first versions of dpdata wrote them."""
+        expected, path = converted(tmp_path, system), tmp_path / "old.hdf5"
+        old = {"coord": "coords", "box": "cells", "energy": "energies", "force": "forces"}
+        with h5py.File(path, "w") as file:
+            file["type.raw"], file["type_map.raw"] = [0, 1, 1], np.array(["Ge", "Te"], dtype="S")
+            for array in system.rglob("*.npy"):
+                name = old.get(array.stem, "virials")
+                file[f"{array.parent.name}/{name}.npy"] = np.load(array)
+        self.equal(converted(tmp_path, path), expected)
+        with h5py.File(path, "a") as file:
+            file["set.000/energy.npy"] = [1.0, 2.0]
+        assert "set.000: energy.npy and energies.npy; remove one" in run(path, tmp_path / "a.data").output
+
+    def test_a_virial_is_symmetric(self, system: Path, tmp_path: Path) -> None:
+        virial = np.load(system / "set.000/virial.npy")
+        virial[1, 3:6] = 0.0
+        np.save(system / "set.000/virial.npy", virial)
+        result = run(system, tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert "set.000 frame 2: its virial is no symmetric matrix" in result.output
+
+    def test_displaced_numbers(self, system: Path, tmp_path: Path) -> None:
+        """Bytes inserted among the numbers: the last ones stand behind the end that the head tells."""
+        file = system / "set.000/force.npy"
+        data = file.read_bytes()
+        file.write_bytes(data[:-64] + bytes(8) + data[-64:])
+        result = run(system, tmp_path / "a.data")
+        assert "force.npy: cannot be read as numbers of 9 a frame (ValueError: it is longer" in result.output
+        file.write_bytes(data)
+        for version in ("earliest", "latest"):
+            path = tmp_path / f"{version}.hdf5"
+            with h5py.File(path, "w", libver=(version, "latest")) as whole:
+                whole["type.raw"], whole["type_map.raw"] = [0], np.array(["Ge"], dtype="S")
+                whole["set.000/coord.npy"], whole["nopbc"] = np.ones((400, 3)), True
+                whole["set.000/energy.npy"], whole["set.000/force.npy"] = np.ones(400), np.ones((400, 3))
+            assert len(converted(tmp_path, path)) == 400
+            data = path.read_bytes()
+            path.write_bytes(data[:-64] + bytes(8) + data[-64:])
+            result = run(path, tmp_path / "a.data")
+            assert result.exit_code == 1
+            assert f"has {len(data) + 8} bytes, but {len(data)} by its head: damaged" in result.output
 
     @staticmethod
     def equal(found: list[Structure], expected: list[Structure]) -> None:
@@ -368,6 +412,75 @@ class TestDumps:
         result = self.log_case(tmp_path, before + self.LOG)
         assert result.exit_code == bool(message)
         assert message in result.output
+
+    FORMS = {  # as LAMMPS (22 Jul 2025) writes them
+        "yaml": (
+            "  - [0, 300, -7.25, 1.5, ]\n  - [500, 290, -7.5, 1.5, ]\n",
+            "---\nkeywords: ['Step', 'Temp', 'PotEng', 'Press', ]\ndata:\n{}...\n",
+        ),
+        "multi": (
+            "".join(
+                f"------------ Step {step:14d} ----- CPU =    0.1 (sec) -------------\n"
+                f"TotEng   =  {energy + 1}  KinEng   =  1.0  Temp     =  300.0\n"
+                f"PotEng   =  {energy}  E_bond   =  0.0  E_angle  =  0.0\nPress    =  1.5\n"
+                for step, energy in ((0, -7.25), (500, -7.5))
+            ),
+            "{}",
+        ),
+    }
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_forms_of_thermo_output(self, tmp_path: Path, form: str) -> None:
+        rows, frame = self.FORMS[form]
+        end = "Loop time of 0.1 on 1 procs for 500 steps with 2 atoms\n"
+        log = "LAMMPS (22 Jul 2025)\n" + frame.format(rows) + end
+        assert self.log_case(tmp_path, log).exit_code == 0
+        assert [s.energy for s in read_structures(tmp_path / "out.data")] == [-7.25, -7.5]
+        assert "no structure has a stress: Press of" in self.log_case(tmp_path, log).output
+        other = frame.format(rows.replace("-7.25", "-70.0"))
+        assert "two different PotEng" in self.log_case(tmp_path, log + other + end).output
+        more = log.replace("2 atoms", "3 atoms")
+        assert "a run of 3 atoms, but the dump has 2" in self.log_case(tmp_path, more).output
+        broken = self.log_case(tmp_path, log.replace("-7.5", "-nan"))
+        assert re.search(
+            r"log.lammps line \d+: PotEng of step 500 is `-nan`, expected a number", broken.output
+        )
+
+    def test_tables_without_potential_energies(self, tmp_path: Path) -> None:
+        """`thermo_style one` and `yaml` have E_pair, in which energies of fixes are missing. A row of such a
+        table is not taken for one of the table before, which an error had ended."""
+        one = "   Step          Temp          E_pair\n         0   300   -7.0\n       500   290   -7.5\n"
+        yaml = "keywords: ['Step', 'Temp', 'E_pair', ]\ndata:\n  - [0, 300, -7.0, ]\n"
+        for text in (one, yaml):
+            told = self.log_case(tmp_path, text).output
+            assert "no thermo table with Step and PotEng" in told
+            assert "the last one has Step Temp E_pair" in told
+        before = "Step Temp PotEng\n0 300 -7.25\nERROR: Lost atoms\n"
+        assert "no thermo table has step 500" in self.log_case(tmp_path, before + one).output
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("ITEM: NUMBER", "ITEM: NUMBR", "line 1: this frame has not the sections TIMESTEP, NUMBER OF"),
+            ("ITEM: ATOMS", "ITFM: ATOMS", "line 1: this frame has not the sections"),
+            ("2 2 3.0", "1 2 3.0", "line 1: an id stands twice in this frame"),
+            ("NUMBER OF ATOMS\n2", "NUMBER OF ATOMS\n1", "line 1: this frame has 2 rows for 1 atom,"),
+            ("2 2 3.0 3.0", "2 2 3.03.0", "rows with other than 9 columns"),
+            ("TIMESTEP\n0", "TIMESTEP\n-7.5", "line 1: step and number of atoms of this frame are no single"),
+        ],
+    )
+    def test_damaged_frames(self, tmp_path: Path, old: str, new: str, message: str) -> None:
+        """ASE would take the atoms of the next frame for those of the damaged one."""
+        text = self.dump(self.COLUMNS, element=True)
+        assert old in text
+        (tmp_path / "log.lammps").write_text(self.LOG)
+        (tmp_path / "md.dump").write_text(text.replace(old, new, 1))
+        result = run("--log", tmp_path / "log.lammps", tmp_path / "md.dump", tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert message in result.output
+        (tmp_path / "md.dump").write_text(text[:-20])
+        result = run("--log", tmp_path / "log.lammps", tmp_path / "md.dump", tmp_path / "a.data")
+        assert "line 12: this frame has 2 rows for 2 atoms, or rows with other than 9" in result.output
 
     def test_log_of_more_atoms_than_the_dump(self, tmp_path: Path) -> None:
         log = self.LOG.replace("on 1 procs", "on 1 procs for 500 steps with 3 atoms")

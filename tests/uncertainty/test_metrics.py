@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bnnp.uncertainty.metrics import ErrorSum
+from bnnp.uncertainty.metrics import ErrorSum, zero_by_symmetry
+from bnnp.units import ATOMIC, METAL, Units
 
 
 def test_by_hand() -> None:
@@ -41,6 +42,19 @@ def test_rounding_noise_has_no_score() -> None:
     honest = ErrorSum.of(np.array([0.2]), np.zeros(1), np.array([0.1]))
     assert (noise + honest).zms == pytest.approx(4.0)
     assert ErrorSum.of(np.array([0.2]), np.zeros(1), np.array([1e-15])).zms == pytest.approx(4e28)
+
+
+@pytest.mark.parametrize("units", [METAL, ATOMIC])
+def test_what_symmetry_makes_zero_has_no_score(units: Units) -> None:
+    """Forces of an uncalibrated potential on a symmetric crystal (meV/Angstrom): rounding of positions."""
+    scale = 1.0 / units.mev_per_angstrom
+    errors, raw = scale * np.array([0.0, 0.4, 40.0, 3.0]), scale * np.array([1e-14, 1e-12, 1e-12, 3.0])
+    symmetric = zero_by_symmetry("forces", errors, raw, units)
+    assert symmetric.tolist() == [True, True, False, False]  # the third: no neighbor in the cutoff
+    assert not zero_by_symmetry("energy", errors, raw, units).any()
+    total = ErrorSum.of(errors[[0, 1, 3]], np.zeros(3), raw[[0, 1, 3]], symmetric[[0, 1, 3]])
+    assert (total.count, total.scores, total.symmetric) == (3, 1, 2)
+    assert total.zms == pytest.approx(1.0)
 
 
 def test_zms_is_one_for_honest_sigmas() -> None:

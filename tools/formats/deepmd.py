@@ -13,7 +13,8 @@
             real_atom_types.npy  (n_frames, n_atoms) of mixed systems; -1 is no atom, but fills a row
 
 Where there is no set.*, the same as text: coord.raw, box.raw, ..., a line a frame. An HDF5 file has these
-files as datasets, in one group a system.
+files as datasets, in one group a system; the first dpdata that wrote HDF5 called them coords.npy, cells.npy,
+energies.npy, forces.npy, virials.npy.
 
 References: DeePMD-kit manual, "Formats of a system", "Mixed type"; dpdata, "deepmd/raw", "deepmd/hdf5".
 """
@@ -21,7 +22,7 @@ References: DeePMD-kit manual, "Formats of a system", "Mixed type"; dpdata, "dee
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,8 +32,9 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from bnnp.errors import InputError
-from bnnp.io.text import read_lines
+from bnnp.errors import BnnpError, InputError
+from bnnp.io.ase_labels import LOPSIDED
+from bnnp.io.text import read_lines, reason_of
 from bnnp.structure import Structure
 from bnnp.units import METAL, Units
 from formats.change_units import change_units
@@ -42,7 +44,9 @@ Array = NDArray[np.float64]
 HDF5_NAMES = (".h5", ".hdf5", ".hdf")
 WIDTHS = {"coord": 3, "box": 9, "energy": 1, "force": 3, "virial": 9, "real_atom_types": 1}  # numbers a frame
 OF_ATOMS = ("coord", "force", "real_atom_types")  # so many an atom
+OLD_NAMES = {"coord": "coords", "box": "cells", "energy": "energies", "force": "forces", "virial": "virials"}
 NO_ATOM = -1
+END = {0: 40, 1: 44, 2: 28, 3: 28}  # where a version of HDF5's superblock has the length of the file
 
 
 class Folder(Protocol):
@@ -93,7 +97,11 @@ class Directory:
         file = self.path / name
         if name.endswith(".raw"):
             return np.loadtxt(file, dtype=np.float64, ndmin=2)
-        return np.asarray(np.load(file).astype(np.float64))
+        with open(file, "rb") as stream:
+            array = np.load(stream).astype(np.float64)
+            if stream.read(1):
+                raise ValueError("it is longer than its header says: damaged")
+        return np.asarray(array)
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def is_deepmd_file(path: Path) -> bool:
     """Whether a file is HDF5 with a system in it."""
     if path.suffix not in HDF5_NAMES or not h5py.is_hdf5(path):
         return False
-    with h5py.File(path) as file:
+    with opened(path) as file:
         return bool(_groups(file))
 
 
@@ -144,12 +152,37 @@ def read_systems(path: Path, units: Units) -> Iterator[Structure]:
     with ExitStack() as stack:
         systems: list[tuple[Path, str, Folder]] = [(one, "", Directory(one)) for one in find_systems(path)]
         if path.is_file():
-            file = stack.enter_context(h5py.File(path))
+            file = stack.enter_context(opened(path))
             systems = [(path, f"#{name}", Group(file[name])) for name in _groups(file)]
         for place, name, system in systems:
             for number, structure in enumerate(_read_system(system)):
                 info = {"source": f"{'/'.join(place.parts[-2:])}{name}:{number}"}
                 yield change_units(Structure(**structure, info=info), METAL, units)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """An HDF5 file; what h5py stumbles over becomes an InputError."""
+    try:
+        _demand_length(path)
+        with h5py.File(path) as file:
+            yield file
+    except BnnpError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: damaged, or no HDF5 file: {reason_of(error)}") from error
+
+
+def _demand_length(path: Path) -> None:
+    """Refuse an HDF5 file that is longer than it says: something was inserted, and numbers are displaced."""
+    with open(path, "rb") as file:
+        head = file.read(52)
+    place = END.get(head[8], 0)
+    known = int.from_bytes(head[place : place + 8], "little")
+    if place and path.stat().st_size > known:
+        raise InputError(
+            f"{path}: has {path.stat().st_size} bytes, but {known} by its head: damaged; copy or write it again"
+        )
 
 
 def _groups(file: Any) -> list[str]:
@@ -180,15 +213,19 @@ def _read_system(system: Folder) -> Iterator[dict[str, Any]]:
                 _demand_known(real, numbers, f"{folder.where}/real_atom_types.npy frame {frame + 1}")
                 for name in {"coord", "force"} & set(values):
                     values[name] = values[name].reshape(-1, 3)[kept]
-            yield _frame(numbers[real], values, periodic)
+            yield _frame(numbers[real], values, periodic, f"{folder.where} frame {frame + 1}")
 
 
-def _frame(numbers: NDArray[np.int64], values: dict[str, Array], periodic: bool) -> dict[str, Any]:
+def _frame(
+    numbers: NDArray[np.int64], values: dict[str, Array], periodic: bool, where: str
+) -> dict[str, Any]:
     cell = stress = None
     if periodic:
         cell = values["box"].reshape(3, 3)
     if cell is not None and "virial" in values:
         tensor = -values["virial"].reshape(3, 3) / abs(np.linalg.det(cell))
+        if np.abs(tensor - tensor.T).max() > LOPSIDED * np.abs(tensor).max():
+            raise InputError(f"{where}: its virial is no symmetric matrix: damaged, or not of this frame")
         stress = 0.5 * (tensor + tensor.T).ravel()[[0, 4, 8, 5, 2, 1]]
     return {
         "numbers": numbers,
@@ -248,16 +285,20 @@ def _load(folder: Folder, n_atoms: int) -> dict[str, Array]:
     ending = "raw" if "coord.raw" in there else "npy"
     arrays: dict[str, Array] = {}
     for name, width in WIDTHS.items():
-        file = f"{name}.{ending}"
-        if file not in there and name != "coord":
+        file, old = f"{name}.{ending}", f"{OLD_NAMES.get(name, name)}.{ending}"
+        if file not in there and old in there:
+            file = old
+        elif file != old and {file, old} <= set(there):
+            raise InputError(f"{folder.where}: {file} and {old}; remove one of them")
+        elif file not in there and name != "coord":
             continue
         width *= n_atoms if name in OF_ATOMS else 1
         try:
             array = folder.numbers(file)
             array = array.reshape(len(arrays["coord"]) if arrays else len(array), width)
-        except (OSError, ValueError, EOFError, KeyError, AttributeError) as error:
+        except Exception as error:  # whatever NumPy and h5py stumble over
             raise InputError(
-                f"{folder.where}/{file}: cannot be read as numbers of {width} a frame ({error})"
+                f"{folder.where}/{file}: cannot be read as numbers of {width} a frame ({reason_of(error)})"
             ) from None
         if not np.isfinite(array).all():
             raise InputError(f"{folder.where}/{file}: a number is not finite; repeat that calculation")

@@ -26,6 +26,7 @@ from ase.calculators.lammps.unitconvert import UNITSETS
 from ase.io.lammpsrun import iread_lammps_dump_text
 
 from bnnp.errors import InputError
+from bnnp.messages import count
 from formats.lammps_log import ThermoLog, read_log
 
 NAMES = re.compile(r"\.(dump|lammpstrj)(\.gz|\.bz2|\.xz)?$")
@@ -36,6 +37,8 @@ NO_POTENTIAL_ENERGY = re.compile(
     r"ke|kin|tot|ave|avg|mean", re.IGNORECASE
 )  # kinetic, total, of several steps
 AGREES = 1e-4  # relative difference of the energy of column and log: digits of the output, tail corrections
+PARTS = ("TIMESTEP", "NUMBER OF ATOMS", "BOX BOUNDS", "ATOMS")  # of a frame
+CUT = "the file is damaged or cut off: take the frames before with --max, or remove this one"
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -99,9 +102,8 @@ def read_dump(
         images = iread_lammps_dump_text(file, index=slice(None), units=units)
         column = _energy_column(columns, choice.energy_key, path, remarks) if labels else None
         energies = _Energies(column, log, choice)
-        steps = _steps(again)
-        chosen = islice(zip(images, steps, strict=False), frames.start, frames.stop, frames.step)
-        for atoms, step in chosen:
+        pairs = zip(_steps(again, path), images, strict=False)
+        for step, atoms in islice(pairs, frames.start, frames.stop, frames.step):
             where = f"{path} step {step}"
             if choice.types is not None:
                 _set_elements(atoms, choice.types, "element" in columns, where)
@@ -220,11 +222,48 @@ def _head(file: TextIO) -> tuple[list[str], str | None]:
     return [], units
 
 
-def _steps(file: TextIO) -> Iterator[int]:
-    """Number of the step of each frame."""
-    for line in file:
+def _steps(file: TextIO, path: Path) -> Iterator[int]:
+    """Number of the step of each frame, which must be whole: ASE would read on in the next one.
+
+    Raises
+    ------
+    InputError
+        A frame lacks a line, has one too many, or an atom twice.
+    """
+    frame, where = list[str](), ""
+    for number, line in enumerate(file, 1):
         if line.startswith("ITEM: TIMESTEP"):
-            yield int(next(file))
+            if where:
+                yield _step(frame, where)
+            frame, where = [], f"{path} line {number}"
+        frame.append(line)
+    if where:
+        yield _step(frame, where)
+
+
+def _step(lines: list[str], where: str) -> int:
+    """The step of one frame, from its first line to that of the next one."""
+    sections: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if line.startswith("ITEM: "):
+            sections.append((line, []))
+        else:
+            sections[-1][1].append(line)
+    found = {title: (head, rows) for head, rows in sections for title in PARTS if head[6:].startswith(title)}
+    if [title for head, _ in sections for title in PARTS if head[6:].startswith(title)] != list(PARTS):
+        raise InputError(f"{where}: this frame has not the sections {', '.join(PARTS)}, each once; {CUT}")
+    (_, step), (_, number), (_, box), (head, atoms) = found.values()
+    columns, words = head.split()[2:], [line.split() for line in atoms]
+    if not (len(step) == len(number) == 1 and step[0].strip().isdecimal() and number[0].strip().isdecimal()):
+        raise InputError(f"{where}: step and number of atoms of this frame are no single numbers; {CUT}")
+    if len(box) != 3 or len(atoms) != int(number[0]) or any(len(row) != len(columns) for row in words):
+        raise InputError(
+            f"{where}: this frame has {count(len(atoms), 'row')} for {count(int(number[0]), 'atom')}, or rows with other than "
+            f"{len(columns)} columns; {CUT}"
+        )
+    if "id" in columns and len({row[columns.index("id")] for row in words}) < len(words):
+        raise InputError(f"{where}: an id stands twice in this frame; {CUT}")
+    return int(step[0])
 
 
 def _open(path: Path) -> TextIO:

@@ -3,10 +3,19 @@
 Several runs in one log may count the same steps, so a step may have several energies. Commands are echoed
 into the log: ``units``, and ``thermo_modify norm``, with which PotEng is that of one atom (`units lj` does so
 by default).
+
+Tables are read in the forms one, multi and yaml of ``thermo_modify line``::
+
+    Step  PotEng            keywords: ['Step', 'PotEng', ]       --- Step     0 ----- CPU =  0.1 (sec) ---
+       0  -7.25             data:                                TotEng   =  -7.25    KinEng   =   0.0
+                              - [0, -7.25, ]                     PotEng   =  -7.25    E_bond   =   0.0
+
+Reference: LAMMPS manual, `thermo_style`, `thermo_modify`, "Output structured data from LAMMPS".
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +25,9 @@ from typing import TextIO
 from bnnp.errors import InputError
 
 PRESSURE = re.compile("press|p(xx|yy|zz|xy|xz|yz)", re.IGNORECASE)
+YAML_HEAD, YAML_ROW = re.compile(r"keywords: *\[(.*)\]\s*"), re.compile(r"\s*- \[(.*)\]\s*")
+MULTI_STEP = re.compile(r"-+ +Step +(\d+) +-+ +CPU = .*-\s*")
+MULTI_VALUE = re.compile(r"(\S+) += +(\S+)")
 SAME = 1e-6  # relative difference of a step that ends one run and begins the next
 
 
@@ -27,6 +39,22 @@ class _Table:
     per_atom: bool
     energies: dict[int, float] = field(default_factory=dict)
     n_atoms: int | None = None
+
+    def add(self, step: str, energy: str, path: Path, line: int) -> None:
+        """A row; one whose step is no number belongs to something else."""
+        if not step.isdecimal():
+            return
+        try:
+            value = float(energy)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(f"{path} line {line}: PotEng of step {step} is `{energy}`, expected a number")
+        if self.energies.setdefault(int(step), value) != value:
+            raise InputError(
+                f"{path} line {line}: step {step} has another PotEng, {value:.8g}, than before in this table; "
+                "give a log with the run of the dump only"
+            )
 
 
 @dataclass
@@ -86,20 +114,30 @@ def read_log(file: TextIO, path: Path) -> ThermoLog:
     """
     tables, units, pressures = list[_Table](), set[str](), dict[str, None]()
     columns: list[str] = []
-    per_atom = False
-    for number, words in _whole_lines(file):
-        if "Step" in words and "PotEng" in words:
-            columns = words
-            pressures |= dict.fromkeys(word for word in words if PRESSURE.fullmatch(word))
-            tables.append(_Table(number, per_atom))
+    per_atom, step, headings = False, "", dict[str, None]()
+    for number, line in _whole_lines(file):
+        words = _words(line)
+        if multi := MULTI_STEP.fullmatch(line):
+            if not step:
+                tables.append(_Table(number, per_atom))
+            step, columns = multi[1], []
+        elif step and (values := dict(MULTI_VALUE.findall(line))):
+            pressures |= dict.fromkeys(name for name in values if PRESSURE.fullmatch(name))
+            if "PotEng" in values:
+                tables[-1].add(step, values["PotEng"], path, number)
+        elif "Step" in words[:-1]:
+            columns, step, headings = [], "", {" ".join(words): None, **headings}
+            if "PotEng" in words:
+                columns = words
+                pressures |= dict.fromkeys(word for word in words if PRESSURE.fullmatch(word))
+                tables.append(_Table(number, per_atom))
         elif words[:2] == ["Loop", "time"]:
-            if columns and words[-1] == "atoms" and words[-2].isdigit():
+            if (columns or step) and words[-1] == "atoms" and words[-2].isdigit():
                 tables[-1].n_atoms = int(words[-2])
-            columns = []
+            columns, step = [], ""
         elif columns and len(words) == len(columns):
             values = dict(zip(columns, words, strict=True))
-            if values["Step"].isdigit():
-                tables[-1].energies[int(values["Step"])] = float(values["PotEng"])
+            tables[-1].add(values["Step"], values["PotEng"], path, number)
         elif words[0] == "units" and len(words) == 2 and words[1].isalpha():
             units.add(words[1])
             per_atom = words[1] == "lj"
@@ -108,15 +146,25 @@ def read_log(file: TextIO, path: Path) -> ThermoLog:
             per_atom = {"yes": True, "no": False}.get(setting, per_atom)
         elif words[0] == "thermo_style":  # sets thermo_modify back
             per_atom = "lj" in units
-    if not tables:
-        raise InputError(f"{path}: no thermo table with Step and PotEng (`thermo_style custom step pe`)")
+    if not any(table.energies for table in tables):
+        found = f"; the last one has {next(iter(headings))}" if headings else ""
+        raise InputError(
+            f"{path}: no thermo table with Step and PotEng (`thermo_style custom step pe`){found}"
+        )
     if len(units) > 1:
         raise InputError(f"{path}: several units, {', '.join(sorted(units))}; give the log of one run")
     return ThermoLog(path, next(iter(units), None), tables, list(pressures))
 
 
-def _whole_lines(file: TextIO) -> Iterator[tuple[int, list[str]]]:
-    """Number and words of each line that is not blank; a last one without its end may be cut off."""
+def _whole_lines(file: TextIO) -> Iterator[tuple[int, str]]:
+    """Number and text of each line that is not blank; a last one without its end may be cut off."""
     for number, line in enumerate(file, 1):
-        if line.endswith("\n") and (words := line.split()):
-            yield number, words
+        if line.endswith("\n") and line.strip():
+            yield number, line
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line, of a line of yaml without its signs."""
+    yaml = YAML_HEAD.fullmatch(line) or YAML_ROW.fullmatch(line)
+    words = yaml[1].replace(",", " ").split() if yaml else []
+    return [word.strip("'\"") for word in words] or line.split()

@@ -17,6 +17,7 @@ from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import read_columns
 from bnnp.uncertainty.detection import detected, roc_auc
+from bnnp.uncertainty.metrics import zero_by_symmetry
 from bnnp.uncertainty.ranking import ause, spearman, spearman_ceiling
 from bnnp.uncertainty.reliability import coverage, ence, miscalibration_area
 from bnnp.uncertainty.scores import crps, nll, sharpness, zms
@@ -149,8 +150,9 @@ def _read(directory: Path, name: str) -> Predicted:
 
         raw_name = "f{}_std_raw" if "fx_std_raw" in table else "f{}_std"
         number = np.repeat(table["Conf."].astype(np.int64), 3)
-        errors = columns("f{}") - columns("f{}Ref")
-        values["forces"] = Values(errors, columns("f{}_std"), columns(raw_name), number)
+        errors, raw, scale = columns("f{}") - columns("f{}Ref"), columns(raw_name), units.mev_per_angstrom
+        scored = ~zero_by_symmetry("forces", errors / scale, raw / scale, units)
+        values["forces"] = Values(errors, columns("f{}_std"), raw, number).of(scored)
     return Predicted(name, values, meaning)
 
 

@@ -20,12 +20,10 @@ from bnnp.uncertainty.calibration import (
     fit_calibration,
 )
 from bnnp.uncertainty.independence import independent_errors
+from bnnp.uncertainty.metrics import zero_by_symmetry
 from bnnp.units import Units
 
 Array = NDArray[np.float64]
-
-ZERO = {"forces": 1.0, "stress": 0.01}  # meV/Angstrom, GPa: a zero of a quantum code, with its noise
-SYMMETRIC = 1e-3  # of ZERO: sigma of such a component, where positions have five digits, as in OUTCAR
 
 
 def observe(
@@ -138,15 +136,6 @@ def fit(
 
 
 def without_symmetric(name: str, found: Observations, units: Units) -> Observations:
-    """Observations without the components that symmetry makes zero, which say nothing of the size of errors.
-
-    All networks give zero there, so that sigma is rounding, and e / sigma is any number; the reference is
-    zero, too. Where it is not, as for an atom without neighbors in the cutoff, the error is real and stays.
-    """
-    quantity = name.partition(" ")[0]
-    if quantity not in ZERO:
-        return found
-    factor = units.gpa if quantity == "stress" else units.mev_per_angstrom
-    zero = ZERO[quantity] / factor
-    kept = (found.parts[:, 0] > SYMMETRIC * zero) | (np.abs(found.errors) > zero)
+    """Observations without the components that symmetry makes zero."""
+    kept = ~zero_by_symmetry(name.partition(" ")[0], found.errors, found.parts[:, 0], units)
     return Observations(*(getattr(found, each.name)[kept] for each in fields(found)))

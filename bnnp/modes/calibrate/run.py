@@ -16,6 +16,7 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.modes.calibrate.observations import fit, independent_energies, observe
 from bnnp.modes.calibrate.report import report_calibration
 from bnnp.modes.calibrate.sets import CalibrationSet, kept_in, pinned_in
@@ -27,11 +28,14 @@ from bnnp.settings.settings import Settings
 from bnnp.uncertainty.calibration import FEWEST, Calibration
 
 
-def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> None:
-    """Calibrate at the end of mode 2, if there is a calibration set; an error becomes a warning."""
+def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> bool:
+    """Calibrate at the end of mode 2, if there is a calibration set.
+
+    An error becomes a warning, and False is returned.
+    """
     chosen = kept_in(file)
     if len(chosen) == 0:
-        return  # the log began with a warning
+        return True  # the log began with a warning
     log.section("Calibration")
     try:
         members = read_members(run.directory, run.settings)
@@ -39,6 +43,8 @@ def calibrate_after_training(run: Run, log: Log, file: DescriptorFile) -> None:
         calibrate(run, log, members, potential, chosen)
     except BnnpError as error:
         log.warn(f"the standard deviations stay UNCALIBRATED: {error}")
+        return False
+    return True
 
 
 def calibrate_with_data(
@@ -54,9 +60,9 @@ def calibrate_with_data(
     log.section("Calibration")
     uncertainty = members[0].uncertainty
     if uncertainty is not None and (former := uncertainty.calibration) is not None:
-        count = former.kinds[former.use].structures
+        used = count(former.kinds[former.use].structures, "structure")
         log.warn(
-            f"{UNCERTAINTY} is calibrated already, on {count} structures; that is replaced. Take `calibrate` "
+            f"{UNCERTAINTY} is calibrated already, on {used}; that is replaced. Take `calibrate` "
             "out of input.nn to keep it"
         )
     path, chosen = run.directory / FILE_NAME, None
@@ -111,7 +117,8 @@ def calibrate(
     independent = parallel.on_root(independent_energies, outcomes, groups)  # other ranks have no outcomes
     kinds, omitted = parallel.on_root(fit, outcomes, potential, independent)
     if omitted:
-        log.line(f"  {omitted} components of forces and stresses are zero by symmetry: they are left out")
+        left = count(omitted, "component")
+        log.line(f"  left out: {left} of forces and stresses that symmetry makes zero")
     report_calibration(log, kinds, independent, potential.units)
     use = choice(run.settings, kinds)
     data = CalibrationData(use, checksums([member.networks for member in members]), kinds)

@@ -301,6 +301,7 @@ def structure_of(file: DescriptorFile, number: int) -> Structure:
         table[file.types[atoms]],
         file.positions[atoms],
         file.periodic_cell(number),
+        pbc=file.periodicity(number),
         energy=energy if np.isfinite(energy) else None,
         forces=forces if np.isfinite(forces).all() else None,
         stress=np.array(stress) if np.isfinite(stress).all() else None,

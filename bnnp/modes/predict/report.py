@@ -13,6 +13,7 @@ from bnnp.descriptors.length_unit import sampled_reaches
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.modes.doubts import demand_units
 from bnnp.modes.predict.structure import LINES, Outcome
 from bnnp.modes.verdict import Quality, Verdict, energies, forces
@@ -190,6 +191,9 @@ class Report:
         calibrated = self.potential.calibration is not None
         columns, rows = _table(self.groups, self.potential.units, calibrated)
         log.table(columns, rows)
+        if omitted := self.total.forces.symmetric + self.total.stress.symmetric:
+            left = count(omitted, "component")
+            log.line(f"  without score: {left} of forces and stresses that symmetry makes zero")
         if len(self.potential.members) > 1:
             log.line(f"  {describe_variances(self.total, self.potential.units)}")
         graded = self.total.has_references or self.potential.calibration is not None
@@ -230,8 +234,8 @@ class Report:
         functions, worst = self.potential.model.functions[element], int(tally.excess.argmax())
         excess = float(tally.excess[worst])
         shown = f"{excess:.3g}" if math.isfinite(excess) else NEVER_VARIED
-        count = f"{np.count_nonzero(tally.count)} of {len(functions)}"
-        return element, int(tally.count.sum()), count, shown, functions[worst].definition()
+        outside = f"{np.count_nonzero(tally.count)} of {len(functions)}"
+        return element, int(tally.count.sum()), outside, shown, functions[worst].definition()
 
 
 def judged(report: Report) -> tuple[str, list[Quality]]:

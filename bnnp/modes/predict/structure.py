@@ -58,7 +58,7 @@ def predict_structure(
         check_net_force(structure, prediction)
     outside = find_extrapolations(structure, prediction, potential)
     texts = format_prediction(names, structure, prediction, potential.calibration)
-    return Outcome(texts, group_of(structure), assess(structure, prediction), *outside)
+    return Outcome(texts, group_of(structure), assess(structure, prediction, potential.units), *outside)
 
 
 def find_extrapolations(

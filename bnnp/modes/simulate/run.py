@@ -60,7 +60,8 @@ def simulate(run: Run) -> None:
         else:
             endings = list(simulate_members(run, plan, potential, log, stop))
     stopped = "\n".join(ending.stopped for ending in endings if ending.stopped)
-    log.close(3, unfinished(endings, stop))
+    reasons = parallel.gather(unfinished(endings, stop))  # of the members of every rank
+    log.close(3, next(filter(None, reasons), ""))
     parallel.barrier()
     if stopped:
         raise UncertaintyStop(stopped)

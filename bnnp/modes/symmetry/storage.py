@@ -59,6 +59,7 @@ def lay_out(
         n_atoms=table["n_atoms"],
         n_pairs=table["n_pairs"],
         n_sensitive=np.array(sensitive, dtype=np.int64),
+        pbc=table["pbc"],
         division=_division(table["subset"], settings),
     )
     stored, _ = choose_derivatives(layout.bytes_of_derivatives, settings, has_forces(found, selection))

@@ -410,11 +410,16 @@ def judge(training: Training, state: State, errors: Mapping[Set, Errors]) -> Ver
     return Verdict(f"Root mean square errors (RMSE) of {whose} structures:", known, limits, advice)
 
 
-def report_end(log: Log, unfinished: str) -> None:
-    """Advice on the next command."""
+def report_end(log: Log, unfinished: str, calibrated: bool) -> None:
+    """Advice on the next command; not `calibrated`: that failed."""
     log.line()
     if unfinished:
         log.line("  Next: `bnnp --mode 2 --restart` continues with what is left.")
+    elif not calibrated:
+        log.line(
+            "  Next: mend what the calibration lacks, as its warning says. Until then predictions of "
+            "`bnnp --mode 3` have raw standard deviations, which cannot be compared with errors."
+        )
     else:
         log.line("  Next: `bnnp --mode 3` predicts the structures of input.data with this potential.")
     log.close(2, unfinished)

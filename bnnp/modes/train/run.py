@@ -74,9 +74,10 @@ def train(run: Run) -> None:
                 break
         else:
             finish_ensemble(run, file, data, log)
-            calibrate_after_training(run, log, file)
+            if not calibrate_after_training(run, log, file):
+                verdict = verdict.uncalibrated()
     verdict.report(log)
-    report_end(log, unfinished)
+    report_end(log, unfinished, verdict.calibrated)
     stop.end(bool(unfinished))
 
 

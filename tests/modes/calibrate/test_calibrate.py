@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from plotting.dynamics import read_run, run_figure
-from test_train import alloys, invoke, prepare, twin
+from test_train import MPIEXEC, alloys, invoke, prepare, twin
 
 from bnnp.errors import InputError
 from bnnp.interfaces.ase import BNNP
@@ -451,6 +453,67 @@ class TestMode3:
         assert result.exit_code == 1
         assert "nothing to calibrate" in result.stderr
         assert re.search(r"input.nn line \d+: nothing", result.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
+class TestRanks:
+    """Two ranks, of which only the first has the outcomes."""
+
+    def run(self, folder: Path, mode: int, setup: str = "") -> subprocess.CompletedProcess[str]:
+        code = f"{setup}\nfrom bnnp.cli import main\nmain(['--mode', '{mode}'])"
+        return subprocess.run(
+            [str(MPIEXEC), "-n", "2", sys.executable, "-c", code],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def test_the_same_as_one_process(self, folder: Path) -> None:
+        before = section(folder)
+        add(folder, "calibrate\n")
+        result = self.run(folder, 3)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert section(folder) == before
+
+    def test_errors_that_are_worth_too_few_are_one_message(self, folder: Path) -> None:
+        """Thirty equal errors of energies, and no forces: nothing is left to calibrate."""
+        potential = load(folder)
+        equal = [
+            replace(s, subset=None, energy=potential.predict(s).energy.value + 3.0, forces=None, stress=None)
+            for s in alloys(30, seed=3)
+        ]
+        write_structures(folder / "input.data", equal)
+        add(folder, "calibrate\n")
+        result = self.run(folder, 3)
+        assert result.returncode == 1
+        assert result.stderr.count("ERROR: ") == 1
+        assert "are worth 1.0 independent ones, expected at least" in " ".join(result.stderr.split())
+        assert "Traceback" not in result.stderr
+
+    def test_a_structure_that_cannot_be_predicted(self, folder: Path) -> None:
+        """In mode 3 an error; at the end of mode 2 a warning, and no advice as if all were well."""
+        setup = (
+            "import bnnp.modes.calibrate.run as calibrate\n"
+            "from bnnp.errors import NumericalError\n"
+            "observe = calibrate.observe\n"
+            "def failing(*arguments):\n"
+            "    if arguments[-1] == 1:\n"
+            "        raise NumericalError('structure 2: no energy')\n"
+            "    return observe(*arguments)\n"
+            "calibrate.observe = failing"
+        )
+        trained = self.run(folder, 2, setup)
+        assert trained.returncode == 0, trained.stdout + trained.stderr
+        assert "stay UNCALIBRATED: structure 2: no energy" in trained.stdout
+        assert "the calibration failed" in trained.stdout
+        assert "predicts the structures" not in trained.stdout
+        add(folder, "calibrate\n")
+        result = self.run(folder, 3, setup)
+        assert result.returncode == 1
+        assert result.stderr.count("ERROR: structure 2: no energy") == 1
+        assert "Traceback" not in result.stderr
 
 
 class TestMistakes:

@@ -406,6 +406,32 @@ class TestMembers:
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
         assert result.returncode == 0, result.stderr
         assert [(folder / f"md_member_0{k}" / "md.out").read_bytes() for k in (1, 2, 3)] == serial
+        assert result.stdout.count("Normal termination") == 1
+
+    @pytest.mark.slow
+    def test_a_signal_to_one_rank_is_in_the_log(self, folder: Path) -> None:
+        """Rank 1 stops in its member, rank 0 comes to the end of its own: the run is not finished."""
+        launcher = Path(sys.executable).with_name("mpiexec")
+        if not launcher.exists():
+            pytest.skip("no mpiexec")
+        add(folder, BASIC + "md_steps 200\nmd_ensemble nve\nmd_members 2\n")
+        moment = (folder / "md_member_02" / "md.out", 1, 1000)
+        ended = run_and_signal(folder, 3, "SIGTERM", moment, launcher=[str(launcher), "-n", "2"])
+        assert ended.returncode == 143
+        assert "Normal termination" not in ended.stdout
+        told = "NOT FINISHED: mode 3, stopped by SIGTERM; `bnnp --mode 3 --restart` continues"
+        assert ended.stdout.count(told) == 1
+        assert read_md_out(folder / "md_member_01" / "md.out")["step"][-1] == 200
+        assert read_md_out(folder / "md_member_02" / "md.out")["step"][-1] < 200
+        result = subprocess.run(
+            [str(launcher), "-n", "2", sys.executable, "-m", "bnnp", "--mode", "3", "--restart"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert result.returncode == 0, result.stderr
+        assert read_md_out(folder / "md_member_02" / "md.out")["step"][-1] == 200
 
 
 class TestMistakes:
