@@ -367,3 +367,31 @@ class TestErrors:
         assert result.exit_code == 1
         assert "structure 2" in result.output
         assert "Sb is not among `elements`" in result.output
+
+
+def test_hold_out_takes_blocks_of_each_trajectory_and_the_rest_is_kept(folder: Path) -> None:
+    """Two trajectories of 40 frames that move little, and 20 structures that have nothing to do with each
+    other: 10 % of each group, the frames in one piece."""
+    rng = np.random.default_rng(1)
+    structures = []
+    for label in ("hot", "cold"):
+        start = crystal(1, 0.3)
+        for _ in range(40):
+            start = replace(start, positions=start.positions + rng.normal(0.0, 0.01, (8, 3)))
+            structures.append(replace(start, info={"group": label}))
+    structures += [replace(crystal(seed, 1.4), info={"group": "random"}) for seed in range(20)]
+    for number, structure in enumerate(structures):
+        structure.info["source"] = f"md:{number}"
+    write_structures("input.data", structures)
+    result = run("input.data", "out.data", "--units", "metal", "--hold-out", 0.1, "--rest", "rest.data")
+    assert result.exit_code == 0, result.output
+    held, rest = chosen(), chosen("rest.data")
+    assert sorted([*held, *rest]) == list(range(100))
+    hot, cold, others = ([k for k in held if low <= k < high] for low, high in ((0, 40), (40, 80), (80, 100)))
+    assert len(others) == 2
+    for frames in (hot, cold):
+        assert frames == list(range(frames[0], frames[0] + len(frames)))
+        assert 4 <= len(frames) <= 5
+    again = run("input.data", "rest.data", "--units", "metal", "--hold-out", 0.1, "--rest", "rest.data")
+    assert again.exit_code == 2
+    assert "--rest and OUTPUT are the same file" in again.output
