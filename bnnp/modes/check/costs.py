@@ -4,8 +4,9 @@ Mode 1: neighbors and symmetry functions of a few structures, spread evenly over
 order until PATIENCE is over; everything grows with the number of atoms, and sizes come from the layout of the
 file that mode 1 would write.
 Mode 2: the gradient of the structure nearest to the mean size, by random networks with the dropout masks and
-derivatives of the settings; not counted are reading and the errors of every epoch, nor which structures
-input.data pins to a set or ``calibration_ood_group`` takes out of the training.
+derivatives of the settings, and the products of the Kalman filter with its covariance; not counted are
+reading and the errors of every epoch, nor which structures input.data pins to a set or
+``calibration_ood_group`` takes out of the training.
 Molecular dynamics: the first steps, with the potential of the working directory or with random networks; not
 counted are the writing of files and new neighbor searches.
 """
@@ -41,6 +42,7 @@ from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.structure import Structure
 from bnnp.training.initial import parameters_of, random_networks
+from bnnp.training.kalman.symmetric_matrix import SymmetricMatrix
 from bnnp.training.model import Dropout, TrainedModel
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.samples import Batch, Sample
@@ -190,17 +192,22 @@ def estimate_training(structures: StructureFile, settings: Settings, stored: boo
     _time_gradient(sample, settings, descriptor)  # the first call is slower
     seconds = min(_time_gradient(sample, settings, descriptor) for _ in range(2))
     atoms_ratio = float(sizes.sum()) / len(structure)
-    kept, calibrating = 1.0 - settings.structures.test_fraction, settings.calibration.calibration_fraction
-    return TrainingCost(atoms_ratio * kept * (1.0 - calibrating) * seconds, atoms_ratio * sample.nbytes)
+    trained = trained_share(settings)
+    filtering = (
+        len(structures) * _time_update(settings, sample) if settings.training.optimizer == "kalman" else 0.0
+    )
+    return TrainingCost(trained * (atoms_ratio * seconds + filtering), atoms_ratio * sample.nbytes)
+
+
+def trained_share(settings: Settings) -> float:
+    """Share of the structures that are trained on, unless input.data pins them."""
+    return (1.0 - settings.structures.test_fraction) * (1.0 - settings.calibration.calibration_fraction)
 
 
 def report_training_estimate(structures: StructureFile, run: Run, stored: bool, log: Log) -> None:
     """Memory, time and files of mode 2."""
     found = estimate_training(structures, run.settings, stored)
-    kept = (1.0 - run.settings.structures.test_fraction) * (
-        1.0 - run.settings.calibration.calibration_fraction
-    )
-    epochs = run.settings.training.n_epochs(round(kept * len(structures)))
+    epochs = run.settings.training.n_epochs(round(trained_share(run.settings) * len(structures)))
     limit = run.settings.general.memory_limit
     log.section("Estimate for mode 2")
     reread = f"; what is beyond memory_limit {byte_count(limit)} is read again" if found.data > limit else ""
@@ -252,6 +259,30 @@ def _time_gradient(sample: Sample, settings: Settings, descriptor: Descriptor) -
         torch.autograd.grad(loss if forces is None else loss + (forces * forces).sum(), weights)
 
     return _seconds(gradient)
+
+
+def _time_update(settings: Settings, sample: Sample) -> float:
+    """Seconds a structure costs in the updates of the Kalman filter: products with its covariance."""
+    parameters, keywords = parameters_of(settings), settings.kalman
+    forces = 3 * sample.n_atoms if sample.geometry is not None else 0
+    if keywords.kalman_updates == "joint":
+        rows, updates = 1 + min(keywords.kalman_components or forces, forces), 1.0
+    else:
+        rows, updates = 1, keywords.short_energy_fraction + keywords.short_force_fraction * forces
+    sizes = [block.stop - block.start for block in parameters.blocks]
+    total = 0.0
+    for size in [sum(sizes)] if keywords.kalman_covariance == "full" else sizes:
+        matrix, columns = (
+            SymmetricMatrix(size, 1.0, sample.forces.dtype),
+            torch.ones(size, rows).to(sample.forces),
+        )
+
+        def update(matrix: SymmetricMatrix = matrix, columns: torch.Tensor = columns) -> None:
+            matrix.subtract(1e-9 * matrix.product(columns), 1.0)
+
+        _seconds(update)  # the first call is slower
+        total += min(_seconds(update) for _ in range(2))
+    return total * updates
 
 
 @dataclass(frozen=True)
