@@ -78,7 +78,8 @@ class Log:
             counts = ", ".join(f"{count} of {element}" for element, count in model.n_inputs.items())
             counts += f"; largest cutoff {model.largest_cutoff:g} {units.length}"
         else:
-            counts = f"at most {settings.descriptors.symmetry_functions} of each element, chosen by mode 1"
+            most = settings.descriptors.most_functions(len(model.elements))
+            counts = f"at most {most} of each element, chosen by mode 1"
         self.item("symmetry functions", counts)
         if settings.warnings or settings.ignored:
             self.line()

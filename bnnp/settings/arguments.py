@@ -228,17 +228,15 @@ def auto_or(parser: Parser) -> Parser:
     return parse
 
 
-def automatic(default: int) -> Parser:
-    """The word ``auto`` and perhaps a positive integer, which is `default` without."""
-
-    def parse(words: Sequence[str]) -> int:
-        if [word.lower() for word in words[:1]] != [AUTO] or len(words) > 2:
-            raise ValueError(f"expects `auto` and perhaps a number, got `{' '.join(words)}`")
-        number = read_integer(words[1]) if len(words) == 2 else default
-        _check_range(number, 1)
-        return number
-
-    return parse
+def automatic(words: Sequence[str]) -> int | str:
+    """The positive integer behind the word ``auto``, or ``auto`` where there is none."""
+    if [word.lower() for word in words[:1]] != [AUTO] or len(words) > 2:
+        raise ValueError(f"expects `auto` and perhaps a number, got `{' '.join(words)}`")
+    if len(words) == 1:
+        return AUTO
+    number = read_integer(words[1])
+    _check_range(number, 1)
+    return number
 
 
 def pair(words: Sequence[str]) -> tuple[float, float]:

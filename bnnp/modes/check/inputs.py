@@ -49,7 +49,7 @@ def report_settings(settings: Settings, log: Log) -> None:
     log.table(("keyword", "value", "unit", "origin"), list(_rows(settings)))
     log.section("Symmetry functions")
     if settings.chooses_functions:
-        count = settings.descriptors.symmetry_functions
+        count = settings.descriptors.most_functions(len(settings.model.elements))
         log.line(f"  chosen by mode 1 from the structures: at most {count} of each element")
         return
     log.table(("element", "type", "neighbors", "functions", "r_c"), list(_functions(settings)))

@@ -40,7 +40,7 @@ def choose(run: Run, structures: StructureFile, log: Log) -> Pool:
     """The functions for these structures."""
     settings, model = run.settings, run.settings.model
     demand_units(sampled_reaches(structures, model.units), settings, run.data.name)
-    keep, seed = settings.descriptors.symmetry_functions, settings.general.random_seed
+    keep, seed = settings.descriptors.most_functions(len(model.elements)), settings.general.random_seed
     try:
         return automatic_pool(
             structures,

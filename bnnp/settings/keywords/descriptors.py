@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnnp.settings.arguments import automatic, cutoff_type, flag, real, text
+from bnnp.settings.arguments import AUTO, automatic, cutoff_type, flag, real, text
 from bnnp.settings.keywords.record import BNNP, BOTH, N2P2, RUNNER, Section, keyword
 
-FUNCTIONS = 60  # of an element that ``symmetry_functions auto`` chooses at most
+ALONE, SEVERAL = 60, 100  # functions of an element that ``symmetry_functions auto`` chooses at most
 
 
 # fmt: off
@@ -29,16 +29,23 @@ class DescriptorSettings(Section, title="Symmetry functions", modes="123", diale
     global_symfunction_short: tuple[tuple[str, ...], ...] = keyword("type parameters r_c", text, (),
         "the same for every central element",
         repeatable=True, aliases=("global_symfunction_short_atomic",))
-    symmetry_functions: int = keyword("auto [n]", automatic(FUNCTIONS), FUNCTIONS,
+    symmetry_functions: int | str = keyword("auto [n]", automatic, AUTO,
         "mode 1 chooses at most n functions of each element by the structures; on without functions here",
         dialect=BNNP, modes="1",
-        note=f"n: {FUNCTIONS} without a number. They are written to input.nn.auto, which the other modes "
-             "read as if its lines stood in input.nn: copy them there to keep them.")
+        note=f"n: without a number {ALONE} for one element, {SEVERAL} for several. They are written to "
+             "input.nn.auto, which the other modes read as if its lines stood in input.nn: copy them there "
+             "to keep them.")
     cutoff_type: tuple[int, float | None] = keyword("n [alpha]", cutoff_type, (1, None),
         "0 hard, 1 cosine, 2 tanh^3, 3 scaled tanh^3, 4 exponential, 5-8 polynomials", dialect=BOTH,
         note="alpha: inner radius in units of r_c; the cutoff function is 1 below. Types 2 and 3 have none.")
     cutoff_alpha: float = keyword("alpha", real(0.0, below=1.0), 0.0,
         "inner radius of the cutoff function in units of r_c (RuNNer's spelling)")
+
+    def most_functions(self, n_elements: int) -> int:
+        """Functions of each element that ``symmetry_functions auto`` chooses at most."""
+        if isinstance(self.symmetry_functions, int):
+            return self.symmetry_functions
+        return ALONE if n_elements == 1 else SEVERAL
 
 
 @dataclass(frozen=True)
