@@ -90,7 +90,7 @@ def test_verbs_are_the_scripts_of_tools(verb: str) -> None:
     ("words", "message", "advice"),
     [
         (("convrt",), "did you mean `bnnp convert`?", "bnnp"),
-        (("x", "y"), "there are convert, vasp,", "bnnp"),
+        (("x", "y"), "there are auto, convert,", "bnnp"),
         (("plot", "reprot"), "did you mean `bnnp plot report`?", "bnnp plot"),
         (
             ("convert", "--mode", "3", "a", "b"),

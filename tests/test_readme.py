@@ -43,6 +43,7 @@ NOT_RUN = {  # these would make a virtual environment, for minutes; their script
 SHORTER = {  # what is changed in a command before it is run
     "--skip 500 --every 20": "--skip 2 --every 2",
     "--number 200": "--number 4",
+    "--minutes 10": "--minutes 0.2",
     "lmp -in in.lammps": "lmp -in in.lammps -v nvt 20 -v nve 20",
 }
 SHORTER_INPUT = {r"^epochs .*": "epochs 8", r"^md_steps .*": "md_steps 20 20\nmd_write_every 2"}
@@ -118,7 +119,10 @@ def test_every_block_of_commands_is_run_or_named_here() -> None:
     text = README.read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)", text, flags=re.MULTILINE)
     with_commands = {heading for heading in headings if blocks(heading, "sh")}
-    assert with_commands == {"Install", "The three modes", "Data", "Molecular dynamics", "ASE and LAMMPS"}
+    assert with_commands == {
+        *("Install", "The three modes", "From data to a potential in one command", "Data"),
+        *("Molecular dynamics", "ASE and LAMMPS"),
+    }
     assert {heading for heading in headings if blocks(heading, "python")} == {"ASE and LAMMPS"}
     (install,) = blocks("Install", "sh")
     assert {line.partition("#")[0].strip() for line in install.splitlines()} == NOT_RUN
@@ -153,6 +157,25 @@ def test_the_three_modes(my_run: Path) -> None:
     for name in names:
         pattern = name.rstrip("/").replace("XXX", "[0-9]" * 3).replace("EEEEEE", "[0-9]" * 6)
         assert list(my_run.glob(pattern)), f"no mode writes {name}"
+
+
+@pytest.mark.slow
+def test_one_command(project: Path, tmp_path: Path) -> None:
+    """Two directories like VASP's, of silicon; and an input.nn with the two keywords of the chapter."""
+    heading = "From data to a potential in one command"
+    for name in ("programs", "tools"):
+        (tmp_path / name).symlink_to(project / name)
+    line = "tools/make_vasp_example.py vasp --temperatures 900 --temperatures 1200 --frames 30"
+    run(tmp_path, ["python", *line.split()])
+    for temperature in ("900K", "1200K"):
+        (tmp_path / "vasp" / f"Si_{temperature}").rename(tmp_path / f"run_{temperature}")
+    output = run_block(tmp_path, heading)
+    assert "what to do next" in output
+    assert (tmp_path / "auto" / "potential" / "weights.014.data").is_file()
+    assert (tmp_path / "auto" / "report.html").is_file()
+    keywords = README.read_text(encoding="utf-8").partition(f"## {heading}")[2].partition("```\nunits ")[2]
+    (tmp_path / "input.nn").write_text(f"units {keywords.partition('```')[0]}")
+    assert load_settings(tmp_path / "input.nn", 1, choosing=True).model.elements == ("Ge", "Te")
 
 
 @pytest.mark.slow

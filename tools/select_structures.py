@@ -44,12 +44,11 @@ from tqdm import tqdm
 
 from bnnp.command import SETTINGS, Command, say
 from bnnp.descriptors.length_unit import option_advice, sampled_reaches
-from bnnp.descriptors.survey import survey, survey_dtype, trajectories
+from bnnp.descriptors.survey import draw_share, survey, survey_dtype, trajectories
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.messages import count
-from bnnp.modes.calibrate.sets import draw_share
 from bnnp.potential.loading import read_potential
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure

@@ -22,6 +22,7 @@ is shared. It has one record of :func:`survey_dtype` a structure::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from zlib import crc32
 
@@ -35,6 +36,7 @@ from bnnp.structure import Structure
 
 FREE = -1
 PROBED = 4  # atoms whose positions are kept
+BLOCK = 5  # frames of a trajectory that are at least taken or left together
 NEAR = 0.5  # of the shortest distance: frames whose atoms have moved less follow each other in time
 
 
@@ -153,6 +155,40 @@ def trajectories(table: NDArray[np.void], group: NDArray[np.int32]) -> NDArray[n
         & np.isfinite(near)
     )
     return np.concatenate([[0], np.cumsum(~follows)]).astype(np.int64)[: len(table)]
+
+
+def draw_share(
+    members: NDArray[np.int64], runs: NDArray[np.int64], draw: NDArray[np.float64], share: float
+) -> NDArray[np.int64]:
+    """A share of `members`, to the nearest structure or block.
+
+    Neighbors in a run are cut into parts, and of each part with the smallest random number of its first frame
+    a block is taken: the share of the run, but BLOCK frames at least, or as many as are wanted in all. So a
+    long trajectory gives one block, short ones are taken or left whole, and structures that are no frames are
+    drawn one by one.
+
+    Parameters
+    ----------
+    members : (n,) int64
+        Numbers of structures, ascending.
+    runs : (n,) int64
+        Number of the trajectory of each.
+    draw : (n,) float64
+        A random number of each.
+    """
+    wanted = round(share * len(members))
+    breaks = np.flatnonzero((np.diff(members) > 1) | (np.diff(runs) != 0)) + 1
+    blocks: list[NDArray[np.int64]] = []
+    for run in np.split(np.arange(len(members)), breaks):
+        size = max(math.ceil(share * len(run)), min(BLOCK, wanted), 1)
+        blocks += [part[:size] for part in np.array_split(run, max(1, len(run) // size))]
+    taken = np.zeros(0, dtype=np.int64)
+    for block in sorted(blocks, key=lambda block: float(draw[block[0]])):
+        missing = wanted - len(taken)
+        part = block[: max(missing, BLOCK)]
+        if len(part) / 2 <= missing:
+            taken = np.append(taken, part)
+    return members[taken]
 
 
 def cost(table: NDArray[np.void]) -> NDArray[np.float64]:

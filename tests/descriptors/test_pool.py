@@ -18,7 +18,9 @@ from bnnp.units import ATOMIC, METAL, Units
 CUTOFF = Cutoff(1)
 
 
-def cubes(folder: Path, lattice: float, numbers: tuple[int, ...] = (32, 52), count: int = 25) -> StructureFile:
+def cubes(
+    folder: Path, lattice: float, numbers: tuple[int, ...] = (32, 52), count: int = 25
+) -> StructureFile:
     """Rattled simple cubic cells of 27 atoms, lattice constant in Angstrom."""
     rng = np.random.default_rng(5)
     sites = np.indices((3, 3, 3)).reshape(3, -1).T

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from bnnp.descriptors.survey import draw_share
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
@@ -19,8 +19,6 @@ from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set, Structure
 from bnnp.uncertainty.calibration import FEWEST
-
-BLOCK = 5  # frames of a trajectory that are at least taken or left together
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,40 +98,6 @@ def draw_calibration(
     kept_back = int(np.count_nonzero(chosen == Set.CALIBRATION))
     pinned = Set.CALIBRATION in subset
     return subset if not settings.given("calibration_fraction") and (pinned or kept_back < FEWEST) else chosen
-
-
-def draw_share(
-    members: NDArray[np.int64], runs: NDArray[np.int64], draw: NDArray[np.float64], share: float
-) -> NDArray[np.int64]:
-    """A share of `members`, to the nearest structure or block.
-
-    Neighbors in a run are cut into parts, and of each part with the smallest random number of its first frame
-    a block is taken: the share of the run, but BLOCK frames at least, or as many as are wanted in all. So a
-    long trajectory gives one block, short ones are taken or left whole, and structures that are no frames are
-    drawn one by one.
-
-    Parameters
-    ----------
-    members : (n,) int64
-        Numbers of structures, ascending.
-    runs : (n,) int64
-        Number of the trajectory of each.
-    draw : (n,) float64
-        A random number of each.
-    """
-    wanted = round(share * len(members))
-    breaks = np.flatnonzero((np.diff(members) > 1) | (np.diff(runs) != 0)) + 1
-    blocks: list[NDArray[np.int64]] = []
-    for run in np.split(np.arange(len(members)), breaks):
-        size = max(math.ceil(share * len(run)), min(BLOCK, wanted), 1)
-        blocks += [part[:size] for part in np.array_split(run, max(1, len(run) // size))]
-    taken = np.zeros(0, dtype=np.int64)
-    for block in sorted(blocks, key=lambda block: float(draw[block[0]])):
-        missing = wanted - len(taken)
-        part = block[: max(missing, BLOCK)]
-        if len(part) / 2 <= missing:
-            taken = np.append(taken, part)
-    return members[taken]
 
 
 def calibration_keywords(settings: Settings) -> str:

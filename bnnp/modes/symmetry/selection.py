@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bnnp import parallel
 from bnnp.analysis.label_sizes import SizeTable, label_doubts
-from bnnp.descriptors.survey import survey, survey_dtype, trajectories
+from bnnp.descriptors.survey import draw_share, survey, survey_dtype, trajectories
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.method import disagreements
@@ -32,7 +32,6 @@ from bnnp.modes.calibrate.sets import (
     calibration_keywords,
     calibration_warnings,
     draw_calibration,
-    draw_share,
 )
 from bnnp.modes.doubts import demand_calibration, demand_units
 from bnnp.random import SPLIT, stream
