@@ -428,6 +428,79 @@ class TestDamage:
         assert "the head of the file is damaged: ISIF is `2x`" in refused(text, tmp_path / "OUTCAR", output)
 
 
+HEADS = {  # a damaged line of the head, and what is said about it
+    "OUTCAR": [
+        ("TITEL  = PAW_PBE O ", "TITEL  = PAW_PBE Os ", "species 1 is Os in TITEL, but O in VRHFIN"),
+        ("VRHFIN =H:", "VRHFIN =He:", "species 2 is H in TITEL, but He in VRHFIN"),
+        ("   VRHFIN =H: s2p4\n", "", "VRHFIN names 1 species (O), but the numbers of atoms are of 2"),
+        (
+            "   TITEL  = PAW_PBE H 08Apr2002\n",
+            "",
+            "TITEL names 1 species (O), but the numbers of atoms are of 2",
+        ),
+        (" POTCAR:    PAW_PBE H ", " POTCAR:    PAW_PBE Ho ", "but Ho in the list of POTCAR"),
+        (" POTCAR:    PAW_PBE O ", " PO", "species 1 is O in TITEL, but H in the list of POTCAR"),
+        ("   1   2\n", "   3\n", "TITEL names 2 species (O H), but the numbers of atoms are of 1"),
+        ("   1   2\n", "   1   1   1\n", "TITEL names 2 species (O H), but the numbers of atoms are of 3"),
+        ("   1   2\n", "   2   2\n", "`ions per type` is 2 2, which cannot be 3 atoms (NIONS)"),
+    ],
+    "vasprun.xml": [
+        ("<c>H </c><c>   2</c>", "<c>He</c><c>   2</c>", "the atoms of type 2 are H and He in <atominfo>"),
+        (
+            "<c>   2</c><c>H </c>",
+            "<c>   2</c><c>Ho</c>",
+            "species 2 is Ho in <atomtypes>, but H in the titles",
+        ),
+        ("PAW_PBE O ", "PAW_PBE Os ", "species 1 is O in <atomtypes>, but Os in the titles of <atomtypes>"),
+        ("<c>   2</c><c>H </c>", "<c>   3</c><c>H </c>", "[1, 3] atoms of each species, but the list"),
+        ("<c>H </c><c>   2</c>", "<c>H </c><c>   1</c>", "the atoms of type 1 are H and O"),
+        ("<atoms>       3", "<atoms>       4", "<atoms> says 4 atoms, but 3 are listed"),
+    ],
+}
+
+
+class TestDamagedHeads:
+    @pytest.mark.parametrize(
+        ("name", "line", "damaged", "said"), [(name, *case) for name in HEADS for case in HEADS[name]]
+    )
+    def test_elements_that_differ(
+        self, run: Any, tmp_path: Path, output: Path, name: str, line: str, damaged: str, said: str
+    ) -> None:
+        """Every place that names the elements has the same ones, in the same order."""
+        text = text_of(run, name)
+        assert line in text
+        assert said in refused(text.replace(line, damaged, 1), tmp_path / name, output)
+
+    def test_elements_of_vaspout(self, run: Any, tmp_path: Path, output: Path) -> None:
+        path = run.vaspout(tmp_path / "vaspout.h5")
+        with h5py.File(path, "r+") as h5:
+            h5["input/potcar/content"] = b"  TITEL  = PAW_PBE O 08Apr2002\n  TITEL  = PAW_PBE He 05Jan2001\n"
+        result = convert(path, output)
+        assert result.exit_code == 1
+        assert "species 2 is H in results/positions, but He in input/potcar/content" in result.stderr
+
+    @pytest.mark.parametrize("name", BOTH)
+    def test_names_that_vasp_writes_wrong(self, run: Any, tmp_path: Path, output: Path, name: str) -> None:
+        """VRHFIN is X for xenon, and `r` for Zr_sv: no elements, so that the title alone names them."""
+        text = text_of(replace(run, species=(("Xe", 1), ("Zr", 2))), name)
+        text = text.replace("VRHFIN =Xe", "VRHFIN =X").replace("VRHFIN =Zr", "VRHFIN =r")
+        text = text.replace("<c>Xe</c>", "<c>X </c>").replace("<c>Zr</c>", "<c>r </c>")
+        assert converted(text, tmp_path / name, output)[0].symbols == ["Xe", "Zr", "Zr"]
+
+    @pytest.mark.parametrize(
+        ("damaged", "said"),
+        [
+            ("     He      2", "He is none of the elements"),
+            ("     H       1", "the numbers of atoms do not add"),
+        ],
+    )
+    def test_ml_ab(self, run: Any, tmp_path: Path, output: Path, damaged: str, said: str) -> None:
+        (tmp_path / "ML_AB").write_text(run.ml_ab().replace("     H       2", damaged, 1))
+        result = convert(tmp_path / "ML_AB", output)
+        assert "3 structures of 4 steps" in result.output
+        assert said in result.output
+
+
 class TestNudgedElasticBand:
     def test_parent_is_refused_and_its_images_are_taken(self, run: Any, tmp_path: Path, output: Path) -> None:
         line = '<incar>\n  <i type="int" name="IMAGES">     2</i>\n </incar>\n <parameters>'

@@ -15,6 +15,7 @@ from bnnp.errors import InputError
 from vasp.species import from_symbol
 from vasp.step import (
     CUT_OFF,
+    DAMAGED,
     NO_ENERGY,
     NO_FORCES,
     TORN,
@@ -34,7 +35,8 @@ CELL, POSITIONS = b"Primitive lattice vectors (ang.)", b"Atomic positions (ang.)
 ENERGY, FORCES = b"Total energy (eV)", b"Forces (eV ang.^-1)"
 ATOMS, NORMAL, SHEAR = b"Atom types and atom numbers", b"XX YY ZZ", b"XY YZ ZX"
 NEEDED = (CELL, POSITIONS, FORCES)
-TITLES = (ATOMS, CELL, POSITIONS, ENERGY, FORCES, NORMAL, SHEAR)  # in the order of the file
+LISTED, NUMBER = b"The atom types in the data file", b"The number of atoms"
+TITLES = (LISTED, NUMBER, ATOMS, CELL, POSITIONS, ENERGY, FORCES, NORMAL, SHEAR)  # in the order of the file
 
 
 def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -55,14 +57,21 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
     window = Window(stream)
     if (first := window.find(START)) < 0:
         raise InputError("the file ends before its first configuration")
-    window.take(first + len(START))
+    elements_of_file = _listed(window.take(first))
+    window.take(len(START))
     while (size := window.find(START)) >= 0:
-        yield _draft(window.take(size), last=False)
+        yield _draft(window.take(size), elements_of_file, last=False)
         window.take(len(START))
-    yield _draft(window.held(), last=True)
+    yield _draft(window.held(), elements_of_file, last=True)
 
 
-def _draft(text: bytes, last: bool) -> Draft:
+def _listed(head: bytes) -> set[str]:
+    """The elements that the head lists; empty if it lists none."""
+    names = _sections(head)[LISTED].decode("latin-1").split()
+    return {symbol for name in names if (symbol := from_symbol(name))}
+
+
+def _draft(text: bytes, listed: set[str], last: bool) -> Draft:
     """One configuration; the last one of the file may be cut off."""
     sections = _sections(text)
     missing = [title for title in NEEDED if not sections[title]]
@@ -70,7 +79,7 @@ def _draft(text: bytes, last: bool) -> Draft:
         return flawed(CUT_OFF)
     if missing:
         return flawed(NO_FORCES)
-    return Draft(None, partial(_read, sections)) if sections[ENERGY] else flawed(NO_ENERGY)
+    return Draft(None, partial(_read, sections, listed)) if sections[ENERGY] else flawed(NO_ENERGY)
 
 
 def _whole(text: bytes) -> bool:
@@ -93,14 +102,20 @@ def _sections(text: bytes) -> dict[bytes, bytes]:
     return sections
 
 
-def _read(sections: dict[bytes, bytes]) -> Step:
+def _read(sections: dict[bytes, bytes], listed: set[str]) -> Step:
     symbols: list[str] = []
     for line in sections[ATOMS].decode("latin-1").splitlines():
         name, count, *_ = *line.split(), "", ""
         symbol = from_symbol(name)
         if symbol is None or not count.isdigit():
             raise UnreadableStep(TORN)
+        if listed and symbol not in listed:
+            raise UnreadableStep(
+                f"{DAMAGED}: {symbol} is none of the elements that the head of the file lists"
+            )
         symbols += [symbol] * int(count)
+    if sections[NUMBER].strip() not in (b"", b"%d" % len(symbols)):
+        raise UnreadableStep(f"{DAMAGED}: the numbers of atoms do not add up")
     return Step(
         symbols=symbols,
         cell=rows_of(sections[CELL], 3),

@@ -37,7 +37,7 @@ import numpy as np
 
 from bnnp.errors import InputError
 from vasp.method import Species, excluded, integer, method_word
-from vasp.species import from_mass, from_symbol, from_title
+from vasp.species import agreed, from_mass, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
     DAMAGED,
@@ -76,7 +76,7 @@ VERSION = re.compile(rb" vasp\.\d+\.\d+\.\d+[ .]")
 COUNT = re.compile(rb" Iteration *(\d+|\*+)\( *(\d+)\)")
 FREE = re.compile(rb"free  energy   TOTEN  = (?=[ \d-]{9}\.) *(-?\d*\.\d{6}(?:\d\d)?) eV")
 SIGMA0 = re.compile(
-    rb"[^\n]*\n\s*energy +without entropy *=[^\n]* energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s"
+    rb"[^\n]*\n\s*energy  without entropy *=[^\n]* energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s"
 )
 VECTOR = re.compile(rb" *(-?\d+\.\d{9})" * 3 + rb"(?: *(?:-?\d+\.\d{9}|\*+)){3} *")  # and a reciprocal one
 ROW = re.compile(rb" *(-?\d+\.\d{5})" * 3 + rb" *(-?\d+\.\d{6})" * 3 + rb" *")
@@ -489,7 +489,7 @@ def _read_header(run: _Run) -> Header | None:
     if counts is None:
         return None
     symbols, tag = _species(text, len(counts), run.elements), partial(_tag, text)
-    flaw = _flaw_of_head(text, len(counts)) or excluded(tag)
+    flaw = _flaw_of_head(text) or excluded(tag)
     titles = _titles(text, rb"TITEL *= *([^\n]*)") or _titles(text, rb"POTCAR: *([^\n]*)")[: len(counts)]
     mesh = re.findall(rb"generate k-points for: *(\d+) +(\d+) +(\d+)", text)
     if not mesh and re.search(rb"NKPTS *= *1 ", text):
@@ -508,9 +508,9 @@ def _read_header(run: _Run) -> Header | None:
     )
 
 
-def _flaw_of_head(text: bytes, n_types: int) -> str | None:
+def _flaw_of_head(text: bytes) -> str | None:
     """What a head states twice, or must state and does not."""
-    if text.count(b"ions per type =") > 1 or text.count(b"TITEL") > n_types:
+    if text.count(b"ions per type =") > 1:
         return f"{DAMAGED}: the head states the numbers of atoms twice"
     parameters = text[max(text.find(b"Dimension of arrays"), 0) :]
     for name in ("NELM", "ISIF", "NWRITE", "ICHARG"):
@@ -583,14 +583,19 @@ def _species(text: bytes, n_types: int, elements: list[str] | None) -> list[str]
     def all_lines(pattern: bytes) -> list[str]:
         return [match.decode("ascii", "replace") for match in re.findall(pattern, text)]
 
+    listed = [from_title(title) for title in all_lines(rb"POTCAR: *([^\n]*)")]  # once or twice
+    named = agreed(
+        {
+            "TITEL": [from_title(title) for title in all_lines(rb"TITEL *= *([^\n]*)")],
+            "VRHFIN": [from_symbol(name) for name in all_lines(rb"VRHFIN *= *([^\n]*)")],
+            "the list of POTCAR": listed[: max(n_types, len(listed) // 2)],
+            "the second list of POTCAR": listed[max(n_types, len(listed) // 2) :],
+        },
+        n_types,
+    )
     masses = re.search(rb"POMASS *=([^\n;]*)$", text, re.MULTILINE)  # of all species in one line
-    sources = [
-        [from_title(title) for title in all_lines(rb"TITEL *= *([^\n]*)")],
-        [from_symbol(name) for name in all_lines(rb"VRHFIN *= *([^\n]*)")],
-        [from_title(title) for title in all_lines(rb"POTCAR: *([^\n]*)")[:n_types]],
-        [from_mass(mass) for mass in _fixed_masses(masses[1] if masses else b"")],
-    ]
-    for symbols in sources:
+    by_mass = [from_mass(mass) for mass in _fixed_masses(masses[1] if masses else b"")]
+    for symbols in (named, by_mass):
         if len(symbols) == n_types and None not in symbols:
             return [symbol for symbol in symbols if symbol]
     raise InputError(

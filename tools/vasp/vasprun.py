@@ -36,7 +36,7 @@ import numpy as np
 
 from bnnp.errors import InputError
 from vasp.method import Species, excluded, integer, method_word, real
-from vasp.species import from_symbol, from_title
+from vasp.species import agreed, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
     DAMAGED,
@@ -67,6 +67,7 @@ SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
 DECIMALS = re.compile(rb"\.\d*")
 NELM_DEFAULT = 60
+DAMAGED_HEAD = "the head of the file is damaged"
 KILOBAR_VOLUME = 1602.17733  # kB Angstrom^3 in one eV, with the constants of VASP
 NESTED = f"{DAMAGED}: tags that are not nested; did two programs write into this file?"
 
@@ -316,11 +317,27 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
         raise InputError(f"--elements names {len(elements)}, but the file has {len(of_type)} species")
     try:
         kinds = [int(row[1]) - 1 for row in of_atom]
+        counts = [int(row[0]) for row in of_type]
         names: Sequence[str | None]
-        names = elements or [from_symbol(row[1]) or from_title(row[-1]) for row in of_type]
+        names = elements or agreed(
+            {
+                "<atomtypes>": [from_symbol(row[1]) for row in of_type],
+                "the titles of <atomtypes>": [from_title(row[-1]) for row in of_type],
+                "<atoms>": [_of_kind(of_atom, kind) for kind in range(1, len(of_type) + 1)],
+            },
+            len(of_type),
+        )
         symbols = [names[kind] for kind in kinds] if names else [from_symbol(row[0]) for row in of_atom]
     except (ValueError, IndexError):
         raise InputError("the list of atoms (<atominfo>) cannot be read") from None
+    total = re.search(rb"<atoms> *(\d+)", atominfo)
+    if counts and [kinds.count(kind) for kind in range(len(counts))] != counts:
+        raise InputError(
+            f"{DAMAGED_HEAD}: <atomtypes> has {counts} atoms of each species, but the list of atoms "
+            f"{[kinds.count(kind) for kind in range(len(counts))]}"
+        )
+    if total and int(total[1]) != len(kinds):
+        raise InputError(f"{DAMAGED_HEAD}: <atoms> says {int(total[1])} atoms, but {len(kinds)} are listed")
     if not symbols or None in symbols or min(kinds) < 0:
         raise InputError(
             f"the elements {sorted({row[0] for row in of_atom})} are no chemical symbols; name the species "
@@ -328,6 +345,14 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
         )
     species = Species([name or "" for name in names], [" ".join(row[-1].split()) for row in of_type])
     return [symbol for symbol in symbols if symbol], species
+
+
+def _of_kind(of_atom: list[list[str]], kind: int) -> str | None:
+    """The element of the atoms of a type, from 1; InputError if they differ."""
+    found = sorted({row[0] for row in of_atom if int(row[1]) == kind})
+    if len(found) > 1:
+        raise InputError(f"{DAMAGED_HEAD}: the atoms of type {kind} are {' and '.join(found)} in <atominfo>")
+    return from_symbol(found[0]) if found else None
 
 
 def _cells(row: bytes) -> list[str]:
