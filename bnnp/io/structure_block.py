@@ -20,6 +20,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
+from functools import lru_cache
 from math import isfinite
 
 import numpy as np
@@ -333,20 +334,31 @@ def _format_comment(structure: Structure) -> str:
     """The comment line without its keyword: free text, then key=value pairs."""
     pairs = dict(structure.info)
     if structure.stress is not None:
-        pairs["stress"] = exact(structure.stress)
+        pairs["stress"] = exact(structure.stress.tolist())
     if structure.forces is None:
         pairs["forces"] = "none"
     if structure.cell is not None and not all(structure.pbc):
         pairs["pbc"] = " ".join("FT"[along] for along in structure.pbc)
-    texts = [structure.comment] if structure.comment else []
-    for key, value in pairs.items():
-        plain = " ".join(str(value).replace('"', "'").split())
-        texts.append(f"{key}={plain}" if plain and " " not in plain else f'{key}="{plain}"')
-    text = " ".join(" ".join(texts).split())
+    texts = [
+        _format_text(structure.comment),
+        *(_format_pair(key, str(value)) for key, value in pairs.items()),
+    ]
+    return " ".join(filter(None, texts))
+
+
+@lru_cache(maxsize=256)  # the structures of a run have most of them in common
+def _format_pair(key: str, value: str) -> str:
+    """A key=value pair as it is written."""
+    plain = " ".join(value.replace('"', "'").split())
+    return _format_text(f"{key}={plain}" if plain and " " not in plain else f'{key}="{plain}"')
+
+
+def _format_text(text: str) -> str:
+    """A text in one line, without the words that other programs take for the borders of a structure."""
+    text = " ".join(text.split())
     lowered = text.lower()
     if "begin" not in lowered and "end" not in lowered:
         return text
-    # other programs take these two words anywhere in a line for the borders of a structure
     text = re.sub("begin(?:n(?=ing))?", "start", text, flags=re.IGNORECASE)
     return re.sub(r"\bend\b", "stop", text, flags=re.IGNORECASE)
 
@@ -355,7 +367,8 @@ def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
     for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
-        if value is not None and not isfinite(value.sum() if isinstance(value, np.ndarray) else value):
+        total = np.add.reduce(value, axis=None) if isinstance(value, np.ndarray) else value
+        if total is not None and not isfinite(total):
             raise NumericalError(
                 f"{structure.where}: {name} is not finite and cannot be written to input.data"
             )

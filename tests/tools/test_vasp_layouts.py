@@ -124,6 +124,11 @@ class TestLayouts:
         (found,) = converted(text, tmp_path / "OUTCAR", output)
         assert [found.symbols.count(symbol) for symbol, _ in species] == list(counts)
 
+    def test_number_of_atoms_beyond_its_column(self, run: Any, tmp_path: Path, output: Path) -> None:
+        """10000 atoms of a type and more: the list of atoms counts."""
+        text = run.vasprun().replace("<c>   2</c><c>H </c>", "<c>****</c><c>H </c>")
+        assert converted(text, tmp_path / "vasprun.xml", output)[0].symbols == ["O", "H", "H"]
+
     def test_numbers_of_atoms_that_cannot_be_told(self, run: Any, tmp_path: Path, output: Path) -> None:
         text = re.sub(r"(ions per type = {12}).*", r"\g<1>********", run.outcar())
         assert "`ions per type` is **** ****, which cannot be 3 atoms" in refused(
@@ -246,7 +251,8 @@ class TestNotSelfConsistent:
         ) != taken
 
     @pytest.mark.parametrize(
-        "algorithm", ["EVGW0", "GW0", "scGW", "G0W0", "BSE", "TDHF", "CHI", "ACFDT", "None"]
+        "algorithm",
+        ["EVGW0", "GW0", "scGW", "G0W0", "BSE", "TDHF", "CHI", "ACFDT", "None", "Eigenval", "Subrot", "MP2"],
     )
     @pytest.mark.parametrize("name", BOTH)
     def test_other_theories(self, run: Any, tmp_path: Path, output: Path, name: str, algorithm: str) -> None:
@@ -262,6 +268,23 @@ class TestNotSelfConsistent:
         reason = refused(text, tmp_path / name, output)
         assert f"4 no self-consistent DFT (ALGO = {algorithm})" in reason
         assert "cut off" not in reason
+
+    @pytest.mark.parametrize(
+        ("number", "taken"), [(38, True), (68, True), (2, False), (3, False), (4, False)]
+    )
+    @pytest.mark.parametrize("name", BOTH)
+    def test_fixed_orbitals(
+        self, run: Any, tmp_path: Path, output: Path, name: str, number: int, taken: bool
+    ) -> None:
+        """ALGO = None, Eigenval or Subrot, as VASP 5 lists them."""
+        outcar = run.outcar().replace("   NELM ", f"   IALGO  = {number:6d}    algorithm\n   NELM ", 1)
+        line = f'<parameters>\n <i type="int" name="IALGO">{number:6d}</i>'
+        text = outcar if name == "OUTCAR" else run.vasprun().replace("<parameters>", line)
+        if taken:
+            assert len(converted(text, tmp_path / name, output)) == 4
+        else:
+            said = f"4 no self-consistent DFT (IALGO = {number})"
+            assert said in refused(text, tmp_path / name, output)
 
     @pytest.mark.parametrize("algorithm", ["Normal", "N", " Very Fast", "Fast", "All", "Damped", "Exact"])
     def test_algorithms_of_dft(self, run: Any, tmp_path: Path, output: Path, algorithm: str) -> None:
@@ -452,7 +475,11 @@ HEADS = {  # a damaged line of the head, and what is said about it
             "species 2 is Ho in <atomtypes>, but H in the titles",
         ),
         ("PAW_PBE O ", "PAW_PBE Os ", "species 1 is O in <atomtypes>, but Os in the titles of <atomtypes>"),
-        ("<c>   2</c><c>H </c>", "<c>   3</c><c>H </c>", "[1, 3] atoms of each species, but the list"),
+        (
+            "<c>   2</c><c>H </c>",
+            "<c>   3</c><c>H </c>",
+            "<atomtypes> has 1 3 atoms of the species, but the list of atoms 1 2",
+        ),
         ("<c>H </c><c>   2</c>", "<c>H </c><c>   1</c>", "the atoms of type 1 are H and O"),
         ("<atoms>       3", "<atoms>       4", "<atoms> says 4 atoms, but 3 are listed"),
     ],

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
+from typing import NamedTuple
 
 import ase.units
 import numpy as np
@@ -83,8 +84,7 @@ class Step:
             raise UnreadableStep("the cell has no volume")
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """An ionic step that has been found, but not yet read.
 
     Parameters

@@ -31,6 +31,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -60,7 +61,8 @@ from vasp.step import (
 from vasp.window import Readable, Window
 
 BEGIN, END = b"<calculation>", b"</calculation>"
-STRUCTURE, FORCES, ENERGY = b"<structure>", b'<varray name="forces"', b"<energy>"
+STRUCTURE, ENERGY = b"<structure>", b"<energy>"
+TAGS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
@@ -160,8 +162,7 @@ def _without_tables(text: bytes) -> bytes:
     return text
 
 
-@dataclass(frozen=True)
-class _Body:
+class _Body(NamedTuple):
     """The parts of a step between its tags.
 
     `last` is the last electronic iteration, `rest` what stands behind the table of forces.
@@ -192,7 +193,7 @@ def _cut(text: bytes) -> tuple[_Body, str | None]:
     loop = text[: max(begin, 0)]
     n_iterations, last = loop.count(b"<scstep>"), loop.rfind(b"<scstep>")
     structure_end = text.find(b"</structure>", begin)
-    forces = text.find(FORCES, structure_end)
+    forces = text.find(TAGS[b"forces"], structure_end)
     rest = text.find(b"</varray>", forces)
     if min(begin, structure_end, forces, rest) < 0:
         return _Body(n_iterations, b"", b"", b"", b""), NO_FORCES
@@ -200,7 +201,7 @@ def _cut(text: bytes) -> tuple[_Body, str | None]:
     body = _Body(n_iterations, loop[last:], text[begin:structure_end], text[forces : rest + 9], tail)
     if not nested or loop.count(b"</scstep>") != n_iterations:
         return body, NESTED
-    if b"<scstep>" in text[structure_end:forces] or STRUCTURE in tail or FORCES in tail:
+    if b"<scstep>" in text[structure_end:forces] or STRUCTURE in tail or TAGS[b"forces"] in tail:
         return body, NESTED
     energies = tail.count(ENERGY)
     return body, NO_ENERGY if energies == 0 else NESTED if energies > 1 else None
@@ -208,6 +209,8 @@ def _cut(text: bytes) -> tuple[_Body, str | None]:
 
 def _without_loops(text: bytes) -> tuple[bytes, bool]:
     """What is outside of electronic iterations, and whether each of these is closed."""
+    if b"<scstep>" not in text:
+        return text, True
     first, *loops = text.split(b"<scstep>")
     parts = [loop.partition(b"</scstep>") for loop in loops]
     return b"".join([first, *(after for _, _, after in parts)]), all(end for _, end, _ in parts)
@@ -257,7 +260,7 @@ def _energy(pattern: re.Pattern[bytes], text: bytes) -> float | None:
 
 def _rows(text: bytes, name: bytes) -> Array:
     """The rows ``<v> x y z </v>`` of ``<varray name="..." >``, all with the same number of decimals."""
-    at = text.find(b'<varray name="%b"' % name)
+    at = text.find(TAGS[name])
     begin, end = text.find(b"\n", at) + 1, text.find(b"</varray>", at)
     if at < 0 or end < 0:
         raise UnreadableStep(TORN)
@@ -317,7 +320,7 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
         raise InputError(f"--elements names {len(elements)}, but the file has {len(of_type)} species")
     try:
         kinds = [int(row[1]) - 1 for row in of_atom]
-        counts = [int(row[0]) for row in of_type]
+        counts = [kinds.count(kind) for kind in range(len(of_type))]
         names: Sequence[str | None]
         names = elements or agreed(
             {
@@ -331,10 +334,11 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
     except (ValueError, IndexError):
         raise InputError("the list of atoms (<atominfo>) cannot be read") from None
     total = re.search(rb"<atoms> *(\d+)", atominfo)
-    if counts and [kinds.count(kind) for kind in range(len(counts))] != counts:
+    told = [row[0] for row in of_type]
+    if any("*" not in word and word != str(n) for word, n in zip(told, counts, strict=True)):
         raise InputError(
-            f"{DAMAGED_HEAD}: <atomtypes> has {counts} atoms of each species, but the list of atoms "
-            f"{[kinds.count(kind) for kind in range(len(counts))]}"
+            f"{DAMAGED_HEAD}: <atomtypes> has {' '.join(told)} atoms of the species, but the list of atoms "
+            f"{' '.join(map(str, counts))}"
         )
     if total and int(total[1]) != len(kinds):
         raise InputError(f"{DAMAGED_HEAD}: <atoms> says {int(total[1])} atoms, but {len(kinds)} are listed")
