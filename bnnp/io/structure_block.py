@@ -20,7 +20,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
-from functools import lru_cache
 from math import isfinite
 
 import numpy as np
@@ -367,8 +366,7 @@ def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
     for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
-        total = np.add.reduce(value, axis=None) if isinstance(value, np.ndarray) else value
-        if total is not None and not isfinite(total):
+        if value is not None and not isfinite(value.sum() if isinstance(value, np.ndarray) else value):
             raise NumericalError(
                 f"{structure.where}: {name} is not finite and cannot be written to input.data"
             )

@@ -42,6 +42,7 @@ from vasp.step import (
     CUT_OFF,
     DAMAGED,
     MACHINE_LEARNED,
+    MISSING,
     NO_ENERGY,
     NO_FORCES,
     OTHER_VOLUME,
@@ -63,6 +64,7 @@ from vasp.window import Readable, Window
 BEGIN, END = b"<calculation>", b"</calculation>"
 STRUCTURE, ENERGY = b"<structure>", b"<energy>"
 TAGS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
+PAIRED = (b"scstep", b"structure", b"crystal", b"varray", b"energy")
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
@@ -120,6 +122,7 @@ class _Run:
     header: Header | None = None
     predicted: int = 0
     n_steps: int = 0
+    with_stress: bool = False  # there was a step with one
 
     def condense(self, text: bytes) -> bytes:
         """What is needed of the text before the end of a step: no large tables, the last of predictions."""
@@ -143,7 +146,10 @@ class _Run:
         self.n_steps += predicted + len(bodies)
         for number, body in enumerate(bodies, 1):
             if number == len(bodies):
-                yield _draft(header, body, closed)
+                draft = _draft(header, body, closed)
+                self.with_stress = self.with_stress or TAGS[b"stress"] in body
+                missing = self.with_stress and header.isif > 1 and TAGS[b"stress"] not in body
+                yield flawed(MISSING) if missing and draft.flaw in (None, UNCONVERGED) else draft
             elif b"<modeling" in body:  # another run was started into the same file
                 header = self.header = _read_header(body, self.elements) or header
                 yield flawed(CUT_OFF)
@@ -178,6 +184,8 @@ class _Body(NamedTuple):
 def _draft(header: Header, text: bytes, closed: bool) -> Draft:
     """The step between its tags; the last one of a file may not be closed."""
     body, flaw = _cut(text)
+    if closed and flaw is None and not _balanced(text):
+        flaw = NESTED
     if not closed and (flaw or b"</energy>" not in body.rest):
         return flawed(CUT_OFF)
     if header.excluded or flaw:
@@ -203,8 +211,15 @@ def _cut(text: bytes) -> tuple[_Body, str | None]:
         return body, NESTED
     if b"<scstep>" in text[structure_end:forces] or STRUCTURE in tail or TAGS[b"forces"] in tail:
         return body, NESTED
-    energies = tail.count(ENERGY)
-    return body, NO_ENERGY if energies == 0 else NESTED if energies > 1 else None
+    if any(body.structure.count(TAGS[name]) > 1 for name in (b"basis", b"positions")):
+        return body, NESTED
+    energies, stresses = tail.count(ENERGY), tail.count(TAGS[b"stress"])
+    return body, NO_ENERGY if energies == 0 else NESTED if energies > 1 or stresses > 1 else None
+
+
+def _balanced(text: bytes) -> bool:
+    """Whether as many tags are opened as closed."""
+    return all(text.count(b"<%b" % name) == text.count(b"</%b>" % name) for name in PAIRED)
 
 
 def _without_loops(text: bytes) -> tuple[bytes, bool]:
@@ -218,6 +233,8 @@ def _without_loops(text: bytes) -> tuple[bytes, bool]:
 
 def _read(header: Header, body: _Body) -> Step:
     cell, volume = _rows(body.structure, b"basis"), VOLUME.search(body.structure)
+    if cell.shape != (3, 3):
+        raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
     enthalpy, electronic, sigma0 = (
