@@ -333,20 +333,31 @@ def _format_comment(structure: Structure) -> str:
     """The comment line without its keyword: free text, then key=value pairs."""
     pairs = dict(structure.info)
     if structure.stress is not None:
-        pairs["stress"] = exact(structure.stress)
+        pairs["stress"] = exact(structure.stress.tolist())
     if structure.forces is None:
         pairs["forces"] = "none"
     if structure.cell is not None and not all(structure.pbc):
         pairs["pbc"] = " ".join("FT"[along] for along in structure.pbc)
-    texts = [structure.comment] if structure.comment else []
-    for key, value in pairs.items():
-        plain = " ".join(str(value).replace('"', "'").split())
-        texts.append(f"{key}={plain}" if plain and " " not in plain else f'{key}="{plain}"')
-    text = " ".join(" ".join(texts).split())
+    texts = [
+        _format_text(structure.comment),
+        *(_format_pair(key, str(value)) for key, value in pairs.items()),
+    ]
+    return " ".join(filter(None, texts))
+
+
+@lru_cache(maxsize=256)  # the structures of a run have most of them in common
+def _format_pair(key: str, value: str) -> str:
+    """A key=value pair as it is written."""
+    plain = " ".join(value.replace('"', "'").split())
+    return _format_text(f"{key}={plain}" if plain and " " not in plain else f'{key}="{plain}"')
+
+
+def _format_text(text: str) -> str:
+    """A text in one line, without the words that other programs take for the borders of a structure."""
+    text = " ".join(text.split())
     lowered = text.lower()
     if "begin" not in lowered and "end" not in lowered:
         return text
-    # other programs take these two words anywhere in a line for the borders of a structure
     text = re.sub("begin(?:n(?=ing))?", "start", text, flags=re.IGNORECASE)
     return re.sub(r"\bend\b", "stop", text, flags=re.IGNORECASE)
 

@@ -247,6 +247,8 @@ class FakeRun:
         """The text of ML_AB."""
         star, double, single = ("*" * 50, "=" * 50, "-" * 50)
         lines = [" 1.0 Version", star, "     The number of configurations", single, f"     {len(self.steps)}"]
+        listed = " ".join(dict.fromkeys(symbol for symbol, _ in self.species))
+        lines += [star, "     The atom types in the data file", single, f"     {listed}"]
         lines += [star, "     Reference atomic energy (eV)", single, "   0.0000  0.0000"]
         for number, step in enumerate(self.steps, 1):
             xx, yy, zz, xy, yz, zx = step.kilobar
@@ -269,7 +271,17 @@ class FakeRun:
         return "\n".join([*lines, star]) + "\n"
 
 
-MASSES = {"H": 1.0, "O": 16.0, "Ti": 47.88, "Ge": 72.61, "Te": 127.6, "Co": 58.93, "Ni": 58.69}
+MASSES = {
+    "H": 1.0,
+    "O": 16.0,
+    "Ti": 47.88,
+    "Ge": 72.61,
+    "Te": 127.6,
+    "Co": 58.93,
+    "Ni": 58.69,
+    "Xe": 131.29,
+    "Zr": 91.22,
+}
 
 
 def _lattice(cell: np.ndarray) -> list[str]:

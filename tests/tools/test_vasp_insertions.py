@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 from vasp.compressed import open_stream
+from vasp.ml_ab import read_ml_ab
 from vasp.outcar import TWICE, read_outcar
-from vasp.step import TORN, UNCONVERGED, Step, UnreadableStep
+from vasp.step import MISSING, TORN, UNCONVERGED, Step, UnreadableStep
+from vasp.step import TWICE as STANDS_TWICE
+from vasp.vasprun import NESTED, read_vasprun
 
 from bnnp.errors import InputError
 
@@ -204,3 +207,75 @@ def test_the_stress_of_another_step(run: Any) -> None:
     at = own.index(b"in kB", own.index(b"Iteration      2(")) + 4
     found = [step.free_energy for _, step in steps(own[:at] + piece + own[at:])]
     assert found == pytest.approx([run.steps[k].energy for k in (0, 2, 3)])
+
+
+def flaws(reader: Any, text: str) -> list[str | None]:
+    """What is wrong with each step of a text."""
+    found = []
+    for draft in reader(io.BytesIO(text.encode())):
+        try:
+            found.append(draft.flaw or draft.read() and None)
+        except UnreadableStep as error:
+            found.append(str(error))
+    return found
+
+
+class TestMlAb:
+    def test_the_numbers_go_back(self, run: Any) -> None:
+        """Positions of another file from configuration 2 on, and the own ones behind its configuration 3."""
+        own = run.ml_ab()
+        other = replace(
+            run, steps=tuple(replace(step, energy=step.energy - 1.0) for step in run.steps)
+        ).ml_ab()
+        mark = "     Atomic positions"
+        at = [own.index(mark, own.index(f"Configuration num. {number:6d}")) for number in (2, 3)]
+        text = own[: at[0]] + other[at[0] : at[1]] + own[at[0] :]
+        assert flaws(read_ml_ab, text) == [None, *[STANDS_TWICE] * 3, None]
+
+    @pytest.mark.parametrize("title", ["Total energy (eV)", "XX YY ZZ", "Forces (eV ang.^-1)"])
+    def test_rows_of_another_table(self, run: Any, title: str) -> None:
+        """They stand where the first rows of a table are expected, with a line below them."""
+        text = run.ml_ab()
+        at = text.index("\n", text.index("\n", text.index(title, text.index("num.      2"))) + 1) + 1
+        damaged = text[:at] + "   1.0 2.0 3.0\n" + "-" * 50 + "\n" + text[at:]
+        assert flaws(read_ml_ab, damaged) == [None, TORN, None, None]
+
+    def test_text_behind_the_number(self, run: Any) -> None:
+        text = run.ml_ab().replace("num.      3\n", "num.      3\n   1.0 2.0 3.0\n")
+        assert flaws(read_ml_ab, text) == [None, None, TORN, None]
+
+    def test_two_files_in_one(self, run: Any) -> None:
+        """The second has its own numbers and its own list of elements."""
+        other = replace(run, species=(("Ti", 3),))
+        assert flaws(read_ml_ab, run.ml_ab() + other.ml_ab()) == [None] * 8
+
+
+class TestVasprun:
+    @pytest.mark.parametrize(
+        ("line", "inserted"),
+        [
+            ('  <varray name="forces" >\n', "   <v> 1.00000000 2.00000000 3.00000000 </v>\n  </varray>\n"),
+            ('  <varray name="positions" >\n', "   </crystal>\n"),
+            ('  <varray name="basis" >\n', '  <varray name="basis" >\n  </varray>\n'),
+            ('  <varray name="stress" >\n', '  <varray name="stress" >\n  </varray>\n'),
+            ("  <kpoints>\n", "   </energy>\n  </scstep>\n"),
+        ],
+    )
+    def test_tags_of_another_step(self, run: Any, line: str, inserted: str) -> None:
+        text = run.vasprun()
+        at = text.index(line, text.index("<calculation>", text.index("<calculation>") + 1))
+        assert flaws(read_vasprun, text[:at] + inserted + text[at:]) == [None, NESTED, None, None]
+
+    def test_a_stress_that_is_missing(self, run: Any) -> None:
+        """Forces of one step and the energy of another, joined between: the other steps have a stress."""
+        text = run.vasprun()
+        start = text.index('  <varray name="stress"', text.index('<varray name="stress"') + 20)
+        damaged = text[:start] + text[text.index("  <energy>\n   <i", start) :]
+        assert flaws(read_vasprun, damaged) == [None, MISSING, None, None]
+        assert flaws(read_vasprun, replace(run, isif=0).vasprun()) == [None] * 4
+
+    def test_a_cell_of_four_vectors(self, run: Any) -> None:
+        row = "   <v>       6.06000000       0.00000000       0.00000000 </v>\n"
+        text = run.vasprun()
+        assert row in text
+        assert flaws(read_vasprun, text.replace(row, row * 2, 1)) == [None, TORN, None, None]

@@ -124,6 +124,11 @@ class TestLayouts:
         (found,) = converted(text, tmp_path / "OUTCAR", output)
         assert [found.symbols.count(symbol) for symbol, _ in species] == list(counts)
 
+    def test_number_of_atoms_beyond_its_column(self, run: Any, tmp_path: Path, output: Path) -> None:
+        """10000 atoms of a type and more: the list of atoms counts."""
+        text = run.vasprun().replace("<c>   2</c><c>H </c>", "<c>****</c><c>H </c>")
+        assert converted(text, tmp_path / "vasprun.xml", output)[0].symbols == ["O", "H", "H"]
+
     def test_numbers_of_atoms_that_cannot_be_told(self, run: Any, tmp_path: Path, output: Path) -> None:
         text = re.sub(r"(ions per type = {12}).*", r"\g<1>********", run.outcar())
         assert "`ions per type` is **** ****, which cannot be 3 atoms" in refused(
@@ -246,7 +251,8 @@ class TestNotSelfConsistent:
         ) != taken
 
     @pytest.mark.parametrize(
-        "algorithm", ["EVGW0", "GW0", "scGW", "G0W0", "BSE", "TDHF", "CHI", "ACFDT", "None"]
+        "algorithm",
+        ["EVGW0", "GW0", "scGW", "G0W0", "BSE", "TDHF", "CHI", "ACFDT", "None", "Eigenval", "Subrot", "MP2"],
     )
     @pytest.mark.parametrize("name", BOTH)
     def test_other_theories(self, run: Any, tmp_path: Path, output: Path, name: str, algorithm: str) -> None:
@@ -262,6 +268,23 @@ class TestNotSelfConsistent:
         reason = refused(text, tmp_path / name, output)
         assert f"4 no self-consistent DFT (ALGO = {algorithm})" in reason
         assert "cut off" not in reason
+
+    @pytest.mark.parametrize(
+        ("number", "taken"), [(38, True), (68, True), (2, False), (3, False), (4, False)]
+    )
+    @pytest.mark.parametrize("name", BOTH)
+    def test_fixed_orbitals(
+        self, run: Any, tmp_path: Path, output: Path, name: str, number: int, taken: bool
+    ) -> None:
+        """ALGO = None, Eigenval or Subrot, as VASP 5 lists them."""
+        outcar = run.outcar().replace("   NELM ", f"   IALGO  = {number:6d}    algorithm\n   NELM ", 1)
+        line = f'<parameters>\n <i type="int" name="IALGO">{number:6d}</i>'
+        text = outcar if name == "OUTCAR" else run.vasprun().replace("<parameters>", line)
+        if taken:
+            assert len(converted(text, tmp_path / name, output)) == 4
+        else:
+            said = f"4 no self-consistent DFT (IALGO = {number})"
+            assert said in refused(text, tmp_path / name, output)
 
     @pytest.mark.parametrize("algorithm", ["Normal", "N", " Very Fast", "Fast", "All", "Damped", "Exact"])
     def test_algorithms_of_dft(self, run: Any, tmp_path: Path, output: Path, algorithm: str) -> None:
@@ -426,6 +449,83 @@ class TestDamage:
     def test_a_setting_that_is_no_number(self, run: Any, tmp_path: Path, output: Path) -> None:
         text = run.outcar().replace("ISIF   =      2", "ISIF   =     2x")
         assert "the head of the file is damaged: ISIF is `2x`" in refused(text, tmp_path / "OUTCAR", output)
+
+
+HEADS = {  # a damaged line of the head, and what is said about it
+    "OUTCAR": [
+        ("TITEL  = PAW_PBE O ", "TITEL  = PAW_PBE Os ", "species 1 is Os in TITEL, but O in VRHFIN"),
+        ("VRHFIN =H:", "VRHFIN =He:", "species 2 is H in TITEL, but He in VRHFIN"),
+        ("   VRHFIN =H: s2p4\n", "", "VRHFIN names 1 species (O), but the numbers of atoms are of 2"),
+        (
+            "   TITEL  = PAW_PBE H 08Apr2002\n",
+            "",
+            "TITEL names 1 species (O), but the numbers of atoms are of 2",
+        ),
+        (" POTCAR:    PAW_PBE H ", " POTCAR:    PAW_PBE Ho ", "but Ho in the list of POTCAR"),
+        (" POTCAR:    PAW_PBE O ", " PO", "species 1 is O in TITEL, but H in the list of POTCAR"),
+        ("   1   2\n", "   3\n", "TITEL names 2 species (O H), but the numbers of atoms are of 1"),
+        ("   1   2\n", "   1   1   1\n", "TITEL names 2 species (O H), but the numbers of atoms are of 3"),
+        ("   1   2\n", "   2   2\n", "`ions per type` is 2 2, which cannot be 3 atoms (NIONS)"),
+    ],
+    "vasprun.xml": [
+        ("<c>H </c><c>   2</c>", "<c>He</c><c>   2</c>", "the atoms of type 2 are H and He in <atominfo>"),
+        (
+            "<c>   2</c><c>H </c>",
+            "<c>   2</c><c>Ho</c>",
+            "species 2 is Ho in <atomtypes>, but H in the titles",
+        ),
+        ("PAW_PBE O ", "PAW_PBE Os ", "species 1 is O in <atomtypes>, but Os in the titles of <atomtypes>"),
+        (
+            "<c>   2</c><c>H </c>",
+            "<c>   3</c><c>H </c>",
+            "<atomtypes> has 1 3 atoms of the species, but the list of atoms 1 2",
+        ),
+        ("<c>H </c><c>   2</c>", "<c>H </c><c>   1</c>", "the atoms of type 1 are H and O"),
+        ("<atoms>       3", "<atoms>       4", "<atoms> says 4 atoms, but 3 are listed"),
+    ],
+}
+
+
+class TestDamagedHeads:
+    @pytest.mark.parametrize(
+        ("name", "line", "damaged", "said"), [(name, *case) for name in HEADS for case in HEADS[name]]
+    )
+    def test_elements_that_differ(
+        self, run: Any, tmp_path: Path, output: Path, name: str, line: str, damaged: str, said: str
+    ) -> None:
+        """Every place that names the elements has the same ones, in the same order."""
+        text = text_of(run, name)
+        assert line in text
+        assert said in refused(text.replace(line, damaged, 1), tmp_path / name, output)
+
+    def test_elements_of_vaspout(self, run: Any, tmp_path: Path, output: Path) -> None:
+        path = run.vaspout(tmp_path / "vaspout.h5")
+        with h5py.File(path, "r+") as h5:
+            h5["input/potcar/content"] = b"  TITEL  = PAW_PBE O 08Apr2002\n  TITEL  = PAW_PBE He 05Jan2001\n"
+        result = convert(path, output)
+        assert result.exit_code == 1
+        assert "species 2 is H in results/positions, but He in input/potcar/content" in result.stderr
+
+    @pytest.mark.parametrize("name", BOTH)
+    def test_names_that_vasp_writes_wrong(self, run: Any, tmp_path: Path, output: Path, name: str) -> None:
+        """VRHFIN is X for xenon, and `r` for Zr_sv: no elements, so that the title alone names them."""
+        text = text_of(replace(run, species=(("Xe", 1), ("Zr", 2))), name)
+        text = text.replace("VRHFIN =Xe", "VRHFIN =X").replace("VRHFIN =Zr", "VRHFIN =r")
+        text = text.replace("<c>Xe</c>", "<c>X </c>").replace("<c>Zr</c>", "<c>r </c>")
+        assert converted(text, tmp_path / name, output)[0].symbols == ["Xe", "Zr", "Zr"]
+
+    @pytest.mark.parametrize(
+        ("damaged", "said"),
+        [
+            ("     He      2", "He is none of the elements"),
+            ("     H       1", "the numbers of atoms do not add"),
+        ],
+    )
+    def test_ml_ab(self, run: Any, tmp_path: Path, output: Path, damaged: str, said: str) -> None:
+        (tmp_path / "ML_AB").write_text(run.ml_ab().replace("     H       2", damaged, 1))
+        result = convert(tmp_path / "ML_AB", output)
+        assert "3 structures of 4 steps" in result.output
+        assert said in result.output
 
 
 class TestNudgedElasticBand:

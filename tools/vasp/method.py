@@ -22,7 +22,10 @@ FUNCTIONALS = {
 }
 FAMILIES = {"PAW_PBE": "PBE", "PBE": "PBE", "PAW_GGA": "PW91", "GGA": "PW91"}  # in titles of POTCAR; else LDA
 PRECISIONS = {name[0]: name for name in ("accurate", "normal", "high", "medium", "low", "single")}
-BEYOND_DFT = re.compile(r"GW|G0W0|CHI|BSE|TDHF|RPA|ACFDT|TIMEEV|2E4W|^NONE|^NOTHING", re.IGNORECASE)
+BEYOND_DFT = re.compile(
+    r"GW|G0W0|CHI|BSE|TDHF|RPA|ACFDT|TIMEEV|2E4W|MP2|OEP|EXX|^NONE|^NOTHING|^EIGENVAL|^SUBROT", re.IGNORECASE
+)
+FIXED_ORBITALS = (-1, 2, 3, 4)  # of IALGO
 FIXED_DENSITY = "charge density fixed (ICHARG >= 10)"
 UNFIT = re.compile(r"[\s,:]+")  # for a value of the word
 NONE = ("", "--", "F", ".F.", ".FALSE.", "NONE")
@@ -68,6 +71,8 @@ def excluded(tag: Lookup) -> str | None:
         return FIXED_DENSITY
     if BEYOND_DFT.search(algorithm):
         return f"no self-consistent DFT (ALGO = {algorithm})"
+    if (number := integer(tag, "IALGO", 38)) in FIXED_ORBITALS:
+        return f"no self-consistent DFT (IALGO = {number})"
     if _flag(tag("LOPTICS")) and integer(tag, "NELM", 60) == 1:
         return "no self-consistent DFT (LOPTICS with NELM = 1)"
     return None

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from functools import partial
 
 from bnnp.errors import InputError
+from vasp.backlog import Backlog
 from vasp.species import from_symbol
 from vasp.step import (
     CUT_OFF,
+    DAMAGED,
     NO_ENERGY,
     NO_FORCES,
     TORN,
+    TWICE,
     Array,
     Draft,
     Step,
@@ -29,12 +32,14 @@ from vasp.step import (
 from vasp.window import Readable, Window
 
 START = b"Configuration num."
+HEAD = re.compile(rb"[^\n]*Version\s+\*+\s+The number of configurations")
 RULE = re.compile(rb"\n[ \t]*[=*-]{10,}[ \t]*(?=\n|$)")
 CELL, POSITIONS = b"Primitive lattice vectors (ang.)", b"Atomic positions (ang.)"
 ENERGY, FORCES = b"Total energy (eV)", b"Forces (eV ang.^-1)"
 ATOMS, NORMAL, SHEAR = b"Atom types and atom numbers", b"XX YY ZZ", b"XY YZ ZX"
 NEEDED = (CELL, POSITIONS, FORCES)
-TITLES = (ATOMS, CELL, POSITIONS, ENERGY, FORCES, NORMAL, SHEAR)  # in the order of the file
+LISTED, NUMBER = b"The atom types in the data file", b"The number of atoms"
+TITLES = (NUMBER, ATOMS, CELL, POSITIONS, ENERGY, FORCES, NORMAL, SHEAR)  # in the order of the file
 
 
 def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -55,22 +60,53 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
     window = Window(stream)
     if (first := window.find(START)) < 0:
         raise InputError("the file ends before its first configuration")
-    window.take(first + len(START))
-    while (size := window.find(START)) >= 0:
-        yield _draft(window.take(size), last=False)
+    elements_of_file = _listed(window.take(first))
+    window.take(len(START))
+    backlog, last = Backlog(), 0
+    while True:
+        size = window.find(START)
+        text = window.take(size) if size >= 0 else window.held()
+        text, *heads = HEAD.split(text)  # of other files behind it
+        number = _number(text)
+        if number <= last:
+            backlog.spoil(number - 1, TWICE)
+        backlog.add(_draft(text, elements_of_file, last=size < 0), number, len(text))
+        last = 0 if heads else number
+        elements_of_file = _listed(heads[-1]) if heads else elements_of_file
+        if size < 0:
+            break
+        yield from backlog.released()
         window.take(len(START))
-    yield _draft(window.held(), last=True)
+    yield from backlog.released(0)
 
 
-def _draft(text: bytes, last: bool) -> Draft:
+def _number(text: bytes) -> int:
+    """The number of a configuration, 0 if there is none."""
+    word = text[: max(text.find(b"\n"), 0)].strip()
+    return int(word) if word.isdigit() else 0
+
+
+def _listed(head: bytes) -> set[str]:
+    """The elements that the head lists; empty if it lists none."""
+    begin = head.find(LISTED)
+    rule = RULE.search(head, head.find(b"\n", head.find(b"\n", begin) + 1))
+    names = head[begin + len(LISTED) : rule.start()].decode("latin-1").split() if begin >= 0 and rule else []
+    return {symbol for name in names if (symbol := from_symbol(name))}
+
+
+def _draft(text: bytes, listed: set[str], last: bool) -> Draft:
     """One configuration; the last one of the file may be cut off."""
-    sections = _sections(text)
+    sections, in_order = _sections(text)
     missing = [title for title in NEEDED if not sections[title]]
+    if any(text.count(title) > 1 for title in TITLES):
+        return flawed(TWICE)
     if last and (missing or not _whole(text)):
         return flawed(CUT_OFF)
     if missing:
         return flawed(NO_FORCES)
-    return Draft(None, partial(_read, sections)) if sections[ENERGY] else flawed(NO_ENERGY)
+    if not in_order:
+        return flawed(TORN)
+    return Draft(None, partial(_read, sections, listed)) if sections[ENERGY] else flawed(NO_ENERGY)
 
 
 def _whole(text: bytes) -> bool:
@@ -79,9 +115,13 @@ def _whole(text: bytes) -> bool:
     return (stress >= 0 and text.count(b"\n", stress) > 2) or text.rstrip().endswith(b"*" * 10)
 
 
-def _sections(text: bytes) -> dict[bytes, bytes]:
-    """What stands between the rule below each of `TITLES` and the next rule; empty where nothing does."""
+def _sections(text: bytes) -> tuple[dict[bytes, bytes], bool]:
+    """What stands between the rule below each of `TITLES` and the next rule; empty where nothing does.
+
+    And whether a rule follows the number of the configuration, and a title or the end each of these rules.
+    """
     sections, at = dict.fromkeys(TITLES, b""), 0
+    in_order = RULE.match(text, text.find(b"\n")) is not None
     for title in TITLES:
         found = text.find(title, at)
         begin = text.find(b"\n", text.find(b"\n", found) + 1)
@@ -90,17 +130,25 @@ def _sections(text: bytes) -> dict[bytes, bytes]:
         rule = RULE.search(text, begin)
         at = rule.start() if rule else len(text)
         sections[title] = text[begin + 1 : at]
-    return sections
+        behind = text[rule.end() : rule.end() + 100].lstrip() if rule else b""
+        in_order = in_order and (not behind or behind[:1].isalpha())
+    return sections, in_order
 
 
-def _read(sections: dict[bytes, bytes]) -> Step:
+def _read(sections: dict[bytes, bytes], listed: set[str]) -> Step:
     symbols: list[str] = []
     for line in sections[ATOMS].decode("latin-1").splitlines():
         name, count, *_ = *line.split(), "", ""
         symbol = from_symbol(name)
         if symbol is None or not count.isdigit():
             raise UnreadableStep(TORN)
+        if listed and symbol not in listed:
+            raise UnreadableStep(
+                f"{DAMAGED}: {symbol} is none of the elements that the head of the file lists"
+            )
         symbols += [symbol] * int(count)
+    if sections[NUMBER].strip() not in (b"", b"%d" % len(symbols)):
+        raise UnreadableStep(f"{DAMAGED}: the numbers of atoms do not add up")
     return Step(
         symbols=symbols,
         cell=rows_of(sections[CELL], 3),

@@ -26,7 +26,6 @@ the end, so that the latest steps (`HELD`) are passed on only when nothing more 
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -36,12 +35,14 @@ from itertools import pairwise
 import numpy as np
 
 from bnnp.errors import InputError
+from vasp.backlog import HELD, Backlog
 from vasp.method import Species, excluded, integer, method_word
-from vasp.species import from_mass, from_symbol, from_title
+from vasp.species import agreed, from_mass, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
     DAMAGED,
     MACHINE_LEARNED,
+    MISSING,
     NO_CELL,
     NO_ENERGY,
     NO_FORCES,
@@ -76,18 +77,16 @@ VERSION = re.compile(rb" vasp\.\d+\.\d+\.\d+[ .]")
 COUNT = re.compile(rb" Iteration *(\d+|\*+)\( *(\d+)\)")
 FREE = re.compile(rb"free  energy   TOTEN  = (?=[ \d-]{9}\.) *(-?\d*\.\d{6}(?:\d\d)?) eV")
 SIGMA0 = re.compile(
-    rb"[^\n]*\n\s*energy +without entropy *=[^\n]* energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s"
+    rb"[^\n]*\n\s*energy  without entropy *=[^\n]* energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s"
 )
 VECTOR = re.compile(rb" *(-?\d+\.\d{9})" * 3 + rb"(?: *(?:-?\d+\.\d{9}|\*+)){3} *")  # and a reciprocal one
 ROW = re.compile(rb" *(-?\d+\.\d{5})" * 3 + rb" *(-?\d+\.\d{6})" * 3 + rb" *")
 ROW_VDW = re.compile(ROW.pattern + rb"\S.*")  # forces without the correction follow, and may be NaN
 PRESSURES = [re.compile(rb" *(-?\d*\.\d{%d})" % decimals * 6 + rb" *") for decimals in (5, 2)]  # 2: VASP 4.6
 FORMAT = b"%13.5f" * 3 + b"    " + b"%14.6f" * 3  # numbers that are too wide push the others to the right
-HELD = 2**22  # bytes of tables
 NO_ITERATION = f"{DAMAGED}: no `Iteration` before the energies, so that what belongs together cannot be told"
 TWO_WRITERS = f"{DAMAGED}: iterations or steps are not in order; did two programs write into this file?"
 INSERTED = f"{DAMAGED}: a table and the line below it are torn apart; did two programs write into this file?"
-MISSING = f"{DAMAGED}: no cell or stress, which other steps of the file have"
 TWICE = f"{DAMAGED}: two energies, tables of forces, stresses, cells or electronic loops in one step"
 
 
@@ -125,15 +124,6 @@ class _Found:
 
 
 @dataclass
-class _Held:
-    """A step that text further below may still show to be damaged; `size` in bytes."""
-
-    number: int
-    size: int
-    draft: Draft
-
-
-@dataclass
 class _Run:
     """State between sections: the head that is being collected, or the one in force and the present step."""
 
@@ -149,8 +139,7 @@ class _Run:
     previous: bytes = b""  # marker
     prediction: bool = False  # not yet accounted for
     found: _Found | None = None
-    held: deque[_Held] = field(default_factory=deque)
-    size: int = 0  # of `held`
+    backlog: Backlog = field(default_factory=Backlog)
 
 
 def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -189,32 +178,11 @@ def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator
         elif marker:
             _note(run, marker, section)
         run.previous = marker or run.previous
-        yield from _released(run, 0 if marker == RUN else HELD)
+        yield from run.backlog.released(0 if marker == RUN else HELD)
     if run.header is None and _read_header(run) is None:
         raise InputError("the file ends before VASP has said which atoms there are")
     _end_run(run, finished=False)
-    yield from _released(run, 0)
-
-
-def _released(run: _Run, limit: int) -> Iterator[Draft]:
-    """The first of the steps that are held, until no more than `limit` bytes are."""
-    while run.held and run.size > limit:
-        held = run.held.popleft()
-        run.size -= held.size
-        yield held.draft
-
-
-def _hold(run: _Run, draft: Draft, number: int = 0, size: int = 0) -> None:
-    """Keep a step back, which has `size` bytes of tables."""
-    run.held.append(_Held(number, size + 500, draft))
-    run.size += size + 500
-
-
-def _spoil(run: _Run, number: int) -> None:
-    """Leave out the steps from that number on, as far as they are held: others stand in their place."""
-    for held in run.held:
-        if held.number >= number and held.draft.flaw in (None, UNCONVERGED):
-            held.draft = flawed(TWO_WRITERS)
+    yield from run.backlog.released(0)
 
 
 def _is_whole(marker: bytes, section: bytes) -> bool:
@@ -252,7 +220,7 @@ def _begin(run: _Run, section: bytes) -> None:
         if not in_order:
             _forget_atoms(run)
         if run.ended or number <= run.last:
-            _spoil(run, number - 1)
+            run.backlog.spoil(number - 1, TWO_WRITERS)
         if run.prediction and number > run.n_steps + 1:
             _flush(run)
         run.prediction, run.last = False, number
@@ -282,7 +250,7 @@ def _flush(run: _Run) -> None:
     """The prediction that turned out not to be computed."""
     if run.prediction:
         run.n_steps += 1
-        _hold(run, flawed(MACHINE_LEARNED))
+        run.backlog.add(flawed(MACHINE_LEARNED))
     run.prediction = False
 
 
@@ -292,7 +260,7 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
         run.cell = _lines(section, 1, 3)
     found = run.found
     if found is None and run.ended and marker in (KILOBAR, FORCES, DRIFT, FREE_ENERGY):
-        _spoil(run, 0)  # the rest of a step, which text up to the end was inserted into
+        run.backlog.spoil(0, TWO_WRITERS)  # the rest of a step, which text up to the end was inserted into
     elif found is None and marker == FREE_ENERGY:
         run.found = _Found(0, damage=NO_ITERATION, energies=section)
     if found is None:
@@ -337,7 +305,7 @@ def _check_order(run: _Run, found: _Found, marker: bytes, section: bytes) -> Non
     if former and b"(ML)" not in section[: section.find(b"\n")]:
         found.damage = found.damage or TWICE
         if found.again:
-            _spoil(run, found.number - 1)
+            run.backlog.spoil(found.number - 1, TWO_WRITERS)
 
 
 def _is_alone(run: _Run, marker: bytes) -> bool:
@@ -366,7 +334,7 @@ def _end_run(run: _Run, finished: bool) -> None:
     _close(run, finished)
     _flush(run)
     if finished and not run.n_steps and run.header and run.header.excluded:
-        _hold(run, flawed(run.header.excluded))
+        run.backlog.add(flawed(run.header.excluded))
     run.n_steps, run.last, run.cell, run.shortened = 0, 0, b"", False
 
 
@@ -382,7 +350,7 @@ def _close(run: _Run, finished: bool) -> None:
         found.damage = found.damage or MISSING
     run.n_steps += 1
     size = len(found.rows) + len(found.energies) + len(found.cell)
-    _hold(run, _draft(run.header, found, run.cell, finished), found.number, size)
+    run.backlog.add(_draft(run.header, found, run.cell, finished), found.number, size)
 
 
 def _draft(header: Header, found: _Found, fixed_cell: bytes, finished: bool) -> Draft:
@@ -489,7 +457,7 @@ def _read_header(run: _Run) -> Header | None:
     if counts is None:
         return None
     symbols, tag = _species(text, len(counts), run.elements), partial(_tag, text)
-    flaw = _flaw_of_head(text, len(counts)) or excluded(tag)
+    flaw = _flaw_of_head(text) or excluded(tag)
     titles = _titles(text, rb"TITEL *= *([^\n]*)") or _titles(text, rb"POTCAR: *([^\n]*)")[: len(counts)]
     mesh = re.findall(rb"generate k-points for: *(\d+) +(\d+) +(\d+)", text)
     if not mesh and re.search(rb"NKPTS *= *1 ", text):
@@ -508,9 +476,9 @@ def _read_header(run: _Run) -> Header | None:
     )
 
 
-def _flaw_of_head(text: bytes, n_types: int) -> str | None:
+def _flaw_of_head(text: bytes) -> str | None:
     """What a head states twice, or must state and does not."""
-    if text.count(b"ions per type =") > 1 or text.count(b"TITEL") > n_types:
+    if text.count(b"ions per type =") > 1:
         return f"{DAMAGED}: the head states the numbers of atoms twice"
     parameters = text[max(text.find(b"Dimension of arrays"), 0) :]
     for name in ("NELM", "ISIF", "NWRITE", "ICHARG"):
@@ -583,14 +551,19 @@ def _species(text: bytes, n_types: int, elements: list[str] | None) -> list[str]
     def all_lines(pattern: bytes) -> list[str]:
         return [match.decode("ascii", "replace") for match in re.findall(pattern, text)]
 
+    listed = [from_title(title) for title in all_lines(rb"POTCAR: *([^\n]*)")]  # once or twice
+    named = agreed(
+        {
+            "TITEL": [from_title(title) for title in all_lines(rb"TITEL *= *([^\n]*)")],
+            "VRHFIN": [from_symbol(name) for name in all_lines(rb"VRHFIN *= *([^\n]*)")],
+            "the list of POTCAR": listed[: max(n_types, len(listed) // 2)],
+            "the second list of POTCAR": listed[max(n_types, len(listed) // 2) :],
+        },
+        n_types,
+    )
     masses = re.search(rb"POMASS *=([^\n;]*)$", text, re.MULTILINE)  # of all species in one line
-    sources = [
-        [from_title(title) for title in all_lines(rb"TITEL *= *([^\n]*)")],
-        [from_symbol(name) for name in all_lines(rb"VRHFIN *= *([^\n]*)")],
-        [from_title(title) for title in all_lines(rb"POTCAR: *([^\n]*)")[:n_types]],
-        [from_mass(mass) for mass in _fixed_masses(masses[1] if masses else b"")],
-    ]
-    for symbols in sources:
+    by_mass = [from_mass(mass) for mass in _fixed_masses(masses[1] if masses else b"")]
+    for symbols in (named, by_mass):
         if len(symbols) == n_types and None not in symbols:
             return [symbol for symbol in symbols if symbol]
     raise InputError(

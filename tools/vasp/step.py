@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
+from typing import NamedTuple
 
 import ase.units
 import numpy as np
@@ -32,6 +33,8 @@ NO_ENERGY = "no total energy"
 ONE_ENERGY = "one energy only, no energy(sigma->0) that can be read; use --energy free"
 UNREADABLE = "numbers that cannot be read (*** or NaN)"
 DAMAGED = "damaged"
+TWICE = f"{DAMAGED}: a step, or one of its tables, stands in the file twice; did two programs write into it?"
+MISSING = f"{DAMAGED}: no cell or stress, which other steps of the file have"
 TORN = f"{DAMAGED}: rows or numbers that are not whole"
 OTHER_VOLUME = f"{DAMAGED}: the cell has not the volume that is printed with it"
 OTHER_ATOMS = f"{DAMAGED}: not as many rows as atoms"
@@ -83,8 +86,7 @@ class Step:
             raise UnreadableStep("the cell has no volume")
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """An ionic step that has been found, but not yet read.
 
     Parameters

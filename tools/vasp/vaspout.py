@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError
 from vasp.method import Species, excluded, method_word
-from vasp.species import from_symbol
+from vasp.species import agreed, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
     UNCONVERGED,
@@ -39,7 +39,7 @@ from vasp.step import (
 )
 
 DYNAMICS, IONS, INCAR = "intermediate/ion_dynamics", "results/positions", "input/incar"
-POTCAR, KPOINTS = "input/potcar/content", "input/kpoints"
+POTCAR, KPOINTS, POSCAR = "input/potcar/content", "input/kpoints", "input/poscar/ion_types"
 FREE_TAGS = ("free energy TOTEN", "ion-electron TOTEN")
 SIGMA0_TAG = "energy(sigma->0)"
 NELM_DEFAULT = 60
@@ -149,6 +149,15 @@ def _species(h5: h5py.File, elements: list[str] | None) -> tuple[list[str], list
     counts = [int(count) for count in h5[f"{IONS}/number_ion_types"][()]]
     if elements is not None and len(elements) != len(counts):
         raise InputError(f"--elements names {len(elements)}, but the file has {len(counts)} species")
+    if elements is None:
+        agreed(
+            {
+                IONS: [from_symbol(name) for name in names],
+                POTCAR: [from_title(title) for title in _titles(h5)],
+                POSCAR: [from_symbol(name.decode()) for name in h5[POSCAR][()]] if POSCAR in h5 else [],
+            },
+            len(counts),
+        )
     symbols = elements or [from_symbol(name) or "" for name in names]
     if "" in symbols:
         raise InputError(f"the elements {names} are no chemical symbols; name them with --elements")
@@ -157,13 +166,15 @@ def _species(h5: h5py.File, elements: list[str] | None) -> tuple[list[str], list
 
 def _method(h5: h5py.File, symbols: list[str], cell: Array | None) -> str:
     """The word of :mod:`bnnp.io.method`."""
-    titles: list[str] = []
-    if POTCAR in h5:
-        found = re.findall(rb"TITEL *= *([^\n]*)", bytes(h5[POTCAR][()]))
-        titles = [" ".join(title.decode("latin-1").split()) for title in found]
     mesh = [int(h5[f"{KPOINTS}/nkp{axis}"][()]) for axis in "xyz" if f"{KPOINTS}/nkp{axis}" in h5]
     whole = cell is not None and len(mesh) == 3 and min(mesh) > 0
-    return method_word(partial(_tag, h5), Species(symbols, titles), mesh if whole else None, cell)
+    return method_word(partial(_tag, h5), Species(symbols, _titles(h5)), mesh if whole else None, cell)
+
+
+def _titles(h5: h5py.File) -> list[str]:
+    """The titles of POTCAR."""
+    found = re.findall(rb"TITEL *= *([^\n]*)", bytes(h5[POTCAR][()])) if POTCAR in h5 else []
+    return [" ".join(title.decode("latin-1").split()) for title in found]
 
 
 def _tag(h5: h5py.File, name: str) -> str | None:
@@ -181,7 +192,7 @@ def _converged(group: h5py.Group, n_steps: int, nelm: int) -> NDArray[np.bool_]:
 
     A file that has neither is taken as converged, as there is nothing to tell.
     """
-    converged = np.ones(n_steps, dtype=bool)
+    converged = np.zeros(n_steps, dtype=bool)
     if "electronic_step_converged" in group:
         flags = np.ravel(group["electronic_step_converged"][()])[:n_steps] == 0
     elif "oszicar" in group:
@@ -189,7 +200,7 @@ def _converged(group: h5py.Group, n_steps: int, nelm: int) -> NDArray[np.bool_]:
         iterations = np.diff(np.append(first, len(group["oszicar"])))
         flags = iterations[:n_steps] < nelm
     else:
-        return converged
+        return np.ones(n_steps, dtype=bool)
     converged[: len(flags)] = flags
     return converged
 

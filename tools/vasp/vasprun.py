@@ -31,16 +31,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from bnnp.errors import InputError
 from vasp.method import Species, excluded, integer, method_word, real
-from vasp.species import from_symbol, from_title
+from vasp.species import agreed, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
     DAMAGED,
     MACHINE_LEARNED,
+    MISSING,
     NO_ENERGY,
     NO_FORCES,
     OTHER_VOLUME,
@@ -60,13 +62,16 @@ from vasp.step import (
 from vasp.window import Readable, Window
 
 BEGIN, END = b"<calculation>", b"</calculation>"
-STRUCTURE, FORCES, ENERGY = b"<structure>", b'<varray name="forces"', b"<energy>"
+STRUCTURE, ENERGY = b"<structure>", b"<energy>"
+TAGS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
+PAIRED = (b"scstep", b"structure", b"crystal", b"varray", b"energy")
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
 DECIMALS = re.compile(rb"\.\d*")
 NELM_DEFAULT = 60
+DAMAGED_HEAD = "the head of the file is damaged"
 KILOBAR_VOLUME = 1602.17733  # kB Angstrom^3 in one eV, with the constants of VASP
 NESTED = f"{DAMAGED}: tags that are not nested; did two programs write into this file?"
 
@@ -117,6 +122,7 @@ class _Run:
     header: Header | None = None
     predicted: int = 0
     n_steps: int = 0
+    with_stress: bool = False  # there was a step with one
 
     def condense(self, text: bytes) -> bytes:
         """What is needed of the text before the end of a step: no large tables, the last of predictions."""
@@ -140,7 +146,10 @@ class _Run:
         self.n_steps += predicted + len(bodies)
         for number, body in enumerate(bodies, 1):
             if number == len(bodies):
-                yield _draft(header, body, closed)
+                draft = _draft(header, body, closed)
+                self.with_stress = self.with_stress or TAGS[b"stress"] in body
+                missing = self.with_stress and header.isif > 1 and TAGS[b"stress"] not in body
+                yield flawed(MISSING) if missing and draft.flaw in (None, UNCONVERGED) else draft
             elif b"<modeling" in body:  # another run was started into the same file
                 header = self.header = _read_header(body, self.elements) or header
                 yield flawed(CUT_OFF)
@@ -159,8 +168,7 @@ def _without_tables(text: bytes) -> bytes:
     return text
 
 
-@dataclass(frozen=True)
-class _Body:
+class _Body(NamedTuple):
     """The parts of a step between its tags.
 
     `last` is the last electronic iteration, `rest` what stands behind the table of forces.
@@ -176,6 +184,8 @@ class _Body:
 def _draft(header: Header, text: bytes, closed: bool) -> Draft:
     """The step between its tags; the last one of a file may not be closed."""
     body, flaw = _cut(text)
+    if closed and flaw is None and not _balanced(text):
+        flaw = NESTED
     if not closed and (flaw or b"</energy>" not in body.rest):
         return flawed(CUT_OFF)
     if header.excluded or flaw:
@@ -191,7 +201,7 @@ def _cut(text: bytes) -> tuple[_Body, str | None]:
     loop = text[: max(begin, 0)]
     n_iterations, last = loop.count(b"<scstep>"), loop.rfind(b"<scstep>")
     structure_end = text.find(b"</structure>", begin)
-    forces = text.find(FORCES, structure_end)
+    forces = text.find(TAGS[b"forces"], structure_end)
     rest = text.find(b"</varray>", forces)
     if min(begin, structure_end, forces, rest) < 0:
         return _Body(n_iterations, b"", b"", b"", b""), NO_FORCES
@@ -199,14 +209,23 @@ def _cut(text: bytes) -> tuple[_Body, str | None]:
     body = _Body(n_iterations, loop[last:], text[begin:structure_end], text[forces : rest + 9], tail)
     if not nested or loop.count(b"</scstep>") != n_iterations:
         return body, NESTED
-    if b"<scstep>" in text[structure_end:forces] or STRUCTURE in tail or FORCES in tail:
+    if b"<scstep>" in text[structure_end:forces] or STRUCTURE in tail or TAGS[b"forces"] in tail:
         return body, NESTED
-    energies = tail.count(ENERGY)
-    return body, NO_ENERGY if energies == 0 else NESTED if energies > 1 else None
+    if any(body.structure.count(TAGS[name]) > 1 for name in (b"basis", b"positions")):
+        return body, NESTED
+    energies, stresses = tail.count(ENERGY), tail.count(TAGS[b"stress"])
+    return body, NO_ENERGY if energies == 0 else NESTED if energies > 1 or stresses > 1 else None
+
+
+def _balanced(text: bytes) -> bool:
+    """Whether as many tags are opened as closed."""
+    return all(text.count(b"<%b" % name) == text.count(b"</%b>" % name) for name in PAIRED)
 
 
 def _without_loops(text: bytes) -> tuple[bytes, bool]:
     """What is outside of electronic iterations, and whether each of these is closed."""
+    if b"<scstep>" not in text:
+        return text, True
     first, *loops = text.split(b"<scstep>")
     parts = [loop.partition(b"</scstep>") for loop in loops]
     return b"".join([first, *(after for _, _, after in parts)]), all(end for _, end, _ in parts)
@@ -214,6 +233,8 @@ def _without_loops(text: bytes) -> tuple[bytes, bool]:
 
 def _read(header: Header, body: _Body) -> Step:
     cell, volume = _rows(body.structure, b"basis"), VOLUME.search(body.structure)
+    if cell.shape != (3, 3):
+        raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
     enthalpy, electronic, sigma0 = (
@@ -256,7 +277,7 @@ def _energy(pattern: re.Pattern[bytes], text: bytes) -> float | None:
 
 def _rows(text: bytes, name: bytes) -> Array:
     """The rows ``<v> x y z </v>`` of ``<varray name="..." >``, all with the same number of decimals."""
-    at = text.find(b'<varray name="%b"' % name)
+    at = text.find(TAGS[name])
     begin, end = text.find(b"\n", at) + 1, text.find(b"</varray>", at)
     if at < 0 or end < 0:
         raise UnreadableStep(TORN)
@@ -316,11 +337,28 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
         raise InputError(f"--elements names {len(elements)}, but the file has {len(of_type)} species")
     try:
         kinds = [int(row[1]) - 1 for row in of_atom]
+        counts = [kinds.count(kind) for kind in range(len(of_type))]
         names: Sequence[str | None]
-        names = elements or [from_symbol(row[1]) or from_title(row[-1]) for row in of_type]
+        names = elements or agreed(
+            {
+                "<atomtypes>": [from_symbol(row[1]) for row in of_type],
+                "the titles of <atomtypes>": [from_title(row[-1]) for row in of_type],
+                "<atoms>": [_of_kind(of_atom, kind) for kind in range(1, len(of_type) + 1)],
+            },
+            len(of_type),
+        )
         symbols = [names[kind] for kind in kinds] if names else [from_symbol(row[0]) for row in of_atom]
     except (ValueError, IndexError):
         raise InputError("the list of atoms (<atominfo>) cannot be read") from None
+    total = re.search(rb"<atoms> *(\d+)", atominfo)
+    told = [row[0] for row in of_type]
+    if any("*" not in word and word != str(n) for word, n in zip(told, counts, strict=True)):
+        raise InputError(
+            f"{DAMAGED_HEAD}: <atomtypes> has {' '.join(told)} atoms of the species, but the list of atoms "
+            f"{' '.join(map(str, counts))}"
+        )
+    if total and int(total[1]) != len(kinds):
+        raise InputError(f"{DAMAGED_HEAD}: <atoms> says {int(total[1])} atoms, but {len(kinds)} are listed")
     if not symbols or None in symbols or min(kinds) < 0:
         raise InputError(
             f"the elements {sorted({row[0] for row in of_atom})} are no chemical symbols; name the species "
@@ -328,6 +366,14 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
         )
     species = Species([name or "" for name in names], [" ".join(row[-1].split()) for row in of_type])
     return [symbol for symbol in symbols if symbol], species
+
+
+def _of_kind(of_atom: list[list[str]], kind: int) -> str | None:
+    """The element of the atoms of a type, from 1; InputError if they differ."""
+    found = sorted({row[0] for row in of_atom if int(row[1]) == kind})
+    if len(found) > 1:
+        raise InputError(f"{DAMAGED_HEAD}: the atoms of type {kind} are {' and '.join(found)} in <atominfo>")
+    return from_symbol(found[0]) if found else None
 
 
 def _cells(row: bytes) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from bnnp._core import find_words
+
 CHUNK = 2**20  # bytes read at a time
 SECTION = 2**14  # bytes that are enough of a section
 LIMIT = 2**24  # bytes held before a search begins to forget
@@ -38,24 +40,15 @@ def cut_at(
         searched = max(len(held) - overlap, len(marker))
         held += piece
         start = 0
-        for at, found in sorted(_places(held, markers, searched)):
+        for at, number in find_words(held, markers, searched):
             yield marker, held[start:at]
-            marker, start = found, at
+            marker, start = markers[number], at
         held = held[start:]
         end = held.rfind(b"\n", 0, len(held) - overlap) + 1
         if end > SECTION and is_whole(marker, held):
             yield marker, held[:end]
             marker, held = b"", held[end:]
     yield marker, held
-
-
-def _places(text: bytes, markers: Sequence[bytes], start: int) -> Iterator[tuple[int, bytes]]:
-    """Position and marker of each occurrence."""
-    for marker in markers:
-        at = text.find(marker, start)
-        while at >= 0:
-            yield at, marker
-            at = text.find(marker, at + len(marker))
 
 
 class Window:

@@ -1,10 +1,12 @@
 // Numbers of large files: rows of text to arrays, and arrays to `atom` lines of input.data.
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "python/bindings.hpp"
@@ -13,6 +15,12 @@ namespace bnnp {
 namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+std::uint16_t pair_at(const char* at) {
+    std::uint16_t pair;
+    std::memcpy(&pair, at, sizeof pair);
+    return pair;
+}
 
 // One word as Python's float() reads it; ValueError (a Python error) if it is no number.
 double slow_number(const char* begin, const char* end) {
@@ -75,6 +83,32 @@ Doubles parse_rows(const py::bytes& bytes, int columns, const std::string& start
     return rows;
 }
 
+// Position and number of each of `words` from byte `start` on, in the order of the text.
+//
+// The last two bytes of the words are looked up at each position: they are rarer than the first ones.
+std::vector<std::pair<std::size_t, std::size_t>> find_words(const py::bytes& bytes,
+                                                            const std::vector<std::string>& words,
+                                                            std::size_t start) {
+    const std::string_view text(bytes);
+    std::vector<std::uint32_t> by_end(1 << 16);  // bit n for word n
+    require(words.size() < 32, "at most 31 words can be looked for");
+    for (std::size_t n = 0; n < words.size(); ++n) {
+        require(words[n].size() > 1, "a word has two bytes or more");
+        by_end[pair_at(words[n].data() + words[n].size() - 2)] |= std::uint32_t(1) << n;
+    }
+    std::vector<std::pair<std::size_t, std::size_t>> found;
+    for (std::size_t at = start; at + 1 < text.size(); ++at) {
+        const std::uint32_t candidates = by_end[pair_at(text.data() + at)];
+        for (std::size_t n = 0; candidates >> n; ++n) {
+            const std::size_t size = words[n].size(), end = at + 2;
+            if ((candidates >> n & 1) && end >= start + size && text.substr(end - size, size) == words[n])
+                found.emplace_back(end - size, n);
+        }
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
 // ` %{width}.{decimals}f`
 void append(std::string& text, double value, int width, int decimals) {
     char buffer[400];
@@ -108,6 +142,7 @@ std::string format_atoms(const std::vector<std::string>& symbols, const Doubles&
 }  // namespace
 
 void bind_text(py::module_& module) {
+    module.def("find_words", &find_words, py::arg("text"), py::arg("words"), py::arg("start") = 0);
     module.def("parse_rows", &parse_rows, py::arg("text"), py::arg("columns"), py::arg("start") = "",
                py::arg("stop") = "");
     module.def("format_atoms", &format_atoms, py::arg("symbols"), py::arg("positions"), py::arg("forces"),
