@@ -33,7 +33,7 @@ from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune, whole_err
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
-from bnnp.messages import WIDTH, fold
+from bnnp.messages import WIDTH, count, fold
 from bnnp.settings.settings import load_settings
 from bnnp.units import UNITS, Units
 
@@ -90,7 +90,7 @@ def recipe_pool(
             each, pair = ("", "") if recipe.weighted else (" for each neighbour element", " for each pair")
             remarks += [
                 f"Recipe {name}: {recipe.source};",
-                f"{counts.radial} radial functions{each}, {counts.angular} angular ones{pair}.",
+                f"{count(counts.radial, 'radial function')}{each}, {counts.angular} angular ones{pair}.",
             ]
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -175,7 +175,8 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
     yield f"  {len(left):5} removed, not chosen by {method}"
     yield f"  {len(selected):5} kept"
     if len(sample.fit) < FEW * len(names):
-        yield f"  WARNING: {len(sample.fit)} atoms are few for {len(names)} functions: the errors mean little"
+        few = f"{count(len(sample.fit), 'atom is', 'atoms are')} few for {count(len(names), 'function')}"
+        yield f"  WARNING: {few}: the errors mean little"
     yield ""
     yield f"  kept  {'symfunction_short':{width}}  error of all, told by the functions so far"
     for number, (k, error) in enumerate(zip(selected, found.selection.errors, strict=True), 1):
@@ -196,8 +197,8 @@ def _summary(element: str, found: Pruned, sample: Environments) -> str:
     n_kept, n_all = len(found.selection.chosen), len(found.errors)
     inside, outside = (_percent(whole_error(errors)) for errors in (found.errors, found.held_out))
     return (
-        f"{element}: {n_kept} of {n_all} functions reproduce all to {inside} ({len(sample.fit)} atoms), "
-        f"held out {outside} ({len(sample.test)} atoms)"
+        f"{element}: {n_kept} of {count(n_all, 'function')} reproduce all to {inside} "
+        f"({count(len(sample.fit), 'atom')}), held out {outside} ({count(len(sample.test), 'atom')})"
     )
 
 

@@ -3,7 +3,7 @@
 A run may refuse the file or, where the change is a possible input, work with it; it must not print a
 traceback, hang, crash, or write NaN. Of files with checksums (symmetry_functions.h5, the restart files, the
 potential) a run that ends well must give what the undamaged file gives. A structure that was converted from a
-damaged file must be one of the file with a few numbers changed, and never have labels of two of its structures.
+damaged file must be one of the undamaged file with a few numbers changed, never with labels of two of them.
 
 python tests/campaigns/mutate.py --trials 1000 --seed 1 >> results.txt
 """
@@ -249,9 +249,7 @@ def results(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def judge(
-    folder: Path, target: Target, change: str, ended: Ended, expected: dict[str, bytes]
-) -> list[str]:
+def judge(folder: Path, target: Target, change: str, ended: Ended, expected: dict[str, bytes]) -> list[str]:
     """What went wrong."""
     faults = ended.faults
     if ended.code not in (0, 1, 2, 3, None) and not faults:

@@ -89,7 +89,7 @@ class TestDeepmd:
     @pytest.mark.parametrize(
         ("file", "text", "message"),
         [
-            ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 elements"),
+            ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 element"),
             ("type_map.raw", "Ge\nXy\n", "`Xy` is no chemical symbol"),
             ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers of 9 a frame"),
         ],
@@ -442,7 +442,9 @@ class TestDumps:
         more = log.replace("2 atoms", "3 atoms")
         assert "a run of 3 atoms, but the dump has 2" in self.log_case(tmp_path, more).output
         broken = self.log_case(tmp_path, log.replace("-7.5", "-nan"))
-        assert re.search(r"log.lammps line \d+: PotEng of step 500 is `-nan`, expected a number", broken.output)
+        assert re.search(
+            r"log.lammps line \d+: PotEng of step 500 is `-nan`, expected a number", broken.output
+        )
 
     def test_tables_without_potential_energies(self, tmp_path: Path) -> None:
         """`thermo_style one` and `yaml` have E_pair, in which energies of fixes are missing. A row of such a

@@ -105,7 +105,7 @@ class TestDistributions:
     def test_mistakes(self, tmp_path: Path) -> None:
         good = rdf(tmp_path / "a.out")
         assert "no columns p_" in call("adf", good).output
-        assert "1 labels for 2 files" in call("rdf", good, good, "--label", "x").output
+        assert "1 label for 2 files" in call("rdf", good, good, "--label", "x").output
         assert "cannot be read: No such file" in call("rdf", tmp_path / "none").output
         (tmp_path / "text").write_text("no table\n")
         assert "is no table" in call("rdf", tmp_path / "text").output

@@ -17,9 +17,9 @@ from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import read_columns
 from bnnp.uncertainty.detection import detected, roc_auc
+from bnnp.uncertainty.metrics import zero_by_symmetry
 from bnnp.uncertainty.ranking import ause, spearman, spearman_ceiling
 from bnnp.uncertainty.reliability import coverage, ence, miscalibration_area
-from bnnp.uncertainty.metrics import zero_by_symmetry
 from bnnp.uncertainty.scores import crps, nll, sharpness, zms
 
 Array = NDArray[np.float64]

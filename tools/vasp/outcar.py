@@ -34,6 +34,7 @@ from itertools import pairwise
 import numpy as np
 
 from bnnp.errors import InputError
+from bnnp.messages import count
 from vasp.method import Species, excluded, integer, method_word
 from vasp.species import from_mass, from_symbol, from_title
 from vasp.step import (
@@ -494,8 +495,8 @@ def _atoms_per_type(text: bytes) -> list[int] | None:
                 break
     if sum(counts) != n_atoms or unknown > 1:
         raise InputError(
-            f"`ions per type` is {b' '.join(words).decode()}, which cannot be {n_atoms} atoms (NIONS); "
-            "convert vasprun.xml of this run"
+            f"`ions per type` is {b' '.join(words).decode()}, which cannot be "
+            f"{count(n_atoms, 'atom')} (NIONS); convert vasprun.xml of this run"
         )
     return counts
 
