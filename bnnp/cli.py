@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bnnp import __version__, parallel
-from bnnp.command import SETTINGS, Group, say
+from bnnp.command import KEPT, SETTINGS, Group, say
 from bnnp.memory import keep_freed_memory
 
 MODES = {
@@ -28,6 +28,7 @@ TOOLS = {  # scripts of tools/ as verbs of the command
     "analyze": ("analyze_trajectory", "g(r), angles, diffusion, vibrations of trajectories."),
     "plot": ("plot", "Pictures and a report page of what bnnp wrote."),
 }
+NO_MODE = ("check", "keywords", "lammps_plugin", "export")  # options with which no mode runs
 ALL_KEYWORDS = "*"
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 
@@ -67,6 +68,15 @@ class Program(Group):
         command = importlib.import_module(TOOLS[name][0]).main
         assert isinstance(command, click.Command)
         return command
+
+    def left(self, ctx: click.Context) -> str:
+        """What an interrupted mode leaves behind, and how it is continued."""
+        if ctx.invoked_subcommand or any(ctx.params.get(name) for name in NO_MODE):
+            return KEPT
+        return (
+            f"{KEPT} Mode 1 continues where it was if it is run again, a training or molecular dynamics with "
+            "--restart from its last checkpoint."
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs in the help, without importing them."""

@@ -26,10 +26,7 @@ INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
-_LEFT = (
-    "Files that were not complete have been left as they were before; mode 1 continues where it was if it "
-    "is run again, a training or molecular dynamics with --restart from its last checkpoint."
-)
+KEPT = "Files that were not complete have been left as they were before."
 
 
 def say(text: str, err: bool = False) -> None:
@@ -67,12 +64,16 @@ class Command(click.Command):
         if ctx.parent is not None:
             return self.work(ctx)
         found: list[Any] = []
-        guard(lambda: found.append(self.work(ctx)))
+        guard(lambda: found.append(self.work(ctx)), lambda: self.left(ctx))
         return found[0] if found else None  # a rank that waits for the end after a failure
 
     def work(self, ctx: click.Context) -> Any:
         """Call the function of the command."""
         return super().invoke(ctx)
+
+    def left(self, ctx: click.Context) -> str:
+        """What an interruption leaves behind, for the message."""
+        return KEPT
 
 
 class Group(Command, click.Group):
@@ -114,8 +115,11 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise _Terminated
 
 
-def guard(action: Callable[[], object]) -> None:
-    """Run `action`; a failure becomes a message on standard error and an exit code."""
+def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) -> None:
+    """Run `action`; a failure becomes a message on standard error and an exit code.
+
+    `left` says what an interruption leaves behind.
+    """
     former = signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
     try:
         action()
@@ -126,9 +130,9 @@ def guard(action: Callable[[], object]) -> None:
     except BnnpError as error:
         _fail(f"ERROR: {error}", error.exit_code)
     except KeyboardInterrupt:
-        _fail(f"Interrupted (Ctrl-C). {_LEFT}", INTERRUPTED)
+        _fail(f"Interrupted (Ctrl-C). {left()}", INTERRUPTED)
     except _Terminated:
-        _fail(f"Ended by signal SIGTERM. {_LEFT}", TERMINATED)
+        _fail(f"Ended by signal SIGTERM. {left()}", TERMINATED)
     except BrokenPipeError:
         # the reader of the output has ended, as in `bnnp --keywords | head`: nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

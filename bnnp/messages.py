@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -63,6 +64,18 @@ def count(number: int, noun: str, plural: str = "") -> str:
     ('1 structure', '0 structures', '2 frequencies')
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent, with two digits and no exponent.
+
+    >>> percent(0.0123), percent(0.996), percent(2.5), percent(1e-5)
+    ('1.2 %', '100 %', '250 %', '0.001 %')
+    """
+    value = 100.0 * share
+    places = max(0, 1 - math.floor(math.log10(value))) if math.isfinite(value) and value > 0.0 else 0
+    text = f"{value:.{places}f}"
+    return f"{text.rstrip('0').rstrip('.') if places else text} %"
 
 
 def ranges(numbers: Iterable[int]) -> str:

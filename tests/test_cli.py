@@ -250,6 +250,28 @@ def test_terminate_ends_in_order(mode: str) -> None:
     assert sorted(os.listdir()) == ["input.data", "input.nn"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "continues"),
+    [(["--mode", "1"], True), (["--check"], False), (["convert", "a", "b"], False)],
+)
+def test_what_an_interruption_leaves(
+    arguments: list[str], continues: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verb has nothing that --restart could continue."""
+
+    def interrupted(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    monkeypatch.setattr(
+        cli.Program, "get_command", lambda *words: click.Command("convert", callback=interrupted)
+    )
+    result = bnnp(*arguments[: 1 if arguments[0] == "convert" else 2])
+    assert result.exit_code == 130
+    assert "left as they were before." in result.stderr
+    assert ("--restart" in result.stderr) is continues
+
+
 def raising(error: BaseException) -> Result:
     """The command as it ends when the work ends with `error`."""
 

@@ -42,6 +42,7 @@ from bnnp.errors import InputError
 from bnnp.interfaces.ase import periodic_cell
 from bnnp.io.output import replace_file
 from bnnp.io.text import reason_of
+from bnnp.messages import count
 
 Array = NDArray[np.float64]
 
@@ -174,7 +175,7 @@ def read_run(path: Path, options: Options) -> Run:
         raise InputError(f"{path}: cannot be read by ASE: {reason_of(error)}") from error
     if len(frames) < 2:
         raise InputError(
-            f"{path}: has {len(frames)} frames behind the first {options.skip}, expected at least 2"
+            f"{path}: has {count(len(frames), 'frame')} behind the first {options.skip}, expected at least 2"
         )
     if any(len(frame) != len(frames[0]) or (frame.numbers != frames[0].numbers).any() for frame in frames):
         raise InputError(f"{path}: the frames do not have the same atoms in the same order")
@@ -365,7 +366,7 @@ def _suffix(runs: Sequence[Run]) -> str:
 
 def _errors(runs: Sequence[Run]) -> str:
     if len(runs) > 1:
-        return f"std: standard deviation over {len(runs)} files"
+        return f"std: standard deviation over {count(len(runs), 'file')}"
     return "err: standard error of the mean over blocks (0 where there are none)"
 
 

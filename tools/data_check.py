@@ -30,6 +30,7 @@ from bnnp.descriptors.length_unit import option_advice
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.errors import NumericalError
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.structure import Structure
 from bnnp.units import Units
 
@@ -40,6 +41,7 @@ NET_FORCE = 0.01  # eV/Angstrom an atom: what the settings of a quantum code lea
 RADIUS = 6.0  # Angstrom, of the neighbors that count for it
 SIZES = (1, 1, 3, 9, 9)  # components of the sums of the fingerprint
 CHECK_INPUT_FORCES = 0.001  # default of the keyword, in the unit of the file
+HAVE = "structure has", "structures have"
 SHOWN = 5  # structures named of each kind
 UNLABELLED = "-"
 
@@ -132,15 +134,20 @@ class DataCheck:
             log.warn(advice)
         for fault in self.data.faults[:SHOWN]:
             log.warn(fault)
-        for title, lines in (
-            ("structures are the same as another one", self.duplicates()),
-            ("pairs of structures look the same, but their energies differ", self.conflicts()),
-            (f"structures have a net force above {NET_FORCE} eV/Angstrom an atom", self.unbalanced()),
-            ("structures have a force far above those of the others", self.force_outliers()),
+        for one, several, what, lines in (
+            ("structure is", "structures are", "the same as another one", self.duplicates()),
+            (
+                "pair",
+                "pairs",
+                "of structures that look the same, with other energies",
+                self.conflicts(),
+            ),
+            (*HAVE, f"a net force above {NET_FORCE} eV/Angstrom an atom", self.unbalanced()),
+            (*HAVE, "a force far above those of the others", self.force_outliers()),
         ):
             if lines:
                 more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-                log.warn(f"{len(lines)} {title}: {'; '.join(lines[:SHOWN])}{more}")
+                log.warn(f"{count(len(lines), one, several)} {what}: {'; '.join(lines[:SHOWN])}{more}")
         for doubt in self.label_doubts(certain=advice is None):
             log.warn(doubt)
         if log.n_warnings == before:
@@ -206,7 +213,7 @@ class DataCheck:
         if outliers := self.far_forces():
             inside = np.delete(forces, outliers).max()
             value = 1.1 * inside * self.units.angstrom / self.units.ev
-            yield "force_threshold", value, f"drops {len(outliers)} outliers ({self.units.force})"
+            yield "force_threshold", value, f"drops {count(len(outliers), 'outlier')} ({self.units.force})"
         if high := [
             one.index
             for one in energy_outliers(self.data.sizes.table(self.units), THERMAL)
@@ -216,7 +223,11 @@ class DataCheck:
             inside = np.nanmax(np.delete(energies, high))
             if min(energies[high]) > inside:
                 value = 0.5 * (inside + min(energies[high])) / self.units.ev
-                yield "energy_threshold", value, f"drops {len(high)} outliers ({self.units.energy}/atom)"
+                yield (
+                    "energy_threshold",
+                    value,
+                    f"drops {count(len(high), 'outlier')} ({self.units.energy}/atom)",
+                )
         nets = np.array([entry.net_force * entry.n_atoms for entry in self.entries])
         if np.isfinite(nets).any():
             value = 2.0 * float(np.nanquantile(nets, 0.95)) * self.units.angstrom / self.units.ev

@@ -61,9 +61,10 @@ class Summary:
         """What the user should look at."""
         if self.predicted:
             yield (
-                f"the energies and forces of {self.predicted} of {len(self)} structures are PREDICTIONS of a "
-                "potential (labels=predicted, or standard deviations beside them), not references: training "
-                "on them teaches the potential itself. --no-labels leaves them out, for a quantum calculation"
+                f"the energies and forces of {self.predicted} of {count(len(self), 'structure')} are "
+                "PREDICTIONS of a potential (labels=predicted, or standard deviations beside them), not "
+                "references: training on them teaches the potential itself. --no-labels leaves them out, "
+                "for a quantum calculation"
             )
 
     def lines(self) -> Iterator[str]:

@@ -41,7 +41,7 @@ from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
-from bnnp.messages import WIDTH, fold
+from bnnp.messages import WIDTH, count, fold
 from bnnp.settings.settings import load_settings
 from bnnp.units import UNITS, Units
 
@@ -133,7 +133,8 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
     yield f"  {len(left):5} removed, not chosen by {method}"
     yield f"  {len(selected):5} kept"
     if len(sample.fit) < FEW * len(names):
-        yield f"  WARNING: {len(sample.fit)} atoms are few for {len(names)} functions: the errors mean little"
+        few = f"{count(len(sample.fit), 'atom is', 'atoms are')} few for {count(len(names), 'function')}"
+        yield f"  WARNING: {few}: the errors mean little"
     yield ""
     yield f"  kept  {'symfunction_short':{width}}  error of all, told by the functions so far"
     for number, (k, error) in enumerate(zip(selected, found.selection.errors, strict=True), 1):

@@ -54,6 +54,7 @@ class DataSet:
     closest: dict[tuple[str, str], Closest] = field(default_factory=dict)
     reaches: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     sizes: LabelSizes = field(default_factory=LabelSizes)
 
 

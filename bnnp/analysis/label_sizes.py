@@ -22,6 +22,7 @@ import ase.units
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.messages import count
 from bnnp.structure import Structure
 from bnnp.units import GPA_PER_EV_A3, Units
 
@@ -205,8 +206,8 @@ def label_doubts(
         named = "; ".join(f"{where(one.index)} ({one})" for one in outliers[:SHOWN])
         more = f"; and {len(outliers) - SHOWN} more" if len(outliers) > SHOWN else ""
         yield (
-            f"{len(outliers)} structures have an energy far from the others of their composition: "
-            f"{named}{more}"
+            f"{count(len(outliers), 'structure has', 'structures have')} an energy far from the others of "
+            f"their composition: {named}{more}"
         )
     if not certain:
         return
@@ -228,7 +229,7 @@ def _size_doubts(sizes: Array, own: float, kind: Kind, where: Callable[[int], st
     if median > kind.typical:
         text += f"typically {median:.3g} {kind.unit} (largest component of a structure)"
     else:
-        text += f"{absurd} structures are above {kind.absurd:g} {kind.unit}"
+        text += f"{count(absurd, 'structure is', 'structures are')} above {kind.absurd:g} {kind.unit}"
         median = float(np.median(known[known > kind.absurd]))
     text += f", up to {sizes[worst]:.3g} of {where(worst)}"
     fits = {name: median / own * size for name, size in kind.units.items() if abs(size / own - 1.0) > 1e-6}

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import welch
 
+from bnnp.messages import count
+
 Array = NDArray[np.float64]
 
 THZ_PER_FS = 1000.0  # 1/fs in THz
@@ -73,7 +75,7 @@ def diffusion(msd: Array, interval: float, share: tuple[float, float] = (0.1, 0.
     lags = np.arange(len(msd)) * interval / 1000.0  # ps
     first, last = (round(part * (len(msd) - 1)) for part in share)
     if last - first < 3:
-        raise ValueError(f"{len(msd)} frames are too few for a diffusion coefficient")
+        raise ValueError(f"{count(len(msd), 'frame is', 'frames are')} too few for a diffusion coefficient")
     chosen = np.arange(first, last + 1)
     slope = np.polyfit(lags[chosen], msd[chosen], 1)[0]
     halves = [np.polyfit(lags[part], msd[part], 1)[0] for part in np.array_split(chosen, 2)]

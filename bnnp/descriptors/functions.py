@@ -34,6 +34,7 @@ from typing import Any
 from ase.data import atomic_numbers
 
 from bnnp.descriptors.cutoffs import Cutoff
+from bnnp.messages import count
 
 ANGULAR = frozenset({3, 8, 9, 13, 21, 22, 24, 25})
 WEIGHTED = frozenset({12, 13, 23, 24, 25})
@@ -292,8 +293,8 @@ def _check_elements(function: SymmetryFunction) -> None:
     expected = _n_neighbors(function.type)
     if len(function.neighbors) != expected:
         raise ValueError(
-            f"symmetry function of type {function.type} has {len(function.neighbors)} neighbour elements "
-            f"but needs {expected}"
+            f"symmetry function of type {function.type} has "
+            f"{count(len(function.neighbors), 'neighbour element')} but needs {expected}"
         )
 
 

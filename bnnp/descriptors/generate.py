@@ -38,6 +38,7 @@ from ase.data import atomic_numbers, covalent_radii
 from bnnp.descriptors import grids
 from bnnp.descriptors.functions import SymmetryFunction, sort_functions
 from bnnp.descriptors.grids import EtaShift
+from bnnp.messages import count
 
 ZETAS = {2: (1.0,), 4: (1.0, 4.0), 6: (1.0, 4.0, 16.0), 8: (1.0, 2.0, 4.0, 16.0)}
 SUBTYPE = "p2"  # twice differentiable
@@ -127,8 +128,8 @@ def counts_of(size: str | int, n_elements: int, weighted: bool = False) -> Count
     least = 2 * n_pairs + 2 * n_neighbors
     if size < least:
         raise ValueError(
-            f"size is {size} but {n_elements} elements need at least {least} functions each: two for each "
-            "neighbour element and for each pair of them"
+            f"size is {size} but {n_elements} elements need at least {count(least, 'function')} each: two "
+            "for each neighbour element and for each pair of them"
         )
     most = min(int(ANGULAR_SHARE * size), size - 2 * n_neighbors) // n_pairs
     angular = max(2, most // 8 * 8 or most // 2 * 2)

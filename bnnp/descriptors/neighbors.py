@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import bnnp._core as _core
 from bnnp.errors import NumericalError
+from bnnp.messages import count
 from bnnp.structure import PERIODIC, Periodicity, closed_cell
 
 MAX_NEIGHBORS = 1.0e5  # mean number per atom beyond which the length unit must be wrong
@@ -171,5 +172,5 @@ def _check(positions: NDArray[np.float64], cell: NDArray[np.float64] | None, cut
     if n_neighbors > MAX_NEIGHBORS:
         raise NumericalError(
             f"an atom would have about {n_neighbors:.3g} neighbours within {cutoff:g}, as the volume of "
-            f"{len(positions)} atoms is {volume:g}: are the lengths in the unit that input.nn says?"
+            f"{count(len(positions), 'atom')} is {volume:g}: are the lengths in the unit that input.nn says?"
         )

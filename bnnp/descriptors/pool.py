@@ -21,6 +21,7 @@ from bnnp.descriptors.environments import Environments, measure_distances, sampl
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.generate import RECIPES, Distances, counts_of, expected_distances, generate, merge
 from bnnp.descriptors.pruning import Criteria, Pruned, prune, whole_error
+from bnnp.messages import count
 from bnnp.structure import Structures
 from bnnp.units import Units
 
@@ -121,7 +122,7 @@ def recipe_pool(
         each, pair = ("", "") if recipe.weighted else (" for each neighbor element", " for each pair")
         remarks += [
             f"Recipe {name}: {recipe.source};",
-            f"{counts.radial} radial functions{each}, {counts.angular} angular ones{pair}.",
+            f"{count(counts.radial, 'radial function')}{each}, {counts.angular} angular ones{pair}.",
         ]
     distances = ", ".join(f"{'-'.join(_ends(pair))} {r:.3g}" for pair, r in shortest.items())
     remarks.append(f"Cutoff radius {r_c:g} {units.length}; shortest distances ({source}): {distances}.")
@@ -179,8 +180,8 @@ def summary(element: str, found: Pruned, sample: Environments) -> str:
     n_kept, n_all = len(found.selection.chosen), len(found.errors)
     inside, outside = (percent(whole_error(errors)) for errors in (found.errors, found.held_out))
     return (
-        f"{element}: {n_kept} of {n_all} functions reproduce all to {inside} ({len(sample.fit)} atoms), "
-        f"held out {outside} ({len(sample.test)} atoms)"
+        f"{element}: {n_kept} of {count(n_all, 'function')} reproduce all to {inside} "
+        f"({count(len(sample.fit), 'atom')}), held out {outside} ({count(len(sample.test), 'atom')})"
     )
 
 

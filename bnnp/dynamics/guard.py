@@ -16,6 +16,7 @@ from ase.data import covalent_radii
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.dynamics.simulation import Simulation
+from bnnp.messages import count
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Guard:
         if not abs(drift) <= self.drift:
             return (
                 f"the conserved quantity has changed by {1000 * drift:.3g} meV/atom in "
-                f"{simulation.progress.step} steps of {simulation.stage.timestep:g} fs"
+                f"{count(simulation.progress.step, 'step')} of {simulation.stage.timestep:g} fs"
             )
         return ""
 

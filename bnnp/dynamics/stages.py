@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bnnp.messages import count
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -56,7 +58,9 @@ class Stage:
     def describe(self) -> str:
         """The stage in one line."""
         time = self.steps * self.timestep / 1000.0
-        parts = [f"{self.ensemble.upper()}, {self.steps} steps of {self.timestep:g} fs ({time:g} ps)"]
+        parts = [
+            f"{self.ensemble.upper()}, {count(self.steps, 'step')} of {self.timestep:g} fs ({time:g} ps)"
+        ]
         if self.ensemble != "nve":
             chains = self.method in ("npt", "nose_hoover")
             name = "Nose-Hoover chains" if chains else self.thermostat.capitalize()

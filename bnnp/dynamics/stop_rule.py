@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bnnp.dynamics.observables import Uncertainty
+from bnnp.messages import count
 
 
 @dataclass(frozen=True)
@@ -111,4 +112,4 @@ def _sentence(threshold: Threshold, value: float, uncertainty: Uncertainty) -> s
         return f"{kind} of the energy {1000 * value:.3g} meV/atom"
     if threshold.quantity == "forces":
         return f"{kind} of a force on atom {uncertainty.atom + 1} {1000 * value:.3g} meV/Angstrom"
-    return f"{uncertainty.extrapolations} symmetry functions outside of their training range"
+    return f"{count(uncertainty.extrapolations, 'symmetry function')} outside of their training range"

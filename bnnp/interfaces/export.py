@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bnnp.errors import InputError
 from bnnp.interfaces.hdnnp import write_hdnnp
+from bnnp.messages import count
 from bnnp.network.masks import Masks
 from bnnp.potential.files import INPUT, PotentialFiles, read_members, write_directory
 from bnnp.potential.loading import assemble
@@ -69,41 +70,42 @@ def _for_bnnp(members: Sequence[PotentialFiles], target: Path) -> str:
         raise InputError(notes[0])
     if len(members) > 1:
         return (
-            f"Written to {target}: the ensemble of {len(members)} networks, for mode 3 and ASE. pair_style "
-            "bnnp runs one network and refuses it. Without the line ensemble_size of its input.nn it is the "
-            "first network with its own masks: NOT the mean over all members that mode 3 and ASE give."
+            f"Written to {target}: the ensemble of {count(len(members), 'network')}, for mode 3 and ASE. "
+            "pair_style bnnp runs one network and refuses it. Without the line ensemble_size of its "
+            "input.nn it is the first network with its own masks: NOT the mean over all members that mode "
+            "3 and ASE give."
         )
     lines = f"pair_style bnnp\npair_coeff * * {target} {' '.join(members[0].model.elements)}"
     return f"Written to {target}. In LAMMPS, with the plugin of `bnnp --lammps-plugin`:\n\n{lines}"
 
 
-def _masks(potential: Potential, count: int) -> Masks:
+def _masks(potential: Potential, wanted: int) -> Masks:
     masks = potential.members[0].masks
     if masks is not None and masks.centered:
         raise InputError(
-            f"--masks {count}: the prediction of this potential is that of its plain networks (mc_dropout "
+            f"--masks {wanted}: the prediction of this potential is that of its plain networks (mc_dropout "
             "after). Leave --masks out to export them."
         )
-    if masks is None or count > masks.samples:
+    if masks is None or wanted > masks.samples:
         have = 0 if masks is None else masks.samples
         raise InputError(
-            f"--masks {count}: this potential has {have} masks (uncertainty.data, mc_samples). "
+            f"--masks {wanted}: this potential has {count(have, 'mask')} (uncertainty.data, mc_samples). "
             "Leave --masks out to export the plain networks."
         )
-    return masks.take(count)
+    return masks.take(wanted)
 
 
 def _what(potential: Potential, masks: Masks | None) -> str:
-    if (count := len(potential.members)) > 1:
+    if (networks := len(potential.members)) > 1:
         first = "its plain networks" if masks is None else f"the exact mean over {masks.samples} of its masks"
         return (
-            f"The first of the {count} members of the ensemble, {first}: NOT the mean over all members that "
-            "mode 3 and ASE give. Neither the others nor the uncertainty can be exported."
+            f"The first of the {count(networks, 'member')} of the ensemble, {first}: NOT the mean over all "
+            "members that mode 3 and ASE give. Neither the others nor the uncertainty can be exported."
         )
     if masks is not None:
         return (
-            f"The exact mean over {masks.samples} masks, as one network of each element. The uncertainty "
-            "itself cannot be exported."
+            f"The exact mean over {count(masks.samples, 'mask')}, as one network of each element. The "
+            "uncertainty itself cannot be exported."
         )
     own = potential.members[0].masks
     if own is None:

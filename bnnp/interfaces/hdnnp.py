@@ -34,6 +34,7 @@ from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import make_folder
 from bnnp.io.scaling_data import ScalingData, write_scaling
 from bnnp.io.weights import weights_name, write_weights
+from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
@@ -108,7 +109,7 @@ def write_hdnnp(
     write_scaling(directory / "scaling.data", ScalingData(ranges, energy_range))
     for element, network in new.items():
         write_weights(directory / weights_name(element), _padded(network, architecture), element)
-    what = "plain networks" if masks is None else f"mean over {masks.samples} dropout masks"
+    what = "plain networks" if masks is None else f"mean over {count(masks.samples, 'dropout mask')}"
     comment = f"Written by bnnp, in {units.length} and {units.energy}: {what}.\n{lines}"
     write_input_nn(directory / "input.nn", model, architecture, comment=comment)
     return lines

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from bnnp.errors import StaleFileError
 from bnnp.io.output import cannot_write, demand_no_directory
+from bnnp.messages import count
 
 
 class AppendedFile:
@@ -34,8 +35,8 @@ class AppendedFile:
             found = path.stat().st_size if path.is_file() else 0
             if found < size:
                 raise StaleFileError(
-                    f"{path.name}: has {found} bytes, but {size} when the restart file was written. Bring "
-                    "back the file of that run, or run without --restart to begin anew."
+                    f"{path.name}: has {count(found, 'byte')}, but {size} when the restart file was "
+                    "written. Bring back the file of that run, or run without --restart to begin anew."
                 )
         try:
             self._file = open(path, "ab" if size else "wb")  # noqa: SIM115  closed by __exit__

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from bnnp.errors import InputError
 from bnnp.io.atom_lines import parse_number
 from bnnp.io.declared_units import DeclaredUnits, declared_units
+from bnnp.messages import count
 
 Array = NDArray[np.float64]
 
@@ -171,7 +172,7 @@ def find_total_charge(atoms: Atoms) -> float:
         if name in atoms.info:
             value = _numbers(name, atoms.info[name])
             if value.size != 1:
-                raise InputError(f"`{name}` holds {value.size} numbers, expected one")
+                raise InputError(f"`{name}` holds {count(value.size, 'number')}, expected one")
             return float(value.item())
     return 0.0
 
@@ -294,7 +295,8 @@ def _energy(one: _Stored, n_atoms: int) -> Array:
     if value.size != 1:
         each = ", one an atom" if value.size == n_atoms else ""
         raise InputError(
-            f"`{one.name}` holds {value.size} numbers{each}; expected one, the total energy of the structure"
+            f"`{one.name}` holds {count(value.size, 'number')}{each}; expected one, the total energy of the "
+            "structure"
         )
     return value.reshape(())
 
@@ -311,7 +313,9 @@ def _stress(one: _Stored, atoms: Atoms, units: DeclaredUnits) -> Array:
     """Stress (6,), eV/Angstrom^3, from a stress or a virial."""
     value = _numbers(one.name, one.value).ravel()
     if value.size not in (6, 9):
-        raise InputError(f"`{one.name}` has {value.size} numbers, expected 6 (xx yy zz yz xz xy) or 9")
+        raise InputError(
+            f"`{one.name}` has {count(value.size, 'number')}, expected 6 (xx yy zz yz xz xy) or 9"
+        )
     if value.size == 9:
         matrix = value.reshape(3, 3)
         if np.abs(matrix - matrix.T).max() > LOPSIDED * np.abs(matrix).max():

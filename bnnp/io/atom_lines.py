@@ -16,6 +16,8 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from bnnp.messages import count
+
 COLUMNS = ("x", "y", "z", "symbol", "charge", "energy", "fx", "fy", "fz")
 LABELLED, BARE = len(COLUMNS) + 1, 5  # words of a line, `atom` included
 NUMBERS = {symbol.encode(): number for number, symbol in enumerate(chemical_symbols[:103]) if number}
@@ -155,7 +157,7 @@ def _convert_line(line: bytes, require_labels: bool) -> tuple[int, list[float]]:
         raise ValueError(f"unknown keyword `{words[0]}`; did you mean `atom`?")
     if len(words) != LABELLED and (require_labels or len(words) != BARE):
         raise ValueError(
-            f"an atom line has {len(words) - 1} values but must have 9: {' '.join(COLUMNS)}"
+            f"an atom line has {count(len(words) - 1, 'value')} but must have 9: {' '.join(COLUMNS)}"
             + ("" if require_labels else ", or the first 4 of them")
         )
     if words[4].encode() not in NUMBERS:

@@ -29,6 +29,7 @@ import numpy as np
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.text import exact
 from bnnp.io.weights import weights_checksum
+from bnnp.messages import count
 from bnnp.network.dense import Network
 from bnnp.uncertainty.calibration import KINDS, PERCENT, Calibration, Quantity
 from bnnp.uncertainty.maps import MAPS
@@ -70,7 +71,7 @@ def check_networks(data: CalibrationData, members: Sequence[Mapping[str, Network
     """Raise StaleFileError unless the calibration was made with exactly these networks."""
     if data.weights != checksums(members):
         had = len(next(iter(data.weights.values())))
-        what = f"{had} network{'s' * (had > 1)}" if had != len(members) else "other weights"
+        what = count(had, "network") if had != len(members) else "other weights"
         raise StaleFileError(f"{_WHERE}: was made with {what}, not with the {len(members)} here. {_AGAIN}")
 
 
@@ -131,7 +132,7 @@ def _calibration(kind: str, rows: Sequence[Sequence[str]]) -> Calibration:
     quantities = {name: _quantity(lines) for name, lines in found.items()}
     inside, outside, samples = counts
     if any(len(values) != len(PERCENT) for values in quantiles.values()):
-        raise ValueError(f"quantiles need {len(PERCENT)} numbers")
+        raise ValueError(f"quantiles need {count(len(PERCENT), 'number')}")
     forces = {
         name.removeprefix("forces "): quantity
         for name, quantity in quantities.items()

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bnnp.errors import OutputError
 from bnnp.io.descriptor_layout import DONE, FORMAT, VERSION, DescriptorLayout
 from bnnp.io.output import cannot_write, demand_no_directory
+from bnnp.messages import count
 
 OVERHEAD = 1 << 20  # bytes HDF5 needs for itself, generously
 
@@ -204,7 +205,9 @@ def finish(path: Path, layout: DescriptorLayout) -> None:
         return  # a former run had done this
     placement = find_placement(part, layout)
     if placement is None or not placement.done.all():
-        missing = "" if placement is None else f" lacks {np.count_nonzero(~placement.done)} structures and"
+        missing = (
+            "" if placement is None else f" lacks {count(int((~placement.done).sum()), 'structure')} and"
+        )
         raise OutputError(
             f"{part.name}:{missing} is not the file this run wrote; does another run use the same directory? "
             "End it and run mode 1 again: what is finished is kept."

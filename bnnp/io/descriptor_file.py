@@ -15,7 +15,7 @@ structures/group       (n,)          int32   index into `groups`
 structures/energy      (n,)          float64 total energy as in input.data (with free-atom energies), energy
 structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, energy/length^3; NaN without
 structures/cell        (n, 3, 3)     float64 rows are the lattice vectors, length; NaN for a free molecule
-structures/pbc         (n, 3)        uint8   1: repeated along this vector; missing where all cells are along all
+structures/pbc         (n, 3)        uint8   1: repeated along this vector; missing where all are
 structures/weight      (n,)          float64 weight in the training loss
 structures/done        (n,)          uint8   1: the structure is written
 structures/checksum    (n, n_blocks) uint32  CRC-32 of its rows in each dataset of :func:`blocks_of`

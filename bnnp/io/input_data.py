@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from bnnp.errors import InputError
 from bnnp.io.output import replace_file
 from bnnp.io.structure_block import Location, format_structure, parse_block
+from bnnp.messages import count
 from bnnp.structure import Structure
 
 __all__ = ["StructureFile", "format_structure", "read_structures", "write_structures"]
@@ -219,7 +220,7 @@ def _blocks(file: BufferedReader, name: str) -> Iterator[_BlockLines]:
         raise _truncated(name, block, found, f"the file stops at line {number}")
     if not found:
         raise InputError(
-            f"{name} holds no structure: no line starts with `begin` ({number} lines read); "
+            f"{name} holds no structure: no line starts with `begin` ({count(number, 'line')} read); "
             "bnnp convert makes input.data from the files of other programs"
         )
 

@@ -24,6 +24,7 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.output import replace_file
 from bnnp.io.text import read_lines
+from bnnp.messages import count
 
 _HEADER = """\
 # Symmetry function scaling data over the training atoms, written by bnnp.
@@ -113,12 +114,12 @@ def read_scaling(
     last = rows.pop()[1] if rows and len(rows[-1][1]) == 2 else None
     _check_counts(path, rows, functions, sigma)
     scalings, first = {}, 0
-    for element, count in functions.items():
-        table = np.full((count, 4), np.nan)
-        for number, (_, row) in enumerate(rows[first : first + count]):
+    for element, width in functions.items():
+        table = np.full((width, 4), np.nan)
+        for number, (_, row) in enumerate(rows[first : first + width]):
             table[number, : len(row) - 2] = row[2:]
         scalings[element] = Scaling(*(np.array(column) for column in table.T))
-        first += count
+        first += width
     return ScalingData(scalings, (last[0], last[1]) if last else None, found, energies)
 
 
@@ -178,7 +179,7 @@ def _check_counts(
         _check_row(path, line, row, sigma)
     if len(rows) != len(expected):
         raise StaleFileError(
-            f"{path.name}: {len(rows)} functions, expected {len(expected)}. {_belongs(functions)}"
+            f"{path.name}: {count(len(rows), 'function')}, expected {len(expected)}. {_belongs(functions)}"
         )
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.text import exact
+from bnnp.messages import count
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
@@ -81,7 +82,7 @@ def _of_element(
     def mean(name: str, size: int) -> Array:
         values = np.array(rows[name, element][0], dtype=np.float64)
         if values.shape != (size,):
-            raise ValueError(f"{name} {element} has {len(values)} numbers, expected {size}")
+            raise ValueError(f"{name} {element} has {count(len(values), 'number')}, expected {size}")
         return values
 
     def matrix(name: str, size: int) -> Array:
@@ -89,7 +90,9 @@ def _of_element(
         for number, row in enumerate(rows[name, element]):
             lower[number, : number + 1] = np.array(row[1:], dtype=np.float64)
         if len(rows[name, element]) != size:
-            raise ValueError(f"{name} {element} has {len(rows[name, element])} rows, expected {size}")
+            raise ValueError(
+                f"{name} {element} has {count(len(rows[name, element]), 'row')}, expected {size}"
+            )
         return lower + np.tril(lower, -1).T
 
     return TrainingStatistics(

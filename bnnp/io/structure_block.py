@@ -30,6 +30,7 @@ from bnnp._core import format_atoms
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
 from bnnp.io.text import exact
+from bnnp.messages import count
 from bnnp.structure import PERIODIC, SET_LABELS, Periodicity, Set, Structure
 
 KEYWORDS = ("begin", "comment", "lattice", "atom", "energy", "charge", "end")
@@ -197,12 +198,12 @@ def _parse_tags(rest: str, row: int, location: Location) -> Set | None:
     return Set.labeled(name)
 
 
-def _parse_numbers(keyword: str, rest: str, count: int, row: int, location: Location) -> list[float]:
-    """Exactly `count` finite numbers after `keyword`."""
+def _parse_numbers(keyword: str, rest: str, size: int, row: int, location: Location) -> list[float]:
+    """Exactly `size` finite numbers after `keyword`."""
     words = rest.partition("#")[0].split()
-    if len(words) != count:
-        expected = "one number" if count == 1 else f"{count} numbers"
-        raise location.error(row, f"`{keyword}` has {len(words)} values but must have {expected}")
+    if len(words) != size:
+        expected = "one number" if size == 1 else f"{size} numbers"
+        raise location.error(row, f"`{keyword}` has {count(len(words), 'value')} but must have {expected}")
     try:
         numbers = [parse_number(word) for word in words]
     except ValueError as error:

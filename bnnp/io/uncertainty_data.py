@@ -42,6 +42,7 @@ from bnnp.io.statistics_section import SECTION as DOMAIN
 from bnnp.io.statistics_section import format_statistics, parse_statistics
 from bnnp.io.text import exact, read_lines
 from bnnp.io.weights import weights_checksum, weights_name
+from bnnp.messages import count
 from bnnp.network.dense import Array, Network
 from bnnp.network.masks import Keep, Masks
 from bnnp.random import GENERATOR
@@ -116,9 +117,9 @@ class UncertaintyData:
         masks = self.masks.take(samples)
         if samples > self.masks.samples and not self._reproduced(masks):
             raise StaleFileError(
-                f"{FILE_NAME}: {samples} samples wanted, but it holds {self.masks.samples} and they were not "
-                f"drawn by `{GENERATOR}` from seed {self.masks.seed}. Set mc_samples {self.masks.samples} or "
-                "less."
+                f"{FILE_NAME}: {count(samples, 'sample')} wanted, but it holds {self.masks.samples} and "
+                f"they were not drawn by `{GENERATOR}` from seed {self.masks.seed}. Set mc_samples "
+                f"{self.masks.samples} or less."
             )
         return replace(self, masks=masks)
 
@@ -304,7 +305,7 @@ class _Reader:
             element, layer, sample = next(iter(self.masks))
             raise InputError(
                 f"{self.path.name}: mask of {element}, layer {layer}, sample {sample} has no place in "
-                f"{samples} samples and the nodes and rates of [masks]"
+                f"{count(samples, 'sample')} and the nodes and rates of [masks]"
             )
         sections = {name: tuple(lines) for name, lines in self.sections.items()}
         generator = " ".join(self.single["generator"])
@@ -327,15 +328,15 @@ class _Reader:
     ) -> tuple[Keep, ...]:
         """The masks of all layers of an element, each (samples, nodes) bool."""
         layers = []
-        for layer, (count, rate) in enumerate(zip(nodes, rates, strict=False)):
-            keep = np.ones((samples, count), dtype=np.bool_)
+        for layer, (width, rate) in enumerate(zip(nodes, rates, strict=False)):
+            keep = np.ones((samples, width), dtype=np.bool_)
             for sample in range(samples if rate > 0.0 else 0):
                 mask = self.masks.pop((element, layer, sample + 1), None)
-                if mask is None or len(mask) != count:
+                if mask is None or len(mask) != width:
                     got = "is missing" if mask is None else f"has {len(mask)} digits"
                     raise InputError(
                         f"{self.path.name}: the mask of {element}, layer {layer}, sample {sample + 1} {got}, "
-                        f"expected {count} digits. The file is cut short or damaged: {_AGAIN}"
+                        f"expected {width} digits. The file is cut short or damaged: {_AGAIN}"
                     )
                 keep[sample] = mask
             layers.append(keep)
@@ -346,12 +347,12 @@ class _Reader:
         found = {}
         for element, nodes in self.nodes.items():
             layers = []
-            for layer, (count, rate) in enumerate(zip(nodes, rates, strict=False)):
-                mean = self.means.pop((element, layer), None) if rate > 0.0 else np.zeros(count)
-                if mean is None or len(mean) != count or not np.isfinite(mean).all():
+            for layer, (width, rate) in enumerate(zip(nodes, rates, strict=False)):
+                mean = self.means.pop((element, layer), None) if rate > 0.0 else np.zeros(width)
+                if mean is None or len(mean) != width or not np.isfinite(mean).all():
                     got = "are missing" if mean is None else f"are {len(mean)}, or not all finite"
                     raise InputError(
-                        f"{self.path.name}: the means of {element}, layer {layer} {got}, expected {count} "
+                        f"{self.path.name}: the means of {element}, layer {layer} {got}, expected {width} "
                         f"numbers. The file is cut short or damaged: {_AGAIN}"
                     )
                 layers.append(mean)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.output import replace_file
 from bnnp.io.text import read_lines
+from bnnp.messages import count
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 
@@ -73,9 +74,10 @@ def demand_finite(network: Network, element: str) -> None:
     """Raise NumericalError for weights or biases that are not finite. Call it before writing them."""
     if bad := np.count_nonzero(~np.isfinite(network.flat())):
         raise NumericalError(
-            f"{weights_name(element)}: {bad} of {len(network.flat())} weights and biases of {element} are "
-            "not finite, so they are not written and the former files are kept. The training has diverged, "
-            "or numbers in the data are far too large: look at them, lower learning_rate, and train again."
+            f"{weights_name(element)}: {bad} of {count(len(network.flat()), 'weight')} and biases of "
+            f"{element} are not finite, so they are not written and the former files are kept. The training "
+            "has diverged, or numbers in the data are far too large: look at them, lower learning_rate, "
+            "and train again."
         )
 
 
@@ -125,9 +127,10 @@ def read_weights(
     expected = architecture.n_weights(n_inputs)
     if len(values) != expected:
         raise InputError(
-            f"{path.name}: {len(values)} weights and biases, but the network of {element} in input.nn, "
-            f"{architecture.describe(n_inputs)} with {n_inputs} symmetry functions, has {expected}. "
-            "The file is cut short or belongs to another input.nn; bring the two that were made together."
+            f"{path.name}: {count(len(values), 'weight')} and biases, but the network of {element} in "
+            f"input.nn, {architecture.describe(n_inputs)} with {count(n_inputs, 'symmetry function')}, has "
+            f"{expected}. The file is cut short or belongs to another input.nn; bring the two that were "
+            "made together."
         )
     return Network.from_flat(values, architecture, n_inputs, normalize_nodes)
 

@@ -31,9 +31,14 @@ def demand_units(reaches: Iterable[float], settings: Settings, name: str) -> str
     """
     reaches, units = list(reaches), settings.model.units
     advice = unit_advice(reaches, units)
-    if settings.general.check_units and better_units(reaches, units) is not None:
+    if stops_for_units(reaches, settings):
         raise InputError(f"{name}: {advice} If {units.length} is right: `check_units .false.`")
     return advice
+
+
+def stops_for_units(reaches: Iterable[float], settings: Settings) -> bool:
+    """Whether `demand_units` raises its error."""
+    return settings.general.check_units and better_units(reaches, settings.model.units) is not None
 
 
 def demand_calibration(settings: Settings, inside: int, available: int, all_pinned: bool) -> None:

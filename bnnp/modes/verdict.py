@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from bnnp.log import Log
+from bnnp.messages import count, percent
 
 RATIO = 1.5  # of test to training errors from which more data are what is missing
 FEW = 20  # structures below which an error means little
@@ -87,7 +88,7 @@ class Quality:
         place = "within" if low <= self.error <= high else "better than" if self.error < low else "beyond"
         text = f"{self.error:.3g} {self.unit}, {place} the usual {low:g}-{high:g}"
         if math.isfinite(self.share):
-            text += f"; {100 * self.share:.2g} % of the spread of the data ({self.spread:.3g})"
+            text += f"; {percent(self.share)} of the spread of the data ({self.spread:.3g})"
         return text
 
 
@@ -157,7 +158,7 @@ def limits_of_training(
     worst = max(qualities, key=lambda each: (each.grade, each.ratio if math.isfinite(each.ratio) else 0.0))
     if 0 < n_test < FEW:
         yield (
-            f"a test set of {n_test} structures: its errors may be off by "
+            f"a test set of {count(n_test, 'structure')}: its errors may be off by "
             f"{100 / math.sqrt(2 * n_test):.0f} %",
             "raise test_fraction in input.nn, and run modes 1 and 2 again",
         )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bnnp.messages import count
+
 ACTIVATIONS = {
     "l": "x",
     "t": "tanh(x)",
@@ -46,14 +48,14 @@ class Architecture:
     def __post_init__(self) -> None:
         for number, nodes in enumerate(self.nodes, start=1):
             if nodes < 1:
-                raise ValueError(f"hidden layer {number} has {nodes} nodes but needs at least 1")
+                raise ValueError(f"hidden layer {number} has {count(nodes, 'node')} but needs at least 1")
         for letter in self.activations:
             if letter not in ACTIVATIONS:
                 raise ValueError(f"unknown activation `{letter}`, expected one of {' '.join(ACTIVATIONS)}")
         if len(self.activations) != len(self.nodes) + 1:
             raise ValueError(
-                f"{len(self.activations)} activation letters for {len(self.nodes)} hidden layers and the "
-                f"output, expected {len(self.nodes) + 1}"
+                f"{count(len(self.activations), 'activation letter')} for "
+                f"{count(len(self.nodes), 'hidden layer')} and the output, expected {len(self.nodes) + 1}"
             )
 
     def layer_sizes(self, n_inputs: int) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs
 from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.scaling_data import ScalingData
+from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
 from bnnp.potential.member import Member, Options
@@ -101,7 +102,7 @@ class Potential:
             There is no such sample.
         """
         if not 0 <= sample < self.samples or self.samples == 1:
-            raise IndexError(f"sample {sample} of a potential with {self.samples} samples")
+            raise IndexError(f"sample {sample} of a potential with {count(self.samples, 'sample')}")
         number = int(np.searchsorted(np.cumsum(self.sizes), sample, side="right"))
         found = self.members[number]
         masks = None if found.masks is None else found.masks.only(sample - sum(self.sizes[:number]))
@@ -147,7 +148,7 @@ class Potential:
 
     def describe_raw(self) -> str:
         """Description of the raw standard deviations."""
-        several = f"{len(self.members)} networks, " if len(self.members) > 1 else ""
+        several = f"{count(len(self.members), 'network')}, " if len(self.members) > 1 else ""
         return f"{several}{self.samples} Monte Carlo samples"
 
     @cached_property

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from bnnp.messages import count
+
 Parser = Callable[[Sequence[str]], Any]
 T = TypeVar("T")
 
@@ -324,7 +326,7 @@ def _ramp(word: str) -> Ramp:
 def structure(words: Sequence[str]) -> int | str:
     """Number of a structure from 1, or the name of a file."""
     if len(words) != 1:
-        raise ValueError(f"expects the number of a structure or a file, got {len(words)} words")
+        raise ValueError(f"expects the number of a structure or a file, got {count(len(words), 'word')}")
     (word,) = words
     if not re.fullmatch(r"[+-]?\d+", word):
         return word
@@ -392,7 +394,7 @@ def _some(words: Sequence[str], expected: str) -> Sequence[str]:
 def _count(words: Sequence[str]) -> str:
     if not words:
         return "nothing"
-    return f"{len(words)} word{'s' * (len(words) > 1)} (`{' '.join(words)}`)"
+    return f"{count(len(words), 'word')} (`{' '.join(words)}`)"
 
 
 def _check_range(

@@ -24,6 +24,7 @@ from bnnp.descriptors.functions import (
 from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.errors import InputError
 from bnnp.io.input_nn import KeywordLine
+from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.repulsion import Repulsion
@@ -74,10 +75,10 @@ def read_elements(file: KeywordFile) -> tuple[str, ...]:
             raise file.mistake("elements", f"`{symbol}` is not an element symbol (H to No)")
     if len(set(symbols)) != len(symbols):
         raise file.mistake("elements", "names an element twice")
-    count = file.value("number_of_elements")
-    if count is not None and len(symbols) != count:
+    wanted = file.value("number_of_elements")
+    if wanted is not None and len(symbols) != wanted:
         number = file.of("number_of_elements")[0].number
-        text = f"names {len(symbols)} elements, but number_of_elements in line {number} is {count}"
+        text = f"names {count(len(symbols), 'element')}, but number_of_elements in line {number} is {wanted}"
         raise file.mistake("elements", text)
     return tuple(sorted(symbols, key=atomic_numbers.__getitem__))
 
@@ -244,9 +245,11 @@ def read_architecture(
     if not file.given("global_activation_short"):
         letters = (*letters[:1] * layers, letters[-1])
     if len(nodes) != layers:
-        raise file.mistake("global_nodes_short", f"has {len(nodes)} numbers for {layers} hidden layers")
+        raise file.mistake(
+            "global_nodes_short", f"has {count(len(nodes), 'number')} for {count(layers, 'hidden layer')}"
+        )
     if len(letters) != layers + 1:
-        text = f"has {len(letters)} letters, expected {layers + 1}: each hidden layer and the output"
+        text = f"has {count(len(letters), 'letter')}, expected {layers + 1}: each hidden layer and the output"
         raise file.mistake("global_activation_short", text)
     try:
         common = Architecture(tuple(nodes), tuple(letters))
@@ -269,7 +272,8 @@ def element_architectures(
     for line in file.of("element_hidden_layers_short"):
         element, (layers,) = _element(line, elements), _integers(line, line.words[1:], 1)
         if not 1 <= layers <= len(common.nodes):
-            text = f"has {layers} layers, but must have 1 to {len(common.nodes)} (global_hidden_layers_short)"
+            most = f"{len(common.nodes)} (global_hidden_layers_short)"
+            text = f"has {count(layers, 'layer')}, but must have 1 to {most}"
             raise mistake(line, text)
         letters = (*common.activations[:layers], common.activations[-1])
         networks[element] = Architecture(common.nodes[:layers], letters)
@@ -325,7 +329,8 @@ def _set_activations(file: KeywordFile, elements: Sequence[str], networks: dict[
         size = (*network.nodes, 1)[layer - 1]
         line = next(e for e in file.of("element_activation_short") if e.words[:2] == (element, str(layer)))
         if len(nodes) != size:
-            text = f"names {len(nodes)} of the {size} nodes of layer {layer}; a layer has one activation"
+            owner = f"the {count(size, 'node')} of layer {layer}"
+            text = f"names {len(nodes)} of {owner}; a layer has one activation"
             raise mistake(line, f"{text}: name all")
         activations = list(network.activations)
         activations[layer - 1] = nodes[1]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnp.errors import InputError
+from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import AUTO, FIT
@@ -232,7 +233,9 @@ def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -
         return rates
     layers = max((len(network.nodes) for network in architecture.values()), default=len(rates))
     if len(rates) not in (1, layers):
-        text = f"has {len(rates)} numbers for {layers} hidden layers; give one, or one a layer"
+        text = (
+            f"has {count(len(rates), 'number')} for {count(layers, 'hidden layer')}; give one, or one a layer"
+        )
         raise file.mistake("dropout_rate", text)
     highest = {"dropout_rate": max(rates), "dropout_rate_input": file.value("dropout_rate_input")}
     for name, rate in highest.items():

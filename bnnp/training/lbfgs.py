@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bnnp.messages import count
 from bnnp.training.optimizer import Problem, arrays_of, state_from
 
 Array = NDArray[np.float64]
@@ -155,7 +156,10 @@ class Lbfgs:
 
     def describe(self) -> dict[str, str]:
         """Lines for the log."""
-        return {"optimizer": f"L-BFGS, {self.memory} pairs, strong Wolfe line search, one iteration an epoch"}
+        return {
+            "optimizer": f"L-BFGS, {count(self.memory, 'pair')}, strong Wolfe line search, one iteration "
+            "an epoch"
+        }
 
     def arrays(self, state: LbfgsState) -> dict[str, NDArray[Any]]:
         """Fields of a state, for a checkpoint."""

@@ -22,6 +22,7 @@ from torch import Tensor
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.pairs import stress_of_pairs, sum_pairs
 from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.messages import count
 from bnnp.repulsion import Repulsion
 from bnnp.training.normalization import Variables
 from bnnp.training.pair_forces import Geometry
@@ -324,7 +325,7 @@ class Samples:
         kept = 0 if in_memory is None else int(in_memory.sum())
         if kept == len(self.file):
             return "computed once, as memory_limit allows"
-        some = f", those of {kept} of {len(self.file)} structures once" if kept else ""
+        some = f", those of {kept} of {count(len(self.file), 'structure')} once" if kept else ""
         return f"recomputed in every step{some}"
 
     @property

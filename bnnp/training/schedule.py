@@ -19,6 +19,8 @@ from typing import Protocol
 
 import numpy as np
 
+from bnnp.messages import count
+
 
 class Schedule(Protocol):
     """Step sizes."""
@@ -76,8 +78,10 @@ class CosineSchedule:
     def describe(self) -> str:
         """Text for the log."""
         if self.initial == self.final:
-            return f"{self.initial:g}, {self.warmup} steps of warm-up"
-        return f"{self.initial:g} to {self.final:g} along half a cosine, {self.warmup} steps of warm-up"
+            return f"{self.initial:g}, {count(self.warmup, 'step')} of warm-up"
+        return (
+            f"{self.initial:g} to {self.final:g} along half a cosine, {count(self.warmup, 'step')} of warm-up"
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,6 @@ class PlateauSchedule:
     def describe(self) -> str:
         """Text for the log."""
         return (
-            f"{self.initial:g}, times {self.factor:g} after {self.patience} epochs without progress, at "
-            f"least {self.final:g}; {self.warmup} steps of warm-up"
+            f"{self.initial:g}, times {self.factor:g} after {count(self.patience, 'epoch')} without "
+            f"progress, at least {self.final:g}; {count(self.warmup, 'step')} of warm-up"
         )

@@ -15,6 +15,7 @@ from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.descriptors.statistics import Moments
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.messages import count
 from bnnp.network.dense import Network, hidden_values
 from bnnp.potential.files import PotentialFiles
 from bnnp.training.evaluation import Evaluator
@@ -66,8 +67,9 @@ def references(file: DescriptorFile, training: Sequence[int], targets: Targets) 
     used = np.isfinite(energies)
     if not used.any():
         raise InputError(
-            f"max_energy {targets.limits.energy:g} excludes all {len(energies)} training structures: "
-            f"the smallest energy per atom is {_lowest(file, training, targets):g}"
+            f"max_energy {targets.limits.energy:g} excludes all "
+            f"{count(len(energies), 'training structure')}: the smallest energy per atom is "
+            f"{_lowest(file, training, targets):g}"
         )
     offsets = element_offsets(counts[used], energies[used])
     per_atom = (energies - counts @ offsets) / counts.sum(axis=1)

@@ -31,6 +31,7 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import ScalingData, read_scaling
 from bnnp.io.uncertainty_data import UncertaintyData
 from bnnp.io.weights import demand_finite, read_weights, weights_name
+from bnnp.messages import count
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.potential.files import PotentialFiles
@@ -562,7 +563,8 @@ def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None
     ]
     if bad:
         raise InputError(
-            f"{len(bad)} symmetry functions never vary in the training set; scaling would divide by zero:\n"
+            f"{count(len(bad), 'symmetry function has', 'symmetry functions have')} one value in all of the "
+            "training set; scaling would divide by zero:\n"
             + "\n".join(bad[:20] + [f"    ... and {len(bad) - 20} more"] * (len(bad) > 20))
             + "\nRemove them from input.nn (or add structures in which they vary) and run mode 1 again."
         )

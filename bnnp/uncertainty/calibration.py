@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import NumericalError
+from bnnp.messages import count
 from bnnp.uncertainty.hybrid import SigmaParts
 from bnnp.uncertainty.maps import FITS, SigmaMap
 from bnnp.uncertainty.reliability import coverage, ence, miscalibration_area
@@ -208,7 +209,7 @@ class Calibration:
         if unknown := [element for element in elements if self.forces and element not in self.forces]:
             missing.append(f"forces in structures with {' or '.join(unknown)}")
         rest = f"; raw (uncalibrated): {', '.join(missing)}" if missing else ""
-        return f"calibrated ({self.kind}) on {self.structures} structures{more}{rest}"
+        return f"calibrated ({self.kind}) on {count(self.structures, 'structure')}{more}{rest}"
 
 
 def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) -> Calibration:
@@ -343,9 +344,9 @@ def sigma_quantiles(sigmas: Array) -> Array:
 def _check(errors: Array, parts: Array) -> None:
     if not (np.isfinite(errors).all() and np.isfinite(parts).all()):
         bad = int(np.count_nonzero(~(np.isfinite(errors) & np.isfinite(parts).all(axis=1))))
-        raise NumericalError(f"{bad} of {len(errors)} errors or standard deviations are not finite")
+        raise NumericalError(f"{bad} of {count(len(errors), 'error')} or standard deviations are not finite")
     if len(errors) == 0 or np.ptp(errors) <= 1e-12 * np.abs(errors).max(initial=0.0):
-        shown = f"all {len(errors)} errors are {errors[0]:g}" if len(errors) else "there are no errors"
+        shown = f"all errors ({len(errors)}) are {errors[0]:g}" if len(errors) else "there are no errors"
         raise NumericalError(f"{shown}, so they tell nothing of their size: are the references right?")
     if not parts[:, 0].any():
         raise NumericalError("all raw standard deviations are zero")

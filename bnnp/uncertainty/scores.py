@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import NumericalError
+from bnnp.messages import count
 
 Array = NDArray[np.float64]
 
@@ -46,7 +47,7 @@ def standardized(errors: Array, sigma: Array) -> Array:
             "twice with n > 0"
         )
     if bad := int(np.count_nonzero(~np.isfinite(errors))):
-        raise NumericalError(f"{bad} of {len(errors)} errors are not finite")
+        raise NumericalError(f"{bad} of {count(len(errors), 'error')} not finite")
     if bad := int(np.count_nonzero(~(np.isfinite(sigma) & (sigma > 0.0)))):
         raise NumericalError(f"{bad} of {len(sigma)} standard deviations are not positive and finite")
     return errors / sigma

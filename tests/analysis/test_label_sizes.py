@@ -121,7 +121,7 @@ class TestEnergies:
         """Silicon has -7870 eV with all its electrons; -6e7 eV is impossible for a single structure, too."""
         one = Structure(np.array([14]), np.zeros((1, 3)), energy=-7870.0)
         assert doubts([one]) == []
-        assert "1 structures have an energy far" in doubts([scaled(one, energy=7000.0)])[0]
+        assert "1 structure has an energy far" in doubts([scaled(one, energy=7000.0)])[0]
 
     def test_residuals_are_those_of_the_fit(self) -> None:
         """Without noise, the energies of two elements leave nothing; a constant more is all that is left."""
@@ -155,7 +155,7 @@ class TestStressesAndForces:
         found = structures(40)
         found[8] = scaled(found[8], stress=160.21766 / 1e-4)
         (doubt,) = doubts(found)
-        assert "1 structures are above 1000 GPa" in doubt
+        assert "1 structure is above 1000 GPa" in doubt
         assert "of structure 9" in doubt
 
     def test_forces_in_milli_electronvolt(self) -> None:

@@ -15,9 +15,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from case import ROOT
 
 sys.path[:0] = [str(ROOT / "tests" / "tools")]
-from conftest import FakeRun, FakeStep
+from conftest import FakeRun, FakeStep  # noqa: E402
 
-from bnnp.units import METAL
+from bnnp.units import METAL  # noqa: E402
 
 
 def frames() -> list[Atoms]:

@@ -3,7 +3,7 @@
 A run may refuse the file or, where the change is a possible input, work with it; it must not print a
 traceback, hang, crash, or write NaN. Of files with checksums (symmetry_functions.h5, the restart files, the
 potential) a run that ends well must give what the undamaged file gives. A structure that was converted from a
-damaged file must be one of the file with a few numbers changed, and never have labels of two of its structures.
+damaged file must be one of the undamaged file with a few numbers changed, never with labels of two of them.
 
 python tests/campaigns/mutate.py --trials 1000 --seed 1 >> results.txt
 """

@@ -393,7 +393,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize(("text", "lines"), [("", 0), ("# nothing\n\n", 2), ("some text\n", 1)])
     def test_no_structure(self, tmp_path: Path, text: str, lines: int) -> None:
-        with pytest.raises(InputError, match=rf"holds no structure.*\({lines} lines read\).*bnnp convert"):
+        with pytest.raises(InputError, match=rf"holds no structure.*\({lines} lines? read\).*bnnp convert"):
             StructureFile(save(tmp_path, text))
 
     def test_file_missing(self, tmp_path: Path) -> None:

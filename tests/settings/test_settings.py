@@ -405,7 +405,7 @@ def test_normalization_is_all_or_none(load: Load) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("global_nodes_short 15", "has 1 numbers for 2 hidden layers"),
+        ("global_nodes_short 15", "has 1 number for 2 hidden layers"),
         ("global_activation_short t l", "has 2 letters, expected 3"),
         ("global_activation_short t x l", "unknown activation `x`"),
     ],

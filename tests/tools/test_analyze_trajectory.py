@@ -113,7 +113,7 @@ def test_xdatcar_and_lammps_dump(tmp_path: Path) -> None:
 def test_mistakes(tmp_path: Path) -> None:
     assert "no such file" in analyze(tmp_path, "none.extxyz").output
     write(tmp_path / "one.extxyz", frames(0, 1))
-    assert "has 1 frames" in analyze(tmp_path, "one.extxyz").output
+    assert "has 1 frame" in analyze(tmp_path, "one.extxyz").output
     made = frames(0, 6)
     for frame in made:
         del frame.info["time"]

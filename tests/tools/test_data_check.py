@@ -158,7 +158,7 @@ class TestReport:
             "Ge-Te",
             "rms f (eV/A)  largest f  pressure (GPa)",
             "f: force components",
-            "WARNING: 1 structures are the same as another one: structure 41, OUTCAR:0 as structure 1",
+            "WARNING: 1 structure is the same as another one: structure 41, OUTCAR:0 as structure 1",
             "bond_threshold",
         ):
             assert text in result.output or text in " ".join(result.output.split())
@@ -173,7 +173,7 @@ class TestReport:
         text = " ".join(result.output.split())
         assert "WARNING: the stresses are too large for a calculation" in text
         assert "GPa if the numbers are in kB" in text
-        assert "WARNING: 1 structures have an energy far from the others" in text
+        assert "WARNING: 1 structure has an energy far from the others" in text
         assert "structure 6, OUTCAR:5 (+6000000" in text
 
     def test_wrong_units(self, structures: list[Structure], tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ class TestReport:
         write_structures(tmp_path / "a.data", [*free, free[0]])
         result = run("--check", "--units", "metal", "--no-labels", tmp_path / "a.data")
         assert result.exit_code == 0, result.output
-        assert "1 structures are the same" in result.output
+        assert "1 structure is the same" in result.output
         assert "nan" not in result.output.lower()
 
     def test_nothing_to_report(self, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class TestDeepmd:
     @pytest.mark.parametrize(
         ("file", "text", "message"),
         [
-            ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 elements"),
+            ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 element"),
             ("type_map.raw", "Ge\nXy\n", "`Xy` is no chemical symbol"),
             ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers of 9 a frame"),
         ],

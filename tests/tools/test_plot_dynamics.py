@@ -105,7 +105,7 @@ class TestDistributions:
     def test_mistakes(self, tmp_path: Path) -> None:
         good = rdf(tmp_path / "a.out")
         assert "no columns p_" in call("adf", good).output
-        assert "1 labels for 2 files" in call("rdf", good, good, "--label", "x").output
+        assert "1 label for 2 files" in call("rdf", good, good, "--label", "x").output
         assert "cannot be read: No such file" in call("rdf", tmp_path / "none").output
         (tmp_path / "text").write_text("no table\n")
         assert "is no table" in call("rdf", tmp_path / "text").output
@@ -121,7 +121,9 @@ def finished(folder: Path, units: Units = UNITS["metal"], std: str = "raw (uncal
     text = md_out.header(units, "3", std)
     for step in range(0, 41, 10):
         stage = 1 if step <= 20 else 2
-        look = Uncertainty(0.001, 0.1 + step / 100, 1, step) if step % 20 == 0 else None
+        force = 0.1 + step / 100
+        raw = 4.0 * force if std.startswith("calibrated") else None
+        look = Uncertainty(0.001, force, 1, step, forces_raw=raw) if step % 20 == 0 else None
         energy = 0.0002 * step + (stage - 1)
         text += md_out.row(
             Snapshot(stage, step, 1.0 * step, 300.0, -1.0, 1.0, energy, 0.5, 20.0, 0.002, look), units
@@ -165,10 +167,16 @@ class TestDynamics:
             assert result.exit_code == 1
             assert "ERROR: taken: cannot be written in" in result.output
 
-    def test_thresholds_of_other_deviations_are_not_drawn(self, tmp_path: Path) -> None:
+    def test_thresholds_of_raw_deviations_are_drawn_with_these(self, tmp_path: Path) -> None:
+        """Beside calibrated ones, which they say nothing of."""
         run = read_run(finished(tmp_path / "run", std="calibrated") / md_out.FILE_NAME)
-        assert run.limits["forces"] == []
+        assert [kind for kind, _ in run.limits["forces"]] == ["warn raw", "stop raw"]
         assert run.limits["extrapolations"] == [("stop", 7.0)]
+        (axes,) = (axes for axes in run_figure(run).axes if "force sigma" in axes.get_ylabel())
+        labels = [line.get_label() for line in axes.lines]
+        assert labels[:4] == ["calibrated", "raw", "warn raw: 250", "stop raw: 500"]
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), [100.0, 300.0, 500.0], rtol=1e-5)
+        np.testing.assert_allclose(axes.lines[1].get_ydata(), [400.0, 1200.0, 2000.0], rtol=1e-5)
 
     def test_mistakes(self, tmp_path: Path) -> None:
         assert "cannot be read" in call("md", tmp_path).output

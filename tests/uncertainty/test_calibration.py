@@ -201,8 +201,8 @@ def test_what_was_never_seen_counts_with_the_raw_spread() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"errors": np.full(2000, 0.3)}, "all 2000 errors are 0.3"),
-        ({"errors": np.zeros(2000)}, "all 2000 errors are 0"),
+        ({"errors": np.full(2000, 0.3)}, "all errors .2000. are 0.3"),
+        ({"errors": np.zeros(2000)}, "all errors .2000. are 0"),
         ({"errors": np.full(2000, np.nan)}, "2000 of 2000 errors or standard deviations are not finite"),
         ({"parts": np.zeros((2000, 1))}, "all raw standard deviations are zero"),
     ],

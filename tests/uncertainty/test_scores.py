@@ -167,7 +167,7 @@ def test_roc_limits() -> None:
     [
         ([], [], r"n > 0"),
         ([1.0], [1.0, 2.0], r"\(1,\) and \(2,\)"),
-        ([np.nan, 1.0], [1.0, 1.0], "1 of 2 errors are not finite"),
+        ([np.nan, 1.0], [1.0, 1.0], "1 of 2 errors not finite"),
         ([1.0, 1.0], [0.0, 1.0], "1 of 2 standard deviations are not positive"),
         ([1.0, 1.0], [np.inf, np.nan], "2 of 2 standard deviations are not positive and finite"),
     ],

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.ase_labels import LOPSIDED
 from bnnp.io.text import read_lines, reason_of
+from bnnp.messages import count
 from bnnp.structure import Structure
 from bnnp.units import METAL, Units
 from formats.change_units import change_units
@@ -181,7 +182,8 @@ def _demand_length(path: Path) -> None:
     known = int.from_bytes(head[place : place + 8], "little")
     if place and path.stat().st_size > known:
         raise InputError(
-            f"{path}: has {path.stat().st_size} bytes, but {known} by its head: damaged; copy or write it again"
+            f"{path}: has {count(path.stat().st_size, 'byte')}, but {known} by its head: damaged; copy or "
+            "write it again"
         )
 
 
@@ -244,8 +246,8 @@ def _demand_known(types: NDArray[np.int64], numbers: NDArray[np.int64], where: s
     if types.min() < 0 or types.max() >= len(numbers):
         wrong = types.min() if types.min() < 0 else types.max()
         raise InputError(
-            f"{where}: there is type {wrong}, but type_map.raw names {len(numbers)} elements, types 0 to "
-            f"{len(numbers) - 1}"
+            f"{where}: there is type {wrong}, but type_map.raw names {count(len(numbers), 'element')}, "
+            f"types 0 to {len(numbers) - 1}"
         )
 
 

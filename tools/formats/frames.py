@@ -26,6 +26,7 @@ from bnnp.io.ase_labels import LabelKeys, MissingLabel, find_labels
 from bnnp.io.input_data import read_structures
 from bnnp.io.method import disagreements
 from bnnp.io.text import reason_of
+from bnnp.messages import count as counted
 from bnnp.structure import Set, Structure
 from bnnp.units import Units
 from formats.change_units import change_units
@@ -89,10 +90,11 @@ class CheckedSummary(Summary):
         """What was understood without being told, and labels that were not taken."""
         yield from self.remarks
         if self.partly_periodic:
+            along = counted(self.partly_periodic, "frame is", "frames are")
             yield (
-                f"{self.partly_periodic} frames are periodic along one or two lattice vectors only, as their "
-                'comments in input.data say (pbc="T T F"). RuNNer and n2p2 do not read that: for them, '
-                "vacuum must be thicker than the cutoff"
+                f"{along} periodic along one or two lattice vectors only, as comments in input.data say "
+                '(pbc="T T F"). RuNNer and n2p2 do not read that: for them, vacuum must be thicker than the '
+                "cutoff"
             )
         if self.left_aside:
             names = ", ".join(f"{name} ({number})" for name, number in sorted(self.left_aside.items()))

@@ -258,8 +258,8 @@ def _step(lines: list[str], where: str) -> int:
         raise InputError(f"{where}: step and number of atoms of this frame are no single numbers; {CUT}")
     if len(box) != 3 or len(atoms) != int(number[0]) or any(len(row) != len(columns) for row in words):
         raise InputError(
-            f"{where}: this frame has {count(len(atoms), 'row')} for {count(int(number[0]), 'atom')}, or rows with other than "
-            f"{len(columns)} columns; {CUT}"
+            f"{where}: this frame has {count(len(atoms), 'row')} for {count(int(number[0]), 'atom')}, or "
+            f"rows with other than {count(len(columns), 'column')}; {CUT}"
         )
     if "id" in columns and len({row[columns.index("id")] for row in words}) < len(words):
         raise InputError(f"{where}: an id stands twice in this frame; {CUT}")

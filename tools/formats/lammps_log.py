@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TextIO
 
 from bnnp.errors import InputError
+from bnnp.messages import count
 
 PRESSURE = re.compile("press|p(xx|yy|zz|xy|xz|yz)", re.IGNORECASE)
 YAML_HEAD, YAML_ROW = re.compile(r"keywords: *\[(.*)\]\s*"), re.compile(r"\s*- \[(.*)\]\s*")
@@ -52,8 +53,8 @@ class _Table:
             raise InputError(f"{path} line {line}: PotEng of step {step} is `{energy}`, expected a number")
         if self.energies.setdefault(int(step), value) != value:
             raise InputError(
-                f"{path} line {line}: step {step} has another PotEng, {value:.8g}, than before in this table; "
-                "give a log with the run of the dump only"
+                f"{path} line {line}: step {step} has another PotEng, {value:.8g}, than before in this "
+                "table; give a log with the run of the dump only"
             )
 
 
@@ -98,8 +99,8 @@ class ThermoLog:
             )
         if first.n_atoms not in (None, n_atoms):
             raise InputError(
-                f"{self.path} line {first.line}: a run of {first.n_atoms} atoms, but the dump has {n_atoms} "
-                f"at step {step}; dump all atoms, or a column of compute pe/atom"
+                f"{self.path} line {first.line}: a run of {count(first.n_atoms, 'atom')}, but the dump has "
+                f"{n_atoms} at step {step}; dump all atoms, or a column of compute pe/atom"
             )
         return value
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from data_units import input_units, reason_of_units
 
 from bnnp.io.input_data import read_structures
+from bnnp.messages import count
 from bnnp.structure import Set, Structure
 from bnnp.units import Units
 from formats.change_units import change_units
@@ -49,4 +50,4 @@ def read_tree(
             info.setdefault("source", f"{'/'.join(file.parts[-2:])}:{number}")
             subset = structure.subset or SETS.get(file.name)
             yield change_units(replace(structure, info=info, subset=subset), own, units)
-    remarks += [f"{count} files of {path} were read in {how}" for how, count in found.items()]
+    remarks += [f"{count(number, 'file')} of {path} read in {how}" for how, number in found.items()]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.messages import count
 from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save
 from plotting.tables import read_table
 
@@ -65,7 +66,9 @@ def draw(kind: str, files: Sequence[Path], labels: Sequence[str], output: Path) 
         A file is missing or no such table, or there are not as many labels as files.
     """
     if labels and len(labels) != len(files):
-        raise InputError(f"{len(labels)} labels for {len(files)} files: give one --label a file, or none")
+        raise InputError(
+            f"{count(len(labels), 'label')} for {count(len(files), 'file')}: give one --label a file, or none"
+        )
     curves = [read_curves(kind, path) for path in files]
     drawn = distributions_figure(kind, curves, labels or _names(files))
     return save(drawn, output)

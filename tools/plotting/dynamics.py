@@ -44,8 +44,9 @@ class Run:
     std : str
         Meaning of the standard deviations; empty without samples.
     limits : mapping of str to list of (str, float)
-        For ``energy``, ``forces``, ``extrapolations``: ``warn`` or ``stop``, for a quantile ``stop q99``, and
-        the value in the units of the file; NaN for a quantile without the calibration beside it.
+        For ``energy``, ``forces``, ``extrapolations``: ``warn`` or ``stop``, for a quantile ``stop q99``, for
+        raw deviations beside calibrated ones ``stop raw``, and the value in the units of the file; NaN for a
+        quantile without the calibration beside it.
     """
 
     table: dict[str, Array]
@@ -113,17 +114,17 @@ def read_run(path: Path) -> Run:
 
 
 def read_limits(path: Path, std: str) -> Limits:
-    """Thresholds in the units of md.out; of deviations, only those of the kind that is there."""
+    """Thresholds in the units of md.out."""
     found: Limits = {"energy": [], "forces": [], "extrapolations": []}
     if not path.is_file():
         return found
     settings = load_settings(path, 3)
     for kind in ("warn", "stop"):
         for limit in settings.value(f"md_uncertainty_{kind}") or ():
-            same = limit.quantity == "extrapolations" or limit.raw == std.startswith("raw")
-            if limit.value is not None and same:
-                found[limit.quantity].append((kind, limit.value))
-            elif limit.quantile is not None and same:
+            if limit.value is not None:
+                beside = limit.raw and not std.startswith("raw")
+                found[limit.quantity].append((f"{kind}{' raw' * beside}", limit.value))
+            elif limit.quantile is not None:
                 value = _quantile(path.parent, settings, limit.quantity, limit.quantile)
                 found[limit.quantity].append((f"{kind} q{limit.quantile:g}", value))
     return found
@@ -202,15 +203,23 @@ def _pressure(axes: Axes, run: Run) -> None:
 
 
 def _energy_sigma(axes: Axes, run: Run) -> None:
-    _line(axes, run.time, run.units.mev * run.table["E_std"], ORANGE)
     axes.set(ylabel="sigma of the energy\n(meV/atom)")
-    _thresholds(axes, run, "energy", run.units.mev)
+    _sigma(axes, run, "energy", "E_std", run.units.mev, ORANGE)
 
 
 def _force_sigma(axes: Axes, run: Run) -> None:
-    _line(axes, run.time, run.units.mev_per_angstrom * run.table["F_std_max"], PURPLE)
     axes.set(ylabel="largest force sigma\n" r"(meV/$\mathrm{\AA}$)")
-    _thresholds(axes, run, "forces", run.units.mev_per_angstrom)
+    _sigma(axes, run, "forces", "F_std_max", run.units.mev_per_angstrom, PURPLE)
+
+
+def _sigma(axes: Axes, run: Run, quantity: str, column: str, factor: float, color: str) -> None:
+    """Standard deviations in force, and the raw ones where a threshold is on them."""
+    raw = factor * run.table.get(f"{column}_raw", np.full(len(run.time), np.nan))
+    both = any("raw" in kind for kind, _ in run.limits[quantity]) and bool(np.isfinite(raw).any())
+    _line(axes, run.time, factor * run.table[column], color, "calibrated" * both)
+    if both:
+        _line(axes, run.time, raw, color, "raw", ":")
+    _thresholds(axes, run, quantity, factor)
 
 
 def _extrapolations(axes: Axes, run: Run) -> None:

@@ -29,6 +29,7 @@ from bnnp.io.md_out import FILE_NAME as MD_OUT
 from bnnp.io.output import make_folder, replace_file
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import read_uncertainty
+from bnnp.messages import count
 from bnnp.settings.help import format_value
 from bnnp.settings.keywords import SECTION_OF
 from bnnp.settings.model import FUNCTION_KEYWORDS
@@ -158,7 +159,9 @@ def _summary(directory: Path, settings: Settings) -> str:
     try:
         for name, subset in _subsets(directory).items():
             errors = f"{_rmse(subset.energy_errors)} meV/atom, {_rmse(subset.force_errors)} meV/Å"
-            rows.append((f"RMSE, {training.TITLES[name]} set ({len(subset.index)} structures)", errors))
+            rows.append(
+                (f"RMSE, {training.TITLES[name]} set ({count(len(subset.index), 'structure')})", errors)
+            )
     except InputError:
         pass  # mode 2 has not run
     try:
@@ -194,9 +197,8 @@ def _symmetry(directory: Path, settings: Settings) -> str:
     parts = []
     for element, functions in settings.model.functions.items():
         drawn = symmetry.shapes_figure(functions, settings.model.cutoff, settings.model.units.length)
-        caption = (
-            f"The {len(functions)} symmetry functions of {element}; a shape that several share is drawn once."
-        )
+        several = "a shape that several share is drawn once"
+        caption = f"The {count(len(functions), 'symmetry function')} of {element}; {several}."
         parts.append(picture(drawn, caption))
     return "\n".join(parts)
 
@@ -247,7 +249,10 @@ def _uncertainty(directory: Path, settings: Settings) -> str:
         )
     except InputError:
         rows.append(("standard deviations of mode 3", "mode 3 has not run"))
-    rows += [(f"[{name}]", f"{len(lines)} lines of {UNCERTAINTY}") for name, lines in data.sections.items()]
+    rows += [
+        (f"[{name}]", f"{count(len(lines), 'line')} of {UNCERTAINTY}")
+        for name, lines in data.sections.items()
+    ]
     note = (
         "sqrt(ZMS), the root mean square of error / sigma in the table of predictions, is 1 if the standard "
         "deviations have the right size."
@@ -264,7 +269,9 @@ def _dynamics(directory: Path, settings: Settings) -> str:
     """The run of molecular dynamics."""
     found = dynamics.read_run(directory / MD_OUT)
     last = found.table["step"][-1]
-    caption = f"Molecular dynamics of {found.n_atoms} atoms, {last:.0f} steps, {found.time[-1]:.4g} ps."
+    caption = (
+        f"Molecular dynamics of {count(found.n_atoms, 'atom')}, {last:.0f} steps, {found.time[-1]:.4g} ps."
+    )
     return picture(dynamics.run_figure(found), caption)
 
 

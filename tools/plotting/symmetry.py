@@ -20,6 +20,7 @@ from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.formulas import ANGULAR, RADIAL, Triples
 from bnnp.descriptors.functions import SymmetryFunction, parse_function
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
+from bnnp.messages import count
 from bnnp.settings.settings import load_settings
 from plotting.style import BLACK, BLUE, ORANGE, figure, legend_above, save
 
@@ -123,17 +124,17 @@ def _label(function: SymmetryFunction) -> str:
 
 def distributions_figure(functions: Sequence[SymmetryFunction], values: Array) -> Any:
     """A row a function: where its values lie, in units of its range, and how far they spread."""
-    count = len(functions)
-    drawn = figure(1, width=8.4, height=1.4 + 0.17 * count)
+    size = len(functions)
+    drawn = figure(1, width=8.4, height=1.4 + 0.17 * size)
     left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     levels = np.percentile(values, PERCENTILES, axis=0)  # (7, n_functions)
     width = np.where(levels[-1] > levels[0], levels[-1] - levels[0], 1.0)
-    rows = np.arange(count)
+    rows = np.arange(size)
     colors = [ORANGE if function.is_angular else BLUE for function in functions]
     _boxes(left, rows, (levels - levels[0]) / width, colors)
     left.set_yticks(rows, [function.definition() for function in functions], fontsize=6)
-    left.set(ylim=(count - 0.3, -0.7), xlim=(-0.02, 1.02), xlabel="value, from its minimum to its maximum")
-    left.set_title(f"{functions[0].element}, {len(values)} atoms", fontsize=9)
+    left.set(ylim=(size - 0.3, -0.7), xlim=(-0.02, 1.02), xlabel="value, from its minimum to its maximum")
+    left.set_title(f"{functions[0].element}, {count(len(values), 'atom')}", fontsize=9)
     spread = values.std(axis=0)
     for color, name in ((BLUE, "radial"), (ORANGE, "angular")):
         chosen = [k for k in rows if colors[k] == color and spread[k] > 0.0]

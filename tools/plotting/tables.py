@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError
 from bnnp.io.text import read_lines
+from bnnp.messages import count
 
 Array = NDArray[np.float64]
 
@@ -36,5 +37,7 @@ def read_table(path: Path) -> tuple[dict[str, Array], str]:
         raise InputError(f"{path}: is cut short or damaged: {error}") from error
     columns = names.split()
     if rows.ndim != 2 or rows.shape[1] != len(columns):
-        raise InputError(f"{path}: has not one number in each line for each of {len(columns)} columns")
+        raise InputError(
+            f"{path}: has not one number in each line for each of {count(len(columns), 'column')}"
+        )
     return dict(zip(columns, rows.T, strict=True)), text.strip()

@@ -22,6 +22,7 @@ from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
 from bnnp.io.training_points import forces_name, points_name
+from bnnp.messages import count
 from bnnp.units import UNITS, Units
 from plotting.style import BLACK, BLUE, VERMILLION, figure, legend_above, plain_numbers, save
 
@@ -252,7 +253,7 @@ def worst_structures(subsets: dict[str, Subset], groups: list[str], most: int = 
             row for name in COLORS for row in _table(name, subsets[name], groups) if np.isfinite(row[key])
         ]
         rows.sort(key=lambda row, key=key: -abs(row[key]))  # type: ignore[misc]
-        lines += [f"# {min(most, len(rows))} structures with the largest {title}, of {len(rows)}"]
+        lines += [f"# {count(min(most, len(rows)), 'structure')} with the largest {title}, of {len(rows)}"]
         lines += ["# index: position in input.data, from 1; energy error in meV/atom, forces in meV/Angstrom"]
         lines += ["#  index  set      atoms    E error     F RMSE      F max  atom  group"]
         for index, name, n_atoms, energy, rmse, largest, atom, group in rows[:most]:

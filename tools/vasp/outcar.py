@@ -35,6 +35,7 @@ from itertools import pairwise
 import numpy as np
 
 from bnnp.errors import InputError
+from bnnp.messages import count
 from vasp.backlog import HELD, Backlog
 from vasp.method import Species, excluded, integer, method_word
 from vasp.species import agreed, from_mass, from_symbol, from_title
@@ -535,8 +536,8 @@ def _atoms_per_type(text: bytes) -> list[int] | None:
                 break
     if sum(counts) != n_atoms or unknown > 1:
         raise InputError(
-            f"`ions per type` is {b' '.join(words).decode()}, which cannot be {n_atoms} atoms (NIONS); "
-            "convert vasprun.xml of this run"
+            f"`ions per type` is {b' '.join(words).decode()}, which cannot be "
+            f"{count(n_atoms, 'atom')} (NIONS); convert vasprun.xml of this run"
         )
     return counts
 

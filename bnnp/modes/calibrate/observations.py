@@ -10,6 +10,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError, NumericalError
+from bnnp.messages import count
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import (
@@ -113,16 +114,17 @@ def fit(
     """
     names = dict.fromkeys(name for outcome in outcomes for name in outcome)
     found = {name: Observations.joined([o[name] for o in outcomes if name in o]) for name in names}
-    count = sum(len(each.errors) for each in found.values())
+    before = sum(len(each.errors) for each in found.values())
     found = {name: without_symmetric(name, each, potential.units) for name, each in found.items()}
-    omitted = count - sum(len(each.errors) for each in found.values())
+    omitted = before - sum(len(each.errors) for each in found.values())
     enough = {name: each for name, each in found.items() if np.sum(~each.outside) >= FEWEST}
     if "energy" not in names:
         raise InputError("calibrate: no structure for the calibration has an energy")
     if "energy" not in enough:
-        count = int(np.sum(~found["energy"].outside))
+        usable = int(np.sum(~found["energy"].outside))
         raise InputError(
-            f"calibrate: {count} structures for the calibration have an energy, expected at least {FEWEST}"
+            f"calibrate: {count(usable, 'structure')} for the calibration have an energy, expected at least "
+            f"{FEWEST}"
         )
     if independent < FEWEST_INDEPENDENT:
         del enough["energy"]

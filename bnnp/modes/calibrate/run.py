@@ -104,9 +104,9 @@ def calibrate(
         )
     if len(chosen.inside) < FEWEST:
         raise InputError(
-            f"{asked}{len(chosen.inside)} structures for the calibration, expected at least {FEWEST}. Keep "
-            "more in mode 1 with calibration_fraction, which takes what input.data does not pin, or pin them "
-            "with `begin set=calibration` in input.data; they must not be trained on"
+            f"{asked}{count(len(chosen.inside), 'structure')} for the calibration, expected at least "
+            f"{FEWEST}. Keep more in mode 1 with calibration_fraction, which takes what input.data does not "
+            "pin, or pin them with `begin set=calibration` in input.data; they must not be trained on"
         )
     numbers = sorted([*chosen.inside, *chosen.outside])
     outside = frozenset(chosen.outside)

@@ -14,6 +14,7 @@ from bnnp.descriptors.survey import draw_share
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
+from bnnp.messages import count
 from bnnp.random import CALIBRATION, stream
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
@@ -151,8 +152,9 @@ def calibration_warnings(
         raised = f"Raise calibration_fraction{now}, which takes what input.data does not pin, or write"
         way = "Write" if all_pinned else raised
         found.append(
-            f"{inside} structures are kept for the calibration{why}, expected at least {FEWEST}: mode 2 will "
-            f"leave the standard deviations UNCALIBRATED. {way} `begin set=calibration` for some structures"
+            f"{count(inside, 'structure is', 'structures are')} kept for the calibration{why}, expected at "
+            f"least {FEWEST}: mode 2 will leave the standard deviations UNCALIBRATED. {way} `begin "
+            "set=calibration` for some structures"
         )
     if settings.calibration.calibration_ood_group and not outside:
         where = settings.origins["calibration_ood_group"]
@@ -231,8 +233,8 @@ def _demand_references(structures: StructureFile, numbers: Sequence[int]) -> Non
             return
     if numbers:
         raise InputError(
-            f"{structures.path.name}: energies and forces of all {len(numbers)} structures are 0: these are "
-            "no references to calibrate with"
+            f"{structures.path.name}: energies and forces of all structures ({len(numbers)}) are 0: these "
+            "are no references to calibrate with"
         )
 
 
@@ -252,7 +254,8 @@ def _demand_new(structures: StructureFile, numbers: Sequence[int], file: Descrip
     if known:
         raise InputError(
             f"{structures.path.name}: {known[0]} is in the training set of {FILE_NAME}, as {len(known)} of "
-            f"the {len(numbers)} structures for the calibration are; give others, that were not trained on"
+            f"the {count(len(numbers), 'structure')} for the calibration are; give others, that were not "
+            "trained on"
         )
 
 

@@ -32,6 +32,7 @@ from bnnp.io.descriptor_layout import DescriptorLayout
 from bnnp.io.input_data import StructureFile
 from bnnp.io.weights import weights_name
 from bnnp.log import Log, byte_count, duration
+from bnnp.messages import count
 from bnnp.modes.simulate.plan import calculator, read_guard, read_plan, read_stages, starting_atoms
 from bnnp.modes.simulate.report import FS_PER_NS, SECONDS_PER_DAY
 from bnnp.modes.symmetry.storage import choose_derivatives
@@ -213,7 +214,7 @@ def report_training_estimate(structures: StructureFile, run: Run, stored: bool, 
     reread = f"; what is beyond memory_limit {byte_count(limit)} is read again" if found.data > limit else ""
     log.item("memory of the data", f"about {byte_count(found.data)}, over all processes{reread}")
     log.item("time of an epoch", f"about {duration(found.seconds)} on one core, without its evaluation")
-    log.item(f"time of {epochs} epochs", f"about {duration(epochs * found.seconds)} on one core")
+    log.item(f"time of {count(epochs, 'epoch')}", f"about {duration(epochs * found.seconds)} on one core")
     log.item("writes", WRITTEN)
 
 
@@ -359,10 +360,10 @@ def estimate_simulation(run: Run) -> SimulationCost:
 def report_simulation_estimate(run: Run, log: Log) -> None:
     """Time of the whole run and its speed."""
     found, members = estimate_simulation(run), run.settings.dynamics.md_members or 1
-    cores = f"{run.threads} thread{'s' * (run.threads > 1)}"
+    cores = count(run.threads, "thread")
     log.section("Estimate for molecular dynamics")
     networks = "the potential here" if found.trained else "random networks, as there is no potential here"
-    log.item("timed", f"{found.n_atoms} atoms, {found.samples} samples, {networks}")
+    log.item("timed", f"{count(found.n_atoms, 'atom')}, {count(found.samples, 'sample')}, {networks}")
     log.item("a step", f"{1000 * found.seconds_step:.3g} ms with {cores}")
     if found.seconds_evaluation:
         where = f"at {found.evaluations} of {found.steps + 1} configurations"
@@ -371,8 +372,8 @@ def report_simulation_estimate(run: Run, log: Log) -> None:
     text = f"about {duration(found.seconds)}: {speed}"
     if members > 1:
         all_of_them = duration(members * found.seconds)
-        text += f"; {members} members, one after the other or on as many ranks: {all_of_them}"
-    log.item(f"time of {found.steps} steps", text)
+        text += f"; {count(members, 'member')}, one after the other or on as many ranks: {all_of_them}"
+    log.item(f"time of {count(found.steps, 'step')}", text)
 
 
 def _potential(run: Run) -> tuple[Potential, bool]:

@@ -19,6 +19,8 @@ from bnnp.descriptors.length_unit import unit_advice
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log
+from bnnp.messages import count
+from bnnp.modes.doubts import stops_for_units
 from bnnp.settings.dialects import CHOOSING, used_keywords
 from bnnp.settings.help import format_value
 from bnnp.settings.keywords import KEYWORDS, SECTION_OF, Keyword
@@ -90,11 +92,11 @@ def _functions(settings: Settings) -> Iterator[tuple[str, int, str, int, str]]:
     """One row for each element, type and neighbors."""
     for element in settings.model.elements:
         functions = settings.model.functions[element]
-        for (type_, neighbors), count in Counter((f.type, f.neighbors) for f in functions).items():
+        for (type_, neighbors), number in Counter((f.type, f.neighbors) for f in functions).items():
             radii = sorted({f.r_c for f in functions if (f.type, f.neighbors) == (type_, neighbors)})
             shown = f"{radii[0]:g}" if len(radii) == 1 else f"{radii[0]:g} - {radii[-1]:g}"
             radius = f"{shown} {settings.model.units.length}"
-            yield element, type_, " ".join(neighbors) or "all", count, radius
+            yield element, type_, " ".join(neighbors) or "all", number, radius
 
 
 def _networks(settings: Settings) -> Iterator[tuple[str, str, str, int]]:
@@ -115,6 +117,7 @@ def read_data(structures: StructureFile, settings: Settings, log: Log) -> DataSe
             _count(data, structures[index], settings)
         except BnnpError as error:
             data.faults.append(str(error))
+    find_doubts(data, settings)
     return data
 
 
@@ -140,6 +143,16 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
     measure_distances(data, structure, settings.model.units, settings.structures.bond_threshold)
 
 
+def find_doubts(data: DataSet, settings: Settings) -> None:
+    """Set the doubts about units and labels; lengths for which the modes stop are told when that happens."""
+    units, sizes = settings.model.units, data.sizes
+    advice = unit_advice(data.reaches, units)
+    if advice is not None and (data.faults or not stops_for_units(data.reaches, settings)):
+        data.doubts.append(advice)
+    named = sizes.doubts(units, lambda k: f"structure {sizes.positions[k] + 1}", certain=advice is None)
+    data.doubts.extend(named)
+
+
 def report_data(data: DataSet, settings: Settings, log: Log) -> None:
     """Counts, compositions, shortest distances and warnings."""
     n, units = data.n_structures, settings.model.units
@@ -161,23 +174,16 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
 
 def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     """What looks wrong with the data."""
-    advice = unit_advice(data.reaches, settings.model.units)
-    if advice is not None:
-        yield advice
-    yield from data.sizes.doubts(
-        settings.model.units,
-        lambda k: f"structure {data.sizes.positions[k] + 1}",
-        certain=advice is None,
-    )
+    yield from data.doubts
     if data.n_close:
         yield (
-            f"{data.n_close} structures have atoms closer than bond_threshold "
-            f"({settings.structures.bond_threshold:.4g} "
-            f"{settings.model.units.length}): mode 1 drops them, mode 3 stops"
+            f"{count(data.n_close, 'structure has', 'structures have')} atoms closer than bond_threshold "
+            f"({settings.structures.bond_threshold:.4g} {settings.model.units.length}): mode 1 drops them, "
+            "mode 3 stops"
         )
     if data.n_unbalanced:
         yield (
-            f"the forces of {data.n_unbalanced} structures add up to more than check_input_forces "
+            f"the forces of {count(data.n_unbalanced, 'structure')} add up to more than check_input_forces "
             f"({settings.structures.check_input_forces:.4g} {settings.model.units.force})"
         )
     counted = {symbol for formula in data.compositions for symbol in Formula(formula).count()}

@@ -88,6 +88,8 @@ def conclude(data: DataSet, run: Run, log: Log) -> None:
         log.line(f"  {faulty} of {run.data.name} cannot be used.")
         summary = f"{run.data.name}: {faulty} cannot be used"
         raise InputError("\n".join([summary, *lines]))
+    doubtful = data.doubts or data.n_close == data.n_structures
+    able = "what the data hold is doubtful: see the warnings" if doubtful else "ready"
     for mode in (1, 2, 3):
-        log.item(f"mode {mode}", "ready")
+        log.item(f"mode {mode}", able)
     log.close(0)

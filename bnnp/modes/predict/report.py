@@ -13,7 +13,7 @@ from bnnp.descriptors.length_unit import sampled_reaches
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
-from bnnp.messages import count
+from bnnp.messages import count, percent
 from bnnp.modes.doubts import demand_units
 from bnnp.modes.predict.structure import LINES, Outcome
 from bnnp.modes.verdict import Quality, Verdict, energies, forces
@@ -48,7 +48,10 @@ def describe_potential(
     for element, network in potential.members[0].networks.items():
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
     log.item("uncertainty", describe_ensemble(potential) or _describe_samples(run, potential, uncertainty))
-    log.item("structures", f"{len(structures)} in {structures.path.name}, {structures.n_atoms.sum()} atoms")
+    log.item(
+        "structures",
+        f"{len(structures)} in {structures.path.name}, {count(structures.n_atoms.sum(), 'atom')}",
+    )
     if meaning := potential.describe_std():
         log.item("standard deviations", meaning)
     warnings = (*_other_rates(run.settings, uncertainty), *_other_samples(potential))
@@ -208,16 +211,17 @@ class Report:
                 log.raw(line)  # n2p2 counts structures and atoms from 0
         if self.energies:
             log.warn(
-                f"{len(self.energies)} of {self._seen} energies are outside the training range, the first in "
-                f"{self.energies[0]}"
+                f"outside the training range: the energies of {len(self.energies)} of "
+                f"{count(self._seen, 'structure')}, the first in {self.energies[0]}"
             )
         rows = [self._row(element, tally) for element, tally in self.tallies.items() if tally.count.any()]
         if not rows:
             log.line("  no symmetry function left its training range")
             return
         log.warn(
-            f"{len(self.outside)} of {self._seen} structures (the first is structure {self.outside[0]}) have "
-            "symmetry functions outside of their training range: there the networks extrapolate"
+            f"outside of their training range: symmetry functions of {len(self.outside)} of "
+            f"{count(self._seen, 'structure')}, the first is structure {self.outside[0]}: there the networks "
+            "extrapolate"
         )
         log.line(
             "  values: how many, over all atoms; excess: the worst distance beyond the range in units of the "
@@ -245,7 +249,7 @@ def judged(report: Report) -> tuple[str, list[Quality]]:
     if total.has_references:
         size = total.forces_size.rmse * units.mev_per_angstrom
         found = [energies(total.energy.rmse * factors[0]), forces(total.forces.rmse * factors[1], size)]
-        return f"Root mean square errors (RMSE) of {total.structures} structures:", found
+        return f"Root mean square errors (RMSE) of {count(total.structures, 'structure')}:", found
     found = [energies(total.energy.mean_sigma * factors[0]), forces(total.forces.mean_sigma * factors[1])]
     if not any(math.isfinite(each.error) for each in found):
         return "Nothing to judge by: no reference values and no standard deviations.", found
@@ -261,12 +265,12 @@ def limits_of_prediction(report: Report) -> tuple[list[str], list[str], int]:
     """
     limits, advice, lowered, total = [], [], 0, report.total
     if report.outside:
-        structures = 100 * len(report.outside) / total.structures
+        structures = len(report.outside) / total.structures
         atoms = sum(tally.outside for tally in report.tallies.values())
         share = atoms / sum(tally.atoms for tally in report.tallies.values())
         lowered += (share >= RARELY) + (share >= OFTEN)
         limits.append(
-            f"extrapolation: {100 * share:.2g} % of the atoms, in {structures:.3g} % of the structures, are "
+            f"extrapolation: {percent(share)} of the atoms, in {percent(structures)} of the structures, are "
             "outside of the training range: trust them least"
         )
         advice.append("compute some of these by DFT and train again (bnnp select chooses)")

@@ -15,6 +15,7 @@ from bnnp.errors import NumericalError
 from bnnp.io.md_restart import State
 from bnnp.io.trajectory import CANDIDATES
 from bnnp.log import Log, Progress
+from bnnp.messages import count
 from bnnp.modes.simulate.output import SimulationFiles
 from bnnp.modes.simulate.plan import THERMOSTAT, SimulationPlan
 from bnnp.modes.simulate.report import Speed
@@ -163,8 +164,8 @@ class Loop:
         return Ending(
             False,
             f"stopped by md_uncertainty_stop{running} at {text}. The potential does not know this region; "
-            f"{files.candidates} frames are in {CANDIDATES}: compute them and train with them, or raise the "
-            "threshold and continue with --restart.",
+            f"{count(files.candidates, 'frame is', 'frames are')} in {CANDIDATES}: compute them and train "
+            "with them, or raise the threshold and continue with --restart.",
         )
 
     def _unphysical(self, files: SimulationFiles, trouble: str) -> Ending:

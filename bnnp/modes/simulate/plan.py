@@ -23,6 +23,7 @@ from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile
 from bnnp.io.text import reason_of
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
+from bnnp.messages import count
 from bnnp.modes.doubts import demand_units
 from bnnp.potential.files import PotentialFiles
 from bnnp.potential.potential import Potential
@@ -97,16 +98,16 @@ def replicas(run: Run, potential: Potential) -> Iterator[Replica]:
     InputError
         The potential has fewer samples than members are wanted.
     """
-    count = run.settings.dynamics.md_members or 1
+    wanted = run.settings.dynamics.md_members or 1
     samples = potential.samples if potential.samples > 1 else 0
-    if count > samples:
+    if wanted > samples:
         raise InputError(
-            f"{run.settings.origins['md_members']}: {count} members are wanted, but the potential has "
-            f"{samples} Monte Carlo samples"
+            f"{run.settings.origins['md_members']}: {count(wanted, 'member is', 'members are')} wanted, but "
+            f"the potential has {samples} Monte Carlo samples"
         )
-    chosen = in_turn(potential.sizes, count)
-    for number in range(parallel.rank(), count, parallel.size()):
-        directory, title = run.directory / MEMBER.format(number + 1), f"Member {number + 1} of {count}"
+    chosen = in_turn(potential.sizes, wanted)
+    for number in range(parallel.rank(), wanted, parallel.size()):
+        directory, title = run.directory / MEMBER.format(number + 1), f"Member {number + 1} of {wanted}"
         yield Replica(directory, chosen[number], title)
 
 
@@ -154,16 +155,17 @@ def read_stages(settings: Settings) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _each(settings: Settings, name: str, count: int) -> Sequence[Any]:
+def _each(settings: Settings, name: str, stages: int) -> Sequence[Any]:
     """The values of a keyword, one for each stage."""
     values = settings.value(name)
     if len(values) == 1:
-        return [values[0]] * count
-    if len(values) != count:
+        return [values[0]] * stages
+    if len(values) != stages:
         advice = "; a ramp is written 300:1200" if name in ("md_temperature", "md_pressure") else ""
         raise InputError(
-            f"{_where(settings, name)}: {name} has {len(values)} values for {count} stage{'s' * (count > 1)} "
-            f"(md_steps has {count} number{'s' * (count > 1)}); give one value, or one a stage{advice}"
+            f"{_where(settings, name)}: {name} has {count(len(values), 'value')} for "
+            f"{count(stages, 'stage')} (md_steps has {count(stages, 'number')}); give one value, or one a "
+            f"stage{advice}"
         )
     return list(values)
 

@@ -13,6 +13,7 @@ from bnnp.dynamics.simulation import RunProgress, Simulation
 from bnnp.dynamics.stop_rule import Threshold
 from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.modes.predict.report import describe_ensemble
 from bnnp.modes.simulate.output import Description, SimulationFiles
 from bnnp.modes.simulate.plan import SimulationPlan, read_stages
@@ -126,7 +127,7 @@ def report_end(
     log.section("Files")
     log.line(f"  written: {', '.join(files.written())}")
     if files.candidates:
-        log.line(f"  {files.candidates} frames for DFT in candidates.data")
+        log.line(f"  {count(files.candidates, 'frame')} for DFT in candidates.data")
     judge(table, units, files.description.std, files.candidates).report(log)
     if stopped:
         log.line("  stopped: see the message below")
@@ -170,7 +171,7 @@ def _shown(threshold: Threshold, potential: Potential) -> str:
     unit = "meV/atom" if threshold.quantity == "energy" else "meV/Angstrom"
     kind = "raw" if threshold.raw else "calibrated"
     if threshold.quantile is not None and potential.calibration is not None:
-        kind += f", q{threshold.quantile:g} of {potential.calibration.structures} structures"
+        kind += f", q{threshold.quantile:g} of {count(potential.calibration.structures, 'structure')}"
     return f"{threshold.quantity} {1000 * threshold.value:.6g} {unit} ({kind})"
 
 

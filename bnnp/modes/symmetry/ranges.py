@@ -21,6 +21,7 @@ from bnnp.descriptors.scaling import NEGLIGIBLE, SMALL
 from bnnp.descriptors.statistics import Comoments, Moments
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.settings.settings import Settings
 
 PIECE = 2**24  # bytes read at a time
@@ -110,7 +111,8 @@ def report_ranges(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
     n_large = sum(int((moments.maximum >= LARGE).sum()) for moments, _ in ranges.values())
     if n_large:
         log.warn(
-            f"{n_large} functions reach {LARGE:g}, which RuNNer would refuse; check eta, r_s and the units"
+            f"{count(n_large, 'function reaches', 'functions reach')} {LARGE:g}, which RuNNer would refuse; "
+            "check eta, r_s and the units"
         )
     _report_twins(ranges, settings, log)
 
@@ -128,8 +130,8 @@ def _report_twins(ranges: dict[str, Ranges], settings: Settings, log: Log) -> No
     log.section(f"Symmetry functions that repeat another, |correlation| > {ALIKE:g}")
     log.table(("no", "correlation", "with", "symfunction_short"), rows)
     log.note(
-        f"{len(rows)} of {total} functions repeat{'s' * (len(rows) == 1)} another in these data: that costs "
-        "time and tells the networks little. Remove them, or let bnnp functions choose."
+        f"in these data {len(rows)} of all functions ({total}) repeat another, which costs time and tells "
+        "the networks little: remove them, or let bnnp functions choose"
     )
 
 
@@ -137,10 +139,9 @@ def _warn_nearly_constant(nearly: Sequence[SymmetryFunction], settings: Settings
     """Name the functions whose small spread is magnified by the scaling."""
     if nearly:
         log.warn(
-            f"{len(nearly)} symmetry function{'s' * (len(nearly) != 1)} hardly var"
-            f"{'y' if len(nearly) > 1 else 'ies'} (by less than {SMALL:g}, or that share of the largest "
-            f"value): {_named(nearly)}. Scaling makes much of this little; check eta and r_s, or remove "
-            f"{settings.file} {_lines(nearly)}"
+            f"{count(len(nearly), 'symmetry function')} hardly var{'y' if len(nearly) > 1 else 'ies'} (by "
+            f"less than {SMALL:g}, or that share of the largest value): {_named(nearly)}. Scaling makes "
+            f"much of this little; check eta and r_s, or remove {settings.file} {_lines(nearly)}"
         )
 
 
@@ -152,9 +153,9 @@ def _warn_constant(constant: list[tuple[SymmetryFunction, float]], settings: Set
     refused = settings.model.scaling.kind in DIVIDING
     verdict = "Mode 2 will refuse this" if refused else "This tells the network nothing"
     for reason, functions in reasons.items():
-        count = f"{len(functions)} symmetry function{'s' * (len(functions) != 1)}"
+        several = count(len(functions), "symmetry function")
         log.warn(
-            f"{count} never {'vary' if len(functions) > 1 else 'varies'} ({reason}): {_named(functions)}. "
+            f"{several} never {'vary' if len(functions) > 1 else 'varies'} ({reason}): {_named(functions)}. "
             f"{verdict}: remove {settings.file} {_lines(functions)}, or add structures that differ "
             f"there, and run mode 1 again{_shared(functions, settings)}"
         )

@@ -16,6 +16,7 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.io.runner_symmetry_files import write_runner_files
 from bnnp.log import Log, byte_count
+from bnnp.messages import count
 from bnnp.modes.calibrate.sets import calibration_text
 from bnnp.modes.symmetry.automatic import with_functions
 from bnnp.modes.symmetry.ranges import measure_ranges, report_ranges
@@ -105,7 +106,9 @@ def report_selection(
     log.item("calibration", calibration_text(selection.subset, settings, bool(pinned.all())))
     frames, runs = selection.n_frames
     if frames and not pinned.all():
-        log.item("consecutive frames", f"{frames} in {runs} trajectories: sets are drawn by blocks of them")
+        log.item(
+            "consecutive frames", f"{frames} in {count(runs, 'trajectory')}: sets are drawn by blocks of them"
+        )
     if not has_forces(found, selection):
         log.item("forces", "none, or all zero: mode 2 will train on energies alone")
     for warning in (*structures.warnings, *selection_warnings(found, selection, settings)):
@@ -129,5 +132,5 @@ def report_files(files: list[Path], selection: Selection, log: Log) -> None:
         log.item(path.name, byte_count(path.stat().st_size))
     log.line()
     more = f", {selection.n_calibration} for the calibration" if selection.n_calibration else ""
-    counts = f"{selection.n_training} training and {selection.n_test} test structures{more}"
+    counts = f"{selection.n_training} training and {count(selection.n_test, 'test structure')}{more}"
     log.line(f"  {counts}; next: `bnnp --mode 2`")

@@ -27,6 +27,7 @@ from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.method import disagreements
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.modes.calibrate.sets import (
     GroupLabels,
     calibration_keywords,
@@ -210,21 +211,21 @@ def _demand_enough(selection: Selection, found: Survey, settings: Settings) -> N
     n_dropped, n_all = int(np.count_nonzero(selection.fault >= 0)), len(selection.fault)
     if len(selection.kept) == 0:
         raise InputError(
-            f"input.data: all {n_all} structures are dropped ({counts}); {_closest(found, settings)}. "
+            f"input.data: all structures ({n_all}) are dropped ({counts}); {_closest(found, settings)}. "
             f"Are the lengths {settings.model.units.length} and Cartesian? "
             f"See bond_threshold, energy_threshold, force_threshold in {settings.file}."
         )
     if len(selection.kept) < FEW and n_dropped > len(selection.kept):
         raise InputError(
-            f"input.data: the thresholds drop {n_dropped} of {n_all} structures ({counts}) and leave "
-            f"{len(selection.kept)}, expected at least {FEW}; {_closest(found, settings)}. "
-            f"Correct bond_threshold, energy_threshold or force_threshold in {settings.file}, or the data."
+            f"input.data: the thresholds drop {n_dropped} of {count(n_all, 'structure')} ({counts}) and "
+            f"leave {len(selection.kept)}, expected at least {FEW}; {_closest(found, settings)}. Correct "
+            f"bond_threshold, energy_threshold or force_threshold in {settings.file}, or the data."
         )
     if selection.n_training == 0:
         keywords = [f"test_fraction {settings.structures.test_fraction:g}", calibration_keywords(settings)]
         shown = ", ".join(filter(None, keywords))
         raise InputError(
-            f"input.data: none of the {len(selection.kept)} structures is in the training set: "
+            f"input.data: of {count(len(selection.kept), 'structure')} none is in the training set: "
             f"{selection.n_test} are for testing, {selection.n_calibration} for the calibration ({shown}); "
             "lower these or write `begin set=train` for some structures."
         )
@@ -307,12 +308,13 @@ def _dropped(found: Survey, selection: Selection, settings: Settings) -> list[st
     ]
     if len(close) > SHOWN:
         warnings.append(
-            f"... and {len(close) - SHOWN} more structures with a bond shorter than bond_threshold"
+            f"... and {count(len(close) - SHOWN, 'more structure')} with a bond shorter than bond_threshold"
         )
     n_dropped = np.count_nonzero(selection.fault >= 0)
     if n_dropped > len(selection.kept):
         warnings.append(
-            f"the thresholds drop {n_dropped} of {len(selection.fault)} structures: are they meant so?"
+            f"the thresholds drop {n_dropped} of {count(len(selection.fault), 'structure')}: are they meant "
+            "so?"
         )
     return warnings
 
@@ -327,7 +329,8 @@ def _net_forces(found: Survey, selection: Selection, settings: Settings) -> list
     ]
     if len(large) > SHOWN:
         warnings.append(
-            f"... and {len(large) - SHOWN} more structures with a net force beyond check_input_forces"
+            f"... and {count(len(large) - SHOWN, 'more structure')} with a net force beyond "
+            "check_input_forces"
         )
     wanted, asked = settings.structures.use_short_forces, settings.given("use_short_forces")
     if not wanted and has_forces(found, selection):
@@ -377,7 +380,9 @@ def _subsets(found: Survey, selection: Selection, settings: Settings) -> list[st
             f"(now {settings.structures.test_fraction:g}) or write `begin set=test` for some structures"
         )
     elif selection.n_test < FEW and len(selection.kept) > 10 * FEW:
-        warnings.append(f"the test set has only {selection.n_test} structures: its errors will mean little")
+        warnings.append(
+            f"the test set has only {count(selection.n_test, 'structure')}: its errors will mean little"
+        )
     n_atoms = found.table["n_atoms"][selection.kept].sum(axis=0)
     missing = [element for element, count in zip(settings.model.elements, n_atoms, strict=True) if count == 0]
     if missing:

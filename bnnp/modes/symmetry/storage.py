@@ -24,6 +24,7 @@ from bnnp.io.descriptor_layout import DescriptorLayout, division_keywords
 from bnnp.io.descriptor_writer import DescriptorWriter
 from bnnp.io.input_data import StructureFile
 from bnnp.log import Log, byte_count, duration
+from bnnp.messages import count
 from bnnp.modes.calibrate.sets import division_arguments
 from bnnp.modes.symmetry.selection import Selection, Survey, has_forces
 from bnnp.settings.settings import Settings
@@ -137,7 +138,8 @@ def report_work(
     if not missing:
         log.item("resumed", "all structures are there, from a run with the same input")
     elif len(missing) < len(layout):
-        log.item("resumed", f"{len(layout) - len(missing)} structures are there from an interrupted run")
+        there = count(len(layout) - len(missing), "structure")
+        log.item("resumed", f"{there} of an interrupted run")
     if not missing or not parallel.is_root():
         return
     costs = cost(found.table[layout.source[missing]])

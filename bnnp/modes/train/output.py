@@ -17,6 +17,7 @@ from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.io.learning_curve import LearningCurve
 from bnnp.io.training_points import HEADER, forces_name, points_name, write_forces, write_points
 from bnnp.io.weights import TITLE, write_weights
+from bnnp.messages import count
 from bnnp.potential.files import DIRECTORY, PotentialFiles, write_directory
 from bnnp.structure import Set
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
@@ -135,9 +136,9 @@ class Output:
     def learning_curve(self, records: Iterable[Record]) -> LearningCurve:
         """learning-curve.out with these epochs; further ones can be added."""
         settings, data, masks = self.training.settings, self.training.data, self.training.averaged_masks
-        samples = f", mean over {masks.samples} dropout masks" if masks else ""
+        samples = f", mean over {count(masks.samples, 'dropout mask')}" if masks else ""
         comment = (
-            f"Training errors over {len(data.monitored)} of {len(data.training)} structures, "
+            f"Training errors over {len(data.monitored)} of {count(len(data.training), 'structure')}, "
             f"test errors over {len(data.test)}{samples}."
         )
         conversion = settings.model.normalization

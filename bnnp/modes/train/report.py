@@ -20,6 +20,7 @@ from bnnp import parallel
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.learning_curve import FILE_NAME as LEARNING_CURVE
 from bnnp.log import Log, byte_count, duration
+from bnnp.messages import count
 from bnnp.modes.calibrate.sets import calibration_warnings, division_arguments
 from bnnp.modes.doubts import demand_calibration
 from bnnp.modes.verdict import Verdict, energies, forces, limits_of_training
@@ -56,8 +57,8 @@ def report_data(log: Log, training: Training) -> None:
     log.section("Training data")
     for name, indices in (("training", data.training), ("test", data.test)):
         atoms = file.n_elements[list(indices)].sum(axis=0)
-        counts = ", ".join(f"{count} {element}" for element, count in zip(file.elements, atoms, strict=True))
-        log.item(f"{name} structures", f"{len(indices)} with {counts} atoms")
+        counts = ", ".join(f"{number} {x}" for x, number in zip(file.elements, atoms, strict=True))
+        log.item(f"{name} structures", f"{len(indices)}; atoms: {counts}")
     low, high = references.energy_range
     log.item("energies", f"{low:.6f} ... {high:.6f} {units.energy}/atom, without free-atom energies")
     spread = references.spread
@@ -84,9 +85,9 @@ def report_weights(log: Log, training: Training) -> None:
         found = ", ".join(f"{x} {energy:.8f}" for x, energy in settings.model.atom_energies.items())
         log.item("free-atom energies, fitted", f"{found} {settings.model.units.energy}")
     for label, *terms in settings.loss.group_weight:
-        count = int((file.group == file.groups.index(label)).sum())
+        owned = int((file.group == file.groups.index(label)).sum())
         names = ", ".join(f"{n} {w:g}" for n, w in zip(("energy", "force", "stress"), terms, strict=True))
-        log.item(f"weights of group {label}", f"{names} ({count} structures)")
+        log.item(f"weights of group {label}", f"{names} ({count(owned, 'structure')})")
     if widths:
         found = ", ".join(f"{element} {width:.4g}" for element, width in widths.items())
         log.item("force weights", f"by Gaussian density, width {found}")
@@ -108,7 +109,7 @@ def report_method(log: Log, training: Training) -> None:
             "same errors in less time than updates of single observations"
         )
     log.item("numbers", f"{settings.training.precision} precision on {settings.training.device}")
-    log.item("epochs", f"{trainer.epochs}, batches of {trainer.batch_size} structures")
+    log.item("epochs", f"{trainer.epochs}, batches of {count(trainer.batch_size, 'structure')}")
     masks = training.masks
     if masks is None:
         log.item("dropout", "none")
@@ -121,9 +122,13 @@ def report_method(log: Log, training: Training) -> None:
     else:
         rates = ", ".join(f"{rate:g}" for rate in masks.rates)
         when = "after the training only, " if settings.dropout.after else ""
-        log.item("dropout", f"{when}{rates} of inputs and hidden layers, {masks.samples} frozen masks")
+        log.item(
+            "dropout", f"{when}{rates} of inputs and hidden layers, {count(masks.samples, 'frozen mask')}"
+        )
     if len(trainer.monitored) < len(trainer.training):
-        log.item("training errors below", f"of {len(trainer.monitored)} structures; at the end of all")
+        log.item(
+            "training errors below", f"of {count(len(trainer.monitored), 'structure')}; at the end of all"
+        )
     for warning in _method_warnings(training):
         log.warn(warning)
     if trainer.samples.with_forces:
@@ -183,18 +188,23 @@ def report_transfer(log: Log, settings: Settings, transfer: Transfer) -> None:
     log.item("from", " ".join(settings.transfer.transfer_from))
     for element, old in transfer.names.items():
         matched, here, there = transfer.matched[element]
-        log.item(f"network of {element}", f"that of {old}; {matched} of {here} functions have a partner")
+        log.item(
+            f"network of {element}", f"that of {old}; {matched} of its functions ({here}) have a partner"
+        )
         if matched < here:
-            log.warn(f"{here - matched} functions of {element} have no partner and start with weights of 0")
+            log.warn(
+                f"{here - matched} of the functions of {element} have no partner: they start with weights "
+                "of 0"
+            )
         if matched < there:
-            log.warn(f"{there - matched} functions of {old} there are lost: they have no partner here")
+            log.warn(f"{there - matched} of the functions of {old} there are lost, without partner here")
     for element in settings.model.elements:
         if element not in transfer.names:
             log.item(f"network of {element}", "random weights")
     length, energy = settings.transfer.transfer_scale_length, settings.transfer.transfer_scale_energy
     log.item("scaled", f"lengths x {length:g}, energies x {energy:g}")
     if settings.transfer.transfer_freeze:
-        log.item("frozen", f"the first {settings.transfer.transfer_freeze} layers")
+        log.item("frozen", f"the first {count(settings.transfer.transfer_freeze, 'layer')}")
 
 
 def report_memory(log: Log, training: Training) -> None:
@@ -203,7 +213,9 @@ def report_memory(log: Log, training: Training) -> None:
     log.line()
     log.item("memory of the data", byte_count(samples.nbytes) + " in each rank" * (parallel.size() > 1))
     if samples.n_left_out:
-        log.item("streamed", f"{samples.n_left_out} structures beyond memory_limit, read again each time")
+        log.item(
+            "streamed", f"{count(samples.n_left_out, 'structure')} beyond memory_limit, read again each time"
+        )
 
 
 class EpochLines:
@@ -264,7 +276,7 @@ def report_trials(log: Log, training: Training, trials: Iterable[Trial]) -> floa
     units, scale = training.settings.model.units, training.variables.scale
     log.section("Dropout rate")
     how = "with each rate; the lowest negative log-likelihood (NLL) of the test set is taken"
-    log.line(f"  {trial_epochs(training)} epochs {how}")
+    log.line(f"  {count(trial_epochs(training), 'epoch')} {how}")
     criteria = []
     for trial in trials:
         energy, force = trial.errors.rmse[[0, 2]] * scale
@@ -350,7 +362,7 @@ def report_best(log: Log, training: Training, state: State, errors: Mapping[Set,
         (2, "forces (meV/A)", units.mev_per_angstrom * scale),
         (3, "stress (GPa)", units.gpa * scale),
     )
-    mean = f", mean over {masks.samples} masks" if masks else ""
+    mean = f", mean over {count(masks.samples, 'mask')}" if masks else ""
     log.section(f"Errors of the best epoch, {state.best_epoch}{mean}")
     log.line("  RMSE: root mean square error, MAE: mean absolute error, over all structures of a set")
     rows = []
@@ -381,8 +393,8 @@ def report_removed(log: Log, names: Sequence[str]) -> None:
     """Files of a former training or of a former best epoch that are gone now."""
     if names:
         more = f" ... {names[-1]}" if len(names) > 1 else ""
-        count = f"{len(names)} file{'s' * (len(names) > 1)}"
-        log.line(f"  Removed, of a former training or best epoch: {count}, {names[0]}{more}")
+        files = count(len(names), "file")
+        log.line(f"  Removed, of a former training or best epoch: {files}, {names[0]}{more}")
 
 
 def judge(training: Training, state: State, errors: Mapping[Set, Errors]) -> Verdict:
@@ -401,13 +413,15 @@ def judge(training: Training, state: State, errors: Mapping[Set, Errors]) -> Ver
     if not data.test:
         limit = "no test set: these are errors of the training set, and say nothing about other structures"
         pairs.insert(0, (limit, "raise test_fraction in input.nn, and run modes 1 and 2 again"))
-    whose = f"{len(data.test)} test" if data.test else f"{len(data.training)} training"
+    number, subset = (len(data.test), "test") if data.test else (len(data.training), "training")
     if training.masks is not None and not np.isin(Set.CALIBRATION, training.file.subset):
         limit = "no calibration: the standard deviations rank structures, but their size is not known"
         pairs.append((limit, "calibration_fraction 0.2 in input.nn, and run modes 1 and 2 again"))
     last = "compare with experiment or DFT what the potential is made for, before you rely on it"
     limits, advice = [limit for limit, _ in pairs], [*(what for _, what in pairs), last]
-    return Verdict(f"Root mean square errors (RMSE) of {whose} structures:", known, limits, advice)
+    return Verdict(
+        f"Root mean square errors (RMSE) of {count(number, f'{subset} structure')}:", known, limits, advice
+    )
 
 
 def report_end(log: Log, unfinished: str, calibrated: bool) -> None:

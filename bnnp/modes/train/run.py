@@ -15,6 +15,7 @@ from bnnp.descriptors.compiled import Descriptor
 from bnnp.errors import NumericalError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.log import Log
+from bnnp.messages import count
 from bnnp.modes.calibrate.run import calibrate_after_training
 from bnnp.modes.train.ensemble import members, write_ensemble
 from bnnp.modes.train.output import Output
@@ -129,7 +130,7 @@ def train_member(training: Training, log: Log, stop: Interruption) -> tuple[str,
     else:
         state = refine(training, state, log, stop)
     verdict = finish(training, output, state, log)
-    outcome = f"stopped by a signal, {state.epoch} of {training.trainer.epochs} epochs are done"
+    outcome = f"stopped by a signal, {state.epoch} of {count(training.trainer.epochs, 'epoch')} done"
     return outcome * state.stopped, verdict
 
 

@@ -392,7 +392,7 @@ class TestMode3:
         add(folder, "calibrate\n")
         result = invoke(folder, 3)
         assert result.exit_code == 1
-        assert "energies and forces of all 31 structures are 0" in " ".join(result.stderr.split())
+        assert "energies and forces of all structures (31) are 0" in " ".join(result.stderr.split())
 
     def test_no_such_group(self, folder: Path) -> None:
         write_structures(folder / "input.data", [replace(s, subset=None) for s in alloys(31, seed=3)])
@@ -432,7 +432,7 @@ class TestMode3:
         result = invoke(folder, 3)
         if noise == 0.0:
             assert result.exit_code == 1
-            assert re.search(r"forces \w+: all \d+ errors are 0", result.stderr)
+            assert re.search(r"forces \w+: all errors \(\d+\) are 0", result.stderr)
             return
         assert result.exit_code == 0, result.output
         text = " ".join(result.output.split())

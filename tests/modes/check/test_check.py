@@ -31,6 +31,7 @@ from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 from bnnp.training.normalization import Variables
 from bnnp.training.samples import Derivatives, Samples, Targets
+from bnnp.units import METAL
 
 SETTINGS = """\
 number_of_elements 2
@@ -130,7 +131,7 @@ def test_sizes_that_no_calculation_gives(prepare: Prepare) -> None:
     structures[9] = replace(structures[9], energy=-76.0 + 3.0 * 6e7)
     run = prepare(structures)
     (doubt,) = found(run).sizes.doubts(run.settings.model.units, str)
-    assert doubt.startswith("1 structures have an energy far from the others of their composition: 8 (")
+    assert doubt.startswith("1 structure has an energy far from the others of their composition: 8 (")
     output = io.StringIO()
     report_data(found(run), run.settings, Log(output))
     assert "structure 10 (+1632683161" in " ".join(output.getvalue().split())  # 6e7 hartree in eV
@@ -170,7 +171,7 @@ def test_atoms_that_coincide_are_counted(prepare: Prepare, capsys: pytest.Captur
     )
     check.check(prepare([water(ase.units.Bohr), twice]))
     text = " ".join(capsys.readouterr().out.split())
-    assert "1 structures have atoms closer than bond_threshold (0.5 bohr)" in text
+    assert "1 structure has atoms closer than bond_threshold (0.5 bohr)" in text
 
 
 def test_unknown_elements_are_all_told(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,3 +319,28 @@ def test_what_stops_mode_1_is_no_ready(prepare: Prepare, capsys: pytest.CaptureF
         with pytest.raises(InputError, match=message):
             check.check(prepare([water(ase.units.Bohr)] * 12, *lines))
         assert "ready" not in capsys.readouterr().out
+
+
+def test_doubted_labels_are_no_ready(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stresses in GPa, and lengths that no unit explains; in the right unit all modes are ready."""
+    cell, gpa = 30.0 * np.eye(3), np.full(6, 2.0)
+    right = [water(ase.units.Bohr, cell=cell, stress=gpa / METAL.gpa * 0.001) for _ in range(12)]
+    for structures, lines, doubt in (
+        (right, [], ""),
+        ([replace(one, stress=gpa) for one in right], [], "the numbers are in GPa"),
+        ([replace(one, positions=0.3 * one.positions) for one in right], [], "typically 0.30 of"),
+        ([replace(one, positions=0.2 * one.positions) for one in right], [], "closer than bond_threshold"),
+        (right, ["units metal", "check_units .false."], "this looks like bohr"),
+    ):
+        check.check(prepare(structures, *lines))
+        text = " ".join(capsys.readouterr().out.split())
+        assert text.count("WARNING") >= bool(doubt)
+        assert doubt in text
+        assert ("ready" in text) is not bool(doubt)
+        assert ("what the data hold is doubtful" in text) is bool(doubt)
+
+
+def test_a_wrong_unit_is_told_once(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="this looks like bohr"):
+        check.check(prepare([water(ase.units.Bohr)] * 12, "units metal"))
+    assert "this looks like bohr" not in capsys.readouterr().out

@@ -462,7 +462,7 @@ class TestReport:
         structures = [rocksalt(1), rocksalt(1, spread=0.6)]
         write_structures(folder / "input.data", structures)
         log = predict(folder)
-        assert "1 of 2 structures (the first is structure 2) have symmetry functions outside" in flat(log)
+        assert "symmetry functions of 1 of 2 structures, the first is structure 2" in flat(log)
         assert "### NNP" not in log
         table = log[log.index("worst function") :].splitlines()[2:]
         counts = [int(line.split()[1]) for line in table[: table.index("")]]
@@ -482,7 +482,7 @@ class TestReport:
         lines = (folder / "scaling.data").read_text().splitlines()
         (folder / "scaling.data").write_text("\n".join([*lines[:-1], "-90.0 -80.0"]))
         log = predict(folder)
-        assert "6 of 6 energies are outside the training range" in flat(log)
+        assert "outside the training range: the energies of 6 of 6 structures" in flat(log)
         energy = (column(folder / "energy.out", "Ennp")[0] + 20.0) / 8
         assert (
             f"structure 1 (line 1): WARNING: eshort is .gt. eshortmax: average per atom {energy:.8f}"

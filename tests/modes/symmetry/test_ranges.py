@@ -66,7 +66,7 @@ def test_twins_and_nearly_constant_functions_are_named(settings: Settings) -> No
     assert "Ge 2 Ge 0.3 0 6 nearly constant" in flat
     assert "1 symmetry function hardly varies" in flat
     assert f"remove {settings.file} line 11" in flat
-    assert "1 of 4 functions repeats another" in flat
+    assert "in these data 1 of all functions (4) repeat another" in flat
     assert "never var" not in text
 
 

@@ -127,14 +127,14 @@ def test_pinned_structures_win(tmp_path: Path) -> None:
         (
             [dimer(0.3)] * 3,
             "",
-            r"all 3 structures are dropped \(3 too short bond.*atoms \d and \d are 0.3 bohr",
+            r"all structures \(3\) are dropped \(3 too short bond.*atoms \d and \d are 0.3 bohr",
         ),
         (
             [dimer()] * 9 + [dimer(energy=9.0)] * 10,
             "energy_threshold 0\n",
             "drop 10 of 19 .* leave 9, expected",
         ),
-        ([dimer(subset=Set.TEST)] * 4, "", "none of the 4 structures is in the training set"),
+        ([dimer(subset=Set.TEST)] * 4, "", "of 4 structures none is in the training set"),
     ],
     ids=["nothing left", "few left", "no training"],
 )
@@ -211,7 +211,7 @@ def test_sizes_that_no_calculation_gives(tmp_path: Path) -> None:
     structures[7] = replace(structures[7], cell=40.0 * np.eye(3), stress=stress)
     warnings = choose(tmp_path, structures, "test_fraction 0\n")[1]
     assert warned(
-        warnings, "1 structures have an energy far from the others of their composition: structure 5 "
+        warnings, "1 structure has an energy far from the others of their composition: structure 5 "
     )
     assert warned(warnings, "2 GPa if the numbers are in bar")
 
