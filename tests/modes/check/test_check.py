@@ -274,12 +274,25 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_what_is_kept_from_the_training_takes_no_time(prepare: Prepare) -> None:
-    """A second for one of six equal structures: 6 s, of which 0.1 are tested and a quarter of the rest
+@pytest.mark.parametrize(
+    ("optimizer", "seconds"),
+    [
+        ("adam", 1.0),
+        ("kalman", 3.0),  # and one for the block of the covariance of each element
+        ("kalman\nkalman_covariance full", 2.0),
+        ("kalman\nkalman_updates runner", 1.0 + 2 * (1 + 9)),  # an energy and nine force components
+    ],
+)
+def test_what_is_kept_from_the_training_takes_no_time(
+    prepare: Prepare, optimizer: str, seconds: float
+) -> None:
+    """So many seconds for one of six equal structures, of which 0.1 are tested and a quarter of the rest
     calibrates."""
-    run = prepare([water(ase.units.Bohr)] * 6, *NETWORK, "calibration_fraction 0.25")
+    run = prepare(
+        [water(ase.units.Bohr)] * 6, *NETWORK, "calibration_fraction 0.25", f"optimizer {optimizer}"
+    )
     guess = estimate_training(StructureFile(run.data), run.settings, stored=True)
-    assert guess.seconds == pytest.approx(6 * 0.9 * 0.75)
+    assert guess.seconds == pytest.approx(6 * 0.9 * 0.75 * seconds)
 
 
 @pytest.mark.usefixtures("ticking")
