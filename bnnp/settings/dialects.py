@@ -80,6 +80,7 @@ _ADAM = (
     *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
     *("schedule", "plateau_patience"),
 )
+JOINT_EPSILON = 0.01  # of joint updates: initial weights are known to 10, with inputs of their own spread
 _STANDARD = ("kalman_eta", "kalman_etatau", "kalman_etamax")
 _FADING = ("kalman_lambda_short", "kalman_nue_short")
 
@@ -192,6 +193,8 @@ def _filter(file: KeywordFile, choice: OptimizerChoice, source: str, dialect: st
         choice.set(file, "kalman_type", 0, source)
     elif style == "joint":  # one update forgets as much as one of RuNNer's, but has many observations
         choice.set(file, "kalman_nue_short", 0.99, source)
+        choice.set(file, "kalman_epsilon", JOINT_EPSILON, source)
+        choice.set(file, "precision", "single", source)
     if file.given("rmse_threshold"):
         for quantity in ("energy", "force"):
             threshold = file.value("rmse_threshold")

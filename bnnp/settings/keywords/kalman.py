@@ -48,7 +48,8 @@ class KalmanSettings(Section, title="Kalman filter and plain gradient descent", 
     kalman_nue_short: float = keyword("x", real(above=0.0), 0.9987,
         "growth of the forgetting factor", dialect=BOTH)
     kalman_epsilon: float = keyword("x", real(above=0.0), 1.0,
-        "initial covariance is 1/epsilon", dialect=BOTH, tier="R")
+        "initial covariance is 1/epsilon", dialect=BOTH, tier="R",
+        note="0.01 with joint updates, unless the keyword is there.")
     use_noisematrix: bool = keyword("", flag, False,
         "process noise (RuNNer)", tier="R")
     kalman_q0: float = keyword("x", real(0.0), 0.0,
