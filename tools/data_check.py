@@ -3,8 +3,10 @@
 For energies far from the others, and stresses and forces in other units, see
 :mod:`bnnp.analysis.label_sizes`.
 
-Two structures are the same if all numbers of a fingerprint agree: sides and angles of the cell, and means
-over the neighbors of all atoms. No shift, rotation, or other choice of images changes it.
+Two structures look the same if all numbers of a fingerprint agree: sides and angles of the cell, and means
+over the neighbors of all atoms. No shift, rotation, or other choice of images changes it. They are the same
+if their labels agree, too: two orders of an alloy on a small lattice may differ in no pair and no triple of
+atoms, but in energies and forces they do.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from bnnp.structure import Structure
 from bnnp.units import Units
 
 SAME = 2e-5  # difference of fingerprints, from rounding of coordinates
-SAME_ENERGY = 1e-3  # eV an atom
+OTHER_ENERGY = 1e-3  # eV an atom: difference of two calculations that do not belong together
+SAME_ENERGY, SAME_FORCE = 2e-5, 1e-3  # eV an atom, eV/Angstrom: differences of two runs of one calculation
 LIQUID_FORCE = 20.0  # eV/Angstrom: up to here a hot liquid or a strained bond is as good a reason
 NET_FORCE = 0.01  # eV/Angstrom an atom: what the settings of a quantum code leave
 RADIUS = 6.0  # Angstrom, of the neighbors that count for it
@@ -166,14 +169,16 @@ class DataCheck:
         return found
 
     def duplicates(self) -> list[str]:
-        """Same structure and same energy."""
-        same = [pair for pair in self.pairs() if not _conflict(*pair)]
+        """Same structure and same labels."""
+        same = [pair for pair in self.pairs() if _agree(*pair)]
         return list({second.where: f"{second.where} as {first.where}" for first, second in same}.values())
 
     def conflicts(self) -> list[str]:
         """Same structure, other energy."""
         return [
-            f"{first.where} and {second.where}" for first, second in self.pairs() if _conflict(first, second)
+            f"{first.where} and {second.where}"
+            for first, second in self.pairs()
+            if abs(first.energy - second.energy) > OTHER_ENERGY
         ]
 
     def unbalanced(self) -> list[str]:
@@ -236,8 +241,10 @@ class DataCheck:
             yield "check_input_forces", value, f"twice the net force of 95 % of them ({self.units.force})"
 
 
-def _conflict(first: Entry, second: Entry) -> bool:
-    return abs(first.energy - second.energy) > SAME_ENERGY
+def _agree(first: Entry, second: Entry) -> bool:
+    """Whether the labels are the same, or missing."""
+    energy, force = abs(first.energy - second.energy), abs(first.force_rms - second.force_rms)
+    return not (energy > SAME_ENERGY or force > SAME_FORCE)
 
 
 def far(values: NDArray[np.float64]) -> list[int]:

@@ -31,7 +31,8 @@ Array = NDArray[np.float64]
 FAR = 8.0  # robust standard deviations from the median
 FEW = 10  # structures below which nothing is called an outlier
 RARE = 0.01  # share of structures that can be outliers, or three
-THERMAL = 0.1  # eV/atom: what structures of one composition differ by at any temperature
+THERMAL = 0.1  # eV/atom: what structures of one composition differ by if they are about as hot
+HOT = 1.5  # times the median of the largest forces: of structures that are hotter than the others
 BONDS = 2.0  # eV/atom: more than melting, surfaces and defects make of a solid
 CHEMISTRY = 50.0  # eV/atom: no two structures of one composition and calculation differ by more
 ITERATIONS = 100
@@ -245,10 +246,14 @@ def _size_doubts(sizes: Array, own: float, kind: Kind, where: Callable[[int], st
 def energy_outliers(table: SizeTable, least: float = BONDS) -> list[Outlier]:
     """Energies far from the others by `least` eV/atom, or beyond all electrons; the farthest first.
 
-    Atoms and dimers, which lack most of the bonds of the others, are far only beyond any chemistry.
+    Atoms and dimers, which lack most of the bonds of the others, are far only beyond any chemistry, and
+    structures with larger forces, which are hotter, only beyond BONDS.
     """
     residuals = energy_residuals(table)
     smallest = np.where(table.counts.sum(axis=1) > 2, least, CHEMISTRY)
+    if np.isfinite(table.forces).any():
+        hot = table.forces > HOT * np.nanmedian(table.forces)  # False without forces
+        smallest = np.where(hot, np.maximum(smallest, BONDS), smallest)
     limit = 2.0 * ELECTRONS * table.numbers ** (7.0 / 3.0) + 1000.0  # eV an atom
     shares = table.counts / table.counts.sum(axis=1, keepdims=True)
     impossible = np.flatnonzero(np.abs(table.energies) > shares @ limit).tolist()

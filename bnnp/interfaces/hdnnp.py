@@ -185,7 +185,7 @@ def cp2k_lines(directory: Path, model: Model) -> str:
         f"the activations {' '.join(sorted(letters & {'p', 'r'}))} with right forces": letters & {"p", "r"},
     }
     if lacking := [reason for reason, applies in reasons.items() if applies]:
-        return f"CP2K (METHOD NNP) cannot run this potential: it does not have {'; '.join(lacking)}."
+        return f"CP2K (METHOD NNP) cannot run this potential. It lacks: {'; '.join(lacking)}."
     return (
         f"In CP2K (METHOD NNP):\n\n&NNP\n  NNP_INPUT_FILE_NAME {directory}/input.nn\n"
         f"  SCALE_FILE_NAME {directory}/scaling.data\n"

@@ -563,7 +563,7 @@ def _demand_variation(settings: Settings, ranges: Mapping[str, Scaling]) -> None
     ]
     if bad:
         raise InputError(
-            f"{count(len(bad), 'symmetry function has', 'symmetry functions have')} one value in all of the "
+            f"{count(len(bad), 'symmetry function never varies', 'symmetry functions never vary')} in the "
             "training set; scaling would divide by zero:\n"
             + "\n".join(bad[:20] + [f"    ... and {len(bad) - 20} more"] * (len(bad) > 20))
             + "\nRemove them from input.nn (or add structures in which they vary) and run mode 1 again."

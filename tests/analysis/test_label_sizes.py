@@ -111,6 +111,18 @@ class TestEnergies:
         assert doubts(found) == []
         assert len(energy_outliers(counted(found).table(METAL), THERMAL)) == 1
 
+    def test_a_few_hot_ones(self) -> None:
+        """Half an eV an atom more at 4000 K, in proportion to the square of the forces."""
+        found = structures(40)
+        forces = np.random.default_rng(3).normal(size=(8, 3))
+        found = [Structure(**{**vars(one), "forces": forces}) for one in found]
+        found[9] = Structure(**{**vars(found[9]), "energy": found[9].energy + 8 * 0.5})
+        assert len(energy_outliers(counted(found).table(METAL), THERMAL)) == 1
+        found[9] = Structure(**{**vars(found[9]), "forces": 2.0 * forces})
+        assert energy_outliers(counted(found).table(METAL), THERMAL) == []
+        found[9] = Structure(**{**vars(found[9]), "energy": found[9].energy + 8 * 3.0})
+        assert len(energy_outliers(counted(found).table(METAL), THERMAL)) == 1
+
     def test_two_kinds_of_data_are_no_doubt(self) -> None:
         found = structures(60)
         for index in range(0, 60, 3):

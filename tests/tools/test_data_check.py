@@ -69,6 +69,16 @@ class TestFindings:
         moved[2, 1] += 0.002
         assert check([*structures, replace(structures[7], positions=moved)]).duplicates() == []
 
+    def test_other_orders_of_an_alloy_are_no_duplicates(self, structures: list[Structure]) -> None:
+        """The fingerprint cannot tell all of them, as on a small lattice; the labels can."""
+        one = structures[3]
+        assert check([*structures, replace(one, info={})]).duplicates() == [
+            "structure 41 as structure 4, OUTCAR:3"
+        ]
+        for change in ({"energy": one.energy + 8 * 2e-4}, {"forces": 1.05 * one.forces}):
+            found = check([*structures, replace(one, info={}, **change)])
+            assert found.duplicates() == found.conflicts() == []
+
     def test_conflict(self, structures: list[Structure]) -> None:
         other = replace(structures[3], energy=structures[3].energy + 0.5)
         found = check([*structures, other])

@@ -79,6 +79,19 @@ def test_numbers_by_group(tmp_path: Path, units: Units) -> None:
     assert ase.units.Hartree == pytest.approx(ATOMIC.ev, rel=1e-7)
 
 
+def test_what_symmetry_makes_zero_has_no_score(tmp_path: Path) -> None:
+    """Rounding as the sigma of a force that is zero: error / sigma is any number."""
+    lines = (predicted(tmp_path / "run") / "nnforces.out").read_text().splitlines()
+    names = lines[0].removeprefix("#").split("|")[0].split()
+    words = lines[1].split()
+    for name, text in (("fx", "3.0001e-01"), ("fxRef", "3.0000e-01"), ("fx_std", "1e-15")):
+        words[names.index(name)] = text
+    (tmp_path / "run" / "nnforces.out").write_text("\n".join([lines[0], " ".join(words), *lines[2:]]) + "\n")
+    found = read_predictions(tmp_path / "run").sums()["force"]
+    assert (found.count, found.scores, found.symmetric) == (36, 35, 1)
+    assert found.zms == pytest.approx(4.0 * 55.0 * 6.0 / 35.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["errors", "parity"])
 @pytest.mark.parametrize(("forces", "samples"), [(True, True), (False, True), (True, False)])

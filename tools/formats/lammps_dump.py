@@ -90,8 +90,8 @@ def read_dump(
                 log = read_log(text, choice.log)
             if log.pressures and labels:
                 remarks.append(
-                    f"no structure has a stress: {', '.join(log.pressures)} of {choice.log} contain the "
-                    "motion of the atoms, which a stress of the potential does not"
+                    f"no structure has a stress: {', '.join(log.pressures)} of {choice.log} would bring the "
+                    "motion of the atoms, which a stress of the potential does not contain"
                 )
         units = _units(path, choice, stated, log, remarks)
         file.seek(0)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import read_columns
-from bnnp.uncertainty.metrics import ErrorSum
+from bnnp.uncertainty.metrics import ErrorSum, zero_by_symmetry
 from plotting.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, legend_above, save, short
 from plotting.training import MANY, diagonal
 
@@ -49,6 +49,8 @@ class Predictions:
     forces : (m, 3, 2) float64, meV/Angstrom
         Reference and prediction.
     force_sigmas : (m, 3) float64, meV/Angstrom; None without samples
+    symmetric : (m, 3) bool
+        Force components that symmetry makes zero.
     groups : list of str
         Label of each structure.
     meaning : str
@@ -61,6 +63,7 @@ class Predictions:
     owners: NDArray[np.int64]
     forces: Array
     force_sigmas: Array | None
+    symmetric: NDArray[np.bool_]
     groups: list[str]
     meaning: str
 
@@ -74,7 +77,7 @@ class Predictions:
         atoms = chosen[self.owners]
         return {
             "energy": _sum(self.energies[chosen], _of(self.energy_sigmas, chosen)),
-            "force": _sum(self.forces[atoms], _of(self.force_sigmas, atoms)),
+            "force": _sum(self.forces[atoms], _of(self.force_sigmas, atoms), self.symmetric[atoms]),
         }
 
 
@@ -82,10 +85,11 @@ def _of(values: Array | None, chosen: NDArray[np.bool_]) -> Array | None:
     return None if values is None else values[chosen]
 
 
-def _sum(values: Array, sigmas: Array | None) -> ErrorSum:
+def _sum(values: Array, sigmas: Array | None, symmetric: NDArray[np.bool_] | None = None) -> ErrorSum:
     """Errors of (..., 2) references and predictions, where both are known."""
     known = np.isfinite(values).all(axis=-1)
-    return ErrorSum.of(values[known, 1], values[known, 0], None if sigmas is None else sigmas[known])
+    zeros = None if symmetric is None else symmetric[known]
+    return ErrorSum.of(values[known, 1], values[known, 0], None if sigmas is None else sigmas[known], zeros)
 
 
 def read_predictions(directory: Path) -> Predictions:
@@ -101,6 +105,7 @@ def read_predictions(directory: Path) -> Predictions:
     energies = units.mev * np.stack([table["Eref"], table["Ennp"]], axis=1) / n_atoms[:, None]
     sigmas = units.mev * table["Ennp_std_per_atom"] if "Ennp_std_per_atom" in table else None
     owners, forces, force_sigmas = np.empty(0, np.int64), np.empty((0, 3, 2)), None
+    symmetric = np.empty((0, 3), dtype=bool)
     path = directory / "nnforces.out"
     if path.is_file():
         table = read_columns(path)[0]
@@ -109,10 +114,13 @@ def read_predictions(directory: Path) -> Predictions:
             raise InputError(f"{path} and energy.out are of different runs; run `bnnp --mode 3` again")
         factor = units.mev_per_angstrom
         forces = factor * np.array([[table[f"f{x}Ref"], table[f"f{x}"]] for x in "xyz"]).transpose(2, 0, 1)
+        symmetric = np.zeros((len(owners), 3), dtype=bool)
         if "fx_std" in table:
             force_sigmas = factor * np.stack([table[f"f{x}_std"] for x in "xyz"], axis=1)
+            raw = np.stack([table.get(f"f{x}_std_raw", table[f"f{x}_std"]) for x in "xyz"], axis=1)
+            symmetric = zero_by_symmetry("forces", (forces[..., 1] - forces[..., 0]) / factor, raw, units)
     groups = groups_of(directory, len(n_atoms))
-    return Predictions(n_atoms, energies, sigmas, owners, forces, force_sigmas, groups, meaning)
+    return Predictions(n_atoms, energies, sigmas, owners, forces, force_sigmas, symmetric, groups, meaning)
 
 
 def groups_of(directory: Path, count: int) -> list[str]:

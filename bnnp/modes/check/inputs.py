@@ -172,6 +172,12 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
         log.warn(warning)
 
 
+def lacks_forces(data: DataSet, settings: Settings) -> bool:
+    """Whether mode 2 stops because forces are to be trained, and there are none."""
+    asked = settings.structures.use_short_forces and settings.given("use_short_forces")
+    return asked and bool(data.compositions) and not data.largest_force
+
+
 def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     """What looks wrong with the data."""
     yield from data.doubts
@@ -189,9 +195,8 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     counted = {symbol for formula in data.compositions for symbol in Formula(formula).count()}
     if counted and (absent := [element for element in settings.model.elements if element not in counted]):
         yield f"no structure contains {', '.join(absent)}"
-    wanted = settings.structures.use_short_forces
-    if wanted and settings.given("use_short_forces") and data.compositions and not data.largest_force:
-        yield "use_short_forces asks to train on forces, but all forces are zero"
-    if not wanted and data.largest_force:
+    if lacks_forces(data, settings):
+        yield "use_short_forces asks to train on forces, but all forces are zero: mode 2 stops"
+    if not settings.structures.use_short_forces and data.largest_force:
         where = settings.origins["use_short_forces"]
         yield f"input.data has forces, and they are not trained: {where}, use_short_forces .false."

@@ -90,9 +90,9 @@ def report_plan(
 
 
 def report_end(
-    log: Log, plan: SimulationPlan, simulation: Simulation, files: SimulationFiles, stopped: str
+    log: Log, plan: SimulationPlan, simulation: Simulation, files: SimulationFiles, stopped: str, member: bool
 ) -> None:
-    """Averages by stage from md.out, and the files."""
+    """Averages by stage from md.out, the files, and a verdict; a `member` is the run of one sample."""
     table = read_md_out(files.directory / FILE_NAME)
     units, n_atoms = files.description.units, len(simulation.atoms)
     rows = []
@@ -128,13 +128,21 @@ def report_end(
     log.line(f"  written: {', '.join(files.written())}")
     if files.candidates:
         log.line(f"  {count(files.candidates, 'frame')} for DFT in candidates.data")
-    judge(table, units, files.description.std, files.candidates).report(log)
+    judge(table, units, files.description.std, files.candidates, member).report(log)
     if stopped:
         log.line("  stopped: see the message below")
 
 
-def judge(table: Mapping[str, np.ndarray], units: Units, std: str, candidates: int) -> Verdict:
-    """Whether the potential knew the structures of the run, by its standard deviations."""
+def judge(
+    table: Mapping[str, np.ndarray], units: Units, std: str, candidates: int, member: bool = False
+) -> Verdict:
+    """Whether the potential knew the structures of the run, by its standard deviations.
+
+    A `member` runs with one sample of the potential, and has none.
+    """
+    if member:
+        limit = "this is the run of one sample: the spread over the members is the uncertainty of a result"
+        return Verdict("Nothing to judge by.", [], [limit], ["compare the results of all members"])
     if not std:
         limit = "without standard deviations nothing tells whether the potential knew these structures"
         return Verdict("Nothing to judge by.", [], [limit], ["train with dropout_rate above 0"])
@@ -150,7 +158,7 @@ def judge(table: Mapping[str, np.ndarray], units: Units, std: str, candidates: i
     if raw:
         limits.append("no calibration: standard deviations rank structures, but their size is not known")
         advice.append("calibration_fraction 0.2 in input.nn, and run modes 1 and 2 again")
-    return Verdict(title, [energies(sigma)], limits, advice, graded=not raw)
+    return Verdict(title, [energies(sigma)], limits, advice, lowered=int(candidates > 0), graded=not raw)
 
 
 def _drift(time: np.ndarray, energy: np.ndarray) -> str:

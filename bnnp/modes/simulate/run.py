@@ -91,7 +91,7 @@ def simulate_one(
     report_plan(log, plan, loop.simulation, potential, resumed)
     with SimulationFiles(directory, describe(plan, loop.simulation, potential), former) as files:
         ending = loop.follow(files, log, stop, known)
-        report_end(log, plan, loop.simulation, files, ending.stopped)
+        report_end(log, plan, loop.simulation, files, ending.stopped, member is not None)
     return ending
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -357,3 +358,15 @@ def test_a_wrong_unit_is_told_once(prepare: Prepare, capsys: pytest.CaptureFixtu
     with pytest.raises(InputError, match="this looks like bohr"):
         check.check(prepare([water(ase.units.Bohr)] * 12, "units metal"))
     assert "this looks like bohr" not in capsys.readouterr().out
+
+
+def test_forces_that_are_not_there_are_no_ready(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
+    """As mode 2 says, too; without the keyword it trains on energies."""
+    network = ["global_hidden_layers_short 1", "global_nodes_short 3", "global_activation_short t l"]
+    for asked in (True, False):
+        job = prepare([water(ase.units.Bohr)] * 12, *network, "epochs 1")
+        text = Path("input.nn").read_text().replace("use_short_forces\n", "use_short_forces\n" * asked)
+        Path("input.nn").write_text(text)
+        check.check(replace(job, settings=load_settings("input.nn", None, mode_required=False)))
+        found = dict(re.findall(r"mode (\d) +(\w+)", capsys.readouterr().out))
+        assert found == {"1": "ready", "2": "stops" if asked else "ready", "3": "ready"}

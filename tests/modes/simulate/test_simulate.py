@@ -386,7 +386,10 @@ class TestMembers:
         member = BNNP(whole.potential.member(1))
         assert energies[1][0] == pytest.approx(member.get_property("energy", frame), abs=1e-4)
         assert len({round(energy[0], 6) for energy in energies}) == 3
-        assert "Member 3 of 3" in simulate(folder, "--restart")
+        log = simulate(folder, "--restart")
+        assert "Member 3 of 3" in log
+        assert log.count("compare the results of all members") == 3
+        assert "dropout_rate" not in log
 
     @pytest.mark.slow
     def test_under_mpi(self, folder: Path) -> None:
