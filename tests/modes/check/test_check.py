@@ -204,7 +204,7 @@ def test_the_report_shows_values_and_origins(prepare: Prepare, capsys: pytest.Ca
     assert rows["batch_size"] == ["4", "default"]
     assert rows["check_input_forces"] == ["0.001", "hartree/bohr", "default"]
     assert "mode 1                     ready" in out
-    assert "mode 2                     ready" in out
+    assert "mode 2                     stops, as it finds no forces" in out
     assert "neighbors of an atom       2 within 8 bohr" in out
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["input.data", "input.nn"]
 
@@ -236,7 +236,13 @@ def test_only_keywords_of_the_mode_are_shown(prepare: Prepare) -> None:
     assert "2-3-1" in stream.getvalue()
 
 
-NETWORK = ("global_hidden_layers_short 1", "global_nodes_short 3", "global_activation_short t l", "epochs 5")
+NETWORK = (
+    "global_hidden_layers_short 1",
+    "global_nodes_short 3",
+    "global_activation_short t l",
+    "epochs 5",
+    "precision double",
+)
 
 
 def test_estimate_of_mode_2(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
