@@ -80,7 +80,8 @@ _ADAM = (
     *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
     *("schedule", "plateau_patience"),
 )
-JOINT_EPSILON = 0.01  # of joint updates: initial weights are known to 10, with inputs of their own spread
+JOINT_EPSILON = 0.01  # of joint updates: the initial weights are known to 10, on inputs of their own spread
+JOINT_ENERGY_WEIGHT = 3.0  # of joint updates, where one energy stands beside 50 force components
 _STANDARD = ("kalman_eta", "kalman_etatau", "kalman_etamax")
 _FADING = ("kalman_lambda_short", "kalman_nue_short")
 
@@ -194,7 +195,7 @@ def _filter(file: KeywordFile, choice: OptimizerChoice, source: str, dialect: st
     elif style == "joint":  # one update forgets as much as one of RuNNer's, but has many observations
         choice.set(file, "kalman_nue_short", 0.99, source)
         choice.set(file, "kalman_epsilon", JOINT_EPSILON, source)
-        choice.set(file, "precision", "single", source)
+        choice.set(file, "energy_weight", JOINT_ENERGY_WEIGHT, source)
     if file.given("rmse_threshold"):
         for quantity in ("energy", "force"):
             threshold = file.value("rmse_threshold")

@@ -65,7 +65,8 @@ class TrainingSettings(Section, title="Training", modes="2", dialect=BNNP):
     batch_size: int = keyword("n", integer(1), 4,
         "structures in one step, over all ranks")
     energy_weight: float = keyword("w", real(0.0), 1.0,
-        "weight of the energies per atom, relative to their variance in the training set")
+        "weight of the energies per atom, relative to their variance in the training set",
+        note="3 with joint updates of the Kalman filter, unless the keyword is there.")
     force_weight: float = keyword("w", real(0.0), 1.0,
         "weight of the force components, relative to their variance in the training set",
         dialect=N2P2, tier="R",
@@ -99,9 +100,9 @@ class TrainingSettings(Section, title="Training", modes="2", dialect=BNNP):
         "new random order of the training set every epoch; always on", dialect=RUNNER, tier="R")
     precision: str = keyword("double|single", choice("double", "single"), "double",
         "numbers of the training; modes 1 and 3 are always double",
-        note="single with joint updates of the Kalman filter, unless the keyword is there. The covariance of "
-             "the filter, half of a symmetric matrix, takes 4 n^2 bytes for n weights in double and 2 n^2 in "
-             "single precision; an update is faster in single precision, too.")
+        note="The covariance of the Kalman filter, half of a symmetric matrix, takes 4 n^2 bytes for n "
+             "weights in double and 2 n^2 in single precision; an update is faster in single precision, too, "
+             "but rounding may end a training.")
     device: str = keyword("cpu|cuda", choice("cpu", "cuda"), "cpu",
         "where to train, and where torch computes symmetry functions in modes 1 and 3", modes="123")
 
