@@ -2,9 +2,9 @@
 
     python study.py --data DATA RESULTS [NAME ...] [--seeds 1 2 3 4 5]
 
-DATA has NAME_train and NAME_test, as .extxyz or .extxyz.gz, for each NAME (Ni, Cu, Li, Mo, Si, Ge by default,
-those that are there). input.nn names the units, the elements and the seed. Results are appended to
-RESULTS/results.csv seed by seed, and the same command goes on where the last one stopped.
+DATA has NAME_train and one or more NAME_test..., as .extxyz or .extxyz.gz, for each NAME (Ni, Cu, Li, Mo, Si,
+Ge by default, those that are there). input.nn names the units, the elements and the seed. Results are
+appended to RESULTS/results.csv seed by seed, and the same command goes on where the last one stopped.
 """
 
 from __future__ import annotations
@@ -28,35 +28,37 @@ from study_tools import append_rows, read_rows, rms, run_bnnp  # noqa: E402
 
 NAMES = ("Ni", "Cu", "Li", "Mo", "Si", "Ge")
 QUANTITIES = ("energy", "energy_mae", "force", "force_mae")
-COLUMNS = ("name", "seed", *QUANTITIES, "cpu")  # meV/atom, meV/Angstrom, s
+COLUMNS = ("name", "seed", "test", *QUANTITIES, "cpu")  # meV/atom, meV/Angstrom, s
 
 
-def file_of(data: Path, name: str) -> Path | None:
-    """The file of that name, packed or not."""
-    places = (data / f"{name}{ending}" for ending in (".extxyz", ".extxyz.gz"))
-    return next((path for path in places if path.exists()), None)
+def files_of(data: Path, name: str) -> dict[str, Path]:
+    """The files whose names begin so, packed or not, by what follows."""
+    found = sorted(data.glob(f"{name}*.extxyz*"))
+    return {path.name.partition(".extxyz")[0].removeprefix(name).strip("_"): path for path in found}
 
 
-def run(name: str, seed: int, data: Path, folder: Path) -> list[object]:
-    """Modes 1, 2 and 3 by the defaults; a row of the results."""
-    train, test = file_of(data, f"{name}_train"), file_of(data, f"{name}_test")
-    assert train is not None
+def run(name: str, seed: int, data: Path, folder: Path) -> list[list[object]]:
+    """Modes 1, 2 and 3 by the defaults; a row of the results for each test set."""
+    train = files_of(data, f"{name}_train")[""]
     folder.mkdir(parents=True, exist_ok=True)
     elements = {x for atoms in ase.io.iread(train) for x in atoms.symbols}
     names = " ".join(sorted(elements, key=atomic_numbers.__getitem__))
     (folder / "input.nn").write_text(f"units metal\nelements {names}\nrandom_seed {seed}\ncalculate_forces\n")
-    for source, target in ((train, "input.data"), (test, "test.data")):
-        run_bnnp(folder, "convert.log", "convert", "--overwrite", str(source), target)
+    run_bnnp(folder, "convert.log", "convert", "--overwrite", str(train), "input.data")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     run_bnnp(folder, "mode1.log", "--mode", "1")
     run_bnnp(folder, "mode2.log", "--mode", "2")
     cpu = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    run_bnnp(folder, "mode3.log", "--mode", "3", "--data", "test.data")
-    energy = 1e3 * read_columns(folder / "energy.out")[0]["Ediff"]
-    table = read_columns(folder / "nnforces.out")[0]
-    force = 1e3 * np.concatenate([table[f"f{x}"] - table[f"f{x}Ref"] for x in "xyz"])
-    errors = [rms(energy), float(np.abs(energy).mean()), rms(force), float(np.abs(force).mean())]
-    return [name, seed, *errors, cpu]
+    rows: list[list[object]] = []
+    for label, path in files_of(data, f"{name}_test").items():
+        run_bnnp(folder, "convert.log", "convert", "--overwrite", str(path), "test.data")
+        run_bnnp(folder, f"mode3_{label}.log", "--mode", "3", "--data", "test.data")
+        energy = 1e3 * read_columns(folder / "energy.out")[0]["Ediff"]
+        table = read_columns(folder / "nnforces.out")[0]
+        force = 1e3 * np.concatenate([table[f"f{x}"] - table[f"f{x}Ref"] for x in "xyz"])
+        errors = [rms(energy), float(np.abs(energy).mean()), rms(force), float(np.abs(force).mean())]
+        rows.append([name, seed, label, *errors, cpu])
+    return rows
 
 
 def main() -> None:
@@ -70,20 +72,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     words = parser.parse_args()
     words.results.mkdir(parents=True, exist_ok=True)
-    names = words.names or [name for name in NAMES if file_of(words.data, f"{name}_train")]
+    names = words.names or [name for name in NAMES if files_of(words.data, f"{name}_train")]
     for seed in words.seeds:
         for name in names:
             if not any((row["name"], row["seed"]) == (name, str(seed)) for row in read_rows(words.results)):
-                row = run(name, seed, words.data.resolve(), words.results / f"{name}_{seed}")
-                append_rows(words.results, COLUMNS, [row])
+                new = run(name, seed, words.data.resolve(), words.results / f"{name}_{seed}")
+                append_rows(words.results, COLUMNS, new)
     print("| | energy RMSE | MAE | force RMSE | MAE | CPU s |\n|" + "---|" * 6)
-    for name in names:
-        rows = [row for row in read_rows(words.results) if row["name"] == name]
+    found = read_rows(words.results)
+    for name, test in dict.fromkeys((row["name"], row["test"]) for row in found if row["name"] in names):
+        rows = [row for row in found if (row["name"], row["test"]) == (name, test)]
         cells = []
         for column in (*QUANTITIES, "cpu"):
             values = [float(row[column]) for row in rows]
             cells.append(f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})")
-        print(f"| {name} | {' | '.join(cells)} |")
+        print(f"| {name} {test} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
