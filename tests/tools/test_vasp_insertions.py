@@ -224,13 +224,11 @@ class TestMlAb:
     def test_the_numbers_go_back(self, run: Any) -> None:
         """Positions of another file from configuration 2 on, and the own ones behind its configuration 3."""
         own = run.ml_ab()
-        other = replace(
-            run, steps=tuple(replace(step, energy=step.energy - 1.0) for step in run.steps)
-        ).ml_ab()
+        other = run.change(1, energy=0.0).change(2, energy=0.0).ml_ab()
         mark = "     Atomic positions"
         at = [own.index(mark, own.index(f"Configuration num. {number:6d}")) for number in (2, 3)]
         text = own[: at[0]] + other[at[0] : at[1]] + own[at[0] :]
-        assert flaws(read_ml_ab, text) == [None, *[STANDS_TWICE] * 3, None]
+        assert flaws(read_ml_ab, text) == [None, STANDS_TWICE, STANDS_TWICE, None, None]
 
     @pytest.mark.parametrize("title", ["Total energy (eV)", "XX YY ZZ", "Forces (eV ang.^-1)"])
     def test_rows_of_another_table(self, run: Any, title: str) -> None:
