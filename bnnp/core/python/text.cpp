@@ -1,5 +1,6 @@
 // Numbers of large files: rows of text to arrays, and arrays to `atom` lines of input.data.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <cstring>
@@ -16,10 +17,11 @@ namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
-std::uint16_t pair_at(const char* at) {
+// Two bytes as an index below 4096, not the same for all others.
+std::size_t pair_at(const char* at) {
     std::uint16_t pair;
     std::memcpy(&pair, at, sizeof pair);
-    return pair;
+    return (std::uint32_t(pair) * 2654435769u) >> 20;
 }
 
 // One word as Python's float() reads it; ValueError (a Python error) if it is no number.
@@ -83,14 +85,14 @@ Doubles parse_rows(const py::bytes& bytes, int columns, const std::string& start
     return rows;
 }
 
-// Position and number of each of `words` from byte `start` on, in the order of the text.
+// Position, and number as a byte, of each of `words` from byte `start` on, in the order of the text.
 //
 // The last two bytes of the words are looked up at each position: they are rarer than the first ones.
-std::vector<std::pair<std::size_t, std::size_t>> find_words(const py::bytes& bytes,
-                                                            const std::vector<std::string>& words,
-                                                            std::size_t start) {
+std::pair<std::vector<std::size_t>, py::bytes> find_words(const py::bytes& bytes,
+                                                          const std::vector<std::string>& words,
+                                                          std::size_t start) {
     const std::string_view text(bytes);
-    std::vector<std::uint32_t> by_end(1 << 16);  // bit n for word n
+    std::array<std::uint32_t, 4096> by_end{};  // bit n for word n
     require(words.size() < 32, "at most 31 words can be looked for");
     for (std::size_t n = 0; n < words.size(); ++n) {
         require(words[n].size() > 1, "a word has two bytes or more");
@@ -106,7 +108,13 @@ std::vector<std::pair<std::size_t, std::size_t>> find_words(const py::bytes& byt
         }
     }
     std::sort(found.begin(), found.end());
-    return found;
+    std::vector<std::size_t> places;
+    std::string numbers;
+    for (const auto& [place, number] : found) {
+        places.push_back(place);
+        numbers += char(number);
+    }
+    return {places, numbers};
 }
 
 // ` %{width}.{decimals}f`
