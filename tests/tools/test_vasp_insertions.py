@@ -277,3 +277,11 @@ class TestVasprun:
         text = run.vasprun()
         assert row in text
         assert flaws(read_vasprun, text.replace(row, row * 2, 1)) == [None, TORN, None, None]
+
+    def test_a_stress_of_two_steps(self, run: Any) -> None:
+        """The tensor is symmetric in each step, not where its rows are of two."""
+        text = run.vasprun()
+        first, second = (f"{run.steps[k].kilobar[1]:16.8f}" for k in (1, 2))
+        rows = {value: next(row for row in text.split("\n") if value in row) for value in (first, second)}
+        damaged = text.replace(rows[first], rows[second])
+        assert flaws(read_vasprun, damaged) == [None, TORN, None, None]

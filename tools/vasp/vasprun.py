@@ -79,6 +79,7 @@ SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
 DECIMALS = re.compile(rb"\.\d*")
 NELM_DEFAULT = 60
+ASYMMETRY = 1.0  # kB; files of VASP have up to 0.013
 DAMAGED_HEAD = "the head of the file is damaged"
 KILOBAR_VOLUME = 1602.17733  # kB Angstrom^3 in one eV, with the constants of VASP
 NESTED = f"{DAMAGED}: tags that are not nested; did two programs write into this file?"
@@ -281,11 +282,13 @@ def _rows(text: bytes, name: bytes) -> Array:
 
 
 def _stress(labels: bytes) -> Array | None:
-    """ASE's stress from the symmetric tensor in kB; None if there is none."""
+    """ASE's stress from the tensor in kB; None if there is none. UnreadableStep if it is not symmetric."""
     try:
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = _rows(labels, b"stress").tolist()
+        (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = _rows(labels, b"stress").tolist()
     except (UnreadableStep, ValueError):
         return None
+    if max(abs(xy - yx), abs(xz - zx), abs(yz - zy)) > ASYMMETRY:
+        raise UnreadableStep(TORN)  # rows of two steps
     return stress_from_kilobar(xx, yy, zz, yz, xz, xy)
 
 
