@@ -65,8 +65,10 @@ from vasp.window import Readable, Window
 BEGIN, END = b"<calculation>", b"</calculation>"
 STRUCTURE = b"<structure>"
 VARRAYS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
-TAGS = (b"<scstep>", b"</scstep>", b"<structure", b"</structure>", b"<crystal>", b"</crystal>")
-TAGS += (*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>")
+TAGS = (
+    *(b"<scstep>", b"</scstep>", b"<structure", b"</structure>", b"<crystal>", b"</crystal>"),
+    *(*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>"),
+)
 LETTERS = b"sStTcCbpfxvVeE".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
 LOOP = re.compile(rb"s(?:eE|vV)*S")
 STEP = re.compile(
