@@ -247,6 +247,11 @@ class TestMlAb:
         other = replace(run, species=(("Ti", 3),))
         assert flaws(read_ml_ab, run.ml_ab() + other.ml_ab()) == [None] * 8
 
+    def test_configurations_of_two_files(self, run: Any) -> None:
+        """Without the head of the second."""
+        text = run.ml_ab()
+        assert flaws(read_ml_ab, text + text[text.index("     Configuration num.") :]) == [None] * 8
+
 
 class TestVasprun:
     @pytest.mark.parametrize(

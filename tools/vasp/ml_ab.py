@@ -68,7 +68,7 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
         text = window.take(size) if size >= 0 else window.held()
         text, *heads = HEAD.split(text)  # of other files behind it
         number = _number(text)
-        if number <= last:
+        if 1 < number <= last:  # a second list begins with 1
             backlog.spoil(number - 1, TWICE)
         backlog.add(_draft(text, elements_of_file, last=size < 0), number, len(text))
         last = 0 if heads else number
