@@ -29,6 +29,14 @@ from vasp.compressed import open_stream
 
 ITERATION = re.compile(rb"Iteration +(\d+)\(")
 FRAMES = 50
+WATCHED = """import runpy, sys
+del sys.argv[0]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print(open("/proc/self/status").read())
+"""
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,14 +51,14 @@ def main(source: Path | None, atoms: tuple[int, ...], megabytes: int, every: int
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         large, data = folder / "large", folder / "input.data"
-        command = [sys.executable, str(tool), "--every", str(every), "--overwrite", str(large), str(data)]
+        command = [sys.executable, "-c", WATCHED, str(tool), "--every", str(every), "--overwrite"]
+        command += [str(large), str(data)]
         click.echo("file                     MB  input.data  wall MB/s   CPU MB/s  MiB at most")
         for path in [source] if source else made_up(folder, atoms):
             repeat_steps(path, large, megabytes * 10**6)
             runs = [spent(command) for _ in range(repeat)]
-            wall, cpu = min(run[0] for run in runs), min(run[1] for run in runs)
+            wall, cpu, memory = (min(values) for values in zip(*runs, strict=True))
             size, written = large.stat().st_size / 1e6, data.stat().st_size / 1e6
-            memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest process
             speeds = f"{size / wall:9.1f}  {size / cpu:9.1f}"
             click.echo(f"{path.name:20} {size:6.0f}  {written:10.0f}  {speeds}  {memory:11.0f}")
 
@@ -127,16 +135,15 @@ def _later(shift: int, match: re.Match[bytes]) -> bytes:
     return b"Iteration %6d(" % (int(match[1]) + shift)
 
 
-def spent(command: list[str]) -> tuple[float, float]:
-    """Wall and CPU seconds of a command."""
+def spent(command: list[str]) -> tuple[float, float, float]:
+    """Wall and CPU seconds of a command, and its memory in MiB."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    if "left out" in done.stdout:
-        raise click.ClickException(
-            f"steps were left out, so that the speed is not that of reading: {done.stdout}"
-        )
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    if "left out" in done.stdout:
+        raise click.ClickException(f"not all steps were read, so that this is no speed:\n{done.stdout}")
+    memory = int(done.stdout.split("VmHWM:")[1].split()[0]) / 1024
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, memory
 
 
 if __name__ == "__main__":

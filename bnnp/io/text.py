@@ -45,7 +45,7 @@ def exact(numbers: Iterable[float]) -> str:
     >>> exact([1, 0.1])
     '1.0 0.1'
     """
-    return " ".join(repr(float(number)) for number in numbers)
+    return " ".join([repr(float(number)) for number in numbers])
 
 
 def no_text(error: UnicodeDecodeError) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
-from bnnp._core import format_atoms, parse_rows
+from bnnp._core import find_words, format_atoms, parse_rows
 
 
 def test_numbers_are_those_of_python() -> None:
@@ -74,3 +76,25 @@ def test_atom_lines(decimals: int) -> None:
         assert all(len(word.partition(".")[2]) == decimals for word in words[1:4] + words[7:])
     width = decimals + 6
     assert lines[0].startswith("atom" + f" {0.0:{width}.{decimals}f} {-0.25:{width}.{decimals}f}")
+
+
+@pytest.mark.parametrize("tags", [False, True])
+def test_words_are_found_where_python_finds_them(tags: bool) -> None:
+    """Words that overlap, repeat and begin one another, before and behind the start."""
+    draw = random.Random(1)
+    for _ in range(300):
+        text = bytes(draw.choices(b"<ab>", k=draw.randint(0, 60)))
+        drawn = {bytes(draw.choices(b"<ab>", k=draw.randint(2, 4))) for _ in range(draw.randint(1, 6))}
+        words, start = (
+            [(b"<" if tags else b"a" * (len(word) < 3)) + word for word in drawn],
+            draw.randint(0, 5),
+        )
+        ends = ((at, n) for at in range(start, len(text)) for n in range(len(words)))
+        expected = [(at, n) for at, n in ends if text.startswith(words[n], at)]
+        assert list(zip(*find_words(text, words, start), strict=True)) == expected
+
+
+def test_words_that_cannot_be_looked_for() -> None:
+    for words in ([], [b"ab"], [b"abc"] * 32):
+        with pytest.raises(ValueError, match="word"):
+            find_words(b"text", words)

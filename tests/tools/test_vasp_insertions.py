@@ -224,13 +224,11 @@ class TestMlAb:
     def test_the_numbers_go_back(self, run: Any) -> None:
         """Positions of another file from configuration 2 on, and the own ones behind its configuration 3."""
         own = run.ml_ab()
-        other = replace(
-            run, steps=tuple(replace(step, energy=step.energy - 1.0) for step in run.steps)
-        ).ml_ab()
+        other = run.change(1, energy=0.0).change(2, energy=0.0).ml_ab()
         mark = "     Atomic positions"
         at = [own.index(mark, own.index(f"Configuration num. {number:6d}")) for number in (2, 3)]
         text = own[: at[0]] + other[at[0] : at[1]] + own[at[0] :]
-        assert flaws(read_ml_ab, text) == [None, *[STANDS_TWICE] * 3, None]
+        assert flaws(read_ml_ab, text) == [None, STANDS_TWICE, STANDS_TWICE, None, None]
 
     @pytest.mark.parametrize("title", ["Total energy (eV)", "XX YY ZZ", "Forces (eV ang.^-1)"])
     def test_rows_of_another_table(self, run: Any, title: str) -> None:
@@ -248,6 +246,11 @@ class TestMlAb:
         """The second has its own numbers and its own list of elements."""
         other = replace(run, species=(("Ti", 3),))
         assert flaws(read_ml_ab, run.ml_ab() + other.ml_ab()) == [None] * 8
+
+    def test_configurations_of_two_files(self, run: Any) -> None:
+        """Without the head of the second."""
+        text = run.ml_ab()
+        assert flaws(read_ml_ab, text + text[text.index("     Configuration num.") :]) == [None] * 8
 
 
 class TestVasprun:
@@ -279,3 +282,11 @@ class TestVasprun:
         text = run.vasprun()
         assert row in text
         assert flaws(read_vasprun, text.replace(row, row * 2, 1)) == [None, TORN, None, None]
+
+    def test_a_stress_of_two_steps(self, run: Any) -> None:
+        """The tensor is symmetric in each step, not where its rows are of two."""
+        text = run.vasprun()
+        first, second = (f"{run.steps[k].kilobar[1]:16.8f}" for k in (1, 2))
+        rows = {value: next(row for row in text.split("\n") if value in row) for value in (first, second)}
+        damaged = text.replace(rows[first], rows[second])
+        assert flaws(read_vasprun, damaged) == [None, TORN, None, None]

@@ -32,7 +32,7 @@ from vasp.step import (
 from vasp.window import Readable, Window
 
 START = b"Configuration num."
-HEAD = re.compile(rb"[^\n]*Version\s+\*+\s+The number of configurations")
+HEAD = re.compile(rb"Version\s+\*+\s+The number of configurations")
 RULE = re.compile(rb"\n[ \t]*[=*-]{10,}[ \t]*(?=\n|$)")
 CELL, POSITIONS = b"Primitive lattice vectors (ang.)", b"Atomic positions (ang.)"
 ENERGY, FORCES = b"Total energy (eV)", b"Forces (eV ang.^-1)"
@@ -67,8 +67,10 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
         size = window.find(START)
         text = window.take(size) if size >= 0 else window.held()
         text, *heads = HEAD.split(text)  # of other files behind it
+        if heads:
+            text = text[: text.rfind(b"\n")]
         number = _number(text)
-        if number <= last:
+        if 1 < number <= last:  # a second list begins with 1
             backlog.spoil(number - 1, TWICE)
         backlog.add(_draft(text, elements_of_file, last=size < 0), number, len(text))
         last = 0 if heads else number

@@ -35,6 +35,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bnnp._core import find_words
 from bnnp.errors import InputError
 from vasp.method import Species, excluded, integer, method_word, real
 from vasp.species import agreed, from_symbol, from_title
@@ -62,15 +63,25 @@ from vasp.step import (
 from vasp.window import Readable, Window
 
 BEGIN, END = b"<calculation>", b"</calculation>"
-STRUCTURE, ENERGY = b"<structure>", b"<energy>"
-TAGS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
-PAIRED = (b"scstep", b"structure", b"crystal", b"varray", b"energy")
+STRUCTURE = b"<structure>"
+VARRAYS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
+TAGS = (
+    *(b"<scstep>", b"</scstep>", b"<structure", b"</structure>", b"<crystal>", b"</crystal>"),
+    *(*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>"),
+)
+LETTERS = b"sStTcCbpfxvVeE".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
+LOOP = re.compile(rb"s(?:eE|vV)*S")
+STEP = re.compile(
+    rb"(?P<loops>(?:s(?:eE|vV)*S)*)(?P<structure>tc(?:vV)*bvV(?:vV)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
+    rb"(?:vV|s(?:eE|vV)*S)*(?P<stress>xvV)?(?:vV|s(?:eE|vV)*S)*(?P<energy>eE)(?:vV|s(?:eE|vV)*S)*"
+)
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
 DECIMALS = re.compile(rb"\.\d*")
 NELM_DEFAULT = 60
+ASYMMETRY = 1.0  # kB; files of VASP have up to 0.013
 DAMAGED_HEAD = "the head of the file is damaged"
 KILOBAR_VOLUME = 1602.17733  # kB Angstrom^3 in one eV, with the constants of VASP
 NESTED = f"{DAMAGED}: tags that are not nested; did two programs write into this file?"
@@ -147,8 +158,8 @@ class _Run:
         for number, body in enumerate(bodies, 1):
             if number == len(bodies):
                 draft = _draft(header, body, closed)
-                self.with_stress = self.with_stress or TAGS[b"stress"] in body
-                missing = self.with_stress and header.isif > 1 and TAGS[b"stress"] not in body
+                self.with_stress = self.with_stress or VARRAYS[b"stress"] in body
+                missing = self.with_stress and header.isif > 1 and VARRAYS[b"stress"] not in body
                 yield flawed(MISSING) if missing and draft.flaw in (None, UNCONVERGED) else draft
             elif b"<modeling" in body:  # another run was started into the same file
                 header = self.header = _read_header(body, self.elements) or header
@@ -169,66 +180,49 @@ def _without_tables(text: bytes) -> bytes:
 
 
 class _Body(NamedTuple):
-    """The parts of a step between its tags.
-
-    `last` is the last electronic iteration, `rest` what stands behind the table of forces.
-    """
+    """The parts of a step between its tags; `last` is the last electronic iteration."""
 
     n_iterations: int
     last: bytes
     structure: bytes
     forces: bytes
-    rest: bytes
+    stress: bytes
+    energy: bytes
 
 
 def _draft(header: Header, text: bytes, closed: bool) -> Draft:
     """The step between its tags; the last one of a file may not be closed."""
-    body, flaw = _cut(text)
-    if closed and flaw is None and not _balanced(text):
-        flaw = NESTED
-    if not closed and (flaw or b"</energy>" not in body.rest):
-        return flawed(CUT_OFF)
-    if header.excluded or flaw:
-        return flawed(header.excluded or flaw or "")
+    places, numbers = find_words(text, TAGS)
+    skeleton = numbers.translate(LETTERS)
+    match = STEP.match(skeleton)
+    if match is None or (closed and match.end() < len(skeleton)):
+        return flawed(header.excluded or (_flaw(skeleton) if closed else CUT_OFF))
+    if header.excluded:
+        return flawed(header.excluded)
+    body = _cut(text, places, match)
     if not body.n_iterations:
         return flawed(MACHINE_LEARNED)
     return Draft(UNCONVERGED if body.n_iterations >= header.nelm else None, partial(_read, header, body))
 
 
-def _cut(text: bytes) -> tuple[_Body, str | None]:
-    """The parts of a step, and what is wrong with them."""
-    begin = text.find(STRUCTURE)
-    loop = text[: max(begin, 0)]
-    n_iterations, last = loop.count(b"<scstep>"), loop.rfind(b"<scstep>")
-    structure_end = text.find(b"</structure>", begin)
-    forces = text.find(TAGS[b"forces"], structure_end)
-    rest = text.find(b"</varray>", forces)
-    if min(begin, structure_end, forces, rest) < 0:
-        return _Body(n_iterations, b"", b"", b"", b""), NO_FORCES
-    tail, nested = _without_loops(text[rest:])
-    body = _Body(n_iterations, loop[last:], text[begin:structure_end], text[forces : rest + 9], tail)
-    if not nested or loop.count(b"</scstep>") != n_iterations:
-        return body, NESTED
-    if b"<scstep>" in text[structure_end:forces] or STRUCTURE in tail or TAGS[b"forces"] in tail:
-        return body, NESTED
-    if any(body.structure.count(TAGS[name]) > 1 for name in (b"basis", b"positions")):
-        return body, NESTED
-    energies, stresses = tail.count(ENERGY), tail.count(TAGS[b"stress"])
-    return body, NO_ENERGY if energies == 0 else NESTED if energies > 1 or stresses > 1 else None
+def _flaw(skeleton: bytes) -> str:
+    """Why the tags of a step are not those of `STEP`."""
+    if b"t" not in skeleton or b"f" not in skeleton:
+        return NO_FORCES
+    return NESTED if b"e" in LOOP.sub(b"", skeleton) else NO_ENERGY
 
 
-def _balanced(text: bytes) -> bool:
-    """Whether as many tags are opened as closed."""
-    return all(text.count(b"<%b" % name) == text.count(b"</%b>" % name) for name in PAIRED)
+def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
+    """The parts of a step; `places` are those of its tags, which `match` tells apart."""
 
+    def part(name: str) -> bytes:
+        first, end = match.span(name)
+        return text[places[first] : places[end - 1] + len(b"</varray>")] if first >= 0 else b""
 
-def _without_loops(text: bytes) -> tuple[bytes, bool]:
-    """What is outside of electronic iterations, and whether each of these is closed."""
-    if b"<scstep>" not in text:
-        return text, True
-    first, *loops = text.split(b"<scstep>")
-    parts = [loop.partition(b"</scstep>") for loop in loops]
-    return b"".join([first, *(after for _, _, after in parts)]), all(end for _, end, _ in parts)
+    loops = match["loops"]
+    last = text[places[loops.rindex(b"s")] : places[match.start("structure")]] if loops else b""
+    parts = map(part, ("structure", "forces", "stress", "energy"))
+    return _Body(loops.count(b"s"), last, *parts)
 
 
 def _read(header: Header, body: _Body) -> Step:
@@ -238,13 +232,13 @@ def _read(header: Header, body: _Body) -> Step:
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
     enthalpy, electronic, sigma0 = (
-        _energy(FREE, body.rest),
+        _energy(FREE, body.energy),
         _energy(FREE, body.last),
         _energy(SIGMA0, body.last),
     )
     if enthalpy is None:
-        at = body.rest.find(b"e_fr_energy")
-        raise UnreadableStep(reason_of(body.rest[at : body.rest.find(b"</i>", at)]))
+        at = body.energy.find(b"e_fr_energy")
+        raise UnreadableStep(reason_of(body.energy[at : body.energy.find(b"</i>", at)]))
     free = _without_work(enthalpy, electronic, header.pstress, cell) if header.pstress else enthalpy
     return Step(
         symbols=header.symbols,
@@ -253,7 +247,7 @@ def _read(header: Header, body: _Body) -> Step:
         free_energy=free,
         sigma0_energy=None if electronic is None or sigma0 is None else free + sigma0 - electronic,
         forces=_rows(body.forces, b"forces"),
-        stress=_stress(body.rest) if header.isif > 1 else None,
+        stress=_stress(body.stress) if header.isif > 1 else None,
         method=header.method,
     )
 
@@ -277,7 +271,7 @@ def _energy(pattern: re.Pattern[bytes], text: bytes) -> float | None:
 
 def _rows(text: bytes, name: bytes) -> Array:
     """The rows ``<v> x y z </v>`` of ``<varray name="..." >``, all with the same number of decimals."""
-    at = text.find(TAGS[name])
+    at = text.find(VARRAYS[name])
     begin, end = text.find(b"\n", at) + 1, text.find(b"</varray>", at)
     if at < 0 or end < 0:
         raise UnreadableStep(TORN)
@@ -290,11 +284,13 @@ def _rows(text: bytes, name: bytes) -> Array:
 
 
 def _stress(labels: bytes) -> Array | None:
-    """ASE's stress from the symmetric tensor in kB; None if there is none."""
+    """ASE's stress from the tensor in kB; None if there is none. UnreadableStep if it is not symmetric."""
     try:
-        (xx, xy, xz), (_, yy, yz), (_, _, zz) = _rows(labels, b"stress").tolist()
+        (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = _rows(labels, b"stress").tolist()
     except (UnreadableStep, ValueError):
         return None
+    if max(abs(xy - yx), abs(xz - zx), abs(yz - zy)) > ASYMMETRY:
+        raise UnreadableStep(TORN)  # rows of two steps
     return stress_from_kilobar(xx, yy, zz, yz, xz, xy)
 
 

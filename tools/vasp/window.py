@@ -40,7 +40,7 @@ def cut_at(
         searched = max(len(held) - overlap, len(marker))
         held += piece
         start = 0
-        for at, number in find_words(held, markers, searched):
+        for at, number in zip(*find_words(held, markers, searched), strict=True):
             yield marker, held[start:at]
             marker, start = markers[number], at
         held = held[start:]

@@ -1,5 +1,6 @@
 // Numbers of large files: rows of text to arrays, and arrays to `atom` lines of input.data.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <cstring>
@@ -16,10 +17,11 @@ namespace {
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
-std::uint16_t pair_at(const char* at) {
+// Two bytes as an index below 4096, not the same for all others.
+std::size_t pair_at(const char* at) {
     std::uint16_t pair;
     std::memcpy(&pair, at, sizeof pair);
-    return pair;
+    return (std::uint32_t(pair) * 2654435769u) >> 20;
 }
 
 // One word as Python's float() reads it; ValueError (a Python error) if it is no number.
@@ -83,30 +85,45 @@ Doubles parse_rows(const py::bytes& bytes, int columns, const std::string& start
     return rows;
 }
 
-// Position and number of each of `words` from byte `start` on, in the order of the text.
+// Position, and number as a byte, of each of `words` from byte `start` on, in the order of the text.
 //
-// The last two bytes of the words are looked up at each position: they are rarer than the first ones.
-std::vector<std::pair<std::size_t, std::size_t>> find_words(const py::bytes& bytes,
-                                                            const std::vector<std::string>& words,
-                                                            std::size_t start) {
+// Two bytes of the words are looked up at each position: the last ones, which are rarer than the first, or
+// the second and third where all words begin with the same byte, as tags do.
+std::pair<std::vector<std::size_t>, py::bytes> find_words(const py::bytes& bytes,
+                                                          const std::vector<std::string>& words,
+                                                          std::size_t start) {
     const std::string_view text(bytes);
-    std::vector<std::uint32_t> by_end(1 << 16);  // bit n for word n
-    require(words.size() < 32, "at most 31 words can be looked for");
-    for (std::size_t n = 0; n < words.size(); ++n) {
-        require(words[n].size() > 1, "a word has two bytes or more");
-        by_end[pair_at(words[n].data() + words[n].size() - 2)] |= std::uint32_t(1) << n;
+    require(!words.empty() && words.size() < 32, "1 to 31 words can be looked for");
+    bool same_first = true;
+    for (const std::string& word : words) {
+        require(word.size() > 2, "a word has three bytes or more");
+        same_first = same_first && word[0] == words[0][0];
     }
+    std::array<std::uint32_t, 4096> by_pair{};  // bit n for word n
+    for (std::size_t n = 0; n < words.size(); ++n)
+        by_pair[pair_at(words[n].data() + (same_first ? 1 : words[n].size() - 2))] |= std::uint32_t(1) << n;
     std::vector<std::pair<std::size_t, std::size_t>> found;
-    for (std::size_t at = start; at + 1 < text.size(); ++at) {
-        const std::uint32_t candidates = by_end[pair_at(text.data() + at)];
+    for (std::size_t at = start + (same_first ? 1 : 0); at + 1 < text.size(); ++at) {
+        if (same_first) {
+            at = text.find(words[0][0], at - 1);
+            if (at == text.npos || ++at + 1 >= text.size()) break;
+        }
+        const std::uint32_t candidates = by_pair[pair_at(text.data() + at)];
         for (std::size_t n = 0; candidates >> n; ++n) {
-            const std::size_t size = words[n].size(), end = at + 2;
-            if ((candidates >> n & 1) && end >= start + size && text.substr(end - size, size) == words[n])
-                found.emplace_back(end - size, n);
+            const std::size_t before = same_first ? 1 : words[n].size() - 2;
+            if ((candidates >> n & 1) && at >= start + before &&
+                text.substr(at - before, words[n].size()) == words[n])
+                found.emplace_back(at - before, n);
         }
     }
     std::sort(found.begin(), found.end());
-    return found;
+    std::vector<std::size_t> places;
+    std::string numbers;
+    for (const auto& [place, number] : found) {
+        places.push_back(place);
+        numbers += char(number);
+    }
+    return {places, numbers};
 }
 
 // ` %{width}.{decimals}f`
