@@ -80,7 +80,7 @@ _ADAM = (
     *("learning_rate", "learning_rate_final", "warmup_epochs", "weight_decay", "gradient_clip"),
     *("schedule", "plateau_patience"),
 )
-JOINT_EPSILON = 0.01  # of joint updates: the initial weights are known to 10, on inputs of their own spread
+JOINT_EPSILON = 0.1  # of joint updates, on inputs of their own spread: 1 learns too slowly, 0.01 overfits
 JOINT_ENERGY_WEIGHT = 3.0  # of joint updates, where one energy stands beside 50 force components
 _STANDARD = ("kalman_eta", "kalman_etatau", "kalman_etamax")
 _FADING = ("kalman_lambda_short", "kalman_nue_short")

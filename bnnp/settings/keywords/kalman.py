@@ -49,7 +49,7 @@ class KalmanSettings(Section, title="Kalman filter and plain gradient descent", 
         "growth of the forgetting factor", dialect=BOTH)
     kalman_epsilon: float = keyword("x", real(above=0.0), 1.0,
         "initial covariance is 1/epsilon", dialect=BOTH, tier="R",
-        note="0.01 with joint updates, unless the keyword is there.")
+        note="0.1 with joint updates, unless the keyword is there.")
     use_noisematrix: bool = keyword("", flag, False,
         "process noise (RuNNer)", tier="R")
     kalman_q0: float = keyword("x", real(0.0), 0.0,
