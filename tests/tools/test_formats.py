@@ -90,6 +90,7 @@ class TestDeepmd:
         ("file", "text", "message"),
         [
             ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 element"),
+            ("type.raw", "0\n1\n99999999999999999999\n", "type.raw: cannot be read as numbers of types"),
             ("type_map.raw", "Ge\nXy\n", "`Xy` is no chemical symbol"),
             ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers of 9 a frame"),
         ],

@@ -270,7 +270,7 @@ def _types(system: Folder) -> NDArray[np.int64]:
     """Type of each atom, from 0."""
     try:
         return np.array([int(word) for word in system.words("type.raw")], dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{system.where}/type.raw: cannot be read as numbers of types ({error})") from None
 
 
