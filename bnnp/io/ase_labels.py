@@ -26,7 +26,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
-from bnnp.io.atom_lines import parse_number
+from bnnp.io.atom_lines import LARGEST, are_numbers, parse_number
 from bnnp.io.declared_units import DeclaredUnits, declared_units
 from bnnp.messages import count
 
@@ -336,6 +336,8 @@ def cell_volume(atoms: Atoms) -> float:
     InputError
         It has none.
     """
+    if not are_numbers(np.array(atoms.cell)):
+        raise InputError(f"a lattice vector is not finite, or above {LARGEST:g}: damaged?")
     volume = abs(float(np.linalg.det(atoms.cell)))
     if volume < 1e-7:
         raise InputError("periodic, but the cell has no volume; give all three lattice vectors or pbc=False")
@@ -347,11 +349,14 @@ def _numbers(name: str, value: Any) -> Array:
     try:
         if isinstance(value, str):
             numbers = [parse_number(word) for word in value.replace(",", " ").split()]
-            return np.array(numbers[0] if len(numbers) == 1 else numbers, dtype=np.float64)
-        array = np.asarray(value)
-        if array.dtype.kind not in "iuf":
+            found = np.array(numbers[0] if len(numbers) == 1 else numbers, dtype=np.float64)
+        elif np.asarray(value).dtype.kind in "iuf":
+            found = np.asarray(value).astype(np.float64)
+        else:
             raise ValueError
-        return array.astype(np.float64)
+        if (np.isfinite(found) & (np.abs(found) > LARGEST)).any():
+            raise ValueError
+        return found
     except ValueError:
         raise InputError(f"`{name}` is `{str(value)[:60]}`, expected a number or numbers") from None
 

@@ -21,6 +21,7 @@ from bnnp.messages import count
 COLUMNS = ("x", "y", "z", "symbol", "charge", "energy", "fx", "fy", "fz")
 LABELLED, BARE = len(COLUMNS) + 1, 5  # words of a line, `atom` included
 NUMBERS = {symbol.encode(): number for number, symbol in enumerate(chemical_symbols[:103]) if number}
+LARGEST = 1e12  # no length, energy or force of a calculation is larger, in any unit
 CHUNK = 8192  # lines split at once; bounds the memory of a structure with millions of atoms
 
 FORTRAN_EXPONENT = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[dDqQ]([+-]?\d+)|([+-]\d+))")
@@ -84,7 +85,7 @@ def parse_atoms(
         tables = [_convert_carefully(lines, require_labels)]
     numbers = np.concatenate([number for number, _ in tables])
     values = np.concatenate([value for _, value in tables])
-    if not np.isfinite(values).all():
+    if not are_numbers(values):
         raise _not_finite(values)
     if elements is not None:
         _check_elements(numbers, elements)
@@ -93,6 +94,11 @@ def parse_atoms(
         forces = np.ascontiguousarray(values[:, 5:])
         charges = values[:, 3].copy() if values[:, 3].any() else None
     return AtomTable(numbers, np.ascontiguousarray(values[:, :3]), forces, charges)
+
+
+def are_numbers(values: NDArray[np.float64]) -> bool:
+    """Whether all values are finite, and not so large that sums and squares of them are not."""
+    return not values.size or bool(values.max() <= LARGEST and values.min() >= -LARGEST)  # False for NaN
 
 
 def parse_number(word: str | bytes) -> float:
@@ -176,12 +182,12 @@ def _convert_line(line: bytes, require_labels: bool) -> tuple[int, list[float]]:
 
 def _not_finite(values: NDArray[np.float64]) -> AtomLineError:
     """The error for the first value that is NaN or infinite."""
-    row, column = np.argwhere(~np.isfinite(values))[0]
+    row, column = np.argwhere(~(np.abs(values) <= LARGEST))[0]
     name = [name for name in COLUMNS if name != "symbol"][column]
     return AtomLineError(
         int(row),
-        f"{name} is {values[row, column]}, expected a finite number; the calculation behind this structure "
-        "failed: repeat it or remove the structure",
+        f"{name} is {values[row, column]}, expected a finite number below {LARGEST:g}; the calculation "
+        "behind this structure failed: repeat it or remove the structure",
     )
 
 

@@ -20,7 +20,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
-from math import isfinite
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -28,7 +27,15 @@ from numpy.typing import NDArray
 
 from bnnp._core import format_atoms
 from bnnp.errors import InputError, NumericalError
-from bnnp.io.atom_lines import NUMBERS, AtomLineError, AtomTable, parse_atoms, parse_number
+from bnnp.io.atom_lines import (
+    LARGEST,
+    NUMBERS,
+    AtomLineError,
+    AtomTable,
+    are_numbers,
+    parse_atoms,
+    parse_number,
+)
 from bnnp.io.text import exact
 from bnnp.messages import count
 from bnnp.structure import PERIODIC, SET_LABELS, Periodicity, Set, Structure
@@ -208,11 +215,11 @@ def _parse_numbers(keyword: str, rest: str, size: int, row: int, location: Locat
         numbers = [parse_number(word) for word in words]
     except ValueError as error:
         raise location.error(row, f"`{keyword}`: {error}") from None
-    if not np.isfinite(numbers).all():
+    if not are_numbers(np.array(numbers)):
         raise location.error(
             row,
-            f"`{keyword}` is {rest.strip()}, expected finite numbers; the calculation behind this structure "
-            "failed: repeat it or remove the structure",
+            f"`{keyword}` is {rest.strip()}, expected finite numbers below {LARGEST:g}; the calculation "
+            "behind this structure failed: repeat it or remove the structure",
         )
     return numbers
 
@@ -287,14 +294,14 @@ def _parse_pbc(text: str, cell: NDArray[np.float64] | None) -> Periodicity:
 
 def _check_weight(text: str) -> None:
     """Raise ValueError if `text` is not a valid weight of a structure."""
-    if not 0 <= parse_number(text) < np.inf:
-        raise ValueError(f"weight={text} must be zero or positive")
+    if not 0 <= parse_number(text) <= LARGEST:
+        raise ValueError(f"weight={text} must be zero or positive, and below {LARGEST:g}")
 
 
 def _parse_stress(text: str, cell: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """The six numbers of ``stress="xx yy zz yz xz xy"``."""
     values = np.array([parse_number(word) for word in text.split()])
-    if values.shape != (6,) or not np.isfinite(values).all():
+    if values.shape != (6,) or not are_numbers(values):
         raise ValueError(f'stress="{text}" must be six finite numbers: xx yy zz yz xz xy')
     if cell is None:
         raise ValueError("a stress is given but no `lattice`; a free molecule has no stress: remove it")
@@ -367,9 +374,10 @@ def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
     for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
-        if value is not None and not isfinite(value.sum() if isinstance(value, np.ndarray) else value):
+        if value is not None and not are_numbers(np.asarray(value)):
             raise NumericalError(
-                f"{structure.where}: {name} is not finite and cannot be written to input.data"
+                f"{structure.where}: {name} is not finite (or above {LARGEST:g}) and cannot be written to "
+                "input.data"
             )
     numbers = structure.numbers
     if len(numbers) == 0 or numbers.min() < 1 or numbers.max() > len(NUMBERS):

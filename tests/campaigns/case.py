@@ -48,6 +48,7 @@ class Ended:
             "Traceback (most recent call last)" in self.text or "bug in bnnp" in self.text
         )
         found += ["hang"] * (self.code is None)
+        found += ["warning of a library"] * ("RuntimeWarning" in self.text)
         found += ["crash"] * (self.code is not None and self.code < 0)
         return found
 

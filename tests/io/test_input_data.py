@@ -286,6 +286,13 @@ class TestWrite:
         with pytest.raises(NumericalError, match="structure 1: positions is not finite"):
             format_structure(structure)
 
+    def test_refuses_what_no_calculation_gives(self) -> None:
+        """Squares and determinants of such numbers would be infinite."""
+        for cell, energy in ((np.diag([1e308, 1.0, 1.0]), 0.0), (np.eye(3), -1e200)):
+            structure = Structure(np.array([8]), np.zeros((1, 3)), cell, energy=energy)
+            with pytest.raises(NumericalError, match="cannot be written to input.data"):
+                format_structure(structure)
+
     def test_failure_leaves_the_former_file(self, tmp_path: Path) -> None:
         path = save(tmp_path, GOOD)
         bad = Structure(numbers=np.array([103]), positions=np.zeros((1, 3)))
@@ -319,6 +326,8 @@ BAD = {
     "energy without value": ("energy -1.5", "energy", "line 14 .*0 values but must have one number"),
     "energy is text": ("energy -1.5", "energy -1.5eV", "line 14 .*`-1.5eV` is not a number"),
     "energy is nan": ("energy -1.5", "energy NaN", "line 14 .*expected finite numbers"),
+    "energy is absurd": ("energy -1.5", "energy 1e308", "line 14 .*finite numbers below 1e.12"),
+    "position is absurd": ("5.0 Te", "1e300 Te", r"z is 1e.300, expected a finite number below 1e.12"),
     "position is inf": ("5.0 Te", "inf Te", r"line 13 \(structure 2\): z is inf, expected a finite number"),
     "force is nan": ("0.0 -0.5", "0.0 nan", r"line 13 \(structure 2\): fz is nan"),
     "force is stars": ("0.0 -0.5", "0.0 ******", r"line 13 \(structure 2\): fz is `\*\*\*\*\*\*`"),

@@ -90,6 +90,7 @@ class TestDeepmd:
         ("file", "text", "message"),
         [
             ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 element"),
+            ("type.raw", "0\n1\n99999999999999999999\n", "type.raw: cannot be read as numbers of types"),
             ("type_map.raw", "Ge\nXy\n", "`Xy` is no chemical symbol"),
             ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers of 9 a frame"),
         ],
@@ -168,6 +169,17 @@ class TestDeepmd:
         result = run(system, tmp_path / "a.data")
         assert result.exit_code == 1
         assert "set.000 frame 2: its virial is no symmetric matrix" in result.output
+
+    def test_cells_and_numbers_that_are_none(self, system: Path, tmp_path: Path) -> None:
+        path = system / "set.000/box.npy"
+        box = np.load(path)
+        for place, value, message in ((8, 0.0, "frame 1: its cell has no volume"), (0, 1e300, "above 1e.12")):
+            changed = box.copy()
+            changed[0, place] = value
+            np.save(path, changed)
+            result = run(system, tmp_path / "a.data")
+            assert result.exit_code == 1
+            assert re.search(message, result.output)
 
     def test_displaced_numbers(self, system: Path, tmp_path: Path) -> None:
         """Bytes inserted among the numbers: the last ones stand behind the end that the head tells."""

@@ -223,6 +223,17 @@ class TestEnergy:
         assert run("--energy-window", 0.0501, "--overwrite", "input.data", "out.data").exit_code == 0
         assert chosen() == [0, 1, 2, 3, 4]
 
+    def test_units_that_the_distances_deny_are_doubted(self, folder: Path) -> None:
+        """As bnnp convert and bnnp functions do, for each file that is read."""
+        Path("input.nn").unlink()
+        right = run("--units", "metal", "--energy-window", 0.0501, "input.data", "out.data")
+        assert "WARNING" not in right.output
+        wrong = run("--units", "atomic", "--energy-window", 0.0501, "--overwrite", "input.data", "out.data")
+        assert wrong.exit_code == 0
+        told = " ".join(wrong.output.split())
+        assert "WARNING: input.data: this looks like Angstrom" in told
+        assert told.count("Is --units atomic right?") == 1
+
     def test_units_of_the_run_that_wrote_it(self, folder: Path) -> None:
         """The input.nn beside the file counts, not the one of this directory."""
         Path("run").mkdir()

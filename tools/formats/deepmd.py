@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.ase_labels import LOPSIDED
+from bnnp.io.atom_lines import LARGEST, are_numbers
 from bnnp.io.text import read_lines, reason_of
 from bnnp.messages import count
 from bnnp.structure import Structure
@@ -47,6 +48,7 @@ WIDTHS = {"coord": 3, "box": 9, "energy": 1, "force": 3, "virial": 9, "real_atom
 OF_ATOMS = ("coord", "force", "real_atom_types")  # so many an atom
 OLD_NAMES = {"coord": "coords", "box": "cells", "energy": "energies", "force": "forces", "virial": "virials"}
 NO_ATOM = -1
+FLAT = 1e-7  # Angstrom^3: of lattice vectors in one plane
 END = {0: 40, 1: 44, 2: 28, 3: 28}  # where a version of HDF5's superblock has the length of the file
 
 
@@ -225,7 +227,10 @@ def _frame(
     if periodic:
         cell = values["box"].reshape(3, 3)
     if cell is not None and "virial" in values:
-        tensor = -values["virial"].reshape(3, 3) / abs(np.linalg.det(cell))
+        volume = abs(float(np.linalg.det(cell)))
+        if volume < FLAT:
+            raise InputError(f"{where}: its cell has no volume; correct the box, or add a file `nopbc`")
+        tensor = -values["virial"].reshape(3, 3) / volume
         if np.abs(tensor - tensor.T).max() > LOPSIDED * np.abs(tensor).max():
             raise InputError(f"{where}: its virial is no symmetric matrix: damaged, or not of this frame")
         stress = 0.5 * (tensor + tensor.T).ravel()[[0, 4, 8, 5, 2, 1]]
@@ -265,7 +270,7 @@ def _types(system: Folder) -> NDArray[np.int64]:
     """Type of each atom, from 0."""
     try:
         return np.array([int(word) for word in system.words("type.raw")], dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{system.where}/type.raw: cannot be read as numbers of types ({error})") from None
 
 
@@ -302,7 +307,10 @@ def _load(folder: Folder, n_atoms: int) -> dict[str, Array]:
             raise InputError(
                 f"{folder.where}/{file}: cannot be read as numbers of {width} a frame ({reason_of(error)})"
             ) from None
-        if not np.isfinite(array).all():
-            raise InputError(f"{folder.where}/{file}: a number is not finite; repeat that calculation")
+        if not are_numbers(array):
+            raise InputError(
+                f"{folder.where}/{file}: a number is not finite, or above {LARGEST:g}; repeat that "
+                "calculation"
+            )
         arrays[name] = array
     return arrays

@@ -138,8 +138,8 @@ def report_work(
     if not missing:
         log.item("resumed", "all structures are there, from a run with the same input")
     elif len(missing) < len(layout):
-        there = count(len(layout) - len(missing), "structure")
-        log.item("resumed", f"{there} of an interrupted run")
+        kept = count(len(layout) - len(missing), "structure is", "structures are")
+        log.item("resumed", f"{kept} there from an interrupted run")
     if not missing or not parallel.is_root():
         return
     costs = cost(found.table[layout.source[missing]])
