@@ -387,7 +387,7 @@ def test_signal_ends_with_a_checkpoint(source: Path, tmp_path: Path, name: str, 
     ended = run_and_signal(folder, 2, name, (CURVE, 3, 200))
     assert ended.returncode == 128 + signal.Signals[name], ended.stdout
     assert "Next: `bnnp --mode 2 --restart` continues" in ended.stdout
-    assert "of 50 epochs are done" in ended.stdout.splitlines()[-1]
+    assert "of 50 epochs done" in ended.stdout.splitlines()[-1]
     assert "Normal termination" not in ended.stdout
     assert "--mode 3" not in ended.stdout
     assert (folder / "checkpoint.npz").exists()
@@ -402,7 +402,7 @@ def test_signal_and_restart_are_uninterrupted(source: Path, tmp_path: Path, meth
     whole, broken = twin(source, tmp_path / "whole", settings), twin(source, tmp_path / "broken", settings)
     assert invoke(whole, 2).exit_code == 0
     ended = run_and_signal(broken, 2, "SIGTERM", (CURVE, 3, calls))
-    assert "of 8 epochs are done" in ended.stdout.splitlines()[-1]
+    assert "of 8 epochs done" in ended.stdout.splitlines()[-1]
     assert invoke(broken, 2, "--restart").exit_code == 0
     for name in ("weights.029.data", "weights.079.data", "learning-curve.out"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
