@@ -42,6 +42,8 @@ Reads input.nn and input.data in the working directory and does one job:
   --mode 3   predict energies, forces and stresses, each with its uncertainty,
              or run molecular dynamics (md_steps in input.nn)
 
+`bnnp --auto DATA...` does all of it, from VASP runs or other files.
+
 Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn
 counts, and the log has RuNNer's lines, too, which other programs read.
 """

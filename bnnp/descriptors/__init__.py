@@ -6,5 +6,6 @@ for atoms that move little), ``compiled.py`` (the same numbers from the C++ core
 ``pairs.py`` (from pairs to forces), ``scaling.py`` (network inputs) and ``statistics.py`` (over many atoms).
 
 Choosing functions: ``generate.py`` (published recipes) on ``grids.py``, ``environments.py`` (sampled atoms),
-``pruning.py``. Judging data: ``survey.py`` (one structure), ``length_unit.py`` (bohr or Angstrom).
+``pruning.py``, all together in ``pool.py``. Judging data: ``survey.py`` (one structure), ``length_unit.py``
+(bohr or Angstrom).
 """

@@ -32,6 +32,8 @@ global_hidden_layers_short 2
 global_nodes_short {nodes}
 global_activation_short p p l
 optimizer kalman
+kalman_epsilon 1
+energy_weight 1
 epochs 6
 calculate_forces
 """
