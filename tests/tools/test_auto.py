@@ -45,17 +45,18 @@ def copper(folder: Path, count: int) -> None:
 
 @pytest.mark.slow
 def test_a_potential_in_one_command(tmp_path: Path) -> None:
-    copper(tmp_path, 80)
+    copper(tmp_path, 44)
     done = bnnp(tmp_path, "--auto", "first.extxyz", "second.extxyz", "--minutes", 10, "--folder", "copper")
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "copper"
     held = {each.positions.tobytes() for each in read_structures(folder / "held_out.data")}
     trained = {each.positions.tobytes() for each in read_structures(folder / "input.data")}
-    assert (len(held), len(trained), len(held & trained)) == (8, 72, 0)
+    assert 3 <= len(held) <= 6  # a tenth, to the nearest block of frames that resemble each other
+    assert (len(held) + len(trained), len(held & trained)) == (44, 0)
     assert (folder / "report.html").is_file()
     assert (folder / "potential" / "weights.029.data").is_file()
     verdict = done.stdout.partition("Verdict")[2]
-    assert "(RMSE) of 8 structures" in " ".join(verdict.split())
+    assert f"(RMSE) of {len(held)} structures" in " ".join(verdict.split())
     assert "what to do next" in verdict
     # EMT of rattled copper is easy: a tenth of the size of the forces (rms 0.9 eV/Angstrom)
     table = np.loadtxt(folder / "nnforces.out")
@@ -66,12 +67,13 @@ def test_a_potential_in_one_command(tmp_path: Path) -> None:
 
     commands = [shlex.split(line[2:]) for line in done.stdout.splitlines() if line.startswith("$ bnnp")]
     assert len(commands) == 7
-    former = (folder / "energy.out").read_text()
-    for words in commands[3:6]:  # modes 1, 2 and 3 by hand
+    names = ("input.nn.auto", "energy.out", "nnforces.out")
+    former = [(folder / name).read_text() for name in names]
+    for words in (commands[3], commands[5]):  # modes 1 and 3 by hand
         assert words[-2] == ">"
         again = bnnp(folder, *words[1:-2])
         assert again.returncode == 0, again.stdout
-    assert (folder / "energy.out").read_text() == former
+    assert [(folder / name).read_text() for name in names] == former
 
 
 def test_too_few_structures(tmp_path: Path) -> None:
