@@ -18,9 +18,14 @@ def serve(potential: Path, name: str) -> None:
     """What the script of inputs/tutorial/how_to.md does, once the server is there."""
     atoms = bulk("Cu", a=4.0, cubic=True)
     atoms.calc = BNNP(potential)
-    while not Path(f"/tmp/ipi_{name}").exists():
-        time.sleep(0.01)
-    SocketClient(unixsocket=name).run(atoms, use_stress=True)
+    while True:
+        try:
+            client = SocketClient(unixsocket=name)
+        except OSError:  # the file is not there, or nobody listens yet
+            time.sleep(0.01)
+        else:
+            break
+    client.run(atoms, use_stress=True)
 
 
 def test_what_the_client_sends_is_what_the_calculator_gives(solid: Path) -> None:
@@ -29,7 +34,7 @@ def test_what_the_client_sends_is_what_the_calculator_gives(solid: Path) -> None
     client.start()
     atoms = bulk("Cu", a=4.0, cubic=True)
     own = BNNP(solid)
-    with SocketIOCalculator(unixsocket=name) as server:
+    with SocketIOCalculator(unixsocket=name, timeout=60.0) as server:
         for step in range(3):
             atoms.rattle(0.02, seed=step)
             atoms.set_cell(atoms.cell * 1.002, scale_atoms=True)
