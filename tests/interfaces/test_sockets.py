@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from pathlib import Path
 
@@ -18,23 +17,16 @@ def serve(potential: Path, name: str) -> None:
     """What the script of inputs/tutorial/how_to.md does, once the server is there."""
     atoms = bulk("Cu", a=4.0, cubic=True)
     atoms.calc = BNNP(potential)
-    while True:
-        try:
-            client = SocketClient(unixsocket=name)
-        except OSError:  # the file is not there, or nobody listens yet
-            time.sleep(0.01)
-        else:
-            break
-    client.run(atoms, use_stress=True)
+    SocketClient(unixsocket=name).run(atoms, use_stress=True)
 
 
 def test_what_the_client_sends_is_what_the_calculator_gives(solid: Path) -> None:
     name = f"bnnp_{uuid.uuid4().hex}"
     client = threading.Thread(target=serve, args=(solid, name), daemon=True)
-    client.start()
     atoms = bulk("Cu", a=4.0, cubic=True)
     own = BNNP(solid)
     with SocketIOCalculator(unixsocket=name, timeout=60.0) as server:
+        client.start()  # the server listens
         for step in range(3):
             atoms.rattle(0.02, seed=step)
             atoms.set_cell(atoms.cell * 1.002, scale_atoms=True)
