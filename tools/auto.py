@@ -43,10 +43,10 @@ units            metal        # Angstrom and eV in all files
 elements         {elements}
 random_seed      {seed}
 test_fraction    0.1          # chooses the epoch; in blocks of consecutive frames
-calibration_fraction 0.2      # for the size of the standard deviations
 training_time    {minutes:<12g} # minutes
 # Functions, networks, the optimizer and the number of epochs are the defaults: mode 1 chooses the symmetry
-# functions by the structures (input.nn.auto), mode 2 takes the Kalman filter.
+# functions by the structures (input.nn.auto), mode 2 takes the Kalman filter. A fifth of the structures, where
+# these are 30 or more, is kept for the calibration of the standard deviations.
 calculate_forces
 calculate_stress
 """
