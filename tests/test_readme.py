@@ -173,8 +173,10 @@ def test_one_command(project: Path, tmp_path: Path) -> None:
     assert "what to do next" in output
     assert (tmp_path / "auto" / "potential" / "weights.014.data").is_file()
     assert (tmp_path / "auto" / "report.html").is_file()
-    keywords = README.read_text(encoding="utf-8").partition(f"## {heading}")[2].partition("```\nunits ")[2]
-    (tmp_path / "input.nn").write_text(f"units {keywords.partition('```')[0]}")
+    chapter = README.read_text(encoding="utf-8").partition(f"## {heading}")[2].partition("\n## ")[0]
+    keywords = [word for word in re.findall(r"`([^`]*)`", chapter) if word.startswith(("elements", "units"))]
+    assert len(keywords) == 2
+    (tmp_path / "input.nn").write_text("\n".join(keywords))
     assert load_settings(tmp_path / "input.nn", 1, choosing=True).model.elements == ("Ge", "Te")
 
 

@@ -176,7 +176,7 @@ def main(data: tuple[Path, ...], folder: Path, minutes: float, seed: int) -> Non
     steps.run("8_report", "plot", "report")
     say(f"\n{steps.minutes:.1f} minutes. Potential: {folder / 'potential'}; page: {folder / 'report.html'}")
     if "UNCALIBRATED" in training:
-        say(f"The standard deviations are not calibrated: that takes {FEWEST} structures.")
+        say(f"The standard deviations are not calibrated: that takes {count(FEWEST, 'structure')}.")
     say(f"\nStructures that were held out, {len(StructureFile(folder / HELD_OUT))} of {len(structures)}:")
     click.echo("\n".join(last_section(prediction, "Verdict")).rpartition("\n\n")[0] or prediction)
 

@@ -178,6 +178,7 @@ def input_nn(case: Case) -> str:
         "global_hidden_layers_short": len(case.nodes),
         "global_nodes_short": " ".join(map(str, case.nodes)),
         "global_activation_short": "t t l",
+        "optimizer": "adam",
         "epochs": 2,
         "calculate_forces": "",
     }

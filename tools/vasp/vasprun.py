@@ -37,6 +37,7 @@ import numpy as np
 
 from bnnp._core import find_words
 from bnnp.errors import InputError
+from bnnp.messages import count
 from vasp.method import Species, excluded, integer, method_word, real
 from vasp.species import agreed, from_symbol, from_title
 from vasp.step import (
@@ -354,7 +355,9 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
             f"{' '.join(map(str, counts))}"
         )
     if total and int(total[1]) != len(kinds):
-        raise InputError(f"{DAMAGED_HEAD}: <atoms> says {int(total[1])} atoms, but {len(kinds)} are listed")
+        raise InputError(
+            f"{DAMAGED_HEAD}: <atoms> says {count(int(total[1]), 'atom')}, but {len(kinds)} are listed"
+        )
     if not symbols or None in symbols or min(kinds) < 0:
         raise InputError(
             f"the elements {sorted({row[0] for row in of_atom})} are no chemical symbols; name the species "
