@@ -173,8 +173,12 @@ def main(data: tuple[Path, ...], folder: Path, minutes: float, seed: int) -> Non
     steps.run("5_mode1", "--mode", 1)
     training = steps.run("6_mode2", "--mode", 2)
     prediction = steps.run("7_mode3", "--mode", 3, "--data", HELD_OUT)
-    steps.run("8_report", "plot", "report")
-    say(f"\n{steps.minutes:.1f} minutes. Potential: {folder / 'potential'}; page: {folder / 'report.html'}")
+    page = f"; page: {folder / 'report.html'}"
+    try:
+        steps.run("8_report", "plot", "report")
+    except InputError as error:  # without matplotlib the potential is as good
+        page = f". No report page: {error}"
+    say(f"\n{steps.minutes:.1f} minutes. Potential: {folder / 'potential'}{page}")
     if "UNCALIBRATED" in training:
         say(f"The standard deviations are not calibrated: that takes {count(FEWEST, 'structure')}.")
     say(f"\nStructures that were held out, {len(StructureFile(folder / HELD_OUT))} of {len(structures)}:")
