@@ -197,9 +197,7 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     from bnnp.run import Run
     from bnnp.settings.settings import load_settings
 
-    settings = load_settings(
-        settings_file, mode, mode_required=not check, choosing=check or mode in (None, 1)
-    )
+    settings = load_settings(settings_file, mode, mode_required=not check, choosing=True)
     dynamics = settings.mode == 3 and settings.dynamics.md_steps
     if restart and settings.mode != 2 and not dynamics:
         what = f"no md_steps for mode {settings.mode}" if mode else f"runner_mode {settings.mode}"

@@ -139,7 +139,7 @@ def load_settings(
     mode_required : bool
         False: a file that names no mode is accepted (``bnnp --check``).
     choosing : bool
-        A file without symmetry functions is accepted: mode 1 will choose them.
+        A file without symmetry functions is accepted for mode 1, which will choose them, and for a check.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def _add_chosen_functions(file: KeywordFile, mode: int, choosing: bool) -> None:
             raise file.mistake("symmetry_functions", text)
         return
     chosen = automatic_file(file.path)
-    if choosing and (mode == 1 or not chosen.is_file()):
+    if choosing and (mode == 1 or (mode == 0 and not chosen.is_file())):
         return
     if not chosen.is_file():
         raise InputError(

@@ -185,6 +185,12 @@ def test_mode_1_chooses_anew_and_check_shows_what_was_chosen(load: Load, tmp_pat
     assert not load(without=("symf",), mode=1).chooses_functions
 
 
+@pytest.mark.parametrize(("mode", "lines"), [(2, ()), (3, ()), (None, ("runner_mode 2",))])
+def test_only_mode_1_may_choose(load: Load, mode: int | None, lines: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="has no symmetry function, and there is no input.nn.auto"):
+        load(*lines, without=("symf",), mode=mode, choosing=True)
+
+
 def test_a_mistake_in_input_nn_auto_names_that_file(load: Load, tmp_path: Path) -> None:
     (tmp_path / "input.nn.auto").write_text(CHOSEN + "symfunction_short H 2 Xx 0.01 0.0 12.0\n")
     with pytest.raises(InputError, match="input.nn.auto line 3: "):
