@@ -23,4 +23,4 @@ python tools/benchmark.py train "$folder" --set "epochs 8" --set "dropout_rate 0
     --each "$n2p2;short_force_fraction 0.0041" \
     --each "$n2p2;short_force_fraction 0.0041;update_strategy 1" \
     --each "$n2p2;short_force_fraction 0.05;task_batch_size_force 10" \
-    --each "optimizer kalman"
+    --each "optimizer kalman;energy_weight 1"
