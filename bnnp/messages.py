@@ -60,10 +60,11 @@ def _fold(line: str, width: int, prefix: str, indent: str) -> list[str]:
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number and its noun.
 
-    >>> count(1, "structure"), count(0, "structure"), count(2, "frequency", "frequencies")
-    ('1 structure', '0 structures', '2 frequencies')
+    >>> count(1, "structure"), count(2, "frequency"), count(3, "day"), count(4, "leaf", "leaves")
+    ('1 structure', '2 frequencies', '3 days', '4 leaves')
     """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    plural = plural or re.sub("(?<=[^aeiou])y$", "ie", noun) + "s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def percent(share: float) -> str:

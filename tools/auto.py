@@ -46,7 +46,7 @@ test_fraction    0.1          # chooses the epoch; in blocks of consecutive fram
 training_time    {minutes:<12g} # minutes
 # Functions, networks, the optimizer and the number of epochs are the defaults: mode 1 chooses the symmetry
 # functions by the structures (input.nn.auto), mode 2 takes the Kalman filter. A fifth of the structures is
-# kept for the calibration of the standard deviations, where these are 30 or more.
+# kept for the calibration of the standard deviations, where these are 10 or more.
 calculate_forces
 calculate_stress
 """

@@ -148,8 +148,9 @@ def run(case: Path, target: str, arm: str, seed: int, test: Sequence[Structure],
     for name, value in {**ARMS[arm], "random_seed": str(SEED_STEP * seed), "threads": "1"}.items():
         text = with_keyword(text, name, value)
     (directory / "input.nn").write_text(text)
-    for name in ("input.data", "symmetry_functions.h5"):
-        os.link(case / target / name, directory / name)
+    for name in ("input.data", "symmetry_functions.h5", "input.nn.auto"):
+        if (case / target / name).exists():
+            os.link(case / target / name, directory / name)
     start = time.perf_counter()
     call(directory, 2)
     seconds = time.perf_counter() - start

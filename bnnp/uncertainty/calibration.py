@@ -21,6 +21,12 @@ Inside all parts vary little, and the fit says little about how sigma grows furt
 structures outside that say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the
 root mean square error e inside, and all of it is scaled to the errors inside once more.
 
+The size of n independent errors is known to a factor of about 1 +- 1 / sqrt(2 n). The errors of energies are
+often few, as frames of one trajectory share theirs (:mod:`bnnp.uncertainty.independence`). Then sigma is
+widened until its normal 90 % interval is that of Student's t with n degrees of freedom (Student, Biometrika
+6, 1 (1908)), and with less than ten it follows the distance alone: three factors and a map cannot be told
+from so few.
+
 No error inside tells of what was never there: two elements that never met, a function that never varied
 (`unseen`). With the share f of the atoms that see such a thing (1 or 0 for the force on an atom) sigma^2 is
 the calibrated one plus f sigma_MC^2, as the raw spread of the samples has about the right size there.
@@ -34,6 +40,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 from bnnp.errors import NumericalError
 from bnnp.messages import count
@@ -50,8 +57,8 @@ LEVELS = (68, 90, 95)  # per cent, of the conformal factors
 FOLDS = 5
 PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles of sigma
 OVERLAP = 0.99  # quantile of sigma inside up to which a map of mc is fitted to errors inside only
-FEWEST = 30  # structures for a calibration to be trusted
-FEWEST_INDEPENDENT = 10  # independent errors of energies: their size is known to 1 / sqrt(2 n), 22 %
+FEWEST = 10  # structures for a calibration
+FEWEST_INDEPENDENT = 10  # errors from which the factors of hybrid can be told
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +219,9 @@ class Calibration:
         return f"calibrated ({self.kind}) on {count(self.structures, 'structure')}{more}{rest}"
 
 
-def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) -> Calibration:
+def fit_calibration(
+    found: Mapping[str, Observations], kind: str, samples: int, independent: float = math.inf
+) -> Calibration:
     """Fit all quantities.
 
     Parameters
@@ -221,6 +230,8 @@ def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) 
         By name as in :attr:`Calibration.quantities`; a quantity that is not there stays raw.
     samples : int
         Of the potential.
+    independent : float
+        How many of the errors of energies are independent.
 
     Raises
     ------
@@ -230,7 +241,7 @@ def fit_calibration(found: Mapping[str, Observations], kind: str, samples: int) 
     fitted = {}
     for name, observations in found.items():
         try:
-            fitted[name] = fit_quantity(observations, kind)
+            fitted[name] = fit_quantity(observations, kind, independent if name == "energy" else math.inf)
         except NumericalError as error:
             raise NumericalError(f"{name}: {error}") from None
     seen = {flag: [each.structure[each.outside == flag] for each in found.values()] for flag in (0, 1)}
@@ -257,8 +268,8 @@ def _largest(quantities: Mapping[str, Quantity], found: Mapping[str, Observation
     return np.asarray(largest[np.isfinite(largest)])
 
 
-def fit_quantity(found: Observations, kind: str) -> Quantity:
-    """Fit factors, map and conformal factors.
+def fit_quantity(found: Observations, kind: str, independent: float = math.inf) -> Quantity:
+    """Fit factors, map and conformal factors; so many of the errors inside are `independent`.
 
     Raises
     ------
@@ -266,8 +277,8 @@ def fit_quantity(found: Observations, kind: str) -> Quantity:
         Values that are not finite; errors that are all the same; sigmas that are all zero.
     """
     parts = found.parts[:, :1] if kind == "mc" else found.parts
-    _check(found.errors, parts)
-    weights = np.ones(1) if kind == "mc" else hybrid_weights(found)
+    _check(found.errors, parts, independent)
+    weights = np.ones(1) if kind == "mc" else hybrid_weights(found, independent)
     raw = np.sqrt(np.square(parts * weights).sum(axis=1))
     inside = ~found.outside
     used = inside | (raw > np.quantile(raw[inside], OVERLAP) if kind == "mc" else found.outside)
@@ -281,6 +292,8 @@ def fit_quantity(found: Observations, kind: str) -> Quantity:
         scale = math.sqrt(zms(errors, sigma))
         least, sigma = scale * least, scale * sigma
     conformal = {level: conformal_factor(np.abs(errors) / sigma, level / 100.0) for level in LEVELS}
+    wider = widening(independent)
+    sigma, scale, least = wider * sigma, wider * scale, wider * least
     mc = parts[inside, 0]
     scores["raw"] = math.sqrt(zms(errors[mc > 0.0], mc[mc > 0.0])) if (mc > 0.0).any() else math.nan
     scores |= {
@@ -293,9 +306,17 @@ def fit_quantity(found: Observations, kind: str) -> Quantity:
     return Quantity(fitted, weights, conformal, scores, least)
 
 
-def hybrid_weights(found: Observations) -> Array:
-    """a, b, c of the sum of squares, (3,), fitted together with a constant."""
+def widening(independent: float) -> float:
+    """Ratio of the 90 % intervals of Student's t and of the normal distribution; 1 for very many errors."""
+    return 1.0 if math.isinf(independent) else float(stdtrit(max(independent, 1.0), 0.95) / ndtri(0.95))
+
+
+def hybrid_weights(found: Observations, independent: float = math.inf) -> Array:
+    """a, b, c of the sum of squares, (3,), fitted together with a constant; of the distance alone if the
+    errors are few."""
     parts, errors = found.parts, found.errors
+    if independent < FEWEST_INDEPENDENT:
+        return np.array([0.0, 0.0, least_factor(found)])
     terms = np.column_stack([np.ones(len(errors)), np.square(parts)])
     if len(errors) > 100 * GROUPS:  # an even sample gives four numbers just as well
         chosen = np.linspace(0, len(errors) - 1, 100 * GROUPS).astype(int)
@@ -341,11 +362,12 @@ def sigma_quantiles(sigmas: Array) -> Array:
     return np.asarray(np.percentile(sigmas, PERCENT))
 
 
-def _check(errors: Array, parts: Array) -> None:
+def _check(errors: Array, parts: Array, independent: float) -> None:
     if not (np.isfinite(errors).all() and np.isfinite(parts).all()):
         bad = int(np.count_nonzero(~(np.isfinite(errors) & np.isfinite(parts).all(axis=1))))
         raise NumericalError(f"{bad} of {count(len(errors), 'error')} or standard deviations are not finite")
-    if len(errors) == 0 or np.ptp(errors) <= 1e-12 * np.abs(errors).max(initial=0.0):
+    largest = np.abs(errors).max(initial=0.0)
+    if largest == 0.0 or (math.isinf(independent) and np.ptp(errors) <= 1e-12 * largest):
         shown = f"all errors ({len(errors)}) are {errors[0]:g}" if len(errors) else "there are no errors"
         raise NumericalError(f"{shown}, so they tell nothing of their size: are the references right?")
     if not parts[:, 0].any():

@@ -98,7 +98,7 @@ def test_refractory(prepare: ModuleType, tmp_path: Path, monkeypatch: pytest.Mon
     assert {s.info["group"] for s in structures} == {"binaries", "elements"}
     assert [s.info["group"] for s in tested[-5:]] == ["NbMoTaW_300K"] * 2 + ["NbMoTaW_3000K"] * 3
     calibration = [s for s in structures if s.subset == Set.CALIBRATION]
-    assert len(calibration) == 6 * 5 + 4 * 3  # fewer than 30 cannot be calibrated with
+    assert len(calibration) == 6 * 5 + 4 * 3
 
 
 @pytest.mark.parametrize("name", ["tellurides", "refractory"])

@@ -99,6 +99,30 @@ def test_sigma_of_hybrid_has_the_size_of_the_errors_inside() -> None:
     assert quantity.least > 0.0
 
 
+@pytest.mark.parametrize(("independent", "wider"), [(1.0, 3.838), (3.0, 1.431), (9.0, 1.114), (1e9, 1.0)])
+def test_few_independent_errors_widen_sigma(independent: float, wider: float) -> None:
+    """t(0.95) of 1, 3 and 9 degrees of freedom is 6.314, 2.353, 1.833; the normal one 1.645."""
+    found = observations(factor=4.0)
+    many, few = fit_quantity(found, "mc"), fit_quantity(found, "mc", independent)
+    assert few.sigma(found.parts) == pytest.approx(wider * many.sigma(found.parts), rel=1e-3)
+    assert few.conformal == many.conformal  # of the wider sigma, so that intervals are wider too
+
+
+def test_few_independent_errors_take_the_shape_of_the_distance() -> None:
+    """The Monte Carlo part has no say, so that sigma is in proportion to the distance."""
+    rng = np.random.default_rng(4)
+    found = observations()
+    parts = np.column_stack(
+        [rng.uniform(0.1, 1.0, (len(found.errors), 2)), rng.uniform(0.5, 2.0, len(found.errors))]
+    )
+    found = replace(found, errors=parts[:, 2] * rng.normal(size=len(parts)), parts=parts)
+    quantity = fit_quantity(found, "hybrid", 4.0)
+    far = np.array([[0.0, 0.0, 20.0], [9.0, 9.0, 20.0]])
+    near = np.array([[0.0, 0.0, 2.0], [9.0, 9.0, 2.0]])
+    assert quantity.sigma(far)[0] == quantity.sigma(far)[1]
+    assert quantity.sigma(far) == pytest.approx(10.0 * quantity.sigma(near), rel=0.2)
+
+
 def test_no_error_has_a_share_in_its_own_sigma() -> None:
     """With one structure that is far off, its own sigma is not raised by it, those of the others are."""
     found = observations(1.0, structures=5, each=50)

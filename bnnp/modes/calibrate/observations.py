@@ -15,7 +15,6 @@ from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import (
     FEWEST,
-    FEWEST_INDEPENDENT,
     Calibration,
     Observations,
     fit_calibration,
@@ -105,12 +104,10 @@ def fit(
 
     With them the number of components that are left out because symmetry makes them zero.
 
-    Energies stay raw if fewer than FEWEST_INDEPENDENT of their errors are `independent`.
-
     Raises
     ------
     InputError
-        Too few structures have an energy, or too few are independent and there are no forces either.
+        Too few structures have an energy.
     """
     names = dict.fromkeys(name for outcome in outcomes for name in outcome)
     found = {name: Observations.joined([o[name] for o in outcomes if name in o]) for name in names}
@@ -126,15 +123,8 @@ def fit(
             f"calibrate: {count(usable, 'structure')} for the calibration have an energy, expected at least "
             f"{FEWEST}"
         )
-    if independent < FEWEST_INDEPENDENT:
-        del enough["energy"]
-        if not enough:
-            raise InputError(
-                f"calibrate: the errors of the energies are worth {independent:.1f} independent ones, "
-                f"expected at least {FEWEST_INDEPENDENT}; keep structures of more trajectories"
-            )
     kinds = ("mc",) if potential.statistics is None else ("mc", "hybrid")
-    return {kind: fit_calibration(enough, kind, potential.samples) for kind in kinds}, omitted
+    return {kind: fit_calibration(enough, kind, potential.samples, independent) for kind in kinds}, omitted
 
 
 def without_symmetric(name: str, found: Observations, units: Units) -> Observations:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from bnnp.log import Log
-from bnnp.uncertainty.calibration import FEWEST_INDEPENDENT, Calibration, Quantity
+from bnnp.uncertainty.calibration import FEWEST_INDEPENDENT, Calibration, Quantity, widening
 from bnnp.units import Units
 
 PARTS = ("x MC", "x LL", "x d")
@@ -23,13 +24,14 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: 
             "no structures out of the domain (calibration_ood_group): large sigmas are extrapolated in "
             "proportion"
         )
-    if independent:
-        log.item("errors of energies", f"worth {independent:.1f} independent ones")
-    if first.energy is None:
+    log.item("errors of energies", f"worth {independent:.1f} independent ones")
+    if independent < FEWEST_INDEPENDENT:
         log.warn(
             f"the errors of the energies resemble each other and are worth {independent:.1f} independent "
-            f"ones, fewer than {FEWEST_INDEPENDENT}: the standard deviation of energies stays raw "
-            "(uncalibrated). Keep structures of more trajectories, or frames that are further apart"
+            f"ones: their size is known to {100.0 / math.sqrt(2.0 * independent):.0f} % only, so that sigma "
+            f"of energies is made {widening(independent):.1f} times larger (Student's t) and follows the "
+            "distance from the training set alone. Keep structures of more trajectories, or frames further "
+            "apart"
         )
     for name in ("forces", "stress"):
         if not any(quantity.startswith(name) for quantity in first.quantities):

@@ -15,7 +15,7 @@ class CalibrationSettings(Section, title="Calibration", modes="12", dialect=BNNP
 
     calibration_fraction: float = keyword("x", real(0.0, below=1.0), 0.2,
         "share of the training structures of each group that is kept for the calibration of sigma instead",
-        note="30 structures at least are needed: without the keyword none are kept where there are fewer, or "
+        note="10 structures at least are needed: without the keyword none are kept where there are fewer, or "
              "where there is nothing to calibrate (dropout_rate 0 and one network). `begin set=calibration` "
              "pins a structure to this set.")
     calibration_split: str = keyword("auto|random|blocks", choice("auto", "random", "blocks"), "auto",

@@ -155,11 +155,11 @@ class TestMode2:
     ) -> None:
         few = [s for s in data() if s.subset != Set.CALIBRATION][:20] + [
             s for s in data() if s.subset == Set.CALIBRATION
-        ][:29]
+        ][:9]
         folder = prepare(tmp_path / "few", SETTINGS.replace("12", "1"), few)
         result = invoke(folder, 2)
         assert result.exit_code == 0
-        assert "UNCALIBRATED: 29 structures" in " ".join(result.output.split())
+        assert "UNCALIBRATED: 9 structures" in " ".join(result.output.split())
         assert "calibration" not in read_uncertainty(folder / "uncertainty.data").sections
         assert invoke(folder, 3).exit_code == 0
         assert "std: raw (uncalibrated)" in header(folder / "energy.out")
@@ -340,15 +340,15 @@ class TestMode3:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda found: found[:29], "29 structures for the calibration, expected at least 30"),
+            (lambda found: found[:9], "9 structures for the calibration, expected at least 10"),
             (lambda found: [replace(s, subset=Set.TRAIN) for s in found], "0 structures for the calibration"),
             (
                 lambda found: [replace(s, energy=None) for s in found],
                 "no structure for the calibration has an energy",
             ),
             (
-                lambda found: [replace(s, energy=None) if k > 20 else s for k, s in enumerate(found)],
-                "21 structures for the calibration have an energy, expected at least 30",
+                lambda found: [replace(s, energy=None) if k > 8 else s for k, s in enumerate(found)],
+                "9 structures for the calibration have an energy, expected at least 10",
             ),
         ],
     )
@@ -436,14 +436,12 @@ class TestMode3:
             return
         assert result.exit_code == 0, result.output
         text = " ".join(result.output.split())
-        assert (
-            "worth 1.0 independent ones, fewer than 10: the standard deviation of energies stays raw" in text
-        )
+        assert "worth 1.0 independent ones: their size is known to 71 % only" in text
+        assert "3.8 times larger (Student's t)" in text
         used = load(folder)
-        prediction = used.predict(found[0])
-        assert prediction.energy.std == prediction.energy.raw
-        assert not np.allclose(prediction.forces.std, prediction.forces.raw)
-        assert "raw (uncalibrated): energy" in used.describe_std()
+        sigma = [used.predict(s).energy.std / 8.0 for s in found]
+        assert np.sqrt(np.mean(1.0 / np.square(sigma))) == pytest.approx(1.0 / 3.838, rel=0.02)
+        assert "raw" not in used.describe_std()
 
     def test_without_samples(self, folder: Path) -> None:
         add(folder, "calibrate\n")
@@ -477,11 +475,11 @@ class TestRanks:
         assert result.returncode == 0, result.stdout + result.stderr
         assert section(folder) == before
 
-    def test_errors_that_are_worth_too_few_are_one_message(self, folder: Path) -> None:
-        """Thirty equal errors of energies, and no forces: nothing is left to calibrate."""
+    def test_an_error_of_the_fit_is_one_message(self, folder: Path) -> None:
+        """Thirty errors of zero tell nothing of the size of errors; both ranks end."""
         potential = load(folder)
         equal = [
-            replace(s, subset=None, energy=potential.predict(s).energy.value + 3.0, forces=None, stress=None)
+            replace(s, subset=None, energy=potential.predict(s).energy.value, forces=None, stress=None)
             for s in alloys(30, seed=3)
         ]
         write_structures(folder / "input.data", equal)
@@ -489,7 +487,7 @@ class TestRanks:
         result = self.run(folder, 3)
         assert result.returncode == 1
         assert result.stderr.count("ERROR: ") == 1
-        assert "are worth 1.0 independent ones, expected at least" in " ".join(result.stderr.split())
+        assert "energy: all errors (30) are 0, so they tell nothing" in " ".join(result.stderr.split())
         assert "Traceback" not in result.stderr
 
     def test_a_structure_that_cannot_be_predicted(self, folder: Path) -> None:

@@ -334,7 +334,7 @@ def test_sizes_are_exact_where_the_sample_is_everything(prepare: Prepare) -> Non
 def test_what_stops_mode_1_is_no_ready(prepare: Prepare, capsys: pytest.CaptureFixture[str]) -> None:
     for lines, message in (
         (["units metal"], "this looks like bohr.*remove `units metal`"),
-        (["uncertainty hybrid"], "needs a calibration with at least 30 structures"),
+        (["uncertainty hybrid"], "needs a calibration with at least 10 structures"),
     ):
         with pytest.raises(InputError, match=message):
             check.check(prepare([water(ase.units.Bohr)] * 12, *lines))

@@ -101,10 +101,10 @@ def test_random_division_has_the_asked_fraction(tmp_path: Path) -> None:
 
 def test_division_of_a_structure_does_not_depend_on_others(tmp_path: Path) -> None:
     """Appending structures, or dropping one, leaves all others where they were; another seed does not."""
-    many = grouped({"all": 60})
+    many = grouped({"all": 40})
     base, _ = choose(tmp_path, many, "test_fraction 0.5\n")
     longer, _ = choose(tmp_path, many * 2, "test_fraction 0.5\n")
-    np.testing.assert_array_equal(longer.subset[:60], base.subset)
+    np.testing.assert_array_equal(longer.subset[:40], base.subset)
     many[7] = dimer(distance=0.1)
     fewer, _ = choose(tmp_path, many, "test_fraction 0.5\n")
     np.testing.assert_array_equal(fewer.subset, np.delete(base.subset, 7))
@@ -264,7 +264,7 @@ class TestCalibrationSet:
 
     def test_the_test_set_stays_as_it_is_without(self, tmp_path: Path) -> None:
         structures = grouped({"cold": 100})
-        without, _ = choose(tmp_path, structures, "test_fraction 0.3\n")
+        without, _ = choose(tmp_path, structures, "test_fraction 0.3\ncalibration_fraction 0\n")
         within, _ = choose(tmp_path, structures, "test_fraction 0.3\ncalibration_fraction 0.5\n")
         np.testing.assert_array_equal(within.subset == 1, without.subset == 1)
         assert within.n_calibration == round(0.5 * without.n_training)
@@ -343,9 +343,9 @@ class TestConsecutiveFrames:
 
 
 class TestDefaultCalibration:
-    """A fifth of the training set, where that is 30 structures."""
+    """A fifth of the training set, where that is 10 structures."""
 
-    @pytest.mark.parametrize(("count", "kept"), [(147, 0), (148, 30), (300, 60)])
+    @pytest.mark.parametrize(("count", "kept"), [(47, 0), (48, 10), (300, 60)])
     def test_where_the_data_allow(self, tmp_path: Path, count: int, kept: int) -> None:
         selection, warnings = choose(tmp_path, grouped({"all": count}), "test_fraction 0\n")
         assert selection.n_calibration == kept
@@ -377,9 +377,9 @@ class TestCalibrationWarnings:
         assert not any("calibration" in each for each in warnings)
 
     def test_too_few(self, tmp_path: Path) -> None:
-        _, warnings = choose(tmp_path, grouped({"cold": 100}), "test_fraction 0\ncalibration_fraction 0.29\n")
+        _, warnings = choose(tmp_path, grouped({"cold": 100}), "test_fraction 0\ncalibration_fraction 0.09\n")
         assert any(
-            each.startswith("29 structures are kept for the calibration, expected") for each in warnings
+            each.startswith("9 structures are kept for the calibration, expected") for each in warnings
         )
 
     def test_all_are_pinned(self, tmp_path: Path) -> None:
@@ -395,7 +395,7 @@ class TestCalibrationWarnings:
 
     def test_out_of_the_domain_alone(self, tmp_path: Path) -> None:
         _, warnings = choose(
-            tmp_path, grouped({"cold": 60, "hot": 40}), "test_fraction 0\ncalibration_ood_group hot\n"
+            tmp_path, grouped({"cold": 40, "hot": 40}), "test_fraction 0\ncalibration_ood_group hot\n"
         )
         assert any(each.startswith("0 structures are kept for the calibration") for each in warnings)
 
@@ -425,18 +425,18 @@ def test_lengths_in_the_other_unit_stop_the_run(tmp_path: Path) -> None:
 
 
 def test_hybrid_without_enough_structures_is_foreseen(tmp_path: Path) -> None:
-    """80 for training: a fifth is 16, 30 / 0.2 = 150 would do, and so would 30 / 80 = 0.375 of them."""
+    """40 for training: a fifth is 8, 10 / 0.2 = 50 would do, and so would 10 / 40 = 0.25 of them."""
     hybrid = "test_fraction 0\nuncertainty hybrid\n"
-    structures = [dimer(4.0 + 0.01 * k, -8.0) for k in range(80)]
+    structures = [dimer(4.0 + 0.01 * k, -8.0) for k in range(40)]
     with pytest.raises(InputError) as raised:
         choose(tmp_path, structures, hybrid)
     text = str(raised.value)
-    assert "needs a calibration with at least 30 structures" in text
-    assert "of 80 for training, calibration_fraction 0.2 keeps 16" in text
-    for way in ("`uncertainty mc`", "about 150 for training", "(to 0.38)", "`calibrate`"):
+    assert "needs a calibration with at least 10 structures" in text
+    assert "of 40 for training, calibration_fraction 0.2 keeps 8" in text
+    for way in ("`uncertainty mc`", "about 50 for training", "(to 0.25)", "`calibrate`"):
         assert way in text
-    selection, _ = choose(tmp_path, structures, f"{hybrid}calibration_fraction 0.38\n")
-    assert np.count_nonzero(selection.subset == Set.CALIBRATION) == 30
+    selection, _ = choose(tmp_path, structures, f"{hybrid}calibration_fraction 0.25\n")
+    assert np.count_nonzero(selection.subset == Set.CALIBRATION) == 10
     for words in ("calibrate\n", "dropout_rate 0.0\n"):  # calibrated elsewhere, or without any sigma
         choose(tmp_path, structures, hybrid + words)
     choose(tmp_path, structures, "test_fraction 0\nuncertainty mc\n")
@@ -445,7 +445,7 @@ def test_hybrid_without_enough_structures_is_foreseen(tmp_path: Path) -> None:
 def test_hybrid_where_all_structures_are_pinned(tmp_path: Path) -> None:
     """A larger fraction would not help, so it is not named."""
     structures = [dimer(subset=Set.TRAIN) for _ in range(90)]
-    with pytest.raises(InputError, match="pins 0 of 90 .*pin at least 30") as raised:
+    with pytest.raises(InputError, match="pins 0 of 90 .*pin at least 10") as raised:
         choose(tmp_path, structures, "uncertainty hybrid\n")
     assert "calibration_fraction" not in str(raised.value)
 
