@@ -6,7 +6,8 @@
     use mc                              the kind used without the keyword `uncertainty`
     weights Ge 9f86d081... 60303ae2...  sha256 of the weights of each network of an ensemble, or of the one
     mc structures 120 40 100            calibration, calibration_ood; Monte Carlo samples
-    mc energy parts 1.0                 factor of sigma_MC; hybrid: also of sigma_LL, d, and the least of d
+    mc energy parts 1.0                 factor of sigma_MC; hybrid: also of sigma_LL, d, the least of d, and
+                                        the error inside (missing: the samples set no limit), the reach
     mc energy map quadratic 0.001 0.08 0.0 0.05     s_0 a b largest
     mc energy conformal 68 0.97 90 1.66 95 2.02     pairs of a level in percent and its factor
     mc forces Ge ...                    the same three lines for each element
@@ -21,6 +22,7 @@ the maps see :mod:`bnnp.uncertainty.maps`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -85,8 +87,9 @@ def format_calibration(data: CalibrationData) -> tuple[str, ...]:
         )
         for name, quantity in calibration.quantities.items():
             conformal = " ".join(f"{level} {factor!r}" for level, factor in quantity.conformal.items())
-            least = [quantity.least] if kind == "hybrid" else []
-            lines.append(f"{kind} {name} parts {exact([*quantity.weights, *least])}")
+            more = [quantity.least, quantity.inside, quantity.reach] if kind == "hybrid" else []
+            more = [number for number in more if math.isfinite(number)]
+            lines.append(f"{kind} {name} parts {exact([*quantity.weights, *more])}")
             lines.append(f"{kind} {name} map {quantity.map.kind} {exact(quantity.map.numbers)}")
             lines.append(f"{kind} {name} conformal {conformal}")
         for name, values in calibration.quantiles.items():
@@ -145,11 +148,12 @@ def _calibration(kind: str, rows: Sequence[Sequence[str]]) -> Calibration:
 def _quantity(lines: Mapping[str, list[str]]) -> Quantity:
     kind, *numbers = lines["map"]
     factors, parts = lines["conformal"], [float(word) for word in lines["parts"]]
-    if len(parts) not in (1, 4):
-        raise ValueError("parts need 1 or 4 numbers")
+    if len(parts) not in (1, 4, 5, 6):
+        raise ValueError("parts need 1 number, or 4 to 6")
     return Quantity(
         MAPS[kind](tuple(map(float, numbers))),
         np.array(parts[:3]),
         {int(level): float(k) for level, k in zip(factors[::2], factors[1::2], strict=True)},
-        least=parts[3] if len(parts) == 4 else 0.0,
+        {},
+        *parts[3:],
     )

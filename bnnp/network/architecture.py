@@ -23,6 +23,7 @@ ACTIVATIONS = {
     "p": "ln(1 + exp(x))",
     "r": "max(0, x)",
 }
+BOUNDED = frozenset("tsSgc")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,13 @@ Inside all parts vary little, and the fit says little about how sigma grows furt
 structures outside that say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the
 root mean square error e inside, and all of it is scaled to the errors inside once more.
 
+Further out the error does not follow the distance. Where activations are not bounded, the raw spread of the
+samples, many times too large inside, has about the size of the errors in melts predicted from crystals and in
+alloys from their elements. So sigma is at most sqrt(spread^2 + e^2) (1 + x_r): when two atoms come close, the
+symmetry functions, and with them the samples, hardly change any more. And the variance of a force grows by
+w^2 spread^2 with w = 1 - (2 d_0 / d)^2 beyond twice the reach d_0, the distance that one in a thousand inside
+exceeds.
+
 The size of n independent errors is known to a factor of about 1 +- 1 / sqrt(2 n). The errors of energies are
 often few, as frames of one trajectory share theirs (:mod:`bnnp.uncertainty.independence`). Then sigma is
 widened until its normal 90 % interval is that of Student's t with n degrees of freedom (Student, Biometrika
@@ -29,14 +36,14 @@ from so few.
 
 No error inside tells of what was never there: two elements that never met, a function that never varied
 (`unseen`). With the share f of the atoms that see such a thing (1 or 0 for the force on an atom) sigma^2 is
-the calibrated one plus f sigma_MC^2, as the raw spread of the samples has about the right size there.
+the calibrated one plus f spread^2 / 2 (or w^2 spread^2 if that is more).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +62,9 @@ Array = NDArray[np.float64]
 KINDS = ("mc", "hybrid")
 LEVELS = (68, 90, 95)  # per cent, of the conformal factors
 FOLDS = 5
+UNSEEN = 0.5  # share of the square of the spread that counts where something is unseen
+FAR = 2.0  # reaches from which on a sigma grows by the spread
+TINY = np.finfo(np.float64).tiny
 PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles of sigma
 OVERLAP = 0.99  # quantile of sigma inside up to which a map of mc is fitted to errors inside only
 FEWEST = 10  # structures for a calibration
@@ -69,7 +79,7 @@ class Observations:
     ----------
     errors : (n,) float64
         Predicted - reference.
-    parts : (n, 1) or (n, 3) float64
+    parts : (n, 1) or (n, 5) float64
         sigma_MC; and, for hybrid, sigma_LL and d.
     structure : (n,) int64
         Number of the structure each error is from, ascending in the order of the data.
@@ -100,6 +110,10 @@ class Quantity:
         1; or a, b, c of hybrid.
     least : float
         Of hybrid: least factor of the distance.
+    inside : float
+        Of hybrid: root mean square error e inside, which with the samples limits sigma; inf: no limit.
+    reach : float
+        Of hybrid: d_0; inf: sigma does not grow by the spread far out.
     conformal : mapping of int to float
         k_p by p in per cent.
     scores : mapping of str to float
@@ -112,19 +126,27 @@ class Quantity:
     conformal: Mapping[int, float]
     scores: Mapping[str, float] = field(default_factory=dict)
     least: float = 0.0
+    inside: float = math.inf
+    reach: float = math.inf
 
     def raw(self, parts: Array) -> Array:
-        """sqrt(sum (weight part)^2) of (..., 1 or 3) parts; parts without a weight do not count."""
+        """sqrt(sum (weight part)^2) of (..., 1 or 5) parts; parts without a weight do not count."""
         raw: Array = np.sqrt(np.square(self.components(parts)).sum(axis=-1))
         return raw
 
     def components(self, parts: Array) -> Array:
-        """weight part, (..., 1 or 3), in the unit of sigma."""
+        """weight part, (..., 1 or 3), in the unit of sigma; closeness and spread have no weight."""
         return parts[..., : len(self.weights)] * self.weights
 
-    def sigma(self, parts: Array) -> Array:
-        """Calibrated sigma of (..., 1 or 3) parts."""
-        return np.maximum(self.map(self.raw(parts)), self.least * parts[..., -1])
+    def sigma(self, parts: Array, unseen: Array | float = 0.0) -> Array:
+        """Calibrated sigma of (..., 1 or 5) parts; a share of the atoms, (...,), is `unseen`."""
+        sigma = self.map(self.raw(parts))
+        if len(self.weights) == 1:
+            return sigma
+        distance, spread = parts[..., 2], parts[..., 4]
+        sigma = limited(np.maximum(sigma, self.least * distance), parts, self.inside)
+        far = np.maximum(1.0 - np.square(FAR * self.reach / np.maximum(distance, TINY)), 0.0)
+        return np.hypot(sigma, np.sqrt(np.maximum(UNSEEN * unseen, np.square(far))) * spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,18 +218,19 @@ class Calibration:
             Element of every atom.
         """
         unseen = np.zeros(len(symbols)) if parts.unseen is None else parts.unseen.astype(np.float64)
-        share = math.sqrt(unseen.mean())
+        share = float(unseen.mean())
         energy = stress = None
         if self.energy is not None:
-            energy = math.hypot(float(self.energy.sigma(parts.energy)), share * float(parts.energy[0]))
+            energy = float(self.energy.sigma(parts.energy, share))
         if self.stress is not None and parts.stress is not None:
-            stress = np.hypot(self.stress.sigma(parts.stress), share * parts.stress[:, 0])
+            stress = self.stress.sigma(parts.stress, share)
         if parts.forces is None or not set(symbols) <= set(self.forces):
             return energy, None, stress
         forces, names = np.empty(parts.forces.shape[:2]), np.array(symbols)
         for element in set(symbols):
-            forces[names == element] = self.forces[element].sigma(parts.forces[names == element])
-        return energy, np.hypot(forces, unseen[:, None] * parts.forces[..., 0]), stress
+            own = names == element
+            forces[own] = self.forces[element].sigma(parts.forces[own], unseen[own, None])
+        return energy, forces, stress
 
     def describe(self, elements: Sequence[str] = ()) -> str:
         """For headers: how it was made, and which quantities of a potential of these elements stay raw."""
@@ -220,7 +243,11 @@ class Calibration:
 
 
 def fit_calibration(
-    found: Mapping[str, Observations], kind: str, samples: int, independent: float = math.inf
+    found: Mapping[str, Observations],
+    kind: str,
+    samples: int,
+    independent: float = math.inf,
+    bounded: bool = False,
 ) -> Calibration:
     """Fit all quantities.
 
@@ -232,6 +259,8 @@ def fit_calibration(
         Of the potential.
     independent : float
         How many of the errors of energies are independent.
+    bounded : bool
+        Whether the networks have bounded activations, so that their samples set no limit to sigma.
 
     Raises
     ------
@@ -241,7 +270,11 @@ def fit_calibration(
     fitted = {}
     for name, observations in found.items():
         try:
-            fitted[name] = fit_quantity(observations, kind, independent if name == "energy" else math.inf)
+            worth = independent if name == "energy" else math.inf
+            quantity = fit_quantity(observations, kind, worth, bounded)
+            if name.startswith("forces") and kind == "hybrid" and not bounded:
+                quantity = replace(quantity, reach=reach(observations))
+            fitted[name] = quantity
         except NumericalError as error:
             raise NumericalError(f"{name}: {error}") from None
     seen = {flag: [each.structure[each.outside == flag] for each in found.values()] for flag in (0, 1)}
@@ -268,8 +301,10 @@ def _largest(quantities: Mapping[str, Quantity], found: Mapping[str, Observation
     return np.asarray(largest[np.isfinite(largest)])
 
 
-def fit_quantity(found: Observations, kind: str, independent: float = math.inf) -> Quantity:
-    """Fit factors, map and conformal factors; so many of the errors inside are `independent`.
+def fit_quantity(
+    found: Observations, kind: str, independent: float = math.inf, bounded: bool = False
+) -> Quantity:
+    """Fit factors, map and conformal factors; parameters as for :func:`fit_calibration`.
 
     Raises
     ------
@@ -279,7 +314,7 @@ def fit_quantity(found: Observations, kind: str, independent: float = math.inf) 
     parts = found.parts[:, :1] if kind == "mc" else found.parts
     _check(found.errors, parts, independent)
     weights = np.ones(1) if kind == "mc" else hybrid_weights(found, independent)
-    raw = np.sqrt(np.square(parts * weights).sum(axis=1))
+    raw = np.sqrt(np.square(parts[:, : len(weights)] * weights).sum(axis=1))
     inside = ~found.outside
     used = inside | (raw > np.quantile(raw[inside], OVERLAP) if kind == "mc" else found.outside)
     held_out = {name: cross_fitted(fit, raw, found, used) for name, fit in FITS.items()}
@@ -288,9 +323,12 @@ def fit_quantity(found: Observations, kind: str, independent: float = math.inf) 
     errors, sigma, scale = found.errors[inside], held_out[best][inside], 1.0
     least = least_factor(found) if kind == "hybrid" and inside.all() else 0.0
     if least > 0.0:
-        sigma = np.maximum(sigma, least * parts[:, -1])
+        sigma = np.maximum(sigma, least * parts[:, 2])
         scale = math.sqrt(zms(errors, sigma))
         least, sigma = scale * least, scale * sigma
+    limit = math.inf if bounded or kind == "mc" else math.sqrt(np.square(errors).mean())
+    if kind == "hybrid":
+        sigma = limited(sigma, parts[inside], limit)
     conformal = {level: conformal_factor(np.abs(errors) / sigma, level / 100.0) for level in LEVELS}
     wider = widening(independent)
     sigma, scale, least = wider * sigma, wider * scale, wider * least
@@ -303,7 +341,17 @@ def fit_quantity(found: Observations, kind: str, independent: float = math.inf) 
         "area": miscalibration_area(errors, sigma),
     }
     fitted = FITS[best](raw[used], found.errors[used]).scaled(scale)
-    return Quantity(fitted, weights, conformal, scores, least)
+    return Quantity(fitted, weights, conformal, scores, least, wider * limit)
+
+
+def limited(sigma: Array, parts: Array, inside: float) -> Array:
+    """`sigma`, (...,), but at most sqrt(spread^2 + inside^2) (1 + closeness), of (..., 5) parts."""
+    return np.asarray(np.minimum(sigma, np.hypot(parts[..., 4], inside) * (1.0 + parts[..., 3])))
+
+
+def reach(found: Observations) -> float:
+    """d_0, the distance that one in a thousand inside exceeds."""
+    return float(np.quantile(found.parts[~found.outside, 2], 0.999))
 
 
 def widening(independent: float) -> float:
@@ -317,7 +365,7 @@ def hybrid_weights(found: Observations, independent: float = math.inf) -> Array:
     parts, errors = found.parts, found.errors
     if independent < FEWEST_INDEPENDENT:
         return np.array([0.0, 0.0, least_factor(found)])
-    terms = np.column_stack([np.ones(len(errors)), np.square(parts)])
+    terms = np.column_stack([np.ones(len(errors)), np.square(parts[:, :3])])
     if len(errors) > 100 * GROUPS:  # an even sample gives four numbers just as well
         chosen = np.linspace(0, len(errors) - 1, 100 * GROUPS).astype(int)
         terms, errors = terms[chosen], errors[chosen]

@@ -1,10 +1,12 @@
 """Parts of a standard deviation: Monte Carlo samples, last layer, distance from the training set.
 
-For the total energy per atom, each force component and each stress component the parts are sigma_MC alone, or
-sigma_MC, sigma_LL and a distance (:mod:`bnnp.uncertainty.training_statistics`). That of a force component is
-the distance d of its atom, that of the stress D, the root mean square over all atoms, and that of the energy
-D^1.75. The error of a force grows like d, that of an energy faster, as it is the integral over the way there:
-between D^1.5 (GeTe and silicon melts predicted from crystals) and D^2 (scaled cells and defects of silicon).
+For the total energy per atom, each force component and each stress component the parts are sigma_MC alone,
+or sigma_MC, sigma_LL, a distance, a closeness (:mod:`bnnp.uncertainty.training_statistics`) and the spread of
+the samples. The last three of a force component are d and x_r of its atom and the root mean square of
+sigma_MC over its three components; those of the stress D and X, root mean squares over all atoms, and that
+over the six components; those of the energy D^1.75, X^1.75 and sigma_MC itself. The error of a force grows
+like d, that of an energy faster, as it is the integral over the way there: between D^1.5 (GeTe and silicon
+melts predicted from crystals) and D^2 (scaled cells and defects of silicon).
 :mod:`bnnp.uncertainty.calibration` makes one sigma of them.
 """
 
@@ -30,7 +32,7 @@ ENERGY_POWER = 1.75  # of the distance, for energies
 
 @dataclass(frozen=True, eq=False)
 class SigmaParts:
-    """Parts of the standard deviations of one structure, on the last axis: k = 1 or 3.
+    """Parts of the standard deviations of one structure, on the last axis: k = 1 or 5.
 
     Parameters
     ----------
@@ -59,19 +61,26 @@ class SigmaParts:
     def joined(
         self, last_layer: SigmaParts, distances: Array, unseen: NDArray[np.bool_] | None = None
     ) -> SigmaParts:
-        """All three parts; `distances` of the atoms, (n_atoms,), and which of them are `unseen`."""
-        mean = np.full(1, np.sqrt(np.square(distances).mean()))
+        """All five parts; d and x_r of the atoms, (n_atoms, 2), and which of them are `unseen`."""
+        mean = np.sqrt(np.square(distances).mean(axis=0))
         forces = stress = None
         if self.forces is not None:
             assert last_layer.forces is not None
-            of_atoms = np.broadcast_to(distances[:, None, None], self.forces.shape)
-            forces = np.concatenate([self.forces, last_layer.forces, of_atoms], axis=-1)
+            of_atoms = np.broadcast_to(distances[:, None], (*self.forces.shape[:2], 2))
+            spread = _spread(self.forces)
+            forces = np.concatenate([self.forces, last_layer.forces, of_atoms, spread], axis=-1)
         if self.stress is not None:
             assert last_layer.stress is not None
-            of_cell = np.broadcast_to(mean, self.stress.shape)
-            stress = np.concatenate([self.stress, last_layer.stress, of_cell], axis=-1)
-        energy = np.concatenate([self.energy, last_layer.energy, mean**ENERGY_POWER])
+            of_cell = np.broadcast_to(mean, (6, 2))
+            spread = _spread(self.stress)
+            stress = np.concatenate([self.stress, last_layer.stress, of_cell, spread], axis=-1)
+        energy = np.concatenate([self.energy, last_layer.energy, mean**ENERGY_POWER, self.energy])
         return SigmaParts(energy, forces, stress, unseen)
+
+
+def _spread(samples: Array) -> Array:
+    """Root mean square over the components, the last axis but one, for each of them."""
+    return np.broadcast_to(np.sqrt(np.square(samples).mean(axis=-2, keepdims=True)), samples.shape)
 
 
 class LastLayer:
@@ -141,7 +150,7 @@ def distances(
     scalings: Mapping[str, Scaling],
     pairs: NeighborList,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """d of every atom, and which atoms are unseen, (n_atoms,) both.
+    """d and x_r of every atom, (n_atoms, 2), and which atoms are unseen, (n_atoms,).
 
     Parameters
     ----------
@@ -156,7 +165,9 @@ def distances(
             found[atoms] = statistics[element].distance(own, scaling)
             unseen[atoms] = statistics[element].unseen(own, scaling)
     shortest = np.array([[statistics[x].shortest.get(y, 0.0) for y in elements] for x in elements])
-    return np.hypot(found, closeness(types, pairs, shortest)), unseen | strangers(types, pairs, shortest)
+    close = closeness(types, pairs, shortest)
+    far = np.column_stack([np.hypot(found, close), close])
+    return far, unseen | strangers(types, pairs, shortest)
 
 
 def strangers(types: NDArray[np.int32], pairs: NeighborList, shortest: Array) -> NDArray[np.bool_]:

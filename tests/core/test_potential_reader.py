@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,8 @@ def statistics_in_python(own: TrainingStatistics | None, elements: tuple[str, ..
 def quantity_in_python(quantity: Quantity | None) -> dict[str, Any]:
     found: dict[str, Any] = {name: np.zeros(0) for name in ("weights", "quadratic", "raw", "calibrated")}
     if quantity is None:
-        return {**found, "least": 0.0}
-    found |= {"weights": quantity.weights, "least": quantity.least}
+        return {**found, "least": 0.0, "inside": np.inf, "reach": np.inf}
+    found |= {name: getattr(quantity, name) for name in ("weights", "least", "inside", "reach")}
     if isinstance(quantity.map, Quadratic):
         return {**found, "quadratic": np.array(quantity.map.numbers)}
     assert isinstance(quantity.map, Isotonic)
@@ -329,16 +330,16 @@ CALIBRATIONS: dict[str, tuple[str, SigmaMap | None, dict[str, SigmaMap]]] = {
 def calibrate(directory: Path, use: str, energy: SigmaMap | None, forces: Mapping[str, SigmaMap]) -> None:
     """Write a calibration of kind mc, and one of kind hybrid if that is to be used."""
 
-    def quantity(map_: SigmaMap, *parts: float, least: float = 0.0) -> Quantity:
-        return Quantity(map_, np.array(parts), {68: 1.0, 95: 2.0}, least=least)
+    def quantity(map_: SigmaMap, *parts: float, **more: float) -> Quantity:
+        return Quantity(map_, np.array(parts), {68: 1.0, 95: 2.0}, **more)  # type: ignore[arg-type]
 
     potential = load(directory)
     own = {x: quantity(map_, -1.1) for x, map_ in forces.items()}
     mc = None if energy is None else quantity(energy, 0.7)
     kinds = {"mc": Calibration("mc", mc, own, None, potential.samples, 120, 40)} if forces else {}
     if use == "hybrid":
-        all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25, least=0.0625)
-        of_elements = dict.fromkeys(potential.elements, all_parts)
+        all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25, least=0.0625, inside=0.5)
+        of_elements = dict.fromkeys(potential.elements, replace(all_parts, reach=1.5))
         kinds[use] = Calibration(use, all_parts, of_elements, None, potential.samples, 120, 40)
     networks = [member.networks for member in potential.members]
     sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in networks[0].items()}
@@ -361,7 +362,8 @@ def test_calibrations(tmp_path: Path, case: tuple[str, SigmaMap | None, dict[str
     assert found["kind"] == case[0]
     expected = [1.0, 0.5, 0.25] if case[0] == "hybrid" else [] if case[1] is None else [0.7]
     assert found["energy"]["weights"].tolist() == expected
-    assert found["energy"]["least"] == (0.0625 if case[0] == "hybrid" else 0.0)
+    limits = {name: found["energy"][name] for name in ("least", "inside", "reach")}
+    assert list(limits.values()) == ([0.0625, 0.5, np.inf] if case[0] == "hybrid" else [0.0, np.inf, np.inf])
     assert found["outside"] == 40
 
 

@@ -34,6 +34,8 @@ TYPES = ("Te", "Ge", "Sb")  # not the order of the potential
 STRUCTURE = random_structure(("Ge", "Sb", "Te"), seed=1)
 EXACT = 1e-10
 LEAST = 2.0
+INSIDE = 0.01  # eV/Angstrom or eV/atom
+REACH = 0.5
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def hybrid(potential: Path, weights: tuple[float, float, float] = (1.0, 1.0, 1.0
     plain = load_potential(potential)
     unit = plain.units.ev
     map_ = quantity(Quadratic(0.1 / unit, 4.0, 0.0, 10.0 / unit), *weights)
-    map_ = replace(map_, least=weights[2] * LEAST)  # what the distance alone gives is sometimes more, or less
+    # What the distance alone gives is sometimes more, or less; and so is what the samples set as a limit.
+    map_ = replace(map_, least=weights[2] * LEAST, inside=INSIDE / unit, reach=REACH)
     return Calibration("hybrid", map_, dict.fromkeys(plain.elements, map_), None, plain.samples, 120)
 
 

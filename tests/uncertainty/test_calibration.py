@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from bnnp.errors import NumericalError
 from bnnp.uncertainty.calibration import (
+    Calibration,
     Observations,
+    Quantity,
     conformal_factor,
     cross_fitted,
     fit_calibration,
@@ -37,6 +39,12 @@ def observations(
         np.repeat(np.arange(structures), each),
         np.repeat(np.arange(structures) >= structures - outside, each),
     )
+
+
+def complete(parts: Array, close: float = 0.0, spread: float = 1e9) -> Array:
+    """(..., 5) parts from the first three; samples that spread so much set no limit."""
+    more = np.broadcast_to([close, spread], (*parts.shape[:-1], 2))
+    return np.concatenate([parts, more], axis=-1)
 
 
 def test_a_sigma_four_times_too_large() -> None:
@@ -66,6 +74,7 @@ def test_hybrid_finds_the_part_that_matters() -> None:
     """The error is that of the third part, and no map of the first can know it."""
     found = observations(1.0, structures=200, kinds=3)
     found = replace(found, errors=found.errors / found.parts[:, 0] * 0.5 * found.parts[:, 2])
+    found = replace(found, parts=complete(found.parts))
     weights = hybrid_weights(found)
     np.testing.assert_allclose(weights, [0.0, 0.0, 0.5], atol=0.12)
     np.testing.assert_allclose(np.square(weights) @ np.ones(3), 0.25, rtol=0.1)
@@ -78,10 +87,11 @@ def test_sigma_of_hybrid_is_at_least_that_of_the_distance() -> None:
     count = 2000
     parts = np.column_stack([rng.uniform(0.9, 1.1, count), rng.uniform(0.9, 1.1, count), np.full(count, 2.0)])
     errors = 0.3 * rng.choice([-1.0, 1.0], count)
+    parts = complete(parts)
     found = Observations(errors, parts, np.arange(count) // 10, np.zeros(count, dtype=np.bool_))
     quantity = fit_quantity(found, "hybrid")
     assert quantity.least == pytest.approx(0.15, rel=1e-12)
-    far = np.array([[1.0, 1.0, 4.0], [1.0, 1.0, 400.0]])
+    far = complete(np.array([[1.0, 1.0, 4.0], [1.0, 1.0, 400.0]]))
     np.testing.assert_allclose(quantity.sigma(far), [0.6, 60.0], rtol=1e-3)
     outside = replace(found, outside=np.arange(count) >= count - 200)  # these say how it grows
     assert fit_quantity(outside, "hybrid").least == 0.0
@@ -91,7 +101,7 @@ def test_sigma_of_hybrid_has_the_size_of_the_errors_inside() -> None:
     """Also where the least, from the distance, and the map, from the samples, disagree."""
     rng = np.random.default_rng(4)
     count = 4000
-    parts = np.abs(rng.normal(size=(count, 3))) + 0.2
+    parts = complete(np.abs(rng.normal(size=(count, 3))) + 0.2)
     errors = rng.normal(size=count) * parts[:, 0]
     found = Observations(errors, parts, np.arange(count) // 10, np.zeros(count, dtype=np.bool_))
     quantity = fit_quantity(found, "hybrid")
@@ -115,12 +125,46 @@ def test_few_independent_errors_take_the_shape_of_the_distance() -> None:
     parts = np.column_stack(
         [rng.uniform(0.1, 1.0, (len(found.errors), 2)), rng.uniform(0.5, 2.0, len(found.errors))]
     )
-    found = replace(found, errors=parts[:, 2] * rng.normal(size=len(parts)), parts=parts)
+    found = replace(found, errors=parts[:, 2] * rng.normal(size=len(parts)), parts=complete(parts))
     quantity = fit_quantity(found, "hybrid", 4.0)
-    far = np.array([[0.0, 0.0, 20.0], [9.0, 9.0, 20.0]])
-    near = np.array([[0.0, 0.0, 2.0], [9.0, 9.0, 2.0]])
+    far = complete(np.array([[0.0, 0.0, 20.0], [9.0, 9.0, 20.0]]))
+    near = complete(np.array([[0.0, 0.0, 2.0], [9.0, 9.0, 2.0]]))
     assert quantity.sigma(far)[0] == quantity.sigma(far)[1]
     assert quantity.sigma(far) == pytest.approx(10.0 * quantity.sigma(near), rel=0.2)
+
+
+HYBRID = Quantity(Quadratic(0.1, 1.0, 0.0, 1.0), np.array([0.0, 0.0, 0.1]), {}, least=0.1, inside=0.3)
+
+
+def test_the_spread_of_the_samples_limits_sigma() -> None:
+    """0.1 a distance, but at most sqrt(0.4^2 + 0.3^2) = 0.5; at a closeness of 1 twice that."""
+    far, near = np.array([0.4, 0.2, 50.0]), np.array([0.4, 0.2, 1.0])
+    assert HYBRID.sigma(complete(far, spread=0.4)) == pytest.approx(0.5, rel=1e-12)
+    assert HYBRID.sigma(complete(far, close=1.0, spread=0.4)) == pytest.approx(1.0, rel=1e-12)
+    assert HYBRID.sigma(complete(near, spread=0.4)) == pytest.approx(np.hypot(0.1, 0.1), rel=1e-12)
+    assert replace(HYBRID, inside=np.inf).sigma(complete(far, spread=0.4)) == pytest.approx(5.025, rel=1e-3)
+
+
+def test_the_spread_counts_beyond_twice_the_reach() -> None:
+    """With a reach of 2, w = 0 up to a distance of 4, 3/4 at 8."""
+    quantity = replace(HYBRID, reach=2.0)
+    at = {d: complete(np.array([1.0, 1.0, d]), spread=6.0) for d in (1.0, 4.0, 8.0)}
+    for d, more in {1.0: 0.0, 4.0: 0.0, 8.0: 0.75 * 6.0}.items():
+        assert quantity.sigma(at[d]) == pytest.approx(np.hypot(HYBRID.sigma(at[d]), more), rel=1e-12)
+
+
+def test_reach_and_limit_of_a_fit() -> None:
+    """Of forces of unbounded networks only; one distance of a thousand is larger than the reach."""
+    distance = np.linspace(0.0, 1.0, 2001)[1:]
+    found = observations(1.0, kinds=3)
+    found = replace(found, parts=complete(np.column_stack([found.parts[:, :2], distance])))
+    both = {"energy": found, "forces Ge": found}
+    free, bounded = (fit_calibration(both, "hybrid", 10, bounded=flag) for flag in (False, True))
+    assert free.forces["Ge"].reach == pytest.approx(0.999, abs=1e-3)
+    assert free.forces["Ge"].inside == pytest.approx(np.sqrt(np.mean(found.errors**2)), rel=1e-12)
+    assert free.energy is not None
+    assert free.energy.reach == np.inf
+    assert [(q.inside, q.reach) for q in bounded.quantities.values()] == [(np.inf, np.inf)] * 2
 
 
 def test_no_error_has_a_share_in_its_own_sigma() -> None:
@@ -206,19 +250,18 @@ def test_apply_takes_the_map_of_each_element() -> None:
 
 
 def test_what_was_never_seen_counts_with_the_raw_spread() -> None:
-    """One atom of four: its force sigma^2 + raw^2, the energy and the stress sigma^2 + raw^2 / 4."""
-    scaled = {
-        "energy": observations(1.0, each=1),
-        "forces Ge": observations(0.1),
-        "stress": observations(0.5),
-    }
-    calibration = fit_calibration(scaled, "mc", 10)
-    plain = SigmaParts(np.array([3.0]), np.full((4, 3, 1), 2.0), np.full((6, 1), 4.0))
+    """One atom of four: its force sigma^2 + spread^2 / 2, energy and stress sigma^2 + spread^2 / 8."""
+    calibration = Calibration("hybrid", HYBRID, {"Ge": HYBRID}, HYBRID, 10, 50)
+    plain = SigmaParts(
+        complete(np.full(3, 0.1), spread=3.0),
+        complete(np.full((4, 3, 3), 0.1), spread=2.0),
+        complete(np.full((6, 3), 0.1), spread=4.0),
+    )
     new = replace(plain, unseen=np.array([False, True, False, False]))
     before, after = (calibration.apply(parts, ["Ge"] * 4) for parts in (plain, new))
-    assert after[0] == pytest.approx(np.sqrt(before[0] ** 2 + 9.0 / 4), rel=1e-12)
-    np.testing.assert_allclose(after[2] ** 2 - before[2] ** 2, 16.0 / 4, rtol=1e-9)
-    np.testing.assert_allclose(after[1][1] ** 2 - before[1][1] ** 2, 4.0, rtol=1e-9)
+    assert after[0] == pytest.approx(np.sqrt(before[0] ** 2 + 9.0 / 8), rel=1e-12)
+    np.testing.assert_allclose(after[2] ** 2 - before[2] ** 2, 16.0 / 8, rtol=1e-9)
+    np.testing.assert_allclose(after[1][1] ** 2 - before[1][1] ** 2, 2.0, rtol=1e-9)
     np.testing.assert_array_equal(np.delete(after[1], 1, axis=0), np.delete(before[1], 1, axis=0))
 
 

@@ -331,16 +331,22 @@ class TestUnseen:
         inside = np.repeat(values[:1], 5, axis=0)
         far, unseen = distances(inside, types, ("Ge", "Te"), statistics, scalings, pairs)
         assert unseen.tolist() == [False, False, True, True, False]
-        np.testing.assert_allclose(far, statistics["Ge"].distance(inside, scaling), rtol=1e-12)
+        np.testing.assert_allclose(far[:, 0], statistics["Ge"].distance(inside, scaling), rtol=1e-12)
+        np.testing.assert_array_equal(far[:, 1], 0.0)
         unknown = {x: replace(each, shortest={}) for x, each in statistics.items()}  # of a former version
         assert not distances(inside, types, ("Ge", "Te"), unknown, scalings, pairs)[1].any()
 
     def test_distance_of_the_energy(self) -> None:
-        """Two atoms at 3 and 4: D = sqrt(12.5), to the power 1.75 for the energy."""
-        parts = SigmaParts(np.ones(1), np.ones((2, 3, 1)), np.ones((6, 1)))
-        joined = parts.joined(parts, np.array([3.0, 4.0]))
+        """Two atoms at 3 and 4: D = sqrt(12.5), to the power 1.75 for the energy. One is close, by 2."""
+        forces = np.array([[[1.0], [2.0], [2.0]], [[0.0], [0.0], [6.0]]])
+        parts = SigmaParts(np.full(1, 7.0), forces, np.arange(6.0)[:, None])
+        joined = parts.joined(parts, np.array([[3.0, 0.0], [4.0, 2.0]]))
         assert joined.forces is not None
         assert joined.stress is not None
         assert joined.energy[2] == pytest.approx(12.5**0.875, rel=1e-14)
         np.testing.assert_array_equal(joined.forces[:, :, 2], [[3.0] * 3, [4.0] * 3])
         np.testing.assert_allclose(joined.stress[:, 2], np.sqrt(12.5), rtol=1e-14)
+        np.testing.assert_array_equal(joined.forces[:, :, 3], [[0.0] * 3, [2.0] * 3])
+        np.testing.assert_allclose(joined.forces[:, :, 4], [[np.sqrt(3.0)] * 3, [np.sqrt(12.0)] * 3])
+        np.testing.assert_allclose(joined.energy[3:], [2.0**0.875, 7.0], rtol=1e-14)
+        np.testing.assert_allclose(joined.stress[0, 3:], [np.sqrt(2.0), np.sqrt(55.0 / 6.0)], rtol=1e-14)

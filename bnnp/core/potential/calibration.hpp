@@ -2,14 +2,17 @@
 #pragma once
 
 #include <array>
+#include <limits>
 #include <string>
 #include <vector>
 
 namespace bnnp {
 
-// Standard deviation of the samples and, of a hybrid calibration, of the last layer, and the distance from
-// the training set (to the power ENERGY_POWER for energies).
-using SigmaParts = std::array<double, 3>;
+// Standard deviation of the samples and, of a hybrid calibration, of the last layer, the distance from the
+// training set and the closeness (to the power ENERGY_POWER for energies), and the spread of the samples.
+using SigmaParts = std::array<double, 5>;
+constexpr double FAR = 2.0;            // bnnp.uncertainty.calibration
+constexpr double UNSEEN = 0.5;         // bnnp.uncertainty.calibration
 constexpr double ENERGY_POWER = 1.75;  // bnnp.uncertainty.hybrid
 
 // A map that never falls; beyond the largest sigma of its fit it goes on in proportion.
@@ -24,6 +27,9 @@ struct SigmaMap {
 struct Quantity {
     std::vector<double> weights;  // of the parts: one, or three of a hybrid calibration
     double least = 0.0;           // least factor of the distance
+    // error inside, which with the spread of the samples limits sigma
+    double inside = std::numeric_limits<double>::infinity();
+    double reach = std::numeric_limits<double>::infinity();  // distance few inside exceed
     SigmaMap map;
 
     explicit operator bool() const { return !weights.empty(); }

@@ -208,9 +208,12 @@ Quantity make_quantity(const std::string& quantity, const std::map<std::string, 
         demand(lines.count(name) > 0, "no `" + quantity + " " + name + "`");
     Quantity found;
     found.weights = numbers(lines.at("parts"), 0, quantity);
-    demand(found.weights.size() == n_parts,
-           "`" + quantity + " parts` needs " + (n_parts == 1 ? "one number" : "four numbers"));
-    if (n_parts == 4) found.least = found.weights.back(), found.weights.pop_back();
+    const std::size_t given = found.weights.size();
+    demand(given == n_parts || (n_parts == 4 && (given == 5 || given == 6)),
+           "`" + quantity + " parts` needs " + (n_parts == 1 ? "one number" : "four to six numbers"));
+    if (given > 4) found.inside = found.weights[4];
+    if (given > 5) found.reach = found.weights[5];
+    if (n_parts == 4) found.least = found.weights[3], found.weights.resize(3);
     SigmaMap& map = found.map;
     const std::string kind = lines.at("map").empty() ? "" : lines.at("map")[0];
     const std::string name = "`" + quantity + " map ";
@@ -294,8 +297,12 @@ double Quantity::operator()(const SigmaParts& parts, double unseen) const {
     if (!*this) return parts[0];
     double square = 0.0;
     for (std::size_t k = 0; k < weights.size(); ++k) square += parts[k] * weights[k] * parts[k] * weights[k];
-    const double sigma = std::max(map(std::sqrt(square)), least * parts[2]);
-    return std::hypot(sigma, std::sqrt(unseen) * parts[0]);
+    if (weights.size() == 1) return map(std::sqrt(square));
+    const double most = std::hypot(parts[4], inside) * (1.0 + parts[3]);
+    const double sigma = std::min(std::max(map(std::sqrt(square)), least * parts[2]), most);
+    const double ratio = FAR * reach / std::max(parts[2], std::numeric_limits<double>::min());
+    const double far = std::max(1.0 - ratio * ratio, 0.0);
+    return std::hypot(sigma, std::sqrt(std::max(UNSEEN * unseen, far * far)) * parts[4]);
 }
 
 double SigmaMap::operator()(double sigma) const {

@@ -31,6 +31,7 @@ py::dict dict_of(const SymmetryFunction& function) {
 py::dict dict_of(const Quantity& quantity) {
     const SigmaMap& map = quantity.map;
     return py::dict("weights"_a = array_of(quantity.weights), "least"_a = quantity.least,
+                    "inside"_a = quantity.inside, "reach"_a = quantity.reach,
                     "quadratic"_a = array_of(map.quadratic), "raw"_a = array_of(map.raw),
                     "calibrated"_a = array_of(map.calibrated));
 }

@@ -161,7 +161,7 @@ void Evaluator::evaluate(const SampleRows& rows, bool parts) {
 void Evaluator::find_parts(const PairList& pairs, const SampleRows& rows) {
     const std::int64_t n = pairs.n_atoms;
     const std::size_t count = probes.n_samples;
-    probed.resize(n * count), far.resize(n), unseen.resize(n);
+    probed.resize(n * count), far.resize(n), near.resize(n), unseen.resize(n);
     SampleTask samples;
     samples.types = types.data(), samples.inputs = inputs.data(), samples.energies = probed.data();
     if (rows.last_layer) {
@@ -187,6 +187,7 @@ void Evaluator::find_parts(const PairList& pairs, const SampleRows& rows) {
             for (std::size_t y = 0; met && y < present.size(); ++y)
                 met = x == y || !present[x] || !present[y] || !distances[x].never_met(int(y));
         unseen[i] = !met;
+        near[i] = closest;
         far[i] = distance.square(&values[i * plan.width]) + closest * closest;
     }
     if (!rows.last_layer) return;

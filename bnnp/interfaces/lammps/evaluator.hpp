@@ -44,6 +44,8 @@ class Evaluator {
     const double* last_layer(int center) const { return &probed[std::size_t(center) * probes.n_samples]; }
     // d^2 from the training set
     double distance_square(int center) const { return far[center]; }
+    // x_r, how far its neighbors are closer than in training
+    double closeness(int center) const { return near[center]; }
     // Whether its surroundings have what was not in the training set at all.
     bool is_unseen(int center) const { return unseen[center]; }
     // dE/dD of the mean energy
@@ -83,7 +85,8 @@ class Evaluator {
 
     std::vector<std::int32_t> centers, neighbor_types, types, neighbors;
     std::vector<std::int64_t> offsets;
-    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, probed, probe_delta, far;
+    std::vector<double> vectors, values, inputs, energy, gradient, delta, dE_dD, probed, probe_delta, far,
+        near;
     std::vector<bool> unseen, present;  // atoms; elements around one
 
     void set_scaling();

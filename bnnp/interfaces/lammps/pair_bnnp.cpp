@@ -250,7 +250,10 @@ void PairBNNP::compute(int eflag, int vflag) {
     const std::size_t rows = std::size_t(n_all) * 3;
     if (forces) sample_forces.assign(rows * evaluator->sample_row(), 0.0);
     if (forces && parts) last_layer_forces.assign(rows * evaluator->last_layer_row(), 0.0);
-    if (parts) distance_squares.assign(atom->nlocal, 0.0), unseen.assign(atom->nlocal, false);
+    if (parts) {
+        distance_squares.assign(atom->nlocal, 0.0), closenesses.assign(atom->nlocal, 0.0);
+        unseen.assign(atom->nlocal, false);
+    }
     sums.assign(SAMPLES + potential->samples + evaluator->n_last_layer(), 0.0);
     extrapolations = 0.0;
 
@@ -358,12 +361,14 @@ void PairBNNP::add_center(int center) {
 }
 
 void PairBNNP::add_parts(int center) {
-    const double square = evaluator->distance_square(center);
+    const double square = evaluator->distance_square(center), closeness = evaluator->closeness(center);
     const double* last_layer = evaluator->last_layer(center);
     distance_squares[centers[center]] = square;
+    closenesses[centers[center]] = closeness;
     unseen[centers[center]] = evaluator->is_unseen(center);
     sums[UNSEEN] += unseen[centers[center]];
     sums[DISTANCE] += square;
+    sums[CLOSENESS] += closeness * closeness;
     double* total = &sums[SAMPLES + potential->samples];
     for (int k = 0; k < evaluator->n_last_layer(); ++k) total[k] += last_layer[k];
 }
@@ -402,15 +407,17 @@ void PairBNNP::compute_forces_std() {
     forces_std_max = 0.0;
     for (int i = 0; i < atom->nlocal; ++i) {
         if (!present(i)) continue;
-        double variance = 0.0;
+        double variance = 0.0, raw[3];
         const int element = map[atom->type[i]];
+        for (int c = 0; c < 3; ++c)
+            raw[c] = deviation(&sample_forces[(3 * std::size_t(i) + c) * row], samples);
+        const double spread = std::sqrt((raw[0] * raw[0] + raw[1] * raw[1] + raw[2] * raw[2]) / 3.0);
         for (int c = 0; c < 3; ++c) {
             const std::size_t component = 3 * std::size_t(i) + c;
-            bnnp::SigmaParts parts{deviation(&sample_forces[component * row], samples), 0.0, 0.0};
-            if (hybrid) {
-                parts[1] = length_of(&last_layer_forces[component * last_row], n_last_layer);
-                parts[2] = std::sqrt(distance_squares[i]);
-            }
+            bnnp::SigmaParts parts{raw[c]};
+            if (hybrid)
+                parts = {raw[c], length_of(&last_layer_forces[component * last_row], n_last_layer),
+                         std::sqrt(distance_squares[i]), closenesses[i], spread};
             const double share = hybrid && unseen[i] ? 1.0 : 0.0;
             const double sigma =
                 calibration.forces.empty() ? parts[0] : calibration.forces[element](parts, share);
@@ -472,12 +479,11 @@ void PairBNNP::reduce(bool energies, bool forces) {
 bnnp::SigmaParts PairBNNP::parts_of_energy() const {
     const double atoms = std::max(1.0, sums[ATOMS]);
     const double* energies = &sums[SAMPLES];
-    bnnp::SigmaParts parts{deviation(energies, potential->samples) / atoms, 0.0, 0.0};
-    if (calibration.hybrid()) {
-        parts[1] = length_of(energies + potential->samples, evaluator->n_last_layer()) / atoms;
-        parts[2] = std::pow(sums[DISTANCE] / atoms, 0.5 * bnnp::ENERGY_POWER);
-    }
-    return parts;
+    const double raw = deviation(energies, potential->samples) / atoms;
+    if (!calibration.hybrid()) return {raw};
+    const auto mean = [&](int k) { return std::pow(sums[k] / atoms, 0.5 * bnnp::ENERGY_POWER); };
+    return {raw, length_of(energies + potential->samples, evaluator->n_last_layer()) / atoms, mean(DISTANCE),
+            mean(CLOSENESS), raw};
 }
 
 std::string PairBNNP::extrapolation_line(int i, int function, double value) const {

@@ -64,12 +64,12 @@ class PairBNNP : public Pair {
     std::vector<int> centers, neighbors;
     // Sums over the atoms of this rank, then of all: their number of extrapolations, number, d^2, the
     // energies of the samples, and those of the directions of the last layer.
-    enum { EXTRAPOLATIONS, ATOMS, DISTANCE, UNSEEN, SAMPLES };
+    enum { EXTRAPOLATIONS, ATOMS, DISTANCE, CLOSENESS, UNSEEN, SAMPLES };
     std::vector<double> sums;
     // (nall, 3, row) forces of every sample, and of every direction of the last layer
     std::vector<double> sample_forces, last_layer_forces;
-    std::vector<double> distance_squares;  // (nlocal,) d^2 of a hybrid calibration
-    std::vector<bool> unseen;              // (nlocal,)
+    std::vector<double> distance_squares, closenesses;  // (nlocal,) d^2 and x_r of a hybrid calibration
+    std::vector<bool> unseen;                           // (nlocal,)
     // What is being sent: some components of one of the two, of `width` for an atom.
     std::vector<double>* sent = nullptr;
     int width = 0, first_component = 0, n_components = 0;

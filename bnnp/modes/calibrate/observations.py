@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bnnp.errors import InputError, NumericalError
 from bnnp.messages import count
+from bnnp.network.architecture import BOUNDED
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import (
@@ -123,8 +124,11 @@ def fit(
             f"calibrate: {count(usable, 'structure')} for the calibration have an energy, expected at least "
             f"{FEWEST}"
         )
+    networks = potential.members[0].networks.values()
+    bounded = any(letter in BOUNDED for network in networks for letter in network.activations[:-1])
     kinds = ("mc",) if potential.statistics is None else ("mc", "hybrid")
-    return {kind: fit_calibration(enough, kind, potential.samples, independent) for kind in kinds}, omitted
+    fitted = {kind: fit_calibration(enough, kind, potential.samples, independent, bounded) for kind in kinds}
+    return fitted, omitted
 
 
 def without_symmetric(name: str, found: Observations, units: Units) -> Observations:
