@@ -11,6 +11,7 @@ stopped. table.md has medians and ranges over the seeds.
 
 \b
 plain               dropout_rate 0
+masks_after         trained like plain, masks afterwards (mc_dropout after, the default)
 dropout_0.05, 0.1   Monte Carlo dropout on both hidden layers
 ensemble            four plain networks
 ensemble_dropout    four networks with dropout 0.05
@@ -52,6 +53,7 @@ Array = NDArray[np.float64]
 
 ARMS = {
     "plain": {"dropout_rate": "0"},
+    "masks_after": {"mc_dropout": "after", "dropout_rate": "0.05"},
     "dropout_0.05": {"dropout_rate": "0.05"},
     "dropout_0.1": {"dropout_rate": "0.1"},
     "ensemble": {"dropout_rate": "0", "ensemble_size": "4"},
