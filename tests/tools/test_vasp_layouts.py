@@ -404,9 +404,7 @@ class TestDamage:
             "missing": text.replace(row + "\n", ""),
             "no point": text.replace(force, force.replace(".", "")),
             "no end": text.replace(f"{force} </v>", force),
-            "volume": text.replace(
-                "   </crystal>", '   <i name="volume">    999.00000000 </i>\n   </crystal>', 1
-            ),
+            "volume": re.sub(r'"volume">[^<]*<', '"volume">    999.00000000 <', text, count=1),
             "nested": text.replace(row, row + "\n <calculation>"),
         }[how]
         kept = (1, 2, 3) if how == "volume" else (0, 1, 3)

@@ -97,7 +97,7 @@ def method_word(tag: Lookup, species: Species, mesh: Sequence[int] | None, cell:
     if precision := (tag("PREC") or "").strip().lower():
         pairs["prec"] = PRECISIONS.get(precision[0], precision)
     pairs["spin"] = _spin(tag)
-    if mesh is not None and cell is not None:
+    if mesh is not None and cell is not None and cell.shape == (3, 3) and abs(np.linalg.det(cell)) > 1e-6:
         pairs["k"] = mesh_word(mesh, cell)
     pairs |= _pseudopotentials(tag, species)
     return ",".join(f"{key}:{UNFIT.sub('_', value)}" for key, value in pairs.items() if value)

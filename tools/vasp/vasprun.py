@@ -4,7 +4,8 @@
 
     <modeling> ... <incar> ... <parameters> ... <atominfo> ...
      <calculation>
-      <scstep> ... </scstep>                               one each electronic iteration
+      <scstep> ... </scstep>                               one each electronic iteration; the Ewald energy, of
+                                                           the structure alone, in the first and the last
       <structure> basis, volume, fractional positions </structure>
       <varray name="forces" > ... <varray name="stress" >  kB, not with ISIF = 0
       <energy> e_fr_energy, e_wo_entrp, e_0_energy </energy>
@@ -19,6 +20,12 @@ No XML parser is used: a step is cut out by its tags, so that a file that ends a
 it that are no XML, gives its whole steps, at several times the speed of a parser. VASP writes each tag one
 way.
 
+Text of another step or run that was inserted shows in what ties a step together (`_ties`): the Ewald energies
+of the first and the last electronic iteration are equal, and the final energy is that of the last iteration.
+A tie that other steps of the file have must be there. What follows such a piece is the rest of the step that it
+was inserted into, so that its numbers tell where it began; until then steps are held back (`Backlog`). Without
+a tie, as with a van der Waals correction, of which the iterations have nothing, less is seen.
+
 Three traps: NELM is 1 in the section "response functions" of the parameters. The final e_0_energy is wrong in
 VASP 4 and 5, so sigma->0 is the free energy plus the last electronic iteration's difference of the two; the
 last iteration itself lacks the van der Waals energy. With PSTRESS the final e_fr_energy is the enthalpy.
@@ -29,7 +36,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -38,6 +46,7 @@ import numpy as np
 from bnnp._core import find_words
 from bnnp.errors import InputError
 from bnnp.messages import count
+from vasp.backlog import Backlog
 from vasp.method import Species, excluded, integer, method_word, real
 from vasp.species import agreed, from_symbol, from_title
 from vasp.step import (
@@ -68,23 +77,26 @@ STRUCTURE = b"<structure>"
 VARRAYS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
 TAGS = (
     *(b"<scstep>", b"</scstep>", b"<structure", b"</structure>", b"<crystal>", b"</crystal>"),
-    *(*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>"),
+    *(*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>", b'<i name="ewald">'),
 )
-LETTERS = b"sStTcCbpfxvVeE".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
-LOOP = re.compile(rb"s(?:eE|vV)*S")
+LETTERS = b"sStTcCbpfxvVeEw".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
+LOOP = re.compile(rb"s(?:ew?E|vV)*S")
 STEP = re.compile(
-    rb"(?P<loops>(?:s(?:eE|vV)*S)*)(?P<structure>tc(?:vV)*bvV(?:vV)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
-    rb"(?:vV|s(?:eE|vV)*S)*(?P<stress>xvV)?(?:vV|s(?:eE|vV)*S)*(?P<energy>eE)(?:vV|s(?:eE|vV)*S)*"
+    rb"(?P<loops>(?:LOOP)*)(?P<structure>tc(?:vV)*bvV(?:vV)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
+    rb"(?:vV|LOOP)*(?P<stress>xvV)?(?:vV|LOOP)*(?P<energy>eE)(?:vV|LOOP)*".replace(b"LOOP", LOOP.pattern)
 )
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
+ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
+EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
 DECIMALS = re.compile(rb"\.\d*")
-NELM_DEFAULT = 60
+RESPONSE = re.compile(rb'<separator name="response functions" *>.*?</separator>', re.DOTALL)  # its NELM is 1
 ASYMMETRY = 1.0  # kB; files of VASP have up to 0.013
 DAMAGED_HEAD = "the head of the file is damaged"
 KILOBAR_VOLUME = 1602.17733  # kB Angstrom^3 in one eV, with the constants of VASP
+INSERTED = f"{DAMAGED}: parts of two steps in one; did two programs write into this file?"
 NESTED = f"{DAMAGED}: tags that are not nested; did two programs write into this file?"
 
 
@@ -117,9 +129,11 @@ def read_vasprun(stream: Readable, elements: list[str] | None = None) -> Iterato
     """
     run, window = _Run(elements), Window(stream)
     while (end := window.find(END, condense=run.condense)) >= 0:
-        yield from run.drafts(window.take(end), closed=True)
+        run.pass_over(window.take(end), closed=True)
         window.take(len(END))
-    yield from run.drafts(window.held(), closed=False)
+        yield from run.backlog.released()
+    run.pass_over(window.held(), closed=False)
+    yield from run.backlog.released(0)
     if run.header is None:
         raise InputError("the file ends before VASP has said which atoms there are")
     if run.header.excluded and not run.n_steps:
@@ -134,39 +148,73 @@ class _Run:
     header: Header | None = None
     predicted: int = 0
     n_steps: int = 0
-    with_stress: bool = False  # there was a step with one
+    begin: int = 1  # number of the first step under this header
+    ties: frozenset[str] = frozenset()  # that its steps have
+    backlog: Backlog = field(default_factory=Backlog)
 
     def condense(self, text: bytes) -> bytes:
         """What is needed of the text before the end of a step: no large tables, the last of predictions."""
         last = text.rfind(STRUCTURE)
         if BEGIN in text or last <= 0:
             return _without_tables(text)
-        self.header = _read_header(text[:last], self.elements) or self.header
+        self._read_header(text[:last])
         self.predicted += text.count(STRUCTURE, 0, last)
         return text[last:]
 
-    def drafts(self, text: bytes, closed: bool) -> Iterator[Draft]:
+    def pass_over(self, text: bytes, closed: bool) -> None:
         """The predictions and the step of the text that ends with the step, `closed` if by its tag."""
         before, *bodies = text.split(BEGIN)
-        header = self.header = _read_header(before, self.elements) or self.header
+        self._read_header(before)
+        if closed and not bodies:  # the rest of a step
+            self._spoil(before)
+            return
         predicted, self.predicted = self.predicted + before.count(STRUCTURE), 0
         if not bodies and not predicted:
             return
-        if header is None:
+        if self.header is None:
             raise InputError("the list of atoms (<atominfo>) is missing before the first step")
-        yield from [flawed(MACHINE_LEARNED)] * predicted
-        self.n_steps += predicted + len(bodies)
-        for number, body in enumerate(bodies, 1):
-            if number == len(bodies):
-                draft = _draft(header, body, closed)
-                self.with_stress = self.with_stress or VARRAYS[b"stress"] in body
-                missing = self.with_stress and header.isif > 1 and VARRAYS[b"stress"] not in body
-                yield flawed(MISSING) if missing and draft.flaw in (None, UNCONVERGED) else draft
-            elif b"<modeling" in body:  # another run was started into the same file
-                header = self.header = _read_header(body, self.elements) or header
-                yield flawed(CUT_OFF)
-            else:
-                yield flawed(NESTED)
+        for _ in range(predicted):
+            self._hold(flawed(MACHINE_LEARNED))
+        self.n_steps += predicted
+        *torn, whole = bodies or [b""]
+        for body in torn:
+            again = b"<modeling" in body  # another run was started into the same file
+            self._step(body, CUT_OFF if again else NESTED)
+            self._read_header(body)
+        if bodies:
+            self._step(whole, NESTED if torn and not again else None, closed)
+
+    def _step(self, text: bytes, flaw: str | None, closed: bool = False) -> None:
+        """A step, which has a flaw that is known or may have others."""
+        assert self.header is not None
+        self.n_steps += 1
+        draft, body = (flawed(flaw), None) if flaw else _draft(self.header, text, closed)
+        if body is not None:
+            if body.ties - self.ties:
+                self.backlog.spoil(self.begin, INSERTED)  # steps before this one have not what this one has
+            if self.ties - body.ties:
+                draft, body = flawed(MISSING if "stress" in self.ties - body.ties else INSERTED), None
+        if body is not None:
+            self.ties |= body.ties
+            self._hold(draft, body.marks, len(body.structure) + len(body.forces))
+            return
+        if draft.flaw != MACHINE_LEARNED and draft.flaw != self.header.excluded:
+            self._spoil(text)
+        self._hold(draft, frozenset(value for _, value in ENERGIES.findall(text)))
+
+    def _hold(self, draft: Draft, marks: frozenset[bytes] = frozenset(), size: int = 0) -> None:
+        self.backlog.add(draft, self.n_steps, size, marks)
+
+    def _spoil(self, rest: bytes) -> None:
+        """Leave out what was inserted into the step that this text ends, and the beginning of that step."""
+        begin = self.backlog.first(dict(ENERGIES.findall(rest)).values())
+        if begin is not None:
+            self.backlog.spoil(begin, INSERTED)
+
+    def _read_header(self, text: bytes) -> None:
+        """Another header, if the text has one."""
+        if header := _read_header(text, self.elements):
+            self.header, self.ties, self.begin = header, frozenset(), self.n_steps + 1
 
 
 def _without_tables(text: bytes) -> bytes:
@@ -181,29 +229,36 @@ def _without_tables(text: bytes) -> bytes:
 
 
 class _Body(NamedTuple):
-    """The parts of a step between its tags; `last` is the last electronic iteration."""
+    """What is between the tags of a step."""
 
     n_iterations: int
-    last: bytes
     structure: bytes
     forces: bytes
     stress: bytes
     energy: bytes
+    enthalpy: float | None
+    electronic: float | None  # free energy of the last electronic iteration
+    sigma0: float | None  # of the last electronic iteration
+    ties: frozenset[str]
+    marks: frozenset[bytes]  # energies that tell the step from others
 
 
-def _draft(header: Header, text: bytes, closed: bool) -> Draft:
-    """The step between its tags; the last one of a file may not be closed."""
+def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | None]:
+    """The step between its tags, and its parts if it is good; the last one of a file may not be closed."""
     places, numbers = find_words(text, TAGS)
     skeleton = numbers.translate(LETTERS)
     match = STEP.match(skeleton)
     if match is None or (closed and match.end() < len(skeleton)):
-        return flawed(header.excluded or (_flaw(skeleton) if closed else CUT_OFF))
+        return flawed(header.excluded or (_flaw(skeleton) if closed else CUT_OFF)), None
     if header.excluded:
-        return flawed(header.excluded)
-    body = _cut(text, places, match)
+        return flawed(header.excluded), None
+    body = _cut(header, text, places, match)
     if not body.n_iterations:
-        return flawed(MACHINE_LEARNED)
-    return Draft(UNCONVERGED if body.n_iterations >= header.nelm else None, partial(_read, header, body))
+        return flawed(MACHINE_LEARNED), None
+    if body.n_iterations > header.nelm:
+        return flawed(INSERTED), None
+    unconverged = body.n_iterations == header.nelm
+    return Draft(UNCONVERGED if unconverged else None, partial(_read, header, body)), body
 
 
 def _flaw(skeleton: bytes) -> str:
@@ -213,7 +268,7 @@ def _flaw(skeleton: bytes) -> str:
     return NESTED if b"e" in LOOP.sub(b"", skeleton) else NO_ENERGY
 
 
-def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
+def _cut(header: Header, text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
     """The parts of a step; `places` are those of its tags, which `match` tells apart."""
 
     def part(name: str) -> bytes:
@@ -222,8 +277,47 @@ def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
 
     loops = match["loops"]
     last = text[places[loops.rindex(b"s")] : places[match.start("structure")]] if loops else b""
-    parts = map(part, ("structure", "forces", "stress", "energy"))
-    return _Body(loops.count(b"s"), last, *parts)
+    structure, forces, stress, energy = map(part, ("structure", "forces", "stress", "energy"))
+    enthalpy, electronic = _energy(FREE, energy), _energy(FREE, last)
+    ewald = _ewald(text, places, loops)
+    ties = {"stress"} if stress and header.isif > 1 else set()
+    if ewald:
+        ties.add("ewald")
+    if enthalpy is not None and electronic is not None:
+        work = _work(header.pstress, structure)
+        if min(abs(enthalpy - electronic), abs(enthalpy - electronic - work)) < 1e-6:
+            ties.add("energy")
+    return _Body(
+        n_iterations=loops.count(b"s"),
+        structure=structure,
+        forces=forces,
+        stress=stress,
+        energy=energy,
+        enthalpy=enthalpy,
+        electronic=electronic,
+        sigma0=_energy(SIGMA0, last),
+        ties=frozenset(ties),
+        marks=frozenset(value for _, value in ENERGIES.findall(energy)) | {ewald},
+    )
+
+
+def _ewald(text: bytes, places: list[int], loops: bytes) -> bytes:
+    """The Ewald energy in the first and in the last electronic iteration; empty if there are not just these."""
+    begin, end = loops.find(b"w"), loops.rfind(b"w")
+    number = loops.count(b"w")
+    framed = 0 <= begin < loops.find(b"S") and end > loops.rfind(b"s")
+    if not framed or number not in (1, 2, loops.count(b"s")):
+        return b""
+    first, last = (EWALD.match(text, places[at]) for at in (begin, end))
+    return first[1] if first and last and first[1] == last[1] else b""
+
+
+def _work(pstress: float, structure: bytes) -> float:
+    """P V in eV by the volume that is printed with the cell; 0 if none is."""
+    volume = VOLUME.search(structure)
+    with suppress(ValueError):
+        return pstress * float(volume[1]) / KILOBAR_VOLUME if volume and pstress else 0.0
+    return 0.0
 
 
 def _read(header: Header, body: _Body) -> Step:
@@ -232,36 +326,32 @@ def _read(header: Header, body: _Body) -> Step:
         raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    enthalpy, electronic, sigma0 = (
-        _energy(FREE, body.energy),
-        _energy(FREE, body.last),
-        _energy(SIGMA0, body.last),
-    )
-    if enthalpy is None:
+    if body.enthalpy is None:
         at = body.energy.find(b"e_fr_energy")
         raise UnreadableStep(reason_of(body.energy[at : body.energy.find(b"</i>", at)]))
-    free = _without_work(enthalpy, electronic, header.pstress, cell) if header.pstress else enthalpy
+    free = _without_work(body, header.pstress, cell) if header.pstress else body.enthalpy
+    both = body.electronic is not None and body.sigma0 is not None
     return Step(
         symbols=header.symbols,
         cell=cell,
         positions=_rows(body.structure, b"positions") @ cell,
         free_energy=free,
-        sigma0_energy=None if electronic is None or sigma0 is None else free + sigma0 - electronic,
+        sigma0_energy=free + body.sigma0 - body.electronic if both else None,
         forces=_rows(body.forces, b"forces"),
         stress=_stress(body.stress) if header.isif > 1 else None,
         method=header.method,
     )
 
 
-def _without_work(enthalpy: float, electronic: float | None, pstress: float, cell: Array) -> float:
+def _without_work(body: _Body, pstress: float, cell: Array) -> float:
     """The free energy: with PSTRESS (kB) the final energy of a step is the enthalpy, with P V.
 
     It is not if it is equal to that of the last electronic iteration.
     """
-    if electronic is None:
+    if body.enthalpy is None or body.electronic is None:
         raise UnreadableStep(UNREADABLE)
     work = pstress * abs(np.linalg.det(cell)) / KILOBAR_VOLUME
-    return enthalpy if abs(enthalpy - electronic) < 1e-6 else enthalpy - work
+    return body.enthalpy if abs(body.enthalpy - body.electronic) < 1e-6 else body.enthalpy - work
 
 
 def _energy(pattern: re.Pattern[bytes], text: bytes) -> float | None:
@@ -302,6 +392,7 @@ def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
         return None
     head = text[max(text.rfind(b"<modeling", 0, begin), 0) : begin]
     tag = partial(_tag, head)
+    flaw = _flaw_of_head(head)
     symbols, species = _symbols(text[begin:end], elements)
     mesh = re.search(rb'name="divisions">\s*(\d+)\s+(\d+)\s+(\d+)', head)
     try:
@@ -310,12 +401,27 @@ def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
         cell = None
     return Header(
         symbols=symbols,
-        nelm=integer(tag, "NELM", NELM_DEFAULT),
+        nelm=integer(tag, "NELM", 0),
         isif=integer(tag, "ISIF", 2),
         pstress=real(tag, "PSTRESS", 0.0),
-        excluded=excluded(tag),
+        excluded=flaw or excluded(tag),
         method=method_word(tag, species, [int(n) for n in mesh.groups()] if mesh else None, cell),
     )
+
+
+def _flaw_of_head(head: bytes) -> str | None:
+    """What a head lacks or states twice, so that it may be of two runs."""
+    if not head.startswith(b"<modeling"):
+        return f"{DAMAGED_HEAD}: a list of atoms without the settings of its run"
+    parameters = RESPONSE.sub(b"", head[max(head.find(b"<parameters>"), 0) :])
+    for name in (b"NELM", b"ISIF", b"PSTRESS"):
+        values = sorted(set(re.findall(rb'name="%b">([^<]*)<' % name, parameters)))
+        if len(values) > 1:
+            both = " and ".join(value.decode("latin-1").strip() for value in values)
+            return f"{DAMAGED_HEAD}: it states {name.decode()} twice, {both}"
+    if _tag(head, "NELM") is None:
+        return f"{DAMAGED_HEAD}: it has no NELM, without which it cannot be told what is converged"
+    return None
 
 
 def _tag(head: bytes, name: str) -> str | None:
