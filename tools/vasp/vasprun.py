@@ -22,9 +22,9 @@ way.
 
 Text of another step or run that was inserted shows in what ties a step together (`_ties`): the Ewald energies
 of the first and the last electronic iteration are equal, and the final energy is that of the last iteration.
-A tie that other steps of the file have must be there. What follows such a piece is the rest of the step that it
-was inserted into, so that its numbers tell where it began; until then steps are held back (`Backlog`). Without
-a tie, as with a van der Waals correction, of which the iterations have nothing, less is seen.
+A tie that other steps of the file have must be there. Behind such a piece is the rest of the step that it was
+inserted into, whose numbers tell where that began; until then steps are held back (`Backlog`). Less is seen
+with a van der Waals correction, of which the iterations have nothing.
 
 Three traps: NELM is 1 in the section "response functions" of the parameters. The final e_0_energy is wrong in
 VASP 4 and 5, so sigma->0 is the free energy plus the last electronic iteration's difference of the two; the
@@ -150,6 +150,7 @@ class _Run:
     n_steps: int = 0
     begin: int = 1  # number of the first step under this header
     ties: frozenset[str] = frozenset()  # that its steps have
+    damaged: frozenset[bytes] = frozenset()  # energies of damaged steps
     backlog: Backlog = field(default_factory=Backlog)
 
     def condense(self, text: bytes) -> bytes:
@@ -189,32 +190,40 @@ class _Run:
         assert self.header is not None
         self.n_steps += 1
         draft, body = (flawed(flaw), None) if flaw else _draft(self.header, text, closed)
+        if body is not None and (flaw := self._untied(_ties(self.header, body), body)):
+            draft, body = flawed(flaw), None
         if body is not None:
-            if body.ties - self.ties:
-                self.backlog.spoil(self.begin, INSERTED)  # steps before this one have not what this one has
-            if self.ties - body.ties:
-                draft, body = flawed(MISSING if "stress" in self.ties - body.ties else INSERTED), None
-        if body is not None:
-            self.ties |= body.ties
             self._hold(draft, body.marks, len(body.structure) + len(body.forces))
             return
         if draft.flaw != MACHINE_LEARNED and draft.flaw != self.header.excluded:
             self._spoil(text)
-        self._hold(draft, frozenset(value for _, value in ENERGIES.findall(text)))
+        marks = tuple(value for _, value in ENERGIES.findall(text))
+        self.damaged |= set(marks)
+        self._hold(draft, marks)
 
-    def _hold(self, draft: Draft, marks: frozenset[bytes] = frozenset(), size: int = 0) -> None:
+    def _untied(self, ties: frozenset[str], body: _Body) -> str | None:
+        """What is wrong with a step beside others that have other ties, or parts of it."""
+        if not ties <= self.ties:
+            self.backlog.spoil(self.begin, INSERTED)  # those steps lack what this one has
+            self.ties |= ties
+        if ties != self.ties:
+            return MISSING if "stress" in self.ties - ties else INSERTED
+        return None if self.damaged.isdisjoint(body.marks) else INSERTED
+
+    def _hold(self, draft: Draft, marks: tuple[bytes, ...] = (), size: int = 0) -> None:
         self.backlog.add(draft, self.n_steps, size, marks)
 
     def _spoil(self, rest: bytes) -> None:
         """Leave out what was inserted into the step that this text ends, and the beginning of that step."""
-        begin = self.backlog.first(dict(ENERGIES.findall(rest)).values())
+        begin = self.backlog.first({*dict(ENERGIES.findall(rest)).values()})
         if begin is not None:
             self.backlog.spoil(begin, INSERTED)
 
     def _read_header(self, text: bytes) -> None:
         """Another header, if the text has one."""
         if header := _read_header(text, self.elements):
-            self.header, self.ties, self.begin = header, frozenset(), self.n_steps + 1
+            self.header, self.begin = header, self.n_steps + 1
+            self.ties, self.damaged = frozenset(), frozenset()
 
 
 def _without_tables(text: bytes) -> bytes:
@@ -232,15 +241,19 @@ class _Body(NamedTuple):
     """What is between the tags of a step."""
 
     n_iterations: int
+    last: bytes  # electronic iteration
     structure: bytes
     forces: bytes
     stress: bytes
     energy: bytes
-    enthalpy: float | None
-    electronic: float | None  # free energy of the last electronic iteration
-    sigma0: float | None  # of the last electronic iteration
-    ties: frozenset[str]
-    marks: frozenset[bytes]  # energies that tell the step from others
+    enthalpy: bytes  # the number; empty if it has not all its digits
+    electronic: bytes  # the free energy of the last electronic iteration
+    ewald: bytes
+
+    @property
+    def marks(self) -> tuple[bytes, ...]:
+        """Numbers that tell the step from others."""
+        return self.enthalpy, self.ewald
 
 
 def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | None]:
@@ -252,7 +265,7 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
         return flawed(header.excluded or (_flaw(skeleton) if closed else CUT_OFF)), None
     if header.excluded:
         return flawed(header.excluded), None
-    body = _cut(header, text, places, match)
+    body = _cut(text, places, match)
     if not body.n_iterations:
         return flawed(MACHINE_LEARNED), None
     if body.n_iterations > header.nelm:
@@ -268,7 +281,7 @@ def _flaw(skeleton: bytes) -> str:
     return NESTED if b"e" in LOOP.sub(b"", skeleton) else NO_ENERGY
 
 
-def _cut(header: Header, text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
+def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
     """The parts of a step; `places` are those of its tags, which `match` tells apart."""
 
     def part(name: str) -> bytes:
@@ -278,31 +291,22 @@ def _cut(header: Header, text: bytes, places: list[int], match: re.Match[bytes])
     loops = match["loops"]
     last = text[places[loops.rindex(b"s")] : places[match.start("structure")]] if loops else b""
     structure, forces, stress, energy = map(part, ("structure", "forces", "stress", "energy"))
-    enthalpy, electronic = _energy(FREE, energy), _energy(FREE, last)
-    ewald = _ewald(text, places, loops)
-    ties = {"stress"} if stress and header.isif > 1 else set()
-    if ewald:
-        ties.add("ewald")
-    if enthalpy is not None and electronic is not None:
-        work = _work(header.pstress, structure)
-        if min(abs(enthalpy - electronic), abs(enthalpy - electronic - work)) < 1e-6:
-            ties.add("energy")
-    return _Body(
-        n_iterations=loops.count(b"s"),
-        structure=structure,
-        forces=forces,
-        stress=stress,
-        energy=energy,
-        enthalpy=enthalpy,
-        electronic=electronic,
-        sigma0=_energy(SIGMA0, last),
-        ties=frozenset(ties),
-        marks=frozenset(value for _, value in ENERGIES.findall(energy)) | {ewald},
-    )
+    ends = _last(FREE, energy), _last(FREE, last), _ewald(text, places, loops)
+    return _Body(loops.count(b"s"), last, structure, forces, stress, energy, *ends)
+
+
+def _ties(header: Header, body: _Body) -> frozenset[str]:
+    """What of a step is there and as it must be in a whole one."""
+    found = ["stress"] * (header.isif > 1 and bool(body.stress)) + ["ewald"] * bool(body.ewald)
+    if body.enthalpy and body.electronic:
+        gap = 0.0 if body.enthalpy == body.electronic else float(body.enthalpy) - float(body.electronic)
+        if min(abs(gap), abs(gap - _work(header.pstress, body.structure))) < 1e-6:
+            found.append("energy")
+    return frozenset(found)
 
 
 def _ewald(text: bytes, places: list[int], loops: bytes) -> bytes:
-    """The Ewald energy in the first and in the last electronic iteration; empty if there are not just these."""
+    """The Ewald energy of the first and the last electronic iteration; empty if these have not the same."""
     begin, end = loops.find(b"w"), loops.rfind(b"w")
     number = loops.count(b"w")
     framed = 0 <= begin < loops.find(b"S") and end > loops.rfind(b"s")
@@ -314,9 +318,9 @@ def _ewald(text: bytes, places: list[int], loops: bytes) -> bytes:
 
 def _work(pstress: float, structure: bytes) -> float:
     """P V in eV by the volume that is printed with the cell; 0 if none is."""
-    volume = VOLUME.search(structure)
+    volume = VOLUME.search(structure) if pstress else None
     with suppress(ValueError):
-        return pstress * float(volume[1]) / KILOBAR_VOLUME if volume and pstress else 0.0
+        return pstress * float(volume[1]) / KILOBAR_VOLUME if volume else 0.0
     return 0.0
 
 
@@ -326,38 +330,39 @@ def _read(header: Header, body: _Body) -> Step:
         raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    if body.enthalpy is None:
+    if not body.enthalpy:
         at = body.energy.find(b"e_fr_energy")
         raise UnreadableStep(reason_of(body.energy[at : body.energy.find(b"</i>", at)]))
-    free = _without_work(body, header.pstress, cell) if header.pstress else body.enthalpy
-    both = body.electronic is not None and body.sigma0 is not None
+    free, sigma0 = float(body.enthalpy), _last(SIGMA0, body.last)
+    if header.pstress:
+        free = _without_work(free, body.electronic, header.pstress, cell)
     return Step(
         symbols=header.symbols,
         cell=cell,
         positions=_rows(body.structure, b"positions") @ cell,
         free_energy=free,
-        sigma0_energy=free + body.sigma0 - body.electronic if both else None,
+        sigma0_energy=free + float(sigma0) - float(body.electronic) if sigma0 and body.electronic else None,
         forces=_rows(body.forces, b"forces"),
         stress=_stress(body.stress) if header.isif > 1 else None,
         method=header.method,
     )
 
 
-def _without_work(body: _Body, pstress: float, cell: Array) -> float:
+def _without_work(enthalpy: float, electronic: bytes, pstress: float, cell: Array) -> float:
     """The free energy: with PSTRESS (kB) the final energy of a step is the enthalpy, with P V.
 
     It is not if it is equal to that of the last electronic iteration.
     """
-    if body.enthalpy is None or body.electronic is None:
+    if not electronic:
         raise UnreadableStep(UNREADABLE)
     work = pstress * abs(np.linalg.det(cell)) / KILOBAR_VOLUME
-    return body.enthalpy if abs(body.enthalpy - body.electronic) < 1e-6 else body.enthalpy - work
+    return enthalpy if abs(enthalpy - float(electronic)) < 1e-6 else enthalpy - work
 
 
-def _energy(pattern: re.Pattern[bytes], text: bytes) -> float | None:
-    """The last energy of its kind, eV; None if there is none with all its digits."""
+def _last(pattern: re.Pattern[bytes], text: bytes) -> bytes:
+    """The last number of its kind; empty if there is none with all its digits."""
     found = pattern.findall(text)
-    return float(found[-1]) if found else None
+    return found[-1] if found else b""
 
 
 def _rows(text: bytes, name: bytes) -> Array:
