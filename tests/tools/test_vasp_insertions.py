@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from vasp.compressed import open_stream
 from vasp.ml_ab import read_ml_ab
-from vasp.outcar import TWICE, read_outcar
+from vasp.outcar import LOST_ITERATION, TWICE, read_outcar
 from vasp.step import MISSING, TORN, UNCONVERGED, Step, UnreadableStep
 from vasp.step import TWICE as STANDS_TWICE
 from vasp.vasprun import INSERTED, NESTED, read_vasprun
@@ -212,6 +212,13 @@ def test_real(path: Path) -> None:
     assert wrong == 0
 
 
+@pytest.mark.parametrize("line", ["Iteratioc      2(   8)  ---", ""])
+def test_an_iteration_that_is_lost(run: Any, line: str) -> None:
+    """The eighth of NELM = 8: without it the step would have converged."""
+    text = run.change(1, iterations=8).outcar().replace("Iteration      2(   8)  ---", line)
+    assert flaws(read_outcar, text) == [None, LOST_ITERATION, None, None]
+
+
 def test_the_stress_of_another_step(run: Any) -> None:
     """A piece with `in kB` within the marker of the step's own line, which is lost by that."""
     own, other, _ = made_up(run)
@@ -309,6 +316,14 @@ class TestVasprun:
         loop = "  </scstep>\n"
         damaged = text[: text.index(loop, two)] + text[text.index(loop, three) :]
         assert flaws(read_vasprun, damaged) == [None, INSERTED, None]
+
+    @pytest.mark.parametrize(
+        ("ediff", "flaw"), [("0.00007", None), ("0.00006", UNCONVERGED), ("0.00000", None)]
+    )
+    def test_the_last_iterations_differ(self, run: Any, ediff: str, flaw: str | None) -> None:
+        """By 0.5^14 eV = 0.000061 eV: one of NELM is lost, or the run was stopped."""
+        text = run.vasprun().replace("<parameters>", f'<parameters>\n  <i name="EDIFF"> {ediff}</i>')
+        assert flaws(read_vasprun, text) == [flaw] * 4
 
     def test_more_iterations_than_nelm(self, run: Any) -> None:
         assert flaws(read_vasprun, run.change(1, iterations=9).vasprun()) == [None, INSERTED, None, None]

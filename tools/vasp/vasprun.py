@@ -14,6 +14,7 @@
 
 Nesting decides what counts: the labels of a step are those outside of its `<scstep>`, some of which may come
 after the forces (linear response). A step that is not closed is whole if it has all of its labels.
+It has converged if it has fewer iterations than NELM and the last two energies differ by less than EDIFF.
 Predictions of a machine-learned force field stand outside of any `<calculation>`, or have no `<scstep>`.
 
 No XML parser is used: a step is cut out by its tags, so that a file that ends anywhere, or has characters in
@@ -108,6 +109,7 @@ class Header:
     nelm: int
     isif: int
     pstress: float
+    ediff: float  # 0 if it is not told
     excluded: str | None  # why no step is self-consistent DFT
     method: str
 
@@ -242,6 +244,7 @@ class _Body(NamedTuple):
 
     n_iterations: int
     last: bytes  # electronic iteration
+    former: bytes  # the one before
     structure: bytes
     forces: bytes
     stress: bytes
@@ -270,8 +273,16 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
         return flawed(MACHINE_LEARNED), None
     if body.n_iterations > header.nelm:
         return flawed(INSERTED), None
-    unconverged = body.n_iterations == header.nelm
-    return Draft(UNCONVERGED if unconverged else None, partial(_read, header, body)), body
+    converged = body.n_iterations < header.nelm and _has_settled(header.ediff, body)
+    return Draft(None if converged else UNCONVERGED, partial(_read, header, body)), body
+
+
+def _has_settled(ediff: float, body: _Body) -> bool:
+    """Whether the last two electronic iterations, printed to 1e-8 eV, differ by less than EDIFF."""
+    former = _last(FREE, body.former) if ediff else b""
+    if not (former and body.electronic):
+        return True
+    return abs(float(body.electronic) - float(former)) < 1.001 * ediff + 2e-8
 
 
 def _flaw(skeleton: bytes) -> str:
@@ -289,10 +300,12 @@ def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
         return text[places[first] : places[end - 1] + len(b"</varray>")] if first >= 0 else b""
 
     loops = match["loops"]
-    last = text[places[loops.rindex(b"s")] : places[match.start("structure")]] if loops else b""
+    begin = loops.rfind(b"s")
+    last = text[places[begin] : places[match.start("structure")]] if loops else b""
+    former = text[places[loops.rindex(b"s", 0, begin)] : places[begin]] if loops.count(b"s") > 1 else b""
     structure, forces, stress, energy = map(part, ("structure", "forces", "stress", "energy"))
     ends = _last(FREE, energy), _last(FREE, last), _ewald(text, places, loops)
-    return _Body(loops.count(b"s"), last, structure, forces, stress, energy, *ends)
+    return _Body(loops.count(b"s"), last, former, structure, forces, stress, energy, *ends)
 
 
 def _ties(header: Header, body: _Body) -> frozenset[str]:
@@ -409,6 +422,7 @@ def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
         nelm=integer(tag, "NELM", 0),
         isif=integer(tag, "ISIF", 2),
         pstress=real(tag, "PSTRESS", 0.0),
+        ediff=abs(real(tag, "EDIFF", 0.0)),
         excluded=flaw or excluded(tag),
         method=method_word(tag, species, [int(n) for n in mesh.groups()] if mesh else None, cell),
     )
