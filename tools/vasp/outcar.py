@@ -506,7 +506,7 @@ def _tag(text: bytes, name: str) -> str | None:
     if not found:
         return None
     value = found[0 if name == "METAGGA" else -1].decode("latin-1")  # its parameter is T or F
-    several = name in ("ALGO", "LDAUL", "LDAUU", "LDAUJ")
+    several = name in ("ALGO", "EFOR", "LDAUL", "LDAUU", "LDAUJ")
     return value.strip() if several else " ".join(value.split()[:1])
 
 
