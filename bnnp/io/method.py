@@ -45,8 +45,8 @@ def disagreements(places: Mapping[str, Collection[str]]) -> Iterator[str]:
         if key == "run":
             shown = "; ".join(f"{value} ({_named(values[value])})" for value in values)
             yield (
-                f"runs that are no plain DFT: {shown}. Their forces may include those of springs or a bias, which "
-                "do not belong to the energies: compare one structure with a calculation of its own"
+                f"runs that are no plain DFT: {shown}. Their forces may include those of springs or a bias, "
+                "which do not belong to the energies: compare one structure with a calculation of its own"
             )
             continue
         different = _meshes_apart(values) if key == "k" else list(values)
