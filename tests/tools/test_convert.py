@@ -235,6 +235,25 @@ class TestSelection:
         assert f"Nothing added to: {data}" in run("--max", 6, "--append", frames, data).stdout
         assert data.read_bytes() == before
 
+    @pytest.mark.parametrize(("change", "added"), [(3e-10, False), (1e-6, True)])
+    @pytest.mark.parametrize("word", ["atom", "lattice", "energy"])
+    def test_append_knows_copies_with_other_last_digits(
+        self, frames: Path, tmp_path: Path, word: str, change: float, added: bool
+    ) -> None:
+        """The first number of the first line of a kind, changed."""
+        data, copy = tmp_path / "input.data", tmp_path / "copy.data"
+        assert run("--max", 1, frames, data).exit_code == 0
+        lines = data.read_text().splitlines()
+        at = next(number for number, line in enumerate(lines) if line.startswith(word))
+        words = lines[at].split()
+        words[1] = f"{float(words[1]) * (1.0 + change) + change:.14f}"
+        lines[at] = " ".join(words)
+        copy.write_text("\n".join(lines) + "\n")
+        result = run("--append", copy, data)
+        assert result.exit_code == 0, result.output
+        assert len(StructureFile(data)) == 1 + added
+        assert ("has them already" in result.stdout) is not added
+
     def test_append_compares_the_methods(self, frames: Path, tmp_path: Path) -> None:
         data, other = tmp_path / "input.data", tmp_path / "other.data"
         assert run("--max", 4, "--append", frames, data).exit_code == 0

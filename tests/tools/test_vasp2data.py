@@ -324,7 +324,7 @@ class TestLeftOut:
         (tmp_path / "vasprun.xml").write_text(text.replace(force, f"{bad:>16}"))
         result = convert(tmp_path / "vasprun.xml", output)
         assert len(structures(result, output)) == 3
-        assert "1 numbers that cannot be read" in result.output
+        assert "1 with numbers that cannot be read" in result.output
 
     def test_run_that_was_killed_and_started_again(self, run: Any, tmp_path: Path, output: Path) -> None:
         text = run.vasprun()

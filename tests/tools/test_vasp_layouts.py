@@ -326,7 +326,8 @@ class TestStars:
         (tmp_path / "OUTCAR").write_text(text)
         result = convert(tmp_path / "OUTCAR", output)
         assert (
-            "3 structures of 4 steps (left out: 1 numbers that cannot be read (*** or NaN))" in result.output
+            "3 structures of 4 steps (left out: 1 with numbers that cannot be read (*** or NaN))"
+            in result.output
         )
 
     def test_zero_stress_is_one(self, run: Any, tmp_path: Path, output: Path) -> None:
@@ -389,7 +390,7 @@ class TestDamage:
         assert result.exit_code == 0, result.output
         expected = [run.steps[k].energy for k in (0, 1, 3)]
         assert [s.energy for s in read_structures(output)] == pytest.approx(expected)
-        assert re.search(r"1  (damaged: |numbers that cannot be read)", result.output)
+        assert re.search(r"1  (damaged: |with numbers that cannot be read)", result.output)
 
     @pytest.mark.parametrize(
         "how", ["shorter", "longer", "missing", "no end", "volume", "nested", "no point"]
