@@ -334,6 +334,24 @@ class TestKeys:
         )
         assert "REF_stress (2)" in " ".join(run("--check", path).output.split())
 
+    def test_the_energy_that_is_not_the_free_one_is_left_aside(self, tmp_path: Path) -> None:
+        """Unless both are the same."""
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9 free_energy=-9.5")
+        assert "energy (2)" in run(path, tmp_path / "out.data").output
+        assert next(read_structures(tmp_path / "out.data")).energy == -9.5
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9 free_energy=-9")
+        assert "left aside" not in run("--overwrite", path, tmp_path / "out.data").output
+
+    def test_a_stress_that_is_no_symmetric_matrix(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 stress="1 2 3 4 5 6 7 8 9"')
+        result = run(path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert "a.xyz frame 1: `stress` is no symmetric matrix" in result.output
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 stress="1 2 3 2 5 6 3 6 9"')
+        assert run("--units", "metal", path, tmp_path / "out.data").exit_code == 0
+        stress = next(read_structures(tmp_path / "out.data")).stress
+        np.testing.assert_allclose(stress, [1, 5, 9, 6, 3, 2], rtol=1e-12)
+
     def test_a_key_that_no_frame_has(self, tmp_path: Path) -> None:
         path = write_xyz(tmp_path / "a.xyz", "energy=-9")
         result = run("--stress-key", "REF_stress", path, tmp_path / "out.data")

@@ -22,7 +22,7 @@ import pytest
 from vasp.compressed import open_stream
 from vasp.ml_ab import read_ml_ab
 from vasp.outcar import LOST_ITERATION, TWICE, read_outcar
-from vasp.step import MISSING, TORN, UNCONVERGED, Step, UnreadableStep
+from vasp.step import MISSING, TORN, UNCONVERGED, UNREADABLE, Step, UnreadableStep
 from vasp.step import TWICE as STANDS_TWICE
 from vasp.vasprun import INSERTED, NESTED, read_vasprun
 
@@ -324,6 +324,14 @@ class TestVasprun:
         """By 0.5^14 eV = 0.000061 eV: one of NELM is lost, or the run was stopped."""
         text = run.vasprun().replace("<parameters>", f'<parameters>\n  <i name="EDIFF"> {ediff}</i>')
         assert flaws(read_vasprun, text) == [flaw] * 4
+
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_energies_that_do_not_fit_their_columns(self, run: Any, number: int) -> None:
+        """They are left out for that, though the other steps have them; no other step is."""
+        text = run.vasprun()
+        energy = f'  <energy>\n   <i name="e_fr_energy"> {run.steps[number].energy:16.8f} '
+        found = flaws(read_vasprun, text.replace(energy, energy[:-17] + "*" * 16 + " "))
+        assert found == [UNREADABLE if k == number else None for k in range(4)]
 
     def test_more_iterations_than_nelm(self, run: Any) -> None:
         assert flaws(read_vasprun, run.change(1, iterations=9).vasprun()) == [None, INSERTED, None, None]

@@ -208,8 +208,9 @@ class _Run:
         if not ties <= self.ties:
             self.backlog.spoil(self.begin, INSERTED)  # those steps lack what this one has
             self.ties |= ties
-        if ties != self.ties:
-            return MISSING if "stress" in self.ties - ties else INSERTED
+        missing = self.ties - ties - (set() if body.electronic else {"energy"})
+        if missing:
+            return MISSING if "stress" in missing else INSERTED
         return None if self.damaged.isdisjoint(body.marks) else INSERTED
 
     def _hold(self, draft: Draft, marks: tuple[bytes, ...] = (), size: int = 0) -> None:
@@ -271,6 +272,9 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
     body = _cut(text, places, match)
     if not body.n_iterations:
         return flawed(MACHINE_LEARNED), None
+    if not body.enthalpy:
+        at = body.energy.find(b"e_fr_energy")
+        return flawed(reason_of(body.energy[at : body.energy.find(b"</i>", at)])), None
     if body.n_iterations > header.nelm:
         return flawed(INSERTED), None
     converged = body.n_iterations < header.nelm and _has_settled(header.ediff, body)
@@ -311,7 +315,7 @@ def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
 def _ties(header: Header, body: _Body) -> frozenset[str]:
     """What of a step is there and as it must be in a whole one."""
     found = ["stress"] * (header.isif > 1 and bool(body.stress)) + ["ewald"] * bool(body.ewald)
-    if body.enthalpy and body.electronic:
+    if body.electronic:
         gap = 0.0 if body.enthalpy == body.electronic else float(body.enthalpy) - float(body.electronic)
         if min(abs(gap), abs(gap - _work(header.pstress, body.structure))) < 1e-6:
             found.append("energy")
@@ -343,9 +347,6 @@ def _read(header: Header, body: _Body) -> Step:
         raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    if not body.enthalpy:
-        at = body.energy.find(b"e_fr_energy")
-        raise UnreadableStep(reason_of(body.energy[at : body.energy.find(b"</i>", at)]))
     free, sigma0 = float(body.enthalpy), _last(SIGMA0, body.last)
     if header.pstress:
         free = _without_work(free, body.electronic, header.pstress, cell)
