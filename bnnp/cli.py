@@ -49,6 +49,14 @@ counts, and the log has RuNNer's lines, too, which other programs read.
 """
 
 
+CONTINUED = {  # by --mode
+    1: "Run again, mode 1 continues where it was.",
+    2: "With --restart the training continues from its last checkpoint.",
+    3: "With --restart molecular dynamics continues from its last checkpoint; a prediction is run again.",
+    None: "Run it again, a training or molecular dynamics with --restart.",
+}
+
+
 class Program(Group):
     """The command, with the scripts of tools/ as its verbs; each is imported when it is called."""
 
@@ -64,6 +72,7 @@ class Program(Group):
         """The command of a script."""
         if name not in TOOLS:
             return None
+        ctx.invoked_subcommand = name  # an interruption may come while it is imported
         here = Path(__file__).parent
         folder = next(path for path in (here / "tools", here.parent / "tools") if path.is_dir())
         sys.path.insert(0, str(folder))  # the scripts import each other
@@ -75,10 +84,7 @@ class Program(Group):
         """What an interrupted mode leaves behind, and how it is continued."""
         if ctx.invoked_subcommand or any(ctx.params.get(name) for name in NO_MODE):
             return KEPT
-        return (
-            f"{KEPT} Mode 1 continues where it was if it is run again, a training or molecular dynamics with "
-            "--restart from its last checkpoint."
-        )
+        return f"{KEPT} {CONTINUED[ctx.params.get('mode')]}"
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs in the help, without importing them."""

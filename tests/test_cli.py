@@ -252,12 +252,18 @@ def test_terminate_ends_in_order(mode: str) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "continues"),
-    [(["--mode", "1"], True), (["--check"], False), (["convert", "a", "b"], False)],
+    [
+        (["--mode", "1"], "Run again, mode 1 continues"),
+        (["--mode", "2"], "With --restart the training continues"),
+        (["--mode", "3"], "a prediction is run again"),
+        (["--check"], ""),
+        (["convert", "a", "b"], ""),
+    ],
 )
 def test_what_an_interruption_leaves(
-    arguments: list[str], continues: bool, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], continues: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A verb has nothing that --restart could continue."""
+    """A verb has nothing that could be continued."""
 
     def interrupted(*words: object) -> None:
         raise KeyboardInterrupt
@@ -269,7 +275,18 @@ def test_what_an_interruption_leaves(
     result = bnnp(*arguments[: 1 if arguments[0] == "convert" else 2])
     assert result.exit_code == 130
     assert "left as they were before." in result.stderr
-    assert ("--restart" in result.stderr) is continues
+    assert continues in result.stderr
+    assert continues or result.stderr.endswith("left as they were before.\n")
+
+
+def test_a_verb_interrupted_while_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    result = bnnp("convert", "a", "b")
+    assert result.exit_code == 130
+    assert result.stderr.endswith("left as they were before.\n")
 
 
 def raising(error: BaseException) -> Result:

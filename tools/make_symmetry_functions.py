@@ -2,7 +2,7 @@
 
 \b
 bnnp functions Ge Te --cutoff 6.5 --units metal > functions.nn
-bnnp functions Ge Te --cutoff 6.5 --units metal --size 200 \\
+bnnp functions Ge Te --cutoff 6.5 --size 200 \\
        --data input.data --keep 60 > functions.nn
 bnnp functions --input input.nn --data input.data --error 0.02 > functions.nn
 
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from data_units import input_units, output_units, reason_of_units
 
 from bnnp.command import SETTINGS, Command, say
 from bnnp.descriptors.cutoffs import Cutoff
@@ -70,6 +71,15 @@ def pool_of(
         raise InputError(str(error)) from None
 
 
+def length_units(data: Path | None, output: Path | None, said: Units | None) -> Units:
+    """Those of the data, else of the input.nn that the functions are made for; what they are is said."""
+    beside = data or output or Path("input.nn")
+    units = input_units(beside, said) if data else output_units(beside, said)
+    if said is None:
+        say(f"Lengths are in {units.length}: {reason_of_units(beside, said)}.", err=True)
+    return units
+
+
 def sampled(structures: StructureFile, pool: Pool, number: int, seed: int) -> dict[str, Environments]:
     """Environments of at most `number` atoms of each element, with the file named if one is missing."""
     try:
@@ -91,7 +101,7 @@ def lines(pool: Pool, complete: bool) -> Iterator[str]:
     yield f"# ----- symmetry functions: {pool.counts} ".ljust(WIDTH, "-")
     words = sys.argv[1:]
     command = f"bnnp functions {shlex.join(words[words[:1] == ['functions'] :])}"
-    for remark in (*pool.remarks, command):
+    for remark in (*pool.remarks, f"Lengths in {pool.units.length} (`units {pool.units.name}`).", command):
         yield fold(remark, WIDTH, "# ", "#     ")
     if complete:
         alpha = f" {pool.cutoff.alpha:g}" if pool.cutoff.alpha else ""
@@ -190,7 +200,12 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
 @click.command("functions", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("elements", nargs=-1)
 @click.option("--cutoff", "r_c", type=click.FloatRange(0.0, min_open=True), help="Cutoff radius.")
-@click.option("--units", type=click.Choice(list(UNITS)), default="atomic", show_default=True)
+@click.option(
+    "--units",
+    type=click.Choice(list(UNITS)),
+    help="Of lengths: atomic (bohr) or metal (Angstrom). Default: `units` of an input.nn beside the "
+    "structures, or where the functions are written, else metal.",
+)
 @click.option("--cutoff-type", type=click.IntRange(0, 8), default=1, show_default=True)
 @click.option(
     "--size",
@@ -256,7 +271,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
 def main(
     elements: tuple[str, ...],
     r_c: float | None,
-    units: str,
+    units: str | None,
     cutoff_type: int,
     size: str | int,
     recipes: tuple[str, ...],
@@ -285,7 +300,8 @@ def main(
         pool = settings_pool(settings_file)
     else:
         assert r_c is not None
-        pool = pool_of(recipes, elements, r_c, size, Cutoff(cutoff_type), UNITS[units], data)
+        used = length_units(data, output, UNITS[units] if units else None)
+        pool = pool_of(recipes, elements, r_c, size, Cutoff(cutoff_type), used, data)
     if data is not None:
         structures = StructureFile(data, tuple(pool.functions), require_labels=False)
         samples = sampled(structures, pool, environments, seed)

@@ -313,7 +313,7 @@ def main(
     written = output_units(output, UNITS[units] if units else None)
     check_output(output, inputs, append, overwrite, written)
     choice = Choice(written, energy, skip, every, last, keep_unconverged, label, elements)
-    former = FormerData(output if append else None, DECIMALS)
+    former = FormerData(output if append else None)
     conversion, summary = Conversion(choice), Summary(choice.units)
     conversion.files |= former.methods
     failure = None

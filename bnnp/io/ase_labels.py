@@ -129,11 +129,13 @@ def find_labels(atoms: Atoms, keys: LabelKeys | None = None, stress: bool = True
         sources.demand_one_calculation(energies, forces)
     units = declared_units(atoms.info, method or "")
     free = [one for one in energies if "free" in one.name.lower()]
-    energy = _agreeing([(one.name, _energy(one, len(atoms))) for one in free or energies], "energy", SAME)
+    taken = free or energies
+    energy = _agreeing([(one.name, _energy(one, len(atoms))) for one in taken], "energy", SAME)
     force = _agreeing([(one.name, _forces(one, len(atoms))) for one in forces], "forces", SAME)
     tensors = sources.tensors(keys, method) if stress and atoms.pbc.any() else []
     each = [(one.name, _stress(one, atoms, units)) for one in tensors]
-    used = {one.name for one in (*energies, *forces, *tensors)}
+    alike = [one for one in energies if _equal(one.value, taken[0].value)]
+    used = {one.name for one in (*taken, *alike, *forces, *tensors)}
     return Labels(
         energy=float(energy) * units.energy,
         forces=force * units.of("force"),

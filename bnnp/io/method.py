@@ -4,14 +4,17 @@ One word of ``key:value`` pairs, joined by commas; pairs that a file does not te
 
     method=xc:PBE,encut:520,prec:accurate,spin:1,k:2x2x2@0.42-0.84,Ge:PAW_PBE_Ge_d_03Jan2001
 
-    xc      functional, with exact exchange and van der Waals correction
-    encut   plane-wave cutoff, eV
-    k       mesh, and the smallest and largest distance of k-points (1/Angstrom, with 2 pi) that gives it
-    Ge ...  pseudopotential of the element, and its U and J in eV
+    xc        functional, with exact exchange and van der Waals correction
+    encut     plane-wave cutoff, eV
+    k         mesh, and the smallest and largest distance of k-points (1/Angstrom, with 2 pi) that gives it
+    smearing  ISMEAR@SIGMA; moment: whether NUPDOWN fixes that of the cell; lasph, lreal, addgrid: T or F
+    ediff     EDIFF, eV
+    run       one whose forces may have those of springs or of a bias
+    Ge ...    pseudopotential of the element, and its U and J in eV
 
 Structures that are trained together must agree in every pair that they share. Meshes agree where one distance
 of k-points gives both, so that a supercell agrees with its unit cell; equal meshes may differ by
-`SAME_MESH`, which is a strained cell.
+`SAME_MESH`, which is a strained cell. Values of EDIFF agree unless one is `LOOSE`, and ten times another.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 
 SAME_MESH = 1.25  # ratio of distances that equal meshes may have
+LOOSE = 1e-3  # EDIFF in eV
+DETAILS = ("smearing", "lreal", "addgrid", "ediff")
 SHOWN = 3  # places named for each value
 
 
@@ -37,12 +42,24 @@ def disagreements(places: Mapping[str, Collection[str]]) -> Iterator[str]:
         for word, pairs in methods.items():
             if key in pairs:
                 values.setdefault(pairs[key], []).extend(places[word])
+        if key == "run":
+            shown = "; ".join(f"{value} ({_named(values[value])})" for value in values)
+            yield (
+                f"runs that are no plain DFT: {shown}. Their forces may include those of springs or a bias, "
+                "which do not belong to the energies: compare one structure with a calculation of its own"
+            )
+            continue
         different = _meshes_apart(values) if key == "k" else list(values)
+        if key == "ediff":
+            different = _tolerances_apart(values)
         if len(different) > 1:
             shown = "; ".join(f"{value} in {_named(values[value])}" for value in different)
+            effect = (
+                "may differ by some meV/atom" if key in DETAILS else "differ by more than the structures do"
+            )
             yield (
-                f"calculations that do not belong together, {_title(key)}: {shown}. Their energies differ by "
-                "more than the structures do: repeat one of them, or train on one only"
+                f"calculations that do not belong together, {_title(key)}: {shown}. Their energies {effect}: "
+                "repeat one of them, or train on one only"
             )
 
 
@@ -54,6 +71,12 @@ def _title(key: str) -> str:
         "prec": "PREC",
         "spin": "spin",
         "k": "k-point density (mesh@distance in 1/Angstrom)",
+        "smearing": "smearing (ISMEAR@SIGMA in eV)",
+        "moment": "magnetic moment of the cell (NUPDOWN)",
+        "lasph": "LASPH",
+        "lreal": "LREAL",
+        "addgrid": "ADDGRID",
+        "ediff": "EDIFF (eV)",
     }
     return titles.get(key, f"pseudopotential of {key}")
 
@@ -73,6 +96,15 @@ def _meshes_apart(values: Collection[str]) -> list[str]:
     same = coarse.partition("@")[0] == fine.partition("@")[0]
     apart = ranges[coarse][0] >= ranges[fine][1] * (SAME_MESH if same else 1.0)
     return [coarse, fine] if apart else [coarse]
+
+
+def _tolerances_apart(values: Collection[str]) -> list[str]:
+    """The largest and the smallest EDIFF, if the larger one matters beside it."""
+    try:
+        small, *_, large = sorted(values, key=float) * 2
+        return [large, small] if float(large) >= max(LOOSE, 10.0 * float(small)) else [small]
+    except ValueError:  # somebody has written something else
+        return list(values)
 
 
 def _distances(mesh: str) -> tuple[float, float]:

@@ -63,3 +63,27 @@ def test_the_mesh_of_a_strained_cell_agrees() -> None:
     """20 divisions: the distances that give them are within 5 % of each other."""
     assert not mesh("20x20x20@0.0785-0.0827", "20x20x20@0.0845-0.0889")
     assert mesh("4x4x4@0.393-0.524", "4x4x4@0.196-0.262")  # in the doubled cell
+
+
+def test_small_effects_are_called_so() -> None:
+    (smearing,) = disagreements({"smearing:0@0.05": {"a"}, "smearing:-5": {"b"}})
+    assert (
+        "smearing (ISMEAR@SIGMA in eV): 0@0.05 in a; -5 in b. Their energies may differ by some" in smearing
+    )
+    (aspherical,) = disagreements({"lasph:T": {"a"}, "lasph:F": {"b"}})
+    assert "LASPH: T in a; F in b. Their energies differ by more than the structures do" in aspherical
+
+
+def test_ediff_matters_where_it_is_loose() -> None:
+    def warnings(*values: str) -> list[str]:
+        return list(disagreements({f"ediff:{value}": {f"run{value}"} for value in values}))
+
+    assert not warnings("1e-04", "1e-05", "1e-08")
+    assert not warnings("1e-03", "5e-04")
+    assert "EDIFF (eV): 1e-03 in run1e-03; 1e-06 in run1e-06." in warnings("1e-05", "1e-03", "1e-06")[0]
+    assert "fine in runfine" in warnings("1e-04", "fine")[0]
+
+
+def test_a_run_whose_forces_may_be_others_is_told_by_itself() -> None:
+    (warning,) = disagreements({"xc:PBE,run:nudged_elastic_band": {"01/OUTCAR"}, "xc:PBE": {"bulk/OUTCAR"}})
+    assert "nudged_elastic_band (01/OUTCAR). Their forces may include those of springs" in warning

@@ -191,21 +191,18 @@ class FakeRun:
         return head + "".join(self._calculation(step) for step in self.steps) + "</modeling>\n"
 
     def _calculation(self, step: FakeStep) -> str:
-        difference = step.sigma0 - step.energy
         work = self.pstress * abs(np.linalg.det(step.cell)) / 1602.17733  # P V in eV, VASP's constants
-        loop = f"""  <scstep>
-   <energy>
-    <i name="e_fr_energy"> {step.energy + 3.0:16.8f} </i>
-    <i name="e_wo_entrp"> {step.energy + 3.1:16.8f} </i>
-    <i name="e_0_energy"> {step.energy + 3.0 + difference:16.8f} </i>
-   </energy>
-  </scstep>
-"""
+        electronic = step.energy + 3.0 * self.vdw  # without the correction
+        loops = "".join(
+            _scstep(step, electronic + 0.5 ** (15 - left) * (left > 0), left in (0, step.iterations - 1))
+            for left in reversed(range(step.iterations))
+        )
         xx, yy, zz, xy, yz, zx = step.kilobar
         stress = [(xx, xy, zx), (xy, yy, yz), (zx, yz, zz)]
         body = f"""  <structure>
    <crystal>
-{_varray("basis", step.cell)}{_varray("rec_basis", np.linalg.inv(step.cell).T)}   </crystal>
+{_varray("basis", step.cell)}    <i name="volume"> {abs(np.linalg.det(step.cell)):16.8f} </i>
+{_varray("rec_basis", np.linalg.inv(step.cell).T)}   </crystal>
 {_varray("positions", step.positions @ np.linalg.inv(step.cell))}  </structure>
 {_varray("forces", step.forces)}{_varray("stress", stress) if self.isif else ""}  <energy>
    <i name="e_fr_energy"> {step.energy + work:16.8f} </i>
@@ -215,8 +212,9 @@ class FakeRun:
 """
         if step.predicted:
             return body
-        after = "  <kpoints>\n  </kpoints>\n" + loop * NELM + "  <dos>\n  </dos>\n"  # linear response
-        return " <calculation>\n" + loop * step.iterations + body + after + " </calculation>\n"
+        after = _scstep(step, electronic, False) * NELM  # linear response
+        after = "  <kpoints>\n  </kpoints>\n" + after + "  <dos>\n  </dos>\n"
+        return " <calculation>\n" + loops + body + after + " </calculation>\n"
 
     def vaspout(self, path: Path, flags: bool = True, incar: dict[str, object] | None = None) -> Path:
         """Write vaspout.h5."""
@@ -295,6 +293,19 @@ def _lattice(cell: np.ndarray) -> list[str]:
             "   " + "".join(f"{x:13.9f}" for x in vector) + "   " + "".join(f"{x:13.9f}" for x in other)
         )
     return lines
+
+
+def _scstep(step: FakeStep, energy: float, full: bool) -> str:
+    """An electronic iteration; `full` is the first and the last one."""
+    ewald = f'    <i name="ewald"> {-1000.0 * np.linalg.norm(step.positions):16.8f} </i>\n'
+    return f"""  <scstep>
+   <energy>
+{ewald if full else ""}    <i name="e_fr_energy"> {energy:16.8f} </i>
+    <i name="e_wo_entrp"> {energy + 0.1:16.8f} </i>
+    <i name="e_0_energy"> {energy + step.sigma0 - step.energy:16.8f} </i>
+   </energy>
+  </scstep>
+"""
 
 
 def _varray(name: str, rows: object) -> str:

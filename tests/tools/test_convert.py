@@ -235,6 +235,25 @@ class TestSelection:
         assert f"Nothing added to: {data}" in run("--max", 6, "--append", frames, data).stdout
         assert data.read_bytes() == before
 
+    @pytest.mark.parametrize(("change", "added"), [(3e-10, False), (1e-6, True)])
+    @pytest.mark.parametrize("word", ["atom", "lattice", "energy"])
+    def test_append_knows_copies_with_other_last_digits(
+        self, frames: Path, tmp_path: Path, word: str, change: float, added: bool
+    ) -> None:
+        """The first number of the first line of a kind, changed."""
+        data, copy = tmp_path / "input.data", tmp_path / "copy.data"
+        assert run("--max", 1, frames, data).exit_code == 0
+        lines = data.read_text().splitlines()
+        at = next(number for number, line in enumerate(lines) if line.startswith(word))
+        words = lines[at].split()
+        words[1] = f"{float(words[1]) * (1.0 + change) + change:.14f}"
+        lines[at] = " ".join(words)
+        copy.write_text("\n".join(lines) + "\n")
+        result = run("--append", copy, data)
+        assert result.exit_code == 0, result.output
+        assert len(StructureFile(data)) == 1 + added
+        assert ("has them already" in result.stdout) is not added
+
     def test_append_compares_the_methods(self, frames: Path, tmp_path: Path) -> None:
         data, other = tmp_path / "input.data", tmp_path / "other.data"
         assert run("--max", 4, "--append", frames, data).exit_code == 0
@@ -314,6 +333,24 @@ class TestKeys:
             result.output
         )
         assert "REF_stress (2)" in " ".join(run("--check", path).output.split())
+
+    def test_the_energy_that_is_not_the_free_one_is_left_aside(self, tmp_path: Path) -> None:
+        """Unless both are the same."""
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9 free_energy=-9.5")
+        assert "energy (2)" in run(path, tmp_path / "out.data").output
+        assert next(read_structures(tmp_path / "out.data")).energy == -9.5
+        path = write_xyz(tmp_path / "a.xyz", "energy=-9 free_energy=-9")
+        assert "left aside" not in run("--overwrite", path, tmp_path / "out.data").output
+
+    def test_a_stress_that_is_no_symmetric_matrix(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 stress="1 2 3 4 5 6 7 8 9"')
+        result = run(path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert "a.xyz frame 1: `stress` is no symmetric matrix" in result.output
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 stress="1 2 3 2 5 6 3 6 9"')
+        assert run("--units", "metal", path, tmp_path / "out.data").exit_code == 0
+        stress = next(read_structures(tmp_path / "out.data")).stress
+        np.testing.assert_allclose(stress, [1, 5, 9, 6, 3, 2], rtol=1e-12)
 
     def test_a_key_that_no_frame_has(self, tmp_path: Path) -> None:
         path = write_xyz(tmp_path / "a.xyz", "energy=-9")

@@ -356,14 +356,21 @@ class TestDumps:
         (tmp_path / "md.dump").write_text(self.with_columns({kinetic: 100.0}))
         assert "no column of energies per atom" in run(tmp_path / "md.dump", tmp_path / "b.data").output
 
-    def test_two_columns_of_energies(self, tmp_path: Path) -> None:
-        (tmp_path / "md.dump").write_text(self.with_columns({"c_pe": -1.5, "c_eng[1]": -2.5}))
+    def test_a_compute_by_the_names_of_the_manual(self, tmp_path: Path) -> None:
+        """`compute peratom all pe/atom`; with an index it is that of the stress."""
+        (tmp_path / "md.dump").write_text(self.with_columns({"c_peratom": -1.5, "c_peratom[1]": 9.0}))
+        assert run(tmp_path / "md.dump", tmp_path / "out.data").exit_code == 0
+        assert next(read_structures(tmp_path / "out.data")).energy == -3.0
+
+    @pytest.mark.parametrize("other", ["c_eng[1]", "c_pea", "c_peratom"])
+    def test_two_columns_of_energies(self, tmp_path: Path, other: str) -> None:
+        (tmp_path / "md.dump").write_text(self.with_columns({"c_pe": -1.5, other: -2.5}))
         result = run(tmp_path / "md.dump", tmp_path / "a.data")
         assert result.exit_code == 1
-        assert "which column has the potential energies? Name it with --energy-key: c_pe, c_eng[1]" in (
+        assert f"which column has the potential energies? Name it with --energy-key: c_pe, {other}" in (
             result.output
         )
-        found = converted(tmp_path, "--energy-key", "c_eng[1]", tmp_path / "md.dump")
+        found = converted(tmp_path, "--energy-key", other, tmp_path / "md.dump")
         assert found[0].energy == -5.0
 
     def log_case(self, tmp_path: Path, log: str, *options: object, **columns: float) -> Result:

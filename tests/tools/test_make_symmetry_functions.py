@@ -39,7 +39,19 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("elements", ["Si", "H O", "Ge Te Bi"])
 def test_complete_block_is_an_input(tmp_path: Path, recipe: str, elements: str) -> None:
     path = tmp_path / "input.nn"
-    words = ["--cutoff", "12", "--size", "small", "--recipe", recipe, "--complete", "-o", path]
+    words = [
+        "--cutoff",
+        12,
+        "--size",
+        "small",
+        "--recipe",
+        recipe,
+        "--complete",
+        "--units",
+        "atomic",
+        "-o",
+        path,
+    ]
     result = run(*elements.split(), *words)
     assert result.exit_code == 0, result.output
     settings = load_settings(path, 1)
@@ -142,7 +154,11 @@ def test_data_that_tells_nothing(tmp_path: Path) -> None:
         ("--cutoff 6", 2, "name either the elements or an --input file"),
         ("Ge --cutoff 6 --keep 5", 2, "--data is missing"),
         ("Ge --cutoff 6 --size tiny", 2, "`tiny` is neither small, medium, large nor a number"),
-        ("Ge --cutoff 3", 1, "must be larger than the shortest distance to Ge, 3.855; are the units right?"),
+        (
+            "Ge --cutoff 3 --units atomic",
+            1,
+            "must be larger than the shortest distance to Ge, 3.855; are the units right?",
+        ),
         ("Ge Xx --cutoff 6", 1, "`Xx` is not an element symbol"),
         ("Ge Te --cutoff 9 --size 5", 1, "at least 10 functions"),
         ("Ge --cutoff 9 --data nothing.data", 1, "nothing.data: no such file"),
@@ -172,3 +188,37 @@ def test_units_that_do_not_fit_the_data_are_doubted(tmp_path: Path) -> None:
     result = run("Si", "--cutoff", 9, "--data", tmp_path / "input.data", "--units", "atomic")
     assert "WARNING: this looks like Angstrom" in result.output
     assert "Is --units atomic right?" in result.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "unit", "reason"),
+    [
+        ("units metal\n", (), "Angstrom", "`units metal` of the input.nn beside it"),
+        ("units atomic\n", (), "bohr", "`units atomic` of the input.nn beside it"),
+        ("elements Si\n", (), "bohr", "the default of the input.nn beside it"),
+        (None, (), "Angstrom", "the default"),
+        (None, ("--units", "atomic"), "bohr", "--units atomic"),
+    ],
+)
+def test_units_are_those_of_the_data(
+    tmp_path: Path, settings: str | None, words: tuple[str, ...], unit: str, reason: str
+) -> None:
+    """Two Si atoms at 4.4, which are bohr, at 2.35 where the unit is Angstrom."""
+    distance = 4.4 if unit == "bohr" else 2.35
+    pair = Structure(np.array([14, 14]), np.array([[0.0, 0, 0], [0, 0, distance]]), energy=-1.0)
+    write_structures(tmp_path / "input.data", [pair] * 3)
+    if settings is not None:
+        (tmp_path / "input.nn").write_text(settings)
+    for place in ("--data", "-o"):
+        path = tmp_path / ("input.data" if place == "--data" else "functions.nn")
+        result = run("Si", "--cutoff", 9, place, path, *words)
+        told = f"Lengths are in {unit}: {reason}." in " ".join(result.stderr.split())
+        assert told is not bool(words)
+    assert f"# Lengths in {unit} (`units " in (tmp_path / "functions.nn").read_text()
+
+
+def test_units_that_contradict_the_input_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "input.nn").write_text("units metal\n")
+    result = run("Si", "--cutoff", 9, "--units", "atomic", "-o", tmp_path / "functions.nn")
+    assert result.exit_code == 1
+    assert "--units atomic contradicts `units metal`" in result.stderr

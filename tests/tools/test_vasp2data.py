@@ -180,9 +180,7 @@ class TestCases:
         """Equal to that of the last electronic iteration: P V is not in it."""
         text = run.vasprun().replace('name="PSTRESS">       0.00', 'name="PSTRESS">      50.00')
         assert "50.00" in text
-        (tmp_path / "vasprun.xml").write_text(
-            text.replace(f"{run.steps[0].energy + 3.0:16.8f}", f"{run.steps[0].energy:16.8f}")
-        )
+        (tmp_path / "vasprun.xml").write_text(text)
         found = structures(convert("--units", "metal", tmp_path / "vasprun.xml", output), output)
         assert found[0].energy == pytest.approx(run.steps[0].energy, abs=1e-7)
 
@@ -326,7 +324,7 @@ class TestLeftOut:
         (tmp_path / "vasprun.xml").write_text(text.replace(force, f"{bad:>16}"))
         result = convert(tmp_path / "vasprun.xml", output)
         assert len(structures(result, output)) == 3
-        assert "1 numbers that cannot be read" in result.output
+        assert "1 with numbers that cannot be read" in result.output
 
     def test_run_that_was_killed_and_started_again(self, run: Any, tmp_path: Path, output: Path) -> None:
         text = run.vasprun()

@@ -1,9 +1,10 @@
-"""Pieces of an OUTCAR inserted into another: a label that is given is the right one of its step, or none is.
+"""Pieces of a VASP file inserted into another: a label is the right one of its step, or there is none.
 
 Steps are compared whole: elements, cell, positions, energies, forces, stress, and whether they converged.
 Where the numbers go back behind a piece, the steps between are left out, so that a splice in the middle of a
 table shows, too. What cannot be told is a row of a cell or a number that is torn within its digits so that
-it stays a number.
+it stays a number; and in vasprun.xml, whose iterations have no numbers, those of another step in the middle
+of the electronic loop: a step may be left out for them as unconverged.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import numpy as np
 import pytest
 from vasp.compressed import open_stream
 from vasp.ml_ab import read_ml_ab
-from vasp.outcar import TWICE, read_outcar
-from vasp.step import MISSING, TORN, UNCONVERGED, Step, UnreadableStep
+from vasp.outcar import LOST_ITERATION, TWICE, read_outcar
+from vasp.step import MISSING, TORN, UNCONVERGED, UNREADABLE, Step, UnreadableStep
 from vasp.step import TWICE as STANDS_TWICE
-from vasp.vasprun import NESTED, read_vasprun
+from vasp.vasprun import INSERTED, NESTED, read_vasprun
 
 from bnnp.errors import InputError
 
@@ -33,9 +34,10 @@ LARGEST = 600_000  # bytes
 
 
 def steps(text: bytes) -> Iterator[tuple[str | None, Step]]:
-    """Flaw and step of what can be used of an OUTCAR; the reader gives up where the head is torn."""
+    """Flaw and step of what can be used of a file; the reader gives up where the head is torn."""
+    reader = read_vasprun if is_xml(text) else read_outcar
     try:
-        for draft in read_outcar(io.BytesIO(text)):
+        for draft in reader(io.BytesIO(text)):
             if draft.flaw is None or draft.flaw == UNCONVERGED:
                 try:
                     yield draft.flaw, draft.read()
@@ -43,6 +45,11 @@ def steps(text: bytes) -> Iterator[tuple[str | None, Step]]:
                     continue
     except InputError:
         return
+
+
+def is_xml(text: bytes) -> bool:
+    """Whether a text is a vasprun.xml."""
+    return text.startswith(b"<?xml")
 
 
 def labels(flaw: str | None, step: Step) -> tuple[object, ...]:
@@ -78,9 +85,10 @@ def wrong_steps(
     right: dict[tuple[object, ...], set[tuple[object, object]]] = {}
     for flaw, step in (*steps(text), *steps(source)):
         sigma0, stress = others(step)
-        right.setdefault(labels(flaw, step), set()).update(
-            (one, other) for one in (None, sigma0) for other in (None, stress)
-        )
+        for reason in {flaw, UNCONVERGED} if is_xml(text) else {flaw}:
+            right.setdefault(labels(reason, step), set()).update(
+                (one, other) for one in (None, sigma0) for other in (None, stress)
+            )
     for _ in range(trials):
         for flaw, step in steps(insert(text, source or text, draw, anywhere)):
             read += 1
@@ -88,7 +96,7 @@ def wrong_steps(
     return read, wrong
 
 
-def made_up(run: Any) -> list[bytes]:
+def made_up(run: Any, kind: str = "outcar") -> list[bytes]:
     """Three runs of the same atoms that differ in all their labels."""
     generator = np.random.default_rng(3)
     texts = []
@@ -97,31 +105,34 @@ def made_up(run: Any) -> list[bytes]:
             replace(
                 step,
                 energy=step.energy - number,
+                sigma0=step.sigma0 - number,
                 forces=step.forces + number,
                 kilobar=tuple(np.round(10.0 * generator.normal(size=6), 5)),
             )
             for step in run.steps
         )
-        texts.append(replace(run, steps=others).outcar().encode())
+        texts.append(getattr(replace(run, steps=others), kind)().encode())
     return texts
 
 
 SEEDS = [(0, 0.0), (100, 0.0), (123, 0.0), (136, 0.5), (137, 0.5), (139, 0.5)]  # some failed once
 
 
+@pytest.mark.parametrize("kind", ["outcar", "vasprun"])
 @pytest.mark.parametrize(("seed", "anywhere"), SEEDS)
-def test_made_up(run: Any, seed: int, anywhere: float) -> None:
+def test_made_up(run: Any, seed: int, anywhere: float, kind: str) -> None:
     run = run.change(seed % 4, iterations=8)  # one is unconverged
     if seed % 2:  # so that the cell does not tell steps apart
         run = replace(run, steps=tuple(replace(step, cell=run.steps[0].cell) for step in run.steps))
-    read, wrong = wrong_steps(made_up(run)[0], 150, seed, anywhere)
+    read, wrong = wrong_steps(made_up(run, kind)[0], 150, seed, anywhere)
     assert read > 40
     assert wrong == 0
 
 
+@pytest.mark.parametrize("kind", ["outcar", "vasprun"])
 @pytest.mark.parametrize("seed", [101, 107, 109])
-def test_pieces_of_another_run(run: Any, seed: int) -> None:
-    own, other, _ = made_up(run)
+def test_pieces_of_another_run(run: Any, seed: int, kind: str) -> None:
+    own, other, _ = made_up(run, kind)
     read, wrong = wrong_steps(own, 150, seed, 0.2, other)
     assert read > 40
     assert wrong == 0
@@ -188,7 +199,9 @@ def test_two_runs_the_first_cut_off_anywhere(run: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", sorted(REAL.glob("*OUTCAR*")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted([*REAL.glob("*OUTCAR*"), *REAL.glob("*xml*")]), ids=lambda path: path.name
+)
 def test_real(path: Path) -> None:
     with open_stream(path) as stream:
         text = stream.read(LARGEST)
@@ -197,6 +210,13 @@ def test_real(path: Path) -> None:
     read, wrong = wrong_steps(text, 40, 5, anywhere=0.4)
     assert read > 0
     assert wrong == 0
+
+
+@pytest.mark.parametrize("line", ["Iteratioc      2(   8)  ---", ""])
+def test_an_iteration_that_is_lost(run: Any, line: str) -> None:
+    """The eighth of NELM = 8: without it the step would have converged."""
+    text = run.change(1, iterations=8).outcar().replace("Iteration      2(   8)  ---", line)
+    assert flaws(read_outcar, text) == [None, LOST_ITERATION, None, None]
 
 
 def test_the_stress_of_another_step(run: Any) -> None:
@@ -268,6 +288,89 @@ class TestVasprun:
         text = run.vasprun()
         at = text.index(line, text.index("<calculation>", text.index("<calculation>") + 1))
         assert flaws(read_vasprun, text[:at] + inserted + text[at:]) == [None, NESTED, None, None]
+
+    @pytest.mark.parametrize("vdw", [False, True])
+    def test_the_numbers_go_back(self, run: Any, vdw: bool) -> None:
+        """Within the loop of step 2: text from its iteration 4 to the end of step 3."""
+        text = replace(run.change(1, iterations=8), vdw=vdw).vasprun()
+        begin = [match.start() for match in re.finditer("<calculation>", text)]
+        loops = [
+            match.end() for match in re.finditer("</scstep>\n", text[: begin[2]]) if match.end() > begin[1]
+        ]
+        piece = text[loops[3] : begin[3]]
+        found = flaws(read_vasprun, text[: loops[1]] + piece + text[loops[1] :])
+        assert found == [None, INSERTED, INSERTED, None, None]
+
+    def test_parts_of_two_steps(self, run: Any) -> None:
+        """Each from another place on that of step 3 stands in step 2; all tags are nested."""
+        text = run.vasprun()
+        two, three, four = (match.start() for match in list(re.finditer("<calculation>", text))[1:])
+        for place in (
+            "  <structure>",
+            '  <varray name="forces"',
+            '  <varray name="stress"',
+            "  <energy>\n   <i",
+        ):
+            damaged = text[: text.index(place, two)] + text[text.index(place, three) :]
+            assert flaws(read_vasprun, damaged) == [None, INSERTED, None], place
+        loop = "  </scstep>\n"
+        damaged = text[: text.index(loop, two)] + text[text.index(loop, three) :]
+        assert flaws(read_vasprun, damaged) == [None, INSERTED, None]
+
+    @pytest.mark.parametrize(
+        ("ediff", "flaw"), [("0.00007", None), ("0.00006", UNCONVERGED), ("0.00000", None)]
+    )
+    def test_the_last_iterations_differ(self, run: Any, ediff: str, flaw: str | None) -> None:
+        """By 0.5^14 eV = 0.000061 eV: one of NELM is lost, or the run was stopped."""
+        text = run.vasprun().replace("<parameters>", f'<parameters>\n  <i name="EDIFF"> {ediff}</i>')
+        assert flaws(read_vasprun, text) == [flaw] * 4
+
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_energies_that_do_not_fit_their_columns(self, run: Any, number: int) -> None:
+        """They are left out for that, though the other steps have them; no other step is."""
+        text = run.vasprun()
+        energy = f'  <energy>\n   <i name="e_fr_energy"> {run.steps[number].energy:16.8f} '
+        found = flaws(read_vasprun, text.replace(energy, energy[:-17] + "*" * 16 + " "))
+        assert found == [UNREADABLE if k == number else None for k in range(4)]
+
+    def test_more_iterations_than_nelm(self, run: Any) -> None:
+        assert flaws(read_vasprun, run.change(1, iterations=9).vasprun()) == [None, INSERTED, None, None]
+
+    @pytest.mark.parametrize("name", ["NELM", "ISIF", "PSTRESS"])
+    def test_a_setting_stated_twice(self, run: Any, name: str) -> None:
+        text = run.vasprun()
+        line = next(line for line in text.split("\n") if f'name="{name}"' in line)
+        assert flaws(read_vasprun, text.replace(line, f"{line}\n{line}", 1)) == [None] * 4
+        other = re.sub(r"\d(?=[.\d]*<)", "7", line, count=1)
+        (flaw,) = set(flaws(read_vasprun, text.replace(line, f"{line}\n{other}", 1)))
+        assert f"it states {name} twice" in str(flaw)
+
+    def test_a_head_without_nelm(self, run: Any) -> None:
+        (flaw,) = set(flaws(read_vasprun, run.vasprun().replace('"NELM"', '"N"')))
+        assert "it has no NELM" in str(flaw)
+
+    def test_atoms_of_another_run(self, run: Any) -> None:
+        """With steps of it, but not with its settings."""
+        other = replace(run, species=(("Ti", 3),)).vasprun()
+        text = run.vasprun()
+        at, start = (text.index("<calculation>", text.index("</calculation>")), other.index(" <atominfo>"))
+        found = flaws(read_vasprun, text[:at] + other[start : other.index("</modeling>")] + text[at:])
+        assert found[0] is None
+        assert all("without the settings of its run" in str(flaw) for flaw in found[1:])
+
+    @pytest.mark.parametrize("rows", [2, 4])
+    def test_a_cell_in_the_head(self, run: Any, rows: int) -> None:
+        """One that is none: the k-point mesh of the method cannot be told, and that is all."""
+        row = "    <v> 6.00000000 0.00000000 0.00000000 </v>\n"
+        basis = f'  <varray name="basis" >\n{row * rows}  </varray>\n'
+        mesh = '<kpoints><v name="divisions"> 2 2 2 </v></kpoints>\n <parameters>'
+        text = (
+            run.vasprun()
+            .replace("<parameters>", mesh)
+            .replace('"initialpos" >\n', f'"initialpos" >\n{basis}')
+        )
+        (draft, *_) = read_vasprun(io.BytesIO(text.encode()))
+        assert "k:" not in draft.read().method
 
     def test_a_stress_that_is_missing(self, run: Any) -> None:
         """Forces of one step and the energy of another, joined between: the other steps have a stress."""

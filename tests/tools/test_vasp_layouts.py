@@ -326,7 +326,8 @@ class TestStars:
         (tmp_path / "OUTCAR").write_text(text)
         result = convert(tmp_path / "OUTCAR", output)
         assert (
-            "3 structures of 4 steps (left out: 1 numbers that cannot be read (*** or NaN))" in result.output
+            "3 structures of 4 steps (left out: 1 with numbers that cannot be read (*** or NaN))"
+            in result.output
         )
 
     def test_zero_stress_is_one(self, run: Any, tmp_path: Path, output: Path) -> None:
@@ -389,7 +390,7 @@ class TestDamage:
         assert result.exit_code == 0, result.output
         expected = [run.steps[k].energy for k in (0, 1, 3)]
         assert [s.energy for s in read_structures(output)] == pytest.approx(expected)
-        assert re.search(r"1  (damaged: |numbers that cannot be read)", result.output)
+        assert re.search(r"1  (damaged: |with numbers that cannot be read)", result.output)
 
     @pytest.mark.parametrize(
         "how", ["shorter", "longer", "missing", "no end", "volume", "nested", "no point"]
@@ -404,9 +405,7 @@ class TestDamage:
             "missing": text.replace(row + "\n", ""),
             "no point": text.replace(force, force.replace(".", "")),
             "no end": text.replace(f"{force} </v>", force),
-            "volume": text.replace(
-                "   </crystal>", '   <i name="volume">    999.00000000 </i>\n   </crystal>', 1
-            ),
+            "volume": re.sub(r'"volume">[^<]*<', '"volume">    999.00000000 <', text, count=1),
             "nested": text.replace(row, row + "\n <calculation>"),
         }[how]
         kept = (1, 2, 3) if how == "volume" else (0, 1, 3)
@@ -545,6 +544,7 @@ class TestNudgedElasticBand:
         assert "IMAGES = 2" in result.stderr
         assert "folders of the images, 00, 01, 02, 03" in result.stderr
         assert len(list(read_structures(output))) == 8
+        assert "no plain DFT: nudged_elastic_band" in result.stderr
         (tmp_path / "vasprun.xml").write_text(run.vasprun().replace("<parameters>", line))
         assert (
             "folders of the images, 01 to 02"
@@ -556,14 +556,23 @@ HEAD = """   PREC   = accura    normal or accurate (medium, high low for compati
    ISPIN  =      2    spin polarized calculation?
    ENCUT  =  {cutoff:5.1f} eV  38.22 Ry    6.18 a.u.  18.59 18.59 18.59*2*pi/ulx,y,z
    GGA     =    {gga}    GGA type
+   EDIFF  = 0.1E-{digits}   stopping-criterion for ELM
+   LREAL  =      {projection}    real-space projection
+   LASPH  =      F    aspherical Exc in radial PAW
+   NUPDOWN=      {moment}    fix difference up-down
+   ISMEAR =     0;   SIGMA  =   {width}  broadening in eV -4-tet -1-fermi 0-gaus
+   {more}
    NELM """
 
 
 class TestMethods:
-    def outcar(self, run: Any, cutoff: float = 520.0, gga: str = "--", mesh: int = 4) -> str:
-        head = f" generate k-points for:    {mesh}    {mesh}    {mesh}\n" + HEAD.format(
-            cutoff=cutoff, gga=gga
-        )
+    def outcar(self, run: Any, mesh: int = 4, **changes: Any) -> str:
+        values = {
+            **{"cutoff": 520.0, "gga": "--", "digits": "03", "projection": "T", "moment": "-1.0000"},
+            **{"width": "0.05", "more": ""},
+            **changes,
+        }
+        head = f" generate k-points for:    {mesh}    {mesh}    {mesh}\n" + HEAD.format(**values)
         return run.outcar().replace("   NELM ", head, 1)
 
     def vasprun(self, run: Any, extra: str = "") -> str:
@@ -579,6 +588,12 @@ class TestMethods:
    <i name="ENMAX">    520.00000000</i>
    <i type="int" name="ISPIN">     2</i>
    <i type="string" name="GGA">--</i>
+   <i name="EDIFF">      0.00010000</i>
+   <i type="logical" name="LREAL"> T  </i>
+   <i type="logical" name="LASPH"> F  </i>
+   <i name="NUPDOWN">     -1.00000000</i>
+   <i type="int" name="ISMEAR">     0</i>
+   <i name="SIGMA">      0.05000000</i>
 """
         text = run.vasprun().replace("<parameters>", head + extra)
         basis = text[text.index('  <varray name="basis"') : text.index('  <varray name="rec_basis"')]
@@ -589,7 +604,8 @@ class TestMethods:
         text = self.outcar(run)
         lattice = text[text.index("  volume of cell") : text.index(" POSITION  ")]
         text = text.replace("--------------------------------------- Iter", lattice + "-" * 39 + " Iter", 1)
-        incar = {"ENCUT": 520.0, "ISPIN": 2, "PREC": b"Accurate", "NELM": 8}
+        incar = {"ENCUT": 520.0, "ISPIN": 2, "PREC": b"Accurate", "NELM": 8, "ISMEAR": 0, "SIGMA": 0.05}
+        incar |= {"LREAL": b"Auto", "LASPH": 0, "EDIFF": 1e-4, "NUPDOWN": -1}
         run.vaspout(tmp_path / "vaspout.h5", incar=incar)
         with h5py.File(tmp_path / "vaspout.h5", "a") as h5:
             h5["input/potcar/content"] = (
@@ -610,7 +626,7 @@ class TestMethods:
         )
         expected = (
             f"xc:PBE,encut:520,prec:accurate,spin:2,k:4x4x4@{longest / 4:.3g}-{longest / 3:.3g},"
-            "O:PAW_PBE_O_08Apr2002,H:PAW_PBE_H_08Apr2002"
+            "smearing:0@0.05,moment:free,lasph:F,lreal:T,ediff:1e-04,O:PAW_PBE_O_08Apr2002,H:PAW_PBE_H_08Apr2002"
         )
         assert words == [expected] * 3
 
@@ -643,6 +659,13 @@ class TestMethods:
             ({"cutoff": 400.0}, "ENCUT (eV): 520 in"),
             ({"gga": "PS"}, "functional: PBE in"),
             ({"mesh": 1}, "k-point density"),
+            ({"digits": "01"}, "EDIFF (eV): 1e-02 in"),
+            ({"projection": "F"}, "LREAL: T in"),
+            ({"moment": " 2.0000"}, "(NUPDOWN): free in"),
+            ({"width": "0.20"}, "0@0.05 in"),
+            ({"more": "IBRION =     44"}, "no plain DFT: IBRION_44 ("),
+            ({"more": "ICHAIN = 2"}, "no plain DFT: ICHAIN_2 ("),
+            ({"more": "MDALGO = 11"}, "no plain DFT: MDALGO_11 ("),
         ],
     )
     def test_runs_that_do_not_belong_together(
@@ -665,9 +688,29 @@ class TestMethods:
         warnings = [line for line in result.stderr.splitlines() if line.startswith("WARNING")]
         assert len(warnings) == 1
         assert text in warnings[0]
-        assert "one/OUTCAR" in warnings[0]
+        assert "plain" in text or "one/OUTCAR" in warnings[0]
         assert "two/OUTCAR" in warnings[0]
         assert "WARNING" not in convert("--overwrite", "--last", one, three, output).stderr
+
+
+@pytest.mark.parametrize(
+    ("outcar", "vasprun", "reason"),
+    [
+        ("SCALEE = 0.5000    scale", '<i name="SCALEE"> 0.50000000</i>', "scaled (SCALEE = 0.5)"),
+        ("EFOR = 2*0.0 1.0 5*0 -1.0", '<v name="EFOR"> 0.0 0.0 1.0 -1.0</v>', "external forces (EFOR)"),
+        ("EFOR = 9*0.0", '<v name="EFOR"> 0.0 0.0 0.0</v>', None),
+        ("SCALEE = 1.0000    scale", '<i name="SCALEE"> 1.00000000</i>', None),
+    ],
+)
+def test_forces_that_are_no_derivative_of_the_energy(
+    run: Any, tmp_path: Path, output: Path, outcar: str, vasprun: str, reason: str | None
+) -> None:
+    (tmp_path / "OUTCAR").write_text(run.outcar().replace("   NELM ", f"   {outcar}\n   NELM ", 1))
+    (tmp_path / "vasprun.xml").write_text(run.vasprun().replace("<parameters>", f"<parameters>{vasprun}"))
+    for name in BOTH:
+        result = convert("--overwrite", tmp_path / name, output)
+        assert (reason or "4 structures") in result.output
+        assert result.exit_code == (0 if reason is None else 1)
 
 
 class TestOneDoor:

@@ -34,6 +34,8 @@ def parse_comment(text: str) -> dict[str, Any]:
     text = KEY.sub(lambda match: KEYS[match[1].lower()], text)
     try:
         found: dict[str, Any] = key_val_str_to_dict(text)
+        if "stress" in found and np.shape(found["stress"]) == (3, 3):
+            found["stress"] = found["stress"].ravel()  # of a matrix ASE would take six numbers, unseen
         return found
     except ValueError:
         hidden = key_val_str_to_dict(TENSOR.sub(rf"\1{HIDDEN}", text))

@@ -30,8 +30,9 @@ from bnnp.messages import count
 from formats.lammps_log import ThermoLog, read_log
 
 NAMES = re.compile(r"\.(dump|lammpstrj)(\.gz|\.bz2|\.xz)?$")
-ENERGY_COLUMN = re.compile(  # c_pe, c_my_pe, c_peatom, v_eng, f_energy[1]
-    r"[cfv]\d?_((\w*_)?[kp]e|\w*(eng|energy))(_?(per)?_?atoms?)?(\[\d+\])?", re.IGNORECASE
+ENERGY_COLUMN = re.compile(  # c_pe, c_my_pe, c_peatom, v_eng, f_energy[1]; c_pea, c_peratom
+    r"[cfv]\d?_((\w*_)?[kp]e|\w*(eng|energy))(_?(per)?_?atoms?)?(\[\d+\])?|c_(\w*_)?pe(a|ratom)",
+    re.IGNORECASE,
 )
 NO_POTENTIAL_ENERGY = re.compile(
     r"ke|kin|tot|ave|avg|mean", re.IGNORECASE
@@ -184,7 +185,7 @@ class _Energies:
             if summed is None:
                 raise InputError(
                     f"{where}: no column of energies per atom (compute pe/atom), and no --log was given; "
-                    "forces without an energy are no label"
+                    "forces without an energy are no label; --energy-key names a column with another name"
                 )
             return summed
         thermo = self.log.energy(step, len(atoms), needed=summed is None)

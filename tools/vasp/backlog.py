@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from vasp.step import UNCONVERGED, Draft, flawed
 
 HELD = 2**22  # bytes of tables
-OVERHEAD = 500  # bytes of a step without tables
+OVERHEAD = 2000  # bytes of a step without tables
 
 
 @dataclass
@@ -22,6 +22,7 @@ class _Held:
     number: int
     size: int
     draft: Draft
+    marks: tuple[bytes, ...]
 
 
 class Backlog:
@@ -31,10 +32,14 @@ class Backlog:
         self._held: deque[_Held] = deque()
         self._size = 0
 
-    def add(self, draft: Draft, number: int = 0, size: int = 0) -> None:
-        """Hold a step of that number, with `size` bytes of tables."""
-        self._held.append(_Held(number, size + OVERHEAD, draft))
+    def add(self, draft: Draft, number: int = 0, size: int = 0, marks: tuple[bytes, ...] = ()) -> None:
+        """Hold a step of that number, with `size` bytes of tables; `marks` tell it from others."""
+        self._held.append(_Held(number, size + OVERHEAD, draft, marks))
         self._size += size + OVERHEAD
+
+    def first(self, marks: set[bytes]) -> int | None:
+        """The number of the first step that has one of these marks."""
+        return next((held.number for held in self._held if not marks.isdisjoint(held.marks)), None)
 
     def spoil(self, number: int, reason: str) -> None:
         """Leave out the steps from that number on which have no flaw of their own."""

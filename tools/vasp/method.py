@@ -27,6 +27,13 @@ BEYOND_DFT = re.compile(
 )
 FIXED_ORBITALS = (-1, 2, 3, 4)  # of IALGO
 FIXED_DENSITY = "charge density fixed (ICHARG >= 10)"
+TETRAHEDRA = (-4, -5)  # of ISMEAR: SIGMA has no effect
+OTHER_FORCES = {
+    "ICHAIN": (1, 2, 3),
+    "IBRION": (44,),
+    "MDALGO": (11, 21),
+}  # VTST, dimer, metadynamics and bias
+NUMBERS = re.compile(r"(?:\d+\*)?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")  # 3*0.5 is three of them
 UNFIT = re.compile(r"[\s,:]+")  # for a value of the word
 NONE = ("", "--", "F", ".F.", ".FALSE.", "NONE")
 
@@ -65,7 +72,7 @@ def integer(tag: Lookup, name: str, default: int) -> int:
 
 
 def excluded(tag: Lookup) -> str | None:
-    """Why no step of a run is self-consistent DFT; None if the steps are."""
+    """Why no step of a run is self-consistent DFT, with its own forces; None if the steps are."""
     algorithm = (tag("ALGO") or "").strip()
     if integer(tag, "ICHARG", 0) >= 10:
         return FIXED_DENSITY
@@ -75,6 +82,10 @@ def excluded(tag: Lookup) -> str | None:
         return f"no self-consistent DFT (IALGO = {number})"
     if _flag(tag("LOPTICS")) and integer(tag, "NELM", 60) == 1:
         return "no self-consistent DFT (LOPTICS with NELM = 1)"
+    if (scale := real(tag, "SCALEE", 1.0)) != 1.0:
+        return f"energies and forces are scaled (SCALEE = {scale:g})"
+    if any(map(float, NUMBERS.findall(tag("EFOR") or ""))):
+        return "external forces (EFOR) are in the forces"
     return None
 
 
@@ -97,9 +108,9 @@ def method_word(tag: Lookup, species: Species, mesh: Sequence[int] | None, cell:
     if precision := (tag("PREC") or "").strip().lower():
         pairs["prec"] = PRECISIONS.get(precision[0], precision)
     pairs["spin"] = _spin(tag)
-    if mesh is not None and cell is not None:
+    if mesh is not None and cell is not None and cell.shape == (3, 3) and abs(np.linalg.det(cell)) > 1e-6:
         pairs["k"] = mesh_word(mesh, cell)
-    pairs |= _pseudopotentials(tag, species)
+    pairs |= _details(tag) | _pseudopotentials(tag, species)
     return ",".join(f"{key}:{UNFIT.sub('_', value)}" for key, value in pairs.items() if value)
 
 
@@ -133,6 +144,31 @@ def _spin(tag: Lookup) -> str:
     if _flag(tag("LSORBIT")):
         return "spin-orbit"
     return "noncollinear" if _flag(tag("LNONCOLLINEAR")) else (tag("ISPIN") or "").strip()
+
+
+def _details(tag: Lookup) -> dict[str, str]:
+    """What changes energies by less, as far as the file says it, and runs whose forces may be others."""
+    pairs = {}
+    if tag("ISMEAR"):
+        kind = integer(tag, "ISMEAR", 1)
+        width = "" if kind in TETRAHEDRA else f"@{real(tag, 'SIGMA', 0.2):.2f}"  # OUTCAR has two decimals
+        pairs["smearing"] = f"{kind}{width}"
+    if _spin(tag) not in ("", "1") and tag("NUPDOWN"):
+        pairs["moment"] = "free" if real(tag, "NUPDOWN", -1.0) == -1.0 else "fixed"
+    if tag("LASPH"):
+        pairs["lasph"] = str(_flag(tag("LASPH")))[0]
+    if projection := (tag("LREAL") or "").strip(" .").upper():
+        pairs["lreal"] = "F" if projection.startswith(("F", "0")) else "T"
+    if tag("ADDGRID"):
+        pairs["addgrid"] = str(_flag(tag("ADDGRID")))[0]
+    if tolerance := abs(real(tag, "EDIFF", 0.0)):
+        pairs["ediff"] = f"{tolerance:.0e}"
+    if integer(tag, "IMAGES", 0) > 0:
+        pairs["run"] = "nudged_elastic_band"
+    for name, values in OTHER_FORCES.items():
+        if (value := integer(tag, name, 0)) in values:
+            pairs["run"] = f"{name}_{value}"
+    return pairs
 
 
 def _pseudopotentials(tag: Lookup, species: Species) -> dict[str, str]:

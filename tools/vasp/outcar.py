@@ -65,6 +65,7 @@ from vasp.step import (
 from vasp.window import Readable, cut_at
 
 RUN, DONE, ITERATION, LOOP_END = b" vasp.", b"General timing", b" Iteration ", b"aborting loop"
+ITERATION_END, ITERATION_ENERGY = b")  ---", b"free energy    TOTEN"  # once in each iteration
 KILOBAR, VOLUME, CELL, FORCES = b"in kB", b"volume of cell :", b"direct lattice vectors", b"TOTAL-FORCE"
 EXTERNAL, DRIFT, FREE_ENERGY = b"external pressure", b"total drift", b"free  energy   TOTEN"
 ENERGIES = b"  FREE ENERGIE OF THE ION-ELECTRON SYSTEM"  # two blanks: predictions have "ML FREE ENERGIE"
@@ -86,6 +87,9 @@ ROW_VDW = re.compile(ROW.pattern + rb"\S.*")  # forces without the correction fo
 PRESSURES = [re.compile(rb" *(-?\d*\.\d{%d})" % decimals * 6 + rb" *") for decimals in (5, 2)]  # 2: VASP 4.6
 FORMAT = b"%13.5f" * 3 + b"    " + b"%14.6f" * 3  # numbers that are too wide push the others to the right
 NO_ITERATION = f"{DAMAGED}: no `Iteration` before the energies, so that what belongs together cannot be told"
+LOST_ITERATION = (
+    f"{DAMAGED}: an `Iteration` line that cannot be read, so that the iterations cannot be counted"
+)
 TWO_WRITERS = f"{DAMAGED}: iterations or steps are not in order; did two programs write into this file?"
 INSERTED = f"{DAMAGED}: a table and the line below it are torn apart; did two programs write into this file?"
 TWICE = f"{DAMAGED}: two energies, tables of forces, stresses, cells or electronic loops in one step"
@@ -232,6 +236,9 @@ def _begin(run: _Run, section: bytes) -> None:
         found.iterations = iteration
     else:
         found.again = True
+    found = run.found
+    if found and not found.again and max(map(section.count, (ITERATION_END, ITERATION_ENERGY))) > 1:
+        found.damage = found.damage or LOST_ITERATION
 
 
 def _forget_atoms(run: _Run) -> None:
@@ -499,7 +506,7 @@ def _tag(text: bytes, name: str) -> str | None:
     if not found:
         return None
     value = found[0 if name == "METAGGA" else -1].decode("latin-1")  # its parameter is T or F
-    several = name in ("ALGO", "LDAUL", "LDAUU", "LDAUJ")
+    several = name in ("ALGO", "EFOR", "LDAUL", "LDAUU", "LDAUJ")
     return value.strip() if several else " ".join(value.split()[:1])
 
 

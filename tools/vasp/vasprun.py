@@ -4,7 +4,8 @@
 
     <modeling> ... <incar> ... <parameters> ... <atominfo> ...
      <calculation>
-      <scstep> ... </scstep>                               one each electronic iteration
+      <scstep> ... </scstep>                               one each electronic iteration; the Ewald energy, of
+                                                           the structure alone, in the first and the last
       <structure> basis, volume, fractional positions </structure>
       <varray name="forces" > ... <varray name="stress" >  kB, not with ISIF = 0
       <energy> e_fr_energy, e_wo_entrp, e_0_energy </energy>
@@ -13,11 +14,18 @@
 
 Nesting decides what counts: the labels of a step are those outside of its `<scstep>`, some of which may come
 after the forces (linear response). A step that is not closed is whole if it has all of its labels.
+It has converged if it has fewer iterations than NELM and the last two energies differ by less than EDIFF.
 Predictions of a machine-learned force field stand outside of any `<calculation>`, or have no `<scstep>`.
 
 No XML parser is used: a step is cut out by its tags, so that a file that ends anywhere, or has characters in
 it that are no XML, gives its whole steps, at several times the speed of a parser. VASP writes each tag one
 way.
+
+Text of another step or run that was inserted shows in what ties a step together (`_ties`): the Ewald energies
+of the first and the last electronic iteration are equal, and the final energy is that of the last iteration.
+A tie that other steps of the file have must be there. Behind such a piece is the rest of the step that it was
+inserted into, whose numbers tell where that began; until then steps are held back (`Backlog`). Less is seen
+with a van der Waals correction, of which the iterations have nothing.
 
 Three traps: NELM is 1 in the section "response functions" of the parameters. The final e_0_energy is wrong in
 VASP 4 and 5, so sigma->0 is the free energy plus the last electronic iteration's difference of the two; the
@@ -29,7 +37,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -38,6 +47,7 @@ import numpy as np
 from bnnp._core import find_words
 from bnnp.errors import InputError
 from bnnp.messages import count
+from vasp.backlog import Backlog
 from vasp.method import Species, excluded, integer, method_word, real
 from vasp.species import agreed, from_symbol, from_title
 from vasp.step import (
@@ -68,23 +78,26 @@ STRUCTURE = b"<structure>"
 VARRAYS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
 TAGS = (
     *(b"<scstep>", b"</scstep>", b"<structure", b"</structure>", b"<crystal>", b"</crystal>"),
-    *(*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>"),
+    *(*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>", b'<i name="ewald">'),
 )
-LETTERS = b"sStTcCbpfxvVeE".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
-LOOP = re.compile(rb"s(?:eE|vV)*S")
+LETTERS = b"sStTcCbpfxvVeEw".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
+LOOP = re.compile(rb"s(?:ew?E|vV)*S")
 STEP = re.compile(
-    rb"(?P<loops>(?:s(?:eE|vV)*S)*)(?P<structure>tc(?:vV)*bvV(?:vV)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
-    rb"(?:vV|s(?:eE|vV)*S)*(?P<stress>xvV)?(?:vV|s(?:eE|vV)*S)*(?P<energy>eE)(?:vV|s(?:eE|vV)*S)*"
+    rb"(?P<loops>(?:LOOP)*)(?P<structure>tc(?:vV)*bvV(?:vV)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
+    rb"(?:vV|LOOP)*(?P<stress>xvV)?(?:vV|LOOP)*(?P<energy>eE)(?:vV|LOOP)*".replace(b"LOOP", LOOP.pattern)
 )
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
+ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
+EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
 DECIMALS = re.compile(rb"\.\d*")
-NELM_DEFAULT = 60
+RESPONSE = re.compile(rb'<separator name="response functions" *>.*?</separator>', re.DOTALL)  # its NELM is 1
 ASYMMETRY = 1.0  # kB; files of VASP have up to 0.013
 DAMAGED_HEAD = "the head of the file is damaged"
 KILOBAR_VOLUME = 1602.17733  # kB Angstrom^3 in one eV, with the constants of VASP
+INSERTED = f"{DAMAGED}: parts of two steps in one; did two programs write into this file?"
 NESTED = f"{DAMAGED}: tags that are not nested; did two programs write into this file?"
 
 
@@ -96,6 +109,7 @@ class Header:
     nelm: int
     isif: int
     pstress: float
+    ediff: float  # 0 if it is not told
     excluded: str | None  # why no step is self-consistent DFT
     method: str
 
@@ -117,9 +131,11 @@ def read_vasprun(stream: Readable, elements: list[str] | None = None) -> Iterato
     """
     run, window = _Run(elements), Window(stream)
     while (end := window.find(END, condense=run.condense)) >= 0:
-        yield from run.drafts(window.take(end), closed=True)
+        run.pass_over(window.take(end), closed=True)
         window.take(len(END))
-    yield from run.drafts(window.held(), closed=False)
+        yield from run.backlog.released()
+    run.pass_over(window.held(), closed=False)
+    yield from run.backlog.released(0)
     if run.header is None:
         raise InputError("the file ends before VASP has said which atoms there are")
     if run.header.excluded and not run.n_steps:
@@ -134,39 +150,83 @@ class _Run:
     header: Header | None = None
     predicted: int = 0
     n_steps: int = 0
-    with_stress: bool = False  # there was a step with one
+    begin: int = 1  # number of the first step under this header
+    ties: frozenset[str] = frozenset()  # that its steps have
+    damaged: frozenset[bytes] = frozenset()  # energies of damaged steps
+    backlog: Backlog = field(default_factory=Backlog)
 
     def condense(self, text: bytes) -> bytes:
         """What is needed of the text before the end of a step: no large tables, the last of predictions."""
         last = text.rfind(STRUCTURE)
         if BEGIN in text or last <= 0:
             return _without_tables(text)
-        self.header = _read_header(text[:last], self.elements) or self.header
+        self._read_header(text[:last])
         self.predicted += text.count(STRUCTURE, 0, last)
         return text[last:]
 
-    def drafts(self, text: bytes, closed: bool) -> Iterator[Draft]:
+    def pass_over(self, text: bytes, closed: bool) -> None:
         """The predictions and the step of the text that ends with the step, `closed` if by its tag."""
         before, *bodies = text.split(BEGIN)
-        header = self.header = _read_header(before, self.elements) or self.header
+        self._read_header(before)
+        if closed and not bodies:  # the rest of a step
+            self._spoil(before)
+            return
         predicted, self.predicted = self.predicted + before.count(STRUCTURE), 0
         if not bodies and not predicted:
             return
-        if header is None:
+        if self.header is None:
             raise InputError("the list of atoms (<atominfo>) is missing before the first step")
-        yield from [flawed(MACHINE_LEARNED)] * predicted
-        self.n_steps += predicted + len(bodies)
-        for number, body in enumerate(bodies, 1):
-            if number == len(bodies):
-                draft = _draft(header, body, closed)
-                self.with_stress = self.with_stress or VARRAYS[b"stress"] in body
-                missing = self.with_stress and header.isif > 1 and VARRAYS[b"stress"] not in body
-                yield flawed(MISSING) if missing and draft.flaw in (None, UNCONVERGED) else draft
-            elif b"<modeling" in body:  # another run was started into the same file
-                header = self.header = _read_header(body, self.elements) or header
-                yield flawed(CUT_OFF)
-            else:
-                yield flawed(NESTED)
+        for _ in range(predicted):
+            self._hold(flawed(MACHINE_LEARNED))
+        self.n_steps += predicted
+        *torn, whole = bodies or [b""]
+        for body in torn:
+            again = b"<modeling" in body  # another run was started into the same file
+            self._step(body, CUT_OFF if again else NESTED)
+            self._read_header(body)
+        if bodies:
+            self._step(whole, NESTED if torn and not again else None, closed)
+
+    def _step(self, text: bytes, flaw: str | None, closed: bool = False) -> None:
+        """A step, which has a flaw that is known or may have others."""
+        assert self.header is not None
+        self.n_steps += 1
+        draft, body = (flawed(flaw), None) if flaw else _draft(self.header, text, closed)
+        if body is not None and (flaw := self._untied(_ties(self.header, body), body)):
+            draft, body = flawed(flaw), None
+        if body is not None:
+            self._hold(draft, body.marks, len(body.structure) + len(body.forces))
+            return
+        if draft.flaw != MACHINE_LEARNED and draft.flaw != self.header.excluded:
+            self._spoil(text)
+        marks = tuple(value for _, value in ENERGIES.findall(text))
+        self.damaged |= set(marks)
+        self._hold(draft, marks)
+
+    def _untied(self, ties: frozenset[str], body: _Body) -> str | None:
+        """What is wrong with a step beside others that have other ties, or parts of it."""
+        if not ties <= self.ties:
+            self.backlog.spoil(self.begin, INSERTED)  # those steps lack what this one has
+            self.ties |= ties
+        missing = self.ties - ties - (set() if body.electronic else {"energy"})
+        if missing:
+            return MISSING if "stress" in missing else INSERTED
+        return None if self.damaged.isdisjoint(body.marks) else INSERTED
+
+    def _hold(self, draft: Draft, marks: tuple[bytes, ...] = (), size: int = 0) -> None:
+        self.backlog.add(draft, self.n_steps, size, marks)
+
+    def _spoil(self, rest: bytes) -> None:
+        """Leave out what was inserted into the step that this text ends, and the beginning of that step."""
+        begin = self.backlog.first({*dict(ENERGIES.findall(rest)).values()})
+        if begin is not None:
+            self.backlog.spoil(begin, INSERTED)
+
+    def _read_header(self, text: bytes) -> None:
+        """Another header, if the text has one."""
+        if header := _read_header(text, self.elements):
+            self.header, self.begin = header, self.n_steps + 1
+            self.ties, self.damaged = frozenset(), frozenset()
 
 
 def _without_tables(text: bytes) -> bytes:
@@ -181,29 +241,52 @@ def _without_tables(text: bytes) -> bytes:
 
 
 class _Body(NamedTuple):
-    """The parts of a step between its tags; `last` is the last electronic iteration."""
+    """What is between the tags of a step."""
 
     n_iterations: int
-    last: bytes
+    last: bytes  # electronic iteration
+    former: bytes  # the one before
     structure: bytes
     forces: bytes
     stress: bytes
     energy: bytes
+    enthalpy: bytes  # the number; empty if it has not all its digits
+    electronic: bytes  # the free energy of the last electronic iteration
+    ewald: bytes
+
+    @property
+    def marks(self) -> tuple[bytes, ...]:
+        """Numbers that tell the step from others."""
+        return self.enthalpy, self.ewald
 
 
-def _draft(header: Header, text: bytes, closed: bool) -> Draft:
-    """The step between its tags; the last one of a file may not be closed."""
+def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | None]:
+    """The step between its tags, and its parts if it is good; the last one of a file may not be closed."""
     places, numbers = find_words(text, TAGS)
     skeleton = numbers.translate(LETTERS)
     match = STEP.match(skeleton)
     if match is None or (closed and match.end() < len(skeleton)):
-        return flawed(header.excluded or (_flaw(skeleton) if closed else CUT_OFF))
+        return flawed(header.excluded or (_flaw(skeleton) if closed else CUT_OFF)), None
     if header.excluded:
-        return flawed(header.excluded)
+        return flawed(header.excluded), None
     body = _cut(text, places, match)
     if not body.n_iterations:
-        return flawed(MACHINE_LEARNED)
-    return Draft(UNCONVERGED if body.n_iterations >= header.nelm else None, partial(_read, header, body))
+        return flawed(MACHINE_LEARNED), None
+    if not body.enthalpy:
+        at = body.energy.find(b"e_fr_energy")
+        return flawed(reason_of(body.energy[at : body.energy.find(b"</i>", at)])), None
+    if body.n_iterations > header.nelm:
+        return flawed(INSERTED), None
+    converged = body.n_iterations < header.nelm and _has_settled(header.ediff, body)
+    return Draft(None if converged else UNCONVERGED, partial(_read, header, body)), body
+
+
+def _has_settled(ediff: float, body: _Body) -> bool:
+    """Whether the last two electronic iterations, printed to 1e-8 eV, differ by less than EDIFF."""
+    former = _last(FREE, body.former) if ediff else b""
+    if not (former and body.electronic):
+        return True
+    return abs(float(body.electronic) - float(former)) < 1.001 * ediff + 2e-8
 
 
 def _flaw(skeleton: bytes) -> str:
@@ -221,9 +304,41 @@ def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
         return text[places[first] : places[end - 1] + len(b"</varray>")] if first >= 0 else b""
 
     loops = match["loops"]
-    last = text[places[loops.rindex(b"s")] : places[match.start("structure")]] if loops else b""
-    parts = map(part, ("structure", "forces", "stress", "energy"))
-    return _Body(loops.count(b"s"), last, *parts)
+    begin = loops.rfind(b"s")
+    last = text[places[begin] : places[match.start("structure")]] if loops else b""
+    former = text[places[loops.rindex(b"s", 0, begin)] : places[begin]] if loops.count(b"s") > 1 else b""
+    structure, forces, stress, energy = map(part, ("structure", "forces", "stress", "energy"))
+    ends = _last(FREE, energy), _last(FREE, last), _ewald(text, places, loops)
+    return _Body(loops.count(b"s"), last, former, structure, forces, stress, energy, *ends)
+
+
+def _ties(header: Header, body: _Body) -> frozenset[str]:
+    """What of a step is there and as it must be in a whole one."""
+    found = ["stress"] * (header.isif > 1 and bool(body.stress)) + ["ewald"] * bool(body.ewald)
+    if body.electronic:
+        gap = 0.0 if body.enthalpy == body.electronic else float(body.enthalpy) - float(body.electronic)
+        if min(abs(gap), abs(gap - _work(header.pstress, body.structure))) < 1e-6:
+            found.append("energy")
+    return frozenset(found)
+
+
+def _ewald(text: bytes, places: list[int], loops: bytes) -> bytes:
+    """The Ewald energy of the first and the last electronic iteration; empty if these have not the same."""
+    begin, end = loops.find(b"w"), loops.rfind(b"w")
+    number = loops.count(b"w")
+    framed = 0 <= begin < loops.find(b"S") and end > loops.rfind(b"s")
+    if not framed or number not in (1, 2, loops.count(b"s")):
+        return b""
+    first, last = (EWALD.match(text, places[at]) for at in (begin, end))
+    return first[1] if first and last and first[1] == last[1] else b""
+
+
+def _work(pstress: float, structure: bytes) -> float:
+    """P V in eV by the volume that is printed with the cell; 0 if none is."""
+    volume = VOLUME.search(structure) if pstress else None
+    with suppress(ValueError):
+        return pstress * float(volume[1]) / KILOBAR_VOLUME if volume else 0.0
+    return 0.0
 
 
 def _read(header: Header, body: _Body) -> Step:
@@ -232,42 +347,36 @@ def _read(header: Header, body: _Body) -> Step:
         raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    enthalpy, electronic, sigma0 = (
-        _energy(FREE, body.energy),
-        _energy(FREE, body.last),
-        _energy(SIGMA0, body.last),
-    )
-    if enthalpy is None:
-        at = body.energy.find(b"e_fr_energy")
-        raise UnreadableStep(reason_of(body.energy[at : body.energy.find(b"</i>", at)]))
-    free = _without_work(enthalpy, electronic, header.pstress, cell) if header.pstress else enthalpy
+    free, sigma0 = float(body.enthalpy), _last(SIGMA0, body.last)
+    if header.pstress:
+        free = _without_work(free, body.electronic, header.pstress, cell)
     return Step(
         symbols=header.symbols,
         cell=cell,
         positions=_rows(body.structure, b"positions") @ cell,
         free_energy=free,
-        sigma0_energy=None if electronic is None or sigma0 is None else free + sigma0 - electronic,
+        sigma0_energy=free + float(sigma0) - float(body.electronic) if sigma0 and body.electronic else None,
         forces=_rows(body.forces, b"forces"),
         stress=_stress(body.stress) if header.isif > 1 else None,
         method=header.method,
     )
 
 
-def _without_work(enthalpy: float, electronic: float | None, pstress: float, cell: Array) -> float:
+def _without_work(enthalpy: float, electronic: bytes, pstress: float, cell: Array) -> float:
     """The free energy: with PSTRESS (kB) the final energy of a step is the enthalpy, with P V.
 
     It is not if it is equal to that of the last electronic iteration.
     """
-    if electronic is None:
+    if not electronic:
         raise UnreadableStep(UNREADABLE)
     work = pstress * abs(np.linalg.det(cell)) / KILOBAR_VOLUME
-    return enthalpy if abs(enthalpy - electronic) < 1e-6 else enthalpy - work
+    return enthalpy if abs(enthalpy - float(electronic)) < 1e-6 else enthalpy - work
 
 
-def _energy(pattern: re.Pattern[bytes], text: bytes) -> float | None:
-    """The last energy of its kind, eV; None if there is none with all its digits."""
+def _last(pattern: re.Pattern[bytes], text: bytes) -> bytes:
+    """The last number of its kind; empty if there is none with all its digits."""
     found = pattern.findall(text)
-    return float(found[-1]) if found else None
+    return found[-1] if found else b""
 
 
 def _rows(text: bytes, name: bytes) -> Array:
@@ -302,6 +411,7 @@ def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
         return None
     head = text[max(text.rfind(b"<modeling", 0, begin), 0) : begin]
     tag = partial(_tag, head)
+    flaw = _flaw_of_head(head)
     symbols, species = _symbols(text[begin:end], elements)
     mesh = re.search(rb'name="divisions">\s*(\d+)\s+(\d+)\s+(\d+)', head)
     try:
@@ -310,12 +420,28 @@ def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
         cell = None
     return Header(
         symbols=symbols,
-        nelm=integer(tag, "NELM", NELM_DEFAULT),
+        nelm=integer(tag, "NELM", 0),
         isif=integer(tag, "ISIF", 2),
         pstress=real(tag, "PSTRESS", 0.0),
-        excluded=excluded(tag),
+        ediff=abs(real(tag, "EDIFF", 0.0)),
+        excluded=flaw or excluded(tag),
         method=method_word(tag, species, [int(n) for n in mesh.groups()] if mesh else None, cell),
     )
+
+
+def _flaw_of_head(head: bytes) -> str | None:
+    """What a head lacks or states twice, so that it may be of two runs."""
+    if not head.startswith(b"<modeling"):
+        return f"{DAMAGED_HEAD}: a list of atoms without the settings of its run"
+    parameters = RESPONSE.sub(b"", head[max(head.find(b"<parameters>"), 0) :])
+    for name in (b"NELM", b"ISIF", b"PSTRESS"):
+        values = sorted(set(re.findall(rb'name="%b">([^<]*)<' % name, parameters)))
+        if len(values) > 1:
+            both = " and ".join(value.decode("latin-1").strip() for value in values)
+            return f"{DAMAGED_HEAD}: it states {name.decode()} twice, {both}"
+    if _tag(head, "NELM") is None:
+        return f"{DAMAGED_HEAD}: it has no NELM, without which it cannot be told what is converged"
+    return None
 
 
 def _tag(head: bytes, name: str) -> str | None:
