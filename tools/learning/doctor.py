@@ -83,6 +83,7 @@ def dynamics(campaign: Campaign) -> str:
 
 def ways(campaign: Campaign) -> str:
     """Files and programs that label."""
+    the_way(campaign)
     label, elements = campaign.settings.label, campaign.settings.model.elements
     if label.label_template:
         template = Labeling(campaign, 1).template

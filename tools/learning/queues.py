@@ -188,7 +188,7 @@ class Slurm:
             "#!/bin/bash",
             *[line for line in self.head.splitlines() if line.startswith("#SBATCH")],
             f"jobs=({words})",
-            f"cd {shlex.quote(str(self.folder.resolve()))}/${{jobs[$SLURM_ARRAY_TASK_ID]}} || exit 1",
+            f'cd {shlex.quote(str(self.folder.resolve()))}/"${{jobs[$SLURM_ARRAY_TASK_ID]}}" || exit 1',
             f"[ -e {CODE} ] && exit 0",
             "begin=$SECONDS",
             f"bash {SCRIPT} >> {OUTPUT} 2>&1",

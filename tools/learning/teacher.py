@@ -59,7 +59,7 @@ def calculator(words: Sequence[str], elements: Sequence[str], root: Path) -> Cal
         raise
     except Exception as error:  # whatever the module or its class raise
         raise InputError(
-            f"label_teacher {' '.join(words)}: {type(error).__name__}: {reason_of(error)}; install what "
+            f"label_teacher {' '.join(words)}: {reason_of(error)}; install what "
             "it needs, or correct its name and arguments in input.nn"
         ) from None
     return made
@@ -115,7 +115,7 @@ def lammps_calculator(name: str, file: str, elements: Sequence[str], root: Path)
     types = {element: number for number, element in enumerate(elements, 1)}
     masses = [f"mass {types[x]} {atomic_masses[atomic_numbers[x]]}" for x in elements]
     made: Calculator = LAMMPSlib(
-        lmpcmds=[*commands, *masses], atom_types=types, log_file=None, keep_alive=False
+        lmpcmds=[*commands, *masses], atom_types=types, log_file=None, keep_alive=True
     )
     return made
 
@@ -135,7 +135,7 @@ def label(structure: Structure, units: Units, teacher: Calculator) -> Structure:
         if atoms.pbc.all() and "stress" in teacher.implemented_properties:
             results["stress"] = atoms.get_stress()
     except Exception as error:  # whatever the calculator raises
-        raise InputError(f"{type(error).__name__}: {reason_of(error)}") from None
+        raise InputError(reason_of(error)) from None
     if not all(np.isfinite(each).all() for each in results.values()):
         raise InputError("energy, forces or stress are not finite")
     labeled = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
