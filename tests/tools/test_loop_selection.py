@@ -268,3 +268,29 @@ def test_a_whole_template_is_healthy_and_too_few_structures_are_not(tmp_path: Pa
     assert found["start set"] == ("input.data has 59 structures; at least 60 are needed to begin", False)
     with pytest.raises(InputError, match="add snapshots"):
         divide_start(Campaign.open(tmp_path))
+
+
+def test_the_picture_and_the_page_show_each_generation(tmp_path: Path, solid: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from click.testing import CliRunner
+    from plot import main
+    from plotting.loop import loop_figure, read_loop
+
+    campaign = at_labels(tmp_path, solid, 3, TEACHER)
+    missing = CliRunner().invoke(main, ["loop", str(tmp_path)])
+    assert "loop.out: no such file; `bnnp --loop` writes it" in missing.output
+    write_table(campaign)
+    line = (tmp_path / "loop.out").read_text().splitlines()[1].split()
+    second = ["1", "5", "2", "1", *line[4:]]
+    with open(tmp_path / "loop.out", "a") as file:
+        file.write(" ".join(second) + "\n")
+    labels = loop_figure(read_loop(tmp_path)).axes[3]
+    curves = {str(each.get_label()): each.get_ydata().tolist() for each in labels.lines}
+    assert curves["labels"] == [6, 11]  # sums
+    assert curves["failed"][1] - curves["failed"][0] == 2
+    done = CliRunner().invoke(main, ["loop", str(tmp_path), "--out", str(tmp_path / "x")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "x.png").stat().st_size > 10000
+    page = CliRunner().invoke(main, ["report", str(tmp_path), "--out", str(tmp_path / "page.html")])
+    assert page.exit_code == 0, page.output
+    assert "<h2>Active learning</h2>" in (tmp_path / "page.html").read_text()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ import click
 from bnnp.command import say
 from bnnp.errors import BnnpError, InputError
 from bnnp.io.input_nn import read_input_nn
+from bnnp.io.lock import FILE_NAME as LOCK
 from bnnp.io.output import cannot_write, make_folder, replace_file
 from bnnp.messages import count
 from bnnp.settings.settings import Settings, load_settings
@@ -215,6 +218,10 @@ class Campaign:
             It failed, with its last words.
         """
         command = [str(word) for word in words]
+        if locked(folder / LOCK):
+            say(f"{self.shown(folder)}: a command of a former call still works there; waiting for it")
+            while locked(folder / LOCK):
+                time.sleep(1.0)
         click.echo(f"$ (cd {shlex.quote(self.shown(folder))} && bnnp {shlex.join(command)} > {log})")
         done = subprocess.run(
             [sys.executable, "-m", "bnnp", *command],
@@ -251,6 +258,21 @@ class Campaign:
         """Those that are never trained on."""
         paths = (self.step(number, "label") / "held_out.data" for number in range(last + 1))
         return [path for path in paths if path.is_file()]
+
+
+def locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def hash_of(path: Path) -> str | None:

@@ -7,7 +7,6 @@ decision depends on the clocks of machines or on the times of files.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import json
 import os
@@ -28,7 +27,7 @@ from typing import Protocol
 from bnnp.errors import InputError
 from bnnp.io.output import replace_file
 from learning import local_job
-from learning.campaign import write_json
+from learning.campaign import locked, write_json
 from learning.local_job import CODE, LOCK, OUTPUT, SCRIPT, TIMED_OUT
 
 NEW, WAITING, RUNNING, ENDED, GONE = "new", "waiting", "running", "ended", "gone"
@@ -116,7 +115,7 @@ class Local:
             return State(RUNNING)
         if found := ended(folder):
             return found
-        if self._locked(folder):
+        if locked(folder / LOCK):
             return State(RUNNING)
         if found := ended(folder):  # it has ended between the two looks
             return found
@@ -127,23 +126,10 @@ class Local:
             return State(NEW)
         return State(GONE, reason="its processes ended without a word: killed, or the machine went down")
 
-    def _locked(self, folder: Path) -> bool:
-        try:
-            file = os.open(folder / LOCK, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(file)
-        return False
-
     def cancel(self, folders: Sequence[Path]) -> None:
         """End jobs that run on this machine, whoever started them."""
         for folder in folders:
-            if self._locked(folder):
+            if locked(folder / LOCK):
                 host, _, number = (folder / LOCK).read_text().partition(" ")
                 if host == socket.gethostname() and number.strip().isdigit():
                     with contextlib.suppress(ProcessLookupError):
