@@ -52,9 +52,11 @@ label(Campaign.open(Path({root!r})), 1)
 
 
 def drive(folder: Path, seconds: float | None) -> bool:
-    """Run the label step, killed after some seconds; whether it came to its end."""
+    """Run the label step, killed some seconds after its first word; whether it came to its end."""
     code = DRIVER.format(path=sys.path[:4], root=str(folder))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as driver:
+    with subprocess.Popen([sys.executable, "-uc", code], stdout=subprocess.PIPE) as driver:
+        assert driver.stdout is not None
+        driver.stdout.readline()
         try:
             return driver.wait(seconds) == 0
         except subprocess.TimeoutExpired:
@@ -99,7 +101,7 @@ def main() -> None:
         campaign = at_labels(folder, write_solid(Path(place) / "solid"), given.labels, KEYWORDS)
         write_template(folder, "*never*) behavior=good;;", f"{given.failures}; echo x >> started")
         kills = 0
-        while kills < given.kills and not drive(folder, draw.uniform(3.0, 12.0)):
+        while kills < given.kills and not drive(folder, draw.uniform(0.0, 8.0)):
             kills += 1
         ended = campaign.marker(1, "label") is not None or drive(folder, None)
         labeling = Labeling(campaign, 1)

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 from learning import local_job
-from learning.queues import ENDED, GONE, NEW, RUNNING, WAITING, Local, Slurm, last_words
+from learning.label import label
+from learning.queues import ENDED, GONE, LATE, NEW, RUNNING, WAITING, Local, Slurm, last_words
 
 from bnnp.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from loop_case import at_labels, write_template  # noqa: E402
 
 FAKE = """\
 import json, os, subprocess, sys
@@ -129,8 +133,7 @@ def test_a_job_that_never_began_is_new_and_one_that_was_killed_is_gone(
     first, queue = Local(), Local()
     first.submit([killed])
     first.started[killed].wait()
-    queue.states([new, killed])
-    time.sleep(0.3)
+    wait(queue, [new, killed])
     assert {path.name: state.kind for path, state in queue.states([new, killed]).items()} == {
         "new": NEW,
         "killed": GONE,
@@ -216,7 +219,7 @@ def test_how_slurm_ends_jobs(tmp_path: Path, cluster: Cluster) -> None:
     first, second, third = queue.states(folders).values()
     assert (first.kind, first.code) == (ENDED, 124)
     assert (second.kind, second.reason) == (GONE, "SLURM says NODE_FAIL, and there is no exit_code")
-    assert third.kind == RUNNING
+    assert third.kind == LATE
     assert queue.states(folders)[folders[2]].kind == GONE
     (folders[2] / "exit_code").write_text("0 3\n")
     assert queue.states(folders)[folders[2]].kind == ENDED
@@ -235,3 +238,25 @@ def test_without_slurm_the_command_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="`sbatch` is not there: `label_queue slurm` needs SLURM's commands"):
         Slurm(tmp_path, "", 1).submit([job(tmp_path / "job", "")])
+
+
+def test_a_campaign_submits_itself_behind_its_labels(tmp_path: Path, cluster: Cluster, solid: Path) -> None:
+    """An array of label jobs, then the user's script behind it, once; at the end every job has its label."""
+    keywords = "label_template label_template\nlabel_queue slurm\nlabel_jobs 2\nloop_resubmit loop.sh\n"
+    campaign = at_labels(tmp_path / "campaign", solid, 3, keywords + "label_doubt 1e9\n")
+    write_template(campaign.root)
+    for _ in range(2):
+        assert not label(campaign, 1)
+    first, second = cluster.calls("sbatch")
+    assert "--array=0-2%2" in first
+    assert second == "sbatch --dependency=afterany:100 loop.sh"
+    cluster.set("100", 0, "COMPLETED")  # without its files
+    for task in (1, 2):
+        cluster.run("100", task)
+    assert not label(campaign, 1)
+    assert cluster.calls("sbatch")[2:] == ["sbatch --dependency=afterany:100 loop.sh"]
+    assert not label(campaign, 1)  # given up and submitted again
+    assert "--array=0-0%2" in cluster.calls("sbatch")[3]
+    cluster.run("103", 0)
+    assert label(campaign, 1)
+    assert campaign.facts(1, "label")["states"] == {"converged": 3}

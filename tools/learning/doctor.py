@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -91,8 +92,9 @@ def ways(campaign: Campaign) -> str:
         vasp_label.demand_template(template, elements)
         return f"{template.name}/ has INCAR, KPOINTS, label.sh and a POTCAR of {', '.join(elements)}"
     if label.label_command:
-        word = label.label_command[0].replace("$BNNP_CAMPAIGN", str(campaign.root))
-        if "=" not in word and shutil.which(word) is None:
+        word = label.label_command[0].replace("$BNNP_CAMPAIGN", str(campaign.root)).strip("\"'")
+        known = subprocess.run(["bash", "-c", 'type -- "$1"', "bash", word], capture_output=True, check=False)
+        if known.returncode and "=" not in word:
             raise InputError(
                 f"label_command: there is no program `{word}`; write its path, or load its module"
             )

@@ -29,7 +29,7 @@ from learning.campaign import Campaign, Stopped, announce, new_folder, without
 from learning.local_job import CODE, SCRIPT
 from learning.queues import ENDED, GONE, NEW, Local, last_words
 
-REPLACED = ("md_structure", "md_write_every", "md_uncertainty_warn", "md_uncertainty_stop")
+REPLACED = ("md_structure", "md_write_every", "md_uncertainty_warn", "md_uncertainty_stop", "md_members")
 STOPPED = 3  # exit code of a run that the rule or the guard has stopped
 MOST_TRIES = 5  # of a run whose processes were killed
 LOOK = 0.1  # seconds between two looks at the runs

@@ -35,7 +35,20 @@ from learning import teacher, vasp_label
 from learning.campaign import Campaign, Stopped, announce, new_folder, write_json
 from learning.division import write_divided
 from learning.local_job import SCRIPT, TIMED_OUT
-from learning.queues import ENDED, GONE, NEW, Local, Queue, Slurm, State, call, ended, last_words
+from learning.queues import (
+    ENDED,
+    GONE,
+    NEW,
+    RUNNING,
+    WAITING,
+    Local,
+    Queue,
+    Slurm,
+    State,
+    call,
+    ended,
+    last_words,
+)
 from learning.selection import blocks
 
 CONVERGED, UNCONVERGED, FAILED, TIMEOUT, LOST = "converged", "not converged", "failed", "timed out", "lost"
@@ -163,8 +176,8 @@ class Labeling:
             command = campaign.keywords["label_command"]
             (folder / SCRIPT).write_text(f"export BNNP_CAMPAIGN={root}\n{command}\n")
 
-    def look(self) -> list[Job]:
-        """Look at all jobs, close those that have ended, submit what can be; returns those still open."""
+    def look(self) -> dict[Path, str]:
+        """Look at all jobs, close those that have ended, submit others; returns where the open ones are."""
         open_ = [job for job in self.jobs if job.final is None]
         current = {job: job.tries[-1] if job.tries else self.prepare(job, second=False) for job in open_}
         states = self.queue.states(list(current.values()))
@@ -178,14 +191,18 @@ class Labeling:
             elif state.kind == NEW:
                 waiting.append(folder)
         busy = sum(states[folder].kind not in (NEW, ENDED, GONE) for folder in current.values())
-        if room := waiting[: max(0, self.queue.limit - busy)]:
+        room = waiting[: max(0, self.queue.limit - busy)]
+        if room:
             self.queue.submit(room)
-        return [job for job in open_ if job.final is None]
+        kinds = {folder: states[folder].kind for folder in current.values()} | dict.fromkeys(room, WAITING)
+        return {job.folder: kinds.get(job.tries[-1], NEW) for job in open_ if job.final is None}
 
     def judge(self, job: Job, folder: Path, state: State) -> Path | None:
         """Close a label whose try has ended, or return the folder of another try."""
         outcome = self.outcome(job, folder, state)
-        normal = len(job.tries) - (outcome.state == LOST)
+        if outcome.state == LOST:
+            (folder / LOST).touch()
+        normal = sum(not (each / LOST).exists() for each in job.tries)
         again = outcome.state != CONVERGED and (
             len(job.tries) < MOST_TRIES if outcome.state == LOST else normal < 2 and self.worth(outcome)
         )
@@ -312,17 +329,21 @@ def wait(labeling: Labeling) -> bool:
                 "--loop` goes on later, `bnnp --loop status` shows them",
             )
             if loop.loop_resubmit and isinstance(labeling.queue, Slurm):
-                resubmit(campaign, labeling.queue)
+                resubmit(campaign, labeling.queue, bool({WAITING, RUNNING} & set(open_.values())))
             return False
         time.sleep(loop.loop_wait if slurm else LOOK)
     return True
 
 
-def resubmit(campaign: Campaign, queue: Slurm) -> None:
-    """Submit the user's script with `bnnp --loop` behind all label jobs, unless that has been done."""
+def resubmit(campaign: Campaign, queue: Slurm, working: bool) -> None:
+    """Submit the user's script with `bnnp --loop` behind all label jobs.
+
+    Not if that has been done, and they are still `working`.
+    """
     numbers = queue.numbers()
     mark = queue.folder / "resubmitted.json"
-    if numbers and not (mark.is_file() and json.loads(mark.read_text()) == numbers):
+    done = mark.is_file() and json.loads(mark.read_text()) == numbers
+    if numbers and not (done and working):
         script = " ".join(campaign.settings.loop.loop_resubmit)
         call("sbatch", f"--dependency=afterany:{':'.join(numbers)}", script, folder=campaign.root)
         write_json(mark, numbers)

@@ -30,7 +30,7 @@ from learning import local_job
 from learning.campaign import locked, write_json
 from learning.local_job import CODE, LOCK, OUTPUT, SCRIPT, TIMED_OUT
 
-NEW, WAITING, RUNNING, ENDED, GONE = "new", "waiting", "running", "ended", "gone"
+NEW, WAITING, RUNNING, LATE, ENDED, GONE = "new", "waiting", "running", "late", "ended", "gone"
 GRACE = 3.0  # seconds after which a job without lock and code is gone: it may be starting
 MOST = 500  # tasks of one array; SLURM's MaxArraySize is 1001 unless it is changed
 PENDING = ("PENDING", "CONFIGURING", "REQUEUED", "SUSPENDED", "REQUEUE_HOLD", "RESIZING", "SPECIAL_EXIT")
@@ -43,7 +43,8 @@ class State:
     Parameters
     ----------
     kind : str
-        ``new``, ``waiting``, ``running``, ``ended``, or ``gone``: it will not end any more.
+        ``new``, ``waiting``, ``running``, ``ended``, ``late``: SLURM has ended it, but its files are not seen
+        yet; or ``gone``: it will not end any more.
     code : int
         Exit code of one that has ended.
     seconds : float
@@ -250,7 +251,7 @@ class Slurm:
         mark = folder / ".missing"  # files of another node may be late: it is gone at the second look
         if word in (None, "COMPLETED") and not mark.exists():
             mark.touch()
-            return State(RUNNING)
+            return State(LATE)
         what = "SLURM does not know it any more" if word is None else f"SLURM says {word}"
         return State(GONE, reason=f"{what}, and there is no {CODE}")
 
