@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -19,16 +20,20 @@ from learning.campaign import Campaign, without
 from learning.division import divide, divide_start
 from learning.doctor import demand_healthy, diagnose
 from learning.explore import Levels, Start, settings_of_run, starts
-from learning.judge import Errors, ended, ratio, write_table
-from learning.selection import classify, frames_of, to_structure, viability
+from learning.judge import Errors, ended, judge, ratio, write_table
+from learning.label import label
+from learning.selection import classify, frames_of, select, to_structure, viability
 from learning.status import status
 from learning.train import settings_text, start_of
+from loop import next_step
 
 from bnnp.errors import InputError
+from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.settings.arguments import Ramp
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set
+from bnnp.units import METAL
 
 sys.path.insert(0, str(Path(__file__).parent))
 from loop_case import at_labels, copper, write_campaign, write_template  # noqa: E402
@@ -83,6 +88,66 @@ def test_the_start_and_a_frame_of_the_guard_are_no_frames_to_label(tmp_path: Pat
     np.testing.assert_allclose(structure.positions[1], [1.0, 0.0, 0.2])
     assert structure.energy is None
     assert dict(structure.info) == {"group": "generation_003", "source": "run:2", "sigma": "0.2"}
+
+
+def explored(folder: Path, solid: Path, extra: str) -> Campaign:
+    """Generation 1 has a run of the start and twelve frames: sigma 0.05, 0.15, ..., 1.15 eV/Angstrom."""
+    campaign = at_labels(folder, solid, 1, TEACHER + extra)
+    (campaign.step(1, "select") / "done.json").unlink()
+    run = campaign.step(1, "explore") / "run_0001"
+    run.mkdir()
+    with open(run / "trajectory.extxyz", "w") as file:
+        for step, structure in enumerate(copper(13, seed=5, labels=False)):
+            atoms = to_atoms(structure, METAL)
+            atoms.info |= {"step": 10 * step, "energy": -1.0}
+            atoms.arrays["forces_std"] = np.full((4, 3), 0.1 * step - 0.05)
+            write_xyz(file, [atoms], columns=["symbols", "positions", "forces_std"])
+    facts = {"run": campaign.shown(run), "stopped": "", "temperature": "600"}
+    campaign.finish(1, "explore", [], [run / "trajectory.extxyz"], lower=0.3, upper=0.9, runs=[facts])
+    return campaign
+
+
+def steps(campaign: Campaign) -> list[int]:
+    """Steps of the frames that were chosen."""
+    chosen = StructureFile(campaign.step(1, "select") / "chosen.data", require_labels=False)
+    return [int(structure.info["source"].rpartition(":")[2]) for structure in chosen]
+
+
+def test_the_farthest_frames_between_the_levels_are_chosen(tmp_path: Path, solid: Path) -> None:
+    campaign = explored(tmp_path, solid, "loop_labels 3\nloop_quiet 0\n")
+    select(campaign, 1)
+    found = steps(campaign)
+    assert len(found) == 3
+    assert set(found) <= {40, 50, 60, 70, 80, 90}
+    facts = campaign.facts(1, "select")
+    assert facts["counts"] == {"quiet": 3, "candidate": 6, "unlikely": 0, "beyond": 3, "anyway": 0}
+    assert (facts["share"], facts["chosen"], facts["frames"]) == (0.75, 3, 12)
+    again = "bnnp select --number 3 --beside labeled.data --overwrite candidates.data chosen.data"
+    before = (campaign.step(1, "select") / "chosen.data").read_bytes()
+    words = [sys.executable, "-m", *again.split()]
+    subprocess.run(words, cwd=campaign.step(1, "select"), check=True, stdout=subprocess.DEVNULL)
+    assert (campaign.step(1, "select") / "chosen.data").read_bytes() == before
+
+
+def test_the_random_arm_draws_from_all_but_the_absurd(tmp_path: Path, solid: Path) -> None:
+    campaign = explored(tmp_path, solid, "loop_labels 9\nloop_select random\n")
+    select(campaign, 1)
+    assert steps(campaign) == [10, 20, 30, 40, 50, 60, 70, 80, 90]
+    other = explored(tmp_path / "b", solid, "loop_labels 4\nloop_select random\n")
+    select(other, 1)
+    assert len(steps(other)) == 4
+
+
+def test_a_generation_without_candidates_labels_and_trains_nothing(tmp_path: Path, solid: Path) -> None:
+    campaign = at_labels(tmp_path, solid, 0, TEACHER + "loop_generations 1\n")
+    assert next_step(campaign) == (1, "label")
+    assert label(campaign, 1)
+    assert next_step(campaign) == (1, "judge")
+    judge(campaign, 1)
+    facts = campaign.facts(1, "judge")
+    assert facts["potential"] == 0
+    assert facts["new_rmse_F"] is None
+    assert str(next_step(campaign)).startswith("loop_generations 1 are done")
 
 
 def test_sets_are_disjoint_of_the_wanted_sizes_and_kept(tmp_path: Path) -> None:
