@@ -87,16 +87,11 @@ def at_labels(folder: Path, solid: Path, number: int, extra: str) -> Campaign:
     campaign.finish(0, "label", [], [step / "labeled.data"], labels=6)
     shutil.copytree(solid, campaign.start(0, "train") / "potential")
     campaign.finish(0, "train", [], [])
-    campaign.finish(campaign_step(campaign, 0, "judge"), "judge", [], [], potential=0)
+    campaign.start(0, "judge")
+    campaign.finish(0, "judge", [], [], potential=0)
     campaign.start(1, "explore")
     campaign.finish(1, "explore", [], [], lower=0.1, upper=0.5, runs=[])
     step = campaign.start(1, "select")
     write_structures(step / "chosen.data", copper(number, seed=3, labels=False))
     campaign.finish(1, "select", [], [step / "chosen.data"], share=0.5, chosen=number)
     return campaign
-
-
-def campaign_step(campaign: Campaign, generation: int, name: str) -> int:
-    """Begin a step; its generation."""
-    campaign.start(generation, name)
-    return generation

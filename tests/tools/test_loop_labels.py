@@ -277,6 +277,11 @@ def test_a_teacher_that_fails_costs_one_label(tmp_path: Path, solid: Path) -> No
     assert finals(campaign)[name][:2] == ("failed", "RuntimeError: too large")
     assert Counter(final[0] for final in finals(campaign).values()) == {"converged": 3, "failed": 1}
     emt(campaign.step(1, "label") / "labeled.data")
+    (campaign.step(1, "label") / "done.json").unlink()
+    text = (tmp_path / "input.nn").read_text().replace(f"largest={largest}", "largest=1e9")
+    (tmp_path / "input.nn").write_text(text)  # mended: the one that failed is tried again
+    assert label(Campaign.open(tmp_path), 1)
+    assert {final[0] for final in finals(campaign).values()} == {"converged"}
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ from learning.queues import (
 from learning.selection import blocks
 
 CONVERGED, UNCONVERGED, FAILED, TIMEOUT, LOST = "converged", "not converged", "failed", "timed out", "lost"
+MEND = ("label_template", "label_command", "label_teacher", "label_retry", "label_timeout")
 STATE, LABEL = "state.json", "label.data"
 MOST_TRIES = 5
 NEAR = 2e-4  # Angstrom: OUTCAR has five digits
@@ -80,7 +81,7 @@ class Job:
     @property
     def tries(self) -> list[Path]:
         """Folders of its tries."""
-        return sorted(self.folder.glob("try_*"))
+        return sorted(self.folder.glob("try_*"), key=lambda path: int(path.name.removeprefix("try_")))
 
     @property
     def final(self) -> dict[str, object] | None:
@@ -126,7 +127,7 @@ class Labeling:
     @cached_property
     def settings(self) -> str:
         """Hash of what decides how labels are made: failed ones are tried anew where it has changed."""
-        words = {name: text for name, text in self.campaign.keywords.items() if name.startswith("label_")}
+        words = {name: self.campaign.keywords.get(name) for name in MEND}
         digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
         for path in sorted(self.template.iterdir()) if self.template else ():
             digest.update(path.read_bytes() if path.is_file() else b"")
@@ -152,7 +153,8 @@ class Labeling:
         for job in self.jobs:
             final = job.final
             if final and final["state"] != CONVERGED and final["settings"] != self.settings:
-                self.prepare(job, second=False)  # the calculation has been mended meanwhile
+                if not self.campaign.settings.label.label_teacher:
+                    self.prepare(job, second=False)  # the calculation has been mended meanwhile
                 (job.folder / "begun").unlink(missing_ok=True)
                 (job.folder / STATE).unlink()
 
