@@ -31,7 +31,8 @@ from learning.campaign import locked, write_json
 from learning.local_job import CODE, LOCK, OUTPUT, SCRIPT, TIMED_OUT
 
 NEW, WAITING, RUNNING, LATE, ENDED, GONE = "new", "waiting", "running", "late", "ended", "gone"
-GRACE = 3.0  # seconds after which a job without lock and code is gone: it may be starting
+SUBMITTED = "submitted"  # the name of a file, made before a job on this machine is started
+GRACE = 3.0  # seconds after which one without lock and code is gone: it may be starting
 MOST = 500  # tasks of one array; SLURM's MaxArraySize is 1001 unless it is changed
 PENDING = ("PENDING", "CONFIGURING", "REQUEUED", "SUSPENDED", "REQUEUE_HOLD", "RESIZING", "SPECIAL_EXIT")
 
@@ -102,6 +103,7 @@ class Local:
         for folder in folders:
             command = [sys.executable, str(Path(local_job.__file__)), str(folder), str(self.seconds)]
             self.missing.pop(folder, None)
+            (folder / SUBMITTED).touch()
             self.started[folder] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
             )
@@ -120,6 +122,8 @@ class Local:
             return State(RUNNING)
         if found := ended(folder):  # it has ended between the two looks
             return found
+        if not (folder / SUBMITTED).exists():
+            return State(NEW)
         first = self.missing.setdefault(folder, time.monotonic())
         if process is None and time.monotonic() - first < GRACE:
             return State(RUNNING)
