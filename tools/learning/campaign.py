@@ -25,7 +25,6 @@ from bnnp.errors import BnnpError, InputError
 from bnnp.io.input_nn import read_input_nn
 from bnnp.io.lock import FILE_NAME as LOCK
 from bnnp.io.output import cannot_write, make_folder, replace_file
-from bnnp.messages import count
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.units import Units
 
@@ -312,8 +311,3 @@ def without(text: str, *prefixes: str) -> str:
 def announce(generation: int, name: str, text: str) -> None:
     """Say what a step does."""
     say(f"generation {generation}, {name}: {text}")
-
-
-def of_structures(number: int) -> str:
-    """``n structures``."""
-    return count(number, "structure")

@@ -9,11 +9,12 @@ from dataclasses import replace
 from bnnp.errors import InputError
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.output import replace_file
+from bnnp.messages import count
 from bnnp.settings.arguments import AUTO
 from bnnp.settings.settings import automatic_file
 from bnnp.structure import Structure
 from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
-from learning.campaign import Campaign, announce, of_structures, without
+from learning.campaign import Campaign, announce, without
 
 LEFT_OUT = ("loop_", "label_", "md_", "runner_mode", "calibration_ood_group")
 ARCHITECTURE = (
@@ -33,7 +34,7 @@ def train(campaign: Campaign, generation: int) -> None:
         with replace_file(folder / "input.nn") as file:
             file.write(settings_text(campaign, generation, former))
         begin = "from random weights" if former is None else f"from the weights of generation {former}"
-        announce(generation, "train", f"{of_structures(number)}, {begin}")
+        announce(generation, "train", f"{count(number, 'structure')}, {begin}")
         campaign.run(folder, "mode1.log", "--mode", 1)
         campaign.run(folder, "mode2.log", "--mode", 2)
     else:
