@@ -12,6 +12,7 @@ What is finished is not repeated; the table is made of results.csv.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,9 @@ def campaign(folder: Path, arm: str, seed: int, generations: int) -> Path:
     text = INPUT.read_text() + f"random_seed {seed}\nloop_select {arm}\nloop_generations {generations}\n"
     (own / "input.nn").write_text(text)
     (own / "input.data").write_text((folder / f"start_{seed}.data").read_text())
+    first = folder / f"{ARMS[0]}_{seed}" / "generation_000"  # the same for all arms
+    if (first / "judge" / "done.json").is_file() and not (own / "generation_000").exists():
+        shutil.copytree(first, own / "generation_000")
     run_bnnp(own, "loop.log", "--loop")
     return own
 
