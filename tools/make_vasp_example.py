@@ -116,8 +116,8 @@ def outcar(run: Iterator[Atoms], frames: int) -> str:
         if not lines:
             lines += [
                 " vasp.6.4.2 (in truth stillinger_weber.py)",
-                "   VRHFIN =Si: s2p2",
-                "   TITEL  = PAW_PBE Si 05Jan2001",
+                f"   VRHFIN ={atoms.symbols[0]}: s2p2",
+                f"   TITEL  = PAW_PBE {atoms.symbols[0]} 05Jan2001",
                 f"   number of dos      NEDOS =    301   number of ions     NIONS = {len(atoms):6d}",
                 f"   ions per type =            {len(atoms):6d}",
                 f"   NELM   = {NELM:6d};   NELMIN=  2; NELMDL= -5     # of ELM steps",

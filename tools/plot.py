@@ -9,6 +9,7 @@ bnnp plot parity                       mode 3: predictions against references
 bnnp plot report run7                  one page with all: run7/report.html
 bnnp plot rdf rdf.out dft_rdf.out      of bnnp analyze; adf likewise
 bnnp plot md                           the directory molecular dynamics ran in
+bnnp plot loop                         the directory of a campaign of `bnnp --loop`
 bnnp plot uncertainty test --outside 1200K   where mode 3 ran, with references
 """
 
@@ -96,6 +97,17 @@ def md(path: Path, out: Path | None) -> None:
     beside = path if path.is_dir() else path.parent
     for written in draw(path, beside / "md" if out is None else out):
         say(f"Written: {written}")
+
+
+@main.command()
+@click.argument("directory", type=PATH, default=Path())
+@click.option("--out", type=PATH, help="Files are OUT.png and OUT.pdf.  [default: loop in the directory]")
+def loop(directory: Path, out: Path | None) -> None:
+    """Errors, thresholds, labels and events of active learning by generation."""
+    from plotting.loop import draw
+
+    for path in draw(directory, directory / "loop" if out is None else out):
+        say(f"Written: {path}")
 
 
 @main.command()

@@ -335,6 +335,35 @@ def structure(words: Sequence[str]) -> int | str:
     return int(word)
 
 
+def structures(words: Sequence[str]) -> tuple[int | str, ...]:
+    """Numbers of structures from 1, or the name of one file."""
+    found = tuple(structure([word]) for word in _some(words, "numbers of structures, or a file"))
+    if len(found) > 1 and any(isinstance(each, str) for each in found):
+        raise ValueError(f"expects numbers of structures or one file, got `{' '.join(words)}`")
+    return found
+
+
+def force_level(words: Sequence[str]) -> Limit:
+    """A sigma of forces: a number, or a quantile such as ``q95``; the word ``forces`` may be in front."""
+    rest = words[words[:1] == ["forces"] :]
+    return _limit("forces", _single(rest, "a number or a quantile such as q95"), raw=False)
+
+
+def assignments(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """``NAME=VALUE ...``, no name twice.
+
+    >>> assignments(["ALGO=All", "NELM=200"])
+    (('ALGO', 'All'), ('NELM', '200'))
+    """
+    pairs = tuple(word.partition("=")[::2] for word in _some(words, "NAME=VALUE"))
+    for word, (name, value) in zip(words, pairs, strict=True):
+        if not name or not value:
+            raise ValueError(f"expects NAME=VALUE, got `{word}`")
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError(f"names something twice: {' '.join(words)}")
+    return pairs
+
+
 def thresholds(words: Sequence[str]) -> tuple[Limit, ...]:
     """``[raw] quantity value [quantity value ...]``.
 

@@ -25,6 +25,7 @@ from bnnp.settings.keywords.descriptors import DescriptorSettings, ScalingSettin
 from bnnp.settings.keywords.dynamics import DynamicsSettings
 from bnnp.settings.keywords.general import GeneralSettings, StructureSettings
 from bnnp.settings.keywords.kalman import KalmanSettings
+from bnnp.settings.keywords.learning import LabelSettings, LoopSettings
 from bnnp.settings.keywords.network import DropoutSettings, NetworkSettings
 from bnnp.settings.keywords.prediction import CalibrationSettings, PredictionSettings
 from bnnp.settings.keywords.training import (
@@ -81,6 +82,8 @@ class Settings:
     calibration: CalibrationSettings
     prediction: PredictionSettings
     dynamics: DynamicsSettings
+    loop: LoopSettings
+    label: LabelSettings
     kalman: KalmanSettings
     origins: Mapping[str, str]
     warnings: tuple[str, ...] = ()

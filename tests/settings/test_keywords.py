@@ -115,6 +115,7 @@ def test_every_keyword_with_a_meaning_is_used_by_the_program_or_always_on() -> N
     """Nothing is silently ignored: the code names the keyword, or its help says that it is always on."""
     package = COMPLETE.parents[2] / "bnnp"
     sources = [path for path in package.rglob("*.py") if path.parent.name != "keywords"]
+    sources += [package.parent / "tools" / "loop.py", *package.parent.glob("tools/learning/*.py")]
     kalman = {keyword.name for keyword in KalmanSettings.keywords()}
     named = set(re.findall(r"(?<=[.\"])\w+\b", "\n".join(path.read_text() for path in sources)))
     idle = {

@@ -34,7 +34,7 @@ from bnnp.settings.help import format_value
 from bnnp.settings.keywords import SECTION_OF
 from bnnp.settings.model import FUNCTION_KEYWORDS
 from bnnp.settings.settings import Settings, load_settings
-from plotting import dynamics, prediction, symmetry, training, uncertainty
+from plotting import dynamics, loop, prediction, symmetry, training, uncertainty
 from plotting.style import short
 from plotting.uncertainty_sets import read_sets
 
@@ -80,7 +80,7 @@ def write_report(directory: Path, page: Path) -> Path:
     InputError
         There is no input.nn, or a file is damaged.
     """
-    settings = load_settings(directory / "input.nn", None, mode_required=False)
+    settings = load_settings(directory / "input.nn", None, mode_required=False, choosing=True)
     parts: Sequence[tuple[str, Callable[[Path, Settings], str]]] = (
         ("Summary", _summary),
         ("Data", _data),
@@ -89,6 +89,7 @@ def write_report(directory: Path, page: Path) -> Path:
         ("Prediction", _prediction),
         ("Uncertainty", _uncertainty),
         ("Molecular dynamics", _dynamics),
+        ("Active learning", _learning),
         ("Structures with the largest errors in training and test set", _worst),
         ("Settings", _settings),
         ("Versions", _versions),
@@ -273,6 +274,13 @@ def _dynamics(directory: Path, settings: Settings) -> str:
         f"Molecular dynamics of {count(found.n_atoms, 'atom')}, {last:.0f} steps, {found.time[-1]:.4g} ps."
     )
     return picture(dynamics.run_figure(found), caption)
+
+
+def _learning(directory: Path, settings: Settings) -> str:
+    """The generations of a campaign."""
+    found = loop.read_loop(directory)
+    rows = zip(*(map(short, values) for values in found.values()), strict=True)
+    return table(list(found), rows) + picture(loop.loop_figure(found), loop.CAPTION)
 
 
 def _worst(directory: Path, settings: Settings) -> str:

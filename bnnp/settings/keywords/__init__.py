@@ -15,6 +15,7 @@ from bnnp.settings.keywords.dynamics import DynamicsSettings
 from bnnp.settings.keywords.general import GeneralSettings, StructureSettings
 from bnnp.settings.keywords.ignored import IGNORED
 from bnnp.settings.keywords.kalman import KalmanSettings
+from bnnp.settings.keywords.learning import LabelSettings, LoopSettings
 from bnnp.settings.keywords.network import DropoutSettings, NetworkSettings
 from bnnp.settings.keywords.prediction import CalibrationSettings, PredictionSettings
 from bnnp.settings.keywords.record import Keyword, Section
@@ -46,6 +47,8 @@ SECTIONS: dict[str, type[Section]] = {
     "calibration": CalibrationSettings,
     "prediction": PredictionSettings,
     "dynamics": DynamicsSettings,
+    "loop": LoopSettings,
+    "label": LabelSettings,
     "kalman": KalmanSettings,
 }
 SECTION_OF = {keyword.name: name for name, section in SECTIONS.items() for keyword in section.keywords()}
