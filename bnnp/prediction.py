@@ -91,6 +91,8 @@ class Prediction:
     parts : SigmaParts or None
         Input of the calibration: sigma_MC and, if the potential has training statistics, sigma_LL and the
         distance d. None without samples.
+    virials : (n_atoms, 3, 3) float64, energy, or None if not asked for
+        Of the atoms, for the heat flux: :func:`bnnp.descriptors.pairs.virials_of_pairs`.
     """
 
     energy: Estimate[float]
@@ -100,6 +102,7 @@ class Prediction:
     descriptors: Array
     free_atoms: Array
     parts: SigmaParts | None = None
+    virials: Array | None = None
 
     @property
     def offset(self) -> float:

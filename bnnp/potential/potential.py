@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.device import demand_device
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs
+from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs, virials_of_pairs
 from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.scaling_data import ScalingData
@@ -222,6 +222,7 @@ class Potential:
         stress: bool = True,
         sigma: bool = True,
         pairs: NeighborList | None = None,
+        virials: bool = False,
     ) -> Prediction:
         """Energy, forces and stress with their standard deviations.
 
@@ -234,6 +235,8 @@ class Potential:
             Whether to compute the standard deviations of forces and stress; that of the energy always is.
         pairs : NeighborList, optional
             Pairs of the structure within the largest cutoff, if they are already known.
+        virials : bool
+            Whether to compute those of the atoms.
 
         Raises
         ------
@@ -247,13 +250,15 @@ class Potential:
         volume = structure.volume if stress else None
         derivatives = forces or volume is not None
         sampled = sigma and derivatives and self.samples > 1
+        fielded = virials or (derivatives and not sampled)
         normalization = self.model.normalization
         factors = self.inputs.factor / normalization.conv_energy  # dE/dG in units of the potential
         slopes = delta = None
-        if derivatives and not sampled:
+        if fielded:
             descriptors, energies, slopes = self._mean_field(core, types, pairs, factors)
         else:
             descriptors = self.descriptor.values(types, pairs)
+        if sampled or not fielded:
             energies, _, delta = core.sample(types, self.scaled(types, descriptors), False, sampled)
         if normalization != Normalization():
             energies = energies / normalization.conv_energy + normalization.mean_energy  # (n_atoms, S)
@@ -265,11 +270,11 @@ class Potential:
 
         found: dict[str, Estimate[Array]] = {}
         if sampled:
-            samples, virials = core.forces(self.descriptor, types, pairs, factors, delta)
+            samples, totals = core.forces(self.descriptor, types, pairs, factors, delta)
             if forces:
                 found["forces"] = Estimate.of(samples, self.sizes)
             if volume is not None:
-                found["stress"] = Estimate.of(virials[VOIGT] / volume, self.sizes)
+                found["stress"] = Estimate.of(totals[VOIGT] / volume, self.sizes)
         elif slopes is not None:
             if forces:
                 found["forces"] = Estimate(sum_pairs(pairs, slopes))
@@ -284,6 +289,9 @@ class Potential:
         energy = Estimate.of(energies.sum(axis=0), self.sizes).plus(float(free.sum()))
         atoms = Estimate.of(energies, self.sizes)
         raw = Prediction(energy, atoms, found.get("forces"), found.get("stress"), descriptors, free)
+        if virials and slopes is not None:
+            slopes = slopes if close is None else slopes + close
+            raw = replace(raw, virials=virials_of_pairs(pairs, slopes))
         if self.samples < 2:
             return raw
         raw = replace(raw, parts=self._parts(raw, types, pairs, volume))
