@@ -91,6 +91,8 @@ class Prediction:
     parts : SigmaParts or None
         Input of the calibration: sigma_MC and, if the potential has training statistics, sigma_LL and the
         distance d. None without samples.
+    samples : (S,) float64, or None without samples
+        The energy of each Monte Carlo sample.
     virials : (n_atoms, 3, 3) float64, energy, or None if not asked for
         Of the atoms, for the heat flux: :func:`bnnp.descriptors.pairs.virials_of_pairs`.
     """
@@ -102,6 +104,7 @@ class Prediction:
     descriptors: Array
     free_atoms: Array
     parts: SigmaParts | None = None
+    samples: Array | None = None
     virials: Array | None = None
 
     @property

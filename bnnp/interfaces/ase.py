@@ -13,6 +13,7 @@ energy_std                         eV           of the total energy
 energies_std                       (n,)         of each atomic energy; always raw, as there is no reference
 virials                            eV, n, 3, 3  of the atoms: W_j of :mod:`bnnp.dynamics.heat_flux`
 heat_flux                          (3,)         eV Angstrom / ASE's unit of time, from the velocities of atoms
+sample_energies                    (S,) eV      the energy of each Monte Carlo sample
 forces_std, stress_std             (n, 3), (6)  of each component; cost two to three times the forces
 energy_std_raw, forces_std_raw,    the same     raw, if the others are calibrated
 stress_std_raw
@@ -55,6 +56,7 @@ Array = NDArray[np.float64]
 
 MEANS = ("energy", "free_energy", "energies", "forces", "stress", "virials", "heat_flux")
 SPREADS = ("energy_std", "energies_std", "forces_std", "stress_std")
+SAMPLES = "sample_energies"  # as the standard deviations, only with Monte Carlo samples
 DERIVATIVES = {"forces", "stress"}
 RAW = ("energy_std_raw", "forces_std_raw", "stress_std_raw")  # only with a calibration
 COSTLY = {"forces_std", "stress_std", "forces_std_raw", "stress_std_raw"}
@@ -95,7 +97,7 @@ class BNNP(Calculator):
         The potential cannot be read.
     """
 
-    implemented_properties = [*MEANS, *SPREADS]
+    implemented_properties = [*MEANS, *SPREADS, SAMPLES]
 
     def __init__(
         self,
@@ -127,7 +129,7 @@ class BNNP(Calculator):
         if potential.samples < 2:
             self.implemented_properties = list(MEANS)
         elif potential.calibration is not None:
-            self.implemented_properties = [*MEANS, *SPREADS, *RAW]
+            self.implemented_properties = [*MEANS, *SPREADS, SAMPLES, *RAW]
 
     def set(self, **changes: Any) -> dict[str, Any]:
         """ASE's way to change parameters; here they are fixed by the constructor (ValueError)."""
@@ -281,8 +283,9 @@ class BNNP(Calculator):
                 spreads[f"{name}_std"] = estimate.std * factor
             if f"{name}_std_raw" in self.implemented_properties and estimate.raw is not None:
                 raw[f"{name}_std_raw"] = estimate.raw * factor
-        if prediction.virials is not None:
-            values["virials"] = prediction.virials * energy
+        for name, array in (("virials", prediction.virials), (SAMPLES, prediction.samples)):
+            if array is not None:
+                values[name] = array * energy
         return values | spreads | raw
 
 

@@ -270,11 +270,11 @@ class Potential:
 
         found: dict[str, Estimate[Array]] = {}
         if sampled:
-            samples, totals = core.forces(self.descriptor, types, pairs, factors, delta)
+            samples, virial = core.forces(self.descriptor, types, pairs, factors, delta)
             if forces:
                 found["forces"] = Estimate.of(samples, self.sizes)
             if volume is not None:
-                found["stress"] = Estimate.of(totals[VOIGT] / volume, self.sizes)
+                found["stress"] = Estimate.of(virial[VOIGT] / volume, self.sizes)
         elif slopes is not None:
             if forces:
                 found["forces"] = Estimate(sum_pairs(pairs, slopes))
@@ -286,7 +286,8 @@ class Potential:
                 added["stress"] = stress_of_pairs(pairs, close, volume)
             found = {name: replace(each, value=each.value + added[name]) for name, each in found.items()}
         free = self._free[types]
-        energy = Estimate.of(energies.sum(axis=0), self.sizes).plus(float(free.sum()))
+        totals = energies.sum(axis=0)
+        energy = Estimate.of(totals, self.sizes).plus(float(free.sum()))
         atoms = Estimate.of(energies, self.sizes)
         raw = Prediction(energy, atoms, found.get("forces"), found.get("stress"), descriptors, free)
         if virials and slopes is not None:
@@ -294,7 +295,8 @@ class Potential:
             raw = replace(raw, virials=virials_of_pairs(pairs, slopes))
         if self.samples < 2:
             return raw
-        raw = replace(raw, parts=self._parts(raw, types, pairs, volume))
+        parts = self._parts(raw, types, pairs, volume)
+        raw = replace(raw, parts=parts, samples=totals + free.sum())
         return raw if self.calibration is None else raw.calibrated(self.calibration, structure.symbols)
 
     def _mean_field(
