@@ -71,6 +71,24 @@ class Estimate(Generic[T]):
 
 
 @dataclass(frozen=True, eq=False)
+class Samples:
+    """One structure by every Monte Carlo sample, network by network, in the units of the potential.
+
+    Parameters
+    ----------
+    energies : (S,) float64
+        Of all atoms, free-atom energies included.
+    forces : (n_atoms, 3, S) float64
+    stress : (6, S) float64, or None without a cell
+        ASE's sign and order.
+    """
+
+    energies: Array
+    forces: Array
+    stress: Array | None
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """Energy, forces and stress of one structure, in the units of the potential.
 

@@ -40,7 +40,7 @@ from bnnp.command import SETTINGS, Command, say
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError
 from bnnp.interfaces.ase import periodic_cell
-from bnnp.io.output import replace_file
+from bnnp.io.tables import write_table
 from bnnp.io.text import reason_of
 from bnnp.messages import count
 
@@ -344,14 +344,6 @@ def pairs_of(atoms: Atoms, cutoff: float) -> NeighborList:
     """All pairs of a frame within `cutoff`."""
     cell, _ = periodic_cell(atoms, cutoff)
     return find_neighbors(atoms.positions, cell, cutoff, atoms.numbers)
-
-
-def write_table(path: Path, names: Sequence[str], columns: Sequence[NDArray[np.floating]], text: str) -> None:
-    """Columns of numbers under one header line, ``# names | units``."""
-    with replace_file(path) as file:
-        file.write(f"# {' '.join(names)} | {text}\n")
-        for row in np.column_stack(columns).tolist():
-            file.write(" ".join(f"{value:16.8e}" for value in row) + "\n")
 
 
 def _summary(runs: Sequence[Run], parts: Sequence[Array]) -> tuple[Array, Array]:

@@ -30,9 +30,8 @@ from numpy.typing import NDArray
 
 from bnnp.dynamics.heat_flux import HeatFlux
 from bnnp.dynamics.observables import Snapshot
-from bnnp.errors import InputError
 from bnnp.io.output import replacement
-from bnnp.io.text import read_lines
+from bnnp.io.tables import read_table
 from bnnp.units import Units
 
 HEAT_FLUX, SAMPLES, HDF5 = "heat_flux.out", "sample_energies.out", "md_series.h5"
@@ -40,7 +39,6 @@ VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 _STEP = ("step", "stage", "time", "T", "volume")
 
 Array = NDArray[np.float64]
-Columns = dict[str, Array]
 
 
 def heat_flux_header(units: Units, elements: Sequence[str], stages: Sequence[str]) -> str:
@@ -85,36 +83,11 @@ def _row(seen: Snapshot, units: Units, values: Sequence[float]) -> str:
     )
 
 
-def read_series(path: Path) -> tuple[Columns, str]:
-    """Columns by name, each (n_lines,) float64, and what the header says behind the names.
-
-    Raises
-    ------
-    InputError
-        No such file, no header, or a damaged line.
-    """
-    lines = read_lines(path, "columns of numbers")
-    names, bar, text = (lines or [""])[0].partition("|")
-    if not names.startswith("# ") or not bar:
-        raise InputError(f"{path}: the first line should be `# columns | units`, as bnnp writes it")
-    columns = names[2:].split()
-    table = np.empty((len(lines) - 1, len(columns)))
-    for number, line in enumerate(lines[1:]):
-        try:
-            table[number] = [float(word) for word in line.split()]
-        except ValueError as error:
-            raise InputError(
-                f"{path} line {number + 2}: is cut short or damaged ({error}); expected {len(columns)} "
-                "numbers. Remove the line, or continue the run with --restart"
-            ) from error
-    return dict(zip(columns, table.T, strict=True)), text.strip()
-
-
 def write_hdf5(directory: Path, names: Sequence[str]) -> None:
     """Write md_series.h5 from the texts `names` of the directory; OutputError if that fails."""
     with replacement(directory / HDF5) as temporary, h5py.File(temporary, "w") as file:
         for name in names:
-            columns, header = read_series(directory / name)
+            columns, header = read_table(directory / name)
             group = file.create_group(name.removesuffix(".out"))
             group.attrs["header"] = header
             for column, values in columns.items():

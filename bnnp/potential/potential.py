@@ -35,7 +35,7 @@ from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
 from bnnp.potential.member import Member, Options
-from bnnp.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction, Samples
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler
@@ -260,14 +260,7 @@ class Potential:
             descriptors = self.descriptor.values(types, pairs)
         if sampled or not fielded:
             energies, _, delta = core.sample(types, self.scaled(types, descriptors), False, sampled)
-        if normalization != Normalization():
-            energies = energies / normalization.conv_energy + normalization.mean_energy  # (n_atoms, S)
-        close: Array | None = None  # dE/dD of the repulsion
-        if self.model.repulsion is not None:
-            repulsion, close = self.model.repulsion.of_pairs(structure.numbers, pairs)
-            energies = energies + repulsion[:, None]
-        self._check_finite(structure, energies)
-
+        energies, close = self._atomic_energies(structure, pairs, energies)
         found: dict[str, Estimate[Array]] = {}
         if sampled:
             samples, virial = core.forces(self.descriptor, types, pairs, factors, delta)
@@ -298,6 +291,44 @@ class Potential:
         parts = self._parts(raw, types, pairs, volume)
         raw = replace(raw, parts=parts, samples=totals + free.sum())
         return raw if self.calibration is None else raw.calibrated(self.calibration, structure.symbols)
+
+    def by_sample(self, structure: Structure) -> Samples:
+        """Energy, forces and stress of every frozen sample, at two to three times the cost of the mean.
+
+        Neighbors and symmetry functions are those of all samples. A plain network is one sample.
+
+        Raises
+        ------
+        InputError, NumericalError
+            As :meth:`predict`.
+        """
+        types, pairs = self.types(structure), self.neighbors(structure)
+        self._check_distances(structure, pairs)
+        inputs, volume = self.scaled(types, self.descriptor.values(types, pairs)), structure.volume
+        energies, _, delta = self.samplers.sample(types, inputs, False, True)
+        energies, close = self._atomic_energies(structure, pairs, energies)
+        factors = self.inputs.factor / self.model.normalization.conv_energy
+        forces, virial = self.samplers.forces(self.descriptor, types, pairs, factors, delta)
+        stress = None if volume is None else virial[VOIGT] / volume
+        if close is not None:
+            forces = forces + sum_pairs(pairs, close)[..., None]
+            if stress is not None and volume is not None:
+                stress = stress + stress_of_pairs(pairs, close, volume)[:, None]
+        return Samples(energies.sum(axis=0) + self._free[types].sum(), forces, stress)
+
+    def _atomic_energies(
+        self, structure: Structure, pairs: NeighborList, outputs: Array
+    ) -> tuple[Array, Array | None]:
+        """Energies of the atoms from network outputs, (n_atoms, S) each, and dE/dD of the repulsion."""
+        normalization, close = self.model.normalization, None
+        energies = outputs
+        if normalization != Normalization():
+            energies = outputs / normalization.conv_energy + normalization.mean_energy
+        if self.model.repulsion is not None:
+            repulsion, close = self.model.repulsion.of_pairs(structure.numbers, pairs)
+            energies = energies + repulsion[:, None]
+        self._check_finite(structure, energies)
+        return energies, close
 
     def _mean_field(
         self, core: Sampler, types: Types, pairs: NeighborList, factors: Array

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.io.tables import read_table
 from bnnp.messages import count
 from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save
-from plotting.tables import read_table
 
 Array = NDArray[np.float64]
 

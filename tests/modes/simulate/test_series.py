@@ -19,7 +19,7 @@ from bnnp.cli import main
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import write_structures
-from bnnp.io.md_series import read_series
+from bnnp.io.tables import read_table
 from bnnp.units import UNITS
 
 BASIC = "threads 1\nmd_temperature 600\nmd_write_every 10\nmd_log_every 10\nmd_ensemble nve\n"
@@ -55,8 +55,8 @@ def test_numbers_are_those_of_the_calculator(
     folder = make(tmp_path, solid_writer, SERIES + "md_steps 20\n", unit)
     log = simulate(folder)
     assert all(name in log for name in ("heat_flux.out", "sample_energies.out", "md_series.h5"))
-    flux, text = read_series(folder / "heat_flux.out")
-    samples, _ = read_series(folder / "sample_energies.out")
+    flux, text = read_table(folder / "heat_flux.out")
+    samples, _ = read_table(folder / "sample_energies.out")
     assert text.endswith("stages: nve")
     np.testing.assert_array_equal(flux["step"], range(0, 21, 5))
     np.testing.assert_array_equal(samples["step"], range(0, 21, 10))
@@ -98,7 +98,7 @@ def test_continued_is_uninterrupted(tmp_path: Path, solid_writer: Callable[..., 
     with h5py.File(parts / "md_series.h5") as file:
         assert set(file) == {"md", "heat_flux", "sample_energies"}
         for group in ("heat_flux", "sample_energies"):
-            columns, header = read_series(parts / f"{group}.out")
+            columns, header = read_table(parts / f"{group}.out")
             assert file[group].attrs["header"] == header
             for name, values in columns.items():
                 np.testing.assert_array_equal(file[group][name], values)
@@ -123,18 +123,3 @@ def test_samples_are_needed(
     result = run(folder)
     assert result.exit_code == 1
     assert re.search(message, result.output), result.output
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda text: text[:-30], "line 4: is cut short"),
-        (lambda text: text.replace("#", "", 1), "the first line should be"),
-    ],
-)
-def test_damaged_series_are_told(damage: Callable[[str], str], message: str, tmp_path: Path) -> None:
-    path = tmp_path / "heat_flux.out"
-    text = "# step time J_x | fs\n" + "".join(f"{step} {step:.10f} {step:.20f}\n" for step in range(3))
-    path.write_text(damage(text))
-    with pytest.raises(Exception, match=message):
-        read_series(path)
