@@ -9,6 +9,7 @@ bnnp plot parity                       mode 3: predictions against references
 bnnp plot report run7                  one page with all: run7/report.html
 bnnp plot rdf rdf.out dft_rdf.out      of bnnp analyze; adf likewise
 bnnp plot md                           the directory molecular dynamics ran in
+bnnp plot phonons                      of bnnp phonons, with bands of sigma
 bnnp plot uncertainty test --outside 1200K   where mode 3 ran, with references
 """
 
@@ -96,6 +97,17 @@ def md(path: Path, out: Path | None) -> None:
     beside = path if path.is_dir() else path.parent
     for written in draw(path, beside / "md" if out is None else out):
         say(f"Written: {written}")
+
+
+@main.command()
+@click.argument("prefix", default="phonons")
+@click.option("--out", type=PATH, help="Files are OUT_bands.png, ...  [default: the prefix]")
+def phonons(prefix: str, out: Path | None) -> None:
+    """Bands and density of states, thermal properties, of the files PREFIX_*.out of bnnp phonons."""
+    from plotting.phonons import draw
+
+    for path in draw(prefix, Path(prefix) if out is None else out):
+        say(f"Written: {path}")
 
 
 @main.command()
