@@ -5,6 +5,8 @@ bnnp analyze trajectory.extxyz
 bnnp analyze md_member_*/trajectory.extxyz --rdf --out members
 bnnp analyze XDATCAR --timestep 2 --msd
 bnnp analyze dump.lammpstrj --format lammps-dump-text --types "Ge Te"
+bnnp analyze --transport heat_flux.out
+bnnp analyze --transport log.lammps --columns "c_flux[1] c_flux[2] c_flux[3]"
 
 Reads what ASE reads, Angstrom throughout. One FILE is cut into blocks, whose scatter gives the errors; of
 several (one run a member, say) each is a sample of its own, and the error columns are the spread over them.
@@ -24,6 +26,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from elements_option import parse_elements
 from numpy.typing import NDArray
+from transport import analyze
 
 from bnnp.analysis.angular import AngularDistribution
 from bnnp.analysis.motion import (
@@ -83,6 +86,10 @@ class Options:
 @click.option("--adf", is_flag=True, help="Bond-angle distributions within --cutoff.")
 @click.option("--msd", is_flag=True, help="Mean-square displacement and diffusion.")
 @click.option("--vdos", is_flag=True, help="Velocity autocorrelation and vibrational density of states.")
+@click.option("--transport", is_flag=True, help="FILES are heat_flux.out or logs of LAMMPS: conductivities.")
+@click.option("--columns", default="c_flux[1] c_flux[2] c_flux[3]", show_default=True, help="Of such a log.")
+@click.option("--charges", default="", metavar="'Na=1 Cl=-1'", help="--transport: ionic conductivity, too.")
+@click.option("--any-ensemble", is_flag=True, help="--transport: also of a stage with a thermostat.")
 @click.option("--out", default="", metavar="PREFIX", help="Files are PREFIX_rdf.out, ...")
 @click.option("--skip", default=0, show_default=True, help="Frames to leave out at the start.")
 @click.option("--every", default=1, show_default=True, help="Take every n-th frame.")
@@ -100,6 +107,10 @@ def main(
     adf: bool,
     msd: bool,
     vdos: bool,
+    transport: bool,
+    columns: str,
+    charges: str,
+    any_ensemble: bool,
     out: str,
     skip: int,
     every: int,
@@ -113,10 +124,13 @@ def main(
     types: list[str] | None,
 ) -> None:
     """Without --rdf, --adf, --msd or --vdos: everything the files allow."""
+    prefix = f"{out}_" if out else ""
+    if transport:
+        analyze(files, prefix, skip, blocks, columns, charges, any_ensemble)
+        return
     options = Options(file_format, types, skip, every, r_max, cutoff, bins, blocks, segments, timestep)
     everything = not (rdf or adf or msd or vdos)
     runs = [read_run(path, options) for path in files]
-    prefix = f"{out}_" if out else ""
     if rdf or everything:
         write_rdf(Path(f"{prefix}rdf.out"), runs, options)
     if adf or everything:

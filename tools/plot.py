@@ -9,6 +9,7 @@ bnnp plot parity                       mode 3: predictions against references
 bnnp plot report run7                  one page with all: run7/report.html
 bnnp plot rdf rdf.out dft_rdf.out      of bnnp analyze; adf likewise
 bnnp plot md                           the directory molecular dynamics ran in
+bnnp plot transport kappa.out          of bnnp analyze --transport
 bnnp plot phonons                      of bnnp phonons, with bands of sigma
 bnnp plot uncertainty test --outside 1200K   where mode 3 ran, with references
 """
@@ -97,6 +98,17 @@ def md(path: Path, out: Path | None) -> None:
     beside = path if path.is_dir() else path.parent
     for written in draw(path, beside / "md" if out is None else out):
         say(f"Written: {written}")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.option("--out", type=PATH, default=Path("transport"), show_default=True)
+def transport(files: tuple[Path, ...], out: Path) -> None:
+    """Correlation of a flux and its integral, from kappa.out, viscosity.out, conductivity.out."""
+    from plotting.transport import draw
+
+    for path in draw(files, out):
+        say(f"Written: {path}")
 
 
 @main.command()
