@@ -27,6 +27,7 @@ TOOLS = {  # scripts of tools/ as verbs of the command
     "functions": ("make_symmetry_functions", "Make symmetry functions by a recipe, or choose from many."),
     "select": ("select_structures", "Thin a trajectory, choose candidates for DFT."),
     "analyze": ("analyze_trajectory", "g(r), angles, diffusion, vibrations of trajectories."),
+    "phonons": ("phonons", "Phonons, elastic constants, equation of state, each with its sigma."),
     "plot": ("plot", "Pictures and a report page of what bnnp wrote."),
 }
 NO_MODE = ("check", "keywords", "lammps_plugin", "export")  # options with which no mode runs

@@ -71,6 +71,24 @@ class Estimate(Generic[T]):
 
 
 @dataclass(frozen=True, eq=False)
+class Samples:
+    """One structure by every Monte Carlo sample, network by network, in the units of the potential.
+
+    Parameters
+    ----------
+    energies : (S,) float64
+        Of all atoms, free-atom energies included.
+    forces : (n_atoms, 3, S) float64
+    stress : (6, S) float64, or None without a cell
+        ASE's sign and order.
+    """
+
+    energies: Array
+    forces: Array
+    stress: Array | None
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """Energy, forces and stress of one structure, in the units of the potential.
 
@@ -91,6 +109,10 @@ class Prediction:
     parts : SigmaParts or None
         Input of the calibration: sigma_MC and, if the potential has training statistics, sigma_LL and the
         distance d. None without samples.
+    samples : (S,) float64, or None without samples
+        The energy of each Monte Carlo sample.
+    virials : (n_atoms, 3, 3) float64, energy, or None if not asked for
+        Of the atoms, for the heat flux: :func:`bnnp.descriptors.pairs.virials_of_pairs`.
     """
 
     energy: Estimate[float]
@@ -100,6 +122,8 @@ class Prediction:
     descriptors: Array
     free_atoms: Array
     parts: SigmaParts | None = None
+    samples: Array | None = None
+    virials: Array | None = None
 
     @property
     def offset(self) -> float:

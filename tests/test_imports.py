@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "command": {"errors", "messages", "parallel"},
     "potential": DESCRIPTION | {"io", "settings"},
     "training": PROGRAM | {"parallel"},
-    "interfaces": PROGRAM,
+    "interfaces": PROGRAM | {"dynamics"},
     "api": PROGRAM,
     "modes": PROGRAM | {"parallel", "run", "log", "training", "dynamics", "analysis", "interfaces"},
     "cli": {"command", "errors", "io", "memory", "parallel", "run", "settings", "interfaces", "modes"},

@@ -5,6 +5,9 @@ bnnp analyze trajectory.extxyz
 bnnp analyze md_member_*/trajectory.extxyz --rdf --out members
 bnnp analyze XDATCAR --timestep 2 --msd
 bnnp analyze dump.lammpstrj --format lammps-dump-text --types "Ge Te"
+bnnp analyze trajectory.extxyz --error-bars
+bnnp analyze --transport heat_flux.out
+bnnp analyze --transport log.lammps --columns "c_flux[1] c_flux[2] c_flux[3]"
 
 Reads what ASE reads, Angstrom throughout. One FILE is cut into blocks, whose scatter gives the errors; of
 several (one run a member, say) each is a sample of its own, and the error columns are the spread over them.
@@ -19,10 +22,13 @@ from typing import Any
 
 import ase.io
 import click
+import error_bars
 import numpy as np
+import transport
 from ase import Atoms
 from ase.data import chemical_symbols
 from elements_option import parse_elements
+from error_bars import pairs_of
 from numpy.typing import NDArray
 
 from bnnp.analysis.angular import AngularDistribution
@@ -37,10 +43,8 @@ from bnnp.analysis.motion import (
 )
 from bnnp.analysis.radial import RadialDistribution, mean_and_spread
 from bnnp.command import SETTINGS, Command, say
-from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError
-from bnnp.interfaces.ase import periodic_cell
-from bnnp.io.output import replace_file
+from bnnp.io.tables import write_table
 from bnnp.io.text import reason_of
 from bnnp.messages import count
 
@@ -83,6 +87,13 @@ class Options:
 @click.option("--adf", is_flag=True, help="Bond-angle distributions within --cutoff.")
 @click.option("--msd", is_flag=True, help="Mean-square displacement and diffusion.")
 @click.option("--vdos", is_flag=True, help="Velocity autocorrelation and vibrational density of states.")
+@click.option(
+    "--transport", "fluxes", is_flag=True, help="FILES are heat_flux.out or logs of LAMMPS: conductivities."
+)
+@click.option("--error-bars", "bars", is_flag=True, help="Std of the model, by reweighting with md_samples.")
+@click.option("--columns", default="c_flux[1] c_flux[2] c_flux[3]", show_default=True, help="Of such a log.")
+@click.option("--charges", default="", metavar="'Na=1 Cl=-1'", help="--transport: ionic conductivity, too.")
+@click.option("--any-ensemble", is_flag=True, help="--transport: also of a stage with a thermostat.")
 @click.option("--out", default="", metavar="PREFIX", help="Files are PREFIX_rdf.out, ...")
 @click.option("--skip", default=0, show_default=True, help="Frames to leave out at the start.")
 @click.option("--every", default=1, show_default=True, help="Take every n-th frame.")
@@ -100,6 +111,11 @@ def main(
     adf: bool,
     msd: bool,
     vdos: bool,
+    fluxes: bool,
+    bars: bool,
+    columns: str,
+    charges: str,
+    any_ensemble: bool,
     out: str,
     skip: int,
     every: int,
@@ -113,10 +129,19 @@ def main(
     types: list[str] | None,
 ) -> None:
     """Without --rdf, --adf, --msd or --vdos: everything the files allow."""
+    prefix = f"{out}_" if out else ""
+    if fluxes:
+        transport.analyze(files, prefix, skip, blocks, columns, charges, any_ensemble)
+        return
     options = Options(file_format, types, skip, every, r_max, cutoff, bins, blocks, segments, timestep)
+    if bars:
+        if len(files) > 1:
+            raise click.UsageError("--error-bars takes one trajectory")
+        run = read_run(files[0], options)
+        error_bars.analyze(run.path, run.frames, prefix, blocks, r_max, cutoff, bins)
+        return
     everything = not (rdf or adf or msd or vdos)
     runs = [read_run(path, options) for path in files]
-    prefix = f"{out}_" if out else ""
     if rdf or everything:
         write_rdf(Path(f"{prefix}rdf.out"), runs, options)
     if adf or everything:
@@ -338,20 +363,6 @@ def demand_interval(runs: Sequence[Run]) -> float:
         )
         raise InputError(f"the frames {what}: add --timestep with the fs between two of them")
     return interval
-
-
-def pairs_of(atoms: Atoms, cutoff: float) -> NeighborList:
-    """All pairs of a frame within `cutoff`."""
-    cell, _ = periodic_cell(atoms, cutoff)
-    return find_neighbors(atoms.positions, cell, cutoff, atoms.numbers)
-
-
-def write_table(path: Path, names: Sequence[str], columns: Sequence[NDArray[np.floating]], text: str) -> None:
-    """Columns of numbers under one header line, ``# names | units``."""
-    with replace_file(path) as file:
-        file.write(f"# {' '.join(names)} | {text}\n")
-        for row in np.column_stack(columns).tolist():
-            file.write(" ".join(f"{value:16.8e}" for value in row) + "\n")
 
 
 def _summary(runs: Sequence[Run], parts: Sequence[Array]) -> tuple[Array, Array]:

@@ -67,6 +67,8 @@ def md(
     for name, part in parts.items():
         click.echo(f"{name:26}{1000 * part:10.3f} {100 * part / best:9.1f}")
     click.echo(f"{'all':26}{1000 * best:10.3f} {100.0:9.1f}")
+    forces, more = time_heat_flux(potential, atoms)
+    click.echo(f"a heat flux on top of a force call of {1000 * forces:.3f} ms: {100 * more / forces:.1f} %")
 
 
 def time_steps(atoms: Atoms, steps: int) -> tuple[list[float], float]:
@@ -98,6 +100,23 @@ def time_parts(potential: Potential, atoms: Atoms, repeat: int = 25) -> dict[str
         "forces (reverse sweep)": lambda: descriptor.vjp(types, pairs, values),
     }
     return {name: min(timed(call) for _ in range(repeat)) for name, call in calls.items()}
+
+
+def time_heat_flux(potential: Potential, atoms: Atoms, repeat: int = 25) -> tuple[float, float]:
+    """Seconds of a force call, and what it takes longer with the heat flux, each the best of some."""
+    plain, with_virials = BNNP(potential, warn=False), BNNP(potential, virials=True, warn=False)
+
+    def forces(calc: BNNP) -> None:
+        atoms.positions[0, 0] += 1e-6  # or the last result would do
+        calc.get_property("forces", atoms)
+
+    def flux() -> None:
+        forces(with_virials)
+        with_virials.heat_flux(atoms)
+
+    pairs = [(timed(lambda: forces(plain)), timed(flux)) for _ in range(repeat)]
+    best, best_flux = (min(times) for times in zip(*pairs, strict=True))
+    return best, best_flux - best
 
 
 def timed(call: Callable[[], object]) -> float:

@@ -10,6 +10,8 @@ bnnp plot report run7                  one page with all: run7/report.html
 bnnp plot rdf rdf.out dft_rdf.out      of bnnp analyze; adf likewise
 bnnp plot md                           the directory molecular dynamics ran in
 bnnp plot loop                         the directory of a campaign of `bnnp --loop`
+bnnp plot transport kappa.out          of bnnp analyze --transport
+bnnp plot phonons                      of bnnp phonons, with bands of sigma
 bnnp plot uncertainty test --outside 1200K   where mode 3 ran, with references
 """
 
@@ -107,6 +109,28 @@ def loop(directory: Path, out: Path | None) -> None:
     from plotting.loop import draw
 
     for path in draw(directory, directory / "loop" if out is None else out):
+        say(f"Written: {path}")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.option("--out", type=PATH, default=Path("transport"), show_default=True)
+def transport(files: tuple[Path, ...], out: Path) -> None:
+    """Correlation of a flux and its integral, from kappa.out, viscosity.out, conductivity.out."""
+    from plotting.transport import draw
+
+    for path in draw(files, out):
+        say(f"Written: {path}")
+
+
+@main.command()
+@click.argument("prefix", default="phonons")
+@click.option("--out", type=PATH, help="Files are OUT_bands.png, ...  [default: the prefix]")
+def phonons(prefix: str, out: Path | None) -> None:
+    """Bands and density of states, thermal properties, of the files PREFIX_*.out of bnnp phonons."""
+    from plotting.phonons import draw
+
+    for path in draw(prefix, Path(prefix) if out is None else out):
         say(f"Written: {path}")
 
 

@@ -1,5 +1,6 @@
 """Properties from trajectories and data sets; the modules are independent of each other.
 
 ``radial.py``: radial distribution functions. ``angular.py``: bond-angle distributions. ``motion.py``:
-diffusion and vibrational spectra. ``data_set.py``: compositions, energies and distances of a data set.
+diffusion and vibrational spectra. ``transport.py``: Green-Kubo. ``phonons.py``, ``elasticity.py``: crystals,
+by every sample of a potential. ``data_set.py``: compositions, energies and distances of a data set.
 """

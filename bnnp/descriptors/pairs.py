@@ -44,6 +44,24 @@ def stress_of_pairs(pairs: NeighborList, derivatives: Array, volume: float) -> A
     return virial[VOIGT] / volume
 
 
+def virials_of_pairs(pairs: NeighborList, derivatives: Array) -> Array:
+    r"""Virials of the atoms, :math:`W_j = -\sum_i D_{ij} \otimes \partial U_i / \partial D_{ij}`.
+
+    They belong to the neighbor j, and W_j[a, b] v_j[b] is what atom j adds to the heat flux
+    (:mod:`bnnp.dynamics.heat_flux`). Minus their sum is the volume times the stress.
+
+    Parameters
+    ----------
+    derivatives : (n_pairs, 3) float64, energy/length
+        dU_i/dD_ij of the energy U_i of the center.
+
+    Returns
+    -------
+    (n_atoms, 3, 3) float64, energy
+    """
+    return _core.neighbor_virials(pairs.first, pairs.neighbors, pairs.vectors, derivatives)
+
+
 def pair_differences(pairs: NeighborList, values: Array) -> Array:
     """Value of the center minus value of the neighbor, (n_pairs, 3): the transpose of :func:`sum_pairs`.
 

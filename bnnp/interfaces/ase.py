@@ -11,6 +11,9 @@ forces                             (n, 3)       minus the gradient of the energy
 stress                             (6,)         ASE's sign and order; of periodic structures
 energy_std                         eV           of the total energy
 energies_std                       (n,)         of each atomic energy; always raw, as there is no reference
+virials                            eV, n, 3, 3  of the atoms: W_j of :mod:`bnnp.dynamics.heat_flux`
+heat_flux                          (3,)         eV Angstrom / ASE's unit of time, from the velocities of atoms
+sample_energies                    (S,) eV      the energy of each Monte Carlo sample
 forces_std, stress_std             (n, 3), (6)  of each component; cost two to three times the forces
 energy_std_raw, forces_std_raw,    the same     raw, if the others are calibrated
 stress_std_raw
@@ -42,6 +45,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
+from bnnp.dynamics.heat_flux import HeatFlux
 from bnnp.errors import InputError
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
@@ -50,8 +54,9 @@ from bnnp.structure import Structure, closed_cell
 
 Array = NDArray[np.float64]
 
-MEANS = ("energy", "free_energy", "energies", "forces", "stress")
+MEANS = ("energy", "free_energy", "energies", "forces", "stress", "virials", "heat_flux")
 SPREADS = ("energy_std", "energies_std", "forces_std", "stress_std")
+SAMPLES = "sample_energies"  # as the standard deviations, only with Monte Carlo samples
 DERIVATIVES = {"forces", "stress"}
 RAW = ("energy_std_raw", "forces_std_raw", "stress_std_raw")  # only with a calibration
 COSTLY = {"forces_std", "stress_std", "forces_std_raw", "stress_std_raw"}
@@ -76,6 +81,9 @@ class BNNP(Calculator):
         not depend on it.
     threads : int, optional
         Threads over atoms; by default 1 for a directory, else those of the Potential.
+    virials : bool
+        Whether those of the atoms are computed with all forces, so that a heat flux after them is free; else
+        it is an evaluation more.
     sigma_every : int
         0: standard deviations of forces and stress are computed only when requested; n > 0: also with every
         n-th configuration.
@@ -89,7 +97,7 @@ class BNNP(Calculator):
         The potential cannot be read.
     """
 
-    implemented_properties = [*MEANS, *SPREADS]
+    implemented_properties = [*MEANS, *SPREADS, SAMPLES]
 
     def __init__(
         self,
@@ -98,6 +106,7 @@ class BNNP(Calculator):
         samples: int | None = None,
         skin: float = SKIN,
         threads: int | None = None,
+        virials: bool = False,
         sigma_every: int = 0,
         warn: bool = True,
         **options: Any,
@@ -111,7 +120,7 @@ class BNNP(Calculator):
         elif threads is not None:
             potential = potential.with_options(threads=threads)
         self.parameters.update(skin=skin, sigma_every=sigma_every)
-        self.potential, self.sigma_every = potential, sigma_every
+        self.potential, self.sigma_every, self.virials = potential, sigma_every, virials
         self.evaluations = 0  # configurations so far; numbers the masks of `mc_masks resample`
         self.extrapolated, self._warn = 0, warn
         self._descriptors: Array | None = None
@@ -120,7 +129,7 @@ class BNNP(Calculator):
         if potential.samples < 2:
             self.implemented_properties = list(MEANS)
         elif potential.calibration is not None:
-            self.implemented_properties = [*MEANS, *SPREADS, *RAW]
+            self.implemented_properties = [*MEANS, *SPREADS, SAMPLES, *RAW]
 
     def set(self, **changes: Any) -> dict[str, Any]:
         """ASE's way to change parameters; here they are fixed by the constructor (ValueError)."""
@@ -176,7 +185,8 @@ class BNNP(Calculator):
         spreads = due or bool(asked & COSTLY)
         derivatives = spreads or bool(asked & DERIVATIVES)
         pairs = self._pairs.find(structure.positions, structure.cell, structure.numbers)
-        prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs)
+        virials = "virials" in asked or (self.virials and derivatives and not spreads)
+        prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs, virials)
         self._descriptors, self._current = prediction.descriptors, pairs
         if system_changes:
             self._note_extrapolation(structure)
@@ -186,6 +196,22 @@ class BNNP(Calculator):
             if target is not None:
                 show_spreads(target, self.results)
 
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """A result; ASE calls this. The heat flux is made anew, as it follows the velocities."""
+        if name != "heat_flux":
+            return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
+        moving = self.atoms if atoms is None else atoms
+        virials = super().get_property("virials", atoms, allow_calculation)  # type: ignore[no-untyped-call]
+        return None if virials is None or moving is None else self.heat_flux(moving).total
+
+    def heat_flux(self, atoms: Atoms) -> HeatFlux:
+        """The heat flux of `atoms`, total and convective part apart, in ASE's units.
+
+        The energies of the atoms have the free-atom energies in them, as in LAMMPS.
+        """
+        virials, energies = (self.get_property(name, atoms) for name in ("virials", "energies"))
+        return HeatFlux.of(atoms.get_masses(), atoms.get_velocities(), energies, virials)
+
     @property
     def searches(self) -> int:
         """Number of neighbor searches so far."""
@@ -193,7 +219,7 @@ class BNNP(Calculator):
 
     def extrapolations(self, atoms: Atoms) -> int:
         """Number of symmetry functions of the configuration outside their training range."""
-        self.get_property("energy", atoms)  # type: ignore[no-untyped-call]
+        self.get_property("energy", atoms)
         return int(np.count_nonzero(self._outside(self._structure(atoms)[0])))
 
     def _outside(self, structure: Structure) -> NDArray[np.bool_]:
@@ -220,7 +246,7 @@ class BNNP(Calculator):
 
     def neighbors(self, atoms: Atoms) -> NeighborList:
         """Pairs within the cutoff of the potential, vectors in Angstrom."""
-        self.get_property("energy", atoms)  # type: ignore[no-untyped-call]
+        self.get_property("energy", atoms)
         assert self._current is not None
         return replace(self._current, vectors=self._current.vectors * self.potential.units.angstrom)
 
@@ -257,6 +283,9 @@ class BNNP(Calculator):
                 spreads[f"{name}_std"] = estimate.std * factor
             if f"{name}_std_raw" in self.implemented_properties and estimate.raw is not None:
                 raw[f"{name}_std_raw"] = estimate.raw * factor
+        for name, array in (("virials", prediction.virials), (SAMPLES, prediction.samples)):
+            if array is not None:
+                values[name] = array * energy
         return values | spreads | raw
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.device import demand_device
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs
+from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs, virials_of_pairs
 from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.scaling_data import ScalingData
@@ -35,7 +35,7 @@ from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
 from bnnp.potential.member import Member, Options
-from bnnp.prediction import Estimate, Prediction
+from bnnp.prediction import Estimate, Prediction, Samples
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler
@@ -222,6 +222,7 @@ class Potential:
         stress: bool = True,
         sigma: bool = True,
         pairs: NeighborList | None = None,
+        virials: bool = False,
     ) -> Prediction:
         """Energy, forces and stress with their standard deviations.
 
@@ -234,6 +235,8 @@ class Potential:
             Whether to compute the standard deviations of forces and stress; that of the energy always is.
         pairs : NeighborList, optional
             Pairs of the structure within the largest cutoff, if they are already known.
+        virials : bool
+            Whether to compute those of the atoms.
 
         Raises
         ------
@@ -247,29 +250,24 @@ class Potential:
         volume = structure.volume if stress else None
         derivatives = forces or volume is not None
         sampled = sigma and derivatives and self.samples > 1
+        fielded = virials or (derivatives and not sampled)
         normalization = self.model.normalization
         factors = self.inputs.factor / normalization.conv_energy  # dE/dG in units of the potential
         slopes = delta = None
-        if derivatives and not sampled:
+        if fielded:
             descriptors, energies, slopes = self._mean_field(core, types, pairs, factors)
         else:
             descriptors = self.descriptor.values(types, pairs)
+        if sampled or not fielded:
             energies, _, delta = core.sample(types, self.scaled(types, descriptors), False, sampled)
-        if normalization != Normalization():
-            energies = energies / normalization.conv_energy + normalization.mean_energy  # (n_atoms, S)
-        close: Array | None = None  # dE/dD of the repulsion
-        if self.model.repulsion is not None:
-            repulsion, close = self.model.repulsion.of_pairs(structure.numbers, pairs)
-            energies = energies + repulsion[:, None]
-        self._check_finite(structure, energies)
-
+        energies, close = self._atomic_energies(structure, pairs, energies)
         found: dict[str, Estimate[Array]] = {}
         if sampled:
-            samples, virials = core.forces(self.descriptor, types, pairs, factors, delta)
+            samples, virial = core.forces(self.descriptor, types, pairs, factors, delta)
             if forces:
                 found["forces"] = Estimate.of(samples, self.sizes)
             if volume is not None:
-                found["stress"] = Estimate.of(virials[VOIGT] / volume, self.sizes)
+                found["stress"] = Estimate.of(virial[VOIGT] / volume, self.sizes)
         elif slopes is not None:
             if forces:
                 found["forces"] = Estimate(sum_pairs(pairs, slopes))
@@ -281,13 +279,56 @@ class Potential:
                 added["stress"] = stress_of_pairs(pairs, close, volume)
             found = {name: replace(each, value=each.value + added[name]) for name, each in found.items()}
         free = self._free[types]
-        energy = Estimate.of(energies.sum(axis=0), self.sizes).plus(float(free.sum()))
+        totals = energies.sum(axis=0)
+        energy = Estimate.of(totals, self.sizes).plus(float(free.sum()))
         atoms = Estimate.of(energies, self.sizes)
         raw = Prediction(energy, atoms, found.get("forces"), found.get("stress"), descriptors, free)
+        if virials and slopes is not None:
+            slopes = slopes if close is None else slopes + close
+            raw = replace(raw, virials=virials_of_pairs(pairs, slopes))
         if self.samples < 2:
             return raw
-        raw = replace(raw, parts=self._parts(raw, types, pairs, volume))
+        parts = self._parts(raw, types, pairs, volume)
+        raw = replace(raw, parts=parts, samples=totals + free.sum())
         return raw if self.calibration is None else raw.calibrated(self.calibration, structure.symbols)
+
+    def by_sample(self, structure: Structure) -> Samples:
+        """Energy, forces and stress of every frozen sample, at two to three times the cost of the mean.
+
+        Neighbors and symmetry functions are those of all samples. A plain network is one sample.
+
+        Raises
+        ------
+        InputError, NumericalError
+            As :meth:`predict`.
+        """
+        types, pairs = self.types(structure), self.neighbors(structure)
+        self._check_distances(structure, pairs)
+        inputs, volume = self.scaled(types, self.descriptor.values(types, pairs)), structure.volume
+        energies, _, delta = self.samplers.sample(types, inputs, False, True)
+        energies, close = self._atomic_energies(structure, pairs, energies)
+        factors = self.inputs.factor / self.model.normalization.conv_energy
+        forces, virial = self.samplers.forces(self.descriptor, types, pairs, factors, delta)
+        stress = None if volume is None else virial[VOIGT] / volume
+        if close is not None:
+            forces = forces + sum_pairs(pairs, close)[..., None]
+            if stress is not None and volume is not None:
+                stress = stress + stress_of_pairs(pairs, close, volume)[:, None]
+        return Samples(energies.sum(axis=0) + self._free[types].sum(), forces, stress)
+
+    def _atomic_energies(
+        self, structure: Structure, pairs: NeighborList, outputs: Array
+    ) -> tuple[Array, Array | None]:
+        """Energies of the atoms from network outputs, (n_atoms, S) each, and dE/dD of the repulsion."""
+        normalization, close = self.model.normalization, None
+        energies = outputs
+        if normalization != Normalization():
+            energies = outputs / normalization.conv_energy + normalization.mean_energy
+        if self.model.repulsion is not None:
+            repulsion, close = self.model.repulsion.of_pairs(structure.numbers, pairs)
+            energies = energies + repulsion[:, None]
+        self._check_finite(structure, energies)
+        return energies, close
 
     def _mean_field(
         self, core: Sampler, types: Types, pairs: NeighborList, factors: Array

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms, units
 from lammps_case import (
     MASSES,
     ROOT,
     SCRIPT,
     Run,
+    last_dump,
     load_potential,
     random_structure,
     run,
@@ -21,6 +23,7 @@ from lammps_case import (
     write_data,
 )
 
+from bnnp import BNNP
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import outside
 
@@ -75,19 +78,19 @@ def test_numbers_are_those_of_the_python_potential(
 def test_potential_in_bohr_and_hartree(tmp_path: Path, plugin: Path, atomic: Path, ranks: int) -> None:
     """Units, n2p2's normalization, sigma scaling and dropout of the inputs, in `units real`."""
     potential = load_potential(atomic)
-    units = potential.units
-    structure = random_structure(("Ge", "Te"), seed=2, n=18, scale=1.0 / units.angstrom)
+    own = potential.units
+    structure = random_structure(("Ge", "Te"), seed=2, n=18, scale=1.0 / own.angstrom)
     expected = potential.predict(structure)
-    given = {"units": "real", "angstrom": units.angstrom}
+    given = {"units": "real", "angstrom": own.angstrom}
     done = run(tmp_path, plugin, atomic, structure, ("Ge", "Te"), ranks, **given)
-    kcal = units.ev * 23.0605478306  # kcal/mol in one eV: CODATA 2018, e N_A / 4184
+    kcal = own.ev * 23.0605478306  # kcal/mol in one eV: CODATA 2018, e N_A / 4184
     assert done.thermo["PotEng"] == pytest.approx(expected.energy.value * kcal, rel=1e-9)
     np.testing.assert_allclose(
-        forces(done), expected.forces.value * kcal / units.angstrom, rtol=1e-8, atol=1e-8
+        forces(done), expected.forces.value * kcal / own.angstrom, rtol=1e-8, atol=1e-8
     )
     assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy.std * kcal, rel=1e-9)
     sigma = done.rows("f_sigma[1]", "f_sigma[2]", "f_sigma[3]")
-    np.testing.assert_allclose(sigma, expected.forces.std * kcal / units.angstrom, rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(sigma, expected.forces.std * kcal / own.angstrom, rtol=1e-7, atol=1e-10)
 
 
 def test_cell_shorter_than_the_cutoff(tmp_path: Path, plugin: Path, ternary: Path) -> None:
@@ -188,6 +191,36 @@ def test_centroid_stress_gives_the_heat_flux(tmp_path: Path, plugin: Path, terna
     power = np.einsum("ia,ia->i", forces(done), velocities) @ structure.positions
     flux = np.einsum("iab,ib->a", virial, velocities)
     np.testing.assert_allclose(flux, expected + power, rtol=1e-5, atol=1e-6)
+
+
+HEAT_FLUX = """\
+velocity all create 3000 87287 mom no loop geom
+compute ke all ke/atom
+compute flux all heat/flux ke pe centroid
+thermo_style custom step c_flux[*]
+thermo_modify format float %.17g
+dump velocities all custom 1 velocities.out id vx vy vz
+dump_modify velocities sort id format float %.17g
+"""
+
+
+@pytest.mark.parametrize(("ranks", "periodic"), [(1, True), (2, True), (2, False)])
+def test_heat_flux_is_that_of_the_calculator(
+    tmp_path: Path, plugin: Path, ternary: Path, ranks: int, periodic: bool
+) -> None:
+    """`compute heat/flux` with `centroid/stress/atom`: total and convective part."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=7, n=24 if periodic else 9, periodic=periodic)
+    boundary = "p p p" if periodic else "f f f"
+    done = run(tmp_path, plugin, ternary, structure, TYPES, ranks, boundary=boundary, after=HEAT_FLUX)
+    dump = last_dump(tmp_path / "velocities.out")
+    atoms = Atoms(structure.symbols, structure.positions, cell=structure.cell, pbc=periodic)
+    atoms.set_masses([MASSES[symbol] for symbol in structure.symbols])
+    atoms.set_velocities(np.stack([dump[f"v{axis}"] for axis in "xyz"], axis=-1) / (1000.0 * units.fs))
+    flux = BNNP(ternary, warn=False).heat_flux(atoms)
+    found = np.array([done.thermo[f"c_flux[{k}]"] for k in range(1, 7)])
+    expected = np.concatenate([flux.total, flux.convective]) * 1000.0 * units.fs  # eV Angstrom / ps
+    # LAMMPS' own constants have eight digits
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(

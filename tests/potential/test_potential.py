@@ -305,3 +305,28 @@ def test_pickled_and_changed_potentials(settings: Settings) -> None:
     assert plain.predict(base).energy.value == potential(settings).predict(base).energy.value
     with pytest.raises(IndexError, match="sample 4 of a potential with 4 samples"):
         model.member(4)
+
+
+@pytest.mark.parametrize("repulsion", ["", "zbl_repulsion 1.0 3.5\n"])
+@pytest.mark.parametrize("samples", [0, 4])
+@pytest.mark.parametrize("periodic", [True, False])
+def test_by_sample_is_what_each_member_predicts(
+    samples: int, periodic: bool, repulsion: str, tmp_path: Path
+) -> None:
+    """Energy, forces and stress; one sample for the plain network."""
+    (tmp_path / "input.nn").write_text(
+        INPUT + "mean_energy -0.3\nconv_energy 2.0\nconv_length 1.0\n" + repulsion
+    )
+    model = potential(load_settings(tmp_path / "input.nn"), samples)
+    base = structure(periodic=periodic)
+    found = model.by_sample(base)
+    assert found.energies.shape == (max(samples, 1),)
+    for sample in range(max(samples, 1)):
+        expected = (model.member(sample) if samples else model).predict(base)
+        assert found.energies[sample] == pytest.approx(expected.energy.value, rel=1e-12)
+        np.testing.assert_allclose(found.forces[..., sample], expected.forces.value, atol=1e-11)
+        if periodic:
+            assert found.stress is not None
+            np.testing.assert_allclose(found.stress[:, sample], expected.stress.value, atol=1e-12)
+        else:
+            assert found.stress is None

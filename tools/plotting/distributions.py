@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.io.tables import read_table
 from bnnp.messages import count
 from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, save
-from plotting.tables import read_table
 
 Array = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def _curve(table: dict[str, Array], name: str, x: Array) -> Curve:
     y = table[name]
     if f"{name}_low" in table and f"{name}_high" in table:
         return Curve(x, y, table[f"{name}_low"], table[f"{name}_high"])
-    for ending in ("err", "std"):
+    for ending in ("std", "err"):  # the model's, where a file has both
         width = table.get(f"{name}_{ending}")
         if width is not None and width.any():
             return Curve(x, y, y - WIDTH * width, y + WIDTH * width)

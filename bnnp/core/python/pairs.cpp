@@ -109,7 +109,24 @@ Doubles sum_pairs(const Longs& first, const Ints& neighbors, const Doubles& dE_d
     return forces;
 }
 
-// The transpose: value of the center minus value of the neighbor, for every pair. (n_pairs, 3)
+// W_j = -sum of D (x) dE/dD over the pairs with neighbor j, to whom the virial belongs. (n_atoms, 3, 3)
+Doubles neighbor_virials(const Longs& first, const Ints& neighbors, const Doubles& vectors,
+                         const Doubles& dE_dD) {
+    const std::int64_t n = first.size() - 1, three = 3;
+    check_values(n, first, neighbors, dE_dD);
+    check_values(n, first, neighbors, vectors);
+    Doubles virials({n, three, three});
+    double* W = virials.mutable_data();
+    const double *D = vectors.data(), *d = dE_dD.data();
+    std::fill(W, W + 9 * n, 0.0);
+    for_each_pair(first, neighbors, [&](std::int64_t, std::int64_t j, std::int64_t p) {
+        for (int a = 0; a < 3; ++a)
+            for (int b = 0; b < 3; ++b) W[9 * j + 3 * a + b] -= D[3 * p + a] * d[3 * p + b];
+    });
+    return virials;
+}
+
+// The transpose of sum_pairs: value of the center minus value of the neighbor, for every pair. (n_pairs, 3)
 Doubles pair_differences(const Longs& first, const Ints& neighbors, const Doubles& atoms) {
     const std::int64_t n = first.size() - 1;
     require(has_shape(atoms, n, 3), "expected the shape (n_atoms, 3)");
@@ -129,6 +146,7 @@ void bind_pairs(py::module_& module) {
     module.def("find_neighbors", &find_neighbors);
     module.def("narrow", &narrow);
     module.def("sum_pairs", &sum_pairs);
+    module.def("neighbor_virials", &neighbor_virials);
     module.def("pair_differences", &pair_differences);
 }
 

@@ -130,6 +130,10 @@ class Loop:
         judged = total % settings.dynamics.md_uncertainty_every == 0
         frame = total % settings.dynamics.md_write_every == 0
         line = total % settings.dynamics.md_log_every == 0
+        flux, samples = (
+            every is not None and total % every == 0
+            for every in (settings.dynamics.md_heat_flux, settings.dynamics.md_samples)
+        )
         trouble = self.guard.check(simulation)
         if not trouble and line:
             trouble = self.guard.check_drift(simulation)
@@ -137,8 +141,14 @@ class Loop:
             neighbors = simulation.atoms.calc.neighbors(simulation.atoms)
             trouble = self.guard.check_distances(simulation.atoms, neighbors)
         seen = uncertainty_of(simulation.atoms) if judged or frame or trouble else None
-        if line or seen:
-            files.write_line(observe(simulation, seen))
+        if line or seen or flux or samples:
+            snapshot = observe(simulation, seen)
+            if line or seen:
+                files.write_line(snapshot)
+            if flux:
+                files.write_heat_flux(snapshot, simulation.atoms)
+            if samples:
+                files.write_samples(snapshot, simulation.atoms)
         if frame or trouble:
             files.write_frame(simulation)
         if judged or trouble:

@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 
 from bnnp.dynamics.candidates import Frame
 from bnnp.dynamics.observables import Snapshot
 from bnnp.dynamics.simulation import Simulation
-from bnnp.io import md_out
+from bnnp.io import md_out, md_series
 from bnnp.io.appended import AppendedFile
 from bnnp.io.md_restart import FILE_NAME as RESTART
 from bnnp.io.md_restart import State, write_restart
@@ -35,11 +36,17 @@ class Description:
         Degrees of freedom behind the temperature.
     std : str
         Meaning of the standard deviations; empty without samples.
+    elements : tuple of str
+        Of the atoms, as the potential sorts them.
+    series : mapping of str to str
+        Header of each file of :mod:`bnnp.io.md_series` that is wanted.
     """
 
     units: Units
     freedom: str
     std: str
+    elements: tuple[str, ...]
+    series: Mapping[str, str]
 
 
 class SimulationFiles:
@@ -53,21 +60,42 @@ class SimulationFiles:
 
     def __init__(self, directory: Path, description: Description, former: State | None = None) -> None:
         self.directory, self.description = directory, description
-        sizes = {name: None if former is None else int(former[f"size.{name}"]) for name in FILES}
+        names = (*FILES, *description.series)
+        known = former or {}
+        sizes = {name: int(known[f"size.{name}"]) if f"size.{name}" in known else None for name in names}
         self.candidates = 0 if former is None else int(former["candidates"])
         with ExitStack() as stack:
             self._files = {
-                name: stack.enter_context(AppendedFile(directory / name, sizes[name])) for name in FILES
+                name: stack.enter_context(AppendedFile(directory / name, sizes[name])) for name in names
             }
             self._stack = stack.pop_all()
         if former is None:
             (directory / RESTART).unlink(missing_ok=True)  # of a former run, whose files are gone now
             head = md_out.header(description.units, description.freedom, description.std)
             self._files[md_out.FILE_NAME].write(head)
+        for name, head in description.series.items():
+            if not self._files[name].size:
+                self._files[name].write(head)
 
     def write_line(self, seen: Snapshot) -> None:
         """Write a line of md.out."""
         self._files[md_out.FILE_NAME].write(md_out.row(seen, self.description.units))
+
+    def write_heat_flux(self, seen: Snapshot, atoms: Atoms) -> None:
+        """Write a line of heat_flux.out."""
+        known = self.description
+        row = md_series.heat_flux_row(seen, atoms.calc.heat_flux(atoms), atoms, known.elements, known.units)
+        self._files[md_series.HEAT_FLUX].write(row)
+
+    def write_samples(self, seen: Snapshot, atoms: Atoms) -> None:
+        """Write a line of sample_energies.out."""
+        energies = atoms.calc.get_property("sample_energies", atoms)
+        self._files[md_series.SAMPLES].write(md_series.samples_row(seen, energies, self.description.units))
+
+    def finish(self) -> None:
+        """Write md_series.h5, where there are series."""
+        if self.description.series:
+            md_series.write_hdf5(self.directory, [md_out.FILE_NAME, *self.description.series])
 
     def write_frame(self, simulation: Simulation) -> None:
         """Write a frame of the trajectory."""
@@ -94,6 +122,7 @@ class SimulationFiles:
     def written(self) -> list[str]:
         """Names of the files that are not empty."""
         names = [name for name, file in self._files.items() if file.size]
+        names += [md_series.HDF5] * bool(self.description.series)
         return [*names, *([RESTART] if (self.directory / RESTART).exists() else [])]
 
     def __enter__(self) -> SimulationFiles:

@@ -255,10 +255,22 @@ def demand_uncertainty(plan: SimulationPlan, potential: Potential, settings: Set
             )
 
 
+def demand_samples(potential: Potential, settings: Settings) -> None:
+    """Raise InputError if ``md_samples`` is wanted of a run with one sample."""
+    alone = settings.dynamics.md_members is not None
+    if settings.dynamics.md_samples and (alone or potential.samples < 2):
+        why = "md_members runs single samples" if alone else "the potential has no Monte Carlo samples"
+        raise InputError(
+            f"{settings.origins['md_samples']}: md_samples: {why}, so there are no energies of several "
+            "samples; remove the keyword" + " or md_members" * alone
+        )
+
+
 def calculator(potential: Potential, settings: Settings) -> BNNP:
     """ASE's calculator with the skin of ``md_skin``."""
     skin = settings.dynamics.md_skin * settings.model.units.angstrom
-    return BNNP(potential, skin=skin, warn=False)  # md.out and the log count them
+    flux = settings.dynamics.md_heat_flux is not None
+    return BNNP(potential, skin=skin, virials=flux, warn=False)  # md.out and the log count extrapolations
 
 
 def starting_atoms(run: Run, stages: Sequence[Stage]) -> Atoms:

@@ -11,6 +11,7 @@ import numpy as np
 from bnnp.dynamics.integrators import degrees_of_freedom
 from bnnp.dynamics.simulation import RunProgress, Simulation
 from bnnp.dynamics.stop_rule import Threshold
+from bnnp.io import md_series
 from bnnp.io.md_out import FILE_NAME, read_md_out
 from bnnp.log import Log
 from bnnp.messages import count
@@ -40,11 +41,22 @@ class Speed:
         return f"{steps:.0f} steps/s, {ns_per_day:.3g} ns/day"
 
 
-def describe(plan: SimulationPlan, simulation: Simulation, potential: Potential) -> Description:
-    """Units, degrees of freedom and meaning of sigma, for the headers of the files."""
+def describe(
+    plan: SimulationPlan, simulation: Simulation, potential: Potential, settings: Settings
+) -> Description:
+    """Units, degrees of freedom, meaning of sigma and the series that are wanted, for the files' headers."""
     n_atoms = len(simulation.atoms)
     freedoms = dict.fromkeys(degrees_of_freedom(n_atoms, stage.method) for stage in plan.stages)
-    return Description(potential.units, " or ".join(map(str, freedoms)), potential.describe_std())
+    units, stages = potential.units, [stage.ensemble for stage in plan.stages]
+    elements = tuple(x for x in potential.elements if x in set(simulation.atoms.symbols))
+    series = {
+        md_series.HEAT_FLUX: settings.dynamics.md_heat_flux
+        and md_series.heat_flux_header(units, elements, stages),
+        md_series.SAMPLES: settings.dynamics.md_samples
+        and md_series.samples_header(units, potential.samples, stages),
+    }
+    wanted = {name: head for name, head in series.items() if head}
+    return Description(units, " or ".join(map(str, freedoms)), potential.describe_std(), elements, wanted)
 
 
 def report_stages(settings: Settings, log: Log) -> None:

@@ -21,6 +21,7 @@ from bnnp.modes.simulate.plan import (
     Replica,
     SimulationPlan,
     calculator,
+    demand_samples,
     demand_uncertainty,
     identity,
     read_plan,
@@ -52,6 +53,7 @@ def simulate(run: Run) -> None:
     potential = read_potential(run.directory, settings, run.threads)
     plan = read_plan(settings, potential.calibration)
     demand_uncertainty(plan, potential, settings)
+    demand_samples(potential, settings)
     demand_one_process(run)
     log.header(settings, potential.kernel, run.threads)
     with Interruption() as stop:
@@ -89,8 +91,9 @@ def simulate_one(
     atoms.calc = calculator(potential, settings)
     loop = Loop(begin(settings, plan, atoms, former), settings, plan, former)
     report_plan(log, plan, loop.simulation, potential, resumed)
-    with SimulationFiles(directory, describe(plan, loop.simulation, potential), former) as files:
+    with SimulationFiles(directory, describe(plan, loop.simulation, potential, settings), former) as files:
         ending = loop.follow(files, log, stop, known)
+        files.finish()
         report_end(log, plan, loop.simulation, files, ending.stopped, member is not None)
     return ending
 

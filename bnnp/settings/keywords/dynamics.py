@@ -60,6 +60,12 @@ class DynamicsSettings(Section, title="Molecular dynamics", modes="3", dialect=B
         "time constant of the barostat in fs", note=_STAGES)
     md_log_every: int = keyword("n", integer(1), 10,
         "steps between two lines of md.out")
+    md_heat_flux: int | None = keyword("n", integer(1), None,
+        "steps between two lines of heat_flux.out: heat flux, pressure tensor; without it no such file",
+        note="For `bnnp analyze --transport`. A line every 5 to 10 fs is usual; take nve. It costs a few %.")
+    md_samples: int | None = keyword("n", integer(1), None,
+        "steps between two lines of sample_energies.out: the energy of every Monte Carlo sample",
+        note="For `bnnp analyze --error-bars`; equal to md_write_every, or a divisor of it.")
     md_write_every: int = keyword("n", integer(1), 100,
         "steps between two frames of trajectory.extxyz")
     md_restart_every: int = keyword("n", integer(1), 1000,

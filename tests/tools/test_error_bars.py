@@ -1,0 +1,112 @@
+"""bnnp analyze --error-bars after a run with md_samples, and what it says of bad input."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+from click.testing import CliRunner, Result
+
+from bnnp.cli import main
+from bnnp.io.ase_atoms import from_atoms
+from bnnp.io.input_data import write_structures
+from bnnp.io.tables import read_table
+from bnnp.units import METAL
+
+FINE = ("--r-max", "6", "--bins", "60", "--skip", "1")  # 60 frames: blocks of one size
+KB = 8.617333262e-5  # eV/K, CODATA 2018
+
+
+def call(folder: Path, *words: str) -> Result:
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(main, list(words))
+
+
+def make(folder: Path, writer: Callable[..., Path], text: str) -> Path:
+    head = (
+        "threads 1\nmd_temperature 300\nmd_thermostat langevin\nmd_write_every 5\nmd_uncertainty_every 1000\n"
+    )
+    writer(folder, extra=head + text)
+    crystal = from_atoms(bulk("Cu", a=4.05, cubic=True) * 2, METAL, labels=False)
+    write_structures(folder / "input.data", [crystal])
+    done = call(folder, "--mode", "3")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, solid_writer: Callable[..., Path]) -> tuple[Path, str]:
+    folder = make(tmp_path_factory.mktemp("run"), solid_writer, "md_steps 300\nmd_samples 5\n")
+    done = call(folder, "analyze", "trajectory.extxyz", "--error-bars", *FINE)
+    assert done.exit_code == 0, done.output
+    return folder, done.output
+
+
+def test_tables_and_numbers(run: tuple[Path, str]) -> None:
+    """The average energy is that of the frames; both errors are there, and g(r) of no frame changes."""
+    folder, text = run
+    frames = ase.io.read(folder / "trajectory.extxyz", "1:")
+    energy = np.mean([frame.get_potential_energy() for frame in frames]) / 32
+    assert float(re.search(r"E_pot \(eV/atom\): (\S+),", text)[1]) == pytest.approx(energy, rel=1e-5)
+    rdf, header = read_table(folder / "rdf.out")
+    assert {"r", "g_total", "g_total_err", "g_total_std", "g_Cu-Cu"} <= set(rdf)
+    assert "std: of the model" in header
+    inside = (rdf["r"] > 2.6) & (rdf["r"] < 3.2)
+    assert rdf["g_total_std"][inside].max() > 0.0
+    assert (folder / "adf.out").is_file()
+    call(folder, "analyze", "trajectory.extxyz", "--rdf", *FINE, "--out", "plain")
+    plain, _ = read_table(folder / "plain_rdf.out")
+    np.testing.assert_allclose(rdf["g_total"], plain["g_total"], rtol=1e-6)
+
+
+def test_the_spread_is_told(run: tuple[Path, str]) -> None:
+    """(V_s - V) / kT from the file, by hand."""
+    folder, text = run
+    table, _ = read_table(folder / "sample_energies.out")
+    deviations = [(table[f"V_{s}"] - table["E_pot"]) / (KB * table["T"][1:].mean()) for s in range(1, 11)]
+    deviations = np.array(deviations)[:, 1:]
+    spread = np.std(deviations, axis=1)
+    numbers = re.search(r"scatters by (\S+) \(median\), (\S+) \(most\)", text)
+    assert float(numbers[1]) == pytest.approx(np.median(spread), rel=0.05)
+    assert float(numbers[2]) == pytest.approx(spread.max(), rel=0.05)
+    assert ("first order holds" in text) == (np.median(spread) <= 1.0)
+
+
+def test_a_large_spread_is_a_warning(run: tuple[Path, str], tmp_path: Path) -> None:
+    """The same run with the energies of the samples a thousand times as far apart."""
+    folder, _ = run
+    shutil.copy(folder / "trajectory.extxyz", tmp_path)
+    lines = (folder / "sample_energies.out").read_text().splitlines()
+    rows = np.array([line.split() for line in lines[1:]], dtype=float)
+    rows[:, 6:] = rows[:, [5]] + 1000.0 * (rows[:, 6:] - rows[:, [5]])
+    text = "\n".join([lines[0], *(" ".join(map(repr, row)) for row in rows.tolist())])
+    (tmp_path / "sample_energies.out").write_text(text + "\n")
+    done = call(tmp_path, "analyze", "trajectory.extxyz", "--error-bars")
+    assert done.exit_code == 0, done.output
+    assert "only a rough guide" in done.output
+
+
+def test_bad_input_is_told(run: tuple[Path, str], tmp_path: Path, solid_writer: Callable[..., Path]) -> None:
+    folder, _ = run
+    shutil.copy(folder / "trajectory.extxyz", tmp_path)
+    done = call(tmp_path, "analyze", "trajectory.extxyz", "--error-bars")
+    assert done.exit_code == 1
+    assert "run the dynamics with `md_samples n`" in done.output
+    lines = (folder / "sample_energies.out").read_text().splitlines()
+    (tmp_path / "sample_energies.out").write_text("\n".join(lines[:5]) + "\n")
+    done = call(tmp_path, "analyze", "trajectory.extxyz", "--error-bars")
+    assert done.exit_code == 1
+    assert "4 frames of 61 have a line" in done.output
+    two = make(tmp_path / "two", solid_writer, "md_steps 100 100\nmd_ensemble nvt nve\nmd_samples 5\n")
+    done = call(two, "analyze", "trajectory.extxyz", "--error-bars")
+    assert done.exit_code == 1
+    assert "several stages" in done.output
+    done = call(two, "analyze", "trajectory.extxyz", "--error-bars", "--skip", "21")
+    assert done.exit_code == 1 or "the stage is nve" in done.output
