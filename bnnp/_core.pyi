@@ -71,6 +71,22 @@ class Networks:
         delta: Array,
     ) -> tuple[Array, Array]: ...
 
+class ChargeSums:
+    def __init__(
+        self,
+        positions: Array,
+        widths: Array,
+        images: Array,
+        eta: float,
+        cutoff: float,
+        inner: float,
+        outer: float,
+        core: int,
+        threads: int,
+    ) -> None: ...
+    def matrices(self) -> tuple[Array, Array]: ...
+    def derivatives(self, left: Array, right: Array) -> tuple[Array, Array]: ...
+
 def instruction_sets() -> list[str]: ...
 def find_neighbors(
     positions: Array, points: Array, box: Array | None, numbers: Longs, cutoff: float, threads: int

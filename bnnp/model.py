@@ -11,6 +11,7 @@ from functools import cached_property
 
 from ase.data import atomic_numbers
 
+from bnnp.charges.electrostatics import Electrostatics
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.device import descriptor_on
@@ -41,6 +42,8 @@ class Model:
         Of the network output in an n2p2-normalized potential.
     repulsion : Repulsion or None
         Added to the networks.
+    electrostatics : Electrostatics or None
+        Of a potential with charges, whose networks have the charge of the atom as their last input.
     units : Units
         Of every number in every file.
     """
@@ -53,6 +56,7 @@ class Model:
     atom_energies: Mapping[str, float] = field(default_factory=dict)
     normalization: Normalization = field(default_factory=Normalization)
     repulsion: Repulsion | None = None
+    electrostatics: Electrostatics | None = None
     units: Units = ATOMIC
 
     @cached_property

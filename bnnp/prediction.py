@@ -97,8 +97,8 @@ class Prediction:
     energy : Estimate of float
         Of all atoms, free-atom energies included.
     atoms : Estimate of (n_atoms,) float64
-        Atomic energies without the free-atom energies. Their `std` is always raw: there is no reference of an
-        atomic energy to calibrate it by.
+        Atomic energies without the free-atom energies, with half of the electrostatic energy of each pair.
+        Their `std` is always raw: there is no reference of an atomic energy to calibrate it by.
     forces : Estimate of (n_atoms, 3) float64, or None if not asked for
     stress : Estimate of (6,) float64, or None without a cell or if not asked for
         ASE's sign and order, see :class:`bnnp.structure.Structure`.
@@ -106,6 +106,8 @@ class Prediction:
         Unscaled symmetry functions, zero-padded.
     free_atoms : (n_atoms,) float64
         Free-atom energy of every atom.
+    charges : Estimate of (n_atoms,) float64, e, or None
+        Of a potential with charges; its `std` is always raw.
     parts : SigmaParts or None
         Input of the calibration: sigma_MC and, if the potential has training statistics, sigma_LL and the
         distance d. None without samples.
@@ -121,6 +123,7 @@ class Prediction:
     stress: Estimate[Array] | None
     descriptors: Array
     free_atoms: Array
+    charges: Estimate[Array] | None = None
     parts: SigmaParts | None = None
     samples: Array | None = None
     virials: Array | None = None

@@ -18,16 +18,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import ase.units
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.descriptors.neighbors import NeighborList
-from bnnp.units import Units
+from bnnp.units import COULOMB, Units
 
 Array = NDArray[np.float64]
 
-COULOMB = ase.units.Hartree * ase.units.Bohr  # e^2 / (4 pi epsilon_0), eV Angstrom
 SCREENING = 0.46850  # a, Angstrom
 AMPLITUDES = np.array([0.18175, 0.50986, 0.28022, 0.02817])
 EXPONENTS = np.array([3.19980, 0.94229, 0.40290, 0.20162])

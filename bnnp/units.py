@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import ase.units
 
+COULOMB = ase.units.Hartree * ase.units.Bohr  # e^2 / (4 pi epsilon_0), eV Angstrom
 GPA_PER_EV_A3 = 1.0 / ase.units.GPa  # 160.2177 GPa in one eV/Angstrom^3
 
 

@@ -14,7 +14,7 @@ MODULES = sorted((ROOT / "bnnp").rglob("*.py"))
 # For each module or package below bnnp/ what it may import; itself always. _core is the C++ of bnnp/core/.
 NOUNS = {"errors", "messages", "units", "structure", "random"}
 NUMERICS = {"descriptors", "network", "uncertainty"}
-DESCRIPTION = NOUNS | NUMERICS | {"repulsion", "model", "prediction"}
+DESCRIPTION = NOUNS | NUMERICS | {"charges", "repulsion", "model", "prediction"}
 PROGRAM = DESCRIPTION | {"io", "settings", "potential"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -28,8 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "uncertainty": NOUNS | {"descriptors", "network"},
     "analysis": NOUNS | {"descriptors"},
     "dynamics": NOUNS | {"descriptors"},
+    "charges": NOUNS | {"_core", "network"},
     "repulsion": NOUNS | {"descriptors"},
-    "model": NOUNS | {"descriptors", "network", "repulsion"},
+    "model": NOUNS | {"charges", "descriptors", "network", "repulsion"},
     "prediction": NOUNS | {"uncertainty"},
     "io": DESCRIPTION | {"_core", "dynamics"},
     "settings": DESCRIPTION | {"io"},
@@ -50,6 +51,7 @@ PURE = (
     "descriptors",
     "network",
     "uncertainty",
+    "charges",
     "repulsion",
     "model",
     "prediction",

@@ -13,7 +13,6 @@ from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.pairs import sum_pairs
 from bnnp.descriptors.survey import element_types
-from bnnp.potential.member import Member
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 
@@ -64,7 +63,7 @@ def descriptor_parts(structure: Structure, descriptor: Descriptor) -> Parts:
 
 def prediction_parts(structure: Structure, potential: Potential) -> Parts:
     """The parts of one prediction, and predictions with the plain network and with all samples."""
-    plain = replace(potential, members=(Member(potential.members[0].networks),))
+    plain = replace(potential, members=(replace(potential.members[0], masks=None),))
     types, pairs = potential.types(structure), potential.neighbors(structure)
     descriptor = potential.descriptor
     values = descriptor.values(types, pairs)
@@ -74,6 +73,11 @@ def prediction_parts(structure: Structure, potential: Potential) -> Parts:
         "vjp (reverse)": lambda: descriptor.vjp(types, pairs, values),
         "all, plain network": lambda: plain.predict(structure),
     }
+    if (electrostatics := potential.model.electrostatics) is not None:
+        interaction = electrostatics.interaction(structure)
+        parts["interaction of charges"] = lambda: electrostatics.interaction(structure).matrices
+        parts["its derivatives"] = lambda: interaction.derivatives(*np.ones((2, len(structure))))
+        parts["energy and forces"] = lambda: plain.predict(structure, stress=False)
     if potential.members[0].masks is not None:
         parts["all, mean over samples"] = lambda: potential.predict(structure, sigma=False)
         parts["all, sigma of every force"] = lambda: potential.predict(structure)

@@ -310,8 +310,8 @@ def _check_parameters(function: SymmetryFunction) -> None:
         raise ValueError(
             f"eta is {function.eta} but must not be negative (the function would grow with distance)"
         )
-    if "zeta" in names and function.zeta <= 0.0:
-        raise ValueError(f"zeta is {function.zeta} but must be positive")
+    if "zeta" in names and function.zeta == 0.0:
+        raise ValueError("zeta is 0 but must be positive (the function would not depend on the angle)")
 
 
 def _check_compact(function: SymmetryFunction) -> None:

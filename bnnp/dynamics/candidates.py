@@ -45,7 +45,7 @@ class CandidateWindow:
 
     def add(self, atoms: Atoms, step: int, time: float) -> None:
         """Remember a frame."""
-        copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, info=_charge(atoms))
         self.frames.append(Frame(copy, step, time))
 
     def take(self, force: bool = False) -> Iterator[Frame]:
@@ -85,5 +85,10 @@ class CandidateWindow:
         for step, time, positions, cell in zip(
             state["steps"], state["times"], state["positions"], state["cells"], strict=True
         ):
-            copy = Atoms(atoms.numbers, positions, cell=cell, pbc=atoms.pbc)
+            copy = Atoms(atoms.numbers, positions, cell=cell, pbc=atoms.pbc, info=_charge(atoms))
             self.frames.append(Frame(copy, int(step), float(time)))
+
+
+def _charge(atoms: Atoms) -> dict[str, float]:
+    """The total charge, if there is one, for ``info``."""
+    return {"charge": atoms.info["charge"]} if "charge" in atoms.info else {}

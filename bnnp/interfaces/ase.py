@@ -7,6 +7,8 @@ Carlo samples with S - 1. With a calibration the raw ones are available under se
 =================================  ===========  ==========================================================
 energy, free_energy                eV           equal: there is no electronic entropy here
 energies                           (n,)         atomic energies; they add up to the energy
+charges                            e            with charges; they add up to atoms.info["charge"], or else to
+                                                ASE's initial charges
 forces                             (n, 3)       minus the gradient of the energy
 stress                             (6,)         ASE's sign and order; of periodic structures
 energy_std                         eV           of the total energy
@@ -47,10 +49,11 @@ from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.skin import SkinNeighbors
 from bnnp.dynamics.heat_flux import HeatFlux
 from bnnp.errors import InputError
+from bnnp.io.ase_labels import find_total_charge
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.prediction import Estimate, Prediction
-from bnnp.structure import Structure, closed_cell
+from bnnp.structure import PERIODIC, Structure, closed_cell
 
 Array = NDArray[np.float64]
 
@@ -126,10 +129,16 @@ class BNNP(Calculator):
         self._descriptors: Array | None = None
         self._current: NeighborList | None = None
         self._pairs = SkinNeighbors(potential.descriptor.radius, skin / potential.units.angstrom)
+        charged = potential.model.electrostatics is not None
+        own = ["charges", *(["charges_std"] if potential.samples > 1 else [])] if charged else []
         if potential.samples < 2:
             self.implemented_properties = list(MEANS)
         elif potential.calibration is not None:
             self.implemented_properties = [*MEANS, *SPREADS, SAMPLES, *RAW]
+        if charged:  # no share of the atoms in the virial
+            missing = {"virials", "heat_flux", SAMPLES}
+            kept = [name for name in self.implemented_properties if name not in missing]
+            self.implemented_properties = [*kept, *own]
 
     def set(self, **changes: Any) -> dict[str, Any]:
         """ASE's way to change parameters; here they are fixed by the constructor (ValueError)."""
@@ -152,6 +161,7 @@ class BNNP(Calculator):
                 ("numbers", known.numbers, atoms.numbers),
                 ("cell", known.cell.array, atoms.cell.array),
                 ("pbc", known.pbc, atoms.pbc),
+                ("initial_charges", self._charge(known), self._charge(atoms)),
             )
             if not np.array_equal(former, now)
         ]
@@ -253,14 +263,23 @@ class BNNP(Calculator):
     def _structure(self, atoms: Atoms) -> tuple[Structure, float]:
         """The structure in units of the potential, and its volume over that of the cell of the atoms."""
         length = self.potential.units.angstrom
+        charged = self.potential.model.electrostatics is not None
         cell, share = periodic_cell(atoms, length * (self._pairs.cutoff + self._pairs.skin))
         structure = Structure(
             numbers=atoms.numbers.astype(np.int64),
             positions=atoms.positions / length,
             cell=None if cell is None else cell / length,
+            pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])) if charged else PERIODIC,
+            charge=self._charge(atoms),
             index=self.evaluations - 1,
         )
         return structure, share
+
+    def _charge(self, atoms: Atoms) -> float:
+        """Total charge in e; 0 for a potential without charges, which does not depend on it."""
+        if self.potential.model.electrostatics is None:
+            return 0.0
+        return find_total_charge(atoms) or float(atoms.get_initial_charges().sum())
 
     def _in_ase_units(self, prediction: Prediction, share: float) -> dict[str, Any]:
         """The results for ASE, in the order in which files have them: values, std, raw std."""
@@ -273,6 +292,7 @@ class BNNP(Calculator):
             "energies": (atoms, energy),
             "forces": (prediction.forces, force),
             "stress": (prediction.stress, stress),
+            "charges": (prediction.charges, 1.0),
         }
         values, spreads, raw = {}, {}, {}
         for name, (estimate, factor) in quantities.items():

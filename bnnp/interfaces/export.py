@@ -52,6 +52,11 @@ def export(
         The potential is incomplete, or the program cannot run it, with the reason.
     """
     settings = load_settings(settings_file, 3)
+    if settings.model.electrostatics is not None:
+        raise InputError(
+            f"--export: {settings.origins['nnp_gen']} asks for charges: n2p2 reads the files of this "
+            "potential as they are, and pair_style bnnp has no charges"
+        )
     source = settings_file.resolve().parent
     if target.resolve() == source:
         raise InputError(f"{target}: is the directory of the potential itself; name another one")

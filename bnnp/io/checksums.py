@@ -27,6 +27,7 @@ _MEANING = {
     "normalization": "mean_energy, conv_energy or conv_length of input.nn (now {})",
     "atoms": "the free-atom energies of input.nn (now {})",
     "repulsion": "zbl_repulsion of input.nn (now {})",
+    "charges": "the charges: input.nn, weightse or hardness files",
     "ranges": "the numbers in scaling.data",
 }
 

@@ -41,8 +41,8 @@ __all__ = ["StructureFile", "format_structure", "read_structures", "write_struct
 WARNINGS = (  # number of structures, line of the first
     "{} structures have the word `begin` or `end` in a comment (first: the one that starts at line {}); bnnp "
     "reads them, but other programs split the file there",
-    "{} periodic structures have a total charge (first: the one that starts at line {}); bnnp does not use "
-    "it, but n2p2 refuses such structures",
+    "{} periodic structures have a total charge (first: the one that starts at line {}): n2p2 refuses them; "
+    "only potentials with charges use it, with a uniform background that neutralizes the cell",
 )
 
 

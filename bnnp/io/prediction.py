@@ -12,8 +12,9 @@ std``::
 
 conf and index count from 1; Ediff = (Eref - Ennp) / natoms; E_offset is the sum of the free-atom energies,
 which is contained in Ennp but not in Ennp_atom. f_std is the square root of the summed variances of the
-components. nnstress.out has RuNNer's sign, -(1/V) dE/d(strain): its trace / 3 is the pressure. NaN where
-there is no value.
+components. nnstress.out has RuNNer's sign, -(1/V) dE/d(strain): its trace / 3 is the pressure. With charges
+Ennp_atom has half of the electrostatic energy of each pair, where n2p2's has none, so that it adds up. NaN
+where there is no value.
 
 With a calibration the std columns are calibrated, and the raw standard deviations follow with the same names
 and ``_raw``; those of atomic energies are always raw. A hybrid calibration adds the weighted parts of its
@@ -136,7 +137,7 @@ COLUMNS = {
         ("conf", "index", "Z"),
         ("Qref", "Qnnp", "Eref_atom", "Ennp_atom"),
         ("Ennp_atom_std",),
-        "{energy}, Ennp_atom without the free-atom energy",
+        "{energy}, Ennp_atom without the free-atom energy; Qref and Qnnp in e",
     ),
 }
 
@@ -210,7 +211,8 @@ def predicted(structure: Structure, prediction: Prediction) -> Structure:
         info |= {"energy_std": repr(energy.std), "energy_std_raw": repr(energy.raw)}
     forces = None if prediction.forces is None else prediction.forces.value
     stress = None if prediction.stress is None else prediction.stress.value
-    return replace(structure, energy=energy.value, forces=forces, stress=stress, info=info)
+    changed = replace(structure, energy=energy.value, forces=forces, stress=stress, info=info)
+    return changed if prediction.charges is None else replace(changed, charges=prediction.charges.value)
 
 
 class PredictionWriter:
@@ -306,8 +308,12 @@ def _stress(structure: Structure, prediction: Prediction, calibration: Calibrati
 
 
 def _atoms(structure: Structure, prediction: Prediction) -> str:
-    values = np.full((len(structure), 4), np.nan)  # charges and reference atomic energies are unknown
+    values = np.full((len(structure), 4), np.nan)  # reference atomic energies are unknown
     values[:, 3] = prediction.atoms.value
+    if prediction.charges is not None:
+        values[:, 1] = prediction.charges.value
+        if structure.charges is not None:
+            values[:, 0] = structure.charges
     std = _columns(prediction.atoms, lambda std: std[:, None])
     integers = [
         (structure.index + 1, atom, int(z)) for atom, z in enumerate(structure.numbers.tolist(), start=1)

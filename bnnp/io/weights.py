@@ -51,13 +51,13 @@ LAYOUTS = {
 }
 
 
-def weights_name(element: str) -> str:
-    """Name of the weights file of `element`.
+def weights_name(element: str, kind: str = "weights") -> str:
+    """Name of the weights file of `element`; `kind` is ``weightse`` for its electronegativity network.
 
-    >>> weights_name("Ge")
-    'weights.032.data'
+    >>> weights_name("Ge"), weights_name("Ge", "weightse")
+    ('weights.032.data', 'weightse.032.data')
     """
-    return f"weights.{atomic_numbers[element]:03d}.data"
+    return f"{kind}.{atomic_numbers[element]:03d}.data"
 
 
 def optweights_name(element: str) -> str:
@@ -128,7 +128,7 @@ def read_weights(
     if len(values) != expected:
         raise InputError(
             f"{path.name}: {count(len(values), 'weight')} and biases, but the network of {element} in "
-            f"input.nn, {architecture.describe(n_inputs)} with {count(n_inputs, 'symmetry function')}, has "
+            f"input.nn, {architecture.describe(n_inputs)} with {count(n_inputs, 'input')}, has "
             f"{expected}. The file is cut short or belongs to another input.nn; bring the two that were "
             "made together."
         )

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bnnp.charges.electrostatics import ChargeModel
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.calibration_section import CalibrationData
 from bnnp.io.checksums import checksum_line, checksums_of, demand_one_potential, read_checksums
+from bnnp.io.hardness import hardness_name, read_hardness
 from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import cannot_write
 from bnnp.io.scaling_data import ScalingData, read_scaling, write_scaling
@@ -55,6 +57,9 @@ class PotentialFiles:
         From scaling.data; None without it.
     uncertainty : UncertaintyData or None
         From uncertainty.data; None without it.
+    charges : ChargeModel or None
+        From weightse.XXX.data and hardness.XXX.data of a potential with charges. They are read and not
+        written: such potentials are n2p2's.
     marked : bool
         Whether the files have the line ``# potential`` (:mod:`bnnp.io.checksums`). Those of other programs do
         not; where a user has removed it, it is not written again.
@@ -65,6 +70,7 @@ class PotentialFiles:
     scalings: ScalingData | None
     uncertainty: UncertaintyData | None = None
     marked: bool = True
+    charges: ChargeModel | None = None
 
     @classmethod
     def read(cls, directory: Path, settings: Settings, uncertain: bool = True) -> PotentialFiles:
@@ -80,7 +86,7 @@ class PotentialFiles:
         networks = {
             element: _read_network(directory, element, settings) for element in settings.model.elements
         }
-        found = cls(model, networks, scalings)
+        found = cls(model, networks, scalings, charges=_read_charges(directory, model))
         path = directory / UNCERTAINTY
         uncertain = uncertain and path.exists()
         paths = [directory / name for name in (SCALING, *map(weights_name, networks))]
@@ -105,6 +111,10 @@ class PotentialFiles:
         }
         if model.repulsion is not None:
             parts["repulsion"] = exact([model.repulsion.inner, model.repulsion.outer])
+        if model.electrostatics is not None and self.charges is not None:
+            hardness = " ".join(f"{x} {value!r}" for x, value in self.charges.hardness.items())
+            weights = " ".join(map(weights_checksum, self.charges.networks.values()))
+            parts["charges"] = f"{model.electrostatics.text}; {hardness}; {weights}"
         if self.scalings is not None:
             columns = [vars(scaling).values() for scaling in self.scalings.scalings.values()]
             content = b"".join(np.asarray(each, dtype="<f8").tobytes() for own in columns for each in own)
@@ -300,6 +310,26 @@ def _read_network(directory: Path, element: str, settings: Settings) -> Network:
         directory / weights_name(element),
         element,
         settings.model.architecture[element],
-        len(settings.model.functions[element]),
+        len(settings.model.functions[element]) + (settings.model.electrostatics is not None),
         settings.model.normalize_nodes,
     )
+
+
+def _read_charges(directory: Path, model: Model) -> ChargeModel | None:
+    """Electronegativity networks and hardnesses; None for a potential without charges."""
+    if model.electrostatics is None:
+        return None
+    networks = {
+        element: read_weights(
+            directory / weights_name(element, "weightse"),
+            element,
+            model.electrostatics.architecture[element],
+            len(model.functions[element]),
+            model.normalize_nodes,
+        )
+        for element in model.elements
+    }
+    hardness = {
+        element: read_hardness(directory / hardness_name(element), element) for element in model.elements
+    }
+    return ChargeModel(networks, hardness)

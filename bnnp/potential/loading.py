@@ -83,7 +83,7 @@ def assemble(
         data = each.uncertainty if wanted > 0 else None
         if data is not None and not as_stored:
             data = data.take(-(-wanted // count))
-        members.append(Member(each.networks, None if data is None else data.masks))
+        members.append(Member(each.networks, None if data is None else data.masks, each.charges))
     raw = Potential(first.model, tuple(members), first.scalings, options=options_of(settings, threads))
     if raw.samples < 2 or first.uncertainty is None:
         return raw

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from bnnp.charges.electrostatics import ChargeModel
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 
@@ -13,11 +14,13 @@ from bnnp.network.masks import Masks
 class Member:
     """The networks of one training, by element, and their frozen dropout masks.
 
-    `masks` is None for plain networks, also if masks are given that drop nothing.
+    `masks` is None for plain networks, also if masks are given that drop nothing; `charges` are what gives
+    the charges of a potential that has any.
     """
 
     networks: Mapping[str, Network]
     masks: Masks | None = None
+    charges: ChargeModel | None = None
 
     def __post_init__(self) -> None:
         if self.masks is not None and not self.masks.active:

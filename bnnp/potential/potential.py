@@ -8,9 +8,10 @@ r"""The potential: energy, forces and stress of a structure, each with its stand
 
 with the scaled symmetry functions G_i, the vectors D_p of the neighbor pairs, the mean m and factor c of
 n2p2's normalization (else 0 and 1), the free-atom energies E0, and the repulsion of close atoms, if there is
-one. Energy, forces and stress are means over the S Monte Carlo samples, and the standard deviations, with
-S - 1, are those of the total values (M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020)). If only mean
-forces are needed, one reverse sweep with the mean dE/dG gives them.
+one; with charges see :mod:`bnnp.potential.charged`. Energy, forces and stress are means over the S Monte
+Carlo samples, and the standard deviations, with S - 1, are those of the total values (M. Wen, E. B. Tadmor,
+npj Comput. Mater. 6, 124 (2020)). If only mean forces are needed, one reverse sweep with the mean dE/dG gives
+them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from bnnp.io.scaling_data import ScalingData
 from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
+from bnnp.potential.charged import ChargedMember
 from bnnp.potential.member import Member, Options
 from bnnp.prediction import Estimate, Prediction, Samples
 from bnnp.structure import Structure
@@ -246,8 +248,50 @@ class Potential:
         types = self.types(structure)
         pairs = self.neighbors(structure) if pairs is None else pairs
         self._check_distances(structure, pairs)
-        core = self._redrawn(structure.index) if self.resample else self.samplers
         volume = structure.volume if stress else None
+        slopes: Array | None = None  # dE/dD of the mean
+        if self.model.electrostatics is not None:
+            self._refuse_charges(structure, "virials of the atoms, and so a heat flux,", virials)
+            descriptors, energies, found = self._with_charges(structure, types, pairs, forces, volume, sigma)
+        else:
+            descriptors, energies, found, slopes = self._short_range(
+                structure, types, pairs, forces, volume, sigma, virials
+            )
+        energies, close = self._with_repulsion(structure, pairs, energies)
+        if close is not None:
+            added = {"forces": sum_pairs(pairs, close)}
+            if volume is not None:
+                added["stress"] = stress_of_pairs(pairs, close, volume)
+            for name in added.keys() & found.keys():
+                found[name] = replace(found[name], value=found[name].value + added[name])
+        free = self._free[types]
+        totals = energies.sum(axis=0)
+        energy = Estimate.of(totals, self.sizes).plus(float(free.sum()))
+        atoms = Estimate.of(energies, self.sizes)
+        raw = Prediction(
+            energy, atoms, found.get("forces"), found.get("stress"), descriptors, free, found.get("charges")
+        )
+        if virials and slopes is not None:
+            slopes = slopes if close is None else slopes + close
+            raw = replace(raw, virials=virials_of_pairs(pairs, slopes))
+        if self.samples < 2:
+            return raw
+        raw = replace(raw, parts=self._parts(raw, types, pairs, volume), samples=totals + free.sum())
+        return raw if self.calibration is None else raw.calibrated(self.calibration, structure.symbols)
+
+    def _short_range(
+        self,
+        structure: Structure,
+        types: Types,
+        pairs: NeighborList,
+        forces: bool,
+        volume: float | None,
+        sigma: bool,
+        virials: bool,
+    ) -> tuple[Array, Array, dict[str, Estimate[Array]], Array | None]:
+        """Symmetry functions, atomic energies of all samples (n_atoms, S), forces and stress, and dE/dD of
+        the mean if that is needed."""
+        core = self._redrawn(structure.index) if self.resample else self.samplers
         derivatives = forces or volume is not None
         sampled = sigma and derivatives and self.samples > 1
         fielded = virials or (derivatives and not sampled)
@@ -260,7 +304,7 @@ class Potential:
             descriptors = self.descriptor.values(types, pairs)
         if sampled or not fielded:
             energies, _, delta = core.sample(types, self.scaled(types, descriptors), False, sampled)
-        energies, close = self._atomic_energies(structure, pairs, energies)
+        energies = self._in_units(energies)
         found: dict[str, Estimate[Array]] = {}
         if sampled:
             samples, virial = core.forces(self.descriptor, types, pairs, factors, delta)
@@ -273,24 +317,40 @@ class Potential:
                 found["forces"] = Estimate(sum_pairs(pairs, slopes))
             if volume is not None:
                 found["stress"] = Estimate(stress_of_pairs(pairs, slopes, volume))
-        if close is not None:
-            added = {"forces": sum_pairs(pairs, close)}
-            if volume is not None:
-                added["stress"] = stress_of_pairs(pairs, close, volume)
-            found = {name: replace(each, value=each.value + added[name]) for name, each in found.items()}
-        free = self._free[types]
-        totals = energies.sum(axis=0)
-        energy = Estimate.of(totals, self.sizes).plus(float(free.sum()))
-        atoms = Estimate.of(energies, self.sizes)
-        raw = Prediction(energy, atoms, found.get("forces"), found.get("stress"), descriptors, free)
-        if virials and slopes is not None:
-            slopes = slopes if close is None else slopes + close
-            raw = replace(raw, virials=virials_of_pairs(pairs, slopes))
-        if self.samples < 2:
-            return raw
-        parts = self._parts(raw, types, pairs, volume)
-        raw = replace(raw, parts=parts, samples=totals + free.sum())
-        return raw if self.calibration is None else raw.calibrated(self.calibration, structure.symbols)
+        return descriptors, energies, found, slopes
+
+    def _with_charges(
+        self,
+        structure: Structure,
+        types: Types,
+        pairs: NeighborList,
+        forces: bool,
+        volume: float | None,
+        sigma: bool,
+    ) -> tuple[Array, Array, dict[str, Estimate[Array]]]:
+        """As :meth:`_short_range`, with the charges of the atoms; a sample is a member."""
+        assert self.model.electrostatics is not None
+        derivatives = forces or volume is not None
+        descriptors = self.descriptor.values(types, pairs)
+        coulomb = self.model.electrostatics.interaction(structure, self.options.threads)
+        given = structure, types, pairs, descriptors, coulomb, derivatives
+        members = [each.evaluate(*given) for each in self._charged]
+        energies = np.stack([each.energies for each in members], axis=-1)
+        samples = {"charges": np.stack([each.charges for each in members], axis=-1)}
+        if forces:
+            samples["forces"] = np.stack([each.forces for each in members], axis=-1)
+        if volume is not None:
+            samples["stress"] = np.stack([each.virial[VOIGT] / volume for each in members], axis=-1)
+        found = {name: Estimate.of(each, self.sizes) for name, each in samples.items()}
+        if not sigma:
+            found |= {name: Estimate(found[name].value) for name in found.keys() - {"charges"}}
+        return descriptors, energies, found
+
+    @cached_property
+    def _charged(self) -> tuple[ChargedMember, ...]:
+        """The networks of each member, with charges."""
+        parts = self.model, self.descriptor, self.inputs, self.options.threads
+        return tuple(ChargedMember(member, *parts) for member in self.members)
 
     def by_sample(self, structure: Structure) -> Samples:
         """Energy, forces and stress of every frozen sample, at two to three times the cost of the mean.
@@ -302,11 +362,12 @@ class Potential:
         InputError, NumericalError
             As :meth:`predict`.
         """
+        self._refuse_charges(structure, "energies and forces of every sample")
         types, pairs = self.types(structure), self.neighbors(structure)
         self._check_distances(structure, pairs)
         inputs, volume = self.scaled(types, self.descriptor.values(types, pairs)), structure.volume
         energies, _, delta = self.samplers.sample(types, inputs, False, True)
-        energies, close = self._atomic_energies(structure, pairs, energies)
+        energies, close = self._with_repulsion(structure, pairs, self._in_units(energies))
         factors = self.inputs.factor / self.model.normalization.conv_energy
         forces, virial = self.samplers.forces(self.descriptor, types, pairs, factors, delta)
         stress = None if volume is None else virial[VOIGT] / volume
@@ -316,14 +377,22 @@ class Potential:
                 stress = stress + stress_of_pairs(pairs, close, volume)[:, None]
         return Samples(energies.sum(axis=0) + self._free[types].sum(), forces, stress)
 
-    def _atomic_energies(
-        self, structure: Structure, pairs: NeighborList, outputs: Array
+    def _refuse_charges(self, structure: Structure, what: str, asked: bool = True) -> None:
+        if asked and self.model.electrostatics is not None:
+            raise InputError(f"{structure.where}: there are no {what} with a potential that has charges")
+
+    def _in_units(self, outputs: Array) -> Array:
+        """Atomic energies from network outputs, both (n_atoms, S)."""
+        normalization = self.model.normalization
+        if normalization == Normalization():
+            return outputs
+        return outputs / normalization.conv_energy + normalization.mean_energy
+
+    def _with_repulsion(
+        self, structure: Structure, pairs: NeighborList, energies: Array
     ) -> tuple[Array, Array | None]:
-        """Energies of the atoms from network outputs, (n_atoms, S) each, and dE/dD of the repulsion."""
-        normalization, close = self.model.normalization, None
-        energies = outputs
-        if normalization != Normalization():
-            energies = outputs / normalization.conv_energy + normalization.mean_energy
+        """Atomic energies with the repulsion, (n_atoms, S), and its dE/dD."""
+        close: Array | None = None
         if self.model.repulsion is not None:
             repulsion, close = self.model.repulsion.of_pairs(structure.numbers, pairs)
             energies = energies + repulsion[:, None]

@@ -203,6 +203,39 @@ def element_and_real(words: Sequence[str]) -> tuple[str, float]:
     return words[0], read_real(words[1])
 
 
+def generation(words: Sequence[str]) -> int:
+    """2 or 4, also as ``2G``, ``2G-HDNNP``, ``4G``, ``4G-HDNNP``."""
+    number = _single(words, "one generation").removesuffix("-HDNNP").removesuffix("G")
+    if number not in ("2", "4"):
+        raise ValueError(f"expects 2 or 4 (2G-HDNNP or 4G-HDNNP), got `{words[0]}`")
+    return int(number)
+
+
+def element_and_positive(words: Sequence[str]) -> tuple[str, float]:
+    """An element and a number above 0."""
+    element, value = element_and_real(words)
+    _check_range(value, above=0.0)
+    return element, value
+
+
+def screening(words: Sequence[str]) -> tuple[float, float, str]:
+    """Two radii, and perhaps the name of a function; by default the cosine, ``c``."""
+    if len(words) not in (2, 3):
+        raise ValueError(f"expects two radii, and perhaps a function, got {_count(words)}")
+    return read_real(words[0]), read_real(words[1]), words[2] if len(words) == 3 else "c"
+
+
+def ewald_precision(words: Sequence[str]) -> tuple[float, ...]:
+    """One to three numbers above 0, the first below 1."""
+    values = tuple(map(read_real, words))
+    if not 1 <= len(values) <= 3:
+        raise ValueError(f"expects one to three numbers, got {_count(words)}")
+    for value in values:
+        _check_range(value, above=0.0)
+    _check_range(values[0], below=1.0)
+    return values
+
+
 def atom_energy(words: Sequence[str]) -> tuple[str, float]:
     """An element symbol and a number, or the word ``fit``."""
     if [word.lower() for word in words] == [FIT]:

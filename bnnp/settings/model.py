@@ -30,6 +30,7 @@ from bnnp.network.architecture import Architecture
 from bnnp.repulsion import Repulsion
 from bnnp.settings.arguments import FIT, read_integer
 from bnnp.settings.dialects import dialect
+from bnnp.settings.electrostatics import read_electrostatics
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.units import UNITS, Normalization
 
@@ -49,6 +50,7 @@ def read_model(file: KeywordFile, warnings: list[str]) -> Model:
     """
     elements = read_elements(file)
     functions = read_functions(file, elements)
+    chi = read_architecture(file, elements, warnings, "electrostatic")
     return Model(
         architecture=read_architecture(file, elements, warnings),
         functions=functions,
@@ -56,6 +58,7 @@ def read_model(file: KeywordFile, warnings: list[str]) -> Model:
         atom_energies=atom_energies(file, elements, warnings),
         normalization=read_normalization(file),
         repulsion=read_repulsion(file, functions),
+        electrostatics=read_electrostatics(file, elements, chi),
         scaling=read_scaling(file, warnings),
         normalize_nodes=file.value("normalize_nodes"),
         units=UNITS[file.value("units")],
@@ -233,33 +236,33 @@ def fits_atom_energies(file: KeywordFile) -> bool:
 
 
 def read_architecture(
-    file: KeywordFile, elements: tuple[str, ...], warnings: list[str]
+    file: KeywordFile, elements: tuple[str, ...], warnings: list[str], kind: str = "short"
 ) -> dict[str, Architecture]:
-    """Network of each element."""
-    nodes, letters = file.value("global_nodes_short"), file.value("global_activation_short")
+    """Network of each element; `kind` is the last word of the keywords, ``short`` or ``electrostatic``."""
+    nodes, letters = file.value(f"global_nodes_{kind}"), file.value(f"global_activation_{kind}")
     layers = len(nodes)
-    if file.given("global_hidden_layers_short"):
-        layers = file.value("global_hidden_layers_short")
-    if not file.given("global_nodes_short"):
+    if file.given(f"global_hidden_layers_{kind}"):
+        layers = file.value(f"global_hidden_layers_{kind}")
+    if not file.given(f"global_nodes_{kind}"):
         nodes = nodes[:1] * layers
-    if not file.given("global_activation_short"):
+    if not file.given(f"global_activation_{kind}"):
         letters = (*letters[:1] * layers, letters[-1])
     if len(nodes) != layers:
         raise file.mistake(
-            "global_nodes_short", f"has {count(len(nodes), 'number')} for {count(layers, 'hidden layer')}"
+            f"global_nodes_{kind}", f"has {count(len(nodes), 'number')} for {count(layers, 'hidden layer')}"
         )
     if len(letters) != layers + 1:
         text = f"has {count(len(letters), 'letter')}, expected {layers + 1}: each hidden layer and the output"
-        raise file.mistake("global_activation_short", text)
+        raise file.mistake(f"global_activation_{kind}", text)
     try:
         common = Architecture(tuple(nodes), tuple(letters))
     except ValueError as error:
-        raise file.mistake("global_activation_short", f"is wrong: {error}") from error
-    return element_architectures(file, elements, common, warnings)
+        raise file.mistake(f"global_activation_{kind}", f"is wrong: {error}") from error
+    return element_architectures(file, elements, common, warnings, kind)
 
 
 def element_architectures(
-    file: KeywordFile, elements: Sequence[str], common: Architecture, warnings: list[str]
+    file: KeywordFile, elements: Sequence[str], common: Architecture, warnings: list[str], kind: str
 ) -> dict[str, Architecture]:
     """The network of each element: the common one, changed by the element_* lines of either dialect.
 
@@ -269,19 +272,19 @@ def element_architectures(
         An element, layer, node or letter that does not exist, or a layer with several activations.
     """
     networks = dict.fromkeys(elements, common)
-    for line in file.of("element_hidden_layers_short"):
+    for line in file.of(f"element_hidden_layers_{kind}"):
         element, (layers,) = _element(line, elements), _integers(line, line.words[1:], 1)
         if not 1 <= layers <= len(common.nodes):
-            most = f"{len(common.nodes)} (global_hidden_layers_short)"
+            most = f"{len(common.nodes)} (global_hidden_layers_{kind})"
             text = f"has {count(layers, 'layer')}, but must have 1 to {most}"
             raise mistake(line, text)
         letters = (*common.activations[:layers], common.activations[-1])
         networks[element] = Architecture(common.nodes[:layers], letters)
-    for line in file.of("element_nodes_short"):
+    for line in file.of(f"element_nodes_{kind}"):
         element = _element(line, elements)
         nodes = _element_nodes(file, line, networks[element].nodes, warnings)
         networks[element] = _replaced(line, networks[element], nodes=nodes)
-    _set_activations(file, elements, networks)
+    _set_activations(file, elements, networks, kind)
     return networks
 
 
@@ -305,10 +308,12 @@ def _element_nodes(
     return given
 
 
-def _set_activations(file: KeywordFile, elements: Sequence[str], networks: dict[str, Architecture]) -> None:
-    """Apply the element_activation_short lines to `networks`."""
+def _set_activations(
+    file: KeywordFile, elements: Sequence[str], networks: dict[str, Architecture], kind: str
+) -> None:
+    """Apply the lines element_activation_... of this kind to `networks`."""
     single: dict[tuple[str, int], dict[int, str]] = {}  # (element, layer) -> node -> letter
-    for line in file.of("element_activation_short"):
+    for line in file.of(f"element_activation_{kind}"):
         element, words = _element(line, elements), line.words[1:]
         network = networks[element]
         if len(words) == 3 and words[0].isdigit() and words[1].isdigit():
@@ -327,7 +332,7 @@ def _set_activations(file: KeywordFile, elements: Sequence[str], networks: dict[
     for (element, layer), nodes in single.items():
         network = networks[element]
         size = (*network.nodes, 1)[layer - 1]
-        line = next(e for e in file.of("element_activation_short") if e.words[:2] == (element, str(layer)))
+        line = next(e for e in file.of(f"element_activation_{kind}") if e.words[:2] == (element, str(layer)))
         if len(nodes) != size:
             owner = f"the {count(size, 'node')} of layer {layer}"
             text = f"names {len(nodes)} of {owner}; a layer has one activation"

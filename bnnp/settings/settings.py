@@ -19,8 +19,10 @@ from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import AUTO, FIT
 from bnnp.settings.dialects import choose_optimizer, dialect, forces_of_prediction, training_word
+from bnnp.settings.electrostatics import idle_keywords
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords import KEYWORDS, SECTION_OF, SECTIONS
+from bnnp.settings.keywords.charges import ChargeSettings
 from bnnp.settings.keywords.descriptors import DescriptorSettings, ScalingSettings
 from bnnp.settings.keywords.dynamics import DynamicsSettings
 from bnnp.settings.keywords.general import GeneralSettings, StructureSettings
@@ -72,6 +74,7 @@ class Settings:
     descriptors: DescriptorSettings
     scaling: ScalingSettings
     network: NetworkSettings
+    charges: ChargeSettings
     dropout: DropoutSettings
     training: TrainingSettings
     loss: LossSettings
@@ -155,6 +158,9 @@ def load_settings(
     _add_chosen_functions(file, number, choosing)
     optimizer = choose_optimizer(file, warnings if number in (0, 2) else [], dialect(file))
     model = read_model(file, warnings)
+    if model.electrostatics is not None and number == 2:
+        text = "asks for charges: bnnp predicts with such a potential, and n2p2 trains it"
+        raise file.mistake("nnp_gen", text)
     forces, why = forces_of_prediction(file)
     follows = {
         **optimizer.values,
@@ -293,7 +299,7 @@ def _transfer_map(file: KeywordFile) -> tuple[tuple[str, ...], ...]:
 def _ignored(file: KeywordFile, mode: int, idle: tuple[str, ...]) -> tuple[str, ...]:
     """Keywords in the file that belong to the mode and have no effect."""
     always_on = [x for x in file.names() if file.value(x) is False and "always on" in KEYWORDS[x].help]
-    idle = (*idle, *always_on)
+    idle = (*idle, *always_on, *idle_keywords(file))
     names = (name for name in file.names() if KEYWORDS[name].tier == "O" or name in idle)
     return tuple(name for name in names if mode == 0 or str(mode) in KEYWORDS[name].modes)
 
@@ -303,6 +309,13 @@ def _further_warnings(settings: Settings) -> list[str]:
     found: list[str] = []
     if settings.model.cutoff.type == 0:
         found.append("cutoff_type 0 is a hard cutoff: energies jump where an atom crosses it")
+    for own in settings.model.functions.values():
+        found += [
+            f"{settings.file} line {function.line}: zeta is {function.zeta:g}: the function diverges at "
+            f"{180 if function.lambda_ > 0 else 0} degrees, as in n2p2"
+            for function in own
+            if function.zeta < 0.0
+        ]
     if settings.model.cutoff.type == 3:
         found.append(
             "cutoff_type 3 is n2p2's; RuNNer's has another prefactor: do not exchange weights or scaling.data"

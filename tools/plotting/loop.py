@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.io.tables import read_table
 from plotting.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILLION, figure, legend_above, save
-from plotting.tables import read_table
 
 Array = NDArray[np.float64]
 Table = dict[str, Array]

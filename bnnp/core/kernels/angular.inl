@@ -21,12 +21,12 @@ static void power_loop(const Angle& m, const T* __restrict c, Curve<T> p, int n)
     }
 }
 
-// Any exponent. zeta < 1 has a cusp where the base vanishes: its derivative counts as zero there.
+// Any exponent. zeta < 1 has a cusp, zeta < 0 a pole where the base vanishes: there both count as zero.
 template <bool DERIVATIVE, typename T>
 static void any_power(const Angle& m, const T* c, Curve<T> p, int n) {
     for (int t = 0; t < n; ++t) {
         const double base = std::max(1.0 + m.lambda * double(c[t]), 0.0);
-        p.value[t] = T(m.prefactor * std::pow(base, m.zeta));
+        p.value[t] = base > 0.0 ? T(m.prefactor * std::pow(base, m.zeta)) : T(0);
         if constexpr (DERIVATIVE) {
             const double slope = m.prefactor * m.zeta * m.lambda * std::pow(base, m.zeta - 1.0);
             p.slope[t] = base > 0.0 ? T(slope) : T(0);

@@ -31,6 +31,9 @@ struct Kernels {
     // Numbers of those of `some` points that are in the sphere; returns how many. Reads and writes up to two
     // registers more.
     int (*close_points)(const Points&, Range some, const Sphere&, std::int32_t* found);
+
+    // Gaussian charges: two matrices, or the forces and the virial they give.
+    void (*charges)(const ChargeTask&);
 };
 
 namespace v2 {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/blocks.inl"
+#include "kernels/charges.inl"
 #include "kernels/forces.inl"
 #include "kernels/kernels.hpp"
 #include "kernels/networks.inl"
@@ -11,8 +12,8 @@
 namespace bnnp::BNNP_INSTRUCTION_SET {
 
 static constexpr Kernels all_kernels(const char* name) {
-    return {name,           &symmetry_functions, &blocks_vjp,  &blocks_jvp, &sample_networks,
-            &sample_slopes, &sample_forces,      &close_points};
+    return {name,           &symmetry_functions, &blocks_vjp,   &blocks_jvp, &sample_networks,
+            &sample_slopes, &sample_forces,      &close_points, &charges};
 }
 
 }  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -48,6 +48,7 @@ inline void check_pairs(std::int64_t n_atoms, const Longs& first, const Ints& ne
                 "neighbors holds an atom index out of range");
 }
 
+void bind_charges(py::module_& module);
 void bind_descriptor(py::module_& module);
 void bind_networks(py::module_& module);
 void bind_pairs(py::module_& module);

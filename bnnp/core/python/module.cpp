@@ -8,6 +8,7 @@
 
 PYBIND11_MODULE(_core, module) {
     module.doc() = "C++ core of bnnp.";
+    bnnp::bind_charges(module);
     bnnp::bind_descriptor(module);
     bnnp::bind_networks(module);
     bnnp::bind_pairs(module);

@@ -70,6 +70,7 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
         keyword, value = KEYWORDS[name], settings.value(name)
         idle = name in settings.ignored or (settings.mode and str(settings.mode) not in keyword.modes)
         idle = idle or (SECTION_OF[name] == "kalman" and not (settings.given(name) or name in used))
+        idle = idle or (SECTION_OF[name] == "charges" and settings.model.electrostatics is None)
         elsewhere = name in _STRUCTURED or (name == "atom_energy" and not settings.fits_atom_energies)
         if idle or elsewhere:
             continue
@@ -101,7 +102,7 @@ def _functions(settings: Settings) -> Iterator[tuple[str, int, str, int, str]]:
 
 def _networks(settings: Settings) -> Iterator[tuple[str, str, str, int]]:
     for element, network in settings.model.architecture.items():
-        n_inputs = len(settings.model.functions[element])
+        n_inputs = len(settings.model.functions[element]) + (settings.model.electrostatics is not None)
         layers = "-".join(map(str, network.layer_sizes(n_inputs)))
         yield element, layers, " ".join(network.activations), network.n_weights(n_inputs)
 

@@ -47,6 +47,10 @@ def describe_potential(
     log.section("Potential")
     for element, network in potential.members[0].networks.items():
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
+    if (charges := potential.members[0].charges) is not None:
+        for element, network in charges.networks.items():
+            shape, hardness = network.architecture.describe(network.n_inputs), charges.hardness[element]
+            log.item(f"electronegativity of {element}", f"{shape}; hardness {hardness:g}")
     log.item("uncertainty", describe_ensemble(potential) or _describe_samples(run, potential, uncertainty))
     log.item(
         "structures",

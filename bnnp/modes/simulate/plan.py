@@ -351,8 +351,8 @@ def identity(
     if not plan.stages[-1].ramped:
         stages[-1]["steps"] = "any"
     return {
-        "potential": PotentialFiles(model, first.networks, potential.scalings).line,
-        "ensemble": [PotentialFiles(model, each.networks, None).line for each in others],
+        "potential": PotentialFiles(model, first.networks, potential.scalings, charges=first.charges).line,
+        "ensemble": [PotentialFiles(model, x.networks, None, charges=x.charges).line for x in others],
         "mc_samples": 0 if potential.samples == 1 else potential.samples,
         "mc_masks": settings.dropout.mc_masks,
         "member": member,

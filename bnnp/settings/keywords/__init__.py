@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from fnmatch import fnmatchcase
 
+from bnnp.settings.keywords.charges import ChargeSettings
 from bnnp.settings.keywords.descriptors import DescriptorSettings, ScalingSettings
 from bnnp.settings.keywords.dynamics import DynamicsSettings
 from bnnp.settings.keywords.general import GeneralSettings, StructureSettings
@@ -37,6 +38,7 @@ SECTIONS: dict[str, type[Section]] = {
     "descriptors": DescriptorSettings,
     "scaling": ScalingSettings,
     "network": NetworkSettings,
+    "charges": ChargeSettings,
     "dropout": DropoutSettings,
     "training": TrainingSettings,
     "loss": LossSettings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bnnp.settings.arguments import atom_energy, choice, flag, integer, pair, real, size, text
+from bnnp.settings.arguments import atom_energy, choice, flag, generation, integer, pair, real, size, text
 from bnnp.settings.keywords.record import BNNP, BOTH, RUNNER, Section, keyword
 
 
@@ -42,10 +42,11 @@ class GeneralSettings(Section, title="General", modes="123", dialect=BOTH):
         note="2 (pair networks) is not part of bnnp.")
     use_short_nn: bool = keyword("", flag, False,
         "the short-range network; bnnp has no other, so it is always on", dialect=RUNNER)
-    nnp_gen: str = keyword("2", choice("2", "2G", "2G-HDNNP"), "2",
-        "generation of the network potential",
+    nnp_gen: int = keyword("2|4", generation, 2,
+        "generation of the network potential; 4: charges that equilibrate over the whole structure",
         tier="R", aliases=("nnp_type", "nnp_type_gen", "nnp_generation"),
-        note="Generations 3 and 4 (charges) are not part of bnnp.")
+        note="Also n2p2's 2G-HDNNP and 4G-HDNNP. Potentials of generation 4 are those of n2p2: bnnp predicts "
+             "with them and does not train them.")
     random_seed: int = keyword("n", integer(0), 200,
         "seed of all random numbers: split, weights, order, dropout masks")
     threads: int = keyword("n", integer(0), 0,

@@ -96,7 +96,7 @@ _TABLE = (  # name, arguments, modes, programs that have it, meaning there
     ("calculate_normalmodes", "", "3", "RuNNer", "normal modes"),
 )
 # fmt: on
-# How RuNNer trains charges: idle there, too, unless use_electrostatics asks for charges, which is refused.
+# How RuNNer and n2p2 train charges, which bnnp does not.
 _CHARGES = (
     *("write_traincharges", "charge_fraction", "charge_group", "charge_grouping_by_structure"),
     *("charge_error_threshold", "total_charge_error_threshold", "charge_update_scaling", "noise_charge"),
@@ -105,10 +105,11 @@ _CHARGES = (
     *("update_worst_charges", "use_old_weights_charge", "nguyen_widrow_weights_ewald"),
     *("use_systematic_weights_electrostatic", "weightse_min", "weightse_max", "weighte_constraint"),
     *("analyze_error_charge_step", "print_all_electrostatic_weights"),
+    *("initial_hardness", "task_batch_size_charge", "nguyen_widrow_weights_charge"),
 )
 
 _ALIASES = {"points_in_memory": ("nblock",)}
-_REPEATABLE = ("weight_constraint", "weighte_constraint")
+_REPEATABLE = ("weight_constraint", "weighte_constraint", "initial_hardness")
 
 
 def _ignored(name: str, arguments: str, modes: str, dialect: str, meaning: str) -> Keyword:
@@ -118,5 +119,5 @@ def _ignored(name: str, arguments: str, modes: str, dialect: str, meaning: str) 
 
 IGNORED = (
     *(_ignored(*row) for row in _TABLE),
-    *(_ignored(name, "...", "2", "RuNNer", "training of charges; there are none") for name in _CHARGES),
+    *(_ignored(name, "...", "2", "RuNNer", "training of charges, which bnnp does not") for name in _CHARGES),
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from bnnp.settings.arguments import anything
 from bnnp.settings.keywords.record import Keyword
 
-ELECTROSTATICS = "bnnp has no electrostatics: it is a short-range (second-generation) potential"
+ELECTROSTATICS = (
+    "bnnp has charges as n2p2's fourth generation only (`nnp_gen 4`), where all networks share the "
+    "symmetry functions and the charges equilibrate"
+)
 VAN_DER_WAALS = (
     "bnnp has no van der Waals term; subtract it from the reference data, or put it into the dynamics"
 )
@@ -23,8 +26,8 @@ _OUTDATED = {
 }
 _FAMILIES = {
     ELECTROSTATICS: (
-        "use_electrostatics electrostatic_type nn_type_elec use_atom_charges fixed_charge fixed_gausswidth "
-        "initial_hardness use_charge_constraint enforce_totcharge ewald_* screen_electrostatics "
+        "use_electrostatics electrostatic_type nn_type_elec use_atom_charges fixed_charge "
+        "use_charge_constraint enforce_totcharge "
         "symfunction_electrostatic *_electrostatic *_ewald *_elec *_elec_* charge_* *_charge *_charges "
         "*_charge_* *_charge_constraint"
     ),

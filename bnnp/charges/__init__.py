@@ -1,0 +1,6 @@
+"""Charges of the atoms and their electrostatic energy: potentials of the fourth generation.
+
+Read ``ewald.py`` (widths and cutoffs of the sums over a periodic structure), ``coulomb.py`` (interaction of
+Gaussian charges, and its derivatives), ``equilibration.py`` (charges that minimize the energy), and
+``electrostatics.py``, the object a potential has.
+"""

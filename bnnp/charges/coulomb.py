@@ -1,0 +1,248 @@
+r"""Coulomb interaction of the Gaussian charges of a structure, and its derivatives.
+
+With the widths sigma_i, gamma_ij^2 = sigma_i^2 + sigma_j^2, and distances r_ij over all images,
+
+.. math::
+    A_{ij} = \sum \frac{\mathrm{erf}(r_{ij} / \sqrt 2 \gamma_{ij})}{r_{ij}}, \quad
+    A_{ii} = \frac{1}{\sigma_i \sqrt\pi} \; (+ \text{images}), \quad
+    B_{ij} = \sum \frac{\mathrm{erf}(r_{ij} / \sqrt 2 \gamma_{ij})}{r_{ij}} [f_s(r_{ij}) - 1], \quad
+    B_{ii} = -\frac{1}{\sigma_i \sqrt\pi} \; (+ \text{images}),
+
+all over 4 pi epsilon. A gives the charges, and the energy is 1/2 Q (A + B) Q: the screening function f_s, 0
+below r_in and 1 above r_out, leaves short distances and the self-interaction to the networks (T. W. Ko, J. A.
+Finkler, S. Goedecker, J. Behler, Nat. Commun. 12, 398 (2021)). A of a periodic structure is an Ewald sum:
+
+.. math::
+    A_{ij} = \sum_{r < r_\mathrm{cut}} \frac{\mathrm{erfc}(r / \sqrt 2 \eta)
+             - \mathrm{erfc}(r / \sqrt 2 \gamma_{ij})}{r}
+             + \sum_{0 < k < k_\mathrm{cut}} \frac{4 \pi}{V k^2} e^{-\eta^2 k^2 / 2} \cos k \cdot r_{ij}
+             - \delta_{ij} \left[ \sqrt{\frac{2}{\pi}} \frac{1}{\eta} - \frac{1}{\sigma_i \sqrt\pi} \right]
+             - \frac{2 \pi \eta^2}{V}.
+
+The last term is that of the uniform background that neutralizes a charged cell; it changes no charge and no
+energy of a neutral one. A slab gets a cell with vacuum, and with it -2 pi (z_i - z_j)^2 / V: the dipole
+correction (I.-C. Yeh and M. L. Berkowitz, J. Chem. Phys. 111, 3155 (1999)), independent of the origin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+import bnnp._core as _core
+from bnnp.charges.ewald import Ewald
+from bnnp.structure import PERIODIC, Periodicity
+
+Array = NDArray[np.float64]
+
+CORES = ("c", "p1", "p2", "p3", "p4", "e")  # n2p2's names: cosine, polynomials, exponential
+VACUUM = 4.0  # of a slab, in units of its longest lateral period: images weigh exp(-2 pi VACUUM) = 1e-11
+
+
+@dataclass(frozen=True)
+class Screening:
+    """The screening function f_s = 1 - f((r - inner) / (outer - inner)), with 0 below and 1 above.
+
+    Parameters
+    ----------
+    inner, outer : float, length
+    core : str
+        f, one of `CORES`.
+    """
+
+    inner: float
+    outer: float
+    core: str = "c"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.inner < self.outer:
+            raise ValueError(f"expects 0 <= r_in < r_out, got {self.inner:g} and {self.outer:g}")
+        if self.core not in CORES:
+            raise ValueError(f"expects one of {' '.join(CORES)} behind the radii, got `{self.core}`")
+
+
+def ewald_cell(positions: Array, cell: Array, pbc: Periodicity) -> Array:
+    """The cell of the Ewald sum: that of the structure, or one with VACUUM for a slab, (3, 3)."""
+    if all(pbc):
+        return cell
+    (axis,) = np.flatnonzero(~np.array(pbc))
+    lateral = cell[np.array(pbc)]
+    normal = np.cross(*lateral)
+    normal /= np.linalg.norm(normal)
+    period = max(np.linalg.norm(lateral, axis=1))
+    changed = np.array(cell)
+    changed[axis] = normal * (np.ptp(positions @ normal) + VACUUM * period)
+    return changed
+
+
+class Coulomb:
+    """A and B of one structure, without the factor 1 / (4 pi epsilon).
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) float64, length
+    cell : (3, 3) float64, length, or None
+        That of :func:`ewald_cell`; None for a molecule.
+    widths : (n_atoms,) float64, length
+    screening : Screening or None
+    ewald : Ewald or None
+        None only without a cell.
+    pbc : tuple of three bool
+        Three, or two for a slab.
+    threads : int
+    """
+
+    def __init__(
+        self,
+        positions: Array,
+        cell: Array | None,
+        widths: Array,
+        screening: Screening | None = None,
+        ewald: Ewald | None = None,
+        pbc: Periodicity = PERIODIC,
+        threads: int = 1,
+    ) -> None:
+        assert (cell is None) == (ewald is None)
+        self.widths, self.cell, self.ewald, self.pbc = widths, cell, ewald, pbc
+        inner, outer = (0.0, 0.0) if screening is None else (screening.inner, screening.outer)
+        core = 0 if screening is None else CORES.index(screening.core)
+        images, eta, r_cut = np.zeros((3, 1)), 0.0, np.inf
+        self.positions = np.array(positions)
+        if cell is not None and ewald is not None:
+            fractional = positions @ np.linalg.inv(cell)
+            wrapped = np.where(pbc, fractional - np.floor(fractional), fractional)
+            self.positions = wrapped @ cell
+            eta, r_cut = ewald.eta, ewald.r_cut
+            images = translations(cell, np.ptp(wrapped, axis=0), max(r_cut, outer))
+        self._sums = _core.ChargeSums(
+            self.positions, widths, images, eta, r_cut, inner, outer, core, max(1, threads)
+        )
+
+    @cached_property
+    def volume(self) -> float:
+        """Of the cell of the Ewald sum, length^3."""
+        assert self.cell is not None
+        return float(abs(np.linalg.det(self.cell)))
+
+    @cached_property
+    def matrices(self) -> tuple[Array, Array]:
+        """A and B, each (n_atoms, n_atoms), 1/length."""
+        A, B = self._sums.matrices()
+        own = 1.0 / (self.widths * np.sqrt(pi))
+        diagonal = np.arange(len(own))
+        B[diagonal, diagonal] -= own
+        A[diagonal, diagonal] += own
+        if self.ewald is None:
+            return A, B
+        A[diagonal, diagonal] -= np.sqrt(2.0 / pi) / self.ewald.eta
+        cos, sin = self._waves
+        A += (cos * self._strengths) @ cos.T + (sin * self._strengths) @ sin.T
+        A -= 2.0 * pi * self.ewald.eta**2 / self.volume
+        if self._normal is not None:
+            A -= 2.0 * pi / self.volume * np.subtract.outer(self._heights, self._heights) ** 2
+        return A, B
+
+    def derivatives(self, left: Array, right: Array) -> tuple[Array, Array]:
+        """Forces -d/dr and virial d/d(strain) of 1/2 left (A right + B left), at fixed `left` and `right`.
+
+        Parameters
+        ----------
+        left, right : (n_atoms,) float64, e
+
+        Returns
+        -------
+        forces : (n_atoms, 3) float64, e^2/length^2
+        virial : (3, 3) float64, e^2/length
+        """
+        forces, virial = self._sums.derivatives(left, right)
+        if self.ewald is None:
+            return forces, virial
+        cos, sin = self._waves
+        half = 0.5 * self._strengths
+        cos_l, sin_l, cos_r, sin_r = left @ cos, left @ sin, right @ cos, right @ sin
+        along_cos = half * (np.outer(left, sin_r) + np.outer(right, sin_l))  # (n_atoms, n_waves)
+        along_sin = half * (np.outer(left, cos_r) + np.outer(right, cos_l))
+        forces = forces - (along_cos * cos - along_sin * sin) @ self._vectors
+        energies = half * (cos_l * cos_r + sin_l * sin_r)
+        k, squares = self._vectors, np.einsum("kx,kx->k", self._vectors, self._vectors)
+        virial = virial + (k.T * (energies * (2.0 / squares + self.ewald.eta**2))) @ k
+        background = -pi * self.ewald.eta**2 / self.volume * left.sum() * right.sum()
+        isotropic = -energies.sum() - background
+        if self._normal is not None:
+            z, factor = self._heights, pi / self.volume
+            pull = left * (z * right.sum() - right @ z) + right * (z * left.sum() - left @ z)
+            forces = forces + 2.0 * factor * pull[:, None] * self._normal
+            spread = (
+                (left @ z**2) * right.sum() - 2.0 * (left @ z) * (right @ z) + left.sum() * (right @ z**2)
+            )
+            isotropic += factor * spread
+            virial = virial - 2.0 * factor * spread * np.outer(self._normal, self._normal)
+        return forces, virial + isotropic * np.eye(3)
+
+    @cached_property
+    def _vectors(self) -> Array:
+        """Wave vectors of a half space, (n_waves, 3)."""
+        assert self.cell is not None
+        assert self.ewald is not None
+        return wave_vectors(self.cell, self.ewald)
+
+    @cached_property
+    def _strengths(self) -> Array:
+        """Factor of the cosine of each wave vector, (n_waves,), both half spaces."""
+        assert self.ewald is not None
+        squares = np.einsum("kx,kx->k", self._vectors, self._vectors)
+        return np.asarray(8.0 * pi / self.volume * np.exp(-0.5 * self.ewald.eta**2 * squares) / squares)
+
+    @cached_property
+    def _waves(self) -> tuple[Array, Array]:
+        """Cosine and sine of k r, (n_atoms, n_waves)."""
+        phases = self.positions @ self._vectors.T
+        return np.cos(phases), np.sin(phases)
+
+    @cached_property
+    def _normal(self) -> Array | None:
+        """Unit vector normal to a slab, (3,); None for other structures."""
+        if self.cell is None or all(self.pbc):
+            return None
+        vector = self.cell[int(np.flatnonzero(~np.array(self.pbc))[0])]
+        return np.asarray(vector / np.linalg.norm(vector))
+
+    @cached_property
+    def _heights(self) -> Array:
+        """Positions along the normal of a slab from their mean, (n_atoms,)."""
+        assert self._normal is not None
+        heights = self.positions @ self._normal
+        return np.asarray(heights - heights.mean())
+
+
+def translations(cell: Array, spans: Array, reach: float) -> Array:
+    """Lattice vectors with which atoms can come within `reach` of others, (3, n); the first is zero.
+
+    Parameters
+    ----------
+    spans : (3,) float64
+        Largest differences of the fractional positions.
+    """
+    widths = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)  # between opposite faces of the cell
+    most = np.floor(reach / widths + spans).astype(int)
+    grid = np.array(list(product(*(range(-n, n + 1) for n in most))))
+    grid = grid[np.argsort(np.abs(grid).sum(axis=1), kind="stable")]
+    return np.ascontiguousarray((grid @ cell).T)
+
+
+def wave_vectors(cell: Array, ewald: Ewald) -> Array:
+    """Wave vectors within the limits of `ewald`, one of k and -k, (n_waves, 3) 1/length."""
+    reciprocal = 2.0 * pi * np.linalg.inv(cell).T
+    if ewald.k_max is None:
+        most = np.floor(ewald.k_cut * np.linalg.norm(cell, axis=1) / (2.0 * pi)).astype(int)
+    else:
+        most = np.full(3, ewald.k_max)
+    grid = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in most), indexing="ij"), axis=-1).reshape(-1, 3)
+    grid = grid[len(grid) // 2 + 1 :]  # behind 0 in lexical order
+    vectors = grid @ reciprocal
+    return np.asarray(vectors[np.einsum("kx,kx->k", vectors, vectors) < ewald.k_cut**2])

@@ -1,0 +1,94 @@
+"""The electrostatics of a potential: what input.nn says of it, and the interaction in one structure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.charges.coulomb import Coulomb, Screening, ewald_cell
+from bnnp.charges.ewald import EwaldRule
+from bnnp.errors import InputError
+from bnnp.network.architecture import Architecture
+from bnnp.network.dense import Network
+from bnnp.structure import Structure
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ChargeModel:
+    """What gives the charges of a training: electronegativity networks and hardnesses, by element.
+
+    Parameters
+    ----------
+    networks : mapping of str to Network
+        From the scaled symmetry functions to the electronegativity.
+    hardness : mapping of str to float, energy/e^2
+    """
+
+    networks: Mapping[str, Network]
+    hardness: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Electrostatics:
+    """Widths, screening and summation of the charges.
+
+    Parameters
+    ----------
+    widths : mapping of element to float, length
+        Of the Gaussian charges.
+    architecture : mapping of element to Architecture
+        Of the electronegativity networks.
+    four_pi_epsilon : float, e^2/(energy length)
+        1 in atomic units.
+    screening : Screening or None
+    ewald : EwaldRule
+    conv_charge : float
+        n2p2's normalization: factor of charges.
+    """
+
+    widths: Mapping[str, float]
+    architecture: Mapping[str, Architecture]
+    four_pi_epsilon: float = 1.0
+    screening: Screening | None = None
+    ewald: EwaldRule = EwaldRule()
+    conv_charge: float = 1.0
+
+    def interaction(self, structure: Structure, threads: int = 1) -> Coulomb:
+        """A and B of a structure, without 1 / (4 pi epsilon).
+
+        Raises
+        ------
+        InputError
+            A wire, a charged slab, or a precision that cannot be reached.
+        """
+        widths = np.array([self.widths[symbol] for symbol in structure.symbols])
+        if structure.cell is None:
+            return Coulomb(structure.positions, None, widths, self.screening, threads=threads)
+        if sum(structure.pbc) < 2:
+            raise InputError(
+                f"{structure.where}: is repeated along one vector only, and bnnp sums charges over three, "
+                "two (a slab) or none. Use a cell with vacuum that is repeated along all three."
+            )
+        if structure.charge and not all(structure.pbc):
+            raise InputError(
+                f"{structure.where}: is a slab with the total charge {structure.charge:g}, whose energy has "
+                "no limit. Repeat it along all three vectors, where a background neutralizes it."
+            )
+        cell = ewald_cell(structure.positions, structure.cell, structure.pbc)
+        volume = float(abs(np.linalg.det(cell)))
+        ewald = self.ewald.of(volume, len(widths), float(widths.max()), self.four_pi_epsilon)
+        return Coulomb(structure.positions, cell, widths, self.screening, ewald, structure.pbc, threads)
+
+    @property
+    def text(self) -> str:
+        """All numbers, to tell one electrostatics from another."""
+        widths = " ".join(f"{element} {float(width)!r}" for element, width in self.widths.items())
+        screening = self.screening and (self.screening.inner, self.screening.outer, self.screening.core)
+        rule = self.ewald
+        ewald = rule.method, rule.precision, rule.largest_charge, rule.r_cut, rule.fixed
+        return f"{widths} {self.four_pi_epsilon!r} {screening} {ewald} {self.conv_charge!r}"

@@ -1,0 +1,70 @@
+r"""Charges that minimize the energy of charge equilibration, and derivatives through them.
+
+.. math::
+    \sum_j (A_{ij} + \delta_{ij} J_i) Q_j + \lambda = -\chi_i, \quad \sum_j Q_j = Q_\mathrm{tot}
+
+with the electronegativities chi and hardnesses J. A function E of the charges changes with chi and A by
+
+.. math::
+    dE = \sum_i y_i \left( d\chi_i + \sum_j dA_{ij} Q_j \right), \quad
+    (A + J) y + \mu = -\frac{\partial E}{\partial Q}, \quad \sum_i y_i = 0,
+
+one more solution with the same matrix (A. K. Rappe and W. A. Goddard, J. Phys. Chem. 95, 3358 (1991); with
+the adjoint M. Gubler et al., J. Chem. Theory Comput. 20, 7264 (2024)).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class NotPositive(ValueError):
+    """The energy has no minimum: charges could grow without end.
+
+    `atoms` are the indices, from 0, of those that would take the largest charges, at most four.
+    """
+
+    def __init__(self, atoms: list[int]) -> None:
+        super().__init__("the matrix of charge equilibration is not positive definite")
+        self.atoms = atoms
+
+
+class Equilibration:
+    """The factorized matrix A + J of one structure.
+
+    Parameters
+    ----------
+    matrix : (n_atoms, n_atoms) float64, energy/e^2
+        A + J.
+
+    Raises
+    ------
+    NotPositive
+        It is not positive definite for charges that add up to zero.
+    """
+
+    def __init__(self, matrix: Array) -> None:
+        # A constant for all elements changes lambda only, and makes the matrix definite where it has to be.
+        shifted = matrix + np.abs(np.diagonal(matrix)).max()
+        self._factor, info = torch.linalg.cholesky_ex(torch.from_numpy(shifted))
+        if info.item():
+            raise NotPositive(_unbound(matrix))
+        ones = torch.ones(len(matrix), 1, dtype=torch.float64)
+        self._response = torch.cholesky_solve(ones, self._factor).squeeze(1).numpy()  # of Q to lambda
+
+    def solve(self, right: Array, total: float) -> Array:
+        """The x with (A + J) x + lambda = `right`, both (n_atoms,), that add up to `total`."""
+        found = torch.cholesky_solve(torch.from_numpy(right)[:, None], self._factor).squeeze(1).numpy()
+        return np.asarray(found + self._response * ((total - found.sum()) / self._response.sum()))
+
+
+def _unbound(matrix: Array) -> list[int]:
+    """Atoms with the largest share in the lowest eigenvector for charges that add up to zero."""
+    centered = matrix - matrix.mean(axis=0)
+    centered = centered - centered.mean(axis=1, keepdims=True)
+    weights = np.abs(np.linalg.eigh(centered)[1][:, 0])
+    return [int(atom) for atom in np.argsort(-weights)[:4] if weights[atom] > 0.5 * weights.max()]

@@ -1,0 +1,179 @@
+// Pairs of Gaussian charges: erf(r / a) / r from a table, and the screening function at short distances.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/search.inl"
+#include "kernels/tasks.hpp"
+#include "kernels/workspace.inl"
+
+namespace bnnp::BNNP_INSTRUCTION_SET {
+
+// h(t) = erf(sqrt t) / sqrt t = 2/sqrt(pi) int_0^1 exp(-t s^2) ds, so that erf(r/a)/r = h(r^2/a^2)/a. Its
+// derivatives (-1)^m 2/sqrt(pi) I_m with I_m = int_0^1 s^(2m) exp(-t s^2) ds = [2t I_(m+1) + exp(-t)]/(2m+1)
+// are at most 2/sqrt(pi)/(2m+1): with intervals of 1/4 the terms up to x^9 give it and h' to rounding. Beyond
+// t = 36 erf is 1.
+struct SmearedTable {
+    static constexpr int terms = 10, per_unit = 4, end = 36, intervals = end * per_unit;
+    double c[intervals][terms];
+
+    SmearedTable() {
+        for (int k = 0; k < intervals; ++k) {
+            const double t = (k + 0.5) / per_unit;
+            double integral = 0.0, factorials[terms], factorial = 1.0;
+            for (int m = 0; m < terms; factorial *= ++m) factorials[m] = factorial;
+            for (int m = 200; m >= 0; --m) {
+                integral = (2.0 * t * integral + std::exp(-t)) / (2 * m + 1);
+                if (m < terms)
+                    c[k][m] = (m % 2 ? -1.0 : 1.0) * 2.0 / std::sqrt(M_PI) * integral / factorials[m];
+            }
+        }
+    }
+};
+
+// A block of pairs of one center.
+struct ChargePairs {
+    static constexpr int block = 1024;
+    int n = 0, capacity;
+    double *x, *y, *z, *square, *scale, *value, *slope, *far, *far_slope;
+    std::int32_t *j, *found;
+
+    explicit ChargePairs(std::int64_t n_images) : capacity(block + int(n_images)) {
+        double* next = numbers.get(std::size_t(9) * capacity);
+        for (double** each : {&x, &y, &z, &square, &scale, &value, &slope, &far, &far_slope})
+            *each = next, next += capacity;
+        j = indices.get(std::size_t(2) * capacity + 3 * lanes<double>);
+        found = j + capacity;
+    }
+
+  private:
+    Buffer<double> numbers;
+    Buffer<std::int32_t> indices;
+};
+
+// erf(r/a)/r and its derivative by r^2, with scale = 1/a^2.
+static void smeared(const SmearedTable& table, const double* __restrict square,
+                    const double* __restrict scale, double* __restrict value, double* __restrict slope,
+                    int n) {
+    constexpr int terms = SmearedTable::terms;
+    for (int p = 0; p < n; ++p) {
+        const double t = square[p] * scale[p], root = std::sqrt(scale[p]);
+        if (t >= SmearedTable::end) {
+            value[p] = root / std::sqrt(t);
+            slope[p] = -0.5 * value[p] / square[p];
+            continue;
+        }
+        const int k = int(t * SmearedTable::per_unit);
+        const double x = t - (k + 0.5) / SmearedTable::per_unit;
+        double h = table.c[k][terms - 1], dh = 0.0;
+        for (int m = terms - 2; m >= 0; --m) {
+            dh = dh * x + h;
+            h = h * x + table.c[k][m];
+        }
+        value[p] = root * h;
+        slope[p] = root * scale[p] * dh;
+    }
+}
+
+// 1 - f_s and its derivative by x = (r - r_in) / (r_out - r_in), for 0 <= x < 1.
+static void unscreened(int core, double x, double& f, double& df) {
+    const double x2 = x * x, q = 1.0 - x2;
+    switch (core) {
+        case 0: f = 0.5 * (std::cos(M_PI * x) + 1.0), df = -0.5 * M_PI * std::sin(M_PI * x); break;
+        case 1: f = (2.0 * x - 3.0) * x2 + 1.0, df = 6.0 * x * (x - 1.0); break;
+        case 2:
+            f = ((15.0 - 6.0 * x) * x - 10.0) * x2 * x + 1.0, df = ((60.0 - 30.0 * x) * x - 30.0) * x2;
+            break;
+        case 3:
+            f = (((20.0 * x - 70.0) * x + 84.0) * x - 35.0) * x2 * x2 + 1.0;
+            df = (((140.0 * x - 420.0) * x + 420.0) * x - 140.0) * x2 * x;
+            break;
+        case 4:
+            f = ((((315.0 - 70.0 * x) * x - 540.0) * x + 420.0) * x - 126.0) * x2 * x2 * x + 1.0;
+            df = ((((2520.0 - 630.0 * x) * x - 3780.0) * x + 2520.0) * x - 630.0) * x2 * x2;
+            break;
+        default: f = std::exp(1.0 - 1.0 / q), df = -2.0 * x / (q * q) * f;
+    }
+}
+
+// Adds the pairs of the atoms i and j within `reach`, all images.
+static void add_pairs(const ChargeTask& task, std::int64_t i, std::int64_t j, double reach,
+                      ChargePairs& pairs) {
+    const double *r_i = task.positions + 3 * i, *r_j = task.positions + 3 * j;
+    const double dx = r_j[0] - r_i[0], dy = r_j[1] - r_i[1], dz = r_j[2] - r_i[2];
+    const double scale = 0.5 / (task.widths[i] * task.widths[i] + task.widths[j] * task.widths[j]);
+    const Range others{i == j, task.n_images};  // image 0 is no translation
+    const int n = close_points(task.images, others, {-dx, -dy, -dz, reach * reach}, pairs.found);
+    for (int f = 0; f < n; ++f) {
+        const int m = pairs.found[f], p = pairs.n++;
+        const double x = dx + task.images.x[m], y = dy + task.images.y[m], z = dz + task.images.z[m];
+        pairs.x[p] = x, pairs.y[p] = y, pairs.z[p] = z;
+        pairs.square[p] = x * x + y * y + z * z;
+        pairs.scale[p] = scale;
+        pairs.j[p] = std::int32_t(j);
+    }
+}
+
+// Sums over a block of pairs of atom i, which is then empty.
+static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std::int64_t i,
+                         ChargePairs& pairs) {
+    const std::int64_t n_atoms = task.n_atoms;
+    const int n = pairs.n;
+    const double *square = pairs.square, limit = task.cutoff * task.cutoff;
+    smeared(table, square, pairs.scale, pairs.value, pairs.slope, n);
+    if (task.eta > 0.0) {  // less the Gaussians whose interaction is summed over wave vectors
+        std::fill_n(pairs.scale, n, 0.5 / (task.eta * task.eta));
+        smeared(table, square, pairs.scale, pairs.far, pairs.far_slope, n);
+    } else {
+        std::fill_n(pairs.far, n, 0.0);
+        std::fill_n(pairs.far_slope, n, 0.0);
+    }
+    for (int p = 0; p < n; ++p) {
+        const std::int64_t j = pairs.j[p];
+        const bool inside = square[p] < limit;
+        double f = 0.0, df = 0.0;  // 1 - f_s and its derivative by r^2
+        if (square[p] < task.outer * task.outer) {
+            const double r = std::sqrt(square[p]), width = task.outer - task.inner;
+            f = 1.0;
+            if (r > task.inner) {
+                unscreened(task.core, (r - task.inner) / width, f, df);
+                df /= 2.0 * r * width;
+            }
+        }
+        if (task.A) {
+            if (inside) task.A[i * n_atoms + j] += pairs.value[p] - pairs.far[p];
+            task.B[i * n_atoms + j] -= f * pairs.value[p];
+            continue;
+        }
+        const double *u = task.left, *v = task.right, half = i == j ? 0.5 : 1.0;
+        const double together = inside ? 0.5 * (u[i] * v[j] + u[j] * v[i]) : 0.0;
+        const double factor = 2.0 * half *
+                              (together * (pairs.slope[p] - pairs.far_slope[p]) -
+                               u[i] * u[j] * (f * pairs.slope[p] + df * pairs.value[p]));
+        const double D[] = {pairs.x[p], pairs.y[p], pairs.z[p]};
+        for (int a = 0; a < 3; ++a) {
+            const double dE_dD = factor * D[a];
+            task.forces[3 * i + a] += dE_dD;
+            task.forces[3 * j + a] -= dE_dD;
+            for (int b = 0; b < 3; ++b) task.virial[3 * a + b] += dE_dD * D[b];
+        }
+    }
+    pairs.n = 0;
+}
+
+static void charges(const ChargeTask& task) {
+    static const SmearedTable table;
+    const double reach = std::max(task.cutoff, task.outer);
+    ChargePairs pairs(task.n_images);
+    for (std::int64_t i = task.first; i < task.n_atoms; i += task.step) {
+        for (std::int64_t j = i; j < task.n_atoms; ++j) {
+            add_pairs(task, i, j, reach, pairs);
+            if (pairs.n >= ChargePairs::block) sum_pairs_of(task, table, i, pairs);
+        }
+        sum_pairs_of(task, table, i, pairs);
+    }
+}
+
+}  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -1,0 +1,140 @@
+r"""Energy and its derivatives of a potential of the fourth generation.
+
+.. math::
+    E = \frac{1}{2} Q^T (A + B) Q / 4 \pi \epsilon + \sum_i \mathrm{net}_{X_i}(G_i, Q_i), \quad
+    \chi_i = \mathrm{net}^\chi_{X_i}(G_i)
+
+with the charges Q of :mod:`bnnp.charges.equilibration` and the matrices of :mod:`bnnp.charges.coulomb` (T. W.
+Ko, J. A. Finkler, S. Goedecker, J. Behler, Nat. Commun. 12, 398 (2021)). With the solution y of the adjoint
+equation for dE/dQ the derivatives of E are, at fixed Q and y, those of
+
+.. math::
+    \sum_i [\mathrm{net}_{X_i}(G_i, Q_i) + y_i \chi_i] + \frac{1}{2} Q^T (A + B) Q + y^T A Q.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnnp.charges.coulomb import Coulomb
+from bnnp.charges.equilibration import Equilibration, NotPositive
+from bnnp.descriptors.compiled import Descriptor
+from bnnp.descriptors.neighbors import NeighborList
+from bnnp.descriptors.pairs import sum_pairs
+from bnnp.descriptors.scaling import Affine
+from bnnp.errors import NumericalError
+from bnnp.model import Model
+from bnnp.network.compiled import Networks
+from bnnp.potential.member import Member
+from bnnp.structure import Structure
+
+Array = NDArray[np.float64]
+Types = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class ChargedEnergies:
+    """What the networks of one training give for a structure, in the units of the potential.
+
+    Parameters
+    ----------
+    energies : (n_atoms,) float64
+        Atomic energies, with half of the electrostatic energy of each pair.
+    charges : (n_atoms,) float64, e
+    forces : (n_atoms, 3) float64
+    virial : (3, 3) float64
+        dE/d(strain).
+    """
+
+    energies: Array
+    charges: Array
+    forces: Array
+    virial: Array
+
+
+class ChargedMember:
+    """The networks of one training with charges, ready to be computed.
+
+    Parameters
+    ----------
+    inputs : Affine
+        Scaling of the symmetry functions.
+    """
+
+    def __init__(self, member: Member, model: Model, descriptor: Descriptor, inputs: Affine, threads: int):
+        assert member.charges is not None
+        assert model.electrostatics is not None
+        self.model, self.electrostatics = model, model.electrostatics
+        self.descriptor, self.inputs = descriptor, inputs
+        elements, width = model.elements, descriptor.width
+        self._chi = Networks(elements, member.charges.networks, width, threads=threads)
+        self._short = Networks(elements, member.networks, width + 1, threads=threads)
+        self._hardness = np.array([member.charges.hardness[element] for element in elements])
+
+    @cached_property
+    def _column(self) -> NDArray[np.int64]:
+        """Input of the charge, by element: behind its symmetry functions."""
+        return np.array([len(self.model.functions[element]) for element in self.model.elements])
+
+    def evaluate(
+        self,
+        structure: Structure,
+        types: Types,
+        pairs: NeighborList,
+        descriptors: Array,
+        coulomb: Coulomb,
+        derivatives: bool,
+    ) -> ChargedEnergies:
+        """Energies and charges; forces and virial are zero without `derivatives`.
+
+        Raises
+        ------
+        NumericalError
+            The equilibration has no minimum.
+        """
+        normalization, charge_unit = self.model.normalization, self.electrostatics.conv_charge
+        chi_unit = charge_unit / normalization.conv_energy
+        A, B = (each / self.electrostatics.four_pi_epsilon for each in coulomb.matrices)
+        shift, factor, offset = (each[types] for each in vars(self.inputs).values())
+        scaled = (descriptors - shift) * factor + offset
+        chi, dchi, _ = self._chi.sample(types, scaled, derivatives)
+        solver = self._solver(structure, A + np.diag(self._hardness[types]))
+        charges = solver.solve(-chi_unit * chi[:, 0], structure.charge)
+
+        atoms = np.arange(len(types))
+        inputs = np.column_stack([scaled, np.zeros(len(types))])
+        inputs[atoms, self._column[types]] = charge_unit * charges
+        short, dshort, _ = self._short.sample(types, inputs, derivatives)
+        potential = (A + B) @ charges
+        energies = short[:, 0] / normalization.conv_energy + normalization.mean_energy
+        energies = energies + 0.5 * charges * potential
+        if not derivatives:
+            return ChargedEnergies(energies, charges, np.zeros((len(types), 3)), np.zeros((3, 3)))
+
+        dE_dQ = potential + chi_unit * dshort[atoms, self._column[types]]
+        adjoint = solver.solve(-dE_dQ, 0.0)
+        dshort[atoms, self._column[types]] = 0.0
+        gradient = dshort[:, :-1] / normalization.conv_energy + (chi_unit * adjoint)[:, None] * dchi
+        slopes = self.descriptor.vjp(types, pairs, gradient * factor)
+        forces, virial = coulomb.derivatives(charges, charges + 2.0 * adjoint)
+        return ChargedEnergies(
+            energies,
+            charges,
+            sum_pairs(pairs, slopes) + forces / self.electrostatics.four_pi_epsilon,
+            pairs.vectors.T @ slopes + virial / self.electrostatics.four_pi_epsilon,
+        )
+
+    def _solver(self, structure: Structure, matrix: Array) -> Equilibration:
+        try:
+            return Equilibration(matrix)
+        except NotPositive as error:
+            atoms = ", ".join(f"{atom + 1} ({structure.symbols[atom]})" for atom in error.atoms)
+            raise NumericalError(
+                f"{structure.where}: the charges have no equilibrium, because the matrix of hardness and "
+                f"interaction is not positive definite, first for atoms {atoms}. Give a finer ewald_prec, or "
+                "look at hardness.XXX.data and fixed_gausswidth."
+            ) from error

@@ -1,0 +1,106 @@
+"""The electrostatics an input.nn describes: widths, screening, Ewald sums and networks of the charges."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from bnnp.charges.coulomb import Screening
+from bnnp.charges.electrostatics import Electrostatics
+from bnnp.charges.ewald import Ewald, EwaldRule
+from bnnp.errors import InputError
+from bnnp.network.architecture import Architecture
+from bnnp.settings.keyword_file import KeywordFile, mistake
+from bnnp.settings.keywords.charges import ChargeSettings
+from bnnp.units import COULOMB, UNITS
+
+SUM = ("ewald_alpha", "ewald_cutoff", "ewald_kmax")
+
+
+def read_electrostatics(
+    file: KeywordFile, elements: tuple[str, ...], architecture: dict[str, Architecture]
+) -> Electrostatics | None:
+    """The electrostatics of generation 4; None of generation 2.
+
+    Parameters
+    ----------
+    architecture : mapping of element to Architecture
+        Of the electronegativity networks.
+
+    Raises
+    ------
+    InputError
+        A width is missing or given twice, or keywords contradict each other, with the line to correct.
+    """
+    if file.value("nnp_gen") != 4:
+        return None
+    units, given = UNITS[file.value("units")], file.value("four_pi_epsilon")
+    vacuum = units.ev * units.angstrom / COULOMB
+    return Electrostatics(
+        widths=_widths(file, elements),
+        architecture=architecture,
+        four_pi_epsilon=vacuum if given is None else given,
+        screening=_screening(file),
+        ewald=_ewald(file),
+        conv_charge=file.value("conv_charge"),
+    )
+
+
+def idle_keywords(file: KeywordFile) -> tuple[str, ...]:
+    """Keywords of charges in the file of a potential that has none."""
+    if file.value("nnp_gen") == 4:
+        return ()
+    return tuple(keyword.name for keyword in ChargeSettings.keywords() if file.given(keyword.name))
+
+
+def _widths(file: KeywordFile, elements: tuple[str, ...]) -> dict[str, float]:
+    """Width of the charge of each element, sorted as they are."""
+    found: dict[str, float] = {}
+    for line, (element, width) in file.items("fixed_gausswidth"):
+        if element not in elements:
+            raise mistake(line, f"is given for `{element}`, but the elements are {' '.join(elements)}")
+        if element in found:
+            raise mistake(line, f"is there already for {element}; remove one of the two")
+        found[element] = width
+    if missing := [element for element in elements if element not in found]:
+        raise InputError(
+            f"{file.where('nnp_gen')}: generation 4 needs the width of the charge of {', '.join(missing)}: "
+            f"add a line `fixed_gausswidth {missing[0]} SIGMA` with that of the training"
+        )
+    return {element: found[element] for element in elements}
+
+
+def _screening(file: KeywordFile) -> Screening | None:
+    words: tuple[float, float, str] | None = file.value("screen_electrostatics")
+    if words is None:
+        return None
+    try:
+        return Screening(*words)
+    except ValueError as error:
+        raise file.mistake("screen_electrostatics", str(error)) from error
+
+
+def _ewald(file: KeywordFile) -> EwaldRule:
+    """How a periodic structure is summed: by a precision, or RuNNer's three numbers."""
+    method, precise = file.value("ewald_truncation_error_method"), file.given("ewald_prec")
+    given = [name for name in SUM if file.given(name)]
+    if given:
+        if missing := [name for name in SUM if name not in given]:
+            raise file.mistake(given[0], f"needs {' and '.join(missing)}, too: all three or none")
+        if precise:
+            line = file.of("ewald_prec")[0].number
+            raise file.mistake(given[0], f"excludes ewald_prec in line {line}; remove one of the two")
+        alpha, cutoff, k_max = (file.value(name) for name in SUM)
+        fixed = Ewald(1.0 / (sqrt(2.0) * alpha), cutoff, k_max=k_max)
+        return EwaldRule(fixed=fixed, where=file.where(given[0]))
+    if not precise:
+        if method == 1:
+            text = "needs a line `ewald_prec p q_max`: the precision of a force, and the largest charge"
+            raise file.mistake("ewald_truncation_error_method", text)
+        return EwaldRule()
+    numbers: tuple[float, ...] = file.value("ewald_prec")
+    if method == 0 and len(numbers) > 1:
+        text = "has one number with ewald_truncation_error_method 0; largest charge and cutoff belong to 1"
+        raise file.mistake("ewald_prec", text)
+    largest = numbers[1] if len(numbers) > 1 else 1.0
+    r_cut = numbers[2] if len(numbers) > 2 else None
+    return EwaldRule(method, numbers[0], largest, r_cut, where=file.where("ewald_prec"))

@@ -1,0 +1,61 @@
+"""Keywords of the charges of a fourth-generation potential: networks, widths, screening, Ewald sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bnnp.settings.arguments import (
+    element_and_positive,
+    ewald_precision,
+    integer,
+    integers,
+    real,
+    text,
+)
+from bnnp.settings.arguments import screening as screening_words
+from bnnp.settings.keywords.record import BOTH, N2P2, RUNNER, Section, keyword
+
+
+# fmt: off
+@dataclass(frozen=True)
+class ChargeSettings(Section, title="Charges", modes="3", dialect=BOTH):
+    """Charges of the atoms and their electrostatic energy; with `nnp_gen 4` only."""
+
+    fixed_gausswidth: tuple[tuple[str, float], ...] = keyword("X sigma", element_and_positive, (),
+        "width of the Gaussian charge of element X", repeatable=True,
+        note="One line for each element. The hardness of X stands in hardness.XXX.data.")
+    screen_electrostatics: tuple[float, float, str] | None = keyword(
+        "r_in r_out [c|p1|p2|p3|p4|e]", screening_words, None,
+        "leave the electrostatic energy of close pairs to the networks: all below r_in, none above r_out",
+        note="In between a cosine (c), a polynomial of n2p2 (p1 ... p4) or exp(1 - 1/(1 - x^2)) (e).")
+    ewald_truncation_error_method: int = keyword("0|1", integer(0, 1), 0,
+        "meaning of ewald_prec: 0 Jackson and Catlow, 1 Kolafa and Perram", dialect=N2P2,
+        note="0: all terms below the precision are left out. 1: the precision is the mean error of a force.")
+    ewald_prec: tuple[float, ...] = keyword("p [q_max [r_cut]]", ewald_precision, (1e-6,),
+        "precision of the Ewald sum of periodic structures", dialect=N2P2,
+        note="The largest charge q_max (without it 1) and the cutoff r_cut are those of "
+             "ewald_truncation_error_method 1, which has no precision by default.")
+    ewald_alpha: float | None = keyword("alpha", real(above=0.0), None,
+        "width 1/(sqrt(2) alpha) of the Gaussians of the Ewald sum, in place of ewald_prec", dialect=RUNNER,
+        note="ewald_alpha, ewald_cutoff and ewald_kmax go together: all three or none.")
+    ewald_cutoff: float | None = keyword("r", real(above=0.0), None,
+        "cutoff of the sum over distances, with ewald_alpha", dialect=RUNNER)
+    ewald_kmax: int | None = keyword("n", integer(1), None,
+        "largest index of the wave vectors along each axis, with ewald_alpha", dialect=RUNNER)
+    four_pi_epsilon: float | None = keyword("x", real(above=0.0), None,
+        "4 pi epsilon_0 in e^2/(energy length); without the keyword that of `units`", dialect=N2P2)
+    conv_charge: float = keyword("x", real(above=0.0), 1.0,
+        "n2p2's normalization: factor of charges", dialect=N2P2)
+    global_hidden_layers_electrostatic: int = keyword("L", integer(1), 2,
+        "hidden layers of the electronegativity networks")
+    global_nodes_electrostatic: tuple[int, ...] = keyword("n_1 ... n_L", integers(1), (24, 24),
+        "nodes of each of their hidden layers")
+    global_activation_electrostatic: tuple[str, ...] = keyword("a_1 ... a_L a_out", text, ("p", "p", "l"),
+        "activation of each of their hidden layers and of the output; letters as global_activation_short")
+    element_hidden_layers_electrostatic: tuple[tuple[str, ...], ...] = keyword("X L", text, (),
+        "another number of hidden layers for element X", repeatable=True)
+    element_nodes_electrostatic: tuple[tuple[str, ...], ...] = keyword("X layer n | X n_1 ... n_L", text, (),
+        "other nodes for element X, as element_nodes_short", repeatable=True)
+    element_activation_electrostatic: tuple[tuple[str, ...], ...] = keyword(
+        "X layer node a | X a_1 ... a_out", text, (),
+        "other activations for element X, as element_activation_short", repeatable=True)
