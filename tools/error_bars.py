@@ -59,8 +59,9 @@ def analyze(
         found = Reweighted.of(values[:, None], deviations, blocks)
         say(f"{name}: {found.mean[0]:.6g}, err {found.error[0]:.2g}, std {found.std[0]:.2g}")
     spread = deviations.std(axis=0)
-    verdict = f"(V_s - V) / kT scatters by {np.median(spread):.2g} (median), {spread.max():.2g} (most)"
-    if np.median(spread) > LARGE:
+    typical = float(np.sqrt(np.mean(np.square(spread))))
+    verdict = f"(V_s - V) / kT scatters by {typical:.2g} (root mean square), {spread.max():.2g} (most)"
+    if typical > LARGE:
         say(
             f"warning: {verdict} over {count(len(frames), 'frame')}, more than {LARGE:g}: the std, of "
             "first order, is only a rough guide. Use md_members, or a smaller cell"

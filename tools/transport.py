@@ -248,6 +248,11 @@ def read_bnnp(path: Path, skip: int, ensemble: bool) -> Fluxes:
         for name in table
         if re.match(r"v_.*_x$", name)
     }
+    if not np.isfinite(table["volume"]).all():
+        raise InputError(
+            f"{path}: has no volume, as the atoms are not repeated along all three vectors; a transport "
+            "coefficient is one of a bulk, so run a crystal or a liquid with a cell"
+        )
     temperature = float(table["T"].mean())
     demand_rest(path, particles, temperature)
     return Fluxes(

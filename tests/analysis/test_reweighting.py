@@ -27,8 +27,8 @@ def test_first_order_of_the_exact_average() -> None:
     assert found.std[0] == pytest.approx(exact, rel=0.08)  # beyond first order
 
 
-def test_shifts_have_the_sign_of_a_boltzmann_factor() -> None:
-    """Where one sample has a lower energy, its average is drawn: two samples, one with and one without."""
+def test_two_samples_by_hand() -> None:
+    """One sample pulls x with a force of 0.1 kT and shifts its average by 0.1, the other does not."""
     rng = np.random.default_rng(2)
     x = rng.normal(size=(100000, 1))
     d = np.concatenate([-0.1 * x, 0.0 * x], axis=1)  # <x>_1 = 0.1, <x>_2 = 0

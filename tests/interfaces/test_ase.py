@@ -117,6 +117,8 @@ class TestResults:
             np.testing.assert_allclose(calc.get_property(name, atoms), values.mean(axis=0), atol=1e-9)
             spread = calc.get_property(f"{name}_std", atoms)
             np.testing.assert_allclose(spread, values.std(axis=0, ddof=1), rtol=1e-7, atol=1e-9)
+        energies = [member.get_property("energy", atoms) for member in members]
+        np.testing.assert_allclose(calc.get_property("sample_energies", atoms), energies, rtol=1e-12)
 
     def test_slab_needs_no_vacuum(self, solid: Path) -> None:
         """Half periodic: the same as fully periodic with more vacuum than the cutoff."""
@@ -136,7 +138,8 @@ class TestResults:
         atoms = crystal()
         atoms.calc = BNNP(solid)
         atoms.get_potential_energy()
-        assert set(atoms.calc.results) == {"energy", "free_energy", "energies", "energy_std", "energies_std"}
+        names = {"energy", "free_energy", "energies", "energy_std", "energies_std", "sample_energies"}
+        assert set(atoms.calc.results) == names
         atoms.get_forces()
         assert {"forces", "stress"} <= set(atoms.calc.results)
         assert "forces_std" not in atoms.calc.results

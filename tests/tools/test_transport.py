@@ -134,6 +134,7 @@ def test_log_of_lammps(style: str, tmp_path: Path) -> None:
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "thermostat": (lambda folder: series(folder, n=300, stages="nve nvt"), r"last stage, 2, is nvt.*nve"),
     "momentum": (lambda folder: series(folder, n=300, momentum=0.01), "the momentum of all atoms reaches"),
+    "no cell": (lambda folder: without_volume(series(folder, n=300)), "has no volume"),
     "few lines": (lambda folder: series(folder, n=50), "50 lines of one stage, but 200 at least are needed"),
     "no units": (lambda folder: written(folder, "Step Temp\n0 1\n"), "no `units metal` or `units real`"),
     "no columns": (
@@ -143,6 +144,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
         r"line 2: has no column c_flux\[1\]",
     ),
 }
+
+
+def without_volume(path: Path) -> Path:
+    path.write_text(path.read_text().replace(f" {VOLUME:.12g} ", " nan "))
+    return path
 
 
 def written(folder: Path, text: str) -> Path:
