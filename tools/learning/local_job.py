@@ -30,6 +30,7 @@ def main(folder: Path, limit: float) -> None:
         return
     os.truncate(lock, 0)
     os.pwrite(lock, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
+    signal.signal(signal.SIGTERM, cancel)
     begin = time.monotonic()
     with open(OUTPUT, "ab") as output:
         process = subprocess.Popen(
@@ -39,7 +40,6 @@ def main(folder: Path, limit: float) -> None:
             stderr=subprocess.STDOUT,
             pass_fds=(lock,),
         )
-        signal.signal(signal.SIGTERM, cancel)
         try:
             code = process.wait(limit or None)
         except subprocess.TimeoutExpired:

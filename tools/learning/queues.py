@@ -134,7 +134,11 @@ class Local:
     def cancel(self, folders: Sequence[Path]) -> None:
         """End jobs that run on this machine, whoever started them."""
         for folder in folders:
-            if locked(folder / LOCK):
+            process = self.started.get(folder)
+            if process is not None and process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+            elif locked(folder / LOCK):
                 host, _, number = (folder / LOCK).read_text().partition(" ")
                 if host == socket.gethostname() and number.strip().isdigit():
                     with contextlib.suppress(ProcessLookupError):
