@@ -14,16 +14,20 @@ from ase.data import atomic_numbers
 from click.testing import CliRunner, Result
 
 import bnnp
+import bnnp._core as _core
 from bnnp.cli import main
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import read_columns
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import weights_name, write_weights
 from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
+from bnnp.training.transfer import read_transfer
 
 INPUT = """\
 number_of_elements 3
@@ -425,7 +429,9 @@ def test_molecular_dynamics_conserves_the_energy(tmp_path: Path) -> None:
             "nnp_type 3G-HDNNP",
             r"expects 2 or 4 \(2G-HDNNP or 4G-HDNNP\), got `3G-HDNNP`",
         ),
-        ("nnp_type 4G-HDNNP", "nnp_type 4G-HDNNP\nuse_electrostatics", "fourth generation only"),
+        ("nnp_type 4G-HDNNP", "use_electrostatics", "needs the line `nnp_gen 4`: .* fourth generation only"),
+        ("nnp_type 4G-HDNNP", "nnp_gen 4\nelectrostatic_type 3", "is 3: .* fourth generation only"),
+        ("nnp_type 4G-HDNNP", "nnp_gen 4\nfixed_charge Na 1.0", "fourth generation only"),
         ("global_nodes_electrostatic 4", "global_nodes_electrostatic 4 4", "2 numbers for 1 hidden layer"),
     ],
 )
@@ -479,6 +485,32 @@ def test_what_bnnp_does_not_do_with_charges(folder: Path, tmp_path: Path) -> Non
         assert result.exit_code == 1
         assert "line 3 asks for charges: n2p2 reads the files of this potential as they are" in result.output
         assert "Traceback" not in result.output
+
+
+def test_other_programs_and_trainings_refuse_a_potential_with_charges(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "lammps")
+    lines = [line for line in INPUT.splitlines() if not line.startswith(("check_units", "nnp_type"))]
+    (other / "input.nn").write_text("\n".join(["nnp_gen 4", *lines]))
+    with pytest.raises(
+        RuntimeError, match="line 1: `nnp_gen 4` asks for charges, which pair_style bnnp does not"
+    ):
+        _core.read_potential(str(other))
+    plain = [
+        line for line in lines if "electrostatic" not in line and not line.startswith(("fixed", "ewald"))
+    ]
+    path = tmp_path / "input.nn"
+    path.write_text("\n".join([*plain, f"transfer_from {folder}"]))
+    with pytest.raises(InputError, match="is a potential with charges, which are an input of its networks"):
+        read_transfer(load_settings(path, 2), tmp_path)
+
+
+def test_masks_have_no_place(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "masked")
+    networks = bnnp.load(folder).members[0].networks
+    masks = Masks.draw(1, 3, (0.0, 0.1, 0.1), {x: network.sizes for x, network in networks.items()})
+    write_uncertainty(other / "uncertainty.data", UncertaintyData.of(masks, networks), "")
+    with pytest.raises(InputError, match="uncertainty.data: dropout has no place in a potential with"):
+        bnnp.load(other)
 
 
 def test_without_generation_4_the_words_have_no_effect(tmp_path: Path) -> None:
