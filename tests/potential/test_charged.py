@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from math import erf, pi, sqrt
@@ -371,6 +372,11 @@ def test_mode_3_writes_the_charges(folder: Path, tmp_path: Path, potential: Pote
     write_structures(there / "input.data", structures)
     result = run(there, "--mode", "3")
     assert result.exit_code == 0, result.output
+    checked = run(there, "--check")
+    assert checked.exit_code == 0, checked.output
+    assert re.search(
+        r"mode 2 +stops, as bnnp does not train charges\n +mode 3 +what the data hold", checked.output
+    )
     assert "electronegativity of Na" in result.output
     assert "hardness 0.31" in result.output
     columns, text, _ = read_columns(there / "nnatoms.out")
