@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.data import atomic_numbers
+from benchmark_parts import prediction_parts
 from click.testing import CliRunner, Result
 
 import bnnp
@@ -517,6 +518,13 @@ def test_masks_have_no_place(folder: Path, tmp_path: Path) -> None:
     write_uncertainty(other / "uncertainty.data", UncertaintyData.of(masks, networks), "")
     with pytest.raises(InputError, match="uncertainty.data: dropout has no place in a potential with"):
         bnnp.load(other)
+
+
+def test_the_benchmark_times_the_parts_of_charges(potential: Potential) -> None:
+    parts = prediction_parts(structure("crystal"), potential)
+    assert {"interaction of charges", "its derivatives", "energy and forces"} <= set(parts)
+    for call in parts.values():
+        call()
 
 
 def test_without_generation_4_the_words_have_no_effect(tmp_path: Path) -> None:
