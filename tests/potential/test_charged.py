@@ -309,7 +309,8 @@ def test_an_ensemble_has_standard_deviations_of_charges(folder: Path, tmp_path: 
     for place in (first, second):
         rows = "".join(f"{e} {f} 0.0 2.0 0.5\n" for e in (1, 2, 3) for f in range(1, 13 if e else 1))
         (place / "scaling.data").write_text(rows)
-    both = bnnp.load(first).predict(structure("crystal"))
+    ensemble = bnnp.load(first)
+    both = ensemble.predict(structure("crystal"))
     values = []
     for place in (first, second):
         (place / "input.nn").write_text(INPUT)
@@ -318,6 +319,9 @@ def test_an_ensemble_has_standard_deviations_of_charges(folder: Path, tmp_path: 
     assert both.charges is not None
     assert both.charges.value == pytest.approx(np.mean(charges, axis=0), abs=1e-14)
     assert both.charges.std == pytest.approx(np.std(charges, axis=0, ddof=1), abs=1e-14)
+    second_alone = ensemble.member(1).predict(structure("crystal"))
+    assert second_alone.charges is not None
+    assert second_alone.charges.value == pytest.approx(charges[1], abs=1e-14)
     assert both.forces is not None
     assert both.forces.std == pytest.approx(np.std(forces, axis=0, ddof=1), abs=1e-13)
 
@@ -509,6 +513,19 @@ def test_other_programs_and_trainings_refuse_a_potential_with_charges(folder: Pa
     path.write_text("\n".join([*plain, f"transfer_from {folder}"]))
     with pytest.raises(InputError, match="is a potential with charges, which are an input of its networks"):
         read_transfer(load_settings(path, 2), tmp_path)
+
+
+def test_the_check_of_dynamics_needs_the_networks(folder: Path, tmp_path: Path) -> None:
+    """Without charges random networks stand for those that are not there."""
+    other = shutil.copytree(folder, tmp_path / "dynamics")
+    (other / "input.nn").write_text(INPUT + "md_steps 10\nmd_temperature 300\n")
+    write_structures(other / "input.data", [structure("molecule")])
+    assert run(other, "--check", "--mode", "3").exit_code == 0
+    for path in other.glob("weights.*"):
+        path.unlink()
+    result = run(other, "--check", "--mode", "3")
+    assert result.exit_code == 1
+    assert "weights.011.data: no such file" in result.output
 
 
 def test_masks_have_no_place(folder: Path, tmp_path: Path) -> None:
