@@ -28,6 +28,7 @@ Signs
 Energies
     A network gives the energy of one atom; the total is their sum plus the free-atom energies, where
     they were subtracted before the training (``remove_atom_energies``).
+    With charges (in e) the electrostatic energy is added, half of each pair to either atom.
 Dropout
     Rates are chances to DROP. A mask belongs to a layer of an element and is shared by all atoms of a
     structure: one sample is one network. Kept nodes are scaled by 1/(1 - p), so that without dropout the

@@ -90,9 +90,9 @@ class Structure:
     stress : (6,) float64, energy/length^3, or None
         ASE's sign (+1/V dE/d strain) and Voigt order xx yy zz yz xz xy.
     charge : float
-        Total charge; not used, kept for writing the structure.
+        Total charge, e; acts on potentials with charges only.
     charges : (n_atoms,) float64, e, or None
-        Charges of the atoms; not used, kept for writing the structure.
+        Reference charges of the atoms; kept for writing the structure and for nnatoms.out.
     comment : str
         Free text of the comment lines, without the key=value pairs below.
     info : mapping of str to str

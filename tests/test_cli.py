@@ -145,7 +145,10 @@ def test_wrong_use_is_exit_code_2(words: tuple[str, ...]) -> None:
     [
         ("epochs 1", "there already"),
         ("droput_rate 0.1", "did you mean `dropout_rate`"),
-        ("use_electrostatics", "fourth generation only"),
+        (
+            "use_electrostatics",
+            "needs the line `nnp_gen 4`: bnnp has charges",
+        ),
         ("cutoff_type 1 2 3", "perhaps alpha"),
     ],
 )

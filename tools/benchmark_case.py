@@ -106,7 +106,7 @@ def supercell(structure: Structure, atoms: int) -> Structure:
 
 def potential_of(case: Case, threads: int) -> Potential:
     """The potential in the directory; without one, random networks with the dropout of input.nn."""
-    if case.has_potential:
+    if case.has_potential or case.settings.model.electrostatics is not None:
         return read_potential(case.directory, case.settings, threads)
     networks, scalings = random_parts(case)
     member = Member(networks, draw_masks(case.settings))

@@ -38,8 +38,9 @@ class Equilibration:
 
     Parameters
     ----------
-    matrix : (n_atoms, n_atoms) float64, energy/e^2
-        A + J.
+    A : (n_atoms, n_atoms) float64
+    J : (n_atoms,) float64
+        In the unit of A, which is that of `right` over charge.
 
     Raises
     ------
@@ -47,13 +48,15 @@ class Equilibration:
         It is not positive definite for charges that add up to zero.
     """
 
-    def __init__(self, matrix: Array) -> None:
+    def __init__(self, A: Array, J: Array) -> None:
+        diagonal = np.diagonal(A) + J
         # A constant for all elements changes lambda only, and makes the matrix definite where it has to be.
-        shifted = matrix + np.abs(np.diagonal(matrix)).max()
+        shifted = A + np.abs(diagonal).max()
+        shifted.flat[:: len(A) + 1] += J
         self._factor, info = torch.linalg.cholesky_ex(torch.from_numpy(shifted))
         if info.item():
-            raise NotPositive(_unbound(matrix))
-        ones = torch.ones(len(matrix), 1, dtype=torch.float64)
+            raise NotPositive(_unbound(A + np.diag(J)))
+        ones = torch.ones(len(A), 1, dtype=torch.float64)
         self._response = torch.cholesky_solve(ones, self._factor).squeeze(1).numpy()  # of Q to lambda
 
     def solve(self, right: Array, total: float) -> Array:

@@ -98,25 +98,25 @@ class ChargedMember:
         """
         normalization, charge_unit = self.model.normalization, self.electrostatics.conv_charge
         chi_unit = charge_unit / normalization.conv_energy
-        A, B = (each / self.electrostatics.four_pi_epsilon for each in coulomb.matrices)
+        (A, B), epsilon = coulomb.matrices, self.electrostatics.four_pi_epsilon
         shift, factor, offset = (each[types] for each in vars(self.inputs).values())
         scaled = (descriptors - shift) * factor + offset
         chi, dchi, _ = self._chi.sample(types, scaled, derivatives)
-        solver = self._solver(structure, A + np.diag(self._hardness[types]))
-        charges = solver.solve(-chi_unit * chi[:, 0], structure.charge)
+        solver = self._solver(structure, A, epsilon * self._hardness[types])
+        charges = solver.solve(-epsilon * chi_unit * chi[:, 0], structure.charge)
 
         atoms = np.arange(len(types))
         inputs = np.column_stack([scaled, np.zeros(len(types))])
         inputs[atoms, self._column[types]] = charge_unit * charges
         short, dshort, _ = self._short.sample(types, inputs, derivatives)
-        potential = (A + B) @ charges
+        potential = (A @ charges + B @ charges) / epsilon
         energies = short[:, 0] / normalization.conv_energy + normalization.mean_energy
         energies = energies + 0.5 * charges * potential
         if not derivatives:
             return ChargedEnergies(energies, charges, np.zeros((len(types), 3)), np.zeros((3, 3)))
 
         dE_dQ = potential + chi_unit * dshort[atoms, self._column[types]]
-        adjoint = solver.solve(-dE_dQ, 0.0)
+        adjoint = solver.solve(-epsilon * dE_dQ, 0.0)
         dshort[atoms, self._column[types]] = 0.0
         gradient = dshort[:, :-1] / normalization.conv_energy + (chi_unit * adjoint)[:, None] * dchi
         slopes = self.descriptor.vjp(types, pairs, gradient * factor)
@@ -124,13 +124,13 @@ class ChargedMember:
         return ChargedEnergies(
             energies,
             charges,
-            sum_pairs(pairs, slopes) + forces / self.electrostatics.four_pi_epsilon,
-            pairs.vectors.T @ slopes + virial / self.electrostatics.four_pi_epsilon,
+            sum_pairs(pairs, slopes) + forces / epsilon,
+            pairs.vectors.T @ slopes + virial / epsilon,
         )
 
-    def _solver(self, structure: Structure, matrix: Array) -> Equilibration:
+    def _solver(self, structure: Structure, A: Array, J: Array) -> Equilibration:
         try:
-            return Equilibration(matrix)
+            return Equilibration(A, J)
         except NotPositive as error:
             atoms = ", ".join(f"{atom + 1} ({structure.symbols[atom]})" for atom in error.atoms)
             raise NumericalError(

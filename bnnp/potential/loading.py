@@ -81,6 +81,11 @@ def assemble(
     members = []
     for each in files:
         data = each.uncertainty if wanted > 0 else None
+        if data is not None and each.charges is not None:
+            raise InputError(
+                f"{UNCERTAINTY}: dropout has no place in a potential with charges, whose networks n2p2 has "
+                "trained without: remove the file, it belongs to another potential"
+            )
         if data is not None and not as_stored:
             data = data.take(-(-wanted // count))
         members.append(Member(each.networks, None if data is None else data.masks, each.charges))

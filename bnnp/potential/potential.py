@@ -108,7 +108,7 @@ class Potential:
         number = int(np.searchsorted(np.cumsum(self.sizes), sample, side="right"))
         found = self.members[number]
         masks = None if found.masks is None else found.masks.only(sample - sum(self.sizes[:number]))
-        return replace(self, members=(Member(found.networks, masks),))
+        return replace(self, members=(replace(found, masks=masks),))
 
     @cached_property
     def elements(self) -> tuple[str, ...]:

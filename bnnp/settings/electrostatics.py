@@ -11,6 +11,7 @@ from bnnp.errors import InputError
 from bnnp.network.architecture import Architecture
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords.charges import ChargeSettings
+from bnnp.settings.keywords.refused import ELECTROSTATICS
 from bnnp.units import COULOMB, UNITS
 
 SUM = ("ewald_alpha", "ewald_cutoff", "ewald_kmax")
@@ -29,9 +30,14 @@ def read_electrostatics(
     Raises
     ------
     InputError
-        A width is missing or given twice, or keywords contradict each other, with the line to correct.
+        A width is missing or given twice, keywords contradict each other, or they ask for charges of another
+        kind; with the line to correct.
     """
+    if file.given("electrostatic_type") and file.value("electrostatic_type") != 5:
+        raise file.mistake("electrostatic_type", f"is {file.value('electrostatic_type')}: {ELECTROSTATICS}")
     if file.value("nnp_gen") != 4:
+        if file.given("use_electrostatics"):
+            raise file.mistake("use_electrostatics", f"needs the line `nnp_gen 4`: {ELECTROSTATICS}")
         return None
     units, given = UNITS[file.value("units")], file.value("four_pi_epsilon")
     vacuum = units.ev * units.angstrom / COULOMB

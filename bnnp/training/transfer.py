@@ -126,6 +126,11 @@ def read_transfer(settings: Settings, folder: Path) -> Transfer:
             "potential, such as the potential/ that mode 2 leaves"
         )
     theirs = load_settings(directory / "input.nn", 3)
+    if theirs.model.electrostatics is not None:
+        raise InputError(
+            f"{where}: {directory} is a potential with charges, which are an input of its networks; take one "
+            "without charges"
+        )
     potential = read_potential(directory, theirs)
     names = old_names(settings, theirs)
     _demand_fit(settings, theirs, names)

@@ -354,3 +354,14 @@ def test_values_of_n2p2(case: str, shared: Path) -> None:
                 np.testing.assert_allclose(row[: len(expected)], expected, rtol=1e-12, atol=2e-15)
                 compared += 1
     assert compared == len(reference)
+
+
+def test_a_negative_zeta_has_its_value_by_hand_and_counts_zero_at_its_pole() -> None:
+    """2^(1 - zeta) (1 + cos)^zeta is 4 / (1 + cos) for -1: 4 at 90 degrees; n2p2 has 0 at 180 degrees."""
+    functions = {"Cu": (parse_function(["Cu", "3", "Cu", "Cu", "0", "1", "-1", "5"]),)}
+    descriptor = Descriptor(("Cu",), functions, Cutoff(0))  # a hard cutoff, so that nothing else is a factor
+    for corner, expected in (([0.0, 2.0, 0.0], 4.0), ([-2.0, 0.0, 0.0], 0.0)):
+        positions = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], corner])
+        types, pairs = np.zeros(3, np.int32), find_neighbors(positions, None, 5.0, np.full(3, 29))
+        assert descriptor.values(types, pairs)[0, 0] == pytest.approx(expected, rel=1e-14, abs=0.0)
+        assert np.isfinite(descriptor.vjp(types, pairs, np.array([[1.0], [0.0], [0.0]]))).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from math import erf, pi, sqrt
@@ -11,19 +12,24 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.data import atomic_numbers
+from benchmark_parts import prediction_parts
 from click.testing import CliRunner, Result
 
 import bnnp
+import bnnp._core as _core
 from bnnp.cli import main
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import read_columns
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import weights_name, write_weights
 from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
+from bnnp.training.transfer import read_transfer
 
 INPUT = """\
 number_of_elements 3
@@ -303,7 +309,8 @@ def test_an_ensemble_has_standard_deviations_of_charges(folder: Path, tmp_path: 
     for place in (first, second):
         rows = "".join(f"{e} {f} 0.0 2.0 0.5\n" for e in (1, 2, 3) for f in range(1, 13 if e else 1))
         (place / "scaling.data").write_text(rows)
-    both = bnnp.load(first).predict(structure("crystal"))
+    ensemble = bnnp.load(first)
+    both = ensemble.predict(structure("crystal"))
     values = []
     for place in (first, second):
         (place / "input.nn").write_text(INPUT)
@@ -312,6 +319,9 @@ def test_an_ensemble_has_standard_deviations_of_charges(folder: Path, tmp_path: 
     assert both.charges is not None
     assert both.charges.value == pytest.approx(np.mean(charges, axis=0), abs=1e-14)
     assert both.charges.std == pytest.approx(np.std(charges, axis=0, ddof=1), abs=1e-14)
+    second_alone = ensemble.member(1).predict(structure("crystal"))
+    assert second_alone.charges is not None
+    assert second_alone.charges.value == pytest.approx(charges[1], abs=1e-14)
     assert both.forces is not None
     assert both.forces.std == pytest.approx(np.std(forces, axis=0, ddof=1), abs=1e-13)
 
@@ -367,6 +377,11 @@ def test_mode_3_writes_the_charges(folder: Path, tmp_path: Path, potential: Pote
     write_structures(there / "input.data", structures)
     result = run(there, "--mode", "3")
     assert result.exit_code == 0, result.output
+    checked = run(there, "--check")
+    assert checked.exit_code == 0, checked.output
+    assert re.search(
+        r"mode 2 +stops, as bnnp does not train charges\n +mode 3 +what the data hold", checked.output
+    )
     assert "electronegativity of Na" in result.output
     assert "hardness 0.31" in result.output
     columns, text, _ = read_columns(there / "nnatoms.out")
@@ -425,7 +440,9 @@ def test_molecular_dynamics_conserves_the_energy(tmp_path: Path) -> None:
             "nnp_type 3G-HDNNP",
             r"expects 2 or 4 \(2G-HDNNP or 4G-HDNNP\), got `3G-HDNNP`",
         ),
-        ("nnp_type 4G-HDNNP", "nnp_type 4G-HDNNP\nuse_electrostatics", "fourth generation only"),
+        ("nnp_type 4G-HDNNP", "use_electrostatics", "needs the line `nnp_gen 4`: .* fourth generation only"),
+        ("nnp_type 4G-HDNNP", "nnp_gen 4\nelectrostatic_type 3", "is 3: .* fourth generation only"),
+        ("nnp_type 4G-HDNNP", "nnp_gen 4\nfixed_charge Na 1.0", "fourth generation only"),
         ("global_nodes_electrostatic 4", "global_nodes_electrostatic 4 4", "2 numbers for 1 hidden layer"),
     ],
 )
@@ -479,6 +496,52 @@ def test_what_bnnp_does_not_do_with_charges(folder: Path, tmp_path: Path) -> Non
         assert result.exit_code == 1
         assert "line 3 asks for charges: n2p2 reads the files of this potential as they are" in result.output
         assert "Traceback" not in result.output
+
+
+def test_other_programs_and_trainings_refuse_a_potential_with_charges(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "lammps")
+    lines = [line for line in INPUT.splitlines() if not line.startswith(("check_units", "nnp_type"))]
+    (other / "input.nn").write_text("\n".join(["nnp_gen 4", *lines]))
+    with pytest.raises(
+        RuntimeError, match="line 1: `nnp_gen 4` asks for charges, which pair_style bnnp does not"
+    ):
+        _core.read_potential(str(other))
+    plain = [
+        line for line in lines if "electrostatic" not in line and not line.startswith(("fixed", "ewald"))
+    ]
+    path = tmp_path / "input.nn"
+    path.write_text("\n".join([*plain, f"transfer_from {folder}"]))
+    with pytest.raises(InputError, match="is a potential with charges, which are an input of its networks"):
+        read_transfer(load_settings(path, 2), tmp_path)
+
+
+def test_the_check_of_dynamics_needs_the_networks(folder: Path, tmp_path: Path) -> None:
+    """Without charges random networks stand for those that are not there."""
+    other = shutil.copytree(folder, tmp_path / "dynamics")
+    (other / "input.nn").write_text(INPUT + "md_steps 10\nmd_temperature 300\n")
+    write_structures(other / "input.data", [structure("molecule")])
+    assert run(other, "--check", "--mode", "3").exit_code == 0
+    for path in other.glob("weights.*"):
+        path.unlink()
+    result = run(other, "--check", "--mode", "3")
+    assert result.exit_code == 1
+    assert "weights.011.data: no such file" in result.output
+
+
+def test_masks_have_no_place(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "masked")
+    networks = bnnp.load(folder).members[0].networks
+    masks = Masks.draw(1, 3, (0.0, 0.1, 0.1), {x: network.sizes for x, network in networks.items()})
+    write_uncertainty(other / "uncertainty.data", UncertaintyData.of(masks, networks), "")
+    with pytest.raises(InputError, match="uncertainty.data: dropout has no place in a potential with"):
+        bnnp.load(other)
+
+
+def test_the_benchmark_times_the_parts_of_charges(potential: Potential) -> None:
+    parts = prediction_parts(structure("crystal"), potential)
+    assert {"interaction of charges", "its derivatives", "energy and forces"} <= set(parts)
+    for call in parts.values():
+        call()
 
 
 def test_without_generation_4_the_words_have_no_effect(tmp_path: Path) -> None:

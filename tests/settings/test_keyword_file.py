@@ -76,7 +76,7 @@ def test_wrong_arguments(tmp_path: Path, line: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("use_electrostatics", "fourth generation only (`nnp_gen 4`)"),
+        ("fixed_charge H 0.4", "fourth generation only (`nnp_gen 4`)"),
         ("symfunction_electrostatic H 2 H 0 0 6", "all networks share the symmetry functions"),
         ("pairsymfunction_short H O 1 2 3", "no pair networks"),
         ("use_vdw", "van der Waals"),
@@ -106,7 +106,7 @@ def test_runner_2_is_recognized_before_anything_else(tmp_path: Path, line: str) 
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    message = complain(tmp_path, "epochs ten\nuse_electrostatics\nno_such_keyword\n")
+    message = complain(tmp_path, "epochs ten\nuse_vdw\nno_such_keyword\n")
     assert [f"line {number}" in message for number in (1, 2, 3)] == [True, True, True]
 
 

@@ -94,7 +94,7 @@ struct ChargeTask {
     std::int64_t first = 0, step = 1;   // rows i = first, first + step, ...
     double *A = nullptr, *B = nullptr;  // (n_atoms, n_atoms), j >= i are added to; or
     const double *left = nullptr, *right = nullptr;  // (n_atoms,)
-    double *forces = nullptr, *virial = nullptr;     // (n_atoms, 3) and (3, 3), added to
+    double *forces = nullptr, *virial = nullptr;     // (n_atoms, 3) and xx yy zz xy xz yz, added to
 };
 
 }  // namespace bnnp

@@ -12,8 +12,19 @@
 namespace bnnp {
 namespace {
 
-constexpr std::int64_t REGISTER = 8;  // numbers in the largest one
-constexpr std::int64_t PIECES = 8;    // of the atoms, whatever the threads: sums have one order
+constexpr std::int64_t REGISTER = 8;                  // numbers in the largest one
+constexpr int VOIGT[] = {0, 3, 4, 3, 1, 5, 4, 5, 2};  // of the elements of a matrix, as kernels have them
+constexpr std::int64_t PIECES = 8;  // of the atoms, whatever the threads: sums have one order
+
+// Copies the part above the diagonal of an (n, n) matrix below it, by blocks, which stay in the cache.
+void mirror(double* matrix, std::int64_t n) {
+    constexpr std::int64_t block = 32;
+    for (std::int64_t row = 0; row < n; row += block)
+        for (std::int64_t column = 0; column <= row; column += block)
+            for (std::int64_t i = row; i < std::min(row + block, n); ++i)
+                for (std::int64_t j = column; j < std::min(column + block, i); ++j)
+                    matrix[i * n + j] = matrix[j * n + i];
+}
 
 class ChargeSums {
   public:
@@ -50,16 +61,14 @@ class ChargeSums {
         {
             py::gil_scoped_release release;
             parallel_pieces(PIECES, threads, [&](std::int64_t piece) { run(own, piece); });
-            for (double* each : {own.A, own.B})
-                for (std::int64_t i = 0; i < n; ++i)
-                    for (std::int64_t j = 0; j < i; ++j) each[i * n + j] = each[j * n + i];
+            for (double* each : {own.A, own.B}) mirror(each, n);
         }
         return py::make_tuple(A, B);
     }
 
     // Forces (n_atoms, 3) and virial (3, 3) of 1/2 left (A right + B left).
     py::tuple derivatives(const Doubles& left, const Doubles& right) const {
-        const std::int64_t n = task.n_atoms, three = 3, size = 3 * n + 9;
+        const std::int64_t n = task.n_atoms, three = 3, size = 3 * n + 6;
         require(left.size() == n && right.size() == n, "expected charges (n_atoms,)");
         Doubles forces({n, three}), virial({three, three});
         std::vector<double> sums(PIECES * size, 0.0);
@@ -78,7 +87,7 @@ class ChargeSums {
             std::fill_n(W, 9, 0.0);
             for (std::int64_t piece = 0; piece < PIECES; ++piece) {
                 for (std::int64_t k = 0; k < 3 * n; ++k) F[k] += sums[piece * size + k];
-                for (std::int64_t k = 0; k < 9; ++k) W[k] += sums[piece * size + 3 * n + k];
+                for (std::int64_t k = 0; k < 9; ++k) W[k] += sums[piece * size + 3 * n + VOIGT[k]];
             }
         }
         return py::make_tuple(forces, virial);

@@ -379,7 +379,8 @@ def report_simulation_estimate(run: Run, log: Log) -> None:
 def _potential(run: Run) -> tuple[Potential, bool]:
     """The potential of the directory, or one of random networks, and whether it is the former."""
     settings = run.settings
-    if all((run.directory / weights_name(element)).is_file() for element in settings.model.elements):
+    there = all((run.directory / weights_name(element)).is_file() for element in settings.model.elements)
+    if there or settings.model.electrostatics is not None:  # charges are never random
         return read_potential(run.directory, settings, run.threads), True
     member = Member(random_networks(settings), draw_masks(settings))
     return potential_of(settings, member, threads=run.threads), False

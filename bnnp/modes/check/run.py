@@ -53,7 +53,8 @@ def check(run: Run) -> None:
             log.line("  Time and memory are estimated once mode 1 has chosen the symmetry functions.")
         else:
             stored = report_symmetry_estimate(structures, run, log)
-            report_training_estimate(structures, run, stored, log)
+            if settings.model.electrostatics is None:
+                report_training_estimate(structures, run, stored, log)
         if runs_dynamics(settings) and not settings.chooses_functions:
             report_simulation_estimate(run, log)
     conclude(data, run, log)
@@ -91,6 +92,8 @@ def conclude(data: DataSet, run: Run, log: Log) -> None:
     doubtful = data.doubts or data.n_close == data.n_structures
     able = "what the data hold is doubtful: see the warnings" if doubtful else "ready"
     stops = {2: "stops, as it finds no forces"} if lacks_forces(data, run.settings) else {}
+    if run.settings.model.electrostatics is not None:
+        stops = {2: "stops, as bnnp does not train charges"}
     for mode in (1, 2, 3):
         log.item(f"mode {mode}", stops.get(mode, able))
     log.close(0)

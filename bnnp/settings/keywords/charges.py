@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bnnp.settings.arguments import (
     element_and_positive,
     ewald_precision,
+    flag,
     integer,
     integers,
     real,
@@ -21,6 +22,10 @@ from bnnp.settings.keywords.record import BOTH, N2P2, RUNNER, Section, keyword
 class ChargeSettings(Section, title="Charges", modes="3", dialect=BOTH):
     """Charges of the atoms and their electrostatic energy; with `nnp_gen 4` only."""
 
+    use_electrostatics: bool = keyword("", flag, False,
+        "charges and their energy, with `nnp_gen 4`, which alone says so, too", dialect=RUNNER)
+    electrostatic_type: int | None = keyword("5", integer(1, 5), None,
+        "5: charges that equilibrate, the only ones bnnp has", dialect=RUNNER)
     fixed_gausswidth: tuple[tuple[str, float], ...] = keyword("X sigma", element_and_positive, (),
         "width of the Gaussian charge of element X", repeatable=True,
         note="One line for each element. The hardness of X stands in hardness.XXX.data.")

@@ -26,7 +26,7 @@ _OUTDATED = {
 }
 _FAMILIES = {
     ELECTROSTATICS: (
-        "use_electrostatics electrostatic_type nn_type_elec use_atom_charges fixed_charge "
+        "nn_type_elec use_atom_charges fixed_charge "
         "use_charge_constraint enforce_totcharge "
         "symfunction_electrostatic *_electrostatic *_ewald *_elec *_elec_* charge_* *_charge *_charges "
         "*_charge_* *_charge_constraint"
