@@ -106,7 +106,7 @@ def test_statistics_and_calibration_reach_the_potential(folder: Path) -> None:
     assert found.parts.energy.shape == (1,)  # of kind mc: no last layer, no distance
     bare = assemble([files], settings, calibrated=False)
     assert bare.calibration is None
-    assert bare.predict(MOLECULE).parts.energy.shape == (3,)
+    assert bare.predict(MOLECULE).parts.energy.shape == (5,)
 
 
 def test_samples_that_are_not_wanted_need_no_masks(folder: Path) -> None:
