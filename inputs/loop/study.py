@@ -115,8 +115,9 @@ def table(rows: list[dict[str, str]]) -> Iterator[str]:
         cells = []
         for name in SETS:
             values = np.array([float(row["rmse_F"]) for row in own if row["set"] == name])
-            error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-            cells.append(f"{values.mean():.0f} +- {error:.0f}")
+            several = len(values) > 1
+            error = f" +- {values.std(ddof=1) / np.sqrt(len(values)):.0f}" if several else ""
+            cells.append(f"{values.mean():.0f}{error}")
         mean = np.mean([float(row["labels"]) for row in own])
         yield f"| {generation} | {arm} | {mean:.0f} | " + " | ".join(cells) + " |"
 

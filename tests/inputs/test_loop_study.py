@@ -76,6 +76,8 @@ def test_the_study_runs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     small = small.replace("300 800 1400 300:2500", "800").replace("15 15", "4 4")
     (tmp_path / "study.nn").write_text(small + "epochs 1\n")
     monkeypatch.setattr(study, "INPUT", tmp_path / "study.nn")
+    for name, number in {"START": 70, "TEST": 3, "EQUILIBRATION": 20, "INTERVAL": 8}.items():
+        monkeypatch.setattr(study, name, number)
     words = [str(tmp_path / "results"), "--seeds", "1", "--generations", "1"]
     for _ in range(2):
         monkeypatch.setattr(sys, "argv", ["study.py", *words])

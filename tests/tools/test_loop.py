@@ -142,6 +142,7 @@ def test_killed_anywhere_it_comes_to_the_same_end(alone: bool, finished: Path, t
         assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_two_drivers_in_one_campaign_are_refused(tmp_path: Path) -> None:
     write_campaign(tmp_path, KEYWORDS)
     lock = DirectoryLock(tmp_path)
