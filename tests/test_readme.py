@@ -51,7 +51,9 @@ NEEDS_A_CLUSTER = ("sbatch", "srun")
 TRANSLATED = {"${t}K": "300K", "${t}K,": "300K", "$case": "water"}
 TRANSLATED |= {"benchmark.py train FOLDER": "benchmark.py train inputs/quickstart"}
 TRANSLATED |= {"potential/ DATA": "inputs/lammps/potential inputs/quickstart/input.data"}
-TRANSLATED |= {f"compare_arms.py {made}": "compare_arms.py ." for made in ("tellurides", "refractory")}
+TRANSLATED |= {
+    f"compare_arms.py {made}": "compare_arms.py ." for made in ("tellurides", "refractory", "temperatures")
+}
 
 
 def shorter(text: str, changes: dict[str, str]) -> str:

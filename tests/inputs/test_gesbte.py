@@ -1,0 +1,82 @@
+"""inputs/gesbte: which frames are used for what; peaks and bands of g(r) by hand."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections import Counter
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from bnnp.io.input_data import read_structures
+from bnnp.structure import Set
+
+CASE = Path(__file__).resolve().parents[2] / "inputs" / "gesbte"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of 200 frames of two atoms, whose energy is the number of the frame."""
+    path = tmp_path_factory.mktemp("runs")
+    for material, formula in {"GeTe": "GeTe", "Sb2Te3": "SbTe", "Ge2Sb2Te5": "GeSb"}.items():
+        for kelvin in (300, 600, 750, 900, 1200, 1500):
+            frames = []
+            for number in range(200):
+                atoms = Atoms(formula, [[0, 0, 0], [2.8, 0, 0]], cell=[9, 9, 9], pbc=True)
+                atoms.calc = SinglePointCalculator(atoms, energy=float(number), forces=np.zeros((2, 3)))
+                frames.append(atoms)
+            ase.io.write(path / f"{material}_{kelvin}K.extxyz.gz", frames, format="extxyz")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("study", "trained", "tested", "elements"),
+    [("temperatures", 3 * 20, 3 * 11 + 2 * 11, "Ge Te"), ("ends", 10 * 10, 10 * 6 + 5 * 11, "Ge Sb Te")],
+)
+def test_no_frame_has_two_parts(
+    study: str,
+    trained: int,
+    tested: int,
+    elements: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["prepare.py", study, str(tmp_path), str(folder)])
+    runpy.run_path(str(CASE / "prepare.py"), run_name="__main__")
+    fitted = list(read_structures(tmp_path / "input.data"))
+    test = list(read_structures(tmp_path / "test.data"))
+    assert Counter(s.subset for s in fitted)[Set.TRAIN] == trained
+    assert len(test) == tested
+    assert f"elements {elements}\n" in (tmp_path / "input.nn").read_text()
+    used = [(s.info["group"], s.energy) for s in [*fitted, *test]]
+    assert len(set(used)) == len(used)
+    last = {
+        x: max(s.energy or 0.0 for s in fitted if s.subset == x)
+        for x in (Set.TRAIN, Set.TEST, Set.CALIBRATION)
+    }
+    first = {x: min(s.energy or 0.0 for s in fitted if s.subset == x) for x in last}
+    known = {s.info["group"] for s in fitted}
+    inside = [s.energy or 0.0 for s in test if s.info["group"] in known]
+    assert last[Set.TRAIN] + 5 < first[Set.TEST]  # gaps of 0.4 ps and more
+    assert last[Set.TEST] + 5 < first[Set.CALIBRATION]
+    assert last[Set.CALIBRATION] + 5 < min(inside)
+
+
+def test_peaks_and_bands_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parabola with its top at 2.83; Student's t of 4 degrees of freedom is 2.776 at 97.5 %."""
+    monkeypatch.syspath_prepend(str(CASE.parents[1] / "tools"))
+    liquid = runpy.run_path(str(CASE / "liquid.py"))
+    r = 0.025 + 0.05 * np.arange(100)
+    g = np.maximum(1.8 - 4.0 * (r - 2.83) ** 2, 0.0)
+    assert liquid["vertex"](r, g) == pytest.approx((2.83, 1.8), rel=1e-9)
+    teacher = {"r": r, "g_total": g, "g_total_std": np.full(100, 0.1)}
+    band = 2.776445 * 0.1 * np.sqrt(2.0 / 3.0)
+    for shift, inside in ((0.99 * band, 100), (1.01 * band, 0)):
+        ours = teacher | {"g_total": np.where(g > 0.0, g + shift, 0.0)}
+        assert f"| total | {inside} % |" in liquid["compare"]("total", (teacher, 3), (ours, 3))
