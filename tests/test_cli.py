@@ -332,3 +332,11 @@ def test_our_own_mistakes_say_so() -> None:
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
     assert "This is a bug in bnnp" in result.stderr
+
+
+def test_an_interruption_while_the_command_is_loaded_has_no_traceback(tmp_path: Path) -> None:
+    """A module named click that raises what Ctrl-C raises, found before the package."""
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from bnnp.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
