@@ -80,12 +80,16 @@ def relax(potential: Potential, atoms: Atoms) -> Atoms:
 
 
 def scaled(potential: Potential, atoms: Atoms, factor: float) -> Atoms:
-    """The crystal with its volume times `factor`, and relaxed atoms."""
+    """The crystal with its volume times `factor`, and relaxed atoms; InputError if that fails."""
     there: Atoms = atoms.copy()
     there.set_cell(atoms.cell.array * factor ** (1.0 / 3.0), scale_atoms=True)
     if residuals(potential, there)[0] > TIGHT:
         there.calc = BNNP(potential, warn=False)
-        BFGS(there, logfile=None).run(fmax=TIGHT, steps=MOST_STEPS)
+        if not BFGS(there, logfile=None).run(fmax=TIGHT, steps=MOST_STEPS):
+            raise InputError(
+                f"the atoms are not relaxed after {MOST_STEPS} steps in a cell of {factor:.3g} times the "
+                "volume: the potential may have no equilibrium there"
+            )
         there.calc = None
     return there
 

@@ -98,12 +98,14 @@ def end(campaign: Campaign) -> None:
         say("`bnnp --loop` ends as soon as it looks: after a training, or at once while it waits for jobs.")
         return
     number = 0
-    for generation in campaign.generations[1:]:
-        if campaign.marker(generation, "label") is None:
-            number += cancel(Labeling(campaign, generation))
-        if campaign.marker(generation, "explore") is None:
-            Local().cancel(sorted(campaign.step(generation, "explore").glob("run_*")))
-    lock.release()
+    try:
+        for generation in campaign.generations[1:]:
+            if campaign.marker(generation, "label") is None:
+                number += cancel(Labeling(campaign, generation))
+            if campaign.marker(generation, "explore") is None:
+                Local().cancel(sorted(campaign.step(generation, "explore").glob("run_*")))
+    finally:
+        lock.release()
     say(f"Nobody is at work here; {number} jobs were cancelled. `bnnp --loop` goes on.")
 
 

@@ -6,7 +6,7 @@ bnnp phonons POSCAR --supercell "4 4 4" --quasi-harmonic
 bnnp phonons silicon.cif --reference C11=165.8 --reference C12=63.9
 
 The value is that of the potential, the standard deviation that over its Monte Carlo samples, at the geometry
-of the potential: they share neighbors and symmetry functions, so 100 samples cost little more than one.
+of the potential: they share neighbors and symmetry functions, so 100 samples cost 1.5 times one.
 Angstrom, eV, THz, GPa, K whatever the units of the potential.
 """
 
@@ -201,7 +201,7 @@ def read_temperatures(text: str) -> Array:
         raise click.UsageError(
             f"--temperatures {text}: expected T1:T2:step with 0 <= T1 < T2 and step > 0, as 0:1000:20"
         ) from None
-    return np.arange(first, last + 0.5 * step, step)
+    return np.arange(first, last + 1e-9 * step, step)
 
 
 def read_references(given: Sequence[str]) -> dict[str, float]:

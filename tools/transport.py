@@ -96,6 +96,11 @@ def analyze(
     )
     found = 0
     if all(run.heat is not None for run in runs):
+        if unknown := [run.name for run in runs if not run.particles]:
+            say(
+                f"{', '.join(unknown)}: no velocities of the elements, which heat_flux.out has: in a mixture "
+                "the thermal conductivity contains what moves with the elements"
+            )
         series = [conducted(run) for run in runs]
         factor = [W_MK / (run.volume * ase.units.kB * run.temperature**2) for run in runs]
         heat.write(prefix, runs, series, factor, blocks)

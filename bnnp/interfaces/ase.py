@@ -279,7 +279,8 @@ class BNNP(Calculator):
         """Total charge in e; 0 for a potential without charges, which does not depend on it."""
         if self.potential.model.electrostatics is None:
             return 0.0
-        return find_total_charge(atoms) or float(atoms.get_initial_charges().sum())
+        told = find_total_charge(atoms)
+        return float(atoms.get_initial_charges().sum()) if told is None else told
 
     def _in_ase_units(self, prediction: Prediction, share: float) -> dict[str, Any]:
         """The results for ASE, in the order in which files have them: values, std, raw std."""

@@ -168,15 +168,15 @@ def find_charges(atoms: Atoms) -> Array | None:
     return None
 
 
-def find_total_charge(atoms: Atoms) -> float:
-    """Total charge in e; 0 if nothing is said."""
+def find_total_charge(atoms: Atoms) -> float | None:
+    """Total charge in e; None if nothing is said."""
     for name in ("charge", "total_charge"):
         if name in atoms.info:
             value = _numbers(name, atoms.info[name])
             if value.size != 1:
                 raise InputError(f"`{name}` holds {count(value.size, 'number')}, expected one")
             return float(value.item())
-    return 0.0
+    return None
 
 
 def split_name(name: str) -> tuple[str | None, str | None]:

@@ -289,7 +289,7 @@ def _forces(structure: Structure, prediction: Prediction, calibration: Calibrati
     std = _columns(forces, _with_size, calibration)
     if std is not None and calibration is not None and parts is not None:
         assert parts.forces is not None
-        rows = zip(structure.symbols, parts.forces, strict=True)  # (3, 3): component, part
+        rows = zip(structure.symbols, parts.forces, strict=True)  # (3, 5): component, part
         sizes = [calibration.components_of_force(symbol, each) for symbol, each in rows]
         std = np.hstack([std, np.array(sizes)])
     integers = [(structure.index + 1, atom) for atom in range(1, len(structure) + 1)]
@@ -339,7 +339,7 @@ def _hybrid_parts(prediction: Prediction, calibration: Calibration | None) -> Si
 def _components(quantity: Quantity | None, parts: Array | None) -> Array:
     """The weighted parts, (..., 3); NaN for a quantity without calibration."""
     assert parts is not None
-    return np.full(parts.shape, np.nan) if quantity is None else quantity.components(parts)
+    return np.full((*parts.shape[:-1], 3), np.nan) if quantity is None else quantity.components(parts)
 
 
 def _with_size(std: Array) -> Array:

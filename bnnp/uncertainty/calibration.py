@@ -80,7 +80,7 @@ class Observations:
     errors : (n,) float64
         Predicted - reference.
     parts : (n, 1) or (n, 5) float64
-        sigma_MC; and, for hybrid, sigma_LL and d.
+        sigma_MC; and, for hybrid, sigma_LL, d, x_r and the spread of the samples.
     structure : (n,) int64
         Number of the structure each error is from, ascending in the order of the data.
     outside : (n,) bool
@@ -188,11 +188,11 @@ class Calibration:
         return {name: q for name, q in {**named, "stress": self.stress}.items() if q is not None}
 
     def components_of_force(self, symbol: str, parts: Array) -> Array:
-        """Size of each weighted part of the force on an atom, (3,), from the (3, 3) parts of its components.
+        """Size of each weighted part of the force on an atom, (3,), from the (3, 5) parts of its components.
 
         NaN without a calibration of this element."""
         if symbol not in self.forces:
-            return np.full(parts.shape[-1], np.nan)
+            return np.full(3, np.nan)
         return np.asarray(np.sqrt(np.square(self.forces[symbol].components(parts)).sum(axis=0)))
 
     def quantile(self, quantity: str, percent: float) -> float:
@@ -327,11 +327,10 @@ def fit_quantity(
         scale = math.sqrt(zms(errors, sigma))
         least, sigma = scale * least, scale * sigma
     limit = math.inf if bounded or kind == "mc" else math.sqrt(np.square(errors).mean())
-    if kind == "hybrid":
-        sigma = limited(sigma, parts[inside], limit)
     conformal = {level: conformal_factor(np.abs(errors) / sigma, level / 100.0) for level in LEVELS}
     wider = widening(independent)
-    sigma, scale, least = wider * sigma, wider * scale, wider * least
+    scale, least, limit = wider * scale, wider * least, wider * limit
+    sigma = wider * sigma if kind == "mc" else limited(wider * sigma, parts[inside], limit)
     mc = parts[inside, 0]
     scores["raw"] = math.sqrt(zms(errors[mc > 0.0], mc[mc > 0.0])) if (mc > 0.0).any() else math.nan
     scores |= {
@@ -341,7 +340,7 @@ def fit_quantity(
         "area": miscalibration_area(errors, sigma),
     }
     fitted = FITS[best](raw[used], found.errors[used]).scaled(scale)
-    return Quantity(fitted, weights, conformal, scores, least, wider * limit)
+    return Quantity(fitted, weights, conformal, scores, least, limit)
 
 
 def limited(sigma: Array, parts: Array, inside: float) -> Array:
@@ -350,8 +349,8 @@ def limited(sigma: Array, parts: Array, inside: float) -> Array:
 
 
 def reach(found: Observations) -> float:
-    """d_0, the distance that one in a thousand inside exceeds."""
-    return float(np.quantile(found.parts[~found.outside, 2], 0.999))
+    """d_0, the distance that one in a thousand inside exceeds; inf where all are 0."""
+    return float(np.quantile(found.parts[~found.outside, 2], 0.999)) or math.inf
 
 
 def widening(independent: float) -> float:

@@ -24,7 +24,7 @@ from scipy.special import stdtrit
 
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import write_structures
-from bnnp.io.prediction import read_columns
+from bnnp.io.tables import read_table
 from bnnp.units import METAL
 
 HERE = Path(__file__).resolve().parent
@@ -128,7 +128,7 @@ def analyze(base: Path, name: str, paths: list[Path]) -> Table:
     """Mean g(r) over the runs, and its spread."""
     words = ["--rdf", "--r-max", str(R_MAX), "--bins", str(BINS), "--out", name]
     run_bnnp(base, f"{name}.log", "analyze", *map(str, paths), *words)
-    return read_columns(base / f"{name}_rdf.out")[0]
+    return read_table(base / f"{name}_rdf.out")[0]
 
 
 def compare(name: str, teacher: tuple[Table, int], ours: tuple[Table, int]) -> str:

@@ -4,7 +4,7 @@
     python inputs/loop/study.py RESULTS --seeds 5 --generations 4
 
 The start set is molecular dynamics of a crystal of 32 atoms at 300 K. Campaigns of `bnnp --loop` explore
-300, 800 and 1400 K and a ramp to 2500 K that melts it, with the same number of labels by uncertainty and at
+300, 800 and 1400 K and a ramp to 2500 K that heats it, with the same number of labels by uncertainty and at
 random, and the potential after each generation predicts sets of EMT's own dynamics that no campaign has seen.
 What is finished is not repeated; the table is made of results.csv.
 """

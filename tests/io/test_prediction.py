@@ -16,6 +16,9 @@ from bnnp.io.input_data import read_structures
 from bnnp.io.prediction import COLUMNS, PredictionWriter, file_names, format_prediction, read_columns
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
+from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.hybrid import SigmaParts
+from bnnp.uncertainty.maps import Quadratic
 from bnnp.units import ATOMIC, METAL
 
 STD = "raw (uncalibrated), 100 Monte Carlo samples"
@@ -137,6 +140,25 @@ def test_headers_say_what_is_raw_and_what_is_of_an_atom_or_a_vector() -> None:
         assert headers[name].partition("std: ")[2] == f"{std}; std_raw: {raw}\n"
     plain = COLUMNS["energy.out"].header(METAL, std, raw)
     assert "last layer" not in plain
+
+
+def test_rows_are_as_long_where_a_quantity_has_no_calibration(
+    structure: Structure, prediction: Prediction
+) -> None:
+    """A hybrid calibration of everything, and of one element's forces alone: the rest is NaN."""
+    quantity = Quantity(Quadratic(0.1, 1.0, 0.0, 1.0), np.array([1.0, 0.5, 0.1]), {})
+    parts = SigmaParts(np.ones(5), np.ones((3, 3, 5)), np.ones((6, 5)))
+    whole = Calibration("hybrid", quantity, {"Ge": quantity, "Te": quantity}, quantity, 100, 40)
+    some = Calibration("hybrid", None, {"Ge": quantity}, None, 100, 40)
+    names, lengths = ("energy.out", "nnforces.out", "nnstress.out"), []
+    for calibration in (whole, some):
+        found = replace(prediction, parts=parts)
+        texts = format_prediction(names, structure, found, calibration)
+        lengths.append(
+            {name: {len(row.split()) for row in text.splitlines()} for name, text in texts.items()}
+        )
+    assert lengths[0] == lengths[1]
+    assert all(len(each) == 1 for each in lengths[0].values())
 
 
 def test_output_data_is_input_data_with_the_prediction(

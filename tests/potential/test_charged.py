@@ -343,6 +343,8 @@ def test_ase_has_the_charges(folder: Path, potential: Potential) -> None:
     del atoms.info["charge"]
     atoms.set_initial_charges([0.5] + [0.0] * 11)
     assert atoms.get_charges().sum() == pytest.approx(0.5, abs=1e-12)
+    atoms.info["charge"] = 0.0  # said, so it counts
+    assert atoms.get_charges().sum() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_ase_slabs_are_slabs(folder: Path, potential: Potential) -> None:

@@ -167,6 +167,21 @@ def test_reach_and_limit_of_a_fit() -> None:
     assert [(q.inside, q.reach) for q in bounded.quantities.values()] == [(np.inf, np.inf)] * 2
 
 
+def test_distances_that_are_all_zero_have_no_reach() -> None:
+    """So that an element whose functions never vary keeps its calibrated sigma."""
+    found = observations(1.0, kinds=3)
+    found = replace(found, parts=complete(found.parts * np.array([1.0, 1.0, 0.0])))
+    assert fit_calibration({"forces Ge": found}, "hybrid", 10).forces["Ge"].reach == np.inf
+
+
+def test_a_force_without_a_calibration_has_three_parts_that_are_no_numbers() -> None:
+    calibration = Calibration("hybrid", HYBRID, {"Ge": HYBRID}, None, 10, 50)
+    parts = complete(np.full((3, 3), 0.1))
+    assert calibration.components_of_force("Te", parts).shape == (3,)
+    assert np.isnan(calibration.components_of_force("Te", parts)).all()
+    np.testing.assert_allclose(calibration.components_of_force("Ge", parts), [0, 0, np.sqrt(3.0) * 0.01])
+
+
 def test_no_error_has_a_share_in_its_own_sigma() -> None:
     """With one structure that is far off, its own sigma is not raised by it, those of the others are."""
     found = observations(1.0, structures=5, each=50)

@@ -24,7 +24,7 @@ from learning.campaign import Campaign, announce
 
 REACH = 6.0  # Angstrom
 SPARE = 3  # structures more than FEWEST that the calibration set of the start is meant to have
-LEAST = 2 * FEWEST  # structures of a start set
+LEAST = 4 * FEWEST  # structures of a start set
 
 
 def divide_start(campaign: Campaign) -> None:

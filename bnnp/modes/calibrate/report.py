@@ -21,17 +21,17 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: 
     log.item("structures", f"{first.structures}{more}, {first.samples} Monte Carlo samples")
     if not first.outside:
         log.warn(
-            "no structures out of the domain (calibration_ood_group): large sigmas are extrapolated in "
-            "proportion"
+            "no structures out of the domain (calibration_ood_group): sigmas larger than those inside are "
+            "extrapolated"
         )
     log.item("errors of energies", f"worth {independent:.1f} independent ones")
     if independent < FEWEST_INDEPENDENT:
         log.warn(
             f"the errors of the energies resemble each other and are worth {independent:.1f} independent "
             f"ones: their size is known to {100.0 / math.sqrt(2.0 * independent):.0f} % only, so that sigma "
-            f"of energies is made {widening(independent):.1f} times larger (Student's t) and follows the "
-            "distance from the training set alone. Keep structures of more trajectories, or frames further "
-            "apart"
+            f"of energies is made {widening(independent):.1f} times larger (Student's t), and that of kind "
+            "hybrid follows the distance from the training set alone. Keep structures of more trajectories, "
+            "or frames further apart"
         )
     for name in ("forces", "stress"):
         if not any(quantity.startswith(name) for quantity in first.quantities):
@@ -52,7 +52,8 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: 
         if parts:
             log.line(
                 "  sigma^2 is the sum of the squares of: x MC times the Monte Carlo sigma, x LL times that "
-                "of the last layer, x d times the distance from the training set"
+                "of the last layer, x d times the distance from the training set; far out the spread of the "
+                "samples limits it, unless activations are bounded"
             )
             for part, names in parts_without_weight(calibration).items():
                 log.line(
