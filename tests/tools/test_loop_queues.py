@@ -259,3 +259,16 @@ def test_a_campaign_submits_itself_behind_its_labels(tmp_path: Path, cluster: Cl
     cluster.run("103", 0)
     assert label(campaign, 1)
     assert campaign.facts(1, "label")["states"] == {"converged": 3}
+
+
+@pytest.mark.slow
+def test_a_timeout_ends_what_ignores_the_request_to_end(tmp_path: Path) -> None:
+    """A process that ignores SIGTERM, as that of some launchers, is not left beside the next try."""
+    (tmp_path / "job.sh").write_text("trap '' TERM\nsleep 300 &\necho $! > number\nwait\n")
+    subprocess.run(
+        [sys.executable, local_job.__file__, str(tmp_path), "1"], check=False, start_new_session=True
+    )
+    assert (tmp_path / "exit_code").read_text().split()[0] == "124"
+    number = int((tmp_path / "number").read_text())
+    state = Path(f"/proc/{number}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"

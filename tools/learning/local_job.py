@@ -48,6 +48,8 @@ def main(folder: Path, limit: float) -> None:
     temporary = Path(f".{CODE}.tmp")
     temporary.write_text(f"{code} {time.monotonic() - begin:.2f}\n")
     temporary.replace(CODE)
+    if code == TIMED_OUT:
+        os.killpg(0, signal.SIGKILL)  # what has ignored SIGTERM, and this process with it
 
 
 def taken(lock: int) -> bool:
@@ -63,7 +65,7 @@ def taken(lock: int) -> bool:
 
 
 def end_all(process: subprocess.Popen[bytes]) -> None:
-    """End all processes of this session but this one."""
+    """Ask all processes of this session but this one to end, and wait for the script."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
     try:

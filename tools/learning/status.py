@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from bnnp.io.lock import FILE_NAME as LOCK
 from bnnp.messages import count, percent
-from learning.campaign import STEPS, STOP, Campaign
+from learning.campaign import STEPS, STOP, Campaign, locked
 from learning.judge import COLUMNS, ended, row
 from learning.label import CONVERGED, Labeling
 
@@ -45,7 +45,9 @@ def status(campaign: Campaign) -> Iterator[str]:
     if (campaign.root / STOP).exists():
         yield "To be stopped (`bnnp --loop stop`)."
     if (campaign.root / LOCK).exists():
-        yield f"At work, by {LOCK}: {(campaign.root / LOCK).read_text().strip()}"
+        holder = (campaign.root / LOCK).read_text().strip()
+        held = locked(campaign.root / LOCK)
+        yield f"At work: {holder}" if held else f"{LOCK} is not held by a process here: {holder}"
     done = [name for name in STEPS if campaign.marker(generation, name)]
     if "judge" in done:
         end = ", and the loop has ended" if ended(campaign, generation) else ""
