@@ -19,6 +19,7 @@ from bnnp.analysis.phonons import ForceConstants, without_drift
 from bnnp.command import say
 from bnnp.errors import InputError
 from bnnp.interfaces.ase import BNNP
+from bnnp.messages import count
 from bnnp.potential.potential import Potential
 from bnnp.prediction import Samples
 from bnnp.structure import Structure
@@ -72,8 +73,8 @@ def relax(potential: Potential, atoms: Atoms) -> Atoms:
     if not optimizer.run(fmax=TIGHT, steps=MOST_STEPS):
         force, stress = residuals(potential, relaxed)
         raise InputError(
-            f"the crystal is not relaxed after {MOST_STEPS} steps: force {force:.3g} eV/Angstrom, stress "
-            f"{stress:.3g} GPa. Start closer to the equilibrium; the potential may have none here"
+            f"the crystal is not relaxed after {count(MOST_STEPS, 'step')}: force {force:.3g} eV/Angstrom, "
+            f"stress {stress:.3g} GPa. Start closer to the equilibrium; the potential may have none here"
         )
     relaxed.calc = None
     return relaxed
@@ -87,8 +88,8 @@ def scaled(potential: Potential, atoms: Atoms, factor: float) -> Atoms:
         there.calc = BNNP(potential, warn=False)
         if not BFGS(there, logfile=None).run(fmax=TIGHT, steps=MOST_STEPS):
             raise InputError(
-                f"the atoms are not relaxed after {MOST_STEPS} steps in a cell of {factor:.3g} times the "
-                "volume: the potential may have no equilibrium there"
+                f"the atoms are not relaxed after {count(MOST_STEPS, 'step')} in a cell of {factor:.3g} "
+                "times the volume: the potential may have no equilibrium there"
             )
         there.calc = None
     return there

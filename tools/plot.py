@@ -9,7 +9,7 @@ bnnp plot parity                       mode 3: predictions against references
 bnnp plot report run7                  one page with all: run7/report.html
 bnnp plot rdf rdf.out dft_rdf.out      of bnnp analyze; adf likewise
 bnnp plot md                           the directory molecular dynamics ran in
-bnnp plot loop                         the directory of a campaign of `bnnp --loop`
+bnnp plot loop                         a campaign of `bnnp --loop`
 bnnp plot transport kappa.out          of bnnp analyze --transport
 bnnp plot phonons                      of bnnp phonons, with bands of sigma
 bnnp plot uncertainty test --outside 1200K   where mode 3 ran, with references

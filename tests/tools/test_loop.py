@@ -163,5 +163,5 @@ def test_a_start_set_that_is_too_small_is_refused_before_anything_is_done(tmp_pa
     write_campaign(tmp_path, KEYWORDS, number=20)
     done = subprocess.run(COMMAND, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.search(r"input.data has 20 structures; at least 60", " ".join(done.stderr.split()))
+    assert re.search(r"input.data has 20 structures; at least 40", " ".join(done.stderr.split()))
     assert not list(tmp_path.glob("generation_*"))

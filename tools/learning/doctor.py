@@ -79,7 +79,7 @@ def dynamics(campaign: Campaign) -> str:
     if campaign.settings.loop.loop_pressure and "npt" not in own.md_ensemble:
         raise InputError("input.nn: loop_pressure needs `md_ensemble npt`")
     runs = len(starts(campaign, 1))
-    return f"{count(runs, 'run')} of {sum(own.md_steps)} steps in each generation"
+    return f"{count(runs, 'run')} of {count(sum(own.md_steps), 'step')} in each generation"
 
 
 def ways(campaign: Campaign) -> str:
