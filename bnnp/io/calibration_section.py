@@ -7,7 +7,7 @@
     weights Ge 9f86d081... 60303ae2...  sha256 of the weights of each network of an ensemble, or of the one
     mc structures 120 40 100            calibration, calibration_ood; Monte Carlo samples
     mc energy parts 1.0                 factor of sigma_MC; hybrid: also of sigma_LL, d, the least of d, and
-                                        the error inside and the reach (inf or missing: no limit)
+                                        the error inside and the reach (missing: no limit)
     mc energy map quadratic 0.001 0.08 0.0 0.05     s_0 a b largest
     mc energy conformal 68 0.97 90 1.66 95 2.02     pairs of a level in percent and its factor
     mc forces Ge ...                    the same three lines for each element
@@ -22,6 +22,7 @@ the maps see :mod:`bnnp.uncertainty.maps`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,8 @@ def format_calibration(data: CalibrationData) -> tuple[str, ...]:
         for name, quantity in calibration.quantities.items():
             conformal = " ".join(f"{level} {factor!r}" for level, factor in quantity.conformal.items())
             more = [quantity.least, quantity.inside, quantity.reach] if kind == "hybrid" else []
+            while more and math.isinf(more[-1]):
+                more.pop()
             lines.append(f"{kind} {name} parts {exact([*quantity.weights, *more])}")
             lines.append(f"{kind} {name} map {quantity.map.kind} {exact(quantity.map.numbers)}")
             lines.append(f"{kind} {name} conformal {conformal}")
