@@ -71,7 +71,7 @@ class Estimate(Generic[T]):
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class SamplePredictions:
     """One structure by every Monte Carlo sample, network by network, in the units of the potential.
 
     Parameters

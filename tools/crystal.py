@@ -21,7 +21,7 @@ from bnnp.errors import InputError
 from bnnp.interfaces.ase import BNNP
 from bnnp.messages import count
 from bnnp.potential.potential import Potential
-from bnnp.prediction import Samples
+from bnnp.prediction import SamplePredictions
 from bnnp.structure import Structure
 
 Array = NDArray[np.float64]
@@ -103,7 +103,7 @@ def residuals(potential: Potential, atoms: Atoms) -> tuple[float, float]:
     return float(np.linalg.norm(forces, axis=1).max()), float(np.abs(stress).max() / GPa)
 
 
-def by_sample(potential: Potential, atoms: Atoms) -> Samples:
+def by_sample(potential: Potential, atoms: Atoms) -> SamplePredictions:
     """Energies, forces and stress in eV and Angstrom, of every sample and last, S + 1st, of the potential."""
     length, ev = potential.units.angstrom, potential.units.ev
     structure = Structure(
@@ -114,7 +114,7 @@ def by_sample(potential: Potential, atoms: Atoms) -> Samples:
     found = potential.by_sample(structure)
     assert found.stress is not None
     parts = found.energies * ev, found.forces * (ev / length), found.stress * (ev / length**3)
-    return Samples(*(np.concatenate([p, p.mean(axis=-1, keepdims=True)], axis=-1) for p in parts))
+    return SamplePredictions(*(np.concatenate([p, p.mean(axis=-1, keepdims=True)], axis=-1) for p in parts))
 
 
 def shortest_vector(cell: Array) -> float:

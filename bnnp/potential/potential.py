@@ -37,7 +37,7 @@ from bnnp.model import Model
 from bnnp.network.compiled import Networks
 from bnnp.potential.charged import ChargedMember
 from bnnp.potential.member import Member, Options
-from bnnp.prediction import Estimate, Prediction, Samples
+from bnnp.prediction import Estimate, Prediction, SamplePredictions
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler
@@ -352,7 +352,7 @@ class Potential:
         parts = self.model, self.descriptor, self.inputs, self.options.threads
         return tuple(ChargedMember(member, *parts) for member in self.members)
 
-    def by_sample(self, structure: Structure) -> Samples:
+    def by_sample(self, structure: Structure) -> SamplePredictions:
         """Energy, forces and stress of every frozen sample, at two to three times the cost of the mean.
 
         Neighbors and symmetry functions are those of all samples. A plain network is one sample.
@@ -375,7 +375,7 @@ class Potential:
             forces = forces + sum_pairs(pairs, close)[..., None]
             if stress is not None and volume is not None:
                 stress = stress + stress_of_pairs(pairs, close, volume)[:, None]
-        return Samples(energies.sum(axis=0) + self._free[types].sum(), forces, stress)
+        return SamplePredictions(energies.sum(axis=0) + self._free[types].sum(), forces, stress)
 
     def _refuse_charges(self, structure: Structure, what: str, asked: bool = True) -> None:
         if asked and self.model.electrostatics is not None:
