@@ -1,6 +1,6 @@
 """Standard deviations in and out of the domain, on many materials: errors, sigma, sqrt(ZMS), 90 % intervals.
 
-    python study.py --data DATA [--seed N] RESULTS [CASE ...]
+    python study.py --data DATA RESULTS [CASE ...] [--seeds 1 2 3]
 
 Each case is trained by the defaults alone, calibrated on a part of its own training set, and asked about
 sets it has not seen, out of the domain too. DATA has the public sets of the README. A case that is finished
@@ -10,22 +10,33 @@ is not repeated; the table is made of energy.out and nnforces.out.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import ase.io
 import numpy as np
+import silicon
+from numpy.typing import NDArray
+
+from bnnp.io.prediction import read_columns
+from bnnp.uncertainty.reliability import coverage
+from bnnp.uncertainty.scores import zms
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Some frames of a file of DATA; every `every`-th after `skip`, at most `most`."""
+    """Every `every`-th frame of a file of DATA after `skip`, at most `most`; of some `groups` alone."""
 
     file: str
     skip: int = 0
     every: int = 1
     most: int = 10**6
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,24 @@ def _mlearn(element: str) -> Case:
     return Case(element, {"train": train}, {"in test": test})
 
 
+def _defects(element: str) -> Case:
+    """Trained on one group of mlearn, asked about others."""
+    part = f"mlearn/{element}_{{}}.extxyz.gz"
+    return Case(
+        element,
+        {"bulk": Frames(part.format("train"), groups=(BULK,))},
+        {"in bulk": Frames(part.format("test"), groups=(BULK,))}
+        | {f"out {name.lower()}": Frames(part.format("train"), groups=(name,)) for name in DEFECTS},
+    )
+
+
+def _silicon(name: str) -> Frames:
+    return Frames(f"silicon/{name}.extxyz")
+
+
+SILICON = "bulk to anything, Si (Stillinger-Weber)"
+FORMATS = [".3g", ".2f", ".0f"]
+BULK, DEFECTS = "AIMD-NVT", ("Vacancy", "Elastic", "Surface")
 COLD, HOT, ALL = (300, 600, 750), (900, 1200, 1500), (300, 600, 900, 1200, 1500)
 CASES = {
     "crystal to melt, GeTe": Case(
@@ -76,6 +105,14 @@ CASES = {
     "Si": _mlearn("Si"),
     "Ge": _mlearn("Ge"),
     "Li": _mlearn("Li"),
+    "bulk to defects, Si": _defects("Si"),
+    "bulk to defects, Ge": _defects("Ge"),
+    "bulk to defects, Li": _defects("Li"),
+    SILICON: Case(
+        "Si",
+        {"crystals": _silicon("crystals")},
+        {"in crystals": _silicon("in")} | {f"out {x}": _silicon(x) for x in silicon.KINDS if x != "in"},
+    ),
     "300 K to hot, 3BPA": Case(
         "H C N O",
         {"300 K": Frames("3bpa/train_300K.extxyz.gz")},
@@ -95,6 +132,11 @@ def bnnp(folder: Path, *words: object) -> None:
 
 def convert(folder: Path, data: Path, frames: Frames, label: str, target: str) -> None:
     """Add frames to an input.data."""
+    source = data / frames.file
+    if frames.groups:
+        kept = [atoms for atoms in ase.io.read(source, ":") if atoms.info["group"] in frames.groups]
+        source = folder / "frames.extxyz"
+        ase.io.write(source, kept)
     chosen = ("--skip", frames.skip, "--every", frames.every, "--max", frames.most)
     label = label.replace(" ", "_")
     bnnp(
@@ -106,7 +148,7 @@ def convert(folder: Path, data: Path, frames: Frames, label: str, target: str) -
         "--label",
         label,
         "--append",
-        data / frames.file,
+        source,
         target,
     )
 
@@ -129,18 +171,28 @@ def run(case: Case, folder: Path, data: Path, seed: int) -> None:
             (folder / f"{output}.out").rename(folder / f"{output}.{name}.out")
 
 
-def scores(path: Path, columns: list[tuple[str, str | None, str]]) -> tuple[float, float, float]:
-    """Root mean square error, sqrt(ZMS), and share of the errors in the 90 % intervals.
-
-    `columns`: value, reference (None if the value is the error), standard deviation.
-    """
-    with open(path) as file:
-        names = next(line for line in file if line.startswith("#")).strip("# ").split("|")[0].split()
-    table = dict(zip(names, np.loadtxt(path, unpack=True, ndmin=2), strict=True))
-    errors = np.concatenate([table[x] - (table[y] if y else 0.0) for x, y, _ in columns])
-    sigma = np.concatenate([table[std] for *_, std in columns])
-    inside = float(np.mean(np.abs(errors) < 1.645 * sigma))
-    return 1e3 * float(np.sqrt(np.mean(errors**2))), float(np.sqrt(np.mean((errors / sigma) ** 2))), inside
+def scores(folder: Path, label: str) -> list[float]:
+    """Of energies, then of force components: root mean square error (meV/atom, meV/Angstrom), sqrt(ZMS), and
+    how many per cent of the errors are in the 90 % intervals."""
+    name = label.replace(" ", "_")
+    energy, force = (read_columns(folder / f"{output}.{name}.out")[0] for output in ("energy", "nnforces"))
+    errors = {
+        "energy": (energy["Ediff"], energy["Ennp_std_per_atom"]),
+        "force": tuple(
+            np.concatenate(x)
+            for x in zip(
+                *((force[f"f{c}"] - force[f"f{c}Ref"], force[f"f{c}_std"]) for c in "xyz"), strict=True
+            )
+        ),
+    }
+    found = []
+    for error, sigma in errors.values():
+        found += [
+            1e3 * float(np.sqrt(np.square(error).mean())),
+            np.sqrt(zms(error, sigma)),
+            100.0 * coverage(error, sigma, 0.9),
+        ]
+    return found
 
 
 def main() -> None:
@@ -151,23 +203,38 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="SEED")
     words = parser.parse_args()
+    for seed in words.seeds:
+        for name in words.cases:
+            folder = place(words.results, name, seed)
+            if not (folder / "finished").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                data = words.data.resolve()
+                if name == SILICON:
+                    data = words.results.resolve()
+                    silicon.make(data / "silicon")
+                run(CASES[name], folder, data, seed)
+                (folder / "finished").touch()
     print(
         "| case | asked about | E RMSE | sqrt(ZMS) | in 90 % | F RMSE | sqrt(ZMS) | in 90 % |\n|" + "---|" * 8
     )
     for name in words.cases:
-        folder = words.results / f"{name.replace(' ', '_').replace(',', '')}_{words.seed}"
-        if not (folder / "finished").exists():
-            run(CASES[name], folder, words.data.resolve(), words.seed)
-            (folder / "finished").touch()
         for label in CASES[name].ask:
-            place = label.replace(" ", "_")
-            energy = scores(folder / f"energy.{place}.out", [("Ediff", None, "Ennp_std_per_atom")])
-            components = [(f"f{x}", f"f{x}Ref", f"f{x}_std") for x in "xyz"]
-            force = scores(folder / f"nnforces.{place}.out", components)
-            cells = [f"{e:.3g} | {z:.2f} | {100 * share:.0f}" for e, z, share in (energy, force)]
-            print(f"| {name} | {label} | {' | '.join(cells)} |", flush=True)
+            found = np.array([scores(place(words.results, name, seed), label) for seed in words.seeds])
+            cells = [shown(values, form) for values, form in zip(found.T, 2 * FORMATS, strict=True)]
+            print(f"| {name} | {label} | {' | '.join(cells)} |")
+
+
+def place(results: Path, name: str, seed: int) -> Path:
+    """Folder of one case and seed."""
+    return results / f"{name.replace(' ', '_').replace(',', '')}_{seed}"
+
+
+def shown(values: Array, form: str) -> str:
+    """Median, and the range of several."""
+    low, middle, high = (format(float(x), form) for x in np.quantile(values, (0.0, 0.5, 1.0)))
+    return middle if len(values) == 1 else f"{middle} ({low} - {high})"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -20,7 +20,7 @@ from bnnp.uncertainty.calibration import (
     Observations,
     fit_calibration,
 )
-from bnnp.uncertainty.independence import independent_errors
+from bnnp.uncertainty.independence import independent_errors, shift_and_noise
 from bnnp.uncertainty.metrics import zero_by_symmetry
 from bnnp.units import Units
 
@@ -77,25 +77,34 @@ def observe(
     return found
 
 
-def independent_energies(outcomes: Sequence[Mapping[str, Observations]], groups: Sequence[str]) -> float:
-    """Number of independent errors of energies inside the training range; 0 without any.
+@dataclass(frozen=True)
+class Worth:
+    """What the errors of energies inside the training range are worth.
 
     Parameters
     ----------
-    outcomes : sequence of mapping
-        Of each structure, as of :func:`observe`.
-    groups : sequence of str
-        Group of each structure.
+    independent : float
+        Number of independent ones; 0 without any.
+    shift, noise : float
+        Standard deviations of what all errors of a group share, and within groups, energy per atom.
     """
+
+    independent: float = 0.0
+    shift: float = 0.0
+    noise: float = 0.0
+
+
+def worth_of_energies(outcomes: Sequence[Mapping[str, Observations]], groups: Sequence[str]) -> Worth:
+    """Of the errors in `outcomes`, as of :func:`observe`, of structures of these `groups`."""
     own = [
         (outcome["energy"].errors[0], group)
         for outcome, group in zip(outcomes, groups, strict=True)
         if "energy" in outcome and not outcome["energy"].outside[0]
     ]
     if not own:
-        return 0.0
-    errors, labels = zip(*own, strict=True)
-    return independent_errors(np.array(errors), labels)
+        return Worth()
+    errors, labels = np.array([error for error, _ in own]), [label for _, label in own]
+    return Worth(independent_errors(errors, labels), *shift_and_noise(errors, labels))
 
 
 def fit(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from bnnp.log import Log
+from bnnp.modes.calibrate.observations import Worth
 from bnnp.uncertainty.calibration import FEWEST_INDEPENDENT, Calibration, Quantity, widening
 from bnnp.units import Units
 
@@ -13,9 +14,9 @@ PARTS = ("x MC", "x LL", "x d")
 TITLES = {"mc": "Monte Carlo alone", "hybrid": "hybrid: Monte Carlo, last layer and distance"}
 
 
-def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: float, units: Units) -> None:
+def report_calibration(log: Log, kinds: Mapping[str, Calibration], worth: Worth, units: Units) -> None:
     """Ratio of errors to sigmas before and after, on held-out structures inside the training range; CRPS of
-    both maps over all structures. `independent` is the number of independent errors of energies."""
+    both maps over all structures."""
     first = next(iter(kinds.values()))
     more = f", {first.outside} out of the domain" if first.outside else ""
     log.item("structures", f"{first.structures}{more}, {first.samples} Monte Carlo samples")
@@ -24,8 +25,12 @@ def report_calibration(log: Log, kinds: Mapping[str, Calibration], independent: 
             "no structures out of the domain (calibration_ood_group): sigmas larger than those inside are "
             "extrapolated"
         )
+    independent = worth.independent
     log.item("errors of energies", f"worth {independent:.1f} independent ones")
-    if independent < FEWEST_INDEPENDENT:
+    if independent:
+        shift, noise = (units.mev * each for each in (worth.shift, worth.noise))
+        log.line(f"  shared by all of a group {shift:.3g} meV/atom, within a group {noise:.3g} meV/atom")
+    if 0.0 < independent < FEWEST_INDEPENDENT:
         log.warn(
             f"the errors of the energies resemble each other and are worth {independent:.1f} independent "
             f"ones: their size is known to {100.0 / math.sqrt(2.0 * independent):.0f} % only, so that sigma "

@@ -17,7 +17,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.log import Log
 from bnnp.messages import count
-from bnnp.modes.calibrate.observations import fit, independent_energies, observe
+from bnnp.modes.calibrate.observations import fit, observe, worth_of_energies
 from bnnp.modes.calibrate.report import report_calibration
 from bnnp.modes.calibrate.sets import CalibrationSet, kept_in, pinned_in
 from bnnp.potential.files import PotentialFiles, read_members
@@ -114,12 +114,12 @@ def calibrate(
     found = parallel.ordered_map(errors_of, len(numbers))
     outcomes = list(log.progress(found, "structures", len(numbers)))
     groups = [chosen.group(number) for number in numbers]
-    independent = parallel.on_root(independent_energies, outcomes, groups)  # other ranks have no outcomes
-    kinds, omitted = parallel.on_root(fit, outcomes, potential, independent)
+    worth = parallel.on_root(worth_of_energies, outcomes, groups)  # other ranks have no outcomes
+    kinds, omitted = parallel.on_root(fit, outcomes, potential, worth.independent)
     if omitted:
         left = count(omitted, "component")
         log.line(f"  left out: {left} of forces and stresses that symmetry makes zero")
-    report_calibration(log, kinds, independent, potential.units)
+    report_calibration(log, kinds, worth, potential.units)
     use = choice(run.settings, kinds)
     data = CalibrationData(use, checksums([member.networks for member in members]), kinds)
     first = members[0].with_calibration(data)

@@ -26,7 +26,7 @@ from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.md_out import read_md_out
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.log import Log
-from bnnp.modes.calibrate.observations import observe, without_symmetric
+from bnnp.modes.calibrate.observations import Worth, observe, without_symmetric
 from bnnp.modes.calibrate.report import constant_sigmas, report_calibration
 from bnnp.modes.simulate.plan import read_plan
 from bnnp.potential.loading import load
@@ -439,6 +439,9 @@ class TestMode3:
         text = " ".join(result.output.split())
         assert "worth 1.0 independent ones: their size is known to 71 % only" in text
         assert "3.8 times larger (Student's t)" in text
+        shift, noise = map(float, re.findall(r"a group (\S+) meV/atom", text))
+        per_atom = 8.0 * load(folder).units.mev / len(found[0])
+        assert (shift, noise) == (pytest.approx(per_atom, rel=1e-2), pytest.approx(0.0, abs=1e-6 * per_atom))
         used = load(folder)
         sigma = [used.predict(s).energy.std / 8.0 for s in found]
         assert np.sqrt(np.mean(1.0 / np.square(sigma))) == pytest.approx(1.0 / 3.838, rel=0.02)
@@ -624,7 +627,7 @@ def test_a_part_without_weight_is_explained() -> None:
         calibration = Calibration(
             "hybrid", quantity, {"Si": replace(quantity, weights=np.ones(3))}, None, 9, 30
         )
-        report_calibration(Log(stream, enabled=True), {"hybrid": calibration}, 30.0, METAL)
+        report_calibration(Log(stream, enabled=True), {"hybrid": calibration}, Worth(30.0), METAL)
         return " ".join(stream.getvalue().split())
 
     assert "x MC is 0 for energy: beside the other parts" in told(0.0)
