@@ -16,11 +16,13 @@ COLUMNS = (
     "energy_rmse",  # meV/atom
     "energy_bias",
     "energy_sigma",  # mean, raw
+    "energy_sigma_calibrated",  # mean
     "energy_sqrt_zms",
     "energy_sqrt_zms_calibrated",
     "energy_cover_90_calibrated",  # %
     "force_rmse",  # meV/Angstrom
     "force_sigma",
+    "force_sigma_calibrated",
     "force_sqrt_zms",
     "force_sqrt_zms_calibrated",
     "force_cover_90_calibrated",
@@ -38,6 +40,8 @@ TABLES = {  # column of results.csv: title, decimals
     "force_rmse": ("RMSE of force components, meV/Angstrom", 0),
     "energy_sigma": ("mean raw sigma of energies, meV/atom", 1),
     "force_sigma": ("mean raw sigma of force components, meV/Angstrom", 0),
+    "energy_sigma_calibrated": ("mean calibrated sigma of energies, meV/atom", 1),
+    "force_sigma_calibrated": ("mean calibrated sigma of force components, meV/Angstrom", 0),
     "energy_sqrt_zms": ("energies, sqrt(ZMS) of the raw sigma", 2),
     "energy_sqrt_zms_calibrated": ("energies, sqrt(ZMS) of the calibrated sigma", 2),
     "force_sqrt_zms": ("forces, sqrt(ZMS) of the raw sigma", 2),

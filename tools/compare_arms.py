@@ -212,9 +212,9 @@ def scores(group: Sequence[Predicted], known: Sequence[Predicted], is_known: boo
 
 
 def sizes(values: Array) -> list[float]:
-    """Mean raw sigma, sqrt(ZMS) raw and calibrated, and % in the calibrated 90 % interval; (n, 3)."""
+    """Mean sigma and sqrt(ZMS), both raw and calibrated, and % in the calibrated 90 % interval; (n, 3)."""
     errors, raw, calibrated = values.T
-    found = [float(raw.mean())]
+    found = [float(raw.mean()), float(calibrated.mean())]
     found += [float(np.sqrt(zms(errors, s))) if (s > 0.0).all() else np.nan for s in (raw, calibrated)]
     return [*found, 100.0 * coverage(errors, calibrated, 0.9) if (calibrated > 0.0).all() else np.nan]
 

@@ -2,18 +2,19 @@
 
 ::
 
-    version 2
+    version 3
     use mc                              the kind used without the keyword `uncertainty`
     weights Ge 9f86d081... 60303ae2...  sha256 of the weights of each network of an ensemble, or of the one
     mc structures 120 40 100            calibration, calibration_ood; Monte Carlo samples
     mc energy parts 1.0                 factor of sigma_MC; hybrid: also of sigma_LL, d, the least of d, and
-                                        the error inside and the reach (missing: no limit)
+                                        the error inside (missing: no limit)
     mc energy map quadratic 0.001 0.08 0.0 0.05     s_0 a b largest
     mc energy conformal 68 0.97 90 1.66 95 2.02     pairs of a level in percent and its factor
     mc forces Ge ...                    the same three lines for each element
     mc stress ...
     mc quantiles energy 0.001 ...       of the calibrated sigmas, at bnnp.uncertainty.calibration.PERCENT
     mc quantiles forces ...
+    hybrid reach 4.1                    a_0, the largest distance of an atom inside (missing: no limit)
     hybrid ...                          likewise; an isotonic map lists its knots as raw, calibrated, raw, ...
 
 Numbers are in the units of the potential, energies per atom. A quantity without lines is not calibrated. For
@@ -37,7 +38,7 @@ from bnnp.uncertainty.calibration import KINDS, PERCENT, Calibration, Quantity
 from bnnp.uncertainty.maps import MAPS
 
 SECTION = "calibration"
-VERSION = "2"
+VERSION = "3"
 _WHERE = "uncertainty.data, [calibration]"
 _AGAIN = "Calibrate again: `bnnp --mode 3` with the keyword `calibrate`."
 
@@ -85,11 +86,12 @@ def format_calibration(data: CalibrationData) -> tuple[str, ...]:
         lines.append(
             f"{kind} structures {calibration.structures} {calibration.outside} {calibration.samples}"
         )
+        if math.isfinite(calibration.reach):
+            lines.append(f"{kind} reach {calibration.reach!r}")
         for name, quantity in calibration.quantities.items():
             conformal = " ".join(f"{level} {factor!r}" for level, factor in quantity.conformal.items())
-            more = [quantity.least, quantity.inside, quantity.reach] if kind == "hybrid" else []
-            while more and math.isinf(more[-1]):
-                more.pop()
+            more = [quantity.least] if kind == "hybrid" else []
+            more += [quantity.inside] if math.isfinite(quantity.inside) else []
             lines.append(f"{kind} {name} parts {exact([*quantity.weights, *more])}")
             lines.append(f"{kind} {name} map {quantity.map.kind} {exact(quantity.map.numbers)}")
             lines.append(f"{kind} {name} conformal {conformal}")
@@ -124,10 +126,12 @@ def parse_calibration(lines: Sequence[str]) -> CalibrationData:
 
 def _calibration(kind: str, rows: Sequence[Sequence[str]]) -> Calibration:
     found: dict[str, dict[str, list[str]]] = {}
-    quantiles, counts = {}, []
+    quantiles, counts, reach = {}, [], math.inf
     for words in (words[1:] for words in rows if words[0] == kind):
         if words[0] == "structures":
             counts = [int(word) for word in words[1:]]
+        elif words[0] == "reach":
+            (reach,) = map(float, words[1:])
         elif words[0] == "quantiles":
             quantiles[words[1]] = np.array(words[2:], dtype=np.float64)
         else:
@@ -143,14 +147,14 @@ def _calibration(kind: str, rows: Sequence[Sequence[str]]) -> Calibration:
         if name.startswith("forces ")
     }
     energy, stress = quantities.get("energy"), quantities.get("stress")
-    return Calibration(kind, energy, forces, stress, samples, inside, outside, quantiles)
+    return Calibration(kind, energy, forces, stress, samples, inside, outside, quantiles, reach)
 
 
 def _quantity(lines: Mapping[str, list[str]]) -> Quantity:
     kind, *numbers = lines["map"]
     factors, parts = lines["conformal"], [float(word) for word in lines["parts"]]
-    if len(parts) not in (1, 4, 5, 6):
-        raise ValueError("parts need 1 number, or 4 to 6")
+    if len(parts) not in (1, 4, 5):
+        raise ValueError("parts need 1, 4 or 5 numbers")
     return Quantity(
         MAPS[kind](tuple(map(float, numbers))),
         np.array(parts[:3]),

@@ -2,14 +2,16 @@
 
 ::
 
-    version 1
+    version 2
     mean Ge 0.41 1.3 ...             of the unscaled symmetry functions
     covariance Ge 1 0.02             lower triangle, row by row
     covariance Ge 2 0.01 0.05
     feature_mean Ge 0.2 -0.9 ...     of the last hidden nodes, without masks
     feature_covariance Ge 1 0.3
     ...
-    shortest Ge Te 2.61              distance in training, length; not in files of bnnp before 0.3
+    structure_covariance Ge 1 0.01   of the means of the symmetry functions over a structure
+    ...
+    shortest Ge Te 2.61              distance in training, length
 
 They belong to the weights whose checksums are in ``[masks]``. See
 :mod:`bnnp.uncertainty.training_statistics`.
@@ -30,7 +32,7 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics
 Array = NDArray[np.float64]
 
 SECTION = "domain"
-VERSION = "1"
+VERSION = "2"
 _WHERE = "uncertainty.data, [domain]"
 _AGAIN = "Run mode 2 again, or remove this section and write `uncertainty mc`."
 
@@ -43,6 +45,7 @@ def format_statistics(statistics: Mapping[str, TrainingStatistics]) -> tuple[str
         lines += _triangle(f"covariance {element}", own.covariance)
         lines.append(f"feature_mean {element} {exact(own.feature_mean)}")
         lines += _triangle(f"feature_covariance {element}", own.feature_covariance)
+        lines += _triangle(f"structure_covariance {element}", own.structure_covariance)
         lines += [f"shortest {element} {other} {value!r}" for other, value in own.shortest.items()]
     return tuple(lines)
 
@@ -100,6 +103,7 @@ def _of_element(
         matrix("covariance", n),
         mean("feature_mean", hidden),
         matrix("feature_covariance", hidden),
+        matrix("structure_covariance", n),
         {other: _distance(value) for other, value in rows.get(("shortest", element), ())},
     )
 

@@ -422,9 +422,9 @@ class Potential:
         derivatives = forces is not None or stress is not None
         inputs = self.scaled(types, raw.descriptors)
         last = self._last_layer.parts(types, pairs, inputs, derivatives, volume)
-        scalings = self.scalings.scalings
-        far, unseen = distances(raw.descriptors, types, self.elements, self.statistics, scalings, pairs)
-        return parts.joined(last, far, unseen)
+        scalings, radius = self.scalings.scalings, self.descriptor.radius
+        known = self.elements, self.statistics, scalings
+        return parts.joined(last, distances(raw.descriptors, types, *known, pairs, radius))
 
     @cached_property
     def _last_layer(self) -> LastLayer | None:

@@ -168,12 +168,12 @@ def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Seque
     shortest = _shortest(file, training)
     statistics = {}
     for element, network in files.networks.items():
-        values = _functions_of(file, element, training)
+        values, structures = _functions_of(file, element, training)
         inputs = values
         if files.scalings is not None:
             inputs = files.scalings.scalings[element].affine(files.model.scaling).apply(values)
         hidden = hidden_values(network, inputs)[-1]
-        statistics[element] = TrainingStatistics.of(values, hidden, shortest[element])
+        statistics[element] = TrainingStatistics.of(values, hidden, structures, shortest[element])
     return files.with_statistics(statistics)
 
 
@@ -192,17 +192,21 @@ def unit_means(
     """
     found = {}
     for element, network in networks.items():
-        values = inputs[element].apply(_functions_of(file, element, training))
+        values = inputs[element].apply(_functions_of(file, element, training)[0])
         found[element] = tuple(each.mean(axis=0) for each in hidden_values(network, values))
     return found
 
 
-def _functions_of(file: DescriptorFile, element: str, training: Sequence[int]) -> Array:
-    """Symmetry functions of training atoms, (n_atoms, n), of evenly spaced structures if there are many."""
+def _functions_of(
+    file: DescriptorFile, element: str, training: Sequence[int]
+) -> tuple[Array, NDArray[np.int64]]:
+    """Symmetry functions of training atoms, (n_atoms, n), of evenly spaced structures if there are many, and
+    the structure of each, (n_atoms,)."""
     counts = np.array([file.rows(k, element).stop - file.rows(k, element).start for k in training])
     step = max(1, -(-int(counts.sum()) // MOST_ATOMS))
-    table = file.descriptors(element)
-    return np.concatenate([table[file.rows(k, element)] for k in training[::step]])
+    table, chosen = file.descriptors(element), training[::step]
+    values = np.concatenate([table[file.rows(k, element)] for k in chosen])
+    return values, np.repeat(np.asarray(chosen, dtype=np.int64), counts[::step])
 
 
 def _shortest(file: DescriptorFile, training: Sequence[int]) -> dict[str, dict[str, float]]:

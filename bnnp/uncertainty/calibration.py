@@ -15,18 +15,18 @@ The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo sample
 
     sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
 
-with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.hybrid`: D^1.75 for
-energies), whose factors are fitted by maximum likelihood together with a constant, which is left to the map.
-Inside all parts vary little, and the fit says little about how sigma grows further out. Therefore, without
-structures outside that say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the
-root mean square error e inside, and all of it is scaled to the errors inside once more.
+with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.hybrid`), whose factors
+are fitted by maximum likelihood together with a constant, which is left to the map. Inside all parts vary
+little, and the fit says little about how sigma grows further out. Therefore, without structures outside that
+say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the root mean square error e
+inside, and all of it is scaled to the errors inside once more.
 
 Further out the error does not follow the distance. Where activations are not bounded, the raw spread of the
-samples, many times too large inside, has about the size of the errors in melts predicted from crystals and in
-alloys from their elements. So sigma is at most sqrt(spread^2 + e^2) (1 + x_r): when two atoms come close, the
-symmetry functions, and with them the samples, hardly change any more. And the variance of a force grows by
-w^2 spread^2 with w = 1 - (2 d_0 / d)^2 beyond twice the reach d_0, the distance that one in a thousand inside
-exceeds.
+samples, many times too large inside, has about the size of the errors: in melts predicted from crystals, at
+defects and surfaces predicted from the bulk, in alloys predicted from their elements. So sigma is at most
+sqrt(spread^2 + e^2) (1 + x_r): when two atoms come close, the symmetry functions, and with them the samples,
+hardly change any more. And w^2 spread^2 is added to its square, with w = 1 - (2 a_0 / a)^2 for an atom beyond
+twice the largest distance a_0 inside. Energies and stresses, of all atoms, get the mean of w^2.
 
 The size of n independent errors is known to a factor of about 1 +- 1 / sqrt(2 n). The errors of energies are
 often few, as frames of one trajectory share theirs (:mod:`bnnp.uncertainty.independence`). Then sigma is
@@ -35,15 +35,14 @@ widened until its normal 90 % interval is that of Student's t with n degrees of 
 from so few.
 
 No error inside tells of what was never there: two elements that never met, a function that never varied
-(`unseen`). With the share f of the atoms that see such a thing (1 or 0 for the force on an atom) sigma^2 is
-the calibrated one plus f spread^2 / 2 (or w^2 spread^2 if that is more).
+(unseen). For atoms that see such a thing w^2 is at least 1/2.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +50,7 @@ from scipy.special import ndtri, stdtrit
 
 from bnnp.errors import NumericalError
 from bnnp.messages import count
-from bnnp.uncertainty.hybrid import SigmaParts
+from bnnp.uncertainty.hybrid import Distances, SigmaParts
 from bnnp.uncertainty.maps import FITS, SigmaMap
 from bnnp.uncertainty.reliability import coverage, ence, miscalibration_area
 from bnnp.uncertainty.scores import crps, zms
@@ -62,9 +61,8 @@ Array = NDArray[np.float64]
 KINDS = ("mc", "hybrid")
 LEVELS = (68, 90, 95)  # per cent, of the conformal factors
 FOLDS = 5
-UNSEEN = 0.5  # share of the square of the spread that counts where something is unseen
-FAR = 2.0  # reaches from which on a sigma grows by the spread
-TINY = np.finfo(np.float64).tiny
+UNSEEN = 0.5  # w^2 where something is unseen
+FAR = 2.0  # reaches from which on sigma grows by the spread
 PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles of sigma
 OVERLAP = 0.99  # quantile of sigma inside up to which a map of mc is fitted to errors inside only
 FEWEST = 10  # structures for a calibration
@@ -85,12 +83,15 @@ class Observations:
         Number of the structure each error is from, ascending in the order of the data.
     outside : (n,) bool
         Whether the structure is outside.
+    farthest : (n,) float64, or (0,) if it is not known
+        Largest distance of an atom of the structure.
     """
 
     errors: Array
     parts: Array
     structure: NDArray[np.int64]
     outside: NDArray[np.bool_]
+    farthest: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def joined(cls, several: Sequence[Observations]) -> Observations:
@@ -112,8 +113,6 @@ class Quantity:
         Of hybrid: least factor of the distance.
     inside : float
         Of hybrid: root mean square error e inside, which with the samples limits sigma; inf: no limit.
-    reach : float
-        Of hybrid: d_0; inf: sigma does not grow by the spread far out.
     conformal : mapping of int to float
         k_p by p in per cent.
     scores : mapping of str to float
@@ -127,7 +126,6 @@ class Quantity:
     scores: Mapping[str, float] = field(default_factory=dict)
     least: float = 0.0
     inside: float = math.inf
-    reach: float = math.inf
 
     def raw(self, parts: Array) -> Array:
         """sqrt(sum (weight part)^2) of (..., 1 or 5) parts; parts without a weight do not count."""
@@ -138,15 +136,13 @@ class Quantity:
         """weight part, (..., 1 or 3), in the unit of sigma; closeness and spread have no weight."""
         return parts[..., : len(self.weights)] * self.weights
 
-    def sigma(self, parts: Array, unseen: Array | float = 0.0) -> Array:
-        """Calibrated sigma of (..., 1 or 5) parts; a share of the atoms, (...,), is `unseen`."""
+    def sigma(self, parts: Array, far: Array | float = 0.0) -> Array:
+        """Calibrated sigma of (..., 1 or 5) parts; `far`, (...,), is w^2, or its mean over the atoms."""
         sigma = self.map(self.raw(parts))
         if len(self.weights) == 1:
             return sigma
-        distance, spread = parts[..., 2], parts[..., 4]
-        sigma = limited(np.maximum(sigma, self.least * distance), parts, self.inside)
-        far = np.maximum(1.0 - np.square(FAR * self.reach / np.maximum(distance, TINY)), 0.0)
-        return np.hypot(sigma, np.sqrt(np.maximum(UNSEEN * unseen, np.square(far))) * spread)
+        sigma = limited(np.maximum(sigma, self.least * parts[..., 2]), parts, self.inside)
+        return np.hypot(sigma, np.sqrt(far) * parts[..., 4])
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +166,8 @@ class Calibration:
     quantiles : mapping of str to (len(PERCENT),) float64
         Of the calibrated sigmas of the structures inside: ``energy`` per atom, and ``forces``, the largest of
         a component.
+    reach : float
+        a_0; inf: sigma does not grow by the spread far out.
     """
 
     kind: str
@@ -180,6 +178,7 @@ class Calibration:
     structures: int
     outside: int = 0
     quantiles: Mapping[str, Array] = field(default_factory=dict)
+    reach: float = math.inf
 
     @property
     def quantities(self) -> dict[str, Quantity]:
@@ -217,20 +216,25 @@ class Calibration:
         symbols : sequence of str
             Element of every atom.
         """
-        unseen = np.zeros(len(symbols)) if parts.unseen is None else parts.unseen.astype(np.float64)
-        share = float(unseen.mean())
+        far = np.zeros(len(symbols)) if parts.distances is None else self.far(parts.distances)
         energy = stress = None
         if self.energy is not None:
-            energy = float(self.energy.sigma(parts.energy, share))
+            energy = float(self.energy.sigma(parts.energy, far.mean()))
         if self.stress is not None and parts.stress is not None:
-            stress = self.stress.sigma(parts.stress, share)
+            stress = self.stress.sigma(parts.stress, far.mean())
         if parts.forces is None or not set(symbols) <= set(self.forces):
             return energy, None, stress
         forces, names = np.empty(parts.forces.shape[:2]), np.array(symbols)
         for element in set(symbols):
             own = names == element
-            forces[own] = self.forces[element].sigma(parts.forces[own], unseen[own, None])
+            forces[own] = self.forces[element].sigma(parts.forces[own], far[own, None])
         return energy, forces, stress
+
+    def far(self, distances: Distances) -> Array:
+        """w^2 of every atom, (n_atoms,)."""
+        limit, atoms = FAR * self.reach, distances.atoms
+        ratio = np.divide(limit, atoms, out=np.ones_like(atoms), where=atoms > limit)
+        return np.asarray(np.maximum(np.square(1.0 - ratio**2), UNSEEN * distances.unseen))
 
     def describe(self, elements: Sequence[str] = ()) -> str:
         """For headers: how it was made, and which quantities of a potential of these elements stay raw."""
@@ -260,7 +264,7 @@ def fit_calibration(
     independent : float
         How many of the errors of energies are independent.
     bounded : bool
-        Whether the networks have bounded activations, so that their samples set no limit to sigma.
+        Whether the networks have bounded activations, so that their samples say nothing far out.
 
     Raises
     ------
@@ -271,10 +275,7 @@ def fit_calibration(
     for name, observations in found.items():
         try:
             worth = independent if name == "energy" else math.inf
-            quantity = fit_quantity(observations, kind, worth, bounded)
-            if name.startswith("forces") and kind == "hybrid" and not bounded:
-                quantity = replace(quantity, reach=reach(observations))
-            fitted[name] = quantity
+            fitted[name] = fit_quantity(observations, kind, worth, bounded)
         except NumericalError as error:
             raise NumericalError(f"{name}: {error}") from None
     seen = {flag: [each.structure[each.outside == flag] for each in found.values()] for flag in (0, 1)}
@@ -287,7 +288,9 @@ def fit_calibration(
         if own
     }
     energy, stress = fitted.get("energy"), fitted.get("stress")
-    return Calibration(kind, energy, forces, stress, samples, count[0], count[1], quantiles)
+    known = [each.farthest[~each.outside].max() for each in found.values() if len(each.farthest)]
+    reach = math.inf if bounded or kind == "mc" else float(max(known, default=0.0)) or math.inf
+    return Calibration(kind, energy, forces, stress, samples, count[0], count[1], quantiles, reach)
 
 
 def _largest(quantities: Mapping[str, Quantity], found: Mapping[str, Observations]) -> Array:
@@ -346,11 +349,6 @@ def fit_quantity(
 def limited(sigma: Array, parts: Array, inside: float) -> Array:
     """`sigma`, (...,), but at most sqrt(spread^2 + inside^2) (1 + closeness), of (..., 5) parts."""
     return np.asarray(np.minimum(sigma, np.hypot(parts[..., 4], inside) * (1.0 + parts[..., 3])))
-
-
-def reach(found: Observations) -> float:
-    """d_0, the distance that one in a thousand inside exceeds; inf where all are 0."""
-    return float(np.quantile(found.parts[~found.outside, 2], 0.999)) or math.inf
 
 
 def widening(independent: float) -> float:

@@ -2,11 +2,9 @@
 
 For the total energy per atom, each force component and each stress component the parts are sigma_MC alone,
 or sigma_MC, sigma_LL, a distance, a closeness (:mod:`bnnp.uncertainty.training_statistics`) and the spread of
-the samples. The last three of a force component are d and x_r of its atom and the root mean square of
-sigma_MC over its three components; those of the stress D and X, root mean squares over all atoms, and that
-over the six components; those of the energy D^1.75, X^1.75 and sigma_MC itself. The error of a force grows
-like d, that of an energy faster, as it is the integral over the way there: between D^1.5 (GeTe and silicon
-melts predicted from crystals) and D^2 (scaled cells and defects of silicon).
+the samples. The last three of a force component are a and x_r of its atom and the root mean square of
+sigma_MC over its three components; those of energy and stress are D of the structure, the root mean square
+of x_r, and sigma_MC or its root mean square over the six components.
 :mod:`bnnp.uncertainty.calibration` makes one sigma of them.
 """
 
@@ -27,12 +25,31 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
 
-ENERGY_POWER = 1.75  # of the distance, for energies
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """How far one structure is from the training set.
+
+    Parameters
+    ----------
+    atoms : (n_atoms,) float64
+        a, of the surroundings of every atom.
+    closeness : (n_atoms,) float64
+        x_r.
+    structure : float
+        D.
+    unseen : (n_atoms,) bool
+        Atoms in whose surroundings is what was not in the training set at all.
+    """
+
+    atoms: Array
+    closeness: Array
+    structure: float
+    unseen: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class SigmaParts:
-    """Parts of the standard deviations of one structure, on the last axis: k = 1 or 5.
+    """Parts of the standard deviations of one structure, on the last axis: k = 1, or 5 with `distances`.
 
     Parameters
     ----------
@@ -40,14 +57,13 @@ class SigmaParts:
         Of the total energy per atom.
     forces : (n_atoms, 3, k) float64 or None
     stress : (6, k) float64 or None
-    unseen : (n_atoms,) bool or None
-        Atoms in whose surroundings is what was not in the training set at all.
+    distances : Distances or None
     """
 
     energy: Array
     forces: Array | None = None
     stress: Array | None = None
-    unseen: NDArray[np.bool_] | None = None
+    distances: Distances | None = None
 
     @classmethod
     def of_samples(cls, energy: float, forces: Array | None, stress: Array | None) -> SigmaParts:
@@ -58,24 +74,23 @@ class SigmaParts:
             None if stress is None else stress[..., None],
         )
 
-    def joined(
-        self, last_layer: SigmaParts, distances: Array, unseen: NDArray[np.bool_] | None = None
-    ) -> SigmaParts:
-        """All five parts; d and x_r of the atoms, (n_atoms, 2), and which of them are `unseen`."""
-        mean = np.sqrt(np.square(distances).mean(axis=0))
+    def joined(self, last_layer: SigmaParts, distances: Distances) -> SigmaParts:
+        """All five parts."""
+        of_cell = np.array([distances.structure, np.sqrt(np.square(distances.closeness).mean())])
         forces = stress = None
         if self.forces is not None:
             assert last_layer.forces is not None
-            of_atoms = np.broadcast_to(distances[:, None], (*self.forces.shape[:2], 2))
+            own = np.column_stack([distances.atoms, distances.closeness])
+            of_atoms = np.broadcast_to(own[:, None], (*self.forces.shape[:2], 2))
             spread = _spread(self.forces)
             forces = np.concatenate([self.forces, last_layer.forces, of_atoms, spread], axis=-1)
         if self.stress is not None:
             assert last_layer.stress is not None
-            of_cell = np.broadcast_to(mean, (6, 2))
             spread = _spread(self.stress)
-            stress = np.concatenate([self.stress, last_layer.stress, of_cell, spread], axis=-1)
-        energy = np.concatenate([self.energy, last_layer.energy, mean**ENERGY_POWER, self.energy])
-        return SigmaParts(energy, forces, stress, unseen)
+            every = np.broadcast_to(of_cell, (6, 2))
+            stress = np.concatenate([self.stress, last_layer.stress, every, spread], axis=-1)
+        energy = np.concatenate([self.energy, last_layer.energy, of_cell, self.energy])
+        return SigmaParts(energy, forces, stress, distances)
 
 
 def _spread(samples: Array) -> Array:
@@ -149,25 +164,38 @@ def distances(
     statistics: Mapping[str, TrainingStatistics],
     scalings: Mapping[str, Scaling],
     pairs: NeighborList,
-) -> tuple[Array, NDArray[np.bool_]]:
-    """d and x_r of every atom, (n_atoms, 2), and which atoms are unseen, (n_atoms,).
+    radius: float,
+) -> Distances:
+    """How far a structure is from the training set.
 
     Parameters
     ----------
     descriptors : (n_atoms, width) float64
         Unscaled symmetry functions.
+    radius : float, length
+        The largest cutoff, r_c of the surroundings.
     """
     found, unseen = np.zeros(len(types)), np.zeros(len(types), dtype=np.bool_)
+    shortest = np.array([[statistics[x].shortest.get(y, 0.0) for y in elements] for x in elements])
+    close = closeness(types, pairs, shortest)
+    square = float(np.square(close).mean())
     for number, element in enumerate(elements):
         atoms = types == number
         if atoms.any():
             scaling, own = scalings[element], descriptors[atoms, : len(scalings[element])]
             found[atoms] = statistics[element].distance(own, scaling)
             unseen[atoms] = statistics[element].unseen(own, scaling)
-    shortest = np.array([[statistics[x].shortest.get(y, 0.0) for y in elements] for x in elements])
-    close = closeness(types, pairs, shortest)
-    far = np.column_stack([np.hypot(found, close), close])
-    return far, unseen | strangers(types, pairs, shortest)
+            square += float(atoms.mean()) * statistics[element].structure_square(own, scaling)
+    around = surroundings(np.hypot(found, close), pairs, radius)
+    return Distances(around, close, np.sqrt(square), unseen | strangers(types, pairs, shortest))
+
+
+def surroundings(own: Array, pairs: NeighborList, radius: float) -> Array:
+    """a of every atom, (n_atoms,), from d, (n_atoms,), and r_c = `radius`."""
+    lengths = np.minimum(np.sqrt(np.einsum("pk,pk->p", pairs.vectors, pairs.vectors)), radius)
+    weights = np.square(0.5 * (np.cos(np.pi * lengths / radius) + 1.0))
+    sums = np.bincount(pairs.centers, weights * np.square(own)[pairs.neighbors], minlength=len(own))
+    return np.sqrt((np.square(own) + sums) / (1.0 + np.bincount(pairs.centers, weights, minlength=len(own))))
 
 
 def strangers(types: NDArray[np.int32], pairs: NeighborList, shortest: Array) -> NDArray[np.bool_]:

@@ -15,6 +15,22 @@ two atoms come very close, while the energy rises steeply. Therefore x_r counts,
 distance of the two elements in training, and a power that is between those of the repulsion of nuclei and of
 closed shells.
 
+*Surroundings.* The force on an atom is made of the energies of all atoms around it, and so is its error:
+beside a vacancy it is wrong where the atom's own d is usual. Its distance is the root mean square over atom
+and neighbors, weighted by the square of a cutoff function f(r) = (cos(pi r / r_c) + 1) / 2:
+
+.. math:: a_i^2 = \frac{d_i^2 + \sum_j f(r_{ij})^2 d_j^2}{1 + \sum_j f(r_{ij})^2}
+
+*Structure.* In the total energy of usual structures errors of atoms cancel. They do not where all atoms are
+unusual in the same direction, as in a strained crystal, each of whose atoms could be found in a hotter one.
+So the distance of a structure is that of the means of G over its atoms of each element X, n_X of n:
+
+.. math:: D^2 = \sum_X \frac{n_X}{n} \frac{1}{n_f} (\bar G_X - \bar G)^T S_X^{-1} (\bar G_X - \bar G)
+    + \frac{1}{n} \sum_i x_{r,i}^2, \quad S_X = \mathrm{cov}\, \bar G_X + C_X / \bar n_X
+
+with the covariance of such means over the training structures and what independent atoms would add, which
+keeps S from being singular where structures are few.
+
 *Unseen.* A function that never varied in training has neither variance nor range, so d cannot count it, and
 the network does not feel it. Nor does it feel two elements that never met, if there is no function for them.
 An atom is unseen where such a function leaves its value by more than a hundredth of the usual range, or
@@ -62,6 +78,8 @@ class TrainingStatistics:
     feature_mean : (h,) float64
     feature_covariance : (h, h) float64
         Of the last hidden nodes of the network without masks.
+    structure_covariance : (n, n) float64
+        S, of the means of the unscaled symmetry functions over the atoms of a structure.
     shortest : mapping of element to float, length
         To the nearest neighbor of each element in training; elements never seen beside this one are missing.
     """
@@ -70,38 +88,58 @@ class TrainingStatistics:
     covariance: Array
     feature_mean: Array
     feature_covariance: Array
+    structure_covariance: Array
     shortest: Mapping[str, float] = field(default_factory=dict)
-    _roots: dict[bytes, Array] = field(default_factory=dict, init=False, repr=False)
+    _roots: dict[tuple[bool, bytes], Array] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
-        cls, values: Array, features: Array, shortest: Mapping[str, float] | None = None
+        cls,
+        values: Array,
+        features: Array,
+        structures: NDArray[np.int64],
+        shortest: Mapping[str, float] | None = None,
     ) -> TrainingStatistics:
-        """Statistics of (n_atoms, n) symmetry functions and (n_atoms, h) values of the last hidden nodes."""
-        means = values.mean(axis=0), features.mean(axis=0)
-        return cls(means[0], _covariance(values), means[1], _covariance(features), shortest or {})
+        """Of (n_atoms, n) symmetry functions, (n_atoms, h) last hidden nodes, and the structure of each atom,
+        (n_atoms,), counted in any way."""
+        mean, covariance = values.mean(axis=0), _covariance(values)
+        _, owner, sizes = np.unique(structures, return_inverse=True, return_counts=True)
+        sums = np.zeros((len(sizes), values.shape[1]))
+        np.add.at(sums, owner, values)
+        weighted = np.sqrt(sizes)[:, None] * (sums / sizes[:, None] - mean)
+        between = weighted.T @ weighted / len(values) + covariance / sizes.mean()
+        return cls(mean, covariance, features.mean(axis=0), _covariance(features), between, shortest or {})
 
     def distance(self, values: Array, scaling: Scaling) -> Array:
         """d of every atom, (n_atoms,), from unscaled symmetry functions, (n_atoms, n)."""
+        square = np.square(excess(values, scaling)[:, ~scaling.constant]).sum(axis=1)
+        return np.asarray(np.sqrt(square + self._square(values, self.covariance, scaling)))
+
+    def structure_square(self, values: Array, scaling: Scaling) -> float:
+        """The part of D^2 of these atoms, (n_atoms, n) unscaled symmetry functions, of one structure."""
+        mean = values.mean(axis=0, keepdims=True)
+        return float(self._square(mean, self.structure_covariance, scaling)[0])
+
+    def _square(self, values: Array, covariance: Array, scaling: Scaling) -> Array:
+        """Mahalanobis distance squared over the number of functions, (n_rows,), of (n_rows, n) values."""
         sigma = np.sqrt(np.diag(self.covariance))
         vary = (sigma > 0.0) & ~scaling.constant
-        square = np.square(excess(values, scaling)[:, ~scaling.constant]).sum(axis=1)
-        if vary.any():
-            whitened = (values[:, vary] - self.mean[vary]) / sigma[vary] @ self._whitening(vary).T
-            square = square + np.square(whitened).mean(axis=1)
-        return np.asarray(np.sqrt(square))
+        if not vary.any():
+            return np.zeros(len(values))
+        whitened = (values[:, vary] - self.mean[vary]) @ self._whitening(covariance, vary).T
+        return np.asarray(np.square(whitened).mean(axis=1))
 
     def unseen(self, values: Array, scaling: Scaling) -> NDArray[np.bool_]:
         """Whether a function that never varied does so now, (n_atoms,), from (n_atoms, n) functions."""
         return np.asarray((excess(values, scaling)[:, scaling.constant] > 1.0).any(axis=1))
 
-    def _whitening(self, vary: NDArray[np.bool_]) -> Array:
-        """Inverse root of the correlations of some functions; cached, as most predictions need the same."""
-        key = vary.tobytes()
+    def _whitening(self, covariance: Array, vary: NDArray[np.bool_]) -> Array:
+        """Inverse root of the covariance of some functions; cached, as most predictions need the same."""
+        key = (covariance is self.covariance, vary.tobytes())
         if key not in self._roots:
-            sigma = np.sqrt(np.diag(self.covariance)[vary])
-            correlation = self.covariance[np.ix_(vary, vary)] / np.outer(sigma, sigma)
-            self._roots[key] = inverse_root(correlation, SMALLEST)
+            sigma = np.sqrt(np.diag(covariance)[vary])
+            correlation = covariance[np.ix_(vary, vary)] / np.outer(sigma, sigma)
+            self._roots[key] = inverse_root(correlation, SMALLEST) / sigma
         return self._roots[key]
 
     @property

@@ -115,6 +115,7 @@ def read_in_python(directory: Path) -> dict[str, Any]:
             "structures": own.structures if own else 0,
             "outside": own.outside if own else 0,
             "energy": quantity_in_python(own.energy if own else None),
+            "reach": own.reach if own else np.inf,
             "forces": [quantity_in_python(own.forces.get(x) if own else None) for x in potential.elements]
             if used
             else [],
@@ -142,7 +143,7 @@ def function_in_python(function: SymmetryFunction, column: int, elements: tuple[
 
 
 def statistics_in_python(own: TrainingStatistics | None, elements: tuple[str, ...]) -> dict[str, Any]:
-    names = ("mean", "covariance", "feature_mean", "feature_covariance")
+    names = ("mean", "covariance", "feature_mean", "feature_covariance", "structure_covariance")
     if own is None:
         return {name: np.zeros(0) for name in (*names, "shortest")}
     shortest = np.array([own.shortest.get(element, 0.0) for element in elements])
@@ -152,8 +153,8 @@ def statistics_in_python(own: TrainingStatistics | None, elements: tuple[str, ..
 def quantity_in_python(quantity: Quantity | None) -> dict[str, Any]:
     found: dict[str, Any] = {name: np.zeros(0) for name in ("weights", "quadratic", "raw", "calibrated")}
     if quantity is None:
-        return {**found, "least": 0.0, "inside": np.inf, "reach": np.inf}
-    found |= {name: getattr(quantity, name) for name in ("weights", "least", "inside", "reach")}
+        return {**found, "least": 0.0, "inside": np.inf}
+    found |= {name: getattr(quantity, name) for name in ("weights", "least", "inside")}
     if isinstance(quantity.map, Quadratic):
         return {**found, "quadratic": np.array(quantity.map.numbers)}
     assert isinstance(quantity.map, Isotonic)
@@ -339,13 +340,16 @@ def calibrate(directory: Path, use: str, energy: SigmaMap | None, forces: Mappin
     kinds = {"mc": Calibration("mc", mc, own, None, potential.samples, 120, 40)} if forces else {}
     if use == "hybrid":
         all_parts = quantity(QUADRATIC, 1.0, 0.5, 0.25, least=0.0625, inside=0.5)
-        of_elements = dict.fromkeys(potential.elements, replace(all_parts, reach=1.5))
-        kinds[use] = Calibration(use, all_parts, of_elements, None, potential.samples, 120, 40)
+        of_elements = dict.fromkeys(potential.elements, replace(all_parts, inside=np.inf))
+        calibration = Calibration(use, all_parts, of_elements, None, potential.samples, 120, 40)
+        kinds[use] = replace(calibration, reach=1.5)
     networks = [member.networks for member in potential.members]
     sizes = {x: (network.n_inputs, network.sizes[-1]) for x, network in networks[0].items()}
     rng = np.random.default_rng(3)
     statistics = {
-        x: TrainingStatistics.of(rng.normal(size=(9, n)), rng.normal(size=(9, hidden)), {"Te": 2.5})
+        x: TrainingStatistics.of(
+            rng.normal(size=(9, n)), rng.normal(size=(9, hidden)), np.arange(9) // 2, {"Te": 2.5}
+        )
         for x, (n, hidden) in sizes.items()
     }
     data = CalibrationData(use, checksums(networks), kinds)
@@ -362,8 +366,8 @@ def test_calibrations(tmp_path: Path, case: tuple[str, SigmaMap | None, dict[str
     assert found["kind"] == case[0]
     expected = [1.0, 0.5, 0.25] if case[0] == "hybrid" else [] if case[1] is None else [0.7]
     assert found["energy"]["weights"].tolist() == expected
-    limits = {name: found["energy"][name] for name in ("least", "inside", "reach")}
-    assert list(limits.values()) == ([0.0625, 0.5, np.inf] if case[0] == "hybrid" else [0.0, np.inf, np.inf])
+    limits = found["energy"]["least"], found["energy"]["inside"], found["reach"]
+    assert limits == ((0.0625, 0.5, 1.5) if case[0] == "hybrid" else (0.0, np.inf, np.inf))
     assert found["outside"] == 40
 
 
@@ -551,7 +555,7 @@ def test_more_samples_than_masks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "new", "message"),
     [
-        ("version", "version 2", "not of version 1"),
+        ("version", "version 1", "not of version 2"),
         ("mean Ge", "mean Ge 1.0", "mean Ge"),
         ("mean Ge", "", "mean Ge"),
         ("covariance Sb 3", "", "covariance Sb"),
@@ -608,7 +612,7 @@ ENERGY = "mc energy map quadratic"
 @pytest.mark.parametrize(
     ("line", "new", "message"),
     [
-        ("version", "version 1", "version 1, but this bnnp knows 2"),
+        ("version", "version 1", "version 1, but this bnnp knows 3"),
         ("weights Sb", "weights Sb 0123", "was made with other networks than those here"),
         ("weights Sb", "", "was made with other networks than those here"),
         ("use", "use hybrid", "no `use`, or nothing of its kind"),

@@ -147,7 +147,10 @@ def statistics(path: Path) -> dict[str, TrainingStatistics]:
         own, n = types == number, network.n_inputs
         shortest = {x: (2.4 + 0.1 * number) / length for x in potential.elements[number:]}
         found[element] = TrainingStatistics.of(
-            descriptors[own, :n], hidden_values(network, inputs[own, :n])[-1], shortest
+            descriptors[own, :n],
+            hidden_values(network, inputs[own, :n])[-1],
+            np.flatnonzero(own) // 5,  # as if the atoms were of six structures
+            shortest,
         )
     return found
 
@@ -158,8 +161,11 @@ def hybrid(potential: Path, weights: tuple[float, float, float] = (1.0, 1.0, 1.0
     unit = plain.units.ev
     map_ = quantity(Quadratic(0.1 / unit, 4.0, 0.0, 10.0 / unit), *weights)
     # What the distance alone gives is sometimes more, or less; and so is what the samples set as a limit.
-    map_ = replace(map_, least=weights[2] * LEAST, inside=INSIDE / unit, reach=REACH)
-    return Calibration("hybrid", map_, dict.fromkeys(plain.elements, map_), None, plain.samples, 120)
+    # The distance alone has no limit, so that the sigma of the energy is made of it.
+    limit = INSIDE / unit if weights[0] or weights[1] else np.inf
+    map_ = replace(map_, least=weights[2] * LEAST, inside=limit)
+    made = Calibration("hybrid", map_, dict.fromkeys(plain.elements, map_), None, plain.samples, 120)
+    return replace(made, reach=REACH)
 
 
 def said(done: Run) -> str:

@@ -41,7 +41,9 @@ def calibration(files: PotentialFiles) -> CalibrationData:
 def statistics(files: PotentialFiles) -> dict[str, TrainingStatistics]:
     rng = np.random.default_rng(2)
     return {
-        x: TrainingStatistics.of(rng.random((9, network.n_inputs)), rng.random((9, network.sizes[-1])))
+        x: TrainingStatistics.of(
+            rng.random((9, network.n_inputs)), rng.random((9, network.sizes[-1])), np.arange(9)
+        )
         for x, network in files.networks.items()
     }
 

@@ -54,11 +54,13 @@ def test_scores_are_those_of_the_numbers() -> None:
         "energy_rmse": np.sqrt((9 + 16) / 2),
         "energy_bias": -0.5,
         "energy_sigma": 3.0,
+        "energy_sigma_calibrated": 7.0,
         "energy_sqrt_zms": np.sqrt((1.5**2 + 1.0) / 2),
         "energy_sqrt_zms_calibrated": 0.5,
         "energy_cover_90_calibrated": 100.0,  # within 1.645 sigma
         "force_rmse": 2.0,
         "force_sigma": (2.0 + 1.0 + 4.0 + 2.5) / 4,
+        "force_sigma_calibrated": 8.0,
         "force_sqrt_zms": 1.0,
         "force_sqrt_zms_calibrated": 0.25,
         "force_cover_90_calibrated": 100.0,
@@ -72,7 +74,7 @@ def test_scores_are_those_of_the_numbers() -> None:
     assert {name: found[name] for name in expected} == pytest.approx(expected)
     assert np.isnan(tool.scores(inside, inside, True)[-5:]).all()
     several = np.array([[1.0, 1.0, 1.0], [1.5, 1.0, 1.0], [1.7, 1.0, 1.0], [9.0, 1.0, 9.0]])
-    assert tool.sizes(several)[3] == 75.0  # 1.7 is beyond 1.645 sigma
+    assert tool.sizes(several)[-1] == 75.0  # 1.7 is beyond 1.645 sigma
 
 
 def test_a_structure_is_judged_in_its_units_and_without_sigmas_that_are_not_there(

@@ -20,7 +20,7 @@ from bnnp.uncertainty.calibration import (
     hybrid_weights,
     sigma_quantiles,
 )
-from bnnp.uncertainty.hybrid import SigmaParts
+from bnnp.uncertainty.hybrid import Distances, SigmaParts
 from bnnp.uncertainty.maps import Quadratic
 from bnnp.uncertainty.scores import zms
 
@@ -145,33 +145,49 @@ def test_the_spread_of_the_samples_limits_sigma() -> None:
     assert replace(HYBRID, inside=np.inf).sigma(complete(far, spread=0.4)) == pytest.approx(5.025, rel=1e-3)
 
 
+def far_off(atoms: list[float], unseen: list[bool] | None = None) -> Distances:
+    flags = np.zeros(len(atoms), dtype=np.bool_) if unseen is None else np.array(unseen)
+    return Distances(np.array(atoms), np.zeros(len(atoms)), 1.0, flags)
+
+
 def test_the_spread_counts_beyond_twice_the_reach() -> None:
-    """With a reach of 2, w = 0 up to a distance of 4, 3/4 at 8."""
-    quantity = replace(HYBRID, reach=2.0)
-    at = {d: complete(np.array([1.0, 1.0, d]), spread=6.0) for d in (1.0, 4.0, 8.0)}
-    for d, more in {1.0: 0.0, 4.0: 0.0, 8.0: 0.75 * 6.0}.items():
-        assert quantity.sigma(at[d]) == pytest.approx(np.hypot(HYBRID.sigma(at[d]), more), rel=1e-12)
+    """With a reach of 2, w = 0 up to a distance of 4, 3/4 at 8; the energy has the mean of w^2."""
+    calibration = Calibration("hybrid", HYBRID, {"Ge": HYBRID}, HYBRID, 10, 50, reach=2.0)
+    parts = SigmaParts(
+        complete(np.full(3, 0.1), spread=3.0),
+        complete(np.full((4, 3, 3), 0.1), spread=6.0),
+        complete(np.full((6, 3), 0.1), spread=4.0),
+    )
+    near, far = (calibration.apply(replace(parts, distances=far_off(atoms)), ["Ge"] * 4) for atoms in ATOMS)
+    np.testing.assert_allclose((far[1] ** 2 - near[1] ** 2)[3], 36.0 * 9 / 16, rtol=1e-9)
+    np.testing.assert_array_equal(far[1][:3], near[1][:3])
+    assert far[0] ** 2 - near[0] ** 2 == pytest.approx(9.0 * 9 / 64, rel=1e-9)
+    np.testing.assert_allclose(far[2] ** 2 - near[2] ** 2, 16.0 * 9 / 64, rtol=1e-9)
+
+
+ATOMS = [0.0, 1.0, 4.0, 4.0], [0.0, 1.0, 4.0, 8.0]
 
 
 def test_reach_and_limit_of_a_fit() -> None:
-    """Of forces of unbounded networks only; one distance of a thousand is larger than the reach."""
-    distance = np.linspace(0.0, 1.0, 2001)[1:]
+    """Of unbounded networks only; the largest distance of all structures inside."""
     found = observations(1.0, kinds=3)
-    found = replace(found, parts=complete(np.column_stack([found.parts[:, :2], distance])))
-    both = {"energy": found, "forces Ge": found}
-    free, bounded = (fit_calibration(both, "hybrid", 10, bounded=flag) for flag in (False, True))
-    assert free.forces["Ge"].reach == pytest.approx(0.999, abs=1e-3)
-    assert free.forces["Ge"].inside == pytest.approx(np.sqrt(np.mean(found.errors**2)), rel=1e-12)
+    found = replace(found, parts=complete(found.parts), farthest=np.linspace(3.0, 1.0, len(found.errors)))
+    far = replace(found, outside=found.structure < 5)  # the first ones
+    free, bounded = (fit_calibration({"energy": found}, "hybrid", 10, bounded=flag) for flag in (False, True))
     assert free.energy is not None
-    assert free.energy.reach == np.inf
-    assert [(q.inside, q.reach) for q in bounded.quantities.values()] == [(np.inf, np.inf)] * 2
+    assert bounded.energy is not None
+    assert (free.reach, bounded.reach) == (3.0, np.inf)
+    assert 1.0 < fit_calibration({"energy": far}, "hybrid", 10).reach < 3.0
+    assert fit_calibration({"energy": found}, "mc", 10).reach == np.inf
+    assert free.energy.inside == pytest.approx(np.sqrt(np.mean(found.errors**2)), rel=1e-12)
+    assert bounded.energy.inside == np.inf
 
 
 def test_distances_that_are_all_zero_have_no_reach() -> None:
     """So that an element whose functions never vary keeps its calibrated sigma."""
     found = observations(1.0, kinds=3)
-    found = replace(found, parts=complete(found.parts * np.array([1.0, 1.0, 0.0])))
-    assert fit_calibration({"forces Ge": found}, "hybrid", 10).forces["Ge"].reach == np.inf
+    found = replace(found, parts=complete(found.parts), farthest=np.zeros(len(found.errors)))
+    assert fit_calibration({"forces Ge": found}, "hybrid", 10).reach == np.inf
 
 
 def test_a_force_without_a_calibration_has_three_parts_that_are_no_numbers() -> None:
@@ -272,7 +288,7 @@ def test_what_was_never_seen_counts_with_the_raw_spread() -> None:
         complete(np.full((4, 3, 3), 0.1), spread=2.0),
         complete(np.full((6, 3), 0.1), spread=4.0),
     )
-    new = replace(plain, unseen=np.array([False, True, False, False]))
+    new = replace(plain, distances=far_off([0.0] * 4, [False, True, False, False]))
     before, after = (calibration.apply(parts, ["Ge"] * 4) for parts in (plain, new))
     assert after[0] == pytest.approx(np.sqrt(before[0] ** 2 + 9.0 / 8), rel=1e-12)
     np.testing.assert_allclose(after[2] ** 2 - before[2] ** 2, 16.0 / 8, rtol=1e-9)

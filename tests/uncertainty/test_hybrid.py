@@ -23,7 +23,7 @@ from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity
-from bnnp.uncertainty.hybrid import SigmaParts, closeness, distances, strangers
+from bnnp.uncertainty.hybrid import Distances, SigmaParts, closeness, distances, strangers, surroundings
 from bnnp.uncertainty.maps import Quadratic
 from bnnp.uncertainty.training_statistics import (
     TrainingStatistics,
@@ -34,6 +34,7 @@ from bnnp.uncertainty.training_statistics import (
 from bnnp.units import METAL
 
 Array = NDArray[np.float64]
+EACH = np.arange(500) // 5  # structures of the atoms of `values`
 
 
 @pytest.fixture
@@ -53,14 +54,14 @@ def network(n_inputs: int = 5, normalize: bool = False) -> Network:
 
 class TestDistance:
     def test_inside_it_is_that_of_mahalanobis(self, values: Array) -> None:
-        domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
+        domain, scaling = TrainingStatistics.of(values, values, EACH), Scaling.of(values)
         inverse = np.linalg.inv(np.cov(values[:, :4].T))
         expected = [mahalanobis(row, values[:, :4].mean(axis=0), inverse) / 2.0 for row in values[:9, :4]]
         np.testing.assert_allclose(domain.distance(values[:9], scaling), expected, rtol=1e-9)
         assert np.sqrt(np.square(domain.distance(values, scaling)).mean()) == pytest.approx(1.0, rel=2e-3)
 
     def test_beyond_the_range_the_excess_is_added(self, values: Array) -> None:
-        domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
+        domain, scaling = TrainingStatistics.of(values, values, EACH), Scaling.of(values)
         atom = values[:1].copy()
         atom[0, 1] = scaling.maximum[1] + 2.5 * scaling.spread[1]
         inverse = np.linalg.inv(np.cov(values[:, :4].T))
@@ -68,7 +69,7 @@ class TestDistance:
         assert domain.distance(atom, scaling)[0] == pytest.approx(np.hypot(inner, 2.5), rel=1e-9)
 
     def test_a_function_that_never_varied_is_no_distance_but_unseen(self, values: Array) -> None:
-        domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
+        domain, scaling = TrainingStatistics.of(values, values, EACH), Scaling.of(values)
         atoms = np.repeat(values[:1], 4, axis=0)
         atoms[1:, 4] += np.array([0.009, 0.011, -1e6]) * np.median(scaling.spread[:4])
         assert len(set(domain.distance(atoms, scaling))) == 1
@@ -77,7 +78,7 @@ class TestDistance:
         assert not domain.unseen(atoms[:1], scaling).any()
 
     def test_no_limit_to_growth(self, values: Array) -> None:
-        domain, scaling = TrainingStatistics.of(values, values), Scaling.of(values)
+        domain, scaling = TrainingStatistics.of(values, values, EACH), Scaling.of(values)
         away = values.mean(axis=0) + np.linspace(1.0, 50.0, 30)[:, None] * np.array(
             [1.0, 2.0, -1.0, 0.5, 0.0]
         )
@@ -90,6 +91,39 @@ class TestDistance:
         np.testing.assert_allclose(
             excess(np.array([[3.0, 1.0], [-1.0, 7.0]]), scaling), [[0.5, 0], [0.5, 0.5]]
         )
+
+
+class TestStructure:
+    def test_mean_of_equal_atoms(self) -> None:
+        """Two structures, of three atoms at 0, 1, 2 and of one at 5: the mean of all atoms is 2 and their
+        variance 14 / 3. Means 1 and 5 are 1 and 3 off: (3 + 9) / 4, and 7 / 3 for independent atoms."""
+        values = np.array([[0.0], [1], [2], [5]])
+        domain, scaling = TrainingStatistics.of(values, values, np.array([7, 7, 7, 9])), Scaling.of(values)
+        assert domain.structure_covariance == pytest.approx(np.array([[3.0 + 7 / 3]]))
+        found = domain.structure_square(np.array([[3.0], [5.0]]), scaling)
+        assert found == pytest.approx(4.0 / (3.0 + 7 / 3), rel=1e-12)
+
+    def test_whitened_by_its_own_covariance(self, values: Array) -> None:
+        domain, scaling = TrainingStatistics.of(values, values, EACH), Scaling.of(values)
+        mean = values[:9].mean(axis=0)
+        inverse = np.linalg.inv(domain.structure_covariance[:4, :4])
+        expected = mahalanobis(mean[:4], values[:, :4].mean(axis=0), inverse) ** 2 / 4.0
+        assert domain.structure_square(values[:9], scaling) == pytest.approx(expected, rel=1e-9)
+
+    def test_atoms_that_are_unusual_in_the_same_direction(self, values: Array) -> None:
+        """Hundred atoms, each as far as usual: D is small if they differ, large if all are the same."""
+        domain, scaling = TrainingStatistics.of(values, values, EACH), Scaling.of(values)
+        same = np.repeat(values[np.argmax(domain.distance(values, scaling))][None], 100, axis=0)
+        assert domain.structure_square(values[:100], scaling) < 0.1
+        assert domain.structure_square(same, scaling) > 5.0
+
+    def test_surroundings_by_hand(self) -> None:
+        """Atoms at 0, 2 and 4 in a cutoff of 4: f(2)^2 = 1/4, and nothing from 4."""
+        positions = np.array([[0.0, 0, 0], [2, 0, 0], [4, 0, 0]])
+        pairs = find_neighbors(positions, None, 4.0, np.array([29, 29, 29]))
+        found = surroundings(np.array([0.0, 3.0, 0.0]), pairs, 4.0)
+        expected = [(9 / 4) / (5 / 4), 9 / (6 / 4), (9 / 4) / (5 / 4)]
+        np.testing.assert_allclose(np.square(found), expected, rtol=1e-12)
 
 
 class TestCloseness:
@@ -122,7 +156,7 @@ class TestCloseness:
 
         plain, grown = (np.array([far(model, r) for r in radii]) for model in (potential, known))
         assert grown[0] == plain[0]
-        squares = grown ** (2 / 1.75) - plain ** (2 / 1.75)  # the energy has D^1.75
+        squares = grown**2 - plain**2
         np.testing.assert_allclose(np.sqrt(squares)[1:], (2.2 / radii[1:]) ** 6 - 1.0, rtol=1e-6)
 
 
@@ -170,12 +204,13 @@ def potential(solid: Path) -> Potential:
     scaled = found.scaled(np.zeros(len(values), dtype=np.int32), values)
     hidden = hidden_values(found.members[0].networks["Cu"], scaled)[-1]
     hidden = hidden + np.random.default_rng(1).normal(scale=0.1, size=hidden.shape)  # not all of one line
-    return replace(found, statistics={"Cu": TrainingStatistics.of(values, hidden)})
+    owners = np.repeat(np.arange(30), 4)
+    return replace(found, statistics={"Cu": TrainingStatistics.of(values, hidden, owners)})
 
 
 class TestPotential:
     def test_stress_part_by_strain(self, potential: Potential, structure: Structure) -> None:
-        """Last layer by finite differences of the sum of hidden nodes; distance: rms over atoms."""
+        """Last layer by finite differences of the sum of hidden nodes; the distance is that of the energy."""
         assert potential.statistics is not None
         assert structure.cell is not None
         inverse = np.linalg.inv(potential.statistics["Cu"].feature_covariance)
@@ -199,9 +234,9 @@ class TestPotential:
             slope = (sums(strain) - sums(-strain)) / 2e-5
             expected = np.sqrt(slope @ inverse @ slope) / volume
             assert parts.stress[k, 1] == pytest.approx(expected, rel=1e-4)
-        d = np.sqrt(np.mean(np.square(parts.forces[:, 0, 2])))
-        np.testing.assert_allclose(parts.stress[:, 2], d, rtol=1e-12)
-        assert parts.energy[2] == pytest.approx(d**1.75, rel=1e-12)
+        assert parts.distances is not None
+        np.testing.assert_array_equal(parts.stress[:, 2], parts.distances.structure)
+        assert parts.energy[2] == parts.distances.structure > 0.0
 
     def test_last_layer_sigma_by_its_definition(self, potential: Potential, structure: Structure) -> None:
         """Forces by finite differences of H, with the inverse covariance written out."""
@@ -281,14 +316,14 @@ class TestPotential:
 
 class TestSection:
     def test_round_trip(self, values: Array) -> None:
-        domain = TrainingStatistics.of(values, values[:, :3], {"Ge": 2.4, "Te": 1.0 / 3.0})
+        domain = TrainingStatistics.of(values, values[:, :3], EACH, {"Ge": 2.4, "Te": 1.0 / 3.0})
         again = parse_statistics(format_statistics({"Ge": domain}), {"Ge": (5, 3)})["Ge"]
         assert again.shortest == domain.shortest
-        for name in ("mean", "covariance", "feature_mean", "feature_covariance"):
+        for name in ("mean", "covariance", "feature_mean", "feature_covariance", "structure_covariance"):
             np.testing.assert_array_equal(getattr(again, name), getattr(domain, name))
 
     def test_mistakes(self, values: Array) -> None:
-        lines = format_statistics({"Ge": TrainingStatistics.of(values, values[:, :3])})
+        lines = format_statistics({"Ge": TrainingStatistics.of(values, values[:, :3], EACH)})
         with pytest.raises(InputError, match="mean Ge has 5 numbers, expected 4"):
             parse_statistics(lines, {"Ge": (4, 3)})
         cut = [line for line in lines if not line.startswith("covariance Ge 5")]
@@ -299,8 +334,8 @@ class TestSection:
         for wrong in ("shortest Ge Te 0.0", "shortest Ge Te nan", "shortest Ge 2.4", "shortest Ge Te x"):
             with pytest.raises(InputError, match=r"\[domain\]: cut short"):
                 parse_statistics([*lines, wrong], {"Ge": (5, 3)})
-        with pytest.raises(StaleFileError, match="not of version 1"):
-            parse_statistics(["version 2"], {"Ge": (5, 3)})
+        with pytest.raises(StaleFileError, match="not of version 2"):
+            parse_statistics(["version 1"], {"Ge": (5, 3)})
 
 
 class TestUnseen:
@@ -321,32 +356,34 @@ class TestUnseen:
         """Ge and Te met each other, Ge itself too, Te never itself: a pair of Te is new, also with others."""
         scaling = Scaling.of(values)
         statistics = {
-            "Ge": TrainingStatistics.of(values, values, {"Ge": 2.4, "Te": 2.6}),
-            "Te": TrainingStatistics.of(values, values, {"Ge": 2.6}),
+            "Ge": TrainingStatistics.of(values, values, EACH, {"Ge": 2.4, "Te": 2.6}),
+            "Te": TrainingStatistics.of(values, values, EACH, {"Ge": 2.6}),
         }
         scalings = {"Ge": scaling, "Te": scaling}
         positions = np.array([[0.0, 0, 0], [3, 0, 0], [0, 20, 0], [3, 20, 0], [1.5, 22.6, 0]])
         types = np.array([0, 1, 1, 1, 0], dtype=np.int32)
         pairs = find_neighbors(positions, None, 6.0, np.array([32, 52, 52, 52, 32]))
         inside = np.repeat(values[:1], 5, axis=0)
-        far, unseen = distances(inside, types, ("Ge", "Te"), statistics, scalings, pairs)
-        assert unseen.tolist() == [False, False, True, True, False]
-        np.testing.assert_allclose(far[:, 0], statistics["Ge"].distance(inside, scaling), rtol=1e-12)
-        np.testing.assert_array_equal(far[:, 1], 0.0)
+        found = distances(inside, types, ("Ge", "Te"), statistics, scalings, pairs, 6.0)
+        assert found.unseen.tolist() == [False, False, True, True, False]
+        np.testing.assert_allclose(found.atoms, statistics["Ge"].distance(inside, scaling), rtol=1e-12)
+        np.testing.assert_array_equal(found.closeness, 0.0)
+        squares = [statistics["Ge"].structure_square(inside[types == k], scaling) for k in (0, 1)]
+        assert found.structure == pytest.approx(np.sqrt(0.4 * squares[0] + 0.6 * squares[1]), rel=1e-12)
         unknown = {x: replace(each, shortest={}) for x, each in statistics.items()}  # of a former version
-        assert not distances(inside, types, ("Ge", "Te"), unknown, scalings, pairs)[1].any()
+        assert not distances(inside, types, ("Ge", "Te"), unknown, scalings, pairs, 6.0).unseen.any()
 
-    def test_distance_of_the_energy(self) -> None:
-        """Two atoms at 3 and 4: D = sqrt(12.5), to the power 1.75 for the energy. One is close, by 2."""
+    def test_parts_by_hand(self) -> None:
+        """Two atoms whose surroundings are at 3 and 4, in a structure at 5. One is close, by 2."""
         forces = np.array([[[1.0], [2.0], [2.0]], [[0.0], [0.0], [6.0]]])
         parts = SigmaParts(np.full(1, 7.0), forces, np.arange(6.0)[:, None])
-        joined = parts.joined(parts, np.array([[3.0, 0.0], [4.0, 2.0]]))
+        far = Distances(np.array([3.0, 4.0]), np.array([0.0, 2.0]), 5.0, np.zeros(2, dtype=np.bool_))
+        joined = parts.joined(parts, far)
         assert joined.forces is not None
         assert joined.stress is not None
-        assert joined.energy[2] == pytest.approx(12.5**0.875, rel=1e-14)
+        assert joined.distances is far
         np.testing.assert_array_equal(joined.forces[:, :, 2], [[3.0] * 3, [4.0] * 3])
-        np.testing.assert_allclose(joined.stress[:, 2], np.sqrt(12.5), rtol=1e-14)
         np.testing.assert_array_equal(joined.forces[:, :, 3], [[0.0] * 3, [2.0] * 3])
         np.testing.assert_allclose(joined.forces[:, :, 4], [[np.sqrt(3.0)] * 3, [np.sqrt(12.0)] * 3])
-        np.testing.assert_allclose(joined.energy[3:], [2.0**0.875, 7.0], rtol=1e-14)
-        np.testing.assert_allclose(joined.stress[0, 3:], [np.sqrt(2.0), np.sqrt(55.0 / 6.0)], rtol=1e-14)
+        np.testing.assert_allclose(joined.energy[2:], [5.0, np.sqrt(2.0), 7.0], rtol=1e-14)
+        np.testing.assert_allclose(joined.stress[0, 2:], [5.0, np.sqrt(2.0), np.sqrt(55.0 / 6.0)], rtol=1e-14)

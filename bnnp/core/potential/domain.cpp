@@ -22,7 +22,7 @@ class DomainReader {
     }
 
     void read() {
-        if (!rows.count("version 1")) throw FileError(std::string(WHERE) + "not of version 1" + AGAIN);
+        if (!rows.count("version 2")) throw FileError(std::string(WHERE) + "not of version 2" + AGAIN);
         for (Element& element : data.elements) read(element);
     }
 
@@ -71,6 +71,7 @@ class DomainReader {
         own.covariance = matrix("covariance " + x, n);
         own.feature_mean = mean("feature_mean " + x, hidden);
         own.feature_covariance = matrix("feature_covariance " + x, hidden);
+        own.structure_covariance = matrix("structure_covariance " + x, n);
         own.shortest.assign(data.elements.size(), 0.0);
         for (const Words& words : rows["shortest " + x]) {
             demand(words.size() == 2, "shortest " + x);

@@ -78,28 +78,35 @@ Distance::Distance(const TrainingStatistics& statistics, const Ranges& ranges)
     : minimum(ranges.minimum), maximum(ranges.maximum), shortest(statistics.shortest) {
     knows_neighbors = std::any_of(shortest.begin(), shortest.end(), [](double r) { return r > 0.0; });
     const int n = int(minimum.size());
-    std::vector<double> spreads, sigma(n);
+    std::vector<double> spreads;
     constant.resize(n);
     for (int f = 0; f < n; ++f) {
         const double spread = maximum[f] - minimum[f];
         const double size = std::max(std::abs(minimum[f]), std::abs(maximum[f]));
         constant[f] = spread <= std::max({ROUNDING * size, NEGLIGIBLE});
         if (!constant[f]) spreads.push_back(spread);
-        sigma[f] = std::sqrt(statistics.covariance[f * n + f]);
-        if (sigma[f] > 0.0 && !constant[f]) vary.push_back(f);
+        if (statistics.covariance[f * n + f] > 0.0 && !constant[f]) vary.push_back(f);
     }
     const double usual = median(spreads);
     for (int f = 0; f < n; ++f) unit.push_back(constant[f] ? UNUSUAL * usual : maximum[f] - minimum[f]);
+    for (const int f : vary) mean.push_back(statistics.mean[f]);
+    whitening = whitening_of(statistics.covariance);
+    structure_whitening = whitening_of(statistics.structure_covariance);
+}
+
+// Inverse root of the (n, n) covariance of the functions that vary.
+Matrix Distance::whitening_of(const Matrix& covariance) const {
+    const int n = int(minimum.size()), m = int(vary.size());
+    std::vector<double> sigma;
+    for (const int f : vary) sigma.push_back(std::sqrt(covariance[f * n + f]));
     Matrix correlations;
-    for (const int f : vary) {
-        mean.push_back(statistics.mean[f]);
-        for (const int g : vary)
-            correlations.push_back(statistics.covariance[f * n + g] / (sigma[f] * sigma[g]));
-    }
-    const int m = int(vary.size());
-    whitening = inverse_root(correlations, m, SMALLEST);
     for (int k = 0; k < m; ++k)
-        for (int c = 0; c < m; ++c) whitening[k * m + c] /= sigma[vary[c]];
+        for (int c = 0; c < m; ++c)
+            correlations.push_back(covariance[vary[k] * n + vary[c]] / (sigma[k] * sigma[c]));
+    Matrix found = inverse_root(correlations, m, SMALLEST);
+    for (int k = 0; k < m; ++k)
+        for (int c = 0; c < m; ++c) found[k * m + c] /= sigma[c];
+    return found;
 }
 
 double Distance::excess(int f, const double* G) const {
@@ -113,16 +120,25 @@ bool Distance::unseen(const double* G) const {
 }
 
 double Distance::square(const double* G) const {
-    double total = 0.0, whitened = 0.0;
+    double total = 0.0;
     for (int f = 0; f < int(minimum.size()); ++f)
         if (!constant[f]) total += excess(f, G) * excess(f, G);
+    return total + whitened(whitening, G);
+}
+
+double Distance::structure_square(const double* mean_G) const {
+    return whitened(structure_whitening, mean_G);
+}
+
+double Distance::whitened(const Matrix& rows, const double* G) const {
     const std::size_t m = vary.size();
+    double total = 0.0;
     for (std::size_t k = 0; k < m; ++k) {
         double row = 0.0;
-        for (std::size_t c = 0; c < m; ++c) row += whitening[k * m + c] * (G[vary[c]] - mean[c]);
-        whitened += row * row;
+        for (std::size_t c = 0; c < m; ++c) row += rows[k * m + c] * (G[vary[c]] - mean[c]);
+        total += row * row;
     }
-    return m ? total + whitened / m : total;
+    return m ? total / m : 0.0;
 }
 
 double Distance::closeness(int element, double square) const {

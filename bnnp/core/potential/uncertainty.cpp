@@ -190,7 +190,8 @@ struct Section {
             if (w.size() < 2) continue;
             if (w[0] == "weights") weights[w[1]] = Words(w.begin() + 2, w.end());
             else if (w[0] != "mc" && w[0] != "hybrid") single[w[0]] = Words(w.begin() + 1, w.end());
-            else if (w[1] == "structures") kinds[w[0]][w[1]][""] = Words(w.begin() + 2, w.end());
+            else if (w[1] == "structures" || w[1] == "reach")
+                kinds[w[0]][w[1]][""] = Words(w.begin() + 2, w.end());
             else if (w[1] != "quantiles") {
                 const std::size_t end = w[1] == "forces" ? 3 : 2;  // of the name of the quantity
                 demand(w.size() > end, "`" + join(w) + "`");
@@ -209,10 +210,9 @@ Quantity make_quantity(const std::string& quantity, const std::map<std::string, 
     Quantity found;
     found.weights = numbers(lines.at("parts"), 0, quantity);
     const std::size_t given = found.weights.size();
-    demand(given == n_parts || (n_parts == 4 && (given == 5 || given == 6)),
-           "`" + quantity + " parts` needs " + (n_parts == 1 ? "one number" : "four to six numbers"));
+    demand(given == n_parts || (n_parts == 4 && given == 5),
+           "`" + quantity + " parts` needs " + (n_parts == 1 ? "one number" : "four or five numbers"));
     if (given > 4) found.inside = found.weights[4];
-    if (given > 5) found.reach = found.weights[5];
     if (n_parts == 4) found.least = found.weights[3], found.weights.resize(3);
     SigmaMap& map = found.map;
     const std::string kind = lines.at("map").empty() ? "" : lines.at("map")[0];
@@ -248,8 +248,8 @@ void read_calibration(const Lines& lines, PotentialData& data) {
     const auto single = [&](const char* name) {
         return section.single.count(name) ? join(section.single.at(name)) : "none";
     };
-    if (single("version") != "2")
-        throw FileError(in_calibration("version " + single("version") + ", but this bnnp knows 2") + AGAIN);
+    if (single("version") != "3")
+        throw FileError(in_calibration("version " + single("version") + ", but this bnnp knows 3") + AGAIN);
     demand(section.kinds.count(single("use")) > 0, "no `use`, or nothing of its kind");
     check_weights(section.weights, data);
     calibration.kind = data.uncertainty.empty() ? single("use") : data.uncertainty;
@@ -263,6 +263,11 @@ void read_calibration(const Lines& lines, PotentialData& data) {
     demand(counts.size() == 3, "no `" + kind + "structures` with three numbers");
     calibration.structures = int(counts[0]);
     calibration.outside = int(counts[1]);
+    if (quantities.count("reach")) {
+        const std::vector<double> reach = numbers(quantities["reach"][""], 0, kind + "reach");
+        demand(reach.size() == 1, "`" + kind + "reach` needs one number");
+        calibration.reach = reach[0];
+    }
     auto quantity_of = [&](const std::string& name) {
         return quantities.count(name)
                    ? make_quantity(kind + name, quantities[name], calibration.hybrid() ? 4 : 1)
@@ -293,16 +298,20 @@ void read_uncertainty(const std::string& text, PotentialData& data) {
             FILE_NAME + ". Run mode 2 again, or write `uncertainty mc`");
 }
 
-double Quantity::operator()(const SigmaParts& parts, double unseen) const {
+double Quantity::operator()(const SigmaParts& parts, double far) const {
     if (!*this) return parts[0];
     double square = 0.0;
     for (std::size_t k = 0; k < weights.size(); ++k) square += parts[k] * weights[k] * parts[k] * weights[k];
     if (weights.size() == 1) return map(std::sqrt(square));
     const double most = std::hypot(parts[4], inside) * (1.0 + parts[3]);
     const double sigma = std::min(std::max(map(std::sqrt(square)), least * parts[2]), most);
-    const double ratio = FAR * reach / std::max(parts[2], std::numeric_limits<double>::min());
-    const double far = std::max(1.0 - ratio * ratio, 0.0);
-    return std::hypot(sigma, std::sqrt(std::max(UNSEEN * unseen, far * far)) * parts[4]);
+    return std::hypot(sigma, std::sqrt(far) * parts[4]);
+}
+
+double Calibration::far(double distance, bool unseen) const {
+    const double limit = FAR * reach, ratio = distance > limit ? limit / distance : 1.0;
+    const double beyond = 1.0 - ratio * ratio;
+    return std::max(beyond * beyond, unseen ? UNSEEN : 0.0);
 }
 
 double SigmaMap::operator()(double sigma) const {

@@ -31,15 +31,15 @@ py::dict dict_of(const SymmetryFunction& function) {
 py::dict dict_of(const Quantity& quantity) {
     const SigmaMap& map = quantity.map;
     return py::dict("weights"_a = array_of(quantity.weights), "least"_a = quantity.least,
-                    "inside"_a = quantity.inside, "reach"_a = quantity.reach,
-                    "quadratic"_a = array_of(map.quadratic), "raw"_a = array_of(map.raw),
-                    "calibrated"_a = array_of(map.calibrated));
+                    "inside"_a = quantity.inside, "quadratic"_a = array_of(map.quadratic),
+                    "raw"_a = array_of(map.raw), "calibrated"_a = array_of(map.calibrated));
 }
 
 py::dict dict_of(const TrainingStatistics& own) {
     return py::dict("mean"_a = array_of(own.mean), "covariance"_a = array_of(own.covariance),
                     "feature_mean"_a = array_of(own.feature_mean),
                     "feature_covariance"_a = array_of(own.feature_covariance),
+                    "structure_covariance"_a = array_of(own.structure_covariance),
                     "shortest"_a = array_of(own.shortest));
 }
 
@@ -60,7 +60,7 @@ py::dict dict_of(const Calibration& calibration) {
     for (const Quantity& quantity : calibration.forces) forces.append(dict_of(quantity));
     return py::dict("kind"_a = calibration.kind, "structures"_a = calibration.structures,
                     "outside"_a = calibration.outside, "energy"_a = dict_of(calibration.energy),
-                    "forces"_a = forces);
+                    "forces"_a = forces, "reach"_a = calibration.reach);
 }
 
 py::dict read(const std::string& directory) {

@@ -42,12 +42,20 @@ class Evaluator {
     // (n_last_layer,) u_k (h - mean) of the last hidden nodes h, whose squares add up to the variance of the
     // last layer; of other elements 0
     const double* last_layer(int center) const { return &probed[std::size_t(center) * probes.n_samples]; }
+    int element(int center) const { return centers[center]; }
+    // unscaled symmetry functions, (width(),)
+    const double* functions(int center) const { return &values[std::size_t(center) * plan.width]; }
+    int width() const { return plan.width; }
     // d^2 from the training set
     double distance_square(int center) const { return far[center]; }
     // x_r, how far its neighbors are closer than in training
     double closeness(int center) const { return near[center]; }
     // Whether its surroundings have what was not in the training set at all.
     bool is_unseen(int center) const { return unseen[center]; }
+    // The part of D^2 of the atoms of an element with this mean of the symmetry functions, (width(),).
+    double structure_square(int element, const double* mean) const {
+        return distances[element].structure_square(mean);
+    }
     // dE/dD of the mean energy
     const double* derivative(std::int64_t pair) const { return &dE_dD[3 * pair]; }
 

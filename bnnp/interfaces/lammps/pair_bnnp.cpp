@@ -23,8 +23,9 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-const int BLOCK = 64;                         // centers evaluated at once
-const int MESSAGE = 24;                       // components of sample forces a ghost atom sends at once
+const int BLOCK = 64;    // centers evaluated at once
+const int MESSAGE = 24;  // components of sample forces a ghost atom sends at once
+const double PI = 3.14159265358979323846;
 const double KCAL_PER_MOL = 23.060547830619;  // of one eV: e N_A / 4184 J
 // Of a trial that has no energy in this potential: LAMMPS' own for an overlap (fix gcmc overlap_cutoff).
 const double FORBIDDEN = 1e100;
@@ -251,10 +252,11 @@ void PairBNNP::compute(int eflag, int vflag) {
     if (forces) sample_forces.assign(rows * evaluator->sample_row(), 0.0);
     if (forces && parts) last_layer_forces.assign(rows * evaluator->last_layer_row(), 0.0);
     if (parts) {
-        distance_squares.assign(atom->nlocal, 0.0), closenesses.assign(atom->nlocal, 0.0);
-        unseen.assign(atom->nlocal, false);
+        around.assign(2 * std::size_t(n_all), 0.0);
+        distances.assign(atom->nlocal, 0.0), closenesses.assign(atom->nlocal, 0.0);
+        beyond.assign(atom->nlocal, 0.0), unseen.assign(atom->nlocal, false);
     }
-    sums.assign(SAMPLES + potential->samples + evaluator->n_last_layer(), 0.0);
+    sums.assign(first_mean() + (parts ? potential->elements.size() * (1 + evaluator->width()) : 0), 0.0);
     extrapolations = 0.0;
 
     for (int begin = 0; begin < list->inum; begin += BLOCK) {
@@ -265,6 +267,7 @@ void PairBNNP::compute(int eflag, int vflag) {
         scatter(parts);
     }
     if (vflag_fdotr) virial_fdotr_compute();
+    if (parts) compute_distances();
     if (forces) compute_forces_std();
     if (eflag_global && !trouble.empty()) eng_vdwl += FORBIDDEN;
     reduce(energies, forces);
@@ -363,15 +366,27 @@ void PairBNNP::add_center(int center) {
 void PairBNNP::add_parts(int center) {
     const double square = evaluator->distance_square(center), closeness = evaluator->closeness(center);
     const double* last_layer = evaluator->last_layer(center);
-    distance_squares[centers[center]] = square;
-    closenesses[centers[center]] = closeness;
-    unseen[centers[center]] = evaluator->is_unseen(center);
-    sums[UNSEEN] += unseen[centers[center]];
-    sums[DISTANCE] += square;
+    const int i = centers[center], width = evaluator->width();
+    closenesses[i] = closeness;
+    unseen[i] = evaluator->is_unseen(center);
     sums[CLOSENESS] += closeness * closeness;
     double* total = &sums[SAMPLES + potential->samples];
     for (int k = 0; k < evaluator->n_last_layer(); ++k) total[k] += last_layer[k];
+    double* of_element = &sums[first_mean() + evaluator->element(center) * std::size_t(1 + width)];
+    of_element[0] += 1.0;
+    for (int f = 0; f < width; ++f) of_element[1 + f] += evaluator->functions(center)[f];
+    around[2 * std::size_t(i)] += square, around[2 * std::size_t(i) + 1] += 1.0;
+    for (std::int64_t p = evaluator->first(center); p < evaluator->first(center + 1); ++p) {
+        const double r = length_of(evaluator->vector(p), 3);
+        const double fade = 0.5 * (std::cos(PI * r / evaluator->radius()) + 1.0);
+        around[2 * std::size_t(neighbors[p])] += fade * fade * square;
+        around[2 * std::size_t(neighbors[p]) + 1] += fade * fade;
+    }
 }
+
+// Numbers of `sums` before those of the means of the symmetry functions: for each element the number of its
+// atoms, and their sums.
+std::size_t PairBNNP::first_mean() const { return SAMPLES + potential->samples + evaluator->n_last_layer(); }
 
 // Force and virial of the pair i -> j with dE_i/dD, D = r_j - r_i. The virial -D (x) dE_i/dD is shared by
 // both atoms in vatom. In cvatom it belongs to j alone, as the heat flux of a many-body potential needs it:
@@ -398,12 +413,22 @@ void PairBNNP::add_pair(int i, int j, const double* vector, const double* deriva
 
 // ---- uncertainty ------------------------------------------------------------------------------------------
 
+void PairBNNP::compute_distances() {
+    send_home(around, 2);
+    for (int i = 0; i < atom->nlocal; ++i) {
+        if (!present(i)) continue;
+        distances[i] = std::sqrt(around[2 * std::size_t(i)] / around[2 * std::size_t(i) + 1]);
+        beyond[i] = calibration.far(distances[i], unseen[i]);
+        sums[BEYOND] += beyond[i];
+    }
+}
+
 void PairBNNP::compute_forces_std() {
     const int samples = potential->samples, n_last_layer = evaluator->n_last_layer();
     const std::size_t row = evaluator->sample_row(), last_row = evaluator->last_layer_row();
     const bool hybrid = calibration.hybrid();
-    send_home(sample_forces, evaluator->sample_row());
-    if (hybrid) send_home(last_layer_forces, evaluator->last_layer_row());
+    send_home(sample_forces, 3 * evaluator->sample_row());
+    if (hybrid) send_home(last_layer_forces, 3 * evaluator->last_layer_row());
     forces_std_max = 0.0;
     for (int i = 0; i < atom->nlocal; ++i) {
         if (!present(i)) continue;
@@ -417,10 +442,10 @@ void PairBNNP::compute_forces_std() {
             bnnp::SigmaParts parts{raw[c]};
             if (hybrid)
                 parts = {raw[c], length_of(&last_layer_forces[component * last_row], n_last_layer),
-                         std::sqrt(distance_squares[i]), closenesses[i], spread};
-            const double share = hybrid && unseen[i] ? 1.0 : 0.0;
+                         distances[i], closenesses[i], spread};
+            const double far = hybrid ? beyond[i] : 0.0;
             const double sigma =
-                calibration.forces.empty() ? parts[0] : calibration.forces[element](parts, share);
+                calibration.forces.empty() ? parts[0] : calibration.forces[element](parts, far);
             forces_std[i][c] = sigma * force_unit;
             variance += forces_std[i][c] * forces_std[i][c];
         }
@@ -429,8 +454,8 @@ void PairBNNP::compute_forces_std() {
 }
 
 // Adds what ghost atoms have to the atoms they are images of, some components at a time.
-void PairBNNP::send_home(std::vector<double>& forces, int row) {
-    sent = &forces, width = 3 * row;
+void PairBNNP::send_home(std::vector<double>& values, int each) {
+    sent = &values, width = each;
     for (first_component = 0; first_component < width; first_component += MESSAGE) {
         n_components = std::min(MESSAGE, width - first_component);
         comm->reverse_comm(this, n_components);
@@ -464,8 +489,8 @@ void PairBNNP::reduce(bool energies, bool forces) {
     extrapolations = sums[EXTRAPOLATIONS];
     extrapolations_run = extrapolations_before + (open ? extrapolations : 0.0);
     if (energies) {
-        const double share = sums[UNSEEN] / std::max(1.0, sums[ATOMS]);
-        energy_std_per_atom = calibration.energy(parts_of_energy(), share) * energy_unit;
+        const double far = sums[BEYOND] / std::max(1.0, sums[ATOMS]);
+        energy_std_per_atom = calibration.energy(parts_of_energy(), far) * energy_unit;
         energy_std = energy_std_per_atom * sums[ATOMS];
     }
     if (forces) MPI_Allreduce(MPI_IN_PLACE, &forces_std_max, 1, MPI_DOUBLE, MPI_MAX, world);
@@ -481,9 +506,16 @@ bnnp::SigmaParts PairBNNP::parts_of_energy() const {
     const double* energies = &sums[SAMPLES];
     const double raw = deviation(energies, potential->samples) / atoms;
     if (!calibration.hybrid()) return {raw};
-    const auto mean = [&](int k) { return std::pow(sums[k] / atoms, 0.5 * bnnp::ENERGY_POWER); };
-    return {raw, length_of(energies + potential->samples, evaluator->n_last_layer()) / atoms, mean(DISTANCE),
-            mean(CLOSENESS), raw};
+    double square = sums[CLOSENESS] / atoms;  // D^2
+    std::vector<double> mean(evaluator->width());
+    for (std::size_t x = 0; x < potential->elements.size(); ++x) {
+        const double* of_element = &sums[first_mean() + x * (1 + mean.size())];
+        if (of_element[0] == 0.0) continue;
+        for (std::size_t f = 0; f < mean.size(); ++f) mean[f] = of_element[1 + f] / of_element[0];
+        square += of_element[0] / atoms * evaluator->structure_square(int(x), mean.data());
+    }
+    return {raw, length_of(energies + potential->samples, evaluator->n_last_layer()) / atoms,
+            std::sqrt(square), std::sqrt(sums[CLOSENESS] / atoms), raw};
 }
 
 std::string PairBNNP::extrapolation_line(int i, int function, double value) const {

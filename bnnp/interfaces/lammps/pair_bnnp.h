@@ -64,13 +64,15 @@ class PairBNNP : public Pair {
     std::vector<int> centers, neighbors;
     // Sums over the atoms of this rank, then of all: their number of extrapolations, number, d^2, the
     // energies of the samples, and those of the directions of the last layer.
-    enum { EXTRAPOLATIONS, ATOMS, DISTANCE, CLOSENESS, UNSEEN, SAMPLES };
+    enum { EXTRAPOLATIONS, ATOMS, CLOSENESS, BEYOND, SAMPLES };
     std::vector<double> sums;
     // (nall, 3, row) forces of every sample, and of every direction of the last layer
     std::vector<double> sample_forces, last_layer_forces;
-    std::vector<double> distance_squares, closenesses;  // (nlocal,) d^2 and x_r of a hybrid calibration
-    std::vector<bool> unseen;                           // (nlocal,)
-    // What is being sent: some components of one of the two, of `width` for an atom.
+    // Of a hybrid calibration: (nall, 2) sums of f^2 d^2 and of f^2 over an atom and its neighbors; (nlocal,)
+    // a and x_r, whether it is unseen, and w^2.
+    std::vector<double> around, distances, closenesses, beyond;
+    std::vector<bool> unseen;
+    // What is being sent: some components of one of these, of `width` for an atom.
     std::vector<double>* sent = nullptr;
     int width = 0, first_component = 0, n_components = 0;
 
@@ -104,10 +106,12 @@ class PairBNNP : public Pair {
     void add_parts(int center);
     void add_pair(int i, int j, const double* vector, const double* derivative);
     std::string extrapolation_line(int i, int function, double value) const;
-    void send_home(std::vector<double>& forces, int row);
+    void send_home(std::vector<double>& values, int each);
     void reduce(bool energies, bool forces);
     double* message_of(int i);
+    void compute_distances();
     void compute_forces_std();
+    std::size_t first_mean() const;
     bnnp::SigmaParts parts_of_energy() const;
     void warn_once();
     void summarize();

@@ -62,7 +62,8 @@ def observe(
     def add(name: str, errors: Array, of: Array) -> None:
         flat = of.reshape(-1, of.shape[-1])
         places, is_outside = np.full(len(flat), position), np.full(len(flat), numbers[position] in outside)
-        found[name] = Observations(errors.ravel(), flat, places, is_outside)
+        far = parts.distances.atoms.max() if parts.distances else np.nan
+        found[name] = Observations(errors.ravel(), flat, places, is_outside, np.full(len(flat), far))
 
     if structure.energy is not None:
         error = (prediction.energy.value - structure.energy) / len(structure)

@@ -528,7 +528,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("pattern", "by", "message"),
         [
-            (r"\[calibration\]\nversion 2", "[calibration]\nversion 7", "version 7, but this bnnp knows 2"),
+            (r"\[calibration\]\nversion 3", "[calibration]\nversion 7", "version 7, but this bnnp knows 3"),
             (r"^(weights Cu [0-9a-f]+) *$(?=\nweights Au [0-9a-f]+\nmc)", r"\1", ""),
             (
                 r"^mc energy map quadratic.*$|^mc energy map isotonic.*$",
@@ -611,7 +611,7 @@ def test_what_symmetry_makes_zero_is_left_out(units: Units) -> None:
     errors, sigmas = np.array([0.0, 0.5, 0.0, 40.0]), np.array([1e-14, 1e-12, 20.0, 0.0])
     scale = 1.0 / units.mev_per_angstrom
     numbers, inside = np.arange(4), np.zeros(4, dtype=bool)
-    found = Observations(scale * errors, scale * sigmas[:, None], numbers, inside)
+    found = Observations(scale * errors, scale * sigmas[:, None], numbers, inside, sigmas)
     assert without_symmetric("forces Si", found, units).structure.tolist() == [2, 3]
     assert without_symmetric("energy", found, units).structure.tolist() == [0, 1, 2, 3]
     stress = replace(found, errors=errors / 1000.0 / units.gpa, parts=sigmas[:, None] / 1000.0 / units.gpa)
