@@ -25,6 +25,7 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics
 
 Array = NDArray[np.float64]
 
+
 @dataclass(frozen=True, eq=False)
 class Distances:
     """How far one structure is from the training set.
