@@ -374,7 +374,9 @@ def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
     for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
-        if value is not None and not are_numbers(np.asarray(value)):
+        if value is not None and not (
+            are_numbers(value) if isinstance(value, np.ndarray) else abs(value) <= LARGEST
+        ):
             raise NumericalError(
                 f"{structure.where}: {name} is not finite (or above {LARGEST:g}) and cannot be written to "
                 "input.data"

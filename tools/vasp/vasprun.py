@@ -92,7 +92,6 @@ SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
 ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
 EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
-DECIMALS = re.compile(rb"\.\d*")
 RESPONSE = re.compile(rb'<separator name="response functions" *>.*?</separator>', re.DOTALL)  # its NELM is 1
 ASYMMETRY = 1.0  # kB; files of VASP have up to 0.013
 DAMAGED_HEAD = "the head of the file is damaged"
@@ -385,12 +384,7 @@ def _rows(text: bytes, name: bytes) -> Array:
     begin, end = text.find(b"\n", at) + 1, text.find(b"</varray>", at)
     if at < 0 or end < 0:
         raise UnreadableStep(TORN)
-    rows = text[begin : text.rfind(b"\n", begin, end)]
-    width = rows.find(b"\n") + 1  # of rows that are equally long, as Fortran writes them
-    even = len(rows) % max(width, 1) == width - 1 or len(set(map(len, DECIMALS.findall(rows)))) == 1
-    if not even or rows.count(b".") != 3 * (rows.count(b"\n") + 1):
-        raise UnreadableStep(reason_of(rows))
-    return rows_of(rows, 3, b"<v>", b"</v>")
+    return rows_of(text[begin : text.rfind(b"\n", begin, end)], 3, b"<v>", b"</v>", aligned=True)
 
 
 def _stress(labels: bytes) -> Array | None:
