@@ -161,7 +161,7 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
 def _fail(message: str, code: int, trace: str = "") -> None:
     """Print `message` once, behind a traceback if there is one, and end every rank with `code`."""
     sys.stdout.flush()
-    parallel.wait_for_root_to_report()
+    parallel.wait_for_root_to_report(surely=code in (INTERRUPTED, TERMINATED))
     if trace:
         click.echo(trace, err=True)
     say(message, err=True)

@@ -33,7 +33,8 @@ from vasp.step import (
 from vasp.window import Readable, Window
 
 START = b"Configuration num."
-HEAD = re.compile(rb"Version\s+\*+\s+The number of configurations")
+HEADS = b"The number of configurations"
+HEAD = re.compile(rb"Version\s+\*+\s+" + HEADS)
 RULE = re.compile(rb"\n[ \t]*[=*-]{10,}[ \t]*(?=\n|$)")
 CELL, POSITIONS = b"Primitive lattice vectors (ang.)", b"Atomic positions (ang.)"
 ENERGY, FORCES = b"Total energy (eV)", b"Forces (eV ang.^-1)"
@@ -67,7 +68,7 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
     while True:
         size = window.find(START)
         text = window.take(size) if size >= 0 else window.held()
-        text, *heads = HEAD.split(text)  # of other files behind it
+        text, *heads = HEAD.split(text) if HEADS in text else [text]  # of other files behind it
         if heads:
             text = text[: text.rfind(b"\n")]
         number = _number(text)

@@ -20,8 +20,8 @@ counted against NELM. Columns are of fixed width and may touch.
 
 Images of a nudged elastic band: VASP's own code adds the springs below the table of forces ("CHAIN + TOTAL"),
 so that the table is of DFT. With VTST's code ("NEB: projections on to tangent" below it) the table has them
-already, says its author (G. Henkelman, VTST forum, t=10969); a user finds that it has not (t=12280). Such steps
-are left out. vasprun.xml does not tell the codes apart: the band is named in `method`.
+already, says its author (G. Henkelman, VTST forum, t=10969); a user finds that it has not (t=12280). These
+steps are left out. vasprun.xml does not tell the codes apart: the band is named in `method`.
 
 Text of another step or run that was inserted shows in three places: it tears a table from the line below it
 (`BELOW`) or repeats one of them; the numbers of iterations jump; and behind it they go back, or tables follow
