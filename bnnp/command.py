@@ -7,6 +7,7 @@ SIGTERM, 138 by SIGUSR1. Under MPI a failure on one rank ends all of them, with 
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import os
 import signal
@@ -57,6 +58,7 @@ class Command(click.Command):
             _fail(f"ERROR: {error.format_message()}{_advice(error)}", error.exit_code)
         if not standalone_mode:
             return code
+        atexit.register(_ignore_signals)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -104,6 +106,12 @@ def _advice(error: click.ClickException) -> str:
         if error.option_name in known:
             text = f" {error.option_name} is an option of `{root.command_path}` without a verb."
     return f"{text}\nSee `{context.command_path} --help`."
+
+
+def _ignore_signals() -> None:
+    """All is written: a signal while Python and MPI end shall not change the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Terminated(BaseException):

@@ -75,15 +75,17 @@ from vasp.window import Readable, Window
 
 BEGIN, END = b"<calculation>", b"</calculation>"
 STRUCTURE = b"<structure>"
-VARRAYS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
+NAMES = (b"basis", b"positions", b"forces", b"stress", b"rec_basis")
+VARRAYS = {name: b'<varray name="%b"' % name for name in NAMES}
 TAGS = (
     *(b"<scstep>", b"</scstep>", b"<structure", b"</structure>", b"<crystal>", b"</crystal>"),
     *(*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>", b'<i name="ewald">'),
+    b'<i name="volume">',
 )
-LETTERS = b"sStTcCbpfxvVeEw".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
+LETTERS = b"sStTcCbpfxrvVeEwu".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
 LOOP = re.compile(rb"s(?:ew?E|vV)*S")
 STEP = re.compile(
-    rb"(?P<loops>(?:LOOP)*)(?P<structure>tc(?:vV)*bvV(?:vV)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
+    rb"(?P<loops>(?:LOOP)*)(?P<structure>tc(?:r?vV|u)*bvV(?:r?vV|u)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
     rb"(?:vV|LOOP)*(?P<stress>xvV)?(?:vV|LOOP)*(?P<energy>eE)(?:vV|LOOP)*".replace(b"LOOP", LOOP.pattern)
 )
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
@@ -346,6 +348,8 @@ def _read(header: Header, body: _Body) -> Step:
         raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
+    if len(SIGMA0.findall(body.last)) > len(FREE.findall(body.last)):
+        raise UnreadableStep(INSERTED)
     free, sigma0 = float(body.enthalpy), _last(SIGMA0, body.last)
     if header.pstress:
         free = _without_work(free, body.electronic, header.pstress, cell)
