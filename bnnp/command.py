@@ -12,8 +12,10 @@ import difflib
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -27,6 +29,7 @@ INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
+AGAIN = 0.05  # seconds until a lost signal comes again
 KEPT = "Files that were not complete have been left as they were before."
 
 
@@ -123,6 +126,27 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise _Terminated
 
 
+@contextmanager
+def _none_lost() -> Iterator[None]:
+    """Send a signal again that comes while Python runs a callback, which loses what the handler raises."""
+    former = sys.unraisablehook
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        number = {KeyboardInterrupt: signal.SIGINT, _Terminated: signal.SIGTERM}.get(lost.exc_type)
+        if number is None:
+            former(lost)
+            return
+        if number == signal.SIGTERM:
+            signal.signal(number, _terminate)
+        threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = former
+
+
 def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) -> None:
     """Run `action`; a failure becomes a message on standard error and an exit code.
 
@@ -130,7 +154,8 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
     """
     former = signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
     try:
-        action()
+        with _none_lost():
+            action()
     except (click.ClickException, click.exceptions.Exit, SystemExit):
         raise
     except SignalStop as error:

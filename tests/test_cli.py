@@ -340,3 +340,28 @@ def test_an_interruption_while_the_command_is_loaded_has_no_traceback(tmp_path: 
     code = "import sys; sys.path.insert(0, sys.argv[1]); from bnnp.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_within_a_callback_is_not_lost(name: str, code: int) -> None:
+    """Python ignores, and prints, what a handler raises within `__del__`."""
+    program = f"""
+import os, signal, time
+from bnnp import command
+
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(0.01)
+
+def action():
+    Dying()
+    time.sleep(20)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+command.guard(action)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "left as they" in done.stderr

@@ -661,6 +661,7 @@ class TestMethods:
             ('<i type="int" name="IVDW">    12</i>', "xc:PBE+IVDW12,"),
             ('<i type="logical" name="LVDW"> T  </i>', "xc:PBE+IVDW1,"),
             ('<i type="logical" name="LUSE_VDW"> T  </i>', "xc:PBE+vdW-DF,"),
+            ('<i type="logical" name="LSOL"> T </i><i name="EFIELD"> 0.3</i>', "xc:PBE+solvent+field0.3,"),
             ('<i type="logical" name="LSORBIT"> T  </i>', "spin:spin-orbit,"),
             (
                 '<i type="logical" name="LDAU"> T  </i><v type="int" name="LDAUL"> 2 -1</v>'

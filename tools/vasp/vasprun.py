@@ -91,6 +91,7 @@ STEP = re.compile(
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
+FIELD = re.compile(rb'<i name="e_(fr|0)_energy">( *-?\d*\.\d{8} *)</i>')
 ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
 EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
@@ -348,9 +349,7 @@ def _read(header: Header, body: _Body) -> Step:
         raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    if len(SIGMA0.findall(body.last)) > len(FREE.findall(body.last)):
-        raise UnreadableStep(INSERTED)
-    free, sigma0 = float(body.enthalpy), _last(SIGMA0, body.last)
+    free, sigma0 = float(body.enthalpy), _sigma0(body.last)
     if header.pstress:
         free = _without_work(free, body.electronic, header.pstress, cell)
     return Step(
@@ -363,6 +362,14 @@ def _read(header: Header, body: _Body) -> Step:
         stress=_stress(body.stress) if header.isif > 1 else None,
         method=header.method,
     )
+
+
+def _sigma0(iteration: bytes) -> bytes:
+    """The energy without smearing of an electronic iteration; empty if it is not as wide as the other one."""
+    fields = FIELD.findall(iteration)
+    if sum(name == b"0" for name, _ in fields) > sum(name == b"fr" for name, _ in fields):
+        raise UnreadableStep(INSERTED)
+    return _last(SIGMA0, iteration) if len({len(field) for _, field in fields}) == 1 else b""
 
 
 def _without_work(enthalpy: float, electronic: bytes, pstress: float, cell: Array) -> float:
