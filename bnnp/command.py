@@ -112,7 +112,7 @@ def _advice(error: click.ClickException) -> str:
 
 
 def _ignore_signals() -> None:
-    """All is written: a signal while Python and MPI end shall not change the exit code."""
+    """The end has begun: another signal shall not change the message or the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
@@ -152,7 +152,8 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
 
     `left` says what an interruption leaves behind.
     """
-    former = signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
+    formers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
     try:
         with _none_lost():
             action()
@@ -188,11 +189,13 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
             traceback.format_exc(),
         )
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, former in formers.items():
+            signal.signal(number, former)
 
 
 def _fail(message: str, code: int, trace: str = "") -> None:
     """Print `message` once, behind a traceback if there is one, and end every rank with `code`."""
+    _ignore_signals()  # mpiexec and the terminal may both deliver the same Ctrl-C
     sys.stdout.flush()
     parallel.wait_for_root_to_report(surely=code in (INTERRUPTED, TERMINATED))
     if trace:
