@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import atexit
 import difflib
+import math
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
 from typing import Any
 
 import click
@@ -30,6 +31,7 @@ TERMINATED = 128 + signal.SIGTERM
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 AGAIN = 0.05  # seconds until a lost signal comes again
+ECHO = 1.0  # seconds in which another signal is not another wish
 KEPT = "Files that were not complete have been left as they were before."
 
 
@@ -121,30 +123,51 @@ class _Terminated(BaseException):
     """Raised by SIGTERM, so that temporary files are removed before the program ends."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ignore a second one while the program ends
-    raise _Terminated
+class _Signals:
+    """SIGINT and SIGTERM as exceptions, also where what a handler raises is dropped or replaced.
 
+    Python drops it within a callback, such as `__del__`: the signal comes again. A library that is being
+    loaded makes an ImportError of it. mpiexec and the terminal may both deliver the same Ctrl-C.
+    """
 
-@contextmanager
-def _none_lost() -> Iterator[None]:
-    """Send a signal again that comes while Python runs a callback, which loses what the handler raises."""
-    former = sys.unraisablehook
+    def __init__(self) -> None:
+        self._raised: type[BaseException] | None = None
+        self._time = -math.inf
+        self._hook = sys.unraisablehook
+        self._formers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def hook(lost: sys.UnraisableHookArgs) -> None:
-        number = {KeyboardInterrupt: signal.SIGINT, _Terminated: signal.SIGTERM}.get(lost.exc_type)
-        if number is None:
-            former(lost)
+    def __enter__(self) -> None:
+        sys.unraisablehook = self._dropped
+        for number, former in self._formers.items():
+            if number == signal.SIGTERM or former is signal.default_int_handler:
+                signal.signal(number, self._raise)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.unraisablehook = self._hook
+        if self._raised is not None and isinstance(error, Exception):
+            raise self._raised from error
+
+    def restore(self) -> None:
+        """Put the former handlers back, when all is reported."""
+        for number, former in self._formers.items():
+            signal.signal(number, former)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        former, self._time = self._time, time.monotonic()
+        if self._time - former < ECHO:
             return
-        if number == signal.SIGTERM:
-            signal.signal(number, _terminate)
-        threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+        self._raised = KeyboardInterrupt if number == signal.SIGINT else _Terminated
+        raise self._raised
 
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = former
+    def _dropped(self, dropped: sys.UnraisableHookArgs) -> None:
+        number = {KeyboardInterrupt: signal.SIGINT, _Terminated: signal.SIGTERM}.get(dropped.exc_type)
+        if number is None:
+            self._hook(dropped)
+        else:
+            self._time = -math.inf
+            threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
 
 
 def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) -> None:
@@ -152,10 +175,9 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
 
     `left` says what an interruption leaves behind.
     """
-    formers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
+    signals = _Signals()  # mode 2 and molecular dynamics have their own while they run
     try:
-        with _none_lost():
+        with signals:
             action()
     except (click.ClickException, click.exceptions.Exit, SystemExit):
         raise
@@ -189,13 +211,12 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
             traceback.format_exc(),
         )
     finally:
-        for number, former in formers.items():
-            signal.signal(number, former)
+        signals.restore()
 
 
 def _fail(message: str, code: int, trace: str = "") -> None:
     """Print `message` once, behind a traceback if there is one, and end every rank with `code`."""
-    _ignore_signals()  # mpiexec and the terminal may both deliver the same Ctrl-C
+    _ignore_signals()
     sys.stdout.flush()
     parallel.wait_for_root_to_report(surely=code in (INTERRUPTED, TERMINATED))
     if trace:

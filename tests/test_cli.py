@@ -343,8 +343,9 @@ def test_an_interruption_while_the_command_is_loaded_has_no_traceback(tmp_path: 
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_signal_within_a_callback_is_not_lost(name: str, code: int) -> None:
-    """Python ignores, and prints, what a handler raises within `__del__`."""
+@pytest.mark.parametrize("dropped", [True, False])
+def test_a_signal_whose_exception_is_lost(name: str, code: int, dropped: bool) -> None:
+    """Python ignores, and prints, what a handler raises within `__del__`; C makes an ImportError of it."""
     program = f"""
 import os, signal, time
 from bnnp import command
@@ -355,8 +356,14 @@ class Dying:
         time.sleep(0.01)
 
 def action():
-    Dying()
-    time.sleep(20)
+    if {dropped}:
+        Dying()
+        time.sleep(20)
+    try:
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(20)
+    except BaseException:
+        raise ImportError("initialization failed") from None
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 command.guard(action)

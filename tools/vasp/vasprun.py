@@ -277,7 +277,7 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
     if not body.enthalpy:
         at = body.energy.find(b"e_fr_energy")
         return flawed(reason_of(body.energy[at : body.energy.find(b"</i>", at)])), None
-    if body.n_iterations > header.nelm:
+    if body.n_iterations > header.nelm or (not body.electronic and _last(FREE, body.former)):
         return flawed(INSERTED), None
     converged = body.n_iterations < header.nelm and _has_settled(header.ediff, body)
     return Draft(None if converged else UNCONVERGED, partial(_read, header, body)), body
