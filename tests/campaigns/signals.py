@@ -130,9 +130,11 @@ def judged(ended: Ended, number: signal.Signals, orphans: list[int]) -> list[str
 
 
 def left(folder: Path) -> list[str]:
-    """Files that a run must not leave."""
+    """Files that a run must not leave; mode 1 continues with what it has written of its own."""
     return [
-        f"{path.name} is left" for path in folder.rglob("*") if path.name.endswith((".part", ".lock", ".tmp"))
+        f"{path.name} is left"
+        for path in folder.rglob("*")
+        if path.name.endswith((".part", ".lock", ".tmp")) and path.name != "symmetry_functions.h5.part"
     ]
 
 
