@@ -7,13 +7,17 @@ SIGTERM, 138 by SIGUSR1. Under MPI a failure on one rank ends all of them, with 
 
 from __future__ import annotations
 
+import atexit
 import difflib
+import math
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import click
@@ -26,6 +30,8 @@ INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
+AGAIN = 0.05  # seconds until a lost signal comes again
+ECHO = 1.0  # seconds in which another signal is not another wish
 KEPT = "Files that were not complete have been left as they were before."
 
 
@@ -57,6 +63,7 @@ class Command(click.Command):
             _fail(f"ERROR: {error.format_message()}{_advice(error)}", error.exit_code)
         if not standalone_mode:
             return code
+        atexit.register(_ignore_signals)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -106,13 +113,61 @@ def _advice(error: click.ClickException) -> str:
     return f"{text}\nSee `{context.command_path} --help`."
 
 
+def _ignore_signals() -> None:
+    """The end has begun: another signal shall not change the message or the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class _Terminated(BaseException):
     """Raised by SIGTERM, so that temporary files are removed before the program ends."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ignore a second one while the program ends
-    raise _Terminated
+class _Signals:
+    """SIGINT and SIGTERM as exceptions, also where what a handler raises is dropped or replaced.
+
+    Python drops it within a callback, such as `__del__`: the signal comes again. A library that is being
+    loaded makes an ImportError of it. mpiexec and the terminal may both deliver the same Ctrl-C.
+    """
+
+    def __init__(self) -> None:
+        self._raised: type[BaseException] | None = None
+        self._time = -math.inf
+        self._hook = sys.unraisablehook
+        self._formers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def __enter__(self) -> None:
+        sys.unraisablehook = self._dropped
+        for number, former in self._formers.items():
+            if number == signal.SIGTERM or former is signal.default_int_handler:
+                signal.signal(number, self._raise)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.unraisablehook = self._hook
+        if self._raised is not None and isinstance(error, Exception):
+            raise self._raised from error
+
+    def restore(self) -> None:
+        """Put the former handlers back, when all is reported."""
+        for number, former in self._formers.items():
+            signal.signal(number, former)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        former, self._time = self._time, time.monotonic()
+        if self._time - former < ECHO:
+            return
+        self._raised = KeyboardInterrupt if number == signal.SIGINT else _Terminated
+        raise self._raised
+
+    def _dropped(self, dropped: sys.UnraisableHookArgs) -> None:
+        number = {KeyboardInterrupt: signal.SIGINT, _Terminated: signal.SIGTERM}.get(dropped.exc_type)
+        if number is None:
+            self._hook(dropped)
+        else:
+            self._time = -math.inf
+            threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
 
 
 def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) -> None:
@@ -120,9 +175,10 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
 
     `left` says what an interruption leaves behind.
     """
-    former = signal.signal(signal.SIGTERM, _terminate)  # mode 2 has a handler of its own while it trains
+    signals = _Signals()  # mode 2 and molecular dynamics have their own while they run
     try:
-        action()
+        with signals:
+            action()
     except (click.ClickException, click.exceptions.Exit, SystemExit):
         raise
     except SignalStop as error:
@@ -155,13 +211,14 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
             traceback.format_exc(),
         )
     finally:
-        signal.signal(signal.SIGTERM, former)
+        signals.restore()
 
 
 def _fail(message: str, code: int, trace: str = "") -> None:
     """Print `message` once, behind a traceback if there is one, and end every rank with `code`."""
+    _ignore_signals()
     sys.stdout.flush()
-    parallel.wait_for_root_to_report()
+    parallel.wait_for_root_to_report(surely=code in (INTERRUPTED, TERMINATED))
     if trace:
         click.echo(trace, err=True)
     say(message, err=True)

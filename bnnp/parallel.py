@@ -173,12 +173,13 @@ def abort(code: int) -> None:
     communicator.Abort(code)
 
 
-def wait_for_root_to_report() -> None:
+def wait_for_root_to_report(surely: bool = False) -> None:
     """Give lower ranks the time to print the same error first and to end the run.
 
-    All ranks find a mistake in a file at once, but it should be printed once.
+    All ranks find a mistake in a file at once, but it should be printed once. Longer if the root `surely` has
+    it, too, as signals of a launcher.
     """
-    time.sleep(0.4 * min(rank(), 5))
+    time.sleep(0.4 * min(rank(), 5) + 3.0 * (surely and not is_root()))
 
 
 def check_launch() -> None:

@@ -340,3 +340,35 @@ def test_an_interruption_while_the_command_is_loaded_has_no_traceback(tmp_path: 
     code = "import sys; sys.path.insert(0, sys.argv[1]); from bnnp.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize("dropped", [True, False])
+def test_a_signal_whose_exception_is_lost(name: str, code: int, dropped: bool) -> None:
+    """Python ignores, and prints, what a handler raises within `__del__`; C makes an ImportError of it."""
+    program = f"""
+import os, signal, time
+from bnnp import command
+
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(0.01)
+
+def action():
+    if {dropped}:
+        Dying()
+        time.sleep(20)
+    try:
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(20)
+    except BaseException:
+        raise ImportError("initialization failed") from None
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+command.guard(action)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "left as they" in done.stderr

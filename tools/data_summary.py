@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 from ase.formula import Formula
 from data_units import looks_like
 
+from bnnp._core import within
 from bnnp.errors import InputError
 from bnnp.io.ase_labels import PREDICTED
 from bnnp.io.input_data import write_structures
@@ -54,8 +55,10 @@ class Summary:
             energy = structure.energy * self.units.ev / len(structure)
             self.energies = min(self.energies[0], energy), max(self.energies[1], energy)
         if structure.forces is not None:
-            largest = float(np.einsum("ij,ij->i", structure.forces, structure.forces).max()) ** 0.5
-            self.largest_force = max(self.largest_force, largest * self.units.ev / self.units.angstrom)
+            unit = self.units.ev / self.units.angstrom
+            if not within(structure.forces, self.largest_force / unit / 2.0):  # else no vector is longer
+                largest = float(np.einsum("ij,ij->i", structure.forces, structure.forces).max()) ** 0.5
+                self.largest_force = max(self.largest_force, largest * unit)
 
     def warnings(self) -> Iterator[str]:
         """What the user should look at."""

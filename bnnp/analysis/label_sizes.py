@@ -210,6 +210,8 @@ def label_doubts(
             f"{count(len(outliers), 'structure has', 'structures have')} an energy far from the others of "
             f"their composition: {named}{more}"
         )
+    if np.isfinite(table.energies).sum() >= FEW and not np.nan_to_num(table.energies).any():
+        yield "the energies of all structures are zero: they were not computed, or not read"
     if not certain:
         return
     forces = units.ev / units.angstrom

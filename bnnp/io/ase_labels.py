@@ -247,6 +247,10 @@ class _Sources:
         """Stress or virial: the one named, else those of a calculation."""
         for kind, key in (("stress", keys.stress), ("virial", keys.virial)):
             if key:
+                if {kind, split_name(key)[0]} == {"stress", "virial"}:
+                    raise InputError(
+                        f"--{kind}-key names `{key}`, which is a {split_name(key)[0]} by its name"
+                    )
                 return [replace(self.stored[key], quantity=kind)] if key in self.stored else []
         return [] if method is None else [*self._all("stress", method), *self._all("virial", method)]
 

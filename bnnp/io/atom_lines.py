@@ -16,6 +16,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from bnnp._core import within
 from bnnp.messages import count
 
 COLUMNS = ("x", "y", "z", "symbol", "charge", "energy", "fx", "fy", "fz")
@@ -98,7 +99,7 @@ def parse_atoms(
 
 def are_numbers(values: NDArray[np.float64]) -> bool:
     """Whether all values are finite, and not so large that sums and squares of them are not."""
-    return not values.size or bool(values.max() <= LARGEST and values.min() >= -LARGEST)  # False for NaN
+    return within(values, LARGEST)
 
 
 def parse_number(word: str | bytes) -> float:

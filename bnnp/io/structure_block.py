@@ -138,7 +138,7 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     if comment:
         lines.append(f"comment {comment}")
     if structure.cell is not None:
-        lines += ["lattice {!r:>24} {!r:>24} {!r:>24}".format(*vector) for vector in structure.cell.tolist()]
+        lines.append(_lattice(structure.cell.tobytes()))
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
     if decimals is not None and structure.charges is None:
         symbols = _symbols(structure.numbers.tobytes())
@@ -154,6 +154,13 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
         lines.append(f"energy {float(structure.energy)!r}")
     lines += [f"charge {float(structure.charge)!r}", "end", ""]
     return "\n".join(lines)
+
+
+@lru_cache(maxsize=16)  # many frames of a trajectory have the same cell
+def _lattice(cell: bytes) -> str:
+    """The ``lattice`` lines of a cell, (3, 3) float64 in C order."""
+    vectors = np.frombuffer(cell).reshape(3, 3).tolist()
+    return "\n".join("lattice {!r:>24} {!r:>24} {!r:>24}".format(*vector) for vector in vectors)
 
 
 @lru_cache(maxsize=16)  # all frames of a trajectory have the same elements
@@ -374,7 +381,9 @@ def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
     for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
-        if value is not None and not are_numbers(np.asarray(value)):
+        if value is not None and not (
+            are_numbers(value) if isinstance(value, np.ndarray) else abs(value) <= LARGEST
+        ):
             raise NumericalError(
                 f"{structure.where}: {name} is not finite (or above {LARGEST:g}) and cannot be written to "
                 "input.data"

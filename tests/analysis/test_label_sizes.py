@@ -58,6 +58,14 @@ def test_no_doubt_about_good_data(number: int, units: Units) -> None:
     assert doubts(structures(number, units), units) == []
 
 
+def test_energies_that_are_all_zero() -> None:
+    """One number that is not zero, or too few structures, and nothing is said."""
+    found = [scaled(structure, energy=0.0) for structure in structures(12)]
+    assert doubts(found) == ["the energies of all structures are zero: they were not computed, or not read"]
+    assert doubts(found[:9]) == []
+    assert doubts([*found[:11], scaled(structures(12)[11], energy=1e-3)]) == []
+
+
 class TestEnergies:
     @pytest.mark.parametrize("wrong", [6e7, -6e7, 30.0, -5.0])
     @pytest.mark.parametrize("index", [0, 7, 11])

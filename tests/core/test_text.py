@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from bnnp._core import find_words, format_atoms, parse_rows
+from bnnp._core import find_words, format_atoms, parse_rows, within
 
 
 def test_numbers_are_those_of_python() -> None:
@@ -57,6 +57,45 @@ def test_rows_without_their_tags() -> None:
     for text in (b"1 2 3", b"<v> 1 2 3", b"<v>"):
         with pytest.raises(ValueError, match="row 1 is not `<v> ... </v>`"):
             parse_rows(text, 3, b"<v>", b"</v>")
+
+
+def test_rows_that_are_aligned() -> None:
+    """All numbers have as many decimals: a number that lost its last digits, or an exponent, is refused."""
+    text = b"<v> 1.25 -0.50 10.00 </v>\n<v> 0.75 2.00 -3.25 </v>"
+    np.testing.assert_array_equal(
+        parse_rows(text, 3, b"<v>", b"</v>", aligned=True), [[1.25, -0.5, 10.0], [0.75, 2.0, -3.25]]
+    )
+    for other in (b"2.0", b"2.000", b"2", b"2.", b"2e00", b"2.0e0"):
+        with pytest.raises(ValueError, match="row 2 has other decimals"):
+            parse_rows(text.replace(b"2.00", other), 3, b"<v>", b"</v>", aligned=True)
+
+
+def test_within() -> None:
+    for values, expected in (
+        ([[1.0, -2.0]], True),
+        ([2.0, -2.1], False),
+        ([np.nan], False),
+        ([-np.inf], False),
+        ([], True),
+    ):
+        assert within(np.array(values), 2.0) is expected
+
+
+@pytest.mark.parametrize("decimals", range(1, 16))
+def test_atom_lines_are_those_of_printf(decimals: int) -> None:
+    """Of all sizes, and ties: 0.125 has 0.12."""
+    generator = np.random.default_rng(decimals)
+    ties = generator.integers(-(10**6), 10**6, 600) / 2.0 ** generator.integers(0, 30, 600)
+    values = [*ties, *(generator.normal(size=588) * 10.0 ** generator.integers(-30, 20, 588))]
+    values += [0.0, -0.0, 0.125, -0.5, 2.5, 9.5, 1e12, 2.0**53, 2.0**63, 1e300, 5e-324, -1e-20]
+    positions, forces = np.array(values).reshape(2, -1, 3)
+    for line, numbers in zip(
+        format_atoms(["H"] * len(positions), positions, forces, decimals).split("\n"),
+        np.hstack([positions, forces]),
+        strict=True,
+    ):
+        words = line.split()
+        assert words[1:4] + words[7:] == [f"{number:.{decimals}f}" for number in numbers]
 
 
 @pytest.mark.parametrize("decimals", [1, 8, 12])

@@ -361,6 +361,20 @@ class TestKeys:
         both = run("--stress-key", "a", "--virial-key", "b", path, tmp_path / "out.data")
         assert both.exit_code == 2
 
+    def test_a_virial_is_no_stress(self, tmp_path: Path) -> None:
+        path = write_xyz(tmp_path / "a.xyz", 'energy=-9 virials="1 0 0 0 1 0 0 0 1"')
+        result = run("--stress-key", "virials", path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert "--stress-key names `virials`, which is a virial by its name" in result.output
+
+    @pytest.mark.parametrize("second", ["energy=-8", "energy = -8", 'energy="-8"'])
+    def test_a_key_that_is_given_twice(self, tmp_path: Path, second: str) -> None:
+        path = write_xyz(tmp_path / "a.xyz", f"energy=-9 {second}")
+        result = run(path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert "a.xyz frame 1: `energy` is `-9 and " in result.output
+        assert run(write_xyz(path, "energy=-9 energy=-9"), tmp_path / "out.data").exit_code == 0
+
     def test_labels_without_names(self, frames: Path, tmp_path: Path) -> None:
         run(frames, tmp_path / "a.data")
         result = run("--energy-key", "REF_energy", tmp_path / "a.data", tmp_path / "b.data")

@@ -86,13 +86,40 @@ class TestDeepmd:
         assert found[0].symbols == ["Te", "Ge", "Te"]
         assert (found[0].cell, found[0].stress) == (None, None)
 
+    def test_what_is_left_aside_is_named(self, system: Path, tmp_path: Path) -> None:
+        """Parameters of a frame, on which its energy may depend, and the virial of a molecule."""
+        np.save(system / "set.000/fparam.npy", [[1000.0], [3000.0]])
+        np.save(system / "set.001/spin.npy", np.ones((1, 9)))
+        (system / "nopbc").touch()
+        result = run(system, tmp_path / "a.data")
+        assert (
+            "left aside, with the number of structures that have it: fparam (2), spin (1)," in result.output
+        )
+        assert "virial (3)" in result.output
+
+    @pytest.mark.parametrize(
+        ("file", "shape", "message"),
+        [
+            ("box", (2, 6), "box.npy: 12 numbers in the shape (2, 6), expected 9 for each of 2 frames"),
+            ("energy", (3,), "energy.npy: 3 numbers in the shape (3,), expected 1 for each of 2 frames"),
+            ("virial", (9,), "virial.npy: 9 numbers in the shape (9,), expected 9 for each of 2 frames"),
+        ],
+    )
+    def test_shapes(
+        self, system: Path, tmp_path: Path, file: str, shape: tuple[int, ...], message: str
+    ) -> None:
+        np.save(system / f"set.000/{file}.npy", np.ones(shape))
+        result = run(system, tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert message in " ".join(result.output.split())
+
     @pytest.mark.parametrize(
         ("file", "text", "message"),
         [
             ("type_map.raw", "Ge\n", "there is type 1, but type_map.raw names 1 element"),
             ("type.raw", "0\n1\n99999999999999999999\n", "type.raw: cannot be read as numbers of types"),
             ("type_map.raw", "Ge\nXy\n", "`Xy` is no chemical symbol"),
-            ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers of 9 a frame"),
+            ("set.000/force.npy", "rubbish", "force.npy: cannot be read as numbers"),
         ],
     )
     def test_errors(self, system: Path, tmp_path: Path, file: str, text: str, message: str) -> None:
@@ -122,6 +149,8 @@ class TestDeepmd:
         assert f"type {wrong}, but type_map.raw names 2 elements, types 0 to 1" in result.output
         np.save(system / "set.000/real_atom_types.npy", [[-1, -1, -1], [0, 1, 1]])
         assert "frame 1: there is no atom" in run(system, tmp_path / "a.data").output
+        np.save(system / "set.000/real_atom_types.npy", [[0, 0.5, 1], [0, 1, 1]])
+        assert "frame 1: a type is no whole number" in run(system, tmp_path / "a.data").output
 
     def test_text(self, system: Path, tmp_path: Path) -> None:
         """The same system as lines of text reads as the npy files do."""
@@ -147,6 +176,10 @@ class TestDeepmd:
         found = converted(tmp_path, tmp_path / "all.hdf5")
         self.equal(found, expected)
         assert found[2].info["source"].endswith(f"all.hdf5#{group}:2")
+        for free in (False, True):
+            with h5py.File(tmp_path / "all.hdf5", "a") as file:
+                file.require_group(group).require_dataset("nopbc", (), bool)[()] = free
+            assert [s.periodic for s in converted(tmp_path, tmp_path / "all.hdf5")] == [not free] * 3
 
     def test_oldest_names_of_hdf5(self, system: Path, tmp_path: Path) -> None:
         """cells, coords, ..., as the first versions of dpdata wrote them."""
@@ -187,7 +220,7 @@ class TestDeepmd:
         data = file.read_bytes()
         file.write_bytes(data[:-64] + bytes(8) + data[-64:])
         result = run(system, tmp_path / "a.data")
-        assert "force.npy: cannot be read as numbers of 9 a frame (ValueError: it is longer" in result.output
+        assert "force.npy: cannot be read as numbers (ValueError: it is longer" in result.output
         file.write_bytes(data)
         for version in ("earliest", "latest"):
             path = tmp_path / f"{version}.hdf5"
@@ -212,7 +245,7 @@ class TestDeepmd:
     def test_without_forces(self, system: Path, tmp_path: Path) -> None:
         (system / "set.001/force.npy").unlink()
         result = run(system, tmp_path / "a.data")
-        assert "GeTe2:2 has no force.npy; --no-labels" in result.output
+        assert "GeTe2:2 has no force; --no-labels" in result.output
 
 
 class TestTrees:
@@ -355,6 +388,17 @@ class TestDumps:
         assert next(read_structures(tmp_path / "out.data")).energy == -3.0
         (tmp_path / "md.dump").write_text(self.with_columns({kinetic: 100.0}))
         assert "no column of energies per atom" in run(tmp_path / "md.dump", tmp_path / "b.data").output
+
+    def test_two_potential_energies(self, tmp_path: Path) -> None:
+        """Which of two computes of pe/atom has all of it cannot be told; other computes are named."""
+        (tmp_path / "md.dump").write_text(self.with_columns({"c_pe": -1.5, "c_pe2": -2.0}))
+        result = run(tmp_path / "md.dump", tmp_path / "a.data")
+        assert result.exit_code == 1
+        assert "Name it with --energy-key: c_pe, c_pe2" in " ".join(result.output.split())
+        (tmp_path / "md.dump").write_text(self.with_columns({"c_pe": -1.5, "c_kspace": -0.5}))
+        result = run(tmp_path / "md.dump", tmp_path / "a.data")
+        assert "columns left aside: c_kspace" in result.output
+        assert next(read_structures(tmp_path / "a.data")).energy == -3.0
 
     def test_a_compute_by_the_names_of_the_manual(self, tmp_path: Path) -> None:
         """`compute peratom all pe/atom`; with an index it is that of the stress."""

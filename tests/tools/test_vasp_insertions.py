@@ -115,7 +115,16 @@ def made_up(run: Any, kind: str = "outcar") -> list[bytes]:
     return texts
 
 
-SEEDS = [(0, 0.0), (100, 0.0), (123, 0.0), (136, 0.5), (137, 0.5), (139, 0.5)]  # some failed once
+SEEDS = [
+    (0, 0.0),
+    (100, 0.0),
+    (123, 0.0),
+    (319, 0.0),
+    (426, 0.0),
+    (136, 0.5),
+    (137, 0.5),
+    (139, 0.5),
+]  # some failed once
 
 
 @pytest.mark.parametrize("kind", ["outcar", "vasprun"])
@@ -153,6 +162,16 @@ def test_behind_the_end(run: Any) -> None:
     own, other, _ = made_up(run)
     at, start = (text.index(b"TOTAL-FORCE", text.index(b"Iteration      3(")) for text in (own, other))
     assert not list(steps(own[:at] + other[start:] + own[at : own.index(b"     LOOP+", at)]))
+
+
+def test_an_energy_of_another_run(run: Any) -> None:
+    """One line behind the three of the last iteration, of the extrapolation to no smearing only."""
+    own, other, _ = made_up(run, "vasprun")
+    line = b'<i name="e_0_energy">     -15.17500000 </i>\n'
+    assert line in other
+    at = own.index(b"</energy>", own.index(b"ewald", own.index(b"ewald") + 1))
+    found = [step.free_energy for _, step in steps(own[:at] + line + own[at:])]
+    assert found == pytest.approx([step.energy for step in run.steps[1:]])
 
 
 @pytest.mark.parametrize("name", ["NELM", "ISIF", "NWRITE"])

@@ -551,6 +551,26 @@ class TestNudgedElasticBand:
             in convert("--overwrite", tmp_path / "vasprun.xml", output).stderr
         )
 
+    @pytest.mark.parametrize(
+        ("line", "kept"),
+        [
+            (" NEB: projections on to tangent (spring, REAL)     0.006448    0.669386", 0),
+            ("           CHAIN + TOTAL  (eV/Angst)", 4),
+        ],
+    )
+    def test_springs(self, run: Any, tmp_path: Path, output: Path, line: str, kept: int) -> None:
+        """With VTST's code the table of forces may have the springs in it; VASP adds them below."""
+        drift = "     0.001200      0.017895     -0.013715"
+        (tmp_path / "OUTCAR").write_text(run.outcar().replace(drift, f"{drift}\n\n{line}\n"))
+        result = convert(tmp_path / "OUTCAR", output)
+        assert result.exit_code == (0 if kept else 1)
+        if kept:
+            assert len(list(read_structures(output))) == kept
+        else:
+            assert "4 a nudged elastic band of VTST, whose forces may have those of the springs" in " ".join(
+                result.stderr.split()
+            )
+
 
 HEAD = """   PREC   = accura    normal or accurate (medium, high low for compatibility)
    ISPIN  =      2    spin polarized calculation?
@@ -641,6 +661,7 @@ class TestMethods:
             ('<i type="int" name="IVDW">    12</i>', "xc:PBE+IVDW12,"),
             ('<i type="logical" name="LVDW"> T  </i>', "xc:PBE+IVDW1,"),
             ('<i type="logical" name="LUSE_VDW"> T  </i>', "xc:PBE+vdW-DF,"),
+            ('<i type="logical" name="LSOL"> T </i><i name="EFIELD"> 0.3</i>', "xc:PBE+solvent+field0.3,"),
             ('<i type="logical" name="LSORBIT"> T  </i>', "spin:spin-orbit,"),
             (
                 '<i type="logical" name="LDAU"> T  </i><v type="int" name="LDAUL"> 2 -1</v>'

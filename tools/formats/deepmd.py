@@ -13,14 +13,16 @@
             real_atom_types.npy  (n_frames, n_atoms) of mixed systems; -1 is no atom, but fills a row
 
 Where there is no set.*, the same as text: coord.raw, box.raw, ..., a line a frame. An HDF5 file has these
-files as datasets, in one group a system; the first dpdata that wrote HDF5 called them coords.npy, cells.npy,
-energies.npy, forces.npy, virials.npy.
+files as datasets, in one group a system (nopbc may be there, and false); the first dpdata that wrote HDF5
+called them coords.npy, cells.npy, energies.npy, forces.npy, virials.npy. What else a set has (fparam.npy,
+spin.npy, ...) is left aside, and so is the virial of a molecule.
 
 References: DeePMD-kit manual, "Formats of a system", "Mixed type"; dpdata, "deepmd/raw", "deepmd/hdf5".
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -48,6 +50,7 @@ WIDTHS = {"coord": 3, "box": 9, "energy": 1, "force": 3, "virial": 9, "real_atom
 OF_ATOMS = ("coord", "force", "real_atom_types")  # so many an atom
 OLD_NAMES = {"coord": "coords", "box": "cells", "energy": "energies", "force": "forces", "virial": "virials"}
 NO_ATOM = -1
+OF_SYSTEM = ("type.raw", "type_map.raw")
 FLAT = 1e-7  # Angstrom^3: of lattice vectors in one plane
 END = {0: 40, 1: 44, 2: 28, 3: 28}  # where a version of HDF5's superblock has the length of the file
 
@@ -74,6 +77,10 @@ class Folder(Protocol):
 
     def numbers(self, name: str) -> Array:
         """The numbers of a file, (rows, ...) float64."""
+        ...
+
+    def is_periodic(self) -> bool:
+        """Whether it has no `nopbc`."""
         ...
 
 
@@ -106,6 +113,9 @@ class Directory:
                 raise ValueError("it is longer than its header says: damaged")
         return np.asarray(array)
 
+    def is_periodic(self) -> bool:
+        return not (self.path / "nopbc").exists()
+
 
 @dataclass(frozen=True)
 class Group:
@@ -130,6 +140,9 @@ class Group:
     def numbers(self, name: str) -> Array:
         return np.asarray(self.group[name][()].astype(np.float64))
 
+    def is_periodic(self) -> bool:
+        return "nopbc" not in self.group or not np.asarray(self.group["nopbc"][()]).any()
+
 
 def find_systems(path: Path) -> list[Path]:
     """The systems in a directory and below it."""
@@ -144,8 +157,10 @@ def is_deepmd_file(path: Path) -> bool:
         return bool(_groups(file))
 
 
-def read_systems(path: Path, units: Units) -> Iterator[Structure]:
+def read_systems(path: Path, units: Units, left_aside: Counter[str]) -> Iterator[Structure]:
     """The frames of all systems in a directory or an HDF5 file, in `units`.
+
+    `left_aside` counts the frames by the name of what was not taken of them.
 
     Raises
     ------
@@ -158,7 +173,7 @@ def read_systems(path: Path, units: Units) -> Iterator[Structure]:
             file = stack.enter_context(opened(path))
             systems = [(path, f"#{name}", Group(file[name])) for name in _groups(file)]
         for place, name, system in systems:
-            for number, structure in enumerate(_read_system(system)):
+            for number, structure in enumerate(_read_system(system, left_aside)):
                 info = {"source": f"{'/'.join(place.parts[-2:])}{name}:{number}"}
                 yield change_units(Structure(**structure, info=info), METAL, units)
 
@@ -196,22 +211,29 @@ def _groups(file: Any) -> list[str]:
     return sorted(names)
 
 
-def _read_system(system: Folder) -> Iterator[dict[str, Any]]:
+def _read_system(system: Folder, left_aside: Counter[str]) -> Iterator[dict[str, Any]]:
     """Arguments of `Structure` for each frame, in Angstrom and eV."""
     types, numbers = _types(system), _elements(system)
     _demand_known(types, numbers, f"{system.where}/type.raw")
-    periodic = "nopbc" not in system.names()
+    periodic = system.is_periodic()
     for folder in _sets(system):
-        arrays = _load(folder, len(types))
+        arrays, others = _load(folder, len(types))
         if periodic and "box" not in arrays:
             raise InputError(
                 f"{folder.where}: no box.npy, and no file `nopbc` that says it is a free molecule"
             )
+        if not periodic and "virial" in arrays:
+            others.append("virial")
         for frame in range(len(arrays["coord"])):
+            left_aside.update(others)
             values = {name: array[frame] for name, array in arrays.items()}
             real = types
             if "real_atom_types" in values:
                 real = values["real_atom_types"].astype(np.int64)
+                if np.any(real != values["real_atom_types"]):
+                    raise InputError(
+                        f"{folder.where}/real_atom_types.npy frame {frame + 1}: a type is no whole number"
+                    )
                 kept = real != NO_ATOM
                 real = real[kept]
                 _demand_known(real, numbers, f"{folder.where}/real_atom_types.npy frame {frame + 1}")
@@ -286,10 +308,14 @@ def _elements(system: Folder) -> NDArray[np.int64]:
     return np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.int64)
 
 
-def _load(folder: Folder, n_atoms: int) -> dict[str, Array]:
-    """All arrays of a set, (n_frames, numbers a frame) float64, by name; there is always `coord`."""
+def _load(folder: Folder, n_atoms: int) -> tuple[dict[str, Array], list[str]]:
+    """All arrays of a set, (n_frames, numbers a frame) float64, by name, and the names of what else it has.
+
+    There is always `coord`.
+    """
     there = folder.names()
     ending = "raw" if "coord.raw" in there else "npy"
+    others = {name for name in there if name.endswith(f".{ending}") and name not in OF_SYSTEM}
     arrays: dict[str, Array] = {}
     for name, width in WIDTHS.items():
         file, old = f"{name}.{ending}", f"{OLD_NAMES.get(name, name)}.{ending}"
@@ -299,18 +325,25 @@ def _load(folder: Folder, n_atoms: int) -> dict[str, Array]:
             raise InputError(f"{folder.where}: {file} and {old}; remove one of them")
         elif file not in there and name != "coord":
             continue
+        others.discard(file)
         width *= n_atoms if name in OF_ATOMS else 1
         try:
             array = folder.numbers(file)
-            array = array.reshape(len(arrays["coord"]) if arrays else len(array), width)
         except Exception as error:  # whatever NumPy and h5py stumble over
             raise InputError(
-                f"{folder.where}/{file}: cannot be read as numbers of {width} a frame ({reason_of(error)})"
+                f"{folder.where}/{file}: cannot be read as numbers ({reason_of(error)})"
             ) from None
+        n_frames = len(arrays["coord"]) if arrays else len(array) if array.ndim else 1
+        if array.size != n_frames * width:
+            raise InputError(
+                f"{folder.where}/{file}: {count(array.size, 'number')} in the shape {array.shape}, expected "
+                f"{width} for each of {count(n_frames, 'frame')}"
+            )
+        array = array.reshape(n_frames, width)
         if not are_numbers(array):
             raise InputError(
                 f"{folder.where}/{file}: a number is not finite, or above {LARGEST:g}; repeat that "
                 "calculation"
             )
         arrays[name] = array
-    return arrays
+    return arrays, sorted(name.removesuffix(f".{ending}") for name in others)

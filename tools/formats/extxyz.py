@@ -2,7 +2,7 @@
 
 A stress or a virial may have six numbers, where ASE takes any but nine for an error of the whole file; and
 `lattice`, `properties` and `PBC` may be written in small or capital letters, where ASE would see a molecule
-without a cell.
+without a cell. Of a key that is given twice ASE takes the last value, unseen; here it has both, as text.
 
 References: ASE manual, "Extended XYZ", `properties_parser`; GPUMD manual, "train.xyz".
 """
@@ -20,6 +20,7 @@ from bnnp.io.atom_lines import parse_number
 KEYS = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}  # as ASE wants them
 KEY = re.compile(rf"(?<![\w-])({'|'.join(KEYS)})(?=\s*=)", re.IGNORECASE)
 TENSOR = re.compile(r"(?<![\w-])(stress|virial)(?=\s*=)")
+PAIR = re.compile(r"""(?<!\S)([\w.-]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|\S+)""")
 HIDDEN = "_as_it_is"
 
 
@@ -32,6 +33,19 @@ def parse_comment(text: str) -> dict[str, Any]:
         ASE's reasons.
     """
     text = KEY.sub(lambda match: KEYS[match[1].lower()], text)
+    return _values(text) | _repeated(text)
+
+
+def _repeated(text: str) -> dict[str, str]:
+    """All values of the keys that are given with different ones."""
+    values: dict[str, dict[str, None]] = {}
+    for key, value in PAIR.findall(text):
+        values.setdefault(key, {})[value] = None
+    return {key: " and ".join(found) for key, found in values.items() if len(found) > 1}
+
+
+def _values(text: str) -> dict[str, Any]:
+    """The value of each key."""
     try:
         found: dict[str, Any] = key_val_str_to_dict(text)
         if "stress" in found and np.shape(found["stress"]) == (3, 3):

@@ -167,11 +167,11 @@ def read_data(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[S
 
 def read_deepmd(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
     """The chosen frames of DeePMD-kit's systems."""
-    for structure in choose(read_systems(path, choice.units), choice):
+    for structure in choose(read_systems(path, choice.units, summary.left_aside), choice):
         missing = "energy" if structure.energy is None else "force" if structure.forces is None else None
         if choice.labels and missing:
             source = structure.info["source"]
-            raise InputError(f"{path}: {source} has no {missing}.npy; --no-labels leaves labels out")
+            raise InputError(f"{path}: {source} has no {missing}; --no-labels leaves labels out")
         yield structure
 
 

@@ -31,9 +31,10 @@ from formats.lammps_log import ThermoLog, read_log
 
 NAMES = re.compile(r"\.(dump|lammpstrj)(\.gz|\.bz2|\.xz)?$")
 ENERGY_COLUMN = re.compile(  # c_pe, c_my_pe, c_peatom, v_eng, f_energy[1]; c_pea, c_peratom
-    r"[cfv]\d?_((\w*_)?[kp]e|\w*(eng|energy))(_?(per)?_?atoms?)?(\[\d+\])?|c_(\w*_)?pe(a|ratom)",
+    r"[cfv]\d?_((\w*_)?[kp]e|\w*(eng|energy))\d*(_?(per)?_?atoms?)?(\[\d+\])?|c_(\w*_)?pe(a|ratom)",
     re.IGNORECASE,
 )
+COMPUTED = re.compile(r"[cfv]\d?_|[id]2?_")  # by computes, fixes, variables; properties of the user
 NO_POTENTIAL_ENERGY = re.compile(
     r"ke|kin|tot|ave|avg|mean", re.IGNORECASE
 )  # kinetic, total, of several steps
@@ -162,7 +163,7 @@ def _energy_column(columns: list[str], key: str | None, path: Path, remarks: lis
         raise InputError(
             f"{path}: which column has the potential energies? Name it with --energy-key: {', '.join(found)}"
         )
-    if left := [name for name in energies if name not in found]:
+    if left := [name for name in columns if COMPUTED.match(name) and name not in found]:
         remarks.append(f"{path}: columns left aside: {', '.join(left)} (--energy-key would take one)")
     return found[0] if found else None
 

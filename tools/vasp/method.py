@@ -123,7 +123,7 @@ def mesh_word(mesh: Sequence[int], cell: Array) -> str:
 
 
 def _functional(tag: Lookup, titles: Sequence[str]) -> str:
-    """Functional of INCAR, else of POTCAR, with exact exchange and van der Waals correction."""
+    """Functional of INCAR, else of POTCAR, and what is added to it: exact exchange, dispersion, a field."""
     gga, meta = ((tag(name) or "").strip().upper() for name in ("GGA", "METAGGA"))
     families = {FAMILIES.get(title.split()[0], "LDA") for title in titles if title.split()}
     name = "+".join(sorted(families)) if gga in NONE else FUNCTIONALS.get(gga, gga)
@@ -135,6 +135,10 @@ def _functional(tag: Lookup, titles: Sequence[str]) -> str:
         name += f"w{screening:g}" if screening else ""
     if _flag(tag("LUSE_VDW")):
         name += "+vdW-DF"
+    if _flag(tag("LSOL")):
+        name += "+solvent"
+    if strength := real(tag, "EFIELD", 0.0):
+        name += f"+field{strength:g}"
     correction = integer(tag, "IVDW", int(_flag(tag("LVDW"))))
     return f"{name}+IVDW{correction}" if correction else name
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 
+from bnnp._core import find_words
 from bnnp.errors import InputError
 from vasp.backlog import Backlog
 from vasp.species import from_symbol
@@ -32,7 +33,8 @@ from vasp.step import (
 from vasp.window import Readable, Window
 
 START = b"Configuration num."
-HEAD = re.compile(rb"Version\s+\*+\s+The number of configurations")
+HEADS = b"The number of configurations"
+HEAD = re.compile(rb"Version\s+\*+\s+" + HEADS)
 RULE = re.compile(rb"\n[ \t]*[=*-]{10,}[ \t]*(?=\n|$)")
 CELL, POSITIONS = b"Primitive lattice vectors (ang.)", b"Atomic positions (ang.)"
 ENERGY, FORCES = b"Total energy (eV)", b"Forces (eV ang.^-1)"
@@ -66,7 +68,7 @@ def read_ml_ab(stream: Readable, elements: list[str] | None = None) -> Iterator[
     while True:
         size = window.find(START)
         text = window.take(size) if size >= 0 else window.held()
-        text, *heads = HEAD.split(text)  # of other files behind it
+        text, *heads = HEAD.split(text) if HEADS in text else [text]  # of other files behind it
         if heads:
             text = text[: text.rfind(b"\n")]
         number = _number(text)
@@ -88,27 +90,28 @@ def _number(text: bytes) -> int:
     return int(word) if word.isdigit() else 0
 
 
-def _listed(head: bytes) -> set[str]:
+def _listed(head: bytes) -> frozenset[str]:
     """The elements that the head lists; empty if it lists none."""
     begin = head.find(LISTED)
     rule = RULE.search(head, head.find(b"\n", head.find(b"\n", begin) + 1))
     names = head[begin + len(LISTED) : rule.start()].decode("latin-1").split() if begin >= 0 and rule else []
-    return {symbol for name in names if (symbol := from_symbol(name))}
+    return frozenset(symbol for name in names if (symbol := from_symbol(name)))
 
 
-def _draft(text: bytes, listed: set[str], last: bool) -> Draft:
+def _draft(text: bytes, listed: frozenset[str], last: bool) -> Draft:
     """One configuration; the last one of the file may be cut off."""
-    sections, in_order = _sections(text)
-    missing = [title for title in NEEDED if not sections[title]]
-    if any(text.count(title) > 1 for title in TITLES):
+    _, found = find_words(text, TITLES)
+    if len(set(found)) < len(found):
         return flawed(TWICE)
+    sections, in_order = _sections(text)
+    missing = not all(map(sections.get, NEEDED))
     if last and (missing or not _whole(text)):
         return flawed(CUT_OFF)
     if missing:
         return flawed(NO_FORCES)
-    if not in_order:
+    if not in_order or len(sections) < len(found):
         return flawed(TORN)
-    return Draft(None, partial(_read, sections, listed)) if sections[ENERGY] else flawed(NO_ENERGY)
+    return Draft(None, partial(_read, sections, listed)) if sections.get(ENERGY) else flawed(NO_ENERGY)
 
 
 def _whole(text: bytes) -> bool:
@@ -118,38 +121,21 @@ def _whole(text: bytes) -> bool:
 
 
 def _sections(text: bytes) -> tuple[dict[bytes, bytes], bool]:
-    """What stands between the rule below each of `TITLES` and the next rule; empty where nothing does.
+    """What stands between the rule below each of `TITLES` and the next rule.
 
     And whether a rule follows the number of the configuration, and a title or the end each of these rules.
     """
-    sections, at = dict.fromkeys(TITLES, b""), 0
-    in_order = RULE.match(text, text.find(b"\n")) is not None
-    for title in TITLES:
-        found = text.find(title, at)
-        begin = text.find(b"\n", text.find(b"\n", found) + 1)
-        if found < 0 or begin < 0:
-            continue
-        rule = RULE.search(text, begin)
-        at = rule.start() if rule else len(text)
-        sections[title] = text[begin + 1 : at]
-        behind = text[rule.end() : rule.end() + 100].lstrip() if rule else b""
-        in_order = in_order and (not behind or behind[:1].isalpha())
-    return sections, in_order
+    number, *titles = map(bytes.strip, RULE.split(text))
+    places = [at for at, title in enumerate(titles[:-1]) if title in TITLES]
+    behind = [titles[at + 2] for at in places if at + 2 < len(titles)]
+    ends = [title for title in behind if title and not title[:1].isalpha()]
+    in_order = number.isdigit() and places == sorted(places, key=lambda at: TITLES.index(titles[at]))
+    return {titles[at]: titles[at + 1] for at in places}, in_order and not ends
 
 
-def _read(sections: dict[bytes, bytes], listed: set[str]) -> Step:
-    symbols: list[str] = []
-    for line in sections[ATOMS].decode("latin-1").splitlines():
-        name, count, *_ = *line.split(), "", ""
-        symbol = from_symbol(name)
-        if symbol is None or not count.isdigit():
-            raise UnreadableStep(TORN)
-        if listed and symbol not in listed:
-            raise UnreadableStep(
-                f"{DAMAGED}: {symbol} is none of the elements that the head of the file lists"
-            )
-        symbols += [symbol] * int(count)
-    if sections[NUMBER].strip() not in (b"", b"%d" % len(symbols)):
+def _read(sections: dict[bytes, bytes], listed: frozenset[str]) -> Step:
+    symbols = _symbols(sections.get(ATOMS, b""), listed)
+    if sections.get(NUMBER, b"").strip() not in (b"", b"%d" % len(symbols)):
         raise UnreadableStep(f"{DAMAGED}: the numbers of atoms do not add up")
     return Step(
         symbols=symbols,
@@ -160,6 +146,23 @@ def _read(sections: dict[bytes, bytes], listed: set[str]) -> Step:
         forces=rows_of(sections[FORCES], 3),
         stress=_stress(sections),
     )
+
+
+@lru_cache(maxsize=16)  # configurations that follow one another are alike
+def _symbols(text: bytes, listed: frozenset[str]) -> list[str]:
+    """One symbol an atom, from lines of an element and a number."""
+    symbols: list[str] = []
+    for line in text.decode("latin-1").splitlines():
+        name, count, *_ = *line.split(), "", ""
+        symbol = from_symbol(name)
+        if symbol is None or not count.isdigit():
+            raise UnreadableStep(TORN)
+        if listed and symbol not in listed:
+            raise UnreadableStep(
+                f"{DAMAGED}: {symbol} is none of the elements that the head of the file lists"
+            )
+        symbols += [symbol] * int(count)
+    return symbols
 
 
 def _row(text: bytes, columns: int) -> list[float]:
@@ -173,7 +176,7 @@ def _row(text: bytes, columns: int) -> list[float]:
 def _stress(sections: dict[bytes, bytes]) -> Array | None:
     """ASE's stress; None where it was not written. Six zeros are a stress: the block is there."""
     try:
-        (xx, yy, zz), (xy, yz, zx) = _row(sections[NORMAL], 3), _row(sections[SHEAR], 3)
+        (xx, yy, zz), (xy, yz, zx) = (_row(sections.get(title, b""), 3) for title in (NORMAL, SHEAR))
     except UnreadableStep:
         return None
     return stress_from_kilobar(xx, yy, zz, yz, zx, xy)

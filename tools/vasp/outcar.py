@@ -18,6 +18,11 @@ field carry "ML" in their headings; there is one for every geometry, also for th
 "aborting loop because EDIFF is reached" is printed for unconverged steps, too, so electronic iterations are
 counted against NELM. Columns are of fixed width and may touch.
 
+Images of a nudged elastic band: VASP's own code adds the springs below the table of forces ("CHAIN + TOTAL"),
+so that the table is of DFT. With VTST's code ("NEB: projections on to tangent" below it) the table has them
+already, says its author (G. Henkelman, VTST forum, t=10969); a user finds that it has not (t=12280). These
+steps are left out. vasprun.xml does not tell the codes apart: the band is named in `method`.
+
 Text of another step or run that was inserted shows in three places: it tears a table from the line below it
 (`BELOW`) or repeats one of them; the numbers of iterations jump; and behind it they go back, or tables follow
 the end, so that the latest steps (`HELD`) are passed on only when nothing more of them has come.
@@ -71,7 +76,8 @@ EXTERNAL, DRIFT, FREE_ENERGY = b"external pressure", b"total drift", b"free  ene
 ENERGIES = b"  FREE ENERGIE OF THE ION-ELECTRON SYSTEM"  # two blanks: predictions have "ML FREE ENERGIE"
 PREDICTED = b"ML FREE ENERGIE OF THE ION-ELECTRON SYSTEM"
 BELOW = {EXTERNAL: KILOBAR, CELL: VOLUME, DRIFT: FORCES, FREE_ENERGY: ENERGIES}  # each right behind the other
-MARKERS = (RUN, DONE, ITERATION, LOOP_END, PREDICTED, *BELOW, *BELOW.values())
+SPRINGS = b"NEB: proj"
+MARKERS = (RUN, DONE, ITERATION, LOOP_END, PREDICTED, SPRINGS, *BELOW, *BELOW.values())
 BEHIND = {table: line for line, table in BELOW.items() if line != EXTERNAL}  # not behind each stress
 RULE = b"\n ----------"
 
@@ -92,6 +98,7 @@ LOST_ITERATION = (
 )
 TWO_WRITERS = f"{DAMAGED}: iterations or steps are not in order; did two programs write into this file?"
 INSERTED = f"{DAMAGED}: a table and the line below it are torn apart; did two programs write into this file?"
+VTST = "a nudged elastic band of VTST, whose forces may have those of the springs in them"
 TWICE = f"{DAMAGED}: two energies, tables of forces, stresses, cells or electronic loops in one step"
 
 
@@ -375,6 +382,8 @@ def _draft(header: Header, found: _Found, fixed_cell: bytes, finished: bool) -> 
         return flawed(NO_ENERGY if not found.energies else NO_CELL if found.rows else NO_FORCES)
     if found.conflict:
         return flawed(TWICE)
+    if SPRINGS in found.met:
+        return flawed(VTST)
     converged = found.iterations < header.nelm and not found.unconverged
     return Draft(None if converged else UNCONVERGED, partial(_read, header, found, found.cell or fixed_cell))
 

@@ -17,7 +17,8 @@ import ase.units
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp._core import parse_rows
+from bnnp._core import parse_rows, within
+from bnnp.io.atom_lines import LARGEST
 
 Array = NDArray[np.float64]
 
@@ -80,7 +81,8 @@ class Step:
         if self.positions.shape != shape or self.forces.shape != shape or self.cell.shape != (3, 3):
             raise UnreadableStep(OTHER_ATOMS)
         volume = volume_of(self.cell)
-        if not all(map(isfinite, (self.free_energy, volume, self.positions.sum(), self.forces.sum()))):
+        finite = within(self.positions, LARGEST) and within(self.forces, LARGEST)
+        if not (finite and isfinite(self.free_energy) and isfinite(volume)):
             raise UnreadableStep(UNREADABLE)
         if volume < 1e-6:
             raise UnreadableStep("the cell has no volume")
@@ -110,10 +112,13 @@ def flawed(flaw: str) -> Draft:
     return Draft(flaw, read)
 
 
-def rows_of(text: bytes, columns: int, start: bytes = b"", stop: bytes = b"") -> Array:
-    """The rows `start` numbers `stop` of a text, (n_rows, columns); UnreadableStep if one is not so."""
+def rows_of(text: bytes, columns: int, start: bytes = b"", stop: bytes = b"", aligned: bool = False) -> Array:
+    """The rows `start` numbers `stop` of a text, (n_rows, columns); UnreadableStep if one is not so.
+
+    Numbers that are `aligned` have the same number of decimals.
+    """
     try:
-        return parse_rows(text, columns, start, stop)
+        return parse_rows(text, columns, start, stop, aligned)
     except ValueError:
         raise UnreadableStep(reason_of(text)) from None
 

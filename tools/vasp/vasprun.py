@@ -75,24 +75,26 @@ from vasp.window import Readable, Window
 
 BEGIN, END = b"<calculation>", b"</calculation>"
 STRUCTURE = b"<structure>"
-VARRAYS = {name: b'<varray name="%b"' % name for name in (b"basis", b"positions", b"forces", b"stress")}
+NAMES = (b"basis", b"positions", b"forces", b"stress", b"rec_basis")
+VARRAYS = {name: b'<varray name="%b"' % name for name in NAMES}
 TAGS = (
     *(b"<scstep>", b"</scstep>", b"<structure", b"</structure>", b"<crystal>", b"</crystal>"),
     *(*VARRAYS.values(), b"<varray", b"</varray>", b"<energy>", b"</energy>", b'<i name="ewald">'),
+    b'<i name="volume">',
 )
-LETTERS = b"sStTcCbpfxvVeEw".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
+LETTERS = b"sStTcCbpfxrvVeEwu".ljust(256)  # of each tag; one with a name is followed by that of any <varray>
 LOOP = re.compile(rb"s(?:ew?E|vV)*S")
 STEP = re.compile(
-    rb"(?P<loops>(?:LOOP)*)(?P<structure>tc(?:vV)*bvV(?:vV)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
+    rb"(?P<loops>(?:LOOP)*)(?P<structure>tc(?:r?vV|u)*bvV(?:r?vV|u)*C(?:vV)*pvV(?:vV)*T)(?P<forces>fvV)"
     rb"(?:vV|LOOP)*(?P<stress>xvV)?(?:vV|LOOP)*(?P<energy>eE)(?:vV|LOOP)*".replace(b"LOOP", LOOP.pattern)
 )
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
+FIELD = re.compile(rb'<i name="e_(fr|0)_energy">( *-?\d*\.\d{8} *)</i>')
 ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
 EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
-DECIMALS = re.compile(rb"\.\d*")
 RESPONSE = re.compile(rb'<separator name="response functions" *>.*?</separator>', re.DOTALL)  # its NELM is 1
 ASYMMETRY = 1.0  # kB; files of VASP have up to 0.013
 DAMAGED_HEAD = "the head of the file is damaged"
@@ -275,7 +277,7 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
     if not body.enthalpy:
         at = body.energy.find(b"e_fr_energy")
         return flawed(reason_of(body.energy[at : body.energy.find(b"</i>", at)])), None
-    if body.n_iterations > header.nelm:
+    if body.n_iterations > header.nelm or (not body.electronic and _last(FREE, body.former)):
         return flawed(INSERTED), None
     converged = body.n_iterations < header.nelm and _has_settled(header.ediff, body)
     return Draft(None if converged else UNCONVERGED, partial(_read, header, body)), body
@@ -347,7 +349,7 @@ def _read(header: Header, body: _Body) -> Step:
         raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    free, sigma0 = float(body.enthalpy), _last(SIGMA0, body.last)
+    free, sigma0 = float(body.enthalpy), _sigma0(body.last)
     if header.pstress:
         free = _without_work(free, body.electronic, header.pstress, cell)
     return Step(
@@ -360,6 +362,14 @@ def _read(header: Header, body: _Body) -> Step:
         stress=_stress(body.stress) if header.isif > 1 else None,
         method=header.method,
     )
+
+
+def _sigma0(iteration: bytes) -> bytes:
+    """The energy without smearing of an electronic iteration; empty if it is not as wide as the other one."""
+    fields = FIELD.findall(iteration)
+    if sum(name == b"0" for name, _ in fields) > sum(name == b"fr" for name, _ in fields):
+        raise UnreadableStep(INSERTED)
+    return _last(SIGMA0, iteration) if len({len(field) for _, field in fields}) == 1 else b""
 
 
 def _without_work(enthalpy: float, electronic: bytes, pstress: float, cell: Array) -> float:
@@ -385,12 +395,7 @@ def _rows(text: bytes, name: bytes) -> Array:
     begin, end = text.find(b"\n", at) + 1, text.find(b"</varray>", at)
     if at < 0 or end < 0:
         raise UnreadableStep(TORN)
-    rows = text[begin : text.rfind(b"\n", begin, end)]
-    width = rows.find(b"\n") + 1  # of rows that are equally long, as Fortran writes them
-    even = len(rows) % max(width, 1) == width - 1 or len(set(map(len, DECIMALS.findall(rows)))) == 1
-    if not even or rows.count(b".") != 3 * (rows.count(b"\n") + 1):
-        raise UnreadableStep(reason_of(rows))
-    return rows_of(rows, 3, b"<v>", b"</v>")
+    return rows_of(text[begin : text.rfind(b"\n", begin, end)], 3, b"<v>", b"</v>", aligned=True)
 
 
 def _stress(labels: bytes) -> Array | None:

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <iterator>
@@ -41,15 +42,25 @@ double number(const char* begin, const char* end) {
     return found.ec == std::errc() && found.ptr == end ? value : slow_number(begin, end);
 }
 
+// Digits behind the point of a word; -1 if it is not digits, a point and digits.
+std::ptrdiff_t decimals_of(const char* begin, const char* end) {
+    const char* point = end;
+    while (point > begin && point[-1] >= '0' && point[-1] <= '9') --point;
+    return point > begin && point[-1] == '.' ? end - point : -1;
+}
+
 [[noreturn]] void refuse(std::size_t row, const std::string& what) {
     throw py::value_error("row " + std::to_string(row + 1) + " " + what);
 }
 
-// Rows `start` numbers `stop`, one a line; lines of blanks are passed over.
-Doubles parse_rows(const py::bytes& bytes, int columns, const std::string& start, const std::string& stop) {
+// Rows `start` numbers `stop`, one a line; lines of blanks are passed over. If they are `aligned`, all have
+// the same number of digits behind the point.
+Doubles parse_rows(const py::bytes& bytes, int columns, const std::string& start, const std::string& stop,
+                   bool aligned) {
     const std::string_view text(bytes);
     std::vector<double> values;
     values.reserve(text.size() / 16 + 1);
+    std::ptrdiff_t decimals = -1;
     const char *at = text.data(), *end = at + text.size();
     while (at < end) {
         const char* newline = static_cast<const char*>(std::memchr(at, '\n', std::size_t(end - at)));
@@ -76,6 +87,9 @@ Doubles parse_rows(const py::bytes& bytes, int columns, const std::string& start
             while (at < last && !is_blank(*at)) ++at;
             if (++found > columns) break;
             values.push_back(number(word, at));
+            if (!aligned) continue;
+            if (values.size() == 1) decimals = decimals_of(word, at);
+            if (decimals < 0 || decimals_of(word, at) != decimals) refuse(row, "has other decimals");
         }
         if (found != columns) refuse(row, "has not " + std::to_string(columns) + " numbers");
         at = next;
@@ -126,11 +140,45 @@ std::pair<std::vector<std::size_t>, py::bytes> find_words(const py::bytes& bytes
     return {places, numbers};
 }
 
+// Whether no number is larger than `limit`; false for NaN.
+bool within(const Doubles& values, double limit) {
+    const double* value = values.data();
+    return std::all_of(value, value + values.size(), [limit](double x) { return std::abs(x) <= limit; });
+}
+
+// A number to `decimals`, as printf rounds it; returns the end.
+//
+// The digits of mantissa * 2^exponent are those of mantissa * 10^decimals, an integer of 128 bits, shifted.
+char* write_fixed(char* at, char* end, double value, int decimals) {
+    static const std::array<std::uint64_t, 16> powers = [] {
+        std::array<std::uint64_t, 16> found{1};
+        for (std::size_t n = 1; n < found.size(); ++n) found[n] = 10 * found[n - 1];
+        return found;
+    }();
+    int exponent = 0;
+    const double mantissa = std::ldexp(std::frexp(std::abs(value), &exponent), 53);
+    const int shift = 53 - exponent;
+    if (!std::isfinite(value) || shift <= 0 || shift > 120)
+        return std::to_chars(at, end, value, std::chars_format::fixed, decimals).ptr;
+    using Wide = unsigned __int128;
+    const std::uint64_t power = powers[std::size_t(decimals)];
+    const Wide scaled = Wide(std::uint64_t(mantissa)) * power, half = Wide(1) << (shift - 1);
+    Wide digits = scaled >> shift;
+    const Wide rest = scaled - (digits << shift);
+    digits += rest > half || (rest == half && (digits & 1));
+    if (digits >> 63) return std::to_chars(at, end, value, std::chars_format::fixed, decimals).ptr;
+    if (std::signbit(value)) *at++ = '-';
+    at = std::to_chars(at, end, std::uint64_t(digits) / power).ptr;
+    *at = '.';
+    std::uint64_t fraction = std::uint64_t(digits) % power;
+    for (int n = decimals; n > 0; --n, fraction /= 10) at[n] = char('0' + fraction % 10);
+    return at + 1 + decimals;
+}
+
 // ` %{width}.{decimals}f`
 void append(std::string& text, double value, int width, int decimals) {
     char buffer[400];
-    const auto found = std::to_chars(buffer, std::end(buffer), value, std::chars_format::fixed, decimals);
-    const auto length = found.ptr - buffer;
+    const auto length = write_fixed(buffer, std::end(buffer), value, decimals) - buffer;
     text.append(std::size_t(1 + std::max<std::ptrdiff_t>(width - length, 0)), ' ');
     text.append(buffer, std::size_t(length));
 }
@@ -161,7 +209,8 @@ std::string format_atoms(const std::vector<std::string>& symbols, const Doubles&
 void bind_text(py::module_& module) {
     module.def("find_words", &find_words, py::arg("text"), py::arg("words"), py::arg("start") = 0);
     module.def("parse_rows", &parse_rows, py::arg("text"), py::arg("columns"), py::arg("start") = "",
-               py::arg("stop") = "");
+               py::arg("stop") = "", py::arg("aligned") = false);
+    module.def("within", &within, py::arg("values"), py::arg("limit"));
     module.def("format_atoms", &format_atoms, py::arg("symbols"), py::arg("positions"), py::arg("forces"),
                py::arg("decimals"));
 }
