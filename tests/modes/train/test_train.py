@@ -29,7 +29,8 @@ from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
 from bnnp.modes.train.output import EPOCH_FILE
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network, hidden_values
+from bnnp.network.dense import Network
+from bnnp.network.tensors import hidden_values
 from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
