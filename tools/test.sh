@@ -20,4 +20,5 @@ export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .
 mypy
-python -m pytest -n 2 --dist loadfile ${quick:+-m "not slow"} "$@"
+# file by file, in the order of tests/conftest.py; xdist alone would begin with the files of many tests
+python -m pytest -n 2 --dist loadfile --no-loadscope-reorder ${quick:+-m "not slow"} "$@"
