@@ -14,6 +14,7 @@ from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.pairs import sum_pairs
 from bnnp.descriptors.survey import element_types
+from bnnp.messages import count
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 
@@ -90,5 +91,5 @@ def measured(
 ) -> Iterator[tuple[object, ...]]:
     """One row of the table for each part, which `results` gets, too."""
     for name, found in measure(parts, repeat).items():
-        words = atoms, threads, precision, name
-        yield *words, *results.add(found.per(atoms), case.directory.resolve().name, *words).cells()
+        words = case.directory.resolve().name, f"{atoms} atoms", count(threads, "thread"), precision, name
+        yield atoms, threads, precision, name, *results.add(found.per(atoms), *words).cells()

@@ -371,12 +371,12 @@ METHODS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["Adam", "Kalman, L-BFGS", "L-BFGS", "n2p2"])
 def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, method: str) -> None:
-    settings = METHODS[method].replace("30", "12") + "epochs 24\ncheckpoint_interval 4\nearly_stopping 30\n"
+    settings = METHODS[method].replace("30", "5") + "epochs 12\ncheckpoint_interval 4\nearly_stopping 30\n"
     whole, broken = twin(source, tmp_path / "whole", settings), twin(source, tmp_path / "broken", settings)
     assert invoke(whole, 2).exit_code == 0
-    killed = run_and_signal(broken, 2, "SIGKILL", (CURVE, 10, 200))
+    killed = run_and_signal(broken, 2, "SIGKILL", (CURVE, 6, 200))
     assert killed.returncode == -signal.SIGKILL
-    assert epochs_done(broken) == 10
+    assert epochs_done(broken) == 6
     result = invoke(broken, 2, "--restart")
     assert result.exit_code == 0, result.output
     names = [name for name in FILES[:-1] if (whole / name).exists()]
