@@ -109,7 +109,9 @@ def test_train_tells_errors_of_structures_that_had_no_part(tmp_path: Path) -> No
     far = [replace(s, forces=1e3 * np.ones((2, 3)), energy=2e3) for s in structures]
     write_structures(tmp_path / "far.data", far)
     words = ["--set", "epochs 2", "--every", 1, "--held-out", tmp_path / "far.data"]
-    output = run("train", tmp_path, *words)
+    output = run("--save", tmp_path / "rows.json", "train", tmp_path, *words)
+    (row,) = benchmark_timing.Results.read(tmp_path / "rows.json").rows
+    assert row == f"{tmp_path.name}, epochs 2"
     assert "GB at the peak" in output
     rows = dict(re.findall(r"^ +([ab]) +\S+ +(\S+)$", output, re.MULTILINE))
     assert rows.keys() == {"a", "b"}
