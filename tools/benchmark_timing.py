@@ -131,12 +131,48 @@ def ratio(now: Sequence[float], then: Sequence[float]) -> tuple[float, float]:
     return found, found * float(np.sqrt(sum(squares)))
 
 
+def reset_peak() -> None:
+    """Forget the largest memory so far (Linux; elsewhere nothing happens)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> float:
+    """Largest resident memory of this process since :func:`reset_peak`, bytes."""
+    with suppress(OSError, TypeError):
+        if found := re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text()):
+            return 1024.0 * int(found[1])
+    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def processor() -> str:
+    """Name of the processor, for the head of a table."""
+    with suppress(OSError):
+        found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return found[1]
+    return platform.machine()
+
+
+def show_head(kernel: str, *lines: str) -> None:
+    """Processor and instruction set, then `lines`."""
+    click.echo("\n".join([f"{processor()}; kernel {kernel}", *lines]))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns."""
+    click.echo()
+    log = Log(sys.stdout, enabled=True)
+    log.width = TABLE  # rows are compared side by side
+    log.table(columns, rows)
+
+
 @dataclass
 class Results:
     """Rows of this run by their names, to be kept in a file or seen beside those of an earlier one."""
 
     rows: dict[str, Measurement] = field(default_factory=dict)
-    machine: str = field(default_factory=lambda: processor())
+    machine: str = field(default_factory=processor)
 
     def add(self, found: Measurement, *words: object) -> Measurement:
         """Keep a row under a name of `words`."""
@@ -194,39 +230,3 @@ def change(now: Measurement, then: Measurement) -> tuple[str, ...]:
         verdict = "too few rounds"
     times = (f"{1e6 * median(each.processor):.2f}" for each in (then, now))
     return *times, f"{found:.3f}", f"{error:.3f}", verdict
-
-
-def reset_peak() -> None:
-    """Forget the largest memory so far (Linux; elsewhere nothing happens)."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory() -> float:
-    """Largest resident memory of this process since :func:`reset_peak`, bytes."""
-    with suppress(OSError, TypeError):
-        if found := re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text()):
-            return 1024.0 * int(found[1])
-    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def processor() -> str:
-    """Name of the processor, for the head of a table."""
-    with suppress(OSError):
-        found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
-        if found:
-            return found[1]
-    return platform.machine()
-
-
-def show_head(kernel: str, *lines: str) -> None:
-    """Processor and instruction set, then `lines`."""
-    click.echo("\n".join([f"{processor()}; kernel {kernel}", *lines]))
-
-
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns."""
-    click.echo()
-    log = Log(sys.stdout, enabled=True)
-    log.width = TABLE  # rows are compared side by side
-    log.table(columns, rows)
