@@ -14,7 +14,6 @@ from ase.data import atomic_numbers
 from bnnp.charges.electrostatics import Electrostatics
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.device import descriptor_on
 from bnnp.descriptors.functions import SymmetryFunction, fingerprint
 from bnnp.descriptors.scaling import ScalingScheme
 from bnnp.network.architecture import Architecture
@@ -75,8 +74,18 @@ class Model:
         return {element: len(self.functions[element]) for element in self.elements}
 
     def descriptor(self, threads: int = 1, device: str = "cpu") -> Descriptor:
-        """The symmetry functions, ready to be computed: by the C++ core, or by torch on another `device`."""
-        return descriptor_on(device, self.elements, self.functions, self.cutoff, threads)
+        """The symmetry functions, ready to be computed: by the C++ core, or by torch on another `device`.
+
+        Raises
+        ------
+        InputError
+            Torch cannot use this device.
+        """
+        if device == "cpu":
+            return Descriptor(self.elements, self.functions, self.cutoff, threads=threads)
+        from bnnp.descriptors.device import DeviceDescriptor
+
+        return DeviceDescriptor(self.elements, self.functions, self.cutoff, device, threads)
 
     @property
     def fingerprint(self) -> str:

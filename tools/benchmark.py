@@ -9,9 +9,13 @@ python tools/benchmark.py md potential/ structures.data --threads 2
 python tools/benchmark.py read
 python tools/benchmark.py train FOLDER --set "optimizer kalman" --goal 4.08 874
 
-Times are wall times, best and median of several runs; memory is the largest resident memory of the process
-meanwhile. The instruction set is the best of the machine, or what --instruction-set or BNNP_INSTRUCTION_SET
-say.
+python tools/benchmark.py --save FILE predict potential/ structures.data
+python tools/benchmark.py --compare FILE predict potential/ structures.data
+
+What stands in one table is run in alternation, round by round. Times are medians over the rounds, +- half the
+distance of the quartiles: processor time of all threads and processes together, which other work on the
+machine hardly changes, and wall time. Memory is the largest resident memory of the process meanwhile. The
+instruction set is the best of the machine, or what --instruction-set or BNNP_INSTRUCTION_SET say.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from benchmark_mode1 import time_mode_1
 from benchmark_n2p2 import N2p2
 from benchmark_parts import COLUMNS, descriptor_of, descriptor_parts, measured, neighbors_of, prediction_parts
 from benchmark_reading import time_reading
-from benchmark_timing import show_head, show_table
+from benchmark_timing import Results, show_head, show_table
 from benchmark_train import train
 
 from bnnp.errors import BnnpError
@@ -52,9 +56,28 @@ class Group(click.Group):
 
 
 @click.group(cls=Group, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Keep the rows of all rounds.")
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Show what has changed since --save FILE.",
+)
+@click.pass_context
+def main(context: click.Context, save: Path | None, compare: Path | None) -> None:
     """Collect the verbs below; memory is handled as the program does."""
     keep_freed_memory()
+    earlier = Results.read(compare) if compare else None
+    context.obj = results = Results()
+    context.call_on_close(lambda: conclude(results, save, earlier))
+
+
+def conclude(results: Results, save: Path | None, earlier: Results | None) -> None:
+    """Write and compare what a verb has measured."""
+    if save and results.rows:
+        results.save(save)
+    if earlier and results.rows:
+        results.compare(earlier)
 
 
 def common(verb: Callable[..., None]) -> Callable[..., None]:
@@ -62,7 +85,9 @@ def common(verb: Callable[..., None]) -> Callable[..., None]:
     for add in (
         click.option("--n2p2", "tools", type=FOLDER, help="Folder of n2p2's tools: run them too."),
         click.option("--instruction-set", help="For example x86-64-v3."),
-        click.option("--repeat", default=15, show_default=True, help="Runs of a part; no more after 5 s."),
+        click.option(
+            "--repeat", default=15, show_default=True, help="Rounds; no more after 5 s for each part."
+        ),
         click.option(
             "--replicate", "sizes", multiple=True, default=(0,), help="Repeat the cell to this many atoms."
         ),
@@ -87,7 +112,9 @@ main.add_command(md)
     default=("float64",),
     show_default=True,
 )
+@click.pass_obj
 def descriptors(
+    results: Results,
     source: Path,
     data: Path | None,
     threads: Sequence[int],
@@ -108,18 +135,20 @@ def descriptors(
     for structure in (supercell(case.structure, size) for size in sizes):
         for number, precision in ((n, p) for n in threads for p in precisions):
             parts = descriptor_parts(structure, descriptor_of(case, number, precision))
-            rows += measured(parts, repeat, len(structure), number, precision)
+            rows += measured(parts, repeat, results, case, len(structure), number, precision)
     descriptor = descriptor_of(case, 1, "float64")
     show_head(descriptor.kernel, case.describe(len(neighbors_of(case.structure, descriptor))))
     show_table(COLUMNS, rows)
     if tools:
         with N2p2(tools, case, *random_parts(case), min(repeat, 5)) as n2p2:
-            n2p2.compare_descriptors(descriptor_parts(case.structure, descriptor), repeat)
+            n2p2.compare_descriptors(descriptor_parts(case.structure, descriptor))
 
 
 @main.command()
 @common
+@click.pass_obj
 def predict(
+    results: Results,
     source: Path,
     data: Path | None,
     threads: Sequence[int],
@@ -140,7 +169,7 @@ def predict(
     for structure in (supercell(case.structure, size) for size in sizes):
         for number in threads:
             parts = prediction_parts(structure, potential_of(case, number))
-            rows += measured(parts, repeat, len(structure), number, "float64")
+            rows += measured(parts, repeat, results, case, len(structure), number, "float64")
     potential = potential_of(case, 1)
     neighbors = len(potential.neighbors(case.structure))
     show_head(potential.kernel, case.describe(neighbors), case.describe_networks(potential))
@@ -148,7 +177,7 @@ def predict(
     if tools:
         assert potential.scalings is not None
         with N2p2(tools, case, potential.members[0].networks, potential.scalings, min(repeat, 5)) as n2p2:
-            n2p2.compare_predictions(prediction_parts(case.structure, potential), repeat)
+            n2p2.compare_predictions(prediction_parts(case.structure, potential))
 
 
 @main.command()
@@ -162,7 +191,9 @@ def predict(
 @click.option("--repeat", default=3, show_default=True)
 @click.option("--folder", type=FOLDER, help="To work in, for example on another file system.")
 @click.option("--instruction-set", help="For example x86-64-v3.")
+@click.pass_obj
 def mode1(
+    results: Results,
     directory: Path,
     ranks: Sequence[int],
     numbers: Sequence[int],
@@ -178,7 +209,7 @@ def mode1(
     """
     choose_instruction_set(instruction_set)
     settings = {"derivatives": derivatives, "threads": str(threads)}
-    time_mode_1(directory, ranks, numbers, settings, repeat, folder)
+    time_mode_1(directory, ranks, numbers, settings, repeat, folder, results)
 
 
 main.add_command(train)
@@ -187,9 +218,11 @@ main.add_command(train)
 @main.command()
 @click.option("--atoms", default=1_000_000, show_default=True, help="Atom lines in the file.")
 @click.option("--size", default=200, show_default=True, help="Atoms in each structure.")
-def read(atoms: int, size: int) -> None:
+@click.option("--repeat", default=3, show_default=True)
+@click.pass_obj
+def read(results: Results, atoms: int, size: int, repeat: int) -> None:
     """Read input.data: periodic structures with forces, all digits."""
-    time_reading(atoms, size)
+    time_reading(atoms, size, repeat, results)
 
 
 def choose_instruction_set(name: str | None) -> None:

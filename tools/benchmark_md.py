@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import click
 import numpy as np
 from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
+from benchmark_timing import COLUMNS, Results, measure, median, show_table
 
 from bnnp.descriptors.skin import SkinNeighbors
 from bnnp.dynamics.simulation import thermalize
@@ -22,6 +23,14 @@ from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 
 WARM_UP = 10  # steps before the clock starts
+BLOCK = 10  # steps of a round
+STEP = "a step"
+PARTS = (
+    "neighbours (skin list)",
+    "symmetry functions",
+    "networks, all samples",
+    "forces (reverse sweep)",
+)
 
 
 @click.command()
@@ -34,7 +43,9 @@ WARM_UP = 10  # steps before the clock starts
 @click.option(
     "--sigma-every", default=0, show_default=True, help="Sigmas of the forces every n steps; 0: never."
 )
+@click.pass_obj
 def md(
+    results: Results,
     directory: Path,
     data: Path,
     structure: int,
@@ -54,34 +65,35 @@ def md(
         f"{len(atoms)} atoms, {max(potential.descriptor.n_functions)} functions, {samples} samples, "
         f"{threads} threads, {potential.kernel}"
     )
-    seconds, processor = time_steps(atoms, steps)
-    best, middle = min(seconds), median(seconds)
-    click.echo(f"steps/s                     best {1 / best:8.1f}   median {1 / middle:8.1f}")
-    click.echo(f"processor time of a step    mean {1000 * processor:8.3f} ms")
-    click.echo(f"ns/day at 1 fs              best {0.0864 / best:8.2f}   median {0.0864 / middle:8.2f}")
-    searches = atoms.calc.searches
-    click.echo(f"neighbour searches          one in {(steps + WARM_UP) / max(searches - 1, 1):.0f} steps")
-    click.echo("share of a step             ms (best)      %")
-    parts = time_parts(potential, atoms)
-    parts["integrator, ASE, the rest"] = max(best - sum(parts.values()), 0.0)
-    for name, part in parts.items():
-        click.echo(f"{name:26}{1000 * part:10.3f} {100 * part / best:9.1f}")
-    click.echo(f"{'all':26}{1000 * best:10.3f} {100.0:9.1f}")
-    forces, more = time_heat_flux(potential, atoms)
-    click.echo(f"a heat flux on top of a force call of {1000 * forces:.3f} ms: {100 * more / forces:.1f} %")
-
-
-def time_steps(atoms: Atoms, steps: int) -> tuple[list[float], float]:
-    """Seconds of every step, and processor seconds of one on average."""
     dynamics = VelocityVerlet(atoms, units.fs)
     dynamics.run(WARM_UP)
-    processor = time.process_time()
-    seconds = [timed(dynamics.step) for _ in range(steps)]
-    return seconds, (time.process_time() - processor) / steps
+    parts = parts_of(potential, atoms)
+    calls = {STEP: partial(dynamics.run, BLOCK)} | {name: partial(block, parts[name]) for name in parts}
+    found = measure(calls, steps // BLOCK, math.inf)
+    step = found[STEP].per(BLOCK)
+    by_clock, by_processor = (1 / median(each) for each in (step.wall, step.processor))
+    click.echo(f"steps/s                 {by_clock:8.1f}, of a processor {by_processor:8.1f}")
+    click.echo(f"ns/day at 1 fs          {0.0864 * by_clock:8.2f}")
+    searches = dynamics.nsteps / max(atoms.calc.searches - 1, 1)
+    click.echo(f"neighbour searches      one in {searches:.0f} steps")
+    rows, rest = [], 1.0
+    for name, row in found.items():
+        share = median(row.processor) / median(found[STEP].processor)
+        rest -= share if name in PARTS else 0.0
+        row = results.add(row.per(BLOCK * len(atoms)), directory.resolve().name, "md", name)
+        rows.append((name, *row.cells(), f"{100 * share:.1f}"))
+    show_table(("part", *COLUMNS, "% of a step"), rows)
+    click.echo(f"integrator, ASE, the rest: {100 * rest:.1f} %")
 
 
-def time_parts(potential: Potential, atoms: Atoms, repeat: int = 25) -> dict[str, float]:
-    """Seconds of the parts of one evaluation, each the best of some."""
+def block(call: Callable[[], object]) -> None:
+    """Call BLOCK times, as there are BLOCK steps in a round."""
+    for _ in range(BLOCK):
+        call()
+
+
+def parts_of(potential: Potential, atoms: Atoms) -> dict[str, Callable[[], object]]:
+    """The parts of one evaluation, a whole one, and one with the heat flux."""
     length = potential.units.angstrom
     structure = Structure(
         atoms.numbers.astype(np.int64),
@@ -93,34 +105,24 @@ def time_parts(potential: Potential, atoms: Atoms, repeat: int = 25) -> dict[str
     pairs = skin.find(structure.positions, structure.cell, structure.numbers)
     values = descriptor.values(types, pairs)
     inputs, core = potential.scaled(types, values), potential.samplers
-    calls: dict[str, Callable[[], object]] = {
-        "neighbours (skin list)": lambda: skin.find(structure.positions, structure.cell, structure.numbers),
-        "symmetry functions": lambda: descriptor.values(types, pairs),
-        "networks, all samples": lambda: core.sample(types, inputs, True, False),
-        "forces (reverse sweep)": lambda: descriptor.vjp(types, pairs, values),
-    }
-    return {name: min(timed(call) for _ in range(repeat)) for name, call in calls.items()}
-
-
-def time_heat_flux(potential: Potential, atoms: Atoms, repeat: int = 25) -> tuple[float, float]:
-    """Seconds of a force call, and what it takes longer with the heat flux, each the best of some."""
     plain, with_virials = BNNP(potential, warn=False), BNNP(potential, virials=True, warn=False)
+    still = atoms.copy()
 
     def forces(calc: BNNP) -> None:
-        atoms.positions[0, 0] += 1e-6  # or the last result would do
-        calc.get_property("forces", atoms)
+        still.positions[0, 0] += 1e-6  # or the last result would do
+        calc.get_property("forces", still)
 
     def flux() -> None:
         forces(with_virials)
-        with_virials.heat_flux(atoms)
+        with_virials.heat_flux(still)
 
-    pairs = [(timed(lambda: forces(plain)), timed(flux)) for _ in range(repeat)]
-    best, best_flux = (min(times) for times in zip(*pairs, strict=True))
-    return best, best_flux - best
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: skin.find(structure.positions, structure.cell, structure.numbers),
+        lambda: descriptor.values(types, pairs),
+        lambda: core.sample(types, inputs, True, False),
+        lambda: descriptor.vjp(types, pairs, values),
+    )
+    return dict(zip(PARTS, calls, strict=True)) | {
+        "a force call": lambda: forces(plain),
+        "the same with a heat flux": flux,
+    }

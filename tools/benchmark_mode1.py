@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from statistics import median
 
 import numpy as np
-from benchmark_timing import show_head, show_table
+from benchmark_timing import Measurement, Results, measure, median, show_head, show_table, spread
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile, write_structures
@@ -22,7 +22,7 @@ from bnnp.structure import Structure
 
 RESULT = "symmetry_functions.h5"
 COLUMNS = (
-    *("structures", "atoms", "ranks", "wall s", "median", "start", "us/atom", "kB/atom", "peak MB"),
+    *("structures", "atoms", "ranks", "cpu s", "wall s", "+-", "start", "us/atom", "kB/atom", "peak MB"),
     *("balance", "speed-up", "without start"),
 )
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -43,8 +43,6 @@ class Run:
 
     Parameters
     ----------
-    wall : float, seconds
-        From start to end of the command.
     size : int, bytes
         Of the result.
     peak : float, bytes
@@ -55,7 +53,6 @@ class Run:
         Instruction set.
     """
 
-    wall: float
     size: int
     peak: float
     balance: float
@@ -69,35 +66,55 @@ def time_mode_1(
     settings: Mapping[str, str],
     repeat: int,
     folder: Path | None,
+    results: Results,
 ) -> None:
-    """Run mode 1 with each number of structures (0: as many as there are) and of ranks, and print a table."""
+    """Run mode 1 with each number of structures (0: as many as there are) and of ranks, and print a table.
+
+    All numbers of ranks, and their runs on one structure, alternate; speed-ups are medians over the rounds.
+    """
     rows: list[tuple[object, ...]] = []
+    last: dict[tuple[int, str], Run] = {}
+
+    def run(path: Path, size: int, kind: str) -> None:
+        last[size, kind] = run_mode_1(path, size)
+
     for number in numbers:
-        first: tuple[float, float] | None = None
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            start, full = Path(place) / "start", Path(place) / "full"
+            prepare_folder(directory, start, 1, settings)
+            structures, atoms = prepare_folder(directory, full, number, settings)
+            kinds = {"start": start, "full": full}
+            cases = [(size, kind) for size in ranks for kind in kinds]
+            calls = {f"{size} {kind}": partial(run, kinds[kind], size, kind) for size, kind in cases}
+            found = measure(calls, repeat, math.inf)
+        first = found[f"{ranks[0]} full"], found[f"{ranks[0]} start"]
         for size in ranks:
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                path = Path(place)
-                prepare_folder(directory, path, 1, settings)
-                start = min(run_mode_1(path, size).wall for _ in range(repeat))
-                structures, atoms = prepare_folder(directory, path, number, settings)
-                runs = [run_mode_1(path, size) for _ in range(repeat)]
-            best = min(runs, key=lambda run: run.wall)
-            now = (best.wall, best.wall - start)
-            first = first or now
-            shown = (best.wall, median(run.wall for run in runs), start)
+            now, begin, one = found[f"{size} full"], found[f"{size} start"], last[size, "full"]
+            results.add(now.per(atoms), directory.resolve().name, f"mode 1, {atoms} atoms, {size} ranks")
+            net = without(now, begin)
+            fastest = [t / n for t, n in zip(first[0].wall, now.wall, strict=True)]
+            net_fastest = [t / n for t, n in zip(without(*first), net, strict=True)]
+            shown = median(now.processor), median(now.wall), spread(now.wall), median(begin.wall)
             rows.append(
                 (structures, atoms, size)
                 + tuple(f"{seconds:.2f}" for seconds in shown)
-                + (f"{1e6 * now[1] / atoms:.1f}", f"{best.size / atoms / 1e3:.2f}", f"{best.peak / 1e6:.0f}")
-                + (f"{best.balance:.3f}", f"{first[0] / now[0]:.2f}", f"{first[1] / now[1]:.2f}")
+                + (f"{1e6 * median(net) / atoms:.1f}", f"{one.size / atoms / 1e3:.2f}")
+                + (f"{one.peak / 1e6:.0f}", f"{one.balance:.3f}")
+                + (f"{median(fastest):.2f}", f"{median(net_fastest):.2f}")
             )
     words = ", ".join(f"{name} {value}" for name, value in settings.items())
-    show_head(best.kernel, f"mode 1, float64, {words}")
+    show_head(one.kernel, f"mode 1, float64, {words}")
     show_table(COLUMNS, rows)
+
+
+def without(full: Measurement, start: Measurement) -> list[float]:
+    """Wall seconds of each round beyond those of the run on one structure."""
+    return [late - early for late, early in zip(full.wall, start.wall, strict=True)]
 
 
 def prepare_folder(source: Path, folder: Path, number: int, settings: Mapping[str, str]) -> tuple[int, int]:
     """Copy input.nn with some `settings` replaced, and input.data repeated; structures and atoms in it."""
+    folder.mkdir()
     lines = (source / "input.nn").read_text().splitlines()
     kept = [line for line in lines if line.split()[:1] not in [[name] for name in settings]]
     changed = [f"{name} {value}" for name, value in settings.items()]
@@ -127,16 +144,13 @@ def run_mode_1(folder: Path, ranks: int) -> Run:
         raise InputError(f"{MPIEXEC} is not there, so there is one rank only; pip install mpich")
     launcher = [str(MPIEXEC), "-n", str(ranks)] if ranks > 1 else []
     command = [*launcher, sys.executable, "-c", PROGRAM, "--mode", "1"]
-    begun = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    wall = time.perf_counter() - begun
     if done.returncode:
         raise InputError(f"mode 1 ended with exit code {done.returncode}:\n{done.stderr[-500:]}")
     peaks = [1024.0 * int(path.read_text()) for path in folder.glob("peak.*")]
     kernel = re.search(r"kernel +(\S+)", done.stdout)
     balance = re.search(r"busiest rank worked ([\d.]+)", done.stdout)
     return Run(
-        wall=wall,
         size=(folder / RESULT).stat().st_size,
         peak=max(peaks, default=float("nan")),
         balance=float(balance[1]) if balance else 1.0,

@@ -6,10 +6,11 @@ Used are, as far as they are in the folder that --n2p2 names::
     nnp-dataset 0       energies and forces of all structures
     nnp-predict 0       energy and forces of the first structure, where there is no nnp-dataset
 
-None of them prints how long it took, so their wall time is measured: twice, with one copy of the structure in
-input.data and with many, and the difference is divided by the atoms of the further copies. Start-up does not
-count; reading the structure, the neighbor list and writing the results do. nnp-predict reads only one
-structure: its first run is on one atom.
+None of them prints how long it took, so the processor time of the process is measured: twice, with one copy
+of the structure in input.data and with many, and the difference is divided by the atoms of the further
+copies. Start-up does not count; reading the structure, the neighbor list and writing the results do.
+nnp-predict reads only one structure: its first run is on one atom. Both runs and that of bnnp alternate; the
+ratio is the median of those of the rounds.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from benchmark_case import Case
 from benchmark_parts import Parts
-from benchmark_timing import measure, show_table
+from benchmark_timing import measure, median, show_table, spread
 
 from bnnp.errors import InputError
 from bnnp.io.input_data import write_structures
@@ -37,27 +37,8 @@ from bnnp.network.dense import Network
 from bnnp.structure import Structure
 
 ATOMS = 10_000  # atoms of the further copies, at most; a second or two
-COLUMNS = ("n2p2", "us/atom", "peak MB", "bnnp", "us/atom", "n2p2 / bnnp")
+COLUMNS = ("n2p2", "us/atom", "+-", "peak MB", "bnnp", "us/atom", "+-", "n2p2 / bnnp", "+-")
 TOOLS = ("nnp-scaling", "nnp-dataset", "nnp-predict")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a tool of n2p2 needed.
-
-    Parameters
-    ----------
-    command : str
-        With its argument.
-    seconds : float
-        An atom, start-up subtracted; the best of several runs.
-    peak : float, bytes
-        Largest resident memory of the process.
-    """
-
-    command: str
-    seconds: float
-    peak: float
 
 
 class N2p2:
@@ -88,73 +69,75 @@ class N2p2:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def compare_descriptors(self, parts: Parts, repeat: int) -> None:
+    def compare_descriptors(self, parts: Parts) -> None:
         """Print n2p2's time for values, and for values and derivatives, beside that of the same `parts`."""
         rows = []
         for words, forces in (("list + values", False), ("list + values + jacobian", True)):
-            result = self._per_copy("nnp-scaling", "1", forces)
             names = ["neighbour list", "values", *["jacobian"] * forces]
-            rows += [self._row(result, words, sum(measure(parts[name], repeat).best for name in names))]
-        show_table(COLUMNS, [row for row in rows if row])
+            if "nnp-scaling" in self._tools:
+                rows.append(self._row("nnp-scaling", "1", forces, words, [parts[name] for name in names]))
+        show_table(COLUMNS, rows)
 
-    def compare_predictions(self, parts: Parts, repeat: int) -> None:
+    def compare_predictions(self, parts: Parts) -> None:
         """Print n2p2's time for energy and forces beside that of the plain network in `parts`."""
-        name = "all, plain network"
-        row = self._row(self.predictions(), name, measure(parts[name], repeat).best)
-        show_table(COLUMNS, [row] if row else [])
+        words = "all, plain network"
+        name = next((name for name in TOOLS[1:] if name in self._tools), "")
+        show_table(COLUMNS, [self._row(name, "0", True, words, [parts[words]])] if name else [])
 
-    def _row(self, theirs: Result | None, words: str, seconds: float) -> tuple[object, ...] | None:
-        """A line of the table; `seconds` is bnnp's time for the structure."""
-        if theirs is None:
-            return None
-        ours = seconds / len(self._structure)
-        times = (f"{1e6 * theirs.seconds:.2f}", f"{theirs.peak / 1e6:.0f}")
-        return theirs.command, *times, words, f"{1e6 * ours:.2f}", f"{theirs.seconds / ours:.2f}"
+    def _row(
+        self, name: str, argument: str, forces: bool, words: str, calls: list[Callable[[], object]]
+    ) -> tuple[str, ...]:
+        """A line of the table: a tool of n2p2 and the same work as `calls` of bnnp."""
+        few, many = [self._structure], [self._structure]
+        if name == "nnp-predict":
+            few = [Structure(few[0].numbers[:1], np.zeros((1, 3)), energy=0.0, forces=np.zeros((1, 3)))]
+        else:
+            many = many * (1 + max(1, min(50, ATOMS // len(self._structure))))
+        own = max(1, round(ATOMS / 10 / len(self._structure)))  # runs in a round, so that it lasts
 
-    def predictions(self) -> Result | None:
-        """Energy and forces."""
-        if "nnp-dataset" in self._tools:
-            return self._per_copy("nnp-dataset", "0", forces=True)
-        if "nnp-predict" not in self._tools:
-            return None
-        lone = Structure(self._structure.numbers[:1], np.zeros((1, 3)), energy=0.0, forces=np.zeros((1, 3)))
-        return self._difference("nnp-predict", "0", [lone], [self._structure], True)
+        def ours() -> None:
+            for _ in range(own):
+                for call in calls:
+                    call()
 
-    def _per_copy(self, name: str, argument: str, forces: bool) -> Result | None:
-        if name not in self._tools:
-            return None
-        copies = max(1, min(50, ATOMS // len(self._structure)))
-        return self._difference(name, argument, [self._structure], [self._structure] * (1 + copies), forces)
-
-    def _difference(
-        self, name: str, argument: str, few: list[Structure], many: list[Structure], forces: bool
-    ) -> Result:
-        """Time an atom by which the run on `many` structures takes longer than that on `few`."""
         (self._path / "input.nn").write_text(self._settings + "use_short_forces\n" * forces)
+        for data, structures in (("few", few), ("many", many)):
+            write_structures(self._path / data, map(_labeled, structures))
+        peaks: list[float] = []
+        found = measure(
+            {
+                "few": lambda: self._run(name, argument, "few"),
+                "many": lambda: peaks.append(self._run(name, argument, "many")),
+                "ours": ours,
+            },
+            self._repeat,
+        )
         atoms = sum(map(len, many)) - sum(map(len, few))
-        first, _ = self._run(name, argument, few)
-        second, peak = self._run(name, argument, many)
-        return Result(f"{name} {argument}", max(second - first, 0.0) / atoms, peak)
+        pairs = zip(found["many"].processor, found["few"].processor, strict=True)
+        theirs = [1e6 * max(late - early, 0.0) / atoms for late, early in pairs]
+        mine = [1e6 * seconds for seconds in found["ours"].per(own * len(self._structure)).processor]
+        times = [f"{f(each):.2f}" for each in (theirs, mine) for f in (median, spread)]
+        ratios = [one / other for one, other in zip(theirs, mine, strict=True)]
+        peak = f"{max(peaks) / 1e6:.0f}"
+        return (
+            *(f"{name} {argument}", *times[:2], peak, words, *times[2:]),
+            *(f"{median(ratios):.2f}", f"{spread(ratios):.2f}"),
+        )
 
-    def _run(self, name: str, argument: str, structures: list[Structure]) -> tuple[float, float]:
-        """Best wall time of several runs, and the memory of the last one."""
-        labeled = (_labeled(structure) for structure in structures)
-        write_structures(self._path / "input.data", labeled)
-        times, peak = [], 0.0
-        for _ in range(self._repeat):
-            with open(self._path / "log", "w") as log:
-                begun = time.perf_counter()
-                process = subprocess.Popen(
-                    [self._tools[name], argument], cwd=self._path, stdout=log, stderr=log, env=_environment()
-                )
-                _, status, usage = os.wait4(process.pid, 0)
-                times.append(time.perf_counter() - begun)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                end = (self._path / "log").read_text()[-500:]
-                raise InputError(f"{name} ended with exit code {process.returncode}:\n{end}")
-            peak = 1024.0 * usage.ru_maxrss
-        return min(times), peak
+    def _run(self, name: str, argument: str, data: str) -> float:
+        """Run a tool once on a file of structures; its largest resident memory, bytes."""
+        (self._path / "input.data").unlink(missing_ok=True)
+        (self._path / "input.data").symlink_to(data)
+        with open(self._path / "log", "w") as log:
+            process = subprocess.Popen(
+                [self._tools[name], argument], cwd=self._path, stdout=log, stderr=log, env=_environment()
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            end = (self._path / "log").read_text()[-500:]
+            raise InputError(f"{name} ended with exit code {process.returncode}:\n{end}")
+        return 1024.0 * usage.ru_maxrss
 
 
 def _labeled(structure: Structure) -> Structure:

@@ -7,17 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 from benchmark_case import Case
-from benchmark_timing import measure
+from benchmark_timing import COLUMNS as TIMES
+from benchmark_timing import Results, measure
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.pairs import sum_pairs
 from bnnp.descriptors.survey import element_types
+from bnnp.messages import count
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure
 
 LARGEST = 4e9  # bytes of derivatives beyond which they are not computed
-COLUMNS = ("atoms", "threads", "precision", "part", "us/atom", "median", "cpu", "peak MB")
+COLUMNS = ("atoms", "threads", "precision", "part", *TIMES)
 
 Parts = Mapping[str, Callable[[], object]]
 
@@ -85,10 +87,9 @@ def prediction_parts(structure: Structure, potential: Potential) -> Parts:
 
 
 def measured(
-    parts: Parts, repeat: int, atoms: int, threads: int, precision: str
+    parts: Parts, repeat: int, results: Results, case: Case, atoms: int, threads: int, precision: str
 ) -> Iterator[tuple[object, ...]]:
-    """One row of the table for each part."""
-    for name, call in parts.items():
-        found = measure(call, repeat)
-        times = (f"{1e6 * seconds / atoms:.2f}" for seconds in (found.best, found.median, found.processor))
-        yield atoms, threads, precision, name, *times, f"{found.peak / 1e6:.0f}"
+    """One row of the table for each part, which `results` gets, too."""
+    for name, found in measure(parts, repeat).items():
+        words = case.directory.resolve().name, f"{atoms} atoms", count(threads, "thread"), precision, name
+        yield atoms, threads, precision, name, *results.add(found.per(atoms), *words).cells()

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import click
 import numpy as np
+from benchmark_timing import COLUMNS, Results, measure, median, show_table
 
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.structure import Structure
 
 
-def time_reading(atoms: int, size: int) -> None:
+def time_reading(atoms: int, size: int, repeat: int, results: Results) -> None:
     """Write a file of `atoms` atom lines, read it in every way, and print one line for each."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "input.data"
-        seconds = time.perf_counter()
-        write_structures(path, random_structures(atoms // size, size))
-        report("write", atoms, seconds, path)
-        seconds = time.perf_counter()
-        for _ in read_structures(path, elements=("Ge", "Te")):
-            pass
-        report("read, streaming", atoms, seconds, path)
-        seconds = time.perf_counter()
-        file = StructureFile(path, elements=("Ge", "Te"))
-        report("find the structures", atoms, seconds, path)
-        seconds = time.perf_counter()
-        for index in range(len(file)):
-            file[index]
-        report("read, one by one", atoms, seconds, path)
-        seconds = time.perf_counter()
-        assert len(file.digest) == 64
-        report("checksum", atoms, seconds, path)
+        path, elements = Path(folder) / "input.data", ("Ge", "Te")
+        structures = list(random_structures(atoms // size, size))
+        write_structures(path, structures)
+        file, megabytes = StructureFile(path, elements), path.stat().st_size / 1e6
+        calls: dict[str, Callable[[], object]] = {
+            "write": lambda: write_structures(path, structures),
+            "read, streaming": lambda: deque(read_structures(path, elements=elements), maxlen=0),
+            "find the structures": lambda: StructureFile(path, elements),
+            "read, one by one": lambda: deque(map(file.__getitem__, range(len(file))), maxlen=0),
+            "checksum": lambda: StructureFile(path, elements).digest,
+        }
+        rows = []
+        for name, found in measure(calls, repeat).items():
+            row = results.add(found.per(len(structures) * size), "read", name)
+            speed = megabytes / median(found.wall)
+            rows.append((name, *row.cells(), f"{speed:.1f}"))
+    show_table(("part", *COLUMNS, "MB/s"), rows)
 
 
 def random_structures(number: int, size: int) -> Iterator[Structure]:
@@ -48,11 +47,3 @@ def random_structures(number: int, size: int) -> Iterator[Structure]:
             energy=rng.normal(),
             forces=rng.normal(size=(size, 3)),
         )
-
-
-def report(what: str, atoms: int, start: float, path: Path) -> None:
-    """One line: seconds since `start`, and per million atoms."""
-    seconds = time.perf_counter() - start
-    speed = path.stat().st_size / 1e6 / seconds
-    per_million = seconds * 1e6 / atoms
-    click.echo(f"{what:20} {seconds:7.2f} s {per_million:7.2f} s per 10^6 atoms {speed:8.1f} MB/s")

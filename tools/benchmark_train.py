@@ -9,19 +9,21 @@ python tools/benchmark.py train FOLDER --each "derivatives stored" --each "deriv
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
 import torch
-from benchmark_timing import peak_memory, reset_peak
+from benchmark_timing import Results, measure, peak_memory, reset_peak, show_table
 
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
@@ -31,6 +33,7 @@ from bnnp.settings.settings import Settings, load_settings
 from bnnp.training.loop import Record, Trainer
 from bnnp.training.training import Training, training_set
 
+SECONDS = ("cpu s", "cpu +-", "wall s", "wall +-", "peak MB")
 COLUMNS = (
     "  epoch    prepared  training  evaluation   ms/step     E train  E test (meV/atom)   "
     "F train  F test (meV/A)"
@@ -69,7 +72,10 @@ class Clock:
 @click.option("--held-out", type=click.Path(path_type=Path), help="Errors of these, by group.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--every", default=0, help="Epochs between lines; 0: ten lines.")
+@click.option("--repeat", default=1, show_default=True, help="Rounds of all trainings, in alternation.")
+@click.pass_obj
 def train(
+    results: Results,
     folder: Path,
     lines: Sequence[str],
     variants: Sequence[str],
@@ -77,38 +83,55 @@ def train(
     held_out: Path | None,
     threads: int,
     every: int,
+    repeat: int,
 ) -> None:
     """Time the training of FOLDER (input.nn, input.data; symmetry_functions.h5 if it is there).
 
     Times are processor times of one process without imports and mode 1, and the wall time and the largest
     resident memory of all of it; --goal also ends a training. --held-out tells the errors of the best epoch
     for structures that had no part in the training. Memory that one --each frees is kept for the next: for
-    the memory of one setting, run it alone.
+    the memory of one setting, run it alone. --repeat and --save count all of it, --held-out included.
     """
     torch.set_num_threads(1)  # as the program: the core has threads of its own
-    for variant in variants or ("",):
-        changes = [*lines, *filter(None, variant.split(";"))]
-        click.echo("; ".join(changes) or "input.nn as it is")
-        with TemporaryDirectory() as scratch:
-            settings = changed_settings(folder, Path(scratch), changes)
-            data = folder if (folder / FILE_NAME).exists() else Path(scratch)
+    if held_out is not None and not held_out.is_file():
+        raise InputError(f"--held-out {held_out}: no such file")
+    with TemporaryDirectory() as scratch:
+        calls = {}
+        for number, variant in enumerate(variants or ("",)):
+            changes = [*lines, *filter(None, variant.split(";"))]
+            title = "; ".join(changes) or "input.nn as it is"
+            place = Path(scratch) / str(number)
+            place.mkdir()
+            settings = changed_settings(folder, place, changes)
+            data = folder if (folder / FILE_NAME).exists() else place
             if data != folder:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "bnnp",
-                    "--mode",
-                    "1",
-                    "--data",
-                    str((folder / "input.data").resolve()),
-                ]
-                subprocess.run(command, cwd=scratch, check=True, stdout=subprocess.DEVNULL)
-            if held_out is not None and not held_out.is_file():
-                raise InputError(f"--held-out {held_out}: no such file")
-            reset_peak()
-            found = measure(settings, data, goal, threads, every)
-            if held_out is not None:
-                show_held_out(found, settings, held_out)
+                path = (folder / "input.data").resolve()
+                command = [sys.executable, "-m", "bnnp", "--mode", "1", "--data", str(path)]
+                subprocess.run(command, cwd=place, check=True, stdout=subprocess.DEVNULL)
+            calls[title] = partial(train_once, title, settings, data, goal, threads, every, held_out)
+        rows = []
+        for title, found in measure(calls, repeat, math.inf).items():
+            results.add(found, folder.resolve().name, title)
+            rows.append((*found.cells(1.0), title))
+        if repeat > 1:
+            show_table((*SECONDS, "training"), rows)
+
+
+def train_once(
+    title: str,
+    settings: Settings,
+    directory: Path,
+    goal: tuple[float, float] | None,
+    threads: int,
+    every: int,
+    held_out: Path | None,
+) -> None:
+    """One training, and what its potential makes of the structures held out."""
+    click.echo(title)
+    reset_peak()
+    found = timed_training(settings, directory, goal, threads, every)
+    if held_out is not None:
+        show_held_out(found, settings, held_out)
 
 
 def changed_settings(folder: Path, scratch: Path, lines: Sequence[str]) -> Settings:
@@ -120,7 +143,7 @@ def changed_settings(folder: Path, scratch: Path, lines: Sequence[str]) -> Setti
     return load_settings(scratch / "input.nn", 2)
 
 
-def measure(
+def timed_training(
     settings: Settings, directory: Path, goal: tuple[float, float] | None, threads: int, every: int
 ) -> Potential:
     """Train once and print; the potential of the best epoch."""

@@ -20,4 +20,6 @@ export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .
 mypy
-python -m pytest -n 2 --dist loadfile ${quick:+-m "not slow"} "$@"
+unset PYTHONDONTWRITEBYTECODE  # hundreds of tests start a Python, which would compile the package each time
+# file by file, in the order of tests/conftest.py; xdist alone would begin with the files of many tests
+python -m pytest -n 2 --dist loadfile --no-loadscope-reorder ${quick:+-m "not slow"} "$@"

@@ -93,31 +93,5 @@ class DeviceDescriptor(Descriptor):
         return self._torch.jacobian(types, pairs, _precision(dtype)).cpu().numpy()
 
 
-def descriptor_on(
-    device: str,
-    elements: tuple[str, ...],
-    functions: Mapping[str, tuple[SymmetryFunction, ...]],
-    cutoff: Cutoff,
-    threads: int = 1,
-) -> Descriptor:
-    """The descriptor of a device: the C++ core for ``cpu``, torch on any other.
-
-    Parameters
-    ----------
-    device : str
-        As torch names it.
-    elements, functions, cutoff, threads
-        As for :class:`bnnp.descriptors.compiled.Descriptor`.
-
-    Raises
-    ------
-    InputError
-        Torch cannot use this device.
-    """
-    if device == "cpu":
-        return Descriptor(elements, functions, cutoff, threads=threads)
-    return DeviceDescriptor(elements, functions, cutoff, device, threads)
-
-
 def _precision(dtype: DTypeLike) -> torch.dtype:
     return torch.float64 if np.dtype(dtype) == np.float64 else torch.float32

@@ -2,7 +2,7 @@
 
 One sample is one network: its masks are shared by all atoms. Layers below the first masked one are computed
 once for all samples; that one as the full sum minus the terms each sample drops (``networks.hpp``).
-:func:`bnnp.network.dense.evaluate` is the readable reference.
+:func:`bnnp.network.tensors.evaluate` is the readable reference.
 """
 
 from __future__ import annotations

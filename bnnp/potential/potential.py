@@ -19,14 +19,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from bnnp.descriptors.compiled import Descriptor
-from bnnp.descriptors.device import demand_device
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs, virials_of_pairs
 from bnnp.descriptors.scaling import Affine, Scaling
@@ -35,7 +34,6 @@ from bnnp.io.scaling_data import ScalingData
 from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
-from bnnp.potential.charged import ChargedMember
 from bnnp.potential.member import Member, Options
 from bnnp.prediction import Estimate, Prediction, SamplePredictions
 from bnnp.structure import Structure
@@ -45,6 +43,9 @@ from bnnp.uncertainty.extrapolation import TOLERANCE
 from bnnp.uncertainty.hybrid import LastLayer, SigmaParts, distances
 from bnnp.uncertainty.training_statistics import TrainingStatistics, probes
 from bnnp.units import Normalization, Units
+
+if TYPE_CHECKING:
+    from bnnp.potential.charged import ChargedMember
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
@@ -82,7 +83,10 @@ class Potential:
     options: Options = Options()
 
     def __post_init__(self) -> None:
-        demand_device(self.options.device)
+        if self.options.device != "cpu":
+            from bnnp.descriptors.device import demand_device
+
+            demand_device(self.options.device)
         if self.samples < 2:
             object.__setattr__(self, "calibration", None)
             object.__setattr__(self, "statistics", None)
@@ -349,6 +353,8 @@ class Potential:
     @cached_property
     def _charged(self) -> tuple[ChargedMember, ...]:
         """The networks of each member, with charges."""
+        from bnnp.potential.charged import ChargedMember
+
         parts = self.model, self.descriptor, self.inputs, self.options.threads
         return tuple(ChargedMember(member, *parts) for member in self.members)
 

@@ -19,3 +19,5 @@ Read in this order::
     transfer         networks from another potential
     refinement       the choice of the dropout rate before, and the fine-tuning after a training
 """
+
+CHECKPOINT = "checkpoint.npz"  # in the directory of a training; what --restart continues

@@ -51,7 +51,6 @@ from bnnp.training.normalization import Variables
 
 Array = NDArray[np.float64]
 
-FILE_NAME = "checkpoint.npz"
 FORMAT = "bnnp training checkpoint"
 VERSION = 4
 OPTIMIZER = "optimizer/"

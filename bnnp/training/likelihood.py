@@ -30,8 +30,9 @@ from torch import Tensor
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.scaling import Affine
 from bnnp.network.compiled import Networks
-from bnnp.network.dense import Network, forward
+from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
+from bnnp.network.tensors import forward
 from bnnp.random import SUBSET, stream
 from bnnp.training.evaluation import Evaluation, Evaluator
 from bnnp.training.loss import Errors, Spread

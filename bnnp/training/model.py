@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from bnnp.descriptors.scaling import Affine
-from bnnp.network.dense import forward
 from bnnp.network.masks import TrainingMasks
+from bnnp.network.tensors import forward
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Batch

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network, TensorNetwork
+from bnnp.network.dense import Network
+from bnnp.network.tensors import TensorNetwork
 
 Array = NDArray[np.float64]
 

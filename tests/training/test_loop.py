@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -231,31 +232,36 @@ METHODS = {
 }
 
 
+def stops(calls: Iterator[int], steps: int) -> bool:
+    """Whether this is the call after so many steps; `calls` counts them."""
+    return next(calls) == steps - 1
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [3, 17])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_goes_on_from_its_arrays(case: Callable[..., Any], method: str, steps: int) -> None:
+def test_every_method_goes_on_from_its_arrays(case: Callable[..., Any], method: str) -> None:
     """Stopped after any step, written down, put together again by another program: the same numbers."""
     whole = last((made := case("dropout_rate 0.1", *METHODS[method])).trainer, made.initial_weights())
     expected = made.trainer.optimizer.arrays(whole.optimizer)
-    made = case("dropout_rate 0.1", *METHODS[method])
-    calls = iter(range(1000000))
-    *_, broken = made.trainer.run(
-        made.trainer.start(made.initial_weights()), lambda: next(calls) == steps - 1
-    )
-    arrays = {name: np.array(x) for name, x in made.trainer.optimizer.arrays(broken.optimizer).items()}
-    again = case("dropout_rate 0.1", *METHODS[method]).trainer
-    state = replace(broken, optimizer=again.optimizer.state_of(arrays), stopped=False)
-    for continued in again.run(state, never):
-        state = continued
-    assert len(state.history) == len(whole.history) == 7
-    for one, two in zip(state.history, whole.history, strict=True):
-        np.testing.assert_array_equal(one.row(), two.row())
-    np.testing.assert_array_equal(state.best_weights, whole.best_weights)
-    found = again.optimizer.arrays(state.optimizer)
-    assert list(found) == list(expected)
-    for name, array in found.items():
-        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+    for steps in (3, 17):
+        made = case("dropout_rate 0.1", *METHODS[method])
+        *_, broken = made.trainer.run(
+            made.trainer.start(made.initial_weights()),
+            partial(stops, iter(range(1000000)), steps),
+        )
+        arrays = {name: np.array(x) for name, x in made.trainer.optimizer.arrays(broken.optimizer).items()}
+        again = case("dropout_rate 0.1", *METHODS[method]).trainer
+        state = replace(broken, optimizer=again.optimizer.state_of(arrays), stopped=False)
+        for continued in again.run(state, never):
+            state = continued
+        assert len(state.history) == len(whole.history) == 7
+        for one, two in zip(state.history, whole.history, strict=True):
+            np.testing.assert_array_equal(one.row(), two.row())
+        np.testing.assert_array_equal(state.best_weights, whole.best_weights)
+        found = again.optimizer.arrays(state.optimizer)
+        assert list(found) == list(expected)
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=f"{name}, {steps} steps")
 
 
 @pytest.mark.slow
@@ -340,21 +346,19 @@ def test_kalman_filter_is_for_the_cpu(case: Callable[..., Any], monkeypatch: pyt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [1, 5, 8])
-def test_stopped_anywhere_and_continued_is_uninterrupted(case: Callable[..., Any], steps: int) -> None:
+def test_stopped_anywhere_and_continued_is_uninterrupted(case: Callable[..., Any]) -> None:
     made = case("dropout_rate 0.1")
     whole = last(made.trainer, made.initial_weights())
-    calls = iter(range(1000))
-    *_, broken = made.trainer.run(
-        made.trainer.start(made.initial_weights()), lambda: next(calls) == steps - 1
-    )
-    assert broken.stopped
-    assert broken.optimizer.steps == steps
-    *_, continued = made.trainer.run(replace(broken, stopped=False), never)
-    np.testing.assert_array_equal(continued.optimizer.weights, whole.optimizer.weights)
-    np.testing.assert_array_equal(continued.best_weights, whole.best_weights)
-    for one, two in zip(continued.history, whole.history, strict=True):
-        np.testing.assert_array_equal(one.row(), two.row())
+    for steps in (1, 5, 8):
+        start = made.trainer.start(made.initial_weights())
+        *_, broken = made.trainer.run(start, partial(stops, iter(range(1000)), steps))
+        assert broken.stopped
+        assert broken.optimizer.steps == steps
+        *_, continued = made.trainer.run(replace(broken, stopped=False), never)
+        np.testing.assert_array_equal(continued.optimizer.weights, whole.optimizer.weights)
+        np.testing.assert_array_equal(continued.best_weights, whole.best_weights)
+        for one, two in zip(continued.history, whole.history, strict=True):
+            np.testing.assert_array_equal(one.row(), two.row())
 
 
 def test_best_epoch_has_the_lowest_criterion_on_the_test_set(case: Callable[..., Any]) -> None:

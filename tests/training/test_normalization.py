@@ -7,8 +7,9 @@ import pytest
 
 from bnnp.descriptors.scaling import Affine, Scaling, ScalingScheme
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network, evaluate
+from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
+from bnnp.network.tensors import evaluate
 from bnnp.training.normalization import (
     ChangeOfVariables,
     as_scaled,

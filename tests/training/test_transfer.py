@@ -19,8 +19,9 @@ from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.descriptors.scaling import Affine
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network, evaluate
+from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
+from bnnp.network.tensors import evaluate
 from bnnp.structure import Set, Structure
 from bnnp.training.adam import Adam
 from bnnp.training.parameters import Parameters

@@ -17,8 +17,9 @@ from bnnp.errors import InputError, StaleFileError
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.statistics_section import format_statistics, parse_statistics
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network, evaluate, hidden_values
+from bnnp.network.dense import Network
 from bnnp.network.initial import initial_network
+from bnnp.network.tensors import evaluate, hidden_values
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
 from bnnp.structure import Structure

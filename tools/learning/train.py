@@ -13,7 +13,7 @@ from bnnp.messages import count
 from bnnp.settings.arguments import AUTO
 from bnnp.settings.settings import automatic_file
 from bnnp.structure import Structure
-from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training import CHECKPOINT
 from learning.campaign import Campaign, announce, without
 
 LEFT_OUT = ("loop_", "label_", "md_", "runner_mode", "calibration_ood_group")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc
 
 from bnnp.descriptors.length_unit import sampled_reaches
 from bnnp.io.input_data import StructureFile
@@ -326,6 +325,8 @@ def _is_wrong(found: ErrorSum) -> bool:
     """
     if found.scores == 0 or 1 / TRUSTED <= math.sqrt(found.zms) <= TRUSTED:
         return False
+    from scipy.special import chdtrc
+
     beyond = float(chdtrc(found.scores, found.score))  # the chance of more
     return min(beyond, 1.0 - beyond) < CHANCE
 

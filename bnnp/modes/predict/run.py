@@ -14,7 +14,6 @@ from bnnp import parallel
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import PredictionWriter, file_names
 from bnnp.log import Log
-from bnnp.modes.calibrate.run import calibrate_with_data
 from bnnp.modes.predict.report import Report, describe_potential
 from bnnp.modes.predict.structure import predict_structure
 from bnnp.potential.files import read_members
@@ -38,6 +37,8 @@ def predict(run: Run) -> None:
     names = file_names(settings.prediction.calculate_forces, settings.prediction.calculate_stress)
     log.header(settings, potential.kernel, run.threads)
     if settings.calibration.calibrate:
+        from bnnp.modes.calibrate.run import calibrate_with_data
+
         members = calibrate_with_data(run, log, members, potential, structures)
         potential = assemble(members, settings, run.threads)
     describe_potential(log, run, potential, members[0].uncertainty, structures, names)

@@ -20,7 +20,7 @@ from bnnp.network.masks import Masks
 from bnnp.potential.files import DIRECTORY, member_directory, read_members, write_directory
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
-from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training import CHECKPOINT
 from bnnp.training.statistics import with_statistics
 
 

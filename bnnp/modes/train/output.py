@@ -20,7 +20,7 @@ from bnnp.io.weights import TITLE, write_weights
 from bnnp.messages import count
 from bnnp.potential.files import DIRECTORY, PotentialFiles, write_directory
 from bnnp.structure import Set
-from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training import CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint, conditions, write_checkpoint
 from bnnp.training.loop import Record, State
 from bnnp.training.loss import Errors

@@ -27,7 +27,7 @@ from bnnp.modes.verdict import Verdict, energies, forces, limits_of_training
 from bnnp.potential.files import DIRECTORY
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
-from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training import CHECKPOINT
 from bnnp.training.checkpoint import Checkpoint
 from bnnp.training.loop import State
 from bnnp.training.loss import Errors

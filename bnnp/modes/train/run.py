@@ -37,7 +37,7 @@ from bnnp.modes.verdict import Verdict
 from bnnp.potential.files import DIRECTORY
 from bnnp.run import Run
 from bnnp.settings.arguments import AUTO
-from bnnp.training.checkpoint import FILE_NAME as CHECKPOINT
+from bnnp.training import CHECKPOINT
 from bnnp.training.checkpoint import conditions, read_checkpoint
 from bnnp.training.interruption import Interruption
 from bnnp.training.loop import State

@@ -35,7 +35,7 @@ from torch import Tensor
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.scaling import Affine
 from bnnp.network.activations import activate, curvature, derivative
-from bnnp.network.dense import TensorNetwork
+from bnnp.network.tensors import TensorNetwork
 from bnnp.training.kalman.updates import STRESS
 from bnnp.training.model import Dropout, MaskSet, mask_rows
 from bnnp.training.pair_forces import Geometry, descriptor_changes, gather

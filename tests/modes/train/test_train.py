@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,8 @@ from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import optweights_name, read_weights, weights_name
 from bnnp.modes.train.output import EPOCH_FILE
 from bnnp.network.architecture import Architecture
-from bnnp.network.dense import Network, hidden_values
+from bnnp.network.dense import Network
+from bnnp.network.tensors import hidden_values
 from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
@@ -69,6 +71,15 @@ atom_energy Cu 1.5
 atom_energy Au -0.5
 mc_samples 30
 stress_weight 0.1
+"""
+# Mode 2 in each of the folders that are named, one after the other.
+IN_EACH = """
+import os, sys
+from bnnp.cli import main
+
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    main(["--mode", "2"], standalone_mode=False)
 """
 SHORT = "optimizer adam\ndropout_rate 0.1\nepochs 6\nbatch_size 2\n"
 
@@ -127,11 +138,13 @@ def invoke(folder: Path, mode: int | None, *arguments: str) -> Result:
         os.chdir(here)
 
 
-def start(folder: Path, *arguments: str, ranks: int = 1) -> subprocess.Popen[str]:
-    """Start mode 2 as a process of its own."""
+def start(
+    folder: Path, *arguments: str, ranks: int = 1, program: Sequence[str] = ("-m", "bnnp", "--mode", "2")
+) -> subprocess.Popen[str]:
+    """Start mode 2, or another program, as a process of its own."""
     launcher = [str(MPIEXEC), "-n", str(ranks)] if ranks > 1 else []
     return subprocess.Popen(
-        [*launcher, sys.executable, "-m", "bnnp", "--mode", "2", *arguments],
+        [*launcher, sys.executable, *program, *arguments],
         cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -358,12 +371,12 @@ METHODS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["Adam", "Kalman, L-BFGS", "L-BFGS", "n2p2"])
 def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, method: str) -> None:
-    settings = METHODS[method].replace("30", "12") + "epochs 24\ncheckpoint_interval 4\nearly_stopping 30\n"
+    settings = METHODS[method].replace("30", "5") + "epochs 12\ncheckpoint_interval 4\nearly_stopping 30\n"
     whole, broken = twin(source, tmp_path / "whole", settings), twin(source, tmp_path / "broken", settings)
     assert invoke(whole, 2).exit_code == 0
-    killed = run_and_signal(broken, 2, "SIGKILL", (CURVE, 10, 200))
+    killed = run_and_signal(broken, 2, "SIGKILL", (CURVE, 6, 200))
     assert killed.returncode == -signal.SIGKILL
-    assert epochs_done(broken) == 10
+    assert epochs_done(broken) == 6
     result = invoke(broken, 2, "--restart")
     assert result.exit_code == 0, result.output
     names = [name for name in FILES[:-1] if (whole / name).exists()]
@@ -467,27 +480,31 @@ def test_files_of_a_former_training_are_removed(source: Path, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
 @pytest.mark.parametrize(
-    ("method", "ranks"),
-    [
-        *(("Adam", 2), ("Adam", 4), ("Kalman", 4), ("Kalman, L-BFGS", 2)),
-        *(("L-BFGS", 4), ("RuNNer", 2)),
-    ],
+    ("ranks", "methods"),
+    [(2, ("Adam", "Kalman, L-BFGS", "RuNNer")), (4, ("Adam", "Kalman", "L-BFGS"))],
 )
-def test_ranks_give_the_same_learning_curve(source: Path, tmp_path: Path, method: str, ranks: int) -> None:
-    settings = METHODS[method].replace("30", "4") + "epochs 10\nbatch_size 3\n"
-    one, many = twin(source, tmp_path / "one", settings), twin(source, tmp_path / "many", settings)
-    assert invoke(one, 2).exit_code == 0
-    process = start(many, ranks=ranks)
+def test_ranks_give_the_same_learning_curve(
+    source: Path, tmp_path: Path, ranks: int, methods: Sequence[str]
+) -> None:
+    """All methods in one start of the ranks, which takes longer than the trainings."""
+    pairs = []
+    for method in methods:
+        settings = METHODS[method].replace("30", "4") + "epochs 10\nbatch_size 3\n"
+        one, many = (twin(source, tmp_path / f"{method} {name}", settings) for name in ("one", "many"))
+        assert invoke(one, 2).exit_code == 0
+        pairs.append((method, one, many))
+    process = start(tmp_path, *(str(many) for _, _, many in pairs), ranks=ranks, program=("-c", IN_EACH))
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 0, output
-    assert output.count("Normal termination") == 1
-    curves = [np.loadtxt(folder / "learning-curve.out") for folder in (one, many)]
-    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-8, atol=1e-8)
-    points = [
-        np.concatenate([np.loadtxt(path) for path in sorted(folder.glob("*points*"))])
-        for folder in (one, many)
-    ]
-    np.testing.assert_allclose(points[1], points[0], rtol=1e-8, atol=1e-8)
+    assert output.count("Normal termination") == len(methods)
+    for method, *folders in pairs:
+        curves = [np.loadtxt(folder / CURVE) for folder in folders]
+        np.testing.assert_allclose(curves[1], curves[0], rtol=1e-8, atol=1e-8, err_msg=method)
+        points = [
+            np.concatenate([np.loadtxt(path) for path in sorted(folder.glob("*points*"))])
+            for folder in folders
+        ]
+        np.testing.assert_allclose(points[1], points[0], rtol=1e-8, atol=1e-8, err_msg=method)
 
 
 def test_empty_test_set_is_a_warning(tmp_path: Path) -> None:
