@@ -81,10 +81,10 @@ def assemble(
     members = []
     for each in files:
         data = each.uncertainty if wanted > 0 else None
-        if data is not None and each.charges is not None:
+        if data is not None and each.charges is not None and data.masks.active:
             raise InputError(
-                f"{UNCERTAINTY}: dropout has no place in a potential with charges, whose networks n2p2 has "
-                "trained without: remove the file, it belongs to another potential"
+                f"{UNCERTAINTY}: has dropout masks, which a potential with charges has not: remove the file, "
+                "it belongs to another potential"
             )
         if data is not None and not as_stored:
             data = data.take(-(-wanted // count))

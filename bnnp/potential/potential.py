@@ -346,6 +346,15 @@ class Potential:
             found |= {name: Estimate(found[name].value) for name in found.keys() - {"charges"}}
         return descriptors, energies, found
 
+    def charge_responses(self, structure: Structure, pairs: NeighborList) -> Array:
+        """Derivatives of the charges of one network, (3 n_atoms + 6, n_atoms) float64:
+        :meth:`ChargedMember.responses`."""
+        assert self.model.electrostatics is not None
+        types = self.types(structure)
+        coulomb = self.model.electrostatics.interaction(structure, self.options.threads)
+        values = self.descriptor.values(types, pairs)
+        return self._charged[0].responses(structure, types, pairs, values, coulomb)
+
     @cached_property
     def _charged(self) -> tuple[ChargedMember, ...]:
         """The networks of each member, with charges."""

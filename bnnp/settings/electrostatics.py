@@ -51,6 +51,19 @@ def read_electrostatics(
     )
 
 
+def refuse_with_charges(file: KeywordFile) -> None:
+    """Raise InputError for a keyword of the training that a potential with charges cannot have."""
+    for name, value, reason in (
+        ("device", "cuda", "charges are trained on the CPU: `device cpu`"),
+        ("transfer_from", None, "charges cannot be transferred: remove it"),
+        ("dropout_rate", None, "networks with charges have no dropout; `ensemble_size 4` gives sigmas"),
+        ("dropout_rate_input", None, "networks with charges have no dropout; `ensemble_size 4` gives sigmas"),
+        ("finetune", "nll", "the samples of a potential with charges cannot be fine-tuned: remove it"),
+    ):
+        if file.given(name) and value in (None, file.value(name)):
+            raise file.mistake(name, f"does not go with `{file.of('nnp_gen')[0].name}`: {reason}")
+
+
 def idle_keywords(file: KeywordFile) -> tuple[str, ...]:
     """Keywords of charges in the file of a potential that has none."""
     if file.value("nnp_gen") == 4:

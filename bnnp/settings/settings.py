@@ -19,7 +19,7 @@ from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import AUTO, FIT
 from bnnp.settings.dialects import choose_optimizer, dialect, forces_of_prediction, training_word
-from bnnp.settings.electrostatics import idle_keywords
+from bnnp.settings.electrostatics import idle_keywords, refuse_with_charges
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords import KEYWORDS, SECTION_OF, SECTIONS
 from bnnp.settings.keywords.charges import ChargeSettings
@@ -159,8 +159,7 @@ def load_settings(
     optimizer = choose_optimizer(file, warnings if number in (0, 2) else [], dialect(file))
     model = read_model(file, warnings)
     if model.electrostatics is not None and number == 2:
-        text = "asks for charges: bnnp predicts with such a potential, and n2p2 trains it"
-        raise file.mistake("nnp_gen", text)
+        refuse_with_charges(file)
     forces, why = forces_of_prediction(file)
     follows = {
         **optimizer.values,
@@ -237,7 +236,9 @@ def _mode(file: KeywordFile, mode: int | None, required: bool) -> tuple[int, str
 def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -> tuple[float, ...] | str:
     """Drop probability of every hidden layer, or ``auto``; high ones may be keep probabilities by mistake and
     are refused."""
-    rates: tuple[float, ...] | str = (0.0,) if training_word(file) else file.value("dropout_rate")
+    rates: tuple[float, ...] | str = (
+        (0.0,) if training_word(file) or file.value("nnp_gen") == 4 else file.value("dropout_rate")
+    )
     if isinstance(rates, str):
         return rates
     layers = max((len(network.nodes) for network in architecture.values()), default=len(rates))

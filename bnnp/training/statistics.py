@@ -75,7 +75,8 @@ def references(file: DescriptorFile, training: Sequence[int], targets: Targets) 
     per_atom = (energies - counts @ offsets) / counts.sum(axis=1)
     forces = (targets.of(file, index)[1] for index in training)  # not all in memory
     spread = Spread.of(per_atom, forces, stresses)
-    total = energies[used] / counts[used].sum(axis=1)
+    whole = file.energy[list(training)] - counts @ targets.atom_energies
+    total = whole[used] / counts[used].sum(axis=1)
     return References(offsets + targets.atom_energies, spread, (float(total.min()), float(total.max())))
 
 
@@ -162,8 +163,9 @@ def force_size(evaluator: Evaluator, networks: Mapping[str, Network], samples: S
 
 
 def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Sequence[int]) -> PotentialFiles:
-    """`files` with the statistics of the `training` structures, if an uncertainty.data can hold them."""
-    if files.uncertainty is None:
+    """`files` with the statistics of the `training` structures, if an uncertainty.data can hold them. A
+    potential with charges has none."""
+    if files.uncertainty is None or files.charges is not None:
         return files
     shortest = _shortest(file, training)
     statistics = {}
