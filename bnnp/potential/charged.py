@@ -14,6 +14,7 @@ equation for dE/dQ the derivatives of E are, at fixed Q and y, those of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +30,8 @@ from bnnp.descriptors.scaling import Affine
 from bnnp.errors import NumericalError
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
+from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
 from bnnp.potential.member import Member
 from bnnp.structure import Structure
 
@@ -57,10 +60,12 @@ class ChargedEnergies:
 
 
 class ChargedMember:
-    """The networks of one training with charges, ready to be computed.
+    """The networks of one training with charges, or one sample of them, ready to be computed.
 
     Parameters
     ----------
+    member : Member
+        Without masks, or with those of one sample.
     inputs : Affine
         Scaling of the symmetry functions.
     """
@@ -71,8 +76,9 @@ class ChargedMember:
         self.model, self.electrostatics = model, model.electrostatics
         self.descriptor, self.inputs = descriptor, inputs
         elements, width = model.elements, descriptor.width
-        self._chi = Networks(elements, member.charges.networks, width, threads=threads)
-        self._short = Networks(elements, member.networks, width + 1, threads=threads)
+        charges, masks = member.charges, None if member.masks is None else member.charges.masks
+        self._chi = _sampler(elements, charges.networks, width, masks, threads)
+        self._short = _sampler(elements, member.networks, width + 1, member.masks, threads)
         self._hardness = np.array([member.charges.hardness[element] for element in elements])
 
     @cached_property
@@ -175,3 +181,13 @@ class ChargedMember:
                 f"interaction is not positive definite, first for atoms {atoms}. Give a finer ewald_prec, or "
                 "look at hardness.XXX.data and fixed_gausswidth."
             ) from error
+
+
+def _sampler(
+    elements: tuple[str, ...], networks: Mapping[str, Network], width: int, masks: Masks | None, threads: int
+) -> Networks:
+    """The networks in the C++ core."""
+    if masks is None:
+        return Networks(elements, networks, width, threads=threads)
+    factors = {element: masks.scaled(element) for element in elements}
+    return Networks(elements, networks, width, factors, threads, masks.means)

@@ -35,6 +35,7 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics
 from bnnp.units import ATOMIC
 
 INPUT, SCALING = "input.nn", "scaling.data"
+CHARGE_UNCERTAINTY = "uncertaintye.data"  # masks of the electronegativity networks, as uncertainty.data
 DIRECTORY = "potential"
 RUNNER_ONLY = frozenset({1, 4, 8})  # types of symmetry functions that n2p2 does not have
 
@@ -59,7 +60,7 @@ class PotentialFiles:
     uncertainty : UncertaintyData or None
         From uncertainty.data; None without it.
     charges : ChargeModel or None
-        From weightse.XXX.data and hardness.XXX.data of a potential with charges.
+        From weightse.XXX.data, hardness.XXX.data and uncertaintye.data of a potential with charges.
     marked : bool
         Whether the files have the line ``# potential`` (:mod:`bnnp.io.checksums`). Those of other programs do
         not; where a user has removed it, it is not written again.
@@ -86,15 +87,17 @@ class PotentialFiles:
         networks = {
             element: _read_network(directory, element, settings) for element in settings.model.elements
         }
-        found = cls(model, networks, scalings, charges=_read_charges(directory, model))
         path = directory / UNCERTAINTY
         uncertain = uncertain and path.exists()
+        found = cls(model, networks, scalings, charges=_read_charges(directory, model))
         paths = [directory / name for name in (SCALING, *map(weights_name, networks))]
         if found.charges is not None:
             kinds = (partial(weights_name, kind="weightse"), hardness_name)
             paths += [directory / name(element) for name in kinds for element in networks]
         marked = demand_one_potential([*paths, path] if uncertain else paths, found.parts)
         data = read_uncertainty(path, networks) if uncertain else None
+        if data is not None and found.charges is not None and data.masks.active:
+            found = replace(found, charges=_with_masks(directory, found.charges))
         return replace(found, uncertainty=data, marked=marked)
 
     @property
@@ -149,6 +152,7 @@ class PotentialFiles:
         weights = [name for element in self.networks for name in _weights_names(element, True)]
         charges = [] if self.charges is None else self.charges.networks
         weights += [name for x in charges for name in (weights_name(x, "weightse"), hardness_name(x))]
+        weights += [CHARGE_UNCERTAINTY] * (self.charges is not None and self.charges.masks is not None)
         return [SCALING, *weights, *([] if self.uncertainty is None else [UNCERTAINTY])]
 
     def write(self, directory: Path, optweights: bool = False) -> None:
@@ -188,7 +192,12 @@ class PotentialFiles:
 
 
 def write_charge_model(directory: Path, charges: ChargeModel, identity: str = "") -> None:
-    """Write weightse.XXX.data and hardness.XXX.data, with the line ``# potential`` (`identity`)."""
+    """Write weightse.XXX.data, hardness.XXX.data and masks, with the line ``# potential`` (`identity`)."""
+    path = directory / CHARGE_UNCERTAINTY
+    if charges.masks is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_uncertainty(path, UncertaintyData.of(charges.masks, charges.networks), identity)
     for element, network in charges.networks.items():
         write_weights(directory / weights_name(element, "weightse"), network, element, identity=identity)
         hardness = charges.hardness[element]
@@ -331,6 +340,17 @@ def _read_network(directory: Path, element: str, settings: Settings) -> Network:
         len(settings.model.functions[element]) + (settings.model.electrostatics is not None),
         settings.model.normalize_nodes,
     )
+
+
+def _with_masks(directory: Path, charges: ChargeModel) -> ChargeModel:
+    """The same with the masks of uncertaintye.data."""
+    path = directory / CHARGE_UNCERTAINTY
+    if not path.is_file():
+        raise InputError(
+            f"{path.name}: no such file in {directory.resolve()}, but {UNCERTAINTY} has dropout masks, which "
+            "belong together. Bring both, or remove the latter to predict without uncertainty."
+        )
+    return replace(charges, masks=read_uncertainty(path, charges.networks, "weightse").masks)
 
 
 def _read_charges(directory: Path, model: Model) -> ChargeModel | None:

@@ -9,6 +9,7 @@ from bnnp.charges.electrostatics import Electrostatics
 from bnnp.charges.ewald import Ewald, EwaldRule
 from bnnp.errors import InputError
 from bnnp.network.architecture import Architecture
+from bnnp.settings.arguments import AUTO
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords.charges import ChargeSettings
 from bnnp.settings.keywords.refused import ELECTROSTATICS
@@ -56,8 +57,9 @@ def refuse_with_charges(file: KeywordFile) -> None:
     for name, value, reason in (
         ("device", "cuda", "charges are trained on the CPU: `device cpu`"),
         ("transfer_from", None, "charges cannot be transferred: remove it"),
-        ("dropout_rate", None, "networks with charges have no dropout; `ensemble_size 4` gives sigmas"),
-        ("dropout_rate_input", None, "networks with charges have no dropout; `ensemble_size 4` gives sigmas"),
+        ("mc_dropout", "during", "networks with charges have dropout `after` the training only"),
+        ("dropout_rate", AUTO, "give a number, such as 0.05"),
+        ("uncertainty", "hybrid", "its standard deviations are those of the samples, `uncertainty mc`"),
         ("finetune", "nll", "the samples of a potential with charges cannot be fine-tuned: remove it"),
     ):
         if file.given(name) and value in (None, file.value(name)):

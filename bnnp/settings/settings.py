@@ -236,9 +236,7 @@ def _mode(file: KeywordFile, mode: int | None, required: bool) -> tuple[int, str
 def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -> tuple[float, ...] | str:
     """Drop probability of every hidden layer, or ``auto``; high ones may be keep probabilities by mistake and
     are refused."""
-    rates: tuple[float, ...] | str = (
-        (0.0,) if training_word(file) or file.value("nnp_gen") == 4 else file.value("dropout_rate")
-    )
+    rates: tuple[float, ...] | str = (0.0,) if training_word(file) else file.value("dropout_rate")
     if isinstance(rates, str):
         return rates
     layers = max((len(network.nodes) for network in architecture.values()), default=len(rates))
@@ -264,6 +262,8 @@ def _mc_dropout(file: KeywordFile) -> str:
                 "mc_dropout", "is `after`, but finetune trains the samples: `during`, or no finetune"
             )
         return when
+    if file.value("nnp_gen") == 4:
+        return "after"
     names = ("dropout_rate", "dropout_rate_input", "dropout_masks", "finetune")
     return "during" if any(file.given(name) for name in names) else "after"
 

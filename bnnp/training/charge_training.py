@@ -31,6 +31,7 @@ from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.hardness import hardness_name, read_hardness
 from bnnp.io.weights import demand_finite, read_weights, weights_name
 from bnnp.network.dense import Network, hidden_values
+from bnnp.potential.loading import draw_charge_masks
 from bnnp.random import CHARGE_WEIGHTS
 from bnnp.settings.settings import Settings
 from bnnp.training.charge_model import (
@@ -50,6 +51,7 @@ from bnnp.training.normalization import ChangeOfVariables, Variables
 from bnnp.training.optimizer import Optimizer
 from bnnp.training.ranks import Ranks
 from bnnp.training.samples import Derivatives, Interaction, MemoryBudget, Sample, Samples, Targets
+from bnnp.training.statistics import unit_means
 from bnnp.training.training import (
     atom_energies,
     divided,
@@ -180,13 +182,19 @@ class ChargeTraining:
         return np.append(self.parameters.pack(networks), roots)
 
     def charge_model(self, weights: Array) -> TrainedChargeModel:
-        """Networks and hardnesses in the form of the files. Raises NumericalError if one is not finite."""
+        """Networks, hardnesses and masks in the form of the files. Raises NumericalError if one is not
+        finite."""
         trained = self.parameters.unpack(weights)
         networks = {element: change.to_plain(trained[element]) for element, change in self.changes.items()}
         for element, network in networks.items():
             demand_finite(network, element)
         hardness = self._charge_variables.hardness(self.parameters.roots(weights))
-        return TrainedChargeModel(networks, dict(zip(self.file.elements, hardness.tolist(), strict=True)))
+        masks = draw_charge_masks(self.settings)
+        if masks is not None:
+            scaled = {element: change.scaled for element, change in self.changes.items()}
+            masks = masks.with_means(unit_means(self.file, self.training, networks, scaled))
+        own = dict(zip(self.file.elements, hardness.tolist(), strict=True))
+        return TrainedChargeModel(networks, own, masks)
 
     @property
     def epochs(self) -> int:

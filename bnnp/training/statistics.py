@@ -184,6 +184,7 @@ def unit_means(
     training: Sequence[int],
     networks: Mapping[str, Network],
     inputs: Mapping[str, Affine],
+    charges: Array | None = None,
 ) -> dict[str, tuple[Array, ...]]:
     """Means of the inputs and hidden nodes over training atoms, by element, layer by layer (n_l,).
 
@@ -191,20 +192,29 @@ def unit_means(
     ----------
     inputs : mapping of element to Affine
         From symmetry functions to the inputs of `networks`.
+    charges : (n_atoms in the file,) float64, optional
+        Which are inputs, too, behind the functions.
     """
     found = {}
     for element, network in networks.items():
-        values = inputs[element].apply(_functions_of(file, element, training))
+        values = inputs[element].apply(_functions_of(file, element, training, charges))
         found[element] = tuple(each.mean(axis=0) for each in hidden_values(network, values))
     return found
 
 
-def _functions_of(file: DescriptorFile, element: str, training: Sequence[int]) -> Array:
-    """Symmetry functions of training atoms, (n_atoms, n), of evenly spaced structures if there are many."""
+def _functions_of(
+    file: DescriptorFile, element: str, training: Sequence[int], charges: Array | None = None
+) -> Array:
+    """Symmetry functions of training atoms, (n_atoms, n), of evenly spaced structures if there are many, with
+    the charge behind them if there are `charges`."""
     counts = np.array([file.rows(k, element).stop - file.rows(k, element).start for k in training])
     step = max(1, -(-int(counts.sum()) // MOST_ATOMS))
     table = file.descriptors(element)
-    return np.concatenate([table[file.rows(k, element)] for k in training[::step]])
+    values = np.concatenate([table[file.rows(k, element)] for k in training[::step]])
+    if charges is None:
+        return values
+    number, atoms = file.elements.index(element), [file.atoms(k) for k in training[::step]]
+    return np.column_stack([values, np.concatenate([charges[a][file.types[a] == number] for a in atoms])])
 
 
 def _shortest(file: DescriptorFile, training: Sequence[int]) -> dict[str, dict[str, float]]:

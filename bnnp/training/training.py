@@ -253,8 +253,9 @@ class Training:
         are centered on them."""
         if self.masks is None or not self.settings.dropout.after:
             return self.masks
-        scaled = {x: self.data.scalings[x].affine(self.settings.model.scaling) for x in networks}
-        return self.masks.with_means(unit_means(self.file, self.data.training, networks, scaled))
+        scaled, charges = {x: self._scaled(x) for x in networks}, self.data.charges
+        values = None if charges is None else charges.values
+        return self.masks.with_means(unit_means(self.file, self.data.training, networks, scaled, values))
 
     @property
     def averaged_masks(self) -> Masks | None:
