@@ -72,6 +72,7 @@ class Networks:
     ) -> tuple[Array, Array]: ...
 
 class ChargeSums:
+    def slopes(self) -> Array: ...
     def __init__(
         self,
         positions: Array,

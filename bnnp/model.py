@@ -73,6 +73,12 @@ class Model:
         """Symmetry functions of each element."""
         return {element: len(self.functions[element]) for element in self.elements}
 
+    @property
+    def n_network_inputs(self) -> dict[str, int]:
+        """Inputs of the network of each element: its symmetry functions, and the charge if there is one."""
+        more = self.electrostatics is not None
+        return {element: n + more for element, n in self.n_inputs.items()}
+
     def descriptor(self, threads: int = 1, device: str = "cpu") -> Descriptor:
         """The symmetry functions, ready to be computed: by the C++ core, or by torch on another `device`.
 

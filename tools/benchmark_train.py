@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +30,8 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import StructureFile
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings, load_settings
+from bnnp.training.charge_training import ChargeTraining
+from bnnp.training.charges import TrainedCharges
 from bnnp.training.loop import Record, Trainer
 from bnnp.training.training import Training, training_set
 
@@ -61,6 +63,13 @@ class Clock:
         """Everything after the imports."""
         return self.preparing + self.training + self.evaluating
 
+    def describe(self) -> str:
+        """The columns of the times."""
+        return (
+            f"{self.preparing:9.2f} s {self.training:7.2f} s {self.evaluating:9.2f} s "
+            f"{1e3 * self.training / max(self.steps, 1):9.2f}"
+        )
+
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -88,9 +97,10 @@ def train(
     """Time the training of FOLDER (input.nn, input.data; symmetry_functions.h5 if it is there).
 
     Times are processor times of one process without imports and mode 1, and the wall time and the largest
-    resident memory of all of it; --goal also ends a training. --held-out tells the errors of the best epoch
-    for structures that had no part in the training. Memory that one --each frees is kept for the next: for
-    the memory of one setting, run it alone. --repeat and --save count all of it, --held-out included.
+    resident memory of all of it; stage 1 of a training with charges comes first. --goal also ends a training.
+    --held-out tells the errors of the best epoch for structures that had no part in the training. Memory that
+    one --each frees is kept for the next: for the memory of one setting, run it alone. --repeat and --save
+    count all of it, --held-out included.
     """
     torch.set_num_threads(1)  # as the program: the core has threads of its own
     if held_out is not None and not held_out.is_file():
@@ -151,7 +161,10 @@ def timed_training(
     begun, start = time.perf_counter(), time.process_time()
     descriptor = settings.model.descriptor(threads)
     with DescriptorFile.open(directory / FILE_NAME, settings.model) as file:
-        data = training_set(settings, file, directory)
+        charges = None
+        if settings.model.electrostatics is not None:
+            charges = measure_charges(settings, file, directory, threads)
+        data = replace(training_set(settings, file, directory, charges), charges=charges)
         training = Training.prepare(settings, file, directory, descriptor, data)
         trainer = training.trainer
         for name, text in trainer.optimizer.describe().items():
@@ -176,6 +189,32 @@ def timed_training(
         wall, peak = time.perf_counter() - begun, peak_memory()
         click.echo(f"    {clock.total:.2f} s, wall time {wall:.2f} s, memory {peak / 1e9:.2f} GB at the peak")
         return training.potential(state.best_weights)
+
+
+def measure_charges(
+    settings: Settings, file: DescriptorFile, directory: Path, threads: int
+) -> TrainedCharges:
+    """Do stage 1 of a potential with charges, print a line for each epoch; the charges of the best one."""
+    clock, start = Clock(), time.process_time()
+    training = ChargeTraining.prepare(settings, file, directory, threads)
+    trainer = training.trainer
+    timed_evaluation(trainer, clock)
+    state = training.start()
+    clock.preparing = time.process_time() - start
+    clock.evaluating, start = 0.0, time.process_time()
+    click.echo("    stage 1: charges")
+    click.echo("  epoch    prepared  training  evaluation   ms/step     Q train  Q test (0.001 e)")
+    for reached in training.run(state, lambda: False):
+        state = reached
+        clock.training = time.process_time() - start - clock.evaluating
+        clock.steps += trainer.optimizer.n_steps(trainer, state.epoch)
+        train, test = 1e3 * state.last.train_rmse[2], 1e3 * state.last.test_rmse[2]
+        click.echo(f"{state.epoch:7d} {clock.describe()} {train:11.3f} {test:7.3f}")
+    start = time.process_time()
+    model = training.charge_model(state.best_weights)
+    found = TrainedCharges(file, settings.model, model, training.scalings, threads)
+    click.echo(f"    charges of all structures: {time.process_time() - start:.2f} s; stage 2:")
+    return found
 
 
 def show_held_out(found: Potential, settings: Settings, path: Path) -> None:
@@ -214,7 +253,6 @@ def show(clock: Clock, record: Record, energy: float, force: float) -> None:
     energies = np.array([record.train_rmse[0], record.test_rmse[0]]) * energy
     forces = np.array([record.train_rmse[2], record.test_rmse[2]]) * force
     click.echo(
-        f"{record.epoch:7d} {clock.preparing:9.2f} s {clock.training:7.2f} s {clock.evaluating:9.2f} s "
-        f"{1e3 * clock.training / max(clock.steps, 1):9.2f} {energies[0]:11.3f} {energies[1]:7.3f} "
-        f"{forces[0]:19.1f} {forces[1]:7.1f}"
+        f"{record.epoch:7d} {clock.describe()} {energies[0]:11.3f} {energies[1]:7.3f} {forces[0]:19.1f} "
+        f"{forces[1]:7.1f}"
     )

@@ -41,6 +41,7 @@ from bnnp.structure import PERIODIC, Periodicity
 Array = NDArray[np.float64]
 
 CORES = ("c", "p1", "p2", "p3", "p4", "e")  # n2p2's names: cosine, polynomials, exponential
+VOIGT_A, VOIGT_B = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
 VACUUM = 4.0  # of a slab, in units of its longest lateral period: images weigh exp(-2 pi VACUUM) = 1e-11
 
 
@@ -183,6 +184,48 @@ class Coulomb:
             isotropic += factor * spread
             virial = virial - 2.0 * factor * spread * np.outer(self._normal, self._normal)
         return forces, virial + isotropic * np.eye(3)
+
+    def responses(self, charges: Array) -> tuple[Array, Array]:
+        """Derivatives of A Q at fixed charges Q.
+
+        Parameters
+        ----------
+        charges : (n_atoms,) float64, e
+
+        Returns
+        -------
+        by_position : (n_atoms, n_atoms, 3) float64, e/length^2
+            d(A Q)_i / dr_k.
+        by_strain : (n_atoms, 6) float64, e/length
+            d(A Q)_i / d(strain), xx yy zz yz xz xy.
+        """
+        slopes = self._sums.slopes()
+        above, strained = slopes[:3], slopes[3:]
+        pairs = above - above.transpose(0, 2, 1)  # dA_ik/dr_k, (3, i, k)
+        by_strain = (strained @ charges + charges @ np.triu(strained, 1)).T
+        if self.ewald is not None:
+            cos, sin = self._waves
+            k, strengths = self._vectors, self._strengths
+            for axis in range(3):
+                product = (sin * (strengths * k[:, axis])) @ cos.T
+                pairs[axis] += product - product.T
+            squares = np.einsum("kx,kx->k", k, k)
+            moments = k[:, VOIGT_A] * k[:, VOIGT_B] * (2.0 / squares + self.ewald.eta**2)[:, None]
+            moments -= np.eye(3)[VOIGT_A, VOIGT_B]
+            weighted = strengths[:, None] * moments  # (n_waves, 6)
+            by_strain += (cos * (charges @ cos) + sin * (charges @ sin)) @ weighted
+            isotropic = np.full(len(charges), 2.0 * pi * self.ewald.eta**2 / self.volume * charges.sum())
+            if self._normal is not None:
+                apart = np.subtract.outer(self._heights, self._heights)  # z_i - z_k
+                pairs += 4.0 * pi / self.volume * apart * self._normal[:, None, None]
+                spread = 2.0 * pi / self.volume * (apart**2 @ charges)
+                isotropic += spread
+                by_strain -= np.outer(2.0 * spread, self._normal[VOIGT_A] * self._normal[VOIGT_B])
+            by_strain += np.outer(isotropic, np.eye(3)[VOIGT_A, VOIGT_B])
+        by_position = np.moveaxis(pairs * charges, 0, -1)
+        atoms = np.arange(len(charges))
+        by_position[atoms, atoms] = -(pairs @ charges).T
+        return np.ascontiguousarray(by_position), by_strain
 
     @cached_property
     def _vectors(self) -> Array:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from bnnp.charges.ewald import EwaldRule
 from bnnp.errors import InputError
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
 from bnnp.structure import Structure
 
 Array = NDArray[np.float64]
@@ -27,10 +28,17 @@ class ChargeModel:
     networks : mapping of str to Network
         From the scaled symmetry functions to the electronegativity.
     hardness : mapping of str to float, energy/e^2
+    masks : Masks or None
+        Frozen dropout masks of these networks, as many as those of the networks of the energy.
     """
 
     networks: Mapping[str, Network]
     hardness: Mapping[str, float]
+    masks: Masks | None = None
+
+    def with_masks(self, change: Callable[[Masks], Masks]) -> ChargeModel:
+        """The same with other masks, if there are any."""
+        return self if self.masks is None else replace(self, masks=change(self.masks))
 
 
 @dataclass(frozen=True)

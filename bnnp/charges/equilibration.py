@@ -59,10 +59,17 @@ class Equilibration:
         ones = torch.ones(len(A), 1, dtype=torch.float64)
         self._response = torch.cholesky_solve(ones, self._factor).squeeze(1).numpy()  # of Q to lambda
 
+    @property
+    def n_atoms(self) -> int:
+        """Size of the matrix."""
+        return len(self._factor)
+
     def solve(self, right: Array, total: float) -> Array:
-        """The x with (A + J) x + lambda = `right`, both (n_atoms,), that add up to `total`."""
-        found = torch.cholesky_solve(torch.from_numpy(right)[:, None], self._factor).squeeze(1).numpy()
-        return np.asarray(found + self._response * ((total - found.sum()) / self._response.sum()))
+        """The x with (A + J) x + lambda = `right` that add up to `total`; both (n_atoms,) or (n_atoms, m)."""
+        columns = torch.from_numpy(np.ascontiguousarray(right)).reshape(len(right), -1)
+        found = torch.cholesky_solve(columns, self._factor).numpy()
+        found = found + np.outer(self._response, (total - found.sum(axis=0)) / self._response.sum())
+        return np.asarray(found.reshape(right.shape))
 
 
 def _unbound(matrix: Array) -> list[int]:

@@ -87,6 +87,18 @@ class Affine:
         """G itself."""
         return cls(np.zeros(n_functions), np.ones(n_functions), np.zeros(n_functions))
 
+    def beside(self, other: Affine) -> Affine:
+        """Both, for the values of `other` behind those of this one."""
+        shift, offset = (
+            np.concatenate(pair) for pair in ((self.shift, other.shift), (self.offset, other.offset))
+        )
+        if self.factor.ndim == other.factor.ndim == 1:
+            return Affine(shift, np.concatenate([self.factor, other.factor]), offset)
+        matrix = np.zeros((len(shift), len(offset)))
+        first, last = self.matrix.shape
+        matrix[:first, :last], matrix[first:, last:] = self.matrix, other.matrix
+        return Affine(shift, matrix, offset)
+
     @property
     def matrix(self) -> Array:
         """A, (n_functions, n_inputs)."""

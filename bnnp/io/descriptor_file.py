@@ -17,11 +17,13 @@ structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, ener
 structures/cell        (n, 3, 3)     float64 rows are the lattice vectors, length; NaN for a free molecule
 structures/pbc         (n, 3)        uint8   1: repeated along this vector; missing where all are
 structures/weight      (n,)          float64 weight in the training loss
+structures/charge      (n,)          float64 total charge, e; only for a potential with charges
 structures/done        (n,)          uint8   1: the structure is written
 structures/checksum    (n, n_blocks) uint32  CRC-32 of its rows in each dataset of :func:`blocks_of`
 atoms/type             (N,)          int32   index of the element
 atoms/position         (N, 3)        float64 length
 atoms/force            (N, 3)        float64 energy/length; NaN without
+atoms/charge           (N,)          float64 e; NaN without; only for a potential with charges
 descriptors/X          (N_X, n_X)    float64 symmetry functions of the atoms of element X, unscaled
 functions/X            (n_X,)        text    their definitions, the arguments of `symfunction_short`
 groups                 (n_groups,)   text    labels `group=` of the comment lines; the first is empty
@@ -62,6 +64,7 @@ from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.descriptor_allocation import unfinished_name
 from bnnp.io.descriptor_layout import (
+    CHARGED,
     DERIVATIVES,
     FORMAT,
     VERSION,
@@ -71,7 +74,7 @@ from bnnp.io.descriptor_layout import (
     key_of,
 )
 from bnnp.model import Model
-from bnnp.structure import Periodicity
+from bnnp.structure import Periodicity, Structure
 
 FILE_NAME = "symmetry_functions.h5"
 DAMAGED = (  # what h5py and numpy raise for damaged headers
@@ -98,10 +101,13 @@ class DescriptorFile:
     pbc : (n, 3) bool
     groups : tuple of str
     numbers : (n_elements,) int64
-    numbers : (n_elements,) int64
         Atomic numbers of the elements.
     types : (N,) int32
     positions, forces : (N, 3) float64 datasets
+    charge : (n,) float64, or None
+        Total charges; None in the file of a potential without charges.
+    charges : (N,) float64, or None
+        Of the atoms.
     """
 
     def __init__(self, file: h5py.File) -> None:
@@ -131,13 +137,16 @@ class DescriptorFile:
             self.pbc = structures["pbc"][:].astype(bool)
         self.weight: NDArray[np.float64] = structures["weight"][:]
         self.types: NDArray[np.int32] = file["atoms/type"][:]
+        charged = "charge" in structures
+        self.charge: NDArray[np.float64] | None = structures["charge"][:] if charged else None
+        self.charges: NDArray[np.float64] | None = file["atoms/charge"][:] if charged else None
         self.positions: h5py.Dataset = file["atoms/position"]
         self.forces: h5py.Dataset = file["atoms/force"]
         self.numbers = np.array([atomic_numbers[element] for element in self.elements])
         stored = self.derivatives == "stored"
         ranges = ("first_pair", "first_value") if stored else ()
         self._first = {name: structures[name][:] for name in ranges}
-        self._columns = {name: k for k, name in enumerate(blocks_of(self.elements, stored))}
+        self._columns = {name: k for k, name in enumerate(blocks_of(self.elements, stored, charged))}
         self._checksums = structures["checksum"][:] if "checksum" in structures else None
         if self._checksums is not None:
             self._demand_key(attributes["key"], stored)
@@ -230,7 +239,10 @@ class DescriptorFile:
         names += [f"structures/{name}" for name in (*self._first, *["pbc"] * (not self.pbc.all()))]
         names += ["groups", *(f"functions/{element}" for element in self.elements)]
         tables = {name: self._file[name][:] for name in names}
-        if key_of(f"{self.fingerprint} {self.input_digest} {self.division}", tables) != key:
+        origin = f"{self.fingerprint} {self.input_digest} {self.division}" + CHARGED * (
+            self.charge is not None
+        )
+        if key_of(origin, tables) != key:
             raise damaged("the tables of structures and functions do not fit its key")
 
     def demand_same_data(self, path: Path) -> None:
@@ -303,6 +315,20 @@ class DescriptorFile:
         """Whether the cell is repeated along each of its vectors."""
         along = self.pbc[structure].tolist()
         return along[0], along[1], along[2]
+
+    def structure(self, structure: int) -> Structure:
+        """Atoms, cell and charges of `structure`, without its other references."""
+        atoms = self.atoms(structure)
+        known = None if self.charges is None or np.isnan(self.charges[atoms]).any() else self.charges[atoms]
+        return Structure(
+            self.numbers[self.types[atoms]],
+            self.positions[atoms],
+            self.periodic_cell(structure),
+            pbc=self.periodicity(structure),
+            charge=0.0 if self.charge is None else float(self.charge[structure]),
+            charges=known,
+            index=int(self.source[structure]),
+        )
 
     def volume(self, structure: int) -> float | None:
         """Volume of the cell of `structure`, length^3; None without one."""

@@ -21,6 +21,7 @@ FORMAT = "bnnp symmetry functions"
 VERSION = 1
 DONE = "structures/done"
 CHECKSUMS = "structures/checksum"
+CHARGED = " charges"  # part of the key of a file with charges
 DERIVATIVES = {  # datasets that exist only if derivatives are stored
     "structures/first_pair",
     "structures/first_value",
@@ -41,10 +42,10 @@ def definitions(model: Model) -> dict[str, tuple[str, ...]]:
     }
 
 
-def blocks_of(elements: Sequence[str], stored: bool) -> list[str]:
+def blocks_of(elements: Sequence[str], stored: bool, charged: bool = False) -> list[str]:
     """The datasets that are written structure by structure, in the order of the columns of the checksums."""
-    labels = [f"structures/{name}" for name in ("energy", "stress", "cell", "weight")]
-    atoms = [f"atoms/{name}" for name in ("type", "position", "force")]
+    labels = [f"structures/{name}" for name in ("energy", "stress", "cell", "weight", *["charge"] * charged)]
+    atoms = [f"atoms/{name}" for name in ("type", "position", "force", *["charge"] * charged)]
     derivatives = ["atoms/n_neighbors", "pairs/neighbor", "pairs/vector", "derivatives/blocks"]
     return [*labels, *atoms, *(f"descriptors/{element}" for element in elements), *derivatives * stored]
 
@@ -118,6 +119,11 @@ class DescriptorLayout:
     def __len__(self) -> int:
         return len(self.source)
 
+    @property
+    def charged(self) -> bool:
+        """Whether charges are stored: for a potential that has them."""
+        return self.model.electrostatics is not None
+
     @cached_property
     def first_atom(self) -> Integers:
         """First atom of each structure, (n + 1,) int64."""
@@ -167,10 +173,14 @@ class DescriptorLayout:
             "structures/stress": (one, (6,), real),
             "structures/cell": (one, (3, 3), real),
             "structures/weight": (one, (), real),
+            "structures/charge": (one, (), real),
             "atoms/type": (self.first_atom, (), integer),
             "atoms/position": (self.first_atom, (3,), real),
             "atoms/force": (self.first_atom, (3,), real),
+            "atoms/charge": (self.first_atom, (), real),
         }
+        if not self.charged:
+            del slices["structures/charge"], slices["atoms/charge"]
         for number, element in enumerate(self.model.elements):
             width = len(self.model.functions[element])
             slices[f"descriptors/{element}"] = (self.first_row[:, number], (width,), real)
@@ -181,7 +191,7 @@ class DescriptorLayout:
                 "pairs/vector": (self.first_pair, (3,), real),
                 "derivatives/blocks": (self.first_value, (), single),
             }
-        assert list(slices) == blocks_of(self.model.elements, self.stored)
+        assert list(slices) == blocks_of(self.model.elements, self.stored, self.charged)
         return slices | {CHECKSUMS: (one, (len(slices),), np.dtype("<u4"))}
 
     @property
@@ -210,7 +220,7 @@ class DescriptorLayout:
     def key(self) -> str:
         """SHA-256 of everything the contents follow from; a run continues an unfinished file with its key."""
         origin = f"{self.model.fingerprint} {self.input_digest} {self.division}"
-        return key_of(origin, self.tables)
+        return key_of(origin + CHARGED * self.charged, self.tables)
 
 
 def _offsets(counts: Sequence[int] | Integers) -> Integers:

@@ -102,6 +102,11 @@ class DescriptorWriter:
                 "pairs/vector": pairs.vectors,
                 "derivatives/blocks": blocks,
             }
+        if self._layout.charged:
+            arrays |= {
+                "structures/charge": np.array([structure.charge]),
+                "atoms/charge": _or_nan(structure.charges, (len(structure),)),
+            }
         data = {name: self._bytes_of(name, number, np.asarray(array)) for name, array in arrays.items()}
         sums = [zlib.crc32(data[name]) for name in self._layout.slices if name in data]
         data[CHECKSUMS] = self._bytes_of(CHECKSUMS, number, np.array([sums]))

@@ -1,6 +1,6 @@
 """hardness.XXX.data, the hardness of an element in potentials of the fourth generation of n2p2 and RuNNer.
 
-One number, in energy/e^2; ``#`` begins a comment. bnnp reads the file and does not write it.
+One number, in energy/e^2; ``#`` begins a comment.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from ase.data import atomic_numbers
 
 from bnnp.errors import InputError
+from bnnp.io.output import replace_file
 from bnnp.io.text import read_lines
 from bnnp.messages import count
 
@@ -51,3 +52,9 @@ def read_hardness(path: Path, element: str) -> float:
             "charges would grow without end. Bring the file of the training."
         )
     return value
+
+
+def write_hardness(path: Path, element: str, hardness: float, identity: str = "") -> None:
+    """Write the hardness of `element`, with the line ``# potential`` (`identity`)."""
+    with replace_file(path) as file:
+        file.write(f"# Hardness of {element}, written by bnnp.\n{identity}{hardness:24.16E}\n")

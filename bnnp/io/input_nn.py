@@ -11,8 +11,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 
+from bnnp.charges.electrostatics import Electrostatics
 from bnnp.descriptors.functions import sort_functions
 from bnnp.errors import InputError
 from bnnp.io.output import replace_file
@@ -152,8 +154,39 @@ def write_input_nn(
         "global_activation_short " + " ".join(architecture.activations),
         *["normalize_nodes"] * model.normalize_nodes,
     ]
+    if model.electrostatics is not None:
+        lines += _charge_lines(model.electrostatics)
     for element in elements:
         functions = sort_functions(model.functions[element])
         lines += [f"symfunction_short {function.definition()}" for function in functions]
     with replace_file(path) as file:
         file.write("\n".join(lines) + "\n")
+
+
+def _charge_lines(charges: Electrostatics) -> list[str]:
+    """The keywords of a potential with charges."""
+    networks, screening, rule = set(charges.architecture.values()), charges.screening, charges.ewald
+    lines = ["nnp_type 4G-HDNNP"]
+    lines += [f"fixed_gausswidth {element} {width!r}" for element, width in charges.widths.items()]
+    if screening is not None:
+        lines += [f"screen_electrostatics {screening.inner!r} {screening.outer!r} {screening.core}"]
+    lines += [f"four_pi_epsilon {charges.four_pi_epsilon!r}"]
+    if charges.conv_charge != 1.0:
+        lines += [f"conv_charge {charges.conv_charge!r}"]
+    if rule.fixed is not None:
+        alpha = 1.0 / (sqrt(2.0) * rule.fixed.eta)
+        lines += [f"ewald_alpha {alpha!r}", f"ewald_cutoff {rule.fixed.r_cut!r}"]
+        lines += [f"ewald_kmax {rule.fixed.k_max}"]
+    else:
+        numbers = [rule.precision]
+        if rule.method == 1:
+            numbers += [rule.largest_charge, *([] if rule.r_cut is None else [rule.r_cut])]
+        lines += [f"ewald_truncation_error_method {rule.method}"]
+        lines += ["ewald_prec " + " ".join(map(repr, numbers))]
+    network = networks.pop()
+    return [
+        *lines,
+        f"global_hidden_layers_electrostatic {len(network.nodes)}",
+        "global_nodes_electrostatic " + " ".join(map(str, network.nodes)),
+        "global_activation_electrostatic " + " ".join(network.activations),
+    ]

@@ -7,7 +7,8 @@ After a ``#`` header one line per epoch (``%10d``, then ``%16.8E``)::
 
 Columns 2 and 3 are the energy RMSE per atom, 10 and 11 the force RMSE, in the units of input.data. For an
 n2p2-normalized potential the same twelve columns follow in internal units (E conv_energy, F conv_energy /
-conv_length). Without test set or forces their errors are NaN.
+conv_length). Without test set or forces their errors are NaN. The charges of a potential that has any are
+trained before: their errors are in learning-curve.out.stage-1.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ ENERGY_COLUMNS = [
 COLUMNS = [*ENERGY_COLUMNS, "RMSE_Ftrain", "RMSE_Ftest", "MAE_Ftrain", "MAE_Ftest"]
 
 
+CHARGES = "learning-curve.out.stage-1"
+
+
 class LearningCurve:
     """Writes the file: all former epochs at once, then one line per epoch.
 
@@ -44,6 +48,8 @@ class LearningCurve:
         Whether this process writes; only the root does.
     """
 
+    columns = COLUMNS
+
     def __init__(
         self,
         path: Path,
@@ -54,14 +60,17 @@ class LearningCurve:
     ) -> None:
         self._path, self._internal, self._enabled = path, internal, enabled
         suffixes = ["_pu"] if internal is None else ["_pu", "_iu"]
-        names = [column + suffix for suffix in suffixes for column in COLUMNS]
+        names = [column + suffix for suffix in suffixes for column in self.columns]
         texts = (
-            f"Learning curve written by bnnp. Energies in {units.energy}, forces in {units.force}.",
+            f"Learning curve written by bnnp. {self._describe(units)}",
             comment,
             "pa: per atom, pu: physical units" + (", iu: normalised units" if internal else ""),
         )
         self._header = "".join(f"# {line}\n" for text in texts for line in text.splitlines())
         self._header += "#" + "epoch".rjust(9) + "".join(f" {name:>16}" for name in names) + "\n"
+
+    def _describe(self, units: Units) -> str:
+        return f"Energies in {units.energy}, forces in {units.force}."
 
     def start(self, epochs: list[tuple[int, Array]]) -> None:
         """Replace the file by the header and the former `epochs`, each with its (12,) float64 errors."""
@@ -86,3 +95,12 @@ class LearningCurve:
             energy, force = self._internal
             blocks.append(errors * np.repeat([energy, force], [8, 4]))
         return f"{epoch:10d}" + "".join(f" {value:16.8E}" for value in np.concatenate(blocks)) + "\n"
+
+
+class ChargeCurve(LearningCurve):
+    """learning-curve.out.stage-1: (4,) errors of the charges in e, in n2p2's columns."""
+
+    columns = ["RMSE_Qtrain", "RMSE_Qtest", "MAE_Qtrain", "MAE_Qtest"]
+
+    def _describe(self, units: Units) -> str:
+        return "Charges in e."

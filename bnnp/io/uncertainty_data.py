@@ -160,13 +160,17 @@ def write_uncertainty(path: str | Path, data: UncertaintyData, identity: str = "
             file.write(f"[{name}]\n" + "".join(f"{line}\n" for line in lines))
 
 
-def read_uncertainty(path: str | Path, networks: Mapping[str, Network] | None = None) -> UncertaintyData:
+def read_uncertainty(
+    path: str | Path, networks: Mapping[str, Network] | None = None, kind: str = "weights"
+) -> UncertaintyData:
     """Read uncertainty.data.
 
     Parameters
     ----------
     networks : mapping of str to Network, optional
         The networks of the weights files in the same directory, whose checksums are compared.
+    kind : str
+        Of these files, as in :func:`bnnp.io.weights.weights_name`.
 
     Raises
     ------
@@ -177,11 +181,13 @@ def read_uncertainty(path: str | Path, networks: Mapping[str, Network] | None = 
     """
     data = _Reader(Path(path)).read()
     if networks is not None:
-        check_weights(Path(path), data, networks)
+        check_weights(Path(path), data, networks, kind)
     return data
 
 
-def check_weights(path: Path, data: UncertaintyData, networks: Mapping[str, Network]) -> None:
+def check_weights(
+    path: Path, data: UncertaintyData, networks: Mapping[str, Network], kind: str = "weights"
+) -> None:
     """Raise StaleFileError unless the masks belong to these `networks`."""
     for element, network in networks.items():
         layers = data.masks.keep.get(element)
@@ -195,8 +201,8 @@ def check_weights(path: Path, data: UncertaintyData, networks: Mapping[str, Netw
             )
         if data.weights[element] != weights_checksum(network):
             raise StaleFileError(
-                f"{path.name}: made for other weights of {element} than those in {weights_name(element)}. "
-                f"{_AGAIN}"
+                f"{path.name}: made for other weights of {element} than those in "
+                f"{weights_name(element, kind)}. {_AGAIN}"
             )
 
 

@@ -68,6 +68,8 @@ class Assessment:
         As `energy` and `forces`, with the raw standard deviations.
     energy_parts, forces_parts : VarianceSum
         Raw variances of an ensemble, of energies per atom and force components.
+    charges : ErrorSum, e
+        Of a potential with charges.
     """
 
     structures: int = 0
@@ -80,6 +82,7 @@ class Assessment:
     forces_raw: ErrorSum = field(default_factory=ErrorSum)
     energy_parts: VarianceSum = field(default_factory=VarianceSum)
     forces_parts: VarianceSum = field(default_factory=VarianceSum)
+    charges: ErrorSum = field(default_factory=ErrorSum)
 
     @property
     def has_references(self) -> bool:
@@ -111,7 +114,10 @@ def assess(structure: Structure, found: Prediction, units: Units) -> Assessment:
         symmetric = _symmetric("stress", stress, structure.stress, units)
         of_stress = ErrorSum.of(stress.value, structure.stress, stress.std, symmetric)
         pressure = ErrorSum.of(np.array([-stress.value[:3].mean()]), np.zeros(1))
-    parts = VarianceSum.of(energy, n_atoms), VarianceSum.of(forces)
+    charges = ErrorSum()
+    if found.charges is not None:
+        charges = ErrorSum.of(found.charges.value, structure.charges, found.charges.std)
+    parts = VarianceSum.of(energy, n_atoms), VarianceSum.of(forces), charges
     return Assessment(
         1, of_energy, of_forces, of_stress, pressure, size, of_energy_raw, of_forces_raw, *parts
     )

@@ -14,13 +14,14 @@ equation for dE/dQ the derivatives of E are, at fixed Q and y, those of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.charges.coulomb import Coulomb
+from bnnp.charges.coulomb import VOIGT_A, VOIGT_B, Coulomb
 from bnnp.charges.equilibration import Equilibration, NotPositive
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
@@ -29,6 +30,8 @@ from bnnp.descriptors.scaling import Affine
 from bnnp.errors import NumericalError
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
+from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
 from bnnp.potential.member import Member
 from bnnp.structure import Structure
 
@@ -57,10 +60,12 @@ class ChargedEnergies:
 
 
 class ChargedMember:
-    """The networks of one training with charges, ready to be computed.
+    """The networks of one training with charges, or one sample of them, ready to be computed.
 
     Parameters
     ----------
+    member : Member
+        Without masks, or with those of one sample.
     inputs : Affine
         Scaling of the symmetry functions.
     """
@@ -71,8 +76,9 @@ class ChargedMember:
         self.model, self.electrostatics = model, model.electrostatics
         self.descriptor, self.inputs = descriptor, inputs
         elements, width = model.elements, descriptor.width
-        self._chi = Networks(elements, member.charges.networks, width, threads=threads)
-        self._short = Networks(elements, member.networks, width + 1, threads=threads)
+        charges, masks = member.charges, None if member.masks is None else member.charges.masks
+        self._chi = _sampler(elements, charges.networks, width, masks, threads)
+        self._short = _sampler(elements, member.networks, width + 1, member.masks, threads)
         self._hardness = np.array([member.charges.hardness[element] for element in elements])
 
     @cached_property
@@ -97,13 +103,9 @@ class ChargedMember:
             The equilibration has no minimum.
         """
         normalization, charge_unit = self.model.normalization, self.electrostatics.conv_charge
-        chi_unit = charge_unit / normalization.conv_energy
+        chi_unit = self._chi_unit
         (A, B), epsilon = coulomb.matrices, self.electrostatics.four_pi_epsilon
-        shift, factor, offset = (each[types] for each in vars(self.inputs).values())
-        scaled = (descriptors - shift) * factor + offset
-        chi, dchi, _ = self._chi.sample(types, scaled, derivatives)
-        solver = self._solver(structure, A, epsilon * self._hardness[types])
-        charges = solver.solve(-epsilon * chi_unit * chi[:, 0], structure.charge)
+        scaled, solver, charges, dchi = self._equilibrium(structure, types, descriptors, A, derivatives)
 
         atoms = np.arange(len(types))
         inputs = np.column_stack([scaled, np.zeros(len(types))])
@@ -119,7 +121,7 @@ class ChargedMember:
         adjoint = solver.solve(-epsilon * dE_dQ, 0.0)
         dshort[atoms, self._column[types]] = 0.0
         gradient = dshort[:, :-1] / normalization.conv_energy + (chi_unit * adjoint)[:, None] * dchi
-        slopes = self.descriptor.vjp(types, pairs, gradient * factor)
+        slopes = self.descriptor.vjp(types, pairs, gradient * self.inputs.factor[types])
         forces, virial = coulomb.derivatives(charges, charges + 2.0 * adjoint)
         return ChargedEnergies(
             energies,
@@ -127,6 +129,47 @@ class ChargedMember:
             sum_pairs(pairs, slopes) + forces / epsilon,
             pairs.vectors.T @ slopes + virial / epsilon,
         )
+
+    def responses(
+        self, structure: Structure, types: Types, pairs: NeighborList, descriptors: Array, coulomb: Coulomb
+    ) -> Array:
+        """Derivatives of the charges, with the sign of forces and of a virial.
+
+        Returns
+        -------
+        (3 n_atoms + 6, n_atoms) float64
+            -dQ_k / dr_ia in the rows 3 i + a, then dQ_k / d(strain), xx yy zz yz xz xy; a function of the
+            charges alone with the gradient g has the forces and the virial `responses` g.
+        """
+        n, epsilon = len(types), self.electrostatics.four_pi_epsilon
+        A, _ = coulomb.matrices
+        _, solver, charges, dchi = self._equilibrium(structure, types, descriptors, A, True)
+        slopes = self.descriptor.vjp(types, pairs, self._chi_unit * dchi * self.inputs.factor[types])
+        by_position, by_strain = coulomb.responses(charges)
+        np.add.at(by_position, (pairs.centers, pairs.neighbors), epsilon * slopes)  # dchi/dD of each center
+        np.subtract.at(by_position, (pairs.centers, pairs.centers), epsilon * slopes)
+        moments = np.zeros((n, 3, 3))
+        np.add.at(moments, pairs.centers, epsilon * pairs.vectors[:, :, None] * slopes[:, None])
+        by_strain = by_strain + 0.5 * (moments[:, VOIGT_A, VOIGT_B] + moments[:, VOIGT_B, VOIGT_A])
+        right = np.concatenate([by_position.reshape(n, -1), -by_strain], axis=1)
+        return np.ascontiguousarray(solver.solve(right, 0.0).T)
+
+    @property
+    def _chi_unit(self) -> float:
+        """Factor of the outputs of the electronegativity networks."""
+        return self.electrostatics.conv_charge / self.model.normalization.conv_energy
+
+    def _equilibrium(
+        self, structure: Structure, types: Types, descriptors: Array, A: Array, derivatives: bool
+    ) -> tuple[Array, Equilibration, Array, Array]:
+        """Scaled symmetry functions, the equations and their solution, and with `derivatives` those of the
+        electronegativities by the scaled functions."""
+        epsilon = self.electrostatics.four_pi_epsilon
+        shift, factor, offset = (each[types] for each in vars(self.inputs).values())
+        scaled = (descriptors - shift) * factor + offset
+        chi, dchi, _ = self._chi.sample(types, scaled, derivatives)
+        solver = self._solver(structure, A, epsilon * self._hardness[types])
+        return scaled, solver, solver.solve(-epsilon * self._chi_unit * chi[:, 0], structure.charge), dchi
 
     def _solver(self, structure: Structure, A: Array, J: Array) -> Equilibration:
         try:
@@ -138,3 +181,13 @@ class ChargedMember:
                 f"interaction is not positive definite, first for atoms {atoms}. Give a finer ewald_prec, or "
                 "look at hardness.XXX.data and fixed_gausswidth."
             ) from error
+
+
+def _sampler(
+    elements: tuple[str, ...], networks: Mapping[str, Network], width: int, masks: Masks | None, threads: int
+) -> Networks:
+    """The networks in the C++ core."""
+    if masks is None:
+        return Networks(elements, networks, width, threads=threads)
+    factors = {element: masks.scaled(element) for element in elements}
+    return Networks(elements, networks, width, factors, threads, masks.means)

@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from bnnp.charges.electrostatics import ChargeModel
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.calibration_section import CalibrationData
 from bnnp.io.checksums import checksum_line, checksums_of, demand_one_potential, read_checksums
-from bnnp.io.hardness import hardness_name, read_hardness
+from bnnp.io.hardness import hardness_name, read_hardness, write_hardness
 from bnnp.io.input_nn import write_input_nn
 from bnnp.io.output import cannot_write
 from bnnp.io.scaling_data import ScalingData, read_scaling, write_scaling
@@ -34,6 +35,7 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics
 from bnnp.units import ATOMIC
 
 INPUT, SCALING = "input.nn", "scaling.data"
+CHARGE_UNCERTAINTY = "uncertaintye.data"  # masks of the electronegativity networks, as uncertainty.data
 DIRECTORY = "potential"
 RUNNER_ONLY = frozenset({1, 4, 8})  # types of symmetry functions that n2p2 does not have
 
@@ -58,8 +60,7 @@ class PotentialFiles:
     uncertainty : UncertaintyData or None
         From uncertainty.data; None without it.
     charges : ChargeModel or None
-        From weightse.XXX.data and hardness.XXX.data of a potential with charges. They are read and not
-        written: such potentials are n2p2's.
+        From weightse.XXX.data, hardness.XXX.data and uncertaintye.data of a potential with charges.
     marked : bool
         Whether the files have the line ``# potential`` (:mod:`bnnp.io.checksums`). Those of other programs do
         not; where a user has removed it, it is not written again.
@@ -86,12 +87,17 @@ class PotentialFiles:
         networks = {
             element: _read_network(directory, element, settings) for element in settings.model.elements
         }
-        found = cls(model, networks, scalings, charges=_read_charges(directory, model))
         path = directory / UNCERTAINTY
         uncertain = uncertain and path.exists()
+        found = cls(model, networks, scalings, charges=_read_charges(directory, model))
         paths = [directory / name for name in (SCALING, *map(weights_name, networks))]
+        if found.charges is not None:
+            kinds = (partial(weights_name, kind="weightse"), hardness_name)
+            paths += [directory / name(element) for name in kinds for element in networks]
         marked = demand_one_potential([*paths, path] if uncertain else paths, found.parts)
         data = read_uncertainty(path, networks) if uncertain else None
+        if data is not None and found.charges is not None and data.masks.active:
+            found = replace(found, charges=_with_masks(directory, found.charges))
         return replace(found, uncertainty=data, marked=marked)
 
     @property
@@ -144,10 +150,14 @@ class PotentialFiles:
     def names(self) -> list[str]:
         """Names of the files that :meth:`write` makes with `optweights`."""
         weights = [name for element in self.networks for name in _weights_names(element, True)]
+        charges = [] if self.charges is None else self.charges.networks
+        weights += [name for x in charges for name in (weights_name(x, "weightse"), hardness_name(x))]
+        weights += [CHARGE_UNCERTAINTY] * (self.charges is not None and self.charges.masks is not None)
         return [SCALING, *weights, *([] if self.uncertainty is None else [UNCERTAINTY])]
 
     def write(self, directory: Path, optweights: bool = False) -> None:
-        """Write scaling.data, weights.XXX.data and uncertainty.data; with `optweights` RuNNer's files too.
+        """Write scaling.data, all networks, hardnesses and uncertainty.data; with `optweights` RuNNer's files
+        too.
 
         The order makes mode 3 refuse the files that a killed run leaves: as a potential without
         uncertainty.data is accepted, this file is written first or deleted last.
@@ -167,6 +177,8 @@ class PotentialFiles:
         for element, network in self.networks.items():
             for name in _weights_names(element, optweights):
                 write_weights(directory / name, network, element, identity=line)
+        if self.charges is not None:
+            write_charge_model(directory, self.charges, line)
         if self.uncertainty is None:
             path.unlink(missing_ok=True)  # of a former potential, with masks of other weights
 
@@ -177,6 +189,19 @@ class PotentialFiles:
         write_uncertainty(directory / UNCERTAINTY, self.uncertainty, self.line)
         if self.marked and copy.is_file() and read_checksums(copy) == checksums_of(self.parts):
             write_uncertainty(copy, self.uncertainty, self.line)
+
+
+def write_charge_model(directory: Path, charges: ChargeModel, identity: str = "") -> None:
+    """Write weightse.XXX.data, hardness.XXX.data and masks, with the line ``# potential`` (`identity`)."""
+    path = directory / CHARGE_UNCERTAINTY
+    if charges.masks is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_uncertainty(path, UncertaintyData.of(charges.masks, charges.networks), identity)
+    for element, network in charges.networks.items():
+        write_weights(directory / weights_name(element, "weightse"), network, element, identity=identity)
+        hardness = charges.hardness[element]
+        write_hardness(directory / hardness_name(element), element, hardness, identity)
 
 
 def read_members(
@@ -230,12 +255,13 @@ def write_directory(target: Path, members: Sequence[PotentialFiles], ours: bool 
     """
     model = members[0].model
     architectures = {network.architecture for network in members[0].networks.values()}
-    if len(architectures) > 1:
+    own_charges = () if model.electrostatics is None else model.electrostatics.architecture.values()
+    if len(architectures) > 1 or len(set(own_charges)) > 1:
         if ours and target.is_dir():  # of a former training
             shutil.rmtree(target)
         return [
             f"{target.name}/ is not written: n2p2 and LAMMPS need the same hidden layers for every element, "
-            "and element_nodes_short makes them differ; mode 3 here is not concerned"
+            "and element_nodes_short (or _electrostatic) makes them differ; mode 3 here is not concerned"
         ]
     try:
         target.mkdir(parents=not ours, exist_ok=True)
@@ -253,8 +279,9 @@ def write_directory(target: Path, members: Sequence[PotentialFiles], ours: bool 
     own += [f"ensemble_size {len(members)}"] if len(members) > 1 else []
     comment = f"Potential trained by bnnp, in {units.length} and {units.energy}."
     write_input_nn(target / INPUT, model, architectures.pop(), own, comment)
+    limits = ["pair_style bnnp has no charges: n2p2, ASE and mode 3 use this potential"] * bool(own_charges)
     types = {function.type for functions in model.functions.values() for function in functions}
-    return [
+    return limits + [
         f"n2p2 and LAMMPS pair_style hdnnp cannot use it: they have no symmetry function of type {number}"
         for number in sorted(types & RUNNER_ONLY)
     ]
@@ -313,6 +340,17 @@ def _read_network(directory: Path, element: str, settings: Settings) -> Network:
         len(settings.model.functions[element]) + (settings.model.electrostatics is not None),
         settings.model.normalize_nodes,
     )
+
+
+def _with_masks(directory: Path, charges: ChargeModel) -> ChargeModel:
+    """The same with the masks of uncertaintye.data."""
+    path = directory / CHARGE_UNCERTAINTY
+    if not path.is_file():
+        raise InputError(
+            f"{path.name}: no such file in {directory.resolve()}, but {UNCERTAINTY} has dropout masks, which "
+            "belong together. Bring both, or remove the latter to predict without uncertainty."
+        )
+    return replace(charges, masks=read_uncertainty(path, charges.networks, "weightse").masks)
 
 
 def _read_charges(directory: Path, model: Model) -> ChargeModel | None:

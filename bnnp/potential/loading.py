@@ -19,6 +19,8 @@ from bnnp.settings.keywords import KEYWORDS
 from bnnp.settings.settings import Settings, load_settings
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 
+OTHER_SEED = 2**63  # differs from the seeds of the networks of the energy
+
 
 def load(path: str | Path = ".", samples: int | None = None, threads: int = 1) -> Potential:
     """The potential of a directory, for example the ``potential/`` that mode 2 leaves.
@@ -81,14 +83,11 @@ def assemble(
     members = []
     for each in files:
         data = each.uncertainty if wanted > 0 else None
-        if data is not None and each.charges is not None:
-            raise InputError(
-                f"{UNCERTAINTY}: dropout has no place in a potential with charges, whose networks n2p2 has "
-                "trained without: remove the file, it belongs to another potential"
-            )
+        charges = each.charges
         if data is not None and not as_stored:
             data = data.take(-(-wanted // count))
-        members.append(Member(each.networks, None if data is None else data.masks, each.charges))
+            charges = charges and charges.with_masks(lambda masks: masks.take(-(-wanted // count)))
+        members.append(Member(each.networks, None if data is None else data.masks, charges))
     raw = Potential(first.model, tuple(members), first.scalings, options=options_of(settings, threads))
     if raw.samples < 2 or first.uncertainty is None:
         return raw
@@ -152,11 +151,25 @@ def draw_masks(settings: Settings) -> Masks | None:
     rates = drop_rates(settings)
     if settings.dropout.mc_samples < 1 or not any(rates):
         return None
-    sizes = {
-        x: (len(settings.model.functions[x]), *settings.model.architecture[x].nodes)
-        for x in settings.model.elements
-    }
+    model = settings.model
+    sizes = {x: (n, *model.architecture[x].nodes) for x, n in model.n_network_inputs.items()}
     return Masks.draw(settings.general.random_seed, settings.dropout.mc_samples, rates, sizes)
+
+
+def draw_charge_masks(settings: Settings) -> Masks | None:
+    """The frozen masks of the electronegativity networks of a new potential, independent of the others.
+
+    Layers beyond those of the other networks have the last rate.
+    """
+    model, (of_inputs, *rates) = settings.model, drop_rates(settings)
+    assert model.electrostatics is not None
+    if settings.dropout.mc_samples < 1 or not any((of_inputs, *rates)):
+        return None
+    sizes = {x: (n, *model.electrostatics.architecture[x].nodes) for x, n in model.n_inputs.items()}
+    layers = max(map(len, sizes.values())) - 1
+    own = (of_inputs, *rates[:layers], *rates[-1:] * (layers - len(rates)))
+    seed = settings.general.random_seed ^ OTHER_SEED
+    return Masks.draw(seed, settings.dropout.mc_samples, own, sizes)
 
 
 def training_rates(settings: Settings) -> tuple[float, ...]:

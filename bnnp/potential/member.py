@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from bnnp.charges.electrostatics import ChargeModel
@@ -33,7 +33,18 @@ class Member:
 
     def redrawn(self, evaluation: int) -> Member:
         """A copy with masks for one evaluation, independent of the frozen ones."""
-        return self if self.masks is None else replace(self, masks=self.masks.redrawn(evaluation))
+        return self.with_masks(lambda masks: masks.redrawn(evaluation))
+
+    def only(self, sample: int) -> Member:
+        """The member with the masks of one sample, from 0."""
+        return self.with_masks(lambda masks: masks.only(sample))
+
+    def with_masks(self, change: Callable[[Masks], Masks]) -> Member:
+        """A copy with other masks, also of the networks of the charges; the same without masks."""
+        if self.masks is None:
+            return self
+        charges = None if self.charges is None else self.charges.with_masks(change)
+        return replace(self, masks=change(self.masks), charges=charges)
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,16 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from bnnp.charges.coulomb import Coulomb
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs, virials_of_pairs
@@ -110,9 +111,7 @@ class Potential:
         if not 0 <= sample < self.samples or self.samples == 1:
             raise IndexError(f"sample {sample} of a potential with {count(self.samples, 'sample')}")
         number = int(np.searchsorted(np.cumsum(self.sizes), sample, side="right"))
-        found = self.members[number]
-        masks = None if found.masks is None else found.masks.only(sample - sum(self.sizes[:number]))
-        return replace(self, members=(replace(found, masks=masks),))
+        return replace(self, members=(self.members[number].only(sample - sum(self.sizes[:number])),))
 
     @cached_property
     def elements(self) -> tuple[str, ...]:
@@ -332,31 +331,69 @@ class Potential:
         volume: float | None,
         sigma: bool,
     ) -> tuple[Array, Array, dict[str, Estimate[Array]]]:
-        """As :meth:`_short_range`, with the charges of the atoms; a sample is a member."""
+        """As :meth:`_short_range`, with the charges of the atoms: each sample has its own."""
         assert self.model.electrostatics is not None
         derivatives = forces or volume is not None
         descriptors = self.descriptor.values(types, pairs)
         coulomb = self.model.electrostatics.interaction(structure, self.options.threads)
-        given = structure, types, pairs, descriptors, coulomb, derivatives
-        members = [each.evaluate(*given) for each in self._charged]
-        energies = np.stack([each.energies for each in members], axis=-1)
-        samples = {"charges": np.stack([each.charges for each in members], axis=-1)}
-        if forces:
-            samples["forces"] = np.stack([each.forces for each in members], axis=-1)
-        if volume is not None:
-            samples["stress"] = np.stack([each.virial[VOIGT] / volume for each in members], axis=-1)
+        evaluate = partial(
+            _evaluated, self._redrawn_charged(structure.index), structure, types, pairs, descriptors, coulomb
+        )
+        samples = evaluate(derivatives and (sigma or not self._centered), volume)
+        if self._centered:  # their mean is the plain network, whose forces cost one evaluation
+            plain = partial(_evaluated, self._charged, structure, types, pairs, descriptors, coulomb)
+            for name, own in plain(derivatives, volume).items():
+                spread = samples[name] - _means(samples[name], self.sizes)
+                samples[name] = np.repeat(own, self.sizes, axis=-1) + spread
+        energies = samples.pop("energies")
         found = {name: Estimate.of(each, self.sizes) for name, each in samples.items()}
         if not sigma:
             found |= {name: Estimate(found[name].value) for name in found.keys() - {"charges"}}
-        return descriptors, energies, found
+        wanted = {"charges", *["forces"] * forces, *["stress"] * (volume is not None)}
+        return descriptors, energies, {name: found[name] for name in wanted}
+
+    @property
+    def _centered(self) -> bool:
+        """Whether the mean over the samples is the plain network."""
+        masks = self.members[0].masks
+        return masks is not None and masks.centered
+
+    def _redrawn_charged(self, evaluation: int) -> Sequence[ChargedMember]:
+        """All samples, with new masks for every structure if these are redrawn."""
+        return self._charged_samples(evaluation) if self.resample else self._frozen_charged
+
+    @cached_property
+    def _frozen_charged(self) -> Sequence[ChargedMember]:
+        """All samples with their frozen masks."""
+        plain = all(member.masks is None for member in self.members)
+        return self._charged if plain else self._charged_samples(None)
+
+    def _charged_samples(self, evaluation: int | None) -> Sequence[ChargedMember]:
+        """All samples, with frozen masks or those of one `evaluation`."""
+        members = self.members if evaluation is None else [x.redrawn(evaluation) for x in self.members]
+        parts = self.model, self.descriptor, self.inputs, self.options.threads
+        return [
+            ChargedMember(member.only(sample), *parts)
+            for member in members
+            for sample in range(member.samples)
+        ]
+
+    def charge_responses(self, structure: Structure, pairs: NeighborList) -> Array:
+        """Derivatives of the charges of one network, (3 n_atoms + 6, n_atoms) float64:
+        :meth:`ChargedMember.responses`."""
+        assert self.model.electrostatics is not None
+        types = self.types(structure)
+        coulomb = self.model.electrostatics.interaction(structure, self.options.threads)
+        values = self.descriptor.values(types, pairs)
+        return self._charged[0].responses(structure, types, pairs, values, coulomb)
 
     @cached_property
     def _charged(self) -> tuple[ChargedMember, ...]:
-        """The networks of each member, with charges."""
+        """The networks of each member with charges, without masks."""
         from bnnp.potential.charged import ChargedMember
 
         parts = self.model, self.descriptor, self.inputs, self.options.threads
-        return tuple(ChargedMember(member, *parts) for member in self.members)
+        return tuple(ChargedMember(replace(member, masks=None), *parts) for member in self.members)
 
     def by_sample(self, structure: Structure) -> SamplePredictions:
         """Energy, forces and stress of every frozen sample, at two to three times the cost of the mean.
@@ -493,3 +530,30 @@ class Potential:
                 f"{structure.where}: the energy of atom {atom + 1} ({structure.symbols[atom]}) is not "
                 "finite. Its environment may be far outside the training set, or a function overflows."
             )
+
+
+def _evaluated(
+    networks: Sequence[ChargedMember],
+    structure: Structure,
+    types: Types,
+    pairs: NeighborList,
+    descriptors: Array,
+    coulomb: Coulomb,
+    derivatives: bool,
+    volume: float | None,
+) -> dict[str, Array]:
+    """Atomic energies and charges (n_atoms, n), forces (n_atoms, 3, n) and stress (6, n) of n networks."""
+    found = [each.evaluate(structure, types, pairs, descriptors, coulomb, derivatives) for each in networks]
+    return {
+        "energies": np.stack([each.energies for each in found], axis=-1),
+        "charges": np.stack([each.charges for each in found], axis=-1),
+        "forces": np.stack([each.forces for each in found], axis=-1),
+        "stress": np.stack([each.virial[VOIGT] / (volume or np.inf) for each in found], axis=-1),
+    }
+
+
+def _means(samples: Array, sizes: Sequence[int]) -> Array:
+    """Means over the samples of each member, repeated for each of them, (..., S)."""
+    parts = np.split(samples, np.cumsum(sizes)[:-1], axis=-1)
+    means = np.stack([part.mean(axis=-1) for part in parts], axis=-1)
+    return np.repeat(means, sizes, axis=-1)

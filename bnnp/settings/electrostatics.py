@@ -9,6 +9,7 @@ from bnnp.charges.electrostatics import Electrostatics
 from bnnp.charges.ewald import Ewald, EwaldRule
 from bnnp.errors import InputError
 from bnnp.network.architecture import Architecture
+from bnnp.settings.arguments import AUTO
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords.charges import ChargeSettings
 from bnnp.settings.keywords.refused import ELECTROSTATICS
@@ -49,6 +50,20 @@ def read_electrostatics(
         ewald=_ewald(file),
         conv_charge=file.value("conv_charge"),
     )
+
+
+def refuse_with_charges(file: KeywordFile) -> None:
+    """Raise InputError for a keyword of the training that a potential with charges cannot have."""
+    for name, value, reason in (
+        ("device", "cuda", "charges are trained on the CPU: `device cpu`"),
+        ("transfer_from", None, "charges cannot be transferred: remove it"),
+        ("mc_dropout", "during", "networks with charges have dropout `after` the training only"),
+        ("dropout_rate", AUTO, "give a number, such as 0.05"),
+        ("uncertainty", "hybrid", "its standard deviations are those of the samples, `uncertainty mc`"),
+        ("finetune", "nll", "the samples of a potential with charges cannot be fine-tuned: remove it"),
+    ):
+        if file.given(name) and value in (None, file.value(name)):
+            raise file.mistake(name, f"does not go with `{file.of('nnp_gen')[0].name}`: {reason}")
 
 
 def idle_keywords(file: KeywordFile) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import AUTO, FIT
 from bnnp.settings.dialects import choose_optimizer, dialect, forces_of_prediction, training_word
-from bnnp.settings.electrostatics import idle_keywords
+from bnnp.settings.electrostatics import idle_keywords, refuse_with_charges
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords import KEYWORDS, SECTION_OF, SECTIONS
 from bnnp.settings.keywords.charges import ChargeSettings
@@ -159,8 +159,7 @@ def load_settings(
     optimizer = choose_optimizer(file, warnings if number in (0, 2) else [], dialect(file))
     model = read_model(file, warnings)
     if model.electrostatics is not None and number == 2:
-        text = "asks for charges: bnnp predicts with such a potential, and n2p2 trains it"
-        raise file.mistake("nnp_gen", text)
+        refuse_with_charges(file)
     forces, why = forces_of_prediction(file)
     follows = {
         **optimizer.values,
@@ -263,6 +262,8 @@ def _mc_dropout(file: KeywordFile) -> str:
                 "mc_dropout", "is `after`, but finetune trains the samples: `during`, or no finetune"
             )
         return when
+    if file.value("nnp_gen") == 4:
+        return "after"
     names = ("dropout_rate", "dropout_rate_input", "dropout_masks", "finetune")
     return "during" if any(file.given(name) for name in names) else "after"
 

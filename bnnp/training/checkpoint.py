@@ -36,10 +36,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.charges.electrostatics import ChargeModel
 from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError, StaleFileError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.output import replacement
+from bnnp.io.weights import weights_checksum
 from bnnp.messages import contrast
 from bnnp.settings.keywords.kalman import KalmanSettings
 from bnnp.settings.keywords.training import LossSettings, TrainingSettings
@@ -51,6 +53,7 @@ from bnnp.training.normalization import Variables
 
 Array = NDArray[np.float64]
 
+CHARGES = "checkpoint.charges.npz"  # of stage 1 of a potential with charges
 FORMAT = "bnnp training checkpoint"
 VERSION = 4
 OPTIMIZER = "optimizer/"
@@ -60,6 +63,7 @@ _FREE = {"epochs", "early_stopping", "device", "force_update_scaling", "gradient
 SHAPING = (  # keywords a training depends on: they must be the same when it is continued
     *("random_seed", "use_short_forces", "use_old_scaling", "normalize_nodes", "ensemble_bootstrap"),
     *("zbl_repulsion", "transfer_freeze", "transfer_rates"),
+    *("initial_hardness", "charge_fraction", "task_batch_size_charge"),
     *("mc_dropout", "dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
     *(k.name for section in _SECTIONS for k in section.keywords() if k.name not in _FREE),
 )
@@ -179,15 +183,32 @@ def _variables(arrays: Mapping[str, NDArray[np.float64]]) -> Variables:
     return Variables(inputs, arrays["offsets"], float(arrays["scale"]))
 
 
-def conditions(settings: Settings, file: DescriptorFile) -> dict[str, object]:
+def conditions(
+    settings: Settings, file: DescriptorFile, charges: ChargeModel | None = None
+) -> dict[str, object]:
     """What a checkpoint must have in common with the run that continues it.
 
     Not included: epochs, initial weights (they have acted already), and what only changes the speed or the
     output (threads, memory_limit, derivatives, device, checkpoint_interval, write_*).
+
+    Parameters
+    ----------
+    charges : ChargeModel, optional
+        What stage 1 has trained, for stage 2.
     """
     shapes, model = parameters_of(settings), settings.model
     scaling, conversion = model.scaling, model.normalization
-    return {
+    own: dict[str, object] = {}
+    if model.electrostatics is not None:
+        networks = model.electrostatics.architecture
+        own["electrostatics"] = model.electrostatics.text
+        own["electronegativity networks"] = {x: networks[x].describe(model.n_inputs[x]) for x in networks}
+    if charges is not None:
+        own["charges of stage 1"] = [
+            *map(weights_checksum, charges.networks.values()),
+            dict(charges.hardness),
+        ]
+    return own | {
         "symmetry functions": file.fingerprint,
         "input.data": file.input_digest,
         "training and test sets": _division(file),

@@ -6,8 +6,10 @@ The networks run in the C++ core, on the inputs z of the training. All in normal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,8 @@ from bnnp.network.compiled import Networks
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.training.loss import Errors
-from bnnp.training.pair_forces import pair_derivatives, scatter
+from bnnp.training.pair_forces import forces_of
+from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Sample
 
 Array = NDArray[np.float64]
@@ -53,6 +56,13 @@ class Evaluation:
             errors.add(row, 3, self.stress, self.reference_stress)
 
 
+class Predictors(Protocol):
+    """What makes a predictor of some weights; :class:`Evaluator` is one."""
+
+    def predictor(self, parameters: Parameters, weights: Array) -> Callable[[Sample], Evaluation]:
+        """What predicts a structure with these weights."""
+
+
 class Evaluator:
     """Predicts single structures with given networks.
 
@@ -73,9 +83,14 @@ class Evaluator:
         descriptor: Descriptor,
         threads: int = 1,
     ) -> None:
-        self._elements, self._inputs, self._width = tuple(inputs), inputs, descriptor.width
+        self._elements, self._inputs = tuple(inputs), inputs
+        self._width = max(descriptor.width, *(len(each.shift) for each in inputs.values()))
         self._masks = masks
         self.descriptor, self._threads = descriptor, threads
+
+    def predictor(self, parameters: Parameters, weights: Array) -> Callable[[Sample], Evaluation]:
+        """What predicts a structure with these weights."""
+        return partial(self, self.load(parameters.unpack(weights)))
 
     def load(self, networks: Mapping[str, Network]) -> Networks:
         """`networks` in the C++ core, for many structures."""
@@ -89,7 +104,7 @@ class Evaluator:
 
     def __call__(self, networks: Networks, sample: Sample) -> Evaluation:
         """Prediction and reference of one structure."""
-        types, inputs = self._gathered(sample)
+        types, inputs = gathered(sample, self._width)
         rows = [row.cpu().numpy() for row in sample.rows]
         energies, slope, _ = networks.sample(types, inputs, gradient=sample.geometry is not None)
         forces, stress = np.full((sample.n_atoms, 3), np.nan), np.full(6, np.nan)
@@ -98,8 +113,7 @@ class Evaluator:
             for row, normalized in zip(rows, self._inputs.values(), strict=True):
                 n = len(normalized.shift)
                 gradient[row, :n] = slope[row, :n] @ normalized.matrix.T
-            derivatives = pair_derivatives(self.descriptor, sample.geometry, gradient)
-            forces, virial = scatter(sample.geometry.pairs, derivatives)
+            forces, virial = forces_of(self.descriptor, sample.geometry, gradient)
             stress = virial / sample.volume
         return Evaluation(
             energy=float(energies.sum(axis=0).mean()),
@@ -110,11 +124,12 @@ class Evaluator:
             reference_stress=sample.stress.cpu().numpy().astype(np.float64),
         )
 
-    def _gathered(self, sample: Sample) -> tuple[NDArray[np.int32], Array]:
-        """Element of every atom, (n_atoms,), and its inputs z, (n_atoms, width)."""
-        inputs, types = np.zeros((sample.n_atoms, self._width)), np.empty(sample.n_atoms, dtype=np.int32)
-        for number, (rows, z) in enumerate(zip(sample.rows, sample.inputs, strict=True)):
-            row = rows.cpu().numpy()
-            inputs[row, : z.shape[1]] = z.cpu().numpy()
-            types[row] = number
-        return types, inputs
+
+def gathered(sample: Sample, width: int) -> tuple[NDArray[np.int32], Array]:
+    """Element of every atom, (n_atoms,), and its inputs z, (n_atoms, width)."""
+    inputs, types = np.zeros((sample.n_atoms, width)), np.empty(sample.n_atoms, dtype=np.int32)
+    for number, (rows, z) in enumerate(zip(sample.rows, sample.inputs, strict=True)):
+        row = rows.cpu().numpy()
+        inputs[row, : z.shape[1]] = z.cpu().numpy()
+        types[row] = number
+    return types, inputs

@@ -34,7 +34,7 @@ from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.network.tensors import forward
 from bnnp.random import SUBSET, stream
-from bnnp.training.evaluation import Evaluation, Evaluator
+from bnnp.training.evaluation import Evaluation, Evaluator, gathered
 from bnnp.training.loss import Errors, Spread
 from bnnp.training.model import MaskSet, TrainedModel, mask_rows
 from bnnp.training.pair_forces import VOIGT
@@ -236,7 +236,7 @@ class MemberEvaluator(Evaluator):
     def __call__(self, networks: MemberNetworks, sample: Sample) -> Members:  # type: ignore[override]
         """Mean and variance over the members, and reference, of one structure."""
         mean = super().__call__(networks.inputs, sample)
-        types, inputs = self._gathered(sample)
+        types, inputs = gathered(sample, self._width)
         with_forces = sample.geometry is not None
         energies, _, delta = networks.inputs.sample(types, inputs, gradient=False, delta=with_forces)
         forces, stress = np.full_like(mean.forces, np.nan), np.full(6, np.nan)

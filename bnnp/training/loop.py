@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from bnnp.random import SHUFFLE, stream
-from bnnp.training.evaluation import Evaluation, Evaluator
+from bnnp.training.evaluation import Evaluation, Predictors
 from bnnp.training.likelihood import FrozenDropout, Likelihood
 from bnnp.training.loss import Errors, Loss
 from bnnp.training.model import Dropout, TrainedModel
@@ -117,7 +117,7 @@ class Trainer:
     Parameters
     ----------
     model, loss, optimizer, dropout, samples, ranks
-    evaluator : Evaluator
+    evaluator : Predictors
         Monte Carlo mean over all masks, the same for test and training errors.
     training, test : sequence of int
         Positions in the file. Without a test set the best epoch is that of the lowest training errors.
@@ -139,7 +139,7 @@ class Trainer:
     optimizer: Optimizer
     dropout: Dropout | FrozenDropout
     samples: Samples
-    evaluator: Evaluator
+    evaluator: Predictors
     training: Sequence[int]
     test: Sequence[int]
     monitored: Sequence[int]
@@ -237,11 +237,11 @@ class Trainer:
 
     def evaluations(self, weights: Array, indices: Sequence[int]) -> Iterator[tuple[int, Evaluation]]:
         """Monte Carlo mean over all masks of this rank's share of some structures."""
-        networks = self.evaluator.load(self.model.parameters.unpack(weights))
+        predict = self.evaluator.predictor(self.model.parameters, weights)
         mine = self.ranks.share(indices)
         self.samples.announce(mine)
         for index in mine:
-            yield index, self.evaluator(networks, self.samples[index])
+            yield index, predict(self.samples[index])
 
     def errors(self, weights: Array, indices: Sequence[int]) -> Errors:
         """Errors of the Monte Carlo mean over some structures, on every rank."""

@@ -1,10 +1,9 @@
-"""The optimizers input.nn asks for: which keyword sets what.
-
-:meth:`bnnp.training.training.Training.optimizer` combines them with the moving average and the final L-BFGS.
-"""
+"""The optimizers input.nn asks for: which keyword sets what."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,16 +11,53 @@ from numpy.typing import NDArray
 
 from bnnp.settings.settings import Settings
 from bnnp.training.adam import Adam, Descent
+from bnnp.training.averaging import Averaged
 from bnnp.training.kalman.filter import Kalman, Memory
-from bnnp.training.kalman.observations import Observer
+from bnnp.training.kalman.observations import Observers
 from bnnp.training.kalman.plans import JointPlan, N2p2Plan, RunnerPlan
 from bnnp.training.kalman.rows import Rows
 from bnnp.training.kalman.symmetric_matrix import SymmetricMatrix
 from bnnp.training.kalman.updates import UpdatePlan
+from bnnp.training.lbfgs import Lbfgs
 from bnnp.training.loss import Loss, Spread
+from bnnp.training.optimizer import Optimizer, Polished
+from bnnp.training.parameters import Parameters
 from bnnp.training.ranks import Ranks
 from bnnp.training.samples import Samples
 from bnnp.training.schedule import CosineSchedule, PlateauSchedule, Schedule
+
+
+def optimizer_of(
+    settings: Settings,
+    parameters: Parameters,
+    n_training: int,
+    epochs: int,
+    filtered: Callable[[], Kalman],
+    factors: NDArray[np.float64] | None = None,
+) -> Optimizer:
+    """The method of ``optimizer``, its moving average, and the polish after it.
+
+    Parameters
+    ----------
+    n_training : int
+        Training structures.
+    filtered : callable
+        Makes the Kalman filter.
+    factors : (n_weights,) float64, optional
+        Of the step size of each weight; 0 freezes it.
+    """
+    keywords, free = settings.training, None if factors is None else factors > 0.0
+    polish = min(keywords.polish_epochs, epochs)
+    if keywords.optimizer == "lbfgs":
+        return Lbfgs(keywords.lbfgs_memory, free)
+    if keywords.optimizer == "kalman":
+        first: Optimizer = replace(filtered(), free=free)
+    else:
+        steps = -(-n_training // keywords.batch_size)
+        first = gradient_method(settings, parameters.is_weight, steps, epochs - polish, factors)
+    if keywords.weight_average > 0.0:
+        first = Averaged(first, keywords.weight_average)
+    return Polished(first, Lbfgs(keywords.lbfgs_memory, free), epochs - polish) if polish else first
 
 
 def gradient_method(
@@ -66,7 +102,13 @@ def schedule(settings: Settings, steps: int, epochs: int) -> Schedule:
 
 
 def kalman_filter(
-    settings: Settings, samples: Samples, loss: Loss, spread: Spread, observer: Observer, ranks: Ranks
+    settings: Settings,
+    samples: Samples,
+    loss: Loss,
+    spread: Spread,
+    observer: Observers,
+    ranks: Ranks,
+    per_atom: int = 3,
 ) -> Kalman:
     """The Kalman filter with its observations.
 
@@ -74,12 +116,17 @@ def kalman_filter(
     used for each energy; so forces count W_F / v_F whatever the size of the structures, and epsilon, eta and
     q mean the same for all data. With RuNNer's and n2p2's updates W_F multiplies errors, as in these
     programs, not their squares.
+
+    Parameters
+    ----------
+    per_atom : int
+        Force components of an atom: 3, or 1 where charges take their place.
     """
-    keywords, dtype = settings.kalman, observer.responses.dtype
+    keywords, dtype = settings.kalman, observer.dtype
     joint = keywords.kalman_updates == "joint"
     forces = samples.with_forces and loss.force > 0.0
     stress = samples.with_forces and loss.stress > 0.0
-    plan = plan_of(settings, samples, ranks, (loss.energy > 0.0, forces, stress))
+    plan = plan_of(settings, samples, ranks, (loss.energy > 0.0, forces, stress), per_atom)
     per_energy = max(1.0, components_per_energy(settings, spread.n_forces)) if forces else 1.0
     force = loss.force * spread.n_forces * (1.0 if joint else settings.training.force_weight)
     smallest, damping = used_errors(settings, samples.variables.scale)
@@ -138,7 +185,11 @@ def components_per_energy(settings: Settings, n_forces: float) -> float:
 
 
 def plan_of(
-    settings: Settings, samples: Samples, ranks: Ranks, trained: tuple[bool, bool, bool]
+    settings: Settings,
+    samples: Samples,
+    ranks: Ranks,
+    trained: tuple[bool, bool, bool],
+    per_atom: int = 3,
 ) -> UpdatePlan:
     """Which observations the filter uses, in which order.
 
@@ -146,12 +197,14 @@ def plan_of(
     ----------
     trained : (bool, bool, bool)
         Whether energies, forces and stresses are trained.
+    per_atom : int
+        Force components of an atom.
     """
     keywords, seed = settings.kalman, settings.general.random_seed
     energies, forces, stress = trained
     known = np.isfinite(samples.file.stress).any(axis=1)
     stressed = frozenset(np.flatnonzero(known).tolist()) if stress else frozenset()
-    counts = 3 * np.asarray(samples.file.n_atoms, dtype=np.int64) * int(forces)
+    counts = per_atom * np.asarray(samples.file.n_atoms, dtype=np.int64) * int(forces)
     energy_share, force_share = keywords.short_energy_fraction * energies, keywords.short_force_fraction
     if keywords.kalman_updates == "joint":
         return JointPlan(seed, counts, energies, keywords.kalman_components, stressed)

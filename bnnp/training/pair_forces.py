@@ -38,6 +38,22 @@ _A, _B = (np.array(axes) for axes in zip(*VOIGT, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
+class ChargeResponses:
+    """How the charges of a structure follow its atoms and its cell.
+
+    Parameters
+    ----------
+    matrix : (3 n_atoms + 6, n_atoms) float64
+        -dQ_k / dr_ia in the rows 3 i + a, then dQ_k / d(strain), xx yy zz yz xz xy.
+    columns : (n_atoms,) int64
+        Where dE/dQ of each atom stands in its row of dE/dG.
+    """
+
+    matrix: Array
+    columns: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Geometry:
     """What the forces of one structure depend on, apart from dE/dG.
 
@@ -48,18 +64,22 @@ class Geometry:
     pairs : NeighborList
     blocks : (n_values,) float32 or None
         dG/dD of every pair (the order of ``Descriptor.jacobian``); None: recomputed from the vectors.
+    charges : ChargeResponses or None
+        Of a potential with charges, where dE/dG has dE/dQ behind the functions of each element.
     """
 
     types: NDArray[np.int32]
     pairs: NeighborList
     blocks: NDArray[np.float32] | None
+    charges: ChargeResponses | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
         pairs = self.pairs
         arrays = (self.types, pairs.first, pairs.centers, pairs.neighbors, pairs.vectors, self.blocks)
-        return sum(array.nbytes for array in arrays if array is not None)
+        charges = 0 if self.charges is None else self.charges.matrix.nbytes
+        return charges + sum(array.nbytes for array in arrays if array is not None)
 
 
 class Sweeps(Protocol):
@@ -83,6 +103,32 @@ def descriptor_changes(sweeps: Sweeps, geometry: Geometry, direction: Array) -> 
     if geometry.blocks is None:
         return sweeps.jvp(geometry.types, geometry.pairs, direction)
     return sweeps.block_jvp(geometry.types, geometry.pairs, geometry.blocks, direction)
+
+
+def forces_of(sweeps: Sweeps, geometry: Geometry, gradient: Array) -> tuple[Array, Array]:
+    """Forces (n_atoms, 3) and virial (6,) of `gradient` = dE/dG, (n_atoms, width), with dE/dQ if there are
+    charges."""
+    charges = geometry.charges
+    if charges is None:
+        return scatter(geometry.pairs, pair_derivatives(sweeps, geometry, gradient))
+    atoms, gradient = np.arange(len(gradient)), gradient.copy()
+    by_charge = gradient[atoms, charges.columns]
+    gradient[atoms, charges.columns] = 0.0
+    functions = np.ascontiguousarray(gradient[:, :-1])
+    forces, virial = scatter(geometry.pairs, pair_derivatives(sweeps, geometry, functions))
+    through = charges.matrix @ by_charge
+    return forces + through[:-6].reshape(-1, 3), virial + through[-6:]
+
+
+def gradient_of(sweeps: Sweeps, geometry: Geometry, forces: Array, virial: Array) -> Array:
+    """dL/d(dE/dG), (n_atoms, width), of dL/dF (n_atoms, 3) and dL/dW (6,): the transpose of `forces_of`."""
+    found = descriptor_changes(sweeps, geometry, gather(geometry.pairs, forces, virial))
+    charges = geometry.charges
+    if charges is None:
+        return found
+    found = np.column_stack([found, np.zeros(len(found))])
+    found[np.arange(len(found)), charges.columns] = np.append(forces.ravel(), virial) @ charges.matrix
+    return found
 
 
 def scatter(pairs: NeighborList, derivatives: Array) -> tuple[Array, Array]:
@@ -119,8 +165,7 @@ class PairForces(torch.autograd.Function):
         first = 0
         for number, geometry in enumerate(geometries):
             atoms = slice(first, first + len(geometry.types))
-            derivatives = pair_derivatives(sweeps, geometry, values[atoms])
-            forces[atoms], virials[number] = scatter(geometry.pairs, derivatives)
+            forces[atoms], virials[number] = forces_of(sweeps, geometry, values[atoms])
             first = atoms.stop
         return torch.from_numpy(forces).to(ctx.dtype), torch.from_numpy(virials).to(ctx.dtype)
 
@@ -131,7 +176,6 @@ class PairForces(torch.autograd.Function):
         parts, first = [], 0
         for virial, geometry in zip(virials, ctx.geometries, strict=True):
             atoms = slice(first, first + len(geometry.types))
-            direction = gather(geometry.pairs, forces[atoms], virial)
-            parts.append(descriptor_changes(ctx.sweeps, geometry, direction))
+            parts.append(gradient_of(ctx.sweeps, geometry, forces[atoms], virial))
             first = atoms.stop
         return torch.from_numpy(np.concatenate(parts)).to(ctx.dtype), None, None

@@ -24,6 +24,7 @@ from bnnp.descriptors.pairs import stress_of_pairs, sum_pairs
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.messages import count
 from bnnp.repulsion import Repulsion
+from bnnp.training.charges import TrainedCharges
 from bnnp.training.normalization import Variables
 from bnnp.training.pair_forces import Geometry
 from bnnp.training.weighting import Weights
@@ -33,6 +34,24 @@ Array = NDArray[np.float64]
 AHEAD = 0.125  # share of the memory for samples that are read ahead
 MOST_AHEAD = 128 * 10**6  # bytes, the most for them
 PROBED = 8  # structures from which the size of derivatives is estimated
+
+
+@dataclass(frozen=True, eq=False)
+class Interaction:
+    """What the charges of a structure depend on, apart from electronegativities and hardnesses.
+
+    Parameters
+    ----------
+    matrix : (n_atoms, n_atoms) float64, energy/e^2
+        A of :mod:`bnnp.charges.coulomb` over 4 pi epsilon.
+    total : float, e
+    where : str
+        The structure, for messages.
+    """
+
+    matrix: Array
+    total: float
+    where: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +74,15 @@ class Sample:
     energy : float
         Normalized; NaN if it is not used.
     forces : (n_atoms, 3) float
-        Normalized; NaN where they are not used.
+        Normalized; NaN where they are not used. Of a training of charges these, (n_atoms, 1).
     stress : (6,) float
         Normalized; NaN if there is none.
     volume : float
         Of the cell; 1 without.
     geometry : Geometry or None
         None if only energies are trained.
+    interaction : Interaction or None
+        Only of a training of charges.
     """
 
     index: int
@@ -77,12 +98,14 @@ class Sample:
     stress: Tensor
     volume: float
     geometry: Geometry | None
+    interaction: Interaction | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
         tensors = (*self.inputs, *self.rows, self.force_weight, self.forces, self.stress)
         geometry = self.geometry.nbytes if self.geometry else 0
+        geometry += self.interaction.matrix.nbytes if self.interaction else 0
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + geometry
 
 
@@ -107,6 +130,8 @@ class Batch:
     stress : (n_structures, 6) float
     geometries : tuple of Geometry
         Empty if only energies are trained.
+    interactions : tuple of Interaction
+        Only of a training of charges.
     """
 
     sources: tuple[int, ...]
@@ -123,6 +148,7 @@ class Batch:
     atom_owner: Tensor
     stress: Tensor
     geometries: tuple[Geometry, ...]
+    interactions: tuple[Interaction, ...] = ()
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Batch:
@@ -156,6 +182,7 @@ class Batch:
             atom_owner=owner([sample.n_atoms for sample in samples]),
             stress=torch.stack([sample.stress for sample in samples]),
             geometries=tuple(sample.geometry for sample in samples if sample.geometry is not None),
+            interactions=tuple(sample.interaction for sample in samples if sample.interaction is not None),
         )
 
 
@@ -183,12 +210,15 @@ class Targets:
         Subtracted from the references, before `limits`.
     weights : Weights or None
         Of structures and atoms; by default those of the structures.
+    charges : TrainedCharges or None
+        Their electrostatic energy is subtracted, too, and they are inputs of the networks.
     """
 
     atom_energies: Array
     limits: Limits = field(default_factory=Limits)
     repulsion: Repulsion | None = None
     weights: Weights | None = None
+    charges: TrainedCharges | None = None
 
     def of(self, file: DescriptorFile, index: int) -> tuple[float, Array, Array]:
         """References of a structure that are to be used, in the units of the file.
@@ -196,21 +226,29 @@ class Targets:
         Returns
         -------
         energy : float
-            Without free-atom energies and repulsion; NaN above the limit.
+            Without free-atom energies, repulsion and electrostatic energy; NaN above the limit.
         forces : (n_atoms, 3) float64
             NaN where missing or beyond the limit, and everywhere if the energy is.
         stress : (6,) float64
             NaN if missing, or if the energy is above the limit.
         """
-        repulsion = repulsion_of(file, index, self.repulsion)
-        energy = float(file.energy[index] - file.n_elements[index] @ self.atom_energies - repulsion.energy)
-        forces = file.forces[file.atoms(index)] - repulsion.forces
-        stress = file.stress[index] - repulsion.stress
+        known = self.known_part(file, index)
+        energy = float(file.energy[index] - file.n_elements[index] @ self.atom_energies - known.energy)
+        forces = file.forces[file.atoms(index)] - known.forces
+        stress = file.stress[index] - known.stress
         with np.errstate(invalid="ignore"):
             forces[np.abs(forces) > self.limits.force] = np.nan
         if energy / len(forces) > self.limits.energy:
             return np.nan, np.full_like(forces, np.nan), np.full_like(stress, np.nan)
         return energy, forces, stress
+
+    def known_part(self, file: DescriptorFile, index: int) -> KnownPart:
+        """Repulsion and electrostatic energy of a structure, in the units of the file."""
+        repulsion = repulsion_of(file, index, self.repulsion)
+        if self.charges is None:
+            return repulsion
+        energy, forces, stress = self.charges.part(index)
+        return KnownPart(repulsion.energy + energy, repulsion.forces + forces, repulsion.stress + stress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -359,11 +397,13 @@ class Samples:
         file = self.file
         atoms = file.atoms(index)
         types = file.types[atoms]
-        inputs = [
-            normalized.apply(file.descriptors(element)[file.rows(index, element)])
-            for element, normalized in self.variables.inputs.items()
-        ]
         rows = [np.flatnonzero(types == number) for number in range(len(file.elements))]
+        inputs, charges = [], self._targets.charges
+        for own, (element, normalized) in zip(rows, self.variables.inputs.items(), strict=True):
+            values = file.descriptors(element)[file.rows(index, element)]
+            if charges is not None:
+                values = np.column_stack([values, charges.of(index)[own]])
+            inputs.append(normalized.apply(values))
         free, scale = self._targets.atom_energies, self.variables.scale
         energy, forces, stress = self._targets.of(file, index)
         counts = file.n_elements[index]
@@ -380,17 +420,19 @@ class Samples:
             forces=self._tensor(forces / scale),
             stress=self._tensor(stress / scale),
             volume=file.volume(index) or 1.0,
-            geometry=self._geometry(index, types) if self.with_forces else None,
+            geometry=self._geometry(index, types) if self._derivatives.trained else None,
         )
 
     def _geometry(self, index: int, types: NDArray[np.int32]) -> Geometry:
         types, pairs = np.ascontiguousarray(types), self.file.pairs(index)
+        charges = None if self._targets.charges is None else self._targets.charges.responses(index)
         if self.stored:
-            return Geometry(types, pairs, self.file.blocks(index))
+            return Geometry(types, pairs, self.file.blocks(index), charges)
         descriptor, in_memory = self._derivatives.descriptor, self._derivatives.in_memory
         if descriptor is None or in_memory is None or not in_memory[index]:
-            return Geometry(types, pairs, None)
-        return Geometry(types, pairs, np.asarray(descriptor.jacobian(types, pairs), dtype=np.float32))
+            return Geometry(types, pairs, None, charges)
+        blocks = np.asarray(descriptor.jacobian(types, pairs), dtype=np.float32)
+        return Geometry(types, pairs, blocks, charges)
 
     def _tensor(self, values: Array) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=self._dtype, device=self._device)
@@ -412,20 +454,20 @@ def derivatives_in_memory(file: DescriptorFile, descriptor: Descriptor, memory: 
 
 
 @dataclass(frozen=True, eq=False)
-class RepulsionOfStructure:
-    """The repulsion between the nuclei of one structure; zeros without."""
+class KnownPart:
+    """Energy, forces and stress of one structure that no network has to learn."""
 
     energy: float
     forces: Array  # (n_atoms, 3)
     stress: Array  # (6,)
 
 
-def repulsion_of(file: DescriptorFile, index: int, repulsion: Repulsion | None) -> RepulsionOfStructure:
+def repulsion_of(file: DescriptorFile, index: int, repulsion: Repulsion | None) -> KnownPart:
     """The repulsion of a structure, in the units of the file."""
     types = file.types[file.atoms(index)]
     if repulsion is None:
-        return RepulsionOfStructure(0.0, np.zeros((len(types), 3)), np.zeros(6))
+        return KnownPart(0.0, np.zeros((len(types), 3)), np.zeros(6))
     pairs = file.pairs(index)
     energies, slopes = repulsion.of_pairs(file.numbers[types], pairs)
     stress = stress_of_pairs(pairs, slopes, file.volume(index) or np.inf)
-    return RepulsionOfStructure(float(energies.sum()), sum_pairs(pairs, slopes), stress)
+    return KnownPart(float(energies.sum()), sum_pairs(pairs, slopes), stress)

@@ -76,7 +76,8 @@ def references(file: DescriptorFile, training: Sequence[int], targets: Targets) 
     per_atom = (energies - counts @ offsets) / counts.sum(axis=1)
     forces = (targets.of(file, index)[1] for index in training)  # not all in memory
     spread = Spread.of(per_atom, forces, stresses)
-    total = energies[used] / counts[used].sum(axis=1)
+    whole = file.energy[list(training)] - counts @ targets.atom_energies
+    total = whole[used] / counts[used].sum(axis=1)
     return References(offsets + targets.atom_energies, spread, (float(total.min()), float(total.max())))
 
 
@@ -163,8 +164,9 @@ def force_size(evaluator: Evaluator, networks: Mapping[str, Network], samples: S
 
 
 def with_statistics(files: PotentialFiles, file: DescriptorFile, training: Sequence[int]) -> PotentialFiles:
-    """`files` with the statistics of the `training` structures, if an uncertainty.data can hold them."""
-    if files.uncertainty is None:
+    """`files` with the statistics of the `training` structures, if an uncertainty.data can hold them. A
+    potential with charges has none."""
+    if files.uncertainty is None or files.charges is not None:
         return files
     shortest = _shortest(file, training)
     statistics = {}
@@ -183,6 +185,7 @@ def unit_means(
     training: Sequence[int],
     networks: Mapping[str, Network],
     inputs: Mapping[str, Affine],
+    charges: Array | None = None,
 ) -> dict[str, tuple[Array, ...]]:
     """Means of the inputs and hidden nodes over training atoms, by element, layer by layer (n_l,).
 
@@ -190,23 +193,29 @@ def unit_means(
     ----------
     inputs : mapping of element to Affine
         From symmetry functions to the inputs of `networks`.
+    charges : (n_atoms in the file,) float64, optional
+        Which are inputs, too, behind the functions.
     """
     found = {}
     for element, network in networks.items():
-        values = inputs[element].apply(_functions_of(file, element, training)[0])
+        values = inputs[element].apply(_functions_of(file, element, training, charges)[0])
         found[element] = tuple(each.mean(axis=0) for each in hidden_values(network, values))
     return found
 
 
 def _functions_of(
-    file: DescriptorFile, element: str, training: Sequence[int]
+    file: DescriptorFile, element: str, training: Sequence[int], charges: Array | None = None
 ) -> tuple[Array, NDArray[np.int64]]:
-    """Symmetry functions of training atoms, (n_atoms, n), of evenly spaced structures if there are many, and
-    the structure of each, (n_atoms,)."""
+    """Symmetry functions of training atoms, (n_atoms, n), of evenly spaced structures if there are many, with
+    the charge behind them if there are `charges`; and the structure of each, (n_atoms,)."""
     counts = np.array([file.rows(k, element).stop - file.rows(k, element).start for k in training])
     step = max(1, -(-int(counts.sum()) // MOST_ATOMS))
     table, chosen = file.descriptors(element), training[::step]
     values = np.concatenate([table[file.rows(k, element)] for k in chosen])
+    if charges is not None:
+        number, atoms = file.elements.index(element), [file.atoms(k) for k in chosen]
+        own = np.concatenate([charges[a][file.types[a] == number] for a in atoms])
+        values = np.column_stack([values, own])
     return values, np.repeat(np.asarray(chosen, dtype=np.int64), counts[::step])
 
 

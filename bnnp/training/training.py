@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bnnp import parallel
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.device import demand_device
-from bnnp.descriptors.scaling import Scaling
+from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.scaling_data import ScalingData, read_scaling
@@ -40,19 +40,18 @@ from bnnp.potential.potential import Potential
 from bnnp.random import BOOTSTRAP, stream
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
-from bnnp.training.averaging import Averaged
-from bnnp.training.checkpoint import Checkpoint
+from bnnp.training.charges import TrainedCharges
+from bnnp.training.checkpoint import Checkpoint, conditions
 from bnnp.training.dense_blocks import DenseForces
 from bnnp.training.evaluation import Evaluator
 from bnnp.training.initial import parameters_of, random_networks
 from bnnp.training.kalman.observations import Observer, Responses
-from bnnp.training.lbfgs import Lbfgs
 from bnnp.training.loop import State, Trainer, clock
 from bnnp.training.loss import Errors, Loss, Spread
-from bnnp.training.methods import gradient_method, kalman_filter
+from bnnp.training.methods import kalman_filter, optimizer_of
 from bnnp.training.model import Dropout, Forces, TrainedModel
 from bnnp.training.normalization import ChangeOfVariables, Variables, as_scaled, element_offsets, principal
-from bnnp.training.optimizer import Optimizer, Polished
+from bnnp.training.optimizer import Optimizer
 from bnnp.training.pair_forces import PairForces
 from bnnp.training.parameters import Parameters
 from bnnp.training.ranks import Ranks
@@ -81,6 +80,7 @@ Array = NDArray[np.float64]
 MONITORED = 100  # training structures that are evaluated every epoch
 PROBED = 8  # structures from which the size of untrained forces is estimated
 DECIMALS = 8  # fitted energies are rounded: the same text in every file, the same number on every machine
+SMALLEST_SPREAD = 1e-3  # e: charges that vary less are no larger an input
 FITTED = 200  # structures to which the zero of transferred energies is fitted
 
 
@@ -101,6 +101,8 @@ class TrainingSet:
         Of structures and atoms in the loss.
     density_widths : mapping of element to float
         Widths of the Gaussians of ``force_weighting gdf``; empty without it.
+    charges : TrainedCharges or None
+        Of a potential with charges: what stage 1 has trained.
     """
 
     training: tuple[int, ...]
@@ -110,12 +112,12 @@ class TrainingSet:
     forces: bool
     weights: Weights
     density_widths: Mapping[str, float]
+    charges: TrainedCharges | None = None
 
     @property
     def monitored(self) -> tuple[int, ...]:
-        """Training structures that are evaluated every epoch, evenly spaced."""
-        count = min(len(self.training), max(MONITORED, len(self.test)))
-        return tuple(self.training[k] for k in np.linspace(0, len(self.training) - 1, count).astype(int))
+        """Training structures that are evaluated every epoch."""
+        return monitored(self.training, self.test)
 
     def resampled(self, seed: int) -> TrainingSet:
         """As many training structures, drawn with replacement (``ensemble_bootstrap``). Ranges and spreads
@@ -191,7 +193,7 @@ class Training:
         if self.settings.network.use_old_weights_short:
             for element, change in self.changes.items():
                 path, architecture = self.directory / weights_name(element), model.architecture[element]
-                n_inputs = model.n_inputs[element]
+                n_inputs = model.n_network_inputs[element]
                 plain = read_weights(path, element, architecture, n_inputs, model.normalize_nodes)
                 networks[element] = change.from_plain(plain)
         return self.parameters.pack(networks)
@@ -218,11 +220,18 @@ class Training:
         spread = ScalingData(self.data.scalings, energies, model.fingerprint, fitted)
         masks = self.masks_of(networks)
         uncertainty = None if masks is None else UncertaintyData.of(masks, networks)
-        return PotentialFiles(model, networks, spread, uncertainty)
+        charges = None if self.data.charges is None else self.data.charges.model
+        return PotentialFiles(model, networks, spread, uncertainty, charges=charges)
 
     def potential(self, weights: Array) -> Potential:
         """The potential of these weights, not calibrated."""
         return assemble([self.files(weights)], self.settings, self.descriptor.threads)
+
+    @property
+    def conditions(self) -> dict[str, object]:
+        """What a checkpoint must have in common with the run that continues it."""
+        charges = None if self.data.charges is None else self.data.charges.model
+        return conditions(self.settings, self.file, charges)
 
     @property
     def epochs(self) -> int:
@@ -244,8 +253,9 @@ class Training:
         are centered on them."""
         if self.masks is None or not self.settings.dropout.after:
             return self.masks
-        scaled = {x: self.data.scalings[x].affine(self.settings.model.scaling) for x in networks}
-        return self.masks.with_means(unit_means(self.file, self.data.training, networks, scaled))
+        scaled, charges = {x: self._scaled(x) for x in networks}, self.data.charges
+        values = None if charges is None else charges.values
+        return self.masks.with_means(unit_means(self.file, self.data.training, networks, scaled, values))
 
     @property
     def averaged_masks(self) -> Masks | None:
@@ -260,7 +270,7 @@ class Training:
         return {
             element: ChangeOfVariables(
                 inputs=variables.inputs[element],
-                scaled=self.data.scalings[element].affine(model.scaling),
+                scaled=self._scaled(element),
                 scale=variables.scale,
                 offset=float(variables.offsets[number] - free[number]),
                 conv_energy=conversion.conv_energy,
@@ -268,6 +278,14 @@ class Training:
             )
             for number, element in enumerate(model.elements)
         }
+
+    def _scaled(self, element: str) -> Affine:
+        """The inputs of the network of the files: scaled functions, and the charge in n2p2's units."""
+        model = self.settings.model
+        found = self.data.scalings[element].affine(model.scaling)
+        if model.electrostatics is None:
+            return found
+        return found.beside(Affine(np.zeros(1), np.array([model.electrostatics.conv_charge]), np.zeros(1)))
 
     @cached_property
     def spread(self) -> Spread:
@@ -284,6 +302,11 @@ class Training:
             keywords.stress_weight * derivatives,
         )
 
+    @property
+    def targets(self) -> Targets:
+        """Which references are trained on."""
+        return replace(targets(self.settings, self.data.charges), weights=self.data.weights)
+
     @cached_property
     def samples(self) -> Samples:
         """The structures, kept in memory up to ``memory_limit``."""
@@ -295,7 +318,7 @@ class Training:
         return Samples(
             file,
             self.variables,
-            replace(targets(settings), weights=self.data.weights),
+            self.targets,
             Derivatives(self.data.forces, stored, self.descriptor if kept else None, in_memory),
             MemoryBudget(memory / parallel.size(), self._ranks.keeps),
             (self._dtype, device),
@@ -318,7 +341,7 @@ class Training:
             forces = partial(
                 core_forces, self.descriptor.with_dtype(np.float32) if single else self.descriptor
             )
-        inputs, width = self.variables.inputs, self.descriptor.width
+        inputs, width = self.variables.inputs, self.descriptor.width + (self.data.charges is not None)
         return Trainer(
             model=TrainedModel(self.parameters, inputs, width, forces, self._dtype, device),
             loss=self.loss,
@@ -342,24 +365,15 @@ class Training:
     @property
     def optimizer(self) -> Optimizer:
         """The method of ``optimizer``, its moving average, and the polish after it."""
-        keywords, transfer = self.settings.training, self.transfer
-        polish = min(keywords.polish_epochs, self.epochs)
-        n_epochs = self.epochs - polish
-        factors = None if transfer is None else transfer.step_factors(self.settings, self.parameters)
-        free = None if factors is None else factors > 0.0
-        if keywords.optimizer == "lbfgs":
-            return Lbfgs(keywords.lbfgs_memory, free)
-        if keywords.optimizer == "kalman":
-            responses = Responses(self.descriptor, self._dtype)
-            observer = Observer(self.parameters, self.variables.inputs, self._dropout, responses)
-            kalman = kalman_filter(self.settings, self.samples, self.loss, self.spread, observer, self._ranks)
-            first: Optimizer = replace(kalman, free=free)
-        else:
-            steps = -(-len(self.data.training) // keywords.batch_size)
-            first = gradient_method(self.settings, self.parameters.is_weight, steps, n_epochs, factors)
-        if keywords.weight_average > 0.0:
-            first = Averaged(first, keywords.weight_average)
-        return Polished(first, Lbfgs(keywords.lbfgs_memory, free), n_epochs) if polish else first
+        settings, transfer = self.settings, self.transfer
+        factors = None if transfer is None else transfer.step_factors(settings, self.parameters)
+        responses = Responses(self.descriptor, self._dtype)
+        observer = Observer(self.parameters, self.variables.inputs, self._dropout, responses)
+        filtered = partial(
+            kalman_filter, settings, self.samples, self.loss, self.spread, observer, self._ranks
+        )
+        n_training = len(self.data.training)
+        return optimizer_of(settings, self.parameters, n_training, self.epochs, filtered, factors)
 
     @property
     def evaluator(self) -> Evaluator:
@@ -415,27 +429,30 @@ class Training:
         return self.parameters.pack(networks)
 
 
-def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> TrainingSet:
+def monitored(training: Sequence[int], test: Sequence[int]) -> tuple[int, ...]:
+    """Some of the training structures, evenly spaced, as many as are tested or MONITORED."""
+    count = min(len(training), max(MONITORED, len(test)))
+    return tuple(training[k] for k in np.linspace(0, len(training) - 1, count).astype(int))
+
+
+def training_set(
+    settings: Settings, file: DescriptorFile, directory: Path, charges: TrainedCharges | None = None
+) -> TrainingSet:
     """Read the division of the file into sets, and compute the statistics of the training set.
+
+    Parameters
+    ----------
+    charges : TrainedCharges, optional
+        Of a potential with charges; the result is without them.
 
     Raises
     ------
     InputError
         Nothing to train on, an element without atoms, a symmetry function that never varies.
     """
-    training, test = (
-        tuple(np.flatnonzero(file.subset == subset).tolist()) for subset in (Set.TRAIN, Set.TEST)
-    )
-    if not training:
-        raise InputError(
-            "symmetry_functions.h5: the training set is empty; lower test_fraction and run mode 1 again"
-        )
-    found = references(file, training, targets(settings))
-    ranges, model = scalings(file, training), settings.model
-    if settings.scaling.use_old_scaling:
-        path, sigma = directory / "scaling.data", model.scaling.kind == "sigma"
-        ranges = dict(read_scaling(path, model.n_inputs, sigma, model.fingerprint).scalings)
-    _demand_variation(settings, ranges)
+    training, test = divided(file)
+    found = references(file, training, targets(settings, charges))
+    ranges = training_ranges(settings, file, directory)
     wanted = settings.structures.use_short_forces
     forces = wanted and found.spread.n_forces > 0 and has_forces(file, training)
     if settings.given("use_short_forces") and wanted and not forces:
@@ -448,6 +465,28 @@ def training_set(settings: Settings, file: DescriptorFile, directory: Path) -> T
     return TrainingSet(training, test, found, ranges, forces, weights, widths)
 
 
+def divided(file: DescriptorFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Positions in the file of training and test set. Raises InputError if there is nothing to train on."""
+    training, test = (
+        tuple(np.flatnonzero(file.subset == subset).tolist()) for subset in (Set.TRAIN, Set.TEST)
+    )
+    if not training:
+        raise InputError(
+            "symmetry_functions.h5: the training set is empty; lower test_fraction and run mode 1 again"
+        )
+    return training, test
+
+
+def training_ranges(settings: Settings, file: DescriptorFile, directory: Path) -> dict[str, Scaling]:
+    """Ranges of the symmetry functions by element: of the training set, or of an old scaling.data."""
+    ranges, model = scalings(file, divided(file)[0]), settings.model
+    if settings.scaling.use_old_scaling:
+        path, sigma = directory / "scaling.data", model.scaling.kind == "sigma"
+        ranges = dict(read_scaling(path, model.n_inputs, sigma, model.fingerprint).scalings)
+    _demand_variation(settings, ranges)
+    return ranges
+
+
 def has_forces(file: DescriptorFile, training: Sequence[int]) -> bool:
     """Whether any force of these structures is not zero: files without forces have zeros."""
     return any(np.nan_to_num(file.forces[file.atoms(index)]).any() for index in training)
@@ -458,15 +497,10 @@ def variables_of(
 ) -> Variables:
     """Whitened inputs, and an offset and scale of the targets with which untrained forces have the size of
     the reference forces."""
-    model = settings.model
-    if settings.dropout.dropout_rate_input > 0.0 or settings.loss.network_inputs == "scaled":
-        inputs = {x: as_scaled(data.scalings[x].affine(model.scaling)) for x in model.elements}
-    else:
-        ranges = scalings(file, data.training)
-        inputs = whitened(file, data.training, ranges)
-        wanted = settings.loss.network_inputs
-        if wanted == "principal" or (wanted == "auto" and settings.training.optimizer == "kalman"):
-            inputs = {x: principal(z, ranges[x]) for x, z in inputs.items()}
+    model, inputs = settings.model, inputs_of(settings, file, data.training, data.scalings)
+    if data.charges is not None:
+        spreads = charge_inputs(file, data.training, data.charges.values)
+        inputs = {x: z.beside(spreads[x]) for x, z in inputs.items()}
     if any(model.architecture[element].activations[-1] != "l" for element in model.elements):
         conversion = model.normalization  # the layer before a nonlinear output cannot absorb a scale
         offsets = atom_energies(settings) + conversion.mean_energy
@@ -474,11 +508,39 @@ def variables_of(
     spread = data.references.spread
     size = np.sqrt(spread.force) if data.forces else np.sqrt(spread.energy)
     variables = Variables(inputs, data.references.offsets, 1.0)
-    probe = Samples(file, variables, replace(targets(settings), limits=Limits()), Derivatives(data.forces))
-    evaluator = Evaluator(inputs, None, descriptor)
+    every = replace(targets(settings, data.charges), limits=Limits())
+    probe = Samples(file, variables, every, Derivatives(data.forces))
+    evaluator, networks = (
+        Evaluator(inputs, None, descriptor),
+        random_networks(settings),
+    )
     chosen = data.training[:: max(1, len(data.training) // PROBED)][:PROBED]
-    untrained = force_size(evaluator, random_networks(settings), [probe[index] for index in chosen])
+    untrained = force_size(evaluator, networks, [probe[index] for index in chosen])
     return replace(variables, scale=float(size / untrained) if untrained > 0.0 else float(size))
+
+
+def inputs_of(
+    settings: Settings, file: DescriptorFile, training: Sequence[int], ranges: Mapping[str, Scaling]
+) -> dict[str, Affine]:
+    """The inputs z of the networks in training, from the symmetry functions, by element."""
+    if settings.dropout.dropout_rate_input > 0.0 or settings.loss.network_inputs == "scaled":
+        return {x: as_scaled(own.affine(settings.model.scaling)) for x, own in ranges.items()}
+    own, wanted = scalings(file, training), settings.loss.network_inputs
+    inputs = whitened(file, training, own)
+    if wanted == "principal" or (wanted == "auto" and settings.training.optimizer == "kalman"):
+        inputs = {x: principal(z, own[x]) for x, z in inputs.items()}
+    return inputs
+
+
+def charge_inputs(file: DescriptorFile, training: Sequence[int], charges: Array) -> dict[str, Affine]:
+    """The charge as an input of the networks in training: centered, of variance 1, by element."""
+    found = {}
+    for number, element in enumerate(file.elements):
+        parts = [charges[file.atoms(k)][file.types[file.atoms(k)] == number] for k in training]
+        own = np.concatenate(parts)
+        spread = max(float(own.std()), SMALLEST_SPREAD)
+        found[element] = Affine(np.array([own.mean()]), np.array([1.0 / spread]), np.zeros(1))
+    return found
 
 
 def with_fitted_energies(settings: Settings, file: DescriptorFile) -> Settings:
@@ -537,10 +599,11 @@ def atom_energies(settings: Settings) -> Array:
     return np.array([settings.model.atom_energies[element] for element in settings.model.elements])
 
 
-def targets(settings: Settings) -> Targets:
-    """References without free atoms and repulsion, within ``max_energy`` and ``max_force``."""
+def targets(settings: Settings, charges: TrainedCharges | None = None) -> Targets:
+    """References without free atoms, repulsion and electrostatic energy, within ``max_energy`` and
+    ``max_force``."""
     limits = Limits(settings.training.max_energy, settings.training.max_force)
-    return Targets(atom_energies(settings), limits, settings.model.repulsion)
+    return Targets(atom_energies(settings), limits, settings.model.repulsion, charges=charges)
 
 
 def core_forces(

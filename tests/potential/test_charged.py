@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from math import erf, pi, sqrt
 from pathlib import Path
@@ -11,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.data import atomic_numbers
 from benchmark_parts import prediction_parts
+from charged_case import INPUT, structure, write_charged
 from click.testing import CliRunner, Result
 
 import bnnp
 import bnnp._core as _core
 from bnnp.cli import main
-from bnnp.errors import InputError, NumericalError
+from bnnp.errors import InputError, NumericalError, StaleFileError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import read_columns
@@ -31,51 +32,6 @@ from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 from bnnp.training.transfer import read_transfer
 
-INPUT = """\
-number_of_elements 3
-elements Cl Na Au
-nnp_type 4G-HDNNP
-check_units .false.
-fixed_gausswidth Cl 1.9
-fixed_gausswidth Na 1.4
-fixed_gausswidth Au 2.2
-screen_electrostatics 3.0 7.5 p4
-ewald_prec 1e-12
-atom_energy Na -3.5
-cutoff_type 2
-global_hidden_layers_short 2
-global_nodes_short 6 5
-global_activation_short t s l
-global_hidden_layers_electrostatic 1
-global_nodes_electrostatic 4
-global_activation_electrostatic t l
-global_symfunction_short 2 0.02 0.0 8.0
-global_symfunction_short 2 0.20 3.0 8.0
-global_symfunction_short 3 0.01 1.0 2.0 8.0
-"""
-HARDNESS = {"Na": 0.31, "Cl": 0.42, "Au": 0.27}
-CELL = np.array([[11.0, 1.0, 0.0], [0.0, 10.0, 2.0], [1.0, 0.0, 12.0]])
-
-
-def write_charged(folder: Path, text: str = INPUT, seed: int = 1, scale: float = 0.5) -> Path:
-    """A potential with random networks of sodium, chlorine and gold."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "input.nn").write_text(text)
-    model, rng = load_settings(folder / "input.nn", 3).model, np.random.default_rng(seed)
-    assert model.electrostatics is not None
-    for element in model.elements:
-        n = len(model.functions[element])
-        for kind, architecture, inputs in (
-            ("weights", model.architecture[element], n + 1),
-            ("weightse", model.electrostatics.architecture[element], n),
-        ):
-            values = rng.normal(scale=scale, size=architecture.n_weights(inputs))
-            network = Network.from_flat(values, architecture, inputs)
-            write_weights(folder / weights_name(element, kind), network, element)
-        name = f"hardness.{atomic_numbers[element]:03d}.data"
-        (folder / name).write_text(f"# of {element}\n  {HARDNESS[element]}\n")
-    return folder
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -85,19 +41,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def potential(folder: Path) -> Potential:
     return bnnp.load(folder)
-
-
-def structure(kind: str, seed: int = 4) -> Structure:
-    """Twelve atoms with the total charge 0.7: a molecule, a crystal, or, neutral, a slab."""
-    rng = np.random.default_rng(seed)
-    grid = np.array([[i, j, k] for i in range(3) for j in range(2) for k in range(2)])
-    positions = grid * [3.8, 5.0, 5.0] + rng.uniform(-0.4, 0.4, (12, 3))
-    numbers = np.array([11, 17, 79] * 4)
-    if kind == "molecule":
-        return Structure(numbers, positions, charge=0.7)
-    if kind == "slab":
-        return Structure(numbers, positions, CELL, pbc=(True, False, True))
-    return Structure(numbers, positions, CELL, charge=0.7)
 
 
 def energy(potential: Potential, of: Structure) -> float:
@@ -120,6 +63,46 @@ def test_forces_are_finite_differences(potential: Potential, kind: str) -> None:
         numerical = (8 * (moved(h) - moved(-h)) - moved(2 * h) + moved(-2 * h)) / (12 * h)
         assert -numerical == pytest.approx(forces.value[atom, axis], abs=1e-8 * max(scale, 0.1))
     assert forces.value.sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["molecule", "crystal", "slab"])
+def test_the_responses_of_the_charges_are_finite_differences(potential: Potential, kind: str) -> None:
+    """By positions, and by a strain in the plane of the slab or any of the crystal."""
+    start, h = structure(kind), 2e-3
+    found = potential.charge_responses(start, potential.neighbors(start))
+
+    def charges(of: Structure) -> np.ndarray:
+        prediction = potential.predict(of, forces=False, stress=False)
+        assert prediction.charges is not None
+        return prediction.charges.value
+
+    def derivative(changed: Callable[[float], Structure]) -> np.ndarray:
+        values = [charges(changed(k * h)) for k in (1, -1, 2, -2)]
+        return (8.0 * (values[0] - values[1]) - (values[2] - values[3])) / (12.0 * h)
+
+    for atom, axis in ((0, 0), (5, 1), (11, 2)):
+
+        def moved(by: float, atom: int = atom, axis: int = axis) -> Structure:
+            positions = start.positions.copy()
+            positions[atom, axis] += by
+            return replace(start, positions=positions)
+
+        assert -derivative(moved) == pytest.approx(found[3 * atom + axis], abs=1e-9)
+    if start.cell is None:
+        return
+    normal = np.cross(start.cell[0], start.cell[2])
+    plane = np.linalg.svd(normal[None])[2][1:] if kind == "slab" else np.eye(3)
+    full = found[-6:][np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])]  # (3, 3, n_atoms)
+    for a in plane:
+        for b in plane:
+
+            def strained(by: float, a: np.ndarray = a, b: np.ndarray = b) -> Structure:
+                strain = np.eye(3) + 0.5 * by * (np.outer(a, b) + np.outer(b, a))
+                assert start.cell is not None
+                return replace(start, positions=start.positions @ strain, cell=start.cell @ strain)
+
+            expected = np.einsum("a,abk,b->k", a, full, b)
+            assert derivative(strained) == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["crystal", "slab"])
@@ -382,7 +365,7 @@ def test_mode_3_writes_the_charges(folder: Path, tmp_path: Path, potential: Pote
     checked = run(there, "--check")
     assert checked.exit_code == 0, checked.output
     assert re.search(
-        r"mode 2 +stops, as bnnp does not train charges\n +mode 3 +what the data hold", checked.output
+        r"mode 2 +what the data hold is doubtful.*\n +mode 3 +what the data hold", checked.output
     )
     assert "electronegativity of Na" in result.output
     assert "hardness 0.31" in result.output
@@ -491,8 +474,17 @@ def test_structures_without_an_energy(potential: Potential, folder: Path, tmp_pa
 
 
 def test_what_bnnp_does_not_do_with_charges(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"input.nn line 3: `nnp_type` asks for charges: bnnp predicts"):
-        load_settings(folder / "input.nn", 2)
+    for line, text in (
+        ("device cuda", "device.* charges are trained on the CPU"),
+        ("transfer_from there", "transfer_from.* charges cannot be transferred"),
+        ("finetune nll", "finetune.* cannot be fine-tuned"),
+        ("mc_dropout during", "mc_dropout.* dropout `after` the training only"),
+        ("dropout_rate auto", "dropout_rate.* give a number"),
+        ("uncertainty hybrid", "uncertainty.* those of the samples"),
+    ):
+        (tmp_path / "input.nn").write_text(f"{INPUT}{line}\n")
+        with pytest.raises(InputError, match=f"line [0-9]+: `{text}"):
+            load_settings(tmp_path / "input.nn", 2)
     for program in ("hdnnp", "bnnp"):
         result = run(folder, "--export", program, str(tmp_path / "out"))
         assert result.exit_code == 1
@@ -530,13 +522,66 @@ def test_the_check_of_dynamics_needs_the_networks(folder: Path, tmp_path: Path) 
     assert "weights.011.data: no such file" in result.output
 
 
-def test_masks_have_no_place(folder: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(folder, tmp_path / "masked")
-    networks = bnnp.load(folder).members[0].networks
-    masks = Masks.draw(1, 3, (0.0, 0.1, 0.1), {x: network.sizes for x, network in networks.items()})
-    write_uncertainty(other / "uncertainty.data", UncertaintyData.of(masks, networks), "")
-    with pytest.raises(InputError, match="uncertainty.data: dropout has no place in a potential with"):
+@pytest.fixture(scope="module")
+def masked(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The potential with centered masks on both networks, five samples; means are made up."""
+    other = shutil.copytree(folder, tmp_path_factory.mktemp("masks") / "masked")
+    member, rng = bnnp.load(folder).members[0], np.random.default_rng(2)
+    assert member.charges is not None
+    for name, networks in (("uncertainty", member.networks), ("uncertaintye", member.charges.networks)):
+        sizes = {x: network.sizes for x, network in networks.items()}
+        masks = Masks.draw(len(name), 5, (0.0, 0.2, 0.2), sizes)
+        masks = masks.with_means({x: tuple(rng.normal(size=n) for n in own) for x, own in sizes.items()})
+        write_uncertainty(other / f"{name}.data", UncertaintyData.of(masks, networks))
+    return other
+
+
+@pytest.mark.parametrize("kind", ["molecule", "crystal"])
+def test_each_sample_has_its_own_charges(masked: Path, potential: Potential, kind: str) -> None:
+    """The mean is the plain network, and deviations are those of the samples, each a potential of its own."""
+    sampled, start = bnnp.load(masked), structure(kind)
+    found, plain = sampled.predict(start), potential.predict(start)
+    alone = [sampled.member(k).predict(start) for k in range(5)]
+    for name in ("charges", "forces", *["stress"] * (kind == "crystal")):
+        own = getattr(found, name)
+        assert own.value == pytest.approx(getattr(plain, name).value, abs=1e-12)
+        expected = np.std([getattr(each, name).value for each in alone], axis=0, ddof=1)
+        assert own.std == pytest.approx(expected, rel=1e-9)
+        assert own.std.min() > 0.0
+    assert found.energy.value == pytest.approx(plain.energy.value, rel=1e-13)
+    assert found.energy.std == pytest.approx(np.std([x.energy.value for x in alone], ddof=1), rel=1e-9)
+    quick = sampled.predict(start, sigma=False)
+    assert quick.forces is not None
+    assert plain.forces is not None
+    assert quick.forces.std is None
+    assert quick.forces.value == pytest.approx(plain.forces.value, abs=1e-12)
+
+
+def test_masks_of_one_network_need_those_of_the_other(masked: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(masked, tmp_path / "half")
+    (other / "uncertaintye.data").unlink()
+    with pytest.raises(InputError, match="uncertaintye.data: no such file"):
         bnnp.load(other)
+    shutil.copy(masked / "uncertainty.data", other / "uncertaintye.data")
+    with pytest.raises(StaleFileError, match="uncertaintye.data: "):
+        bnnp.load(other)
+    assert bnnp.load(other, samples=0).samples == 1
+
+
+def test_fewer_samples_and_new_ones_have_masks_on_both_networks(masked: Path) -> None:
+    start, all_of_them = structure("molecule"), bnnp.load(masked)
+    three = bnnp.load(masked, samples=3)
+    assert three.members[0].charges is not None
+    assert three.members[0].charges.masks is not None
+    assert three.members[0].charges.masks.samples == three.samples == 3
+    first = [all_of_them.member(k).predict(start, forces=False).energy.value for k in range(3)]
+    found = three.predict(start, forces=False).energy.std
+    assert found == pytest.approx(np.std(first, ddof=1), rel=1e-9)
+    redrawn = all_of_them.with_options(resample=True)
+    one, two = (redrawn.predict(replace(start, index=k), forces=False) for k in (1, 2))
+    assert one.charges is not None
+    assert two.charges is not None
+    assert not np.allclose(one.charges.std, two.charges.std)
 
 
 def test_the_benchmark_times_the_parts_of_charges(potential: Potential) -> None:

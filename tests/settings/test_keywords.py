@@ -58,9 +58,8 @@ OUT_OF_SCOPE = """
     global_output_nodes_short global_symfunction_electrostatic
 """
 TRAINING_OF_CHARGES = """
-    initial_hardness task_batch_size_charge nguyen_widrow_weights_charge
-    charge_fraction optmode_charge kalman_lambda_charge kalman_nue_charge_constraint kalman_damp_charge
-    weightse_min noise_charge update_worst_charges write_traincharges use_old_weights_charge
+    optmode_charge kalman_lambda_charge kalman_nue_charge_constraint kalman_damp_charge
+    weightse_min noise_charge update_worst_charges write_traincharges
     nguyen_widrow_weights_ewald charge_error_threshold total_charge_error_threshold weighte_constraint
 """
 RUNNER_2 = "fc_cosine default_nodes default_activation_nn scale_feature_maps center_feature_maps"
@@ -92,7 +91,7 @@ def test_keywords_out_of_scope_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINING_OF_CHARGES.split())
 def test_words_about_the_training_of_charges_have_no_effect(name: str) -> None:
-    """bnnp trains no charges."""
+    """Both stages have the words of the training."""
     assert KEYWORDS[name].tier == "O"
 
 

@@ -148,6 +148,14 @@ static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std:
             task.B[i * n_atoms + j] -= f * pairs.value[p];
             continue;
         }
+        if (task.slopes) {  // dA/dr_j and dA/d(strain)
+            const double s = inside ? 2.0 * (pairs.slope[p] - pairs.far_slope[p]) : 0.0;
+            const double x = pairs.x[p], y = pairs.y[p], z = pairs.z[p];
+            const double parts[] = {x, y, z, x * x, y * y, z * z, y * z, x * z, x * y};
+            for (int part = 0; part < 9; ++part)
+                task.slopes[(part * n_atoms + i) * n_atoms + j] += s * parts[part];
+            continue;
+        }
         const double *u = task.left, *v = task.right, half = i == j ? 0.5 : 1.0;
         const double together = inside ? 0.5 * (u[i] * v[j] + u[j] * v[i]) : 0.0;
         const double factor = 2.0 * half *

@@ -93,6 +93,21 @@ class ChargeSums {
         return py::make_tuple(forces, virial);
     }
 
+    // Derivatives of A above the diagonal and on it by r_j and by the strain in Voigt's order,
+    // (9, n_atoms, n_atoms).
+    Doubles slopes() const {
+        const std::int64_t n = task.n_atoms, parts = 9;
+        Doubles found({parts, n, n});
+        std::fill_n(found.mutable_data(), parts * n * n, 0.0);
+        ChargeTask own = task;
+        own.slopes = found.mutable_data();
+        {
+            py::gil_scoped_release release;
+            parallel_pieces(PIECES, threads, [&](std::int64_t piece) { run(own, piece); });
+        }
+        return found;
+    }
+
   private:
     void run(ChargeTask own, std::int64_t piece) const {
         own.first = piece;
@@ -113,7 +128,8 @@ void bind_charges(py::module_& module) {
     py::class_<ChargeSums>(module, "ChargeSums")
         .def(py::init<Doubles, Doubles, Doubles, double, double, double, double, int, int>())
         .def("matrices", &ChargeSums::matrices)
-        .def("derivatives", &ChargeSums::derivatives);
+        .def("derivatives", &ChargeSums::derivatives)
+        .def("slopes", &ChargeSums::slopes);
 }
 
 }  // namespace bnnp

@@ -16,7 +16,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -184,8 +184,10 @@ class TrainingCost:
 def estimate_training(structures: StructureFile, settings: Settings, stored: bool) -> TrainingCost:
     """Time a structure and extrapolate by the number of atoms that are trained on.
 
-    These are the share that ``test_fraction`` leaves, without ``calibration_fraction`` of it.
+    These are the share that ``test_fraction`` leaves, without ``calibration_fraction`` of it. Charges are
+    left out.
     """
+    settings = replace(settings, model=replace(settings.model, electrostatics=None))
     sizes = structures.n_atoms
     structure = structures[int(np.abs(sizes - sizes.mean()).argmin())]
     descriptor = settings.model.descriptor()
@@ -213,7 +215,10 @@ def report_training_estimate(structures: StructureFile, run: Run, stored: bool, 
     log.section("Estimate for mode 2")
     reread = f"; what is beyond memory_limit {byte_count(limit)} is read again" if found.data > limit else ""
     log.item("memory of the data", f"about {byte_count(found.data)}, over all processes{reread}")
-    log.item("time of an epoch", f"about {duration(found.seconds)} on one core, without its evaluation")
+    left_out = " and the charges" * (run.settings.model.electrostatics is not None)
+    log.item(
+        "time of an epoch", f"about {duration(found.seconds)} on one core, without its evaluation{left_out}"
+    )
     log.item(f"time of {count(epochs, 'epoch')}", f"about {duration(epochs * found.seconds)} on one core")
     log.item("writes", WRITTEN)
 

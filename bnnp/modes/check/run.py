@@ -92,8 +92,6 @@ def conclude(data: DataSet, run: Run, log: Log) -> None:
     doubtful = data.doubts or data.n_close == data.n_structures
     able = "what the data hold is doubtful: see the warnings" if doubtful else "ready"
     stops = {2: "stops, as it finds no forces"} if lacks_forces(data, run.settings) else {}
-    if run.settings.model.electrostatics is not None:
-        stops = {2: "stops, as bnnp does not train charges"}
     for mode in (1, 2, 3):
         log.item(f"mode {mode}", stops.get(mode, able))
     log.close(0)

@@ -197,6 +197,7 @@ class Report:
         calibrated = self.potential.calibration is not None
         columns, rows = _table(self.groups, self.potential.units, calibrated)
         log.table(columns, rows)
+        self._charges(log)
         if omitted := self.total.forces.symmetric + self.total.stress.symmetric:
             left = count(omitted, "component")
             log.line(f"  without score: {left} of forces and stresses that symmetry makes zero")
@@ -206,6 +207,18 @@ class Report:
         title, qualities = judged(self)
         limits, advice, lowered = limits_of_prediction(self)
         Verdict(title, qualities, limits, advice, lowered, graded).report(log)
+
+    def _charges(self, log: Log) -> None:
+        """Errors and raw standard deviations of the charges, where there are any."""
+        found, texts = self.total.charges, []
+        if found.count:
+            texts.append(f"RMSE {found.rmse:.6f} e, MAE {found.mae:.6f} e")
+        if found.sigmas:
+            texts.append(f"raw sigma {found.mean_sigma:.6f} e")
+        if found.scores:
+            texts.append(f"sqrt(ZMS) {math.sqrt(found.zms):.3f}")
+        if texts:
+            log.item("charges", ", ".join(texts))
 
     def _extrapolations(self, log: Log) -> None:
         log.section("Extrapolation")

@@ -21,7 +21,10 @@ from bnnp.potential.files import DIRECTORY, member_directory, read_members, writ
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.training import CHECKPOINT
+from bnnp.training.checkpoint import CHARGES
 from bnnp.training.statistics import with_statistics
+
+CHECKPOINTS = (CHARGES, CHECKPOINT)
 
 
 def members(run: Run) -> Iterator[Run]:
@@ -34,7 +37,7 @@ def members(run: Run) -> Iterator[Run]:
         parallel.on_root(_prepare, run.directory, count)
     for number in range(1, count + 1):
         directory = member_directory(run.directory, number)
-        begun = parallel.on_root((directory / CHECKPOINT).is_file)
+        begun = parallel.on_root(_begun, directory)
         restart = run.restart and (begun or number == 1)
         settings = member_settings(run.settings, number, run.directory)
         if run.restart and number > 1:
@@ -53,7 +56,13 @@ def member_settings(settings: Settings, number: int, directory: Path) -> Setting
 def _prepare(directory: Path, count: int) -> None:
     for number in range(2, count + 1):
         _make(member_directory(directory, number))
-        (member_directory(directory, number) / CHECKPOINT).unlink(missing_ok=True)
+        for name in CHECKPOINTS:
+            (member_directory(directory, number) / name).unlink(missing_ok=True)
+
+
+def _begun(directory: Path) -> bool:
+    """Whether there is a checkpoint of either stage."""
+    return any((directory / name).is_file() for name in CHECKPOINTS)
 
 
 def _make(directory: Path) -> None:

@@ -21,10 +21,9 @@ from bnnp.messages import count
 from bnnp.potential.files import DIRECTORY, PotentialFiles, write_directory
 from bnnp.structure import Set
 from bnnp.training import CHECKPOINT
-from bnnp.training.checkpoint import Checkpoint, conditions, write_checkpoint
+from bnnp.training.checkpoint import Checkpoint, write_checkpoint
 from bnnp.training.loop import Record, State
 from bnnp.training.loss import Errors
-from bnnp.training.samples import repulsion_of
 from bnnp.training.statistics import with_statistics
 from bnnp.training.training import Training
 
@@ -73,10 +72,9 @@ class Output:
     def save_checkpoint(self, state: State) -> None:
         """What ``--restart`` needs."""
         training, trainer = self.training, self.training.trainer
-        known = conditions(training.settings, training.file)
         state = replace(state, optimizer=trainer.optimizer.arrays(state.optimizer))
         content = Checkpoint(state, training.variables, trainer.epochs)
-        parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, known)
+        parallel.on_root(write_checkpoint, self.directory / CHECKPOINT, content, training.conditions)
 
     def remove_former(self, state: State | None = None) -> list[str]:
         """Remove predictions and weights of single epochs that a former training wrote, or that are not of
@@ -190,15 +188,15 @@ class Output:
     def _point(self, subset: Set, index: int, energy: float, forces: Array) -> Point:
         file, variables = self.training.file, self.training.variables
         offset = float(file.n_elements[index] @ variables.offsets)
-        repulsion = repulsion_of(file, index, self.training.settings.model.repulsion)
+        known = self.training.targets.known_part(file, index)
         return Point(
             subset=subset,
             source=int(file.source[index]),
             n_atoms=int(file.n_atoms[index]),
             reference=float(file.energy[index]),
-            energy=offset + repulsion.energy + variables.scale * energy,
+            energy=offset + known.energy + variables.scale * energy,
             reference_forces=np.array(file.forces[file.atoms(index)]),
-            forces=repulsion.forces + variables.scale * forces,
+            forces=known.forces + variables.scale * forces,
         )
 
 

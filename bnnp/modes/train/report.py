@@ -28,8 +28,9 @@ from bnnp.potential.files import DIRECTORY
 from bnnp.settings.settings import Settings
 from bnnp.structure import Set
 from bnnp.training import CHECKPOINT
+from bnnp.training.charge_training import ChargeTraining
 from bnnp.training.checkpoint import Checkpoint
-from bnnp.training.loop import State
+from bnnp.training.loop import Record, State
 from bnnp.training.loss import Errors
 from bnnp.training.refinement import Trial, trial_epochs
 from bnnp.training.training import Training, has_forces
@@ -78,6 +79,38 @@ def report_data(log: Log, training: Training) -> None:
         )
 
 
+def report_charge_method(log: Log, training: ChargeTraining) -> None:
+    """Stage 1: the charges of the data, the networks and hardnesses, and how they are trained."""
+    file, trainer, shapes = training.file, training.trainer, training.parameters
+    assert file.charges is not None
+    log.section("Stage 1: charges")
+    log.item("structures", f"{len(training.training)} for training, {len(training.test)} for testing")
+    for number, element in enumerate(file.elements):
+        own = file.charges[file.types == number]
+        text = f"{np.nanmin(own):.4f} ... {np.nanmax(own):.4f} e, mean {np.nanmean(own):.4f}"
+        log.item(f"charges of {element}", text)
+        log.item(f"network of {element}", shapes.architectures[element].describe(shapes.n_inputs[element]))
+    log.item("spread of charges", f"{np.sqrt(training.spread.force):.4f} e about the mean of each element")
+    log.item("weights", f"{len(shapes)}, {len(file.elements)} of them hardnesses")
+    for name, text in trainer.optimizer.describe().items():
+        log.item(name, text)
+    log.item("epochs", f"{trainer.epochs}, batches of {count(trainer.batch_size, 'structure')}")
+
+
+def report_charges(log: Log, training: ChargeTraining, state: State) -> None:
+    """Errors of the best epoch of stage 1, and the hardnesses."""
+    trainer, rows = training.trainer, []
+    sets = [each for each in (("training", training.training), ("test", training.test)) if each[1]]
+    for name, indices in sets:
+        errors = trainer.errors(state.best_weights, indices)
+        rows.append((name, f"{errors.rmse[2]:.6f}", f"{errors.mae[2]:.6f}"))
+    log.section(f"Charges of the best epoch, {state.best_epoch}")
+    log.table(("set", "RMSE (e)", "MAE (e)"), rows)
+    unit = f"{training.settings.model.units.energy}/e^2"
+    for element, hardness in training.charge_model(state.best_weights).hardness.items():
+        log.item(f"hardness of {element}", f"{hardness:.6f} {unit}")
+
+
 def report_weights(log: Log, training: Training) -> None:
     """Fitted energies, groups and densities, where there are any."""
     settings, file, widths = training.settings, training.file, training.data.density_widths
@@ -96,7 +129,7 @@ def report_weights(log: Log, training: Training) -> None:
 def report_method(log: Log, training: Training) -> None:
     """Networks, loss, optimizer, dropout and memory."""
     settings, trainer, shapes = training.settings, training.trainer, training.parameters
-    log.section("Training")
+    log.section("Training" if training.data.charges is None else "Stage 2: energies and forces")
     for element, architecture in shapes.architectures.items():
         log.item(f"network of {element}", architecture.describe(shapes.n_inputs[element]))
     log.item("weights", len(shapes))
@@ -113,7 +146,11 @@ def report_method(log: Log, training: Training) -> None:
     masks = training.masks
     if masks is None:
         log.item("dropout", "none")
-        if not settings.given("dropout_rate"):
+        if settings.model.electrostatics is not None:
+            log.line(
+                "  Networks with charges have no dropout. With `ensemble_size 4` mode 3 tells deviations"
+            )
+        elif not settings.given("dropout_rate"):
             _, _, reason = settings.origins["dropout_rate"].rstrip(")").partition(" (")
             log.line(
                 f"  {reason}. With `mc_dropout after` mode 3, ASE and LAMMPS tell a standard deviation with "
@@ -172,9 +209,9 @@ def report_start(log: Log, training: Training) -> None:
         report_transfer(log, training.settings, training.transfer)
 
 
-def report_continuation(log: Log, epochs: int, former: Checkpoint) -> None:
+def report_continuation(log: Log, epochs: int, former: Checkpoint, name: str = CHECKPOINT) -> None:
     """Where ``--restart`` continues; a note if another number of epochs changes the schedule."""
-    log.item("continued", f"{CHECKPOINT}, after epoch {former.state.epoch}")
+    log.item("continued", f"{name}, after epoch {former.state.epoch}")
     if former.epochs != epochs:
         log.line(
             f"  epochs is {epochs}, but was {former.epochs}: from here on the step size follows the schedule "
@@ -221,7 +258,9 @@ def report_memory(log: Log, training: Training) -> None:
 class EpochLines:
     """One line an epoch in a batch log, a bar with the same numbers on a terminal."""
 
-    def __init__(self, log: Log, training: Training, done: int) -> None:
+    heading = HEADING, COLUMNS
+
+    def __init__(self, log: Log, training: Training | ChargeTraining, done: int) -> None:
         self._log, self._units = log, training.settings.model.units
         self._scale, self._epochs = training.variables.scale, training.trainer.epochs
         self._done, self._start = done, time.perf_counter()
@@ -232,34 +271,36 @@ class EpochLines:
             form = "  {n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
             self._bar = tqdm(total=self._epochs, initial=done, ncols=log.width, leave=False, bar_format=form)
         self._log.line("  root mean square errors (RMSE); *: the best epoch so far, of the lowest test loss")
-        self._log.line(HEADING)
-        self._log.line(COLUMNS)
+        for line in self.heading:
+            self._log.line(line)
 
     def show(self, state: State) -> None:
         """The last epoch; a star marks the best so far."""
-        record, errors = state.last, (state.last.train_rmse, state.last.test_rmse)
+        record = state.last
         seconds = time.perf_counter() - self._start
         finished = record.epoch - self._done
         left = seconds / finished * (self._epochs - record.epoch) if finished > 0 else np.nan
-        energies = [rmse[0] * self._scale * self._units.mev for rmse in errors]
-        forces = [rmse[2] * self._scale * self._units.mev_per_angstrom for rmse in errors]
+        errors, short = self._errors(record)
         if self._bar is not None:
-            tested = int(np.isfinite(energies[1]))
-            shown = energies[tested], forces[tested]
-            self._bar.set_postfix_str(
-                f"loss {record.loss:.3g}, E {shown[0]:.2f} meV/atom, F {shown[1]:.1f} meV/A, step "
-                f"{record.rate:.1e}"
-            )
+            self._bar.set_postfix_str(f"loss {record.loss:.3g}, {short}, step {record.rate:.1e}")
             self._bar.update(max(0, record.epoch - self._bar.n))
             if record.epoch % max(1, self._epochs // 20) and record.epoch != self._epochs:
                 return
             self._bar.clear()
         loss, step = (f"{record.loss:8.4f}", f"{record.rate:8.1e}") if record.epoch else (f"{'-':>8}",) * 2
         self._log.line(
-            f"{record.epoch:6d} {loss} {energies[0]:8.2f} {energies[1]:7.2f}"
-            f" {forces[0]:8.1f} {forces[1]:7.1f} {record.criterion:8.4f} {step}"
+            f"{record.epoch:6d} {loss} {errors} {record.criterion:8.4f} {step}"
             f"{duration(left) if np.isfinite(left) else '-':>11}{' *' if state.improved else ''}"
         )
+
+    def _errors(self, record: Record) -> tuple[str, str]:
+        """The columns of the errors, and a short text for the bar."""
+        errors = record.train_rmse, record.test_rmse
+        energies = [rmse[0] * self._scale * self._units.mev for rmse in errors]
+        forces = [rmse[2] * self._scale * self._units.mev_per_angstrom for rmse in errors]
+        tested = int(np.isfinite(energies[1]))
+        short = f"E {energies[tested]:.2f} meV/atom, F {forces[tested]:.1f} meV/A"
+        return f"{energies[0]:8.2f} {energies[1]:7.2f} {forces[0]:8.1f} {forces[1]:7.1f}", short
 
     def __enter__(self) -> EpochLines:
         return self
@@ -269,6 +310,21 @@ class EpochLines:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class ChargeLines(EpochLines):
+    """The same for stage 1."""
+
+    heading = (
+        " epoch     loss  charges (0.001 e)     test     step       left",
+        "          train    train    test    loss     size",
+    )
+
+    def _errors(self, record: Record) -> tuple[str, str]:
+        """The columns of the errors, and a short text for the bar."""
+        train, test = (1000.0 * rmse[2] for rmse in (record.train_rmse, record.test_rmse))
+        shown = test if np.isfinite(test) else train
+        return f"{train:9.3f} {test:8.3f}", f"Q {shown:.3f} 0.001 e"
 
 
 def report_trials(log: Log, training: Training, trials: Iterable[Trial]) -> float:

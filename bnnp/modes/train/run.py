@@ -17,6 +17,7 @@ from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.log import Log
 from bnnp.messages import count
 from bnnp.modes.calibrate.run import calibrate_after_training
+from bnnp.modes.train.charges import trained_charges
 from bnnp.modes.train.ensemble import members, write_ensemble
 from bnnp.modes.train.output import Output
 from bnnp.modes.train.report import (
@@ -64,21 +65,30 @@ def train(run: Run) -> None:
         parallel.on_root(file.demand_same_data, run.data)
         run = replace(run, settings=parallel.on_root(with_fitted_energies, settings, file))
         report_division(log, settings, file)
-        data = parallel.on_root(training_set, run.settings, file, run.directory)
-        run = with_chosen_rate(run, file, descriptor, data, log)
+        charged, verdict = settings.model.electrostatics is not None, None
+        if not charged:
+            data = parallel.on_root(training_set, run.settings, file, run.directory)
+            run = with_chosen_rate(run, file, descriptor, data, log)
         for member in members(run):
             if member.directory != run.directory:
                 log.section(f"Ensemble: {member.directory.name}")
+            if charged:
+                charges, unfinished = trained_charges(member, file, log, stop)
+                if charges is None:
+                    break
+                data = parallel.on_root(training_set, member.settings, file, member.directory, charges)
+                data = replace(data, charges=charges)
             training = prepare_member(member, file, descriptor, data, log)
             unfinished, verdict = train_member(training, log, stop)
             if unfinished:
                 break
         else:
             finish_ensemble(run, file, data, log)
-            if not calibrate_after_training(run, log, file):
+            if not calibrate_after_training(run, log, file) and verdict is not None:
                 verdict = verdict.uncalibrated()
-    verdict.report(log)
-    report_end(log, unfinished, verdict.calibrated)
+    if verdict is not None:
+        verdict.report(log)
+    report_end(log, unfinished, verdict is None or verdict.calibrated)
     stop.end(bool(unfinished))
 
 
@@ -102,8 +112,10 @@ def prepare_member(
     run: Run, file: DescriptorFile, descriptor: Descriptor, data: TrainingSet, log: Log
 ) -> Training:
     """The training of one member, ready to start or to be continued."""
-    settings, known = run.settings, conditions(run.settings, file)
-    former = parallel.on_root(read_checkpoint, run.directory / CHECKPOINT, known) if run.restart else None
+    settings, model = run.settings, None if data.charges is None else data.charges.model
+    known, path = conditions(run.settings, file, model), run.directory / CHECKPOINT
+    begun = run.restart and (model is None or parallel.on_root(path.is_file))  # or stopped in stage 1
+    former = parallel.on_root(read_checkpoint, path, known) if begun else None
     if settings.ensemble.ensemble_bootstrap:
         data = data.resampled(settings.general.random_seed)
     training = Training.prepare(settings, file, run.directory, descriptor, data, former)

@@ -19,7 +19,7 @@ from bnnp.settings.keywords.record import BOTH, N2P2, RUNNER, Section, keyword
 
 # fmt: off
 @dataclass(frozen=True)
-class ChargeSettings(Section, title="Charges", modes="3", dialect=BOTH):
+class ChargeSettings(Section, title="Charges", modes="23", dialect=BOTH):
     """Charges of the atoms and their electrostatic energy; with `nnp_gen 4` only."""
 
     use_electrostatics: bool = keyword("", flag, False,
@@ -64,3 +64,14 @@ class ChargeSettings(Section, title="Charges", modes="3", dialect=BOTH):
     element_activation_electrostatic: tuple[tuple[str, ...], ...] = keyword(
         "X layer node a | X a_1 ... a_out", text, (),
         "other activations for element X, as element_activation_short", repeatable=True)
+    initial_hardness: tuple[tuple[str, float], ...] = keyword("X J", element_and_positive, (),
+        "hardness of element X before the first step, energy/e^2; 1 hartree/e^2 without a line",
+        modes="2", dialect=N2P2, repeatable=True)
+    use_old_weights_charge: bool = keyword("", flag, False,
+        "start stage 1 from the weightse.XXX.data and hardness.XXX.data that are there", modes="2")
+    nguyen_widrow_weights_charge: bool = keyword("", flag, False,
+        "initial weights of Nguyen and Widrow for the electronegativity networks", modes="2", dialect=N2P2)
+    charge_fraction: float = keyword("x", real(0.0, 1.0), 1.0,
+        "share of the charges that an epoch of stage 1 uses, with n2p2's and RuNNer's updates", modes="2")
+    task_batch_size_charge: int = keyword("n", integer(0), 1,
+        "charges in an update of stage 1, with n2p2's updates; 0: all", modes="2", dialect=N2P2)

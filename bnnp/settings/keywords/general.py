@@ -45,8 +45,8 @@ class GeneralSettings(Section, title="General", modes="123", dialect=BOTH):
     nnp_gen: int = keyword("2|4", generation, 2,
         "generation of the network potential; 4: charges that equilibrate over the whole structure",
         tier="R", aliases=("nnp_type", "nnp_type_gen", "nnp_generation"),
-        note="Also n2p2's 2G-HDNNP and 4G-HDNNP. Potentials of generation 4 are those of n2p2: bnnp predicts "
-             "with them and does not train them.")
+        note="Also n2p2's 2G-HDNNP and 4G-HDNNP. Mode 2 first trains the charges, then energies and forces; "
+             "the files are those of n2p2.")
     random_seed: int = keyword("n", integer(0), 200,
         "seed of all random numbers: split, weights, order, dropout masks")
     threads: int = keyword("n", integer(0), 0,

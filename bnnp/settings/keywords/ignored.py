@@ -96,20 +96,19 @@ _TABLE = (  # name, arguments, modes, programs that have it, meaning there
     ("calculate_normalmodes", "", "3", "RuNNer", "normal modes"),
 )
 # fmt: on
-# How RuNNer and n2p2 train charges, which bnnp does not.
+# How RuNNer and n2p2 train charges; bnnp trains them as everything else.
 _CHARGES = (
-    *("write_traincharges", "charge_fraction", "charge_group", "charge_grouping_by_structure"),
+    *("write_traincharges", "charge_group", "charge_grouping_by_structure"),
     *("charge_error_threshold", "total_charge_error_threshold", "charge_update_scaling", "noise_charge"),
     *("optmode_charge", "steepest_descent_step_charge", "kalman_lambda_charge", "kalman_nue_charge"),
     *("kalman_lambda_charge_constraint", "kalman_nue_charge_constraint", "kalman_damp_charge"),
-    *("update_worst_charges", "use_old_weights_charge", "nguyen_widrow_weights_ewald"),
+    *("update_worst_charges", "nguyen_widrow_weights_ewald"),
     *("use_systematic_weights_electrostatic", "weightse_min", "weightse_max", "weighte_constraint"),
     *("analyze_error_charge_step", "print_all_electrostatic_weights"),
-    *("initial_hardness", "task_batch_size_charge", "nguyen_widrow_weights_charge"),
 )
 
 _ALIASES = {"points_in_memory": ("nblock",)}
-_REPEATABLE = ("weight_constraint", "weighte_constraint", "initial_hardness")
+_REPEATABLE = ("weight_constraint", "weighte_constraint")
 
 
 def _ignored(name: str, arguments: str, modes: str, dialect: str, meaning: str) -> Keyword:
@@ -119,5 +118,14 @@ def _ignored(name: str, arguments: str, modes: str, dialect: str, meaning: str) 
 
 IGNORED = (
     *(_ignored(*row) for row in _TABLE),
-    *(_ignored(name, "...", "2", "RuNNer", "training of charges, which bnnp does not") for name in _CHARGES),
+    *(
+        _ignored(
+            name,
+            "...",
+            "2",
+            "RuNNer",
+            "training of charges; the keywords of the training act on both of its stages",
+        )
+        for name in _CHARGES
+    ),
 )

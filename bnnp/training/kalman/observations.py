@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -161,6 +162,23 @@ class Layer:
         return values if self.mask is None else values * self.mask
 
 
+class Observers(Protocol):
+    """What predicts observations of a structure with their derivatives; :class:`Observer` is one."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """Shape of the vector of all weights."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the derivatives."""
+
+    def __call__(
+        self, vector: Tensor, sample: Sample, components: Index, epoch: int, energy: bool = True, /
+    ) -> tuple[Tensor, Callable[[], Tensor]]:
+        """As :meth:`Observer.__call__`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Observer:
     """Energies, forces and stresses of structures, with derivatives.
@@ -177,6 +195,11 @@ class Observer:
     inputs: Mapping[str, Affine]
     dropout: Dropout
     responses: Responses
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the derivatives."""
+        return self.responses.dtype
 
     def __call__(
         self, vector: Tensor, sample: Sample, components: Index, epoch: int, energy: bool = True
@@ -207,12 +230,12 @@ class Observer:
         places, whole = self.parameters.blocks, []
         if energy or len(components) > ROWS:
             whole = [
-                _forward(network, z, masks.get(element))
+                propagate(network, z, masks.get(element))
                 for (element, network), z in zip(views.items(), sample.inputs, strict=True)
             ]
         if energy:
-            for place, (layers, value), z in zip(places, whole, sample.inputs, strict=True):
-                values[0] += value
+            for place, (layers, outputs), z in zip(places, whole, sample.inputs, strict=True):
+                values[0] += outputs.sum() / max(len(outputs) // max(len(z), 1), 1)
                 parts.append((0, place, partial(_energy_row, layers, len(z))))
         for piece in _pieces(components):
             near, changes = self._changes(sample, components[piece])
@@ -226,7 +249,7 @@ class Observer:
                 if whole:
                     layers = [layer.take(some, len(atoms)) for layer in whole[number][0]]
                 else:
-                    layers, _ = _forward(network, z[some], masks.get(element))
+                    layers, _ = propagate(network, z[some], masks.get(element))
                 value, rows = _tangents(layers, tangents)
                 values[mine] += value
                 parts.append((mine, places[number], rows))
@@ -234,14 +257,27 @@ class Observer:
 
     def _changes(self, sample: Sample, components: Index) -> tuple[NDArray[np.int32], Tensor]:
         """Atoms whose functions change, and v, for force components or for stress components."""
-        assert sample.geometry is not None
+        geometry = sample.geometry
+        assert geometry is not None
         if components[0] >= 0:
-            return self.responses(sample.geometry, components)
-        return self.responses.strained(sample.geometry, sample.volume, STRESS - components)
+            near, changes = self.responses(geometry, components)
+            rows, unit = components, 1.0
+        else:
+            near, changes = self.responses.strained(geometry, sample.volume, STRESS - components)
+            rows, unit = 3 * sample.n_atoms + STRESS - components, sample.volume
+        if geometry.charges is None:
+            return near, changes
+        atoms = np.arange(sample.n_atoms, dtype=np.int32)  # the charges of all change
+        all_changes = changes.new_zeros(len(components), len(atoms), changes.shape[2] + 1)
+        all_changes[:, torch.from_numpy(near), :-1] = changes
+        columns = torch.from_numpy(geometry.charges.columns)
+        charges = torch.from_numpy(geometry.charges.matrix[rows] / unit).to(changes.dtype)
+        all_changes[:, torch.from_numpy(atoms), columns] = charges
+        return atoms, all_changes
 
 
-def _forward(network: TensorNetwork, z: Tensor, masks: MaskSet | None) -> tuple[list[Layer], Tensor]:
-    """Layers of one element's network, atoms once for every mask, and the sum of atomic energies."""
+def propagate(network: TensorNetwork, z: Tensor, masks: MaskSet | None) -> tuple[list[Layer], Tensor]:
+    """Layers of one element's network and its outputs, (copies n_atoms, 1): atoms once for every mask."""
     copies = 1
     if masks is not None:
         owners = torch.zeros(len(z), dtype=torch.int64)
@@ -259,7 +295,7 @@ def _forward(network: TensorNetwork, z: Tensor, masks: MaskSet | None) -> tuple[
         first, second = derivative(letter, before, after), curvature(letter, before, after)
         layers.append(Layer(weight, mask, values, first / n_in, second / n_in**2))
         values = after
-    return layers, values.sum() / max(copies, 1)
+    return layers, values
 
 
 def _assembled(rows: Tensor, parts: Sequence[tuple[int | Tensor, slice, Callable[[], Tensor]]]) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnp.training.kalman.observations import Observer
+from bnnp.training.kalman.observations import Observers
 from bnnp.training.kalman.updates import ENERGY, STRESS, Observation, Update
 from bnnp.training.optimizer import Problem
 from bnnp.training.samples import Sample, Samples
@@ -31,7 +31,7 @@ class Rows:
 
     Parameters
     ----------
-    observer : Observer
+    observer : Observers
     samples : Samples
     prefactors : (float, float, float)
         c_E, c_F and c_S.
@@ -51,7 +51,7 @@ class Rows:
         Factors of the errors of energies and of force components.
     """
 
-    observer: Observer
+    observer: Observers
     samples: Samples
     prefactors: tuple[float, float, float]
     shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -144,7 +144,7 @@ class Rows:
             return sample.energy_weight * energy / sample.n_atoms**2
         if observation.quantity == 2:
             return sample.stress_weight * stress
-        return float(sample.force_weight[observation.component // 3]) * force
+        return float(sample.force_weight[observation.component // sample.forces.shape[1]]) * force
 
 
 def _scaled(rows: Callable[[], Tensor], place: int, factor: float) -> Array:

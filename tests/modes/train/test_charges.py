@@ -1,0 +1,167 @@
+"""Mode 2 of a potential with charges through the executable: both stages, files, restart, ensembles."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from charged_case import INPUT, TRAINING, labeled
+from click.testing import CliRunner, Result
+from signalled import run_and_signal
+
+import bnnp
+from bnnp.cli import main
+from bnnp.io.hardness import hardness_name, read_hardness
+from bnnp.io.input_data import write_structures
+from bnnp.io.prediction import read_columns
+from bnnp.io.uncertainty_data import read_uncertainty
+from bnnp.io.weights import weights_name
+
+ELEMENTS = ("Na", "Cl", "Au")
+CURVE = "learning-curve.out.stage-1"
+FILES = [
+    *(weights_name(element, kind) for element in ELEMENTS for kind in ("weights", "weightse")),
+    *map(hardness_name, ELEMENTS),
+    *("scaling.data", "uncertainty.data", "uncertaintye.data"),
+]
+
+
+def run(folder: Path, *arguments: str) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory after mode 1."""
+    folder = tmp_path_factory.mktemp("start")
+    write_structures(folder / "input.data", labeled(tmp_path_factory.mktemp("teacher")))
+    (folder / "input.nn").write_text(INPUT + TRAINING + "mc_samples 4\n")
+    result = run(folder, "--mode", "1")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def trained(start: Path, folder: Path, *lines: str, mode: int = 2) -> tuple[Path, Result]:
+    """A copy of the directory with these lines in input.nn, after mode 2."""
+    shutil.copytree(start, folder)
+    given = {line.split()[0] for line in lines}
+    kept = [line for line in (INPUT + TRAINING).splitlines() if line and line.split()[0] not in given]
+    (folder / "input.nn").write_text("\n".join([*kept, "mc_samples 4", *lines, ""]))
+    return folder, run(folder, "--mode", str(mode))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(("optimizer adam",), id="adam"),
+        pytest.param(("optimizer kalman",), id="joint"),
+        pytest.param(
+            ("updater_type 1", "kalman_type 1", "charge_fraction 0.5", "short_force_fraction 0.05"),
+            id="n2p2",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(("optimizer lbfgs",), id="lbfgs", marks=pytest.mark.slow),
+    ],
+)
+def test_both_stages_learn_and_mode_3_finds_what_they_found(
+    start: Path, tmp_path: Path, method: tuple[str, ...]
+) -> None:
+    """The references are those of a potential of this kind, so that all errors fall."""
+    folder, result = trained(start, tmp_path / "run", *method, "epochs 8", "learning_rate 0.01")
+    assert result.exit_code == 0, result.output
+    charges, energies = (np.loadtxt(folder / name) for name in (CURVE, "learning-curve.out"))
+    assert charges[:, 1].min() < 0.75 * charges[0, 1]
+    assert np.nanmin(energies[:, 9]) < 0.8 * energies[0, 9]
+    predicted = run(folder, "--mode", "3")
+    assert predicted.exit_code == 0, predicted.output
+    rmse = re.search(r"charges +RMSE ([0-9.]+) e", predicted.output)
+    assert rmse is not None
+    columns, _, _ = read_columns(folder / "nnatoms.out")
+    expected = np.sqrt(np.mean((columns["Qref"] - columns["Qnnp"]) ** 2))
+    assert float(rmse[1]) == pytest.approx(expected, abs=1e-6)
+    train = np.concatenate([np.arange(12 * k, 12 * k + 12) for k in range(9)])
+    errors = (columns["Qref"] - columns["Qnnp"])[train]
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(charges[:, 1].min(), rel=0.3)
+
+
+def test_the_files_are_those_of_one_potential(start: Path, tmp_path: Path) -> None:
+    folder, result = trained(
+        start,
+        tmp_path / "run",
+        "dropout_rate 0.1",
+        "mean_energy -1.0",
+        "conv_energy 2.0",
+        "conv_length 1.0",
+        "conv_charge 1.5",
+    )
+    assert result.exit_code == 0, result.output
+    assert all((folder / place / name).is_file() for name in FILES for place in (".", "potential"))
+    hardness = [read_hardness(folder / hardness_name(x), x) for x in ELEMENTS]
+    assert hardness == pytest.approx([1.0, 0.6, 1.0], rel=0.3)  # where it began, a few steps ago
+    here, there = bnnp.load(folder), bnnp.load(folder / "potential")
+    one = bnnp.read_data(folder / "input.data")[1]
+    first, second = here.predict(one), there.predict(one)
+    assert here.samples == there.samples == 4
+    assert first.energy.value == second.energy.value
+    assert first.charges is not None
+    assert second.charges is not None
+    assert np.array_equal(first.charges.std, second.charges.std)
+    assert first.charges.std.min() > 0.0
+    points = np.loadtxt(next(folder.glob("trainpoints.*.out")))
+    assert first.energy.value == pytest.approx(points[1, 3], rel=1e-11)
+    masks = [read_uncertainty(folder / f"uncertainty{e}.data").masks.keep["Na"][1] for e in ("", "e")]
+    assert masks[0].shape == (4, 6)
+    assert masks[1].shape == (4, 4)
+    assert not np.array_equal(masks[0][:, :4], masks[1])
+
+
+def test_a_hardness_of_another_training_is_noticed(start: Path, tmp_path: Path) -> None:
+    folder, _ = trained(start, tmp_path / "run")
+    path = folder / hardness_name("Cl")
+    path.write_text(path.read_text().replace("E-01", "E-02"))
+    result = run(folder, "--mode", "3")
+    assert result.exit_code == 1
+    assert "the charges: input.nn, weightse or hardness files" in " ".join(result.output.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("curve", [CURVE, "learning-curve.out"])
+def test_a_training_that_was_stopped_in_either_stage_goes_on(start: Path, tmp_path: Path, curve: str) -> None:
+    lines = ("optimizer kalman", "epochs 4", "checkpoint_interval 1")
+    whole, result = trained(start, tmp_path / "whole", *lines)
+    assert result.exit_code == 0, result.output
+    folder = shutil.copytree(start, tmp_path / "stopped")
+    (folder / "input.nn").write_text((whole / "input.nn").read_text())
+    stopped = run_and_signal(folder, 2, "SIGTERM", (curve, 2, 2000))
+    assert "--restart` continues" in " ".join(stopped.stdout.split()), stopped.stdout
+    result = run(folder, "--mode", "2", "--restart")
+    assert result.exit_code == 0, result.output
+    for name in (*FILES, CURVE, "learning-curve.out"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_members_of_an_ensemble_have_their_own_charges(start: Path, tmp_path: Path) -> None:
+    folder, result = trained(start, tmp_path / "run", "ensemble_size 2", "dropout_rate 0.0", "epochs 2")
+    assert result.exit_code == 0, result.output
+    found = bnnp.load(folder).predict(bnnp.read_data(folder / "input.data")[0])
+    assert found.charges is not None
+    assert found.charges.between is not None
+    assert found.charges.between.min() > 0.0
+
+
+def test_a_file_of_mode_1_without_charges_is_refused(start: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(start, tmp_path / "run")
+    text = (folder / "input.nn").read_text()
+    (folder / "input.nn").write_text(text.replace("4G-HDNNP", "2G-HDNNP"))
+    assert run(folder, "--mode", "1").exit_code == 0
+    (folder / "input.nn").write_text(text)
+    result = run(folder, "--mode", "2")
+    assert result.exit_code == 1
+    assert "symmetry_functions.h5: has no charges" in " ".join(result.output.split())
+    assert "Traceback" not in result.output
