@@ -4,6 +4,8 @@
 bnnp phonons silicon.cif --potential my_run/potential --relax
 bnnp phonons POSCAR --supercell "4 4 4" --quasi-harmonic
 bnnp phonons silicon.cif --reference C11=165.8 --reference C12=63.9
+bnnp phonons silicon.cif --relax --lifetimes rta --at "300 600"
+bnnp phonons silicon.cif --structures 30
 
 The value is that of the potential, the standard deviation that over its Monte Carlo samples, at the geometry
 of the potential: they share neighbors and symmetry functions, so 100 samples cost 1.5 times one.
@@ -52,6 +54,7 @@ STRAIN = 0.005  # of the elastic constants
 SPAN, VOLUMES = 0.06, 7  # of the equation of state: relative changes of the volume, and how many
 CHANGE = 0.01  # of the volume for Grueneisen parameters
 SMEARING, STEP = 0.1, 0.02  # THz, of the density of states
+SMALL_CELL = 10.0  # Angstrom, shortest lattice vector of --structures
 COMPONENTS = [f"C{i}{j}" for i in range(1, 7) for j in range(i, 7)]
 
 
@@ -97,9 +100,20 @@ class Spread:
 @click.option("--mesh", default=60.0, show_default=True, help="Of the DOS: points along b are mesh |b|.")
 @click.option("--temperatures", default="0:1000:20", show_default=True, help="T1:T2:step, K.")
 @click.option("--quasi-harmonic", is_flag=True, help="Thermal expansion too: phonons at seven volumes.")
+@click.option(
+    "--lifetimes", type=click.Choice(["rta", "lbte"]), help="Lifetimes and conductivity (phono3py)."
+)
+@click.option("--at", default="300", show_default=True, metavar="'T ...'", help="Temperatures of these, K.")
+@click.option("--third-supercell", help="Of third-order force constants.  [default: two cutoffs wide]")
+@click.option("--third-distance", default=0.03, show_default=True, help="Of their displacements, Angstrom.")
+@click.option("--third-mesh", default=30.0, show_default=True, help="Of the lifetimes: points along b.")
 @click.option("--reference", multiple=True, metavar="NAME=VALUE", help="To judge standard deviations by.")
 @click.option("--factor", default=1.0, show_default=True, help="What standard deviations are multiplied by.")
 @click.option("--tolerance", default=1e-3, show_default=True, help="Of the symmetry search, Angstrom.")
+@click.option(
+    "--structures", type=click.IntRange(1), help="Only write so many small displacements, to label."
+)
+@click.option("--seed", default=1, show_default=True, help="Of these.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--out", default="phonons", show_default=True, metavar="PREFIX", help="PREFIX_bands.out, ...")
 def main(
@@ -115,9 +129,16 @@ def main(
     mesh: float,
     temperatures: str,
     quasi_harmonic: bool,
+    lifetimes: str | None,
+    at: str,
+    third_supercell: str | None,
+    third_distance: float,
+    third_mesh: float,
     reference: tuple[str, ...],
     factor: float,
     tolerance: float,
+    structures: int | None,
+    seed: int,
     threads: int,
     out: str,
 ) -> None:
@@ -127,9 +148,19 @@ def main(
     from crystal import Lattice, primitive_cell, relax, scaled
 
     references, kelvin = read_references(reference), read_temperatures(temperatures)
+    warm = read_kelvin(at)
+    if lifetimes:
+        from lifetimes import demand_phono3py
+
+        demand_phono3py()
+    crystal = read_crystal(structure)
+    if structures is not None:
+        write_structures(Path(f"{out}_structures.extxyz"), crystal, supercell, structures, seed, tolerance)
+        return
     potential = load(directory, samples, threads)
+    demand_elements(structure, crystal, potential)
     spread = Spread(potential.sizes, factor, describe(potential, factor))
-    cell, found = primitive_cell(read_crystal(structure, potential), tolerance)
+    cell, found = primitive_cell(crystal, tolerance)
     if relaxing:
         cell, found = primitive_cell(relax(potential, cell), tolerance)
     check_residuals(potential, cell, max_force, max_stress)
@@ -160,6 +191,12 @@ def main(
             for each in (lattice.at(scaled(potential, cell, 1.0 + x)) for x in changes_of_volume())
         ]
         write_quasi_harmonic(Path(f"{out}_qha.out"), potential, free, mesh_points, kelvin, spread)
+    if lifetimes:
+        from lifetimes import find_lifetimes
+
+        repeats = lattice.third_repeats(third_supercell, potential)
+        given = lattice, repeats, third_mesh, third_distance, warm, lifetimes == "lbte"
+        scalars |= write_lifetimes(out, find_lifetimes(potential, *given), warm, spread)
     report_imaginary(path, bands, frequencies, mesh_points[1], spread)
     judge(references, scalars, spread)
 
@@ -176,19 +213,40 @@ def demand_packages() -> None:
         ) from None
 
 
-def read_crystal(path: Path, potential: Potential) -> Atoms:
-    """The last structure of a file, whose elements the potential knows."""
+def read_crystal(path: Path) -> Atoms:
+    """The last structure of a file."""
     try:
         atoms = ase.io.read(path, index=-1, do_not_split_by_at_sign=True)
         assert isinstance(atoms, Atoms)
     except Exception as error:  # whatever a reader of ASE stumbles over
         raise InputError(f"{path}: cannot be read by ASE: {reason_of(error)}") from error
+    return atoms
+
+
+def demand_elements(path: Path, atoms: Atoms, potential: Potential) -> None:
+    """Raise InputError if the potential does not know an element of the crystal."""
     if unknown := sorted(set(atoms.symbols) - set(potential.elements)):
         raise InputError(
             f"{path}: element {', '.join(unknown)} is not in this potential, which knows "
             f"{' '.join(potential.elements)}"
         )
-    return atoms
+
+
+def write_structures(
+    path: Path, crystal: Atoms, supercell: str | None, number: int, seed: int, tolerance: float
+) -> None:
+    """Supercells with small strains and displacements, for labels that tell the curvature of the energy."""
+    from crystal import displaced, primitive_cell, read_repeats, wide_repeats
+
+    cell, _ = primitive_cell(crystal, tolerance)
+    repeats = wide_repeats(cell, SMALL_CELL) if supercell is None else read_repeats(supercell)
+    found = displaced(cell.repeat(repeats), number, np.random.default_rng(seed))
+    with replace_file(path) as file:
+        ase.io.write(file, found, format="extxyz")
+    say(
+        f"{path}: {count(number, 'structure')} of {count(len(found[0]), 'atom')}; label them by the "
+        "reference, and train with them and with hot ones"
+    )
 
 
 def read_temperatures(text: str) -> Array:
@@ -202,6 +260,17 @@ def read_temperatures(text: str) -> Array:
             f"--temperatures {text}: expected T1:T2:step with 0 <= T1 < T2 and step > 0, as 0:1000:20"
         ) from None
     return np.arange(first, last + 1e-9 * step, step)
+
+
+def read_kelvin(text: str) -> list[float]:
+    """One or more temperatures in K."""
+    try:
+        found = [float(word) for word in text.split()]
+        if not found or min(found) <= 0.0:
+            raise ValueError
+    except ValueError:
+        raise click.UsageError(f"--at '{text}': expected temperatures above 0 K, as '300 600'") from None
+    return found
 
 
 def read_references(given: Sequence[str]) -> dict[str, float]:
@@ -373,6 +442,38 @@ def write_quasi_harmonic(
     write_table(path, names, columns, f"{text}; quasi-harmonic; {spread.text}")
     middle = len(kelvin) // 2
     say(f"{path}: at {kelvin[middle]:g} K {_shown('alpha', expansion[middle], spread)} 1e-6/K")
+
+
+def write_lifetimes(out: str, found: Any, kelvin: Sequence[float], spread: Spread) -> dict[str, Array]:
+    """Conductivity over the temperature, lifetime of each mode; conductivities by name, (S + 1,) W/(m K)."""
+    names, columns = ["T"], [np.array(kelvin)]
+    scalars = {}
+    for place, component in enumerate(("xx", "yy", "zz", "yz", "xz", "xy")):
+        more, own = spread.columns(f"kappa_{component}", found.conductivity[:, place])
+        names += more
+        columns += own
+        for row, temperature in enumerate(kelvin):
+            scalars[f"kappa_{component}:{temperature:g}K"] = found.conductivity[row, place]
+    write_table(Path(f"{out}_kappa.out"), names, columns, f"K, W/(m K); {spread.text}")
+    shown = ", ".join(_shown(f"kappa_xx({t:g} K)", scalars[f"kappa_xx:{t:g}K"], spread) for t in kelvin)
+    say(f"{out}_kappa.out: {shown} W/(m K)")
+    n_q, modes = found.frequencies.shape[:2]
+    names, columns = (
+        ["q_a", "q_b", "q_c", "weight", "branch"],
+        list(np.repeat(found.q_points, modes, axis=0).T),
+    )
+    columns += [np.repeat(found.weights, modes).astype(float), np.tile(np.arange(1.0, modes + 1), n_q)]
+    series = {"f": found.frequencies} | {
+        f"tau_{t:g}K": times for t, times in zip(kelvin, found.times, strict=True)
+    }
+    for name, values in series.items():
+        more, own = spread.columns(name, values.reshape(n_q * modes, -1))
+        names += more
+        columns += own
+    path = Path(f"{out}_lifetimes.out")
+    write_table(path, names, columns, f"THz, ps (NaN: not scattered); {spread.text}")
+    say(f"{path}: {count(n_q, 'wave vector')}, {count(modes, 'branch', 'branches')}")
+    return scalars
 
 
 def report_imaginary(
