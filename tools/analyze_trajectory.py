@@ -6,6 +6,7 @@ bnnp analyze md_member_*/trajectory.extxyz --rdf --out members
 bnnp analyze XDATCAR --timestep 2 --msd
 bnnp analyze dump.lammpstrj --format lammps-dump-text --types "Ge Te"
 bnnp analyze trajectory.extxyz --error-bars
+bnnp analyze dump.lammpstrj --error-bars --log log.lammps --types "Cu Au"
 bnnp analyze --transport heat_flux.out
 bnnp analyze --transport log.lammps --columns "c_flux[1] c_flux[2] c_flux[3]"
 bnnp analyze --transport J0Jt.dat --log log.lammps --until 20
@@ -148,7 +149,7 @@ def main(
         if len(files) > 1:
             raise click.UsageError("--error-bars takes one trajectory")
         run = read_run(files[0], options)
-        error_bars.analyze(run.path, run.frames, prefix, blocks, r_max, cutoff, bins)
+        error_bars.analyze(run.path, run.frames, log, prefix, blocks, r_max, cutoff, bins)
         return
     everything = not (rdf or adf or msd or vdos)
     runs = [read_run(path, options) for path in files]

@@ -14,16 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from crystal import Lattice, by_sample
 from numpy.typing import NDArray
+from phonons import Spread
 
 from bnnp.analysis.phonons import STABLE
 from bnnp.command import say
 from bnnp.errors import InputError
+from bnnp.io.tables import write_table
 from bnnp.messages import count
 from bnnp.potential.potential import Potential
 
@@ -116,6 +119,38 @@ def find_lifetimes(
     return Lifetimes(
         np.asarray(solved.qpoints), np.asarray(solved.grid_weights), frequencies, times, conductivity
     )
+
+
+def write_lifetimes(out: str, found: Lifetimes, kelvin: Sequence[float], spread: Spread) -> dict[str, Array]:
+    """Conductivity over the temperature, lifetime of each mode; conductivities by name, (S + 1,) W/(m K)."""
+    names, columns = ["T"], [np.array(kelvin)]
+    scalars = {}
+    for place, component in enumerate(("xx", "yy", "zz", "yz", "xz", "xy")):
+        more, own = spread.columns(f"kappa_{component}", found.conductivity[:, place])
+        names += more
+        columns += own
+        for row, temperature in enumerate(kelvin):
+            scalars[f"kappa_{component}:{temperature:g}K"] = found.conductivity[row, place]
+    write_table(Path(f"{out}_kappa.out"), names, columns, f"K, W/(m K); {spread.text}")
+    shown = ", ".join(spread.shown(f"kappa_xx({t:g} K)", scalars[f"kappa_xx:{t:g}K"]) for t in kelvin)
+    say(f"{out}_kappa.out: {shown} W/(m K)")
+    n_q, modes = found.frequencies.shape[:2]
+    names, columns = (
+        ["q_a", "q_b", "q_c", "weight", "branch"],
+        list(np.repeat(found.q_points, modes, axis=0).T),
+    )
+    columns += [np.repeat(found.weights, modes).astype(float), np.tile(np.arange(1.0, modes + 1), n_q)]
+    series = {"f": found.frequencies} | {
+        f"tau_{t:g}K": times for t, times in zip(kelvin, found.times, strict=True)
+    }
+    for name, values in series.items():
+        more, own = spread.columns(name, values.reshape(n_q * modes, -1))
+        names += more
+        columns += own
+    path = Path(f"{out}_lifetimes.out")
+    write_table(path, names, columns, f"THz, ps (NaN: not scattered); {spread.text}")
+    say(f"{path}: {count(n_q, 'wave vector')}, {count(modes, 'branch', 'branches')}")
+    return scalars
 
 
 def displacements(lattice: Lattice, repeats: tuple[int, int, int], distance: float) -> Any:

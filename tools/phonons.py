@@ -86,6 +86,14 @@ class Spread:
         """Names and values, (n,) each, of a column with its standard deviation."""
         return [name, f"{name}_std"], list(self.of(values))
 
+    def shown(self, name: str, values: Array) -> str:
+        """A value with its standard deviation, in the digits that count."""
+        value, std = self.of(values)
+        if not np.isfinite(std) or std == 0.0:
+            return f"{name} {value:.5g}"
+        digits = max(0, 1 - int(np.floor(np.log10(std))))
+        return f"{name} {value:.{digits}f} +- {std:.{digits}f}"
+
 
 @click.command("phonons", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("structure", type=click.Path(path_type=Path))
@@ -192,7 +200,7 @@ def main(
         ]
         write_quasi_harmonic(Path(f"{out}_qha.out"), potential, free, mesh_points, kelvin, spread)
     if lifetimes:
-        from lifetimes import find_lifetimes
+        from lifetimes import find_lifetimes, write_lifetimes
 
         repeats = lattice.third_repeats(third_supercell, potential)
         given = lattice, repeats, third_mesh, third_distance, warm, lifetimes == "lbte"
@@ -337,7 +345,7 @@ def write_elastic(
             value, std = spread.of(values)
             file.write(f"{name:8} {value:16.8e} {std:16.8e}\n")
     shown = [name for name in ("C11", "C12", "C13", "C33", "C44", "C66") if abs(rows[name][-1]) > 0.01]
-    say(f"{path}: " + ", ".join(_shown(name, rows[name], spread) for name in [*shown, "B", "G"]) + " GPa")
+    say(f"{path}: " + ", ".join(spread.shown(name, rows[name]) for name in [*shown, "B", "G"]) + " GPa")
     return rows
 
 
@@ -357,7 +365,7 @@ def write_equation_of_state(
     energies = np.array([by_sample(potential, each).energies for each in cells])
     fit = EquationOfState.fit(volumes, energies)
     found = {"V0": fit.volume, "B0": fit.bulk_modulus, "B0'": fit.derivative}
-    text = ", ".join(_shown(name, values, spread) for name, values in found.items())
+    text = ", ".join(spread.shown(name, values) for name, values in found.items())
     relative = energies - energies[:, [-1]].min() * np.ones_like(energies)
     names, columns = spread.columns("E", relative)
     write_table(
@@ -381,7 +389,7 @@ def write_bands(path: Path, lines: Any, bands: Array, parameters: Array, spread:
     text = f"1/Angstrom, THz, 1 (gamma: Grueneisen); path: {lines.describe()}; {spread.text}"
     write_table(path, names, columns, text)
     highest = np.unravel_index(np.argmax(bands[..., -1]), bands.shape[:2])
-    say(f"{path}: {count(bands.shape[1], 'branch', 'branches')}, {_shown('to', bands[highest], spread)} THz")
+    say(f"{path}: {count(bands.shape[1], 'branch', 'branches')}, {spread.shown('to', bands[highest])} THz")
     return {
         f"{name}:{branch + 1}": bands[place, branch]
         for name, place in lines.labels
@@ -441,39 +449,7 @@ def write_quasi_harmonic(
     text = "K, Angstrom^3, 1e-6/K (of the volume), GPa; NaN: a sample is beyond these volumes"
     write_table(path, names, columns, f"{text}; quasi-harmonic; {spread.text}")
     middle = len(kelvin) // 2
-    say(f"{path}: at {kelvin[middle]:g} K {_shown('alpha', expansion[middle], spread)} 1e-6/K")
-
-
-def write_lifetimes(out: str, found: Any, kelvin: Sequence[float], spread: Spread) -> dict[str, Array]:
-    """Conductivity over the temperature, lifetime of each mode; conductivities by name, (S + 1,) W/(m K)."""
-    names, columns = ["T"], [np.array(kelvin)]
-    scalars = {}
-    for place, component in enumerate(("xx", "yy", "zz", "yz", "xz", "xy")):
-        more, own = spread.columns(f"kappa_{component}", found.conductivity[:, place])
-        names += more
-        columns += own
-        for row, temperature in enumerate(kelvin):
-            scalars[f"kappa_{component}:{temperature:g}K"] = found.conductivity[row, place]
-    write_table(Path(f"{out}_kappa.out"), names, columns, f"K, W/(m K); {spread.text}")
-    shown = ", ".join(_shown(f"kappa_xx({t:g} K)", scalars[f"kappa_xx:{t:g}K"], spread) for t in kelvin)
-    say(f"{out}_kappa.out: {shown} W/(m K)")
-    n_q, modes = found.frequencies.shape[:2]
-    names, columns = (
-        ["q_a", "q_b", "q_c", "weight", "branch"],
-        list(np.repeat(found.q_points, modes, axis=0).T),
-    )
-    columns += [np.repeat(found.weights, modes).astype(float), np.tile(np.arange(1.0, modes + 1), n_q)]
-    series = {"f": found.frequencies} | {
-        f"tau_{t:g}K": times for t, times in zip(kelvin, found.times, strict=True)
-    }
-    for name, values in series.items():
-        more, own = spread.columns(name, values.reshape(n_q * modes, -1))
-        names += more
-        columns += own
-    path = Path(f"{out}_lifetimes.out")
-    write_table(path, names, columns, f"THz, ps (NaN: not scattered); {spread.text}")
-    say(f"{path}: {count(n_q, 'wave vector')}, {count(modes, 'branch', 'branches')}")
-    return scalars
+    say(f"{path}: at {kelvin[middle]:g} K {spread.shown('alpha', expansion[middle])} 1e-6/K")
 
 
 def report_imaginary(
@@ -484,7 +460,7 @@ def report_imaginary(
         lowest = int(np.argmin(bands[:, branch, -1]))
         if bands[lowest, branch, -1] < -STABLE:
             say(
-                f"imaginary: {_shown(f'branch {branch + 1}', bands[lowest, branch], spread)} THz at "
+                f"imaginary: {spread.shown(f'branch {branch + 1}', bands[lowest, branch])} THz at "
                 f"{lines.near(lowest)}: the crystal is not stable there"
             )
     share = np.einsum("q,qms->s", weights / weights.sum(), frequencies < -STABLE) / frequencies.shape[1]
@@ -502,19 +478,10 @@ def judge(references: dict[str, float], scalars: dict[str, Array], spread: Sprea
             raise click.UsageError(f"--reference {name}: there are {', '.join(sorted(scalars))}")
         value, std = spread.of(scalars[name])
         ratios.append((value - reference) / std)
-        say(f"{_shown(name, scalars[name], spread)}, reference {reference:g}: error {ratios[-1]:.2g} std")
+        say(f"{spread.shown(name, scalars[name])}, reference {reference:g}: error {ratios[-1]:.2g} std")
     if ratios and np.isfinite(ratios).all():
         factor = spread.factor * float(np.sqrt(np.mean(np.square(ratios))))
         say(f"--factor {factor:.3g} makes the standard deviations those of {count(len(ratios), 'reference')}")
-
-
-def _shown(name: str, values: Array, spread: Spread) -> str:
-    """A value with its standard deviation, in the digits that count."""
-    value, std = spread.of(values)
-    if not np.isfinite(std) or std == 0.0:
-        return f"{name} {value:.5g}"
-    digits = max(0, 1 - int(np.floor(np.log10(std))))
-    return f"{name} {value:.{digits}f} +- {std:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -323,6 +323,21 @@ def test_picture(salt: tuple[Path, str]) -> None:
     assert any(np.allclose(line.get_ydata(), value) for line in right.lines)
 
 
+def test_picture_of_a_driven_run(tmp_path: Path) -> None:
+    """One panel: the running mean, and its last value as a line."""
+    pytest.importorskip("matplotlib")
+    from plotting.transport import transport_figure
+
+    call(tmp_path, driven(tmp_path, 3))
+    table, text = read_table(tmp_path / "a_kappa.out")
+    left, right = transport_figure([(table, text)]).axes
+    assert not left.get_visible()
+    assert right.get_ylabel() == "running mean (W/(m K))"
+    np.testing.assert_allclose(right.lines[0].get_ydata(), table["running_mean"])
+    value = float(re.search(r"conductivity (\S+) ", text)[1])
+    assert any(np.allclose(line.get_ydata(), value) for line in right.lines)
+
+
 def test_correlation_and_integral_of_a_cosine() -> None:
     """<cos(wt) cos(w(t + s))> = cos(ws)/2, whose integral is sin(ws)/(2w)."""
     w, dt = 2.0 * np.pi / 50.0, 0.1
