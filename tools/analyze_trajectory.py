@@ -140,6 +140,8 @@ def main(
 ) -> None:
     """Without --rdf, --adf, --msd or --vdos: everything the files allow."""
     prefix = f"{out}_" if out else ""
+    if log is not None and not (fluxes or bars):
+        raise click.UsageError("--log belongs to --transport or --error-bars")
     if fluxes:
         choice = transport.Choice(prefix, skip, blocks, columns, charges, any_ensemble, log, until)
         transport.analyze(files, choice)

@@ -84,6 +84,10 @@ def analyze(files: Sequence[Path], choice: Choice) -> None:
             )
         analyze_correlations(files[0], texts[0], choice)
         return
+    if choice.log is not None or choice.until is not None:
+        raise InputError(
+            f"{files[0]}: --log and --until belong to files of fix ave/correlate; leave them out"
+        )
     runs = [
         read_fluxes(path, lines, choice.skip, choice.columns, choice.ensemble)
         for path, lines in zip(files, texts, strict=True)
@@ -99,6 +103,7 @@ def analyze(files: Sequence[Path], choice: Choice) -> None:
             f"{error.name} is not installed, and it finds transport coefficients and their errors. Install "
             "it with `pip install stacie`, or bnnp with `pip install '.[phonons]'`, then run it again."
         ) from None
+    ions = [charge_flux(run, read_charges(choice.charges)) for run in runs] if choice.charges else []
     found = 0
     if all(run.heat is not None for run in runs):
         if unknown := [run.name for run in runs if not run.particles]:
@@ -111,8 +116,8 @@ def analyze(files: Sequence[Path], choice: Choice) -> None:
     if all(run.pressure is not None and np.isfinite(run.pressure).all() for run in runs):
         SHEAR.write(choice, runs, [traceless(run.pressure) for run in runs if run.pressure is not None])
         found += 1
-    if choice.charges:
-        IONS.write(choice, runs, [charge_flux(run, read_charges(choice.charges)) for run in runs])
+    if ions:
+        IONS.write(choice, runs, ions)
         found += 1
     if not found:
         raise InputError(f"{files[0]}: has neither a heat flux nor a pressure tensor")
@@ -120,6 +125,13 @@ def analyze(files: Sequence[Path], choice: Choice) -> None:
 
 def write_driven(runs: Sequence[Fluxes], choice: Choice) -> None:
     """The thermal conductivity of driven runs: mean over the run, error by blocks or over the runs."""
+    if choice.charges:
+        raise InputError(
+            f"{runs[0].name}: a driving force acts on it, so that it tells no ionic conductivity; use a run "
+            "without md_driving_force for --charges"
+        )
+    if len(runs) == 1 and choice.blocks < 2:
+        raise InputError(f"--blocks {choice.blocks}: one run needs two blocks at least for its error")
     curves, values = [], []
     for run in runs:
         assert run.work is not None

@@ -166,6 +166,15 @@ def test_conductivity_of_a_driven_run(tmp_path: Path) -> None:
         value, error = map(float, re.findall(r"([\d.e+-]+) \+- ([\d.e+-]+)", text)[0])
         assert abs(value - DRIVEN) < 3.0 * error < 1.5 * DRIVEN
         assert table["running_mean"][-1] == pytest.approx(value, rel=1e-3)
+    one = driven(tmp_path, 3, n=300)
+    for words, message in (
+        (("--charges", "Na=1 Cl=-1"), "tells no ionic conductivity"),
+        (("--blocks", "1"), "one run needs two blocks at least"),
+        (("--until", "1"), "--log and --until belong to files of fix ave/correlate"),
+    ):
+        done = call(tmp_path, one, *words)
+        assert done.exit_code == 1
+        assert message in done.output
     done = call(tmp_path, driven(tmp_path, 3, n=300), driven(tmp_path, 4, n=300, force=1e-4))
     assert done.exit_code == 1
     assert "another driving force" in done.output
@@ -259,6 +268,11 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no cell": (lambda folder: without_volume(series(folder, n=300)), "has no volume"),
     "few lines": (lambda folder: series(folder, n=50), "50 lines of one stage, but 200 at least are needed"),
     "no units": (lambda folder: written(folder, "Step Temp\n0 1\n"), "no `units metal` or `units real`"),
+    "damaged": (
+        lambda folder: written(folder, "units metal\nStep Temp Volume\n0 1 1\n1 1O 1\n"),
+        r"line 4: is damaged .*1O",
+    ),
+    "charges": (lambda folder: series(folder, n=300), "--charges has K, which is not in the run"),
     "no columns": (
         lambda folder: written(
             folder, "units metal\nStep Temp Volume\n" + "".join(f"{k} 1 1\n" for k in range(300))
@@ -282,7 +296,8 @@ def written(folder: Path, text: str) -> Path:
 def test_bad_input_is_told(case: str, tmp_path: Path) -> None:
     pytest.importorskip("stacie")
     make, message = BAD[case]
-    done = call(tmp_path, make(tmp_path))
+    words = ("--charges", "Na=1 Cl=-1 K=1") if case == "charges" else ()
+    done = call(tmp_path, make(tmp_path), *words)
     assert done.exit_code == 1
     assert re.search(message, done.output), done.output
 
