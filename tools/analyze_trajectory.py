@@ -6,8 +6,10 @@ bnnp analyze md_member_*/trajectory.extxyz --rdf --out members
 bnnp analyze XDATCAR --timestep 2 --msd
 bnnp analyze dump.lammpstrj --format lammps-dump-text --types "Ge Te"
 bnnp analyze trajectory.extxyz --error-bars
+bnnp analyze dump.lammpstrj --error-bars --log log.lammps --types "Cu Au"
 bnnp analyze --transport heat_flux.out
 bnnp analyze --transport log.lammps --columns "c_flux[1] c_flux[2] c_flux[3]"
+bnnp analyze --transport J0Jt.dat --log log.lammps --until 20
 
 Reads what ASE reads, Angstrom throughout. One FILE is cut into blocks, whose scatter gives the errors; of
 several (one run a member, say) each is a sample of its own, and the error columns are the spread over them.
@@ -88,11 +90,17 @@ class Options:
 @click.option("--msd", is_flag=True, help="Mean-square displacement and diffusion.")
 @click.option("--vdos", is_flag=True, help="Velocity autocorrelation and vibrational density of states.")
 @click.option(
-    "--transport", "fluxes", is_flag=True, help="FILES are heat_flux.out or logs of LAMMPS: conductivities."
+    *("--transport", "fluxes"),
+    is_flag=True,
+    help="FILES are heat_flux.out, or logs or fix ave/correlate of LAMMPS: conductivities.",
 )
 @click.option("--error-bars", "bars", is_flag=True, help="Std of the model, by reweighting with md_samples.")
 @click.option("--columns", default="c_flux[1] c_flux[2] c_flux[3]", show_default=True, help="Of such a log.")
 @click.option("--charges", default="", metavar="'Na=1 Cl=-1'", help="--transport: ionic conductivity, too.")
+@click.option("--log", type=click.Path(path_type=Path), help="Log of the LAMMPS run that FILE is of.")
+@click.option(
+    "--until", type=float, metavar="PS", help="Integral of fix ave/correlate.  [default: all of it]"
+)
 @click.option("--any-ensemble", is_flag=True, help="--transport: also of a stage with a thermostat.")
 @click.option("--out", default="", metavar="PREFIX", help="Files are PREFIX_rdf.out, ...")
 @click.option("--skip", default=0, show_default=True, help="Frames to leave out at the start.")
@@ -115,6 +123,8 @@ def main(
     bars: bool,
     columns: str,
     charges: str,
+    log: Path | None,
+    until: float | None,
     any_ensemble: bool,
     out: str,
     skip: int,
@@ -130,15 +140,18 @@ def main(
 ) -> None:
     """Without --rdf, --adf, --msd or --vdos: everything the files allow."""
     prefix = f"{out}_" if out else ""
+    if log is not None and not (fluxes or bars):
+        raise click.UsageError("--log belongs to --transport or --error-bars")
     if fluxes:
-        transport.analyze(files, prefix, skip, blocks, columns, charges, any_ensemble)
+        choice = transport.Choice(prefix, skip, blocks, columns, charges, any_ensemble, log, until)
+        transport.analyze(files, choice)
         return
     options = Options(file_format, types, skip, every, r_max, cutoff, bins, blocks, segments, timestep)
     if bars:
         if len(files) > 1:
             raise click.UsageError("--error-bars takes one trajectory")
         run = read_run(files[0], options)
-        error_bars.analyze(run.path, run.frames, prefix, blocks, r_max, cutoff, bins)
+        error_bars.analyze(run.path, run.frames, log, prefix, blocks, r_max, cutoff, bins)
         return
     everything = not (rdf or adf or msd or vdos)
     runs = [read_run(path, options) for path in files]

@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 
 MOST_STEPS = 500  # of a relaxation
 TIGHT = 1e-4  # eV/Angstrom
+SMALLEST, LARGEST = 0.01, 0.1  # Angstrom, of `displaced`
+STRAINED = 0.01
 EQUALLY_FAR = 1e-4  # Angstrom; images of an atom count as equally far
 
 
@@ -143,13 +145,39 @@ def shortest_vectors(supercell: Atoms, n: int) -> tuple[Array, NDArray[np.int64]
     return images[short], np.stack([counts, starts], axis=-1)
 
 
-def choose_supercell(cell: Array, length: float) -> tuple[int, int, int]:
-    """Repeats of the cell with which no lattice vector of the supercell is shorter than `length`."""
-    repeats = np.ones(3, dtype=int)
+def read_repeats(text: str) -> tuple[int, int, int]:
+    """The three numbers of a supercell, '4 4 4'; InputError if they are none."""
+    words = text.split()
+    if len(words) != 3 or not all(word.isdigit() and int(word) > 0 for word in words):
+        raise InputError(f"--supercell '{text}': expected three numbers from 1 on, as '4 4 4'")
+    first, second, third = map(int, words)
+    return first, second, third
+
+
+def wide_repeats(atoms: Atoms, length: float) -> tuple[int, int, int]:
+    """Repeats of a cell with which no lattice vector of the supercell is shorter than `length`, Angstrom."""
+    repeats, cell = np.ones(3, dtype=int), atoms.cell.array
     while shortest_vector(repeats[:, None] * cell) < length:
         repeats[np.argmin(repeats * np.linalg.norm(cell, axis=1))] += 1
     first, second, third = repeats.tolist()
     return first, second, third
+
+
+def displaced(supercell: Atoms, number: int, rng: np.random.Generator) -> list[Atoms]:
+    """Copies with random strains and displacements, small enough to tell the curvature of the energy.
+
+    Components of the displacements scatter by `SMALLEST` Angstrom in the first, by `LARGEST` in the last,
+    those of the symmetric strain by `STRAINED` in every one.
+    """
+    found = []
+    for size in np.geomspace(SMALLEST, LARGEST, number):
+        atoms: Atoms = supercell.copy()
+        strain = rng.normal(scale=STRAINED, size=(3, 3))
+        atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.5 * (strain + strain.T)), scale_atoms=True)
+        atoms.positions += rng.normal(scale=size, size=atoms.positions.shape)
+        atoms.info["group"] = "small_displacements"
+        found.append(atoms)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +206,8 @@ class Lattice:
         """
         cutoff = potential.descriptor.radius * potential.units.angstrom
         if supercell is None:
-            return cls(atoms, choose_supercell(atoms.cell.array, 4.0 * cutoff))
-        words = supercell.split()
-        if len(words) != 3 or not all(word.isdigit() and int(word) > 0 for word in words):
-            raise InputError(f"--supercell '{supercell}': expected three numbers from 1 on, as '4 4 4'")
-        first, second, third = map(int, words)
-        lattice = cls(atoms, (first, second, third))
+            return cls(atoms, wide_repeats(atoms, 4.0 * cutoff))
+        lattice = cls(atoms, read_repeats(supercell))
         lattice.demand_reach(cutoff)
         return lattice
 
@@ -213,6 +237,21 @@ class Lattice:
             masses=self.atoms.get_masses(),
         )
 
+    def third_repeats(self, supercell: str | None, potential: Potential) -> tuple[int, int, int]:
+        """The supercell of third-order force constants, two cutoffs wide if none is given; InputError."""
+        cutoff = potential.descriptor.radius * potential.units.angstrom
+        if supercell is None:
+            return wide_repeats(self.atoms, 2.0 * cutoff)
+        repeats = read_repeats(supercell)
+        shortest = shortest_vector(np.array(repeats)[:, None] * self.atoms.cell.array)
+        if shortest < 2.0 * cutoff:
+            raise InputError(
+                f"--third-supercell '{supercell}': its shortest lattice vector is {shortest:.2f} Angstrom, "
+                f"but must be twice the cutoff of {cutoff:.2f} Angstrom at least, or an atom feels a "
+                "displaced one and its image; leave the option out"
+            )
+        return repeats
+
     def demand_reach(self, cutoff: float) -> None:
         """Raise InputError if an atom of the supercell feels another one and its image; warn of less.
 
@@ -223,7 +262,7 @@ class Lattice:
         """
         cell = np.array(self.repeats)[:, None] * self.atoms.cell.array
         shortest, name = shortest_vector(cell), " ".join(map(str, self.repeats))
-        exact = " ".join(map(str, choose_supercell(self.atoms.cell.array, 4.0 * cutoff)))
+        exact = " ".join(map(str, wide_repeats(self.atoms, 4.0 * cutoff)))
         if shortest < 2.0 * cutoff:
             raise InputError(
                 f"--supercell '{name}': its shortest lattice vector is {shortest:.2f} Angstrom, but must be "

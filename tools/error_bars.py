@@ -1,11 +1,14 @@
 """``bnnp analyze --error-bars``: the model's standard deviation of averages, from one trajectory.
 
-Reads trajectory.extxyz and, beside it, sample_energies.out (``md_samples``): frames whose step is in both.
+Reads trajectory.extxyz and, beside it, sample_energies.out (``md_samples``), or a dump and the log of LAMMPS
+(``pair_style bnnp samples``): frames whose step is in both.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import ase.units
@@ -13,6 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
+from thermo import Thermo
 
 from bnnp.analysis.angular import AngularDistribution
 from bnnp.analysis.radial import RadialDistribution
@@ -23,18 +27,27 @@ from bnnp.errors import InputError
 from bnnp.interfaces.ase import periodic_cell
 from bnnp.io.md_series import SAMPLES
 from bnnp.io.tables import read_table, write_table
+from bnnp.io.text import read_lines
 from bnnp.messages import count
 from bnnp.units import UNITS
 
 Array = NDArray[np.float64]
 
 FEWEST = 20  # frames
+FIRST = 6  # number of compute pair from which on it has energies of samples
 LARGE = 1.0  # spread of (V_s - V) / kT, beyond which first order is not enough
 TEXT = "err: standard error of the trajectory; std: of the model, over its samples (raw)"
 
 
 def analyze(
-    path: Path, frames: Sequence[Atoms], prefix: str, blocks: int, r_max: float, cutoff: float, bins: int
+    path: Path,
+    frames: Sequence[Atoms],
+    log: Path | None,
+    prefix: str,
+    blocks: int,
+    r_max: float,
+    cutoff: float,
+    bins: int,
 ) -> None:
     """g(r), angles, energy and volume, each with its statistical error and the std of the model.
 
@@ -44,8 +57,10 @@ def analyze(
         Of the trajectory.
     frames : sequence of ase.Atoms
         Those chosen of it.
+    log : Path or None
+        Of a run of LAMMPS.
     """
-    frames, deviations, energies = matched(path, frames)
+    frames, deviations, energies = matched(path, frames, log)
     periodic = all(frame.pbc.all() for frame in frames)
     if periodic:
         write_rdf(Path(f"{prefix}rdf.out"), frames, deviations, blocks, r_max, bins)
@@ -70,7 +85,77 @@ def analyze(
         say(f"{verdict}: first order holds")
 
 
-def matched(path: Path, frames: Sequence[Atoms]) -> tuple[list[Atoms], Array, Array]:
+@dataclass(frozen=True, eq=False)
+class SampleEnergies:
+    """Energies of all samples along a run.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    steps, stages : (n,) float64
+    temperatures : (n,) float64, K
+    energies : (n,) float64, eV
+        Of the potential.
+    samples : (n, S) float64, eV
+    ensembles : sequence of str
+        Of each stage, if known.
+    """
+
+    name: str
+    steps: Array
+    stages: Array
+    temperatures: Array
+    energies: Array
+    samples: Array
+    ensembles: Sequence[str] = ()
+
+
+def read_own(path: Path) -> SampleEnergies:
+    """sample_energies.out, which lies beside the trajectory `path`."""
+    energies = path.with_name(SAMPLES)
+    if not energies.is_file():
+        raise InputError(
+            f"{energies}: not found beside {path.name}; run the dynamics with `md_samples n`, n being "
+            "md_write_every or a divisor of it, or name the log of LAMMPS with --log"
+        )
+    table, text = read_table(energies)
+    units = next((units for units in UNITS.values() if f"of each sample in {units.energy}" in text), None)
+    if units is None:
+        raise InputError(f"{energies}: the header says no unit, expected a file of md_samples")
+    samples = np.stack([values for name, values in table.items() if name.startswith("V_")], axis=1)
+    ensembles = text.partition("stages: ")[2].split()
+    return SampleEnergies(
+        name=SAMPLES,
+        steps=table["step"],
+        stages=table["stage"],
+        temperatures=table["T"],
+        energies=table["E_pot"] * units.ev,
+        samples=samples * units.ev,
+        ensembles=ensembles,
+    )
+
+
+def read_lammps(path: Path) -> SampleEnergies:
+    """The log of a run with ``pair_style bnnp samples``, whose potential is the mean of the samples."""
+    log = Thermo.of(path, read_lines(path, "a log of LAMMPS"))
+    computes = re.findall(r"^compute\s+(\S+)\s+\S+\s+pair\s+bnnp", log.text, re.MULTILINE)
+    names = [f"c_{compute}[{FIRST}]" for compute in computes if f"c_{compute}[{FIRST}]" in log.columns]
+    if not names:
+        raise InputError(
+            f"{path} line {log.line}: has no energies of samples; run with `pair_style bnnp samples ...`, "
+            "`compute sigma all pair bnnp` after pair_coeff, and c_sigma[*] in thermo_style custom"
+        )
+    if re.search(r"^thermo_modify\s.*norm\s+yes", log.text, re.MULTILINE):
+        raise InputError(f"{path}: thermo_modify norm yes divides the energies; use `norm no`, the default")
+    stem, temperatures = names[0].partition("[")[0], log.demand(["Temp"], "")[0]
+    columns = [values for name, values in log.columns.items() if name.startswith(f"{stem}[")][FIRST - 1 :]
+    samples = log.units.energy * np.stack(columns, axis=1)
+    steps = log.columns["Step"]
+    return SampleEnergies(str(path), steps, np.ones_like(steps), temperatures, samples.mean(axis=1), samples)
+
+
+def matched(path: Path, frames: Sequence[Atoms], log: Path | None) -> tuple[list[Atoms], Array, Array]:
     """Frames with energies of the samples, (V_s - V) / kT of each, (n, S), and the energies, (n,) eV.
 
     Raises
@@ -78,36 +163,26 @@ def matched(path: Path, frames: Sequence[Atoms]) -> tuple[list[Atoms], Array, Ar
     InputError
         No energies, too few frames, frames of several stages.
     """
-    energies = path.with_name(SAMPLES)
-    if not energies.is_file():
-        raise InputError(
-            f"{energies}: not found beside {path.name}; run the dynamics with `md_samples n`, n being "
-            "md_write_every or a divisor of it"
-        )
-    table, text = read_table(energies)
-    units = next((units for units in UNITS.values() if f"of each sample in {units.energy}" in text), None)
-    if units is None:
-        raise InputError(f"{energies}: the header says no unit, expected a file of md_samples")
-    rows = {int(step): row for row, step in enumerate(table["step"])}
-    chosen = [(frame, rows[frame.info["step"]]) for frame in frames if frame.info.get("step") in rows]
+    known = read_own(path) if log is None else read_lammps(log)
+    rows = {int(step): row for row, step in enumerate(known.steps)}
+    steps = [frame.info.get("step", frame.info.get("timestep")) for frame in frames]  # of bnnp, of a dump
+    chosen = [(frame, rows[step]) for frame, step in zip(frames, steps, strict=True) if step in rows]
     if len(chosen) < FEWEST:
         raise InputError(
-            f"{path}: {count(len(chosen), 'frame')} of {len(frames)} have a line in {SAMPLES}, expected "
-            f"{FEWEST} at least; let md_samples be md_write_every or a divisor of it"
+            f"{path}: {count(len(chosen), 'frame')} of {len(frames)} have a line in {known.name}, expected "
+            f"{FEWEST} at least; write energies of samples at the steps of the frames"
         )
     own = np.array([row for _, row in chosen])
-    if len(set(table["stage"][own])) > 1:
+    if len(set(known.stages[own])) > 1:
         raise InputError(
             f"{path}: the frames are of several stages, which differ in temperature; leave the first ones "
             "out with --skip"
         )
-    ensemble = text.partition("stages: ")[2].split()[int(table["stage"][own[0]]) - 1]
-    if ensemble == "nve":
+    if known.ensembles and known.ensembles[int(known.stages[own[0]]) - 1] == "nve":
         say("warning: weights are those of a constant temperature, but the stage is nve; use nvt or npt")
-    samples = np.stack([values for name, values in table.items() if name.startswith("V_")], axis=1)[own]
-    temperature = float(table["T"][own].mean())
-    deviations = (samples - table["E_pot"][own, None]) * units.ev / (ase.units.kB * temperature)
-    return [frame for frame, _ in chosen], deviations, table["E_pot"][own] * units.ev
+    temperature = float(known.temperatures[own].mean())
+    deviations = (known.samples[own] - known.energies[own, None]) / (ase.units.kB * temperature)
+    return [frame for frame, _ in chosen], deviations, known.energies[own]
 
 
 def write_rdf(

@@ -4,6 +4,8 @@
 bnnp phonons silicon.cif --potential my_run/potential --relax
 bnnp phonons POSCAR --supercell "4 4 4" --quasi-harmonic
 bnnp phonons silicon.cif --reference C11=165.8 --reference C12=63.9
+bnnp phonons silicon.cif --relax --lifetimes rta --at "300 600"
+bnnp phonons silicon.cif --structures 30
 
 The value is that of the potential, the standard deviation that over its Monte Carlo samples, at the geometry
 of the potential: they share neighbors and symmetry functions, so 100 samples cost 1.5 times one.
@@ -52,6 +54,7 @@ STRAIN = 0.005  # of the elastic constants
 SPAN, VOLUMES = 0.06, 7  # of the equation of state: relative changes of the volume, and how many
 CHANGE = 0.01  # of the volume for Grueneisen parameters
 SMEARING, STEP = 0.1, 0.02  # THz, of the density of states
+SMALL_CELL = 10.0  # Angstrom, shortest lattice vector of --structures
 COMPONENTS = [f"C{i}{j}" for i in range(1, 7) for j in range(i, 7)]
 
 
@@ -83,6 +86,14 @@ class Spread:
         """Names and values, (n,) each, of a column with its standard deviation."""
         return [name, f"{name}_std"], list(self.of(values))
 
+    def shown(self, name: str, values: Array) -> str:
+        """A value with its standard deviation, in the digits that count."""
+        value, std = self.of(values)
+        if not np.isfinite(std) or std == 0.0:
+            return f"{name} {value:.5g}"
+        digits = max(0, 1 - int(np.floor(np.log10(std))))
+        return f"{name} {value:.{digits}f} +- {std:.{digits}f}"
+
 
 @click.command("phonons", cls=Command, help=__doc__, context_settings=SETTINGS)
 @click.argument("structure", type=click.Path(path_type=Path))
@@ -97,9 +108,20 @@ class Spread:
 @click.option("--mesh", default=60.0, show_default=True, help="Of the DOS: points along b are mesh |b|.")
 @click.option("--temperatures", default="0:1000:20", show_default=True, help="T1:T2:step, K.")
 @click.option("--quasi-harmonic", is_flag=True, help="Thermal expansion too: phonons at seven volumes.")
+@click.option(
+    "--lifetimes", type=click.Choice(["rta", "lbte"]), help="Lifetimes and conductivity (phono3py)."
+)
+@click.option("--at", default="300", show_default=True, metavar="'T ...'", help="Temperatures of these, K.")
+@click.option("--third-supercell", help="Of third-order force constants.  [default: two cutoffs wide]")
+@click.option("--third-distance", default=0.03, show_default=True, help="Of their displacements, Angstrom.")
+@click.option("--third-mesh", default=30.0, show_default=True, help="Of the lifetimes: points along b.")
 @click.option("--reference", multiple=True, metavar="NAME=VALUE", help="To judge standard deviations by.")
 @click.option("--factor", default=1.0, show_default=True, help="What standard deviations are multiplied by.")
 @click.option("--tolerance", default=1e-3, show_default=True, help="Of the symmetry search, Angstrom.")
+@click.option(
+    "--structures", type=click.IntRange(1), help="Only write so many small displacements, to label."
+)
+@click.option("--seed", default=1, show_default=True, help="Of these.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--out", default="phonons", show_default=True, metavar="PREFIX", help="PREFIX_bands.out, ...")
 def main(
@@ -115,9 +137,16 @@ def main(
     mesh: float,
     temperatures: str,
     quasi_harmonic: bool,
+    lifetimes: str | None,
+    at: str,
+    third_supercell: str | None,
+    third_distance: float,
+    third_mesh: float,
     reference: tuple[str, ...],
     factor: float,
     tolerance: float,
+    structures: int | None,
+    seed: int,
     threads: int,
     out: str,
 ) -> None:
@@ -127,9 +156,19 @@ def main(
     from crystal import Lattice, primitive_cell, relax, scaled
 
     references, kelvin = read_references(reference), read_temperatures(temperatures)
+    warm = read_kelvin(at)
+    if lifetimes:
+        from lifetimes import demand_phono3py
+
+        demand_phono3py()
+    crystal = read_crystal(structure)
+    if structures is not None:
+        write_structures(Path(f"{out}_structures.extxyz"), crystal, supercell, structures, seed, tolerance)
+        return
     potential = load(directory, samples, threads)
+    demand_elements(structure, crystal, potential)
     spread = Spread(potential.sizes, factor, describe(potential, factor))
-    cell, found = primitive_cell(read_crystal(structure, potential), tolerance)
+    cell, found = primitive_cell(crystal, tolerance)
     if relaxing:
         cell, found = primitive_cell(relax(potential, cell), tolerance)
     check_residuals(potential, cell, max_force, max_stress)
@@ -160,6 +199,12 @@ def main(
             for each in (lattice.at(scaled(potential, cell, 1.0 + x)) for x in changes_of_volume())
         ]
         write_quasi_harmonic(Path(f"{out}_qha.out"), potential, free, mesh_points, kelvin, spread)
+    if lifetimes:
+        from lifetimes import find_lifetimes, write_lifetimes
+
+        repeats = lattice.third_repeats(third_supercell, potential)
+        given = lattice, repeats, third_mesh, third_distance, warm, lifetimes == "lbte"
+        scalars |= write_lifetimes(out, find_lifetimes(potential, *given), warm, spread)
     report_imaginary(path, bands, frequencies, mesh_points[1], spread)
     judge(references, scalars, spread)
 
@@ -176,19 +221,40 @@ def demand_packages() -> None:
         ) from None
 
 
-def read_crystal(path: Path, potential: Potential) -> Atoms:
-    """The last structure of a file, whose elements the potential knows."""
+def read_crystal(path: Path) -> Atoms:
+    """The last structure of a file."""
     try:
         atoms = ase.io.read(path, index=-1, do_not_split_by_at_sign=True)
         assert isinstance(atoms, Atoms)
     except Exception as error:  # whatever a reader of ASE stumbles over
         raise InputError(f"{path}: cannot be read by ASE: {reason_of(error)}") from error
+    return atoms
+
+
+def demand_elements(path: Path, atoms: Atoms, potential: Potential) -> None:
+    """Raise InputError if the potential does not know an element of the crystal."""
     if unknown := sorted(set(atoms.symbols) - set(potential.elements)):
         raise InputError(
             f"{path}: element {', '.join(unknown)} is not in this potential, which knows "
             f"{' '.join(potential.elements)}"
         )
-    return atoms
+
+
+def write_structures(
+    path: Path, crystal: Atoms, supercell: str | None, number: int, seed: int, tolerance: float
+) -> None:
+    """Supercells with small strains and displacements, for labels that tell the curvature of the energy."""
+    from crystal import displaced, primitive_cell, read_repeats, wide_repeats
+
+    cell, _ = primitive_cell(crystal, tolerance)
+    repeats = wide_repeats(cell, SMALL_CELL) if supercell is None else read_repeats(supercell)
+    found = displaced(cell.repeat(repeats), number, np.random.default_rng(seed))
+    with replace_file(path) as file:
+        ase.io.write(file, found, format="extxyz")
+    say(
+        f"{path}: {count(number, 'structure')} of {count(len(found[0]), 'atom')}; label them by the "
+        "reference, and train with them and with hot ones"
+    )
 
 
 def read_temperatures(text: str) -> Array:
@@ -202,6 +268,17 @@ def read_temperatures(text: str) -> Array:
             f"--temperatures {text}: expected T1:T2:step with 0 <= T1 < T2 and step > 0, as 0:1000:20"
         ) from None
     return np.arange(first, last + 1e-9 * step, step)
+
+
+def read_kelvin(text: str) -> list[float]:
+    """One or more temperatures in K."""
+    try:
+        found = [float(word) for word in text.split()]
+        if not found or min(found) <= 0.0:
+            raise ValueError
+    except ValueError:
+        raise click.UsageError(f"--at '{text}': expected temperatures above 0 K, as '300 600'") from None
+    return found
 
 
 def read_references(given: Sequence[str]) -> dict[str, float]:
@@ -268,7 +345,7 @@ def write_elastic(
             value, std = spread.of(values)
             file.write(f"{name:8} {value:16.8e} {std:16.8e}\n")
     shown = [name for name in ("C11", "C12", "C13", "C33", "C44", "C66") if abs(rows[name][-1]) > 0.01]
-    say(f"{path}: " + ", ".join(_shown(name, rows[name], spread) for name in [*shown, "B", "G"]) + " GPa")
+    say(f"{path}: " + ", ".join(spread.shown(name, rows[name]) for name in [*shown, "B", "G"]) + " GPa")
     return rows
 
 
@@ -288,7 +365,7 @@ def write_equation_of_state(
     energies = np.array([by_sample(potential, each).energies for each in cells])
     fit = EquationOfState.fit(volumes, energies)
     found = {"V0": fit.volume, "B0": fit.bulk_modulus, "B0'": fit.derivative}
-    text = ", ".join(_shown(name, values, spread) for name, values in found.items())
+    text = ", ".join(spread.shown(name, values) for name, values in found.items())
     relative = energies - energies[:, [-1]].min() * np.ones_like(energies)
     names, columns = spread.columns("E", relative)
     write_table(
@@ -312,7 +389,7 @@ def write_bands(path: Path, lines: Any, bands: Array, parameters: Array, spread:
     text = f"1/Angstrom, THz, 1 (gamma: Grueneisen); path: {lines.describe()}; {spread.text}"
     write_table(path, names, columns, text)
     highest = np.unravel_index(np.argmax(bands[..., -1]), bands.shape[:2])
-    say(f"{path}: {count(bands.shape[1], 'branch', 'branches')}, {_shown('to', bands[highest], spread)} THz")
+    say(f"{path}: {count(bands.shape[1], 'branch', 'branches')}, {spread.shown('to', bands[highest])} THz")
     return {
         f"{name}:{branch + 1}": bands[place, branch]
         for name, place in lines.labels
@@ -372,7 +449,7 @@ def write_quasi_harmonic(
     text = "K, Angstrom^3, 1e-6/K (of the volume), GPa; NaN: a sample is beyond these volumes"
     write_table(path, names, columns, f"{text}; quasi-harmonic; {spread.text}")
     middle = len(kelvin) // 2
-    say(f"{path}: at {kelvin[middle]:g} K {_shown('alpha', expansion[middle], spread)} 1e-6/K")
+    say(f"{path}: at {kelvin[middle]:g} K {spread.shown('alpha', expansion[middle])} 1e-6/K")
 
 
 def report_imaginary(
@@ -383,7 +460,7 @@ def report_imaginary(
         lowest = int(np.argmin(bands[:, branch, -1]))
         if bands[lowest, branch, -1] < -STABLE:
             say(
-                f"imaginary: {_shown(f'branch {branch + 1}', bands[lowest, branch], spread)} THz at "
+                f"imaginary: {spread.shown(f'branch {branch + 1}', bands[lowest, branch])} THz at "
                 f"{lines.near(lowest)}: the crystal is not stable there"
             )
     share = np.einsum("q,qms->s", weights / weights.sum(), frequencies < -STABLE) / frequencies.shape[1]
@@ -401,19 +478,10 @@ def judge(references: dict[str, float], scalars: dict[str, Array], spread: Sprea
             raise click.UsageError(f"--reference {name}: there are {', '.join(sorted(scalars))}")
         value, std = spread.of(scalars[name])
         ratios.append((value - reference) / std)
-        say(f"{_shown(name, scalars[name], spread)}, reference {reference:g}: error {ratios[-1]:.2g} std")
+        say(f"{spread.shown(name, scalars[name])}, reference {reference:g}: error {ratios[-1]:.2g} std")
     if ratios and np.isfinite(ratios).all():
         factor = spread.factor * float(np.sqrt(np.mean(np.square(ratios))))
         say(f"--factor {factor:.3g} makes the standard deviations those of {count(len(ratios), 'reference')}")
-
-
-def _shown(name: str, values: Array, spread: Spread) -> str:
-    """A value with its standard deviation, in the digits that count."""
-    value, std = spread.of(values)
-    if not np.isfinite(std) or std == 0.0:
-        return f"{name} {value:.5g}"
-    digits = max(0, 1 - int(np.floor(np.log10(std))))
-    return f"{name} {value:.{digits}f} +- {std:.{digits}f}"
 
 
 if __name__ == "__main__":

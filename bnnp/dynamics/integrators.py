@@ -18,7 +18,8 @@ g = 3 N at T' is canonical for the f it acts on at T = T' g / f (the phase-space
 the friction; W. G. Hoover, Phys. Rev. A 31, 1695 (1985)), so they get T' = T f / g.
 
 A target that changes does work on the chains; what the bookkeeping of ASE gains by it is subtracted, so that
-the conserved quantity is constant in a ramp, too.
+the conserved quantity is constant in a ramp, too. So is the work of a driving force
+(:mod:`bnnp.dynamics.driving_force`), which acts for half a step before and after each step of the integrator.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT, NoseHooverChainNVT
 from ase.md.verlet import VelocityVerlet
 from ase.parallel import DummyMPI
 
+from bnnp.dynamics.driving_force import kick
 from bnnp.dynamics.stages import Stage
 
 ALONE = DummyMPI()  # each run belongs to one process: ASE must not communicate with other ranks
@@ -63,7 +65,7 @@ class Integrator:
         self.atoms, self.stage = atoms, stage
         self.freedom = degrees_of_freedom(len(atoms), stage.method)
         self.dynamics: Any = self.build(stage.timestep * units.fs, generator)
-        self.work = 0.0  # eV done by changes of the targets, contained in the bookkeeping
+        self.work = 0.0  # eV done by changes of the targets or the driving force
 
     def build(self, dt: float, generator: np.random.Generator) -> Any:
         """The integrator of ASE with a time step `dt`, in ASE's unit."""
@@ -75,7 +77,15 @@ class Integrator:
             before = self.bookkeeping()
             self.aim(*self.stage.targets(number))
             self.work += self.bookkeeping() - before
+        self.drive()
         self.dynamics.step()
+        self.drive()
+
+    def drive(self) -> None:
+        """Let the driving force act for half a step."""
+        if self.stage.driven:
+            field = np.array(self.stage.field)
+            self.work += kick(self.atoms, field, 0.5 * self.stage.timestep * units.fs)
 
     def aim(self, temperature: float, pressure: float) -> None:
         """Set the targets, K and GPa."""
@@ -179,6 +189,11 @@ class NoseHooverThermostat(Integrator):
             tdamp=self.stage.thermostat_time * units.fs,
             comm=ALONE,
         )
+
+    def drive(self) -> None:
+        super().drive()
+        if self.stage.driven:
+            self.dynamics._p = self.atoms.get_momenta()  # ASE's chain keeps momenta of its own
 
     def chain_temperature(self, temperature: float) -> float:
         """Temperature T' of ASE's chain, K; see the module."""

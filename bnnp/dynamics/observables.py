@@ -59,6 +59,8 @@ class Snapshot:
         If it was evaluated at this step.
     energy_std_raw : float or None, eV
         The raw standard deviation, if the other is calibrated.
+    work : float, eV
+        Of the driving force, or of changes of the targets, since the start of the stage.
     """
 
     stage: int
@@ -73,6 +75,7 @@ class Snapshot:
     energy_std: float
     uncertainty: Uncertainty | None = None
     energy_std_raw: float | None = None
+    work: float = 0.0
 
 
 def observe(simulation: Simulation, uncertainty: Uncertainty | None = None) -> Snapshot:
@@ -94,6 +97,7 @@ def observe(simulation: Simulation, uncertainty: Uncertainty | None = None) -> S
         energy_std=float(atoms.calc.results.get("energy_std", nan)) / len(atoms),
         uncertainty=uncertainty,
         energy_std_raw=None if raw is None else float(raw) / len(atoms),
+        work=simulation.integrator.work,
     )
 
 

@@ -26,6 +26,8 @@ class Stage:
     thermostat_time, barostat_time : float, fs
     full_cell : bool
         Whether npt changes the shape of the cell as well as its volume.
+    field : (float, float, float), 1/Angstrom
+        Driving force of a heat flux (:mod:`bnnp.dynamics.driving_force`).
     """
 
     steps: int
@@ -37,11 +39,17 @@ class Stage:
     thermostat_time: float = 100.0
     barostat_time: float = 1000.0
     full_cell: bool = False
+    field: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def method(self) -> str:
         """Name of the integrator in :data:`bnnp.dynamics.integrators.INTEGRATORS`."""
         return self.thermostat if self.ensemble == "nvt" else self.ensemble
+
+    @property
+    def driven(self) -> bool:
+        """Whether there is a driving force."""
+        return any(self.field)
 
     @property
     def ramped(self) -> bool:
@@ -68,6 +76,9 @@ class Stage:
         if self.ensemble == "npt":
             shape = "volume and shape" if self.full_cell else "volume"
             parts.append(f"{_span(self.pressure)} GPa by MTK ({shape}, {self.barostat_time:g} fs)")
+        if self.driven:
+            vector = " ".join(f"{component:g}" for component in self.field)
+            parts.append(f"heat driven by ({vector}) 1/Angstrom")
         return ", ".join(parts)
 
 

@@ -9,7 +9,9 @@ without a cell). heat_flux.out, every ``md_heat_flux`` steps::
 J is the heat flux times the volume (:mod:`bnnp.dynamics.heat_flux`), C its convective part, p the pressure
 tensor with its kinetic part, v_X the sum of the velocities of the atoms of element X, which the conductivity
 of a mixture needs: the energies in J have the free-atom energies in them, and only v_X tells what they add.
-The header names the ensemble of each stage. sample_energies.out, every ``md_samples`` steps::
+With a driving force (``md_driving_force``) there is a last column, ``work``, what it has done in the stage
+(:mod:`bnnp.dynamics.driving_force`). The header names the ensemble and the driving force of each stage.
+sample_energies.out, every ``md_samples`` steps::
 
     step  stage  time  T  volume  E_pot  V_1 .. V_S
 
@@ -30,10 +32,12 @@ from numpy.typing import NDArray
 
 from bnnp.dynamics.heat_flux import HeatFlux
 from bnnp.dynamics.observables import Snapshot
+from bnnp.dynamics.stages import Stage
 from bnnp.io.output import replacement
 from bnnp.io.tables import read_table
 from bnnp.units import Units
 
+WORK, DRIVEN = "work", "driving force of each stage"
 HEAT_FLUX, SAMPLES, HDF5 = "heat_flux.out", "sample_energies.out", "md_series.h5"
 VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 _STEP = ("step", "stage", "time", "T", "volume")
@@ -41,25 +45,34 @@ _STEP = ("step", "stage", "time", "T", "volume")
 Array = NDArray[np.float64]
 
 
-def heat_flux_header(units: Units, elements: Sequence[str], stages: Sequence[str]) -> str:
-    """The header line of heat_flux.out; `stages` are the ensembles."""
+def heat_flux_header(units: Units, elements: Sequence[str], stages: Sequence[Stage]) -> str:
+    """The header line of heat_flux.out."""
     sums = [f"v_{element}" for element in elements]
     vectors = [f"{name}_{axis}" for name in ("J", "C", *sums) for axis in "xyz"]
     names = [*_STEP, *vectors[:6], *(f"p_{place}" for place in VOIGT), *vectors[6:]]
+    driven = ""
+    if any(stage.driven for stage in stages):
+        names.append(WORK)
+        forces = " ".join(f"{np.linalg.norm(stage.field) * units.angstrom:.9g}" for stage in stages)
+        driven = f"; {DRIVEN} in 1/{units.length}: {forces}; work in {units.energy}"
     return (
         f"# {' '.join(names)} | time in fs, T in K, volume in {units.length}^3, J and C in {units.energy} "
-        f"{units.length}/fs, p in GPa, v in {units.length}/fs; stages: {' '.join(stages)}\n"
+        f"{units.length}/fs, p in GPa, v in {units.length}/fs{driven}; "
+        f"stages: {' '.join(stage.ensemble for stage in stages)}\n"
     )
 
 
-def heat_flux_row(seen: Snapshot, flux: HeatFlux, atoms: Atoms, elements: Sequence[str], units: Units) -> str:
-    """A line of heat_flux.out; snapshot, flux and atoms are in ASE's units."""
+def heat_flux_row(
+    seen: Snapshot, flux: HeatFlux, atoms: Atoms, elements: Sequence[str], units: Units, driven: bool
+) -> str:
+    """A line of heat_flux.out, with the work if `driven`; snapshot, flux and atoms are in ASE's units."""
     velocities, symbols = atoms.get_velocities() * ase.units.fs / units.angstrom, np.array(atoms.symbols)
     sums = [velocities[symbols == element].sum(axis=0) for element in elements]
     periodic = np.isfinite(seen.pressure)
     pressure = -atoms.get_stress(include_ideal_gas=True) / ase.units.GPa if periodic else np.full(6, np.nan)
     fluxes = np.concatenate([flux.total, flux.convective]) * ase.units.fs / (units.ev * units.angstrom)
-    return _row(seen, units, [*fluxes, *pressure, *np.concatenate(sums)])
+    work = [seen.work / units.ev] if driven else []
+    return _row(seen, units, [*fluxes, *pressure, *np.concatenate(sums), *work])
 
 
 def samples_header(units: Units, samples: int, stages: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ STAGES = {
     "langevin": Stage(60, 2.0, "nvt", "langevin", (300.0, 300.0), thermostat_time=100.0),
     "npt": Stage(60, 2.0, "npt", "nose_hoover", (300.0, 300.0), (1.0, 1.0), 50.0, 300.0),
     "npt full": Stage(60, 2.0, "npt", "nose_hoover", (300.0, 300.0), (1.0, 1.0), 50.0, 300.0, full_cell=True),
+    "driven": Stage(60, 2.0, "nvt", "nose_hoover", (300.0, 300.0), thermostat_time=50.0, field=(0.05, 0, 0)),
     "ramp": Stage(60, 2.0, "nvt", "nose_hoover", (300.0, 500.0), thermostat_time=50.0),
     "ramp bussi": Stage(60, 2.0, "nvt", "bussi", (300.0, 500.0), thermostat_time=50.0),
     "ramp npt": Stage(60, 2.0, "npt", "nose_hoover", (300.0, 500.0), (0.0, 3.0), 50.0, 300.0),

@@ -93,6 +93,31 @@ def test_potential_in_bohr_and_hartree(tmp_path: Path, plugin: Path, atomic: Pat
     np.testing.assert_allclose(sigma, expected.forces.std * kcal / own.angstrom, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.parametrize(("ranks", "units"), [(1, "metal"), (3, "metal"), (2, "real")])
+def test_energies_of_all_samples(tmp_path: Path, plugin: Path, ternary: Path, ranks: int, units: str) -> None:
+    """From the sixth number of compute pair on, those of mode 3, free-atom energies included."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    expected = load_potential(ternary).predict(structure).samples
+    assert expected is not None
+    given = {"options": "samples showewsum 0", "units": units}
+    done = run(tmp_path, plugin, ternary, structure, TYPES, ranks, **given)
+    found = [done.thermo[f"c_sigma[{6 + k}]"] for k in range(len(expected))]
+    kcal = 23.0605478306 if units == "real" else 1.0  # kcal/mol in one eV
+    np.testing.assert_allclose(found, expected * kcal, rtol=1e-11)
+    assert "c_sigma[16]" not in done.thermo
+    assert np.mean(found) == pytest.approx(done.thermo["PotEng"], rel=1e-12)
+
+
+def test_samples_of_a_plain_network_are_refused(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    plain = tmp_path / "plain"
+    shutil.copytree(ternary, plain)
+    (plain / "input.nn").write_text((plain / "input.nn").read_text() + "mc_samples 0\n")
+    structure = random_structure(("Ge", "Sb", "Te"), seed=1)
+    done = run(tmp_path, plugin, plain, structure, TYPES, options="samples", check=False)
+    assert done.code != 0
+    assert "samples needs the masks of uncertainty.data" in done.text
+
+
 def test_cell_shorter_than_the_cutoff(tmp_path: Path, plugin: Path, ternary: Path) -> None:
     """Three atoms in a cell of 4 Angstrom, cutoff 6.25: atoms are neighbors of their own images."""
     cell = np.array([[4.0, 0, 0], [0.5, 4.2, 0], [-0.3, 0.4, 4.4]])

@@ -94,6 +94,47 @@ def test_a_large_spread_is_a_warning(run: tuple[Path, str], tmp_path: Path) -> N
     assert "only a rough guide" in done.output
 
 
+def as_lammps(folder: Path, into: Path, header: str = "pair_style bnnp samples\n") -> None:
+    """The same run as LAMMPS would write it: a dump, and a log with the samples from c_sigma[6] on."""
+    frames = ase.io.read(folder / "trajectory.extxyz", ":")
+    lines = []
+    for frame in frames:
+        lines += ["ITEM: TIMESTEP", str(frame.info["step"]), "ITEM: NUMBER OF ATOMS", str(len(frame))]
+        lines += ["ITEM: BOX BOUNDS pp pp pp", *(f"0.0 {x!r}" for x in frame.cell.lengths().tolist())]
+        lines += ["ITEM: ATOMS id type x y z"]
+        lines += [f"{k} 1 {x!r} {y!r} {z!r}" for k, (x, y, z) in enumerate(frame.positions.tolist(), 1)]
+    (into / "dump.lammpstrj").write_text("\n".join(lines) + "\n")
+    table, _ = read_table(folder / "sample_energies.out")
+    names = [name for name in table if name.startswith("V_")]
+    log = ["units metal", *header.splitlines(), "compute sigma all pair bnnp"]
+    log.append("Step Temp " + " ".join(f"c_sigma[{k}]" for k in range(1, 6 + len(names))))
+    for row, step in enumerate(table["step"].astype(int)):
+        values = [table["T"][row], 0.0, 0.0, 0.0, 0.0, 0.0, *(table[name][row] for name in names)]
+        log.append(f"{step} " + " ".join(f"{float(value)!r}" for value in values))
+    (into / "log.lammps").write_text("\n".join([*log, "Loop time of 1 on 1 procs"]) + "\n")
+
+
+def test_a_run_of_lammps(run: tuple[Path, str], tmp_path: Path) -> None:
+    """The same numbers from a dump and a log as from mode 3's files."""
+    folder, _ = run
+    as_lammps(folder, tmp_path)
+    words = ("analyze", "dump.lammpstrj", "--error-bars", "--log", "log.lammps", "--types", "Cu", *FINE)
+    done = call(tmp_path, *words)
+    assert done.exit_code == 0, done.output
+    expected, found = read_table(folder / "rdf.out")[0], read_table(tmp_path / "rdf.out")[0]
+    for name in ("g_total", "g_total_err", "g_total_std"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
+    text = (tmp_path / "log.lammps").read_text()
+    for changed, message in (
+        (text.replace("pair bnnp", "pair other"), "run with `pair_style bnnp samples"),
+        (text.replace("units metal", "units metal\nthermo_modify norm yes"), "norm yes divides the energies"),
+    ):
+        (tmp_path / "log.lammps").write_text(changed)
+        done = call(tmp_path, *words)
+        assert done.exit_code == 1
+        assert message in done.output
+
+
 def test_bad_input_is_told(run: tuple[Path, str], tmp_path: Path, solid_writer: Callable[..., Path]) -> None:
     folder, _ = run
     shutil.copy(folder / "trajectory.extxyz", tmp_path)

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
@@ -243,6 +244,37 @@ def test_bad_input_is_told(case: str, copper: tuple[Path, Path, str], tmp_path: 
     assert result.exit_code in (1, 2)
     assert "Traceback" not in result.output
     assert re.search(message, result.output), result.output
+
+
+def test_small_displacements_to_label(tmp_path: Path) -> None:
+    """Strains of 1 %, displacements that grow from 0.01 to 0.1 Angstrom, in a cell of 10 Angstrom; the
+    same for the same seed. No potential is needed."""
+    from crystal import primitive_cell
+
+    write(tmp_path / "start.vasp", bulk("Si", a=5.431))
+    words = tmp_path / "start.vasp", "--structures", 60
+    phonons(tmp_path, *words, "--seed", 3)
+    path = tmp_path / "phonons_structures.extxyz"
+    found, first = ase.io.read(path, ":"), path.read_bytes()
+    assert len(found) == 60
+    ideal = primitive_cell(bulk("Si", a=5.431), 1e-3)[0] * 3
+    assert all(len(each) == 54 and each.info["group"] == "small_displacements" for each in found)
+    assert np.linalg.norm(found[0].cell[0]) > 10.0
+    strains = np.array([np.linalg.solve(ideal.cell.array, each.cell.array) - np.eye(3) for each in found])
+    np.testing.assert_allclose(strains, strains.transpose(0, 2, 1), atol=1e-7)
+    assert strains[:, range(3), range(3)].std() == pytest.approx(0.01, rel=0.2)
+    sizes = []
+    for each in found:
+        there = ideal.copy()
+        there.set_cell(each.cell, scale_atoms=True)
+        moved = each.positions - there.positions
+        sizes.append(np.sqrt(np.mean((moved - moved.mean(axis=0)) ** 2)))
+    assert sizes[0] == pytest.approx(0.01, rel=0.15)
+    assert sizes[-1] == pytest.approx(0.1, rel=0.15)
+    phonons(tmp_path, *words, "--seed", 3)
+    assert path.read_bytes() == first
+    phonons(tmp_path, *words, "--seed", 4, "--supercell", "1 2 3")
+    assert len(ase.io.read(path, 0)) == 12
 
 
 def test_reference_and_factor(solid: Path, tmp_path: Path) -> None:

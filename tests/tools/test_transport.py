@@ -131,12 +131,148 @@ def test_log_of_lammps(style: str, tmp_path: Path) -> None:
         assert abs(value - expected) < 4.0 * error < 0.5 * expected
 
 
+def driven(folder: Path, seed: int, n: int = 4000, force: float = 2e-4, name: str = "heat_flux") -> Path:
+    """A series with a driving force after a stage without, whose work is a mean power and noise."""
+    path = series(folder, seed, n=n)
+    lines = path.read_text().splitlines()
+    rng = np.random.default_rng(seed)
+    power = POWER + decaying(rng, n, 1, 6.0 * POWER, TAU)[:, 0]  # eV/fs
+    work = np.cumsum(STEP * power)
+    head = lines[0].replace(
+        "; stages: nve", f"; driving force of each stage in 1/Angstrom: 0 {force}; work in eV; "
+    )
+    head = head.replace(" | ", " work | ") + "stages: nvt nvt"
+    rows = [f"{line} {w!r}" for line, w in zip(lines[1:], work.tolist(), strict=True)]
+    rows = [re.sub(r"^(\S+) 1 ", r"\1 2 ", row) for row in rows]
+    path = folder / f"{name}_{seed}.out"
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return path
+
+
+POWER = 3e-6  # eV/fs
+DRIVEN = POWER / (T * VOLUME * 2e-4**2) * 1.602176634e6  # W/(m K), of eV/(fs Angstrom K)
+
+
+def test_conductivity_of_a_driven_run(tmp_path: Path) -> None:
+    """<J F_e>/(T V F_e^2) = power / (T V F_e^2) within its error, of one run by blocks and of several."""
+    for paths, words in (
+        ([driven(tmp_path, 3, n=20000)], "5 blocks"),
+        ([driven(tmp_path, seed) for seed in range(4, 10)], "6 runs"),
+    ):
+        done = call(tmp_path, *paths)
+        assert done.exit_code == 0, done.output
+        table, text = read_table(tmp_path / "a_kappa.out")
+        assert words in text
+        value, error = map(float, re.findall(r"([\d.e+-]+) \+- ([\d.e+-]+)", text)[0])
+        assert abs(value - DRIVEN) < 3.0 * error < 1.5 * DRIVEN
+        assert table["running_mean"][-1] == pytest.approx(value, rel=1e-3)
+    one = driven(tmp_path, 3, n=300)
+    for words, message in (
+        (("--charges", "Na=1 Cl=-1"), "tells no ionic conductivity"),
+        (("--blocks", "1"), "one run needs two blocks at least"),
+        (("--until", "1"), "--log and --until belong to files of fix ave/correlate"),
+    ):
+        done = call(tmp_path, one, *words)
+        assert done.exit_code == 1
+        assert message in done.output
+    done = call(tmp_path, driven(tmp_path, 3, n=300), driven(tmp_path, 4, n=300, force=1e-4))
+    assert done.exit_code == 1
+    assert "another driving force" in done.output
+
+
+def correlated(folder: Path, average: str, windows: int = 30, nlags: int = 121) -> Path:
+    """What fix ave/correlate writes of a decaying heat flux in `units metal`, every step one of 5 fs."""
+    each = 2000
+    flux = 1000.0 * decaying(np.random.default_rng(11), windows * each + 1, 3, HEAT, TAU)
+    lines = ["# Time-correlated data for fix JJ", "# Timestep Number-of-time-windows"]
+    lines.append("# Index TimeDelta Ncount " + " ".join(f"c_flux[{k}]*c_flux[{k}]" for k in (1, 2, 3)))
+    for window in range(windows + 1):
+        end = window * each + 1
+        begin = 0 if average == "running" else max(0, end - 1 - each)
+        part = flux[begin:end]
+        lines.append(f"{window * each} {nlags}")
+        for lag in range(nlags):
+            n = max(0, len(part) - lag)
+            mean = (part[:n] * part[lag:]).mean(axis=0) if n else np.zeros(3)
+            lines.append(f"{lag + 1} {lag} {n} " + " ".join(f"{x:g}" for x in mean))
+    (folder / "J0Jt.dat").write_text("\n".join(lines) + "\n")
+    log = [
+        "units metal",
+        "timestep 0.005",
+        "Step Temp Volume",
+        *(f"{k} {T} {VOLUME}" for k in range(5)),
+        "Loop",
+    ]
+    (folder / "log.lammps").write_text("\n".join(log) + "\n")
+    return folder / "J0Jt.dat"
+
+
+@pytest.mark.parametrize("average", ["one", "running"])
+def test_fix_ave_correlate(average: str, tmp_path: Path) -> None:
+    """The integral to 6 correlation times, windows apart also where the file adds them up."""
+    path = correlated(tmp_path, average)
+    done = call(tmp_path, path, "--log", tmp_path / "log.lammps")
+    assert done.exit_code == 0, done.output
+    table, text = read_table(tmp_path / "a_kappa.out")
+    assert "90 correlation functions" in text  # 30 windows, 3 directions
+    value, error = map(float, re.findall(r"([\d.e+-]+) \+- ([\d.e+-]+)", text)[0])
+    assert abs(value - KAPPA) < 3.0 * error < 0.5 * KAPPA
+    np.testing.assert_allclose(table["time"], 0.005 * np.arange(121))
+    done = call(tmp_path, path, "--log", tmp_path / "log.lammps", "--until", "0.1")
+    _, text = read_table(tmp_path / "a_kappa.out")
+    value = float(re.search(r"conductivity (\S+)", text)[1])
+    assert value == pytest.approx((1.0 - np.exp(-1.0)) * KAPPA, rel=0.1)
+    assert "the last third of the integral adds" in done.output
+
+
+def test_viscosity_of_fix_ave_correlate(tmp_path: Path) -> None:
+    """The same numbers as pressures: V/(kT) in bar^2 instead of 1/(V k T^2) in (eV Angstrom/ps)^2."""
+    path = correlated(tmp_path, "one")
+    text = path.read_text()
+    for k, name in enumerate(("xy", "xz", "yz"), start=1):
+        text = text.replace(f"c_flux[{k}]", f"v_p{name}")
+    path.write_text(text)
+    done = call(tmp_path, path, "--log", tmp_path / "log.lammps")
+    assert done.exit_code == 0, done.output
+    table, text = read_table(tmp_path / "a_viscosity.out")
+    variance = (1000.0 * HEAT * 1e5) ** 2  # Pa^2
+    expected = VOLUME * 1e-30 / (1.380649e-23 * T) * variance * TAU * 1e-15 * 1e3  # mPa s
+    value, error = map(float, re.findall(r"([\d.e+-]+) \+- ([\d.e+-]+)", text)[0])
+    assert abs(value - expected) < 3.0 * error < 0.5 * expected
+
+
+def test_bad_files_of_fix_ave_correlate_are_told(tmp_path: Path) -> None:
+    path, log = correlated(tmp_path, "one", windows=2), tmp_path / "log.lammps"
+    text = path.read_text()
+    lines = text.splitlines()
+    cases = (
+        (text, (), "name the log of the run with --log"),
+        (text, ("--log", log, "--charges", "Na=1"), "no velocities of elements for --charges"),
+        (text, ("--log", log, "--until", "0.001"), "--until 0.001: expected at least 0.005 ps"),
+        (text, ("--log", log, log), "is a file of fix ave/correlate; give it alone"),
+        (text.replace("c_flux", "c_other"), ("--log", log), r"neither the autocorrelations of c_flux"),
+        ("\n".join(lines[:20]), ("--log", log), "no block has all of its 0 correlation times"),
+        (text.replace("\n3 2 1999 ", "\n3 2 1999 x", 1), ("--log", log), r"line \d+: is damaged"),
+        (text.replace("\n3 2 1999 ", "\n3 2 1999 7 ", 1), ("--log", log), r"line \d+: 7 numbers, expected 6"),
+    )
+    for changed, words, message in cases:
+        path.write_text(changed)
+        done = call(tmp_path, path, *words)
+        assert done.exit_code == 1
+        assert re.search(message, done.output), (message, done.output)
+
+
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "thermostat": (lambda folder: series(folder, n=300, stages="nve nvt"), r"last stage, 2, is nvt.*nve"),
     "momentum": (lambda folder: series(folder, n=300, momentum=0.01), "the momentum of all atoms reaches"),
     "no cell": (lambda folder: without_volume(series(folder, n=300)), "has no volume"),
     "few lines": (lambda folder: series(folder, n=50), "50 lines of one stage, but 200 at least are needed"),
     "no units": (lambda folder: written(folder, "Step Temp\n0 1\n"), "no `units metal` or `units real`"),
+    "damaged": (
+        lambda folder: written(folder, "units metal\nStep Temp Volume\n0 1 1\n1 1O 1\n"),
+        r"line 4: is damaged .*1O",
+    ),
+    "charges": (lambda folder: series(folder, n=300), "--charges has K, which is not in the run"),
     "no columns": (
         lambda folder: written(
             folder, "units metal\nStep Temp Volume\n" + "".join(f"{k} 1 1\n" for k in range(300))
@@ -160,7 +296,8 @@ def written(folder: Path, text: str) -> Path:
 def test_bad_input_is_told(case: str, tmp_path: Path) -> None:
     pytest.importorskip("stacie")
     make, message = BAD[case]
-    done = call(tmp_path, make(tmp_path))
+    words = ("--charges", "Na=1 Cl=-1 K=1") if case == "charges" else ()
+    done = call(tmp_path, make(tmp_path), *words)
     assert done.exit_code == 1
     assert re.search(message, done.output), done.output
 
@@ -198,6 +335,21 @@ def test_picture(salt: tuple[Path, str]) -> None:
     tables = [read_table(path) for path in files]
     right = transport_figure(tables).axes[1]
     value = float(re.search(r"conductivity (\S+) ", tables[0][1])[1])
+    assert any(np.allclose(line.get_ydata(), value) for line in right.lines)
+
+
+def test_picture_of_a_driven_run(tmp_path: Path) -> None:
+    """One panel: the running mean, and its last value as a line."""
+    pytest.importorskip("matplotlib")
+    from plotting.transport import transport_figure
+
+    call(tmp_path, driven(tmp_path, 3))
+    table, text = read_table(tmp_path / "a_kappa.out")
+    left, right = transport_figure([(table, text)]).axes
+    assert not left.get_visible()
+    assert right.get_ylabel() == "running mean (W/(m K))"
+    np.testing.assert_allclose(right.lines[0].get_ydata(), table["running_mean"])
+    value = float(re.search(r"conductivity (\S+) ", text)[1])
     assert any(np.allclose(line.get_ydata(), value) for line in right.lines)
 
 

@@ -1,4 +1,7 @@
-"""Pictures of bnnp analyze --transport: the correlation of a flux and its integral, with bands of 95 %."""
+"""Pictures of bnnp analyze --transport: the correlation of a flux and its integral, with bands of 95 %.
+
+With a driving force: the conductivity as a running mean.
+"""
 
 from __future__ import annotations
 
@@ -28,27 +31,32 @@ def draw(files: Sequence[Path], output: Path) -> list[Path]:
     """
     tables = [read_table(path) for path in files]
     for path, (table, _) in zip(files, tables, strict=True):
-        if "integral" not in table:
+        if not {"integral", "running_mean"} & set(table):
             raise InputError(f"{path}: has no column integral, as a file of `bnnp analyze --transport` has")
     return save(transport_figure(tables), output)
 
 
 def transport_figure(tables: Sequence[tuple[dict[str, Array], str]]) -> Any:
-    """Correlation on the left; on the right its integral, with the value of stacie and its error."""
+    """Correlation on the left; on the right its integral, with the first value and its error."""
     drawn = figure(2, len(tables))
     panels = drawn.subplots(len(tables), 2, squeeze=False)
     for (left, right), (table, text) in zip(panels, tables, strict=True):
-        time = table["time"]
-        for axes, name, color in ((left, "correlation", BLUE), (right, "integral", VERMILLION)):
-            y, error = table[name], WIDTH * table[f"{name}_err"]
-            axes.plot(time, y, color=color)
-            axes.fill_between(time, y - error, y + error, color=color, alpha=0.25, lw=0)
+        time, driven = table["time"], "running_mean" in table
+        _, *units = (part.strip() for part in text.partition(";")[0].split(","))
+        words, shown = (
+            text.partition("; ")[2],
+            ("running_mean",) if driven else ("correlation", "integral"),
+        )
+        for axes, name, unit, color in zip(
+            (left, right)[-len(units) :], shown, units, (BLUE, VERMILLION), strict=False
+        ):
+            axes.plot(time, table[name], color=color)
+            if not driven:
+                y, error = table[name], WIDTH * table[f"{name}_err"]
+                axes.fill_between(time, y - error, y + error, color=color, alpha=0.25, lw=0)
             axes.axhline(0.0, color=BLACK, linewidth=0.6, linestyle=":")
-            axes.set(xlabel="time (ps)", xlim=(0.0, time[-1]))
-        _, unit_c, unit = (part.strip() for part in text.partition(";")[0].split(","))
-        words = text.partition("; ")[2]
-        left.set(ylabel=f"correlation ({unit_c})")
-        right.set(ylabel=f"integral ({unit})")
+            axes.set(xlabel="time (ps)", ylabel=f"{name.replace('_', ' ')} ({unit})", xlim=(0.0, time[-1]))
+        left.set_visible(not driven)
         if found := re.match(r"(.*?) (\S+) \+- (\S+) ", words):
             value, width = float(found[2]), WIDTH * float(found[3])
             right.axhspan(value - width, value + width, color=BLACK, alpha=0.12, lw=0)

@@ -8,15 +8,15 @@
 namespace LAMMPS_NS {
 
 static const char* KEYWORDS =
-    "raw, maxsigma, maxsigma_force, maxew, every, patience, action, showew or showewsum";
+    "raw, samples, maxsigma, maxsigma_force, maxew, every, patience, action, showew or showewsum";
 
 Options read_options(LAMMPS* lmp, int narg, char** arg) {
     Options options;
     auto fail = [lmp](const std::string& message) { lmp->error->all(FLERR, "pair_style bnnp: " + message); };
     for (int i = 0; i < narg; ++i) {
         const std::string name = arg[i];
-        if (name == "raw") {
-            options.raw = true;
+        if (name == "raw" || name == "samples") {
+            (name == "raw" ? options.raw : options.samples) = true;
             continue;
         }
         if (i + 1 == narg) fail(name + " has no value, or is none of " + KEYWORDS);

@@ -15,7 +15,7 @@ struct Options {
     double max_energy = -1.0, max_force = -1.0;  // negative: no limit
     bigint max_extrapolations = -1;
     int every = 1, patience = 1, summary = 1000;
-    bool show = false, raw = false;
+    bool show = false, raw = false, samples = false;
     Action action = Action::stop;
 };
 

@@ -7,6 +7,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "compute.h"
 #include "error.h"
 #include "fix_bnnp.h"
 #include "force.h"
@@ -23,6 +24,7 @@ using namespace LAMMPS_NS;
 
 namespace {
 
+const int NUMBERS = 5;   // of a run, the first of compute pair
 const int BLOCK = 64;    // centers evaluated at once
 const int MESSAGE = 24;  // components of sample forces a ghost atom sends at once
 const double PI = 3.14159265358979323846;
@@ -68,7 +70,7 @@ PairBNNP::PairBNNP(LAMMPS* lmp) : Pair(lmp), exclusions(lmp), fix_id("BNNP_" + s
     one_coeff = 1;
     manybody_flag = 1;
     centroidstressflag = CENTROID_AVAIL;
-    nextra = 5;
+    nextra = NUMBERS;
     pvector = new double[nextra]();
     comm_reverse = MESSAGE;
 }
@@ -100,7 +102,9 @@ void PairBNNP::allocate() {
 
 void PairBNNP::settings(int narg, char** arg) {
     options = read_options(lmp, narg, arg);
-    if (potential) choose_calibration();  // given again, with other keywords
+    if (!potential) return;
+    choose_calibration();  // given again, with other keywords
+    set_vector();
 }
 
 void PairBNNP::coeff(int narg, char** arg) {
@@ -139,6 +143,21 @@ void PairBNNP::coeff(int narg, char** arg) {
     say("bnnp potential " + directory + ": " + bnnp::describe(*potential) + "; kernels " +
         evaluator->kernel() + "\n");
     choose_calibration();
+    set_vector();
+}
+
+// The numbers for compute pair: those of the run and, with `samples`, the energy of each. A compute that is
+// there already reads as many as there were when it was made.
+void PairBNNP::set_vector() {
+    if (options.samples && potential->samples < 2)
+        fail(
+            "samples needs the masks of uncertainty.data (or mc_samples of 2 at least): there is one network only");
+    nextra = NUMBERS + (options.samples ? potential->samples : 0);
+    int size = nextra;
+    for (const Compute* compute : modify->get_compute_by_style("pair"))
+        size = std::max(size, compute->size_vector);
+    delete[] pvector;
+    pvector = new double[size]();
 }
 
 // With `raw` none; of the forces only if all elements have one, as in mode 3.
@@ -348,7 +367,9 @@ void PairBNNP::add_center(int center) {
         mean += energies[s];
         sums[SAMPLES + s] += energies[s];
     }
-    mean = (mean / samples + potential->elements[map[atom->type[i]]].atom_energy) * energy_unit;
+    const double free = potential->elements[map[atom->type[i]]].atom_energy;
+    sums[FREE] += free;
+    mean = (mean / samples + free) * energy_unit;
     if (!std::isfinite(mean))
         object("the energy of atom " + std::to_string(atom->tag[i]) +
                " is not finite. Its environment is far outside the training set: check positions and time "
@@ -495,9 +516,11 @@ void PairBNNP::reduce(bool energies, bool forces) {
     }
     if (forces) MPI_Allreduce(MPI_IN_PLACE, &forces_std_max, 1, MPI_DOUBLE, MPI_MAX, world);
     if (comm->me > 0) return;  // compute pair adds up the vectors of all ranks
-    const double values[5] = {energy_std, energy_std_per_atom, forces_std_max, extrapolations,
-                              extrapolations_run};
-    std::copy(values, values + 5, pvector);
+    const double values[NUMBERS] = {energy_std, energy_std_per_atom, forces_std_max, extrapolations,
+                                    extrapolations_run};
+    std::copy(values, values + NUMBERS, pvector);
+    for (int s = 0; energies && s < nextra - NUMBERS; ++s)
+        pvector[NUMBERS + s] = (sums[FREE] + sums[SAMPLES + s]) * energy_unit;
 }
 
 // Of the energy per atom.

@@ -4,6 +4,7 @@
 //     pair_coeff * * DIRECTORY El1 El2 ...        an element, or NULL, for each atom type
 //
 //     raw                 standard deviations of the samples, whether the potential is calibrated or not
+//     samples             the energy of every sample, too, in the vector of compute pair
 //     maxsigma V          stop when the sigma of the energy per atom exceeds V (LAMMPS' energy unit)
 //     maxsigma_force V    stop when the force sigma of any atom, sqrt(sum of the three variances), exceeds V
 //     maxew N             stop when more than N symmetry functions have left their training range in this run
@@ -14,10 +15,10 @@
 //     showewsum N         a warning at the first, and their number every N steps (default 1000; 0: never)
 //
 // compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force
-// sigma, 4 extrapolations in this step, 5 in this run. fix ID all pair N bnnp forces_std 1 energies_std 1
-// gives them per atom. Sigmas of energy and forces are calibrated, of kind mc or hybrid, if uncertainty.data
-// has a calibration, else raw: sample standard deviations (S - 1) over the frozen masks. Those of atomic
-// energies have no reference and are always raw.
+// sigma, 4 extrapolations in this step, 5 in this run; with `samples` from 6 on the energy of each sample.
+// fix ID all pair N bnnp forces_std 1 energies_std 1 gives them per atom. Sigmas of energy and forces are
+// calibrated, of kind mc or hybrid, if uncertainty.data has a calibration, else raw: sample standard
+// deviations (S - 1) over the frozen masks. Those of atomic energies have no reference and are always raw.
 #pragma once
 
 #include <memory>
@@ -62,9 +63,10 @@ class PairBNNP : public Pair {
 
     // One block: local index of each center and of each pair's neighbor.
     std::vector<int> centers, neighbors;
-    // Sums over the atoms of this rank, then of all: their number of extrapolations, number, d^2, the
-    // energies of the samples, and those of the directions of the last layer.
-    enum { EXTRAPOLATIONS, ATOMS, CLOSENESS, BEYOND, SAMPLES };
+    // Sums over the atoms of this rank, then of all: their number of extrapolations, number, x_r^2, w^2,
+    // free-atom energies, the energies of the samples, those of the directions of the last layer, and of each
+    // element the number of its atoms and their symmetry functions.
+    enum { EXTRAPOLATIONS, ATOMS, CLOSENESS, BEYOND, FREE, SAMPLES };
     std::vector<double> sums;
     // (nall, 3, row) forces of every sample, and of every direction of the last layer
     std::vector<double> sample_forces, last_layer_forces;
@@ -93,6 +95,7 @@ class PairBNNP : public Pair {
 
     void allocate();
     void choose_calibration();
+    void set_vector();
     void say(const std::string& message) const;
     void fail(const std::string& message) const;  // on all ranks
     void watch_steps();

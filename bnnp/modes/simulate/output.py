@@ -38,6 +38,8 @@ class Description:
         Meaning of the standard deviations; empty without samples.
     elements : tuple of str
         Of the atoms, as the potential sorts them.
+    driven : bool
+        Whether heat_flux.out has the work of a driving force.
     series : mapping of str to str
         Header of each file of :mod:`bnnp.io.md_series` that is wanted.
     """
@@ -46,6 +48,7 @@ class Description:
     freedom: str
     std: str
     elements: tuple[str, ...]
+    driven: bool
     series: Mapping[str, str]
 
 
@@ -84,7 +87,8 @@ class SimulationFiles:
     def write_heat_flux(self, seen: Snapshot, atoms: Atoms) -> None:
         """Write a line of heat_flux.out."""
         known = self.description
-        row = md_series.heat_flux_row(seen, atoms.calc.heat_flux(atoms), atoms, known.elements, known.units)
+        flux = atoms.calc.heat_flux(atoms)
+        row = md_series.heat_flux_row(seen, flux, atoms, known.elements, known.units, known.driven)
         self._files[md_series.HEAT_FLUX].write(row)
 
     def write_samples(self, seen: Snapshot, atoms: Atoms) -> None:

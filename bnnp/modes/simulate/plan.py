@@ -37,7 +37,7 @@ from bnnp.uncertainty.ensemble import in_turn
 HOT = 3.0, 1000.0  # the guard stops at this factor times the highest temperature plus so many K
 STAGE_KEYWORDS = (
     *("md_ensemble", "md_thermostat", "md_timestep", "md_pressure"),
-    *("md_thermostat_time", "md_barostat_time"),
+    *("md_thermostat_time", "md_barostat_time", "md_driving_force"),
 )
 VELOCITIES, THERMOSTAT = 0, 1  # streams of random numbers
 MEMBER = "md_member_{:02d}"  # directory of a run; member_02, ... are the networks of an ensemble
@@ -133,7 +133,10 @@ def read_stages(settings: Settings) -> tuple[Stage, ...]:
     ramps = _each(settings, "md_temperature", count) if settings.dynamics.md_temperature else [None] * count
     columns = zip(steps, ramps, *(_each(settings, name, count) for name in STAGE_KEYWORDS), strict=True)
     stages = []
-    for number, (n, ramp, ensemble, thermostat, timestep, pressure, t_time, b_time) in enumerate(columns, 1):
+    axis = "xyz".index(settings.dynamics.md_driving_axis)
+    for number, (n, ramp, ensemble, thermostat, timestep, pressure, t_time, b_time, force) in enumerate(
+        columns, 1
+    ):
         if ramp is None and ensemble != "nve":
             raise InputError(
                 f"{_where(settings, 'md_ensemble')}: stage {number} is {ensemble}, which needs a "
@@ -149,10 +152,17 @@ def read_stages(settings: Settings) -> tuple[Stage, ...]:
             thermostat_time=t_time,
             barostat_time=b_time,
             full_cell=settings.dynamics.md_cell == "full",
+            field=field_along(axis, force / settings.model.units.angstrom),
         )
         _check_stage(settings, number, stage)
         stages.append(stage)
     return tuple(stages)
+
+
+def field_along(axis: int, force: float) -> tuple[float, float, float]:
+    """A driving force along x, y or z (0, 1 or 2)."""
+    x, y, z = (force if axis == direction else 0.0 for direction in range(3))
+    return x, y, z
 
 
 def _each(settings: Settings, name: str, stages: int) -> Sequence[Any]:
@@ -187,12 +197,26 @@ def _check_stage(settings: Settings, number: int, stage: Stage) -> None:
                 f"{_where(settings, name)}: stage {number}: {name} is {time:g} fs, but must be several time "
                 f"steps of {stage.timestep:g} fs; 100 steps are usual for a thermostat, 1000 for a barostat"
             )
+    if stage.driven:
+        _check_driven(settings, number, stage)
     if stage.ensemble == "nve" and settings.dropout.mc_masks == "resample":
         raise InputError(
             f"{_where(settings, 'mc_masks')}: `mc_masks resample` cannot be used for nve (stage {number}): "
             "new masks at every step are a random force that heats the atoms, about 3 sigma_F^2 dt / (2 m S) "
             "an atom and time. Use the frozen masks, whose mean conserves the energy, or a thermostat."
         )
+
+
+def _check_driven(settings: Settings, number: int, stage: Stage) -> None:
+    """Raise InputError if a conductivity cannot be had from a driven stage."""
+    where = f"{_where(settings, 'md_driving_force')}: stage {number}: a driving force"
+    if stage.method not in ("nose_hoover", "bussi") or stage.ramped:
+        raise InputError(
+            f"{where} needs nvt at one temperature with nose_hoover or bussi, got {stage.describe()}. The "
+            "thermostat has to take the heat away and to leave the motion as it is; give 0 for other stages"
+        )
+    if settings.dynamics.md_heat_flux is None:
+        raise InputError(f"{where} without md_heat_flux tells no conductivity; add `md_heat_flux 10`")
 
 
 def _threshold(settings: Settings, name: str, limit: Limit, calibration: Calibration | None) -> Threshold:
@@ -334,6 +358,11 @@ def _check_atoms(settings: Settings, stages: Sequence[Stage], atoms: Atoms) -> N
         raise InputError(
             f"{_where(settings, 'md_structure')}: element {', '.join(unknown)} is not in this potential, "
             f"which knows {' '.join(settings.model.elements)}"
+        )
+    if not atoms.pbc.all() and any(stage.driven for stage in stages):
+        raise InputError(
+            f"{_where(settings, 'md_driving_force')}: heat is driven through a structure that is repeated "
+            "along all three vectors, but this one is a molecule, a wire or a slab; remove the keyword"
         )
     if not atoms.pbc.all() and any(stage.ensemble == "npt" for stage in stages):
         raise InputError(

@@ -51,12 +51,14 @@ def describe(
     elements = tuple(x for x in potential.elements if x in set(simulation.atoms.symbols))
     series = {
         md_series.HEAT_FLUX: settings.dynamics.md_heat_flux
-        and md_series.heat_flux_header(units, elements, stages),
+        and md_series.heat_flux_header(units, elements, plan.stages),
         md_series.SAMPLES: settings.dynamics.md_samples
         and md_series.samples_header(units, potential.samples, stages),
     }
     wanted = {name: head for name, head in series.items() if head}
-    return Description(units, " or ".join(map(str, freedoms)), potential.describe_std(), elements, wanted)
+    driven = any(stage.driven for stage in plan.stages)
+    freedom = " or ".join(map(str, freedoms))
+    return Description(units, freedom, potential.describe_std(), elements, driven, wanted)
 
 
 def report_stages(settings: Settings, log: Log) -> None:

@@ -13,6 +13,7 @@ from bnnp.settings.arguments import (
     integers,
     ramps,
     real,
+    reals,
     structure,
     thresholds,
     times,
@@ -63,6 +64,11 @@ class DynamicsSettings(Section, title="Molecular dynamics", modes="3", dialect=B
     md_heat_flux: int | None = keyword("n", integer(1), None,
         "steps between two lines of heat_flux.out: heat flux, pressure tensor; without it no such file",
         note="For `bnnp analyze --transport`. A line every 5 to 10 fs is usual; take nve. It costs a few %.")
+    md_driving_force: tuple[float, ...] = keyword("F ...", reals(), (0.0,),
+        "force F_e that drives a heat flux, in 1/length: homogeneous nonequilibrium dynamics (nvt)",
+        note="Then heat_flux.out has its work, and `bnnp analyze --transport` the conductivity. " + _STAGES)
+    md_driving_axis: str = keyword("x|y|z", choice("x", "y", "z"), "x",
+        "direction of md_driving_force")
     md_samples: int | None = keyword("n", integer(1), None,
         "steps between two lines of sample_energies.out: the energy of every Monte Carlo sample",
         note="For `bnnp analyze --error-bars`; equal to md_write_every, or a divisor of it.")

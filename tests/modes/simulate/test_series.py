@@ -85,6 +85,25 @@ def test_numbers_are_those_of_the_calculator(
         np.testing.assert_allclose(mean, samples["E_pot"], rtol=1e-9)
 
 
+def test_work_of_the_driving_force(tmp_path: Path, solid_writer: Callable[..., Path]) -> None:
+    """The work between two lines is the integral of J . F_e, by the trapezoidal rule; bohr in the header."""
+    driven = "md_heat_flux 1\nmd_driving_force 0.02 0.004\nmd_driving_axis z\nmd_steps 3 60\n"
+    folder = make(tmp_path, solid_writer, driven, "atomic")
+    (folder / "input.nn").write_text(
+        (folder / "input.nn").read_text().replace("md_ensemble nve", "md_ensemble nvt")
+    )
+    log = simulate(folder)
+    assert "heat driven by (0 0 0.0377945) 1/Angstrom" in " ".join(log.split())
+    flux, text = read_table(folder / "heat_flux.out")
+    assert "driving force of each stage in 1/bohr: 0.02 0.004;" in text
+    last = {name: values[flux["stage"] == 2] for name, values in flux.items()}
+    power = 0.004 * last["J_z"]
+    expected = np.diff(last["time"]) * 0.5 * (power[1:] + power[:-1])
+    done = np.diff(last["work"])
+    np.testing.assert_allclose(done, expected, atol=0.02 * np.abs(expected).max())
+    assert np.abs(expected).max() > 0.0
+
+
 def test_continued_is_uninterrupted(tmp_path: Path, solid_writer: Callable[..., Path]) -> None:
     """Byte for byte, and the HDF5 file has the columns of all texts."""
     whole = make(tmp_path / "whole", solid_writer, SERIES + "md_steps 40\n")

@@ -169,6 +169,7 @@ METHODS = {
     "npt": "md_ensemble npt\nmd_pressure 0:2\nmd_barostat_time 300\n",
     "looked at": "md_thermostat nose_hoover\n",
     "resampled": "md_thermostat langevin\nmc_masks resample\n",
+    "driven": "md_driving_force 0.001\nmd_heat_flux 5\n",
     "stages": "md_ensemble nvt nve nvt\nmd_thermostat bussi\nmd_temperature 300:500 300 400\n",
 }
 
@@ -486,6 +487,22 @@ class TestMistakes:
                 "has no Monte Carlo samples",
             ),
             ("md_steps 0\nmd_temperature 300\n", "is 0 but must be at least 1"),
+            (
+                "md_steps 10\nmd_temperature 300\nmd_driving_force 1e-3\n",
+                "stage 1: a driving force without md_heat_flux",
+            ),
+            (
+                "md_steps 9 9\nmd_temperature 9\nmd_ensemble nvt nve\nmd_driving_force 0 1\nmd_heat_flux 1\n",
+                "stage 2: a driving force needs nvt at one temperature with nose_hoover or bussi, got NVE",
+            ),
+            (
+                "md_steps 10\nmd_temperature 300:400\nmd_driving_force 1e-3\nmd_heat_flux 1\n",
+                "stage 1: a driving force needs nvt at one temperature",
+            ),
+            (
+                "md_steps 9\nmd_temperature 9\nmd_thermostat langevin\nmd_driving_force 1\nmd_heat_flux 1\n",
+                "stage 1: a driving force needs nvt",
+            ),
             ("md_steps 10\nmd_temperature 300:\n", "expects a number or a ramp such as 300:1200, got `300:`"),
             (
                 "md_steps 10\nmd_temperature 300\nmd_uncertainty_stop raw speed 1\n",
