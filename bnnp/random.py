@@ -22,6 +22,7 @@ SUBSET = 8  # which frozen masks a structure has in an epoch of fine-tuning
 BOOTSTRAP = 9  # training set of a member of an ensemble
 OBSERVATIONS = 10  # what a Kalman filter takes up in an epoch
 CALIBRATION = 11  # calibration set
+CEILING = 12  # errors with exactly the predicted standard deviations
 
 _WORD = 2**64
 
