@@ -161,7 +161,8 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
         elif k in found.rare:
             column = sample.fit[:, [k]]
             share = percent(float(share_that_feels(column)[0]))
-            reason = f"spread {np.std(column) / np.ptp(column):.2g} of its range, felt by {share} of the atoms"
+            spread = np.std(column) / np.ptp(column)
+            reason = f"spread {spread:.2g} of its range, felt by {share} of the atoms"
         errors = f"{percent(found.errors[k]):>9}  {percent(found.held_out[k]):>9}"
         yield f"        {names[k]:{width}}  {errors}  {reason}"
 
