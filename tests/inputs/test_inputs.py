@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from case_scripts import load_script
 
-from bnnp.io.input_data import StructureFile, read_structures
+from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 from bnnp.uncertainty.calibration import FEWEST
@@ -252,3 +253,31 @@ def test_silicon_is_divided_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert tested == [name for name in names for _ in range(20)]
     assert len(set(asked)) == 3  # runs that share no frame
     assert all("random_seed" in warning for warning in load_settings(tmp_path / "input.nn", 2).warnings)
+
+
+def test_structures_of_the_training_set_are_no_test(tmp_path: Path) -> None:
+    """mlearn/study.py: the same atoms at the same places, whatever the energy says."""
+    study = load_script("mlearn", "study")
+    rng = np.random.default_rng(4)
+    one, two, three = (
+        Structure(np.array([1, 8]), rng.uniform(0.0, 2.0, (2, 3)), None, -float(k), np.zeros((2, 3)))
+        for k in range(3)
+    )
+    write_structures(tmp_path / "input.data", [one, two])
+    write_structures(
+        tmp_path / "test.data", [three, replace(two, energy=-9.0), replace(one, numbers=np.array([8, 1]))]
+    )
+    study.leave_out(tmp_path / "test.data", tmp_path / "input.data")
+    left = list(read_structures(tmp_path / "test.data"))
+    assert [each.numbers.tolist() for each in left] == [[1, 8], [8, 1]]
+    np.testing.assert_allclose(left[0].positions, three.positions)
+
+
+def test_rank_correlations_are_read_from_the_log(tmp_path: Path) -> None:
+    study = load_script("mlearn", "study")
+    line = "error, in brackets that of errors drawn\n  from these sigmas: {}forces -0.45\n  (0.52)\n"
+    (tmp_path / "log").write_text(line.format("energies 0.31 (0.38), "))
+    assert study.ranking(tmp_path / "log") == [0.31, 0.38, -0.45, 0.52]
+    (tmp_path / "log").write_text(line.format(""))
+    assert np.isnan(study.ranking(tmp_path / "log")[:2]).all()
+    assert study.ranking(tmp_path / "log")[2:] == [-0.45, 0.52]
