@@ -23,6 +23,7 @@ BOOTSTRAP = 9  # training set of a member of an ensemble
 OBSERVATIONS = 10  # what a Kalman filter takes up in an epoch
 CALIBRATION = 11  # calibration set
 CHARGE_WEIGHTS = 12  # initial weights of electronegativity networks
+CEILING = 13  # errors with exactly the predicted standard deviations
 
 _WORD = 2**64
 

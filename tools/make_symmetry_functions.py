@@ -32,13 +32,14 @@ from bnnp.descriptors.pool import (
     ENVIRONMENTS,
     LARGEST_CORRELATION,
     SMALLEST_RANGE,
+    SMALLEST_SHARE,
     SMALLEST_SPREAD,
     Pool,
     percent,
     recipe_pool,
     summary,
 )
-from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune
+from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune, share_that_feels
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
@@ -158,7 +159,10 @@ def removals(names: list[str], found: Pruned, sample: Environments, method: str)
         elif k in found.flat:
             reason = f"range {np.ptp(sample.fit[:, k]):.2g}"
         elif k in found.rare:
-            reason = f"spread {np.std(sample.fit[:, k]) / np.ptp(sample.fit[:, k]):.2g} of its range"
+            column = sample.fit[:, [k]]
+            share = percent(float(share_that_feels(column)[0]))
+            spread = np.std(column) / np.ptp(column)
+            reason = f"spread {spread:.2g} of its range, felt by {share} of the atoms"
         errors = f"{percent(found.errors[k]):>9}  {percent(found.held_out[k]):>9}"
         yield f"        {names[k]:{width}}  {errors}  {reason}"
 
@@ -167,8 +171,8 @@ def _demand_functions(found: Mapping[str, Pruned], data: Path) -> None:
     for element, pruned in found.items():
         if not pruned.selection.chosen:
             raise InputError(
-                f"{data.name}: no function of {element} varies by more than --min-range and --min-spread: "
-                "add structures that differ, or lower them"
+                f"{data.name}: no function of {element} varies by more than --min-range, --min-spread and "
+                "--min-share: add structures that differ, or lower them"
             )
 
 
@@ -252,6 +256,12 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
     help="Remove functions whose standard deviation is less than this share of their range.",
 )
 @click.option(
+    "--min-share",
+    default=SMALLEST_SHARE,
+    show_default=True,
+    help="Remove functions that a smaller share of the atoms feels (inverse kurtosis).",
+)
+@click.option(
     "--max-correlation",
     default=LARGEST_CORRELATION,
     show_default=True,
@@ -282,6 +292,7 @@ def main(
     method: str,
     min_range: float,
     min_spread: float,
+    min_share: float,
     max_correlation: float,
     environments: int,
     seed: int,
@@ -305,7 +316,7 @@ def main(
     if data is not None:
         structures = StructureFile(data, tuple(pool.functions), require_labels=False)
         samples = sampled(structures, pool, environments, seed)
-        criteria = Criteria(method, keep, error, min_range, min_spread, max_correlation)
+        criteria = Criteria(method, keep, error, min_range, min_spread, min_share, max_correlation)
         found = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
         costs = list(report(pool, found, samples, method))
         _write(None, costs, err=True)

@@ -13,6 +13,9 @@ centred    type 2 without shift, eta = 1 / (2 r^2) for r equally spaced from r_0
 imbalzano  both on geometric grids: eta_m = (n^(m/n) / r_c)^2; and r_s = R_m = r_c / n^(m/n) with
            eta = 1 / (R_(m-1) - R_m)^2, so that Gaussians are narrow close by (G. Imbalzano et al.,
            J. Chem. Phys. 148, 241730 (2018))
+shells     both of Gastegger's, two thirds and one third of the radial functions; half of the angular ones are
+           of type 9 with both neighbors in a shell, with radii and widths of `shifted` (compare the angular
+           functions of J. S. Smith, O. Isayev, A. E. Roitberg, Chem. Sci. 8, 3192 (2017))
 weighted   types 12 and 13 on the grids of `shifted`: as many functions for six elements as for one
            (Gastegger et al.)
 compact    types 20, 21, 22: polynomials of compact support, radial windows and overlapping windows of the
@@ -87,6 +90,7 @@ class Recipe:
     radial: Callable[[int, float, float], list[EtaShift]]
     angular: Callable[[int, float, float], list[float]]
     types: tuple[int, int, int] = (2, 3, 9)
+    shells: bool = False
 
     @property
     def weighted(self) -> bool:
@@ -179,18 +183,21 @@ def _gaussian(
     recipe: Recipe, element: str, elements: list[str], r_c: float, counts: Counts, shortest: Distances
 ) -> Iterator[SymmetryFunction]:
     """Radial Gaussians, and angular functions with powers of the cosine."""
-    radial, *angular_types = recipe.types
+    radial, narrow, wide = recipe.types
     for neighbors, r_0 in _neighbors(element, elements, 1, shortest, recipe.weighted):
         _check_cutoff(r_0, r_c, neighbors)
         for eta, r_s in recipe.radial(counts.radial, r_0, r_c):
             yield SymmetryFunction(element, radial, neighbors, r_c, eta=eta, r_s=r_s)
     total = max(1, counts.angular // 8)
-    sets = (total, 0) if recipe.weighted else ((total + 1) // 2, total // 2)
+    n_shells = total // 2 if recipe.shells else 0
+    n_wide = 0 if recipe.weighted else (total - n_shells) // 2
+    n_narrow = total - n_shells - n_wide
     for neighbors, r_0 in _neighbors(element, elements, 2, shortest, recipe.weighted):
-        etas = recipe.angular(sets[0], r_0, r_c)
-        for number, type_ in zip(sets, angular_types, strict=True):
-            for eta, zeta, sign in product(etas[:number], ZETAS[min(8, counts.angular)], (1.0, -1.0)):
-                yield SymmetryFunction(element, type_, neighbors, r_c, eta=eta, lambda_=sign, zeta=zeta)
+        etas = recipe.angular(n_narrow, r_0, r_c)
+        sets = [(narrow, eta, 0.0) for eta in etas] + [(wide, eta, 0.0) for eta in etas[:n_wide]]
+        sets += [(wide, eta, r_s) for eta, r_s in grids.shifted(n_shells, r_0, r_c)] if n_shells else []
+        for (type_, eta, r_s), zeta, sign in product(sets, ZETAS[min(8, counts.angular)], (1.0, -1.0)):
+            yield SymmetryFunction(element, type_, neighbors, r_c, eta=eta, r_s=r_s, lambda_=sign, zeta=zeta)
 
 
 def _compact(
@@ -280,6 +287,12 @@ RECIPES = {
         "J. Chem. Phys. 148, 241730 (2018)",
         grids.geometric,
         grids.geometric_etas,
+    ),
+    "shells": Recipe(
+        f"{_GASTEGGER}; J. S. Smith, O. Isayev, A. E. Roitberg, Chem. Sci. 8, 3192 (2017)",
+        grids.shifted_and_centered,
+        grids.decay,
+        shells=True,
     ),
     "weighted": Recipe(_GASTEGGER, grids.shifted, grids.decay, (12, 13, 0)),
     "compact": Recipe(

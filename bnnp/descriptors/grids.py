@@ -42,6 +42,12 @@ def centered(number: int, r_0: float, r_c: float) -> list[EtaShift]:
     return [(0.5 / r**2, 0.0) for r in np.linspace(r_0, r_c, number).tolist()]
 
 
+def shifted_and_centered(number: int, r_0: float, r_c: float) -> list[EtaShift]:
+    """Two thirds, rounded up, of :func:`shifted`, the others of :func:`centered`."""
+    rest = number // 3
+    return [*shifted(number - rest, r_0, r_c), *(centered(rest, r_0, r_c) if rest else [])]
+
+
 def geometric(number: int, r_0: float, r_c: float) -> list[EtaShift]:
     """(eta, r_s): centered ones, and shifted ones at R_m = r_c / n^(m/n), eta = 1 / (R_(m-1) - R_m)^2."""
     n = number // 2 if number >= 4 else 0

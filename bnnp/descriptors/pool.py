@@ -28,6 +28,7 @@ from bnnp.units import Units
 FAULTY = 0.6  # of the distance to expect: shorter ones are mistakes in the data
 SMALLEST_RANGE = 1e-3  # functions that vary by less are left out
 SMALLEST_SPREAD = 0.02  # of the range: functions that vary less are felt by hardly any atom
+SMALLEST_SHARE = 0.005  # of the atoms that feel a function (inverse kurtosis)
 LARGEST_CORRELATION = 0.999
 ENVIRONMENTS = 10000  # atoms of each element to choose by
 RECIPE, POOL = "imbalzano", 300
@@ -167,7 +168,8 @@ def automatic_pool(
     size = max(POOL, 4 * n * (n + 1) + 8 * n)
     pool = recipe_pool((RECIPE,), elements, float(f"{r_c:.4g}"), size, cutoff, units, found.shortest)
     samples = sample_environments(structures, pool.functions, cutoff, ENVIRONMENTS, seed, progress)
-    criteria = Criteria("cur", keep, 0.0, SMALLEST_RANGE, SMALLEST_SPREAD, LARGEST_CORRELATION)
+    limits = SMALLEST_RANGE, SMALLEST_SPREAD, SMALLEST_SHARE, LARGEST_CORRELATION
+    criteria = Criteria("cur", keep, 0.0, *limits)
     pruned = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
     for element, each in pruned.items():
         if not each.selection.chosen:

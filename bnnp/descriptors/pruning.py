@@ -78,6 +78,9 @@ class Criteria:
     smallest_spread : float
         Functions with a smaller standard deviation, in units of their range, are removed: hardly any atom
         feels them, and a network learns from few atoms how all others depend on them.
+    smallest_share : float
+        Functions that a smaller share of the atoms feels are removed, too: the inverse kurtosis, which is the
+        share where a function has one value on these atoms and another on all others.
     largest_correlation : float
         Of two functions with a larger \\|correlation\\| the later one is removed.
     """
@@ -87,6 +90,7 @@ class Criteria:
     error: float = 0.0
     smallest_range: float = 0.0
     smallest_spread: float = 0.0
+    smallest_share: float = 0.0
     largest_correlation: float = 1.0
 
 
@@ -130,7 +134,8 @@ def prune(values: Array, test: Array, criteria: Criteria) -> Pruned:
     n_functions = values.shape[1]
     scaling = Scaling.of(values)
     flat = scaling.constant | (scaling.spread < criteria.smallest_range)
-    rare = ~flat & (scaling.sigma < criteria.smallest_spread * scaling.spread)
+    few = share_that_feels(values) < criteria.smallest_share
+    rare = ~flat & (few | (scaling.sigma < criteria.smallest_spread * scaling.spread))
     alive = np.flatnonzero(~(flat | rare))
     pool, check = Comoments.of(values[:, alive]), Comoments.of(test[:, alive])
     correlation = pool.correlation()
@@ -150,6 +155,24 @@ def prune(values: Array, test: Array, criteria: Criteria) -> Pruned:
         errors,
         held_out,
     )
+
+
+def share_that_feels(values: Array) -> Array:
+    """<x^2>^2 / <x^4> of the deviations x from the mean, the inverse kurtosis of each column.
+
+    Parameters
+    ----------
+    values : (n_atoms, n_functions) float64
+
+    Returns
+    -------
+    (n_functions,) float64
+        From 1 / n_atoms, one atom alone, to 1; 1 for a constant.
+    """
+    squares = np.square(values - values.mean(axis=0))
+    squares /= np.maximum(squares.max(axis=0, initial=0.0), np.finfo(np.float64).tiny)
+    fourth = np.square(squares).mean(axis=0)
+    return np.divide(np.square(squares.mean(axis=0)), fourth, out=np.ones_like(fourth), where=fourth > 0.0)
 
 
 def find_twins(correlation: Array, limit: float, skip: Collection[int] = ()) -> list[Twin]:

@@ -19,7 +19,7 @@ from bnnp.descriptors.scaling import Scaling
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import Tally, outside, tally, warning_lines
-from bnnp.uncertainty.metrics import ErrorSum, zero_by_symmetry
+from bnnp.uncertainty.metrics import ErrorSum, has_score, zero_by_symmetry
 from bnnp.units import Units
 
 Array = NDArray[np.float64]
@@ -121,6 +121,21 @@ def assess(structure: Structure, found: Prediction, units: Units) -> Assessment:
     return Assessment(
         1, of_energy, of_forces, of_stress, pressure, size, of_energy_raw, of_forces_raw, *parts
     )
+
+
+def scored_pairs(structure: Structure, found: Prediction, units: Units) -> dict[str, Array]:
+    """Errors and standard deviations of the energy per atom and of the force components that have a score,
+    each (2, n) float64; nothing where either is missing."""
+    pairs: dict[str, Array] = {}
+    if structure.energy is not None and found.energy.std is not None:
+        error = found.energy.value - structure.energy
+        pairs["energy"] = np.array([[error], [found.energy.std]]) / len(structure)
+    forces = found.forces
+    if structure.forces is not None and forces is not None and forces.std is not None:
+        errors = forces.value - structure.forces
+        counts = has_score(errors, forces.std, _symmetric("forces", forces, structure.forces, units))
+        pairs["forces"] = np.array([errors[counts], forces.std[counts]])
+    return pairs
 
 
 def _symmetric(

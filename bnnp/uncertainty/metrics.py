@@ -46,6 +46,13 @@ def zero_by_symmetry(quantity: str, errors: Array, raw: Array, units: Units) -> 
     return symmetric
 
 
+def has_score(errors: Array, sigma: Array, symmetric: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Which of these errors, all of one shape, have a score: sigma is not zero, not both are rounding noise,
+    and they are not `symmetric` components of :func:`zero_by_symmetry`."""
+    known = (sigma > 0.0) & (np.maximum(np.abs(errors), sigma) > NOISE)
+    return np.asarray(known if symmetric is None else known & ~symmetric)
+
+
 @dataclass(frozen=True)
 class ErrorSum:
     """Sums over `count` errors, `sigmas` standard deviations and `scores` pairs of both.
@@ -80,10 +87,8 @@ class ErrorSum:
         spread = np.zeros(0) if sigma is None else sigma.ravel()
         score, omitted = np.zeros(0), 0
         if len(errors) == len(spread):
-            known = (spread > 0.0) & (np.maximum(np.abs(errors), spread) > NOISE)
-            if symmetric is not None:
-                known &= ~symmetric.ravel()
-                omitted = int(np.count_nonzero(symmetric))
+            known = has_score(errors, spread, None if symmetric is None else symmetric.ravel())
+            omitted = 0 if symmetric is None else int(np.count_nonzero(symmetric))
             score = np.square(errors[known] / spread[known])
         return cls(
             len(errors),

@@ -9,7 +9,7 @@ in units of the RMSE of all, is AUSE (E. Ilg et al., ECCV 2018, section 4.1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from bnnp.uncertainty.scores import standardized
 Array = NDArray[np.float64]
 
 REPEATS = 20  # simulations of the ceiling
+PAIRS = 100_000  # that are kept of a stream
+FEWEST = 10  # pairs of which a correlation says something
 POINTS = 100
 
 
@@ -34,6 +36,39 @@ def spearman_ceiling(sigma: Array, generator: np.random.Generator, repeats: int 
     """Mean of :func:`spearman` for normal errors with exactly these `sigma`."""
     found = [spearman(sigma, generator.normal(0.0, sigma)) for _ in range(repeats)]
     return float(np.mean(found))
+
+
+@dataclass
+class RankedPairs:
+    """Errors and standard deviations of a stream, thinned evenly to at most `most`, to be ranked at its end.
+
+    Parameters
+    ----------
+    most : int
+        Pairs that are kept.
+    """
+
+    most: int = PAIRS
+    _kept: list[Array] = field(default_factory=list)
+    _step: int = 1  # every `_step`-th pair of the stream is kept
+    _seen: int = 0
+    _count: int = 0
+
+    def add(self, pairs: Array) -> None:
+        """Add (2, n) errors and standard deviations."""
+        self._kept.append(pairs[:, -self._seen % self._step :: self._step])
+        self._count += self._kept[-1].shape[1]
+        self._seen += pairs.shape[1]
+        while self._count > self.most:
+            self._kept = [np.concatenate(self._kept, axis=1)[:, ::2]]
+            self._step, self._count = 2 * self._step, self._kept[0].shape[1]
+
+    def correlation(self, generator: np.random.Generator) -> tuple[float, float]:
+        """:func:`spearman` and :func:`spearman_ceiling`; NaN of fewer than :data:`FEWEST` pairs."""
+        if self._count < FEWEST:
+            return np.nan, np.nan
+        errors, sigma = np.concatenate(self._kept, axis=1)
+        return spearman(sigma, errors), spearman_ceiling(sigma, generator)
 
 
 def ranks(values: Array) -> Array:

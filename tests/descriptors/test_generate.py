@@ -88,6 +88,19 @@ def test_types_and_zetas() -> None:
     assert not [f for f in make("behler", ("Ge",), "small")["Ge"] if f.type == 9]
 
 
+def test_half_of_the_angular_functions_of_shells_are_in_shells() -> None:
+    """48 angular ones are six sets: two narrow, one wide and three in shells, at r_0, r_0 + d, r_0 + 2 d with
+    d = (r_c - r_0) / 3; 12 radial ones, eight of them shifted."""
+    functions = make("shells", ("Ge",), 60)["Ge"]
+    r_0 = expected_distances(("Ge",), 1.0)[frozenset(("Ge",))]
+    kinds = Counter((f.type, f.r_s > 0.0) for f in functions)
+    assert kinds == {(2, True): 8, (2, False): 4, (3, False): 16, (9, False): 8, (9, True): 24}
+    step = (6.5 - r_0) / 3
+    shells = {(f.r_s, f.eta) for f in functions if f.type == 9 and f.r_s}
+    np.testing.assert_allclose(sorted(shells), [(r_0 + k * step, 0.5 / step**2) for k in range(3)], rtol=1e-4)
+    assert {f.r_s for f in make("shells", ("Ge",), 10)["Ge"] if f.type != 2} == {0.0}  # one set is narrow
+
+
 def test_distances_are_those_of_the_pair() -> None:
     """The first Gaussian sits where two H can be, that of Te farther out; in bohr as in Angstrom."""
     functions = make("shifted", ("H", "Te"))["H"]

@@ -12,6 +12,7 @@ from bnnp.descriptors.pruning import (
     prune,
     reconstruction_errors,
     select,
+    share_that_feels,
     whole_error,
 )
 from bnnp.descriptors.statistics import Comoments
@@ -131,7 +132,7 @@ def test_prune_tells_the_fate_of_every_function() -> None:
             base[:, 2] + base[:, 0],
         ]
     )
-    found = prune(values[:150], values[150:], Criteria("cur", 2, 0.0, 1e-3, 0.0, 0.999))
+    found = prune(values[:150], values[150:], Criteria("cur", 2, 0.0, 1e-3, largest_correlation=0.999))
     assert found.flat == (1, 2)
     assert [(twin.function, twin.other) for twin in found.twins] == [(4, 0)]
     assert len(found.selection.chosen) == 2
@@ -155,3 +156,18 @@ def test_a_function_that_one_atom_in_ten_thousand_feels_is_left_out() -> None:
     assert (found.flat, found.rare) == ((), (1,))
     assert sorted(found.selection.chosen) == [0, 2]
     assert np.flatnonzero(np.isnan(found.errors)).tolist() == [1]
+
+
+def test_share_of_atoms_that_feel_a_function() -> None:
+    """Two values, one of them on a share p: the kurtosis is 1 / (p q) - 3 with q = 1 - p; of a normal
+    distribution it is 3."""
+    two, n = np.zeros(10000), 10000
+    two[:30] = -7.0
+    values = np.column_stack([two, np.full(n, 4.0), RNG.normal(size=n)])
+    found = share_that_feels(values)
+    assert found[0] == pytest.approx(1.0 / (1.0 / (0.003 * 0.997) - 3.0), rel=1e-9)
+    assert found[1] == 1.0
+    assert found[2] == pytest.approx(1.0 / 3.0, rel=0.1)
+    pruned = prune(values, values[:0], Criteria(smallest_share=0.005))
+    assert (pruned.flat, pruned.rare) == ((1,), (0,))
+    assert prune(values, values[:0], Criteria(smallest_share=0.002)).rare == ()

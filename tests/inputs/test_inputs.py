@@ -7,14 +7,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import GPa
 from case_scripts import load_script
 
-from bnnp.io.input_data import StructureFile, read_structures
+from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 from bnnp.uncertainty.calibration import FEWEST
@@ -252,3 +256,63 @@ def test_silicon_is_divided_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert tested == [name for name in names for _ in range(20)]
     assert len(set(asked)) == 3  # runs that share no frame
     assert all("random_seed" in warning for warning in load_settings(tmp_path / "input.nn", 2).warnings)
+
+
+def test_structures_of_the_training_set_are_no_test(tmp_path: Path) -> None:
+    """mlearn/study.py: the same atoms at the same places, whatever the energy says."""
+    study = load_script("mlearn", "study")
+    rng = np.random.default_rng(4)
+    one, two, three = (
+        Structure(np.array([1, 8]), rng.uniform(0.0, 2.0, (2, 3)), None, -float(k), np.zeros((2, 3)))
+        for k in range(3)
+    )
+    write_structures(tmp_path / "input.data", [one, two])
+    write_structures(
+        tmp_path / "test.data", [three, replace(two, energy=-9.0), replace(one, numbers=np.array([8, 1]))]
+    )
+    study.leave_out(tmp_path / "test.data", tmp_path / "input.data")
+    left = list(read_structures(tmp_path / "test.data"))
+    assert [each.numbers.tolist() for each in left] == [[1, 8], [8, 1]]
+    np.testing.assert_allclose(left[0].positions, three.positions)
+
+
+def test_rank_correlations_are_read_from_the_log(tmp_path: Path) -> None:
+    study = load_script("mlearn", "study")
+    line = "error, in brackets that of errors drawn\n  from these sigmas: {}forces -0.45\n  (0.52)\n"
+    (tmp_path / "log").write_text(line.format("energies 0.31 (0.38), "))
+    assert study.ranking(tmp_path / "log") == [0.31, 0.38, -0.45, 0.52]
+    (tmp_path / "log").write_text(line.format(""))
+    assert np.isnan(study.ranking(tmp_path / "log")[:2]).all()
+    assert study.ranking(tmp_path / "log")[2:] == [-0.45, 0.52]
+
+
+def test_elastic_constants_of_a_known_energy() -> None:
+    """mlearn/elastic.py: a rotated fcc crystal under one strain at a time, E = V (C11 / 2 e_1^2 + ...).
+    Frames with atoms moved, or with strains beyond the limit, do not count."""
+    elastic = load_script("mlearn", "elastic")
+    rng = np.random.default_rng(6)
+    turn, c11, c44 = np.linalg.qr(rng.normal(size=(3, 3)))[0], 160.0, 80.0
+    crystal = bulk("Cu", cubic=True)
+    frames = []
+    for component, amount in [(0, 0.0), *((k, x) for k in range(6) for x in (-0.08, -0.04, 0.04, 0.08, 0.2))]:
+        green = np.zeros(6)
+        green[component] = amount
+        square = np.eye(3) + np.diag(2 * green[:3])
+        for (i, j), shear in zip(((1, 2), (0, 2), (0, 1)), green[3:], strict=True):
+            square[i, j] = square[j, i] = shear
+        frame = crystal.copy()
+        frame.set_cell(crystal.cell.array @ np.linalg.cholesky(square) @ turn, scale_atoms=True)
+        density = (
+            0.5 * c11 * (green[:3] ** 2).sum() + 0.5 * c44 * (green[3:] ** 2).sum() + 2.0 * green[:3].sum()
+        )
+        energy = crystal.get_volume() * GPa * density - 9.0
+        frame.calc = SinglePointCalculator(frame, energy=energy, forces=np.zeros((4, 3)))
+        frames.append(frame)
+    moved = frames[0].copy()
+    moved.positions[1] += 0.1
+    moved.calc = SinglePointCalculator(moved, energy=5.0, forces=np.ones((4, 3)))
+    chosen, strains, volume = elastic.strained_crystals([*frames, moved])
+    assert len(chosen) == 25
+    assert volume == pytest.approx(crystal.get_volume())
+    energies = np.array([atoms.get_potential_energy() for atoms in chosen])
+    assert elastic.elastic_constants(strains, energies, volume) == pytest.approx((c11, c44), rel=1e-6)

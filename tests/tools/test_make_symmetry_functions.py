@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.functions import SymmetryFunction
+from bnnp.descriptors.generate import RECIPES
 from bnnp.descriptors.neighbors import find_neighbors
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.settings.settings import load_settings
@@ -35,7 +36,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "input.data"
 
 
-@pytest.mark.parametrize("recipe", ["behler", "shifted", "centred", "imbalzano", "weighted", "compact"])
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("elements", ["Si", "H O", "Ge Te Bi"])
 def test_complete_block_is_an_input(tmp_path: Path, recipe: str, elements: str) -> None:
     path = tmp_path / "input.nn"

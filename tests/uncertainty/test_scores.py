@@ -16,7 +16,7 @@ from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from bnnp.errors import NumericalError
 from bnnp.uncertainty.detection import detected, roc_auc, roc_curve
-from bnnp.uncertainty.ranking import confidence_curve, spearman, spearman_ceiling
+from bnnp.uncertainty.ranking import RankedPairs, confidence_curve, spearman, spearman_ceiling
 from bnnp.uncertainty.reliability import (
     calibration_curve,
     coverage,
@@ -122,6 +122,26 @@ def test_spearman() -> None:
     assert np.isnan(spearman(np.ones(4), sigma))
     one, two = np.random.default_rng(1).integers(1, 20, (2, 300)).astype(float)
     assert spearman(one, two) == pytest.approx(spearmanr(one, two).statistic)
+
+
+def test_pairs_of_a_stream_are_thinned_evenly() -> None:
+    """Of 1000 pairs at most 100 are kept, every 16th, whatever the pieces they come in."""
+    generator = np.random.default_rng(5)
+    sigma = generator.uniform(0.1, 2.0, 1000)
+    errors = generator.normal(0.0, sigma)
+    for sizes in ([1000], [1] * 1000, [7, 0, 93, 900]):
+        pairs = RankedPairs(most=100)
+        for first, size in zip(np.cumsum([0, *sizes]).tolist(), sizes, strict=False):
+            pairs.add(np.array([errors, sigma])[:, first : first + size])
+        found, ceiling = pairs.correlation(np.random.default_rng(1))
+        assert found == pytest.approx(spearmanr(sigma[::16], np.abs(errors[::16])).statistic)
+        assert ceiling == spearman_ceiling(sigma[::16], np.random.default_rng(1))
+    whole = RankedPairs()
+    whole.add(np.array([errors, sigma]))
+    assert whole.correlation(generator)[0] == pytest.approx(spearmanr(sigma, np.abs(errors)).statistic)
+    few = RankedPairs()
+    few.add(np.array([errors, sigma])[:, :9])
+    assert np.isnan(few.correlation(generator)).all()
 
 
 def test_confidence_curve_by_taking_away_one_after_the_other() -> None:

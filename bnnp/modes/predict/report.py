@@ -12,17 +12,19 @@ from bnnp.descriptors.length_unit import sampled_reaches
 from bnnp.io.input_data import StructureFile
 from bnnp.io.uncertainty_data import FILE_NAME, UncertaintyData
 from bnnp.log import Log
-from bnnp.messages import count, percent
+from bnnp.messages import count, fold, percent
 from bnnp.modes.doubts import demand_units
 from bnnp.modes.predict.structure import LINES, Outcome
 from bnnp.modes.verdict import Quality, Verdict, energies, forces
 from bnnp.potential.assessment import Assessment
 from bnnp.potential.potential import Potential
+from bnnp.random import CEILING, stream
 from bnnp.run import Run
 from bnnp.settings.arguments import AUTO
 from bnnp.settings.settings import Settings
 from bnnp.uncertainty.extrapolation import Tally
 from bnnp.uncertainty.metrics import NOISE, ErrorSum
+from bnnp.uncertainty.ranking import RankedPairs
 from bnnp.units import Units
 
 TRUSTED = 1.4  # sqrt(ZMS) of standard deviations of the right size, or its inverse, at most
@@ -148,12 +150,13 @@ def describe_variances(found: Assessment, units: Units) -> str:
 class Report:
     """Assessments by group, collected in the order of the file, and their tables."""
 
-    def __init__(self, potential: Potential) -> None:
-        self.potential = potential
+    def __init__(self, potential: Potential, seed: int) -> None:
+        self.potential, self.seed = potential, seed
         self.groups: dict[str, Assessment] = {}
         self.tallies: dict[str, Tally] = {}
         self.lines: list[str] = []
         self.energies: list[str] = []
+        self.ranked = {quantity: RankedPairs() for quantity in QUANTITIES}
         self.outside: list[int] = []
         self._seen = 0
 
@@ -162,6 +165,8 @@ class Report:
         self.groups[outcome.group] = self.groups.get(outcome.group, Assessment()) + outcome.assessment
         for element, tally in outcome.tallies.items():
             self.tallies[element] = self.tallies[element] + tally if element in self.tallies else tally
+        for quantity, pairs in outcome.pairs.items():
+            self.ranked[quantity].add(pairs)
         self.lines += outcome.warnings[: LINES - len(self.lines)]
         self.energies += [outcome.energy_warning] * bool(outcome.energy_warning)
         self._seen += 1
@@ -201,6 +206,8 @@ class Report:
         if omitted := self.total.forces.symmetric + self.total.stress.symmetric:
             left = count(omitted, "component")
             log.line(f"  without score: {left} of forces and stresses that symmetry makes zero")
+        if ranking := self._ranking():
+            log.line(fold(ranking, log.width, "  ", "  "))
         if len(self.potential.members) > 1:
             log.line(f"  {describe_variances(self.total, self.potential.units)}")
         graded = self.total.has_references or self.potential.calibration is not None
@@ -219,6 +226,18 @@ class Report:
             texts.append(f"sqrt(ZMS) {math.sqrt(found.zms):.3f}")
         if texts:
             log.item("charges", ", ".join(texts))
+
+    def _ranking(self) -> str:
+        """How well sigma tells large errors from small ones, in words; empty where nothing can be ranked."""
+        found = {
+            QUANTITIES[name]: pairs.correlation(stream(self.seed, CEILING))
+            for name, pairs in self.ranked.items()
+        }
+        texts = [f"{name} {r:.2f} ({c:.2f})" for name, (r, c) in found.items() if math.isfinite(r)]
+        if not texts:
+            return ""
+        meaning = "rank correlation (Spearman) of sigma with the size of the error"
+        return f"{meaning}, in brackets that of errors drawn from these sigmas: {', '.join(texts)}"
 
     def _extrapolations(self, log: Log) -> None:
         log.section("Extrapolation")

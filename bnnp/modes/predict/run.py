@@ -44,7 +44,7 @@ def predict(run: Run) -> None:
     describe_potential(log, run, potential, members[0].uncertainty, structures, names)
 
     predict = partial(predict_structure, structures, potential, settings, names)
-    report = Report(potential)
+    report = Report(potential, settings.general.random_seed)
     with open_files(run.directory, names, potential) as files:
         outcomes = parallel.ordered_map(predict, len(structures))
         for outcome in log.progress(outcomes, "structures", len(structures)):

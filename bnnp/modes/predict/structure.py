@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnnp.errors import NumericalError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.prediction import format_prediction
-from bnnp.potential.assessment import Assessment, assess, extrapolations, group_of
+from bnnp.potential.assessment import Assessment, assess, extrapolations, group_of, scored_pairs
 from bnnp.potential.potential import Potential
 from bnnp.prediction import Prediction
 from bnnp.settings.settings import Settings
@@ -31,6 +32,8 @@ class Outcome:
     group : str
         Row of the table it belongs to.
     assessment : Assessment
+    pairs : dict of str to (2, n) float64
+        Errors and standard deviations, to be ranked; see :func:`bnnp.potential.assessment.scored_pairs`.
     tallies : dict of str to Tally
         Extrapolations of each element.
     warnings : list of str
@@ -42,6 +45,7 @@ class Outcome:
     texts: dict[str, str]
     group: str
     assessment: Assessment
+    pairs: dict[str, NDArray[np.float64]]
     tallies: dict[str, Tally]
     warnings: list[str]
     energy_warning: str
@@ -58,7 +62,9 @@ def predict_structure(
         check_net_force(structure, prediction)
     outside = find_extrapolations(structure, prediction, potential)
     texts = format_prediction(names, structure, prediction, potential.calibration)
-    return Outcome(texts, group_of(structure), assess(structure, prediction, potential.units), *outside)
+    found = assess(structure, prediction, potential.units)
+    pairs = scored_pairs(structure, prediction, potential.units)
+    return Outcome(texts, group_of(structure), found, pairs, *outside)
 
 
 def find_extrapolations(

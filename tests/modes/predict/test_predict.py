@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from scipy.stats import spearmanr
 
 from bnnp.cli import main
 from bnnp.descriptors.neighbors import find_neighbors
@@ -37,6 +38,7 @@ from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 from bnnp.uncertainty.extrapolation import Tally
 from bnnp.uncertainty.metrics import ErrorSum
+from bnnp.uncertainty.ranking import spearman_ceiling
 
 SAMPLES = 10
 RATES = (0.0, 0.2, 0.2)
@@ -363,6 +365,27 @@ class TestReport:
         table = np.loadtxt(folder / "nnforces.out")
         scores = (table[:, 5:8] - table[:, 2:5]) / table[:, 8:11]
         assert force == pytest.approx(np.sqrt(np.mean(scores**2)), rel=1e-3)
+
+    def test_rank_correlation(self, folder: Path) -> None:
+        """Of sigma and error, as the files have them; with 6 energies nothing is said about these."""
+        log = flat(predict(folder))
+        table = np.loadtxt(folder / "nnforces.out")
+        errors, sigma = np.abs(table[:, 5:8] - table[:, 2:5]).ravel(), table[:, 8:11].ravel()
+        found = re.search(r"from these sigmas: forces (-?[\d.]+) \((-?[\d.]+)\)", log)
+        assert found is not None
+        assert float(found[1]) == pytest.approx(spearmanr(sigma, errors).statistic, abs=0.0051)
+        ceiling = spearman_ceiling(sigma, np.random.default_rng(1), 200)
+        assert float(found[2]) == pytest.approx(ceiling, abs=0.07)  # 4 times the spread of a mean over 20
+        write_structures(folder / "input.data", [rocksalt(seed) for seed in range(10)])
+        log = flat(predict(folder))
+        errors = np.abs(column(folder / "energy.out", "Ennp") - column(folder / "energy.out", "Eref"))
+        sigma = np.loadtxt(folder / "energy.out")[:, 7]
+        found = re.search(r"from these sigmas: energies (-?[\d.]+) ", log)
+        assert found is not None
+        assert float(found[1]) == pytest.approx(spearmanr(sigma, errors).statistic, abs=0.0051)
+        bare = [replace(rocksalt(seed), energy=None, forces=None) for seed in range(10)]
+        write_structures(folder / "input.data", bare)
+        assert "rank correlation" not in flat(predict(folder))
 
     def test_every_column_says_what_it_is_of(self, folder: Path) -> None:
         """With references of energy, forces and stress, and without any."""
