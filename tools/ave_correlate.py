@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.messages import count
 
 Array = NDArray[np.float64]
 
@@ -102,5 +103,6 @@ def _row(path: Path, number: int, line: str, width: int) -> list[float]:
     except ValueError as error:
         raise InputError(f"{path} line {number}: is damaged ({error}); remove its block") from error
     if len(found) != width:
-        raise InputError(f"{path} line {number}: {len(found)} numbers, expected {width}; remove its block")
+        got = count(len(found), "number")
+        raise InputError(f"{path} line {number}: {got}, expected {width}; remove its block")
     return found

@@ -371,12 +371,7 @@ class Potential:
     def _charged_samples(self, evaluation: int | None) -> Sequence[ChargedMember]:
         """All samples, with frozen masks or those of one `evaluation`."""
         members = self.members if evaluation is None else [x.redrawn(evaluation) for x in self.members]
-        parts = self.model, self.descriptor, self.inputs, self.options.threads
-        return [
-            ChargedMember(member.only(sample), *parts)
-            for member in members
-            for sample in range(member.samples)
-        ]
+        return self._with_electrostatics([x.only(sample) for x in members for sample in range(x.samples)])
 
     def charge_responses(self, structure: Structure, pairs: NeighborList) -> Array:
         """Derivatives of the charges of one network, (3 n_atoms + 6, n_atoms) float64:
@@ -390,10 +385,14 @@ class Potential:
     @cached_property
     def _charged(self) -> tuple[ChargedMember, ...]:
         """The networks of each member with charges, without masks."""
+        return self._with_electrostatics([replace(member, masks=None) for member in self.members])
+
+    def _with_electrostatics(self, members: Sequence[Member]) -> tuple[ChargedMember, ...]:
+        """`members` with charges."""
         from bnnp.potential.charged import ChargedMember
 
         parts = self.model, self.descriptor, self.inputs, self.options.threads
-        return tuple(ChargedMember(replace(member, masks=None), *parts) for member in self.members)
+        return tuple(ChargedMember(member, *parts) for member in members)
 
     def by_sample(self, structure: Structure) -> SamplePredictions:
         """Energy, forces and stress of every frozen sample, at two to three times the cost of the mean.

@@ -174,7 +174,10 @@ def test_mistakes(arguments: str, code: int, message: str) -> None:
 
 def test_the_shortest_distance_is_that_of_all_structures(tmp_path: Path) -> None:
     """The second of 300 pairs is the closest one: 2.02 Angstrom."""
-    pairs = [Structure(np.array([14, 14]), np.array([[0.0, 0, 0], [0, 0, 2.4]]), energy=-1.0)] * 300
+    pairs = [
+        Structure(np.array([14, 14]), np.array([[0.0, 0, 0], [0, 0, 2.4 + 0.002 * k]]), energy=-1.0)
+        for k in range(300)
+    ]
     pairs[1] = Structure(np.array([14, 14]), np.array([[0.0, 0, 0], [0, 0, 2.02]]), energy=-1.0)
     write_structures(tmp_path / "input.data", pairs)
     words = ["Si", "--cutoff", 5, "--data", tmp_path / "input.data", "--units"]

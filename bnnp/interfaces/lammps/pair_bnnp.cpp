@@ -151,7 +151,8 @@ void PairBNNP::coeff(int narg, char** arg) {
 void PairBNNP::set_vector() {
     if (options.samples && potential->samples < 2)
         fail(
-            "samples needs the masks of uncertainty.data (or mc_samples of 2 at least): there is one network only");
+            "samples needs the masks of uncertainty.data (or mc_samples of 2 at least): there is one network "
+            "only");
     nextra = NUMBERS + (options.samples ? potential->samples : 0);
     int size = nextra;
     for (const Compute* compute : modify->get_compute_by_style("pair"))

@@ -63,7 +63,8 @@ def _fit(training: ChargeTraining, log: Log, stop: Interruption) -> State:
     curve = ChargeCurve(
         training.directory / LEARNING_CURVE,
         training.settings.model.units,
-        f"Training errors over {len(training.trainer.monitored)} of {len(training.training)} structures, "
+        f"Training errors over {len(training.trainer.monitored)} of "
+        f"{count(len(training.training), 'structure')}, "
         f"test errors over {len(training.test)}.",
         enabled=parallel.is_root(),
     )
