@@ -91,7 +91,7 @@ STEP = re.compile(
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
-FIELD = re.compile(rb'<i name="e_(fr|0)_energy">( *-?\d*\.\d{8} *)</i>')
+FIELD = re.compile(rb'<i name="e_(?:fr|0)_energy">( *-?\d*\.\d{8} *)</i>')
 ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
 EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
@@ -366,10 +366,9 @@ def _read(header: Header, body: _Body) -> Step:
 
 def _sigma0(iteration: bytes) -> bytes:
     """The energy without smearing of an electronic iteration; empty if it is not as wide as the other one."""
-    fields = FIELD.findall(iteration)
-    if sum(name == b"0" for name, _ in fields) > sum(name == b"fr" for name, _ in fields):
+    if iteration.count(b'name="e_fr_energy"') != iteration.count(b'name="e_0_energy"'):
         raise UnreadableStep(INSERTED)
-    return _last(SIGMA0, iteration) if len({len(field) for _, field in fields}) == 1 else b""
+    return _last(SIGMA0, iteration) if len(set(map(len, FIELD.findall(iteration)))) == 1 else b""
 
 
 def _without_work(enthalpy: float, electronic: bytes, pstress: float, cell: Array) -> float:
