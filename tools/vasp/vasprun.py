@@ -271,7 +271,10 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
         return flawed(header.excluded or (_flaw(skeleton) if closed else CUT_OFF)), None
     if header.excluded:
         return flawed(header.excluded), None
-    body = _cut(text, places, match)
+    try:
+        body = _cut(text, places, match)
+    except UnreadableStep as error:
+        return flawed(str(error)), None
     if not body.n_iterations:
         return flawed(MACHINE_LEARNED), None
     if not body.enthalpy:
@@ -325,14 +328,19 @@ def _ties(header: Header, body: _Body) -> frozenset[str]:
 
 
 def _ewald(text: bytes, places: list[int], loops: bytes) -> bytes:
-    """The Ewald energy of the first and the last electronic iteration; empty if these have not the same."""
+    """The Ewald energy of the first and the last electronic iteration; empty if one of them has none.
+
+    UnreadableStep if they have not the same.
+    """
     begin, end = loops.find(b"w"), loops.rfind(b"w")
     number = loops.count(b"w")
     framed = 0 <= begin < loops.find(b"S") and end > loops.rfind(b"s")
     if not framed or number not in (1, 2, loops.count(b"s")):
         return b""
     first, last = (EWALD.match(text, places[at]) for at in (begin, end))
-    return first[1] if first and last and first[1] == last[1] else b""
+    if first and last and first[1] != last[1]:
+        raise UnreadableStep(INSERTED)
+    return first[1] if first and last else b""
 
 
 def _work(pstress: float, structure: bytes) -> float:
