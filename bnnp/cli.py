@@ -222,12 +222,14 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
     if check:
         work(run)
         return
-    lock = DirectoryLock(run.directory)
-    parallel.on_root(lock.take, f"mode {settings.mode}")
+    lock, taken = DirectoryLock(run.directory), False
     try:
+        parallel.on_root(lock.take, f"mode {settings.mode}")
+        taken = True
         work(run)
+        if parallel.is_root():
+            lock.release()
     except BaseException:
-        lock.release()  # before this rank ends the others
+        if taken or lock.held:
+            lock.release()  # before this rank ends the others
         raise
-    if parallel.is_root():
-        lock.release()

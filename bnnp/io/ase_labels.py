@@ -44,6 +44,8 @@ QUANTITIES = {
 ADJECTIVES = {"free", "total", "potential"}  # of an energy: no name of a calculation
 NO_LABEL = {"std", "sigma", "var", "error", "weight", "weights", "mask", "unit", "units"}
 PREDICTED = {"labels": "predicted"}  # marks structures whose energy and forces are those of a potential
+CONVERGED = ("converged", "scf_converged", "electronic_converged")
+NOT = ("f", "false", "no", "0")
 CHARGES = ("charges", "charge", "initial_charges")
 SAME = 1e-6  # relative difference of two forms of a number, from rounding in a file
 SAME_STRESS = 1e-3  # the same, after a division by the volume
@@ -117,6 +119,7 @@ def find_labels(atoms: Atoms, keys: LabelKeys | None = None, stress: bool = True
     InputError
         There are several, or they are no numbers of the right shape.
     """
+    _demand_converged(atoms)
     keys = keys or LabelKeys()
     sources = _Sources(atoms)
     named = keys.energy or keys.forces
@@ -149,6 +152,16 @@ def find_labels(atoms: Atoms, keys: LabelKeys | None = None, stress: bool = True
             if stress or one.quantity not in ("stress", "virial")
         ),
     )
+
+
+def _demand_converged(atoms: Atoms) -> None:
+    """Refuse the labels of a calculation that says of itself that it did not converge."""
+    for name, value in atoms.info.items():
+        if name.lower() in CONVERGED and str(value).strip().lower() in NOT:
+            raise InputError(
+                f"`{name}={value}`: its calculation did not converge; repeat it, leave the frame out, or "
+                "take out the mark if the labels are good"
+            )
 
 
 def is_predicted(atoms: Atoms) -> bool:

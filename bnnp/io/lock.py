@@ -81,6 +81,11 @@ class DirectoryLock:
             "and run the same command again."
         )
 
+    @property
+    def held(self) -> bool:
+        """Whether this process has it."""
+        return self._file is not None
+
     def release(self) -> None:
         """Remove the file, also for the process that has it: called by any rank that ends all of them."""
         self.path.unlink(missing_ok=True)

@@ -361,6 +361,17 @@ class TestKeys:
         both = run("--stress-key", "a", "--virial-key", "b", path, tmp_path / "out.data")
         assert both.exit_code == 2
 
+    @pytest.mark.parametrize("mark", ["converged=F", "scf_converged=False", "converged=no"])
+    def test_frames_that_did_not_converge(self, tmp_path: Path, mark: str) -> None:
+        path = write_xyz(tmp_path / "a.xyz", f"energy=-9 {mark}")
+        result = run(path, tmp_path / "out.data")
+        assert result.exit_code == 1
+        assert f"a.xyz frame 1: `{mark.partition('=')[0]}=" in result.output
+        assert "its calculation did not converge" in " ".join(result.output.split())
+        assert run("--no-labels", path, tmp_path / "b.data").exit_code == 0
+        good = write_xyz(path, "energy=-9 converged=T ionic_converged=F")
+        assert run(good, tmp_path / "out.data").exit_code == 0
+
     def test_a_virial_is_no_stress(self, tmp_path: Path) -> None:
         path = write_xyz(tmp_path / "a.xyz", 'energy=-9 virials="1 0 0 0 1 0 0 0 1"')
         result = run("--stress-key", "virials", path, tmp_path / "out.data")

@@ -164,6 +164,14 @@ def test_behind_the_end(run: Any) -> None:
     assert not list(steps(own[:at] + other[start:] + own[at : own.index(b"     LOOP+", at)]))
 
 
+def test_the_first_iterations_of_another_step(run: Any) -> None:
+    """In the only step of a file, so that no other one tells that Ewald energies are equal."""
+    own, _, _ = made_up(replace(run, steps=run.steps[:1]), "vasprun")
+    first, *_ = re.findall(rb'<i name="ewald">[^<]*</i>', own)
+    assert len(list(steps(own))) == 1
+    assert not list(steps(own.replace(first, b'<i name="ewald">   -6000.00000000 </i>', 1)))
+
+
 def test_an_energy_of_another_run(run: Any) -> None:
     """One line behind the three of the last iteration, of the extrapolation to no smearing only."""
     own, other, _ = made_up(run, "vasprun")

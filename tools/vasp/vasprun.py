@@ -91,7 +91,7 @@ STEP = re.compile(
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
-FIELD = re.compile(rb'<i name="e_(fr|0)_energy">( *-?\d*\.\d{8} *)</i>')
+FIELD = re.compile(rb'<i name="e_(?:fr|0)_energy">( *-?\d*\.\d{8} *)</i>')
 ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
 EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
@@ -271,7 +271,10 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
         return flawed(header.excluded or (_flaw(skeleton) if closed else CUT_OFF)), None
     if header.excluded:
         return flawed(header.excluded), None
-    body = _cut(text, places, match)
+    try:
+        body = _cut(text, places, match)
+    except UnreadableStep as error:
+        return flawed(str(error)), None
     if not body.n_iterations:
         return flawed(MACHINE_LEARNED), None
     if not body.enthalpy:
@@ -325,14 +328,19 @@ def _ties(header: Header, body: _Body) -> frozenset[str]:
 
 
 def _ewald(text: bytes, places: list[int], loops: bytes) -> bytes:
-    """The Ewald energy of the first and the last electronic iteration; empty if these have not the same."""
+    """The Ewald energy of the first and the last electronic iteration; empty if one of them has none.
+
+    UnreadableStep if they have not the same.
+    """
     begin, end = loops.find(b"w"), loops.rfind(b"w")
     number = loops.count(b"w")
     framed = 0 <= begin < loops.find(b"S") and end > loops.rfind(b"s")
     if not framed or number not in (1, 2, loops.count(b"s")):
         return b""
     first, last = (EWALD.match(text, places[at]) for at in (begin, end))
-    return first[1] if first and last and first[1] == last[1] else b""
+    if first and last and first[1] != last[1]:
+        raise UnreadableStep(INSERTED)
+    return first[1] if first and last else b""
 
 
 def _work(pstress: float, structure: bytes) -> float:
@@ -366,10 +374,9 @@ def _read(header: Header, body: _Body) -> Step:
 
 def _sigma0(iteration: bytes) -> bytes:
     """The energy without smearing of an electronic iteration; empty if it is not as wide as the other one."""
-    fields = FIELD.findall(iteration)
-    if sum(name == b"0" for name, _ in fields) > sum(name == b"fr" for name, _ in fields):
+    if iteration.count(b'name="e_fr_energy"') != iteration.count(b'name="e_0_energy"'):
         raise UnreadableStep(INSERTED)
-    return _last(SIGMA0, iteration) if len({len(field) for _, field in fields}) == 1 else b""
+    return _last(SIGMA0, iteration) if len(set(map(len, FIELD.findall(iteration)))) == 1 else b""
 
 
 def _without_work(enthalpy: float, electronic: bytes, pstress: float, cell: Array) -> float:
