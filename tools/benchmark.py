@@ -67,17 +67,19 @@ class Group(click.Group):
 def main(context: click.Context, save: Path | None, compare: Path | None) -> None:
     """Collect the verbs below; memory is handled as the program does."""
     keep_freed_memory()
-    earlier = Results.read(compare) if compare else None
-    context.obj = results = Results()
-    context.call_on_close(lambda: conclude(results, save, earlier))
+    context.obj = Results()
+    if compare:
+        Results.read(compare)  # a wrong file is told before the work
 
 
-def conclude(results: Results, save: Path | None, earlier: Results | None) -> None:
-    """Write and compare what a verb has measured."""
-    if save and results.rows:
+@main.result_callback()
+@click.pass_obj
+def conclude(results: Results, _: object, save: Path | None, compare: Path | None) -> None:
+    """Compare and write what a verb has measured."""
+    if compare:
+        results.compare(Results.read(compare))
+    if save:
         results.save(save)
-    if earlier and results.rows:
-        results.compare(earlier)
 
 
 def common(verb: Callable[..., None]) -> Callable[..., None]:

@@ -37,7 +37,7 @@ from bnnp.network.dense import Network
 from bnnp.structure import Structure
 
 ATOMS = 10_000  # atoms of the further copies, at most; a second or two
-COLUMNS = ("n2p2", "us/atom", "+-", "peak MB", "bnnp", "us/atom", "+-", "n2p2 / bnnp", "+-")
+COLUMNS = ("n2p2", "us/atom", "+-", "bnnp", "us/atom", "+-", "n2p2 / bnnp", "+-")
 TOOLS = ("nnp-scaling", "nnp-dataset", "nnp-predict")
 
 
@@ -74,7 +74,7 @@ class N2p2:
         rows = []
         for words, forces in (("list + values", False), ("list + values + jacobian", True)):
             names = ["neighbour list", "values", *["jacobian"] * forces]
-            if "nnp-scaling" in self._tools:
+            if "nnp-scaling" in self._tools and parts.keys() >= set(names):
                 rows.append(self._row("nnp-scaling", "1", forces, words, [parts[name] for name in names]))
         show_table(COLUMNS, rows)
 
@@ -103,11 +103,10 @@ class N2p2:
         (self._path / "input.nn").write_text(self._settings + "use_short_forces\n" * forces)
         for data, structures in (("few", few), ("many", many)):
             write_structures(self._path / data, map(_labeled, structures))
-        peaks: list[float] = []
         found = measure(
             {
                 "few": lambda: self._run(name, argument, "few"),
-                "many": lambda: peaks.append(self._run(name, argument, "many")),
+                "many": lambda: self._run(name, argument, "many"),
                 "ours": ours,
             },
             self._repeat,
@@ -118,26 +117,23 @@ class N2p2:
         mine = [1e6 * seconds for seconds in found["ours"].per(own * len(self._structure)).processor]
         times = [f"{f(each):.2f}" for each in (theirs, mine) for f in (median, spread)]
         ratios = [one / other for one, other in zip(theirs, mine, strict=True)]
-        peak = f"{max(peaks) / 1e6:.0f}"
         return (
-            *(f"{name} {argument}", *times[:2], peak, words, *times[2:]),
+            *(f"{name} {argument}", *times[:2], words, *times[2:]),
             *(f"{median(ratios):.2f}", f"{spread(ratios):.2f}"),
         )
 
-    def _run(self, name: str, argument: str, data: str) -> float:
-        """Run a tool once on a file of structures; its largest resident memory, bytes."""
+    def _run(self, name: str, argument: str, data: str) -> None:
+        """Run a tool once on a file of structures."""
         (self._path / "input.data").unlink(missing_ok=True)
         (self._path / "input.data").symlink_to(data)
+        command = [self._tools[name], argument]
         with open(self._path / "log", "w") as log:
-            process = subprocess.Popen(
-                [self._tools[name], argument], cwd=self._path, stdout=log, stderr=log, env=_environment()
+            done = subprocess.run(
+                command, cwd=self._path, stdout=log, stderr=log, env=_environment(), check=False
             )
-            _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        if done.returncode:
             end = (self._path / "log").read_text()[-500:]
-            raise InputError(f"{name} ended with exit code {process.returncode}:\n{end}")
-        return 1024.0 * usage.ru_maxrss
+            raise InputError(f"{name} ended with exit code {done.returncode}:\n{end}")
 
 
 def _labeled(structure: Structure) -> Structure:

@@ -138,6 +138,7 @@ def test_a_job_that_hangs_is_ended_with_all_its_processes(tmp_path: Path, solid:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_too_many_failures_stop_the_loop_with_the_reasons(tmp_path: Path, solid: Path) -> None:
     campaign = at_labels(tmp_path, solid, 4, VASP.replace("loop_failures 1", "loop_failures 0.5"))
     write_template(tmp_path, "*job_0004/*) behavior=good;;", otherwise="dies")
@@ -249,6 +250,7 @@ def structures(path: Path):  # noqa: ANN201
     return list(StructureFile(path)) if path.stat().st_size else []
 
 
+@pytest.mark.slow
 def test_a_command_labels_in_the_order_of_its_own_files(tmp_path: Path, solid: Path) -> None:
     program = tmp_path / "label program.py"
     program.write_text(

@@ -239,6 +239,7 @@ def test_without_slurm_the_command_is_named(tmp_path: Path, monkeypatch: pytest.
         Slurm(tmp_path, "", 1).submit([job(tmp_path / "job", "")])
 
 
+@pytest.mark.slow
 def test_a_campaign_submits_itself_behind_its_labels(tmp_path: Path, cluster: Cluster, solid: Path) -> None:
     """An array of label jobs, then the user's script behind it, once; at the end every job has its label."""
     keywords = "label_template label_template\nlabel_queue slurm\nlabel_jobs 2\nloop_resubmit loop.sh\n"

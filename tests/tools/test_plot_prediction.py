@@ -198,6 +198,7 @@ def test_large_errors_are_written_out_and_only_what_is_drawn_is_explained(tmp_pa
     assert drawn.get_supxlabel() == "standard deviation: calibrated (mc) on 9 structures"
 
 
+@pytest.mark.slow
 def test_report_has_uncertainty_and_dynamics(tmp_path: Path) -> None:
     """A folder with masks, predictions with references, and md.out of four atoms."""
     folder = predicted(tmp_path / "run")
