@@ -102,7 +102,14 @@ def test_rows_of_energies_forces_and_stresses_are_finite_differences(
 ) -> None:
     responses = Responses(second.descriptor)
     observer = Observer(second.parameters, second.variables.inputs, Dropout(0, (0.0,), 1), responses)
-    check_rows(observer, second, np.array([k for k in components if k != -1], dtype=np.int64))
+    others = np.array([k for k in components if k != -1], dtype=np.int64)
+    check_rows(observer, second, others)
+    crystal, at = second.trainer.training[1], weights(second)
+    ((_, found),) = second.trainer.evaluations(at, [crystal])
+    values, _ = observer(torch.from_numpy(at), second.samples[crystal], others, 1)
+    of = np.concatenate([[found.energy], found.forces.ravel(), found.stress])
+    places = [0, *(1 + k if k >= 0 else 1 + found.forces.size - 2 - k for k in others)]
+    assert values.numpy() == pytest.approx(of[places], abs=2e-6 * np.abs(of[places]).max())
 
 
 def check_rows(
