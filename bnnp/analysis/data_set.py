@@ -43,6 +43,7 @@ class DataSet:
     n_structures: int = 0
     n_periodic: int = 0
     n_forces: int = 0
+    n_charges: int = 0
     n_stress: int = 0
     n_pinned: dict[Set, int] = field(default_factory=lambda: dict.fromkeys(Set, 0))
     groups: set[str] = field(default_factory=set)

@@ -94,8 +94,15 @@ class ChargedMember:
         descriptors: Array,
         coulomb: Coulomb,
         derivatives: bool,
+        solvers: dict[bytes, Equilibration] | None = None,
     ) -> ChargedEnergies:
         """Energies and charges; forces and virial are zero without `derivatives`.
+
+        Parameters
+        ----------
+        solvers : dict, optional
+            Factorized equations of this structure, by the hardnesses: used and added to. Samples of one
+            network have the same.
 
         Raises
         ------
@@ -105,7 +112,9 @@ class ChargedMember:
         normalization, charge_unit = self.model.normalization, self.electrostatics.conv_charge
         chi_unit = self._chi_unit
         (A, B), epsilon = coulomb.matrices, self.electrostatics.four_pi_epsilon
-        scaled, solver, charges, dchi = self._equilibrium(structure, types, descriptors, A, derivatives)
+        scaled, solver, charges, dchi = self._equilibrium(
+            structure, types, descriptors, A, derivatives, {} if solvers is None else solvers
+        )
 
         atoms = np.arange(len(types))
         inputs = np.column_stack([scaled, np.zeros(len(types))])
@@ -143,7 +152,7 @@ class ChargedMember:
         """
         n, epsilon = len(types), self.electrostatics.four_pi_epsilon
         A, _ = coulomb.matrices
-        _, solver, charges, dchi = self._equilibrium(structure, types, descriptors, A, True)
+        _, solver, charges, dchi = self._equilibrium(structure, types, descriptors, A, True, {})
         slopes = self.descriptor.vjp(types, pairs, self._chi_unit * dchi * self.inputs.factor[types])
         by_position, by_strain = coulomb.responses(charges)
         np.add.at(by_position, (pairs.centers, pairs.neighbors), epsilon * slopes)  # dchi/dD of each center
@@ -160,16 +169,24 @@ class ChargedMember:
         return self.electrostatics.conv_charge / self.model.normalization.conv_energy
 
     def _equilibrium(
-        self, structure: Structure, types: Types, descriptors: Array, A: Array, derivatives: bool
+        self,
+        structure: Structure,
+        types: Types,
+        descriptors: Array,
+        A: Array,
+        derivatives: bool,
+        solvers: dict[bytes, Equilibration],
     ) -> tuple[Array, Equilibration, Array, Array]:
         """Scaled symmetry functions, the equations and their solution, and with `derivatives` those of the
         electronegativities by the scaled functions."""
-        epsilon = self.electrostatics.four_pi_epsilon
+        epsilon, key = self.electrostatics.four_pi_epsilon, self._hardness.tobytes()
         shift, factor, offset = (each[types] for each in vars(self.inputs).values())
         scaled = (descriptors - shift) * factor + offset
         chi, dchi, _ = self._chi.sample(types, scaled, derivatives)
-        solver = self._solver(structure, A, epsilon * self._hardness[types])
-        return scaled, solver, solver.solve(-epsilon * self._chi_unit * chi[:, 0], structure.charge), dchi
+        if key not in solvers:
+            solvers[key] = self._solver(structure, A, epsilon * self._hardness[types])
+        right = -epsilon * self._chi_unit * chi[:, 0]
+        return scaled, solvers[key], solvers[key].solve(right, structure.charge), dchi
 
     def _solver(self, structure: Structure, A: Array, J: Array) -> Equilibration:
         try:

@@ -18,14 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from bnnp.charges.coulomb import Coulomb
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
 from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs, virials_of_pairs
@@ -46,7 +45,8 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics, probes
 from bnnp.units import Normalization, Units
 
 if TYPE_CHECKING:
-    from bnnp.potential.charged import ChargedMember
+    from bnnp.charges.equilibration import Equilibration
+    from bnnp.potential.charged import ChargedEnergies, ChargedMember
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
@@ -336,13 +336,19 @@ class Potential:
         derivatives = forces or volume is not None
         descriptors = self.descriptor.values(types, pairs)
         coulomb = self.model.electrostatics.interaction(structure, self.options.threads)
-        evaluate = partial(
-            _evaluated, self._redrawn_charged(structure.index), structure, types, pairs, descriptors, coulomb
-        )
-        samples = evaluate(derivatives and (sigma or not self._centered), volume)
+        solvers: dict[bytes, Equilibration] = {}
+
+        def evaluated(networks: Sequence[ChargedMember], derivatives: bool) -> dict[str, Array]:
+            found = [
+                each.evaluate(structure, types, pairs, descriptors, coulomb, derivatives, solvers)
+                for each in networks
+            ]
+            return _stacked(found, volume)
+
+        sampled = derivatives and (sigma or not self._centered)
+        samples = evaluated(self._redrawn_charged(structure.index), sampled)
         if self._centered:  # their mean is the plain network, whose forces cost one evaluation
-            plain = partial(_evaluated, self._charged, structure, types, pairs, descriptors, coulomb)
-            for name, own in plain(derivatives, volume).items():
+            for name, own in evaluated(self._charged, derivatives).items():
                 spread = samples[name] - _means(samples[name], self.sizes)
                 samples[name] = np.repeat(own, self.sizes, axis=-1) + spread
         energies = samples.pop("energies")
@@ -531,18 +537,8 @@ class Potential:
             )
 
 
-def _evaluated(
-    networks: Sequence[ChargedMember],
-    structure: Structure,
-    types: Types,
-    pairs: NeighborList,
-    descriptors: Array,
-    coulomb: Coulomb,
-    derivatives: bool,
-    volume: float | None,
-) -> dict[str, Array]:
+def _stacked(found: Sequence[ChargedEnergies], volume: float | None) -> dict[str, Array]:
     """Atomic energies and charges (n_atoms, n), forces (n_atoms, 3, n) and stress (6, n) of n networks."""
-    found = [each.evaluate(structure, types, pairs, descriptors, coulomb, derivatives) for each in networks]
     return {
         "energies": np.stack([each.energies for each in found], axis=-1),
         "charges": np.stack([each.charges for each in found], axis=-1),

@@ -135,7 +135,7 @@ def factorized(interaction: Interaction, J: Array) -> Equilibration:
         ) from error
 
 
-class ChargeModel(TrainedModel):
+class EquilibratedModel(TrainedModel):
     """Charges as a function of the weights; they take the place of the forces, (n_atoms, 1)."""
 
     parameters: ChargeParameters

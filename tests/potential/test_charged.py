@@ -364,9 +364,9 @@ def test_mode_3_writes_the_charges(folder: Path, tmp_path: Path, potential: Pote
     assert result.exit_code == 0, result.output
     checked = run(there, "--check")
     assert checked.exit_code == 0, checked.output
-    assert re.search(
-        r"mode 2 +what the data hold is doubtful.*\n +mode 3 +what the data hold", checked.output
-    )
+    assert re.search(r"mode 2 +stops, as charges are missing\n +mode 3 +what the data hold", checked.output)
+    assert "1 structure has no charges (the fifth number of `atom` lines)" in checked.output
+    assert re.search(r"charges +RMSE [0-9.]+ e, MAE [0-9.]+ e", result.output)
     assert "electronegativity of Na" in result.output
     assert "hardness 0.31" in result.output
     columns, text, _ = read_columns(there / "nnatoms.out")

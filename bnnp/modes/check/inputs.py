@@ -132,6 +132,7 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
     data.groups.add(structure.info.get("group", ""))
     data.n_periodic += structure.periodic
     data.n_stress += structure.stress is not None
+    data.n_charges += structure.charges is not None
     if structure.subset:
         data.n_pinned[structure.subset] += 1
     if structure.forces is not None:
@@ -160,6 +161,8 @@ def report_data(data: DataSet, settings: Settings, log: Log) -> None:
     log.item("structures", f"{n}, {data.n_periodic} of them periodic")
     log.item("atoms", f"{sum(data.n_atoms)}; {min(data.n_atoms)} to {max(data.n_atoms)} in a structure")
     log.item("with forces, stress", f"{data.n_forces}, {data.n_stress}")
+    if settings.model.electrostatics is not None:
+        log.item("with charges", data.n_charges)
     log.item("pinned train, test", f"{data.n_pinned[Set.TRAIN]}, {data.n_pinned[Set.TEST]}")
     if kept := data.n_pinned[Set.CALIBRATION] + data.n_pinned[Set.OUTSIDE]:
         log.item("pinned calibration", f"{kept}, {data.n_pinned[Set.OUTSIDE]} of them out of the domain")
@@ -179,6 +182,11 @@ def lacks_forces(data: DataSet, settings: Settings) -> bool:
     return asked and bool(data.compositions) and not data.largest_force
 
 
+def lacks_charges(data: DataSet, settings: Settings) -> int:
+    """How many structures have no charges, which mode 2 would train on."""
+    return data.n_structures - data.n_charges if settings.model.electrostatics is not None else 0
+
+
 def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     """What looks wrong with the data."""
     yield from data.doubts
@@ -196,6 +204,11 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     counted = {symbol for formula in data.compositions for symbol in Formula(formula).count()}
     if counted and (absent := [element for element in settings.model.elements if element not in counted]):
         yield f"no structure contains {', '.join(absent)}"
+    if lacking := lacks_charges(data, settings):
+        yield (
+            f"{count(lacking, 'structure has', 'structures have')} no charges (the fifth number of `atom` "
+            "lines), on which generation 4 is trained: mode 2 stops unless they are kept for the calibration"
+        )
     if lacks_forces(data, settings):
         yield "use_short_forces asks to train on forces, but all forces are zero: mode 2 stops"
     if not settings.structures.use_short_forces and data.largest_force:

@@ -17,7 +17,7 @@ from bnnp.modes.check.costs import (
     report_symmetry_estimate,
     report_training_estimate,
 )
-from bnnp.modes.check.inputs import lacks_forces, read_data, report_data, report_settings
+from bnnp.modes.check.inputs import lacks_charges, lacks_forces, read_data, report_data, report_settings
 from bnnp.modes.doubts import demand_units
 from bnnp.modes.simulate.report import report_stages
 from bnnp.modes.symmetry.selection import select, selection_warnings, survey_all
@@ -92,6 +92,8 @@ def conclude(data: DataSet, run: Run, log: Log) -> None:
     doubtful = data.doubts or data.n_close == data.n_structures
     able = "what the data hold is doubtful: see the warnings" if doubtful else "ready"
     stops = {2: "stops, as it finds no forces"} if lacks_forces(data, run.settings) else {}
+    if lacks_charges(data, run.settings):
+        stops = {2: "stops, as charges are missing"}
     for mode in (1, 2, 3):
         log.item(f"mode {mode}", stops.get(mode, able))
     log.close(0)

@@ -93,7 +93,7 @@ def report_charge_method(log: Log, training: ChargeTraining) -> None:
     log.item("spread of charges", f"{np.sqrt(training.spread.force):.4f} e about the mean of each element")
     log.item("weights", f"{len(shapes)}, {len(file.elements)} of them hardnesses")
     for name, text in trainer.optimizer.describe().items():
-        log.item(name, text)
+        log.item(name, "charges take the place of forces; " * (name == "updates") + text)
     log.item("epochs", f"{trainer.epochs}, batches of {count(trainer.batch_size, 'structure')}")
 
 

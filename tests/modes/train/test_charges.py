@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import read_columns
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import weights_name
+from bnnp.structure import Set
 
 ELEMENTS = ("Na", "Cl", "Au")
 CURVE = "learning-curve.out.stage-1"
@@ -118,6 +120,40 @@ def test_the_files_are_those_of_one_potential(start: Path, tmp_path: Path) -> No
     assert masks[0].shape == (4, 6)
     assert masks[1].shape == (4, 4)
     assert not np.array_equal(masks[0][:, :4], masks[1])
+
+
+@pytest.mark.slow
+def test_stage_1_can_start_from_networks_and_hardnesses_that_are_there(start: Path, tmp_path: Path) -> None:
+    folder, result = trained(start, tmp_path / "run", "optimizer kalman")
+    assert result.exit_code == 0, result.output
+    best = np.loadtxt(folder / CURVE)[:, 2].min()
+    with open(folder / "input.nn", "a") as file:
+        file.write("use_old_weights_charge\n")
+    result = run(folder, "--mode", "2")
+    assert result.exit_code == 0, result.output
+    assert np.loadtxt(folder / CURVE)[0, 2] == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_energies_and_forces_are_calibrated_charges_stay_raw(tmp_path: Path) -> None:
+    structures = labeled(tmp_path / "teacher", 32)
+    sets = [Set.TRAIN] * 14 + [Set.TEST] * 4 + [Set.CALIBRATION] * 14
+    folder = tmp_path / "run"
+    folder.mkdir()
+    chosen = [replace(each, subset=subset) for each, subset in zip(structures, sets, strict=True)]
+    write_structures(folder / "input.data", chosen)
+    (folder / "input.nn").write_text(INPUT + TRAINING + "mc_samples 5\noptimizer kalman\n")
+    for mode in ("1", "2", "3"):
+        result = run(folder, "--mode", mode)
+        assert result.exit_code == 0, result.output
+    potential = bnnp.load(folder)
+    assert potential.calibration is not None
+    found = potential.predict(structures[0])
+    assert found.forces is not None
+    assert found.charges is not None
+    assert not np.allclose(found.forces.std, found.forces.raw)
+    assert np.array_equal(found.charges.std, found.charges.raw)
+    assert re.search(r"charges +RMSE .* raw sigma .* sqrt\(ZMS\)", " ".join(result.output.split()))
 
 
 def test_a_hardness_of_another_training_is_noticed(start: Path, tmp_path: Path) -> None:
