@@ -227,8 +227,7 @@ def _run(mode: int | None, restart: bool, check: bool, settings_file: Path, data
         parallel.on_root(lock.take, f"mode {settings.mode}")
         taken = True
         work(run)
-        if parallel.is_root():
-            lock.release()
+        parallel.on_root(lock.release)
     except BaseException:
         if taken or lock.held:
             lock.release()  # before this rank ends the others

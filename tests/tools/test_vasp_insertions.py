@@ -164,6 +164,15 @@ def test_behind_the_end(run: Any) -> None:
     assert not list(steps(own[:at] + other[start:] + own[at : own.index(b"     LOOP+", at)]))
 
 
+def test_a_setting_that_is_torn(run: Any) -> None:
+    """NELM, with the end of a row of numbers in it."""
+    own, _, _ = made_up(run, "vasprun")
+    torn = own.replace(b'"NELM">     8</i>', b'"NELM"> 34354000 </v>\n   <v>  0.25134544 </v    8</i>', 1)
+    assert torn != own
+    (flaw,) = {draft.flaw for draft in read_vasprun(io.BytesIO(torn))}
+    assert "the head of the file is damaged: it has no NELM" in flaw
+
+
 def test_the_first_iterations_of_another_step(run: Any) -> None:
     """In the only step of a file, so that no other one tells that Ewald energies are equal."""
     own, _, _ = made_up(replace(run, steps=run.steps[:1]), "vasprun")

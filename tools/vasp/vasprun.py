@@ -459,8 +459,8 @@ def _flaw_of_head(head: bytes) -> str | None:
 def _tag(head: bytes, name: str) -> str | None:
     """What the head says about a tag of INCAR, as it was set or, below that, in effect."""
     name = "ENMAX" if name == "ENCUT" else name  # in effect
-    found = re.search(rb'name="%b"[^>]*>([^<]*)<' % name.encode(), head)
-    return found[1].decode("latin-1").strip() if found else None
+    found = re.search(rb'<([iv])\b[^<>]* name="%b"[^<>]*>([^<]*)</\1>' % name.encode(), head)
+    return found[2].decode("latin-1").strip() if found else None
 
 
 def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Species]:
