@@ -28,7 +28,7 @@ from bnnp.units import Units
 FAULTY = 0.6  # of the distance to expect: shorter ones are mistakes in the data
 SMALLEST_RANGE = 1e-3  # functions that vary by less are left out
 SMALLEST_SPREAD = 0.02  # of the range: functions that vary less are felt by hardly any atom
-SMALLEST_SHARE = 0.005  # of the atoms that feel a function (inverse kurtosis)
+SMALLEST_SHARE = 0.002  # of the atoms that feel a function (inverse kurtosis)
 LARGEST_CORRELATION = 0.999
 ENVIRONMENTS = 10000  # atoms of each element to choose by
 RECIPE, POOL = "imbalzano", 300

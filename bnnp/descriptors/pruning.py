@@ -172,8 +172,9 @@ def share_that_feels(values: Array) -> Array:
     squares = np.square(values - values.mean(axis=0))
     squares /= np.maximum(squares.max(axis=0, initial=0.0), np.finfo(np.float64).tiny)
     fourth = np.square(squares).mean(axis=0)
-    second = np.square(squares.mean(axis=0))
-    return np.asarray(np.divide(second, fourth, out=np.ones_like(fourth), where=fourth > 0.0))
+    share: Array = np.ones_like(fourth)
+    np.divide(np.square(squares.mean(axis=0)), fourth, out=share, where=fourth > 0.0)
+    return share
 
 
 def find_twins(correlation: Array, limit: float, skip: Collection[int] = ()) -> list[Twin]:

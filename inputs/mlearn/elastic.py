@@ -90,7 +90,7 @@ def main() -> None:
             found.append(elastic_constants(strains, energies, volume))
         cells = []
         for values, dft in zip(zip(*found, strict=True), reference, strict=True):
-            cells += [f"{statistics.median(values):.0f} ({min(values):.0f}-{max(values):.0f})", f"{dft:.0f}"]
+            cells += [f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})", f"{dft:.3g}"]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
