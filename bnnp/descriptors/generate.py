@@ -15,6 +15,8 @@ imbalzano  both on geometric grids: eta_m = (n^(m/n) / r_c)^2; and r_s = R_m = r
            J. Chem. Phys. 148, 241730 (2018))
 weighted   types 12 and 13 on the grids of `shifted`: as many functions for six elements as for one
            (Gastegger et al.)
+wide       the radial functions of `imbalzano`, and type 9 alone with 3 in place of zeta = 16: no triples, so
+           that the cost is linear in the number of neighbors (bnnp/core/kernels/moments.inl)
 compact    types 20, 21, 22: polynomials of compact support, radial windows and overlapping windows of the
            angle (M. P. Bircher, A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021))
 =========  ===============================================================================================
@@ -41,6 +43,7 @@ from bnnp.descriptors.grids import EtaShift
 from bnnp.messages import count
 
 ZETAS = {2: (1.0,), 4: (1.0, 4.0), 6: (1.0, 4.0, 16.0), 8: (1.0, 2.0, 4.0, 16.0)}
+CHEAP = {16.0: 3.0}  # in place of what type 9 has no sums of moments for
 SUBTYPE = "p2"  # twice differentiable
 WINDOWS = 4  # of the angle in a compact set
 ANGULAR_SHARE = 0.85  # of a given number of functions at most
@@ -185,12 +188,13 @@ def _gaussian(
         for eta, r_s in recipe.radial(counts.radial, r_0, r_c):
             yield SymmetryFunction(element, radial, neighbors, r_c, eta=eta, r_s=r_s)
     total = max(1, counts.angular // 8)
-    sets = (total, 0) if recipe.weighted else ((total + 1) // 2, total // 2)
+    sets = (total, 0) if recipe.types[2] == 0 else ((total + 1) // 2, total // 2)
     for neighbors, r_0 in _neighbors(element, elements, 2, shortest, recipe.weighted):
         etas = recipe.angular(sets[0], r_0, r_c)
         for number, type_ in zip(sets, angular_types, strict=True):
             for eta, zeta, sign in product(etas[:number], ZETAS[min(8, counts.angular)], (1.0, -1.0)):
-                yield SymmetryFunction(element, type_, neighbors, r_c, eta=eta, lambda_=sign, zeta=zeta)
+                power = CHEAP.get(zeta, zeta) if recipe.types[1] == 9 else zeta
+                yield SymmetryFunction(element, type_, neighbors, r_c, eta=eta, lambda_=sign, zeta=power)
 
 
 def _compact(
@@ -267,6 +271,9 @@ _GASTEGGER = (
     "M. Gastegger, L. Schwiedrzik, M. Bittermann, F. Berzsenyi, P. Marquetand, "
     "J. Chem. Phys. 148, 241709 (2018)"
 )
+_IMBALZANO = (
+    "G. Imbalzano, A. Anelli, D. Giofre, S. Klees, J. Behler, M. Ceriotti, J. Chem. Phys. 148, 241730 (2018)"
+)
 RECIPES = {
     "behler": Recipe(
         "J. Behler, J. Chem. Phys. 134, 074106 (2011); Int. J. Quantum Chem. 115, 1032 (2015)",
@@ -275,12 +282,8 @@ RECIPES = {
     ),
     "shifted": Recipe(_GASTEGGER, grids.shifted, grids.decay),
     "centred": Recipe(_GASTEGGER, grids.centered, grids.decay),
-    "imbalzano": Recipe(
-        "G. Imbalzano, A. Anelli, D. Giofre, S. Klees, J. Behler, M. Ceriotti, "
-        "J. Chem. Phys. 148, 241730 (2018)",
-        grids.geometric,
-        grids.geometric_etas,
-    ),
+    "imbalzano": Recipe(_IMBALZANO, grids.geometric, grids.geometric_etas),
+    "wide": Recipe(_IMBALZANO, grids.geometric, grids.geometric_etas, (2, 9, 0)),
     "weighted": Recipe(_GASTEGGER, grids.shifted, grids.decay, (12, 13, 0)),
     "compact": Recipe(
         "M. P. Bircher, A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021)",

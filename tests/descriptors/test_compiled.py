@@ -241,11 +241,11 @@ class TestSumsOfMoments:
     """Type 9 with an integer zeta up to 4, where there are more neighbors than a few, knows no triples."""
 
     @pytest.mark.parametrize("elements", ["O", "O Ge", "H C O"])
-    @pytest.mark.parametrize("zetas", [(1,), (2,), (1, 3), (4, 1, 2, 16, 2.5)], ids=str)
+    @pytest.mark.parametrize("zetas", [(1,), (2,), (1, 3), (4, 16, 2.5)], ids=str)
     def test_every_pair_of_elements(self, elements: str, zetas: tuple[float, ...]) -> None:
         """Up to ten radial factors, some of them shifted, for all pairs; zeta 16 and 2.5 have triples."""
         factors = ["0.02 5.5", "0.3 5.5 1.3", "0.1 4.1", "0 5.5", "0.05 5.5", "1 5.5 2"]
-        factors = [*factors, "0.2 5", "0.4 5", "0.6 5", "0.8 5"][: {1: 10, 2: 5, 3: 3}[len(elements.split())]]
+        factors = [*factors, "0.2 5", "0.4 5", "0.6 5", "0.8 5"][: {1: 10, 2: 5, 3: 2}[len(elements.split())]]
         functions: Functions = {}
         for center in elements.split():
             own: list[SymmetryFunction] = []
@@ -253,7 +253,7 @@ class TestSumsOfMoments:
                 words = [center, "9", eta, str(sign), str(zeta), *rest]
                 own += expand_element(words, elements.split())
             functions[center] = sort_functions(own)
-        sweeps_agree(scattered(7, elements, 10, 0.9 * TRICLINIC), functions, Cutoff(2))
+        sweeps_agree(scattered(7, elements, 5, 0.9 * TRICLINIC), functions, Cutoff(2))
 
     @pytest.mark.parametrize("sign", [1, -1])
     @pytest.mark.parametrize("zeta", [1, 2, 3, 4])
