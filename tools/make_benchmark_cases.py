@@ -1,11 +1,11 @@
-"""Make the cases of inputs/benchmark: water-like, sulfide-like and organic structures, and their functions.
+"""Make the cases of inputs/benchmark: water-like, crystalline and organic structures, and their functions.
 
 \b
 python tools/make_benchmark_cases.py inputs/benchmark
 python tools/make_benchmark_cases.py --seed 7 elsewhere
 
 Water and ethanol are rigid molecules at random places and orientations at the density of the liquid (overlaps
-avoided, nothing equilibrated), the sulfide is an antifluorite crystal with thermal noise. Energies and forces
+avoided, nothing equilibrated), sulfide and telluride are crystals with thermal noise. Energies and forces
 are random numbers: the cases measure speed, there is nothing to learn from them. The symmetry functions have
 the number, types, cutoffs and so the cost of published sets; every function stands in a line of its own, so
 that n2p2 reads the same input.nn.
@@ -75,6 +75,17 @@ def sulfide_functions() -> Iterator[str]:
             yield from (f"{center} 9 {pair} {parameters} 6" for parameters in wide)
 
 
+def telluride_functions() -> Iterator[str]:
+    """120 functions of types 2 and 9, 6.5 Angstrom, 60 of each element; the largest zeta is 4."""
+    radial = ("0.003 0", "0.05 0", "0.2 0", "2 2.5", "2 3.5", "2 4.5")
+    wide = product((0.003, 0.02, 0.05, 0.15), ("1 1", "-1 2", "1 4", "-1 4"))
+    angular = tuple(f"{eta} {angle}" for eta, angle in wide)
+    for center in ("Ge", "Te"):
+        yield from (f"{center} 2 {x} {parameters} 6.5" for x in ("Ge", "Te") for parameters in radial)
+        for pair in ("Ge Ge", "Ge Te", "Te Te"):
+            yield from (f"{center} 9 {pair} {parameters} 6.5" for parameters in angular)
+
+
 def compact_functions() -> Iterator[str]:
     """369 functions of types 20 and 22, 15 bohr, 123 of each element: windows of distance and of angle."""
     shells = ((-15, 15), (-12, 12), (-9, 9), (-6, 6), (0, 8), (2, 10), (4, 12), (6, 14), (8, 15))
@@ -92,6 +103,7 @@ def compact_functions() -> Iterator[str]:
 CASES = {
     "water": Case(("H", "O"), "atomic", 2, (25, 25), tuple(water_functions()), "Water-like liquid"),
     "sulfide": Case(("S", "Cu"), "metal", 1, (15, 15), tuple(sulfide_functions()), "Cu2S-like crystal"),
+    "telluride": Case(("Ge", "Te"), "metal", 1, (15, 15), tuple(telluride_functions()), "GeTe-like crystal"),
     "compact": Case(
         ("H", "C", "O"), "atomic", 1, (15, 15), tuple(compact_functions()), "Ethanol-like liquid"
     ),
@@ -138,9 +150,17 @@ def sulfide(edge: int, rng: np.random.Generator) -> Atoms:
     return atoms
 
 
-MAKERS = {  # densities that give 103, 56 and 186 neighbors
+def telluride(edge: int, rng: np.random.Generator) -> Atoms:
+    """Rock salt GeTe as thin as the glass, `edge`^3 cubic cells, with displacements of 0.2 Angstrom."""
+    atoms: Atoms = bulk("GeTe", "rocksalt", a=6.2, cubic=True).repeat(edge)
+    atoms.positions += rng.normal(0.0, 0.2, atoms.positions.shape)
+    return atoms
+
+
+MAKERS = {  # densities that give 103, 56, 38 and 186 neighbors
     "water": lambda rng: liquid("H2O", 4, 0.0970, rng),
     "sulfide": lambda rng: sulfide(3, rng),
+    "telluride": lambda rng: telluride(3, rng),
     "compact": lambda rng: liquid("CH3CH2OH", 4, 0.0889, rng),
 }
 

@@ -5,11 +5,14 @@ bnnp functions Ge Te --cutoff 6.5 --units metal > functions.nn
 bnnp functions Ge Te --cutoff 6.5 --size 200 \\
        --data input.data --keep 60 > functions.nn
 bnnp functions --input input.nn --data input.data --error 0.02 > functions.nn
+bnnp functions Ge Te --cutoff 6.5 --size 200 --recipe imbalzano \\
+       --recipe wide --data input.data --budget 10 > functions.nn
 
 The first makes a set of medium size, to be pasted into input.nn. The second makes 200 functions for each
 element and keeps the 60 that tell most of what all 200 tell about the atoms in input.data. The third chooses
-among the functions of an input.nn until they tell the rest to 2 %. A table on standard error says what each
-removal costs. Recipes, with their papers: bnnp/descriptors/generate.py.
+among the functions of an input.nn until they tell the rest to 2 %. The fourth takes those that tell most for
+their cost, until energy and forces take 10 microseconds an atom, networks excluded. A table on standard error
+says what each removal costs. Recipes, with their papers: bnnp/descriptors/generate.py.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import numpy as np
 from data_units import input_units, output_units, reason_of_units
 
 from bnnp.command import SETTINGS, Command, say
+from bnnp.descriptors.costs import cost, mean_neighbors
 from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.environments import Environments, measure_distances, sample_environments
 from bnnp.descriptors.generate import RECIPES, SIZES
@@ -39,7 +43,7 @@ from bnnp.descriptors.pool import (
     recipe_pool,
     summary,
 )
-from bnnp.descriptors.pruning import METHODS, Criteria, Pruned, prune, share_that_feels
+from bnnp.descriptors.pruning import METHODS, Budget, Criteria, Pruned, prune, share_that_feels
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
@@ -87,6 +91,26 @@ def sampled(structures: StructureFile, pool: Pool, number: int, seed: int) -> di
         return sample_environments(structures, pool.functions, pool.cutoff, number, seed, _progress)
     except InputError as error:
         raise InputError(f"{structures.path.name}: {error}") from None
+
+
+def budgets_of(structures: StructureFile, pool: Pool, limit: float) -> dict[str, Budget]:
+    """For the functions of each element so many microseconds an atom."""
+    radius = max(function.r_c for own in pool.functions.values() for function in own)
+    around = mean_neighbors(structures, tuple(pool.functions), radius)
+
+    def budget(element: str) -> Budget:
+        own = pool.functions[element]
+        return Budget(limit, lambda columns: cost([own[k] for k in columns], around[element], radius))
+
+    found = {element: budget(element) for element in pool.functions}
+    for element, own in found.items():
+        least = min(own.cost([k]) for k in range(len(pool.functions[element])))
+        if least > limit:
+            raise InputError(
+                f"--budget is {limit:g} microseconds an atom but {element} needs more than {least:.2g} for "
+                "its neighbours and a single function: give more"
+            )
+    return found
 
 
 def settings_pool(path: Path) -> Pool:
@@ -242,6 +266,13 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
     default=0.0,
     help="Keep no more than tell the others to this relative error.",
 )
+@click.option(
+    "--budget",
+    type=click.FloatRange(0.0, min_open=True),
+    metavar="US",
+    help="Choose by cost: at most so many microseconds an atom for neighbors, functions and forces, as "
+    "modelled for one core with AVX-512.",
+)
 @click.option("--method", type=click.Choice(list(METHODS)), default="cur", show_default=True)
 @click.option(
     "--min-range",
@@ -289,6 +320,7 @@ def main(
     data: Path | None,
     keep: int | None,
     error: float,
+    budget: float | None,
     method: str,
     min_range: float,
     min_spread: float,
@@ -305,7 +337,7 @@ def main(
         raise click.UsageError("name either the elements or an --input file")
     if elements and r_c is None:
         raise click.UsageError("--cutoff is missing: the cutoff radius, in the length unit of --units")
-    if data is None and (keep or error or table or settings_file):
+    if data is None and (keep or error or budget or table or settings_file):
         raise click.UsageError("--data is missing: structures to choose functions by")
     if settings_file is not None:
         pool = settings_pool(settings_file)
@@ -317,13 +349,17 @@ def main(
         structures = StructureFile(data, tuple(pool.functions), require_labels=False)
         samples = sampled(structures, pool, environments, seed)
         criteria = Criteria(method, keep, error, min_range, min_spread, min_share, max_correlation)
-        found = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
-        costs = list(report(pool, found, samples, method))
+        budgets = budgets_of(structures, pool, budget) if budget else {}
+        found = {x: prune(sample.fit, sample.test, criteria, budgets.get(x)) for x, sample in samples.items()}
+        how = f"gain for cost, {budget:g} microseconds an atom," if budget else method.upper()
+        costs = list(report(pool, found, samples, how))
+        for x, own in budgets.items():
+            costs.append(f"{x}: {own.cost(found[x].selection.chosen):.1f} microseconds an atom, modelled")
         _write(None, costs, err=True)
         _demand_functions(found, data)
         if table is not None:
             _write(table, costs)
-        pool = pool.chosen(found, samples, f"{method.upper()} on {data.name}")
+        pool = pool.chosen(found, samples, f"{how} on {data.name}")
     _write(output, list(lines(pool, complete)))
 
 

@@ -18,6 +18,8 @@ shells     both of Gastegger's, two thirds and one third of the radial functions
            functions of J. S. Smith, O. Isayev, A. E. Roitberg, Chem. Sci. 8, 3192 (2017))
 weighted   types 12 and 13 on the grids of `shifted`: as many functions for six elements as for one
            (Gastegger et al.)
+wide       the radial functions of `imbalzano`, and type 9 alone with 3 in place of zeta = 16: no triples, so
+           that the cost is linear in the number of neighbors (bnnp/core/kernels/moments.inl)
 compact    types 20, 21, 22: polynomials of compact support, radial windows and overlapping windows of the
            angle (M. P. Bircher, A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021))
 =========  ===============================================================================================
@@ -44,6 +46,7 @@ from bnnp.descriptors.grids import EtaShift
 from bnnp.messages import count
 
 ZETAS = {2: (1.0,), 4: (1.0, 4.0), 6: (1.0, 4.0, 16.0), 8: (1.0, 2.0, 4.0, 16.0)}
+CHEAP = {16.0: 3.0}  # in place of what type 9 has no sums of moments for
 SUBTYPE = "p2"  # twice differentiable
 WINDOWS = 4  # of the angle in a compact set
 ANGULAR_SHARE = 0.85  # of a given number of functions at most
@@ -190,14 +193,14 @@ def _gaussian(
             yield SymmetryFunction(element, radial, neighbors, r_c, eta=eta, r_s=r_s)
     total = max(1, counts.angular // 8)
     n_shells = total // 2 if recipe.shells else 0
-    n_wide = 0 if recipe.weighted else (total - n_shells) // 2
-    n_narrow = total - n_shells - n_wide
+    n_wide = (total - n_shells) // 2 if wide else 0
     for neighbors, r_0 in _neighbors(element, elements, 2, shortest, recipe.weighted):
-        etas = recipe.angular(n_narrow, r_0, r_c)
-        sets = [(narrow, eta, 0.0) for eta in etas] + [(wide, eta, 0.0) for eta in etas[:n_wide]]
-        sets += [(wide, eta, r_s) for eta, r_s in grids.shifted(n_shells, r_0, r_c)] if n_shells else []
-        for (type_, eta, r_s), zeta, sign in product(sets, ZETAS[min(8, counts.angular)], (1.0, -1.0)):
-            yield SymmetryFunction(element, type_, neighbors, r_c, eta=eta, r_s=r_s, lambda_=sign, zeta=zeta)
+        etas = recipe.angular(total - n_shells - n_wide, r_0, r_c)
+        each = [(narrow, eta, 0.0) for eta in etas] + [(wide, eta, 0.0) for eta in etas[:n_wide]]
+        each += [(wide, *pair) for pair in grids.shifted(n_shells, r_0, r_c)] if n_shells else []
+        for (type_, eta, r_s), zeta, sign in product(each, ZETAS[min(8, counts.angular)], (1.0, -1.0)):
+            power = CHEAP.get(zeta, zeta) if narrow == 9 else zeta
+            yield SymmetryFunction(element, type_, neighbors, r_c, eta=eta, r_s=r_s, lambda_=sign, zeta=power)
 
 
 def _compact(
@@ -274,6 +277,9 @@ _GASTEGGER = (
     "M. Gastegger, L. Schwiedrzik, M. Bittermann, F. Berzsenyi, P. Marquetand, "
     "J. Chem. Phys. 148, 241709 (2018)"
 )
+_IMBALZANO = (
+    "G. Imbalzano, A. Anelli, D. Giofre, S. Klees, J. Behler, M. Ceriotti, J. Chem. Phys. 148, 241730 (2018)"
+)
 RECIPES = {
     "behler": Recipe(
         "J. Behler, J. Chem. Phys. 134, 074106 (2011); Int. J. Quantum Chem. 115, 1032 (2015)",
@@ -282,18 +288,14 @@ RECIPES = {
     ),
     "shifted": Recipe(_GASTEGGER, grids.shifted, grids.decay),
     "centred": Recipe(_GASTEGGER, grids.centered, grids.decay),
-    "imbalzano": Recipe(
-        "G. Imbalzano, A. Anelli, D. Giofre, S. Klees, J. Behler, M. Ceriotti, "
-        "J. Chem. Phys. 148, 241730 (2018)",
-        grids.geometric,
-        grids.geometric_etas,
-    ),
+    "imbalzano": Recipe(_IMBALZANO, grids.geometric, grids.geometric_etas),
     "shells": Recipe(
         f"{_GASTEGGER}; J. S. Smith, O. Isayev, A. E. Roitberg, Chem. Sci. 8, 3192 (2017)",
         grids.shifted_and_centered,
         grids.decay,
         shells=True,
     ),
+    "wide": Recipe(_IMBALZANO, grids.geometric, grids.geometric_etas, (2, 9, 0)),
     "weighted": Recipe(_GASTEGGER, grids.shifted, grids.decay, (12, 13, 0)),
     "compact": Recipe(
         "M. P. Bircher, A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021)",

@@ -18,11 +18,13 @@ CUR
     The next function has the largest weight in the leading eigenvector of S: M. W. Mahoney, P. Drineas, Proc.
     Natl. Acad. Sci. 106, 697 (2009), one column at a time as in G. Imbalzano et al., J. Chem. Phys. 148,
     241730 (2018).
+with a budget
+    The next function is the one that lowers tr S most for each microsecond it adds, until none fits any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +37,20 @@ from bnnp.descriptors.statistics import Comoments
 Array = NDArray[np.float64]
 
 EXPLAINED = 1e-10  # share of the variance below which only rounding is left
+
+
+class Budget(NamedTuple):
+    """What the chosen functions may cost together.
+
+    Parameters
+    ----------
+    limit : float
+    cost : callable
+        Of a sequence of columns, all of them together; in the unit of `limit`.
+    """
+
+    limit: float
+    cost: Callable[[Sequence[int]], float]
 
 
 class Twin(NamedTuple):
@@ -122,7 +138,7 @@ class Pruned:
     held_out: Array
 
 
-def prune(values: Array, test: Array, criteria: Criteria) -> Pruned:
+def prune(values: Array, test: Array, criteria: Criteria, budget: Budget | None = None) -> Pruned:
     """Apply the range and the correlation threshold, then select; with the errors this causes.
 
     Parameters
@@ -130,6 +146,8 @@ def prune(values: Array, test: Array, criteria: Criteria) -> Pruned:
     values, test : (n_atoms, n_functions) float64
         Functions of the atoms from which to choose, and of others to validate with (there may be none).
     criteria : Criteria
+    budget : Budget, optional
+        Decides in place of the method of `criteria`; its columns are those of `values`.
     """
     n_functions = values.shape[1]
     scaling = Scaling.of(values)
@@ -142,7 +160,10 @@ def prune(values: Array, test: Array, criteria: Criteria) -> Pruned:
     twins = find_twins(correlation, criteria.largest_correlation)
     candidates = set(range(len(alive))) - {twin.function for twin in twins}
     keep = n_functions if criteria.keep is None else criteria.keep
-    found = select(correlation, candidates, criteria.method, keep, criteria.error)
+    if budget is not None:
+        cost = budget.cost
+        budget = Budget(budget.limit, lambda columns: cost([int(alive[k]) for k in columns]))
+    found = select(correlation, candidates, criteria.method, keep, criteria.error, budget)
     errors, held_out = np.full(n_functions, np.nan), np.full(n_functions, np.nan)
     errors[alive] = reconstruction_errors(pool, pool, found.chosen)
     if check.count:
@@ -204,7 +225,12 @@ def find_twins(correlation: Array, limit: float, skip: Collection[int] = ()) -> 
 
 
 def select(
-    correlation: Array, candidates: Collection[int], method: str, keep: int, error: float = 0.0
+    correlation: Array,
+    candidates: Collection[int],
+    method: str,
+    keep: int,
+    error: float = 0.0,
+    budget: Budget | None = None,
 ) -> FunctionSelection:
     """Choose among `candidates` until there are `keep`, or the whole pool is known to `error`.
 
@@ -220,6 +246,8 @@ def select(
         Most functions to choose; fewer are chosen once they explain all others.
     error : float
         Relative error of the whole pool that is small enough.
+    budget : Budget, optional
+        Decides in place of `method`.
     """
     rule = METHODS[method]
     left = sorted(candidates)
@@ -229,9 +257,16 @@ def select(
     errors: list[float] = []
     while left and len(chosen) < keep and (not errors or errors[-1] > error):
         left = [c for c in left if residual[c, c] > EXPLAINED]
+        prices = {}
+        if budget is not None:
+            prices = {c: budget.cost([*chosen, c]) for c in left}
+            left = [c for c in left if prices[c] <= budget.limit]
         if not left:
             break
-        chosen.append(rule(correlation, residual, chosen, left))
+        if budget is None:
+            chosen.append(rule(correlation, residual, chosen, left))
+        else:
+            chosen.append(_by_rate(residual, left, prices, budget.cost(chosen)))
         left.remove(chosen[-1])
         residual = _eliminate(residual, chosen[-1])
         errors.append(float(np.sqrt(max(np.trace(residual), 0.0) / total)))
@@ -288,6 +323,16 @@ def _by_cur(correlation: Array, residual: Array, chosen: list[int], left: list[i
     """Largest weight in the leading eigenvector of what is left."""
     vector = np.linalg.eigh(residual[np.ix_(left, left)])[1][:, -1]
     return left[int(np.argmax(np.abs(vector)))]
+
+
+def _by_rate(residual: Array, left: list[int], prices: dict[int, float], paid: float) -> int:
+    """Largest decrease of what is left, for each unit of what it costs beside those already paid for."""
+
+    def rate(c: int) -> float:
+        gain = float(residual[c] @ residual[c] / residual[c, c])
+        return gain / max(prices[c] - paid, EXPLAINED)
+
+    return max(left, key=rate)
 
 
 def _by_distance(correlation: Array, residual: Array, chosen: list[int], left: list[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from bnnp.io.input_data import read_structures
 from bnnp.settings.settings import load_settings
 
 R_C = 5.5
+GOLDEN = (1 + 5**0.5) / 2
 Array = NDArray[np.float64]
 Functions = dict[str, tuple[SymmetryFunction, ...]]
 
@@ -222,6 +224,72 @@ class TestAgainstTheReference:
             sweeps_agree(system, functions, cutoff, seed)
         except AssertionError as error:
             raise AssertionError(f"{seed=} {cutoff=} {system=}") from error
+
+
+def shell(vectors: object) -> NeighborList:
+    """The pairs of a first atom with neighbors at these vectors, which have no neighbors themselves."""
+    D = np.array(vectors, dtype=float)
+    first = np.array([0, *[len(D)] * (len(D) + 1)])
+    neighbors = np.arange(1, len(D) + 1, dtype=np.int32)
+    return NeighborList(first, np.zeros(len(D), dtype=np.int32), neighbors, D)
+
+
+ICOSAHEDRON = [p for x in (-1, 1) for y in (-GOLDEN, GOLDEN) for p in ([x, y, 0], [0, x, y], [y, 0, x])]
+
+
+class TestSumsOfMoments:
+    """Type 9 with an integer zeta up to 4, where there are more neighbors than a few, knows no triples."""
+
+    @pytest.mark.parametrize("elements", ["O", "O Ge", "H C O"])
+    @pytest.mark.parametrize("zetas", [(1,), (2,), (1, 3), (4, 16, 2.5)], ids=str)
+    def test_every_pair_of_elements(self, elements: str, zetas: tuple[float, ...]) -> None:
+        """Up to ten radial factors, some of them shifted, for all pairs; zeta 16 and 2.5 have triples."""
+        factors = ["0.02 5.5", "0.3 5.5 1.3", "0.1 4.1", "0 5.5", "0.05 5.5", "1 5.5 2"]
+        factors = [*factors, "0.2 5", "0.4 5", "0.6 5", "0.8 5"][: {1: 10, 2: 5, 3: 2}[len(elements.split())]]
+        functions: Functions = {}
+        for center in elements.split():
+            own: list[SymmetryFunction] = []
+            for (eta, *rest), zeta, sign in product(map(str.split, factors), zetas, (1, -1)):
+                words = [center, "9", eta, str(sign), str(zeta), *rest]
+                own += expand_element(words, elements.split())
+            functions[center] = sort_functions(own)
+        sweeps_agree(scattered(7, elements, 5, 0.9 * TRICLINIC), functions, Cutoff(2))
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    @pytest.mark.parametrize("zeta", [1, 2, 3, 4])
+    def test_a_shell_by_hand(self, sign: int, zeta: int) -> None:
+        """An icosahedron, to whose corners cos theta is +-1 / sqrt 5 (30 pairs each) or -1 (6)."""
+        function = parse_function(["Ar", "9", "Ar", "Ar", "0", str(sign), str(zeta), "5"])
+        core = Descriptor(("Ar",), {"Ar": (function,)}, Cutoff(0))  # the hard cutoff: factors are 1
+        cosines = {5**-0.5: 30, -(5**-0.5): 30, -1.0: 6}
+        expected = 2.0 ** (1 - zeta) * sum(n * (1 + sign * c) ** zeta for c, n in cosines.items())
+        G = core.values(np.zeros(13, dtype=np.int32), shell(ICOSAHEDRON))
+        assert G[0, 0] == pytest.approx(expected, rel=1e-14)
+        assert not G[1:].any()
+
+    @pytest.mark.parametrize("near", [1, 2, 3])
+    @pytest.mark.parametrize("in_line", [False, True])
+    def test_few_neighbors_that_count(self, near: int, in_line: bool) -> None:
+        """One to three neighbors, and twelve where the cutoff function is 1e-7 or less: what is left when the
+        terms j = k are subtracted is as exact as the largest of them."""
+        axis = np.array([[0.6, 0.0, 0.8], [-0.6, 0.0, -0.8], [1.2, 0.0, 1.6]])
+        close = axis if in_line else np.array([[0.9, 0.1, -0.3], [-0.2, 1.1, 0.4], [0.3, -0.5, 0.8]])
+        far = 5.499 * np.array(ICOSAHEDRON) / np.linalg.norm(ICOSAHEDRON[0])
+        pairs = shell(np.concatenate([close[:near], far]))
+        types = np.array([0, *[0, 1, 0][:near], *[0, 1] * 6], dtype=np.int32)
+        words = [f"{e} 9 0.02 {sign} {zeta} 5.5" for e in "HO" for sign in (1, -1) for zeta in (1, 2, 3, 4)]
+        functions = {e: sort_functions(f for w in words if w[0] == e for f in expand_element(w.split(), "HO"))
+                     for e in "HO"}  # fmt: skip
+        core, reference = both(("H", "O"), functions, Cutoff(1))
+        rng = np.random.default_rng(1)
+        dEdG, dD = rng.normal(size=(len(types), core.width)), rng.normal(size=(len(pairs), 3))
+        for found, expected in (
+            (core.values(types, pairs), reference.values(types, pairs)),
+            (core.vjp(types, pairs, dEdG), reference.vjp(types, pairs, dEdG)),
+            (core.jvp(types, pairs, dD), reference.jvp(types, pairs, dD)),
+            (core.jacobian(types, pairs, np.float64), reference.jacobian(types, pairs, torch.float64)),
+        ):
+            np.testing.assert_allclose(found, expected.numpy(), rtol=1e-11, atol=3e-14)
 
 
 class TestTheFourSweeps:

@@ -86,6 +86,8 @@ def test_types_and_zetas() -> None:
     assert {(f.lambda_, f.zeta) for f in narrow} == {(s, z) for s in (1, -1) for z in (1, 2, 4, 16)}
     assert {f.zeta for f in make("behler", ("Ge",), "small")["Ge"] if f.type == 3} == {1, 4}
     assert not [f for f in make("behler", ("Ge",), "small")["Ge"] if f.type == 9]
+    wide = [function for function in make("wide", ("Ge",))["Ge"] if function.is_angular]
+    assert {(f.type, f.lambda_, f.zeta) for f in wide} == {(9, s, z) for s in (1, -1) for z in (1, 2, 3, 4)}
 
 
 def test_half_of_the_angular_functions_of_shells_are_in_shells() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from bnnp.descriptors.pruning import (
+    Budget,
     Criteria,
     Twin,
     find_twins,
@@ -91,6 +94,30 @@ def test_farthest_points_are_farthest() -> None:
     for number in range(1, 6):
         nearest = distance[chosen[:number]].min(axis=0)
         assert chosen[number] == int(nearest.argmax())
+
+
+def test_a_budget_takes_what_explains_most_for_its_cost() -> None:
+    """Against least squares on the columns; functions 0 to 5 share a cost of 3."""
+    values = standardised(pool())
+
+    def cost(columns: Sequence[int]) -> float:
+        return sum(1.0 + (k % 3) for k in columns) + 3.0 * any(k < 6 for k in columns)
+
+    def unexplained(columns: list[int]) -> float:
+        return float(np.sum(residual_of(values, values[:, columns]).var(axis=0)))
+
+    correlation = Comoments.of(values).correlation()
+    found = select(correlation, range(12), "cur", 12, budget=Budget(14.0, cost))
+    chosen: list[int] = []
+    while fitting := [k for k in range(12) if k not in chosen and cost([*chosen, k]) <= 14.0]:
+        rates = [
+            (unexplained(chosen) - unexplained([*chosen, k])) / (cost([*chosen, k]) - cost(chosen))
+            for k in fitting
+        ]
+        chosen.append(fitting[int(np.argmax(rates))])
+    assert list(found.chosen) == chosen
+    assert len(chosen) > 3
+    np.testing.assert_allclose(found.errors[-1], np.sqrt(unexplained(chosen) / 12), rtol=1e-6)
 
 
 def test_choice_ends_when_nothing_is_left_or_enough_is_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import make_symmetry_functions as tool
@@ -123,6 +124,23 @@ def test_error_decides_how_many(data: Path) -> None:
         for error in (0.5, 0.1)
     )
     assert 2 < few.count("symfunction_short") < many.count("symfunction_short") < 128
+
+
+def test_a_budget_decides_how_many(data: Path) -> None:
+    """More microseconds, more functions; what they cost is said, and wide functions have no triples."""
+    common = ("Ge", "Te", "--cutoff", 6, "--units", "metal", "--data", data, "--recipe", "wide")
+    results = [run(*common, "--budget", budget) for budget in (6, 7)]
+    few, many = (result.stdout.count("\nsymfunction_short") for result in results)
+    assert 2 < few < many
+    for result, budget in zip(results, (6, 7), strict=True):
+        told = [float(x) for x in re.findall(r"(\S+) microseconds an atom, modelled", result.stderr)]
+        assert len(told) == 2
+        assert all(0.5 * budget < each <= budget for each in told)
+        zetas = re.findall(r"^symfunction_short \w+ 9 \w+ \w+ \S+ \S+ (\S+)", result.stdout, re.MULTILINE)
+        assert {float(zeta) for zeta in zetas} <= {1.0, 2.0, 3.0, 4.0}
+    result = run(*common, "--budget", 0.01)
+    assert result.exit_code != 0
+    assert "--budget is 0.01 microseconds an atom but Ge needs more than" in result.stderr
 
 
 def test_distances_come_from_the_data(data: Path) -> None:

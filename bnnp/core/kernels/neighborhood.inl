@@ -24,7 +24,7 @@ class Gatherer {
         const int n_elements = int(plan.elements.size()), n_envelopes = int(element.envelopes.size());
         allocate(int(last - first), n_elements, n_envelopes);
         const double reach = element.radius * element.radius;
-        hood.n = 0;
+        hood.n = hood.count = 0;
         for (int e = 0; e < n_elements; ++e) {
             hood.bucket[e] = hood.n;
             for (std::int64_t p = first; p < last; ++p)
@@ -151,6 +151,7 @@ class Gatherer {
         const double square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
         if (square >= reach) return;
         const int m = hood.n++;
+        ++hood.count;
         hood.pair[m] = pair;
         hood.x[m] = T(d[0]), hood.y[m] = T(d[1]), hood.z[m] = T(d[2]);
         hood.square[m] = T(square);

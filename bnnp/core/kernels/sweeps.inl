@@ -11,7 +11,7 @@
 //   centered Gaussians   exp[-eta (r_j^2 + r_k^2 + r_jk^2)], one exponential a group, times three cutoff
 //                        functions, whose product is the same for all groups (types 3, 13 without shift)
 //   wide                 a(r_j) a(r_k), along rows of the factors, which are computed once a neighbor
-//                        (types 9, 22, 25)
+//                        (types 9, 22, 25; where moments.inl does not spare the triples)
 //   all others           a(r_j) a(r_k) b(r_jk), the factors looked up
 #pragma once
 
@@ -22,11 +22,15 @@
 #include <limits>
 
 #include "kernels/angular.inl"
+#include "kernels/moments.inl"
 #include "kernels/neighborhood.inl"
 #include "kernels/tasks.hpp"
 #include "plan/symmetry_functions.hpp"
 
 namespace bnnp::BNNP_INSTRUCTION_SET {
+
+// Up to so many neighbors triples take less time than moments.
+constexpr int few_neighbors = 8;
 
 template <typename T>
 class Kernel {
@@ -45,6 +49,7 @@ class Kernel {
     Gatherer<T> gatherer;
     Neighborhood<T>& hood = gatherer.hood;
     Block<T>& block = gatherer.block;
+    MomentKernel<T> moment_kernel{gatherer.hood};
     const ElementPlan* element = nullptr;
     const double* weights = nullptr;  // vjp: dE/dG of this atom
     double* G = nullptr;              // values, jvp
@@ -87,7 +92,10 @@ class Kernel {
     template <Sweep S>
     void sweep() {
         for (const RadialFunction& function : element->radial) radial<S>(function);
-        for (const AngularBundle& bundle : element->bundles) angular<S>(bundle);
+        const bool summed = !element->moments.factors.empty() && hood.count > few_neighbors;
+        if (summed) moments<S>();
+        for (const AngularBundle& bundle : element->bundles)
+            if (!summed || !bundle.separable) angular<S>(bundle);
     }
 
     // a and a'/r of the neighbors [begin, end).
@@ -126,6 +134,14 @@ class Kernel {
                 row[2 * hood.n + m] = slope[m] * hood.z[m];
             }
         }
+    }
+
+    template <Sweep S>
+    void moments() {
+        moment_kernel.template prepare<S>(*element, int(plan.elements.size()));
+        if constexpr (S == Sweep::vjp) moment_kernel.reverse(weights);
+        else if constexpr (S == Sweep::jacobian) moment_kernel.jacobian(jacobian);
+        else moment_kernel.template forward<S>(G);
     }
 
     // Collects the triples of a bundle and works through them in blocks.

@@ -48,6 +48,7 @@ static inline int whole(int n) {
 template <typename T>
 struct Neighborhood {
     int n = 0, stride = 0;            // neighbors, with the gaps; length of the arrays
+    int count = 0;                    // neighbors, without the gaps
     T *x, *y, *z, *square, *inverse;  // displacement D, |D|^2, 1/|D|
     T *tx, *ty, *tz, *tangent;        // jvp: dD and D . dD
     T *gx, *gy, *gz;                  // vjp: dE/dD of the triples

@@ -7,9 +7,14 @@ namespace bnnp {
 
 namespace {
 
+constexpr int largest_degree = 4;  // of the moments
+
 bool is_narrow(int type) { return type == 3 || type == 8 || type == 13 || type == 21 || type == 24; }
 bool is_radial(int type) { return type <= 2 || type == 4 || type == 12 || type == 20 || type == 23; }
 bool is_compact(int type) { return type >= 20 && type <= 25; }
+bool is_separable(const FunctionSpec& f) {
+    return f.type == 9 && f.zeta == std::floor(f.zeta) && f.zeta >= 1 && f.zeta <= largest_degree;
+}
 bool is_weighted(int type) { return type == 12 || type == 13 || (type >= 23 && type <= 25); }
 
 bool operator==(const CutoffFunction& a, const CutoffFunction& b) {
@@ -89,10 +94,12 @@ void add_angular(ElementPlan& element, const FunctionSpec& f, const RadialFactor
     empty.neighbor1 = std::min(f.neighbor1, f.neighbor2);
     empty.neighbor2 = std::max(f.neighbor1, f.neighbor2);
     empty.narrow = is_narrow(f.type);
+    empty.separable = is_separable(f);
     empty.radius = f.r_c;
     const auto same = [&](const AngularBundle& other) {
         return other.neighbor1 == empty.neighbor1 && other.neighbor2 == empty.neighbor2 &&
-               other.narrow == empty.narrow && other.radius == empty.radius;
+               other.narrow == empty.narrow && other.separable == empty.separable &&
+               other.radius == empty.radius;
     };
     AngularBundle& bundle = element.bundles[index_of(element.bundles, empty, same)];
     const Angle angle = angle_of(f);
@@ -103,6 +110,40 @@ void add_angular(ElementPlan& element, const FunctionSpec& f, const RadialFactor
     if (factor.kind != RadialKind::gaussian || factor.r_s != 0.0 ||
         factor.envelope != bundle.groups[0].factor.envelope)
         bundle.centered_gaussians = false;
+}
+
+// prefactor (1 + lambda c)^zeta in powers of c
+std::vector<double> powers_of(const Angle& angle) {
+    std::vector<double> powers{angle.prefactor};
+    for (int n = 1; n <= angle.integer_zeta; ++n)
+        powers.push_back(powers.back() * angle.lambda * (angle.integer_zeta - n + 1) / n);
+    return powers;
+}
+
+Moments make_moments(const std::vector<AngularBundle>& bundles) {
+    Moments moments;
+    for (const AngularBundle& bundle : bundles) {
+        if (!bundle.separable) continue;
+        const MomentPair empty{bundle.neighbor1, bundle.neighbor2, {}};
+        MomentPair& pair = moments.pairs[index_of(moments.pairs, empty, [&](const MomentPair& other) {
+            return other.neighbor1 == empty.neighbor1 && other.neighbor2 == empty.neighbor2;
+        })];
+        for (const AngularGroup& group : bundle.groups) {
+            const int factor = index_of(moments.factors, group.factor,
+                                        [&](const RadialFactor& other) { return other == group.factor; });
+            for (const AngularMember& member : group.members) {
+                const Angle& angle = bundle.angles[member.angle];
+                moments.degree = std::max(moments.degree, angle.integer_zeta);
+                pair.members.push_back({member.column, factor, powers_of(angle)});
+            }
+        }
+    }
+    for (int n = 0; n <= moments.degree; ++n)
+        for (int s = 0; s <= n; ++s)
+            for (int c = 0; c <= s; ++c)
+                moments.weights.push_back(std::tgamma(n + 1) * std::tgamma(n - s + 1) *
+                                          std::tgamma(s - c + 1) * std::tgamma(c + 1));
+    return moments;
 }
 
 }  // namespace
@@ -120,7 +161,10 @@ Plan make_plan(const std::vector<double>& atomic_numbers, const std::vector<Func
         if (is_radial(f.type)) element.radial.push_back({f.column, f.neighbor1, factor});
         else add_angular(element, f, factor);
     }
-    for (const ElementPlan& element : plan.elements) plan.width = std::max(plan.width, element.n_functions);
+    for (ElementPlan& element : plan.elements) {
+        plan.width = std::max(plan.width, element.n_functions);
+        element.moments = make_moments(element.bundles);
+    }
     for (std::size_t i = 0; i < plan.elements.size(); ++i) {
         plan.elements[i].sensitive.resize(plan.elements.size());
         for (const FunctionSpec& f : functions) {

@@ -75,10 +75,31 @@ struct AngularGroup {
 struct AngularBundle {
     int neighbor1 = -1, neighbor2 = -1;  // element indices, neighbor1 <= neighbor2; -1 for all
     bool narrow = true;
+    bool separable = false;  // all members are in Moments, too
     double radius = 0.0;
     bool centered_gaussians = true;  // all groups: exp(-eta r^2) times one envelope
     std::vector<Angle> angles;       // distinct ones
     std::vector<AngularGroup> groups;
+};
+
+// prefactor (1 + lambda cos)^zeta a(r_j) a(r_k) with a small integer zeta, as a polynomial in cos.
+struct MomentMember {
+    int column = 0;
+    int factor = 0;              // index into Moments::factors
+    std::vector<double> powers;  // coefficients of 1, cos, ... cos^zeta
+};
+
+struct MomentPair {
+    int neighbor1 = 0, neighbor2 = 0;   // element indices, neighbor1 <= neighbor2
+    std::vector<MomentMember> members;  // those with one factor after each other
+};
+
+// The functions that need no triples: kernels/moments.inl.
+struct Moments {
+    int degree = 0;                     // largest zeta
+    std::vector<RadialFactor> factors;  // distinct ones
+    std::vector<MomentPair> pairs;
+    std::vector<double> weights;  // n! a! b! c! of the monomials x^a y^b z^c up to that degree
 };
 
 struct ElementPlan {
@@ -87,6 +108,7 @@ struct ElementPlan {
     std::vector<Envelope> envelopes;
     std::vector<RadialFunction> radial;
     std::vector<AngularBundle> bundles;
+    Moments moments;
     std::vector<std::vector<int>> sensitive;  // [neighbor element] -> columns that can depend on it
 };
 
