@@ -157,7 +157,7 @@ def telluride(edge: int, rng: np.random.Generator) -> Atoms:
     return atoms
 
 
-MAKERS = {  # densities that give 103, 56, 38 and 186 neighbors
+MAKERS = {  # densities that give 103, 56, 33 and 186 neighbors
     "water": lambda rng: liquid("H2O", 4, 0.0970, rng),
     "sulfide": lambda rng: sulfide(3, rng),
     "telluride": lambda rng: telluride(3, rng),

@@ -25,7 +25,7 @@ rng = np.random.default_rng(1)
 grid = np.array(np.meshgrid(range(3), range(3), range(3))).reshape(3, 27).T * 3.0
 positions, cell = grid + rng.normal(scale=0.2, size=grid.shape), 9.0 * np.eye(3)
 types = rng.integers(0, 2, 27).astype(np.int32)
-words = ["2 0.1 1.0 6", "3 0.01 -1 4 6", "9 0.05 1 2.5 5", "8 0.001 60 6", "22 1 6 30 150 p2"]
+words = ["2 0.1 1.0 6", "3 0.01 -1 4 6", "9 0.05 1 2.5 5", "9 0.1 -1 3 5", "8 0.001 60 6", "22 1 6 30 150 p2"]
 functions = {
     X: tuple(f for w in words for f in expand_element([X, *w.split()], ["O", "Ge"])) for X in ("O", "Ge")
 }

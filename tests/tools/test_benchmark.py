@@ -406,7 +406,7 @@ def test_measure_counts_memory_of_the_call_only() -> None:
     [
         ("water", {"H": 27, "O": 30}, 103),
         ("sulfide", {"S": 69, "Cu": 69}, 56),
-        ("telluride", {"Ge": 60, "Te": 60}, 38),
+        ("telluride", {"Ge": 60, "Te": 60}, 33),
         ("compact", {"H": 123, "C": 123, "O": 123}, 186),
     ],
 )
