@@ -146,6 +146,8 @@ class _Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.unraisablehook = self._hook
+        if error is not None:
+            _ignore_signals()  # until all is reported
         if self._raised is not None and isinstance(error, Exception):
             raise self._raised from error
 
@@ -216,7 +218,6 @@ def guard(action: Callable[[], object], left: Callable[[], str] = lambda: KEPT) 
 
 def _fail(message: str, code: int, trace: str = "") -> None:
     """Print `message` once, behind a traceback if there is one, and end every rank with `code`."""
-    _ignore_signals()
     sys.stdout.flush()
     parallel.wait_for_root_to_report(surely=code in (INTERRUPTED, TERMINATED))
     if trace:

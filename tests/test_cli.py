@@ -327,6 +327,14 @@ def test_failures_become_a_sentence(error: BaseException, code: int, message: st
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--no-such-option"], ["--mode", "7"], ["convert", "a", "b"]])
+def test_a_failure_leaves_the_signals_as_they_were(arguments: list[str]) -> None:
+    """The command may be part of another program, which Ctrl-C and SIGTERM shall still end."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert bnnp(*arguments).exit_code != 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
 def test_our_own_mistakes_say_so() -> None:
     result = raising(ZeroDivisionError("division by zero"))
     assert result.exit_code == 1

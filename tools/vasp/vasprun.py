@@ -451,7 +451,7 @@ def _flaw_of_head(head: bytes) -> str | None:
         if len(values) > 1:
             both = " and ".join(value.decode("latin-1").strip() for value in values)
             return f"{DAMAGED_HEAD}: it states {name.decode()} twice, {both}"
-    if _tag(head, "NELM") is None:
+    if _tag(parameters, "NELM") is None:
         return f"{DAMAGED_HEAD}: it has no NELM, without which it cannot be told what is converged"
     return None
 
