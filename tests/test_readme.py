@@ -50,6 +50,7 @@ SHORTER_INPUT = {r"^epochs .*": "epochs 8", r"^md_steps .*": "md_steps 20 20\nmd
 NEEDS_A_CLUSTER = ("sbatch", "srun")
 TRANSLATED = {"${t}K": "300K", "${t}K,": "300K", "$case": "water"}
 TRANSLATED |= {"benchmark.py train FOLDER": "benchmark.py train inputs/quickstart"}
+TRANSLATED |= {"descriptors wide.nn": "descriptors inputs/benchmark/water/input.nn"}
 TRANSLATED |= {"potential/ DATA": "inputs/lammps/potential inputs/quickstart/input.data"}
 TRANSLATED |= {
     f"compare_arms.py {made}": "compare_arms.py ." for made in ("tellurides", "refractory", "temperatures")
