@@ -467,7 +467,7 @@ STRUCTURE = random_structure(("Ge", "Sb", "Te"), seed=1)
         ({"elements": ("Te", "Ge")}, "expected `pair_coeff * * DIRECTORY` and 3 elements"),
         ({"options": "maxsigma"}, "maxsigma has no value"),
         ({"options": "maxsigma -1"}, "must be positive"),
-        ({"options": "sigma 1"}, "sigma is none of raw, maxsigma"),
+        ({"options": "sigma 1"}, "sigma is none of raw, "),
         ({"options": "action halt"}, "must be stop, error or warn"),
         ({"before": "newton off"}, "needs `newton on`"),
     ],
