@@ -4,3 +4,5 @@ Read ``ewald.py`` (widths and cutoffs of the sums over a periodic structure), ``
 Gaussian charges, and its derivatives), ``equilibration.py`` (charges that minimize the energy), and
 ``electrostatics.py``, the object a potential has.
 """
+
+TOLERANCE = 0.05  # e: largest difference between the sum of the charges and the total charge

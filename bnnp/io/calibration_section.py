@@ -6,7 +6,7 @@
     use mc                              the kind used without the keyword `uncertainty`
     weights Ge 9f86d081... 60303ae2...  sha256 of the weights of each network of an ensemble, or of the one
     mc structures 120 40 100            calibration, calibration_ood; Monte Carlo samples
-    mc energy parts 1.0                 factor of sigma_MC; hybrid: also of sigma_LL, d, the least of d, and
+    mc energy parts 1.0                 factor of sigma_MC; hybrid: also of sigma_LL, distance, its least, and
                                         the error inside (missing: no limit)
     mc energy map quadratic 0.001 0.08 0.0 0.05     s_0 a b largest
     mc energy conformal 68 0.97 90 1.66 95 2.02     pairs of a level in percent and its factor

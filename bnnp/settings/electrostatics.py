@@ -40,6 +40,7 @@ def read_electrostatics(
         if file.given("use_electrostatics"):
             raise file.mistake("use_electrostatics", f"needs the line `nnp_gen 4`: {ELECTROSTATICS}")
         return None
+    _by_element(file, "initial_hardness", elements)
     units, given = UNITS[file.value("units")], file.value("four_pi_epsilon")
     vacuum = units.ev * units.angstrom / COULOMB
     return Electrostatics(
@@ -75,19 +76,25 @@ def idle_keywords(file: KeywordFile) -> tuple[str, ...]:
 
 def _widths(file: KeywordFile, elements: tuple[str, ...]) -> dict[str, float]:
     """Width of the charge of each element, sorted as they are."""
-    found: dict[str, float] = {}
-    for line, (element, width) in file.items("fixed_gausswidth"):
-        if element not in elements:
-            raise mistake(line, f"is given for `{element}`, but the elements are {' '.join(elements)}")
-        if element in found:
-            raise mistake(line, f"is there already for {element}; remove one of the two")
-        found[element] = width
+    found = _by_element(file, "fixed_gausswidth", elements)
     if missing := [element for element in elements if element not in found]:
         raise InputError(
             f"{file.where('nnp_gen')}: generation 4 needs the width of the charge of {', '.join(missing)}: "
             f"add a line `fixed_gausswidth {missing[0]} SIGMA` with that of the training"
         )
     return {element: found[element] for element in elements}
+
+
+def _by_element(file: KeywordFile, name: str, elements: tuple[str, ...]) -> dict[str, float]:
+    """Numbers of a keyword that has a line for each element, some of which may be missing."""
+    found: dict[str, float] = {}
+    for line, (element, value) in file.items(name):
+        if element not in elements:
+            raise mistake(line, f"is given for `{element}`, but the elements are {' '.join(elements)}")
+        if element in found:
+            raise mistake(line, f"is there already for {element}; remove one of the two")
+        found[element] = value
+    return found
 
 
 def _screening(file: KeywordFile) -> Screening | None:

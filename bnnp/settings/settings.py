@@ -158,7 +158,7 @@ def load_settings(
     _add_chosen_functions(file, number, choosing)
     optimizer = choose_optimizer(file, warnings if number in (0, 2) else [], dialect(file))
     model = read_model(file, warnings)
-    if model.electrostatics is not None and number == 2:
+    if model.electrostatics is not None and number in (0, 2):
         refuse_with_charges(file)
     forces, why = forces_of_prediction(file)
     follows = {

@@ -17,8 +17,8 @@ Read in this order::
                      methods: which keyword sets what
     checkpoint       everything that is needed to continue (interruption: signals that ask to stop)
     transfer         networks from another potential
-    charge_training  stage 1 of a potential with charges (charge_model: charges of a batch); charges: what it
-                     leaves to stage 2, all of the above
+    charge_training  stage 1 of a potential with charges (charge_model: charges of a batch, which stand in the
+                     place of forces); charges: what stage 2, the training above, needs of it
     refinement       the choice of the dropout rate before, and the fine-tuning after a training
 """
 

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from bnnp import parallel
+from bnnp.charges import TOLERANCE
 from bnnp.charges.electrostatics import ChargeModel, Electrostatics
 from bnnp.descriptors.scaling import Scaling
 from bnnp.errors import InputError
@@ -65,7 +66,6 @@ from bnnp.training.weighting import Weights
 Array = NDArray[np.float64]
 
 FITTED = 200  # structures to which offsets and scale of the electronegativities are fitted
-TOLERANCE = 0.05  # e: largest difference between the sum of the charges and the total charge
 WEIGHTS = (0.0, 1.0, 0.0)  # of energies, charges and stresses in the loss
 
 

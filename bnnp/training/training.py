@@ -510,10 +510,7 @@ def variables_of(
     variables = Variables(inputs, data.references.offsets, 1.0)
     every = replace(targets(settings, data.charges), limits=Limits())
     probe = Samples(file, variables, every, Derivatives(data.forces))
-    evaluator, networks = (
-        Evaluator(inputs, None, descriptor),
-        random_networks(settings),
-    )
+    evaluator, networks = Evaluator(inputs, None, descriptor), random_networks(settings)
     chosen = data.training[:: max(1, len(data.training) // PROBED)][:PROBED]
     untrained = force_size(evaluator, networks, [probe[index] for index in chosen])
     return replace(variables, scale=float(size / untrained) if untrained > 0.0 else float(size))

@@ -13,13 +13,14 @@ distinguish them, and only the errors inside count.
 
 The raw sigma of kind ``mc`` is the standard deviation of the Monte Carlo samples. That of ``hybrid`` is::
 
-    sigma^2 = a^2 sigma_MC^2 + b^2 sigma_LL^2 + c^2 d^2
+    sigma^2 = f_MC^2 sigma_MC^2 + f_LL^2 sigma_LL^2 + f_d^2 d^2
 
-with the last layer and the distance from the training set (:mod:`bnnp.uncertainty.hybrid`), whose factors
-are fitted by maximum likelihood together with a constant, which is left to the map. Inside all parts vary
-little, and the fit says little about how sigma grows further out. Therefore, without structures outside that
-say it, sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the root mean square error e
-inside, and all of it is scaled to the errors inside once more.
+with the last layer and the distance d from the training set (a of an atom and its neighbors for forces, D of
+the structure for energies and stress: :mod:`bnnp.uncertainty.training_statistics`), whose factors are fitted
+by maximum likelihood together with a constant, which is left to the map. Inside all parts vary little, and
+the fit says little about how sigma grows further out. Therefore, without structures outside that say it,
+sigma is at least that of the distance alone, e d / sqrt(mean d^2) with the root mean square error e inside,
+and all of it is scaled to the errors inside once more.
 
 Further out the error does not follow the distance. Where activations are not bounded, the raw spread of the
 samples, many times too large inside, has about the size of the errors: in melts predicted from crystals, at
@@ -107,7 +108,7 @@ class Quantity:
     ----------
     map : SigmaMap
     weights : (1,) or (3,) float64
-        1; or a, b, c of hybrid.
+        1; or f_MC, f_LL, f_d of hybrid.
     least : float
         Of hybrid: least factor of the distance.
     inside : float
@@ -360,8 +361,8 @@ def widening(independent: float) -> float:
 
 
 def hybrid_weights(found: Observations, independent: float = math.inf) -> Array:
-    """a, b, c of the sum of squares, (3,), fitted together with a constant; of the distance alone if the
-    errors are few."""
+    """f_MC, f_LL, f_d of the sum of squares, (3,), fitted together with a constant; the last alone if errors
+    are few."""
     parts, errors = found.parts, found.errors
     if independent < FEWEST_INDEPENDENT:
         return np.array([0.0, 0.0, least_factor(found)])

@@ -205,7 +205,7 @@ def strangers(types: NDArray[np.int32], pairs: NeighborList, shortest: Array) ->
     Parameters
     ----------
     shortest : as for :func:`closeness`
-        A row of zeros is of a former version, which did not know: nothing follows from it.
+        A row of zeros is of an element that never had a neighbor: nothing follows from it.
     """
     there = np.zeros((len(types), len(shortest)), dtype=np.bool_)
     there[np.arange(len(types)), types] = True

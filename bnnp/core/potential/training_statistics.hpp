@@ -44,7 +44,7 @@ class Distance {
     std::vector<double> mean;                            // (m,) of these
     std::vector<double> whitening, structure_whitening;  // (m, m) for atoms and for means
     std::vector<double> shortest;
-    bool knows_neighbors;  // files of former versions do not
+    bool knows_neighbors;  // unless the element never had one
 
     double excess(int f, const double* G) const;
     std::vector<double> whitening_of(const std::vector<double>& covariance) const;

@@ -15,6 +15,7 @@ from bnnp.analysis.data_set import (
     distance_table,
     measure_distances,
 )
+from bnnp.charges import TOLERANCE
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import StructureFile
@@ -132,7 +133,8 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
     data.groups.add(structure.info.get("group", ""))
     data.n_periodic += structure.periodic
     data.n_stress += structure.stress is not None
-    data.n_charges += structure.charges is not None
+    if structure.charges is not None:
+        data.n_charges += abs(float(structure.charges.sum()) - structure.charge) <= TOLERANCE
     if structure.subset:
         data.n_pinned[structure.subset] += 1
     if structure.forces is not None:
@@ -207,7 +209,8 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     if lacking := lacks_charges(data, settings):
         yield (
             f"{count(lacking, 'structure has', 'structures have')} no charges (the fifth number of `atom` "
-            "lines), on which generation 4 is trained: mode 2 stops unless they are kept for the calibration"
+            "lines), on which generation 4 is trained, or charges that do not add up to the line `charge`: "
+            "mode 2 stops if it trains on them"
         )
     if lacks_forces(data, settings):
         yield "use_short_forces asks to train on forces, but all forces are zero: mode 2 stops"

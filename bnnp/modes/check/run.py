@@ -93,7 +93,7 @@ def conclude(data: DataSet, run: Run, log: Log) -> None:
     able = "what the data hold is doubtful: see the warnings" if doubtful else "ready"
     stops = {2: "stops, as it finds no forces"} if lacks_forces(data, run.settings) else {}
     if lacks_charges(data, run.settings):
-        stops = {2: "stops, as charges are missing"}
+        stops = {2: "stops if it trains on structures without charges, or whose charges do not add up"}
     for mode in (1, 2, 3):
         log.item(f"mode {mode}", stops.get(mode, able))
     log.close(0)

@@ -148,7 +148,8 @@ def report_method(log: Log, training: Training) -> None:
         log.item("dropout", "none")
         if settings.model.electrostatics is not None:
             log.line(
-                "  Networks with charges have no dropout. With `ensemble_size 4` mode 3 tells deviations"
+                "  Mode 3 tells no standard deviations then: they need a `dropout_rate`, whose masks follow "
+                "the training, or `ensemble_size 4`"
             )
         elif not settings.given("dropout_rate"):
             _, _, reason = settings.origins["dropout_rate"].rstrip(")").partition(" (")

@@ -191,6 +191,21 @@ def test_members_of_an_ensemble_have_their_own_charges(start: Path, tmp_path: Pa
     assert found.charges.between.min() > 0.0
 
 
+def test_the_check_finds_what_the_training_refuses(start: Path, tmp_path: Path) -> None:
+    """A keyword that does not go with charges, and charges that do not add up to that of a structure."""
+    folder = shutil.copytree(start, tmp_path / "run")
+    text = (folder / "input.nn").read_text()
+    assert "mode 2 stops" not in " ".join(run(folder, "--check").output.split())
+    (folder / "input.nn").write_text(text + "transfer_from elsewhere\n")
+    assert "charges cannot be transferred" in run(folder, "--check").output
+    (folder / "input.nn").write_text(text)
+    first, *others = bnnp.read_data(folder / "input.data")
+    write_structures(folder / "input.data", [replace(first, charge=first.charge + 1.0), *others])
+    shown = " ".join(run(folder, "--check").output.split())
+    assert "1 structure has no charges" in shown
+    assert "mode 2 stops if it trains on structures without charges" in shown
+
+
 def test_a_file_of_mode_1_without_charges_is_refused(start: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(start, tmp_path / "run")
     text = (folder / "input.nn").read_text()
