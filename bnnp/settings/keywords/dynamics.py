@@ -66,8 +66,8 @@ class DynamicsSettings(Section, title="Molecular dynamics", modes="3", dialect=B
         note="For `bnnp analyze --transport`. A line every 5 to 10 fs is usual; take nve. It costs a few %.")
     md_driving_force: tuple[float, ...] = keyword("F ...", reals(), (0.0,),
         "force F_e that drives a heat flux, in 1/length: homogeneous nonequilibrium dynamics (nvt)",
-        note="With a driving force heat_flux.out has a column `work`, from which `bnnp analyze --transport` makes "
-        "the thermal conductivity. " + _STAGES)
+        note="With a driving force heat_flux.out has a column `work`, from which `bnnp analyze --transport` "
+        "makes the thermal conductivity. " + _STAGES)
     md_driving_axis: str = keyword("x|y|z", choice("x", "y", "z"), "x",
         "direction of md_driving_force")
     md_samples: int | None = keyword("n", integer(1), None,
