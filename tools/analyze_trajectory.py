@@ -103,7 +103,9 @@ class Options:
 )
 @click.option("--any-ensemble", is_flag=True, help="--transport: also of a stage with a thermostat.")
 @click.option("--out", default="", metavar="PREFIX", help="Files are PREFIX_rdf.out, ...")
-@click.option("--skip", default=0, show_default=True, help="Frames to leave out at the start.")
+@click.option(
+    "--skip", type=click.IntRange(0), default=0, show_default=True, help="Frames to leave out at the start."
+)
 @click.option("--every", default=1, show_default=True, help="Take every n-th frame.")
 @click.option("--r-max", default=10.0, show_default=True, help="Largest distance of the RDF, Angstrom.")
 @click.option("--cutoff", default=3.4, show_default=True, help="Largest bond of the angles, Angstrom.")

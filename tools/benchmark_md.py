@@ -26,7 +26,7 @@ WARM_UP = 10  # steps before the clock starts
 BLOCK = 10  # steps of a round
 STEP = "a step"
 PARTS = (
-    "neighbours (skin list)",
+    "neighbors (skin list)",
     "symmetry functions",
     "networks, all samples",
     "forces (reverse sweep)",
@@ -75,7 +75,7 @@ def md(
     click.echo(f"steps/s                 {by_clock:8.1f}, of a processor {by_processor:8.1f}")
     click.echo(f"ns/day at 1 fs          {0.0864 * by_clock:8.2f}")
     searches = dynamics.nsteps / max(atoms.calc.searches - 1, 1)
-    click.echo(f"neighbour searches      one in {searches:.0f} steps")
+    click.echo(f"neighbor searches       one in {searches:.0f} steps")
     rows, rest = [], 1.0
     for name, row in found.items():
         share = median(row.processor) / median(found[STEP].processor)

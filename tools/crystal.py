@@ -6,8 +6,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import click
 import numpy as np
-import seekpath
 from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.geometry import minkowski_reduce
@@ -43,11 +43,9 @@ def primitive_cell(atoms: Atoms, tolerance: float) -> tuple[Atoms, dict[str, Any
     InputError
         It is no crystal, or its symmetry is not found.
     """
-    if not atoms.pbc.all() or abs(atoms.cell.volume) < 1e-9:
-        raise InputError(
-            "phonons need a crystal that is repeated along all three vectors, but this structure is a "
-            "molecule, a wire or a slab"
-        )
+    import seekpath
+
+    demand_crystal(atoms)
     given = atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
     try:
         with warnings.catch_warnings():
@@ -65,6 +63,15 @@ def primitive_cell(atoms: Atoms, tolerance: float) -> tuple[Atoms, dict[str, Any
         pbc=True,
     )
     return primitive, found
+
+
+def demand_crystal(atoms: Atoms) -> None:
+    """Raise InputError if the atoms are not repeated along all three vectors."""
+    if not atoms.pbc.all() or abs(atoms.cell.volume) < 1e-9:
+        raise InputError(
+            "phonons need a crystal that is repeated along all three vectors, but this structure is a "
+            "molecule, a wire or a slab"
+        )
 
 
 def relax(potential: Potential, atoms: Atoms) -> Atoms:
@@ -145,11 +152,11 @@ def shortest_vectors(supercell: Atoms, n: int) -> tuple[Array, NDArray[np.int64]
     return images[short], np.stack([counts, starts], axis=-1)
 
 
-def read_repeats(text: str) -> tuple[int, int, int]:
-    """The three numbers of a supercell, '4 4 4'; InputError if they are none."""
+def read_repeats(text: str, option: str = "--supercell") -> tuple[int, int, int]:
+    """The three numbers of a supercell, '4 4 4'; UsageError if they are none."""
     words = text.split()
     if len(words) != 3 or not all(word.isdigit() and int(word) > 0 for word in words):
-        raise InputError(f"--supercell '{text}': expected three numbers from 1 on, as '4 4 4'")
+        raise click.UsageError(f"{option} '{text}': expected three numbers from 1 on, as '4 4 4'")
     first, second, third = map(int, words)
     return first, second, third
 

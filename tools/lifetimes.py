@@ -32,8 +32,6 @@ from bnnp.potential.potential import Potential
 
 Array = NDArray[np.float64]
 
-SILENT = 1e-4  # THz; rates below are those of modes that do not scatter, as acoustic ones at the zone center
-
 
 @dataclass(frozen=True, eq=False)
 class Lifetimes:
@@ -46,7 +44,7 @@ class Lifetimes:
     weights : (n_q,) int64
     frequencies : (n_q, modes, S + 1) float64, THz
     times : (n_temperatures, n_q, modes, S + 1) float64, ps
-        NaN where a mode is not scattered.
+        NaN of acoustic modes at the zone center, and where a mode is not scattered.
     conductivity : (n_temperatures, 6, S + 1) float64, W/(m K)
         In the order xx yy zz yz xz xy.
     """
@@ -113,12 +111,20 @@ def find_lifetimes(
         np.stack(part * (1 if len(chosen) > 1 else 2), axis=-1)
         for part in map(list, zip(*found, strict=True))
     )
-    with np.errstate(divide="ignore"):
-        times = np.where(rates > SILENT, 1.0 / (4.0 * np.pi * rates), np.nan)  # gamma is in THz, not 2 pi THz
     demand_stable(frequencies)
-    return Lifetimes(
-        np.asarray(solved.qpoints), np.asarray(solved.grid_weights), frequencies, times, conductivity
-    )
+    q_points = np.asarray(solved.qpoints)
+    times = times_of(q_points, frequencies, rates)
+    return Lifetimes(q_points, np.asarray(solved.grid_weights), frequencies, times, conductivity)
+
+
+def times_of(q_points: Array, frequencies: Array, rates: Array) -> Array:
+    """Lifetimes in ps from rates in THz, of the shapes of :class:`Lifetimes`.
+
+    NaN of acoustic modes at the zone center, and where nothing scatters.
+    """
+    at_center = np.all(q_points == 0.0, axis=1)[:, np.newaxis, np.newaxis]
+    scattered = (rates > 0.0) & ~(at_center & (np.abs(frequencies) < STABLE))
+    return 1.0 / np.where(scattered, 4.0 * np.pi * rates, np.nan)  # gamma is in THz, not 2 pi THz
 
 
 def write_lifetimes(out: str, found: Lifetimes, kelvin: Sequence[float], spread: Spread) -> dict[str, Array]:

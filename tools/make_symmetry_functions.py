@@ -108,7 +108,7 @@ def budgets_of(structures: StructureFile, pool: Pool, limit: float) -> dict[str,
         if least > limit:
             raise InputError(
                 f"--budget is {limit:g} microseconds an atom but {element} needs more than {least:.2g} for "
-                "its neighbours and a single function: give more"
+                "its neighbors and a single function: give more"
             )
     return found
 
@@ -273,7 +273,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> str
     help="Choose by cost: at most so many microseconds an atom for neighbors, functions and forces, as "
     "modelled for one core with AVX-512.",
 )
-@click.option("--method", type=click.Choice(list(METHODS)), default="cur", show_default=True)
+@click.option("--method", type=click.Choice(list(METHODS)), help="Not with --budget.  [default: cur]")
 @click.option(
     "--min-range",
     default=SMALLEST_RANGE,
@@ -321,7 +321,7 @@ def main(
     keep: int | None,
     error: float,
     budget: float | None,
-    method: str,
+    method: str | None,
     min_range: float,
     min_spread: float,
     min_share: float,
@@ -339,6 +339,8 @@ def main(
         raise click.UsageError("--cutoff is missing: the cutoff radius, in the length unit of --units")
     if data is None and (keep or error or budget or table or settings_file):
         raise click.UsageError("--data is missing: structures to choose functions by")
+    if budget and method is not None:
+        raise click.UsageError(f"--budget chooses by gain per cost, not by --method {method}: leave one out")
     if settings_file is not None:
         pool = settings_pool(settings_file)
     else:
@@ -348,10 +350,11 @@ def main(
     if data is not None:
         structures = StructureFile(data, tuple(pool.functions), require_labels=False)
         samples = sampled(structures, pool, environments, seed)
+        method = method or "cur"
         criteria = Criteria(method, keep, error, min_range, min_spread, min_share, max_correlation)
         budgets = budgets_of(structures, pool, budget) if budget else {}
         found = {x: prune(sample.fit, sample.test, criteria, budgets.get(x)) for x, sample in samples.items()}
-        how = f"gain for cost, {budget:g} microseconds an atom," if budget else method.upper()
+        how = f"gain per cost ({budget:g} microseconds an atom)" if budget else method.upper()
         costs = list(report(pool, found, samples, how))
         for x, own in budgets.items():
             costs.append(f"{x}: {own.cost(found[x].selection.chosen):.1f} microseconds an atom, modelled")

@@ -23,6 +23,7 @@ import ase.io
 import click
 import numpy as np
 from ase import Atoms
+from click.core import ParameterSource
 from numpy.typing import NDArray
 
 from bnnp.analysis.elasticity import (
@@ -55,6 +56,7 @@ SPAN, VOLUMES = 0.06, 7  # of the equation of state: relative changes of the vol
 CHANGE = 0.01  # of the volume for Grueneisen parameters
 SMEARING, STEP = 0.1, 0.02  # THz, of the density of states
 SMALL_CELL = 10.0  # Angstrom, shortest lattice vector of --structures
+LABELS = {"structure", "structures", "supercell", "seed", "out"}  # parameters that --structures uses
 COMPONENTS = [f"C{i}{j}" for i in range(1, 7) for j in range(i, 7)]
 
 
@@ -119,7 +121,9 @@ class Spread:
 @click.option("--factor", default=1.0, show_default=True, help="What standard deviations are multiplied by.")
 @click.option("--tolerance", default=1e-3, show_default=True, help="Of the symmetry search, Angstrom.")
 @click.option(
-    "--structures", type=click.IntRange(1), help="Only write so many small displacements, to label."
+    "--structures",
+    type=click.IntRange(1),
+    help="Only write so many small displacements, to label, in a supercell of the cell as it is given.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of these.")
 @click.option("--threads", default=1, show_default=True)
@@ -151,20 +155,26 @@ def main(
     out: str,
 ) -> None:
     """Relax or check the crystal, then one property after the other."""
-    demand_packages()
-    from brillouin import BandPath, irreducible
-    from crystal import Lattice, primitive_cell, relax, scaled
+    from crystal import Lattice, primitive_cell, read_repeats, relax, scaled
 
+    demand_used(click.get_current_context(), structures is not None, lifetimes is not None)
     references, kelvin = read_references(reference), read_temperatures(temperatures)
     warm = read_kelvin(at)
+    for option, text in (("--supercell", supercell), ("--third-supercell", third_supercell)):
+        if text is not None:
+            read_repeats(text, option)
+    if structures is not None:
+        path = Path(f"{out}_structures.extxyz")
+        write_structures(path, read_crystal(structure), supercell, structures, seed)
+        return
+    demand_packages()
+    from brillouin import BandPath, irreducible
+
     if lifetimes:
         from lifetimes import demand_phono3py
 
         demand_phono3py()
     crystal = read_crystal(structure)
-    if structures is not None:
-        write_structures(Path(f"{out}_structures.extxyz"), crystal, supercell, structures, seed, tolerance)
-        return
     potential = load(directory, samples, threads)
     demand_elements(structure, crystal, potential)
     spread = Spread(potential.sizes, factor, describe(potential, factor))
@@ -178,18 +188,18 @@ def main(
     )
     lattice = Lattice.of(cell, supercell, potential)
     springs = lattice.force_constants(potential, distance)
-    path, mesh_points = BandPath.of(found, cell, points), irreducible(cell, mesh, tolerance)
+    lines, mesh_points = BandPath.of(found, cell, points), irreducible(cell, mesh, tolerance)
 
     scalars = write_elastic(Path(f"{out}_elastic.out"), potential, cell, springs, spread)
     scalars |= write_equation_of_state(Path(f"{out}_eos.out"), potential, cell, spread)
-    bands = springs.frequencies(path.points)
+    bands = springs.frequencies(lines.points)
     others = [
         lattice.at(scaled(potential, cell, 1.0 + change)).force_constants(potential, distance)
         for change in (-CHANGE, CHANGE)
     ]
-    smaller, larger = (each.frequencies(path.points) for each in others)
+    smaller, larger = (each.frequencies(lines.points) for each in others)
     parameters = gruneisen(smaller, larger, bands, CHANGE)
-    scalars |= write_bands(Path(f"{out}_bands.out"), path, bands, parameters, spread)
+    scalars |= write_bands(Path(f"{out}_bands.out"), lines, bands, parameters, spread)
     frequencies = springs.frequencies(mesh_points[0])
     write_dos(Path(f"{out}_dos.out"), frequencies, mesh_points[1], spread)
     write_thermal(Path(f"{out}_thermal.out"), frequencies, mesh_points[1], kelvin, len(cell), spread)
@@ -205,8 +215,26 @@ def main(
         repeats = lattice.third_repeats(third_supercell, potential)
         given = lattice, repeats, third_mesh, third_distance, warm, lifetimes == "lbte"
         scalars |= write_lifetimes(out, find_lifetimes(potential, *given), warm, spread)
-    report_imaginary(path, bands, frequencies, mesh_points[1], spread)
+    report_imaginary(lines, bands, frequencies, mesh_points[1], spread)
     judge(references, scalars, spread)
+
+
+def demand_used(context: click.Context, structures: bool, lifetimes: bool) -> None:
+    """Raise UsageError if an option is given that this command would not use."""
+    given = {
+        "/".join([*option.opts, *option.secondary_opts]): str(option.name)
+        for option in context.command.params
+        if context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+    }
+    if structures and (unused := [option for option, name in given.items() if name not in LABELS]):
+        raise click.UsageError(
+            f"--structures only writes displacements and does not use {', '.join(unused)}: leave out what it "
+            "does not use"
+        )
+    if not structures and "--seed" in given:
+        raise click.UsageError("--seed is that of --structures: give both or none")
+    if not lifetimes and (unused := [name for name in given if name == "--at" or name.startswith("--third")]):
+        raise click.UsageError(f"{', '.join(unused)}: only --lifetimes uses it; add --lifetimes rta")
 
 
 def demand_packages() -> None:
@@ -240,13 +268,12 @@ def demand_elements(path: Path, atoms: Atoms, potential: Potential) -> None:
         )
 
 
-def write_structures(
-    path: Path, crystal: Atoms, supercell: str | None, number: int, seed: int, tolerance: float
-) -> None:
+def write_structures(path: Path, crystal: Atoms, supercell: str | None, number: int, seed: int) -> None:
     """Supercells with small strains and displacements, for labels that tell the curvature of the energy."""
-    from crystal import displaced, primitive_cell, read_repeats, wide_repeats
+    from crystal import demand_crystal, displaced, read_repeats, wide_repeats
 
-    cell, _ = primitive_cell(crystal, tolerance)
+    demand_crystal(crystal)
+    cell = Atoms(crystal.numbers, crystal.positions, cell=crystal.cell, pbc=True)  # without its labels
     repeats = wide_repeats(cell, SMALL_CELL) if supercell is None else read_repeats(supercell)
     found = displaced(cell.repeat(repeats), number, np.random.default_rng(seed))
     with replace_file(path) as file:
@@ -261,7 +288,7 @@ def read_temperatures(text: str) -> Array:
     """T1:T2:step in K."""
     try:
         first, last, step = map(float, text.split(":"))
-        if not 0.0 <= first < last or step <= 0.0:
+        if not 0.0 <= first < last < np.inf or not 0.0 < step < np.inf:
             raise ValueError
     except ValueError:
         raise click.UsageError(
@@ -274,7 +301,7 @@ def read_kelvin(text: str) -> list[float]:
     """One or more temperatures in K."""
     try:
         found = [float(word) for word in text.split()]
-        if not found or min(found) <= 0.0:
+        if not found or not all(0.0 < each < np.inf for each in found):
             raise ValueError
     except ValueError:
         raise click.UsageError(f"--at '{text}': expected temperatures above 0 K, as '300 600'") from None
@@ -288,6 +315,8 @@ def read_references(given: Sequence[str]) -> dict[str, float]:
         name, _, value = text.partition("=")
         try:
             found[name] = float(value)
+            if not np.isfinite(found[name]):
+                raise ValueError
         except ValueError:
             raise click.UsageError(
                 f"--reference {text}: expected NAME=VALUE, as C11=165.8 or X:1=4.5"

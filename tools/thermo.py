@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
+from bnnp.messages import count
 
 Array = NDArray[np.float64]
 
@@ -66,7 +67,7 @@ class Thermo:
         Raises
         ------
         InputError
-            The log says no units that are known, has no such table, or a line of it is damaged.
+            The log says no units that are known, has no such table, no line of it is left, or one is damaged.
         """
         text = "\n".join(lines)
         style = re.findall(r"^units\s+(\w+)", text, re.MULTILINE)
@@ -92,6 +93,12 @@ class Thermo:
                 rows.append([float(word) for word in words])
             except ValueError as error:
                 raise InputError(f"{path} line {number}: is damaged ({error}); remove the line") from error
+        if len(rows) <= skip:
+            raise InputError(
+                f"{path} line {starts[-1] + 1}: {count(len(rows), 'line')} of thermo output "
+                f"behind the names of the columns, but {skip} are left out; "
+                "expected more: lower --skip, or run longer"
+            )
         values = np.array(rows[skip:]).reshape(-1, len(names)).T
         try:
             timestep = float(steps[-1]) * units.time if steps else units.timestep

@@ -29,13 +29,10 @@ MICROSECONDS = {
     "radial": 0.015,
     "narrow triple": 0.018,
     "wide triple": 0.007,
-    "power": 0.0,
     "narrow window": 0.033,
     "wide window": 0.00084,
     "Gaussian factor": 0.0036,
     "other factor": 0.0013,
-    "member": 0.0,
-    "monomial": 0.0,
     "moment": 0.0002,
     "sum of moments": 0.0005,
 }
@@ -110,7 +107,6 @@ def amounts(
     if moments:
         size = _size(max(int(function.zeta) for function in moments))
         factors = {_factor(function) for function in moments}
-        found["monomial"] = found["neighbor"] * size
         found["moment"] = found["neighbor"] * size * len(factors)
         found["sum of moments"] = len({function.neighbors for function in moments}) * size
         found["sum of moments"] += len(moments)
@@ -127,7 +123,7 @@ def _triples(function: SymmetryFunction, neighbors: Mapping[str, float], radius:
 
 
 def _add_triples(functions: Sequence[SymmetryFunction], triples: float, found: dict[str, float]) -> None:
-    """The work of a bundle: geometry, distinct angles, radial factors, functions."""
+    """The work of a bundle: geometry, angular windows, radial factors."""
     narrow = functions[0].type in NARROW
     found["narrow triple" if narrow else "wide triple"] += triples
     windows = {
@@ -135,13 +131,10 @@ def _add_triples(functions: Sequence[SymmetryFunction], triples: float, found: d
         for f in functions
         if f.type == 8 or f.type in COMPACT
     }
-    powers = {(f.lambda_, f.zeta) for f in functions if f.type != 8 and f.type not in COMPACT}
     found["narrow window" if narrow else "wide window"] += triples * len(windows)
-    found["power"] += triples * len(powers)
     factors = {_factor(f) for f in functions}
     gaussians = narrow and all(f.type in (3, 13) and f.r_s == 0.0 for f in functions)
     found["Gaussian factor" if gaussians else "other factor"] += triples * len(factors)
-    found["member"] += triples * len(functions)
 
 
 def _factor(f: SymmetryFunction) -> object:

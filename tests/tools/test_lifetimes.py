@@ -76,6 +76,17 @@ def test_rates_grow_with_the_temperature(copper) -> None:  # noqa: ANN001
     np.testing.assert_allclose(ratio, 2.0, atol=0.15)
 
 
+def test_long_lifetimes_are_kept() -> None:
+    """A long acoustic wave lives for nanoseconds, 1 / (4 pi Gamma); acoustic ones at Gamma are left out."""
+    from lifetimes import times_of
+
+    q_points = np.array([[0.0, 0.0, 0.0], [0.01, 0.0, 0.0]])
+    frequencies = np.array([[1e-6, 15.0], [0.04, 15.0]])[..., None]
+    rates = np.array([[1e-3, 0.1], [1e-5, 0.0]])[None, ..., None]
+    expected = [[np.nan, 10.0 / (4.0 * np.pi)], [1e5 / (4.0 * np.pi), np.nan]]
+    np.testing.assert_allclose(times_of(q_points, frequencies, rates)[0, ..., 0], expected)
+
+
 @pytest.mark.slow
 def test_samples_are_the_members_alone(crystal, copper) -> None:  # noqa: ANN001
     potential, lattice = crystal

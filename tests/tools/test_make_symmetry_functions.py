@@ -133,6 +133,7 @@ def test_a_budget_decides_how_many(data: Path) -> None:
     few, many = (result.stdout.count("\nsymfunction_short") for result in results)
     assert 2 < few < many
     for result, budget in zip(results, (6, 7), strict=True):
+        assert f"not chosen by gain per cost ({budget} microseconds an atom)\n" in result.stderr
         told = [float(x) for x in re.findall(r"(\S+) microseconds an atom, modelled", result.stderr)]
         assert len(told) == 2
         assert all(0.5 * budget < each <= budget for each in told)
@@ -141,6 +142,9 @@ def test_a_budget_decides_how_many(data: Path) -> None:
     result = run(*common, "--budget", 0.01)
     assert result.exit_code != 0
     assert "--budget is 0.01 microseconds an atom but Ge needs more than" in result.stderr
+    result = run(*common, "--budget", 6, "--method", "fps")
+    assert result.exit_code == 2
+    assert "not by --method fps" in " ".join(result.stderr.split())
 
 
 def test_distances_come_from_the_data(data: Path) -> None:

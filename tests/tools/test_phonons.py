@@ -246,18 +246,20 @@ def test_bad_input_is_told(case: str, copper: tuple[Path, Path, str], tmp_path: 
     assert re.search(message, result.output), result.output
 
 
-def test_small_displacements_to_label(tmp_path: Path) -> None:
+def test_small_displacements_to_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strains of 1 %, displacements that grow from 0.01 to 0.1 Angstrom, in a cell of 10 Angstrom; the
-    same for the same seed. No potential is needed."""
-    from crystal import primitive_cell
-
-    write(tmp_path / "start.vasp", bulk("Si", a=5.431))
-    words = tmp_path / "start.vasp", "--structures", 60
+    same for the same seed. Neither a potential nor seekpath is needed; labels of the crystal are left out."""
+    monkeypatch.setitem(sys.modules, "seekpath", None)
+    start = bulk("Si", a=5.431)
+    start.info["REF_energy"] = -1.0
+    write(tmp_path / "start.xyz", start, format="extxyz")
+    words = tmp_path / "start.xyz", "--structures", 60
     phonons(tmp_path, *words, "--seed", 3)
     path = tmp_path / "phonons_structures.extxyz"
     found, first = ase.io.read(path, ":"), path.read_bytes()
     assert len(found) == 60
-    ideal = primitive_cell(bulk("Si", a=5.431), 1e-3)[0] * 3
+    assert not any("REF_energy" in each.info for each in found)
+    ideal = bulk("Si", a=5.431) * 3
     assert all(len(each) == 54 and each.info["group"] == "small_displacements" for each in found)
     assert np.linalg.norm(found[0].cell[0]) > 10.0
     strains = np.array([np.linalg.solve(ideal.cell.array, each.cell.array) - np.eye(3) for each in found])
@@ -275,6 +277,34 @@ def test_small_displacements_to_label(tmp_path: Path) -> None:
     assert path.read_bytes() == first
     phonons(tmp_path, *words, "--seed", 4, "--supercell", "1 2 3")
     assert len(ase.io.read(path, 0)) == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--structures", 3, "--relax"), "does not use --relax/--check"),
+        (
+            ("--structures", 3, "--lifetimes", "rta", "--potential", "p"),
+            "does not use --potential, --lifetimes",
+        ),
+        (("--seed", 2), "--seed is that of --structures"),
+        (("--at", 300), "--at: only --lifetimes uses it"),
+        (("--third-mesh", 20), "--third-mesh: only --lifetimes uses it"),
+        (("--lifetimes", "rta", "--at", "nan"), "expected temperatures above 0 K"),
+        (("--lifetimes", "rta", "--at", "300 inf"), "expected temperatures above 0 K"),
+        (("--lifetimes", "rta", "--third-supercell", "3 3"), "--third-supercell '3 3': expected three"),
+        (("--temperatures", "0:inf:20"), "expected T1:T2:step"),
+        (("--reference", "C11=nan"), "expected NAME=VALUE"),
+    ],
+)
+def test_words_are_checked_first(
+    words: tuple[object, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before packages, the crystal and the potential are looked for."""
+    monkeypatch.setitem(sys.modules, "seekpath", None)
+    result = call(tmp_path, tmp_path / "missing.vasp", *words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
 
 
 def test_reference_and_factor(solid: Path, tmp_path: Path) -> None:

@@ -249,6 +249,7 @@ def test_bad_files_of_fix_ave_correlate_are_told(tmp_path: Path) -> None:
         (text, (), "name the log of the run with --log"),
         (text, ("--log", log, "--charges", "Na=1"), "no velocities of elements for --charges"),
         (text, ("--log", log, "--until", "0.001"), "--until 0.001: expected at least 0.005 ps"),
+        (text, ("--log", log, "--skip", 5), "line 3: 5 lines of thermo output .* but 5 are left out"),
         (text, ("--log", log, log), "is a file of fix ave/correlate; give it alone"),
         (text.replace("c_flux", "c_other"), ("--log", log), r"neither the autocorrelations of c_flux"),
         ("\n".join(lines[:20]), ("--log", log), "no block has all of its 0 correlation times"),
@@ -259,7 +260,7 @@ def test_bad_files_of_fix_ave_correlate_are_told(tmp_path: Path) -> None:
         path.write_text(changed)
         done = call(tmp_path, path, *words)
         assert done.exit_code == 1
-        assert re.search(message, done.output), (message, done.output)
+        assert re.search(message, " ".join(done.output.split())), (message, done.output)
 
 
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {

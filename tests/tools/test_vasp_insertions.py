@@ -294,6 +294,13 @@ class TestMlAb:
         damaged = text[:at] + "   1.0 2.0 3.0\n" + "-" * 50 + "\n" + text[at:]
         assert flaws(read_ml_ab, damaged) == [None, TORN, None, None]
 
+    def test_steps_share_no_list(self, run: Any) -> None:
+        """Whoever changes the elements of one configuration leaves those of the next as they are."""
+        first, second, *_ = [draft.read() for draft in read_ml_ab(io.BytesIO(run.ml_ab().encode()))]
+        kept = list(second.symbols)
+        first.symbols[0] = "X"
+        assert second.symbols == kept
+
     def test_text_behind_the_number(self, run: Any) -> None:
         text = run.ml_ab().replace("num.      3\n", "num.      3\n   1.0 2.0 3.0\n")
         assert flaws(read_ml_ab, text) == [None, None, TORN, None]

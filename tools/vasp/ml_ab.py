@@ -134,7 +134,7 @@ def _sections(text: bytes) -> tuple[dict[bytes, bytes], bool]:
 
 
 def _read(sections: dict[bytes, bytes], listed: frozenset[str]) -> Step:
-    symbols = _symbols(sections.get(ATOMS, b""), listed)
+    symbols = list(_symbols(sections.get(ATOMS, b""), listed))
     if sections.get(NUMBER, b"").strip() not in (b"", b"%d" % len(symbols)):
         raise UnreadableStep(f"{DAMAGED}: the numbers of atoms do not add up")
     return Step(
@@ -149,7 +149,7 @@ def _read(sections: dict[bytes, bytes], listed: frozenset[str]) -> Step:
 
 
 @lru_cache(maxsize=16)  # configurations that follow one another are alike
-def _symbols(text: bytes, listed: frozenset[str]) -> list[str]:
+def _symbols(text: bytes, listed: frozenset[str]) -> tuple[str, ...]:
     """One symbol an atom, from lines of an element and a number."""
     symbols: list[str] = []
     for line in text.decode("latin-1").splitlines():
@@ -162,7 +162,7 @@ def _symbols(text: bytes, listed: frozenset[str]) -> list[str]:
                 f"{DAMAGED}: {symbol} is none of the elements that the head of the file lists"
             )
         symbols += [symbol] * int(count)
-    return symbols
+    return tuple(symbols)
 
 
 def _row(text: bytes, columns: int) -> list[float]:

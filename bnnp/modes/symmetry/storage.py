@@ -93,7 +93,7 @@ def report_storage(layout: DescriptorLayout, settings: Settings, forces: bool, l
     n_atoms, n_pairs = int(layout.first_atom[-1]), int(layout.first_pair[-1])
     log.item("structures, atoms", f"{len(layout)}, {n_atoms}")
     within = f"within {model.largest_cutoff:g} {model.units.length}"
-    log.item("neighbours", f"{n_pairs / n_atoms:.1f} per atom {within}")
+    log.item("neighbors", f"{n_pairs / n_atoms:.1f} per atom {within}")
     log.item("derivatives recomputed", f"{byte_count(layout.bytes_without_derivatives)} in all")
     both = layout.bytes_without_derivatives + layout.bytes_of_derivatives
     per_atom = layout.bytes_of_derivatives / n_atoms

@@ -66,7 +66,8 @@ class DynamicsSettings(Section, title="Molecular dynamics", modes="3", dialect=B
         note="For `bnnp analyze --transport`. A line every 5 to 10 fs is usual; take nve. It costs a few %.")
     md_driving_force: tuple[float, ...] = keyword("F ...", reals(), (0.0,),
         "force F_e that drives a heat flux, in 1/length: homogeneous nonequilibrium dynamics (nvt)",
-        note="Then heat_flux.out has its work, and `bnnp analyze --transport` the conductivity. " + _STAGES)
+        note="With a driving force heat_flux.out has a column `work`, from which `bnnp analyze --transport` "
+        "makes the thermal conductivity. " + _STAGES)
     md_driving_axis: str = keyword("x|y|z", choice("x", "y", "z"), "x",
         "direction of md_driving_force")
     md_samples: int | None = keyword("n", integer(1), None,
@@ -77,7 +78,7 @@ class DynamicsSettings(Section, title="Molecular dynamics", modes="3", dialect=B
     md_restart_every: int = keyword("n", integer(1), 1000,
         "steps between two restart files")
     md_skin: float = keyword("r", real(0.0), 1.0,
-        "skin of the neighbour list; changes the speed, not the result", unit="length")
+        "skin of the neighbor list; changes the speed, not the result", unit="length")
     md_uncertainty_every: int = keyword("n", integer(1), 100,
         "steps between two looks at the sigma of the forces and at extrapolations",
         note="Forces with sigmas cost three to four steps; that of the energy is in every line of md.out.")
