@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from study_tools import append_rows, read_rows
 
 from bnnp.io.input_data import read_structures
 from bnnp.structure import Set
@@ -80,3 +81,30 @@ def test_peaks_and_bands_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     for shift, inside in ((0.99 * band, 100), (1.01 * band, 0)):
         ours = teacher | {"g_total": np.where(g > 0.0, g + shift, 0.0)}
         assert f"| total | {inside} % |" in liquid["compare"]("total", (teacher, 3), (ours, 3))
+
+
+def test_figure_of_two_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every group of both studies by two seeds; medians and ranges; a group without a result is named."""
+    pytest.importorskip("matplotlib")
+    names = ("energy_rmse", "energy_sigma_calibrated", "force_rmse", "force_sigma_calibrated")
+    groups = {
+        "crystals": [f"GeTe_{t}K" for t in (300, 600, 750, 900, 1200, 1500)],
+        "ends": [f"{m}_{t}K" for m in ("Sb2Te3", "Ge2Sb2Te5") for t in (300, 600, 900, 1200, 1500)],
+    }
+    for study, own in groups.items():
+        rows = [
+            ("forces", arm, seed, group, *(10.0 * seed + k for k in range(4)))
+            for arm in ("plain", "masks_after")
+            for seed in (1, 2)
+            for group in own
+        ]
+        (tmp_path / study).mkdir()
+        append_rows(tmp_path / study, ("target", "arm", "seed", "group", *names), rows)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["figure.py", "crystals", "ends"])
+    found = runpy.run_path(str(CASE / "figure.py"), run_name="__main__")
+    assert (tmp_path / "error_and_sigma.png").stat().st_size > 1000
+    rows = read_rows(tmp_path / "crystals")
+    assert found["of_seeds"](rows, "plain", "GeTe_300K", "force_rmse") == (12.0, 17.0, 22.0)
+    with pytest.raises(SystemExit, match="no plain for GeTe_450K"):
+        found["of_seeds"](rows, "plain", "GeTe_450K", "force_rmse")
