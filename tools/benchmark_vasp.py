@@ -118,6 +118,8 @@ def repeat_steps(source: Path, target: Path, size: int) -> None:
         begin, stop = text.index(b"Configuration num."), len(text)
     else:
         end = b"</calculation>" if b"<modeling" in text else b"LOOP+"
+        if text.count(end) < 2:
+            raise click.ClickException(f"{source} has fewer than two whole steps; take a longer run")
         begin, stop = text.index(end) + len(end), text.rindex(end) + len(end)
     numbers = [int(number) for number in ITERATION.findall(text[begin:stop])]
     period = max(numbers, default=0) - min(numbers, default=1) + 1
