@@ -1,13 +1,14 @@
 """The liquid of a potential beside that of its teacher: g(r) at 1200 K (Fig. 4 of the paper).
 
-    python liquid.py MATERIAL FOLDER DIRECTORY [--frames 40] [--runs 3] [--seed 1]
+    python liquid.py MATERIAL FOLDER DIRECTORY [--frames 40] [--runs 3] [--seed 1] [--first]
 
 MATERIAL is GeTe, Sb2Te3 or Ge2Sb2Te5. The potential is trained by the defaults on so many frames of each of
-the six temperatures. Each run begins in the liquid, with the last frame at 1500 K: 20 ps NVT, then 10 ps
-NVE, of which a frame is kept every 50 fs. FOLDER/rdf has three such runs of the teacher. A bin of g(r) is
-inside if the means over the runs differ by less than t(97.5 %) sqrt(s_t^2 / n_t + s_b^2 / n_b), with the
-spread s over n runs of the teacher and of bnnp (Student's t of n_t + n_b - 2 degrees of freedom), or by less
-than 0.02. Equal liquids have 95 % of the bins inside on average. Finished parts are kept.
+the six temperatures, evenly spaced over 13 ps, or the first ones, 80 fs apart (`--first`). Each run begins in
+the liquid, with the last frame at 1500 K: 20 ps NVT, then 10 ps NVE, of which a frame is kept every 50 fs.
+FOLDER/rdf has three such runs of the teacher. A bin of g(r) is inside if the means over the runs differ by
+less than t(97.5 %) sqrt(s_t^2 / n_t + s_b^2 / n_b), with the spread s over n runs of the teacher and of bnnp
+(Student's t of n_t + n_b - 2 degrees of freedom), or by less than 0.02. Equal liquids have 95 % of the bins
+inside on average. Finished parts are kept.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> None:
     """Train, simulate, compare."""
     words = arguments()
     folder, base, material = words.folder.resolve(), words.directory.resolve(), words.material
-    train(base, folder, material, words.frames, words.seed, words.add)
+    train(base, words)
     runs = [simulate(base, number) for number in range(1, words.runs + 1)]
     teacher = sorted((folder / "rdf").glob(f"{material}_{LIQUID}K_r*.extxyz.gz"))
     theirs, ours = (analyze(base, name, paths) for name, paths in (("teacher", teacher), ("bnnp", runs)))
@@ -70,6 +71,8 @@ def main() -> None:
     for name in [column.removeprefix("g_") for column in theirs if column.startswith("g_")]:
         if not name.endswith("_std"):
             print(compare(name, (theirs, len(teacher)), (ours, len(runs))))
+    states = [f"{energy:.4f} eV/atom at {kelvin:.0f} K" for energy, kelvin in map(state, (teacher, runs))]
+    print(f"\nPotential energy of the teacher's runs {states[0]}, of bnnp's {states[1]}")
 
 
 def arguments() -> argparse.Namespace:
@@ -83,23 +86,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", action="store_true", help="train on the first frames, one after the other")
     parser.add_argument("--add", default="", help="more lines of input.nn, such as `zbl_repulsion 1.0 2.5`")
     return parser.parse_args()
 
 
-def train(base: Path, folder: Path, material: str, frames: int, seed: int, more: str) -> None:
+def train(base: Path, words: argparse.Namespace) -> None:
     """Modes 1 and 2 by the defaults."""
     if (base / "potential").exists():
         return
     base.mkdir(parents=True, exist_ok=True)
+    chosen = slice(words.frames) if words.first else slice(0, TRAINED, TRAINED // words.frames)
     structures = []
     for kelvin in TEMPERATURES:
-        run = ase.io.read(folder / f"{material}_{kelvin}K.extxyz.gz", ":")
-        info = {"group": f"{kelvin}K"}
-        structures += [replace(from_atoms(x, METAL), info=info) for x in run[: TRAINED : TRAINED // frames]]
+        run = ase.io.read(words.folder / f"{words.material}_{kelvin}K.extxyz.gz", ":")
+        structures += [replace(from_atoms(x, METAL), info={"group": f"{kelvin}K"}) for x in run[chosen]]
     write_structures(base / "input.data", structures)
     elements = " ".join(x for x in ("Ge", "Sb", "Te") if x in set(structures[0].symbols))
-    (base / "input.nn").write_text(INPUT.format(elements=elements, seed=seed) + more + "\n")
+    (base / "input.nn").write_text(INPUT.format(elements=elements, seed=words.seed) + words.add + "\n")
     ase.io.write(base / "start.extxyz", run[-1])
     for mode in ("1", "2"):
         run_bnnp(base, f"mode{mode}.log", "--mode", mode)
@@ -129,6 +133,14 @@ def analyze(base: Path, name: str, paths: list[Path]) -> Table:
     words = ["--rdf", "--r-max", str(R_MAX), "--bins", str(BINS), "--out", name]
     run_bnnp(base, f"{name}.log", "analyze", *map(str, paths), *words)
     return read_table(base / f"{name}_rdf.out")[0]
+
+
+def state(paths: list[Path]) -> tuple[float, float]:
+    """Mean potential energy of an atom (eV) and mean kinetic temperature (K) of runs."""
+    frames = [frame for path in paths for frame in ase.io.read(path, ":")]
+    energies = [frame.get_potential_energy() / len(frame) for frame in frames]
+    kelvin = [frame.info.get("T_inst") or frame.get_temperature() for frame in frames]
+    return float(np.mean(energies)), float(np.mean(kelvin))
 
 
 def compare(name: str, teacher: tuple[Table, int], ours: tuple[Table, int]) -> str:

@@ -1,9 +1,10 @@
 """Structure of liquid GeTe: radial and angular distributions of molecular dynamics beside those of DFT.
 
-    python rdf.py FOLDER [--temperatures 1200 900] [--out rdf]
+    python rdf.py FOLDER [--temperatures 1200 900] [--out rdf] [--input FILE]
 
-FOLDER holds gete_300K.extxyz.gz, ... (see README.md). One potential is trained on the first 70 % of the
-frames of every temperature (later frames choose the epoch). Then, for each temperature,
+FOLDER holds gete_300K.extxyz.gz, ... (see README.md). The settings are those of input.nn here, but for
+CHANGES below, or those of another file. One potential is trained on the first 70 % of the frames of every
+temperature (later frames choose the epoch). Then, for each temperature,
 
 * the protocol of the paper: 216 atoms, 1 fs, NVT 20 ps, NVE 10 ps, compared with all DFT frames;
 * the same age: NVE from the second DFT frame with DFT's velocities (central differences of the positions;
@@ -61,7 +62,7 @@ def main() -> None:
     """Train, simulate, compare, draw."""
     options = parse_arguments()
     base, folder = options.out.resolve(), options.folder.resolve()
-    train(base, folder)
+    train(base, folder, options.input)
     lines = ["| | | bins inside | first peak, Angstrom | height |", "|---|---|---|---|---|"]
     for temperature in options.temperatures:
         dft = frames_of(folder, temperature)
@@ -88,6 +89,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--temperatures", type=int, nargs="+", default=[1200, 900])
     parser.add_argument("--members", type=int, default=10, help="runs of single samples; 0: none")
     parser.add_argument("--out", type=Path, default=Path("rdf"))
+    parser.add_argument("--input", type=Path, help="settings of the training and of mode 3")
     return parser.parse_args()
 
 
@@ -97,7 +99,7 @@ def frames_of(folder: Path, temperature: int) -> list[Atoms]:
         return list(ase.io.read(file, ":", format="extxyz"))
 
 
-def train(base: Path, folder: Path) -> None:
+def train(base: Path, folder: Path, settings: Path | None) -> None:
     """The potential of all temperatures, split by time."""
     if (base / "potential" / "input.nn").exists():
         return
@@ -112,10 +114,12 @@ def train(base: Path, folder: Path) -> None:
                 frame.info = {"group": f"{temperature}K"}
                 structures.append(replace(from_atoms(frame, METAL), subset=subset))
     write_structures(base / "input.data", structures)
-    text = (HERE / "input.nn").read_text()
-    for name, value in CHANGES.items():
-        text = with_keyword(text, name, value)
-    (base / "input.nn").write_text(text.replace("learning_rate ", "# learning_rate "))
+    text = (settings or HERE / "input.nn").read_text()
+    if settings is None:
+        for name, value in CHANGES.items():
+            text = with_keyword(text, name, value)
+        text = text.replace("learning_rate ", "# learning_rate ")
+    (base / "input.nn").write_text(text)
     run_bnnp(base, "mode1.log", "--mode", "1")
     run_bnnp(base, "mode2.log", "--mode", "2")
 
