@@ -36,6 +36,7 @@ def include_flags(path: Path) -> list[str]:
     return flags
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
 @pytest.mark.parametrize("path", HEADERS, ids=name)
 def test_headers_include_what_they_use(path: Path) -> None:

@@ -245,7 +245,7 @@ class TestSumsOfMoments:
     def test_every_pair_of_elements(self, elements: str, zetas: tuple[float, ...]) -> None:
         """Up to ten radial factors, some of them shifted, for all pairs; zeta 16 and 2.5 have triples."""
         factors = ["0.02 5.5", "0.3 5.5 1.3", "0.1 4.1", "0 5.5", "0.05 5.5", "1 5.5 2"]
-        factors = [*factors, "0.2 5", "0.4 5", "0.6 5", "0.8 5"][: {1: 10, 2: 5, 3: 2}[len(elements.split())]]
+        factors = [*factors, "0.2 5", "0.4 5", "0.6 5", "0.8 5"][: {1: 10, 2: 3, 3: 1}[len(elements.split())]]
         functions: Functions = {}
         for center in elements.split():
             own: list[SymmetryFunction] = []
@@ -267,10 +267,10 @@ class TestSumsOfMoments:
         assert G[0, 0] == pytest.approx(expected, rel=1e-14)
         assert not G[1:].any()
 
-    @pytest.mark.parametrize("near", [1, 2, 3])
+    @pytest.mark.parametrize("near", [1, 3])
     @pytest.mark.parametrize("in_line", [False, True])
     def test_few_neighbors_that_count(self, near: int, in_line: bool) -> None:
-        """One to three neighbors, and twelve where the cutoff function is 1e-7 or less: what is left when the
+        """One neighbor or three, and twelve where the cutoff function is 1e-7 or less: what is left when the
         terms j = k are subtracted is as exact as the largest of them."""
         axis = np.array([[0.6, 0.0, 0.8], [-0.6, 0.0, -0.8], [1.2, 0.0, 1.6]])
         close = axis if in_line else np.array([[0.9, 0.1, -0.3], [-0.2, 1.1, 0.4], [0.3, -0.5, 0.8]])

@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("study", "trained", "tested", "elements"),
     [("temperatures", 3 * 20, 3 * 11 + 2 * 11, "Ge Te"), ("ends", 10 * 10, 10 * 6 + 5 * 11, "Ge Sb Te")],

@@ -36,6 +36,7 @@ def test_scripts_are_bash(script: str) -> None:
     subprocess.run(["bash", "-n", str(CASE / script)], check=True)
 
 
+@pytest.mark.slow
 def test_sets_are_as_hot_as_they_are_called_and_labeled_by_emt() -> None:
     study = load_script("loop", "study")
     spread = {}

@@ -76,6 +76,7 @@ def test_a_potential_in_one_command(tmp_path: Path) -> None:
     assert [(folder / name).read_text() for name in names] == former
 
 
+@pytest.mark.slow
 def test_too_few_structures(tmp_path: Path) -> None:
     copper(tmp_path, 12)
     done = bnnp(tmp_path, "auto", "first.extxyz", "second.extxyz")
@@ -85,6 +86,7 @@ def test_too_few_structures(tmp_path: Path) -> None:
     assert "compute 18 to 288 more" in text
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "bad.extxyz").write_text("3\nno lattice\nCu 0 0 0\n")
     done = bnnp(tmp_path, "auto", "bad.extxyz")

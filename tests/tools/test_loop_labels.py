@@ -124,6 +124,7 @@ def alive(number: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_job_that_hangs_is_ended_with_all_its_processes(tmp_path: Path, solid: Path) -> None:
     campaign = at_labels(tmp_path, solid, 1, VASP + "label_timeout 0.02\n")
     write_template(tmp_path, "*) sleep 100 & echo $! > child; wait;;")

@@ -23,6 +23,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "count"), [("Si_300K", 3), ("Si_900K", 3), ("Si_1500K", 2)])
 def test_labels_belong_to_the_positions(directory: Path, tmp_path: Path, run: str, count: int) -> None:
     """Energy, forces and stress of the files are those of the potential at the positions of the files.

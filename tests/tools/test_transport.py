@@ -153,6 +153,7 @@ POWER = 3e-6  # eV/fs
 DRIVEN = POWER / (T * VOLUME * 2e-4**2) * 1.602176634e6  # W/(m K), of eV/(fs Angstrom K)
 
 
+@pytest.mark.slow
 def test_conductivity_of_a_driven_run(tmp_path: Path) -> None:
     """<J F_e>/(T V F_e^2) = power / (T V F_e^2) within its error, of one run by blocks and of several."""
     for paths, words in (
@@ -207,6 +208,7 @@ def correlated(folder: Path, average: str, windows: int = 30, nlags: int = 121) 
     return folder / "J0Jt.dat"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", ["one", "running"])
 def test_fix_ave_correlate(average: str, tmp_path: Path) -> None:
     """The integral to 6 correlation times, windows apart also where the file adds them up."""

@@ -175,6 +175,7 @@ METHODS = {
 
 
 class TestRestart:
+    @pytest.mark.slow
     @pytest.mark.parametrize("method", METHODS)
     def test_killed_and_continued_is_never_stopped(
         self, method: str, folder: Path, monkeypatch: pytest.MonkeyPatch

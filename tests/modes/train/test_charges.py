@@ -57,6 +57,7 @@ def trained(start: Path, folder: Path, *lines: str, mode: int = 2) -> tuple[Path
     return folder, run(folder, "--mode", str(mode))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [

@@ -43,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_members_are_trainings_with_other_seeds(folder: Path, tmp_path: Path) -> None:
     """The second is what random_seed + 1 gives alone, byte for byte."""
     alone = twin(folder, tmp_path / "alone", SETTINGS.format(rate=0.1, size=1))
@@ -126,6 +127,7 @@ def test_ensemble_without_dropout_has_the_spread_of_its_networks(folder: Path, t
     assert "without standard deviations" not in result.output
 
 
+@pytest.mark.slow
 def test_restart_goes_on_with_the_members_that_are_missing(folder: Path, tmp_path: Path) -> None:
     """As if the job had been killed in the second member."""
     made = tmp_path / "killed"
@@ -158,6 +160,7 @@ def test_killed_in_a_member_and_restarted_is_uninterrupted(folder: Path, tmp_pat
             assert (broken / place / file).read_bytes() == (whole / place / file).read_bytes(), file
 
 
+@pytest.mark.slow
 def test_bootstrap_draws_with_replacement(folder: Path, tmp_path: Path) -> None:
     made = twin(folder, tmp_path / "boot", SETTINGS.format(rate=0.1, size=2) + "ensemble_bootstrap\n")
     assert invoke(made, 2).exit_code == 0
