@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 Periodicity = tuple[bool, bool, bool]
 
 PERIODIC: Periodicity = (True, True, True)
+VOIGT = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)  # rows and columns of the stress: xx yy zz yz xz xy
 
 
 class Set(IntEnum):

@@ -50,7 +50,7 @@ class Case:
             f"{len(self.settings.model.functions[x])} of {x}" for x in self.settings.model.elements
         )
         cutoff = f"{self.settings.model.largest_cutoff:g} {self.settings.model.units.length}"
-        return f"functions: {counts}; {pairs / len(self.structure):.1f} neighbours an atom within {cutoff}"
+        return f"functions: {counts}; {pairs / len(self.structure):.1f} neighbors an atom within {cutoff}"
 
     def describe_networks(self, potential: Potential) -> str:
         """The line after it: sizes, where the weights are from, samples."""

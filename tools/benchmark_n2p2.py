@@ -73,7 +73,7 @@ class N2p2:
         """Print n2p2's time for values, and for values and derivatives, beside that of the same `parts`."""
         rows = []
         for words, forces in (("list + values", False), ("list + values + jacobian", True)):
-            names = ["neighbour list", "values", *["jacobian"] * forces]
+            names = ["neighbor list", "values", *["jacobian"] * forces]
             if "nnp-scaling" in self._tools and parts.keys() >= set(names):
                 rows.append(self._row("nnp-scaling", "1", forces, words, [parts[name] for name in names]))
         show_table(COLUMNS, rows)

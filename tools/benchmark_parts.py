@@ -51,7 +51,7 @@ def descriptor_parts(structure: Structure, descriptor: Descriptor) -> Parts:
         return sum_pairs(found, descriptor.vjp(types, found, slopes))
 
     parts: dict[str, Callable[[], object]] = {
-        "neighbour list": lambda: neighbors_of(structure, descriptor),
+        "neighbor list": lambda: neighbors_of(structure, descriptor),
         "values": lambda: descriptor.values(types, pairs),
         "vjp (reverse)": lambda: descriptor.vjp(types, pairs, slopes),
         "jvp (forward)": lambda: descriptor.jvp(types, pairs, steps),
@@ -70,7 +70,7 @@ def prediction_parts(structure: Structure, potential: Potential) -> Parts:
     descriptor = potential.descriptor
     values = descriptor.values(types, pairs)
     parts: dict[str, Callable[[], object]] = {
-        "neighbour list": lambda: potential.neighbors(structure),
+        "neighbor list": lambda: potential.neighbors(structure),
         "values": lambda: descriptor.values(types, pairs),
         "vjp (reverse)": lambda: descriptor.vjp(types, pairs, values),
         "all, plain network": lambda: plain.predict(structure),

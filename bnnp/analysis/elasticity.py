@@ -18,15 +18,15 @@ import numpy as np
 from ase.units import GPa
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from bnnp.structure import VOIGT
 
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+Array = NDArray[np.float64]
 
 
 def strained(cell: Array, component: int, amount: float) -> Array:
     """The cell, (3, 3) with lattice vectors as rows, under one component of Voigt's strain."""
     strain = np.zeros((3, 3))
-    a, b = VOIGT[component]
+    a, b = (axes[component] for axes in VOIGT)
     strain[a, b] += 0.5 * amount
     strain[b, a] += 0.5 * amount
     return cell @ (np.eye(3) + strain)

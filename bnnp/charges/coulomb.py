@@ -36,12 +36,11 @@ from numpy.typing import NDArray
 
 import bnnp._core as _core
 from bnnp.charges.ewald import Ewald
-from bnnp.structure import PERIODIC, Periodicity
+from bnnp.structure import PERIODIC, VOIGT, Periodicity
 
 Array = NDArray[np.float64]
 
 CORES = ("c", "p1", "p2", "p3", "p4", "e")  # n2p2's names: cosine, polynomials, exponential
-VOIGT_A, VOIGT_B = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
 VACUUM = 4.0  # of a slab, in units of its longest lateral period: images weigh exp(-2 pi VACUUM) = 1e-11
 
 
@@ -210,8 +209,8 @@ class Coulomb:
                 product = (sin * (strengths * k[:, axis])) @ cos.T
                 pairs[axis] += product - product.T
             squares = np.einsum("kx,kx->k", k, k)
-            moments = k[:, VOIGT_A] * k[:, VOIGT_B] * (2.0 / squares + self.ewald.eta**2)[:, None]
-            moments -= np.eye(3)[VOIGT_A, VOIGT_B]
+            moments = k[:, VOIGT[0]] * k[:, VOIGT[1]] * (2.0 / squares + self.ewald.eta**2)[:, None]
+            moments -= np.eye(3)[VOIGT]
             weighted = strengths[:, None] * moments  # (n_waves, 6)
             by_strain += (cos * (charges @ cos) + sin * (charges @ sin)) @ weighted
             isotropic = np.full(len(charges), 2.0 * pi * self.ewald.eta**2 / self.volume * charges.sum())
@@ -220,8 +219,8 @@ class Coulomb:
                 pairs += 4.0 * pi / self.volume * apart * self._normal[:, None, None]
                 spread = 2.0 * pi / self.volume * (apart**2 @ charges)
                 isotropic += spread
-                by_strain -= np.outer(2.0 * spread, self._normal[VOIGT_A] * self._normal[VOIGT_B])
-            by_strain += np.outer(isotropic, np.eye(3)[VOIGT_A, VOIGT_B])
+                by_strain -= np.outer(2.0 * spread, np.outer(self._normal, self._normal)[VOIGT])
+            by_strain += np.outer(isotropic, np.eye(3)[VOIGT])
         by_position = np.moveaxis(pairs * charges, 0, -1)
         atoms = np.arange(len(charges))
         by_position[atoms, atoms] = -(pairs @ charges).T

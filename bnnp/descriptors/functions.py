@@ -294,7 +294,7 @@ def _check_elements(function: SymmetryFunction) -> None:
     if len(function.neighbors) != expected:
         raise ValueError(
             f"symmetry function of type {function.type} has "
-            f"{count(len(function.neighbors), 'neighbour element')} but needs {expected}"
+            f"{count(len(function.neighbors), 'neighbor element')} but needs {expected}"
         )
 
 

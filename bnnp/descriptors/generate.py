@@ -136,7 +136,7 @@ def counts_of(size: str | int, n_elements: int, weighted: bool = False) -> Count
     if size < least:
         raise ValueError(
             f"size is {size} but {n_elements} elements need at least {count(least, 'function')} each: two "
-            "for each neighbour element and for each pair of them"
+            "for each neighbor element and for each pair of them"
         )
     most = min(int(ANGULAR_SHARE * size), size - 2 * n_neighbors) // n_pairs
     angular = max(2, most // 8 * 8 or most // 2 * 2)
@@ -256,7 +256,7 @@ def _check_cutoff(r_0: float, r_c: float, neighbors: tuple[str, ...]) -> None:
     if r_c <= r_0:
         raise ValueError(
             f"cutoff radius is {r_c:g} but must be larger than the shortest distance to "
-            f"{' '.join(neighbors) or 'any neighbour'}, {r_0:.4g}; are the units right?"
+            f"{' '.join(neighbors) or 'any neighbor'}, {r_0:.4g}; are the units right?"
         )
 
 

@@ -171,6 +171,6 @@ def _check(positions: NDArray[np.float64], cell: NDArray[np.float64] | None, cut
     n_neighbors = len(positions) * sphere / volume
     if n_neighbors > MAX_NEIGHBORS:
         raise NumericalError(
-            f"an atom would have about {n_neighbors:.3g} neighbours within {cutoff:g}, as the volume of "
+            f"an atom would have about {n_neighbors:.3g} neighbors within {cutoff:g}, as the volume of "
             f"{count(len(positions), 'atom')} is {volume:g}: are the lengths in the unit that input.nn says?"
         )

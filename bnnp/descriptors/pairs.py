@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 import bnnp._core as _core
 from bnnp.descriptors.neighbors import NeighborList
+from bnnp.structure import VOIGT
 
 Array = NDArray[np.float64]
-
-VOIGT = (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)  # rows and columns of xx yy zz yz xz xy
 
 
 def sum_pairs(pairs: NeighborList, derivatives: Array) -> Array:

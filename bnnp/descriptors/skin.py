@@ -41,7 +41,7 @@ class SkinNeighbors:
 
     def __init__(self, cutoff: float, skin: float) -> None:
         if skin < 0.0:
-            raise ValueError(f"the skin of the neighbour list is {skin:g} but must not be negative")
+            raise ValueError(f"the skin of the neighbor list is {skin:g} but must not be negative")
         self.cutoff, self.skin = cutoff, skin
         self.searches = 0
         self._positions = np.empty((0, 3))

@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bnnp.charges.coulomb import VOIGT_A, VOIGT_B, Coulomb
+from bnnp.charges.coulomb import Coulomb
 from bnnp.charges.equilibration import Equilibration, NotPositive
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
@@ -33,7 +33,7 @@ from bnnp.network.compiled import Networks
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.potential.member import Member
-from bnnp.structure import Structure
+from bnnp.structure import VOIGT, Structure
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
@@ -159,7 +159,7 @@ class ChargedMember:
         np.subtract.at(by_position, (pairs.centers, pairs.centers), epsilon * slopes)
         moments = np.zeros((n, 3, 3))
         np.add.at(moments, pairs.centers, epsilon * pairs.vectors[:, :, None] * slopes[:, None])
-        by_strain = by_strain + 0.5 * (moments[:, VOIGT_A, VOIGT_B] + moments[:, VOIGT_B, VOIGT_A])
+        by_strain = by_strain + 0.5 * (moments + moments.transpose(0, 2, 1))[:, VOIGT[0], VOIGT[1]]
         right = np.concatenate([by_position.reshape(n, -1), -by_strain], axis=1)
         return np.ascontiguousarray(solver.solve(right, 0.0).T)
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList, find_neighbors
-from bnnp.descriptors.pairs import VOIGT, stress_of_pairs, sum_pairs, virials_of_pairs
+from bnnp.descriptors.pairs import stress_of_pairs, sum_pairs, virials_of_pairs
 from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.scaling_data import ScalingData
@@ -36,7 +36,7 @@ from bnnp.model import Model
 from bnnp.network.compiled import Networks
 from bnnp.potential.member import Member, Options
 from bnnp.prediction import Estimate, Prediction, SamplePredictions
-from bnnp.structure import Structure
+from bnnp.structure import VOIGT, Structure
 from bnnp.uncertainty.calibration import Calibration
 from bnnp.uncertainty.ensemble import Committee, Sampler
 from bnnp.uncertainty.extrapolation import TOLERANCE

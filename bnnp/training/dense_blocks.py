@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnp.descriptors.compiled import Descriptor
-from bnnp.training.pair_forces import VOIGT, Geometry
+from bnnp.structure import VOIGT
+from bnnp.training.pair_forces import Geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ class DenseForces:
                 forces = forces.index_add(0, pairs.neighbors, -derivatives)
                 moments = moments + pairs.vectors.T @ derivatives
             parts.append(forces)
-            virials.append(torch.stack([0.5 * (moments[a, b] + moments[b, a]) for a, b in VOIGT]))
+            virials.append(0.5 * (moments + moments.T)[VOIGT])
         return torch.cat(parts), torch.stack(virials)
 
     def _of(self, geometry: Geometry) -> list[PairClass]:

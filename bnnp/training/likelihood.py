@@ -34,10 +34,10 @@ from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
 from bnnp.network.tensors import forward
 from bnnp.random import SUBSET, stream
+from bnnp.structure import VOIGT
 from bnnp.training.evaluation import Evaluation, Evaluator, gathered
 from bnnp.training.loss import Errors, Spread
 from bnnp.training.model import MaskSet, TrainedModel, mask_rows
-from bnnp.training.pair_forces import VOIGT
 from bnnp.training.parameters import Parameters
 from bnnp.training.samples import Batch, Sample
 
@@ -249,7 +249,7 @@ class MemberEvaluator(Evaluator):
             forces = members.var(axis=-1, ddof=1)
             symmetric = (virials + virials.transpose(1, 0, 2)) / 2.0
             variances = symmetric.var(axis=-1, ddof=1)  # (3, 3)
-            stress = np.array([variances[a, b] for a, b in VOIGT]) / sample.volume**2
+            stress = variances[VOIGT] / sample.volume**2
         return Members(
             **vars(mean),
             energy_variance=float(energies.sum(axis=0).var(ddof=1)),

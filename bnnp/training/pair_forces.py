@@ -30,11 +30,9 @@ from torch import Tensor
 
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.pairs import pair_differences, sum_pairs
+from bnnp.structure import VOIGT
 
 Array = NDArray[np.float64]
-
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx yy zz yz xz xy
-_A, _B = (np.array(axes) for axes in zip(*VOIGT, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +132,13 @@ def gradient_of(sweeps: Sweeps, geometry: Geometry, forces: Array, virial: Array
 def scatter(pairs: NeighborList, derivatives: Array) -> tuple[Array, Array]:
     """Forces (n_atoms, 3) and virial (6,) of d_p, (n_pairs, 3)."""
     moments = pairs.vectors.T @ derivatives  # sum_p D_pa d_pb, (3, 3)
-    return sum_pairs(pairs, derivatives), 0.5 * (moments + moments.T)[_A, _B]
+    return sum_pairs(pairs, derivatives), 0.5 * (moments + moments.T)[VOIGT]
 
 
 def gather(pairs: NeighborList, forces: Array, virial: Array) -> Array:
     """dL/dd_p, (n_pairs, 3), of dL/dF (n_atoms, 3) and dL/dW (6,): the transpose of :func:`scatter`."""
     moments = np.zeros((3, 3))
-    moments[_A, _B] = virial
+    moments[VOIGT] = virial
     direction = pair_differences(pairs, forces)
     if virial.any():
         direction += pairs.vectors @ (0.5 * (moments + moments.T))

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
-from bnnp.descriptors.pairs import VOIGT
 from bnnp.descriptors.scaling import Scaling
+from bnnp.structure import VOIGT
 from bnnp.uncertainty.ensemble import Sampler
 from bnnp.uncertainty.training_statistics import TrainingStatistics
 

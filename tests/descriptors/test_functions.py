@@ -115,7 +115,7 @@ def test_mistakes_are_named(text: str, message: str) -> None:
 
 
 def test_wrong_number_of_neighbors() -> None:
-    with pytest.raises(ValueError, match="type 2 has 2 neighbour elements but needs 1"):
+    with pytest.raises(ValueError, match="type 2 has 2 neighbor elements but needs 1"):
         SymmetryFunction("H", 2, ("H", "O"), 6.0)
 
 

@@ -246,5 +246,5 @@ def test_impossible_structures(positions: list, cell: NDArray[np.float64] | None
 
 def test_an_absurd_cutoff_is_a_sentence() -> None:
     """Its cube is beyond the largest float64."""
-    with pytest.raises(NumericalError, match="inf neighbours within 1e"):
+    with pytest.raises(NumericalError, match="inf neighbors within 1e"):
         find_neighbors(np.zeros((1, 3)), 5.0 * np.eye(3), 1e150, np.array([29]))

@@ -136,7 +136,7 @@ def test_predict_with_random_weights(case: Path) -> None:
     assert "Ge 5-4-1 (t l)" in output
     assert "random weights, samples: 1" in output
     times = {row["part"]: float(row["cpu us/atom"]) for row in table(output, "atoms")}
-    assert {"neighbour list", "values", "vjp (reverse)", "all, plain network"} <= times.keys()
+    assert {"neighbor list", "values", "vjp (reverse)", "all, plain network"} <= times.keys()
     assert min(times.values()) > 0.0
 
 
@@ -211,7 +211,7 @@ def known_times(monkeypatch: pytest.MonkeyPatch) -> None:
         def work() -> None:
             clock.processor += 10e-6 * len(structure)
 
-        return dict.fromkeys(("neighbour list", "values", "jacobian", "all, plain network"), work)
+        return dict.fromkeys(("neighbor list", "values", "jacobian", "all, plain network"), work)
 
     monkeypatch.setattr(benchmark_n2p2.N2p2, "_run", timed)
     monkeypatch.setattr(benchmark_timing, "_busy", lambda: clock.processor)

@@ -102,7 +102,7 @@ def shapes_figure(functions: Sequence[SymmetryFunction], cutoff: Cutoff, length:
             style = ("-", "--", ":", "-.")[k % 4]
             axes.plot(*curve(function, cutoff), style, color=_color(k, len(shapes)), label=_label(function))
         label = "angle (degrees)" if angular else f"distance ({unit})"
-        axes.set(xlabel=label, ylabel="one pair, of its largest" if angular else "one neighbour")
+        axes.set(xlabel=label, ylabel="one pair, of its largest" if angular else "one neighbor")
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         title = f"{functions[0].element}, {'angular' if angular else 'radial'}: type and parameters"
         legend_above(axes, title, 3, fontsize=6)

@@ -187,4 +187,4 @@ def _reason(function: SymmetryFunction, value: float) -> str:
         return "the data has one environment"
     if value != 0.0:
         return f"smaller than {NEGLIGIBLE:g} (eta is too large for its distances)"
-    return "no such neighbours in the data" if function.neighbors else "always 0"
+    return "no such neighbors in the data" if function.neighbors else "always 0"

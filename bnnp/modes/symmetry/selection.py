@@ -133,7 +133,7 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Surve
     labels: list[str] = []
     methods: dict[str, set[str]] = {}
     records = np.zeros(len(mine), survey_dtype(len(model.elements)))
-    for record, structure in enumerate(structures.read(log.progress(mine, "counting neighbours"))):
+    for record, structure in enumerate(structures.read(log.progress(mine, "counting neighbors"))):
         try:
             records[record] = survey(structure, model.elements, model.largest_cutoff, model.atom_energies)
         except NumericalError as error:

@@ -131,7 +131,7 @@ class LossSettings(Section, title="Loss", modes="2", dialect=BNNP):
         note="Jeong et al., J. Phys. Chem. C 122, 22790 (2018). The mean weight of each element is 1.")
     gdf_sigma: float | str = keyword("x|auto", auto_or(real(above=0.0)), "auto",
         "width of the Gaussians of force_weighting, in functions scaled to [-1, 1] and per dimension",
-        note="auto: 99 % of the atoms of an element have a neighbour within one width.")
+        note="auto: 99 % of the atoms of an element have a neighbor within one width.")
     gdf_sigmoid: tuple[float, float] | None = keyword("b c", pair, None,
         "force_weighting by x / (1 + exp(c - b x)) of the inverse density x instead of by x")
     network_inputs: str = keyword(

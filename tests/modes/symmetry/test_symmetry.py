@@ -402,7 +402,7 @@ def test_constant_functions_and_empty_test_set_are_named(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert text.count("never varies") == 1
     line = lines.index("symfunction_short Ge 2 Te 0.05 0.0 6.0") + 1
-    assert "1 symmetry function never varies (no such neighbours in the data)" in text
+    assert "1 symmetry function never varies (no such neighbors in the data)" in text
     assert (
         f"`symfunction_short Ge 2 Te 0.05 0 6`. This tells the network nothing: remove input.nn line {line},"
         in text
