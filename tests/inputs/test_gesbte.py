@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import runpy
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from case_scripts import load_script
 from study_tools import append_rows, read_rows
 
 from bnnp.io.input_data import read_structures
@@ -109,3 +114,28 @@ def test_figure_of_two_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert found["of_seeds"](rows, "plain", "GeTe_300K", "force_rmse") == (12.0, 17.0, 22.0)
     with pytest.raises(SystemExit, match="no plain for GeTe_450K"):
         found["of_seeds"](rows, "plain", "GeTe_450K", "force_rmse")
+
+
+@pytest.mark.slow
+def test_error_bars_by_both_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solid_writer: Callable[..., Path]
+) -> None:
+    """The line has both standard deviations of g(r) and their ratio."""
+    script = load_script("gesbte", "error_bars")
+    monkeypatch.setattr(script, "FIRST", 100)
+    monkeypatch.setattr(script, "RDF", ("--r-max", "5", "--bins", "40", "--skip", "6"))
+    words = argparse.Namespace(
+        folder=tmp_path / "copper",
+        potential=solid_writer(tmp_path / "potential"),
+        crystal=bulk("Cu", a=4.05, cubic=True) * 2,
+        temperature=300.0,
+        members=3,
+        steps=600,
+    )
+    line = script.compare(words)
+    numbers = re.fullmatch(r"\| copper \| 300 \| (\S+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|", line)
+    assert numbers is not None, line
+    spread, reweighted, members, ratio, noise = map(float, numbers.groups())
+    assert min(spread, reweighted, noise) > 0.0
+    if members > 0.0:
+        assert ratio == pytest.approx(reweighted / members, abs=0.01)
