@@ -58,6 +58,7 @@ WEIGHTS = [
 TASKS = (
     Task("mode 1", ["--mode", "1"], [], ["symmetry_functions.h5"]),
     Task("mode 2", ["--mode", "2"], ["--restart"], WEIGHTS, "there is no training to continue"),
+    Task("mode 3", ["--mode", "3"], [], ["*.out", "output.data"]),
     Task("MD", ["--mode", "3"], ["--restart"], ["**/md.out", "**/*.extxyz"], "there is no run to continue"),
     Task("calibration", ["--mode", "3"], [], ["uncertainty.data", "potential/*", "*.out", "output.data"]),
 )
@@ -106,10 +107,10 @@ def undisturbed(
     source = make(place / f"{task.name}-{ranks}", replicas=replicas if task.name == "mode 1" else 1)
     if task.name != "mode 1":
         demand(run(source, "--mode", "1"))
-    if task.name in ("MD", "calibration"):
+    if task.name in ("mode 3", "MD", "calibration"):
         demand(run(source, "--mode", "2"))
         members = f"md_members {ranks}\n" * (ranks > 1)
-        more = DYNAMICS + members if task.name == "MD" else "\ncalibrate\n"
+        more = {"mode 3": "", "MD": DYNAMICS + members, "calibration": "\ncalibrate\n"}[task.name]
         with open(source / "input.nn", "a") as file:
             file.write(more)
     folder, start = copy(source, place / "run"), time.monotonic()

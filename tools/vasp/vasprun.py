@@ -92,6 +92,7 @@ TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
 SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
 FIELD = re.compile(rb'<i name="e_(?:fr|0)_energy">( *-?\d*\.\d{8} *)</i>')
+ENERGY_NAMES = (b'"e_fr_energy"', b'"e_0_energy"')  # once each in an iteration and behind the loop
 ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
 EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
@@ -287,7 +288,12 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
 
 
 def _has_settled(ediff: float, body: _Body) -> bool:
-    """Whether the last two electronic iterations, printed to 1e-8 eV, differ by less than EDIFF."""
+    """Whether the last two electronic iterations, printed to 1e-8 eV, differ by less than EDIFF.
+
+    VASP makes no fewer than two (NELMIN).
+    """
+    if body.n_iterations < 2:
+        return False
     former = _last(FREE, body.former) if ediff else b""
     if not (former and body.electronic):
         return True
@@ -313,6 +319,8 @@ def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
     last = text[places[begin] : places[match.start("structure")]] if loops else b""
     former = text[places[loops.rindex(b"s", 0, begin)] : places[begin]] if loops.count(b"s") > 1 else b""
     structure, forces, stress, energy = map(part, ("structure", "forces", "stress", "energy"))
+    if any(block.count(name) > 1 for block in (last, energy) for name in ENERGY_NAMES):
+        raise UnreadableStep(INSERTED)
     ends = _last(FREE, energy), _last(FREE, last), _ewald(text, places, loops)
     return _Body(loops.count(b"s"), last, former, structure, forces, stress, energy, *ends)
 
