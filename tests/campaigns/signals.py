@@ -122,7 +122,8 @@ def runs(number: int) -> bool:
 def judged(ended: Ended, number: signal.Signals, orphans: list[int]) -> list[str]:
     """What is wrong with how a run ended."""
     faults = [*ended.faults] if ended.code is None or ended.code >= 0 else [f"killed by {-ended.code}"]
-    if ended.code not in (None, 0, 128 + number):
+    too_early = ended.code == number and not ended.text  # mpiexec ends before it has started anything
+    if ended.code not in (None, 0, 128 + number) and not too_early:
         faults.append(f"exit code {ended.code}")
     if ended.code == 128 + number and len(ENDS.findall(ended.text)) > 1:
         faults.append("two messages")

@@ -399,6 +399,13 @@ class TestVasprun:
             at = text.index("\n", at) + 1
             assert flaws(read_vasprun, text[:at] + "".join(lines) + text[at:]) == [INSERTED]
 
+    def test_a_tag_of_an_energy_is_torn(self, run: Any) -> None:
+        """The energy of the last iteration of the only step, and in it the first of another one."""
+        text = replace(run, steps=run.steps[:1]).vasprun()
+        at = text.rindex("_fr_energy", 0, text.index("<structure>", text.index("<calculation>")))
+        lines = [f'{name}">     -15.40000000 </i>\n    <i name="e' for name in ("_fr_energy", "_wo_entrp")]
+        assert flaws(read_vasprun, text[:at] + "".join(lines) + text[at + 3 :]) == [INSERTED]
+
     @pytest.mark.parametrize("number", [0, 1])
     def test_energies_that_do_not_fit_their_columns(self, run: Any, number: int) -> None:
         """They are left out for that, though the other steps have them; no other step is."""
