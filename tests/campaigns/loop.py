@@ -111,9 +111,8 @@ def faults(folder: Path, labeling: Labeling, number: int, share: float) -> list[
     found = [f"{sum(final is None for final in finals)} labels without an end"] * (None in finals)
     found += [f"{len(finals)} labels for {number} structures"] * (len(finals) != number)
     starts = [path.read_text() for path in folder.rglob("started")]
-    found += [f"{sum(text != 'x' + chr(10) for text in starts)} tries started twice"] * any(
-        text != "x\n" for text in starts
-    )
+    twice = sum(text.count("x") > 1 for text in starts)
+    found += [f"{twice} tries started twice"] * bool(twice)
     paths = [labeling.folder / name for name in ("labeled.data", "held_out.data")]
     labels = [structure for path in paths for structure in StructureFile(path)]
     converged = sum(bool(final) and final["state"] == "converged" for final in finals)
