@@ -58,6 +58,7 @@ WEIGHTS = [
 TASKS = (
     Task("mode 1", ["--mode", "1"], [], ["symmetry_functions.h5"]),
     Task("mode 2", ["--mode", "2"], ["--restart"], WEIGHTS, "there is no training to continue"),
+    Task("mode 3", ["--mode", "3"], [], ["*.out", "output.data"]),
     Task("MD", ["--mode", "3"], ["--restart"], ["**/md.out", "**/*.extxyz"], "there is no run to continue"),
     Task("calibration", ["--mode", "3"], [], ["uncertainty.data", "potential/*", "*.out", "output.data"]),
 )
@@ -103,18 +104,27 @@ def undisturbed(
 
     Mode 1 has so many copies of the structures.
     """
-    source = make(place / f"{task.name}-{ranks}", replicas=replicas if task.name == "mode 1" else 1)
-    if task.name != "mode 1":
-        demand(run(source, "--mode", "1"))
-    if task.name in ("MD", "calibration"):
-        demand(run(source, "--mode", "2"))
+    source = place / f"{task.name}-{ranks}"
+    if task.name == "mode 1":
+        make(source, replicas=replicas)
+    else:
+        copy(former(place, trained=task.name != "mode 2"), source)
         members = f"md_members {ranks}\n" * (ranks > 1)
-        more = DYNAMICS + members if task.name == "MD" else "\ncalibrate\n"
+        more = {"MD": DYNAMICS + members, "calibration": "\ncalibrate\n"}
         with open(source / "input.nn", "a") as file:
-            file.write(more)
+            file.write(more.get(task.name, ""))
     folder, start = copy(source, place / "run"), time.monotonic()
     demand(run(folder, *task.arguments, ranks=ranks))
     return source, results(folder, task), time.monotonic() - start
+
+
+def former(place: Path, trained: bool) -> Path:
+    """A directory after mode 1, or after mode 2, made once."""
+    source = place / ("trained" if trained else "computed")
+    if not source.exists():
+        copy(former(place, trained=False), source) if trained else make(source)
+        demand(run(source, "--mode", "2" if trained else "1"))
+    return source
 
 
 def results(folder: Path, task: Task) -> dict[str, str]:

@@ -37,10 +37,11 @@ def frames() -> list[Atoms]:
 
 
 def write_files(folder: Path) -> None:
-    """frames.extxyz, ML_AB, npy/, raw/, systems.hdf5, md.dump and log.lammps, pe.dump, log.yaml."""
+    """frames.extxyz, ML_AB, vaspout.h5, npy/, raw/, systems.hdf5, md.dump and log.lammps, pe.dump, log.yaml."""
     images = frames()
     ase.io.write(folder / "frames.extxyz", images)
     (folder / "ML_AB").write_text(as_vasp(images).ml_ab())
+    as_vasp(images).vaspout(folder / "vaspout.h5")
     write_deepmd(folder, images)
     (folder / "md.dump").write_text(dump(images, energies=False))
     (folder / "pe.dump").write_text(dump(images, energies=True))

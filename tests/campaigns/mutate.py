@@ -69,6 +69,7 @@ TARGETS = (
     Target("uncertainty.data", "trained", ("--mode", "3"), True),
     Target("frames.extxyz", "labeled", (CONVERT, "frames.extxyz", "made.data")),
     Target("ML_AB", "labeled", ("tools/vasp2data.py", "ML_AB", "made.data")),
+    Target("vaspout.h5", "labeled", ("tools/vasp2data.py", "vaspout.h5", "made.data")),
     *(Target(f"npy/set.000/{name}.npy", "labeled", (CONVERT, "npy", "made.data")) for name in DEEPMD),
     *(Target(f"raw/{name}.raw", "labeled", (CONVERT, "raw", "made.data")) for name in (*DEEPMD, "type")),
     Target("systems.hdf5", "labeled", (CONVERT, "systems.hdf5", "made.data")),
@@ -79,6 +80,7 @@ TARGETS = (
     Target("log.yaml", "labeled", (CONVERT, "--log", "log.yaml", "md.dump", "made.data")),
     Target("OUTCAR", "files", ("tools/vasp2data.py", "OUTCAR", "made.data")),
     Target("vasprun.xml", "files", ("tools/vasp2data.py", "vasprun.xml", "made.data")),
+    Target("trajectory.extxyz", "moved", ("tools/analyze_trajectory.py", "trajectory.extxyz", "--rdf")),
     Target("md_restart.npz", "moved", ("--mode", "3", "--restart"), True),
 )
 RESULTS = (

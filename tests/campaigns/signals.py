@@ -25,6 +25,7 @@ from kill import TASKS, Task, results, session, undisturbed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS = 60.0  # in which a run must end
+PATIENCE = 10.0  # seconds in which all its processes must
 CONTINUED = 0.3  # share of the runs that are continued, as `kill.py` does with all
 LATEST = 0.9  # share of the duration of an undisturbed run
 ENDS = re.compile(
@@ -101,8 +102,9 @@ def interrupted(
             code = process.returncode
         except subprocess.TimeoutExpired:
             code = None
-        time.sleep(0.3)
-        orphans = [member for member in members if runs(member)]
+        end = time.monotonic() + PATIENCE
+        while (orphans := [member for member in members if runs(member)]) and time.monotonic() < end:
+            time.sleep(0.1)
         for member in orphans:
             with suppress(ProcessLookupError):
                 os.kill(member, signal.SIGKILL)
@@ -122,7 +124,8 @@ def runs(number: int) -> bool:
 def judged(ended: Ended, number: signal.Signals, orphans: list[int]) -> list[str]:
     """What is wrong with how a run ended."""
     faults = [*ended.faults] if ended.code is None or ended.code >= 0 else [f"killed by {-ended.code}"]
-    if ended.code not in (None, 0, 128 + number):
+    too_early = ended.code == number and f"signal {number:d}" in ended.text  # mpiexec, before Python is there
+    if ended.code not in (None, 0, 128 + number) and not too_early:
         faults.append(f"exit code {ended.code}")
     if ended.code == 128 + number and len(ENDS.findall(ended.text)) > 1:
         faults.append("two messages")

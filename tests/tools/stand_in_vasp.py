@@ -25,9 +25,9 @@ CONVERGED, UNCONVERGED = 10, 1  # frames of a run whose first step is written so
 BEHAVIORS = ("unconverged", "dies", "half", "hangs", "silent", "killed", "moved")
 
 
-def drawn(share: float) -> str:
+def drawn(share: float, folder: Path) -> str:
     """A behavior by the structure and the try: `share` of all are no good one."""
-    seed = Path("POSCAR").read_bytes() + Path.cwd().name.encode()
+    seed = (folder / "POSCAR").read_bytes() + folder.name.encode()
     number = int(hashlib.sha256(seed).hexdigest()[:8], 16) / 2**32
     return "good" if number >= share else BEHAVIORS[int(number / share * len(BEHAVIORS))]
 
@@ -35,7 +35,7 @@ def drawn(share: float) -> str:
 def main(behavior: str) -> None:
     """Calculate, well or badly."""
     if behavior.startswith("0."):
-        behavior = drawn(float(behavior))
+        behavior = drawn(float(behavior), Path.cwd())
     settings = Path("INCAR").read_text()
     atoms = ase.io.read("POSCAR", format="vasp")
     titles = re.findall(r"^PAW_PBE (\w+)", Path("POTCAR").read_text(), flags=re.MULTILINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,9 +22,9 @@ from ase.calculators.emt import EMT
 from learning import teacher, vasp_label
 from learning.campaign import Campaign, Stopped
 from learning.label import Job, Labeling, collect, label
-from learning.queues import RUNNING
+from learning.queues import RUNNING, no_room
 
-from bnnp.errors import InputError
+from bnnp.errors import InputError, OutputError
 from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.input_data import StructureFile, read_structures, write_structures
 from bnnp.potential.loading import load
@@ -114,6 +116,26 @@ def test_unconverged_is_no_label_and_not_tried_again_without_other_settings(
     write_template(tmp_path)  # mended: the same command tries it again
     assert label(campaign, 1)
     assert finals(campaign)["job_0001"] == ("converged", "", 2)
+
+
+def test_a_full_disk_is_no_failure_of_a_label(tmp_path: Path, solid: Path) -> None:
+    """Of its two tries, one may still fail for another reason."""
+    campaign = at_labels(tmp_path, solid, 1, VASP)
+    cases = "*try_1) echo 'error during write: No space left on device'; exit 1;;\n*try_2) behavior=dies;;"
+    write_template(tmp_path, cases)
+    with pytest.raises(OutputError, match="try_1: cannot be written in .*: No space left on device. Free"):
+        label(campaign, 1)
+    assert finals(campaign) == {}
+    assert label(campaign, 1)
+    assert finals(campaign)["job_0001"] == ("converged", "", 3)
+
+
+def test_a_disk_without_room_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the program did not say so."""
+    (tmp_path / "job.out").write_text("forrtl: severe (38): error during write, unit 2, file OUTCAR\n")
+    assert not no_room(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=4096))
+    assert no_room(tmp_path)
 
 
 def alive(number: int) -> bool:

@@ -191,6 +191,23 @@ def test_an_energy_of_another_run(run: Any) -> None:
     assert found == pytest.approx([step.energy for step in run.steps[1:]])
 
 
+def test_an_energy_torn_within_its_line(run: Any) -> None:
+    """From the middle of the line with both energies on, the same line of another step."""
+    own, _, _ = made_up(replace(run, steps=run.steps[:1]))
+    at = own.index(b" energy(sigma->0)", own.index(b"free  energy"))
+    torn = own[:at] + b" -99.10000000  energy(sigma->0) =     -99.17500000\n" + own[own.index(b"\n", at) :]
+    assert [step.sigma0_energy for _, step in steps(torn)] == [None]
+
+
+def test_an_energy_in_the_marker_of_another_one(run: Any) -> None:
+    """Which is lost by that; what is left of it stands between the heading and the energy inserted."""
+    own, other, _ = made_up(run)
+    at, start = (text.index(b"free  energy", text.index(b"Iteration      2(")) for text in (own, other))
+    piece = b"\n" + other[start : other.index(b"energy  without", start)]
+    found = [step.free_energy for _, step in steps(own[: at + 13] + piece + own[at + 13 :])]
+    assert found == pytest.approx([run.steps[k].energy for k in (0, 2, 3)])
+
+
 @pytest.mark.parametrize("name", ["NELM", "ISIF", "NWRITE"])
 def test_a_setting_stated_twice(run: Any, name: str) -> None:
     """A line of another head: which of the two holds cannot be told."""
@@ -367,6 +384,27 @@ class TestVasprun:
         """By 0.5^14 eV = 0.000061 eV: one of NELM is lost, or the run was stopped."""
         text = run.vasprun().replace("<parameters>", f'<parameters>\n  <i name="EDIFF"> {ediff}</i>')
         assert flaws(read_vasprun, text) == [flaw] * 4
+
+    def test_one_iteration(self, run: Any) -> None:
+        """As where another step begins in the last iteration of this one: VASP makes two or more (NELMIN)."""
+        assert flaws(read_vasprun, run.change(1, iterations=1).vasprun()) == [None, UNCONVERGED, None, None]
+        assert flaws(read_vasprun, run.change(1, iterations=2).vasprun()) == [None] * 4
+
+    def test_two_energies_in_one(self, run: Any) -> None:
+        """In the only step of a file, in its last iteration and behind the loop."""
+        text = replace(run, steps=run.steps[:1]).vasprun()
+        lines = [f'    <i name="e_{name}_energy">     -15.40000000 </i>\n' for name in ("fr", "0")]
+        begin = text.rindex("<energy>\n", 0, text.index("<structure>", text.index("<calculation>")))
+        for at in (begin, text.index("  <energy>\n   <i", begin)):
+            at = text.index("\n", at) + 1
+            assert flaws(read_vasprun, text[:at] + "".join(lines) + text[at:]) == [INSERTED]
+
+    def test_a_tag_of_an_energy_is_torn(self, run: Any) -> None:
+        """The energy of the last iteration of the only step, and in it the first of another one."""
+        text = replace(run, steps=run.steps[:1]).vasprun()
+        at = text.rindex("_fr_energy", 0, text.index("<structure>", text.index("<calculation>")))
+        lines = [f'{name}">     -15.40000000 </i>\n    <i name="e' for name in ("_fr_energy", "_wo_entrp")]
+        assert flaws(read_vasprun, text[:at] + "".join(lines) + text[at + 3 :]) == [INSERTED]
 
     @pytest.mark.parametrize("number", [0, 1])
     def test_energies_that_do_not_fit_their_columns(self, run: Any, number: int) -> None:

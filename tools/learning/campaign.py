@@ -229,7 +229,8 @@ class Campaign:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        (folder / log).write_text(done.stdout)
+        with replace_file(folder / log) as file:
+            file.write(done.stdout)
         if done.returncode:
             last = done.stdout.rpartition("ERROR: ")[2].strip() or f"exit code {done.returncode}"
             raise InputError(

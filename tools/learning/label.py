@@ -3,11 +3,12 @@
 A job is a folder; each try of it is one below, with what the program needs and leaves. A label that failed
 is tried once more; if it fails again, it is counted with its reason, and the loop goes on without it, unless
 more fail than ``loop_failures`` allows. A job whose processes were killed is tried again, up to `MOST_TRIES`
-times.
+times; where the disk was full, the loop ends, and the next call tries it again.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shlex
@@ -23,6 +24,7 @@ from ase import Atoms
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import read_structures, write_structures
+from bnnp.io.output import cannot_write, replace_file
 from bnnp.io.text import reason_of
 from bnnp.messages import count
 from bnnp.potential.loading import load
@@ -36,6 +38,7 @@ from learning.queues import (
     ENDED,
     GONE,
     NEW,
+    NO_ROOM,
     RUNNING,
     WAITING,
     Local,
@@ -45,6 +48,7 @@ from learning.queues import (
     call,
     ended,
     last_words,
+    no_room,
 )
 from learning.selection import blocks
 
@@ -180,14 +184,19 @@ class Labeling:
         current = {job: job.tries[-1] if job.tries else self.prepare(job, second=False) for job in open_}
         states = self.queue.states(list(current.values()))
         waiting: list[Path] = []
+        full: list[Path] = []
         for job, folder in current.items():
             state = states[folder]
             if state.kind in (ENDED, GONE):
-                next_try = self.judge(job, folder, state)
+                outcome = self.outcome(job, folder, state)
+                full += [folder] * (outcome.reason == NO_ROOM)
+                next_try = self.judge(job, folder, outcome)
                 if next_try is not None:
                     waiting.append(next_try)
             elif state.kind == NEW:
                 waiting.append(folder)
+        if full:
+            raise cannot_write(full[0], OSError(errno.ENOSPC, NO_ROOM))
         busy = sum(states[folder].kind not in (NEW, ENDED, GONE) for folder in current.values())
         room = waiting[: max(0, self.queue.limit - busy)]
         if room:
@@ -195,15 +204,15 @@ class Labeling:
         kinds = {folder: states[folder].kind for folder in current.values()} | dict.fromkeys(room, WAITING)
         return {job.folder: kinds.get(job.tries[-1], NEW) for job in open_ if job.final is None}
 
-    def judge(self, job: Job, folder: Path, state: State) -> Path | None:
-        """Close a label whose try has ended, or return the folder of another try."""
-        outcome = self.outcome(job, folder, state)
+    def judge(self, job: Job, folder: Path, outcome: Outcome) -> Path | None:
+        """Close a label whose try has ended so, or return the folder of another try."""
         if outcome.state == LOST:
             (folder / LOST).touch()
         normal = sum(not (each / LOST).exists() for each in job.tries)
-        again = outcome.state != CONVERGED and (
-            len(job.tries) < MOST_TRIES if outcome.state == LOST else normal < 2 and self.worth(outcome)
-        )
+        if outcome.state == LOST:
+            again = len(job.tries) < MOST_TRIES or outcome.reason == NO_ROOM
+        else:
+            again = outcome.state != CONVERGED and normal < 2 and self.worth(outcome)
         if again:
             return self.prepare(job, second=outcome.state != LOST)
         job.close(outcome, self.settings)
@@ -214,7 +223,13 @@ class Labeling:
         return outcome.state != UNCONVERGED or bool(self.campaign.settings.label.label_retry)
 
     def outcome(self, job: Job, folder: Path, state: State) -> Outcome:
-        """What a try that has ended has given."""
+        """What a try that has ended has given; it is lost if it failed for want of room on the disk."""
+        found = self.found(job, folder, state)
+        failed = found.state in (FAILED, LOST) and no_room(folder)
+        return Outcome(LOST, NO_ROOM) if failed else found
+
+    def found(self, job: Job, folder: Path, state: State) -> Outcome:
+        """What a try that has ended has given, whatever the disk."""
         if state.kind == GONE:
             return Outcome(LOST, state.reason)
         if state.code == TIMED_OUT:
@@ -260,7 +275,8 @@ class Labeling:
             if tries >= MOST_TRIES:  # each time the whole process was gone
                 job.close(Outcome(FAILED, "the calculator ended the program"), self.settings)
                 continue
-            begun.write_text("x" * (tries + 1))
+            with replace_file(begun) as file:
+                file.write("x" * (tries + 1))
             start = time.monotonic()
             try:
                 structure = teacher.label(job.structure, self.campaign.units, own)

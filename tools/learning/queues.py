@@ -7,6 +7,7 @@ decision depends on the clocks of machines or on the times of files.
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import json
 import os
@@ -33,6 +34,8 @@ from learning.local_job import CODE, LOCK, OUTPUT, SCRIPT, TIMED_OUT
 NEW, WAITING, RUNNING, LATE, ENDED, GONE = "new", "waiting", "running", "late", "ended", "gone"
 SUBMITTED = "submitted"  # the name of a file, made before a job on this machine is started
 GRACE = 3.0  # seconds after which one without lock and code is gone: it may be starting
+NO_ROOM = os.strerror(errno.ENOSPC)
+ROOM = 2**20  # bytes below which a disk is full
 MOST = 500  # tasks of one array; SLURM's MaxArraySize is 1001 unless it is changed
 PENDING = ("PENDING", "CONFIGURING", "REQUEUED", "SUSPENDED", "REQUEUE_HOLD", "RESIZING", "SPECIAL_EXIT")
 
@@ -79,6 +82,15 @@ def ended(folder: Path) -> State | None:
     except OSError:
         return None
     return State(ENDED, int(words[0]), float(words[1]) if len(words) > 1 else 0.0) if words else None
+
+
+def no_room(folder: Path) -> bool:
+    """Whether a job has met a full disk, or one of its quota: it has said so, or there is no room yet."""
+    with contextlib.suppress(OSError):
+        said = (folder / OUTPUT).read_text(errors="replace")
+        if any(os.strerror(number) in said for number in (errno.ENOSPC, errno.EDQUOT)):
+            return True
+    return shutil.disk_usage(folder).free < ROOM
 
 
 def last_words(folder: Path) -> str:

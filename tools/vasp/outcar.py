@@ -85,7 +85,8 @@ VERSION = re.compile(rb" vasp\.\d+\.\d+\.\d+[ .]")
 COUNT = re.compile(rb" Iteration *(\d+|\*+)\( *(\d+)\)")
 FREE = re.compile(rb"free  energy   TOTEN  = (?=[ \d-]{9}\.) *(-?\d*\.\d{6}(?:\d\d)?) eV")
 SIGMA0 = re.compile(
-    rb"[^\n]*\n\s*energy  without entropy *=[^\n]* energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s"
+    rb"[^\n]*\n\s*energy  without entropy *=(?: *NUMBER eV +w/o vdW =)? *NUMBER +"
+    rb"energy\(sigma->0\) *= *(-?\d*\.\d{6}(?:\d\d)?)\s".replace(b"NUMBER", rb"(?:-?\d*\.\d+|\*+)")
 )
 VECTOR = re.compile(rb" *(-?\d+\.\d{9})" * 3 + rb"(?: *(?:-?\d+\.\d{9}|\*+)){3} *")  # and a reciprocal one
 ROW = re.compile(rb" *(-?\d+\.\d{5})" * 3 + rb" *(-?\d+\.\d{6})" * 3 + rb" *")
@@ -128,7 +129,6 @@ class _Found:
     volume: bytes = b""
     cell: bytes = b""
     kilobar: bytes = b""
-    kilobar_alone: bool = True  # no text between the stress and the next marker
     pressure: bool = False  # the line below the stress was met
     met: set[bytes] = field(default_factory=set)  # markers
     rows: bytes = b""
@@ -149,6 +149,7 @@ class _Run:
     shortened: bool = False  # somebody has removed iterations
     pairs: set[bytes] = field(default_factory=set)  # lines of `BELOW` that this file has below their tables
     previous: bytes = b""  # marker
+    rest: bytes = b""  # of its section, behind the first line
     prediction: bool = False  # not yet accounted for
     found: _Found | None = None
     backlog: Backlog = field(default_factory=Backlog)
@@ -189,7 +190,8 @@ def read_outcar(stream: Readable, elements: list[str] | None = None) -> Iterator
             _predicted(run)
         elif marker:
             _note(run, marker, section)
-        run.previous = marker or run.previous
+        if marker:
+            run.previous, run.rest = marker, section[section.find(b"\n") :]
         yield from run.backlog.released(0 if marker == RUN else HELD)
     if run.header is None and _read_header(run) is None:
         raise InputError("the file ends before VASP has said which atoms there are")
@@ -292,11 +294,8 @@ def _note(run: _Run, marker: bytes, section: bytes) -> None:
         found.conflict = False
     elif marker == KILOBAR:
         former, found.kilobar = found.kilobar, section[len(KILOBAR) : section.find(b"\n")]
-        found.kilobar_alone = not section[len(KILOBAR) + len(found.kilobar) :].strip()
         found.conflict = found.conflict or former not in (b"", found.kilobar)
     elif marker == EXTERNAL:
-        if not found.kilobar_alone:
-            found.damage = found.damage or INSERTED
         found.pressure = True
     elif marker == VOLUME:
         found.volume = section[len(VOLUME) : section.find(b"\n")]
@@ -313,6 +312,8 @@ def _check_order(run: _Run, found: _Found, marker: bytes, section: bytes) -> Non
     """Whether a table and the line below it belong together, and are the first of their kind in the step."""
     if marker in BELOW and run.previous == BELOW[marker]:
         run.pairs.add(marker)
+        if marker != DRIFT and run.rest.strip(b" -\n"):  # text between
+            found.damage = found.damage or INSERTED
     elif marker in run.pairs or BELOW.get(marker) in found.met or _is_alone(run, marker):
         found.damage = found.damage or INSERTED
     found.met.add(marker)

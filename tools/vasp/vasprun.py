@@ -90,8 +90,11 @@ STEP = re.compile(
 )
 TABLES = (b"eigenvalues", b"dos", b"projected", b"dielectricfunction")  # may be larger than memory
 FREE = re.compile(rb'<i name="e_fr_energy"> *(-?\d*\.\d{8}) *</i>')
-SIGMA0 = re.compile(rb'<i name="e_0_energy"> *(-?\d*\.\d{8}) *</i>')
-FIELD = re.compile(rb'<i name="e_(?:fr|0)_energy">( *-?\d*\.\d{8} *)</i>')
+NUMBER = re.compile(rb" *(-?\d*\.\d{8}) *")
+ITERATION = re.compile(  # ends with three numbers of one width
+    rb'<i name="e_fr_energy">([^<]*)</i>\s*<i name="e_wo_entrp">[^<]*</i>\s*<i name="e_0_energy">([^<]*)</i>'
+    rb"\s*</energy>"
+)
 ENERGIES = re.compile(rb'<i name="(ewald|e_fr_energy)"> *(-?\d*\.\d{8}) *</i>')
 EWALD = re.compile(rb'<i name="ewald"> *(-?\d*\.\d{8}) *</i>')
 VOLUME = re.compile(rb'<i name="volume">([^<]*)</i>')
@@ -246,14 +249,14 @@ class _Body(NamedTuple):
     """What is between the tags of a step."""
 
     n_iterations: int
-    last: bytes  # electronic iteration
-    former: bytes  # the one before
+    former: bytes  # the free energy of the last electronic iteration but one
     structure: bytes
     forces: bytes
     stress: bytes
     energy: bytes
     enthalpy: bytes  # the number; empty if it has not all its digits
     electronic: bytes  # the free energy of the last electronic iteration
+    sigma0: bytes  # and that without smearing
     ewald: bytes
 
     @property
@@ -280,18 +283,22 @@ def _draft(header: Header, text: bytes, closed: bool) -> tuple[Draft, _Body | No
     if not body.enthalpy:
         at = body.energy.find(b"e_fr_energy")
         return flawed(reason_of(body.energy[at : body.energy.find(b"</i>", at)])), None
-    if body.n_iterations > header.nelm or (not body.electronic and _last(FREE, body.former)):
+    if body.n_iterations > header.nelm or (not body.electronic and body.former):
         return flawed(INSERTED), None
     converged = body.n_iterations < header.nelm and _has_settled(header.ediff, body)
     return Draft(None if converged else UNCONVERGED, partial(_read, header, body)), body
 
 
 def _has_settled(ediff: float, body: _Body) -> bool:
-    """Whether the last two electronic iterations, printed to 1e-8 eV, differ by less than EDIFF."""
-    former = _last(FREE, body.former) if ediff else b""
-    if not (former and body.electronic):
+    """Whether the last two electronic iterations, printed to 1e-8 eV, differ by less than EDIFF.
+
+    VASP makes no fewer than two (NELMIN).
+    """
+    if body.n_iterations < 2:
+        return False
+    if not (ediff and body.former and body.electronic):
         return True
-    return abs(float(body.electronic) - float(former)) < 1.001 * ediff + 2e-8
+    return abs(float(body.electronic) - float(body.former)) < 1.001 * ediff + 2e-8
 
 
 def _flaw(skeleton: bytes) -> str:
@@ -313,8 +320,26 @@ def _cut(text: bytes, places: list[int], match: re.Match[bytes]) -> _Body:
     last = text[places[begin] : places[match.start("structure")]] if loops else b""
     former = text[places[loops.rindex(b"s", 0, begin)] : places[begin]] if loops.count(b"s") > 1 else b""
     structure, forces, stress, energy = map(part, ("structure", "forces", "stress", "energy"))
-    ends = _last(FREE, energy), _last(FREE, last), _ewald(text, places, loops)
-    return _Body(loops.count(b"s"), last, former, structure, forces, stress, energy, *ends)
+    if energy.count(b"e_fr_energy") > 1:
+        raise UnreadableStep(INSERTED)
+    ends = _last(FREE, energy), *_energies(last), _ewald(text, places, loops)
+    return _Body(loops.count(b"s"), _energies(former)[0], structure, forces, stress, energy, *ends)
+
+
+def _energies(iteration: bytes) -> tuple[bytes, bytes]:
+    """The free energy of an electronic iteration and that without smearing.
+
+    Each is empty if it has not all its digits, the second also if it is not as wide as the first one.
+    UnreadableStep if more or less than the three energies is there.
+    """
+    fields = ITERATION.findall(iteration)
+    if len(fields) != 1 or iteration.count(b"e_fr_energy") != 1:
+        if b"e_fr_energy" in iteration or b"e_0_energy" in iteration:
+            raise UnreadableStep(INSERTED)
+        return b"", b""
+    free, sigma0 = (NUMBER.fullmatch(word) for word in fields[0])
+    even = free and sigma0 and len(free[0]) == len(sigma0[0])
+    return free[1] if free else b"", sigma0[1] if even and sigma0 else b""
 
 
 def _ties(header: Header, body: _Body) -> frozenset[str]:
@@ -357,7 +382,7 @@ def _read(header: Header, body: _Body) -> Step:
         raise UnreadableStep(TORN)
     if volume and not has_volume(cell, volume[1], 0.001):
         raise UnreadableStep(OTHER_VOLUME)
-    free, sigma0 = float(body.enthalpy), _sigma0(body.last)
+    free, sigma0 = float(body.enthalpy), body.sigma0
     if header.pstress:
         free = _without_work(free, body.electronic, header.pstress, cell)
     return Step(
@@ -370,13 +395,6 @@ def _read(header: Header, body: _Body) -> Step:
         stress=_stress(body.stress) if header.isif > 1 else None,
         method=header.method,
     )
-
-
-def _sigma0(iteration: bytes) -> bytes:
-    """The energy without smearing of an electronic iteration; empty if it is not as wide as the other one."""
-    if iteration.count(b'name="e_fr_energy"') != iteration.count(b'name="e_0_energy"'):
-        raise UnreadableStep(INSERTED)
-    return _last(SIGMA0, iteration) if len(set(map(len, FIELD.findall(iteration)))) == 1 else b""
 
 
 def _without_work(enthalpy: float, electronic: bytes, pstress: float, cell: Array) -> float:
