@@ -41,6 +41,7 @@ BONDS = 2.0  # eV/atom: more than melting, surfaces and defects make of a solid
 CHEMISTRY = 50.0  # eV/atom: no two structures of one composition and calculation differ by more
 ELECTRONS = 20.92  # eV
 LIKE = 0.03  # relative difference of an energy in another unit from what the others give
+UNBALANCED = 0.05  # net force, as a share of all magnitudes, that no calculation leaves
 SHOWN = 5  # structures named
 
 
@@ -147,10 +148,13 @@ class LabelSizes:
         self._compositions: list[dict[int, int]] = []
         self._composition, self._sizes = array("q"), array("d")
         self._work = LabelWork()
+        self._fixed: list[tuple[int, int, int]] = []  # structure, its atoms without a force, all its atoms
 
     def count(self, structure: Structure) -> None:
         """Count one structure."""
         self._work.count(structure, len(self.positions))
+        if (idle := idle_atoms(structure.forces)) > 0:
+            self._fixed.append((len(self.positions), idle, len(structure)))
         self.positions.append(structure.index)
         key = structure.numbers.tobytes()
         if key not in self._kinds:
@@ -175,8 +179,24 @@ class LabelSizes:
     ) -> Iterator[str]:
         """What looks wrong with labels in `units`; see `label_doubts` and `work_doubts`."""
         yield from label_doubts(self.table(units), units, where, least, certain)
+        if self._fixed:
+            first, idle, n_atoms = self._fixed[0]
+            yield (
+                f"{count(len(self._fixed), 'structure has', 'structures have')} atoms without any force and "
+                f"a net force of the others, as {where(first)} ({idle} of {count(n_atoms, 'atom')}): were "
+                "the forces of fixed atoms set to zero? A potential learns these zeros; leave the structures "
+                "out, or take forces without constraints (ASE: get_forces(apply_constraint=False))"
+            )
         if certain:
             yield from work_doubts(self._work.table(), units, where)
+
+
+def idle_atoms(forces: Array | None) -> int:
+    """How many atoms have no force at all, where those of the others, (n_atoms, 3), do not add up to zero."""
+    if forces is None or not (idle := int(np.count_nonzero(~forces.any(axis=1)))) or idle == len(forces):
+        return 0
+    net, sizes = np.linalg.norm(forces.sum(axis=0)), np.linalg.norm(forces, axis=1)
+    return idle if net > UNBALANCED * sizes.sum() else 0
 
 
 def largest(label: Array | None) -> float:

@@ -32,14 +32,16 @@ Array = NDArray[np.float64]
 
 STEP = 2.0  # length: displacements above are those of other structures, or of images
 SAME_CELL = 1e-6  # relative difference, from rounding in a file
-ALIKE = 0.3  # 2 F_1 F_2 / (F_1^2 + F_2^2) of frames between which the rule serves
+ALIKE = 0.5  # 2 F_1 F_2 / (F_1^2 + F_2^2) of frames between which the rule serves
 IDLE = 1e-3  # work of forces that are too small to matter, as a share of that of the stress
 SMOOTH = 0.9  # the same, where it holds to some per cent
 FEWEST = 6  # steps below which nothing is said
 PIECE = 20  # steps that are judged together
 RIGHT = (0.8, 1.25)  # factors that need no explanation
+NEAR = (0.5, 2.0)  # factors that long steps may give, too, unless little is left of the energies
 NEEDED = 3.0  # a term, or another frame, counts if without it the rest is larger by this factor
 EXPLAINED = 0.3  # rest of the energies that are explained, as a share of them
+EXACT = 0.1  # the same, where the rule holds
 UNRELATED = 0.8  # the same, of energies that have nothing to do with the work
 NOISE = 0.02  # eV: a work below may be one of rounding and of electronic iterations
 LIKE = 0.05  # relative difference of a factor from that of a unit
@@ -273,10 +275,10 @@ def _verdicts(steps: WorkTable, units: Units) -> Iterator[str]:
         return
     if fit.explains:
         force, stress = fit.factors.tolist()
-        if fit.needed[0] and not RIGHT[0] < force < RIGHT[1]:
+        if fit.needed[0] and fit.tells(force):
             yield _factor_doubt(force, float(np.median(steps.n_atoms)), units)
         relative = stress / force if fit.needed[0] else stress
-        if fit.needed[1] and not RIGHT[0] < relative < RIGHT[1]:
+        if fit.needed[1] and fit.tells(relative):
             yield _stress_doubt(relative, units)
         return
     smooth = np.median(steps.alike) > SMOOTH and not steps.stress.any()
@@ -312,7 +314,17 @@ class _Fit:
     @property
     def explains(self) -> bool:
         """Whether little is left of all and of each."""
-        return self.rest <= EXPLAINED * self.size and self.typical <= EXPLAINED
+        return self.left <= EXPLAINED
+
+    @property
+    def left(self) -> float:
+        """What is left of all energies, or of most of them, as a share."""
+        return max(self.rest / self.size if self.size else 0.0, self.typical)
+
+    def tells(self, factor: float) -> bool:
+        """Whether a factor is so far from 1 that it has a reason."""
+        low, high = RIGHT if self.left <= EXACT else NEAR
+        return not low < factor < high
 
     @classmethod
     def of(cls, works: Array, energies: Array) -> _Fit:
