@@ -15,9 +15,10 @@ import os
 import sys
 import time
 import traceback
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import chain, takewhile
+from itertools import accumulate, chain, takewhile
 from operator import itemgetter
 from types import TracebackType
 from typing import Any, TypeVar
@@ -160,6 +161,19 @@ def deal(costs: Sequence[float]) -> list[int]:
         if number == rank():
             mine.append(item)
     return sorted(mine)
+
+
+def stretch(costs: Sequence[float]) -> range:
+    """This rank's items, where each rank has neighboring ones, and the summed costs balance.
+
+    Parameters
+    ----------
+    costs : (n_items,) numbers
+        Estimated work of each item, the same on all ranks.
+    """
+    sums = list(accumulate(costs, initial=0.0))
+    first, last = (bisect_left(sums, sums[-1] * number / size()) for number in (rank(), rank() + 1))
+    return range(first, last)
 
 
 def abort(code: int) -> None:

@@ -14,6 +14,10 @@ those of --units (bohr and hartree, or Angstrom and eV), else in Angstrom and eV
 units that it states, else in ASE's own. Energy, forces and stress are those of one calculation, without a
 name (energy, forces, stress or virial), or the one that the --...-key options name.
 
+Outputs of Quantum ESPRESSO, FHI-aims, Gaussian, ORCA, CASTEP, GPAW, NWChem and ABINIT are known by their
+content; steps that did not converge are left out or refused. Of CP2K, PROJECT-pos-1.xyz is read, with
+PROJECT-frc-1.xyz and the cell (.cell, .restart or .inp) beside it.
+
 A directory, or an HDF5 file, is one of DeePMD-kit's systems; or a directory of RuNNer's or n2p2's input.data
 files. Dumps of LAMMPS (.dump, .lammpstrj) need an energy: a column of a compute pe/atom, or the log. VASP's
 files are read as bnnp vasp does. --skip, --every and --max count the frames of each input.

@@ -1,5 +1,7 @@
 """Sizes of labels that no calculation gives: energies far from the others, stresses in another unit.
 
+What energies and forces say of each other along a run: :mod:`bnnp.analysis.label_work`.
+
 Energies are judged after a fit to the composition, E = sum_elements N_X e_X, so that data of many
 compositions can be compared. The fit minimizes the sum of absolute residuals (by iteratively reweighted
 least squares), so that a wrong energy does not hide itself, and is repeated by least squares without the far
@@ -22,6 +24,8 @@ import ase.units
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.analysis.label_work import ENERGY_UNITS, LabelWork, work_doubts
+from bnnp.analysis.least_absolute import least_absolute
 from bnnp.messages import count
 from bnnp.structure import Structure
 from bnnp.units import GPA_PER_EV_A3, Units
@@ -35,19 +39,10 @@ THERMAL = 0.1  # eV/atom: what structures of one composition differ by if they a
 HOT = 1.5  # times the median of the largest forces: of structures that are hotter than the others
 BONDS = 2.0  # eV/atom: more than melting, surfaces and defects make of a solid
 CHEMISTRY = 50.0  # eV/atom: no two structures of one composition and calculation differ by more
-ITERATIONS = 100
 ELECTRONS = 20.92  # eV
 LIKE = 0.03  # relative difference of an energy in another unit from what the others give
+UNBALANCED = 0.05  # net force, as a share of all magnitudes, that no calculation leaves
 SHOWN = 5  # structures named
-
-ENERGY_UNITS = {  # size of the number, if eV is expected
-    "hartree": 1.0 / ase.units.Hartree,
-    "Rydberg": 1.0 / ase.units.Rydberg,
-    "kcal/mol": ase.units.mol / ase.units.kcal,
-    "kJ/mol": ase.units.mol / ase.units.kJ,
-    "meV": 1000.0,
-    "eV": 1.0,
-}
 
 
 @dataclass(frozen=True)
@@ -145,16 +140,21 @@ class Outlier:
 
 
 class LabelSizes:
-    """Sizes of the labels of structures that are counted one by one; a few numbers of each are kept."""
+    """Labels of structures that are counted one by one, in their order; a few numbers of each are kept."""
 
     def __init__(self) -> None:
         self.positions = array("q")  # index of each structure in its file
         self._kinds: dict[bytes, int] = {}  # elements of a structure -> its composition
         self._compositions: list[dict[int, int]] = []
         self._composition, self._sizes = array("q"), array("d")
+        self._work = LabelWork()
+        self._fixed: list[tuple[int, int, int]] = []  # structure, its atoms without a force, all its atoms
 
     def count(self, structure: Structure) -> None:
         """Count one structure."""
+        self._work.count(structure, len(self.positions))
+        if (idle := idle_atoms(structure.forces)) > 0:
+            self._fixed.append((len(self.positions), idle, len(structure)))
         self.positions.append(structure.index)
         key = structure.numbers.tobytes()
         if key not in self._kinds:
@@ -177,8 +177,26 @@ class LabelSizes:
     def doubts(
         self, units: Units, where: Callable[[int], str], least: float = BONDS, certain: bool = True
     ) -> Iterator[str]:
-        """What looks wrong with labels in `units`; see `label_doubts`."""
-        return label_doubts(self.table(units), units, where, least, certain)
+        """What looks wrong with labels in `units`; see `label_doubts` and `work_doubts`."""
+        yield from label_doubts(self.table(units), units, where, least, certain)
+        if self._fixed:
+            first, idle, n_atoms = self._fixed[0]
+            yield (
+                f"{count(len(self._fixed), 'structure has', 'structures have')} atoms without any force and "
+                f"a net force of the others, as {where(first)} ({idle} of {count(n_atoms, 'atom')}): were "
+                "the forces of fixed atoms set to zero? A potential learns these zeros; leave the structures "
+                "out, or take forces without constraints (ASE: get_forces(apply_constraint=False))"
+            )
+        if certain:
+            yield from work_doubts(self._work.table(), units, where)
+
+
+def idle_atoms(forces: Array | None) -> int:
+    """How many atoms have no force at all, where those of the others, (n_atoms, 3), do not add up to zero."""
+    if forces is None or not (idle := int(np.count_nonzero(~forces.any(axis=1)))) or idle == len(forces):
+        return 0
+    net, sizes = np.linalg.norm(forces.sum(axis=0)), np.linalg.norm(forces, axis=1)
+    return idle if net > UNBALANCED * sizes.sum() else 0
 
 
 def largest(label: Array | None) -> float:
@@ -291,7 +309,7 @@ def energy_residuals(table: SizeTable) -> Array:
     shares = table.counts[known] / table.counts[known].sum(axis=1, keepdims=True)
     middle = float(np.median(table.energies[known]))
     energies = table.energies[known] - middle
-    rest = energies - shares @ _least_absolute(shares, energies)
+    rest = energies - shares @ least_absolute(shares, energies)
     far_ones = outside(rest, both=True)
     near = np.delete(np.arange(len(rest)), far_ones)
     if len(near) > 2 * len(table.numbers):
@@ -301,20 +319,6 @@ def energy_residuals(table: SizeTable) -> Array:
             rest = energies - shares @ fit
     residuals[known] = rest
     return residuals
-
-
-def _least_absolute(shares: Array, energies: Array) -> Array:
-    """e_X (n_elements,) that minimize the sum of |E - sum x_X e_X| over the structures."""
-    weights = np.ones(len(energies))
-    fit: Array = np.zeros(shares.shape[1])
-    for _ in range(ITERATIONS):
-        weighted = shares * weights[:, None]
-        former = fit
-        fit = np.asarray(np.linalg.lstsq(shares.T @ weighted, weighted.T @ energies, rcond=None)[0])
-        weights = 1.0 / np.maximum(np.abs(energies - shares @ fit), 1e-6)
-        if np.abs(fit - former).max() < 1e-6:
-            break
-    return fit
 
 
 def rare(values: Array) -> float:

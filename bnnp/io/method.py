@@ -6,8 +6,10 @@ One word of ``key:value`` pairs, joined by commas; pairs that a file does not te
 
     xc        functional, with exact exchange and van der Waals correction
     encut     plane-wave cutoff, eV
+    charge    of the cell in e, from NELECT and the electrons of the pseudopotentials
     k         mesh, and the smallest and largest distance of k-points (1/Angstrom, with 2 pi) that gives it
-    smearing  ISMEAR@SIGMA; moment: whether NUPDOWN fixes that of the cell; lasph, lreal, addgrid: T or F
+    smearing  ISMEAR@SIGMA; moment: free, or what NUPDOWN fixes; lasph, lreal, addgrid: T or F
+    dipole    direction of the correction (IDIPOL), and whether it acts on the potential (LDIPOL)
     ediff     EDIFF, eV
     run       one whose forces may have those of springs or of a bias
     Ge ...    pseudopotential of the element, and its U and J in eV
@@ -70,9 +72,11 @@ def _title(key: str) -> str:
         "encut": "ENCUT (eV)",
         "prec": "PREC",
         "spin": "spin",
+        "charge": "charge of the cell (NELECT, e)",
         "k": "k-point density (mesh@distance in 1/Angstrom)",
         "smearing": "smearing (ISMEAR@SIGMA in eV)",
         "moment": "magnetic moment of the cell (NUPDOWN)",
+        "dipole": "dipole correction (IDIPOL, LDIPOL)",
         "lasph": "LASPH",
         "lreal": "LREAL",
         "addgrid": "ADDGRID",

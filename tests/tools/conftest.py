@@ -153,7 +153,8 @@ class FakeRun:
             for _ in range(count)
         )
         types = "".join(
-            f"    <rc><c>{count:4d}</c><c>{symbol:2}</c><c>     16.00000000</c><c>      6.00000000</c>"
+            f"    <rc><c>{count:4d}</c><c>{symbol:2}</c><c>     16.00000000</c>"
+            f"<c>{1.0 if symbol == 'H' else 6.0:16.8f}</c>"
             f"<c>  PAW_PBE {symbol} 08Apr2002                   </c></rc>\n"
             for symbol, count in self.species
         )

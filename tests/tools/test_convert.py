@@ -571,7 +571,7 @@ class TestWarnings:
     def test_data_read_in_the_wrong_units(self, frames: Path, tmp_path: Path, wrong: str, unit: str) -> None:
         right = {"atomic": "metal", "metal": "atomic"}[wrong]
         data, back = tmp_path / "input.data", tmp_path / "back.extxyz"
-        assert "WARNING" not in run("--units", right, frames, data).output
+        assert "WARNING" not in run("--units", right, "--every", 2, frames, data).output
         fine = run("--units", right, data, back)
         assert "WARNING" not in fine.output
         assert f"input.data was read in {unit} and" in fine.stdout

@@ -186,6 +186,24 @@ class TestReport:
         assert "WARNING: 1 structure has an energy far from the others" in text
         assert "structure 6, OUTCAR:5 (+6000000" in text
 
+    def test_a_run_in_another_unit(self, tmp_path: Path) -> None:
+        """A spring of 2 eV/Angstrom^2; of the second group the energies are in hartree, 27.2114 eV."""
+        found = []
+        for group, unit in (("300K", 1.0), ("900K", 27.2114)):
+            for x in 0.2 * np.sin(0.3 * np.arange(20) + 0.15):
+                positions = np.array([[0.0, 0.0, 0.0], [2.3 + x, 0.0, 0.0]])
+                forces = np.array([[2.0 * x, 0.0, 0.0], [-2.0 * x, 0.0, 0.0]])
+                silicon = Structure(np.array([14, 14]), positions, energy=x**2 / unit, forces=forces)
+                found.append(replace(silicon, info={"group": group}))
+        write_structures(tmp_path / "input.data", found)
+        for arguments in (("--check",), ()):
+            target = () if arguments else (tmp_path / "all.extxyz",)
+            result = run(*arguments, "--units", "metal", tmp_path / "input.data", *target)
+            text = " ".join(result.output.split())
+            assert text.count("contradict each other") == 1
+            assert "from structure 21 to structure 40: between frames the energy changes by 0.0367" in text
+            assert "energies in hartree would fit" in text
+
     def test_wrong_units(self, structures: list[Structure], tmp_path: Path) -> None:
         write_structures(tmp_path / "input.data", structures)
         result = run("--check", "--units", "atomic", tmp_path / "input.data")

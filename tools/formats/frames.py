@@ -29,11 +29,15 @@ from bnnp.io.text import reason_of
 from bnnp.messages import count as counted
 from bnnp.structure import Set, Structure
 from bnnp.units import Units
+from formats import cp2k
 from formats.change_units import change_units
 from formats.deepmd import find_systems, is_deepmd_file, read_systems
 from formats.extxyz import parse_comment
 from formats.lammps_dump import DumpChoice, is_dump, read_dump
+from formats.programs import Program, program_of, read_output
 from formats.runner_tree import find_data, read_tree
+
+SILENT = ("traj", "bundletrajectory", "castep-md", "castep-geom")  # formats of quantum programs
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,8 @@ def find_reader(path: Path) -> Callable[[Path, Choice, CheckedSummary], Iterator
         return read_deepmd
     if is_output(path):
         return read_vasp
+    if cp2k.is_trajectory(path):
+        return read_cp2k
     return read_lammps if is_dump(path) else read_with_ase
 
 
@@ -215,7 +221,15 @@ def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterat
     """The chosen frames of a file that ASE reads, each marked with where it comes from."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    program = None if choice.format else program_of(path)
+    if program is not None:
+        yield from read_program(path, program, choice, summary)
+        return
     format_ = choice.format or format_of(path)
+    if choice.labels and format_ in SILENT:
+        summary.remarks.append(
+            f"{path}: files of this kind ({format_}) do not say whether the electronic iterations converged"
+        )
     options: dict[str, Any] = {"properties_parser": parse_comment} if format_ == "extxyz" else {}
 
     def images(frames: slice) -> Iterator[Atoms]:
@@ -231,6 +245,50 @@ def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterat
             f"{path}: ASE, which reads it as {format_}, finds no structure in it; is the file complete, and "
             "is it the one with the structures? --format names another format"
         )
+
+
+def read_program(
+    path: Path, program: Program, choice: Choice, summary: CheckedSummary
+) -> Iterator[Structure]:
+    """The chosen frames of an output of a quantum program, of all its runs."""
+    left_out: Counter[str] = Counter()
+    frames = read_output(path, program, left_out if choice.labels else None)
+    return read_usable(frames, left_out, f"{path} ({program.name})", path, choice, summary)
+
+
+def read_cp2k(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[Structure]:
+    """The chosen steps of CP2K's molecular dynamics."""
+    left_out: Counter[str] = Counter()
+    summary.remarks.append(cp2k.SILENT.format(path))
+    return read_usable(cp2k.read_trajectory(path, left_out), left_out, str(path), path, choice, summary)
+
+
+def read_usable(
+    frames: Iterator[tuple[int, Atoms]],
+    left_out: Counter[str],
+    name: str,
+    path: Path,
+    choice: Choice,
+    summary: CheckedSummary,
+) -> Iterator[Structure]:
+    """The chosen ones of numbered frames, whose reader counts what it leaves out."""
+    usable = 0
+
+    def images() -> Iterator[Atoms]:
+        nonlocal usable
+        for number, atoms in frames:
+            usable += 1
+            atoms.info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
+            yield atoms
+
+    yield from structures_of(islice(images(), choice.skip, choice.stop, choice.every), path, choice, summary)
+    reasons = "; ".join(f"{number} {reason}" for reason, number in left_out.items())
+    if not usable:
+        frames_found = counted(left_out.total(), "frame")
+        why = f"none of its {frames_found} can be used: {reasons}" if left_out else "no structure in it"
+        raise InputError(f"{name}: {why}; is the file complete, and is it the one with the structures?")
+    if left_out:
+        summary.remarks.append(f"{name}: left out, {reasons}")
 
 
 def format_of(path: Path) -> str:

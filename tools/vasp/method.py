@@ -48,10 +48,23 @@ class Species:
     ----------
     symbols, titles : sequence of str
         One a species; `titles` of POTCAR may be empty.
+    counts : sequence of int
+        Atoms of each.
+    valences : sequence of float
+        Electrons of an atom in POTCAR (ZVAL), one a species; others if the file does not say.
     """
 
     symbols: Sequence[str]
     titles: Sequence[str]
+    counts: Sequence[int]
+    valences: Sequence[float]
+
+    @property
+    def neutral(self) -> float | None:
+        """Electrons of the neutral cell; None if the file does not say."""
+        if not self.valences or len(self.valences) != len(self.counts):
+            return None
+        return sum(n * z for n, z in zip(self.counts, self.valences, strict=True))
 
 
 def real(tag: Lookup, name: str, default: float) -> float:
@@ -108,9 +121,11 @@ def method_word(tag: Lookup, species: Species, mesh: Sequence[int] | None, cell:
     if precision := (tag("PREC") or "").strip().lower():
         pairs["prec"] = PRECISIONS.get(precision[0], precision)
     pairs["spin"] = _spin(tag)
+    if species.neutral is not None and tag("NELECT"):
+        pairs["charge"] = _charge(species.neutral - real(tag, "NELECT", 0.0))
     if mesh is not None and cell is not None and cell.shape == (3, 3) and abs(np.linalg.det(cell)) > 1e-6:
         pairs["k"] = mesh_word(mesh, cell)
-    pairs |= _details(tag) | _pseudopotentials(tag, species)
+    pairs |= _details(tag, sum(species.counts)) | _pseudopotentials(tag, species)
     return ",".join(f"{key}:{UNFIT.sub('_', value)}" for key, value in pairs.items() if value)
 
 
@@ -150,7 +165,12 @@ def _spin(tag: Lookup) -> str:
     return "noncollinear" if _flag(tag("LNONCOLLINEAR")) else (tag("ISPIN") or "").strip()
 
 
-def _details(tag: Lookup) -> dict[str, str]:
+def _charge(charge: float) -> str:
+    """The charge of a cell in e: 0, +1, -0.5; electrons are printed with four decimals."""
+    return f"{charge:+.4g}" if abs(charge) > 1e-3 else "0"
+
+
+def _details(tag: Lookup, n_atoms: int) -> dict[str, str]:
     """What changes energies by less, as far as the file says it, and runs whose forces may be others."""
     pairs = {}
     if tag("ISMEAR"):
@@ -158,7 +178,12 @@ def _details(tag: Lookup) -> dict[str, str]:
         width = "" if kind in TETRAHEDRA else f"@{real(tag, 'SIGMA', 0.2):.2f}"  # OUTCAR has two decimals
         pairs["smearing"] = f"{kind}{width}"
     if _spin(tag) not in ("", "1") and tag("NUPDOWN"):
-        pairs["moment"] = "free" if real(tag, "NUPDOWN", -1.0) == -1.0 else "fixed"
+        moment = real(tag, "NUPDOWN", -1.0)
+        pairs["moment"] = "free" if moment == -1.0 else f"{moment / max(n_atoms, 1):.3g}_an_atom"
+    if tag("IDIPOL"):
+        direction = integer(tag, "IDIPOL", 0)
+        potential = "+LDIPOL" if _flag(tag("LDIPOL")) else ""
+        pairs["dipole"] = f"IDIPOL{direction}{potential}" if direction else "F"
     if tag("LASPH"):
         pairs["lasph"] = str(_flag(tag("LASPH")))[0]
     if projection := (tag("LREAL") or "").strip(" .").upper():
@@ -191,6 +216,11 @@ def _pseudopotentials(tag: Lookup, species: Species) -> dict[str, str]:
         if word and word not in words.setdefault(symbol, []):
             words[symbol].append(word)
     return {symbol: "+".join(found) for symbol, found in words.items() if found}
+
+
+def valences_of(potcar: bytes) -> list[float]:
+    """ZVAL of each species, from the heads of POTCAR."""
+    return [float(value) for value in re.findall(rb"; *ZVAL *= *(\d+\.\d*) ", potcar)]
 
 
 def _a_species(text: str | None, count: int) -> list[str]:

@@ -42,7 +42,7 @@ import numpy as np
 from bnnp.errors import InputError
 from bnnp.messages import count
 from vasp.backlog import HELD, Backlog
-from vasp.method import Species, excluded, integer, method_word
+from vasp.method import Species, excluded, integer, method_word, valences_of
 from vasp.species import agreed, from_mass, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
@@ -490,7 +490,12 @@ def _read_header(run: _Run) -> Header | None:
         isif=integer(tag, "ISIF", 2),
         nwrite=integer(tag, "NWRITE", 2),
         excluded=flaw,
-        method=method_word(tag, Species(symbols, titles), [int(n) for n in mesh[-1]] if mesh else None, cell),
+        method=method_word(
+            tag,
+            Species(symbols, titles, counts, valences_of(text)),
+            [int(n) for n in mesh[-1]] if mesh else None,
+            cell,
+        ),
     )
 
 

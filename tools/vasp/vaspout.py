@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.errors import InputError
-from vasp.method import Species, excluded, method_word
+from vasp.method import Species, excluded, method_word, valences_of
 from vasp.species import agreed, from_symbol, from_title
 from vasp.step import (
     CUT_OFF,
@@ -43,7 +43,14 @@ POTCAR, KPOINTS, POSCAR = "input/potcar/content", "input/kpoints", "input/poscar
 FREE_TAGS = ("free energy TOTEN", "ion-electron TOTEN")
 SIGMA0_TAG = "energy(sigma->0)"
 NELM_DEFAULT = 60
-DEFAULTS = {"PREC": "normal", "ISPIN": "1"}  # of VASP, where INCAR sets nothing
+DEFAULTS = {  # of VASP, where INCAR sets nothing
+    "PREC": "normal",
+    "ISPIN": "1",
+    "ISMEAR": "1",
+    "NUPDOWN": "-1",
+    "LASPH": "F",
+    "IDIPOL": "0",
+}
 
 
 def read_vaspout(file: BinaryIO, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -108,7 +115,9 @@ class _Steps:
         self.scale = float(h5[f"{IONS}/scale"][()]) if f"{IONS}/scale" in h5 else 1.0
         lengths = [len(group[name]) for name in needed if name != "energies_tags"]
         self.whole, self.begun = min(lengths), max(lengths)
-        self.method = _method(h5, names, self.scale * group["lattice_vectors"][0] if self.whole else None)
+        valences = valences_of(bytes(h5[POTCAR][()])) if POTCAR in h5 else []
+        species = Species(names, _titles(h5), counts, valences)
+        self.method = _method(h5, species, self.scale * group["lattice_vectors"][0] if self.whole else None)
         self.isif = _setting(h5, "ISIF")
         self.converged = _converged(group, self.whole, int(_setting(h5, "NELM") or NELM_DEFAULT))
 
@@ -164,11 +173,15 @@ def _species(h5: h5py.File, elements: list[str] | None) -> tuple[list[str], list
     return symbols, counts
 
 
-def _method(h5: h5py.File, symbols: list[str], cell: Array | None) -> str:
-    """The word of :mod:`bnnp.io.method`."""
+def _method(h5: h5py.File, species: Species, cell: Array | None) -> str:
+    """The word of :mod:`bnnp.io.method`; a cell is neutral unless INCAR says something else."""
+
+    def tag(name: str) -> str | None:
+        return str(species.neutral) if name == "NELECT" and not _setting(h5, name) else _tag(h5, name)
+
     mesh = [int(h5[f"{KPOINTS}/nkp{axis}"][()]) for axis in "xyz" if f"{KPOINTS}/nkp{axis}" in h5]
     whole = cell is not None and len(mesh) == 3 and min(mesh) > 0
-    return method_word(partial(_tag, h5), Species(symbols, _titles(h5)), mesh if whole else None, cell)
+    return method_word(tag, species, mesh if whole else None, cell)
 
 
 def _titles(h5: h5py.File) -> list[str]:

@@ -519,8 +519,17 @@ def _symbols(atominfo: bytes, elements: list[str] | None) -> tuple[list[str], Sp
             f"the elements {sorted({row[0] for row in of_atom})} are no chemical symbols; name the species "
             "in the order of POTCAR with --elements, e.g. --elements 'Ge Te'"
         )
-    species = Species([name or "" for name in names], [" ".join(row[-1].split()) for row in of_type])
+    titles = [" ".join(row[-1].split()) for row in of_type]
+    species = Species([name or "" for name in names], titles, counts, _valences(of_type))
     return [symbol for symbol in symbols if symbol], species
+
+
+def _valences(of_type: list[list[str]]) -> list[float]:
+    """ZVAL of each species; none where the table has no such column."""
+    try:
+        return [float(row[3]) for row in of_type]
+    except (ValueError, IndexError):
+        return []
 
 
 def _of_kind(of_atom: list[list[str]], kind: int) -> str | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bnnp import parallel
 from bnnp.analysis.label_sizes import SizeTable, label_doubts
+from bnnp.analysis.label_work import LabelWork, WorkTable, work_doubts
 from bnnp.descriptors.survey import draw_share, survey, survey_dtype, trajectories
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
@@ -60,13 +61,16 @@ class Survey:
         Line of each structure in input.data.
     methods : dict of str to set of str
         For each ``method=`` of the comment lines the groups that have it.
+    work : WorkTable
+        Energies and work from frame to frame.
     """
 
     table: NDArray[np.void]
     groups: tuple[str, ...]
     group: NDArray[np.int32]
     lines: NDArray[np.int64]
-    methods: dict[str, set[str]] = field(default_factory=dict)
+    methods: dict[str, set[str]]
+    work: WorkTable
 
     def where(self, index: int) -> str:
         """A structure as messages name it."""
@@ -122,35 +126,38 @@ class Selection:
 
 
 def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Survey:
-    """Survey every structure; each rank its share.
+    """Survey every structure; each rank neighboring ones.
 
     Raises
     ------
     NumericalError
         A structure has no neighbor list (flat cell, absurd density).
     """
-    mine, model = parallel.deal(structures.n_atoms.tolist()), settings.model
+    mine, model, work = parallel.stretch(structures.n_atoms.tolist()), settings.model, LabelWork()
     labels: list[str] = []
     methods: dict[str, set[str]] = {}
     records = np.zeros(len(mine), survey_dtype(len(model.elements)))
+    for structure in structures.read(range(max(mine.start - 3, 0), mine.start)):
+        work.count(structure, structure.index)
     for record, structure in enumerate(structures.read(log.progress(mine, "counting neighbors"))):
+        work.count(structure, structure.index)
         try:
             records[record] = survey(structure, model.elements, model.largest_cutoff, model.atom_energies)
         except NumericalError as error:
             raise NumericalError(f"{structures.path.name}, {structure.where}: {error}") from error
         labels.append(sys.intern(structure.info.get("group", "")))
         methods.setdefault(structure.info.get("method", ""), set()).add(labels[-1])
-    shares = parallel.broadcast(parallel.gather((mine, records, labels, methods)))
+    shares = parallel.broadcast(parallel.gather((mine, records, labels, methods, work.table(mine.start - 2))))
     for share in shares:
         for method, found in share[3].items():
             methods.setdefault(method, set()).update(found)
-    order = np.argsort(np.concatenate([np.array(share[0], dtype=np.int64) for share in shares]))
-    table = np.concatenate([share[1] for share in shares])[order]
+    table = np.concatenate([share[1] for share in shares])
     names = [label for share in shares for label in share[2]]
     groups = ("", *sorted(set(names) - {""}))
     number = {group: position for position, group in enumerate(groups)}
-    group = np.array([number[name] for name in names], dtype=np.int32)[order]
-    return Survey(table, groups, group, structures.lines, methods)
+    group = np.array([number[name] for name in names], dtype=np.int32)
+    steps = WorkTable.joined([share[4] for share in shares])
+    return Survey(table, groups, group, structures.lines, methods, steps)
 
 
 def select(found: Survey, settings: Settings) -> Selection:
@@ -354,12 +361,13 @@ def _units(found: Survey, selection: Selection, settings: Settings) -> list[str]
 
 
 def _sizes(found: Survey, selection: Selection, settings: Settings, certain: bool) -> list[str]:
-    """Energies, forces and stresses of a size that no calculation gives."""
+    """Energies, forces and stresses of a size that no calculation gives, or that contradict each other."""
     table, units = found.table[selection.kept], settings.model.units
     numbers = np.array([atomic_numbers[element] for element in settings.model.elements])
     counts = table["n_atoms"].astype(np.float64)
     sizes = SizeTable.of(numbers, counts, table["energy"], table["largest_force"], table["stress"], units)
-    return list(label_doubts(sizes, units, lambda k: found.where(int(selection.kept[k])), certain=certain))
+    doubts = list(label_doubts(sizes, units, lambda k: found.where(int(selection.kept[k])), certain=certain))
+    return [*doubts, *(work_doubts(found.work, units, found.where) if certain else ())]
 
 
 def _calibration(found: Survey, selection: Selection, settings: Settings) -> list[str]:

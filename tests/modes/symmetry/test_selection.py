@@ -203,6 +203,17 @@ def test_unit_of_length(tmp_path: Path, units: str, distance: float, advice: str
         assert warned(warnings, advice)
 
 
+def test_forces_with_the_wrong_sign(tmp_path: Path) -> None:
+    """A spring of 0.2 hartree/bohr^2 and 4.4 bohr; dE/dr in place of -dE/dr."""
+    stretches = 0.3 * np.sin(0.3 * np.arange(30) + 0.15)
+    vibrating = [dimer(4.4 + x, -8.0 + 0.1 * x**2, 0.2 * x) for x in stretches]
+    assert choose(tmp_path, vibrating, "test_fraction 0.2\n")[1] == []
+    wrong = [replace(one, forces=-np.array(one.forces)) for one in vibrating]
+    (warning,) = choose(tmp_path, wrong, "test_fraction 0.2\n")[1]
+    assert "from structure 1 (input.data line 1) to structure 30 (input.data line 175): " in warning
+    assert "the forces with the other sign would fit" in warning
+
+
 def test_sizes_that_no_calculation_gives(tmp_path: Path) -> None:
     """One energy of twelve is wrong by 6e7 hartree/atom, one stress is in bar (1 TPa is 0.034 Ha/bohr^3)."""
     structures = [dimer(4.4, energy=-8.0 + 0.001 * number) for number in range(12)]
