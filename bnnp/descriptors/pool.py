@@ -5,8 +5,9 @@ r"""Symmetry functions to choose from, and those that are chosen from the data a
 * the shortest distances of the pairs of elements, with which the pool of the recipe begins,
 * the cutoff radius: the smallest within which an atom has :data:`NEIGHBORS` others in the mean, between
   5 and 6.5 Angstrom,
-* the choice: without functions that hardly vary, that hardly any atom feels, or that repeat another, those
-  that together tell most about all (:mod:`bnnp.descriptors.pruning`).
+* the choice: without functions that hardly vary, that hardly any atom feels, or that repeat another
+  (:mod:`bnnp.descriptors.pruning`), those that tell most about the forces
+  (:mod:`bnnp.descriptors.regression`); without forces, those that tell most about all functions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from bnnp.descriptors.cutoffs import Cutoff
 from bnnp.descriptors.environments import Environments, measure_distances, sample_environments
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.generate import RECIPES, Distances, counts_of, expected_distances, generate, merge
-from bnnp.descriptors.pruning import Criteria, Pruned, prune, whole_error
+from bnnp.descriptors.pruning import Criteria, Pruned, passing, prune, whole_error
+from bnnp.descriptors.regression import force_products, most_telling
 from bnnp.messages import count
 from bnnp.structure import Structures
 from bnnp.units import Units
@@ -31,7 +33,11 @@ SMALLEST_SPREAD = 0.02  # of the range: functions that vary less are felt by har
 SMALLEST_SHARE = 0.002  # of the atoms that feel a function (inverse kurtosis)
 LARGEST_CORRELATION = 0.999
 ENVIRONMENTS = 10000  # atoms of each element to choose by
-RECIPE, POOL = "imbalzano", 300
+RECIPES_OF_POOL = ("imbalzano", "shells")
+POOL, POOL_OF_PAIR = (
+    150,
+    40,
+)  # functions of an element by each of them; at least so many for a pair of elements
 NEIGHBORS, SHORTEST, LONGEST = 30.0, 5.0, 6.5  # neighbors within the cutoff radius, in Angstrom
 STEP = 0.05  # of that radius, Angstrom
 
@@ -164,17 +170,42 @@ def automatic_pool(
     found = measure_distances(structures, LONGEST / units.angstrom)
     radius = found.radius(NEIGHBORS)
     r_c = min(max(np.ceil(radius * units.angstrom / STEP) * STEP, SHORTEST), LONGEST) / units.angstrom
-    n = len(elements)
-    size = max(POOL, 4 * n * (n + 1) + 8 * n)
-    pool = recipe_pool((RECIPE,), elements, float(f"{r_c:.4g}"), size, cutoff, units, found.shortest)
+    size = max(POOL, POOL_OF_PAIR * len(elements) * (len(elements) + 1) // 2)
+    pool = recipe_pool(RECIPES_OF_POOL, elements, float(f"{r_c:.4g}"), size, cutoff, units, found.shortest)
     samples = sample_environments(structures, pool.functions, cutoff, ENVIRONMENTS, seed, progress)
     limits = SMALLEST_RANGE, SMALLEST_SPREAD, SMALLEST_SHARE, LARGEST_CORRELATION
     criteria = Criteria("cur", keep, 0.0, *limits)
-    pruned = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
-    for element, each in pruned.items():
-        if not each.selection.chosen:
+    left = {element: passing(sample.fit, criteria) for element, sample in samples.items()}
+    for element, own in left.items():
+        if not own:
             raise ValueError(f"no symmetry function of {element} varies over the structures")
-    return pool.chosen(pruned, samples, "CUR on the data")
+    first = _most_telling(structures, pool, left, keep, seed, progress)
+    pruned = {
+        element: prune(sample.fit, sample.test, criteria, first=first[element])
+        for element, sample in samples.items()
+    }
+    how = "a linear fit of the forces" if any(first.values()) else "CUR on the data"
+    return pool.chosen(pruned, samples, how)
+
+
+def _most_telling(
+    structures: Structures,
+    pool: Pool,
+    left: Mapping[str, Sequence[int]],
+    keep: int,
+    seed: int,
+    progress: Progress,
+) -> dict[str, list[int]]:
+    """Of the columns `left` of each element at most `keep`, by what they tell about the forces."""
+    functions = {element: tuple(own[k] for k in left[element]) for element, own in pool.functions.items()}
+    products, targets = force_products(structures, functions, pool.cutoff, seed, progress)
+    columns = [(element, k) for element in functions for k in left[element]]
+    owners = np.repeat(np.arange(len(functions)), [len(own) for own in functions.values()])
+    chosen: dict[str, list[int]] = {element: [] for element in functions}
+    for place in most_telling(products, targets, owners, keep):
+        element, k = columns[place]
+        chosen[element].append(k)
+    return chosen
 
 
 def summary(element: str, found: Pruned, sample: Environments) -> str:
