@@ -15,6 +15,7 @@ structure, and their mean squared error is that of the force components.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,50 +28,65 @@ from bnnp.structure import Structures
 
 Array = NDArray[np.float64]
 
-ATOMS = 6000  # of all structures whose forces are fitted: the derivatives of their functions take the time
+ATOMS = 3000  # of all structures whose forces are fitted: the derivatives of their functions take the time
 ROWS, ROWS_PER_FUNCTION = 2000, 3
 NEW = 1e-6  # share of a function's squares that those before it must leave over
+RIDGE = 1e-6  # of the squares of each function, so that repeated ones share a coefficient
+
+
+class Products(NamedTuple):
+    """Sums over the rows of a linear fit.
+
+    Parameters
+    ----------
+    functions : (n, n) float64
+        Products of the functions of all elements, one element after the other.
+    targets : (n,) float64
+        Those with the forces.
+    square : float
+        Of the forces; 0 without any.
+    """
+
+    functions: Array
+    targets: Array
+    square: float
 
 
 def force_products(
     structures: Structures,
+    indices: Sequence[int],
     functions: Mapping[str, tuple[SymmetryFunction, ...]],
     cutoff: Cutoff,
     seed: int,
     progress: Callable[[Sequence[int]], Iterable[int]] = iter,
-) -> tuple[Array, Array]:
+) -> Products:
     """Normal equations of a linear fit of forces.
 
     Parameters
     ----------
     structures : Structures
         Those without forces do not count.
+    indices : sequence of int
+        From which structures are drawn, until they have :data:`ATOMS` atoms.
     functions : mapping of element to its functions, elements by atomic number
     cutoff : Cutoff
     seed : int
         Of the draw of structures and displacements.
     progress : callable
         Iterates over a sequence, for example with a progress bar.
-
-    Returns
-    -------
-    products : (n, n) float64
-        Sums over the rows; n is the number of functions of all elements, one element after the other.
-    targets : (n,) float64
-        Those with the forces; all 0 if there are none.
     """
     elements = tuple(functions)
     descriptor = Descriptor(elements, functions, cutoff)
     first = np.cumsum([0, *descriptor.n_functions])
     rng = np.random.default_rng(seed)
     drawn, n_atoms = list[int](), 0
-    for index in rng.permutation(len(structures)).tolist():
+    for index in rng.permutation(indices).tolist():
         if n_atoms >= ATOMS:
             break
         drawn.append(index)
         n_atoms += len(structures[index])
     each = -(-max(ROWS, ROWS_PER_FUNCTION * int(first[-1])) // max(len(drawn), 1))  # rows of a structure
-    products, targets = np.zeros((first[-1], first[-1])), np.zeros(first[-1])
+    products, targets, square = np.zeros((first[-1], first[-1])), np.zeros(first[-1]), 0.0
     for index in progress(sorted(drawn)):
         structure = structures[index]
         if structure.forces is None or not structure.forces.any():
@@ -86,16 +102,16 @@ def force_products(
             forces.append(np.vdot(structure.forces, moves))
         products += rows.T @ rows
         targets += forces @ rows
-    return products, targets
+        square += np.vdot(forces, forces)
+    return Products(products, targets, float(square))
 
 
-def most_telling(products: Array, targets: Array, owners: NDArray[np.int64], most: int) -> list[int]:
+def most_telling(fitted: Products, owners: NDArray[np.int64], most: int) -> list[int]:
     """Functions in the order in which they lower the squared error most.
 
     Parameters
     ----------
-    products, targets : arrays
-        As :func:`force_products` returns them.
+    fitted : Products
     owners : (n,) int64
         Central element of each function.
     most : int
@@ -106,6 +122,7 @@ def most_telling(products: Array, targets: Array, owners: NDArray[np.int64], mos
     list of int
         Columns; fewer than `most` of an element where the others repeat them.
     """
+    products, targets, _ = fitted
     chosen: list[int] = []
     own, left, gain = np.diag(products).copy(), targets.copy(), np.zeros(len(targets))
     known, open_ = np.zeros((len(targets), len(targets))), own > 0.0  # columns of the Cholesky factor
@@ -125,3 +142,16 @@ def most_telling(products: Array, targets: Array, owners: NDArray[np.int64], mos
         open_[k] = False
         if np.count_nonzero(owners[chosen] == owners[k]) >= most:
             open_[owners == owners[k]] = False
+
+
+def relative_error(fitted: Products, test: Products, chosen: Sequence[int]) -> float:
+    """Root mean square error of the forces of `test` by the `chosen` functions with the coefficients of
+    `fitted`, in units of their root mean square; NaN without forces."""
+    if not chosen or test.square == 0.0:
+        return float("nan")
+    unit = np.sqrt(np.diag(fitted.functions)[chosen])
+    matrix = fitted.functions[np.ix_(chosen, chosen)] / np.multiply.outer(unit, unit)
+    found = np.linalg.solve(matrix + RIDGE * np.eye(len(chosen)), fitted.targets[chosen] / unit) / unit
+    square = test.square - 2.0 * found @ test.targets[chosen]
+    square += found @ test.functions[np.ix_(chosen, chosen)] @ found
+    return float(np.sqrt(max(square, 0.0) / test.square))
