@@ -74,10 +74,22 @@ def sample_environments(
         structure, atoms = structures[index], chosen[index]
         types, pairs = descriptor.environments(structure)
         values = descriptor.values(types, pairs.of_centers(atoms))
-        held_out = index * BLOCKS // len(structures) % HELD_OUT == HELD_OUT - 1
+        held_out = _held_out(index, len(structures))
         for x, (element, own) in enumerate(functions.items()):
             parts[element][held_out].append(values[atoms[types[atoms] == x], : len(own)])
     return {x: Environments(np.concatenate(fit), np.concatenate(test)) for x, (fit, test) in parts.items()}
+
+
+def blocks_of(n_structures: int) -> tuple[list[int], list[int]]:
+    """Positions of the structures that are not held out, and of those that are."""
+    parts: tuple[list[int], list[int]] = ([], [])
+    for index in range(n_structures):
+        parts[_held_out(index, n_structures)].append(index)
+    return parts
+
+
+def _held_out(index: int, n_structures: int) -> bool:
+    return index * BLOCKS // n_structures % HELD_OUT == HELD_OUT - 1
 
 
 def _draw(

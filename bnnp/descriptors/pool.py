@@ -4,23 +4,26 @@ r"""Symmetry functions to choose from, and those that are chosen from the data a
 
 * the shortest distances of the pairs of elements, with which the pool of the recipe begins,
 * the cutoff radius: the smallest within which an atom has :data:`NEIGHBORS` others in the mean, between
-  5 and 6.5 Angstrom,
-* the choice: without functions that hardly vary, that hardly any atom feels, or that repeat another, those
-  that together tell most about all (:mod:`bnnp.descriptors.pruning`).
+  5 and 6.5 Angstrom; where there are fewer, that of :data:`SPARSE` with the lowest error of forces,
+* the choice: without functions that hardly vary, that hardly any atom feels, or that repeat another
+  (:mod:`bnnp.descriptors.pruning`), those that tell most about the forces
+  (:mod:`bnnp.descriptors.regression`); without forces, those that tell most about all functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from bnnp.descriptors.cutoffs import Cutoff
-from bnnp.descriptors.environments import Environments, measure_distances, sample_environments
+from bnnp.descriptors.environments import Environments, blocks_of, measure_distances, sample_environments
 from bnnp.descriptors.functions import SymmetryFunction
 from bnnp.descriptors.generate import RECIPES, Distances, counts_of, expected_distances, generate, merge
-from bnnp.descriptors.pruning import Criteria, Pruned, prune, whole_error
+from bnnp.descriptors.pruning import Criteria, Pruned, passing, prune, whole_error
+from bnnp.descriptors.regression import force_products, most_telling, relative_error
 from bnnp.messages import count
 from bnnp.structure import Structures
 from bnnp.units import Units
@@ -30,9 +33,15 @@ SMALLEST_RANGE = 1e-3  # functions that vary by less are left out
 SMALLEST_SPREAD = 0.02  # of the range: functions that vary less are felt by hardly any atom
 SMALLEST_SHARE = 0.002  # of the atoms that feel a function (inverse kurtosis)
 LARGEST_CORRELATION = 0.999
-ENVIRONMENTS = 10000  # atoms of each element to choose by
-RECIPE, POOL = "imbalzano", 300
+ENVIRONMENTS = 4000  # atoms of each element to choose by
+RECIPES_OF_POOL = ("imbalzano", "shells")
+POOL, POOL_OF_PAIR = (
+    150,
+    40,
+)  # functions of an element by each of them; at least so many for a pair of elements
 NEIGHBORS, SHORTEST, LONGEST = 30.0, 5.0, 6.5  # neighbors within the cutoff radius, in Angstrom
+SPARSE = (4.0, 5.0, 6.5)  # of which one is chosen where 6.5 Angstrom hold fewer neighbors, as in molecules
+CLOSE = 0.9  # of the cutoff radius: pairs of elements that never come closer have no neighbors worth a grid
 STEP = 0.05  # of that radius, Angstrom
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
@@ -162,19 +171,68 @@ def automatic_pool(
         No function of an element varies over the structures.
     """
     found = measure_distances(structures, LONGEST / units.angstrom)
-    radius = found.radius(NEIGHBORS)
-    r_c = min(max(np.ceil(radius * units.angstrom / STEP) * STEP, SHORTEST), LONGEST) / units.angstrom
-    n = len(elements)
-    size = max(POOL, 4 * n * (n + 1) + 8 * n)
-    pool = recipe_pool((RECIPE,), elements, float(f"{r_c:.4g}"), size, cutoff, units, found.shortest)
-    samples = sample_environments(structures, pool.functions, cutoff, ENVIRONMENTS, seed, progress)
+    radius = np.ceil(found.radius(NEIGHBORS) * units.angstrom / STEP) * STEP
+    sparse = found.neighbors[-1] < NEIGHBORS
+    radii = SPARSE if sparse else [min(max(radius, SHORTEST), LONGEST)]
+    size = max(POOL, POOL_OF_PAIR * len(elements) * (len(elements) + 1) // 2)
     limits = SMALLEST_RANGE, SMALLEST_SPREAD, SMALLEST_SHARE, LARGEST_CORRELATION
     criteria = Criteria("cur", keep, 0.0, *limits)
-    pruned = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
-    for element, each in pruned.items():
-        if not each.selection.chosen:
-            raise ValueError(f"no symmetry function of {element} varies over the structures")
-    return pool.chosen(pruned, samples, "CUR on the data")
+    best: _Candidate | None = None
+    for r_c in (float(f"{radius / units.angstrom:.4g}") for radius in radii):
+        shortest = {pair: r for pair, r in found.shortest.items() if r < CLOSE * r_c}
+        pool = recipe_pool(RECIPES_OF_POOL, elements, r_c, size, cutoff, units, shortest)
+        samples = sample_environments(structures, pool.functions, cutoff, ENVIRONMENTS, seed, progress)
+        new = _Candidate.of(structures, pool, samples, criteria, seed, progress)
+        if best is None or not new.error >= best.error:  # NaN without forces: the longest
+            best = new
+    assert best is not None
+    pruned = {
+        element: prune(sample.fit, sample.test, criteria, first=best.first[element])
+        for element, sample in best.samples.items()
+    }
+    how = "a linear fit of the forces" if any(best.first.values()) else "CUR on the data"
+    if len(radii) > 1 and np.isfinite(best.error):
+        tried = ", ".join(f"{radius:g}" for radius in radii)
+        how += f" (lowest error of held-out forces of the cutoff radii {tried} Angstrom)"
+    return best.pool.chosen(pruned, best.samples, how)
+
+
+class _Candidate(NamedTuple):
+    """A pool, the columns of each element to take first, and the relative error of held-out forces."""
+
+    pool: Pool
+    samples: Mapping[str, Environments]
+    first: Mapping[str, list[int]]
+    error: float
+
+    @classmethod
+    def of(
+        cls,
+        structures: Structures,
+        pool: Pool,
+        samples: Mapping[str, Environments],
+        criteria: Criteria,
+        seed: int,
+        progress: Progress,
+    ) -> _Candidate:
+        """At most ``criteria.keep`` columns of each element, by what they tell about the forces."""
+        columns = [(x, k) for x, sample in samples.items() for k in passing(sample.fit, criteria)]
+        functions = {x: tuple(pool.functions[x][k] for own, k in columns if own == x) for x in samples}
+        for element, own in functions.items():
+            if not own:
+                raise ValueError(f"no symmetry function of {element} varies over the structures")
+        fitted, held_out = (
+            force_products(structures, part, functions, pool.cutoff, seed, progress)
+            for part in blocks_of(len(structures))
+        )
+        owners = np.repeat(np.arange(len(functions)), [len(own) for own in functions.values()])
+        assert criteria.keep is not None
+        taken = most_telling(fitted, owners, criteria.keep)
+        first: dict[str, list[int]] = {element: [] for element in functions}
+        for place in taken:
+            element, k = columns[place]
+            first[element].append(k)
+        return cls(pool, samples, first, relative_error(fitted, held_out, taken))
 
 
 def summary(element: str, found: Pruned, sample: Environments) -> str:

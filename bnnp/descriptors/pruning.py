@@ -138,7 +138,9 @@ class Pruned:
     held_out: Array
 
 
-def prune(values: Array, test: Array, criteria: Criteria, budget: Budget | None = None) -> Pruned:
+def prune(
+    values: Array, test: Array, criteria: Criteria, budget: Budget | None = None, first: Sequence[int] = ()
+) -> Pruned:
     """Apply the range and the correlation threshold, then select; with the errors this causes.
 
     Parameters
@@ -148,22 +150,21 @@ def prune(values: Array, test: Array, criteria: Criteria, budget: Budget | None 
     criteria : Criteria
     budget : Budget, optional
         Decides in place of the method of `criteria`; its columns are those of `values`.
+    first : sequence of int
+        Functions to take before the others, of those that :func:`passing` names.
     """
     n_functions = values.shape[1]
-    scaling = Scaling.of(values)
-    flat = scaling.constant | (scaling.spread < criteria.smallest_range)
-    few = share_that_feels(values) < criteria.smallest_share
-    rare = ~flat & (few | (scaling.sigma < criteria.smallest_spread * scaling.spread))
+    flat, rare, twins = _thresholds(values, criteria)
     alive = np.flatnonzero(~(flat | rare))
+    place = {int(column): k for k, column in enumerate(alive)}
     pool, check = Comoments.of(values[:, alive]), Comoments.of(test[:, alive])
-    correlation = pool.correlation()
-    twins = find_twins(correlation, criteria.largest_correlation)
-    candidates = set(range(len(alive))) - {twin.function for twin in twins}
+    candidates = set(range(len(alive))) - {place[twin.function] for twin in twins}
     keep = n_functions if criteria.keep is None else criteria.keep
     if budget is not None:
         cost = budget.cost
         budget = Budget(budget.limit, lambda columns: cost([int(alive[k]) for k in columns]))
-    found = select(correlation, candidates, criteria.method, keep, criteria.error, budget)
+    start = [place[k] for k in first]
+    found = select(pool.correlation(), candidates, criteria.method, keep, criteria.error, budget, start)
     errors, held_out = np.full(n_functions, np.nan), np.full(n_functions, np.nan)
     errors[alive] = reconstruction_errors(pool, pool, found.chosen)
     if check.count:
@@ -172,10 +173,29 @@ def prune(values: Array, test: Array, criteria: Criteria, budget: Budget | None 
         FunctionSelection(tuple(int(alive[k]) for k in found.chosen), found.errors),
         tuple(np.flatnonzero(flat).tolist()),
         tuple(np.flatnonzero(rare).tolist()),
-        tuple(Twin(int(alive[k]), int(alive[other]), r) for k, other, r in twins),
+        tuple(twins),
         errors,
         held_out,
     )
+
+
+def passing(values: Array, criteria: Criteria) -> list[int]:
+    """Columns of `values`, (n_atoms, n_functions), that no threshold of `criteria` removes."""
+    flat, rare, twins = _thresholds(values, criteria)
+    removed = flat | rare
+    removed[[twin.function for twin in twins]] = True
+    return np.flatnonzero(~removed).tolist()
+
+
+def _thresholds(values: Array, criteria: Criteria) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[Twin]]:
+    """Which columns are flat, which are rare, and which of the others repeat one of them."""
+    scaling = Scaling.of(values)
+    flat = scaling.constant | (scaling.spread < criteria.smallest_range)
+    few = share_that_feels(values) < criteria.smallest_share
+    rare = ~flat & (few | (scaling.sigma < criteria.smallest_spread * scaling.spread))
+    correlation = Comoments.of(values).correlation()
+    skip = set(np.flatnonzero(flat | rare).tolist())
+    return flat, rare, find_twins(correlation, criteria.largest_correlation, skip)
 
 
 def share_that_feels(values: Array) -> Array:
@@ -231,6 +251,7 @@ def select(
     keep: int,
     error: float = 0.0,
     budget: Budget | None = None,
+    first: Sequence[int] = (),
 ) -> FunctionSelection:
     """Choose among `candidates` until there are `keep`, or the whole pool is known to `error`.
 
@@ -248,6 +269,8 @@ def select(
         Relative error of the whole pool that is small enough.
     budget : Budget, optional
         Decides in place of `method`.
+    first : sequence of int
+        Candidates to take before the others, in this order.
     """
     rule = METHODS[method]
     left = sorted(candidates)
@@ -263,7 +286,10 @@ def select(
             left = [c for c in left if prices[c] <= budget.limit]
         if not left:
             break
-        if budget is None:
+        given = next((k for k in first if k in left), None)
+        if given is not None:
+            chosen.append(given)
+        elif budget is None:
             chosen.append(rule(correlation, residual, chosen, left))
         else:
             chosen.append(_by_rate(residual, left, prices, budget.cost(chosen)))

@@ -125,8 +125,8 @@ class Selection:
         return {reason: int(np.count_nonzero(self.fault == number)) for number, reason in enumerate(REASONS)}
 
 
-def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Survey:
-    """Survey every structure; each rank neighboring ones.
+def survey_all(structures: StructureFile, settings: Settings, log: Log, cutoff: float) -> Survey:
+    """Survey every structure, pairs within `cutoff` (length); each rank neighboring ones.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Surve
     for record, structure in enumerate(structures.read(log.progress(mine, "counting neighbors"))):
         work.count(structure, structure.index)
         try:
-            records[record] = survey(structure, model.elements, model.largest_cutoff, model.atom_energies)
+            records[record] = survey(structure, model.elements, cutoff, model.atom_energies)
         except NumericalError as error:
             raise NumericalError(f"{structures.path.name}, {structure.where}: {error}") from error
         labels.append(sys.intern(structure.info.get("group", "")))
