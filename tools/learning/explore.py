@@ -42,6 +42,7 @@ class Start:
     structure: Structure
     temperature: Ramp | None
     pressure: Ramp | None
+    bias: float | None
     seed: int
 
 
@@ -90,14 +91,13 @@ def starting_structures(campaign: Campaign) -> list[Structure]:
 
 
 def starts(campaign: Campaign, generation: int) -> list[Start]:
-    """All runs of a generation: structures x temperatures x pressures x seeds."""
+    """All runs of a generation: structures x temperatures x pressures x biases x seeds."""
     loop = campaign.settings.loop
     temperatures, pressures = loop.loop_temperature or (None,), loop.loop_pressure or (None,)
+    biases, seeds = loop.loop_bias or (None,), range(loop.loop_seeds)
     first = campaign.settings.general.random_seed + 10000 * generation
-    combinations = itertools.product(
-        starting_structures(campaign), temperatures, pressures, range(loop.loop_seeds)
-    )
-    return [Start(*each[:3], first + number) for number, each in enumerate(combinations)]
+    combinations = itertools.product(starting_structures(campaign), temperatures, pressures, biases, seeds)
+    return [Start(*each[:4], first + number) for number, each in enumerate(combinations)]
 
 
 def settings_of_run(campaign: Campaign, potential: str, start: Start, levels: Levels) -> str:
@@ -108,10 +108,8 @@ def settings_of_run(campaign: Campaign, potential: str, start: Start, levels: Le
         "md_write_every": str(campaign.settings.dynamics.md_uncertainty_every),
         "md_uncertainty_stop": f"forces {levels.upper!r}",
     }
-    if start.temperature is not None:
-        own["md_temperature"] = str(start.temperature)
-    if start.pressure is not None:
-        own["md_pressure"] = str(start.pressure)
+    varied = {"temperature": start.temperature, "pressure": start.pressure, "bias": start.bias}
+    own |= {f"md_{name}": str(value) for name, value in varied.items() if value is not None}
     taken = {name: words for name, words in campaign.keywords.items() if name.startswith("md_")}
     kept = {name: words for name, words in taken.items() if name not in (*own, *REPLACED)}
     lines = [f"{name} {words}" for name, words in {**kept, **own}.items()]

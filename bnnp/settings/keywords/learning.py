@@ -15,6 +15,7 @@ from bnnp.settings.arguments import (
     integer,
     ramps,
     real,
+    reals,
     structures,
     text,
 )
@@ -30,14 +31,17 @@ class LoopSettings(Section, title="Loop", modes="123", dialect=BNNP):
         "generations after which `bnnp --loop` ends, whatever the potential says")
     loop_structures: tuple[int | str, ...] = keyword("n ...|FILE", structures, (1,),
         "where molecular dynamics starts: structures of input.data, or all those of a file like it",
-        note="Each of them at each loop_temperature, each loop_pressure, and with loop_seeds seeds: "
-             "one run of md_steps each. What the run is like say the md_ keywords of input.nn.")
+        note="Each of them at each loop_temperature, loop_pressure and loop_bias, with loop_seeds seeds: one "
+             "run of md_steps each. What the run is like say the md_ keywords of input.nn.")
     loop_temperature: tuple[Ramp, ...] = keyword("T|T1:T2 ...", ramps, (),
         "temperatures of the runs in K, one run each; without it md_temperature")
     loop_pressure: tuple[Ramp, ...] = keyword("p|p1:p2 ...", ramps, (),
         "pressures of the runs in GPa, one run each (`md_ensemble npt`); without it md_pressure")
+    loop_bias: tuple[float, ...] = keyword("k ...", reals(0.0), (),
+        "forces along the gradient of sigma (md_bias) of the runs, one run each; without it md_bias",
+        note="`loop_bias 0 2` makes each run without and with a bias, which finds rare events sooner.")
     loop_seeds: int = keyword("n", integer(1), 1,
-        "runs with different velocities for each structure, temperature and pressure")
+        "runs with different velocities for each structure, temperature, pressure and bias")
     loop_jobs: int = keyword("n", integer(1), 1,
         "runs of molecular dynamics at once, each a process on this machine")
     loop_lower: Limit = keyword("q95|F", force_level, Limit("forces", None, 95.0),
