@@ -11,6 +11,7 @@ from bnnp.settings.arguments import (
     assignments,
     auto_or,
     choice,
+    flag,
     force_level,
     integer,
     ramps,
@@ -61,6 +62,13 @@ class LoopSettings(Section, title="Loop", modes="123", dialect=BNNP):
         "how frames are chosen: by sigma, energy and distance, or at random to compare with")
     loop_labels: int = keyword("n", integer(1), 20,
         "labels of a generation, at most")
+    loop_cut: float = keyword("r", real(0.0), 0.0,
+        "label the region around the most uncertain atom, made periodic: all within r of it have all "
+        "neighbors; 0: whole cells", unit="length",
+        note="It is 2 (r + cutoff) wide, or up to 1.3 times that; a smaller cell is labeled as it is. Forces "
+             "count on atoms whose surroundings within the cutoff are those in the large cell.")
+    loop_cut_energy: bool = keyword("", flag, False,
+        "energy and stress of regions that were cut out count, too")
     loop_hold_out: float = keyword("x", real(above=0.0, below=0.5), 0.1,
         "share of the labels of each generation that is never trained on: it judges all potentials")
     loop_retrain: int = keyword("k", integer(0), 5,
