@@ -34,6 +34,10 @@ class LoopSettings(Section, title="Loop", modes="123", dialect=BNNP):
         "where molecular dynamics starts: structures of input.data, or all those of a file like it",
         note="Each of them at each loop_temperature, loop_pressure and loop_bias, with loop_seeds seeds: one "
              "run of md_steps each. What the run is like say the md_ keywords of input.nn.")
+    loop_explore: tuple[str, ...] = keyword("DIRECTORY", text, (),
+        "explore by LAMMPS: a directory with explore.sh, which is run in a copy of it; without it by mode 3",
+        note="The folder of a run has potential/, structure.data and run.lammps, which sets variables such "
+             "as temperature, steps and sigma_stop: see inputs/loop/explore_template.")
     loop_temperature: tuple[Ramp, ...] = keyword("T|T1:T2 ...", ramps, (),
         "temperatures of the runs in K, one run each; without it md_temperature")
     loop_pressure: tuple[Ramp, ...] = keyword("p|p1:p2 ...", ramps, (),
