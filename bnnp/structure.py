@@ -88,6 +88,7 @@ class Structure:
     energy : float or None
         Total energy of all atoms, free-atom energies included.
     forces : (n_atoms, 3) float64, energy/length, or None
+        NaN for atoms that ``forces=`` in `info` does not name.
     stress : (6,) float64, energy/length^3, or None
         ASE's sign (+1/V dE/d strain) and Voigt order xx yy zz yz xz xy.
     charge : float

@@ -258,15 +258,15 @@ def describe(structure: Structure, units: Units) -> Entry:
     n_atoms, ev, angstrom = len(structure), units.ev, units.angstrom
     forces = np.full((n_atoms, 3), np.nan) if structure.forces is None else structure.forces * (ev / angstrom)
     pressure = np.nan if structure.stress is None else -float(structure.stress[:3].mean()) * units.gpa
-    source = structure.info.get("source")
+    source, known = structure.info.get("source"), bool(np.isfinite(forces).any())
     return Entry(
         where=f"{structure.where}, {source}" if source else structure.where,
         formula=str(Formula.from_list(structure.symbols).format("metal")),
         group=structure.info.get("group", UNLABELLED),
         n_atoms=n_atoms,
         energy=np.nan if structure.energy is None else structure.energy * ev / n_atoms,
-        largest_force=float(np.abs(forces).max()),
-        force_rms=float(np.sqrt((forces**2).mean())),
+        largest_force=float(np.fmax.reduce(np.abs(forces), axis=None)),
+        force_rms=float(np.sqrt(np.mean(forces[np.isfinite(forces)] ** 2))) if known else np.nan,
         net_force=float(np.linalg.norm(forces.sum(axis=0))) / n_atoms,
         pressure=pressure,
         fingerprint=fingerprint(structure, units),

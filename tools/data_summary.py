@@ -57,7 +57,7 @@ class Summary:
         if structure.forces is not None:
             unit = self.units.ev / self.units.angstrom
             if not within(structure.forces, self.largest_force / unit / 2.0):  # else no vector is longer
-                largest = float(np.einsum("ij,ij->i", structure.forces, structure.forces).max()) ** 0.5
+                largest = float(np.nanmax(np.einsum("ij,ij->i", structure.forces, structure.forces))) ** 0.5
                 self.largest_force = max(self.largest_force, largest * unit)
 
     def warnings(self) -> Iterator[str]:

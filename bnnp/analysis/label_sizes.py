@@ -201,7 +201,7 @@ def idle_atoms(forces: Array | None) -> int:
 
 def largest(label: Array | None) -> float:
     """Magnitude of the largest component; NaN without one."""
-    return np.nan if label is None else float(np.abs(label).max())
+    return np.nan if label is None else float(np.nanmax(np.abs(label)))
 
 
 def label_doubts(

@@ -9,10 +9,10 @@ is shared. It has one record of :func:`survey_dtype` a structure::
     shortest       smallest distance, length; inf without any pair
     closest        (2,)                      its two atoms
     reach          smallest distance / sum of the covalent radii in Angstrom: about 1 in Angstrom, 1.9 in bohr
-    net_force      |sum_i F_i|, energy/length; 0 without forces
+    net_force      |sum_i F_i|, energy/length; 0 without those of all atoms
     largest_force  max |F_ia|, energy/length; 0 without forces
     stress         largest component of the stress, energy/length^3; NaN without stress
-    energy         total energy minus free atoms, per atom, energy
+    energy         total energy minus free atoms, per atom, energy; NaN without an energy
     subset         number of the bnnp.structure.Set that input.data assigns; -1 if it assigns none
     kind           checksum of the elements of all atoms, in their order
     cell           (3, 3) lattice vectors as rows, length; 0 without a cell
@@ -92,10 +92,11 @@ def survey(
     record["probe"] = structure.positions[np.linspace(0, len(structure) - 1, PROBED).astype(int)]
     record["shortest"] = record["reach"] = np.inf
     free = np.array([free_atoms.get(element, 0.0) for element in elements])
-    record["energy"] = ((structure.energy or 0.0) - record["n_atoms"] @ free) / len(structure)
+    energy = np.nan if structure.energy is None else structure.energy
+    record["energy"] = (energy - record["n_atoms"] @ free) / len(structure)
     if structure.forces is not None:
-        record["net_force"] = np.linalg.norm(structure.forces.sum(axis=0))
-        record["largest_force"] = np.abs(structure.forces).max()
+        record["net_force"] = np.nan_to_num(np.linalg.norm(structure.forces.sum(axis=0)))
+        record["largest_force"] = np.nanmax(np.abs(structure.forces))
     record["stress"] = np.nan if structure.stress is None else np.abs(structure.stress).max()
     pairs = find_neighbors(structure.positions, structure.cell, cutoff, structure.numbers, pbc=structure.pbc)
     _survey_pairs(record, structure, types, pairs)

@@ -49,6 +49,7 @@ class Snapshot:
     time : float, fs
     temperature : float, K
     potential, kinetic, conserved : float, eV
+        The first without, the last with the bias.
     pressure : float, GPa
         With the kinetic part; NaN without a cell.
     volume : float, Angstrom^3
@@ -82,7 +83,7 @@ def observe(simulation: Simulation, uncertainty: Uncertainty | None = None) -> S
     """The observables of a run now."""
     atoms, progress = simulation.atoms, simulation.progress
     periodic = bool(atoms.pbc.all())
-    energy = float(atoms.get_potential_energy())
+    energy = float(atoms.get_potential_energy() - atoms.calc.results.get("bias_energy", 0.0))
     raw = atoms.calc.results.get("energy_std_raw")
     return Snapshot(
         stage=progress.stage + 1,

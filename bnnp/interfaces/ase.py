@@ -19,6 +19,8 @@ sample_energies                    (S,) eV      the energy of each Monte Carlo s
 forces_std, stress_std             (n, 3), (6)  of each component; cost two to three times the forces
 energy_std_raw, forces_std_raw,    the same     raw, if the others are calibrated
 stress_std_raw
+bias_energy, bias_forces,          the same     with a bias: its share of energy, forces and stress
+bias_stress
 =================================  ===========  ==========================================================
 
 ASE's writers drop results they do not know. Therefore each calculation also stores its standard deviations in
@@ -52,6 +54,7 @@ from bnnp.errors import InputError
 from bnnp.io.ase_labels import find_total_charge
 from bnnp.potential.loading import load
 from bnnp.potential.potential import Potential
+from bnnp.potential.sigma_gradient import sigma_gradient
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import PERIODIC, Structure, closed_cell
 
@@ -90,6 +93,9 @@ class BNNP(Calculator):
     sigma_every : int
         0: standard deviations of forces and stress are computed only when requested; n > 0: also with every
         n-th configuration.
+    bias : float
+        k of a bias energy -k sigma that is added to energy, forces and stress, with the raw standard
+        deviation sigma of the energy (:mod:`bnnp.potential.sigma_gradient`).
     warn : bool
         Whether the first configuration with symmetry functions outside of their training range is an
         ExtrapolationWarning. The number of all such configurations is `extrapolated`.
@@ -111,6 +117,7 @@ class BNNP(Calculator):
         threads: int | None = None,
         virials: bool = False,
         sigma_every: int = 0,
+        bias: float = 0.0,
         warn: bool = True,
         **options: Any,
     ) -> None:
@@ -123,7 +130,9 @@ class BNNP(Calculator):
         elif threads is not None:
             potential = potential.with_options(threads=threads)
         self.parameters.update(skin=skin, sigma_every=sigma_every)
-        self.potential, self.sigma_every, self.virials = potential, sigma_every, virials
+        self.potential, self.sigma_every, self.virials, self.bias = potential, sigma_every, virials, bias
+        if bias and (potential.samples < 2 or potential.resample or potential.model.electrostatics):
+            raise ValueError("bias: needs several samples with frozen masks, and no charges")
         self.evaluations = 0  # configurations so far; numbers the masks of `mc_masks resample`
         self.extrapolated, self._warn = 0, warn
         self._descriptors: Array | None = None
@@ -201,10 +210,34 @@ class BNNP(Calculator):
         if system_changes:
             self._note_extrapolation(structure)
         found = self._in_ase_units(prediction, share)
+        if self.bias and "bias_forces" not in self.results:
+            found = self._biased(found, prediction, structure, pairs, share)
         self.results = found | self.results  # a later calculation of std must not change a bit of the forces
         for target in (atoms, self.atoms):
             if target is not None:
                 show_spreads(target, self.results)
+
+    def _biased(
+        self,
+        found: dict[str, Any],
+        prediction: Prediction,
+        structure: Structure,
+        pairs: NeighborList,
+        share: float,
+    ) -> dict[str, Any]:
+        """Results with the bias."""
+        units, raw, totals = self.potential.units, prediction.energy.raw, prediction.samples
+        assert raw is not None
+        assert totals is not None
+        bias: dict[str, Any] = {"energy": -self.bias * raw * units.ev}
+        if "forces" in found:
+            gradient = sigma_gradient(self.potential, structure, pairs, prediction.descriptors, totals)
+            bias["forces"] = -self.bias * gradient.forces * (units.ev / units.angstrom)
+            if "stress" in found and gradient.stress is not None:
+                bias["stress"] = -self.bias * gradient.stress * (units.ev / units.angstrom**3 * share)
+        total = {name: found[name] + value for name, value in bias.items()}
+        total["free_energy"] = total["energy"]
+        return found | total | {f"bias_{name}": value for name, value in bias.items()}
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
         """A result; ASE calls this. The heat flux is made anew, as it follows the velocities."""

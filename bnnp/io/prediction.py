@@ -207,6 +207,8 @@ def format_prediction(
 def predicted(structure: Structure, prediction: Prediction) -> Structure:
     """`structure` with the predicted energy, forces and stress instead of the reference."""
     energy, info = prediction.energy, {**structure.info, **PREDICTED}
+    for name in ("energy", "forces"):  # which of the references count
+        info.pop(name, None)
     if energy.std is not None:
         info |= {"energy_std": repr(energy.std), "energy_std_raw": repr(energy.raw)}
     forces = None if prediction.forces is None else prediction.forces.value

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers
+from numpy.typing import NDArray
 
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.output import replace_file
@@ -92,7 +93,7 @@ def _structure(number: int, structure: Structure) -> str:
     lines = [f"{number:8d}  {'T' if structure.periodic else 'F'}"]
     if structure.cell is not None:
         lines += ["".join(f" {value:19.14f}" for value in vector) for vector in structure.cell]
-    forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
+    forces = _forces_of(structure)
     charges = np.zeros(len(structure)) if structure.charges is None else structure.charges
     for z, position, charge, force in zip(
         structure.numbers, structure.positions, charges, forces, strict=True
@@ -103,6 +104,13 @@ def _structure(number: int, structure: Structure) -> str:
 
 def _forces(number: int, structure: Structure) -> str:
     """Block of trainforces.data."""
-    forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
+    forces = _forces_of(structure)
     lines = [f"{number:8d}", *("".join(f" {value:14.10f}" for value in force) for force in forces)]
     return "\n".join(lines) + "\n"
+
+
+def _forces_of(structure: Structure) -> NDArray[np.float64]:
+    """The forces, zero where they are not known."""
+    if structure.forces is None:
+        return np.zeros_like(structure.positions)
+    return np.nan_to_num(structure.forces)

@@ -6,8 +6,10 @@ fewest digits that give the same float64 back, never the word ``begin`` or ``end
 
 Data for which the format has no keyword stand in the comment line as ``key=value`` pairs:
 ``comment some text group=aimd_300K weight=2.0 stress="xx yy zz yz xz xy" source=OUTCAR:17``. ``forces=none``
-means that the force columns hold zeros because no forces were computed; ``method=`` is how the labels were
-calculated (:mod:`bnnp.io.method`); ``pbc="T T F"`` along which lattice vectors the cell is repeated, all
+means that the force columns hold zeros because no forces were computed, ``forces=1:12,15`` that those of
+other atoms than these (from 1) do not count: they are NaN when read, and zeros in the columns;
+``energy=none`` that no ``energy`` line is needed; ``method=`` is how the labels were calculated
+(:mod:`bnnp.io.method`); ``pbc="T T F"`` along which lattice vectors the cell is repeated, all
 three without it. RuNNer and n2p2 do not know that and repeat all.
 
 Reference: J. Behler, RuNNer manual, "input.data"; n2p2 documentation, "Configuration file format".
@@ -140,6 +142,8 @@ def format_structure(structure: Structure, decimals: int | None = None) -> str:
     if structure.cell is not None:
         lines.append(_lattice(structure.cell.tobytes()))
     forces = np.zeros_like(structure.positions) if structure.forces is None else structure.forces
+    if "forces" in structure.info:
+        forces = np.nan_to_num(forces)
     if decimals is not None and structure.charges is None:
         symbols = _symbols(structure.numbers.tobytes())
         lines.append(format_atoms(symbols, structure.positions, forces, decimals))
@@ -234,9 +238,18 @@ def _parse_numbers(keyword: str, rest: str, size: int, row: int, location: Locat
 def _assemble(header: _Header, table: AtomTable, location: Location, require_labels: bool) -> Structure:
     """The structure from its atoms and header, with the checks that need both."""
     comment, info = parse_comment(" ".join(header.comments))
-    forces = None if info.pop("forces", "") == "none" else table.forces
-    if require_labels and (header.energy is None or forces is None):
-        missing = "`energy` line" if header.energy is None else "forces (its comment says forces=none)"
+    try:
+        forces = _counting(table.forces, info)
+    except ValueError as error:
+        raise location.error(header.row_of("forces="), f"comment: {error}") from None
+    left_out = info.get("energy") == "none"
+    if left_out and header.energy is not None:
+        raise location.error(
+            header.row_of("energy="), "comment: energy=none, but there is an `energy` line; remove one"
+        )
+    no_energy = header.energy is None and not left_out
+    if require_labels and (no_energy or forces is None):
+        missing = "`energy` line" if no_energy else "forces (its comment says forces=none)"
         raise location.error(
             0,
             f"the structure has no {missing}, and structures for fitting need energy and forces; "
@@ -274,6 +287,49 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
         subset=header.subset,
         index=location.index,
         line=location.line,
+    )
+
+
+def _counting(forces: NDArray[np.float64] | None, info: dict[str, str]) -> NDArray[np.float64] | None:
+    """The forces with NaN where ``forces=`` of the comment leaves them out; `info` loses ``forces=none``.
+
+    Raises ValueError if it names no atoms of the structure.
+    """
+    if "forces" not in info or forces is None:
+        return forces
+    if info["forces"] == "none":
+        del info["forces"]
+        return None
+    found = np.full_like(forces, np.nan)
+    known = parse_ranges(info["forces"], len(forces))
+    found[known] = forces[known]
+    return found
+
+
+def format_ranges(indices: NDArray[np.integer]) -> str:
+    """Ascending indices from 0 as text that counts from 1.
+
+    >>> format_ranges(np.array([0, 1, 2, 5]))
+    '1:3,6'
+    """
+    runs: list[list[int]] = []
+    for number in (indices + 1).tolist():
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    return ",".join(":".join(map(str, run)) for run in runs)
+
+
+def parse_ranges(text: str, size: int) -> NDArray[np.int64]:
+    """Indices from 0 of the text of :func:`format_ranges`. Raises ValueError unless they are below `size`."""
+    ends = [part.split(":") for part in text.split(",")]
+    if all(len(pair) < 3 and all(word.isdigit() for word in pair) for pair in ends):
+        pairs = [(int(pair[0]) - 1, int(pair[-1])) for pair in ends]
+        if all(0 <= first < last <= size for first, last in pairs):
+            return np.unique(np.concatenate([np.arange(*pair) for pair in pairs]))
+    raise ValueError(
+        f"forces={text}: expected `none`, or the atoms whose forces count, such as 1:3,6, of {size}"
     )
 
 
@@ -381,6 +437,8 @@ def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
     for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
         value = getattr(structure, name)
+        if name == "forces" and value is not None and "forces" in structure.info:
+            value = value[parse_ranges(structure.info["forces"], len(value))]
         if value is not None and not (
             are_numbers(value) if isinstance(value, np.ndarray) else abs(value) <= LARGEST
         ):

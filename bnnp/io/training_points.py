@@ -52,10 +52,15 @@ def write_points(path: Path, units: Units, points: Iterable[tuple[int, int, floa
 
 
 def write_forces(path: Path, units: Units, forces: Iterable[tuple[int, Array, Array]]) -> None:
-    """Write (index from 0, (n_atoms, 3) reference, (n_atoms, 3) prediction) of each structure."""
+    """Write (index from 0, (n_atoms, 3) reference, (n_atoms, 3) prediction) of each structure.
+
+    Atoms whose reference is NaN are left out.
+    """
     with replace_file(path) as file:
         names = "".join(f" {name:>16}" for name in ("FxRef", "FyRef", "FzRef", "Fx", "Fy", "Fz"))
         file.write(f"{HEADER}     atom{names} | {units.force}\n")
         for index, reference, prediction in forces:
             for atom, row in enumerate(np.concatenate([reference, prediction], axis=1), start=1):
-                file.write(f"{index + 1:8d} {atom:7d}" + "".join(f" {value:16.8E}" for value in row) + "\n")
+                if np.isfinite(row[0]):
+                    numbers = "".join(f" {value:16.8E}" for value in row)
+                    file.write(f"{index + 1:8d} {atom:7d}{numbers}\n")

@@ -4,7 +4,9 @@ An extxyz frame (Angstrom, eV) has unwrapped positions, momenta, energy, forces,
 the standard deviations of :mod:`bnnp.interfaces.ase`: ``energy_std`` and ``stress_std`` in the second line,
 ``forces_std`` and ``energies_std`` in the columns, with their ``_raw`` values if they are calibrated
 (``energies_std`` is always raw). The second line also has ``step``, ``stage``, ``time`` (fs), and
-``labels=predicted``, which marks energy and forces as those of a potential.
+``labels=predicted``, which marks energy and forces as those of a potential. Dynamics with a bias
+(:mod:`bnnp.potential.sigma_gradient`) leave it out of energy, forces and stress, and tell its energy as
+``bias_energy``.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ def format_frame(atoms: Atoms, step: int, stage: int, time: float) -> str:
     """One frame of a run, from `atoms` with the results of their calculator; `time` in fs."""
     frame = atoms.copy()
     frame.info |= {"step": step, "stage": stage, "time": time, **PREDICTED}
-    results = {name: value for name, value in atoms.calc.results.items() if name in KNOWN}
+    known = atoms.calc.results
+    bias = {name: known.get(f"bias_{name.removeprefix('free_')}", 0.0) for name in KNOWN}
+    results = {name: value - bias[name] for name, value in known.items() if name in KNOWN}
+    frame.info |= {name: known[name] for name in known.keys() & {"bias_energy"}}
     frame.calc = SinglePointCalculator(frame, **results)
     text = io.StringIO()
     write_xyz(text, frame)

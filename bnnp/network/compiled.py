@@ -63,6 +63,10 @@ class Networks:
             layers.append([_core.Layer(*layer) for layer in columns])
         normalize = networks[elements[0]].normalize_nodes
         self._core = _core.Networks(layers, self.n_samples, width, normalize, centered, max(1, threads))
+        dropped = masks is not None and any(np.any(masks[element][0] != 1.0) for element in elements)
+        first = [networks[element].weights[0] for element in elements]
+        self._first = None if dropped else [w / (len(w) if normalize else 1) for w in first]
+        self._width = width
 
     def sample(
         self, types: Types, inputs: Array, gradient: bool = True, delta: bool = False
@@ -85,6 +89,19 @@ class Networks:
             dE/dinput, (n_atoms, inputs, ...).
         """
         return self._core.sample(types, inputs, gradient, delta)
+
+    def weighted_gradient(self, types: Types, delta: Array, weights: Array) -> Array:
+        """sum_s w_s dE_s/dinput, (n_atoms, width), of the `delta` of :meth:`sample` and `weights`,
+        (n_samples,)."""
+        sums = delta[..., : self.n_samples] @ weights  # (n_atoms, nodes of layer 1, or inputs)
+        found = np.zeros((len(types), self._width))
+        if self._first is None:
+            found[:, : sums.shape[1]] = sums
+            return found
+        for number, first in enumerate(self._first):
+            own = np.flatnonzero(types == number)
+            found[own, : len(first)] = sums[own, : first.shape[1]] @ first.T
+        return found
 
     def mean_field(
         self, descriptor: Descriptor, types: Types, pairs: NeighborList, scaling: Affine, slopes: Array

@@ -63,7 +63,7 @@ class Assessment:
     pressure : ErrorSum, energy/length^3
         Predicted pressures against zero, so that `bias` is their mean.
     forces_size : ErrorSum, energy/length
-        Reference forces against zero, so that `rmse` is their size.
+        Zero against the reference forces, so that `rmse` is their size.
     energy_raw, forces_raw : ErrorSum
         As `energy` and `forces`, with the raw standard deviations.
     energy_parts, forces_parts : VarianceSum
@@ -105,7 +105,7 @@ def assess(structure: Structure, found: Prediction, units: Units) -> Assessment:
     )
     of_forces = of_forces_raw = of_stress = pressure = size = ErrorSum()
     if structure.forces is not None:
-        size = ErrorSum.of(structure.forces, np.zeros_like(structure.forces))
+        size = ErrorSum.of(np.zeros_like(structure.forces), structure.forces)
     if forces is not None:
         symmetric = _symmetric("forces", forces, structure.forces, units)
         of_forces = ErrorSum.of(forces.value, structure.forces, forces.std, symmetric)

@@ -126,7 +126,13 @@ def _calibrated(
             f"{where}: `uncertainty {kind}`, but {UNCERTAINTY} has calibrated only {', '.join(data.kinds)}. "
             "Calibrate again: mode 3 with the keyword `calibrate`."
         )
-    return replace(raw, calibration=data.kinds[kind], statistics=statistics if kind == "hybrid" else None)
+    alone = data.kinds["mc"].energy if "mc" in data.kinds else None
+    return replace(
+        raw,
+        calibration=data.kinds[kind],
+        statistics=statistics if kind == "hybrid" else None,
+        spread_factor=None if alone is None else alone.beyond,
+    )
 
 
 def potential_of(

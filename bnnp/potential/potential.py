@@ -69,6 +69,9 @@ class Potential:
         Of the training atoms, by element; with `scalings` they give the last-layer and distance parts of a
         hybrid calibration. Set to None if there is only one sample.
     options : Options
+    spread_factor : float or None
+        Calibrated over raw standard deviation of the energy far from the calibration set, by the calibration
+        of the samples alone (kind ``mc``), for :mod:`bnnp.potential.sigma_gradient`.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class Potential:
     calibration: Calibration | None = None
     statistics: Mapping[str, TrainingStatistics] | None = None
     options: Options = Options()
+    spread_factor: float | None = None
 
     def __post_init__(self) -> None:
         if self.options.device != "cpu":

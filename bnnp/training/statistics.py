@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bnnp.descriptors.scaling import Affine, Scaling
 from bnnp.descriptors.statistics import Moments
-from bnnp.errors import InputError, NumericalError
+from bnnp.errors import InputError
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.messages import count
 from bnnp.network.dense import Network
@@ -55,17 +55,18 @@ def references(file: DescriptorFile, training: Sequence[int], targets: Targets) 
 
     Raises
     ------
-    NumericalError
-        An energy, or some but not all forces of a structure, are not finite.
     InputError
-        The limits of `targets` leave no energy.
+        No structure has an energy, or the limits of `targets` leave none.
     """
-    for index in range(len(file)):
-        _demand_finite(file, index)
     counts = file.n_elements[list(training)].astype(np.float64)
     kept = [targets.of(file, index)[::2] for index in training]
     energies, stresses = np.array([energy for energy, _ in kept]), np.stack([stress for _, stress in kept])
     used = np.isfinite(energies)
+    if not np.isfinite(file.energy[list(training)]).any():
+        raise InputError(
+            f"none of the {count(len(energies), 'training structure')} has an energy (`energy=none` in the "
+            "comment): forces alone do not give the energy its zero. Add structures with energies"
+        )
     if not used.any():
         raise InputError(
             f"max_energy {targets.limits.energy:g} excludes all "
@@ -132,25 +133,9 @@ def _pieces(file: DescriptorFile, element: str, training: Sequence[int]) -> Iter
             yield data[start : start + ROWS][wanted]
 
 
-def _demand_finite(file: DescriptorFile, index: int) -> None:
-    where = f"symmetry_functions.h5, structure {int(file.source[index]) + 1} of input.data"
-    if not np.isfinite(file.energy[index]):
-        raise NumericalError(
-            f"{where}: the energy is {file.energy[index]}, expected a finite number; "
-            "correct or remove the structure and run mode 1 again"
-        )
-    forces = file.forces[file.atoms(index)]
-    if not np.isfinite(forces).all() and not np.isnan(forces).all():
-        atom = int(np.flatnonzero(~np.isfinite(forces).all(axis=1))[0])
-        raise NumericalError(
-            f"{where}, atom {atom + 1}: the force is {forces[atom]}, expected finite numbers; "
-            "correct or remove the structure and run mode 1 again"
-        )
-
-
 def _lowest(file: DescriptorFile, training: Sequence[int], targets: Targets) -> float:
     every = replace(targets, limits=Limits())
-    return min(every.of(file, index)[0] / int(file.n_atoms[index]) for index in training)
+    return float(np.nanmin([every.of(file, index)[0] / int(file.n_atoms[index]) for index in training]))
 
 
 def force_size(evaluator: Evaluator, networks: Mapping[str, Network], samples: Sequence[Sample]) -> float:
@@ -211,12 +196,20 @@ def _functions_of(
     counts = np.array([file.rows(k, element).stop - file.rows(k, element).start for k in training])
     step = max(1, -(-int(counts.sum()) // MOST_ATOMS))
     table, chosen = file.descriptors(element), training[::step]
-    values = np.concatenate([table[file.rows(k, element)] for k in chosen])
+    number, atoms = file.elements.index(element), [file.atoms(k) for k in chosen]
+    own = [_trained_on(file, k)[file.types[a] == number] for k, a in zip(chosen, atoms, strict=True)]
+    values = np.concatenate([table[file.rows(k, element)][kept] for k, kept in zip(chosen, own, strict=True)])
     if charges is not None:
-        number, atoms = file.elements.index(element), [file.atoms(k) for k in chosen]
-        own = np.concatenate([charges[a][file.types[a] == number] for a in atoms])
-        values = np.column_stack([values, own])
-    return values, np.repeat(np.asarray(chosen, dtype=np.int64), counts[::step])
+        beside = [charges[a][file.types[a] == number][kept] for a, kept in zip(atoms, own, strict=True)]
+        values = np.column_stack([values, np.concatenate(beside)])
+    return values, np.repeat(np.asarray(chosen, dtype=np.int64), [np.count_nonzero(kept) for kept in own])
+
+
+def _trained_on(file: DescriptorFile, index: int) -> NDArray[np.bool_]:
+    """Atoms of a structure of which the energy, or the force on the atom, is known, (n_atoms,)."""
+    if np.isfinite(file.energy[index]):
+        return np.ones(int(file.n_atoms[index]), dtype=np.bool_)
+    return np.asarray(np.isfinite(file.forces[file.atoms(index)]).all(axis=1))
 
 
 def _shortest(file: DescriptorFile, training: Sequence[int]) -> dict[str, dict[str, float]]:
@@ -226,6 +219,7 @@ def _shortest(file: DescriptorFile, training: Sequence[int]) -> dict[str, dict[s
     for index in training:
         types, pairs = file.types[file.atoms(index)], file.pairs(index)
         squares = np.einsum("pk,pk->p", pairs.vectors, pairs.vectors)
+        squares[~_trained_on(file, index)[pairs.centers]] = np.inf
         np.minimum.at(found, (types[pairs.centers], types[pairs.neighbors]), squares)
     return {
         x: {y: float(np.sqrt(r)) for y, r in zip(file.elements, row, strict=True) if np.isfinite(r)}

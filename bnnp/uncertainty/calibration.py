@@ -66,6 +66,7 @@ FAR = 2.0  # reaches from which on sigma grows by the spread
 PERCENT = np.concatenate([np.arange(100.0), [99.5, 99.9, 100.0]])  # of the quantiles of sigma
 OVERLAP = 0.99  # quantile of sigma inside up to which a map of mc is fitted to errors inside only
 FEWEST = 10  # structures for a calibration
+LARGE = 1e12  # a sigma beyond any of a fit
 FEWEST_INDEPENDENT = 10  # errors from which the factors of hybrid can be told
 
 
@@ -131,6 +132,11 @@ class Quantity:
         """sqrt(sum (weight part)^2) of (..., 1 or 5) parts; parts without a weight do not count."""
         raw: Array = np.sqrt(np.square(self.components(parts)).sum(axis=-1))
         return raw
+
+    @property
+    def beyond(self) -> float:
+        """Calibrated over raw sigma beyond all sigmas of the fit, where they are proportional."""
+        return float(self.map(np.array(LARGE))) / LARGE
 
     def components(self, parts: Array) -> Array:
         """weight part, (..., 1 or 3), in the unit of sigma; closeness and spread have no weight."""

@@ -43,6 +43,8 @@ class Sampler(Protocol):
         self, types: Any, inputs: Array, gradient: bool = True, delta: bool = False
     ) -> tuple[Array, Array, Any]: ...
 
+    def weighted_gradient(self, types: Any, delta: Any, weights: Array) -> Array: ...
+
     def forces(
         self, descriptor: Any, types: Any, pairs: Any, factors: Array, delta: Any
     ) -> tuple[Array, Array]: ...
@@ -69,6 +71,12 @@ class Committee:
         slopes = sum(share * each[1] for share, each in zip(shares, found, strict=True))
         return np.concatenate([each[0] for each in found], axis=1), np.asarray(slopes), [x[2] for x in found]
 
+    def weighted_gradient(self, types: Any, delta: Sequence[Any], weights: Array) -> Array:
+        """As :meth:`bnnp.network.compiled.Networks.weighted_gradient`."""
+        parts = np.split(weights, np.cumsum([member.n_samples for member in self.members])[:-1])
+        found = zip(self.members, delta, parts, strict=True)
+        return np.asarray(sum(member.weighted_gradient(types, own, part) for member, own, part in found))
+
     def forces(
         self, descriptor: Any, types: Any, pairs: Any, factors: Array, delta: Sequence[Any]
     ) -> tuple[Array, Array]:
@@ -87,3 +95,18 @@ def variances(samples: Array, sizes: Sequence[int]) -> tuple[Array, Array]:
     own = [p.var(axis=-1, ddof=1) if p.shape[-1] > 1 else np.zeros(p.shape[:-1]) for p in parts]
     means = np.stack([part.mean(axis=-1) for part in parts], axis=-1)
     return np.mean(own, axis=0), means.var(axis=-1, ddof=1)
+
+
+def sigma_slopes(samples: Array, sizes: Sequence[int]) -> Array:
+    """d sigma / d(sample), (S,), of the total standard deviation sigma of `samples`, (S,), of networks with
+    `sizes` samples; zeros where sigma is 0."""
+    if len(sizes) == 1:
+        square, slopes = samples.var(ddof=1), (samples - samples.mean()) / (len(samples) - 1)
+    else:
+        square = float(sum(variances(samples, sizes)))
+        parts = np.split(samples, np.cumsum(sizes)[:-1])
+        own = [(part - part.mean()) / max(len(part) - 1, 1) / len(sizes) for part in parts]
+        means = np.array([part.mean() for part in parts])
+        between = (means - means.mean()) / (len(sizes) - 1) / np.array(sizes)
+        slopes = np.concatenate(own) + np.repeat(between, sizes)
+    return np.asarray(slopes / np.sqrt(square) if square > 0.0 else np.zeros(len(samples)))

@@ -81,8 +81,14 @@ class ErrorSum:
     ) -> ErrorSum:
         """Sums of arrays of one shape; without a reference there are no errors, without sigma no scores.
 
-        `symmetric` are the components of :func:`zero_by_symmetry`, which have none either.
+        `symmetric` are the components of :func:`zero_by_symmetry`, which have none either. A reference that
+        is NaN is left out, with its sigma.
         """
+        if reference is not None and np.isnan(reference).any():
+            known = ~np.isnan(reference)
+            sigma = None if sigma is None else sigma[known]
+            symmetric = None if symmetric is None else symmetric[known]
+            return cls.of(predicted[known], reference[known], sigma, symmetric)
         errors = np.zeros(0) if reference is None else (predicted - reference).ravel()
         spread = np.zeros(0) if sigma is None else sigma.ravel()
         score, omitted = np.zeros(0), 0

@@ -422,3 +422,38 @@ class TestBadInput:
     def test_byte_order_mark(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="byte order mark"):
             StructureFile(save(tmp_path, "\ufeff" + GOOD))
+
+
+class TestForcesThatCount:
+    def test_others_are_nan_and_written_as_zeros(self, tmp_path: Path) -> None:
+        text = GOOD.replace("rock salt, first", "forces=2 energy=none").replace("energy -123.456\n", "")
+        first, second = read_structures(save(tmp_path, text))
+        assert first.energy is None
+        np.testing.assert_array_equal(first.forces, [[np.nan] * 3, [-0.01, -0.02, -0.03]])
+        assert second.energy == -1.5
+        again = format_structure(first)
+        assert "Te 0.1 0.0                    -0.01" in again
+        assert np.array_equal(
+            next(read_structures(save(tmp_path, again))).forces, first.forces, equal_nan=True
+        )
+
+    @pytest.mark.parametrize("text", ["3", "0", "2:1", "1:2:2", "a", "1,,2", "-1"])
+    def test_atoms_that_are_not_there(self, text: str, tmp_path: Path) -> None:
+        path = save(tmp_path, GOOD.replace("rock salt, first", f"forces={text}"))
+        with pytest.raises(InputError, match=r"line 2 \(structure 1\).*forces=.*such as 1:3,6, of 2"):
+            list(read_structures(path))
+
+    def test_an_energy_that_is_none_and_there(self, tmp_path: Path) -> None:
+        path = save(tmp_path, GOOD.replace("rock salt, first", "energy=none"))
+        with pytest.raises(InputError, match="line 2 .*energy=none, but there is an `energy` line"):
+            list(read_structures(path))
+
+    def test_a_force_that_counts_must_be_a_number(self) -> None:
+        structure = random_structure(1)
+        forces = structure.forces.copy()
+        forces[2:] = np.nan
+        with pytest.raises(NumericalError, match="forces is not finite"):
+            format_structure(replace(structure, forces=forces))
+        with pytest.raises(NumericalError, match="forces is not finite"):
+            format_structure(replace(structure, forces=forces, info={"forces": "1:3"}))
+        assert "forces=1:2" in format_structure(replace(structure, forces=forces, info={"forces": "1:2"}))

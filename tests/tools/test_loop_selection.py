@@ -181,21 +181,23 @@ def test_frames_of_a_trajectory_are_held_out_in_blocks() -> None:
 
 
 def test_runs_are_all_combinations_with_different_seeds(tmp_path: Path) -> None:
-    more = "loop_structures 2 5\nloop_pressure 0 1:5\nloop_seeds 3\nmd_ensemble npt\n"
+    more = "loop_structures 2 5\nloop_pressure 0 1:5\nloop_seeds 3\nloop_bias 0 2.5\nmd_ensemble npt\n"
     write_campaign(tmp_path, TEACHER + more)
     campaign = Campaign.open(tmp_path)
     found = starts(campaign, 1)
-    assert len(found) == 2 * 1 * 2 * 3
-    assert len({each.seed for each in [*found, *starts(campaign, 2)]}) == 24
+    assert len(found) == 2 * 1 * 2 * 2 * 3
+    assert len({each.seed for each in [*found, *starts(campaign, 2)]}) == 48
     data = StructureFile(tmp_path / "input.data")
     assert {each.structure.positions.tobytes() for each in found} == {
         data[n].positions.tobytes() for n in (1, 4)
     }
-    start = Start(data[1], Ramp(600, 600), Ramp(1.0, 5.0), 7)
+    start = Start(data[1], Ramp(600, 600), Ramp(1.0, 5.0), 2.5, 7)
     text = settings_of_run(campaign, "units metal\nelements Cu\nrandom_seed 1\n", start, Levels(0.1, 0.5))
     lines = text.split("\n")
-    assert {"random_seed 7", "md_temperature 600", "md_pressure 1:5", "md_ensemble npt"} <= set(lines)
-    assert {"md_steps 100", "md_write_every 10", "md_uncertainty_stop forces 0.5"} <= set(lines)
+    assert {"random_seed 7", "md_temperature 600", "md_pressure 1:5", "md_bias 2.5"} <= set(lines)
+    assert {"md_ensemble npt", "md_steps 100", "md_write_every 10", "md_uncertainty_stop forces 0.5"} <= set(
+        lines
+    )
     assert len([line for line in lines if line.startswith("random_seed")]) == 1
 
 

@@ -15,6 +15,7 @@ from learning import teacher, vasp_label
 from learning.campaign import Campaign
 from learning.division import LEAST
 from learning.explore import starts
+from learning.explore_lammps import template_of
 from learning.label import Labeling
 from learning.queues import call
 
@@ -78,8 +79,9 @@ def dynamics(campaign: Campaign) -> str:
         )
     if campaign.settings.loop.loop_pressure and "npt" not in own.md_ensemble:
         raise InputError("input.nn: loop_pressure needs `md_ensemble npt`")
+    by = "LAMMPS" if template_of(campaign) else "mode 3"
     runs = len(starts(campaign, 1))
-    return f"{count(runs, 'run')} of {count(sum(own.md_steps), 'step')} in each generation"
+    return f"{count(runs, 'run')} of {count(sum(own.md_steps), 'step')} in each generation, by {by}"
 
 
 def ways(campaign: Campaign) -> str:

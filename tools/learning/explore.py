@@ -1,4 +1,4 @@
-"""Explore: molecular dynamics of many starts with the potential of the last generation.
+"""Explore: molecular dynamics of many starts with the potential of the last generation, by mode 3 or LAMMPS.
 
 Each run is a folder with a copy of the potential, one structure and the md_ keywords of input.nn; every look
 at the uncertainty is written as a frame. A run ends by its length, its guard, or where sigma is beyond the
@@ -26,6 +26,7 @@ from bnnp.potential.potential import Potential
 from bnnp.settings.arguments import Ramp
 from bnnp.structure import Structure
 from learning.campaign import Campaign, Stopped, announce, new_folder, without
+from learning.explore_lammps import ENDS, LOG, UNPHYSICAL, collect, fill, template_of, variables
 from learning.local_job import CODE, SCRIPT
 from learning.queues import ENDED, GONE, NEW, Local, last_words
 
@@ -42,6 +43,7 @@ class Start:
     structure: Structure
     temperature: Ramp | None
     pressure: Ramp | None
+    bias: float | None
     seed: int
 
 
@@ -90,14 +92,13 @@ def starting_structures(campaign: Campaign) -> list[Structure]:
 
 
 def starts(campaign: Campaign, generation: int) -> list[Start]:
-    """All runs of a generation: structures x temperatures x pressures x seeds."""
+    """All runs of a generation: structures x temperatures x pressures x biases x seeds."""
     loop = campaign.settings.loop
     temperatures, pressures = loop.loop_temperature or (None,), loop.loop_pressure or (None,)
+    biases, seeds = loop.loop_bias or (None,), range(loop.loop_seeds)
     first = campaign.settings.general.random_seed + 10000 * generation
-    combinations = itertools.product(
-        starting_structures(campaign), temperatures, pressures, range(loop.loop_seeds)
-    )
-    return [Start(*each[:3], first + number) for number, each in enumerate(combinations)]
+    combinations = itertools.product(starting_structures(campaign), temperatures, pressures, biases, seeds)
+    return [Start(*each[:4], first + number) for number, each in enumerate(combinations)]
 
 
 def settings_of_run(campaign: Campaign, potential: str, start: Start, levels: Levels) -> str:
@@ -108,10 +109,8 @@ def settings_of_run(campaign: Campaign, potential: str, start: Start, levels: Le
         "md_write_every": str(campaign.settings.dynamics.md_uncertainty_every),
         "md_uncertainty_stop": f"forces {levels.upper!r}",
     }
-    if start.temperature is not None:
-        own["md_temperature"] = str(start.temperature)
-    if start.pressure is not None:
-        own["md_pressure"] = str(start.pressure)
+    varied = {"temperature": start.temperature, "pressure": start.pressure, "bias": start.bias}
+    own |= {f"md_{name}": str(value) for name, value in varied.items() if value is not None}
     taken = {name: words for name, words in campaign.keywords.items() if name.startswith("md_")}
     kept = {name: words for name, words in taken.items() if name not in (*own, *REPLACED)}
     lines = [f"{name} {words}" for name, words in {**kept, **own}.items()]
@@ -137,6 +136,10 @@ def explore(campaign: Campaign, generation: int) -> None:
         f"{mev * levels.lower:.3g} and {mev * levels.upper:.3g} meV/Angstrom",
     )
     run_all(campaign, folders)
+    if template_of(campaign) is not None:
+        for run in folders:
+            if not (run / TRAJECTORY).is_file():
+                collect(run, campaign.settings.model.elements)
     facts = [
         {
             "run": campaign.shown(run),
@@ -158,6 +161,12 @@ def prepare(campaign: Campaign, folder: Path, number: int, start: Start, levels:
     if run.exists():
         return run
     source = campaign.potential_folder(int(folder.parent.name.removeprefix("generation_")))
+    if template_of(campaign) is not None:
+        ramps = start.temperature, start.pressure
+        own = variables(campaign, start.structure, ramps, start.seed, levels.upper)
+        with new_folder(run) as temporary:
+            fill(temporary, campaign, start.structure, source, own)
+        return run
     with new_folder(run) as temporary:
         shutil.copytree(source, temporary, dirs_exist_ok=True)
         text = settings_of_run(campaign, (source / "input.nn").read_text(), start, levels)
@@ -186,10 +195,11 @@ def run_all(campaign: Campaign, folders: Sequence[Path]) -> None:
         for folder, state in states.items():
             if state.kind == ENDED and state.code > 128 and tries[folder] < MOST_TRIES:
                 (folder / CODE).unlink()  # a signal: it goes on
-            elif state.kind == ENDED and state.code not in (0, STOPPED):
+            elif state.kind == ENDED and state.code not in (0, STOPPED) and reason_of_stop(folder) != "guard":
                 raise InputError(
                     f"molecular dynamics in {campaign.shown(folder)} ended with {state.code}: "
-                    f"{failure(folder)}. Mend input.nn, remove {campaign.shown(folder.parent)} and run "
+                    f"{failure(folder)}. Mend input.nn or the template of loop_explore, remove "
+                    f"{campaign.shown(folder.parent)} and run "
                     "`bnnp --loop` again"
                 )
         open_ = [folder for folder in folders if states[folder].kind in (NEW, GONE)]
@@ -220,7 +230,8 @@ def failure(folder: Path) -> str:
 
 def reason_of_stop(folder: Path) -> str:
     """``guard``, ``sigma``, or empty for a run that came to its end."""
-    text = " ".join((folder / "job.out").read_text(errors="replace").split())
-    if "stopped by the physical guard" in text:
+    paths = (path for name in ("job.out", LOG) if (path := folder / name).is_file())
+    text = " ".join(word for path in paths for word in path.read_text(errors="replace").split())
+    if any(words in text for words in ("stopped by the physical guard", *UNPHYSICAL)):
         return "guard"
-    return "sigma" if "stopped by md_uncertainty_stop" in text else ""
+    return "sigma" if any(words in text for words in ("stopped by md_uncertainty_stop", ENDS)) else ""

@@ -60,7 +60,8 @@ class Errors:
 
     Parameters
     ----------
-    energy, energy_sigma : (n,) float64
+    energy, energy_sigma : (n_energies,) float64
+        Of the structures whose energy counts.
     force, force_sigma : (m,) float64
         Of all components.
     largest, largest_sigma : (n,) float64
@@ -80,26 +81,22 @@ class Errors:
         units = potential.model.units
         energy, sigma, forces, spreads = [], [], [], []
         for structure in (each for path in paths if path.stat().st_size for each in StructureFile(path)):
-            found, n_atoms = (
-                potential.predict(structure, forces=True, stress=False, sigma=True),
-                len(structure),
-            )
-            assert structure.energy is not None
+            found = potential.predict(structure, forces=True, stress=False, sigma=True)
             assert structure.forces is not None
             assert found.forces is not None
-            energy.append((found.energy.value - structure.energy) / n_atoms * units.mev)
-            sigma.append((found.energy.std or math.nan) / n_atoms * units.mev)
-            forces.append(np.ravel(found.forces.value - structure.forces) * units.mev_per_angstrom)
-            spread = (
-                np.full_like(found.forces.value, np.nan) if found.forces.std is None else found.forces.std
-            )
-            spreads.append(np.ravel(spread) * units.mev_per_angstrom)
+            if structure.energy is not None:
+                energy.append((found.energy.value - structure.energy) / len(structure) * units.mev)
+                sigma.append((found.energy.std or math.nan) / len(structure) * units.mev)
+            known = np.isfinite(structure.forces)
+            forces.append((found.forces.value - structure.forces)[known] * units.mev_per_angstrom)
+            spread = np.full(known.shape, np.nan) if found.forces.std is None else found.forces.std
+            spreads.append(spread[known] * units.mev_per_angstrom)
         largest = [[np.abs(each).max() for each in own] for own in (forces, spreads)]
         joined = [np.concatenate(own) if own else np.zeros(0) for own in (forces, spreads)]
         return cls(np.array(energy), np.array(sigma), *joined, *map(np.array, largest))
 
     def __len__(self) -> int:
-        return len(self.energy)
+        return len(self.largest)
 
     @property
     def rmse(self) -> tuple[float, float]:

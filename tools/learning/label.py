@@ -31,6 +31,7 @@ from bnnp.potential.loading import load
 from bnnp.structure import Structure
 from learning import teacher, vasp_label
 from learning.campaign import Campaign, Stopped, announce, new_folder, write_json
+from learning.cut import counted
 from learning.division import write_divided
 from learning.label_checks import demand_one_method, doubt, other_structure
 from learning.local_job import SCRIPT, TIMED_OUT
@@ -405,7 +406,7 @@ def collect(labeling: Labeling) -> None:
     campaign, generation, folder = labeling.campaign, labeling.generation, labeling.folder
     states = labeling.demand_success()
     labels = [
-        with_info(next(read_structures(job.folder / LABEL)), job)
+        with_info(campaign, next(read_structures(job.folder / LABEL)), job)
         for job in labeling.jobs
         if (final := job.final) and final["state"] == CONVERGED
     ]
@@ -414,7 +415,7 @@ def collect(labeling: Labeling) -> None:
         job = Job(path)
         found = late(Labeling(campaign, int(path.parents[1].name[-3:])), job)
         assert found is not None
-        labels.append(with_info(found, job))
+        labels.append(with_info(campaign, found, job))
     demand_one_method(campaign, generation, labels)
     potential = load(campaign.potential_folder(generation))
     doubts = [doubt(campaign, potential, each) for each in labels]
@@ -451,8 +452,9 @@ def collect(labeling: Labeling) -> None:
     )
 
 
-def with_info(found: Structure, job: Job) -> Structure:
-    """A label, with group and source of its structure."""
+def with_info(campaign: Campaign, found: Structure, job: Job) -> Structure:
+    """A label, with group and source of its structure, and only what counts of it."""
     method = {"method": found.info["method"]} if "method" in found.info else {}
     own = {name: text for name, text in job.structure.info.items() if name != "sigma"}
-    return replace(found, info={**own, **method}, subset=None)
+    complete = replace(found, info={**own, **method}, subset=None)
+    return counted(complete, campaign.settings.loop.loop_cut_energy)

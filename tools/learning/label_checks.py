@@ -52,16 +52,16 @@ def doubt(campaign: Campaign, potential: Potential, structure: Structure) -> str
     """How far a label is from its prediction, if that is more than sigma can explain; else empty."""
     units, limit = campaign.units, campaign.settings.label.label_doubt
     found = potential.predict(structure, forces=True, stress=False, sigma=True)
-    assert structure.energy is not None
-    pairs = [
-        (found.energy.value - structure.energy, found.energy.std, MARGIN_ENERGY / units.ev * len(structure))
-    ]
+    pairs = {}
+    if structure.energy is not None:
+        margin = MARGIN_ENERGY / units.ev * len(structure)
+        pairs["energy"] = found.energy.value - structure.energy, found.energy.std, margin
     if found.forces is not None and structure.forces is not None:
         error = np.abs(found.forces.value - structure.forces)
-        worst = np.unravel_index(int(error.argmax()), error.shape)
+        worst = np.unravel_index(int(np.nanargmax(error)), error.shape)
         spread = None if found.forces.std is None else float(found.forces.std[worst])
-        pairs.append((float(error[worst]), spread, MARGIN_FORCE * units.angstrom / units.ev))
-    for name, (difference, spread, margin) in zip(("energy", "force"), pairs, strict=False):
+        pairs["force"] = float(error[worst]), spread, MARGIN_FORCE * units.angstrom / units.ev
+    for name, (difference, spread, margin) in pairs.items():
         if spread is not None and abs(difference) > max(limit * spread, margin):
             unit = units.energy if name == "energy" else units.force
             return f"{name} {abs(difference):.4g} {unit}, sigma {spread:.3g}"

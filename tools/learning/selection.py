@@ -31,10 +31,13 @@ from numpy.typing import NDArray
 from bnnp.io.ase_atoms import from_atoms
 from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.io.output import replace_file
+from bnnp.io.structure_block import format_ranges
 from bnnp.io.trajectory import TRAJECTORY
 from bnnp.messages import count, percent
+from bnnp.settings.settings import load_settings
 from bnnp.structure import Structure
 from learning.campaign import Campaign, announce
+from learning.cut import CORE, cut
 from learning.explore import Levels
 
 Array = NDArray[np.float64]
@@ -150,7 +153,10 @@ def select(campaign: Campaign, generation: int) -> None:
         order = rng.permutation(len(possible))[: loop.loop_labels]
         candidates = [possible[index] for index in sorted(order)]
     write_frames(folder / "frames.out", frames, kinds)
-    structures = [to_structure(campaign, frame, generation) for frame in candidates]
+    source = campaign.potential_folder(generation) / "input.nn"
+    cutoff = load_settings(source, 3).model.largest_cutoff if loop.loop_cut else 0.0
+    regions = [region_of(campaign, frame, cutoff, rng) for frame in candidates]
+    structures = [to_structure(campaign, frame, generation) for frame in regions]
     write_structures(folder / "candidates.data", structures)
     farthest(campaign, generation, folder, structures)
     counts = {kind: kinds.count(kind) for kind in (QUIET, CANDIDATE, UNLIKELY, BEYOND, TAKEN_ANYWAY)}
@@ -185,6 +191,19 @@ def farthest(campaign: Campaign, generation: int, folder: Path, structures: Sequ
     campaign.run(folder, "select.log", *words, "candidates.data", "chosen.data")
 
 
+def region_of(campaign: Campaign, frame: Frame, cutoff: float, rng: np.random.Generator) -> Frame:
+    """What is to be labeled of a frame: with ``loop_cut`` a region around its most uncertain atom, or around
+    any if frames are chosen at random; `cutoff` is the largest, in the unit of the campaign."""
+    radius, length = campaign.settings.loop.loop_cut, campaign.units.angstrom
+    if radius == 0.0:
+        return frame
+    if campaign.settings.loop.loop_select == "random" or "forces_std" not in frame.atoms.arrays:
+        center = int(rng.integers(len(frame.atoms)))
+    else:
+        center = int(np.abs(frame.atoms.arrays["forces_std"]).max(axis=1).argmax())
+    return replace(frame, atoms=cut(frame.atoms, center, radius * length, cutoff * length))
+
+
 def to_structure(campaign: Campaign, frame: Frame, generation: int) -> Structure:
     """A frame without labels, its atoms by element as POSCAR has them, wrapped into the cell."""
     atoms = frame.atoms[np.argsort(frame.atoms.numbers, kind="stable")]
@@ -197,6 +216,8 @@ def to_structure(campaign: Campaign, frame: Frame, generation: int) -> Structure
         "source": f"{frame.run}:{frame.step}",
         "sigma": f"{frame.sigma:.6g}",
     }
+    if CORE in atoms.arrays:
+        info[CORE] = format_ranges(np.flatnonzero(atoms.arrays[CORE]))
     return replace(structure, info=info)
 
 

@@ -60,10 +60,11 @@ def observe(
         raise NumericalError(f"{structure.where}: has no standard deviations")
 
     def add(name: str, errors: Array, of: Array) -> None:
-        flat = of.reshape(-1, of.shape[-1])
+        known = ~np.isnan(errors.ravel())
+        flat, errors = of.reshape(-1, of.shape[-1])[known], errors.ravel()[known]
         places, is_outside = np.full(len(flat), position), np.full(len(flat), numbers[position] in outside)
         far = parts.distances.atoms.max() if parts.distances else np.nan
-        found[name] = Observations(errors.ravel(), flat, places, is_outside, np.full(len(flat), far))
+        found[name] = Observations(errors, flat, places, is_outside, np.full(len(flat), far))
 
     if structure.energy is not None:
         error = (prediction.energy.value - structure.energy) / len(structure)

@@ -270,7 +270,7 @@ def structure_of(file: DescriptorFile, number: int) -> Structure:
         file.periodic_cell(number),
         pbc=file.periodicity(number),
         energy=energy if np.isfinite(energy) else None,
-        forces=forces if np.isfinite(forces).all() else None,
+        forces=forces if np.isfinite(forces).any() else None,
         stress=np.array(stress) if np.isfinite(stress).all() else None,
         index=int(file.source[number]),
     )

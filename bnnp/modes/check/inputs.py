@@ -139,7 +139,7 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
         data.n_pinned[structure.subset] += 1
     if structure.forces is not None:
         data.n_forces += 1
-        data.largest_force = max(data.largest_force, float(np.abs(structure.forces).max()))
+        data.largest_force = max(data.largest_force, float(np.nanmax(np.abs(structure.forces))))
         net_force = np.linalg.norm(structure.forces.sum(axis=0))
         data.n_unbalanced += bool(net_force > settings.structures.check_input_forces)
     data.sizes.count(structure)

@@ -290,11 +290,37 @@ def demand_samples(potential: Potential, settings: Settings) -> None:
         )
 
 
+def bias_of(potential: Potential, settings: Settings) -> float:
+    """``md_bias`` times the factor from the raw to the calibrated standard deviation.
+
+    Raises
+    ------
+    InputError
+        The potential has no such standard deviation, or the run is one that a bias would falsify.
+    """
+    own = settings.dynamics
+    if own.md_bias == 0.0:
+        return 0.0
+    others = {
+        "md_members runs single samples, which have no standard deviation": own.md_members is not None,
+        "a heat flux along biased dynamics is that of no potential": own.md_heat_flux is not None,
+        "`mc_masks resample` makes sigma another function in every step": potential.resample,
+        "a potential with charges has none": potential.model.electrostatics is not None,
+        "the potential has no Monte Carlo samples": potential.samples < 2,
+        "the potential has no calibration of its energy; calibrate it": potential.spread_factor is None,
+    }
+    if why := next((text for text, found in others.items() if found), ""):
+        raise InputError(f"{settings.origins['md_bias']}: md_bias: {why}; or remove the keyword")
+    assert potential.spread_factor is not None
+    return own.md_bias * potential.spread_factor
+
+
 def calculator(potential: Potential, settings: Settings) -> BNNP:
-    """ASE's calculator with the skin of ``md_skin``."""
+    """ASE's calculator with the skin of ``md_skin`` and the bias of ``md_bias``."""
     skin = settings.dynamics.md_skin * settings.model.units.angstrom
     flux = settings.dynamics.md_heat_flux is not None
-    return BNNP(potential, skin=skin, virials=flux, warn=False)  # md.out and the log count extrapolations
+    bias = bias_of(potential, settings)
+    return BNNP(potential, skin=skin, virials=flux, bias=bias, warn=False)  # md.out counts extrapolations
 
 
 def starting_atoms(run: Run, stages: Sequence[Stage]) -> Atoms:
@@ -387,6 +413,7 @@ def identity(
         "member": member,
         "random_seed": settings.general.random_seed,
         "atoms": hashlib.sha256(atoms.numbers.astype("<i8").tobytes()).hexdigest()[:16],
+        "md_bias": settings.dynamics.md_bias or None,
         "md_steps": len(stages),
         **{f"stage {number}": list(stage.items()) for number, stage in enumerate(stages, start=1)},
     }

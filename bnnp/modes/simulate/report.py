@@ -80,6 +80,8 @@ def report_plan(
     log.item("uncertainty", potential.describe_std() or "none: one network")
     for number, stage in enumerate(plan.stages, start=1):
         log.item(f"stage {number}", stage.describe())
+    if bias := atoms.calc.bias:
+        log.item("bias", f"-{bias:.4g} times the raw standard deviation of the energy")
     for name, thresholds in (("warn", plan.warn), ("stop", plan.stop)):
         if thresholds:
             log.item(f"md_uncertainty_{name}", ", ".join(_shown(each, potential) for each in thresholds))

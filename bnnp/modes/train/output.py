@@ -177,7 +177,8 @@ class Output:
             mine = [point for point in points if point.subset == subset]
             if energies:
                 names.append(points_name(subset.label, epoch))
-                rows = ((point.source, point.n_atoms, point.reference, point.energy) for point in mine)
+                known = (point for point in mine if np.isfinite(point.reference))
+                rows = ((point.source, point.n_atoms, point.reference, point.energy) for point in known)
                 write_points(self.directory / names[-1], units, rows)
             if forces and self.training.data.forces:
                 names.append(forces_name(subset.label, epoch))

@@ -70,6 +70,11 @@ class DynamicsSettings(Section, title="Molecular dynamics", modes="3", dialect=B
         "makes the thermal conductivity. " + _STAGES)
     md_driving_axis: str = keyword("x|y|z", choice("x", "y", "z"), "x",
         "direction of md_driving_force")
+    md_bias: float = keyword("k", real(0.0), 0.0,
+        "dynamics in E - k sigma(E), which seeks what the potential does not know; 0: in E",
+        note="sigma is the calibrated standard deviation of the energy by the frozen samples; the distance "
+        "part of `uncertainty hybrid` is left out. Nothing but md_uncertainty_stop limits the bias. md.out "
+        "and trajectory.extxyz have energy and forces without it; E_conserved has it.")
     md_samples: int | None = keyword("n", integer(1), None,
         "steps between two lines of sample_energies.out: the energy of every Monte Carlo sample",
         note="For `bnnp analyze --error-bars`; equal to md_write_every, or a divisor of it.")

@@ -11,10 +11,12 @@ from bnnp.settings.arguments import (
     assignments,
     auto_or,
     choice,
+    flag,
     force_level,
     integer,
     ramps,
     real,
+    reals,
     structures,
     text,
 )
@@ -30,14 +32,21 @@ class LoopSettings(Section, title="Loop", modes="123", dialect=BNNP):
         "generations after which `bnnp --loop` ends, whatever the potential says")
     loop_structures: tuple[int | str, ...] = keyword("n ...|FILE", structures, (1,),
         "where molecular dynamics starts: structures of input.data, or all those of a file like it",
-        note="Each of them at each loop_temperature, each loop_pressure, and with loop_seeds seeds: "
-             "one run of md_steps each. What the run is like say the md_ keywords of input.nn.")
+        note="Each of them at each loop_temperature, loop_pressure and loop_bias, with loop_seeds seeds: one "
+             "run of md_steps each. What the run is like say the md_ keywords of input.nn.")
+    loop_explore: tuple[str, ...] = keyword("DIRECTORY", text, (),
+        "explore by LAMMPS: a directory with explore.sh, which is run in a copy of it; without it by mode 3",
+        note="The folder of a run has potential/, structure.data and run.lammps, which sets variables such "
+             "as temperature, steps and sigma_stop: see inputs/loop/explore_template.")
     loop_temperature: tuple[Ramp, ...] = keyword("T|T1:T2 ...", ramps, (),
         "temperatures of the runs in K, one run each; without it md_temperature")
     loop_pressure: tuple[Ramp, ...] = keyword("p|p1:p2 ...", ramps, (),
         "pressures of the runs in GPa, one run each (`md_ensemble npt`); without it md_pressure")
+    loop_bias: tuple[float, ...] = keyword("k ...", reals(0.0), (),
+        "forces along the gradient of sigma (md_bias) of the runs, one run each; without it md_bias",
+        note="`loop_bias 0 2` makes each run without and with a bias, which finds rare events sooner.")
     loop_seeds: int = keyword("n", integer(1), 1,
-        "runs with different velocities for each structure, temperature and pressure")
+        "runs with different velocities for each structure, temperature, pressure and bias")
     loop_jobs: int = keyword("n", integer(1), 1,
         "runs of molecular dynamics at once, each a process on this machine")
     loop_lower: Limit = keyword("q95|F", force_level, Limit("forces", None, 95.0),
@@ -57,6 +66,13 @@ class LoopSettings(Section, title="Loop", modes="123", dialect=BNNP):
         "how frames are chosen: by sigma, energy and distance, or at random to compare with")
     loop_labels: int = keyword("n", integer(1), 20,
         "labels of a generation, at most")
+    loop_cut: float = keyword("r", real(0.0), 0.0,
+        "label the region around the most uncertain atom, made periodic: all within r of it have all "
+        "neighbors; 0: whole cells", unit="length",
+        note="It is 2 (r + cutoff) wide, or up to 1.3 times that; a smaller cell is labeled as it is. Forces "
+             "count on atoms whose surroundings within the cutoff are those in the large cell.")
+    loop_cut_energy: bool = keyword("", flag, False,
+        "energy and stress of regions that were cut out count, too")
     loop_hold_out: float = keyword("x", real(above=0.0, below=0.5), 0.1,
         "share of the labels of each generation that is never trained on: it judges all potentials")
     loop_retrain: int = keyword("k", integer(0), 5,

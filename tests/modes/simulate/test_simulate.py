@@ -25,8 +25,12 @@ from bnnp.cli import main
 from bnnp.dynamics.integrators import Integrator
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.ase_atoms import from_atoms
+from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
 from bnnp.io.input_data import read_structures, write_structures
 from bnnp.io.md_out import read_md_out
+from bnnp.potential.loading import load
+from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.maps import Quadratic
 from bnnp.units import UNITS
 
 FILES = ("md.out", "trajectory.extxyz")
@@ -65,6 +69,54 @@ def folder(tmp_path: Path, solid: Path) -> Path:
 def add(folder: Path, text: str) -> None:
     with open(folder / "input.nn", "a") as file:
         file.write(text)
+
+
+def calibrate(folder: Path, factor: float = 2.0) -> None:
+    """The calibrated sigma of the energy becomes `factor` times the raw one."""
+    energy = Quantity(Quadratic(0.0, factor**2, 0.0, 1e-9), np.ones(1), {})
+    networks = [member.networks for member in load(folder).members]
+    data = CalibrationData("mc", checksums(networks), {"mc": Calibration("mc", energy, {}, None, 10, 40)})
+    text = "\n".join(["[calibration]", *format_calibration(data), ""])
+    with open(folder / "uncertainty.data", "a") as file:
+        file.write(text)
+
+
+class TestBias:
+    def test_the_conserved_quantity_has_it_and_the_potential_has_not(self, folder: Path) -> None:
+        """E_conserved - E_pot - E_kin is -k sigma; frames are those of the potential."""
+        calibrate(folder)
+        add(folder, BASIC + "md_steps 20\nmd_ensemble nve\nmd_bias 3\n")
+        assert "bias -6 times the raw standard deviation of the energy" in " ".join(simulate(folder).split())
+        table = read_md_out(folder / "md.out")
+        bias = table["E_conserved"] - table["E_pot"] - table["E_kin"]
+        np.testing.assert_allclose(bias, -3 * 32 * table["E_std"], rtol=1e-5)
+        assert np.ptp(table["E_conserved"]) < 0.02 < np.ptp(bias)
+        for frame in ase.io.read(folder / "trajectory.extxyz", ":"):
+            energy, forces, stress = frame.get_potential_energy(), frame.get_forces(), frame.get_stress()
+            assert frame.info["bias_energy"] == pytest.approx(-3 * frame.info["energy_std"], rel=1e-6)
+            frame.calc = BNNP(folder, warn=False)
+            assert frame.get_potential_energy() == pytest.approx(energy, abs=1e-4)
+            np.testing.assert_allclose(frame.get_forces(), forces, atol=1e-5)
+            np.testing.assert_allclose(frame.get_stress(), stress, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("extra", "message"),
+        [
+            ("md_members 2\n", "md_members runs single samples"),
+            ("md_heat_flux 5\n", "a heat flux along biased dynamics"),
+            ("mc_masks resample\n", "makes sigma another function in every step"),
+            ("mc_samples 0\n", "the potential has no Monte Carlo samples"),
+            ("", "the potential has no calibration of its energy"),
+        ],
+    )
+    def test_what_has_no_bias_is_refused(self, extra: str, message: str, folder: Path) -> None:
+        if extra:
+            calibrate(folder)
+        add(folder, BASIC + "md_steps 5\nmd_bias 1\n" + extra)
+        result = run(folder)
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert "input.nn line" in result.stderr
 
 
 class TestFiles:
@@ -170,6 +222,7 @@ METHODS = {
     "looked at": "md_thermostat nose_hoover\n",
     "resampled": "md_thermostat langevin\nmc_masks resample\n",
     "driven": "md_driving_force 0.001\nmd_heat_flux 5\n",
+    "biased": "md_ensemble npt\nmd_bias 2\n",
     "stages": "md_ensemble nvt nve nvt\nmd_thermostat bussi\nmd_temperature 300:500 300 400\n",
 }
 
@@ -184,6 +237,8 @@ class TestRestart:
         "byte."""
         steps = "md_steps 20 17 23\n" if method == "stages" else "md_steps 60\n"
         text = BASIC + steps + METHODS[method] + "md_restart_every 12\n"
+        if method == "biased":
+            calibrate(folder)
         if method == "stages":
             text = text.replace("md_temperature 300\n", "", 1)
         if method == "looked at":  # the sigmas of the very step that is continued from
@@ -246,6 +301,7 @@ class TestRestart:
         [
             ("md_thermostat bussi", "md_thermostat langevin", "made with stage 1"),
             ("md_temperature 300", "md_temperature 310", "temperature 310"),
+            ("threads 1", "threads 1\nmd_bias 2", "made with md_bias = None, but now it is 2.0"),
             ("md_steps 10", "md_steps 10 10", "made with md_steps = 1, but now it is 2"),
             ("threads 1", "threads 1\nrandom_seed 3", "made with random_seed = 200, but now it is 3"),
             ("threads 1", "threads 1\nmc_samples 5", "made with mc_samples = 10, but now it is 5"),

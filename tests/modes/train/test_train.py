@@ -32,10 +32,12 @@ from bnnp.modes.train.output import EPOCH_FILE
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.network.tensors import hidden_values
+from bnnp.potential.assessment import assess
 from bnnp.potential.loading import load
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 from bnnp.training.normalization import ChangeOfVariables
+from bnnp.units import METAL
 
 CURVE = "learning-curve.out"
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -366,6 +368,30 @@ METHODS = {
         "dropout_rate 0\n"
     ),
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_forces_that_do_not_count_change_nothing(tmp_path: Path, method: str) -> None:
+    """``forces=1:3 energy=none``: whatever stands in the other columns, the weights are the same, and those
+    of a training with these forces are others. Nor are they among the errors of mode 3."""
+    structures, found = alloys(16), []
+    for number, (beyond, note, n) in enumerate([(0.0, "1:3", 3), (50.0, "1:3", 3), (50.0, "1:8", 8)]):
+        forces = structures[0].forces.copy()
+        forces[3:] = beyond
+        info = {"forces": note, "energy": "none"}
+        cut = replace(structures[0], energy=None, stress=None, forces=forces, info=info)
+        folder = prepare(tmp_path / str(number), METHODS[method] + "epochs 2\n", [cut, *structures[1:]])
+        result = invoke(folder, 2)
+        assert result.exit_code == 0, result.output
+        found.append([(folder / weights_name(x)).read_bytes() for x in ("Cu", "Au")])
+        prediction = load(folder).predict(cut)
+        errors = assess(StructureFile(folder / "input.data")[0], prediction, METAL)
+        size = np.sqrt(np.mean(np.square(prediction.forces.value[:n] - forces[:n])))
+        assert errors.forces.rmse == pytest.approx(size, rel=1e-12)
+        assert (errors.forces.count, errors.energy.count) == (3 * n, 0)
+    assert found[0] == found[1]
+    assert found[1] != found[2]
 
 
 @pytest.mark.slow
