@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 from ase.data import atomic_numbers
 
 from bnnp.charges.electrostatics import Electrostatics
@@ -79,19 +80,22 @@ class Model:
         more = self.electrostatics is not None
         return {element: n + more for element, n in self.n_inputs.items()}
 
-    def descriptor(self, threads: int = 1, device: str = "cpu") -> Descriptor:
+    def descriptor(self, threads: int = 1, device: str = "cpu", single: bool = False) -> Descriptor:
         """The symmetry functions, ready to be computed: by the C++ core, or by torch on another `device`.
+
+        In single or double precision inside; all arrays are float64.
 
         Raises
         ------
         InputError
             Torch cannot use this device.
         """
+        dtype = np.float32 if single else np.float64
         if device == "cpu":
-            return Descriptor(self.elements, self.functions, self.cutoff, threads=threads)
+            return Descriptor(self.elements, self.functions, self.cutoff, dtype, threads)
         from bnnp.descriptors.device import DeviceDescriptor
 
-        return DeviceDescriptor(self.elements, self.functions, self.cutoff, device, threads)
+        return DeviceDescriptor(self.elements, self.functions, self.cutoff, device, threads, dtype)
 
     @property
     def fingerprint(self) -> str:

@@ -149,6 +149,7 @@ def options_of(settings: Settings, threads: int = 1) -> Options:
         settings.structures.bond_threshold,
         settings.training.device,
         threads,
+        settings.mode == 3 and settings.training.precision == "single",
     )
 
 

@@ -61,9 +61,12 @@ class Options:
         Where symmetry functions and mean forces are computed: ``cpu`` (the C++ core) or a device of torch.
     threads : int
         Threads over atoms.
+    single : bool
+        Whether symmetry functions are computed in single precision.
     """
 
     resample: bool = False
     closest: float = 0.0
     device: str = "cpu"
     threads: int = 1
+    single: bool = False

@@ -163,7 +163,8 @@ class Potential:
     @cached_property
     def descriptor(self) -> Descriptor:
         """The symmetry functions, ready to be computed."""
-        return self.model.descriptor(self.options.threads, self.options.device)
+        options = self.options
+        return self.model.descriptor(options.threads, options.device, options.single)
 
     @cached_property
     def samplers(self) -> Sampler:

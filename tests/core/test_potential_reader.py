@@ -108,6 +108,7 @@ def read_in_python(directory: Path) -> dict[str, Any]:
         "repulsion": (model.repulsion.inner, model.repulsion.outer) if model.repulsion else (0.0, 0.0),
         "ensemble_size": settings.ensemble.ensemble_size,
         "resample": settings.dropout.mc_masks == "resample",
+        "single": potential.options.single,
         "samples": potential.samples if masks is not None else 1,
         "rates": np.array(() if uncertainty is None else uncertainty.masks.rates),
         "calibration": {
@@ -499,6 +500,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}random_seed x\n"), "line 3: `random_seed x`, expected"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 0.9\n"), "expects 0 <= r_in < r_out"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0\n"), "needs two numbers"),
+    (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}precision half\n"), "expected double or single"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 9.0\n"), "beyond the longest cutoff"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}zbl_repulsion 1.0 2.0\n"), f"{CHANGED}repulsion"),
     (lambda d: edit(d / "input.nn", UNITS, f"{UNITS}bond_threshold -1\n"), "`bond_threshold` is negative"),

@@ -155,6 +155,26 @@ def test_fewer_samples(tmp_path: Path, plugin: Path, ternary: Path) -> None:
         assert done.thermo["c_sigma[1]"] == pytest.approx(expected.energy.std, rel=1e-10)
 
 
+def test_single_precision(tmp_path: Path, plugin: Path, ternary: Path) -> None:
+    """``precision single`` in the input.nn of the potential, here as in ASE: the seventh digit changes."""
+    structure = random_structure(("Ge", "Sb", "Te"), seed=4)
+    exact = load_potential(ternary).predict(structure)
+    directory = tmp_path / "single"
+    shutil.copytree(ternary, directory)
+    with open(directory / "input.nn", "a") as file:
+        file.write("precision single\n")
+    expected = load_potential(directory).predict(structure)
+    done = run(tmp_path, plugin, directory, structure, TYPES)
+    scale = np.abs(expected.forces.value).max()
+    for found in (forces(done), exact.forces.value):
+        change = np.abs(found - expected.forces.value).max() / scale
+        assert change < 1e-5
+    assert change > 1e-9
+    assert done.thermo["PotEng"] == pytest.approx(expected.energy.value, rel=1e-6)
+    assert done.thermo["c_sigma[1]"] == pytest.approx(exact.energy.std, rel=1e-3)
+    assert np.abs(forces(done) - exact.forces.value).max() > 1e-9 * scale
+
+
 def test_null_types_are_not_there(tmp_path: Path, plugin: Path, ternary: Path) -> None:
     """Atoms of a type that is NULL feel and do nothing, within hybrid/overlay too."""
     structure = random_structure(("Ge", "Sb", "Te"), seed=5)

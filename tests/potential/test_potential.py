@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from bnnp.io.input_data import StructureFile
 from bnnp.io.scaling_data import ScalingData
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
-from bnnp.potential.loading import load, potential_of
+from bnnp.potential.loading import load, options_of, potential_of
 from bnnp.potential.member import Member
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings, load_settings
@@ -237,6 +238,34 @@ def test_isolated_atom_is_network_of_zeros_plus_free_atom(settings: Settings) ->
     assert prediction.energy.value == pytest.approx(prediction.atoms.value[0] - 1.5, rel=1e-14)
     np.testing.assert_array_equal(prediction.forces.value, np.zeros((1, 3)))
     assert not prediction.descriptors.any()
+
+
+def test_single_precision_changes_the_seventh_digit(settings: Settings) -> None:
+    """Energy to 1e-6, standard deviations to 1e-3."""
+    double, base = potential(settings, 8), structure()
+    exact, rounded = double.predict(base), double.with_options(single=True)
+    single = rounded.predict(base)
+    assert exact.forces.value is not None
+    assert single.forces.value is not None
+    assert single.energy.value == pytest.approx(exact.energy.value, rel=1e-6)
+    assert single.energy.std == pytest.approx(exact.energy.std, rel=1e-3)
+    np.testing.assert_allclose(single.forces.std, exact.forces.std, rtol=1e-3)
+    change = np.abs(single.forces.value - exact.forces.value).max() / np.abs(exact.forces.value).max()
+    assert 1e-10 < change < 1e-5
+    alone = rounded.predict(base, sigma=False)  # atom by atom, as in dynamics
+    assert alone.energy.value == pytest.approx(single.energy.value, rel=1e-14)
+    change = np.abs(alone.forces.value - exact.forces.value).max() / np.abs(exact.forces.value).max()
+    assert 1e-8 < change < 1e-5
+
+
+@pytest.mark.parametrize(("mode", "single"), [(3, True), (2, False)])
+def test_precision_of_input_nn(tmp_path: Path, solid: Path, mode: int, single: bool) -> None:
+    """Mode 2 computes symmetry functions in double, also where the training is in single precision."""
+    shutil.copytree(solid, tmp_path / "solid")
+    with open(tmp_path / "solid" / "input.nn", "a") as file:
+        file.write("precision single\n")
+    options = options_of(load_settings(tmp_path / "solid" / "input.nn", mode))
+    assert options.single == single
 
 
 def test_threads_change_nothing(settings: Settings) -> None:

@@ -139,6 +139,7 @@ class InputReader {
         else if (name == "units") data.units = choice(line, "metal", "atomic");
         else if (name == "uncertainty") data.uncertainty = choice(line, "mc", "hybrid");
         else if (name == "mc_masks") data.resample = choice(line, "frozen", "resample") == "resample";
+        else if (name == "precision") data.single = choice(line, "double", "single") == "single";
         else if (name == "global_nodes_short")
             for (const std::string& word : arguments) data.nodes.push_back(to_integer(word, where));
         else if (name == "global_activation_short")

@@ -55,6 +55,7 @@ struct PotentialData {
     double bond_threshold = -1.0;              // atoms closer than this are a mistake, length
     int ensemble_size = 1;                     // networks; those here are of the first
     bool resample = false;                     // mc_masks resample: other masks in each step
+    bool single = false;                       // symmetry functions in single precision
     int ensemble_line = 0, resample_line = 0;  // of input.nn
     int mc_samples = -1;                       // as input.nn says; -1: as many as there are masks
     int samples = 1;                           // Monte Carlo samples in effect; 1: the plain networks

@@ -56,8 +56,7 @@ class Networks {
         const auto& [shift, factor, offset] = scaling;
         const std::int64_t n = list.n_atoms, n_pairs = list.first[n];
         const std::int64_t width = plan.width, n_elements = std::int64_t(plan.elements.size());
-        require(width == descriptor.plan.width && !descriptor.single,
-                "networks and descriptor do not belong together");
+        require(width == descriptor.plan.width, "networks and descriptor do not belong together");
         for (const Doubles* array : {&shift, &factor, &offset, &slopes})
             require(array->size() == n_elements * width,
                     "shift, factor, offset, slopes must have the shape (n_elements, width)");
@@ -77,7 +76,7 @@ class Networks {
         {
             py::gil_scoped_release release;
             parallel({0, n}, threads, [&](Range atoms) {
-                kernels.symmetry_functions(descriptor.plan, list, values, false, atoms);
+                kernels.symmetry_functions(descriptor.plan, list, values, descriptor.single, atoms);
                 for (std::int64_t i = atoms.begin; i < atoms.end; ++i)
                     for (std::int64_t u = 0, k = list.types[i] * width; u < width; ++u, ++k)
                         inputs[i * width + u] = (values.G[i * width + u] - m[k]) * c[k] + o[k];
@@ -85,7 +84,7 @@ class Networks {
                 for (std::int64_t i = atoms.begin; i < atoms.end; ++i)
                     for (std::int64_t u = 0; u < width; ++u)
                         gradient[i * width + u] *= f[list.types[i] * width + u];
-                kernels.symmetry_functions(descriptor.plan, list, reverse, false, atoms);
+                kernels.symmetry_functions(descriptor.plan, list, reverse, descriptor.single, atoms);
             });
         }
         return py::make_tuple(G, energies, dE_dD);

@@ -67,15 +67,16 @@ py::dict read(const std::string& directory) {
     const PotentialData data = read_potential(files_of(directory));
     py::list elements;
     for (const Element& element : data.elements) elements.append(dict_of(element, data.samples));
-    return py::dict(
-        "units"_a = data.units, "angstrom"_a = data.angstrom, "ev"_a = data.ev, "elements"_a = elements,
-        "cutoff_type"_a = data.cutoff_type, "cutoff_alpha"_a = data.cutoff_alpha, "scaling"_a = data.scaling,
-        "s_min"_a = data.s_min, "s_max"_a = data.s_max, "normalize_nodes"_a = data.normalize_nodes,
-        "mean_energy"_a = data.mean_energy, "conv_energy"_a = data.conv_energy,
-        "conv_length"_a = data.conv_length, "bond_threshold"_a = data.bond_threshold,
-        "repulsion"_a = py::make_tuple(data.repulsion.inner, data.repulsion.outer),
-        "ensemble_size"_a = data.ensemble_size, "resample"_a = data.resample, "samples"_a = data.samples,
-        "rates"_a = array_of(data.rates), "calibration"_a = dict_of(data.calibration));
+    return py::dict("units"_a = data.units, "angstrom"_a = data.angstrom, "ev"_a = data.ev,
+                    "elements"_a = elements, "cutoff_type"_a = data.cutoff_type,
+                    "cutoff_alpha"_a = data.cutoff_alpha, "scaling"_a = data.scaling, "s_min"_a = data.s_min,
+                    "s_max"_a = data.s_max, "normalize_nodes"_a = data.normalize_nodes,
+                    "mean_energy"_a = data.mean_energy, "conv_energy"_a = data.conv_energy,
+                    "conv_length"_a = data.conv_length, "bond_threshold"_a = data.bond_threshold,
+                    "repulsion"_a = py::make_tuple(data.repulsion.inner, data.repulsion.outer),
+                    "ensemble_size"_a = data.ensemble_size, "resample"_a = data.resample,
+                    "single"_a = data.single, "samples"_a = data.samples, "rates"_a = array_of(data.rates),
+                    "calibration"_a = dict_of(data.calibration));
 }
 
 }  // namespace

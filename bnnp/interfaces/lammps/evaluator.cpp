@@ -126,7 +126,7 @@ void Evaluator::evaluate(const SampleRows& rows, bool parts) {
     values.resize(n * width);
     Task descriptors;
     descriptors.G = values.data();
-    kernels.symmetry_functions(plan, pairs, descriptors, false, {0, n});
+    kernels.symmetry_functions(plan, pairs, descriptors, potential.single, {0, n});
     scale_inputs();
 
     energy.resize(n * potential.samples);
@@ -148,7 +148,7 @@ void Evaluator::evaluate(const SampleRows& rows, bool parts) {
     reverse.sweep = Sweep::vjp;
     reverse.dE_dG = gradient.data();
     reverse.dE_dD = dE_dD.data();
-    kernels.symmetry_functions(plan, pairs, reverse, false, {0, n});
+    kernels.symmetry_functions(plan, pairs, reverse, potential.single, {0, n});
     if (potential.repulsion) add_repulsion();
     if (rows.forces) {
         SampleForceTask task;
