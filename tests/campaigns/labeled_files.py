@@ -37,7 +37,7 @@ def frames() -> list[Atoms]:
 
 
 def write_files(folder: Path) -> None:
-    """frames.extxyz, ML_AB, vaspout.h5, npy/, raw/, systems.hdf5, md.dump and log.lammps, pe.dump, log.yaml."""
+    """frames.extxyz, ML_AB, vaspout.h5, npy/, raw/, systems.hdf5; dumps and logs of LAMMPS."""
     images = frames()
     ase.io.write(folder / "frames.extxyz", images)
     (folder / "ML_AB").write_text(as_vasp(images).ml_ab())

@@ -20,7 +20,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from case import MPIEXEC, Ended, command, copy, environment, run
+from case import MPIEXEC, ROOT, Ended, command, copy, environment, run
 from kill import TASKS, Task, results, session, undisturbed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -123,13 +123,22 @@ def runs(number: int) -> bool:
 
 def judged(ended: Ended, number: signal.Signals, orphans: list[int]) -> list[str]:
     """What is wrong with how a run ended."""
+    if too_early(ended, number):
+        return ["orphans"] * bool(orphans)
     faults = [*ended.faults] if ended.code is None or ended.code >= 0 else [f"killed by {-ended.code}"]
-    too_early = ended.code == number and f"signal {number:d}" in ended.text  # mpiexec, before Python is there
-    if ended.code not in (None, 0, 128 + number) and not too_early:
+    if ended.code not in (None, 0, 128 + number):
         faults.append(f"exit code {ended.code}")
     if ended.code == 128 + number and len(ENDS.findall(ended.text)) > 1:
         faults.append("two messages")
     return faults + ["orphans"] * bool(orphans)
+
+
+def too_early(ended: Ended, number: signal.Signals) -> bool:
+    """Whether the signal came before bnnp: it has ended mpiexec or Python while these were starting."""
+    by_signal = ended.code == -number and not ended.text
+    by_mpiexec = ended.code == number and f"signal {number:d}" in ended.text
+    by_python = "Traceback" in ended.text and f"{ROOT}/bnnp/" not in ended.text
+    return by_signal or by_mpiexec or by_python
 
 
 def left(folder: Path) -> list[str]:
