@@ -194,7 +194,7 @@ class TestLabels:
         assert first.energy == -35581.22265625
         np.testing.assert_array_equal(first.forces[0], [-0.37722403, 0.40711054, 0.10401758])
         np.testing.assert_array_equal(first.positions[1], [4.00015259, 7.01145124, 8.26215744])
-        assert second.info["source"] == "gete/gete_300K.extxyz.gz:4"
+        assert second.info["source"] == "gete/gete_300K.extxyz.gz:5"
         assert "Ge108Te108" in result.output
 
 
@@ -205,7 +205,7 @@ class TestSelection:
         result = run("--skip", 1, "--every", 3, "--max", 2, frames, other, tmp_path / "input.data")
         assert result.exit_code == 0, result.output
         sources = [s.info["source"].rpartition("/")[2] for s in StructureFile(tmp_path / "input.data")]
-        assert sources == ["md.extxyz.gz:1", "md.extxyz.gz:4", "other.extxyz:1", "other.extxyz:4"]
+        assert sources == ["md.extxyz.gz:2", "md.extxyz.gz:5", "other.extxyz:2", "other.extxyz:5"]
         assert "md.extxyz.gz: 2 frames" in result.output
         assert "4 structures (4 periodic, 2 with stress), 8 atoms" in result.output
 
@@ -229,7 +229,7 @@ class TestSelection:
         result = run("--max", 6, "--set", "test", "--append", frames, data)
         assert result.exit_code == 0, result.output
         assert f"as {data} has them already: 4 structures" in result.stdout
-        assert "(0-3)" in result.stdout
+        assert "(1-4)" in result.stdout
         assert [s.subset for s in StructureFile(data)] == [None] * 4 + [Set.TEST] * 2
         before = data.read_bytes()
         assert f"Nothing added to: {data}" in run("--max", 6, "--append", frames, data).stdout

@@ -62,7 +62,7 @@ class TestDeepmd:
         np.testing.assert_array_equal(found[0].cell[1], [1.0, 7.0, 0.0])
         # virial = -volume * stress, 6 * 7 * 8 cubic Angstrom
         np.testing.assert_allclose(found[0].stress, -np.array([1.0, 2, 3, 4, 5, 6]) / 336.0)
-        assert found[2].info["source"] == "systems/GeTe2:2"
+        assert found[2].info["source"] == "systems/GeTe2:3"
 
     def test_parent_directory_and_choice(self, system: Path, tmp_path: Path) -> None:
         found = converted(tmp_path, "--skip", 1, "--no-stress", system.parent)
@@ -175,7 +175,7 @@ class TestDeepmd:
                 place[f"{array.parent.name}/{array.name}"] = np.load(array)
         found = converted(tmp_path, tmp_path / "all.hdf5")
         self.equal(found, expected)
-        assert found[2].info["source"].endswith(f"all.hdf5#{group}:2")
+        assert found[2].info["source"].endswith(f"all.hdf5#{group}:3")
         for free in (False, True):
             with h5py.File(tmp_path / "all.hdf5", "a") as file:
                 file.require_group(group).require_dataset("nopbc", (), bool)[()] = free
@@ -245,7 +245,7 @@ class TestDeepmd:
     def test_without_forces(self, system: Path, tmp_path: Path) -> None:
         (system / "set.001/force.npy").unlink()
         result = run(system, tmp_path / "a.data")
-        assert "GeTe2:2 has no force; --no-labels" in result.output
+        assert "GeTe2:3 has no force; --no-labels" in result.output
 
 
 class TestTrees:
@@ -267,7 +267,7 @@ class TestTrees:
             (tmp_path / "study" / folder / "input.nn").write_text(settings)
         assert run("--units", "atomic", tmp_path / "study", tmp_path / "all.data").exit_code == 0
         first, second = read_structures(tmp_path / "all.data")
-        assert (first.energy, first.info["source"]) == (-2.0, "a/input.data:0")
+        assert (first.energy, first.info["source"]) == (-2.0, "a/input.data:1")
         assert second.energy == pytest.approx(-2.0 / HARTREE)
         assert second.positions[1, 0] == pytest.approx(5.0 / BOHR)
         assert second.forces[0, 0] == pytest.approx(0.1 * BOHR / HARTREE)
@@ -325,7 +325,7 @@ class TestDumps:
         assert [structure.energy for structure in found] == pytest.approx([-7.25, -7.5])
         found = converted(tmp_path, *options, "--skip", 1, tmp_path / "melt.lammpstrj.gz")
         assert [structure.energy for structure in found] == pytest.approx([-7.5])
-        assert found[0].info["source"].endswith("melt.lammpstrj.gz:1")
+        assert found[0].info["source"].endswith("melt.lammpstrj.gz:2")
 
     def test_pressures_of_a_log_are_no_stress(self, tmp_path: Path) -> None:
         (tmp_path / "md.dump").write_text(self.dump(self.COLUMNS, element=True))

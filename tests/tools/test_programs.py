@@ -264,6 +264,17 @@ class TestCp2k:
         found, _ = converted(project)
         assert [one.cell[0, 0] for one in found] == [5.0, 6.0, 7.0]
 
+    def test_a_restart_that_prints_the_cell(self, project: Path) -> None:
+        """In PROJECT-1.restart what to print stands before the cell itself."""
+        text = "&MOTION\n &PRINT\n  &CELL ON\n   &EACH\n    MD 1\n   &END EACH\n  &END CELL\n &END PRINT\n"
+        cell = "&SUBSYS\n &CELL\n  A 5 0 0\n  B 1 6 0\n  C 0 0 7\n  PERIODIC XY\n &END CELL\n&END SUBSYS\n"
+        project.with_name("OH-1.restart").write_text(text + cell)
+        found = converted(project)[0][0]
+        np.testing.assert_array_equal(found.cell, [[5, 0, 0], [1, 6, 0], [0, 0, 7]])
+        assert found.pbc == (True, True, False)
+        project.with_name("OH-1.restart").write_text(text)
+        assert "the cell is missing" in refused(project)
+
     def test_a_molecule(self, project: Path) -> None:
         project.with_name("OH.inp").write_text("&CELL\n ABC 9 9 9\n PERIODIC NONE\n&END CELL\n")
         assert converted(project)[0][0].cell is None

@@ -168,26 +168,25 @@ class _Cells:
 
 
 def _stated_cell(path: Path) -> tuple[Array | None, tuple[bool, bool, bool]]:
-    """Cell and periodicity of ``&CELL``; no cell where nothing is repeated."""
-    section = CELL.search(path.read_text(encoding="utf-8", errors="replace"))
-    words = {
-        row.split()[0].upper(): row.split()[1:]
-        for row in (section[1] if section else "").splitlines()
-        if row.split()
-    }
-    periodic = (words.get("PERIODIC") or ["XYZ"])[0].upper()
-    if periodic == "NONE":
-        return None, (False, False, False)
-    x, y, z = (axis in periodic for axis in "XYZ")
-    try:
-        if "ABC" in words:
-            angles = [float(word) for word in words.get("ALPHA_BETA_GAMMA", ["90", "90", "90"])]
-            cell = Cell.new([*(float(word) for word in words["ABC"]), *angles]).array
-        else:
-            cell = np.array([[float(word) for word in words[axis]] for axis in "ABC"])
-    except (KeyError, ValueError):
-        raise InputError(
-            f"{path}: no cell that could be read in &CELL: expected ABC, or A, B and C, each with three "
-            "numbers in Angstrom"
-        ) from None
-    return cell, (x, y, z)
+    """Cell and periodicity of ``&CELL``; no cell where nothing is repeated, or the file has none."""
+    for section in CELL.finditer(path.read_text(encoding="utf-8", errors="replace")):
+        rows = [row.split() for row in section[1].splitlines() if row.split()]
+        words = {row[0].upper(): row[1:] for row in rows}
+        if not words.keys() & {"ABC", "A", "B", "C"}:  # what to print of it
+            continue
+        periodic = (words.get("PERIODIC") or ["XYZ"])[0].upper()
+        if periodic == "NONE":
+            return None, (False, False, False)
+        try:
+            if "ABC" in words:
+                angles = [float(word) for word in words.get("ALPHA_BETA_GAMMA", ["90", "90", "90"])]
+                cell = Cell.new([*(float(word) for word in words["ABC"]), *angles]).array
+            else:
+                cell = np.array([[float(word) for word in words[axis]] for axis in "ABC"])
+        except (KeyError, ValueError):
+            raise InputError(
+                f"{path}: the cell cannot be read in &CELL: expected ABC, or A, B and C, each with three "
+                "numbers in Angstrom"
+            ) from None
+        return cell, ("X" in periodic, "Y" in periodic, "Z" in periodic)
+    return None, (True, True, True)

@@ -173,7 +173,7 @@ def read_systems(path: Path, units: Units, left_aside: Counter[str]) -> Iterator
             file = stack.enter_context(opened(path))
             systems = [(path, f"#{name}", Group(file[name])) for name in _groups(file)]
         for place, name, system in systems:
-            for number, structure in enumerate(_read_system(system, left_aside)):
+            for number, structure in enumerate(_read_system(system, left_aside), 1):
                 info = {"source": f"{'/'.join(place.parts[-2:])}{name}:{number}"}
                 yield change_units(Structure(**structure, info=info), METAL, units)
 

@@ -331,5 +331,5 @@ def structures_of(
             summary.left_aside.update(labels.left_aside)
         info = dict(structure.info)
         if ":" not in info.get("source", ""):  # not yet "file:frame"
-            info["source"] = f"{'/'.join(path.parts[-2:])}:{number}"
+            info["source"] = f"{'/'.join(path.parts[-2:])}:{number + 1}"
         yield replace(structure, info=info)

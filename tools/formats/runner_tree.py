@@ -45,7 +45,7 @@ def read_tree(
     for file in find_data(path):
         own = input_units(file, said, contradict=True)
         found[f"{own.length} and {own.energy} ({reason_of_units(file, said)})"] += 1
-        for number, structure in enumerate(read_structures(file, None, labels)):
+        for number, structure in enumerate(read_structures(file, None, labels), 1):
             info = dict(structure.info)
             info.setdefault("source", f"{'/'.join(file.parts[-2:])}:{number}")
             subset = structure.subset or SETS.get(file.name)
