@@ -152,6 +152,5 @@ def relative_error(fitted: Products, test: Products, chosen: Sequence[int]) -> f
     unit = np.sqrt(np.diag(fitted.functions)[chosen])
     matrix = fitted.functions[np.ix_(chosen, chosen)] / np.multiply.outer(unit, unit)
     found = np.linalg.solve(matrix + RIDGE * np.eye(len(chosen)), fitted.targets[chosen] / unit) / unit
-    square = test.square - 2.0 * found @ test.targets[chosen]
-    square += found @ test.functions[np.ix_(chosen, chosen)] @ found
-    return float(np.sqrt(max(square, 0.0) / test.square))
+    gain = float(2.0 * found @ test.targets[chosen] - found @ test.functions[np.ix_(chosen, chosen)] @ found)
+    return float(np.sqrt(max(test.square - gain, 0.0) / test.square))
