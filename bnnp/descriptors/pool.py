@@ -35,10 +35,7 @@ SMALLEST_SHARE = 0.002  # of the atoms that feel a function (inverse kurtosis)
 LARGEST_CORRELATION = 0.999
 ENVIRONMENTS = 4000  # atoms of each element to choose by
 RECIPES_OF_POOL = ("imbalzano", "shells")
-POOL, POOL_OF_PAIR = (
-    150,
-    40,
-)  # functions of an element by each of them; at least so many for a pair of elements
+POOL, POOL_OF_PAIR, LARGEST_POOL = 150, 40, 400  # functions of an element by each of them
 NEIGHBORS, SHORTEST, LONGEST = 30.0, 5.0, 6.5  # neighbors within the cutoff radius, in Angstrom
 SPARSE = (4.0, 5.0, 6.5)  # of which one is chosen where 6.5 Angstrom hold fewer neighbors, as in molecules
 CLOSE = 0.9  # of the cutoff radius: pairs of elements that never come closer have no neighbors worth a grid
@@ -174,7 +171,8 @@ def automatic_pool(
     radius = np.ceil(found.radius(NEIGHBORS) * units.angstrom / STEP) * STEP
     sparse = found.neighbors[-1] < NEIGHBORS
     radii = SPARSE if sparse else [min(max(radius, SHORTEST), LONGEST)]
-    size = max(POOL, POOL_OF_PAIR * len(elements) * (len(elements) + 1) // 2)
+    n_pairs = len(elements) * (len(elements) + 1) // 2
+    size = max(POOL, min(POOL_OF_PAIR * n_pairs, LARGEST_POOL), 2 * n_pairs + 2 * len(elements))
     limits = SMALLEST_RANGE, SMALLEST_SPREAD, SMALLEST_SHARE, LARGEST_CORRELATION
     criteria = Criteria("cur", keep, 0.0, *limits)
     best: _Candidate | None = None

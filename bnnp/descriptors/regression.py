@@ -9,7 +9,7 @@ and each such equation is a row of a least-squares problem. One after the other,
 lowers the squared error most, beside those taken before (S. Chen, S. A. Billings, W. Luo, Int. J. Control 50,
 1873 (1989)). Networks are not linear, but what no linear model sees hardly matters to them; what varies most,
 which is what CUR takes, need not matter at all. Displacements are random, so that a row has all atoms of a
-structure, and their mean squared error is that of the force components.
+structure (or of a part of a large one), and their mean squared error is that of the force components.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 
 ATOMS = 3000  # of all structures whose forces are fitted: the derivatives of their functions take the time
 ROWS, ROWS_PER_FUNCTION = 2000, 3
+LARGE = 500  # atoms of a structure from which only an atom and its neighbors are moved
 NEW = 1e-6  # share of a function's squares that those before it must leave over
 RIDGE = 1e-6  # of the squares of each function, so that repeated ones share a coefficient
 
@@ -84,7 +85,7 @@ def force_products(
         if n_atoms >= ATOMS:
             break
         drawn.append(index)
-        n_atoms += len(structures[index])
+        n_atoms += min(len(structures[index]), LARGE)
     each = -(-max(ROWS, ROWS_PER_FUNCTION * int(first[-1])) // max(len(drawn), 1))  # rows of a structure
     products, targets, square = np.zeros((first[-1], first[-1])), np.zeros(first[-1]), 0.0
     for index in progress(sorted(drawn)):
@@ -92,10 +93,16 @@ def force_products(
         if structure.forces is None or not structure.forces.any():
             continue
         types, pairs = descriptor.environments(structure)
+        moved = np.arange(len(structure))
+        if len(structure) > LARGE:
+            center = int(rng.integers(len(structure)))
+            moved = np.union1d(pairs.neighbors[pairs.first[center] : pairs.first[center + 1]], center)
+            pairs = pairs.of_centers(np.union1d(pairs.centers[np.isin(pairs.neighbors, moved)], moved))
         blocks = descriptor.jacobian(types, pairs)
-        rows, forces = np.zeros((min(each, 3 * len(structure)), first[-1])), []
+        rows, forces = np.zeros((min(each, 3 * len(moved)), first[-1])), []
         for row in rows:
-            moves = rng.standard_normal((len(structure), 3))
+            moves = np.zeros((len(structure), 3))
+            moves[moved] = rng.standard_normal((len(moved), 3))
             changes = descriptor.block_jvp(types, pairs, blocks, pair_differences(pairs, moves))
             for x, width in enumerate(descriptor.n_functions):
                 row[first[x] : first[x + 1]] = changes[types == x, :width].sum(axis=0)
@@ -152,6 +159,5 @@ def relative_error(fitted: Products, test: Products, chosen: Sequence[int]) -> f
     unit = np.sqrt(np.diag(fitted.functions)[chosen])
     matrix = fitted.functions[np.ix_(chosen, chosen)] / np.multiply.outer(unit, unit)
     found = np.linalg.solve(matrix + RIDGE * np.eye(len(chosen)), fitted.targets[chosen] / unit) / unit
-    square = test.square - 2.0 * found @ test.targets[chosen]
-    square += found @ test.functions[np.ix_(chosen, chosen)] @ found
-    return float(np.sqrt(max(square, 0.0) / test.square))
+    gain = float(2.0 * found @ test.targets[chosen] - found @ test.functions[np.ix_(chosen, chosen)] @ found)
+    return float(np.sqrt(max(test.square - gain, 0.0) / test.square))

@@ -55,6 +55,23 @@ def test_cutoff_radius_holds_thirty_neighbors(tmp_path: Path, lattice: float, ra
     assert found == pytest.approx(radius or 6.0, abs=0.0 if radius else 0.4)
 
 
+@pytest.mark.parametrize(("distance", "radius"), [(2.6, 4.0), (5.6, 6.5)])
+def test_cutoff_radius_of_clusters_by_their_forces(tmp_path: Path, distance: float, radius: float) -> None:
+    """Fewer than 30 neighbors within 6.5 Angstrom: the shortest radius wins that holds the interaction."""
+    rng, sites = np.random.default_rng(4), 2.6 * np.indices((2, 3, 3)).reshape(3, -1).T
+    found = []
+    for _ in range(30):
+        positions = sites + rng.normal(0.0, 0.15, sites.shape)
+        vectors = positions[None] - positions[:, None]
+        r = np.linalg.norm(vectors, axis=2) + np.eye(len(sites))
+        slopes = (r - distance) * np.exp(-4.0 * (r - distance) ** 2) / r  # of a well at that distance
+        forces = np.einsum("ij,ijx->ix", slopes, vectors)
+        found.append(Structure(np.full(18, 14), positions, None, 0.0, forces))
+    write_structures(tmp_path / "input.data", found)
+    pool = choose(StructureFile(tmp_path / "input.data"), ("Si",), keep=20)
+    assert {function.r_c for function in pool.functions["Si"]} == {radius}
+
+
 def test_functions_are_few_vary_and_are_felt(tmp_path: Path) -> None:
     structures = cubes(tmp_path, 3.0)
     pool = choose(structures, ("Ge", "Te"))

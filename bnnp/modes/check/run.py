@@ -74,7 +74,7 @@ def calibrates_out_of_range(settings: Settings) -> bool:
 def foresee_division(structures: StructureFile, settings: Settings) -> None:
     """Divide the structures as mode 1 will, where ``uncertainty hybrid`` depends on the result."""
     if settings.given("uncertainty") and settings.calibration.uncertainty == "hybrid":
-        found = survey_all(structures, settings, Log(enabled=False), settings.model.largest_cutoff)
+        found = survey_all(structures, settings, Log(enabled=False))
         selection_warnings(found, select(found, settings), settings)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bnnp import parallel
 from bnnp.descriptors.length_unit import sampled_reaches
-from bnnp.descriptors.pool import SHORTEST, Pool, automatic_pool
+from bnnp.descriptors.pool import Pool, automatic_pool
 from bnnp.errors import InputError
 from bnnp.io.input_data import StructureFile
 from bnnp.io.output import replace_file
@@ -47,9 +47,9 @@ def with_functions(run: Run, structures: StructureFile, log: Log) -> Run:
         The lengths are in other units, an element does not occur, or nothing varies.
     """
     log.section("Symmetry functions")
-    settings, units = run.settings, run.settings.model.units
+    settings = run.settings
     parallel.on_root(_demand_units, run, structures)
-    selection = select(survey_all(structures, settings, log, SHORTEST / units.angstrom), settings)
+    selection = select(survey_all(structures, settings, log), settings)
     training = Part(structures, selection.kept[selection.subset == Set.TRAIN].tolist())
     pool = parallel.on_root(choose, run, training, log)
     target = automatic_file(run.settings.file)

@@ -60,7 +60,7 @@ def compute(run: Run) -> None:
         run = with_functions(run, structures, log)
         settings, model = run.settings, run.settings.model
     descriptor = model.descriptor(run.threads, settings.training.device)
-    found = survey_all(structures, settings, log, model.largest_cutoff)
+    found = survey_all(structures, settings, log)
     selection = select(found, settings)
     report_selection(structures, found, selection, settings, log)
 

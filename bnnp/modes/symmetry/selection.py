@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bnnp import parallel
 from bnnp.analysis.label_sizes import SizeTable, label_doubts
 from bnnp.analysis.label_work import LabelWork, WorkTable, work_doubts
+from bnnp.descriptors.pool import SHORTEST
 from bnnp.descriptors.survey import draw_share, survey, survey_dtype, trajectories
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
@@ -125,8 +126,8 @@ class Selection:
         return {reason: int(np.count_nonzero(self.fault == number)) for number, reason in enumerate(REASONS)}
 
 
-def survey_all(structures: StructureFile, settings: Settings, log: Log, cutoff: float) -> Survey:
-    """Survey every structure, pairs within `cutoff` (length); each rank neighboring ones.
+def survey_all(structures: StructureFile, settings: Settings, log: Log) -> Survey:
+    """Survey every structure; each rank neighboring ones. Before functions are chosen, pairs to 5 Angstrom.
 
     Raises
     ------
@@ -134,6 +135,7 @@ def survey_all(structures: StructureFile, settings: Settings, log: Log, cutoff: 
         A structure has no neighbor list (flat cell, absurd density).
     """
     mine, model, work = parallel.stretch(structures.n_atoms.tolist()), settings.model, LabelWork()
+    cutoff = SHORTEST / model.units.angstrom if settings.chooses_functions else model.largest_cutoff
     labels: list[str] = []
     methods: dict[str, set[str]] = {}
     records = np.zeros(len(mine), survey_dtype(len(model.elements)))

@@ -23,7 +23,7 @@ def cubes() -> list[Structure]:
     for index in range(16):
         moved = rng.normal(0.0, 0.15, sites.shape)
         grid = moved.reshape(3, 3, 3, 3)
-        springs = sum(np.roll(grid, step, axis) - grid for step in (1, -1) for axis in range(3))
+        springs = np.sum([np.roll(grid, step, axis) - grid for step in (1, -1) for axis in range(3)], axis=0)
         subset = Set.TEST if index % 4 == 3 else Set.TRAIN
         found.append(
             Structure(
