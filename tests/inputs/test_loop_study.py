@@ -5,17 +5,25 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
-import sys
+from argparse import Namespace
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.neighborlist import neighbor_list
+from campaign_study import arguments, run, table
 from case_scripts import load_script
 from learning import vasp_label
+from learning.campaign import Campaign
+from learning.doctor import demand_healthy
 
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import to_atoms
+from bnnp.io.input_data import StructureFile, write_structures
 from bnnp.settings.settings import load_settings
 from bnnp.units import METAL
 
@@ -54,20 +62,22 @@ def test_sets_are_as_hot_as_they_are_called_and_labeled_by_emt() -> None:
 
 
 def test_the_table_is_of_means_with_their_errors() -> None:
-    study = load_script("loop", "study")
     rows = [
         {
             "arm": "random",
             "seed": str(seed),
             "generation": "1",
             "labels": "90",
-            "set": name,
-            "rmse_F": str(value),
+            "quantity": name,
+            "value": value,
         }
-        for name in study.SETS
-        for seed, value in enumerate((100.0, 120.0))
+        for name in ("F, 300 K", "F, melt")
+        for seed, value in enumerate(("100", "120"))
     ]
-    assert list(study.table(rows))[2] == "| 1 | random | 90 | 110 +- 10 | 110 +- 10 | 110 +- 10 |"
+    rows.append({**rows[0], "quantity": "missed", "value": "3"})
+    header, _, row = table(rows)
+    assert header == "| generation | arm | labels | F, 300 K | F, melt | missed |"
+    assert row == "| 1 | random | 90 | 110 +- 10 | 110 +- 10 | 3 |"
 
 
 @pytest.mark.slow
@@ -81,11 +91,78 @@ def test_the_study_runs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(study, name, number)
     words = [str(tmp_path / "results"), "--seeds", "1", "--generations", "1"]
     for _ in range(2):
-        monkeypatch.setattr(sys, "argv", ["study.py", *words])
-        study.main()
+        run(study.study(), arguments("").parse_args(words))
         with open(tmp_path / "results" / "results.csv", newline="") as file:
             rows = list(csv.DictReader(file))
-        assert len(rows) == 2 * 2 * len(study.SETS)  # arms, generations; none twice
+        assert len(rows) == 2 * 2 * 2 * len(study.SETS)  # arms, generations, E and F; none twice
     counts = {(row["arm"], row["generation"]): int(row["labels"]) for row in rows}
     assert counts["uncertainty", "0"] == counts["random", "0"] == study.START
     assert os.path.isdir(tmp_path / "results" / "random_1" / "generation_001")
+
+
+def test_defects_of_silicon_are_what_they_are_called() -> None:
+    """Within 2.7 Angstrom a vacancy leaves four atoms with three neighbors; the atom in the tetrahedral place
+    of the Frenkel pair has four more, which then have five."""
+    silicon = load_script("loop", "silicon")
+    counts = []
+    for atoms in silicon.defects():
+        counts.append(np.bincount(neighbor_list("i", atoms, 2.7), minlength=len(atoms)).tolist())
+    assert counts[0] == [4] * 64
+    assert sorted(counts[1]) == [3] * 4 + [4] * 59
+    assert counts[2][0] == 4
+    assert sorted(counts[2]) == [3] * 4 + [4] * 56 + [5] * 4
+
+
+def test_an_event_is_an_atom_that_has_left_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thrown atom leaves it, those at rest do not; missed and false by hand."""
+    silicon = load_script("loop", "silicon")
+    monkeypatch.setattr(silicon, "LENGTH", 100)
+    exact, crystal = silicon.StillingerWeber(silicon.SILICON), silicon.defects()[0]
+    assert not silicon.happened(crystal, exact)
+    crystal.set_momenta(crystal.get_masses()[:, None] * np.array([0.0, 0.0, 2.0]))  # 20 Angstrom/ps
+    assert silicon.happened(crystal, exact)
+    events = silicon.Events(tmp_path, 4)
+    known = []
+    for event in (True, True, False, False):
+        known.append(crystal.copy())
+        known[-1].info |= {"event": event, "changed": event}
+    ase.io.write(events.path, known)
+    assert events.score([True, False, False, True]) == {"missed": 1.0, "false": 1.0}
+
+
+def test_the_telluride_study_divides_files_and_has_a_legal_input(tmp_path: Path) -> None:
+    """Frames that are judged by are never trained on; campaigns find starts and teacher."""
+    telluride = load_script("loop", "telluride")
+    for material in telluride.MATERIALS:
+        frames = []
+        for number in range(50):
+            atoms = Atoms("GeSbTe", np.eye(3) * (3.0 + 0.001 * number), cell=[6.0] * 3, pbc=True)
+            atoms.calc = SinglePointCalculator(atoms, energy=-7.0 - number, forces=np.zeros((3, 3)))
+            frames.append(atoms)
+        for kelvin in telluride.KELVIN:
+            ase.io.write(tmp_path / f"{material}_{kelvin}K.extxyz.gz", frames, format="extxyz")
+    (tmp_path / "teacher.py").write_text("def teacher(): ...\n")
+    first, second = (list(telluride.start(tmp_path, seed)) for seed in (1, 2))
+    assert len(first) == 60
+    assert [s.energy for s in first] != [s.energy for s in second]
+    judged = {s.energy for s in telluride.judging(tmp_path, 300)}
+    assert len(judged) == 8
+    assert judged.isdisjoint(s.energy for s in [*first, *second])
+    study = telluride.study(Namespace(results=tmp_path / "results", data=tmp_path, runs=False))
+    own = tmp_path / "campaign"
+    own.mkdir()
+    study.equip(own)
+    assert len(StructureFile(own / "starts.data", require_labels=False)) == 3
+    (own / "input.nn").write_text(study.settings.read_text() + "random_seed 1\n")
+    settings = load_settings(own / "input.nn", 1, choosing=True)
+    assert settings.label.label_teacher == ("teacher:teacher",)
+    assert settings.loop.loop_structures == ("starts.data",)
+    assert (own / "teacher.py").is_file()
+
+
+def test_the_silicon_campaign_is_healthy(tmp_path: Path) -> None:
+    silicon = load_script("loop", "silicon")
+    silicon.study(Namespace(results=tmp_path, events=2, lifetimes=False)).equip(tmp_path)
+    (tmp_path / "input.nn").write_text((CASE / "silicon.nn").read_text())
+    write_structures(tmp_path / "input.data", silicon.snapshots("Si", np.array([300.0]), 40, 1))
+    demand_healthy(Campaign.open(tmp_path))
