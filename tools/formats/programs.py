@@ -39,6 +39,7 @@ from vasp.compressed import open_stream
 
 from bnnp.errors import InputError
 from bnnp.io.text import reason_of
+from bnnp.messages import count
 
 HEAD = 50_000  # bytes in which the first run begins
 UNCONVERGED = "electronic iterations not converged"
@@ -172,9 +173,10 @@ def read_output(path: Path, program: Program, left_out: Counter[str] | None) -> 
             if len(images) > 1:
                 line = text.count("\n", 0, failed[0].start()) + 1
                 raise InputError(
-                    f"{path} line {line}: `{failed[0][0].strip()[:60]}`: of the {len(images)} frames of this "
-                    f"run one did not converge, and {program.name} does not say which one ASE has of it; "
-                    "repeat the run with more electronic iterations, or cut the file before that step"
+                    f"{path} line {line}: `{failed[0][0].strip()[:60]}`: "
+                    f"of the {count(len(images), 'frame')} of this run one did not converge, and "
+                    f"{program.name} does not say which one ASE has of it; repeat the run with more "
+                    "electronic iterations, or cut the file before that step"
                 )
             flaws = [UNCONVERGED] * len(images)
         for atoms, flaw in zip(images, flaws, strict=True):
@@ -195,7 +197,7 @@ def _images(path: Path, program: Program, text: str, before: int) -> list[Atoms]
             frames = ase.io.read(file.name, slice(None), format=program.format, **program.options)
     except Exception as error:  # whatever a reader of ASE stumbles over
         raise InputError(
-            f"{path}: ASE cannot read the run of {program.name} that begins after {before} frames: "
+            f"{path}: ASE cannot read the run of {program.name} that begins after {count(before, 'frame')}: "
             f"{reason_of(error)}; is it complete?"
         ) from error
     return frames if isinstance(frames, list) else [frames]
