@@ -180,7 +180,7 @@ def automatic_pool(
         shortest = {pair: r for pair, r in found.shortest.items() if r < CLOSE * r_c}
         pool = recipe_pool(RECIPES_OF_POOL, elements, r_c, size, cutoff, units, shortest)
         samples = sample_environments(structures, pool.functions, cutoff, ENVIRONMENTS, seed, progress)
-        new = _Candidate.of(structures, pool, samples, criteria, seed, progress)
+        new = _Candidate.of(structures, pool, samples, criteria, seed, progress, judged=len(radii) > 1)
         if best is None or not new.error >= best.error:  # NaN without forces: the longest
             best = new
     assert best is not None
@@ -196,7 +196,7 @@ def automatic_pool(
 
 
 class _Candidate(NamedTuple):
-    """A pool, the columns of each element to take first, and the relative error of held-out forces."""
+    """A pool, the columns of each element to take first, and the error of held-out forces, or NaN."""
 
     pool: Pool
     samples: Mapping[str, Environments]
@@ -212,16 +212,18 @@ class _Candidate(NamedTuple):
         criteria: Criteria,
         seed: int,
         progress: Progress,
+        judged: bool,
     ) -> _Candidate:
-        """At most ``criteria.keep`` columns of each element, by what they tell about the forces."""
+        """At most ``criteria.keep`` columns of each element, by what they tell about the forces; of all
+        structures, unless some are held out to be `judged` by."""
         columns = [(x, k) for x, sample in samples.items() for k in passing(sample.fit, criteria)]
         functions = {x: tuple(pool.functions[x][k] for own, k in columns if own == x) for x in samples}
         for element, own in functions.items():
             if not own:
                 raise ValueError(f"no symmetry function of {element} varies over the structures")
+        parts = blocks_of(len(structures)) if judged else (range(len(structures)), [])
         fitted, held_out = (
-            force_products(structures, part, functions, pool.cutoff, seed, progress)
-            for part in blocks_of(len(structures))
+            force_products(structures, part, functions, pool.cutoff, seed, progress) for part in parts
         )
         owners = np.repeat(np.arange(len(functions)), [len(own) for own in functions.values()])
         assert criteria.keep is not None
