@@ -13,7 +13,7 @@ import numpy as np
 from bnnp.io.input_data import write_structures
 from bnnp.structure import Set, Structure
 
-INPUT = "units metal\nelements Si\ncalculate_forces\nsymmetry_functions auto 6\nepochs 1\n"
+INPUT = "units metal\nelements Si\ncalculate_forces\nsymmetry_functions auto {}\nepochs 1\n"
 
 
 def cubes() -> list[Structure]:
@@ -38,10 +38,10 @@ def cubes() -> list[Structure]:
     return found
 
 
-def chosen(folder: Path, change: Callable[[Structure], Structure]) -> list[str]:
+def chosen(folder: Path, change: Callable[[Structure], Structure], most: int = 6) -> list[str]:
     """The lines of input.nn.auto for the cubes after a change."""
     folder.mkdir()
-    (folder / "input.nn").write_text(INPUT)
+    (folder / "input.nn").write_text(INPUT.format(most))
     write_structures(folder / "input.data", list(map(change, cubes())))
     subprocess.run(
         [sys.executable, "-m", "bnnp", "--mode", "1"], cwd=folder, check=True, stdout=subprocess.PIPE
@@ -70,3 +70,11 @@ def test_without_forces_the_functions_decide(tmp_path: Path) -> None:
     lines = chosen(tmp_path / "bare", lambda each: replace(each, forces=np.zeros((27, 3))))
     assert any("CUR" in line for line in lines)
     assert sum(line.startswith("symfunction_short") for line in lines) == 6
+
+
+def test_functions_that_tell_all_others_are_kept(tmp_path: Path) -> None:
+    lines = chosen(tmp_path / "many", lambda each: each, most=60)
+    assert any("CUR" in line for line in lines)
+    told = [float(line.split(" %")[0].split()[-1]) for line in lines if "reproduce all to" in line]
+    assert all(percent < 1.0 for percent in told)
+    assert told
