@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bnnp.io.input_data import write_structures
 from bnnp.structure import Set, Structure
@@ -55,6 +56,7 @@ def with_others(each: Structure) -> Structure:
     return replace(each, forces=np.roll(each.forces, 5, axis=0))
 
 
+@pytest.mark.slow
 def test_the_forces_of_training_structures_decide(tmp_path: Path) -> None:
     plain = chosen(tmp_path / "plain", lambda each: each)
     test = chosen(tmp_path / "test", lambda each: with_others(each) if each.subset is Set.TEST else each)
@@ -66,6 +68,7 @@ def test_the_forces_of_training_structures_decide(tmp_path: Path) -> None:
     assert plain != training
 
 
+@pytest.mark.slow
 def test_without_forces_the_functions_decide(tmp_path: Path) -> None:
     lines = chosen(tmp_path / "bare", lambda each: replace(each, forces=np.zeros((27, 3))))
     assert any("CUR" in line for line in lines)
