@@ -6,8 +6,9 @@ r"""Symmetry functions to choose from, and those that are chosen from the data a
 * the cutoff radius: the smallest within which an atom has :data:`NEIGHBORS` others in the mean, between
   5 and 6.5 Angstrom; where there are fewer, that of :data:`SPARSE` with the lowest error of forces,
 * the choice: without functions that hardly vary, that hardly any atom feels, or that repeat another
-  (:mod:`bnnp.descriptors.pruning`), those that tell most about the forces
-  (:mod:`bnnp.descriptors.regression`); without forces, those that tell most about all functions.
+  (:mod:`bnnp.descriptors.pruning`), those that together tell most about all, by CUR. Where these leave more
+  than 1 % of the others untold, as with several elements, and in molecules, those that tell most about the
+  forces instead (:mod:`bnnp.descriptors.regression`), if there are any.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ SMALLEST_RANGE = 1e-3  # functions that vary by less are left out
 SMALLEST_SPREAD = 0.02  # of the range: functions that vary less are felt by hardly any atom
 SMALLEST_SHARE = 0.002  # of the atoms that feel a function (inverse kurtosis)
 LARGEST_CORRELATION = 0.999
-ENVIRONMENTS = 4000  # atoms of each element to choose by
-RECIPES_OF_POOL = ("imbalzano", "shells")
-POOL, POOL_OF_PAIR, LARGEST_POOL = 150, 40, 400  # functions of an element by each of them
+ENVIRONMENTS = 5000  # atoms of each element to choose by
+RECIPES_OF_POOL = ("imbalzano", "shells")  # by CUR of the first, by the forces of both
+POOL, HALF_POOL, LARGEST_POOL = 300, 150, 400  # functions of an element by the first, and by each of both
+TOLD = 0.01  # relative error of all functions that those by CUR must reach
 NEIGHBORS, SHORTEST, LONGEST = 30.0, 5.0, 6.5  # neighbors within the cutoff radius, in Angstrom
-SPARSE = (4.0, 5.0, 6.5)  # of which one is chosen where 6.5 Angstrom hold fewer neighbors, as in molecules
+SPARSE = (6.5, 5.0, 4.0)  # of which one is chosen where 6.5 Angstrom hold fewer neighbors, as in molecules
 CLOSE = 0.9  # of the cutoff radius: pairs of elements that never come closer have no neighbors worth a grid
 STEP = 0.05  # of that radius, Angstrom
 
@@ -168,35 +170,49 @@ def automatic_pool(
         No function of an element varies over the structures.
     """
     found = measure_distances(structures, LONGEST / units.angstrom)
-    radius = np.ceil(found.radius(NEIGHBORS) * units.angstrom / STEP) * STEP
-    sparse = found.neighbors[-1] < NEIGHBORS
-    radii = SPARSE if sparse else [min(max(radius, SHORTEST), LONGEST)]
-    n_pairs = len(elements) * (len(elements) + 1) // 2
-    size = max(POOL, min(POOL_OF_PAIR * n_pairs, LARGEST_POOL), 2 * n_pairs + 2 * len(elements))
+    sparse, n = bool(found.neighbors[-1] < NEIGHBORS), len(elements)
     limits = SMALLEST_RANGE, SMALLEST_SPREAD, SMALLEST_SHARE, LARGEST_CORRELATION
     criteria = Criteria("cur", keep, 0.0, *limits)
-    best: _Candidate | None = None
-    for r_c in (float(f"{radius / units.angstrom:.4g}") for radius in radii):
+
+    def sampled(recipes: Sequence[str], radius: float, size: int) -> tuple[Pool, dict[str, Environments]]:
+        r_c = float(f"{radius / units.angstrom:.4g}")
         shortest = {pair: r for pair, r in found.shortest.items() if r < CLOSE * r_c}
-        pool = recipe_pool(RECIPES_OF_POOL, elements, r_c, size, cutoff, units, shortest)
-        samples = sample_environments(structures, pool.functions, cutoff, ENVIRONMENTS, seed, progress)
-        new = _Candidate.of(structures, pool, samples, criteria, seed, progress)
-        if best is None or not new.error >= best.error:  # NaN without forces: the longest
-            best = new
-    assert best is not None
+        pool = recipe_pool(recipes, elements, r_c, size, cutoff, units, shortest)
+        return pool, sample_environments(structures, pool.functions, cutoff, ENVIRONMENTS, seed, progress)
+
+    radius = np.ceil(found.radius(NEIGHBORS) * units.angstrom / STEP) * STEP
+    radius = min(max(radius, SHORTEST), LONGEST)
+    pool, samples = sampled(RECIPES_OF_POOL[:1], radius, max(POOL, 4 * n * (n + 1) + 8 * n))
+    pruned = {element: prune(sample.fit, sample.test, criteria) for element, sample in samples.items()}
+    for element, each in pruned.items():
+        if not each.selection.chosen:
+            raise ValueError(f"no symmetry function of {element} varies over the structures")
+    by_variance = pool.chosen(pruned, samples, "CUR on the data")
+    if not sparse and max(whole_error(each.errors) for each in pruned.values()) <= TOLD:
+        return by_variance
+    size = max(HALF_POOL, min(20 * n * (n + 1), LARGEST_POOL), n * (n + 3))  # at best 40 for a pair
+    candidates = []
+    for r_c in SPARSE if sparse else (radius,):
+        pool, samples = sampled(RECIPES_OF_POOL, r_c, size)
+        if all(passing(sample.fit, criteria) for sample in samples.values()):
+            candidate = _Candidate.of(structures, pool, samples, criteria, seed, progress, judged=sparse)
+            candidates += [candidate] * any(candidate.first.values())
+    if not candidates:
+        return by_variance
+    best = min(candidates, key=lambda each: (np.isnan(each.error), each.error))
     pruned = {
         element: prune(sample.fit, sample.test, criteria, first=best.first[element])
         for element, sample in best.samples.items()
     }
-    how = "a linear fit of the forces" if any(best.first.values()) else "CUR on the data"
-    if len(radii) > 1 and np.isfinite(best.error):
-        tried = ", ".join(f"{radius:g}" for radius in radii)
+    how = "a linear fit of the forces"
+    if sparse:
+        tried = ", ".join(f"{radius:g}" for radius in SPARSE)
         how += f" (lowest error of held-out forces of the cutoff radii {tried} Angstrom)"
     return best.pool.chosen(pruned, best.samples, how)
 
 
 class _Candidate(NamedTuple):
-    """A pool, the columns of each element to take first, and the relative error of held-out forces."""
+    """A pool, the columns of each element to take first, and the error of held-out forces, or NaN."""
 
     pool: Pool
     samples: Mapping[str, Environments]
@@ -212,16 +228,15 @@ class _Candidate(NamedTuple):
         criteria: Criteria,
         seed: int,
         progress: Progress,
+        judged: bool,
     ) -> _Candidate:
-        """At most ``criteria.keep`` columns of each element, by what they tell about the forces."""
+        """At most ``criteria.keep`` columns of each element, by what they tell about the forces; of all
+        structures, unless some are held out to be `judged` by."""
         columns = [(x, k) for x, sample in samples.items() for k in passing(sample.fit, criteria)]
         functions = {x: tuple(pool.functions[x][k] for own, k in columns if own == x) for x in samples}
-        for element, own in functions.items():
-            if not own:
-                raise ValueError(f"no symmetry function of {element} varies over the structures")
+        parts = blocks_of(len(structures)) if judged else (range(len(structures)), [])
         fitted, held_out = (
-            force_products(structures, part, functions, pool.cutoff, seed, progress)
-            for part in blocks_of(len(structures))
+            force_products(structures, part, functions, pool.cutoff, seed, progress) for part in parts
         )
         owners = np.repeat(np.arange(len(functions)), [len(own) for own in functions.values()])
         assert criteria.keep is not None

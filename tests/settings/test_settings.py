@@ -147,7 +147,7 @@ def test_elements_are_all_that_is_needed(tmp_path: Path) -> None:
     settings = load_settings(path, 1, choosing=True)
     assert settings.chooses_functions
     assert settings.descriptors.most_functions(2) == 80
-    assert settings.descriptors.most_functions(1) == 50
+    assert settings.descriptors.most_functions(1) == 60
     assert settings.model.architecture["Ge"] == Architecture((24, 24), ("p", "p", "l"))
     path.write_text("units metal\n")
     with pytest.raises(InputError, match="input.nn: `elements` is missing"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bnnp.settings.arguments import AUTO, automatic, cutoff_type, flag, real, text
 from bnnp.settings.keywords.record import BNNP, BOTH, N2P2, RUNNER, Section, keyword
 
-ALONE, SEVERAL = 50, 80  # functions of an element that ``symmetry_functions auto`` chooses at most
+ALONE, SEVERAL = 60, 80  # functions of an element that ``symmetry_functions auto`` chooses at most
 
 
 # fmt: off

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bnnp.io.input_data import write_structures
 from bnnp.structure import Set, Structure
 
-INPUT = "units metal\nelements Si\ncalculate_forces\nsymmetry_functions auto 6\nepochs 1\n"
+INPUT = "units metal\nelements Si\ncalculate_forces\nsymmetry_functions auto {}\nepochs 1\n"
 
 
 def cubes() -> list[Structure]:
@@ -38,10 +39,10 @@ def cubes() -> list[Structure]:
     return found
 
 
-def chosen(folder: Path, change: Callable[[Structure], Structure]) -> list[str]:
+def chosen(folder: Path, change: Callable[[Structure], Structure], most: int = 6) -> list[str]:
     """The lines of input.nn.auto for the cubes after a change."""
     folder.mkdir()
-    (folder / "input.nn").write_text(INPUT)
+    (folder / "input.nn").write_text(INPUT.format(most))
     write_structures(folder / "input.data", list(map(change, cubes())))
     subprocess.run(
         [sys.executable, "-m", "bnnp", "--mode", "1"], cwd=folder, check=True, stdout=subprocess.PIPE
@@ -55,6 +56,7 @@ def with_others(each: Structure) -> Structure:
     return replace(each, forces=np.roll(each.forces, 5, axis=0))
 
 
+@pytest.mark.slow
 def test_the_forces_of_training_structures_decide(tmp_path: Path) -> None:
     plain = chosen(tmp_path / "plain", lambda each: each)
     test = chosen(tmp_path / "test", lambda each: with_others(each) if each.subset is Set.TEST else each)
@@ -66,7 +68,16 @@ def test_the_forces_of_training_structures_decide(tmp_path: Path) -> None:
     assert plain != training
 
 
+@pytest.mark.slow
 def test_without_forces_the_functions_decide(tmp_path: Path) -> None:
     lines = chosen(tmp_path / "bare", lambda each: replace(each, forces=np.zeros((27, 3))))
     assert any("CUR" in line for line in lines)
     assert sum(line.startswith("symfunction_short") for line in lines) == 6
+
+
+def test_functions_that_tell_all_others_are_kept(tmp_path: Path) -> None:
+    lines = chosen(tmp_path / "many", lambda each: each, most=60)
+    assert any("CUR" in line for line in lines)
+    told = [float(line.split(" %")[0].split()[-1]) for line in lines if "reproduce all to" in line]
+    assert all(percent < 1.0 for percent in told)
+    assert told
