@@ -173,7 +173,7 @@ def stretch(costs: Sequence[float]) -> range:
     """
     sums = list(accumulate(costs, initial=0.0))
     first, last = (bisect_left(sums, sums[-1] * number / size()) for number in (rank(), rank() + 1))
-    return range(first, last)
+    return range(first, last if rank() + 1 < size() else len(costs))
 
 
 def abort(code: int) -> None:

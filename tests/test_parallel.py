@@ -91,6 +91,21 @@ def test_deal_covers_every_item_once_and_balances(monkeypatch: pytest.MonkeyPatc
     assert max(loads) <= 4.0 / 3.0 * max(costs.sum() / ranks, costs.max())
 
 
+@pytest.mark.parametrize("ranks", [1, 3, 40])
+def test_stretches_follow_each_other_and_balance(monkeypatch: pytest.MonkeyPatch, ranks: int) -> None:
+    """Each within the largest item of its part; ranks beyond the items have none."""
+    costs = np.random.default_rng(2).integers(1, 50, 30).tolist()
+    monkeypatch.setattr(parallel, "size", lambda: ranks)
+    items, sums = [], []
+    for rank in range(ranks):
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        mine = parallel.stretch(costs)
+        items += list(mine)
+        sums.append(sum(costs[item] for item in mine))
+    assert items == list(range(30))
+    assert max(sums) <= sum(costs) / ranks + max(costs)
+
+
 @needs_mpi
 @pytest.mark.parametrize("failing", [0, 1])
 def test_exception_on_one_rank_ends_all(failing: int) -> None:

@@ -47,6 +47,7 @@ class DataSet:
     n_stress: int = 0
     n_pinned: dict[Set, int] = field(default_factory=lambda: dict.fromkeys(Set, 0))
     groups: set[str] = field(default_factory=set)
+    methods: dict[str, set[str]] = field(default_factory=dict)
     n_close: int = 0
     n_unbalanced: int = 0
     largest_force: float = 0.0

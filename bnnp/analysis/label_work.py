@@ -30,7 +30,8 @@ from bnnp.units import GPA_PER_EV_A3, Units
 
 Array = NDArray[np.float64]
 
-STEP = 2.0  # length: displacements above are those of other structures, or of images
+STEP = 2.0  # length: displacements above are those of other structures
+WRAPPED = 0.5  # length: those above may be of images
 SAME_CELL = 1e-6  # relative difference, from rounding in a file
 ALIKE = 0.5  # 2 F_1 F_2 / (F_1^2 + F_2^2) of frames between which the rule serves
 IDLE = 1e-3  # work of forces that are too small to matter, as a share of that of the stress
@@ -206,7 +207,7 @@ def _step_between(first: Structure, second: Structure) -> _Step | None:
         return _Step(moved, moved) if alike else None
     if np.allclose(first.cell, second.cell, rtol=0.0, atol=SAME_CELL * float(np.abs(first.cell).max())):
         moved = second.positions - first.positions
-        if np.abs(moved).max() >= STEP:
+        if np.abs(moved).max() > WRAPPED:
             repeated = second.cell * np.array(second.pbc)[:, None]
             moved -= np.rint(moved @ np.linalg.pinv(repeated)) @ repeated
         return _Step(moved, moved) if np.abs(moved).max() < STEP else None

@@ -65,6 +65,16 @@ def disagreements(places: Mapping[str, Collection[str]]) -> Iterator[str]:
             )
 
 
+def group_disagreements(groups: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """The same for groups of one file, of which the empty name is that of structures without a group."""
+    return disagreements(
+        {
+            method: {f"group {name}" if name else "structures without a group" for name in names}
+            for method, names in groups.items()
+        }
+    )
+
+
 def _title(key: str) -> str:
     """A key in words."""
     titles = {

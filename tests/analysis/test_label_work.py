@@ -85,6 +85,16 @@ class TestByHand:
         steps = table(frames)
         np.testing.assert_allclose([steps.energy[0], steps.forces()[0]], [-0.6, -0.6], atol=1e-12)
 
+    def test_the_image_in_a_primitive_cell(self) -> None:
+        """Half of bcc iron's diagonal, -1.43 along x and 1.43 along y and z, is a lattice vector."""
+        cell = 1.43 * np.array([[-1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, -1.0]])
+        here = np.array([[0.0, 0.0, 0.1]])
+        frames = [
+            Structure(np.array([26]), here + shift, cell, energy=0.0, forces=np.array([[1.0, 2.0, 4.0]]))
+            for shift in (np.zeros(3), cell[0] + [0.0, 0.0, 0.1])
+        ]
+        assert table(frames).forces()[0] == pytest.approx(-0.4)
+
     def test_a_slab_is_no_crystal(self) -> None:
         """Along a vector that is not repeated, 4.9 to 0.1 is another structure."""
         frames = [

@@ -19,6 +19,7 @@ from bnnp.charges import TOLERANCE
 from bnnp.descriptors.length_unit import unit_advice
 from bnnp.errors import BnnpError
 from bnnp.io.input_data import StructureFile
+from bnnp.io.method import group_disagreements
 from bnnp.log import Log
 from bnnp.messages import count
 from bnnp.modes.doubts import stops_for_units
@@ -130,7 +131,8 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
         line = settings.origins["elements"]
         data.faults.append(f"{structure.where}: {', '.join(unknown)} is not among `elements` of {line}")
         return
-    data.groups.add(structure.info.get("group", ""))
+    data.groups.add(group := structure.info.get("group", ""))
+    data.methods.setdefault(structure.info.get("method", ""), set()).add(group)
     data.n_periodic += structure.periodic
     data.n_stress += structure.stress is not None
     if structure.charges is not None:
@@ -154,7 +156,7 @@ def find_doubts(data: DataSet, settings: Settings) -> None:
     if advice is not None and (data.faults or not stops_for_units(data.reaches, settings)):
         data.doubts.append(advice)
     named = sizes.doubts(units, lambda k: f"structure {sizes.positions[k] + 1}", certain=advice is None)
-    data.doubts.extend(named)
+    data.doubts.extend((*named, *group_disagreements(data.methods)))
 
 
 def report_data(data: DataSet, settings: Settings, log: Log) -> None:

@@ -245,9 +245,10 @@ class Report:
             for line in (*self.lines, *self.energies):
                 log.raw(line)  # n2p2 counts structures and atoms from 0
         if self.energies:
+            place, _, fault = self.energies[0].partition(": WARNING: ")  # RuNNer's words
             log.warn(
                 f"outside the training range: the energies of {len(self.energies)} of "
-                f"{count(self._seen, 'structure')}, the first in {self.energies[0]}"
+                f"{count(self._seen, 'structure')}, the first of {place}: {fault.partition(': ')[2]}"
             )
         rows = [self._row(element, tally) for element, tally in self.tallies.items() if tally.count.any()]
         if not rows:

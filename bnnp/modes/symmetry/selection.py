@@ -27,7 +27,7 @@ from bnnp.descriptors.pool import SHORTEST
 from bnnp.descriptors.survey import draw_share, survey, survey_dtype, trajectories
 from bnnp.errors import InputError, NumericalError
 from bnnp.io.input_data import StructureFile
-from bnnp.io.method import disagreements
+from bnnp.io.method import group_disagreements
 from bnnp.log import Log
 from bnnp.messages import count
 from bnnp.modes.calibrate.sets import (
@@ -289,7 +289,7 @@ def selection_warnings(found: Survey, selection: Selection, settings: Settings) 
     """
     doubts = _units(found, selection, settings)
     return [
-        *_methods(found),
+        *group_disagreements(found.methods),
         *_dropped(found, selection, settings),
         *_net_forces(found, selection, settings),
         *doubts,
@@ -297,15 +297,6 @@ def selection_warnings(found: Survey, selection: Selection, settings: Settings) 
         *_subsets(found, selection, settings),
         *_calibration(found, selection, settings),
     ]
-
-
-def _methods(found: Survey) -> Iterator[str]:
-    """Groups that were not calculated in the same way."""
-    places = {
-        method: {f"group {name}" if name else "structures without a group" for name in groups}
-        for method, groups in found.methods.items()
-    }
-    return disagreements(places)
 
 
 def _dropped(found: Survey, selection: Selection, settings: Settings) -> list[str]:

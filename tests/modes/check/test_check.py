@@ -125,6 +125,17 @@ def test_compositions_and_counts(prepare: Prepare) -> None:
     assert data.n_unbalanced == 1
 
 
+def test_calculations_that_do_not_belong_together(prepare: Prepare) -> None:
+    """As mode 1 says it, with the groups."""
+    structures = [water(ase.units.Bohr) for _ in range(4)]
+    for number, cutoff in ((0, 400), (1, 400), (2, 520)):
+        info = {"group": f"run{number}", "method": f"xc:PBE,encut:{cutoff},charge:0"}
+        structures[number] = replace(structures[number], info=info)
+    run = prepare(structures)
+    (doubt,) = [text for text in found(run).doubts if "belong together" in text]
+    assert "ENCUT (eV): 400 in group run0, group run1; 520 in group run2" in doubt
+
+
 def test_sizes_that_no_calculation_gives(prepare: Prepare) -> None:
     """A wrong energy is named by its number in the file, also behind a structure that cannot be used."""
     structures = [water(ase.units.Bohr) for _ in range(14)]

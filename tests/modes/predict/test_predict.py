@@ -507,9 +507,14 @@ class TestReport:
         log = predict(folder)
         assert "outside the training range: the energies of 6 of 6 structures" in flat(log)
         energy = (column(folder / "energy.out", "Ennp")[0] + 20.0) / 8
+        assert f"the first of structure 1 (line 1): average per atom {energy:.8f}, limit -80.0" in flat(log)
+        assert "eshort" not in log  # RuNNer's words are for programs that read its log
+        with open(folder / "input.nn", "a") as file:
+            file.write("runner_mode 3\n")
+        with contextlib.chdir(folder):
+            log = CliRunner().invoke(main, []).stdout
         assert (
-            f"structure 1 (line 1): WARNING: eshort is .gt. eshortmax: average per atom {energy:.8f}"
-            in flat(log)
+            f"structure 1 (line 1): WARNING: eshort is .gt. eshortmax: average per atom {energy:.8f}" in log
         )
 
     def test_function_that_never_varied(self, folder: Path) -> None:
