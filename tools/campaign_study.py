@@ -75,12 +75,15 @@ class Study:
         """Root mean square errors on each set, meV/atom and meV/Angstrom, and what `judge` finds."""
         model = load(potential)
         for name in self.sets:
-            structures = list(StructureFile(results / f"{name}.data"))
-            found = [model.predict(each, forces=True, stress=False) for each in structures]
-            pairs = list(zip(found, structures, strict=True))
-            energies = [(f.energy.value - s.energy) / len(s) for f, s in pairs]
+            energies, forces = [], []
+            for each in StructureFile(results / f"{name}.data"):
+                found = model.predict(each, forces=True, stress=False)
+                assert each.energy is not None
+                assert each.forces is not None
+                assert found.forces is not None
+                energies.append((found.energy.value - each.energy) / len(each))
+                forces.append(np.ravel(found.forces.value - each.forces))
             yield f"E, {name}", 1e3 * rms(np.array(energies))
-            forces = [np.ravel(f.forces.value - s.forces) for f, s in pairs]
             yield f"F, {name}", 1e3 * rms(np.concatenate(forces))
         if further:
             yield from self.judge(potential).items()

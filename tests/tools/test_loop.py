@@ -123,7 +123,7 @@ def test_killed_anywhere_it_comes_to_the_same_end(alone: bool, finished: Path, t
         "generation_000/train/checkpoint.npz",
         "generation_001/explore/run_0002/job.lock",
         "generation_001/select/candidates.data",
-        "generation_001/label/job_0002/begun",
+        "generation_001/label/job_0002/try_1/submitted",
         "generation_001/train/symmetry_functions.h5",
         "generation_001/train/potential/weights.029.data",
     ]

@@ -308,7 +308,7 @@ def test_a_teacher_that_fails_costs_one_label(tmp_path: Path, solid: Path) -> No
     campaign = at_labels(tmp_path, solid, 4, f"label_teacher own:Fails largest={largest}\nlabel_doubt 1e9\n")
     assert label(campaign, 1)
     name = f"job_{1 + int(np.argmax(volumes)):04d}"
-    assert finals(campaign)[name][:2] == ("failed", "RuntimeError: too large")
+    assert finals(campaign)[name][:2] == ("failed", "exit code 1: RuntimeError: too large")
     assert Counter(final[0] for final in finals(campaign).values()) == {"converged": 3, "failed": 1}
     emt(campaign.step(1, "label") / "labeled.data")
     (campaign.step(1, "label") / "done.json").unlink()

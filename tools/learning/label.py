@@ -24,12 +24,12 @@ from ase import Atoms
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import read_structures, write_structures
-from bnnp.io.output import cannot_write, replace_file
+from bnnp.io.output import cannot_write
 from bnnp.io.text import reason_of
 from bnnp.messages import count
 from bnnp.potential.loading import load
 from bnnp.structure import Structure
-from learning import teacher, vasp_label
+from learning import vasp_label
 from learning.campaign import Campaign, Stopped, announce, new_folder, write_json
 from learning.cut import counted
 from learning.division import write_divided
@@ -52,6 +52,7 @@ from learning.queues import (
     no_room,
 )
 from learning.selection import blocks
+from learning.teacher import Taught
 
 CONVERGED, UNCONVERGED, FAILED, TIMEOUT, LOST = "converged", "not converged", "failed", "timed out", "lost"
 MEND = ("label_template", "label_command", "label_teacher", "label_retry", "label_timeout")
@@ -138,6 +139,9 @@ class Labeling:
     def queue(self) -> Queue:
         """Where the jobs run."""
         label = self.campaign.settings.label
+        if label.label_teacher:
+            elements = self.campaign.settings.model.elements
+            return Taught(label.label_teacher, elements, self.campaign.root, self.campaign.units)
         if label.label_queue == "local":
             return Local(label.label_jobs, 60.0 * label.label_timeout)
         head = (self.template / "label.sh").read_text() if self.template else ""
@@ -154,9 +158,7 @@ class Labeling:
         for job in self.jobs:
             final = job.final
             if final and final["state"] != CONVERGED and final["settings"] != self.settings:
-                if not self.campaign.settings.label.label_teacher:
-                    self.prepare(job, second=False)  # the calculation has been mended meanwhile
-                (job.folder / "begun").unlink(missing_ok=True)
+                self.prepare(job, second=False)  # the calculation has been mended meanwhile
                 (job.folder / STATE).unlink()
 
     def prepare(self, job: Job, second: bool) -> Path:
@@ -172,8 +174,9 @@ class Labeling:
         if self.template is not None:
             changes = label.label_retry if second else ()
             vasp_label.prepare(folder, structure, campaign.units, self.template, changes)
-        else:
-            write_structures(folder / "structure.data", [structure])
+            return
+        write_structures(folder / "structure.data", [structure])
+        if label.label_command:
             ase.io.write(folder / "structure.extxyz", to_atoms(structure, campaign.units), format="extxyz")
             root = shlex.quote(str(campaign.root.resolve()))
             command = campaign.keywords["label_command"]
@@ -220,8 +223,10 @@ class Labeling:
         return None
 
     def worth(self, outcome: Outcome) -> bool:
-        """Whether a second try can differ: what did not converge needs other settings."""
-        return outcome.state != UNCONVERGED or bool(self.campaign.settings.label.label_retry)
+        """Whether a second try can differ: what did not converge needs other settings, a teacher gives the
+        same."""
+        label = self.campaign.settings.label
+        return not label.label_teacher and (outcome.state != UNCONVERGED or bool(label.label_retry))
 
     def outcome(self, job: Job, folder: Path, state: State) -> Outcome:
         """What a try that has ended has given; it is lost if it failed for want of room on the disk."""
@@ -263,29 +268,6 @@ class Labeling:
             return Outcome(UNCONVERGED if unconverged else FAILED, reason)
         return Outcome(CONVERGED, structure=structure)
 
-    def teach(self) -> None:
-        """Label by a teacher, one structure after the other, in this process."""
-        words, root = self.campaign.settings.label.label_teacher, self.campaign.root
-        own = teacher.calculator(words, self.campaign.settings.model.elements, root)
-        for job in self.jobs:
-            if job.final is not None:
-                continue
-            self.campaign.demand_no_stop()
-            begun = job.folder / "begun"
-            tries = len(begun.read_text()) if begun.is_file() else 0
-            if tries >= MOST_TRIES:  # each time the whole process was gone
-                job.close(Outcome(FAILED, "the calculator ended the program"), self.settings)
-                continue
-            with replace_file(begun) as file:
-                file.write("x" * (tries + 1))
-            start = time.monotonic()
-            try:
-                structure = teacher.label(job.structure, self.campaign.units, own)
-                outcome = Outcome(CONVERGED, structure=structure, seconds=time.monotonic() - start)
-            except InputError as error:
-                outcome = Outcome(FAILED, str(error))
-            job.close(outcome, self.settings)
-
     def demand_success(self) -> Counter[str]:
         """States of all labels. Raises InputError if more failed than may."""
         finals = [(job, job.final) for job in self.jobs]
@@ -311,9 +293,7 @@ def label(campaign: Campaign, generation: int) -> bool:
     labeling = Labeling(campaign, generation)
     labeling.make_jobs()
     announce(generation, "label", f"{count(len(labeling.jobs), 'structure')} by {method_of(campaign)}")
-    if campaign.settings.label.label_teacher:
-        labeling.teach()
-    elif not wait(labeling):
+    if not wait(labeling):
         return False
     collect(labeling)
     return True

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,13 @@ from lammps_labels import load_mpi
 
 from bnnp.errors import InputError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
+from bnnp.io.input_data import read_structures, write_structures
+from bnnp.io.output import replace_file
 from bnnp.io.text import reason_of
 from bnnp.structure import Structure
 from bnnp.units import Units
+from learning.local_job import CODE, OUTPUT
+from learning.queues import GONE, NEW, SUBMITTED, State, ended
 
 BUILT_IN = ("emt", "sw", "snap")
 OWN_SW = ("Si", "Ge")  # elements of tools/stillinger_weber.py
@@ -142,3 +148,47 @@ def label(structure: Structure, units: Units, teacher: Calculator) -> Structure:
     labeled.calc = SinglePointCalculator(labeled, **results)
     found = from_atoms(labeled, units)
     return replace(structure, energy=found.energy, forces=found.forces, stress=found.stress)
+
+
+@dataclass
+class Taught:
+    """A queue whose jobs are done in this process when they are submitted: labels by a teacher.
+
+    A job is a folder with ``structure.data``; it leaves ``label.data``, or its reason in what it printed.
+    """
+
+    words: Sequence[str]
+    elements: Sequence[str]
+    root: Path
+    units: Units
+    limit: int = 1
+
+    @cached_property
+    def calculator(self) -> Calculator:
+        """Made when it is needed, and once."""
+        return calculator(self.words, self.elements, self.root)
+
+    def submit(self, folders: Sequence[Path]) -> None:
+        """Label, one after the other."""
+        for folder in folders:
+            teacher, start = self.calculator, time.monotonic()
+            (folder / SUBMITTED).touch()
+            (structure,) = read_structures(folder / "structure.data", require_labels=False)
+            try:
+                write_structures(folder / "label.data", [label(structure, self.units, teacher)])
+                code = 0
+            except InputError as error:
+                (folder / OUTPUT).write_text(f"{error}\n")
+                code = 1
+            with replace_file(folder / CODE) as file:
+                file.write(f"{code} {time.monotonic() - start:.2f}\n")
+
+    def states(self, folders: Sequence[Path]) -> dict[Path, State]:
+        """Where each job is: one that was begun and has not ended has ended the whole program."""
+        gone = State(GONE, reason="the program ended while the calculator was at work")
+        return {
+            each: ended(each) or (gone if (each / SUBMITTED).exists() else State(NEW)) for each in folders
+        }
+
+    def cancel(self, folders: Sequence[Path]) -> None:
+        """Nothing to do: none is at work when somebody else is."""
