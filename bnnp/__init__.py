@@ -51,7 +51,7 @@ Map, and the order to read it in::
     descriptors/                             structure -> symmetry functions, and their derivatives
     network/  random.py                      symmetry functions -> energies; dropout masks and their streams
     uncertainty/                             what a sigma is worth: calibration, distance, scores
-    charges/                                 charges that equilibrate, and their electrostatic energy
+    charges/                                 charges of the atoms, and their electrostatic energy
     repulsion.py                             between close nuclei, added to the networks
     model.py  prediction.py                  what a potential is made of; what it predicts, with its sigma
     core/                                    C++: descriptors/ and network/ once more, fast; reads a potential

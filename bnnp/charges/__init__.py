@@ -1,4 +1,4 @@
-"""Charges of the atoms and their electrostatic energy: potentials of the fourth generation.
+"""Charges of the atoms and their electrostatic energy: potentials of the third and fourth generation.
 
 Read ``ewald.py`` (widths and cutoffs of the sums over a periodic structure), ``coulomb.py`` (interaction of
 Gaussian charges, and its derivatives), ``equilibration.py`` (charges that minimize the energy), and

@@ -10,7 +10,8 @@ With the widths sigma_i, gamma_ij^2 = sigma_i^2 + sigma_j^2, and distances r_ij 
 
 all over 4 pi epsilon. A gives the charges, and the energy is 1/2 Q (A + B) Q: the screening function f_s, 0
 below r_in and 1 above r_out, leaves short distances and the self-interaction to the networks (T. W. Ko, J. A.
-Finkler, S. Goedecker, J. Behler, Nat. Commun. 12, 398 (2021)). A of a periodic structure is an Ewald sum:
+Finkler, S. Goedecker, J. Behler, Nat. Commun. 12, 398 (2021)). A width of 0 is a point charge, whose
+self-interaction is left out of A and B. A of a periodic structure is an Ewald sum:
 
 .. math::
     A_{ij} = \sum_{r < r_\mathrm{cut}} \frac{\mathrm{erfc}(r / \sqrt 2 \eta)
@@ -41,6 +42,7 @@ from bnnp.structure import PERIODIC, VOIGT, Periodicity
 Array = NDArray[np.float64]
 
 CORES = ("c", "p1", "p2", "p3", "p4", "e")  # n2p2's names: cosine, polynomials, exponential
+POINT = 1e-12  # length: the width that stands for 0 in sums over pairs
 VACUUM = 4.0  # of a slab, in units of its longest lateral period: images weigh exp(-2 pi VACUUM) = 1e-11
 
 
@@ -89,6 +91,7 @@ class Coulomb:
     cell : (3, 3) float64, length, or None
         That of :func:`ewald_cell`; None for a molecule.
     widths : (n_atoms,) float64, length
+        0 of a point charge.
     screening : Screening or None
     ewald : Ewald or None
         None only without a cell.
@@ -119,8 +122,9 @@ class Coulomb:
             self.positions = wrapped @ cell
             eta, r_cut = ewald.eta, ewald.r_cut
             images = translations(cell, np.ptp(wrapped, axis=0), max(r_cut, outer))
+        spread = np.maximum(widths, POINT)
         self._sums = _core.ChargeSums(
-            self.positions, widths, images, eta, r_cut, inner, outer, core, max(1, threads)
+            self.positions, spread, images, eta, r_cut, inner, outer, core, max(1, threads)
         )
 
     @cached_property
@@ -133,7 +137,7 @@ class Coulomb:
     def matrices(self) -> tuple[Array, Array]:
         """A and B, each (n_atoms, n_atoms), 1/length."""
         A, B = self._sums.matrices()
-        own = 1.0 / (self.widths * np.sqrt(pi))
+        own = np.divide(1.0, self.widths * np.sqrt(pi), where=self.widths > 0.0, out=0.0 * self.widths)
         diagonal = np.arange(len(own))
         B[diagonal, diagonal] -= own
         A[diagonal, diagonal] += own

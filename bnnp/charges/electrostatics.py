@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.charges import TOLERANCE
 from bnnp.charges.coulomb import Coulomb, Screening, ewald_cell
 from bnnp.charges.ewald import EwaldRule
 from bnnp.errors import InputError
@@ -21,13 +22,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ChargeModel:
-    """What gives the charges of a training: electronegativity networks and hardnesses, by element.
+    """What gives the charges of a training: networks and hardnesses, by element.
 
     Parameters
     ----------
     networks : mapping of str to Network
-        From the scaled symmetry functions to the electronegativity.
+        From the scaled symmetry functions to the electronegativity, or in the third generation the charge.
     hardness : mapping of str to float, energy/e^2
+        Empty in the third generation.
     masks : Masks or None
         Frozen dropout masks of these networks, as many as those of the networks of the energy.
     """
@@ -41,6 +43,26 @@ class ChargeModel:
         return self if self.masks is None else replace(self, masks=change(self.masks))
 
 
+@dataclass(frozen=True, eq=False)
+class ChargedEnergies:
+    """Energies of the atoms of a structure that depend on its charges, and their derivatives.
+
+    Parameters
+    ----------
+    energies : (n_atoms,) float64, energy
+        With half of the electrostatic energy of each pair.
+    charges : (n_atoms,) float64, e
+    forces : (n_atoms, 3) float64, energy/length
+    virial : (3, 3) float64, energy
+        dE/d(strain).
+    """
+
+    energies: Array
+    charges: Array
+    forces: Array
+    virial: Array
+
+
 @dataclass(frozen=True)
 class Electrostatics:
     """Widths, screening and summation of the charges.
@@ -48,9 +70,12 @@ class Electrostatics:
     Parameters
     ----------
     widths : mapping of element to float, length
-        Of the Gaussian charges.
+        Of the Gaussian charges; 0 for point charges.
     architecture : mapping of element to Architecture
-        Of the electronegativity networks.
+        Of the networks of the charges; empty of fixed ones.
+    equilibrated : bool
+        Whether the charges equilibrate (fourth generation): then they are also inputs of the networks of the
+        energy. In the third generation networks give them.
     four_pi_epsilon : float, e^2/(energy length)
         1 in atomic units.
     screening : Screening or None
@@ -61,6 +86,7 @@ class Electrostatics:
 
     widths: Mapping[str, float]
     architecture: Mapping[str, Architecture]
+    equilibrated: bool = True
     four_pi_epsilon: float = 1.0
     screening: Screening | None = None
     ewald: EwaldRule = EwaldRule()
@@ -99,4 +125,53 @@ class Electrostatics:
         screening = self.screening and (self.screening.inner, self.screening.outer, self.screening.core)
         rule = self.ewald
         ewald = rule.method, rule.precision, rule.largest_charge, rule.r_cut, rule.fixed
-        return f"{widths} {self.four_pi_epsilon!r} {screening} {ewald} {self.conv_charge!r}"
+        third = "" if self.equilibrated else " third generation"
+        return f"{widths} {self.four_pi_epsilon!r} {screening} {ewald} {self.conv_charge!r}{third}"
+
+
+@dataclass(frozen=True)
+class FixedCharges:
+    """A charge of each element, the same wherever the atom is: its energy needs no network.
+
+    Parameters
+    ----------
+    values : mapping of element to float, e
+    electrostatics : Electrostatics
+        Without networks.
+    """
+
+    values: Mapping[str, float]
+    electrostatics: Electrostatics
+
+    def of(self, structure: Structure) -> Array:
+        """Charges of the atoms, (n_atoms,) float64, e.
+
+        Raises
+        ------
+        InputError
+            They do not add up to the total charge of the structure.
+        """
+        charges = np.array([self.values[symbol] for symbol in structure.symbols])
+        if abs(charges.sum() - structure.charge) > TOLERANCE:
+            raise InputError(
+                f"{structure.where}: the charges of its atoms (fixed_charge of input.nn) add up to "
+                f"{charges.sum():.4g}, but its total charge (`charge` in input.data) is "
+                f"{structure.charge:.4g}. Correct one of them, or leave the structure out."
+            )
+        return charges
+
+    def energies(self, structure: Structure, threads: int = 1) -> ChargedEnergies:
+        """The electrostatic energy 1/2 Q (A + B) Q / (4 pi epsilon). Raises InputError as
+        :meth:`Electrostatics.interaction` and :meth:`of`."""
+        charges, epsilon = self.of(structure), self.electrostatics.four_pi_epsilon
+        coulomb = self.electrostatics.interaction(structure, threads)
+        A, B = coulomb.matrices
+        forces, virial = coulomb.derivatives(charges, charges)
+        energies = 0.5 * charges * (A @ charges + B @ charges) / epsilon
+        return ChargedEnergies(energies, charges, forces / epsilon, virial / epsilon)
+
+    @property
+    def text(self) -> str:
+        """All numbers, to tell one from another."""
+        values = " ".join(f"{element} {float(value)!r}" for element, value in self.values.items())
+        return f"fixed {values}; {self.electrostatics.text}"

@@ -1,4 +1,6 @@
-r"""Charges that minimize the energy of charge equilibration, and derivatives through them.
+r"""Equations of the charges of a structure: equilibration, or the restored total; derivatives through them.
+
+In the fourth generation the charges minimize the energy of charge equilibration,
 
 .. math::
     \sum_j (A_{ij} + \delta_{ij} J_i) Q_j + \lambda = -\chi_i, \quad \sum_j Q_j = Q_\mathrm{tot}
@@ -11,9 +13,20 @@ with the electronegativities chi and hardnesses J. A function E of the charges c
 
 one more solution with the same matrix (A. K. Rappe and W. A. Goddard, J. Phys. Chem. 95, 3358 (1991); with
 the adjoint M. Gubler et al., J. Chem. Theory Comput. 20, 7264 (2024)).
+
+In the third, networks give the charges q, and all get the same share of what is missing to the total,
+
+.. math:: Q_i + \lambda = q_i, \quad \sum_i Q_i = Q_\mathrm{tot},
+
+which are the equations above without A, with J = 1 and -chi = q (networks of charges: T. Morawietz, V.
+Sharma, J. Behler, J. Chem. Phys. 136, 064103 (2012)). RuNNer restores the total only with
+``enforce_totcharge 1``, and multiplies positive and negative charges by a number each.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,8 +46,35 @@ class NotPositive(ValueError):
         self.atoms = atoms
 
 
+class ChargeEquations(Protocol):
+    """The equations of one structure; their matrix is symmetric."""
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of charges."""
+
+    @property
+    def coupling(self) -> float:
+        """Factor of A in the matrix."""
+
+    def solve(self, right: Array, total: float) -> Array:
+        """The charges with this right side that add up to `total`; both (n_atoms,) or (n_atoms, m)."""
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """The equations of the third generation: a unit matrix."""
+
+    n_atoms: int
+    coupling: float = 0.0
+
+    def solve(self, right: Array, total: float) -> Array:
+        """`right` with the same change of all numbers (of a column), so that they add up to `total`."""
+        return np.asarray(right + (total - right.sum(axis=0)) / self.n_atoms)
+
+
 class Equilibration:
-    """The factorized matrix A + J of one structure.
+    """The equations of the fourth generation, by the factorized matrix A + J.
 
     Parameters
     ----------
@@ -47,6 +87,8 @@ class Equilibration:
     NotPositive
         It is not positive definite for charges that add up to zero.
     """
+
+    coupling = 1.0
 
     def __init__(self, A: Array, J: Array) -> None:
         diagonal = np.diagonal(A) + J

@@ -39,8 +39,12 @@ def stress_of_pairs(pairs: NeighborList, derivatives: Array, volume: float) -> A
     derivatives : (n_pairs, 3) float64, energy/length
     volume : float, length^3
     """
-    virial = np.array([column @ derivatives for column in pairs.vectors.T])  # thrice as fast as one product
-    return virial[VOIGT] / volume
+    return virial_of_pairs(pairs, derivatives)[VOIGT] / volume
+
+
+def virial_of_pairs(pairs: NeighborList, derivatives: Array) -> Array:
+    """dE/d(strain) = sum_p D_p (x) dE/dD_p, (3, 3) energy, as :func:`stress_of_pairs`."""
+    return np.array([column @ derivatives for column in pairs.vectors.T])  # thrice as fast as one product
 
 
 def virials_of_pairs(pairs: NeighborList, derivatives: Array) -> Array:

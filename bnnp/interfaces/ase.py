@@ -138,14 +138,14 @@ class BNNP(Calculator):
         self._descriptors: Array | None = None
         self._current: NeighborList | None = None
         self._pairs = SkinNeighbors(potential.descriptor.radius, skin / potential.units.angstrom)
-        charged = potential.model.electrostatics is not None
-        own = ["charges", *(["charges_std"] if potential.samples > 1 else [])] if charged else []
+        networks = potential.model.electrostatics is not None
+        own = ["charges"] + ["charges_std"] * (networks and potential.samples > 1)
         if potential.samples < 2:
             self.implemented_properties = list(MEANS)
         elif potential.calibration is not None:
             self.implemented_properties = [*MEANS, *SPREADS, SAMPLES, *RAW]
-        if charged:  # no share of the atoms in the virial
-            missing = {"virials", "heat_flux", SAMPLES}
+        if potential.model.charged:  # no share of the atoms in the virial
+            missing = {"virials", "heat_flux", *[SAMPLES] * networks}
             kept = [name for name in self.implemented_properties if name not in missing]
             self.implemented_properties = [*kept, *own]
 
@@ -296,7 +296,7 @@ class BNNP(Calculator):
     def _structure(self, atoms: Atoms) -> tuple[Structure, float]:
         """The structure in units of the potential, and its volume over that of the cell of the atoms."""
         length = self.potential.units.angstrom
-        charged = self.potential.model.electrostatics is not None
+        charged = self.potential.model.charged
         cell, share = periodic_cell(atoms, length * (self._pairs.cutoff + self._pairs.skin))
         structure = Structure(
             numbers=atoms.numbers.astype(np.int64),
@@ -310,7 +310,7 @@ class BNNP(Calculator):
 
     def _charge(self, atoms: Atoms) -> float:
         """Total charge in e; 0 for a potential without charges, which does not depend on it."""
-        if self.potential.model.electrostatics is None:
+        if not self.potential.model.charged:
             return 0.0
         told = find_total_charge(atoms)
         return float(atoms.get_initial_charges().sum()) if told is None else told

@@ -122,7 +122,7 @@ class DescriptorLayout:
     @property
     def charged(self) -> bool:
         """Whether charges are stored: for a potential that has them."""
-        return self.model.electrostatics is not None
+        return self.model.charged
 
     @cached_property
     def first_atom(self) -> Integers:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
-from bnnp.charges.electrostatics import Electrostatics
+from bnnp.charges.electrostatics import Electrostatics, FixedCharges
 from bnnp.descriptors.functions import sort_functions
 from bnnp.errors import InputError
 from bnnp.io.output import replace_file
@@ -156,6 +156,8 @@ def write_input_nn(
     ]
     if model.electrostatics is not None:
         lines += _charge_lines(model.electrostatics)
+    if model.fixed_charges is not None:
+        lines += _fixed_lines(model.fixed_charges)
     for element in elements:
         functions = sort_functions(model.functions[element])
         lines += [f"symfunction_short {function.definition()}" for function in functions]
@@ -164,10 +166,27 @@ def write_input_nn(
 
 
 def _charge_lines(charges: Electrostatics) -> list[str]:
-    """The keywords of a potential with charges."""
-    networks, screening, rule = set(charges.architecture.values()), charges.screening, charges.ewald
-    lines = ["nnp_type 4G-HDNNP"]
-    lines += [f"fixed_gausswidth {element} {width!r}" for element, width in charges.widths.items()]
+    """The keywords of a potential with networks of the charges."""
+    network = next(iter(charges.architecture.values()))
+    return [
+        f"nnp_type {4 if charges.equilibrated else 3}G-HDNNP",
+        *_sum_lines(charges),
+        f"global_hidden_layers_electrostatic {len(network.nodes)}",
+        "global_nodes_electrostatic " + " ".join(map(str, network.nodes)),
+        "global_activation_electrostatic " + " ".join(network.activations),
+    ]
+
+
+def _fixed_lines(charges: FixedCharges) -> list[str]:
+    """The keywords of fixed charges: with generation 3, which no program reads without them."""
+    values = [f"fixed_charge {element} {float(value)!r}" for element, value in charges.values.items()]
+    return ["nnp_type 3G-HDNNP", "electrostatic_type 3", *values, *_sum_lines(charges.electrostatics)]
+
+
+def _sum_lines(charges: Electrostatics) -> list[str]:
+    """The keywords of widths, screening and Ewald sum."""
+    screening, rule = charges.screening, charges.ewald
+    lines = [f"fixed_gausswidth {element} {width!r}" for element, width in charges.widths.items() if width]
     if screening is not None:
         lines += [f"screen_electrostatics {screening.inner!r} {screening.outer!r} {screening.core}"]
     lines += [f"four_pi_epsilon {charges.four_pi_epsilon!r}"]
@@ -183,10 +202,4 @@ def _charge_lines(charges: Electrostatics) -> list[str]:
             numbers += [rule.largest_charge, *([] if rule.r_cut is None else [rule.r_cut])]
         lines += [f"ewald_truncation_error_method {rule.method}"]
         lines += ["ewald_prec " + " ".join(map(repr, numbers))]
-    network = networks.pop()
-    return [
-        *lines,
-        f"global_hidden_layers_electrostatic {len(network.nodes)}",
-        "global_nodes_electrostatic " + " ".join(map(str, network.nodes)),
-        "global_activation_electrostatic " + " ".join(network.activations),
-    ]
+    return lines

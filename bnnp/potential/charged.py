@@ -1,28 +1,31 @@
-r"""Energy and its derivatives of a potential of the fourth generation.
+r"""Energy and its derivatives of a potential with networks of the charges.
 
 .. math::
     E = \frac{1}{2} Q^T (A + B) Q / 4 \pi \epsilon + \sum_i \mathrm{net}_{X_i}(G_i, Q_i), \quad
-    \chi_i = \mathrm{net}^\chi_{X_i}(G_i)
+    c A Q + J Q + \lambda = q, \quad q_i = s\, \mathrm{net}^Q_{X_i}(G_i)
 
-with the charges Q of :mod:`bnnp.charges.equilibration` and the matrices of :mod:`bnnp.charges.coulomb` (T. W.
-Ko, J. A. Finkler, S. Goedecker, J. Behler, Nat. Commun. 12, 398 (2021)). With the solution y of the adjoint
-equation for dE/dQ the derivatives of E are, at fixed Q and y, those of
+with the matrices of :mod:`bnnp.charges.coulomb`. In the fourth generation (T. W. Ko, J. A. Finkler, S.
+Goedecker, J. Behler, Nat. Commun. 12, 398 (2021)) the networks give the electronegativity, s is negative and
+c is 1. In the third (T. Morawietz, V. Sharma, J. Behler, J. Chem. Phys. 136, 064103 (2012)) they give the
+charge, c is 0, and the charge is no input of the networks of the energy. With the solution z of the equations
+for the right side dE/dQ (:mod:`bnnp.charges.equilibration`) the derivatives of E are, at fixed Q and z, those
+of
 
 .. math::
-    \sum_i [\mathrm{net}_{X_i}(G_i, Q_i) + y_i \chi_i] + \frac{1}{2} Q^T (A + B) Q + y^T A Q.
+    \sum_i [\mathrm{net}_{X_i}(G_i, Q_i) + z_i q_i] + \frac{1}{2} Q^T (A + B) Q - c\, z^T A Q.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bnnp.charges.coulomb import Coulomb
-from bnnp.charges.equilibration import Equilibration, NotPositive
+from bnnp.charges.electrostatics import ChargedEnergies
+from bnnp.charges.equilibration import ChargeEquations, Equilibration, NotPositive, Restoration
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.pairs import sum_pairs
@@ -37,26 +40,6 @@ from bnnp.structure import VOIGT, Structure
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
-
-
-@dataclass(frozen=True, eq=False)
-class ChargedEnergies:
-    """What the networks of one training give for a structure, in the units of the potential.
-
-    Parameters
-    ----------
-    energies : (n_atoms,) float64
-        Atomic energies, with half of the electrostatic energy of each pair.
-    charges : (n_atoms,) float64, e
-    forces : (n_atoms, 3) float64
-    virial : (3, 3) float64
-        dE/d(strain).
-    """
-
-    energies: Array
-    charges: Array
-    forces: Array
-    virial: Array
 
 
 class ChargedMember:
@@ -77,9 +60,9 @@ class ChargedMember:
         self.descriptor, self.inputs = descriptor, inputs
         elements, width = model.elements, descriptor.width
         charges, masks = member.charges, None if member.masks is None else member.charges.masks
-        self._chi = _sampler(elements, charges.networks, width, masks, threads)
-        self._short = _sampler(elements, member.networks, width + 1, member.masks, threads)
-        self._hardness = np.array([member.charges.hardness[element] for element in elements])
+        self._of_charges = _sampler(elements, charges.networks, width, masks, threads)
+        self._short = _sampler(elements, member.networks, width + model.charge_input, member.masks, threads)
+        self._hardness = np.array([charges.hardness.get(element, 0.0) for element in elements])
 
     @cached_property
     def _column(self) -> NDArray[np.int64]:
@@ -94,15 +77,15 @@ class ChargedMember:
         descriptors: Array,
         coulomb: Coulomb,
         derivatives: bool,
-        solvers: dict[bytes, Equilibration] | None = None,
+        solvers: dict[bytes, ChargeEquations] | None = None,
     ) -> ChargedEnergies:
         """Energies and charges; forces and virial are zero without `derivatives`.
 
         Parameters
         ----------
         solvers : dict, optional
-            Factorized equations of this structure, by the hardnesses: used and added to. Samples of one
-            network have the same.
+            Equations of this structure, by the hardnesses: used and added to. Samples of one network have the
+            same.
 
         Raises
         ------
@@ -110,15 +93,14 @@ class ChargedMember:
             The equilibration has no minimum.
         """
         normalization, charge_unit = self.model.normalization, self.electrostatics.conv_charge
-        chi_unit = self._chi_unit
         (A, B), epsilon = coulomb.matrices, self.electrostatics.four_pi_epsilon
-        scaled, solver, charges, dchi = self._equilibrium(
+        inputs, equations, charges, gains = self._solved(
             structure, types, descriptors, A, derivatives, {} if solvers is None else solvers
         )
-
-        atoms = np.arange(len(types))
-        inputs = np.column_stack([scaled, np.zeros(len(types))])
-        inputs[atoms, self._column[types]] = charge_unit * charges
+        atoms, columns = np.arange(len(types)), self._column[types]
+        if self.model.charge_input:
+            inputs = np.column_stack([inputs, np.zeros(len(types))])
+            inputs[atoms, columns] = charge_unit * charges
         short, dshort, _ = self._short.sample(types, inputs, derivatives)
         potential = (A @ charges + B @ charges) / epsilon
         energies = short[:, 0] / normalization.conv_energy + normalization.mean_energy
@@ -126,12 +108,16 @@ class ChargedMember:
         if not derivatives:
             return ChargedEnergies(energies, charges, np.zeros((len(types), 3)), np.zeros((3, 3)))
 
-        dE_dQ = potential + chi_unit * dshort[atoms, self._column[types]]
-        adjoint = solver.solve(-epsilon * dE_dQ, 0.0)
-        dshort[atoms, self._column[types]] = 0.0
-        gradient = dshort[:, :-1] / normalization.conv_energy + (chi_unit * adjoint)[:, None] * dchi
+        dE_dQ, dshort = potential, dshort / normalization.conv_energy
+        if self.model.charge_input:
+            dE_dQ = potential + charge_unit * dshort[atoms, columns]
+            dshort[atoms, columns] = 0.0
+            dshort = dshort[:, :-1]
+        adjoint = equations.solve(dE_dQ, 0.0)
+        gradient = dshort + adjoint[:, None] * gains
         slopes = self.descriptor.vjp(types, pairs, gradient * self.inputs.factor[types])
-        forces, virial = coulomb.derivatives(charges, charges + 2.0 * adjoint)
+        through = 2.0 * equations.coupling * epsilon * adjoint
+        forces, virial = coulomb.derivatives(charges, charges - through)
         return ChargedEnergies(
             energies,
             charges,
@@ -150,47 +136,52 @@ class ChargedMember:
             -dQ_k / dr_ia in the rows 3 i + a, then dQ_k / d(strain), xx yy zz yz xz xy; a function of the
             charges alone with the gradient g has the forces and the virial `responses` g.
         """
-        n, epsilon = len(types), self.electrostatics.four_pi_epsilon
+        n = len(types)
         A, _ = coulomb.matrices
-        _, solver, charges, dchi = self._equilibrium(structure, types, descriptors, A, True, {})
-        slopes = self.descriptor.vjp(types, pairs, self._chi_unit * dchi * self.inputs.factor[types])
-        by_position, by_strain = coulomb.responses(charges)
-        np.add.at(by_position, (pairs.centers, pairs.neighbors), epsilon * slopes)  # dchi/dD of each center
-        np.subtract.at(by_position, (pairs.centers, pairs.centers), epsilon * slopes)
+        _, equations, charges, gains = self._solved(structure, types, descriptors, A, True, {})
+        slopes = self.descriptor.vjp(types, pairs, gains * self.inputs.factor[types])  # dq/dD of each center
+        by_position, by_strain = (equations.coupling * each for each in coulomb.responses(charges))
+        np.subtract.at(by_position, (pairs.centers, pairs.neighbors), slopes)
+        np.add.at(by_position, (pairs.centers, pairs.centers), slopes)
         moments = np.zeros((n, 3, 3))
-        np.add.at(moments, pairs.centers, epsilon * pairs.vectors[:, :, None] * slopes[:, None])
+        np.subtract.at(moments, pairs.centers, pairs.vectors[:, :, None] * slopes[:, None])
         by_strain = by_strain + 0.5 * (moments + moments.transpose(0, 2, 1))[:, VOIGT[0], VOIGT[1]]
         right = np.concatenate([by_position.reshape(n, -1), -by_strain], axis=1)
-        return np.ascontiguousarray(solver.solve(right, 0.0).T)
+        return np.ascontiguousarray(equations.solve(right, 0.0).T)
 
     @property
-    def _chi_unit(self) -> float:
-        """Factor of the outputs of the electronegativity networks."""
-        return self.electrostatics.conv_charge / self.model.normalization.conv_energy
+    def _unit(self) -> float:
+        """From outputs of the networks of the charges to the right side of the equations."""
+        charge_unit, epsilon = self.electrostatics.conv_charge, self.electrostatics.four_pi_epsilon
+        if not self.electrostatics.equilibrated:
+            return 1.0 / charge_unit
+        return -epsilon * charge_unit / self.model.normalization.conv_energy
 
-    def _equilibrium(
+    def _solved(
         self,
         structure: Structure,
         types: Types,
         descriptors: Array,
         A: Array,
         derivatives: bool,
-        solvers: dict[bytes, Equilibration],
-    ) -> tuple[Array, Equilibration, Array, Array]:
+        solvers: dict[bytes, ChargeEquations],
+    ) -> tuple[Array, ChargeEquations, Array, Array]:
         """Scaled symmetry functions, the equations and their solution, and with `derivatives` those of the
-        electronegativities by the scaled functions."""
-        epsilon, key = self.electrostatics.four_pi_epsilon, self._hardness.tobytes()
+        right side by the scaled functions."""
+        key = self._hardness.tobytes()
         shift, factor, offset = (each[types] for each in vars(self.inputs).values())
         scaled = (descriptors - shift) * factor + offset
-        chi, dchi, _ = self._chi.sample(types, scaled, derivatives)
+        outputs, slopes, _ = self._of_charges.sample(types, scaled, derivatives)
         if key not in solvers:
-            solvers[key] = self._solver(structure, A, epsilon * self._hardness[types])
-        right = -epsilon * self._chi_unit * chi[:, 0]
-        return scaled, solvers[key], solvers[key].solve(right, structure.charge), dchi
+            solvers[key] = self._equations(structure, types, A)
+        charges = solvers[key].solve(self._unit * outputs[:, 0], structure.charge)
+        return scaled, solvers[key], charges, self._unit * slopes
 
-    def _solver(self, structure: Structure, A: Array, J: Array) -> Equilibration:
+    def _equations(self, structure: Structure, types: Types, A: Array) -> ChargeEquations:
+        if not self.electrostatics.equilibrated:
+            return Restoration(len(types))
         try:
-            return Equilibration(A, J)
+            return Equilibration(A, self.electrostatics.four_pi_epsilon * self._hardness[types])
         except NotPositive as error:
             atoms = ", ".join(f"{atom + 1} ({structure.symbols[atom]})" for atom in error.atoms)
             raise NumericalError(

@@ -11,7 +11,6 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +91,7 @@ class PotentialFiles:
         found = cls(model, networks, scalings, charges=_read_charges(directory, model))
         paths = [directory / name for name in (SCALING, *map(weights_name, networks))]
         if found.charges is not None:
-            kinds = (partial(weights_name, kind="weightse"), hardness_name)
-            paths += [directory / name(element) for name in kinds for element in networks]
+            paths += [directory / name for name in _charge_names(found.charges)]
         marked = demand_one_potential([*paths, path] if uncertain else paths, found.parts)
         data = read_uncertainty(path, networks) if uncertain else None
         if data is not None and found.charges is not None and data.masks.active:
@@ -121,6 +119,8 @@ class PotentialFiles:
             hardness = " ".join(f"{x} {value!r}" for x, value in self.charges.hardness.items())
             weights = " ".join(map(weights_checksum, self.charges.networks.values()))
             parts["charges"] = f"{model.electrostatics.text}; {hardness}; {weights}"
+        if model.fixed_charges is not None:
+            parts["charges"] = model.fixed_charges.text
         if self.scalings is not None:
             columns = [vars(scaling).values() for scaling in self.scalings.scalings.values()]
             content = b"".join(np.asarray(each, dtype="<f8").tobytes() for own in columns for each in own)
@@ -150,8 +150,7 @@ class PotentialFiles:
     def names(self) -> list[str]:
         """Names of the files that :meth:`write` makes with `optweights`."""
         weights = [name for element in self.networks for name in _weights_names(element, True)]
-        charges = [] if self.charges is None else self.charges.networks
-        weights += [name for x in charges for name in (weights_name(x, "weightse"), hardness_name(x))]
+        weights += [] if self.charges is None else _charge_names(self.charges)
         weights += [CHARGE_UNCERTAINTY] * (self.charges is not None and self.charges.masks is not None)
         return [SCALING, *weights, *([] if self.uncertainty is None else [UNCERTAINTY])]
 
@@ -200,7 +199,7 @@ def write_charge_model(directory: Path, charges: ChargeModel, identity: str = ""
         write_uncertainty(path, UncertaintyData.of(charges.masks, charges.networks), identity)
     for element, network in charges.networks.items():
         write_weights(directory / weights_name(element, "weightse"), network, element, identity=identity)
-        hardness = charges.hardness[element]
+    for element, hardness in charges.hardness.items():
         write_hardness(directory / hardness_name(element), element, hardness, identity)
 
 
@@ -279,12 +278,17 @@ def write_directory(target: Path, members: Sequence[PotentialFiles], ours: bool 
     own += [f"ensemble_size {len(members)}"] if len(members) > 1 else []
     comment = f"Potential trained by bnnp, in {units.length} and {units.energy}."
     write_input_nn(target / INPUT, model, architectures.pop(), own, comment)
-    limits = ["pair_style bnnp has no charges: n2p2, ASE and mode 3 use this potential"] * bool(own_charges)
+    users = "n2p2, ASE and mode 3" if model.charge_input else "ASE and mode 3"
+    limits = [f"pair_style bnnp has no charges: {users} use this potential"] * model.charged
     types = {function.type for functions in model.functions.values() for function in functions}
     return limits + [
         f"n2p2 and LAMMPS pair_style hdnnp cannot use it: they have no symmetry function of type {number}"
         for number in sorted(types & RUNNER_ONLY)
     ]
+
+
+def _charge_names(charges: ChargeModel) -> list[str]:
+    return [*(weights_name(x, "weightse") for x in charges.networks), *map(hardness_name, charges.hardness)]
 
 
 def _weights_names(element: str, optweights: bool) -> list[str]:
@@ -337,7 +341,7 @@ def _read_network(directory: Path, element: str, settings: Settings) -> Network:
         directory / weights_name(element),
         element,
         settings.model.architecture[element],
-        len(settings.model.functions[element]) + (settings.model.electrostatics is not None),
+        settings.model.n_network_inputs[element],
         settings.model.normalize_nodes,
     )
 
@@ -354,7 +358,7 @@ def _with_masks(directory: Path, charges: ChargeModel) -> ChargeModel:
 
 
 def _read_charges(directory: Path, model: Model) -> ChargeModel | None:
-    """Electronegativity networks and hardnesses; None for a potential without charges."""
+    """Networks of the charges, and hardnesses in the fourth generation; None without such networks."""
     if model.electrostatics is None:
         return None
     networks = {
@@ -367,7 +371,6 @@ def _read_charges(directory: Path, model: Model) -> ChargeModel | None:
         )
         for element in model.elements
     }
-    hardness = {
-        element: read_hardness(directory / hardness_name(element), element) for element in model.elements
-    }
+    hard = model.elements if model.electrostatics.equilibrated else ()
+    hardness = {element: read_hardness(directory / hardness_name(element), element) for element in hard}
     return ChargeModel(networks, hardness)

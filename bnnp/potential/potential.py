@@ -1,17 +1,17 @@
 r"""The potential: energy, forces and stress of a structure, each with its standard deviation.
 
 .. math::
-    E = \sum_i \left[ \mathrm{net}_{X_i}(G_i) / c + m + E^0_{X_i} \right] + E_\mathrm{rep}, \quad
+    E = \sum_i \left[ \mathrm{net}_{X_i}(G_i) / c + m + E^0_{X_i} \right] + E_\mathrm{base}, \quad
     F_i = \sum_{p: i \to j} \frac{\partial E}{\partial D_p}
         - \sum_{p: j \to i} \frac{\partial E}{\partial D_p}, \quad
     \sigma = \frac{1}{V} \sum_p D_p \otimes \frac{\partial E}{\partial D_p}
 
 with the scaled symmetry functions G_i, the vectors D_p of the neighbor pairs, the mean m and factor c of
-n2p2's normalization (else 0 and 1), the free-atom energies E0, and the repulsion of close atoms, if there is
-one; with charges see :mod:`bnnp.potential.charged`. Energy, forces and stress are means over the S Monte
-Carlo samples, and the standard deviations, with S - 1, are those of the total values (M. Wen, E. B. Tadmor,
-npj Comput. Mater. 6, 124 (2020)). If only mean forces are needed, one reverse sweep with the mean dE/dG gives
-them.
+n2p2's normalization (else 0 and 1), the free-atom energies E0, and the baseline, if there is one: repulsion
+of close atoms, energy of fixed charges. With networks of charges see :mod:`bnnp.potential.charged`. Energy,
+forces and stress are means over the S Monte Carlo samples, and the standard deviations, with S - 1, are those
+of the total values (M. Wen, E. B. Tadmor, npj Comput. Mater. 6, 124 (2020)). If only mean forces are needed,
+one reverse sweep with the mean dE/dG gives them.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ from bnnp.uncertainty.training_statistics import TrainingStatistics, probes
 from bnnp.units import Normalization, Units
 
 if TYPE_CHECKING:
-    from bnnp.charges.equilibration import Equilibration
-    from bnnp.potential.charged import ChargedEnergies, ChargedMember
+    from bnnp.charges.electrostatics import ChargedEnergies
+    from bnnp.charges.equilibration import ChargeEquations
+    from bnnp.potential.charged import ChargedMember
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
@@ -258,20 +259,22 @@ class Potential:
         self._check_distances(structure, pairs)
         volume = structure.volume if stress else None
         slopes: Array | None = None  # dE/dD of the mean
+        if virials and self.model.charged:
+            self._refuse_charges(structure, "virials of the atoms, and so a heat flux,")
         if self.model.electrostatics is not None:
-            self._refuse_charges(structure, "virials of the atoms, and so a heat flux,", virials)
             descriptors, energies, found = self._with_charges(structure, types, pairs, forces, volume, sigma)
         else:
             descriptors, energies, found, slopes = self._short_range(
                 structure, types, pairs, forces, volume, sigma, virials
             )
-        energies, close = self._with_repulsion(structure, pairs, energies)
-        if close is not None:
-            added = {"forces": sum_pairs(pairs, close)}
-            if volume is not None:
-                added["stress"] = stress_of_pairs(pairs, close, volume)
-            for name in added.keys() & found.keys():
-                found[name] = replace(found[name], value=found[name].value + added[name])
+        known = self.model.baseline(structure, pairs, self.options.threads)
+        energies = energies + known.energies[:, None]
+        self._check_finite(structure, energies)
+        added = {"forces": known.forces, "stress": known.virial[VOIGT] / (volume or np.inf)}
+        for name in added.keys() & found.keys():
+            found[name] = replace(found[name], value=found[name].value + added[name])
+        if known.charges is not None:
+            found["charges"] = Estimate(known.charges)
         free = self._free[types]
         totals = energies.sum(axis=0)
         energy = Estimate.of(totals, self.sizes).plus(float(free.sum()))
@@ -280,7 +283,7 @@ class Potential:
             energy, atoms, found.get("forces"), found.get("stress"), descriptors, free, found.get("charges")
         )
         if virials and slopes is not None:
-            slopes = slopes if close is None else slopes + close
+            slopes = slopes if known.slopes is None else slopes + known.slopes
             raw = replace(raw, virials=virials_of_pairs(pairs, slopes))
         if self.samples < 2:
             return raw
@@ -341,7 +344,7 @@ class Potential:
         derivatives = forces or volume is not None
         descriptors = self.descriptor.values(types, pairs)
         coulomb = self.model.electrostatics.interaction(structure, self.options.threads)
-        solvers: dict[bytes, Equilibration] = {}
+        solvers: dict[bytes, ChargeEquations] = {}
 
         def evaluated(networks: Sequence[ChargedMember], derivatives: bool) -> dict[str, Array]:
             found = [
@@ -415,24 +418,23 @@ class Potential:
         InputError, NumericalError
             As :meth:`predict`.
         """
-        self._refuse_charges(structure, "energies and forces of every sample")
+        if self.model.electrostatics is not None:
+            self._refuse_charges(structure, "energies and forces of every sample")
         types, pairs = self.types(structure), self.neighbors(structure)
         self._check_distances(structure, pairs)
         inputs, volume = self.scaled(types, self.descriptor.values(types, pairs)), structure.volume
         energies, _, delta = self.samplers.sample(types, inputs, False, True)
-        energies, close = self._with_repulsion(structure, pairs, self._in_units(energies))
+        known = self.model.baseline(structure, pairs, self.options.threads)
+        energies = self._in_units(energies) + known.energies[:, None]
+        self._check_finite(structure, energies)
         factors = self.inputs.factor / self.model.normalization.conv_energy
         forces, virial = self.samplers.forces(self.descriptor, types, pairs, factors, delta)
-        stress = None if volume is None else virial[VOIGT] / volume
-        if close is not None:
-            forces = forces + sum_pairs(pairs, close)[..., None]
-            if stress is not None and volume is not None:
-                stress = stress + stress_of_pairs(pairs, close, volume)[:, None]
+        forces = forces + known.forces[..., None]
+        stress = None if volume is None else (virial[VOIGT] + known.virial[VOIGT][:, None]) / volume
         return SamplePredictions(energies.sum(axis=0) + self._free[types].sum(), forces, stress)
 
-    def _refuse_charges(self, structure: Structure, what: str, asked: bool = True) -> None:
-        if asked and self.model.electrostatics is not None:
-            raise InputError(f"{structure.where}: there are no {what} with a potential that has charges")
+    def _refuse_charges(self, structure: Structure, what: str) -> None:
+        raise InputError(f"{structure.where}: there are no {what} with a potential that has charges")
 
     def _in_units(self, outputs: Array) -> Array:
         """Atomic energies from network outputs, both (n_atoms, S)."""
@@ -440,17 +442,6 @@ class Potential:
         if normalization == Normalization():
             return outputs
         return outputs / normalization.conv_energy + normalization.mean_energy
-
-    def _with_repulsion(
-        self, structure: Structure, pairs: NeighborList, energies: Array
-    ) -> tuple[Array, Array | None]:
-        """Atomic energies with the repulsion, (n_atoms, S), and its dE/dD."""
-        close: Array | None = None
-        if self.model.repulsion is not None:
-            repulsion, close = self.model.repulsion.of_pairs(structure.numbers, pairs)
-            energies = energies + repulsion[:, None]
-        self._check_finite(structure, energies)
-        return energies, close
 
     def _mean_field(
         self, core: Sampler, types: Types, pairs: NeighborList, factors: Array

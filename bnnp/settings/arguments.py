@@ -204,10 +204,10 @@ def element_and_real(words: Sequence[str]) -> tuple[str, float]:
 
 
 def generation(words: Sequence[str]) -> int:
-    """2 or 4, also as ``2G``, ``2G-HDNNP``, ``4G``, ``4G-HDNNP``."""
+    """2, 3 or 4, also as ``4G`` or ``4G-HDNNP``."""
     number = _single(words, "one generation").removesuffix("-HDNNP").removesuffix("G")
-    if number not in ("2", "4"):
-        raise ValueError(f"expects 2 or 4 (2G-HDNNP or 4G-HDNNP), got `{words[0]}`")
+    if number not in ("2", "3", "4"):
+        raise ValueError(f"expects 2, 3 or 4, as `4` or `4G-HDNNP`, got `{words[0]}`")
     return int(number)
 
 

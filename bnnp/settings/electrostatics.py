@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from bnnp.charges.coulomb import Screening
-from bnnp.charges.electrostatics import Electrostatics
+from bnnp.charges.electrostatics import Electrostatics, FixedCharges
 from bnnp.charges.ewald import Ewald, EwaldRule
 from bnnp.errors import InputError
 from bnnp.network.architecture import Architecture
@@ -16,17 +16,49 @@ from bnnp.settings.keywords.refused import ELECTROSTATICS
 from bnnp.units import COULOMB, UNITS
 
 SUM = ("ewald_alpha", "ewald_cutoff", "ewald_kmax")
+OF_FIXED = {  # keywords of charges that act on fixed ones
+    *("use_electrostatics", "electrostatic_type", "fixed_charge", "fixed_gausswidth", *SUM),
+    *("screen_electrostatics", "ewald_truncation_error_method", "ewald_prec", "four_pi_epsilon"),
+}
+
+
+def charge_kind(file: KeywordFile) -> str:
+    """How the atoms get charges: ``equilibrated`` (generation 4), ``networks`` (3), ``fixed``, or "" without.
+
+    Raises
+    ------
+    InputError
+        Keywords contradict each other, or ask for charges of another kind; with the line to correct.
+    """
+    generation, fixed = file.value("nnp_gen"), file.given("fixed_charge")
+    given = file.value("electrostatic_type")
+    if generation == 2:
+        if fixed and given in (None, 3):
+            return "" if file.switched_off("use_electrostatics") else "fixed"
+        if file.given("use_electrostatics"):
+            raise file.mistake(
+                "use_electrostatics", f"needs `nnp_gen 3`, `nnp_gen 4` or fixed_charge: {ELECTROSTATICS}"
+            )
+    kinds = {2: {5: ""}, 3: {1: "networks", 3: "fixed"}, 4: {5: "equilibrated"}}[generation]
+    number = given or {2: 5, 3: 3 if fixed else 1, 4: 5}[generation]
+    if number not in kinds:
+        text = f"is {number}, which does not go with generation {generation}: {ELECTROSTATICS}"
+        raise file.mistake("electrostatic_type", text)
+    if fixed and kinds[number] != "fixed":
+        line = file.of("electrostatic_type" if given else "nnp_gen")[0]
+        raise file.mistake("fixed_charge", f"does not go with `{line.text.strip()}`; remove one of the two")
+    return kinds[number]
 
 
 def read_electrostatics(
     file: KeywordFile, elements: tuple[str, ...], architecture: dict[str, Architecture]
 ) -> Electrostatics | None:
-    """The electrostatics of generation 4; None of generation 2.
+    """The electrostatics of a potential with networks of the charges; None of others.
 
     Parameters
     ----------
     architecture : mapping of element to Architecture
-        Of the electronegativity networks.
+        Of these networks.
 
     Raises
     ------
@@ -34,18 +66,40 @@ def read_electrostatics(
         A width is missing or given twice, keywords contradict each other, or they ask for charges of another
         kind; with the line to correct.
     """
-    if file.given("electrostatic_type") and file.value("electrostatic_type") != 5:
-        raise file.mistake("electrostatic_type", f"is {file.value('electrostatic_type')}: {ELECTROSTATICS}")
-    if file.value("nnp_gen") != 4:
-        if file.given("use_electrostatics"):
-            raise file.mistake("use_electrostatics", f"needs the line `nnp_gen 4`: {ELECTROSTATICS}")
+    kind = charge_kind(file)
+    if kind not in ("networks", "equilibrated"):
         return None
     _by_element(file, "initial_hardness", elements)
+    return _electrostatics(file, elements, architecture, kind == "equilibrated")
+
+
+def read_fixed_charges(
+    file: KeywordFile, elements: tuple[str, ...], warnings: list[str]
+) -> FixedCharges | None:
+    """The charges of ``fixed_charge``; None of other potentials. Raises InputError as the other."""
+    if charge_kind(file) != "fixed":
+        return None
+    values = _of_all(file, "fixed_charge", elements, "electrostatic_type")
+    if file.value("nnp_gen") == 2 and not file.given("use_electrostatics"):
+        warnings.append(
+            f"{file.where('fixed_charge')}: fixed_charge acts here; RuNNer needs use_electrostatics and "
+            "`electrostatic_type 3` for it. If it is not meant, remove the lines."
+        )
+    return FixedCharges(values, _electrostatics(file, elements, {}, False))
+
+
+def _electrostatics(
+    file: KeywordFile, elements: tuple[str, ...], architecture: dict[str, Architecture], equilibrated: bool
+) -> Electrostatics:
     units, given = UNITS[file.value("units")], file.value("four_pi_epsilon")
     vacuum = units.ev * units.angstrom / COULOMB
+    widths = dict.fromkeys(elements, 0.0)
+    if equilibrated or file.given("fixed_gausswidth"):
+        widths = _of_all(file, "fixed_gausswidth", elements, "nnp_gen")
     return Electrostatics(
-        widths=_widths(file, elements),
+        widths=widths,
         architecture=architecture,
+        equilibrated=equilibrated,
         four_pi_epsilon=vacuum if given is None else given,
         screening=_screening(file),
         ewald=_ewald(file),
@@ -68,20 +122,27 @@ def refuse_with_charges(file: KeywordFile) -> None:
 
 
 def idle_keywords(file: KeywordFile) -> tuple[str, ...]:
-    """Keywords of charges in the file of a potential that has none."""
-    if file.value("nnp_gen") == 4:
-        return ()
-    return tuple(keyword.name for keyword in ChargeSettings.keywords() if file.given(keyword.name))
+    """Keywords of charges that have no effect on those of the potential, or on one that has none."""
+    kind = charge_kind(file)
+    given = [keyword.name for keyword in ChargeSettings.keywords() if file.given(keyword.name)]
+    idle = {
+        "": given,
+        "fixed": [name for name in given if name not in OF_FIXED],
+        "networks": ["initial_hardness"],
+        "equilibrated": [],
+    }
+    return tuple(name for name in given if name in idle[kind])
 
 
-def _widths(file: KeywordFile, elements: tuple[str, ...]) -> dict[str, float]:
-    """Width of the charge of each element, sorted as they are."""
-    found = _by_element(file, "fixed_gausswidth", elements)
+def _of_all(file: KeywordFile, name: str, elements: tuple[str, ...], asking: str) -> dict[str, float]:
+    """Numbers of a keyword that must have a line for each element, sorted as they are, because of the keyword
+    `asking`."""
+    found = _by_element(file, name, elements)
     if missing := [element for element in elements if element not in found]:
-        raise InputError(
-            f"{file.where('nnp_gen')}: generation 4 needs the width of the charge of {', '.join(missing)}: "
-            f"add a line `fixed_gausswidth {missing[0]} SIGMA` with that of the training"
-        )
+        where = file.where(next(each for each in (name, asking, "elements") if file.given(each)))
+        none = f"{', '.join(missing)} {'has' if len(missing) == 1 else 'have'} none"
+        text = f"{where}: the charges need a line `{name} X` for each element; {none}"
+        raise InputError(f"{text}: add `{name} {missing[0]} NUMBER` with that of the training")
     return {element: found[element] for element in elements}
 
 

@@ -30,12 +30,15 @@ from bnnp.network.architecture import Architecture
 from bnnp.repulsion import Repulsion
 from bnnp.settings.arguments import FIT, read_integer
 from bnnp.settings.dialects import dialect
-from bnnp.settings.electrostatics import read_electrostatics
+from bnnp.settings.electrostatics import read_electrostatics, read_fixed_charges
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.units import UNITS, Normalization
 
 HIGHEST_NUMBER = 102  # H to No, as in RuNNer and n2p2
-FUNCTION_KEYWORDS = ("symfunction_short", "element_symfunction_short", "global_symfunction_short")
+FUNCTION_KEYWORDS, CHARGE_FUNCTIONS = (
+    (f"symfunction_{kind}", f"element_symfunction_{kind}", f"global_symfunction_{kind}")
+    for kind in ("short", "electrostatic")
+)
 
 Functions = dict[str, tuple[SymmetryFunction, ...]]
 
@@ -50,7 +53,10 @@ def read_model(file: KeywordFile, warnings: list[str]) -> Model:
     """
     elements = read_elements(file)
     functions = read_functions(file, elements)
-    chi = read_architecture(file, elements, warnings, "electrostatic")
+    of_charges = read_architecture(file, elements, warnings, "electrostatic")
+    electrostatics = read_electrostatics(file, elements, of_charges)
+    if electrostatics is not None and functions[elements[0]]:
+        demand_same_functions(file, functions)
     return Model(
         architecture=read_architecture(file, elements, warnings),
         functions=functions,
@@ -58,7 +64,8 @@ def read_model(file: KeywordFile, warnings: list[str]) -> Model:
         atom_energies=atom_energies(file, elements, warnings),
         normalization=read_normalization(file),
         repulsion=read_repulsion(file, functions),
-        electrostatics=read_electrostatics(file, elements, chi),
+        electrostatics=electrostatics,
+        fixed_charges=read_fixed_charges(file, elements, warnings),
         scaling=read_scaling(file, warnings),
         normalize_nodes=file.value("normalize_nodes"),
         units=UNITS[file.value("units")],
@@ -110,6 +117,22 @@ def read_functions(file: KeywordFile, elements: tuple[str, ...]) -> Functions:
                 f"`symfunction_short {element} 2 {element} 0.01 0.0 12.0`."
             )
     return {element: sort_functions(found[element].values()) for element in elements}
+
+
+def demand_same_functions(file: KeywordFile, functions: Functions) -> None:
+    """Raise InputError unless the functions of RuNNer's ``symfunction_electrostatic`` are all `functions`."""
+    lines = [line for keyword in CHARGE_FUNCTIONS for line in file.of(keyword)]
+    own = {function: line for line in lines for function in _expand(line, tuple(functions))}
+    known = {function for each in functions.values() for function in each}
+    reason = "in bnnp the networks of the charges have the functions of the others (symfunction_short)"
+    for function, line in own.items():
+        if function not in known:
+            text = f"defines `{function.definition()}`, which symfunction_short has not: {reason}"
+            raise mistake(line, text)
+    for function in known if own else ():
+        if function not in own:
+            text = f"has no line for `{function.definition()}` (line {function.line}): {reason}"
+            raise mistake(lines[0], text)
 
 
 def _expand(line: KeywordLine, elements: tuple[str, ...]) -> Iterator[SymmetryFunction]:

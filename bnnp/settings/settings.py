@@ -19,7 +19,7 @@ from bnnp.model import Model
 from bnnp.network.architecture import Architecture
 from bnnp.settings.arguments import AUTO, FIT
 from bnnp.settings.dialects import choose_optimizer, dialect, forces_of_prediction, training_word
-from bnnp.settings.electrostatics import idle_keywords, refuse_with_charges
+from bnnp.settings.electrostatics import charge_kind, idle_keywords, refuse_with_charges
 from bnnp.settings.keyword_file import KeywordFile, mistake
 from bnnp.settings.keywords import KEYWORDS, SECTION_OF, SECTIONS
 from bnnp.settings.keywords.charges import ChargeSettings
@@ -262,7 +262,7 @@ def _mc_dropout(file: KeywordFile) -> str:
                 "mc_dropout", "is `after`, but finetune trains the samples: `during`, or no finetune"
             )
         return when
-    if file.value("nnp_gen") == 4:
+    if charge_kind(file) in ("networks", "equilibrated"):
         return "after"
     names = ("dropout_rate", "dropout_rate_input", "dropout_masks", "finetune")
     return "during" if any(file.given(name) for name in names) else "after"

@@ -1,4 +1,4 @@
-r"""Charges of a batch, differentiable in the weights of the electronegativity networks and in the hardnesses.
+r"""Charges of a batch, differentiable in the weights of their networks and in the hardnesses.
 
 With the electronegativities chi_i = offset_X + scale y_X(z_i), the hardnesses J_X = unit_X h_X^2 and A of
 :mod:`bnnp.charges.coulomb` the charges Q follow from :mod:`bnnp.charges.equilibration`. One more solution m
@@ -9,7 +9,9 @@ with the same matrix, sum m = 0, gives the derivatives of a loss L of the charge
     \frac{\partial L}{\partial \chi_i} = -m_i, \quad
     \frac{\partial L}{\partial J_X} = -\sum_{i \in X} m_i Q_i .
 
-Charges are linear in chi, so those of the mean over dropout masks are those of the mean chi.
+In the third generation the outputs offset_X + scale y_X(z_i) are the charges before their total is restored,
+and take the place of -chi; there are no hardnesses. Charges are linear in the outputs, so those of the mean
+over dropout masks are those of the mean output.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnp.charges.equilibration import Equilibration, NotPositive
+from bnnp.charges.equilibration import ChargeEquations, Equilibration, NotPositive, Restoration
 from bnnp.errors import NumericalError
 from bnnp.network.compiled import Networks
 from bnnp.network.masks import Masks
@@ -40,71 +42,88 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class ChargeParameters(Parameters):
-    """The vector of all weights, and behind them the square root h of each element's hardness."""
+    """The vector of all weights, and behind them the square root h of each element's hardness.
+
+    Parameters
+    ----------
+    equilibrated : bool
+        Whether there are hardnesses: in the fourth generation.
+    """
+
+    equilibrated: bool = True
 
     def __len__(self) -> int:
-        return super().__len__() + self._n_roots
+        return self.n_weights + self.n_roots
 
     def unpack(self, vector: Array) -> dict[str, Any]:
         """Networks of a vector, by element."""
-        return super().unpack(vector[: -self._n_roots])
+        return super().unpack(vector[: self.n_weights])
 
     def views(self, vector: Tensor) -> dict[str, Any]:
         """Networks, by element, that are views of `vector`."""
-        return super().views(vector[: -self._n_roots])
-
-    def roots(self, vector: Array) -> Array:
-        """h of each element, (n_elements,)."""
-        return vector[-self._n_roots :]
+        return super().views(vector[: self.n_weights])
 
     @property
     def blocks(self) -> list[slice]:
         """Where each element's weights and biases lie in the vector, and then all hardnesses."""
-        own = super().blocks
-        return [*own, slice(own[-1].stop, len(self))]
+        return super().blocks + [slice(self.n_weights, len(self))] * self.equilibrated
 
     @property
     def is_weight(self) -> NDArray[np.bool_]:
         """(n_weights,) True for weights, False for biases and hardnesses, which do not decay."""
-        return np.append(super().is_weight, np.zeros(self._n_roots, dtype=bool))
+        return np.append(super().is_weight, np.zeros(self.n_roots, dtype=bool))
 
     @property
-    def _n_roots(self) -> int:
-        return len(self.architectures)
+    def n_weights(self) -> int:
+        """Weights and biases of all networks."""
+        return super().__len__()
+
+    @property
+    def n_roots(self) -> int:
+        """Number of hardnesses."""
+        return len(self.architectures) * self.equilibrated
 
 
 @dataclass(frozen=True, eq=False)
 class ChargeVariables:
-    """From outputs of networks and roots to electronegativities and hardnesses.
+    """From outputs of networks and roots to the right side of the equations of charges, and hardnesses.
 
     Parameters
     ----------
     scale : float, energy/e
     offsets : (n_elements,) float64, energy/e
+        Both of the electronegativities; in the third generation of the charges, e.
     units : (n_elements,) float64, energy/e^2
+    equilibrated : bool
     """
 
     scale: float
     offsets: Array
     units: Array
+    equilibrated: bool = True
+
+    @property
+    def sign(self) -> float:
+        """Of electronegativities or charges in the equations."""
+        return -1.0 if self.equilibrated else 1.0
 
     def hardness(self, roots: Array) -> Array:
-        """J of each element."""
-        return self.units * roots**2
+        """J of each element; 0 in the third generation, whose `roots` are none."""
+        return self.units * roots**2 if self.equilibrated else 0.0 * self.units
 
 
-class EquilibratedCharges(torch.autograd.Function):
-    """Electronegativities and hardnesses of the atoms of a batch, each (n_atoms,), -> charges (n_atoms,)."""
+class SolvedCharges(torch.autograd.Function):
+    """Right sides and hardnesses of the atoms of a batch, each (n_atoms,), -> charges (n_atoms,)."""
 
     @staticmethod
-    def forward(ctx: Any, chi: Tensor, hardness: Tensor, interactions: Sequence[Interaction]) -> Tensor:
-        """Factorize and solve each structure, in float64 whatever the dtype of the network."""
-        ctx.dtype, ctx.solvers, found, first = chi.dtype, [], [], 0
+    def forward(ctx: Any, q: Tensor, hardness: Tensor, interactions: Sequence[Interaction]) -> Tensor:
+        """Solve the equations of each structure, in float64 whatever the dtype of the network."""
+        ctx.dtype, ctx.solvers, found, first = q.dtype, [], [], 0
         for interaction in interactions:
-            last = first + len(interaction.matrix)
-            right, J = (x[first:last].detach().double().numpy() for x in (chi, hardness))
-            ctx.solvers.append(factorized(interaction, J))
-            found.append(ctx.solvers[-1].solve(-right, interaction.total))
+            last = first + interaction.n_atoms
+            right, J = (x[first:last].detach().double().numpy() for x in (q, hardness))
+            ctx.solvers.append(equations(interaction, J))
+            found.append(ctx.solvers[-1].solve(right, interaction.total))
             first = last
         ctx.charges = np.concatenate(found)
         return torch.from_numpy(ctx.charges).to(ctx.dtype)
@@ -118,12 +137,14 @@ class EquilibratedCharges(torch.autograd.Function):
             parts.append(solver.solve(slopes[first:last], 0.0))
             first = last
         adjoint = np.concatenate(parts)
-        by_chi, by_hardness = (torch.from_numpy(-each) for each in (adjoint, adjoint * ctx.charges))
-        return by_chi.to(ctx.dtype), by_hardness.to(ctx.dtype), None
+        by_q, by_hardness = (torch.from_numpy(each) for each in (adjoint, -adjoint * ctx.charges))
+        return by_q.to(ctx.dtype), by_hardness.to(ctx.dtype), None
 
 
-def factorized(interaction: Interaction, J: Array) -> Equilibration:
+def equations(interaction: Interaction, J: Array) -> ChargeEquations:
     """The equations of a structure. Raises NumericalError if the charges have no equilibrium."""
+    if interaction.matrix is None:
+        return Restoration(interaction.n_atoms)
     try:
         return Equilibration(interaction.matrix, J)
     except NotPositive as error:
@@ -135,7 +156,7 @@ def factorized(interaction: Interaction, J: Array) -> Equilibration:
         ) from error
 
 
-class EquilibratedModel(TrainedModel):
+class ChargedModel(TrainedModel):
     """Charges as a function of the weights; they take the place of the forces, (n_atoms, 1)."""
 
     parameters: ChargeParameters
@@ -149,9 +170,9 @@ class EquilibratedModel(TrainedModel):
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Zeros in place of energies (n_structures,), charges (n_atoms, 1) in e, and None."""
         variables, energy = self.variables, torch.zeros_like(batch.energy)
-        roots = vector[-len(self.parameters.architectures) :]
-        chi = batch.forces.new_zeros(len(batch.forces))
-        hardness = torch.zeros_like(chi)
+        roots = vector[self.parameters.n_weights :]
+        q = batch.forces.new_zeros(len(batch.forces))
+        hardness = torch.zeros_like(q)
         columns = zip(
             self.parameters.views(vector).items(), batch.inputs, batch.rows, batch.owners, strict=True
         )
@@ -159,10 +180,12 @@ class EquilibratedModel(TrainedModel):
             chosen = mask_rows(masks[element], owners, len(energy)) if masks else None
             samples = forward(network, z, masks.get(element), chosen)
             mean = samples.view(-1, max(len(z), 1)).mean(dim=0)[: len(z)]
-            chi = chi.index_add(0, rows, variables.offsets[number] + variables.scale * mean)
-            own = (variables.units[number] * roots[number] ** 2).expand(len(rows))
-            hardness = hardness.index_add(0, rows, own)
-        charges = EquilibratedCharges.apply(chi, hardness, batch.interactions)  # type: ignore[no-untyped-call]
+            value = variables.sign * (variables.offsets[number] + variables.scale * mean)
+            q = q.index_add(0, rows, value)
+            if variables.equilibrated:
+                own = (variables.units[number] * roots[number] ** 2).expand(len(rows))
+                hardness = hardness.index_add(0, rows, own)
+        charges = SolvedCharges.apply(q, hardness, batch.interactions)  # type: ignore[no-untyped-call]
         return energy, charges[:, None], None
 
 
@@ -191,14 +214,15 @@ class ChargeEvaluator:
         assert isinstance(parameters, ChargeParameters)
         factors = None if self.masks is None else {x: self.masks.scaled(x) for x in self.elements}
         networks = Networks(self.elements, parameters.unpack(weights), self.width, factors, self.threads)
-        hardness = self.variables.hardness(parameters.roots(weights))
+        hardness = self.variables.hardness(weights[parameters.n_weights :])
 
         def predict(sample: Sample) -> Evaluation:
             assert sample.interaction is not None
             types, inputs = gathered(sample, self.width)
             outputs, _, _ = networks.sample(types, inputs, gradient=False)
-            chi = self.variables.offsets[types] + self.variables.scale * outputs.mean(axis=1)
-            charges = factorized(sample.interaction, hardness[types]).solve(-chi, sample.interaction.total)
+            values = self.variables.offsets[types] + self.variables.scale * outputs.mean(axis=1)
+            solver, total = equations(sample.interaction, hardness[types]), sample.interaction.total
+            charges = solver.solve(self.variables.sign * values, total)
             reference, unknown = sample.forces.numpy().astype(np.float64), np.full(6, np.nan)
             return Evaluation(np.nan, np.nan, charges[:, None], reference, unknown, unknown)
 
@@ -237,8 +261,8 @@ class ChargeObserver:
         interaction, variables = sample.interaction, self.variables
         assert interaction is not None
         masks = self.dropout.masks(self.parameters, epoch, [sample.source], vector)
-        roots = self.parameters.roots(vector.double().numpy())
-        chi, hardness = np.zeros(sample.n_atoms), np.zeros(sample.n_atoms)
+        roots = vector[self.parameters.n_weights :].double().numpy()
+        values, hardness = np.zeros(sample.n_atoms), np.zeros(sample.n_atoms)
         layers = []
         views = self.parameters.views(vector).items()
         for number, ((element, network), z) in enumerate(zip(views, sample.inputs, strict=True)):
@@ -246,32 +270,28 @@ class ChargeObserver:
             layers.append(own)
             rows = sample.rows[number].numpy()
             mean = outputs.view(-1, max(len(z), 1)).mean(dim=0).double().numpy()[: len(z)]
-            chi[rows] = variables.offsets[number] + variables.scale * mean
+            values[rows] = variables.offsets[number] + variables.scale * mean
             hardness[rows] = variables.hardness(roots)[number]
-        solver = factorized(interaction, hardness)
-        charges = solver.solve(-chi, interaction.total)
+        solver = equations(interaction, hardness)
+        charges = solver.solve(variables.sign * values, interaction.total)
 
         def derivatives() -> Tensor:
             ones = np.zeros((sample.n_atoms, len(components)))
             ones[components, np.arange(len(components))] = 1.0
-            by_chi = -solver.solve(ones, 0.0).T  # dQ_c/dchi_i, (n_components, n_atoms)
+            by_right = solver.solve(ones, 0.0).T  # dQ_c/dq_i, (n_components, n_atoms)
             found = vector.new_zeros(1 + len(components), len(vector))
-            by_root = found[1:, self.parameters.blocks[-1]]
+            by_root = found[1:, self.parameters.n_weights :]
             for number, own in enumerate(layers):
                 rows = sample.rows[number].numpy()
-                slopes = torch.from_numpy(by_chi[:, rows]).to(found.dtype)
-                place = self.parameters.blocks[number]
-                found[1:, place] = variables.scale * (slopes @ _rows_of_atoms(own, len(rows)))
-                by_root[:, number] = (
-                    2.0
-                    * variables.units[number]
-                    * roots[number]
-                    * (slopes @ torch.from_numpy(charges[rows]).to(found.dtype))
-                )
+                slopes = torch.from_numpy(by_right[:, rows]).to(found.dtype)
+                place, factor = self.parameters.blocks[number], variables.sign * variables.scale
+                found[1:, place] = factor * (slopes @ _rows_of_atoms(own, len(rows)))
+                if variables.equilibrated:
+                    through = slopes @ torch.from_numpy(charges[rows]).to(found.dtype)
+                    by_root[:, number] = -2.0 * variables.units[number] * roots[number] * through
             return found
 
-        values = np.append(0.0, charges[components])
-        return torch.from_numpy(values).to(vector.dtype), derivatives
+        return torch.from_numpy(np.append(0.0, charges[components])).to(vector.dtype), derivatives
 
 
 def _rows_of_atoms(layers: Sequence[Layer], n_atoms: int) -> Tensor:

@@ -1,4 +1,4 @@
-r"""Stage 1 of a training with charges: electronegativity networks and hardnesses on reference charges.
+r"""Stage 1 of a training with charges: their networks, and hardnesses, on reference charges.
 
 .. math:: L = \frac{1}{n v c} \sum_{s, i} w_{si} (Q_{si} - Q_{si}^\mathrm{ref})^2
 
@@ -6,7 +6,8 @@ with the variance v of the references about the mean of their element, and c cha
 In the loop, the loss and the Kalman filter charges take the place of force components.
 
 The equations at the reference charges give the electronegativities they need, up to a constant of the
-structure: their means by element are the offsets, and their spread is the scale of the networks.
+structure: their means by element are the offsets, and their spread is the scale of the networks. In the third
+generation these are the means and the spread of the charges themselves.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from bnnp.potential.loading import draw_charge_masks
 from bnnp.random import CHARGE_WEIGHTS
 from bnnp.settings.settings import Settings
 from bnnp.training.charge_model import (
+    ChargedModel,
     ChargeEvaluator,
     ChargeObserver,
     ChargeParameters,
     ChargeVariables,
-    EquilibratedModel,
 )
 from bnnp.training.checkpoint import Checkpoint
 from bnnp.training.initial import random_networks
@@ -90,10 +91,13 @@ class ChargeSamples(Samples):
 def interaction_of(
     file: DescriptorFile, electrostatics: Electrostatics, index: int, threads: int = 1
 ) -> Interaction:
-    """The interaction of the charges of a structure."""
+    """The interaction of the charges of a structure; the third generation has none in its equations."""
     structure = file.structure(index)
+    if not electrostatics.equilibrated:
+        return Interaction(len(structure), None, structure.charge, structure.where)
     A, _ = electrostatics.interaction(structure, threads).matrices
-    return Interaction(A / electrostatics.four_pi_epsilon, structure.charge, structure.where)
+    matrix = A / electrostatics.four_pi_epsilon
+    return Interaction(len(structure), matrix, structure.charge, structure.where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,15 +174,16 @@ class ChargeTraining:
     def initial_weights(self) -> Array:
         """Weights before training: random and initial_hardness, or those of weightse.XXX.data and
         hardness.XXX.data (``use_old_weights_charge``)."""
-        networks, roots = self._random(), np.ones(len(self.file.elements))
+        networks, roots = self._random(), np.ones(self.parameters.n_roots)
         if self.settings.charges.use_old_weights_charge:
             for number, (element, change) in enumerate(self.changes.items()):
                 path, shape = self.directory / weights_name(element, "weightse"), self.parameters
                 architecture, n_inputs = shape.architectures[element], shape.n_inputs[element]
                 plain = read_weights(path, element, architecture, n_inputs, shape.normalize_nodes)
                 networks[element] = change.from_plain(plain)
-                hardness = read_hardness(self.directory / hardness_name(element), element)
-                roots[number] = np.sqrt(hardness / self._units[number])
+                if shape.equilibrated:
+                    hardness = read_hardness(self.directory / hardness_name(element), element)
+                    roots[number] = np.sqrt(hardness / self._units[number])
         return np.append(self.parameters.pack(networks), roots)
 
     def charge_model(self, weights: Array) -> ChargeModel:
@@ -188,13 +193,14 @@ class ChargeTraining:
         networks = {element: change.to_plain(trained[element]) for element, change in self.changes.items()}
         for element, network in networks.items():
             demand_finite(network, element)
-        hardness = self._charge_variables.hardness(self.parameters.roots(weights))
+        n_weights = self.parameters.n_weights
+        hardness = self._charge_variables.hardness(weights[n_weights:])
         masks = draw_charge_masks(self.settings)
         if masks is not None:
             scaled = {element: change.scaled for element, change in self.changes.items()}
             masks = masks.with_means(unit_means(self.file, self.training, networks, scaled))
         own = dict(zip(self.file.elements, hardness.tolist(), strict=True))
-        return ChargeModel(networks, own, masks)
+        return ChargeModel(networks, own if self.parameters.equilibrated else {}, masks)
 
     @property
     def epochs(self) -> int:
@@ -206,14 +212,17 @@ class ChargeTraining:
         """Shape of the vector of all weights and hardnesses."""
         model = self.settings.model
         assert model.electrostatics is not None
-        return ChargeParameters(model.electrostatics.architecture, model.n_inputs, model.normalize_nodes)
+        architecture, equilibrated = model.electrostatics.architecture, model.electrostatics.equilibrated
+        return ChargeParameters(architecture, model.n_inputs, model.normalize_nodes, equilibrated)
 
     @cached_property
     def changes(self) -> dict[str, ChangeOfVariables]:
         """Change of variables between the networks in training and those of the files, by element."""
         model, variables = self.settings.model, self.variables
         assert model.electrostatics is not None
-        factor = model.normalization.conv_energy / model.electrostatics.conv_charge
+        factor = model.electrostatics.conv_charge
+        if self.parameters.equilibrated:
+            factor = model.normalization.conv_energy / factor
         return {
             element: ChangeOfVariables(
                 inputs=variables.inputs[element],
@@ -258,7 +267,7 @@ class ChargeTraining:
         """The training loop with all its parts."""
         keywords, width = self.settings.training, max(self.parameters.n_inputs.values())
         return Trainer(
-            model=EquilibratedModel(self.parameters, self._charge_variables),
+            model=ChargedModel(self.parameters, self._charge_variables),
             loss=self.loss,
             optimizer=self.optimizer,
             dropout=self._dropout,
@@ -304,7 +313,7 @@ class ChargeTraining:
         return Loss.of(self.spread, *WEIGHTS, self.settings.loss.huber_delta)
 
     def fitted_variables(self) -> Variables:
-        """Offsets and scale of the electronegativities that the reference charges need."""
+        """Offsets and scale of the electronegativities or charges that the reference charges need."""
         file, electrostatics = self.file, self.settings.model.electrostatics
         assert file.charges is not None
         assert electrostatics is not None
@@ -314,14 +323,22 @@ class ChargeTraining:
             atoms = file.atoms(index)
             types, charges = file.types[atoms], file.charges[atoms]
             A = interaction_of(file, electrostatics, index, self.threads).matrix
-            chi = -(A @ charges + self._units[types] * charges)
             own = np.eye(n_elements)[types]
+            if A is None:
+                members.append(own)
+                wanted.append(charges)
+                continue
+            chi = -(A @ charges + self._units[types] * charges)
             members.append(own - own.mean(axis=0))
             wanted.append(chi - chi.mean())
         x, y = np.concatenate(members), np.concatenate(wanted)
         offsets = np.linalg.lstsq(x, y, rcond=None)[0]
         spread, untrained = float(np.std(y - x @ offsets)), self._untrained_spread(self.training[::step])
-        return replace(self.variables, offsets=offsets, scale=spread / untrained if spread > 0.0 else 1.0)
+        return replace(
+            self.variables,
+            offsets=np.asarray(offsets, dtype=np.float64),
+            scale=spread / untrained if spread > 0.0 else 1.0,
+        )
 
     def _untrained_spread(self, chosen: Sequence[int]) -> float:
         """Standard deviation of the outputs of random networks about the mean of each element."""
@@ -346,7 +363,8 @@ class ChargeTraining:
 
     @property
     def _charge_variables(self) -> ChargeVariables:
-        return ChargeVariables(self.variables.scale, self.variables.offsets, self._units)
+        variables, equilibrated = self.variables, self.parameters.equilibrated
+        return ChargeVariables(variables.scale, variables.offsets, self._units, equilibrated)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -365,8 +383,8 @@ def demand_charges(file: DescriptorFile, chosen: Sequence[int]) -> None:
     """Raise InputError unless these structures have charges that add up to their total charge."""
     if file.charges is None or file.charge is None:
         raise InputError(
-            f"{DESCRIPTORS}: has no charges, as input.nn did not ask for generation 4 when mode 1 made it: "
-            "run mode 1 again"
+            f"{DESCRIPTORS}: has no charges, as input.nn did not ask for any when mode 1 made it: run mode 1 "
+            "again"
         )
     for index in chosen:
         own, total = file.charges[file.atoms(index)], float(file.charge[index])
@@ -374,7 +392,7 @@ def demand_charges(file: DescriptorFile, chosen: Sequence[int]) -> None:
         if not np.isfinite(own).all():
             raise InputError(
                 f"{where}: has no charges (the fifth number of its `atom` lines is 0 everywhere), on which "
-                "generation 4 is trained. Add them to input.data, or remove the structure, and run mode 1 "
+                "their networks are trained. Add them to input.data, or remove the structure, and run mode 1 "
                 "again."
             )
         if abs(own.sum() - total) > TOLERANCE:

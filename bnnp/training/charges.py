@@ -3,7 +3,8 @@
 Stage 2 trains the short-range networks with charges that do not change any more (T. W. Ko, J. A. Finkler, S.
 Goedecker, J. Behler, Nat. Commun. 12, 398 (2021)). So the electrostatic energy and its forces, with those
 through the charges, are subtracted from the references once; the charge of an atom is one more input of its
-network, and its derivatives one more part of the forces (:mod:`bnnp.training.pair_forces`).
+network, and its derivatives one more part of the forces (:mod:`bnnp.training.pair_forces`); not so in the
+third generation.
 """
 
 from __future__ import annotations
@@ -73,17 +74,24 @@ class TrainedCharges:
             parallel.sum_array(table)
         self._columns = np.array(list(model.n_inputs.values()))
 
-    def of(self, index: int) -> Array:
-        """Charges of the atoms of a structure, (n_atoms,) float64, e."""
-        return self.values[self.file.atoms(index)]
+    @property
+    def inputs(self) -> Array | None:
+        """Charges of all atoms of the file, (N,) float64, e, if they are inputs of the networks."""
+        return self.values if self._potential.model.charge_input else None
+
+    def inputs_of(self, index: int) -> Array | None:
+        """Charges of the atoms of a structure, (n_atoms,), as `inputs`."""
+        return None if self.inputs is None else self.inputs[self.file.atoms(index)]
 
     def part(self, index: int) -> tuple[float, Array, Array]:
         """Electrostatic energy, its forces (n_atoms, 3) and stress (6,), in the units of the file."""
         return self._energies[index], self._forces[self.file.atoms(index)], self._stress[index]
 
-    def responses(self, index: int) -> ChargeResponses:
-        """Derivatives of the charges of a structure."""
+    def responses(self, index: int) -> ChargeResponses | None:
+        """Derivatives of the charges of a structure, if they are inputs of the networks."""
         file = self.file
+        if self.inputs is None:
+            return None
         matrix = self._potential.charge_responses(file.structure(index), file.pairs(index))
         return ChargeResponses(matrix, self._columns[file.types[file.atoms(index)]])
 

@@ -202,7 +202,9 @@ def conditions(
     if model.electrostatics is not None:
         networks = model.electrostatics.architecture
         own["electrostatics"] = model.electrostatics.text
-        own["electronegativity networks"] = {x: networks[x].describe(model.n_inputs[x]) for x in networks}
+        own["networks of charges"] = {x: networks[x].describe(model.n_inputs[x]) for x in networks}
+    if model.fixed_charges is not None:
+        own["electrostatics"] = model.fixed_charges.text
     if charges is not None:
         own["charges of stage 1"] = [
             *map(weights_checksum, charges.networks.values()),

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnp.descriptors.compiled import Descriptor
-from bnnp.descriptors.pairs import stress_of_pairs, sum_pairs
 from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.messages import count
-from bnnp.repulsion import Repulsion
+from bnnp.model import Model
+from bnnp.structure import VOIGT
 from bnnp.training.charges import TrainedCharges
 from bnnp.training.normalization import Variables
 from bnnp.training.pair_forces import Geometry
@@ -38,18 +38,20 @@ PROBED = 8  # structures from which the size of derivatives is estimated
 
 @dataclass(frozen=True, eq=False)
 class Interaction:
-    """What the charges of a structure depend on, apart from electronegativities and hardnesses.
+    """What the charges of a structure depend on, apart from networks and hardnesses.
 
     Parameters
     ----------
-    matrix : (n_atoms, n_atoms) float64, energy/e^2
-        A of :mod:`bnnp.charges.coulomb` over 4 pi epsilon.
+    n_atoms : int
+    matrix : (n_atoms, n_atoms) float64, energy/e^2, or None
+        A of :mod:`bnnp.charges.coulomb` over 4 pi epsilon; None in the third generation.
     total : float, e
     where : str
         The structure, for messages.
     """
 
-    matrix: Array
+    n_atoms: int
+    matrix: Array | None
     total: float
     where: str
 
@@ -105,7 +107,8 @@ class Sample:
         """Bytes in memory."""
         tensors = (*self.inputs, *self.rows, self.force_weight, self.forces, self.stress)
         geometry = self.geometry.nbytes if self.geometry else 0
-        geometry += self.interaction.matrix.nbytes if self.interaction else 0
+        if self.interaction is not None and self.interaction.matrix is not None:
+            geometry += self.interaction.matrix.nbytes
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + geometry
 
 
@@ -206,17 +209,17 @@ class Targets:
     atom_energies : (n_elements,) float64, energy
         Free-atom energies in effect; `limits` count without them.
     limits : Limits
-    repulsion : Repulsion or None
-        Subtracted from the references, before `limits`.
+    model : Model or None
+        Its baseline is subtracted from the references, before `limits`.
     weights : Weights or None
         Of structures and atoms; by default those of the structures.
     charges : TrainedCharges or None
-        Their electrostatic energy is subtracted, too, and they are inputs of the networks.
+        Their electrostatic energy is subtracted, too, and in the fourth generation they are inputs.
     """
 
     atom_energies: Array
     limits: Limits = field(default_factory=Limits)
-    repulsion: Repulsion | None = None
+    model: Model | None = None
     weights: Weights | None = None
     charges: TrainedCharges | None = None
 
@@ -226,7 +229,7 @@ class Targets:
         Returns
         -------
         energy : float
-            Without free-atom energies, repulsion and electrostatic energy; NaN above the limit.
+            Without free-atom energies, baseline and electrostatic energy; NaN above the limit.
         forces : (n_atoms, 3) float64
             NaN where missing or beyond the limit, and everywhere if the energy is.
         stress : (6,) float64
@@ -243,12 +246,12 @@ class Targets:
         return energy, forces, stress
 
     def known_part(self, file: DescriptorFile, index: int) -> KnownPart:
-        """Repulsion and electrostatic energy of a structure, in the units of the file."""
-        repulsion = repulsion_of(file, index, self.repulsion)
+        """Baseline and electrostatic energy of a structure, in the units of the file."""
+        known = baseline_of(file, index, self.model)
         if self.charges is None:
-            return repulsion
+            return known
         energy, forces, stress = self.charges.part(index)
-        return KnownPart(repulsion.energy + energy, repulsion.forces + forces, repulsion.stress + stress)
+        return KnownPart(known.energy + energy, known.forces + forces, known.stress + stress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -398,11 +401,12 @@ class Samples:
         atoms = file.atoms(index)
         types = file.types[atoms]
         rows = [np.flatnonzero(types == number) for number in range(len(file.elements))]
-        inputs, charges = [], self._targets.charges
+        inputs, trained = [], self._targets.charges
+        charges = None if trained is None else trained.inputs_of(index)
         for own, (element, normalized) in zip(rows, self.variables.inputs.items(), strict=True):
             values = file.descriptors(element)[file.rows(index, element)]
             if charges is not None:
-                values = np.column_stack([values, charges.of(index)[own]])
+                values = np.column_stack([values, charges[own]])
             inputs.append(normalized.apply(values))
         free, scale = self._targets.atom_energies, self.variables.scale
         energy, forces, stress = self._targets.of(file, index)
@@ -462,12 +466,10 @@ class KnownPart:
     stress: Array  # (6,)
 
 
-def repulsion_of(file: DescriptorFile, index: int, repulsion: Repulsion | None) -> KnownPart:
-    """The repulsion of a structure, in the units of the file."""
-    types = file.types[file.atoms(index)]
-    if repulsion is None:
-        return KnownPart(0.0, np.zeros((len(types), 3)), np.zeros(6))
-    pairs = file.pairs(index)
-    energies, slopes = repulsion.of_pairs(file.numbers[types], pairs)
-    stress = stress_of_pairs(pairs, slopes, file.volume(index) or np.inf)
-    return KnownPart(float(energies.sum()), sum_pairs(pairs, slopes), stress)
+def baseline_of(file: DescriptorFile, index: int, model: Model | None) -> KnownPart:
+    """The baseline of a structure, in the units of the file."""
+    if model is None or not model.has_baseline:
+        return KnownPart(0.0, np.zeros((len(file.types[file.atoms(index)]), 3)), np.zeros(6))
+    found = model.baseline(file.structure(index), file.pairs(index))
+    stress = found.virial[VOIGT] / (file.volume(index) or np.inf)
+    return KnownPart(float(found.energies.sum()), found.forces, stress)

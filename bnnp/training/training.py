@@ -61,8 +61,8 @@ from bnnp.training.samples import (
     MemoryBudget,
     Samples,
     Targets,
+    baseline_of,
     derivatives_in_memory,
-    repulsion_of,
 )
 from bnnp.training.statistics import (
     References,
@@ -254,7 +254,7 @@ class Training:
         if self.masks is None or not self.settings.dropout.after:
             return self.masks
         scaled, charges = {x: self._scaled(x) for x in networks}, self.data.charges
-        values = None if charges is None else charges.values
+        values = None if charges is None else charges.inputs
         return self.masks.with_means(unit_means(self.file, self.data.training, networks, scaled, values))
 
     @property
@@ -280,10 +280,10 @@ class Training:
         }
 
     def _scaled(self, element: str) -> Affine:
-        """The inputs of the network of the files: scaled functions, and the charge in n2p2's units."""
+        """The inputs of the network of the files: scaled functions, and a charge in n2p2's units."""
         model = self.settings.model
         found = self.data.scalings[element].affine(model.scaling)
-        if model.electrostatics is None:
+        if model.electrostatics is None or not model.charge_input:
             return found
         return found.beside(Affine(np.zeros(1), np.array([model.electrostatics.conv_charge]), np.zeros(1)))
 
@@ -341,7 +341,7 @@ class Training:
             forces = partial(
                 core_forces, self.descriptor.with_dtype(np.float32) if single else self.descriptor
             )
-        inputs, width = self.variables.inputs, self.descriptor.width + (self.data.charges is not None)
+        inputs, width = self.variables.inputs, self.descriptor.width + self.settings.model.charge_input
         return Trainer(
             model=TrainedModel(self.parameters, inputs, width, forces, self._dtype, device),
             loss=self.loss,
@@ -498,8 +498,8 @@ def variables_of(
     """Whitened inputs, and an offset and scale of the targets with which untrained forces have the size of
     the reference forces."""
     model, inputs = settings.model, inputs_of(settings, file, data.training, data.scalings)
-    if data.charges is not None:
-        spreads = charge_inputs(file, data.training, data.charges.values)
+    if data.charges is not None and data.charges.inputs is not None:
+        spreads = charge_inputs(file, data.training, data.charges.inputs)
         inputs = {x: z.beside(spreads[x]) for x, z in inputs.items()}
     if any(model.architecture[element].activations[-1] != "l" for element in model.elements):
         conversion = model.normalization  # the layer before a nonlinear output cannot absorb a scale
@@ -545,9 +545,9 @@ def with_fitted_energies(settings: Settings, file: DescriptorFile) -> Settings:
     if not settings.fits_atom_energies:
         return settings
     training = np.flatnonzero((file.subset == Set.TRAIN) & np.isfinite(file.energy))
-    repulsion = [repulsion_of(file, int(k), settings.model.repulsion).energy for k in training]
+    known = [baseline_of(file, int(k), settings.model).energy for k in training]
     counts = file.n_elements[training].astype(np.float64)
-    offsets = element_offsets(counts, file.energy[training] - repulsion)
+    offsets = element_offsets(counts, file.energy[training] - known)
     energies = {x: round(float(e), DECIMALS) for x, e in zip(file.elements, offsets, strict=True)}
     return settings.with_atom_energies(energies)
 
@@ -597,10 +597,10 @@ def atom_energies(settings: Settings) -> Array:
 
 
 def targets(settings: Settings, charges: TrainedCharges | None = None) -> Targets:
-    """References without free atoms, repulsion and electrostatic energy, within ``max_energy`` and
+    """References without free atoms, baseline and electrostatic energy, within ``max_energy`` and
     ``max_force``."""
     limits = Limits(settings.training.max_energy, settings.training.max_force)
-    return Targets(atom_energies(settings), limits, settings.model.repulsion, charges=charges)
+    return Targets(atom_energies(settings), limits, settings.model, charges=charges)
 
 
 def core_forces(

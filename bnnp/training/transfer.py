@@ -128,8 +128,7 @@ def read_transfer(settings: Settings, folder: Path) -> Transfer:
     theirs = load_settings(directory / "input.nn", 3)
     if theirs.model.electrostatics is not None:
         raise InputError(
-            f"{where}: {directory} is a potential with charges, which are an input of its networks; take one "
-            "without charges"
+            f"{where}: {directory} is a potential with networks of charges; take one without them"
         )
     potential = read_potential(directory, theirs)
     names = old_names(settings, theirs)

@@ -1,4 +1,4 @@
-"""A potential with charges, random networks of sodium, chlorine and gold, and structures for it."""
+"""Potentials with charges, random networks of sodium, chlorine and gold, and structures for them."""
 
 from __future__ import annotations
 
@@ -36,27 +36,31 @@ global_symfunction_short 2 0.02 0.0 8.0
 global_symfunction_short 2 0.20 3.0 8.0
 global_symfunction_short 3 0.01 1.0 2.0 8.0
 """
+THIRD = INPUT.replace("4G-HDNNP", "3G-HDNNP")
+POINTS = "\n".join(line for line in THIRD.splitlines() if not line.startswith("fixed_gausswidth")) + "\n"
+FIXED = THIRD + "fixed_charge Na 0.9\nfixed_charge Cl -0.8\nfixed_charge Au -0.1\n"  # neutral
+GENERATIONS = {"4G": INPUT, "3G": THIRD, "points": POINTS, "fixed": FIXED}
 HARDNESS = {"Na": 0.31, "Cl": 0.42, "Au": 0.27}
 CELL = np.array([[11.0, 1.0, 0.0], [0.0, 10.0, 2.0], [1.0, 0.0, 12.0]])
 
 
 def write_charged(folder: Path, text: str = INPUT, seed: int = 1, scale: float = 0.5) -> Path:
-    """A potential with random networks of sodium, chlorine and gold."""
+    """A potential with random networks of sodium, chlorine and gold, with the files that `text` needs."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "input.nn").write_text(text)
     model, rng = load_settings(folder / "input.nn", 3).model, np.random.default_rng(seed)
-    assert model.electrostatics is not None
+    charges = model.electrostatics
     for element in model.elements:
-        n = len(model.functions[element])
-        for kind, architecture, inputs in (
-            ("weights", model.architecture[element], n + 1),
-            ("weightse", model.electrostatics.architecture[element], n),
-        ):
+        kinds = [("weights", model.architecture[element], model.n_network_inputs[element])]
+        if charges is not None:
+            kinds.append(("weightse", charges.architecture[element], model.n_inputs[element]))
+        for kind, architecture, inputs in kinds:
             values = rng.normal(scale=scale, size=architecture.n_weights(inputs))
             network = Network.from_flat(values, architecture, inputs)
             write_weights(folder / weights_name(element, kind), network, element)
-        name = f"hardness.{atomic_numbers[element]:03d}.data"
-        (folder / name).write_text(f"# of {element}\n  {HARDNESS[element]}\n")
+        if charges is not None and charges.equilibrated:
+            name = f"hardness.{atomic_numbers[element]:03d}.data"
+            (folder / name).write_text(f"# of {element}\n  {HARDNESS[element]}\n")
     return folder
 
 
@@ -86,10 +90,10 @@ batch_size 2
 """
 
 
-def labeled(folder: Path, count: int = 12, charge: float = 0.7) -> list[Structure]:
+def labeled(folder: Path, count: int = 12, charge: float = 0.7, text: str = INPUT) -> list[Structure]:
     """Molecules, crystals and slabs with the charges, energies, forces and stresses of a potential that
     :func:`write_charged` writes into `folder`."""
-    teacher = bnnp.load(write_charged(folder, seed=5, scale=0.2))
+    teacher = bnnp.load(write_charged(folder, text, seed=5, scale=0.2))
     found = []
     for index in range(count):
         own = structure(("molecule", "crystal", "slab")[index % 3], seed=10 + index)

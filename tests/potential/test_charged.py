@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from benchmark_parts import prediction_parts
-from charged_case import INPUT, structure, write_charged
+from charged_case import FIXED, GENERATIONS, INPUT, THIRD, structure, write_charged
 from click.testing import CliRunner, Result
 
 import bnnp
@@ -27,8 +27,9 @@ from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import weights_name, write_weights
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
+from bnnp.potential.files import read_members, write_directory
 from bnnp.potential.potential import Potential
-from bnnp.settings.settings import load_settings
+from bnnp.settings.settings import Settings, load_settings
 from bnnp.structure import Structure
 from bnnp.training.transfer import read_transfer
 
@@ -43,13 +44,27 @@ def potential(folder: Path) -> Potential:
     return bnnp.load(folder)
 
 
+@pytest.fixture(scope="module", params=GENERATIONS)
+def any_potential(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Potential:
+    """Of each kind of charges."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return bnnp.load(write_charged(folder, GENERATIONS[request.param]))
+
+
+def structure_of(potential: Potential, kind: str) -> Structure:
+    """With a total charge of 0.7, but neutral for fixed charges."""
+    found = structure(kind)
+    return found if potential.model.fixed_charges is None else replace(found, charge=0.0)
+
+
 def energy(potential: Potential, of: Structure) -> float:
     return potential.predict(of, forces=False, stress=False).energy.value
 
 
 @pytest.mark.parametrize("kind", ["molecule", "crystal", "slab"])
-def test_forces_are_finite_differences(potential: Potential, kind: str) -> None:
-    start, h = structure(kind), 2e-3
+def test_forces_are_finite_differences(any_potential: Potential, kind: str) -> None:
+    potential, h = any_potential, 2e-3
+    start = structure_of(potential, kind)
     forces = potential.predict(start).forces
     assert forces is not None
     scale = np.abs(forces.value).max()
@@ -106,8 +121,9 @@ def test_the_responses_of_the_charges_are_finite_differences(potential: Potentia
 
 
 @pytest.mark.parametrize("kind", ["crystal", "slab"])
-def test_stress_is_a_finite_difference(potential: Potential, kind: str) -> None:
-    start, h = structure(kind), 1e-3
+def test_stress_is_a_finite_difference(any_potential: Potential, kind: str) -> None:
+    potential, h = any_potential, 1e-3
+    start = structure_of(potential, kind)
     stress, volume = potential.predict(start).stress, start.volume
     assert stress is not None
     assert volume is not None
@@ -127,8 +143,8 @@ def test_stress_is_a_finite_difference(potential: Potential, kind: str) -> None:
             assert numerical / volume == pytest.approx(a @ s @ b, abs=2e-8 * np.abs(s).max())
 
 
-def test_a_supercell_has_the_same_charges_and_forces(potential: Potential) -> None:
-    start = structure("crystal")
+def test_a_supercell_has_the_same_charges_and_forces(any_potential: Potential) -> None:
+    potential, start = any_potential, structure_of(any_potential, "crystal")
     assert start.cell is not None
     double = replace(
         start,
@@ -164,8 +180,8 @@ def test_the_width_of_the_ewald_sum_changes_nothing(folder: Path, tmp_path: Path
             assert getattr(other, name).value == pytest.approx(getattr(found[0], name).value, abs=1e-9)
 
 
-def test_rotation_and_order_turn_and_permute(potential: Potential) -> None:
-    start = structure("crystal")
+def test_rotation_and_order_turn_and_permute(any_potential: Potential) -> None:
+    potential, start = any_potential, structure_of(any_potential, "crystal")
     assert start.cell is not None
     rotation = np.linalg.qr(np.random.default_rng(8).normal(size=(3, 3)))[0]
     order = np.random.default_rng(9).permutation(len(start))
@@ -182,6 +198,128 @@ def test_rotation_and_order_turn_and_permute(potential: Potential) -> None:
     assert two.forces is not None
     assert two.charges.value == pytest.approx(one.charges.value[order], abs=1e-11)
     assert two.forces.value == pytest.approx((one.forces.value @ rotation)[order], abs=1e-11)
+
+
+def test_the_third_generation_by_hand(tmp_path: Path) -> None:
+    """Two atoms beyond the cutoff: charges of networks with the missing charge shared equally."""
+    r = 9.0
+    potential = bnnp.load(write_charged(tmp_path, THIRD))
+    pair = Structure(np.array([11, 17]), np.array([[0.0, 0.0, 0.0], [r, 0.0, 0.0]]), charge=0.2)
+    member = potential.members[0]
+    assert member.charges is not None
+    assert not member.charges.hardness
+
+    def net(network: Network) -> float:
+        values = np.zeros((1, network.n_inputs))
+        for weight, bias, letter in zip(network.weights, network.biases, network.activations, strict=True):
+            values = values @ weight + bias
+            values = {"t": np.tanh(values), "s": 1 / (1 + np.exp(-values)), "l": values}[letter]
+        return float(values[0, 0])
+
+    given = np.array([net(member.charges.networks[x]) for x in ("Na", "Cl")])
+    charges = given + (0.2 - given.sum()) / 2
+    expected = charges[0] * charges[1] * erf(r / sqrt(2 * (1.4**2 + 1.9**2))) / r - 3.5
+    expected += sum(net(member.networks[x]) for x in ("Na", "Cl"))
+    found = potential.predict(pair)
+    assert found.charges is not None
+    assert found.charges.value == pytest.approx(charges, rel=1e-12)
+    assert found.energy.value == pytest.approx(expected, rel=1e-12)
+
+
+def fixed(folder: Path, *lines: str) -> Potential:
+    """A potential of fixed charges whose networks give 0."""
+    dropped = ("nnp_type", "fixed_", "screen_", "atom_energy")
+    kept = [line for line in INPUT.splitlines() if not line.startswith(dropped)]
+    return bnnp.load(write_charged(folder, "\n".join([*kept, *lines, ""]), scale=0.0))
+
+
+POINT_CHARGES = ("fixed_charge Na 1.0", "fixed_charge Cl -1.0", "fixed_charge Au 0.5")
+
+
+def test_two_fixed_point_charges_have_the_energy_of_coulomb(tmp_path: Path) -> None:
+    r = 3.0
+    pair = Structure(np.array([11, 17]), np.array([[0.0, 0.0, 0.0], [0.0, r, 0.0]]))
+    found = fixed(tmp_path, "nnp_gen 3", "electrostatic_type 3", *POINT_CHARGES).predict(pair)
+    assert found.forces is not None
+    assert found.charges is not None
+    assert found.charges.value.tolist() == [1.0, -1.0]
+    assert found.energy.value == pytest.approx(-1.0 / r, rel=1e-14)
+    assert found.forces.value == pytest.approx(np.array([[0, 1, 0], [0, -1, 0]]) / r**2, abs=1e-14)
+
+
+def test_screened_fixed_charges_leave_short_distances_to_the_networks(tmp_path: Path) -> None:
+    """Below r_in nothing, in the middle half, of Gaussians in units of eV and Angstrom."""
+    widths = [f"fixed_gausswidth {x} {s}" for x, s in (("Na", 0.6), ("Cl", 0.8), ("Au", 1.0))]
+    lines = ("units metal", "screen_electrostatics 2.0 6.0", *POINT_CHARGES, *widths)
+    potential = fixed(tmp_path, *lines)
+    for r, share in ((1.5, 0.0), (4.0, 0.5), (7.0, 1.0)):
+        pair = Structure(np.array([11, 17]), np.array([[0.0, 0.0, 0.0], [0.0, r, 0.0]]))
+        expected = -share * 14.399645 * erf(r / sqrt(2.0)) / r
+        assert potential.predict(pair).energy.value == pytest.approx(expected, rel=1e-6, abs=1e-13)
+
+
+def test_fixed_charges_of_rock_salt_have_its_madelung_constant(tmp_path: Path) -> None:
+    """The energy goes with 1/d, so that minus a third of it is the virial along each axis."""
+    d, potential = 5.0, fixed(tmp_path, *POINT_CHARGES)
+    cell = d * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    found = potential.predict(Structure(np.array([11, 17]), np.array([[0.0, 0, 0], [d, 0, 0]]), cell))
+    assert found.stress is not None
+    assert found.energy.value == pytest.approx(-1.747564594633 / d, rel=1e-11)
+    expected = [1.747564594633 / d / 3.0 / (2.0 * d**3)] * 3 + [0.0] * 3
+    assert found.stress.value == pytest.approx(expected, abs=1e-13)
+
+
+def test_a_charged_crystal_of_fixed_charges_has_a_background(tmp_path: Path) -> None:
+    """A point charge on a simple cubic lattice: xi = -2.837297 (e.g. M. Leslie and N. J. Gillan, J. Phys. C
+    18, 973 (1985))."""
+    side, potential = 12.0, fixed(tmp_path, *POINT_CHARGES)
+    one = Structure(np.array([79]), np.zeros((1, 3)), side * np.eye(3), charge=0.5)
+    assert potential.predict(one).energy.value == pytest.approx(-2.837297479 * 0.25 / (2 * side), rel=1e-9)
+
+
+def test_fixed_charges_that_do_not_add_up_are_refused(tmp_path: Path) -> None:
+    potential = fixed(tmp_path, *POINT_CHARGES)
+    ion = Structure(np.array([11]), np.zeros((1, 3)))
+    with pytest.raises(InputError, match=r"structure 1: the charges of its atoms .* add up to 1, but its"):
+        potential.predict(ion)
+    assert potential.predict(replace(ion, charge=1.0)).energy.value == 0.0
+
+
+def test_fixed_charges_in_ase(tmp_path: Path) -> None:
+    """Charges and samples are there, a heat flux is not."""
+    atoms = Atoms("NaCl", [[0, 0, 0], [0, 0, 2.0]])
+    atoms.calc = bnnp.BNNP(fixed(tmp_path, *POINT_CHARGES), warn=False)
+    assert atoms.get_charges().tolist() == [1.0, -1.0]
+    assert atoms.get_potential_energy() == pytest.approx(-14.399645 / 2.0, rel=1e-6)
+    assert not {"virials", "heat_flux", "charges_std"} & set(atoms.calc.implemented_properties)
+    with pytest.raises(InputError, match="no virials of the atoms"):
+        atoms.calc.potential.predict(Structure(atoms.numbers, atoms.positions), virials=True)
+
+
+@pytest.mark.parametrize("name", ["3G", "fixed"])
+def test_the_directory_of_a_potential_says_all_of_its_charges(name: str, tmp_path: Path) -> None:
+    files = read_members(write_charged(tmp_path / "a", GENERATIONS[name]), load(tmp_path / "a" / "input.nn"))
+    limits = write_directory(tmp_path / "b", [replace(files[0], marked=True)])
+    assert "pair_style bnnp has no charges: ASE and mode 3 use this potential" in limits
+    one, two = bnnp.load(tmp_path / "a"), bnnp.load(tmp_path / "b")
+    start = structure_of(one, "crystal")
+    assert two.predict(start).energy.value == one.predict(start).energy.value
+    assert not list((tmp_path / "b").glob("hardness*"))
+    assert bool(list((tmp_path / "b").glob("weightse*"))) == (name == "3G")
+    with pytest.raises(RuntimeError, match="asks for charges, which pair_style bnnp does not have"):
+        _core.read_potential(str(tmp_path / "b"))
+    result = run(tmp_path / "a", "--export", "bnnp", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "asks for charges: n2p2 has no such charges, and pair_style bnnp none at all" in result.output
+    text = (tmp_path / "b" / "input.nn").read_text()  # another charge or width is another potential
+    other = re.sub("(fixed_charge Na|fixed_gausswidth Na) [0-9.]+", r"\1 0.95", text)
+    (tmp_path / "b" / "input.nn").write_text(other)
+    with pytest.raises(StaleFileError, match="the charges: input.nn, weightse or hardness files"):
+        bnnp.load(tmp_path / "b")
+
+
+def load(path: Path) -> Settings:
+    return load_settings(path, 3)
 
 
 def test_far_parts_of_a_molecule_share_the_charge(potential: Potential) -> None:
@@ -404,7 +542,7 @@ def test_molecular_dynamics_conserves_the_energy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("fixed_gausswidth Na 1.4\n", "", r"generation 4 needs the width of the charge of Na: add"),
+        ("fixed_gausswidth Na 1.4\n", "", r"need a line `fixed_gausswidth X` for each element; Na has"),
         ("fixed_gausswidth Na 1.4", "fixed_gausswidth Na -1.4", "must be larger than 0"),
         (
             "fixed_gausswidth Na 1.4",
@@ -429,14 +567,36 @@ def test_molecular_dynamics_conserves_the_energy(tmp_path: Path) -> None:
             "ewald_alpha 0.2\newald_kmax 5\newald_cutoff 9\newald_prec",
             "excludes ewald_prec in line",
         ),
+        ("nnp_type 4G-HDNNP", "nnp_type 5G-HDNNP", "expects 2, 3 or 4, as `4` or `4G-HDNNP`, got `5G-HDNNP`"),
+        ("nnp_type 4G-HDNNP", "use_electrostatics", "needs `nnp_gen 3`, `nnp_gen 4` or fixed_charge: "),
+        ("nnp_type 4G-HDNNP", "nnp_gen 4\nelectrostatic_type 3", "is 3, which does not go with generation 4"),
+        ("nnp_type 4G-HDNNP", "nnp_gen 3\nelectrostatic_type 2", "is 2, which does not go with generation 3"),
+        ("nnp_type 4G-HDNNP", "nnp_gen 4\nfixed_charge Na 1.0", "fixed_charge` does not go with `nnp_gen 4`"),
         (
             "nnp_type 4G-HDNNP",
-            "nnp_type 3G-HDNNP",
-            r"expects 2 or 4 \(2G-HDNNP or 4G-HDNNP\), got `3G-HDNNP`",
+            "nnp_gen 3\nelectrostatic_type 1\nfixed_charge Na 1",
+            "fixed_charge` does not go with `electrostatic_type 1`",
         ),
-        ("nnp_type 4G-HDNNP", "use_electrostatics", "needs the line `nnp_gen 4`: .* fourth generation only"),
-        ("nnp_type 4G-HDNNP", "nnp_gen 4\nelectrostatic_type 3", "is 3: .* fourth generation only"),
-        ("nnp_type 4G-HDNNP", "nnp_gen 4\nfixed_charge Na 1.0", "fourth generation only"),
+        (
+            "nnp_type 4G-HDNNP",
+            "nnp_gen 3\nfixed_charge Na 1",
+            "need a line `fixed_charge X` for each element; Cl, Au have none: add `fixed_charge Cl",
+        ),
+        (
+            "nnp_type 4G-HDNNP",
+            "nnp_gen 3\nelectrostatic_type 3",
+            "line 4: the charges need a line `fixed_charge X` for each element",
+        ),
+        (
+            "ewald_prec 1e-12",
+            "ewald_prec 1e-12\nsymfunction_electrostatic Na 2 Cl 0.3 0.0 8.0",
+            r"symfunction_electrostatic` defines `Na 2 Cl 0.3 .* which symfunction_short has not",
+        ),
+        (
+            "ewald_prec 1e-12",
+            "ewald_prec 1e-12\nglobal_symfunction_electrostatic 2 0.02 0.0 8.0",
+            r"global_symfunction_electrostatic` has no line for `.*` \(line [0-9]+\)",
+        ),
         ("global_nodes_electrostatic 4", "global_nodes_electrostatic 4 4", "2 numbers for 1 hidden layer"),
     ],
 )
@@ -514,7 +674,7 @@ def test_other_programs_and_trainings_refuse_a_potential_with_charges(folder: Pa
     ]
     path = tmp_path / "input.nn"
     path.write_text("\n".join([*plain, f"transfer_from {folder}"]))
-    with pytest.raises(InputError, match="is a potential with charges, which are an input of its networks"):
+    with pytest.raises(InputError, match="is a potential with networks of charges; take one without"):
         read_transfer(load_settings(path, 2), tmp_path)
 
 
@@ -600,7 +760,33 @@ def test_the_benchmark_times_the_parts_of_charges(potential: Potential) -> None:
         call()
 
 
-def test_without_generation_4_the_words_have_no_effect(tmp_path: Path) -> None:
+def test_functions_of_the_charges_may_be_those_of_the_energy(tmp_path: Path) -> None:
+    """As RuNNer writes them."""
+    path = tmp_path / "input.nn"
+    own = [line.replace("short", "electrostatic") for line in THIRD.splitlines() if "symfunction" in line]
+    path.write_text(THIRD + "\n".join(["enforce_totcharge 1", "use_atom_charges", *own, ""]))
+    settings = load_settings(path, 3)
+    assert settings.model.electrostatics is not None
+    assert not settings.model.electrostatics.equilibrated
+    assert set(settings.ignored) == {"enforce_totcharge", "use_atom_charges"}
+
+
+def test_fixed_charges_act_alone_with_a_word(tmp_path: Path) -> None:
+    path, plain = tmp_path / "input.nn", FIXED.replace("nnp_type 3G-HDNNP\n", "")
+    path.write_text(plain)
+    settings = load_settings(path, 3)
+    assert settings.model.fixed_charges is not None
+    assert settings.model.fixed_charges.values == {"Na": 0.9, "Cl": -0.8, "Au": -0.1}
+    assert any("fixed_charge acts here; RuNNer needs use_electrostatics" in x for x in settings.warnings)
+    assert "global_nodes_electrostatic" in settings.ignored
+    assert "fixed_gausswidth" not in settings.ignored
+    path.write_text(plain + "use_electrostatics\nelectrostatic_type 3\n")
+    assert not any("acts here" in each for each in load_settings(path, 3).warnings)
+    path.write_text(plain + "use_electrostatics .false.\n")
+    assert load_settings(path, 3).model.fixed_charges is None
+
+
+def test_without_charges_their_words_have_no_effect(tmp_path: Path) -> None:
     path = tmp_path / "input.nn"
     path.write_text(INPUT.replace("4G-HDNNP", "2G-HDNNP"))
     settings = load_settings(path, 3)

@@ -46,18 +46,18 @@ SYNONYMS = {
     "rmse_threshold_force": "short_force_error_threshold",
     "nnp_type": "nnp_gen",
     "nnp_generation": "nnp_gen",
+    "nn_type_elec": "electrostatic_type",
     "scale_min_short": "scale_min_short_atomic",
     "scale_max_short": "scale_max_short_atomic",
     "nblock": "points_in_memory",
 }
 OUT_OF_SCOPE = """
-    use_atom_charges fixed_charge
-    symfunction_electrostatic use_charge_constraint use_vdw vdw_type pairsymfunction_short
+    use_vdw vdw_type pairsymfunction_short
     global_nodes_pair scale_min_short_pair use_hamiltonian global_nodes_ham symfunction_nntb_Hatomic
-    enforce_totcharge nn_type use_electrostatic_nn use_fixed_charges
-    global_output_nodes_short global_symfunction_electrostatic
+    nn_type use_electrostatic_nn use_fixed_charges global_output_nodes_short scale_min_elec
 """
 TRAINING_OF_CHARGES = """
+    use_atom_charges use_charge_constraint enforce_totcharge
     optmode_charge kalman_lambda_charge kalman_nue_charge_constraint kalman_damp_charge
     weightse_min noise_charge update_worst_charges write_traincharges
     nguyen_widrow_weights_ewald charge_error_threshold total_charge_error_threshold weighte_constraint
@@ -160,7 +160,7 @@ def test_nearest_finds_a_typing_error_and_gives_up_on_nonsense() -> None:
 def test_the_complete_input_has_every_accepted_keyword_once() -> None:
     names = [entry.name for entry in read_input_nn(COMPLETE)]
     missing = {keyword.name for keyword in ACCEPTED} - set(names)
-    assert missing == {"symmetry_functions", "use_electrostatics"}  # in place of lines that the file has
+    assert missing == {"symmetry_functions", "use_electrostatics", "fixed_charge"}  # in place of other lines
     assert "# symmetry_functions auto" in COMPLETE.read_text()
     assert {name for name in names if names.count(name) > 1} <= {k.name for k in ACCEPTED if k.repeatable}
 

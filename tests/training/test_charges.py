@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from charged_case import INPUT, TRAINING, labeled
+from charged_case import GENERATIONS, INPUT, TRAINING, labeled
 
+import bnnp
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME, DescriptorFile
 from bnnp.io.input_data import write_structures
@@ -23,30 +24,36 @@ from bnnp.training.charge_training import ChargeTraining, demand_charges
 from bnnp.training.charges import TrainedCharges
 from bnnp.training.kalman.observations import Observer, Responses
 from bnnp.training.model import Dropout
+from bnnp.training.samples import Targets
 from bnnp.training.training import Training, training_set
 
 Array = np.ndarray
 
 
-def opened(folder: Path, structures: list[Structure], *lines: str) -> tuple[Settings, DescriptorFile]:
+def opened(folder: Path, structures: list[Structure], text: str = INPUT) -> tuple[Settings, DescriptorFile]:
     """Mode 1 of these structures."""
     folder.mkdir(exist_ok=True)
     write_structures(folder / "input.data", structures)
-    (folder / "input.nn").write_text(INPUT + TRAINING + "\n".join(lines) + "\n")
+    (folder / "input.nn").write_text(text + TRAINING)
     symmetry.compute(Run(load_settings(folder / "input.nn", 1), folder / "input.data", folder))
     settings = load_settings(folder / "input.nn", 2)
     return settings, DescriptorFile.open(folder / FILE_NAME, settings.model)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> list[Structure]:
-    return labeled(tmp_path_factory.mktemp("teacher"))
+@pytest.fixture(scope="module", params=["4G", "3G"])
+def text(request: pytest.FixtureRequest) -> str:
+    return GENERATIONS[request.param]
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory, data: list[Structure]) -> ChargeTraining:
+def data(tmp_path_factory: pytest.TempPathFactory, text: str) -> list[Structure]:
+    return labeled(tmp_path_factory.mktemp("teacher"), text=text)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, data: list[Structure], text: str) -> ChargeTraining:
     folder = tmp_path_factory.mktemp("charges")
-    settings, file = opened(folder, data)
+    settings, file = opened(folder, data, text)
     return ChargeTraining.prepare(settings, file, folder)
 
 
@@ -81,8 +88,8 @@ def places(training: ChargeTraining | Training) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["first", "second"])
-def test_the_gradient_is_a_finite_difference(name: str, request: pytest.FixtureRequest) -> None:
-    training: ChargeTraining | Training = request.getfixturevalue(name)
+def test_the_gradient_is_a_finite_difference(name: str, first: ChargeTraining, second: Training) -> None:
+    training: ChargeTraining | Training = first if name == "first" else second
     trainer, at, batch = training.trainer, weights(training), list(training.trainer.training[:3])
     _, slope = trainer.gradient(at, 1, batch)
     for place in places(training):
@@ -158,7 +165,49 @@ def test_a_hardness_stays_positive(first: ChargeTraining) -> None:
     at = weights(first)
     at[-3:] = [-0.5, 0.7, -2.0]
     hardness = first.charge_model(at).hardness
-    assert hardness == pytest.approx({"Na": 0.25, "Cl": 0.6 * 0.49, "Au": 4.0})
+    expected = {"Na": 0.25, "Cl": 0.6 * 0.49, "Au": 4.0}  # none in the third generation
+    assert hardness == pytest.approx(expected if first.parameters.equilibrated else {})
+
+
+def test_charges_begin_with_the_mean_of_each_element_in_the_third_generation(tmp_path: Path) -> None:
+    """And with the spread about it: then charges add up nearly without the restored total."""
+    structures = labeled(tmp_path / "teacher", text=GENERATIONS["3G"])
+    settings, file = opened(tmp_path / "run", structures, GENERATIONS["3G"])
+    training = ChargeTraining.prepare(settings, file, tmp_path)
+    assert file.charges is not None
+    atoms = np.concatenate([np.arange(12 * index, 12 * index + 12) for index in training.training])
+    own = [file.charges[atoms][file.types[atoms] == number] for number in range(3)]
+    assert training.variables.offsets == pytest.approx([each.mean() for each in own], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["3G", "fixed"])
+def test_stage_2_trains_on_the_short_range_part(name: str, tmp_path: Path) -> None:
+    """Without the electrostatic part the labels of a teacher are the energies, forces and stresses of its
+    networks alone: those of the same weights in a potential without charges."""
+    text = GENERATIONS[name]
+    structures = labeled(tmp_path / "teacher", charge=0.7 if name == "3G" else 0.0, text=text)
+    settings, file = opened(tmp_path / "run", structures, text)
+    teacher, charges = bnnp.load(tmp_path / "teacher"), None
+    if name == "3G":
+        scalings, own = ChargeTraining.prepare(settings, file, tmp_path).scalings, teacher.members[0].charges
+        assert own is not None
+        charges = TrainedCharges(file, replace(settings.model, scaling=teacher.model.scaling), own, scalings)
+    (tmp_path / "teacher" / "input.nn").write_text(
+        "".join(f"{line}\n" for line in INPUT.splitlines() if not line.startswith(("nnp_type", "fixed")))
+    )
+    plain = bnnp.load(tmp_path / "teacher")
+    assert not plain.model.charged
+    free = np.array([-3.5, 0.0, 0.0])
+    for index in range(len(structures)):
+        energy, forces, stress = Targets(free, model=settings.model, charges=charges).of(file, index)
+        found = plain.predict(structures[index])
+        assert found.forces is not None
+        assert energy == pytest.approx(found.energy.value - found.offset, abs=1e-12)
+        assert forces == pytest.approx(found.forces.value, abs=1e-12)
+        if structures[index].cell is not None:
+            stored = plain.predict(structures[index]).stress
+            assert stored is not None
+            assert stress == pytest.approx(stored.value, abs=1e-14)
 
 
 def test_structures_without_charges_or_with_others_are_refused(tmp_path: Path, data: list[Structure]) -> None:

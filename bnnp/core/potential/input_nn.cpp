@@ -144,7 +144,8 @@ class InputReader {
             for (const std::string& word : arguments) data.nodes.push_back(to_integer(word, where));
         else if (name == "global_activation_short")
             for (const std::string& word : arguments) add_activation(word);
-        else if (name.rfind("nnp_", 0) == 0 && !arguments.empty() && arguments[0][0] == '4')
+        else if (name == "fixed_charge" || (name.rfind("nnp_", 0) == 0 && !arguments.empty() &&
+                                            (arguments[0][0] == '3' || arguments[0][0] == '4')))
             fail("`" + join(line.words) +
                  "` asks for charges, which pair_style bnnp does not have: use mode 3 or ASE");
         else if (!FLAGS.count(name))

@@ -72,7 +72,7 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
         keyword, value = KEYWORDS[name], settings.value(name)
         idle = name in settings.ignored or (settings.mode and str(settings.mode) not in keyword.modes)
         idle = idle or (SECTION_OF[name] == "kalman" and not (settings.given(name) or name in used))
-        idle = idle or (SECTION_OF[name] == "charges" and settings.model.electrostatics is None)
+        idle = idle or (SECTION_OF[name] == "charges" and not settings.model.charged)
         elsewhere = name in _STRUCTURED or (name == "atom_energy" and not settings.fits_atom_energies)
         if idle or elsewhere:
             continue
@@ -104,7 +104,7 @@ def _functions(settings: Settings) -> Iterator[tuple[str, int, str, int, str]]:
 
 def _networks(settings: Settings) -> Iterator[tuple[str, str, str, int]]:
     for element, network in settings.model.architecture.items():
-        n_inputs = len(settings.model.functions[element]) + (settings.model.electrostatics is not None)
+        n_inputs = settings.model.n_network_inputs[element]
         layers = "-".join(map(str, network.layer_sizes(n_inputs)))
         yield element, layers, " ".join(network.activations), network.n_weights(n_inputs)
 
@@ -137,6 +137,8 @@ def _count(data: DataSet, structure: Structure, settings: Settings) -> None:
     data.n_stress += structure.stress is not None
     if structure.charges is not None:
         data.n_charges += abs(float(structure.charges.sum()) - structure.charge) <= TOLERANCE
+    if settings.model.fixed_charges is not None:
+        settings.model.fixed_charges.of(structure)
     if structure.subset:
         data.n_pinned[structure.subset] += 1
     if structure.forces is not None:

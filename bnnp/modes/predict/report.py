@@ -50,8 +50,12 @@ def describe_potential(
         log.item(f"network of {element}", network.architecture.describe(network.n_inputs))
     if (charges := potential.members[0].charges) is not None:
         for element, network in charges.networks.items():
-            shape, hardness = network.architecture.describe(network.n_inputs), charges.hardness[element]
-            log.item(f"electronegativity of {element}", f"{shape}; hardness {hardness:g}")
+            shape = network.architecture.describe(network.n_inputs)
+            if element in charges.hardness:
+                shape += f"; hardness {charges.hardness[element]:g}"
+            log.item(f"{'electronegativity' if charges.hardness else 'charge'} of {element}", shape)
+    if (fixed := potential.model.fixed_charges) is not None:
+        log.item("fixed charges", ", ".join(f"{x} {value:+g}" for x, value in fixed.values.items()) + " e")
     log.item("uncertainty", describe_ensemble(potential) or _describe_samples(run, potential, uncertainty))
     log.item(
         "structures",

@@ -91,7 +91,7 @@ def report_charge_method(log: Log, training: ChargeTraining) -> None:
         log.item(f"charges of {element}", text)
         log.item(f"network of {element}", shapes.architectures[element].describe(shapes.n_inputs[element]))
     log.item("spread of charges", f"{np.sqrt(training.spread.force):.4f} e about the mean of each element")
-    log.item("weights", f"{len(shapes)}, {len(file.elements)} of them hardnesses")
+    log.item("weights", f"{len(shapes)}, {shapes.n_roots or 'none'} of them hardnesses")
     for name, text in trainer.optimizer.describe().items():
         log.item(name, "charges take the place of forces; " * (name == "updates") + text)
     log.item("epochs", f"{trainer.epochs}, batches of {count(trainer.batch_size, 'structure')}")
@@ -106,7 +106,7 @@ def report_charges(log: Log, training: ChargeTraining, state: State) -> None:
         rows.append((name, f"{errors.rmse[2]:.6f}", f"{errors.mae[2]:.6f}"))
     log.section(f"Charges of the best epoch, {state.best_epoch}")
     log.table(("set", "RMSE (e)", "MAE (e)"), rows)
-    unit = f"{training.settings.model.units.energy}/e^2"
+    unit = f"{training.settings.model.units.energy}/e^2"  # none in the third generation
     for element, hardness in training.charge_model(state.best_weights).hardness.items():
         log.item(f"hardness of {element}", f"{hardness:.6f} {unit}")
 

@@ -1,4 +1,4 @@
-"""Keywords of the charges of a fourth-generation potential: networks, widths, screening, Ewald sums."""
+"""Keywords of the charges of a potential: networks, widths, screening, Ewald sums."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bnnp.settings.arguments import (
     element_and_positive,
+    element_and_real,
     ewald_precision,
     flag,
     integer,
@@ -20,15 +21,31 @@ from bnnp.settings.keywords.record import BOTH, N2P2, RUNNER, Section, keyword
 # fmt: off
 @dataclass(frozen=True)
 class ChargeSettings(Section, title="Charges", modes="23", dialect=BOTH):
-    """Charges of the atoms and their electrostatic energy; with `nnp_gen 4` only."""
+    """Charges of the atoms and their electrostatic energy: `nnp_gen 3`, `nnp_gen 4` or `fixed_charge`."""
 
     use_electrostatics: bool = keyword("", flag, False,
-        "charges and their energy, with `nnp_gen 4`, which alone says so, too", dialect=RUNNER)
-    electrostatic_type: int | None = keyword("5", integer(1, 5), None,
-        "5: charges that equilibrate, the only ones bnnp has", dialect=RUNNER)
+        "charges and their energy; `nnp_gen` or `fixed_charge` alone say so, too", dialect=RUNNER)
+    electrostatic_type: int | None = keyword("1|3|5", integer(1, 5), None,
+        "1: charges of networks (nnp_gen 3), 3: those of fixed_charge, 5: equilibration (nnp_gen 4)",
+        dialect=RUNNER, aliases=("nn_type_elec",))
+    fixed_charge: tuple[tuple[str, float], ...] = keyword("X q", element_and_real, (),
+        "charge of element X; their energy is subtracted in training, added in prediction",
+        dialect=RUNNER, repeatable=True,
+        note="One line for each element. The charges of a structure must add up to its total charge.")
     fixed_gausswidth: tuple[tuple[str, float], ...] = keyword("X sigma", element_and_positive, (),
         "width of the Gaussian charge of element X", repeatable=True,
-        note="One line for each element. The hardness of X stands in hardness.XXX.data.")
+        note="One line for each element; without any nnp_gen 3 and fixed_charge have point charges. The "
+             "hardness of X stands in hardness.XXX.data.")
+    symfunction_electrostatic: tuple[tuple[str, ...], ...] = keyword(
+        "X type [neighbors] parameters r_c", text, (),
+        "a symmetry function of the networks of charges; they must be those of symfunction_short",
+        dialect=RUNNER, repeatable=True)
+    element_symfunction_electrostatic: tuple[tuple[str, ...], ...] = keyword(
+        "X type parameters r_c", text, (), "the same as element_symfunction_short", dialect=RUNNER,
+        repeatable=True)
+    global_symfunction_electrostatic: tuple[tuple[str, ...], ...] = keyword(
+        "type parameters r_c", text, (), "the same as global_symfunction_short", dialect=RUNNER,
+        repeatable=True)
     screen_electrostatics: tuple[float, float, str] | None = keyword(
         "r_in r_out [c|p1|p2|p3|p4|e]", screening_words, None,
         "leave the electrostatic energy of close pairs to the networks: all below r_in, none above r_out",
@@ -52,7 +69,7 @@ class ChargeSettings(Section, title="Charges", modes="23", dialect=BOTH):
     conv_charge: float = keyword("x", real(above=0.0), 1.0,
         "n2p2's normalization: factor of charges", dialect=N2P2)
     global_hidden_layers_electrostatic: int = keyword("L", integer(1), 2,
-        "hidden layers of the electronegativity networks")
+        "hidden layers of the networks of electronegativities (nnp_gen 4) or charges (nnp_gen 3)")
     global_nodes_electrostatic: tuple[int, ...] = keyword("n_1 ... n_L", integers(1), (24, 24),
         "nodes of each of their hidden layers")
     global_activation_electrostatic: tuple[str, ...] = keyword("a_1 ... a_L a_out", text, ("p", "p", "l"),
@@ -70,7 +87,7 @@ class ChargeSettings(Section, title="Charges", modes="23", dialect=BOTH):
     use_old_weights_charge: bool = keyword("", flag, False,
         "start stage 1 from the weightse.XXX.data and hardness.XXX.data that are there", modes="2")
     nguyen_widrow_weights_charge: bool = keyword("", flag, False,
-        "initial weights of Nguyen and Widrow for the electronegativity networks", modes="2", dialect=N2P2)
+        "initial weights of Nguyen and Widrow for the networks of charges", modes="2", dialect=N2P2)
     charge_fraction: float = keyword("x", real(0.0, 1.0), 1.0,
         "share of the charges that an epoch of stage 1 uses, with n2p2's and RuNNer's updates", modes="2")
     task_batch_size_charge: int = keyword("n", integer(0), 1,

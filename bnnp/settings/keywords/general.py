@@ -42,11 +42,11 @@ class GeneralSettings(Section, title="General", modes="123", dialect=BOTH):
         note="2 (pair networks) is not part of bnnp.")
     use_short_nn: bool = keyword("", flag, False,
         "the short-range network; bnnp has no other, so it is always on", dialect=RUNNER)
-    nnp_gen: int = keyword("2|4", generation, 2,
-        "generation of the network potential; 4: charges that equilibrate over the whole structure",
+    nnp_gen: int = keyword("2|3|4", generation, 2,
+        "generation of the network potential; 3: charges of networks, 4: charges that equilibrate",
         tier="R", aliases=("nnp_type", "nnp_type_gen", "nnp_generation"),
-        note="Also n2p2's 2G-HDNNP and 4G-HDNNP. Mode 2 first trains the charges, then energies and forces; "
-             "the files are those of n2p2.")
+        note="Also n2p2's 2G-HDNNP and 4G-HDNNP, and 3G-HDNNP. Mode 2 first trains the charges, then energies"
+             " and forces; the files of 4 are those of n2p2. fixed_charge goes with 2 and 3.")
     random_seed: int = keyword("n", integer(0), 200,
         "seed of all random numbers: split, weights, order, dropout masks")
     threads: int = keyword("n", integer(0), 0,

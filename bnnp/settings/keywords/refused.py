@@ -6,8 +6,8 @@ from bnnp.settings.arguments import anything
 from bnnp.settings.keywords.record import Keyword
 
 ELECTROSTATICS = (
-    "bnnp has charges as n2p2's fourth generation only (`nnp_gen 4`), where all networks share the "
-    "symmetry functions and the charges equilibrate"
+    "bnnp has charges of networks (`nnp_gen 3`), charges that equilibrate (`nnp_gen 4`), where all networks "
+    "share the symmetry functions, and fixed ones (`fixed_charge`)"
 )
 VAN_DER_WAALS = (
     "bnnp has no van der Waals term; subtract it from the reference data, or put it into the dynamics"
@@ -26,10 +26,7 @@ _OUTDATED = {
 }
 _FAMILIES = {
     ELECTROSTATICS: (
-        "nn_type_elec use_atom_charges fixed_charge "
-        "use_charge_constraint enforce_totcharge "
-        "symfunction_electrostatic *_electrostatic *_ewald *_elec *_elec_* charge_* *_charge *_charges "
-        "*_charge_* *_charge_constraint"
+        "*_electrostatic *_ewald *_elec *_elec_* charge_* *_charge *_charges *_charge_* *_charge_constraint"
     ),
     VAN_DER_WAALS: "use_vdw vdw_* nn_type_vdw cutoff_vdw",
     PAIR: "*_pair *_pair_* pairsymfunction_* *_pairsymfunction_*",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from charged_case import INPUT, TRAINING, labeled
+from charged_case import FIXED, INPUT, THIRD, TRAINING, labeled
 from click.testing import CliRunner, Result
 from signalled import run_and_signal
 
@@ -37,23 +37,34 @@ def run(folder: Path, *arguments: str) -> Result:
         return CliRunner().invoke(main, list(arguments))
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory after mode 1."""
-    folder = tmp_path_factory.mktemp("start")
-    write_structures(folder / "input.data", labeled(tmp_path_factory.mktemp("teacher")))
-    (folder / "input.nn").write_text(INPUT + TRAINING + "mc_samples 4\n")
+def after_mode_1(folder: Path, text: str, charge: float = 0.7) -> Path:
+    """A directory with structures that a potential of this input has labeled."""
+    folder.mkdir()
+    structures = labeled(folder.with_name("teacher"), charge=charge, text=text)
+    write_structures(folder / "input.data", structures)
+    (folder / "input.nn").write_text(text + TRAINING + "mc_samples 4\n")
     result = run(folder, "--mode", "1")
     assert result.exit_code == 0, result.output
     return folder
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return after_mode_1(tmp_path_factory.mktemp("fourth") / "start", INPUT)
+
+
+@pytest.fixture(scope="module")
+def third(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return after_mode_1(tmp_path_factory.mktemp("third") / "start", THIRD)
 
 
 def trained(start: Path, folder: Path, *lines: str, mode: int = 2) -> tuple[Path, Result]:
     """A copy of the directory with these lines in input.nn, after mode 2."""
     shutil.copytree(start, folder)
     given = {line.split()[0] for line in lines}
-    kept = [line for line in (INPUT + TRAINING).splitlines() if line and line.split()[0] not in given]
-    (folder / "input.nn").write_text("\n".join([*kept, "mc_samples 4", *lines, ""]))
+    former = (start / "input.nn").read_text().splitlines()
+    kept = [line for line in former if line and line.split()[0] not in given]
+    (folder / "input.nn").write_text("\n".join([*kept, *lines, ""]))
     return folder, run(folder, "--mode", str(mode))
 
 
@@ -90,6 +101,52 @@ def test_both_stages_learn_and_mode_3_finds_what_they_found(
     train = np.concatenate([np.arange(12 * k, 12 * k + 12) for k in range(9)])
     errors = (columns["Qref"] - columns["Qnnp"])[train]
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(charges[:, 1].min(), rel=0.3)
+
+
+def test_the_third_generation_learns_charges_and_energies(third: Path, tmp_path: Path) -> None:
+    """Of a teacher of its kind, from charges whose spread is known; mode 3 finds what was trained."""
+    lines = ("optimizer kalman", "epochs 6", "dropout_rate 0.1", "conv_charge 1.5")
+    folder, result = trained(third, tmp_path / "run", *lines)
+    assert result.exit_code == 0, result.output
+    assert "none of them hardnesses" in " ".join(result.output.split())
+    charges, energies = (np.loadtxt(folder / name) for name in (CURVE, "learning-curve.out"))
+    reference = np.concatenate([each.charges for each in bnnp.read_data(folder / "input.data")[:9]])
+    spread = np.std(reference.reshape(-1, 3), axis=0)  # Na Cl Au in turn
+    assert charges[:, 1].min() < 0.2 * np.sqrt(np.mean(spread**2))
+    assert np.nanmin(energies[:, 9]) < 0.5 * energies[0, 9]
+    predicted = run(folder, "--mode", "3")
+    assert predicted.exit_code == 0, predicted.output
+    assert "charge of Na" in predicted.output
+    columns, _, _ = read_columns(folder / "nnatoms.out")
+    errors = (columns["Qref"] - columns["Qnnp"])[: 9 * 12]
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(charges[:, 1].min(), rel=1e-6)
+    found = bnnp.load(folder / "potential").predict(bnnp.read_data(folder / "input.data")[1])
+    assert found.charges is not None
+    assert found.charges.std is not None
+    assert found.charges.std.min() > 0.0
+    assert found.charges.value.sum() == pytest.approx(0.7, abs=1e-12)
+    assert not list(folder.glob("hardness*"))
+
+
+def test_fixed_charges_through_all_modes(tmp_path: Path) -> None:
+    """The networks of the teacher, which has no charges of its own to learn, give its labels."""
+    start = after_mode_1(tmp_path / "start", FIXED, charge=0.0)
+    folder, result = trained(start, tmp_path / "run", "optimizer kalman", "epochs 6", "dropout_rate 0.1")
+    assert result.exit_code == 0, result.output
+    assert "Stage" not in result.output
+    errors = np.loadtxt(folder / "learning-curve.out")
+    assert np.nanmin(errors[:, 9]) < 0.5 * errors[0, 9]
+    result = run(folder, "--mode", "3")
+    assert result.exit_code == 0, result.output
+    assert "Na +0.9, Cl -0.8, Au -0.1 e" in " ".join(result.output.split())
+    columns, _, _ = read_columns(folder / "nnatoms.out")
+    assert set(columns["Qnnp"]) == {0.9, -0.8, -0.1}
+    (folder / "input.nn").write_text((folder / "input.nn").read_text().replace("Na 0.9", "Na 1.9"))
+    for arguments in (("--check",), ("--mode", "3")):
+        result = run(folder, *arguments)
+        assert result.exit_code == 1
+        assert "Traceback" not in result.output
+    assert "the charges: input.nn" in " ".join(result.output.split())
 
 
 def test_the_files_are_those_of_one_potential(start: Path, tmp_path: Path) -> None:
@@ -168,7 +225,11 @@ def test_a_hardness_of_another_training_is_noticed(start: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("curve", [CURVE, "learning-curve.out"])
-def test_a_training_that_was_stopped_in_either_stage_goes_on(start: Path, tmp_path: Path, curve: str) -> None:
+@pytest.mark.parametrize("name", ["start", "third"])
+def test_a_training_that_was_stopped_in_either_stage_goes_on(
+    name: str, tmp_path: Path, curve: str, request: pytest.FixtureRequest
+) -> None:
+    start: Path = request.getfixturevalue(name)
     lines = ("optimizer kalman", "epochs 4", "checkpoint_interval 1")
     whole, result = trained(start, tmp_path / "whole", *lines)
     assert result.exit_code == 0, result.output
@@ -178,8 +239,9 @@ def test_a_training_that_was_stopped_in_either_stage_goes_on(start: Path, tmp_pa
     assert "--restart` continues" in " ".join(stopped.stdout.split()), stopped.stdout
     result = run(folder, "--mode", "2", "--restart")
     assert result.exit_code == 0, result.output
-    for name in (*FILES, CURVE, "learning-curve.out"):
-        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+    for file in (*FILES, CURVE, "learning-curve.out"):
+        if name == "start" or not file.startswith("hardness"):
+            assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
 
 
 @pytest.mark.slow
