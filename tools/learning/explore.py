@@ -184,11 +184,19 @@ def run_all(campaign: Campaign, folders: Sequence[Path]) -> None:
     Raises
     ------
     InputError
-        A run failed.
+        A run failed; the others are ended.
     Stopped
         `bnnp --loop stop`.
     """
     queue = Local(campaign.settings.loop.loop_jobs)
+    try:
+        _run_all(campaign, folders, queue)
+    except (InputError, Stopped):
+        queue.cancel(folders)
+        raise
+
+
+def _run_all(campaign: Campaign, folders: Sequence[Path], queue: Local) -> None:
     tries = dict.fromkeys(folders, 0)
     while True:
         states = queue.states(folders)
@@ -206,11 +214,7 @@ def run_all(campaign: Campaign, folders: Sequence[Path]) -> None:
         running = sum(state.kind not in (NEW, GONE, ENDED) for state in states.values())
         if not open_ and not running and all(queue.states(folders)[each].kind == ENDED for each in folders):
             return
-        try:
-            campaign.demand_no_stop()
-        except Stopped:
-            queue.cancel(folders)
-            raise
+        campaign.demand_no_stop()
         for folder in open_[: max(0, queue.limit - running)]:
             tries[folder] += 1
             if tries[folder] > MOST_TRIES:
