@@ -341,10 +341,20 @@ class _Fit:
 
 
 def _fit(works: Array, energies: Array) -> Array:
-    """Factors of the terms; 0 of one that is always zero."""
-    scale, scales = np.abs(energies).mean(), np.abs(works).mean(axis=0)
-    scales = np.where(scales > 0.0, scales, 1.0)
-    return np.asarray(least_absolute(works / scales, energies / (scale or 1.0)) * scale / scales)
+    """Factors of the terms; 0 of one that is always zero. Of a single one it is a weighted median."""
+    used = np.flatnonzero(works.any(axis=0))
+    factors: Array = np.zeros(works.shape[1])
+    if len(used) == 1:
+        moved = np.flatnonzero(works[:, used[0]])
+        work = works[moved, used[0]]
+        ratios = energies[moved] / work
+        order = np.argsort(ratios)
+        sums = np.cumsum(np.abs(work[order]))
+        factors[used] = ratios[order[np.searchsorted(sums, 0.5 * sums[-1])]]
+    elif len(used) > 1 and energies.any():
+        scale, scales = np.abs(energies).mean(), np.abs(works[:, used]).mean(axis=0)
+        factors[used] = least_absolute(works[:, used] / scales, energies / scale) * scale / scales
+    return factors
 
 
 def _shift(steps: WorkTable) -> tuple[int, int] | None:
