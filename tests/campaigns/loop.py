@@ -72,7 +72,7 @@ class Place:
     path: Path
 
     def drive(self, seconds: float | None, full: float | None = None) -> str | None:
-        """Run the label step, some seconds behind its first word killed, or with a full disk for a while.
+        """Run the label step, killed some seconds behind its first word; before that, the disk may be full.
 
         Returns None if it was killed, else what it said at its end: nothing if that was a good one.
         """
@@ -88,15 +88,16 @@ class Place:
             driver.stdout.readline()
             with suppress(subprocess.TimeoutExpired):
                 driver.wait(seconds)
-            if driver.poll() is None and full is None:
-                os.kill(driver.pid, signal.SIGKILL)
-                return None
             if driver.poll() is None and full is not None:
                 self.fill()
                 time.sleep(full)
                 (self.path / "campaign" / "filler").unlink()
-            code_of_driver = driver.wait()
-        return log.read_text() or f"exit code {code_of_driver}" if code_of_driver else ""
+                with suppress(subprocess.TimeoutExpired):
+                    driver.wait(seconds)
+            if driver.poll() is None:
+                os.kill(driver.pid, signal.SIGKILL)
+                return None
+        return log.read_text() or f"exit code {driver.returncode}" if driver.returncode else ""
 
     def fill(self) -> None:
         """Leave no room on the disk."""
