@@ -62,7 +62,7 @@ time.time = lambda skew=random.Random(os.getpid()).uniform(-1e5, 1e5), now=time.
 """
 DISK = 200  # MB
 LONGEST = 8.0  # seconds of a driver before it is killed or the disk is full
-FULL = 4.0  # seconds at most for which it is
+FULL = (0.5, 60.0)  # seconds at most for which it is
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ class Place:
                 driver.wait(seconds)
             if driver.poll() is None and full is not None:
                 self.fill()
-                time.sleep(full)
+                with suppress(subprocess.TimeoutExpired):
+                    driver.wait(full)
                 (self.path / "campaign" / "filler").unlink()
                 with suppress(subprocess.TimeoutExpired):
                     driver.wait(seconds)
@@ -157,7 +158,7 @@ def disturb(place: Place, disturbances: list[str], draw: random.Random) -> tuple
     """Kill the driver, or fill the disk, until it comes to its end; how often that was done, and faults."""
     done, faults = Counter[str](), list[str]()
     for kind in disturbances:
-        full = draw.uniform(0.0, FULL) if kind == "full" else None
+        full = draw.choice(FULL) if kind == "full" else None
         said = place.drive(draw.uniform(0.0, LONGEST), full)
         done[kind] += 1
         if said == "":
