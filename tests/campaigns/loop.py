@@ -62,7 +62,7 @@ time.time = lambda skew=random.Random(os.getpid()).uniform(-1e5, 1e5), now=time.
 """
 DISK = 200  # MB
 LONGEST = 8.0  # seconds of a driver before it is killed or the disk is full
-FULL = 4.0  # seconds at most for which it is
+FULL = (0.5, 60.0)  # seconds at most for which it is
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Place:
     path: Path
 
     def drive(self, seconds: float | None, full: float | None = None) -> str | None:
-        """Run the label step, some seconds behind its first word killed, or with a full disk for a while.
+        """Run the label step, killed some seconds behind its first word; before that, the disk may be full.
 
         Returns None if it was killed, else what it said at its end: nothing if that was a good one.
         """
@@ -88,15 +88,17 @@ class Place:
             driver.stdout.readline()
             with suppress(subprocess.TimeoutExpired):
                 driver.wait(seconds)
-            if driver.poll() is None and full is None:
-                os.kill(driver.pid, signal.SIGKILL)
-                return None
             if driver.poll() is None and full is not None:
                 self.fill()
-                time.sleep(full)
+                with suppress(subprocess.TimeoutExpired):
+                    driver.wait(full)
                 (self.path / "campaign" / "filler").unlink()
-            code_of_driver = driver.wait()
-        return log.read_text() or f"exit code {code_of_driver}" if code_of_driver else ""
+                with suppress(subprocess.TimeoutExpired):
+                    driver.wait(seconds)
+            if driver.poll() is None:
+                os.kill(driver.pid, signal.SIGKILL)
+                return None
+        return log.read_text() or f"exit code {driver.returncode}" if driver.returncode else ""
 
     def fill(self) -> None:
         """Leave no room on the disk."""
@@ -156,7 +158,7 @@ def disturb(place: Place, disturbances: list[str], draw: random.Random) -> tuple
     """Kill the driver, or fill the disk, until it comes to its end; how often that was done, and faults."""
     done, faults = Counter[str](), list[str]()
     for kind in disturbances:
-        full = draw.uniform(0.0, FULL) if kind == "full" else None
+        full = draw.choice(FULL) if kind == "full" else None
         said = place.drive(draw.uniform(0.0, LONGEST), full)
         done[kind] += 1
         if said == "":

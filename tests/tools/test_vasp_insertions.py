@@ -31,6 +31,7 @@ from bnnp.errors import InputError
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "vasp"
 SIZES = (1.0, 4.5)  # powers of ten, bytes of a piece
 LARGEST = 600_000  # bytes
+EDIFF = '   <i name="EDIFF">      0.00010000</i>\n'
 
 
 def steps(text: bytes) -> Iterator[tuple[str | None, Step]]:
@@ -97,7 +98,7 @@ def wrong_steps(
 
 
 def made_up(run: Any, kind: str = "outcar") -> list[bytes]:
-    """Three runs of the same atoms that differ in all their labels."""
+    """Three runs of the same atoms that differ in all their labels; vasprun.xml has EDIFF, as VASP has."""
     generator = np.random.default_rng(3)
     texts = []
     for number in range(3):
@@ -111,7 +112,8 @@ def made_up(run: Any, kind: str = "outcar") -> list[bytes]:
             )
             for step in run.steps
         )
-        texts.append(getattr(replace(run, steps=others), kind)().encode())
+        text = getattr(replace(run, steps=others), kind)()
+        texts.append(text.replace("<parameters>\n", f"<parameters>\n{EDIFF}").encode())
     return texts
 
 
@@ -120,6 +122,7 @@ SEEDS = [
     (100, 0.0),
     (123, 0.0),
     (319, 0.0),
+    (3030, 0.0),
     (426, 0.0),
     (136, 0.5),
     (137, 0.5),
