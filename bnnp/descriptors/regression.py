@@ -9,7 +9,8 @@ and each such equation is a row of a least-squares problem. One after the other,
 lowers the squared error most, beside those taken before (S. Chen, S. A. Billings, W. Luo, Int. J. Control 50,
 1873 (1989)). Networks are not linear, and where CUR leaves nothing untold they gain nothing by this; but what
 varies most, which is what CUR takes, need not matter at all. Displacements are random, so that a row has all
-atoms of a structure (or of a part of a large one), and their mean squared error is that of the force components.
+atoms of a structure (or of a part of a large one), and their mean squared error is that of the force
+components.
 """
 
 from __future__ import annotations
