@@ -8,6 +8,7 @@ on where the last one stopped.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ class Study:
 
     def prepare(self, results: Path, seed: int) -> None:
         """The start set of a seed, and the sets to judge by, those that are not there yet."""
-        for name, make in {**self.sets, f"start_{seed}": lambda: self.start(seed)}.items():
+        wanted: dict[str, Callable[[], Iterable[Structure]]] = {**self.sets}
+        wanted[f"start_{seed}"] = lambda: self.start(seed)
+        for name, make in wanted.items():
             path = results / f"{name}.data"
             if not path.is_file():
                 write_structures(path, make())
@@ -87,6 +90,13 @@ class Study:
             yield f"F, {name}", 1e3 * rms(np.concatenate(forces))
         if further:
             yield from self.judge(potential).items()
+
+
+def in_force(own: Path, generation: int) -> Path:
+    """The potential that a campaign has at the end of a generation: that of a former one, if it was better or
+    nothing was labeled."""
+    text = (own / f"generation_{generation:03d}" / "judge" / "done.json").read_text()
+    return own / f"generation_{json.loads(text)['facts']['potential']:03d}" / "train" / "potential"
 
 
 def labels(own: Path, generation: int) -> int:
@@ -126,7 +136,7 @@ def run(study: Study, words: argparse.Namespace) -> None:
             if wanted:
                 own = study.campaign(results, arm, seed, keywords)
             for generation in wanted:
-                potential = own / f"generation_{generation:03d}" / "train" / "potential"
+                potential = in_force(own, generation)
                 further = generation == words.generations or (generation == 0 and arm == ARMS[0])
                 found = study.quantities(results, potential, further)
                 number = labels(own, generation)

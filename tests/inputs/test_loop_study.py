@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+import sys
 from argparse import Namespace
+from collections import Counter
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.neighborlist import neighbor_list
@@ -166,3 +169,78 @@ def test_the_silicon_campaign_is_healthy(tmp_path: Path) -> None:
     (tmp_path / "input.nn").write_text((CASE / "silicon.nn").read_text())
     write_structures(tmp_path / "input.data", silicon.snapshots("Si", np.array([300.0]), 40, 1))
     demand_healthy(Campaign.open(tmp_path))
+
+
+@pytest.mark.slow
+def test_the_silicon_study_runs_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silicon = load_script("loop", "silicon")
+    for name, number in {"START": 40, "TEST": 2, "EQUILIBRATION": 5, "LENGTH": 20, "INTERVAL": 2}.items():
+        monkeypatch.setattr(silicon, name, number)
+    small = {"epochs": "1", "md_steps": "40", "md_uncertainty_every": "20", "loop_temperature": "1520"}
+    small |= {"loop_quiet": "1", "loop_labels": "4"}
+    words = ["silicon.py", str(tmp_path), "--seeds", "1", "--generations", "1", "--events", "2"]
+    words += [word for pair in small.items() for word in ("--keyword", *pair)]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", words)
+        silicon.main()
+        with open(tmp_path / "results.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+    found = Counter((row["arm"], row["generation"]) for row in rows)
+    errors = 4  # E and F of both sets; then missed and false of first and last potential
+    assert found == {
+        ("uncertainty", "0"): errors + 2,
+        ("uncertainty", "1"): errors + 2,
+        ("random", "0"): errors,
+        ("random", "1"): errors + 2,
+    }
+    assert "events in 0 of 2 exact runs; exact, with velocities changed" in capsys.readouterr().out
+
+
+TEACHER = """
+from ase.calculators.lj import LennardJones
+
+def teacher():
+    return LennardJones(sigma=2.6, epsilon=0.3, rc=5.5, smooth=True)
+"""
+
+
+@pytest.mark.slow
+def test_the_telluride_study_runs_and_counts_stopped_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small cells of a Lennard-Jones teacher."""
+    telluride, rng = load_script("loop", "telluride"), np.random.default_rng(1)
+    data, scope = tmp_path / "data", {}
+    data.mkdir()
+    (data / "teacher.py").write_text(TEACHER)
+    exec(TEACHER, scope)
+    monkeypatch.setattr(telluride, "KELVIN", (300, 1500))
+    for name, number in {"START": 14, "TEST": 2, "RUNS": 1}.items():
+        monkeypatch.setattr(telluride, name, number)
+    monkeypatch.setattr(telluride, "DYNAMICS", {"md_steps": "10 10", "md_temperature": "1500 1500:300"})
+    for material in telluride.MATERIALS:
+        for kelvin in telluride.KELVIN:
+            frames = []
+            for _ in range(16):
+                atoms = bulk("Ge", "fcc", a=4.2, cubic=True) * (2, 1, 1)
+                atoms.symbols[:] = rng.permutation(["Ge"] * 2 + ["Sb"] * 2 + ["Te"] * 4)
+                atoms.rattle(0.05 + 1e-4 * kelvin, rng=rng)
+                atoms.calc = scope["teacher"]()
+                atoms.get_stress()
+                frames.append(atoms)
+            ase.io.write(data / f"{material}_{kelvin}K.extxyz.gz", frames, format="extxyz")
+    small = {"epochs": "1", "md_steps": "20 20", "md_uncertainty_every": "10", "symmetry_functions": "auto 6"}
+    small |= {"mc_samples": "5", "loop_seeds": "1", "loop_labels": "4", "md_guard_force": "1e6"}
+    words = ["telluride.py", str(tmp_path / "results"), "--data", str(data), "--all"]
+    words += ["--seeds", "1", "--generations", "1"]
+    words += [word for pair in small.items() for word in ("--keyword", *pair)]
+    monkeypatch.setattr(sys, "argv", words)
+    telluride.main()
+    with open(tmp_path / "results" / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    stopped = {(row["arm"], row["generation"]) for row in rows if row["quantity"] == "stopped of 1"}
+    assert stopped == {("uncertainty", "0"), ("uncertainty", "1"), ("random", "1"), ("all", "0")}
+    assert {row["labels"] for row in rows if row["arm"] == "all"} == {str(14 * 6)}
+    assert {row["labels"] for row in rows if row["generation"] == "0" and row["arm"] == "random"} == {"42"}

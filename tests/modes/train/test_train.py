@@ -395,6 +395,23 @@ def test_forces_that_do_not_count_change_nothing(tmp_path: Path, method: str) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("note", "known"), [("1:6", False), ("1:8", True)])
+def test_surroundings_of_atoms_that_do_not_count_are_unknown(note: str, known: bool, tmp_path: Path) -> None:
+    """Two atoms 1.2 Angstrom apart: known to the distance from the training set if their forces count."""
+    first, *others = alloys(16)
+    positions = first.positions.copy()
+    positions[7] = positions[6] + [1.2, 0.0, 0.0]
+    info = {"forces": note, "energy": "none"}
+    cut = replace(first, positions=positions, energy=None, stress=None, info=info)
+    folder = prepare(tmp_path / "cut", SHORT.replace("epochs 6", "epochs 1"), [cut, *others])
+    result = invoke(folder, 2)
+    assert result.exit_code == 0, result.output
+    statistics = read_uncertainty(folder / "uncertainty.data").statistics
+    shortest = min(min(own.shortest.values()) for own in statistics.values())
+    assert (shortest < 1.3) is known
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["Adam", "Kalman, L-BFGS", "n2p2"])
 def test_killed_and_restarted_is_uninterrupted(source: Path, tmp_path: Path, method: str) -> None:
     settings = METHODS[method].replace("30", "5") + "epochs 12\ncheckpoint_interval 4\nearly_stopping 30\n"
