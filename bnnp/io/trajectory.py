@@ -4,7 +4,8 @@ An extxyz frame (Angstrom, eV) has unwrapped positions, momenta, energy, forces,
 the standard deviations of :mod:`bnnp.interfaces.ase`: ``energy_std`` and ``stress_std`` in the second line,
 ``forces_std`` and ``energies_std`` in the columns, with their ``_raw`` values if they are calibrated
 (``energies_std`` is always raw). The second line also has ``step``, ``stage``, ``time`` (fs), and
-``labels=predicted``, which marks energy and forces as those of a potential.
+``labels=predicted``, which marks energy and forces as those of a potential. One with charges adds the column
+``charges`` (e).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bnnp.units import Units
 
 TRAJECTORY = "trajectory.extxyz"
 CANDIDATES = "candidates.data"
-KNOWN = ("energy", "free_energy", "energies", "forces", "stress")
+KNOWN = ("energy", "free_energy", "energies", "forces", "stress", "charges")
 
 
 def format_frame(atoms: Atoms, step: int, stage: int, time: float) -> str:
