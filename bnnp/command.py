@@ -146,8 +146,7 @@ class _Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         sys.unraisablehook = self._hook
-        if error is not None:
-            _ignore_signals()  # until all is reported
+        _ignore_signals()  # until all is reported; what was done is not undone
         if self._raised is not None and isinstance(error, Exception):
             raise self._raised from error
 

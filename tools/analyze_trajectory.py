@@ -4,6 +4,7 @@
 bnnp analyze trajectory.extxyz
 bnnp analyze md_member_*/trajectory.extxyz --rdf --out members
 bnnp analyze XDATCAR --timestep 2 --msd
+bnnp analyze trajectory.extxyz --infrared
 bnnp analyze dump.lammpstrj --format lammps-dump-text --types "Ge Te"
 bnnp analyze trajectory.extxyz --error-bars
 bnnp analyze dump.lammpstrj --error-bars --log log.lammps --types "Cu Au"
@@ -17,7 +18,7 @@ several (one run a member, say) each is a sample of its own, and the error colum
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from bnnp.analysis.motion import (
     CM2_S,
     CM_PER_THZ,
     diffusion,
+    infrared_spectrum,
     mean_square_displacement,
     unwrap,
     velocity_autocorrelation,
@@ -89,6 +91,7 @@ class Options:
 @click.option("--adf", is_flag=True, help="Bond-angle distributions within --cutoff.")
 @click.option("--msd", is_flag=True, help="Mean-square displacement and diffusion.")
 @click.option("--vdos", is_flag=True, help="Velocity autocorrelation and vibrational density of states.")
+@click.option("--infrared", is_flag=True, help="Dipole moment and its spectrum, of the charges in the file.")
 @click.option(
     *("--transport", "fluxes"),
     is_flag=True,
@@ -96,7 +99,7 @@ class Options:
 )
 @click.option("--error-bars", "bars", is_flag=True, help="Std of the model, by reweighting with md_samples.")
 @click.option("--columns", default="c_flux[1] c_flux[2] c_flux[3]", show_default=True, help="Of such a log.")
-@click.option("--charges", default="", metavar="'Na=1 Cl=-1'", help="--transport: ionic conductivity, too.")
+@click.option("--charges", default="", metavar="'Na=1 Cl=-1'", help="For --infrared, and --transport.")
 @click.option("--log", type=click.Path(path_type=Path), help="Log of the LAMMPS run that FILE is of.")
 @click.option(
     "--until", type=float, metavar="PS", help="Integral of fix ave/correlate.  [default: all of it]"
@@ -121,6 +124,7 @@ def main(
     adf: bool,
     msd: bool,
     vdos: bool,
+    infrared: bool,
     fluxes: bool,
     bars: bool,
     columns: str,
@@ -140,7 +144,7 @@ def main(
     file_format: str | None,
     types: list[str] | None,
 ) -> None:
-    """Without --rdf, --adf, --msd or --vdos: everything the files allow."""
+    """Without --rdf, --adf, --msd, --vdos or --infrared: everything the files allow but the last."""
     prefix = f"{out}_" if out else ""
     if log is not None and not (fluxes or bars):
         raise click.UsageError("--log belongs to --transport or --error-bars")
@@ -155,7 +159,7 @@ def main(
         run = read_run(files[0], options)
         error_bars.analyze(run.path, run.frames, log, prefix, blocks, r_max, cutoff, bins)
         return
-    everything = not (rdf or adf or msd or vdos)
+    everything = not (rdf or adf or msd or vdos or infrared)
     runs = [read_run(path, options) for path in files]
     if rdf or everything:
         write_rdf(Path(f"{prefix}rdf.out"), runs, options)
@@ -165,6 +169,8 @@ def main(
         write_msd(Path(f"{prefix}msd.out"), runs)
     if vdos or (everything and all(run.interval for run in runs)):
         write_vdos(Path(f"{prefix}vdos.out"), runs, options)
+    if infrared:
+        write_infrared(Path(f"{prefix}infrared.out"), runs, options, transport.read_charges(charges))
     if everything and not all(run.interval for run in runs):
         say("no times in the files: add --timestep for the mean-square displacement and the VDOS")
 
@@ -200,6 +206,35 @@ class Run:
         if all(frame.has("momenta") for frame in self.frames):
             return np.array([frame.get_velocities() for frame in self.frames])
         return np.asarray(np.gradient(self.positions, axis=0))
+
+    def dipoles(self, charges: Mapping[str, float]) -> Array:
+        """Dipole moments about the center of mass, (n_frames, 3) e Angstrom; in a cell of unwrapped atoms,
+        which should be whole molecules in the first frame.
+
+        Parameters
+        ----------
+        charges : mapping of element to float, e
+            Empty for those of the atoms in the file.
+
+        Raises
+        ------
+        InputError
+            There are no charges of some atoms.
+        """
+        symbols = self.frames[0].symbols
+        if charges:
+            if missing := sorted(set(symbols) - set(charges)):
+                raise InputError(f"--charges: gives none for {', '.join(missing)}, which is in {self.path}")
+            own = np.tile([charges[symbol] for symbol in symbols], (len(self.frames), 1))
+        else:
+            found = [getattr(frame.calc, "results", {}).get("charges") for frame in self.frames]
+            if any(each is None for each in found):
+                raise InputError(
+                    f"{self.path}: has frames without charges: give them, as --charges 'Na=1 Cl=-1', or run "
+                    "a potential that has charges"
+                )
+            own = np.array(found)
+        return np.asarray(np.einsum("fa,fax->fx", own, self.positions))
 
 
 def read_run(path: Path, options: Options) -> Run:
@@ -365,6 +400,22 @@ def write_vdos(path: Path, runs: Sequence[Run], options: Options) -> None:
     write_table(
         other, ["time", "vacf", f"vacf{_suffix(runs)}"], [np.arange(length) * interval, mean, error], "fs, 1"
     )
+    say(f"{path}, {other}: up to {frequencies[-1]:.1f} THz in steps of {frequencies[1]:.3g} THz")
+
+
+def write_infrared(path: Path, runs: Sequence[Run], options: Options, charges: Mapping[str, float]) -> None:
+    """Infrared spectrum, and the dipole moment of the first file beside it."""
+    interval, length = demand_interval(runs), min(len(run.frames) for run in runs)
+    series = [run.dipoles(charges)[:length] for run in runs]
+    spectra = [infrared_spectrum(dipoles, interval, options.segments) for dipoles in series]
+    frequencies = spectra[0][0]
+    mean, error = _summary(runs, [intensity for _, intensity in spectra])
+    columns = [frequencies, np.asarray(frequencies * CM_PER_THZ), mean, error]
+    text = f"THz, 1/cm, 1/THz (integral 1): absorption of classical nuclei; {_errors(runs)}"
+    write_table(path, ["frequency", "wavenumber", "infrared", f"infrared{_suffix(runs)}"], columns, text)
+    other = path.with_name(path.name.replace("infrared", "dipole"))
+    names, text = ["time", "M_x", "M_y", "M_z"], f"fs, e Angstrom about the center of mass; of {runs[0].path}"
+    write_table(other, names, [np.arange(length) * interval, *series[0].T], text)
     say(f"{path}, {other}: up to {frequencies[-1]:.1f} THz in steps of {frequencies[1]:.3g} THz")
 
 

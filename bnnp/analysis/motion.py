@@ -111,17 +111,47 @@ def vibrational_spectrum(
         Integral one.
     """
     weighted = velocities * np.sqrt(masses)[None, :, None]
-    length = max(8, 2 * len(velocities) // (segments + 1))
+    frequencies, power = _power(weighted.reshape(len(weighted), -1), interval, segments)
+    return frequencies, power / (power.sum() * (frequencies[1] - frequencies[0]))
+
+
+def infrared_spectrum(dipoles: Array, interval: float, segments: int = 4) -> tuple[Array, Array]:
+    r"""Infrared spectrum: frequency squared times the Fourier transform of :math:`\langle M(0) M(t) \rangle`.
+
+    That is the absorption coefficient times the refractive index over a constant, of classical nuclei with
+    the harmonic quantum correction (R. Ramirez et al., J. Chem. Phys. 121, 3973 (2004)).
+
+    Parameters
+    ----------
+    dipoles : (n_frames, 3) float64, any unit
+        Continuous in time: of unwrapped positions.
+    interval, segments
+        As of :func:`vibrational_spectrum`.
+
+    Returns
+    -------
+    frequencies : (n,) float64, THz
+    intensity : (n,) float64, 1/THz
+        Integral one; zero everywhere for dipoles that do not change.
+    """
+    frequencies, power = _power(dipoles - dipoles.mean(axis=0), interval, segments)
+    intensity = frequencies**2 * power
+    integral = intensity.sum() * (frequencies[1] - frequencies[0])
+    return frequencies, intensity / integral if integral > 0.0 else intensity
+
+
+def _power(series: Array, interval: float, segments: int) -> tuple[Array, Array]:
+    """Frequencies (n,), THz, and the sum of the power spectra of the columns of `series` (Welch)."""
+    length = max(8, 2 * len(series) // (segments + 1))
     frequencies, power = welch(
-        weighted.reshape(len(weighted), -1),
+        series,
         fs=THZ_PER_FS / interval,
         window="hann",
-        nperseg=min(length, len(velocities)),
+        nperseg=min(length, len(series)),
         detrend=False,
         axis=0,
     )
-    density = power.sum(axis=1)
-    return frequencies, density / (density.sum() * (frequencies[1] - frequencies[0]))
+    return frequencies, power.sum(axis=1)
 
 
 def _autocorrelation(values: Array) -> Array:

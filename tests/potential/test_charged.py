@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.io import read
 from benchmark_parts import prediction_parts
 from charged_case import FIXED, GENERATIONS, INPUT, THIRD, structure, write_charged
 from click.testing import CliRunner, Result
@@ -20,7 +21,7 @@ import bnnp
 import bnnp._core as _core
 from bnnp.cli import main
 from bnnp.errors import InputError, NumericalError, StaleFileError
-from bnnp.io.ase_atoms import to_atoms
+from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import read_columns
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
@@ -523,13 +524,15 @@ def test_mode_3_writes_the_charges(folder: Path, tmp_path: Path, potential: Pote
         assert written == pytest.approx(expected.value, abs=1e-9)
 
 
-def test_molecular_dynamics_conserves_the_energy(tmp_path: Path) -> None:
-    there = write_charged(tmp_path / "md", scale=0.1)
+@pytest.mark.parametrize("name", ["4G", "3G"])
+def test_molecular_dynamics_conserves_the_energy_and_writes_charges(name: str, tmp_path: Path) -> None:
+    text = GENERATIONS[name] + "zbl_repulsion 1.0 3.5\n"  # keeps the atoms apart
+    there = write_charged(tmp_path / "md", text, scale=0.1)
     write_structures(
         there / "input.data", [replace(structure("molecule"), energy=0.0, forces=np.zeros((12, 3)))]
     )
-    dynamics = "md_steps 100\nmd_ensemble nve\nmd_timestep 0.5\nmd_temperature 100\nmd_log_every 1\n"
-    (there / "input.nn").write_text(INPUT + dynamics)
+    dynamics = "md_steps 500\nmd_ensemble nve\nmd_timestep 0.5\nmd_temperature 100\nmd_log_every 1\n"
+    (there / "input.nn").write_text(text + dynamics)
     result = run(there, "--mode", "3")
     assert result.exit_code == 0, result.output
     lines = (there / "md.out").read_text().splitlines()
@@ -537,6 +540,12 @@ def test_molecular_dynamics_conserves_the_energy(tmp_path: Path) -> None:
     kinetic, conserved = (rows[:, names.index(name)] for name in ("E_kin", "E_conserved"))
     assert np.ptp(kinetic) > 1e-4
     assert np.ptp(conserved) < 1e-3 * np.ptp(kinetic)
+    potential = bnnp.load(write_charged(tmp_path / "again", text, scale=0.1))
+    last = read(there / "trajectory.extxyz", -1)
+    assert isinstance(last, Atoms)
+    expected = potential.predict(replace(from_atoms(last, potential.units), charge=0.7)).charges
+    assert expected is not None
+    assert last.get_charges() == pytest.approx(expected.value, abs=1e-6)  # positions have eight digits
 
 
 @pytest.mark.parametrize(

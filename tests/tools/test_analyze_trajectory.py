@@ -10,6 +10,7 @@ import pytest
 from analyze_trajectory import main
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from click.testing import CliRunner, Result
 
@@ -134,3 +135,44 @@ def test_mistakes(tmp_path: Path) -> None:
     result = analyze(tmp_path, "rubbish.extxyz")
     assert result.exit_code == 1
     assert "cannot be read by ASE" in result.output
+
+
+def triatomic(charges: bool = True) -> list[Atoms]:
+    """A linear molecule O C O that leaves its cell, 1 fs a frame: the symmetric stretch at 40 THz, which has
+    no dipole, with a large amplitude, and the asymmetric one at 70 THz with a small one."""
+    made = []
+    for time in range(4000):
+        symmetric, asymmetric = (np.cos(2e-3 * np.pi * f * time) for f in (40.0, 70.0))
+        x = np.array([-1.2 - 0.1 * symmetric, 0.0, 1.2 + 0.1 * symmetric])
+        x += 0.01 * asymmetric * np.array([-3.0, 8.0, -3.0])
+        positions = 3.5 + 0.002 * time + np.outer(x, [0.6, 0.0, 0.8])
+        frame = Atoms("OCO", positions, cell=np.eye(3) * 7.0, pbc=True)
+        frame.wrap()
+        frame.info["time"] = float(time)
+        if charges:
+            frame.calc = SinglePointCalculator(frame, charges=np.array([-0.5, 1.0, -0.5]))
+        made.append(frame)
+    return made
+
+
+def test_infrared_light_sees_the_vibration_that_has_a_dipole(tmp_path: Path) -> None:
+    write(tmp_path / "a.extxyz", triatomic())
+    write(tmp_path / "b.extxyz", triatomic(charges=False))
+    result = analyze(tmp_path, "a.extxyz", "--infrared", "--vdos")
+    assert result.exit_code == 0, result.output
+    found, vdos = table(tmp_path / "infrared.out"), table(tmp_path / "vdos.out")
+    step = found["frequency"][1]
+    assert found["frequency"][found["infrared"].argmax()] == pytest.approx(70.0, abs=step)
+    assert vdos["frequency"][vdos["vdos"].argmax()] == pytest.approx(40.0, abs=step)
+    assert found["infrared"][np.abs(found["frequency"] - 40.0) < 5.0].max() < 1e-6 * found["infrared"].max()
+    assert found["infrared"].sum() * step == pytest.approx(1.0)
+    dipole = table(tmp_path / "dipole.out")  # 0.08 e A + 0.03 e A along the axis at the first step
+    assert [dipole[f"M_{x}"][0] for x in "xyz"] == pytest.approx(0.11 * np.array([0.6, 0.0, 0.8]), abs=1e-6)
+    result = analyze(tmp_path, "b.extxyz", "--infrared")
+    assert result.exit_code == 1
+    assert "has frames without charges" in result.output
+    result = analyze(tmp_path, "b.extxyz", "--infrared", "--charges", "O=-0.5 C=1", "--out", "b")
+    assert result.exit_code == 0, result.output
+    assert table(tmp_path / "b_infrared.out")["infrared"] == pytest.approx(found["infrared"], abs=1e-12)
+    result = analyze(tmp_path, "b.extxyz", "--infrared", "--charges", "O=-0.5")
+    assert "gives none for C" in result.output

@@ -20,6 +20,7 @@ from bnnp.dynamics.stop_rule import StopRule, Threshold
 from bnnp.errors import InputError
 from bnnp.interfaces.ase import BNNP
 from bnnp.io.ase_atoms import to_atoms
+from bnnp.io.ase_labels import find_total_charge
 from bnnp.io.input_data import StructureFile
 from bnnp.io.text import reason_of
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
@@ -333,8 +334,10 @@ def starting_atoms(run: Run, stages: Sequence[Stage]) -> Atoms:
     """
     settings = run.settings
     atoms = _structure(run)
-    atoms.calc = None
+    atoms.calc, total = None, find_total_charge(atoms)
     atoms.info.clear()
+    if total and settings.model.charged:
+        atoms.info["charge"] = total
     _check_atoms(settings, stages, atoms)
     if settings.dynamics.md_velocities == "continued":
         if not atoms.has("momenta"):
