@@ -62,7 +62,7 @@ time.time = lambda skew=random.Random(os.getpid()).uniform(-1e5, 1e5), now=time.
 """
 DISK = 200  # MB
 LONGEST = 8.0  # seconds of a driver before it is killed or the disk is full
-FULL = (0.5, 60.0)  # seconds at most for which it is
+FULL = (2.0, 60.0)  # seconds at most for which it is
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
-from learning import teacher, vasp_label
+from learning import local_job, teacher, vasp_label
 from learning.campaign import Campaign, Stopped
 from learning.label import Job, Labeling, collect, label
 from learning.queues import RUNNING, no_room
@@ -128,6 +129,29 @@ def test_a_full_disk_is_no_failure_of_a_label(tmp_path: Path, solid: Path) -> No
     assert finals(campaign) == {}
     assert label(campaign, 1)
     assert finals(campaign)["job_0001"] == ("converged", "", 3)
+
+
+def test_a_failure_without_a_word_is_no_failure_of_a_label(tmp_path: Path, solid: Path) -> None:
+    """As where the disk was full for a moment."""
+    campaign = at_labels(tmp_path, solid, 1, VASP)
+    write_template(tmp_path, "*try_1) exit 1;;\n*try_2) behavior=dies;;")
+    assert label(campaign, 1)
+    assert finals(campaign)["job_0001"] == ("converged", "", 3)
+
+
+def test_a_job_on_a_full_disk_ends_without_a_traceback(tmp_path: Path) -> None:
+    """Files may have no bytes, as there: the job leaves no code."""
+    (tmp_path / "job.sh").write_text("exit 0\n")
+    command = [sys.executable, str(Path(local_job.__file__)), str(tmp_path)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert done.stderr == ""
+    assert not (tmp_path / "exit_code").exists()
 
 
 def test_a_disk_without_room_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

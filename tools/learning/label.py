@@ -40,6 +40,7 @@ from learning.queues import (
     GONE,
     NEW,
     NO_ROOM,
+    NOTHING,
     RUNNING,
     WAITING,
     Local,
@@ -244,7 +245,9 @@ class Labeling:
         if found.state == CONVERGED and state.code:
             found = Outcome(FAILED, "")
         if found.state == FAILED and state.code:
-            found = Outcome(FAILED, f"exit code {state.code}: {last_words(folder)[:200]}")
+            words = last_words(folder)
+            kind = LOST if words == NOTHING else FAILED  # where the disk was full, nothing can be said
+            found = Outcome(kind, f"exit code {state.code}: {words[:200]}")
         if found.structure is not None and (
             why := other_structure(job.structure, found.structure, self.campaign)
         ):

@@ -34,6 +34,7 @@ from learning.local_job import CODE, LOCK, OUTPUT, SCRIPT, TIMED_OUT
 NEW, WAITING, RUNNING, LATE, ENDED, GONE = "new", "waiting", "running", "late", "ended", "gone"
 SUBMITTED = "submitted"  # the name of a file, made before a job on this machine is started
 GRACE = 3.0  # seconds after which one without lock and code is gone: it may be starting
+NOTHING = "it printed nothing"
 NO_ROOM = os.strerror(errno.ENOSPC)
 ROOM = 2**20  # bytes below which a disk is full
 MOST = 500  # tasks of one array; SLURM's MaxArraySize is 1001 unless it is changed
@@ -97,8 +98,8 @@ def last_words(folder: Path) -> str:
     """The last line that a job has printed."""
     with contextlib.suppress(OSError):
         lines = [line.strip() for line in (folder / OUTPUT).read_text(errors="replace").splitlines()]
-        return next((line for line in reversed(lines) if line), "it printed nothing")
-    return "it printed nothing"
+        return next((line for line in reversed(lines) if line), NOTHING)
+    return NOTHING
 
 
 @dataclass
