@@ -380,3 +380,24 @@ command.guard(action)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert "left as they" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_behind_the_end_changes_nothing(name: str) -> None:
+    """The work is done, and its handlers are about to be put back."""
+    program = f"""
+import os, signal
+from bnnp import command
+
+restore = command._Signals.restore
+
+def late(self):
+    os.kill(os.getpid(), signal.{name})
+    restore(self)
+
+command._Signals.restore = late
+signal.signal(signal.SIGINT, signal.default_int_handler)
+command.guard(lambda: print("done"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -4,9 +4,9 @@ An extxyz frame (Angstrom, eV) has unwrapped positions, momenta, energy, forces,
 the standard deviations of :mod:`bnnp.interfaces.ase`: ``energy_std`` and ``stress_std`` in the second line,
 ``forces_std`` and ``energies_std`` in the columns, with their ``_raw`` values if they are calibrated
 (``energies_std`` is always raw). The second line also has ``step``, ``stage``, ``time`` (fs), and
-``labels=predicted``, which marks energy and forces as those of a potential. One with charges adds the column
-``charges`` (e). Dynamics with a bias (:mod:`bnnp.potential.sigma_gradient`) leave it out of energy, forces and
-stress, and tell its energy as ``bias_energy``.
+``labels=predicted``, which marks energy and forces as those of a potential. One with charges adds the
+column ``charges`` (e). Dynamics with a bias (:mod:`bnnp.potential.sigma_gradient`) leave it out of energy,
+forces and stress, and tell its energy as ``bias_energy``.
 """
 
 from __future__ import annotations
