@@ -378,6 +378,22 @@ class TestKeys:
         assert result.exit_code == 1
         assert "--stress-key names `virials`, which is a virial by its name" in result.output
 
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_a_row_with_a_column_too_many(self, tmp_path: Path, packed: bool) -> None:
+        """ASE drops the last one, so that a number too many in the middle shifts those behind it."""
+        path = tmp_path / ("run.extxyz.gz" if packed else "run.extxyz")
+        ase.io.write(path, [crystal(0.1), crystal(0.2)], format="extxyz")
+        text = (gzip.decompress(path.read_bytes()) if packed else path.read_bytes()).decode()
+        lines = text.splitlines()
+        size = len(lines) // 2
+        words = lines[size + 3].split()
+        lines[size + 3] = " ".join([*words[:2], "0.5", *words[2:]])
+        text = "\n".join(lines) + "\n"
+        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+        result = run(path, tmp_path / "input.data")
+        assert result.exit_code == 1
+        assert f"line {size + 4}: 8 columns, but Properties of this frame names 7" in result.output
+
     @pytest.mark.parametrize("second", ["energy=-8", "energy = -8", 'energy="-8"'])
     def test_a_key_that_is_given_twice(self, tmp_path: Path, second: str) -> None:
         path = write_xyz(tmp_path / "a.xyz", f"energy=-9 {second}")

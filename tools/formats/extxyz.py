@@ -2,7 +2,8 @@
 
 A stress or a virial may have six numbers, where ASE takes any but nine for an error of the whole file; and
 `lattice`, `properties` and `PBC` may be written in small or capital letters, where ASE would see a molecule
-without a cell. Of a key that is given twice ASE takes the last value, unseen; here it has both, as text.
+without a cell. Of a key that is given twice ASE takes the last value, unseen; here it has both, as text. Of a
+row with more columns than `Properties` names it drops the last ones, also if one in the middle is too many.
 
 References: ASE manual, "Extended XYZ", `properties_parser`; GPUMD manual, "train.xyz".
 """
@@ -10,18 +11,26 @@ References: ASE manual, "Extended XYZ", `properties_parser`; GPUMD manual, "trai
 from __future__ import annotations
 
 import re
+import zlib
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase.io.extxyz import key_val_str_to_dict
+from vasp.compressed import open_stream
 
+from bnnp.errors import InputError
 from bnnp.io.atom_lines import parse_number
+from bnnp.messages import count
 
 KEYS = {"lattice": "Lattice", "properties": "Properties", "pbc": "pbc"}  # as ASE wants them
 KEY = re.compile(rf"(?<![\w-])({'|'.join(KEYS)})(?=\s*=)", re.IGNORECASE)
 TENSOR = re.compile(r"(?<![\w-])(stress|virial)(?=\s*=)")
 PAIR = re.compile(r"""(?<!\S)([\w.-]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[[^\]]*\]|\S+)""")
 HIDDEN = "_as_it_is"
+PROPERTIES = re.compile(rb"""(?<![\w-])properties\s*=\s*["']?([^\s"']+)""", re.IGNORECASE)
 
 
 def parse_comment(text: str) -> dict[str, Any]:
@@ -34,6 +43,25 @@ def parse_comment(text: str) -> dict[str, Any]:
     """
     text = KEY.sub(lambda match: KEYS[match[1].lower()], text)
     return _values(text) | _repeated(text)
+
+
+def demand_columns(path: Path) -> None:
+    """Raise InputError at the first row with more columns than the `Properties` of its frame."""
+    number = 0
+    with open_stream(path) as stream, suppress(EOFError, zlib.error):  # of a cut file, which ASE tells
+        lines = stream.file
+        while (head := lines.readline().strip()).isdigit():
+            found = PROPERTIES.search(lines.readline())
+            widths = found[1].split(b":")[2::3] if found else []
+            width = sum(int(word) for word in widths if word.isdigit())
+            number += 2
+            for row in islice(lines, int(head)):
+                number += 1
+                if width and (columns := len(row.split())) > width:
+                    raise InputError(
+                        f"{path} line {number}: {count(columns, 'column')}, but Properties of this frame "
+                        f"names {width}; is a number too many there, or is a column not named?"
+                    )
 
 
 def _repeated(text: str) -> dict[str, str]:

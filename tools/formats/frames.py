@@ -32,7 +32,7 @@ from bnnp.units import Units
 from formats import cp2k
 from formats.change_units import change_units
 from formats.deepmd import find_systems, is_deepmd_file, read_systems
-from formats.extxyz import parse_comment
+from formats.extxyz import demand_columns, parse_comment
 from formats.lammps_dump import DumpChoice, is_dump, read_dump
 from formats.programs import Program, program_of, read_output
 from formats.runner_tree import find_data, read_tree
@@ -230,7 +230,10 @@ def read_with_ase(path: Path, choice: Choice, summary: CheckedSummary) -> Iterat
         summary.remarks.append(
             f"{path}: files of this kind ({format_}) do not say whether the electronic iterations converged"
         )
-    options: dict[str, Any] = {"properties_parser": parse_comment} if format_ == "extxyz" else {}
+    options: dict[str, Any] = {}
+    if format_ == "extxyz":
+        demand_columns(path)
+        options = {"properties_parser": parse_comment}
 
     def images(frames: slice) -> Iterator[Atoms]:
         return ase.io.iread(path, frames, format=choice.format, do_not_split_by_at_sign=True, **options)
