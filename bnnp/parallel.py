@@ -28,6 +28,7 @@ from bnnp.errors import BnnpError, InputError
 T = TypeVar("T")
 
 BATCH = 4  # items of a rank between two gathers of :func:`ordered_map`
+LOOK = 5e-5  # s between two looks whether all ranks have come
 
 # Environment variables of launchers: the number of processes, and the rank of this one.
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE", "FLUX_JOB_SIZE")
@@ -96,10 +97,17 @@ def on_root(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def gather(value: T) -> list[T]:
-    """On the root the list of every rank's `value`, in rank order; elsewhere an empty list."""
+    """On the root the list of every rank's `value`, in rank order; elsewhere an empty list.
+
+    While it waits for the slowest rank Python's handlers of signals run, so that the root removes its
+    temporary files; within the call of MPI they would not.
+    """
     communicator = _communicator()
     if communicator is None:
         return [value]
+    arrived = communicator.Ibarrier()
+    while not arrived.Test():
+        time.sleep(LOOK)
     return communicator.gather(value, root=0) or []
 
 

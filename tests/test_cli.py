@@ -147,7 +147,7 @@ def test_wrong_use_is_exit_code_2(words: tuple[str, ...]) -> None:
         ("droput_rate 0.1", "did you mean `dropout_rate`"),
         (
             "use_electrostatics",
-            "needs the line `nnp_gen 4`: bnnp has charges",
+            "needs `nnp_gen 3`, `nnp_gen 4` or fixed_charge: bnnp has charges",
         ),
         ("cutoff_type 1 2 3", "perhaps alpha"),
     ],

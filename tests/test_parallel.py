@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,30 @@ parallel.barrier()
     done = python(code, ranks=2)
     assert done.returncode != 0
     assert done.stderr.count("RuntimeError: lost") == 1
+
+
+@needs_mpi
+def test_a_signal_ends_a_root_that_waits_for_another_rank() -> None:
+    """It must not sit in MPI's call until the other rank ends the run."""
+    code = (
+        "import os, signal, threading, time\n"
+        "from bnnp import parallel\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "if parallel.is_root():\n"
+        "    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "else:\n"
+        "    time.sleep(30.0)\n"
+        "try:\n"
+        "    parallel.gather(1)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('cleaned', flush=True)\n"
+        "    parallel.abort(130)\n"
+    )
+    start = time.monotonic()
+    result = python(code, ranks=2)
+    assert "cleaned" in result.stdout
+    assert result.returncode == 130
+    assert time.monotonic() - start < 25.0
 
 
 @needs_mpi

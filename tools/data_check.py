@@ -118,7 +118,7 @@ class DataCheck:
         for entry in self.entries:
             groups.setdefault(entry.group, []).append(entry)
         for group, entries in groups.items():
-            energies = np.array([entry.energy for entry in entries])
+            energies = np.array([entry.energy for entry in entries if np.isfinite(entry.energy)] or [np.nan])
             atoms = [entry.n_atoms for entry in entries]
             rms = np.sqrt(np.average([entry.force_rms**2 for entry in entries], weights=atoms))
             pressures = [entry.pressure for entry in entries if np.isfinite(entry.pressure)]

@@ -67,7 +67,7 @@ def force_products(
     Parameters
     ----------
     structures : Structures
-        Those without forces do not count.
+        Those without forces do not count; atoms whose force is not known (NaN) do not move.
     indices : sequence of int
         From which structures are drawn, until they have :data:`ATOMS` atoms.
     functions : mapping of element to its functions, elements by atomic number
@@ -91,7 +91,10 @@ def force_products(
     products, targets, square = np.zeros((first[-1], first[-1])), np.zeros(first[-1]), 0.0
     for index in progress(sorted(drawn)):
         structure = structures[index]
-        if structure.forces is None or not structure.forces.any():
+        if structure.forces is None:
+            continue
+        known = np.asarray(np.isfinite(structure.forces).all(axis=1))
+        if not structure.forces[known].any():
             continue
         types, pairs = descriptor.environments(structure)
         moved = np.arange(len(structure))
@@ -99,6 +102,7 @@ def force_products(
             center = int(rng.integers(len(structure)))
             moved = np.union1d(pairs.neighbors[pairs.first[center] : pairs.first[center + 1]], center)
             pairs = pairs.of_centers(np.union1d(pairs.centers[np.isin(pairs.neighbors, moved)], moved))
+        moved = moved[known[moved]]
         blocks = descriptor.jacobian(types, pairs)
         rows, forces = np.zeros((min(each, 3 * len(moved)), first[-1])), []
         for row in rows:
@@ -107,7 +111,7 @@ def force_products(
             changes = descriptor.block_jvp(types, pairs, blocks, pair_differences(pairs, moves))
             for x, width in enumerate(descriptor.n_functions):
                 row[first[x] : first[x + 1]] = changes[types == x, :width].sum(axis=0)
-            forces.append(np.vdot(structure.forces, moves))
+            forces.append(np.vdot(structure.forces[known], moves[known]))
         products += rows.T @ rows
         targets += forces @ rows
         square += np.vdot(forces, forces)

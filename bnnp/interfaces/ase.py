@@ -95,7 +95,8 @@ class BNNP(Calculator):
         n-th configuration.
     bias : float
         k of a bias energy -k sigma that is added to energy, forces and stress, with the raw standard
-        deviation sigma of the energy (:mod:`bnnp.potential.sigma_gradient`).
+        deviation sigma of the energy (:mod:`bnnp.potential.sigma_gradient`); `md_bias` counts in the
+        calibrated one.
     warn : bool
         Whether the first configuration with symmetry functions outside of their training range is an
         ExtrapolationWarning. The number of all such configurations is `extrapolated`.

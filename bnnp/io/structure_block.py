@@ -242,7 +242,7 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
         forces = _counting(table.forces, info)
     except ValueError as error:
         raise location.error(header.row_of("forces="), f"comment: {error}") from None
-    left_out = info.get("energy") == "none"
+    left_out = info.get("energy", "").lower() == "none"
     if left_out and header.energy is not None:
         raise location.error(
             header.row_of("energy="), "comment: energy=none, but there is an `energy` line; remove one"
@@ -324,7 +324,7 @@ def format_ranges(indices: NDArray[np.integer]) -> str:
 def parse_ranges(text: str, size: int) -> NDArray[np.int64]:
     """Indices from 0 of the text of :func:`format_ranges`. Raises ValueError unless they are below `size`."""
     ends = [part.split(":") for part in text.split(",")]
-    if all(len(pair) < 3 and all(word.isdigit() for word in pair) for pair in ends):
+    if all(len(pair) < 3 and all(word.isdecimal() for word in pair) for pair in ends):
         pairs = [(int(pair[0]) - 1, int(pair[-1])) for pair in ends]
         if all(0 <= first < last <= size for first, last in pairs):
             return np.unique(np.concatenate([np.arange(*pair) for pair in pairs]))

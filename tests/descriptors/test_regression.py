@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,20 @@ def test_the_functions_that_make_the_forces_are_taken_first() -> None:
     wanted = np.zeros((2, WIDTH))
     wanted[0, 2], wanted[1, 7] = 1.0, -2.0
     fitted = force_products(structures(wanted), range(12), FUNCTIONS, CUTOFF, seed=1)
+    assert set(most_telling(fitted, np.repeat([0, 1], WIDTH), WIDTH)[:2]) == {2, WIDTH + 7}
+
+
+def test_unknown_forces_do_not_count() -> None:
+    """Some atoms of every structure, as where ``forces=1:9`` stands in its comment: the same solution."""
+    wanted = np.zeros((2, WIDTH))
+    wanted[0, 2], wanted[1, 7] = 1.0, -2.0
+    partly = []
+    for structure in structures(wanted):
+        forces = structure.forces.copy()
+        forces[9:] = np.nan
+        partly.append(replace(structure, forces=forces))
+    fitted = force_products(partly, range(12), FUNCTIONS, CUTOFF, seed=1)
+    assert fitted.functions @ wanted.ravel() == pytest.approx(fitted.targets, rel=1e-4)
     assert set(most_telling(fitted, np.repeat([0, 1], WIDTH), WIDTH)[:2]) == {2, WIDTH + 7}
 
 

@@ -59,7 +59,7 @@ def test_synonyms_count_as_repetition(tmp_path: Path) -> None:
         ("use_short_forces 1.0", "takes no argument but .true. or .false., got `1.0`"),
         ("use_short_forces .true. .false.", "got `.true. .false.`"),
         ("nn_type_short 2", "pair networks"),
-        ("nnp_gen 3", "expects 2 or 4"),
+        ("nnp_gen 5", "expects 2, 3 or 4"),
         ("cutoff_type 12", "is 12 but must be at most 8"),
         ("memory_limit lots", "expects a size such as `4 GB`"),
         ("atom_energy H", "expects an element and a number, got 1 word"),
@@ -76,8 +76,6 @@ def test_wrong_arguments(tmp_path: Path, line: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("fixed_charge H 0.4", "fourth generation only (`nnp_gen 4`)"),
-        ("symfunction_electrostatic H 2 H 0 0 6", "all networks share the symmetry functions"),
         ("pairsymfunction_short H O 1 2 3", "no pair networks"),
         ("use_vdw", "van der Waals"),
         ("nn_type 1", "write `nn_type_short 1`"),

@@ -275,6 +275,28 @@ class TestCp2k:
         project.with_name("OH-1.restart").write_text(text)
         assert "the cell is missing" in refused(project)
 
+    @pytest.mark.parametrize(
+        ("lines", "diagonal"),
+        [
+            ("ABC 5 6 7 ! Angstrom\n &CELL_REF\n  ABC 9 9 9\n &END CELL_REF\n PERIODIC XYZ", (5, 6, 7)),
+            ("ABC [angstrom] 5.0 6.0 7.0  # cubic", (5, 6, 7)),
+            ("ABC [bohr] 10 20 30", (10 * BOHR, 20 * BOHR, 30 * BOHR)),
+            ("ABC 5 6 7\n MULTIPLE_UNIT_CELL 1 2 3", (5, 12, 21)),
+        ],
+    )
+    def test_cells_as_inputs_state_them(
+        self, project: Path, lines: str, diagonal: tuple[float, float, float]
+    ) -> None:
+        project.with_name("OH.inp").write_text(f"&SUBSYS\n &CELL\n {lines}\n &END CELL\n&END SUBSYS\n")
+        np.testing.assert_allclose(converted(project)[0][0].cell, np.diag(diagonal), atol=1e-9)
+
+    def test_cells_that_cannot_be_told(self, project: Path) -> None:
+        path = project.with_name("OH.inp")
+        path.write_text("&CELL\n ABC [furlong] 1 2 3\n&END CELL\n")
+        assert "got `ABC [furlong] 1 2 3`" in refused(project)
+        path.write_text("&MD\n ENSEMBLE NPT_I\n&END MD\n&CELL\n ABC 5 6 7\n&END CELL\n")
+        assert "the cell changes (`ENSEMBLE NPT_I` in OH.inp), and OH-1.cell" in refused(project)
+
     def test_a_molecule(self, project: Path) -> None:
         project.with_name("OH.inp").write_text("&CELL\n ABC 9 9 9\n PERIODIC NONE\n&END CELL\n")
         assert converted(project)[0][0].cell is None

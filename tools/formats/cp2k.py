@@ -35,7 +35,10 @@ from bnnp.io.atom_lines import parse_number
 Array = NDArray[np.float64]
 
 COMMENT = re.compile(r"\s*i\s*=\s*(\d+)\s*,.*\bE\s*=\s*([^\s,]+)")
-CELL = re.compile(r"^\s*&CELL\b(.*?)^\s*&END\b", re.MULTILINE | re.IGNORECASE | re.DOTALL)
+CHANGES = re.compile(
+    r"^\s*(ENSEMBLE\s+(?:NPT|NPE|NPH)\S*|RUN_TYPE\s+CELL_OPT)", re.MULTILINE | re.IGNORECASE
+)  # of the cell
+LENGTHS = {"[angstrom]": 1.0, "[bohr]": ase.units.Bohr, "[nm]": 10.0, "[pm]": 0.01}
 CUT_OFF, NO_FORCES = "not complete", "without forces"
 SILENT = (
     "{}: read in Angstrom, hartree and hartree/bohr (CP2K's own); the files do not say whether the "
@@ -154,7 +157,13 @@ class _Cells:
                 words = row.split()
                 if words and words[0].isdecimal() and len(words) >= 11:
                     self.steps[int(words[0])] = np.array(words[2:11], dtype=np.float64).reshape(3, 3)
-        elif self.cell is None and any(self.pbc):
+            return
+        if stated is not None and (found := CHANGES.search(stated.read_text(errors="replace"))):
+            raise InputError(
+                f"{path}: the cell changes (`{' '.join(found[1].split())}` in {stated.name}), and "
+                f"{self.path.name} with that of each step is missing; copy it there (MOTION / PRINT / CELL)"
+            )
+        if self.cell is None and any(self.pbc):
             names = ", ".join(one.name for one in (self.path, *inputs))
             raise InputError(f"{path}: the cell is missing: none of {names} beside it; copy one there")
 
@@ -167,11 +176,40 @@ class _Cells:
         return self.cell, self.pbc
 
 
+def _sections(text: str) -> Iterator[dict[str, list[str]]]:
+    """The keywords of each ``&CELL``, without those of sections within it."""
+    rows: list[list[str]] | None = None
+    depth = 0
+    for line in text.splitlines():
+        words = re.split("[!#]", line)[0].split()
+        if not words:
+            continue
+        opened, ended = words[0].startswith("&"), words[0].upper() == "&END"
+        if rows is None:
+            rows, depth = ([] if words[0].upper() == "&CELL" else None), 1
+        elif opened:
+            depth += -1 if ended else 1
+            if depth == 0:
+                yield {row[0].upper(): row[1:] for row in rows}
+                rows = None
+        elif depth == 1:
+            rows.append(words)
+
+
+def _lengths(words: list[str]) -> Array:
+    """Three lengths in Angstrom, behind another unit or without one. Raises KeyError, ValueError."""
+    unit = 1.0
+    if words[0].startswith("["):
+        unit, words = LENGTHS[words[0].lower()], words[1:]
+    found = unit * np.array(words, dtype=np.float64)
+    if found.shape != (3,):
+        raise ValueError
+    return found
+
+
 def _stated_cell(path: Path) -> tuple[Array | None, tuple[bool, bool, bool]]:
     """Cell and periodicity of ``&CELL``; no cell where nothing is repeated, or the file has none."""
-    for section in CELL.finditer(path.read_text(encoding="utf-8", errors="replace")):
-        rows = [row.split() for row in section[1].splitlines() if row.split()]
-        words = {row[0].upper(): row[1:] for row in rows}
+    for words in _sections(path.read_text(encoding="utf-8", errors="replace")):
         if not words.keys() & {"ABC", "A", "B", "C"}:  # what to print of it
             continue
         periodic = (words.get("PERIODIC") or ["XYZ"])[0].upper()
@@ -179,14 +217,16 @@ def _stated_cell(path: Path) -> tuple[Array | None, tuple[bool, bool, bool]]:
             return None, (False, False, False)
         try:
             if "ABC" in words:
-                angles = [float(word) for word in words.get("ALPHA_BETA_GAMMA", ["90", "90", "90"])]
-                cell = Cell.new([*(float(word) for word in words["ABC"]), *angles]).array
+                angles = np.array(words.get("ALPHA_BETA_GAMMA", [90, 90, 90]), dtype=np.float64)
+                cell = Cell.new([*_lengths(words["ABC"]), *angles]).array
             else:
-                cell = np.array([[float(word) for word in words[axis]] for axis in "ABC"])
-        except (KeyError, ValueError):
+                cell = np.array([_lengths(words[axis]) for axis in "ABC"])
+            cell = cell * np.array(words.get("MULTIPLE_UNIT_CELL", [1, 1, 1]), dtype=np.int64)[:, None]
+        except (KeyError, ValueError, IndexError):
+            lines = "; ".join(" ".join((name, *values)) for name, values in words.items())
             raise InputError(
                 f"{path}: the cell cannot be read in &CELL: expected ABC, or A, B and C, each with three "
-                "numbers in Angstrom"
+                f"numbers (in Angstrom, or behind one of {', '.join(LENGTHS)}), got `{lines}`"
             ) from None
         return cell, ("X" in periodic, "Y" in periodic, "Z" in periodic)
     return None, (True, True, True)

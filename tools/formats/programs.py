@@ -11,7 +11,7 @@ Quantum ESPRESSO    ``Program PWSCF``                             ``convergence 
 FHI-aims            ``Invoking FHI-aims``                         ``self-consistency cycle not converged``
 Gaussian            ``Entering Gaussian System``                  ``Convergence failure``
 ORCA                ``* O   R   C   A *``                         ``SCF NOT CONVERGED``
-CASTEP              ``| CCC   AA    SSS  TTTTT  EEEEE  PPPP``     ``has not reached the groundstate``
+CASTEP              ``| CCC   AA    SSS  TTTTT  EEEEE  PPPP``     ``has not reached the ground state``
 GPAW                ``___ ___ ___ _ _ _``                         ``Did not converge!``
 NWChem              ``Northwest Computational Chemistry``         ``Calculation failed to converge``
 ABINIT              ``.Version ... of ABINIT``                    ``not enough scf cycles to converge``
@@ -133,11 +133,13 @@ PROGRAMS = (
 
 
 def program_of(path: Path) -> Program | None:
-    """The program whose output a file is; None if it is of none of these, or cannot be read."""
+    """The program whose output a file is; None if it is of none of these, is xyz, or cannot be read."""
     try:
         with open_stream(path) as stream:
             head = stream.read(HEAD).decode("latin-1")
     except OSError:
+        return None
+    if head.partition("\n")[0].strip().isdecimal():  # the comment of a frame may name a program
         return None
     return next((program for program in PROGRAMS if program.start.search(head)), None)
 

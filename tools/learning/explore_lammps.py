@@ -27,6 +27,7 @@ from bnnp.io.ase_atoms import to_atoms
 from bnnp.io.ase_labels import PREDICTED
 from bnnp.io.output import replace_file
 from bnnp.io.trajectory import TRAJECTORY
+from bnnp.messages import count
 from bnnp.settings.arguments import Ramp
 from bnnp.structure import Structure
 from learning.campaign import Campaign
@@ -136,7 +137,10 @@ def frames(folder: Path, elements: Sequence[str]) -> Iterator[Atoms]:
     with open(dump, encoding="utf-8") as file:
         steps = [int(next(file)) for line in file if line.startswith("ITEM: TIMESTEP")]
     choice = DumpChoice(types=list(elements), units="metal", log=log)
-    for step, atoms in zip(steps, read_dump(dump, choice, slice(None), True, []), strict=True):
+    images = list(read_dump(dump, choice, slice(None), True, []))
+    if len(images) != len(steps):
+        raise InputError(f"{dump}: {count(len(steps), 'step')}, of which {len(images)} can be read")
+    for step, atoms in zip(steps, images, strict=True):
         if missing := [name for name in SIGMAS if name not in atoms.arrays]:
             raise InputError(
                 f"{dump}: no column {missing[0]}: write `fix sigma all pair N bnnp forces_std 1`, and "

@@ -229,7 +229,8 @@ def _demand_references(structures: StructureFile, numbers: Sequence[int]) -> Non
     """Raise InputError if all energies and forces are 0, as in files that have none."""
     for number in numbers:
         structure = structures[number]
-        if structure.energy != 0.0 or (structure.forces is not None and structure.forces.any()):
+        forces = structure.forces
+        if structure.energy not in (None, 0.0) or (forces is not None and np.nan_to_num(forces).any()):
             return
     if numbers:
         raise InputError(

@@ -56,6 +56,8 @@ def describe_potential(
             log.item(f"{'electronegativity' if charges.hardness else 'charge'} of {element}", shape)
     if (fixed := potential.model.fixed_charges) is not None:
         log.item("fixed charges", ", ".join(f"{x} {value:+g}" for x, value in fixed.values.items()) + " e")
+    if potential.options.single:
+        log.item("precision", "single, of the symmetry functions")
     log.item("uncertainty", describe_ensemble(potential) or _describe_samples(run, potential, uncertainty))
     log.item(
         "structures",

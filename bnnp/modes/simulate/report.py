@@ -77,6 +77,8 @@ def report_plan(
     log.item("atoms", f"{len(atoms)}, {atoms.symbols.get_chemical_formula('hill')}")
     if ensemble := describe_ensemble(potential):
         log.item("potential", ensemble)
+    if potential.options.single:
+        log.item("precision", "single, of the symmetry functions")
     log.item("uncertainty", potential.describe_std() or "none: one network")
     for number, stage in enumerate(plan.stages, start=1):
         log.item(f"stage {number}", stage.describe())

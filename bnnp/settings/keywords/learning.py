@@ -43,7 +43,7 @@ class LoopSettings(Section, title="Loop", modes="123", dialect=BNNP):
     loop_pressure: tuple[Ramp, ...] = keyword("p|p1:p2 ...", ramps, (),
         "pressures of the runs in GPa, one run each (`md_ensemble npt`); without it md_pressure")
     loop_bias: tuple[float, ...] = keyword("k ...", reals(0.0), (),
-        "forces along the gradient of sigma (md_bias) of the runs, one run each; without it md_bias",
+        "k of md_bias, a bias energy -k sigma, one run each; without it that of md_bias",
         note="`loop_bias 0 2` makes each run without and with a bias, which finds rare events sooner.")
     loop_seeds: int = keyword("n", integer(1), 1,
         "runs with different velocities for each structure, temperature, pressure and bias")
