@@ -139,7 +139,7 @@ def prepare(place: Path) -> dict[str, Path]:
     text = (stopped / "input.nn").read_text()
     (stopped / "input.nn").write_text(text.replace("epochs 2", "epochs 3"))
     moved = copy(trained, place / "moved")
-    dynamics = DYNAMICS.replace("1500", "20")
+    dynamics = DYNAMICS.replace("1500", "20").replace("md_write_every 50", "md_write_every 5")
     with open(moved / "input.nn", "a") as file:
         file.write(dynamics)
     demand(run(moved, "--mode", "3"))
