@@ -129,7 +129,7 @@ def test_gete_prepare(shared: Path, tmp_path: Path) -> None:
     groups: dict[tuple[str, Set | None], list[int]] = {}
     for name in ("input.data", "test.data"):
         for structure in StructureFile(tmp_path / name, ("Ge", "Te")):
-            frame = int(structure.info["source"].rpartition(":")[2])
+            frame = int(structure.info["source"].rpartition(":")[2]) - 1
             groups.setdefault((structure.info["group"], structure.subset), []).append(frame)
     for t in (300, 600, 900):
         assert groups.pop((f"{t}K", Set.TRAIN)) == list(range(0, 137, 4))
