@@ -526,7 +526,7 @@ def test_three_ranks_give_the_same_learning_curve(source: Path, tmp_path: Path) 
     """All methods in one start of the ranks, which takes longer than the trainings."""
     methods, pairs = ("Adam", "Kalman", "Kalman, L-BFGS", "L-BFGS", "RuNNer"), []
     for method in methods:
-        settings = METHODS[method].replace("30", "4") + "epochs 10\nbatch_size 3\n"
+        settings = METHODS[method].replace("30", "4") + "epochs 5\nbatch_size 3\n"
         one, many = (twin(source, tmp_path / f"{method} {name}", settings) for name in ("one", "many"))
         assert invoke(one, 2).exit_code == 0
         pairs.append((method, one, many))
