@@ -61,6 +61,10 @@ class Command(click.Command):
                 error.show()
                 sys.exit(error.exit_code)
             _fail(f"ERROR: {error.format_message()}{_advice(error)}", error.exit_code)
+        except click.Abort:  # Ctrl-C while the words of the command line are read
+            if not standalone_mode:
+                raise
+            sys.exit(INTERRUPTED)
         if not standalone_mode:
             return code
         atexit.register(_ignore_signals)

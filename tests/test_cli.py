@@ -401,3 +401,13 @@ command.guard(lambda: print("done"))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_an_interruption_while_the_command_line_is_read_has_no_traceback() -> None:
+    def interrupted(ctx: click.Context, option: click.Parameter, value: str) -> str:
+        raise KeyboardInterrupt
+
+    option = click.Option(["--word"], callback=interrupted)
+    with pytest.raises(SystemExit) as ended:
+        command.Command("some", params=[option], callback=lambda word: None).main(["--word", "x"])
+    assert ended.value.code == 130
