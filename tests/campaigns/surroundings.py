@@ -19,6 +19,8 @@ from pathlib import Path
 
 from case import DYNAMICS, TIMEOUT, Ended, command, copy, demand, environment, make, run
 
+from bnnp.modes.train.output import EPOCH_FILE
+
 MODES = {
     "mode 1": ["--mode", "1"],
     "mode 2": ["--mode", "2"],
@@ -99,7 +101,9 @@ def judge(folder: Path, mode: str, before: dict[str, str], ended: Ended, good: b
         faults.append(f"exit code {ended.code}: {ended.text.strip()[-200:]}")
     after = checksums(folder)
     faults += [f"{name} was changed" for name in INPUTS if after.get(name) != before[name]]
-    faults += [f"{name} was lost" for name in before if name not in after]
+    replaced = "Removed, of a former training" in ended.text  # whose potential the new one has replaced
+    gone = [name for name in before if name not in after]
+    faults += [f"{name} was lost" for name in gone if not (replaced and EPOCH_FILE.fullmatch(name))]
     again = run(folder, *MODES[mode])  # whatever was left, the same command works where nothing is in its way
     if again.code != 0:
         faults.append(f"cannot be repeated: {again.text.strip()[-200:]}")

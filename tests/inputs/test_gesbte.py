@@ -129,8 +129,8 @@ def test_error_bars_by_both_ways(
         potential=solid_writer(tmp_path / "potential"),
         crystal=bulk("Cu", a=4.05, cubic=True) * 2,
         temperature=300.0,
-        members=3,
-        steps=600,
+        members=2,
+        steps=400,
     )
     line = script.compare(words)
     numbers = re.fullmatch(r"\| copper \| 300 \| (\S+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|", line)
