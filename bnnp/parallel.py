@@ -63,10 +63,16 @@ def is_root() -> bool:
 
 
 def barrier() -> None:
-    """Wait until every rank has called this."""
+    """Wait until every rank has called this.
+
+    Meanwhile Python's handlers of signals run, so that the root removes its temporary files; within a call of
+    MPI they would not.
+    """
     communicator = _communicator()
     if communicator is not None:
-        communicator.Barrier()
+        arrived = communicator.Ibarrier()
+        while not arrived.Test():
+            time.sleep(LOOK)
 
 
 def broadcast(value: T) -> T:
@@ -97,17 +103,11 @@ def on_root(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def gather(value: T) -> list[T]:
-    """On the root the list of every rank's `value`, in rank order; elsewhere an empty list.
-
-    While it waits for the slowest rank Python's handlers of signals run, so that the root removes its
-    temporary files; within the call of MPI they would not.
-    """
+    """On the root the list of every rank's `value`, in rank order; elsewhere an empty list."""
     communicator = _communicator()
     if communicator is None:
         return [value]
-    arrived = communicator.Ibarrier()
-    while not arrived.Test():
-        time.sleep(LOOK)
+    barrier()
     return communicator.gather(value, root=0) or []
 
 
