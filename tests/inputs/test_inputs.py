@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 from case_scripts import load_script
@@ -316,3 +317,27 @@ def test_elastic_constants_of_a_known_energy() -> None:
     assert volume == pytest.approx(crystal.get_volume())
     energies = np.array([atoms.get_potential_energy() for atoms in chosen])
     assert elastic.elastic_constants(strains, energies, volume) == pytest.approx((c11, c44), rel=1e-6)
+
+
+def test_vacancy_of_a_pair_potential() -> None:
+    """mlearn/properties.py: with pairs of nearest neighbors at their best distance a vacancy costs 12 pairs
+    and gives back 6, its share of the crystal; nothing moves."""
+    properties = load_script("mlearn", "properties")
+    sigma, depth, cutoff = 2.6, 0.3, 3.4  # Angstrom, eV; the second shell is at 4.1
+    calculator = LennardJones(sigma=sigma, epsilon=depth, rc=cutoff)
+    edge = 2 ** (1 / 6) * sigma * np.sqrt(2)
+    shift = 4 * depth * ((sigma / cutoff) ** 12 - (sigma / cutoff) ** 6)
+    assert properties.vacancy(calculator, "Cu", edge) == pytest.approx(6 * (depth + shift), rel=1e-6)
+
+
+def test_properties_are_read_from_the_files_of_phonons(tmp_path: Path) -> None:
+    """The labels of the path stand in the header of the bands, at distances of the first column."""
+    properties = load_script("mlearn", "properties")
+    elastic = "# quantity value std | GPa\nC11  1.5e+02 nan\nC12  6e+01 nan\nC13  7e+01 nan\nC44  8e+01 nan\n"
+    (tmp_path / "elastic.out").write_text(elastic)
+    assert properties.constants(tmp_path / "elastic.out") == {"C11": 150.0, "C12": 60.0, "C44": 80.0}
+    (tmp_path / "bands.out").write_text(
+        "# distance q_a f_1 f_1_std f_2 f_2_std | 1/Angstrom; path: GAMMA 0.000000 X 1.150099 L 2.3; std\n"
+        "0.0 0.0 -1e-8 9.0 15.5 9.0\n1.1500991 0.5 13.0 9.0 12.0 99.0\n2.3 0.5 4.0 9.0 6.0 9.0\n"
+    )
+    assert properties.highest(tmp_path / "bands.out") == {"nu(GAMMA)": 15.5, "nu(X)": 13.0, "nu(L)": 6.0}
