@@ -46,7 +46,7 @@ def copper(folder: Path, count: int) -> None:
 @pytest.mark.slow
 def test_a_potential_in_one_command(tmp_path: Path) -> None:
     copper(tmp_path, 44)
-    done = bnnp(tmp_path, "--auto", "first.extxyz", "second.extxyz", "--minutes", 10, "--folder", "copper")
+    done = bnnp(tmp_path, "--auto", "first.extxyz", "second.extxyz", "--minutes", 0.5, "--folder", "copper")
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "copper"
     held = {each.positions.tobytes() for each in read_structures(folder / "held_out.data")}
