@@ -24,7 +24,6 @@ OBSERVATIONS = 10  # what a Kalman filter takes up in an epoch
 CALIBRATION = 11  # calibration set
 CHARGE_WEIGHTS = 12  # initial weights of electronegativity networks
 CEILING = 13  # errors with exactly the predicted standard deviations
-POSTERIOR = 14  # weights of the members of an ensemble that are not trained
 
 _WORD = 2**64
 

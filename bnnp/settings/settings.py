@@ -31,7 +31,6 @@ from bnnp.settings.keywords.learning import LabelSettings, LoopSettings
 from bnnp.settings.keywords.network import DropoutSettings, NetworkSettings
 from bnnp.settings.keywords.prediction import CalibrationSettings, PredictionSettings
 from bnnp.settings.keywords.training import (
-    DRAWN,
     EnsembleSettings,
     FinetuningSettings,
     LossSettings,
@@ -171,8 +170,6 @@ def load_settings(
         "transfer_map": _transfer_map(file),
         "calculate_forces": forces,
     }
-    if file.value("ensemble_members") == "posterior" and not file.given("ensemble_size"):
-        follows["ensemble_size"] = DRAWN
     if not file.given("calibration_fraction") and _plain(file, follows["dropout_rate"]):
         follows["calibration_fraction"] = 0.0  # nothing to calibrate
     sections: dict[str, Any] = {}
@@ -192,25 +189,7 @@ def load_settings(
         origins={**origins, **optimizer.origins, "runner_mode": origin, "calculate_forces": why},
         ignored=_ignored(file, number, optimizer.idle),
     )
-    if settings.ensemble.ensemble_members == "posterior" and number in (0, 2):
-        _demand_posterior(settings)
     return replace(settings, warnings=(*warnings, *_further_warnings(settings)))
-
-
-def _demand_posterior(settings: Settings) -> None:
-    """Raise InputError if the training does not end with a covariance of all weights."""
-    keywords, charged = settings.training, settings.model.electrostatics is not None
-    for name, unfit, advice in (
-        ("optimizer", keywords.optimizer != "kalman", "only `optimizer kalman` has their covariance"),
-        ("polish_epochs", keywords.polish_epochs > 0, "the polish has no covariance: remove it"),
-        ("weight_average", keywords.weight_average > 0.0, "the average has no covariance: remove it"),
-        ("finetune", settings.finetuning.finetune != "none", "there are no masks to train: remove it"),
-        ("ensemble_size", settings.ensemble.ensemble_size < 3, "3 or more networks are needed"),
-        ("nnp_gen", charged, "only the short-range networks would be drawn: `ensemble_members trained`"),
-    ):
-        if unfit:
-            where = settings.origins["ensemble_members"]
-            raise InputError(f"{where}: `ensemble_members posterior` does not go with `{name}`: {advice}")
 
 
 def automatic_file(path: str | Path) -> Path:
@@ -258,10 +237,6 @@ def _dropout_rate(file: KeywordFile, architecture: Mapping[str, Architecture]) -
     """Drop probability of every hidden layer, or ``auto``; high ones may be keep probabilities by mistake and
     are refused."""
     rates: tuple[float, ...] | str = (0.0,) if training_word(file) else file.value("dropout_rate")
-    if file.value("ensemble_members") == "posterior":
-        if file.given("dropout_rate") and rates != (0.0,):
-            raise file.mistake("dropout_rate", "does not go with `ensemble_members posterior`: remove one")
-        rates = (0.0,)
     if isinstance(rates, str):
         return rates
     layers = max((len(network.nodes) for network in architecture.values()), default=len(rates))
@@ -296,7 +271,7 @@ def _mc_dropout(file: KeywordFile) -> str:
 def _plain(file: KeywordFile, rates: tuple[float, ...] | str) -> bool:
     """Whether there are no standard deviations: no dropout and one network."""
     dropout = rates == AUTO or any(rates) or file.value("dropout_rate_input") > 0.0
-    return not dropout and file.value("ensemble_size") == 1 and file.value("ensemble_members") == "trained"
+    return not dropout and file.value("ensemble_size") == 1
 
 
 def _group_weights(file: KeywordFile) -> tuple[tuple[str, float, float, float], ...]:

@@ -4,7 +4,7 @@ A NumPy archive without pickles, written under a temporary name and renamed. Con
 epoch 0 included; n_X functions of element X):
 
 ===================================  ===========  ============================================================
-format, version                      text, int64  "bnnp training checkpoint", 5
+format, version                      text, int64  "bnnp training checkpoint", 4
 identity                             text         JSON: what input.nn and the data must still be
 epochs                               int64        length of the training the step sizes were made for
 epoch, batch, best_epoch             int64        as in :class:`bnnp.training.loop.State`
@@ -55,7 +55,7 @@ Array = NDArray[np.float64]
 
 CHARGES = "checkpoint.charges.npz"  # of stage 1 of a potential with charges
 FORMAT = "bnnp training checkpoint"
-VERSION = 5
+VERSION = 4
 OPTIMIZER = "optimizer/"
 _SECTIONS = (TrainingSettings, LossSettings, KalmanSettings)
 # These say when to end and where to compute, or are read as other keywords or ignored.

@@ -2,8 +2,7 @@
 
 The first one is in the working directory, as without the keyword. Member k is trained in the directory
 member_0k with ``random_seed`` + k - 1: other initial weights, order, dropout masks and, with
-``ensemble_bootstrap``, another training set, drawn with replacement. With ``ensemble_members posterior`` only
-the first one is trained, and the others are drawn around it.
+``ensemble_bootstrap``, another training set, drawn with replacement.
 """
 
 from __future__ import annotations
@@ -18,22 +17,12 @@ from bnnp.io.output import cannot_write
 from bnnp.io.uncertainty_data import FILE_NAME as UNCERTAINTY
 from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.network.masks import Masks
-from bnnp.potential.files import (
-    DIRECTORY,
-    PotentialFiles,
-    member_directory,
-    read_members,
-    write_directory,
-)
-from bnnp.random import POSTERIOR, stream
+from bnnp.potential.files import DIRECTORY, member_directory, read_members, write_directory
 from bnnp.run import Run
 from bnnp.settings.settings import Settings
 from bnnp.training import CHECKPOINT
 from bnnp.training.checkpoint import CHARGES
-from bnnp.training.kalman.filter import Kalman
-from bnnp.training.loop import State
 from bnnp.training.statistics import with_statistics
-from bnnp.training.training import Training
 
 CHECKPOINTS = (CHARGES, CHECKPOINT)
 
@@ -43,8 +32,7 @@ def members(run: Run) -> Iterator[Run]:
 
     With ``--restart`` members without a checkpoint begin from the start.
     """
-    ensemble = run.settings.ensemble
-    count = 1 if ensemble.drawn else ensemble.ensemble_size
+    count = run.settings.ensemble.ensemble_size
     if not run.restart:
         parallel.on_root(_prepare, run.directory, count)
     for number in range(1, count + 1):
@@ -63,23 +51,6 @@ def member_settings(settings: Settings, number: int, directory: Path) -> Setting
     if source := settings.transfer.transfer_from:
         return changed.changed(transfer_from=(str((directory / " ".join(source)).resolve()),))
     return changed
-
-
-def write_drawn(training: Training, state: State, size: int) -> None:
-    """Draw members 2 to `size` around the best weights, and write their potentials; every rank calls this."""
-    optimizer, seed = training.trainer.optimizer, training.settings.general.random_seed
-    assert isinstance(optimizer, Kalman)
-    deviations = optimizer.deviations(state.optimizer, size - 1, stream(seed, POSTERIOR))
-    for number, deviation in enumerate(deviations, start=2):
-        files = training.files(state.best_weights + deviation)
-        parallel.on_root(_write_member, member_directory(training.directory, number), files)
-
-
-def _write_member(directory: Path, files: PotentialFiles) -> None:
-    _make(directory)
-    for name in CHECKPOINTS:  # of a member that was trained
-        (directory / name).unlink(missing_ok=True)
-    files.write(directory)
 
 
 def _prepare(directory: Path, count: int) -> None:

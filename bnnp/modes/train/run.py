@@ -18,7 +18,7 @@ from bnnp.log import Log
 from bnnp.messages import count
 from bnnp.modes.calibrate.run import calibrate_after_training
 from bnnp.modes.train.charges import trained_charges
-from bnnp.modes.train.ensemble import members, write_drawn, write_ensemble
+from bnnp.modes.train.ensemble import members, write_ensemble
 from bnnp.modes.train.output import Output
 from bnnp.modes.train.report import (
     EpochLines,
@@ -79,11 +79,9 @@ def train(run: Run) -> None:
                 data = parallel.on_root(training_set, member.settings, file, member.directory, charges)
                 data = replace(data, charges=charges)
             training = prepare_member(member, file, descriptor, data, log)
-            state, verdict = train_member(training, log, stop)
-            if unfinished := reason_to_stop(training, state):
+            unfinished, verdict = train_member(training, log, stop)
+            if unfinished:
                 break
-            if run.settings.ensemble.drawn:
-                write_drawn(training, state, run.settings.ensemble.ensemble_size)
         else:
             finish_ensemble(run, file, data, log)
             if not calibrate_after_training(run, log, file) and verdict is not None:
@@ -128,21 +126,24 @@ def prepare_member(
     return training
 
 
-def train_member(training: Training, log: Log, stop: Interruption) -> tuple[State, Verdict]:
-    """Train the networks of one potential; returns the state reached and a verdict."""
+def train_member(training: Training, log: Log, stop: Interruption) -> tuple[str, Verdict]:
+    """Train the networks of one potential.
+
+    Returns
+    -------
+    str
+        Why it is not finished, after a signal; else empty.
+    Verdict
+    """
     output = Output(training)
     state = fit(training, output, log, stop)
     if state.stopped:
         log.line(f"  Stopped by a signal, {CHECKPOINT} is written: `bnnp --mode 2 --restart` continues.")
     else:
         state = refine(training, state, log, stop)
-    return state, finish(training, output, state, log)
-
-
-def reason_to_stop(training: Training, state: State) -> str:
-    """Why the training is not finished, after a signal; else empty."""
+    verdict = finish(training, output, state, log)
     outcome = f"stopped by a signal, {state.epoch} of {count(training.trainer.epochs, 'epoch')} done"
-    return outcome * state.stopped
+    return outcome * state.stopped, verdict
 
 
 def fit(training: Training, output: Output, log: Log, stop: Interruption) -> State:
@@ -210,8 +211,5 @@ def finish_ensemble(run: Run, file: DescriptorFile, data: TrainingSet, log: Log)
         return
     parallel.on_root(write_ensemble, run, file, data.training)
     log.section("Ensemble")
-    how = ", these drawn around this one" if run.settings.ensemble.drawn else ""
-    log.item(
-        "members", f"{count}: this directory and member_02 to member_{count:02d}{how}, all in {DIRECTORY}/"
-    )
+    log.item("members", f"{count}: this directory and member_02 to member_{count:02d}, all in {DIRECTORY}/")
     log.warn("n2p2 uses the first member only, pair_style bnnp none; mode 3 and ASE use all")

@@ -23,7 +23,6 @@ from bnnp.settings.keywords.record import BNNP, BOTH, N2P2, RUNNER, Section, key
 PASSES = 1500  # structures the Kalman filter takes up in all epochs of `epochs auto`
 FEWEST, MOST = 2, 30  # epochs of it
 EPOCHS = 150  # of other methods
-DRAWN = 17  # networks of `ensemble_members posterior`
 
 
 # fmt: off
@@ -154,19 +153,8 @@ class EnsembleSettings(Section, title="Ensemble", modes="23", dialect=BNNP):
     ensemble_size: int = keyword("M", integer(1, 99), 1,
         "networks trained one after another, other random numbers; mode 3 divides mc_samples among them",
         note="Members 2 to M are in member_02, ...; the variance has a part within and one between them.")
-    ensemble_members: str = keyword("trained|posterior", choice("trained", "posterior"), "trained",
-        "where networks 2 to M are from: trained, or drawn around the first with the covariance of its "
-        "weights in the Kalman filter, which costs nothing",
-        note=f"posterior: ensemble_size is {DRAWN} and dropout_rate 0 unless said, 8 pairs around the "
-             "first. Standard deviations of elastic constants, phonons and energies are nearer to the "
-             "errors than those of dropout, those of forces too small until they are calibrated.")
     ensemble_bootstrap: bool = keyword("", flag, False,
         "each member is trained on its own sample of the training set, drawn with replacement", modes="2")
-
-    @property
-    def drawn(self) -> bool:
-        """Whether all networks but the first are drawn."""
-        return self.ensemble_members == "posterior"
 
 
 @dataclass(frozen=True)

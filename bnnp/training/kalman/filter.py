@@ -96,9 +96,6 @@ class KalmanState:
         Epochs done, counted by updates.
     thresholds : (3,) float64
         Smallest error per atom, of a force and of a stress component that is used, normalized.
-    innovations : (2,) float64
-        Sum of the squared errors of the last epoch in units of what the filter expects, before they correct
-        the weights, and how many there are.
     ranking : tuple of array
         Observations in the order of their errors when the epoch began, where the plan asks for it.
     """
@@ -108,7 +105,6 @@ class KalmanState:
     lambda_: float
     epochs: float
     thresholds: Array
-    innovations: Array
     ranking: Ranking = ()
 
 
@@ -157,8 +153,7 @@ class Kalman:
 
     def start(self, weights: Array) -> KalmanState:
         """State before the first step."""
-        covariance = self._covariance()
-        return KalmanState(np.array(weights), covariance, self.memory.lambda_, 0.0, np.zeros(3), np.zeros(2))
+        return KalmanState(np.array(weights), self._covariance(), self.memory.lambda_, 0.0, np.zeros(3))
 
     def begin(self, state: KalmanState, criteria: Sequence[float], errors: Array) -> KalmanState:
         """State at the start of an epoch: thresholds follow the last errors."""
@@ -167,8 +162,7 @@ class Kalman:
         thresholds = np.nan_to_num(errors[[0, 2, 3]]) * (energy, force, force)
         if self.plan.selection(len(criteria)) != 2:
             thresholds = np.zeros(3)
-        begun = replace(state, covariance=covariance, thresholds=thresholds, ranking=())
-        return replace(begun, innovations=np.zeros(2))
+        return replace(state, covariance=covariance, thresholds=thresholds, ranking=())
 
     def n_steps(self, problem: Problem, epoch: int) -> int:
         """Updates of an epoch."""
@@ -207,7 +201,6 @@ class Kalman:
         a = torch.stack(inner).sum(dim=0)  # H^T P H
         lower = _factor(0.5 * (a + a.T) + noise * torch.eye(len(a), dtype=torch.float64))
         xi = torch.linalg.solve_triangular(lower, torch.from_numpy(errors)[:, None], upper=False)
-        innovations = state.innovations + (float((xi * xi).sum()), len(errors))
         for block, p, x in zip(self._blocks, state.covariance, products, strict=True):
             y = torch.linalg.solve_triangular(lower, x.T.double(), upper=False)  # Y^T, (m, n_block)
             weights[block] += (y.T @ xi)[:, 0].numpy()
@@ -216,30 +209,7 @@ class Kalman:
                 p.shift(shift)
         if memory.fading:
             lambda_ = memory.nu * lambda_ + 1.0 - memory.nu
-        return replace(state, weights=weights, lambda_=lambda_, innovations=innovations)
-
-    def deviations(self, state: KalmanState, count: int, seed: np.random.Generator) -> Array:
-        """Draws of what the training data leaves open of the weights: their normal distribution around w.
-
-        Its covariance is s^2 P. P is that of the filter, for errors of variance 1, and s^2 the mean of
-        e^T (H^T P H + R)^-1 e over the errors e of the last epoch: the s^2 of the largest likelihood. A
-        normal distribution of weights for standard deviations of predictions: D. J. C. MacKay, Neural
-        Comput. 4, 448 (1992).
-
-        Returns
-        -------
-        (count, n_weights) float64
-            One after the other of opposite sign, so that deviations of first order cancel in a mean. Every
-            rank calls this and has the same.
-        """
-        scale = np.sqrt(state.innovations[0] / max(state.innovations[1], 1.0))
-        found = np.zeros((count, len(state.weights)))
-        for block, covariance in zip(self._blocks, state.covariance, strict=True):
-            lower = _factor(covariance.dense().double()).numpy()
-            half = scale * seed.standard_normal((-(-count // 2), len(lower))) @ lower.T
-            found[:, block] = np.repeat(half, 2, axis=0)[:count]
-        found[1::2] *= -1.0
-        return found if self.free is None else found * self.free
+        return replace(state, weights=weights, lambda_=lambda_)
 
     def _covariance(self) -> tuple[SymmetricMatrix, ...]:
         """P before the first update."""
@@ -282,7 +252,6 @@ class Kalman:
             "lambda": np.asarray(state.lambda_),
             "epochs": np.asarray(state.epochs),
             "thresholds": state.thresholds,
-            "innovations": state.innovations,
         }
         own |= {f"ranking_{quantity}": table for quantity, table in enumerate(state.ranking)}
         for number, matrix in enumerate(state.covariance):
@@ -301,7 +270,6 @@ class Kalman:
             lambda_=float(arrays["lambda"]),
             epochs=float(arrays["epochs"]),
             thresholds=arrays["thresholds"],
-            innovations=arrays["innovations"],
             ranking=tuple(arrays[name] for name in sorted(arrays) if name.startswith("ranking_")),
         )
 

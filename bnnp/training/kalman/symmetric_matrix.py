@@ -79,10 +79,6 @@ class SymmetricMatrix:
             self._sum(result.numpy())
         return result.mul_(self._scale).addmm_(self._pending, self._pending.T @ columns, alpha=-1.0)
 
-    def dense(self) -> Tensor:
-        """The whole matrix, (n, n), on every rank."""
-        return self.product(torch.eye(self.size, dtype=self._dtype))
-
     def subtract(self, factor: Tensor, scale: float = 1.0) -> None:
         """P <- scale (P - Y Y^T) with Y = `factor`, (n, m)."""
         self._pending = torch.cat([self._pending, factor], dim=1).mul_(scale**0.5)

@@ -127,52 +127,6 @@ def test_ensemble_without_dropout_has_the_spread_of_its_networks(folder: Path, t
     assert "without standard deviations" not in result.output
 
 
-def test_members_drawn_from_the_posterior(folder: Path, tmp_path: Path) -> None:
-    """Pairs around the trained network, as they are after a restart; nothing of a former ensemble is left."""
-    settings = "optimizer kalman\nepochs 3\nensemble_members posterior\nensemble_size 5\n"
-    made = tmp_path / "drawn"
-    shutil.copytree(folder, made)
-    twin(folder, tmp_path / "other", settings)
-    shutil.copy(tmp_path / "other" / "input.nn", made / "input.nn")
-    result = invoke(made, 2)
-    assert result.exit_code == 0, result.output
-    assert "these drawn around this one" in " ".join(result.output.split())
-    assert not (made / "member_02" / "checkpoint.npz").exists()
-    potential = read_potential(made, load_settings(made / "input.nn", 3))
-    assert potential.sizes == (1,) * 5
-    first, *others = (member.networks["Cu"].weights for member in potential.members)
-    for one, two in (others[:2], others[2:]):
-        for center, up, down in zip(first, one, two, strict=True):
-            np.testing.assert_allclose(up + down, 2.0 * center, rtol=1e-6, atol=1e-9)
-            assert (up != center).any()
-    assert (others[0][0] != others[2][0]).any()
-    structure = next(iter(StructureFile(made / "input.data")))
-    found = potential.predict(structure)
-    assert found.energy.std is not None
-    assert found.energy.std > 0.0
-    alone = replace(potential, members=potential.members[:1]).predict(structure)
-    assert abs(found.energy.value - alone.energy.value) < found.energy.std  # first order cancels in the mean
-    former = [(made / f"member_0{k}" / "weights.029.data").read_bytes() for k in range(2, 6)]
-    assert invoke(made, 2, "--restart").exit_code == 0
-    assert [(made / f"member_0{k}" / "weights.029.data").read_bytes() for k in range(2, 6)] == former
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("optimizer adam", "only `optimizer kalman` has their covariance"),
-        ("polish_epochs 2", "the polish has no covariance"),
-        ("ensemble_size 2", "3 or more networks are needed"),
-        ("dropout_rate 0.1", "`dropout_rate` does not go with `ensemble_members posterior`"),
-    ],
-)
-def test_what_has_no_posterior_is_refused(folder: Path, tmp_path: Path, line: str, words: str) -> None:
-    made = twin(folder, tmp_path / "bad", f"ensemble_members posterior\n{line}\n")
-    result = invoke(made, 2)
-    assert result.exit_code == 1
-    assert words in " ".join(result.output.split())
-
-
 @pytest.mark.slow
 def test_restart_goes_on_with_the_members_that_are_missing(folder: Path, tmp_path: Path) -> None:
     """As if the job had been killed in the second member."""

@@ -187,7 +187,6 @@ def test_arrays_bring_everything_back() -> None:
     np.testing.assert_array_equal(continued.weights, whole.weights)
     np.testing.assert_array_equal(dense(continued, 1), dense(whole, 1))
     assert continued.epochs == whole.epochs
-    np.testing.assert_array_equal(continued.innovations, whole.innovations)
 
 
 def test_thresholds_follow_the_last_errors() -> None:
@@ -225,50 +224,3 @@ def test_covariance_that_is_not_positive_ends_the_training() -> None:
     state.covariance[0].shift(-10.0)
     with pytest.raises(NumericalError, match="no longer positive"):
         run(kalman, state)
-
-
-@pytest.mark.parametrize("coupling", ["full", "element"])
-def test_draws_have_the_covariance_of_the_regression(coupling: Any) -> None:
-    """The posterior of a linear model with noise of 0.3: s^2 (epsilon I + X^T X)^-1 for all weights together,
-    with s^2 the size of the innovations by the textbook's equations, which is 0.3^2 for as many data."""
-    memory, model = Memory(fading=True, lambda_=1.0, nu=1.0, epsilon=0.2), Linear(150, 3, noise=0.3)
-    kalman = make(memory, model, coupling)
-    state = run(kalman, kalman.begin(kalman.start(np.zeros(N)), [], np.zeros(4)))
-    blocks = [slice(0, N)] if coupling == "full" else [slice(0, SPLIT), slice(SPLIT, N)]
-    weights, ps, sizes = np.zeros(N), [np.eye(b.stop - b.start) / 0.2 for b in blocks], []
-    for x, y in zip(model.x, model.y, strict=True):
-        inverse = np.linalg.inv(
-            sum(x[:, b] @ p @ x[:, b].T for b, p in zip(blocks, ps, strict=True)) + np.eye(3)
-        )
-        errors = y - x @ weights
-        sizes += [errors @ inverse @ errors]
-        for k, (b, p) in enumerate(zip(blocks, ps, strict=True)):
-            gain = p @ x[:, b].T @ inverse
-            weights[b] += gain @ errors
-            ps[k] = p - gain @ x[:, b] @ p
-    variance = sum(sizes) / model.y.size
-    np.testing.assert_allclose(state.innovations, (sum(sizes), model.y.size), rtol=1e-9)
-    assert variance == pytest.approx(0.3**2, rel=0.15)
-    if coupling == "full":
-        every = model.x.reshape(-1, N)
-        np.testing.assert_allclose(ps[0], np.linalg.inv(0.2 * np.eye(N) + every.T @ every), atol=1e-12)
-    found = kalman.deviations(state, 40_000, np.random.default_rng(2))
-    np.testing.assert_array_equal(found[0::2], -found[1::2])
-    expected = np.zeros((N, N))
-    for b, p in zip(blocks, ps, strict=True):
-        expected[b, b] = variance * p
-    spread = np.sqrt(np.diag(expected))
-    relative = (found.T @ found / len(found) - expected) / np.outer(spread, spread)
-    assert np.abs(relative).max() < 0.04  # 4 / sqrt(20 000) is 0.03
-
-
-def test_draws_of_frozen_weights_and_odd_numbers() -> None:
-    memory, model = Memory(epsilon=0.2), Linear(5, 2, noise=0.3)
-    free = np.arange(N) % 3 > 0
-    kalman = make(memory, model, free=free)
-    state = run(kalman, kalman.start(np.zeros(N)))
-    found = kalman.deviations(state, 3, np.random.default_rng(2))
-    np.testing.assert_array_equal(found[0], -found[1])
-    assert not found[:, ~free].any()
-    assert found[:, free].all()
-    assert np.abs(found[2]).max() > 0.0
