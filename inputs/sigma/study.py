@@ -1,10 +1,11 @@
 """Standard deviations in and out of the domain, on many materials: errors, sigma, sqrt(ZMS), 90 % intervals.
 
-    python study.py --data DATA RESULTS [CASE ...] [--seeds 1 2 3]
+    python study.py --data DATA RESULTS [CASE ...] [--seeds 1 2 3] [--keywords FILE]
 
 Each case is trained by the defaults alone, calibrated on a part of its own training set, and asked about
 sets it has not seen, out of the domain too. DATA has the public sets of the README. A case that is finished
-is not repeated; the table is made of energy.out and nnforces.out.
+is not repeated; the table is made of energy.out and nnforces.out. Lines of FILE are added to input.nn, to try
+something else in another folder RESULTS.
 """
 
 from __future__ import annotations
@@ -153,13 +154,13 @@ def convert(folder: Path, data: Path, frames: Frames, label: str, target: str) -
     )
 
 
-def run(case: Case, folder: Path, data: Path, seed: int) -> None:
+def run(case: Case, folder: Path, data: Path, seed: int, more: str) -> None:
     """Modes 1 and 2, and mode 3 for every set that is asked about."""
     folder.mkdir(parents=True)
     for label, frames in case.train.items():
         convert(folder, data, frames, label, "input.data")
     (folder / "input.nn").write_text(
-        f"units metal\nelements {case.elements}\nrandom_seed {seed}\ncalculate_forces\n"
+        f"units metal\nelements {case.elements}\nrandom_seed {seed}\ncalculate_forces\n{more}"
     )
     bnnp(folder, "--mode", 1)
     bnnp(folder, "--mode", 2)
@@ -204,7 +205,9 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=list(CASES), metavar="CASE")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="SEED")
+    parser.add_argument("--keywords", type=Path, help="lines to add to input.nn")
     words = parser.parse_args()
+    more = words.keywords.read_text() if words.keywords else ""
     for seed in words.seeds:
         for name in words.cases:
             folder = place(words.results, name, seed)
@@ -214,7 +217,7 @@ def main() -> None:
                 if name == SILICON:
                     data = words.results.resolve()
                     silicon.make(data / "silicon")
-                run(CASES[name], folder, data, seed)
+                run(CASES[name], folder, data, seed, more)
                 (folder / "finished").touch()
     print(
         "| case | asked about | E RMSE | sqrt(ZMS) | in 90 % | F RMSE | sqrt(ZMS) | in 90 % |\n|" + "---|" * 8
