@@ -87,6 +87,16 @@ class SamplePredictions:
     forces: Array
     stress: Array | None
 
+    def scaled(self, factor: float) -> SamplePredictions:
+        """With deviations from the mean over the samples times `factor`."""
+
+        def shrunk(part: Array) -> Array:
+            mean = part.mean(axis=-1, keepdims=True)
+            return np.asarray(mean + factor * (part - mean))
+
+        stress = None if self.stress is None else shrunk(self.stress)
+        return SamplePredictions(shrunk(self.energies), shrunk(self.forces), stress)
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:

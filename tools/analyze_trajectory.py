@@ -98,6 +98,9 @@ class Options:
     help="FILES are heat_flux.out, or logs or fix ave/correlate of LAMMPS: conductivities.",
 )
 @click.option("--error-bars", "bars", is_flag=True, help="Std of the model, by reweighting with md_samples.")
+@click.option(
+    "--factor", type=float, help="--error-bars: of deviations of samples.  [default: that of the calibration]"
+)
 @click.option("--columns", default="c_flux[1] c_flux[2] c_flux[3]", show_default=True, help="Of such a log.")
 @click.option("--charges", default="", metavar="'Na=1 Cl=-1'", help="For --infrared, and --transport.")
 @click.option("--log", type=click.Path(path_type=Path), help="Log of the LAMMPS run that FILE is of.")
@@ -127,6 +130,7 @@ def main(
     infrared: bool,
     fluxes: bool,
     bars: bool,
+    factor: float | None,
     columns: str,
     charges: str,
     log: Path | None,
@@ -146,6 +150,8 @@ def main(
 ) -> None:
     """Without --rdf, --adf, --msd, --vdos or --infrared: everything the files allow but the last."""
     prefix = f"{out}_" if out else ""
+    if factor is not None and not bars:
+        raise click.UsageError("--factor belongs to --error-bars")
     if log is not None and not (fluxes or bars):
         raise click.UsageError("--log belongs to --transport or --error-bars")
     if fluxes:
@@ -157,7 +163,7 @@ def main(
         if len(files) > 1:
             raise click.UsageError("--error-bars takes one trajectory")
         run = read_run(files[0], options)
-        error_bars.analyze(run.path, run.frames, log, prefix, blocks, r_max, cutoff, bins)
+        error_bars.analyze(run.path, run.frames, log, factor, prefix, blocks, r_max, cutoff, bins)
         return
     everything = not (rdf or adf or msd or vdos or infrared)
     runs = [read_run(path, options) for path in files]

@@ -113,14 +113,15 @@ def residuals(potential: Potential, atoms: Atoms) -> tuple[float, float]:
 
 
 def by_sample(potential: Potential, atoms: Atoms) -> SamplePredictions:
-    """Energies, forces and stress in eV and Angstrom, of every sample and last, S + 1st, of the potential."""
+    """Energies, forces and stress in eV and Angstrom, of every sample, with deviations of the size of errors
+    (`Potential.deviation_factor`), and last, S + 1st, of the potential."""
     length, ev = potential.units.angstrom, potential.units.ev
     structure = Structure(
         numbers=atoms.numbers.astype(np.int64),
         positions=atoms.positions / length,
         cell=atoms.cell.array / length,
     )
-    found = potential.by_sample(structure)
+    found = potential.by_sample(structure).scaled(potential.deviation_factor)
     assert found.stress is not None
     parts = found.energies * ev, found.forces * (ev / length), found.stress * (ev / length**3)
     return SamplePredictions(*(np.concatenate([p, p.mean(axis=-1, keepdims=True)], axis=-1) for p in parts))

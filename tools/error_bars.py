@@ -36,13 +36,14 @@ Array = NDArray[np.float64]
 FEWEST = 20  # frames
 FIRST = 6  # number of compute pair from which on it has energies of samples
 LARGE = 1.0  # spread of (V_s - V) / kT, beyond which first order is not enough
-TEXT = "err: standard error of the trajectory; std: of the model, over its samples (raw)"
+TEXT = "err: standard error of the trajectory; std: of the model, over its samples"
 
 
 def analyze(
     path: Path,
     frames: Sequence[Atoms],
     log: Path | None,
+    factor: float | None,
     prefix: str,
     blocks: int,
     r_max: float,
@@ -59,8 +60,10 @@ def analyze(
         Those chosen of it.
     log : Path or None
         Of a run of LAMMPS.
+    factor : float or None
+        Of the deviations of samples; None for that in their file.
     """
-    frames, deviations, energies = matched(path, frames, log)
+    frames, deviations, energies = matched(path, frames, log, factor)
     periodic = all(frame.pbc.all() for frame in frames)
     if periodic:
         write_rdf(Path(f"{prefix}rdf.out"), frames, deviations, blocks, r_max, bins)
@@ -100,6 +103,8 @@ class SampleEnergies:
     samples : (n, S) float64, eV
     ensembles : sequence of str
         Of each stage, if known.
+    factor : float
+        That brings the deviations of the samples to the size of errors; 1 if it is not known.
     """
 
     name: str
@@ -109,6 +114,7 @@ class SampleEnergies:
     energies: Array
     samples: Array
     ensembles: Sequence[str] = ()
+    factor: float = 1.0
 
 
 def read_own(path: Path) -> SampleEnergies:
@@ -125,6 +131,7 @@ def read_own(path: Path) -> SampleEnergies:
         raise InputError(f"{energies}: the header says no unit, expected a file of md_samples")
     samples = np.stack([values for name, values in table.items() if name.startswith("V_")], axis=1)
     ensembles = text.partition("stages: ")[2].split()
+    factor = re.search(r"deviations from E_pot times (\S+) are", text)
     return SampleEnergies(
         name=SAMPLES,
         steps=table["step"],
@@ -133,6 +140,7 @@ def read_own(path: Path) -> SampleEnergies:
         energies=table["E_pot"] * units.ev,
         samples=samples * units.ev,
         ensembles=ensembles,
+        factor=float(factor[1]) if factor else 1.0,
     )
 
 
@@ -155,7 +163,9 @@ def read_lammps(path: Path) -> SampleEnergies:
     return SampleEnergies(str(path), steps, np.ones_like(steps), temperatures, samples.mean(axis=1), samples)
 
 
-def matched(path: Path, frames: Sequence[Atoms], log: Path | None) -> tuple[list[Atoms], Array, Array]:
+def matched(
+    path: Path, frames: Sequence[Atoms], log: Path | None, factor: float | None = None
+) -> tuple[list[Atoms], Array, Array]:
     """Frames with energies of the samples, (V_s - V) / kT of each, (n, S), and the energies, (n,) eV.
 
     Raises
@@ -181,7 +191,12 @@ def matched(path: Path, frames: Sequence[Atoms], log: Path | None) -> tuple[list
     if known.ensembles and known.ensembles[int(known.stages[own[0]]) - 1] == "nve":
         say("warning: weights are those of a constant temperature, but the stage is nve; use nvt or npt")
     temperature = float(known.temperatures[own].mean())
-    deviations = (known.samples[own] - known.energies[own, None]) / (ase.units.kB * temperature)
+    used = known.factor if factor is None else factor
+    if used == 1.0:
+        say("deviations of the samples: raw; --factor brings them to the size of errors")
+    else:
+        say(f"deviations of the samples times {used:.3g} ({known.name if factor is None else '--factor'})")
+    deviations = used * (known.samples[own] - known.energies[own, None]) / (ase.units.kB * temperature)
     return [frame for frame, _ in chosen], deviations, known.energies[own]
 
 

@@ -8,14 +8,15 @@ bnnp phonons silicon.cif --relax --lifetimes rta --at "300 600"
 bnnp phonons silicon.cif --structures 30
 
 The value is that of the potential, the standard deviation that over its Monte Carlo samples, at the geometry
-of the potential: they share neighbors and symmetry functions, so 100 samples cost 1.5 times one.
+of the potential: they share neighbors and symmetry functions, so 100 samples cost 1.5 times one. Deviations
+of samples are first brought to the size of errors by the calibration of the forces.
 Angstrom, eV, THz, GPa, K whatever the units of the potential.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,21 +69,18 @@ class Spread:
     ----------
     sizes : tuple of int
         Samples of each network.
-    factor : float
-        What standard deviations are multiplied by.
     text : str
         What headers say of them.
     """
 
     sizes: tuple[int, ...]
-    factor: float
     text: str
 
     def of(self, values: Array) -> tuple[Array, Array]:
         """Value and standard deviation, (...) each, of `values`, (..., S + 1); NaN for a single sample."""
         raw = Estimate.of(values[..., :-1], self.sizes).raw
         value = values[..., -1]
-        return value, np.full(value.shape, np.nan) if raw is None else self.factor * raw
+        return value, np.full(value.shape, np.nan) if raw is None else raw
 
     def columns(self, name: str, values: Array) -> tuple[list[str], list[Array]]:
         """Names and values, (n,) each, of a column with its standard deviation."""
@@ -118,7 +116,9 @@ class Spread:
 @click.option("--third-distance", default=0.03, show_default=True, help="Of their displacements, Angstrom.")
 @click.option("--third-mesh", default=30.0, show_default=True, help="Of the lifetimes: points along b.")
 @click.option("--reference", multiple=True, metavar="NAME=VALUE", help="To judge standard deviations by.")
-@click.option("--factor", default=1.0, show_default=True, help="What standard deviations are multiplied by.")
+@click.option(
+    "--factor", type=float, help="Of the deviations of samples.  [default: by the calibration of the forces]"
+)
 @click.option("--tolerance", default=1e-3, show_default=True, help="Of the symmetry search, Angstrom.")
 @click.option(
     "--structures",
@@ -147,7 +147,7 @@ def main(
     third_distance: float,
     third_mesh: float,
     reference: tuple[str, ...],
-    factor: float,
+    factor: float | None,
     tolerance: float,
     structures: int | None,
     seed: int,
@@ -177,7 +177,9 @@ def main(
     crystal = read_crystal(structure)
     potential = load(directory, samples, threads)
     demand_elements(structure, crystal, potential)
-    spread = Spread(potential.sizes, factor, describe(potential, factor))
+    if factor is not None:
+        potential = replace(potential, deviation_factor=factor)
+    spread = Spread(potential.sizes, describe(potential, factor is not None))
     cell, found = primitive_cell(crystal, tolerance)
     if relaxing:
         cell, found = primitive_cell(relax(potential, cell), tolerance)
@@ -216,7 +218,7 @@ def main(
         given = lattice, repeats, third_mesh, third_distance, warm, lifetimes == "lbte"
         scalars |= write_lifetimes(out, find_lifetimes(potential, *given), warm, spread)
     report_imaginary(lines, bands, frequencies, mesh_points[1], spread)
-    judge(references, scalars, spread)
+    judge(references, scalars, spread, potential.deviation_factor)
 
 
 def demand_used(context: click.Context, structures: bool, lifetimes: bool) -> None:
@@ -324,12 +326,14 @@ def read_references(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def describe(potential: Potential, factor: float) -> str:
-    """Meaning of the standard deviations, for headers."""
+def describe(potential: Potential, given: bool) -> str:
+    """Meaning of the standard deviations, for headers; `given`: by an option."""
     if potential.samples < 2:
         return "std: none, one network"
-    times = f", times {factor:g} (--factor)" if factor != 1.0 else ""
-    return f"std: raw, over {potential.describe_raw()}{times}; values are those of the potential"
+    factor = potential.deviation_factor
+    origin = "--factor" if given else "calibration of the forces"
+    how = "raw, " if factor == 1.0 else f"deviations times {factor:.3g} ({origin}), "
+    return f"std: {how}over {potential.describe_raw()}; values are those of the potential"
 
 
 def check_residuals(potential: Potential, cell: Atoms, most_force: float, most_stress: float) -> None:
@@ -499,8 +503,9 @@ def report_imaginary(
         say(f"{some} of {count(len(share) - 1, 'sample')} have imaginary modes")
 
 
-def judge(references: dict[str, float], scalars: dict[str, Array], spread: Spread) -> None:
-    """Errors by references in units of the standard deviation, and the factor that makes them right."""
+def judge(references: dict[str, float], scalars: dict[str, Array], spread: Spread, used: float) -> None:
+    """Errors by references in units of the standard deviation, and the factor, instead of that `used`, that
+    makes them right."""
     ratios = []
     for name, reference in references.items():
         if name not in scalars:
@@ -509,7 +514,7 @@ def judge(references: dict[str, float], scalars: dict[str, Array], spread: Sprea
         ratios.append((value - reference) / std)
         say(f"{spread.shown(name, scalars[name])}, reference {reference:g}: error {ratios[-1]:.2g} std")
     if ratios and np.isfinite(ratios).all():
-        factor = spread.factor * float(np.sqrt(np.mean(np.square(ratios))))
+        factor = used * float(np.sqrt(np.mean(np.square(ratios))))
         say(f"--factor {factor:.3g} makes the standard deviations those of {count(len(ratios), 'reference')}")
 
 

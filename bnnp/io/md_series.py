@@ -15,8 +15,9 @@ sample_energies.out, every ``md_samples`` steps::
 
     step  stage  time  T  volume  E_pot  V_1 .. V_S
 
-with the potential energy and that of each Monte Carlo sample. In md_series.h5, written at the end, each text
-is a group with its columns as float64 datasets and its header as the attribute ``header``.
+with the potential energy and that of each Monte Carlo sample, raw; the header has the factor that brings
+their deviations to the size of errors (`Potential.deviation_factor`). In md_series.h5, written at the end,
+each text is a group with its columns as float64 datasets and its header as the attribute ``header``.
 """
 
 from __future__ import annotations
@@ -75,12 +76,13 @@ def heat_flux_row(
     return _row(seen, units, [*fluxes, *pressure, *np.concatenate(sums), *work])
 
 
-def samples_header(units: Units, samples: int, stages: Sequence[str]) -> str:
-    """The header line of sample_energies.out."""
+def samples_header(units: Units, samples: int, stages: Sequence[str], factor: float) -> str:
+    """The header line of sample_energies.out; `factor` brings deviations to the size of errors."""
     names = [*_STEP, "E_pot", *(f"V_{sample}" for sample in range(1, samples + 1))]
     return (
         f"# {' '.join(names)} | time in fs, T in K, volume in {units.length}^3, E_pot and V of each sample "
-        f"in {units.energy}; stages: {' '.join(stages)}\n"
+        f"in {units.energy}, raw; deviations from E_pot times {factor:.6g} are of the size of errors; "
+        f"stages: {' '.join(stages)}\n"
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from bnnp.errors import InputError
 from bnnp.io.calibration_section import CalibrationData, check_networks
 from bnnp.io.scaling_data import ScalingData
@@ -127,11 +129,13 @@ def _calibrated(
             "Calibrate again: mode 3 with the keyword `calibrate`."
         )
     alone = data.kinds["mc"].energy if "mc" in data.kinds else None
+    forces = [each.beyond for each in data.kinds["mc"].forces.values()] if "mc" in data.kinds else []
     return replace(
         raw,
         calibration=data.kinds[kind],
         statistics=statistics if kind == "hybrid" else None,
         spread_factor=None if alone is None else alone.beyond,
+        deviation_factor=float(np.sqrt(np.mean(np.square(forces)))) if forces else 1.0,
     )
 
 

@@ -73,6 +73,10 @@ class Potential:
     spread_factor : float or None
         Calibrated over raw standard deviation of the energy far from the calibration set, by the calibration
         of the samples alone (kind ``mc``), for :mod:`bnnp.potential.sigma_gradient`.
+    deviation_factor : float
+        The same of the forces, root mean square over the elements; 1 without. Deviations of the samples from
+        their mean, times this, have the size of errors. Curvatures of the energy, and averages over a
+        trajectory, depend on what a sample does to forces, so that this is their factor, too.
 
     Raises
     ------
@@ -87,6 +91,7 @@ class Potential:
     statistics: Mapping[str, TrainingStatistics] | None = None
     options: Options = Options()
     spread_factor: float | None = None
+    deviation_factor: float = 1.0
 
     def __post_init__(self) -> None:
         if self.options.device != "cpu":

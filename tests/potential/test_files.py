@@ -38,6 +38,22 @@ def calibration(files: PotentialFiles) -> CalibrationData:
     return CalibrationData("mc", checksums([files.networks]), {"mc": kind})
 
 
+def test_factors_of_the_calibration(folder: Path) -> None:
+    """Beyond the data of the fit: 2 of energies, and of forces the root mean square over the elements."""
+    files = read(folder)
+    data = calibration(files)
+    first, second = files.networks
+    quantities = {
+        x: Quantity(Quadratic(0.0, a, 0.0, 0.1), np.ones(1), {}) for x, a in ((first, 1.0), (second, 49.0))
+    }
+    kinds = {"mc": replace(data.kinds["mc"], forces=quantities)}
+    files.with_calibration(replace(data, kinds=kinds)).write(folder)
+    potential = load(folder)
+    assert potential.spread_factor == pytest.approx(2.0)
+    assert potential.deviation_factor == pytest.approx(5.0)
+    read(folder).write(folder)
+
+
 def statistics(files: PotentialFiles) -> dict[str, TrainingStatistics]:
     rng = np.random.default_rng(2)
     return {

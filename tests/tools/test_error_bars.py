@@ -94,6 +94,27 @@ def test_a_large_spread_is_a_warning(run: tuple[Path, str], tmp_path: Path) -> N
     assert "only a rough guide" in done.output
 
 
+def test_deviations_by_the_calibration(run: tuple[Path, str], tmp_path: Path) -> None:
+    """The factor stands in the header, 1 without a calibration; --factor comes first. With a tenth of the
+    deviations the std is a tenth, less the noise of few frames, which is a tenth as well."""
+    folder, raw = run
+    assert "deviations of the samples: raw" in raw
+    shutil.copy(folder / "trajectory.extxyz", tmp_path)
+    header, _, rows = (folder / "sample_energies.out").read_text().partition("\n")
+    assert "deviations from E_pot times 1 are of the size of errors" in header
+    (tmp_path / "sample_energies.out").write_text(f"{header.replace('times 1 ', 'times 0.1 ')}\n{rows}")
+    whole, _ = read_table(folder / "rdf.out")
+    done = call(tmp_path, "analyze", "trajectory.extxyz", "--error-bars", *FINE)
+    assert "samples times 0.1 (sample_energies.out)" in " ".join(done.output.split())
+    tenth, _ = read_table(tmp_path / "rdf.out")
+    np.testing.assert_allclose(tenth["g_total_std"], 0.1 * whole["g_total_std"], rtol=1e-5, atol=1e-9)
+    done = call(tmp_path, "analyze", "trajectory.extxyz", "--error-bars", "--factor", "2", *FINE)
+    assert "samples times 2 (--factor)" in " ".join(done.output.split())
+    twice, _ = read_table(tmp_path / "rdf.out")
+    np.testing.assert_allclose(twice["g_total_std"], 2.0 * whole["g_total_std"], rtol=1e-5, atol=1e-9)
+    assert call(tmp_path, "analyze", "trajectory.extxyz", "--rdf", "--factor", "2").exit_code == 2
+
+
 def as_lammps(folder: Path, into: Path, header: str = "pair_style bnnp samples\n") -> None:
     """The same run as LAMMPS would write it: a dump, and a log with the samples from c_sigma[6] on."""
     frames = ase.io.read(folder / "trajectory.extxyz", ":")

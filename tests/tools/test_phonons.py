@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -21,7 +22,11 @@ from bnnp import BNNP
 from bnnp.analysis.elasticity import strained
 from bnnp.analysis.phonons import THZ
 from bnnp.cli import main
+from bnnp.io.calibration_section import CalibrationData, checksums, format_calibration
 from bnnp.io.tables import read_table
+from bnnp.potential.loading import load
+from bnnp.uncertainty.calibration import Calibration, Quantity
+from bnnp.uncertainty.maps import Quadratic
 
 ROOT = Path(__file__).resolve().parents[2]
 ALLOY = ROOT / "inputs" / "lammps" / "potential"  # copper and gold, cutoff 6 Angstrom, 100 samples
@@ -321,8 +326,38 @@ def test_reference_and_factor(solid: Path, tmp_path: Path) -> None:
     phonons(tmp_path, *words, "--factor", 2.0)
     again = [line.split() for line in (tmp_path / "phonons_elastic.out").read_text().splitlines()[1:]]
     for (name, value, std), (_, same, twice) in zip(rows, again, strict=True):
-        assert float(same) == float(value), name
-        assert float(twice) == pytest.approx(2.0 * float(std), rel=1e-6)
+        assert float(same) == pytest.approx(float(value), rel=1e-9, abs=1e-9), name
+        assert float(twice) == pytest.approx(2.0 * float(std), rel=1e-6, abs=1e-9), name
+
+
+def test_deviations_by_the_calibration_of_the_forces(solid: Path, tmp_path: Path) -> None:
+    """A calibration that takes a fifth of the raw sigma of forces: the samples then deviate a fifth as much
+    before anything follows from them, and the value stays. --factor 1 has the raw ones again."""
+    shutil.copytree(solid, tmp_path / "calibrated")
+    (member,) = load(solid).members
+    energy, forces = (Quantity(Quadratic(0.0, a, 0.0, 1e-9), np.ones(1), {}) for a in (9.0, 0.2**2))
+    kind = Calibration("mc", energy, {"Cu": forces}, None, 10, 40)
+    data = CalibrationData("mc", checksums([member.networks]), {"mc": kind})
+    with open(tmp_path / "calibrated" / "uncertainty.data", "a") as file:
+        file.write("\n".join(["[calibration]", *format_calibration(data), ""]))
+    write(tmp_path / "start.vasp", bulk("Cu", a=4.05))
+    words = (tmp_path / "start.vasp", "--relax", "--points", 10, "--mesh", 10)
+    texts, tables = [], []
+    for folder, more in (
+        (solid, ()),
+        (tmp_path / "calibrated", ()),
+        (tmp_path / "calibrated", ("--factor", 1)),
+    ):
+        texts.append(phonons(tmp_path, *words, "--potential", folder, *more))
+        rows = [line.split() for line in (tmp_path / "phonons_elastic.out").read_text().splitlines()[1:]]
+        tables.append(np.array([row[1:] for row in rows], dtype=float))
+    assert "std: raw, over" in texts[0]
+    assert "std: deviations times 0.2 (calibration of the forces), over" in " ".join(texts[1].split())
+    large = tables[0][:, 1] > 0.1
+    assert large.sum() > 5
+    np.testing.assert_allclose(tables[1][:, 0], tables[0][:, 0], atol=1e-6)
+    np.testing.assert_allclose(tables[1][large, 1], 0.2 * tables[0][large, 1], rtol=1e-6)
+    np.testing.assert_allclose(tables[2][large, 1], tables[0][large, 1], rtol=1e-6)
 
 
 def test_pictures_have_bands_around_lines(alloy: tuple[Path, str]) -> None:

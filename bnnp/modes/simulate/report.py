@@ -53,7 +53,7 @@ def describe(
         md_series.HEAT_FLUX: settings.dynamics.md_heat_flux
         and md_series.heat_flux_header(units, elements, plan.stages),
         md_series.SAMPLES: settings.dynamics.md_samples
-        and md_series.samples_header(units, potential.samples, stages),
+        and md_series.samples_header(units, potential.samples, stages, potential.deviation_factor),
     }
     wanted = {name: head for name, head in series.items() if head}
     driven = any(stage.driven for stage in plan.stages)
