@@ -17,7 +17,8 @@ symbol -> variable: W_l -> weights[l-1] (n_{l-1}, n_l), b_l -> biases[l-1] (n_l,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,24 @@ class Network:
         """All values in the order of a weights file, (n_weights,)."""
         layers = zip(self.weights, self.biases, strict=True)
         return np.concatenate([np.append(weight.ravel(), bias) for weight, bias in layers])
+
+    def with_mask(self, masks: Sequence[Array], means: Sequence[Array]) -> Network:
+        """The plain network that computes what this one does with c + m (y - c) in place of y.
+
+        Parameters
+        ----------
+        masks, means : sequence of (n_l,) float64
+            m and c of the inputs and of every hidden layer.
+        """
+        layers = list(zip(self.weights, self.biases, masks, means, strict=True))
+        return replace(
+            self,
+            weights=tuple(m[:, None] * weight for weight, _, m, _ in layers),
+            biases=tuple(
+                bias + ((1.0 - m) * c) @ weight / (len(m) if self.normalize_nodes else 1)
+                for weight, bias, m, c in layers
+            ),
+        )
 
     @property
     def n_inputs(self) -> int:

@@ -35,9 +35,25 @@ class Member:
         """A copy with masks for one evaluation, independent of the frozen ones."""
         return self.with_masks(lambda masks: masks.redrawn(evaluation))
 
-    def only(self, sample: int) -> Member:
-        """The member with the masks of one sample, from 0."""
-        return self.with_masks(lambda masks: masks.only(sample))
+    def only(self, sample: int, factor: float = 1.0) -> Member:
+        """The member with the masks of one sample, from 0.
+
+        Parameters
+        ----------
+        factor : float
+            What the deviation of the sample from the plain network is multiplied by, to first order, where
+            masks are centered: m becomes 1 + factor (m - 1). The result is a plain network.
+        """
+        masks = self.masks
+        if masks is None or not masks.means or factor == 1.0 or self.charges is not None:
+            return self.with_masks(lambda masks: masks.only(sample))
+        networks = {
+            element: network.with_mask(
+                [1.0 + factor * (m[sample] - 1.0) for m in masks.scaled(element)], means
+            )
+            for (element, network), means in zip(self.networks.items(), masks.means.values(), strict=True)
+        }
+        return replace(self, networks=networks, masks=None)
 
     def with_masks(self, change: Callable[[Masks], Masks]) -> Member:
         """A copy with other masks, also of the networks of the charges; the same without masks."""

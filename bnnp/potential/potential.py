@@ -111,7 +111,8 @@ class Potential:
         return replace(self, options=replace(self.options, **changes))
 
     def member(self, sample: int) -> Potential:
-        """The potential of one sample, from 0, without standard deviations.
+        """The potential of one sample, from 0, without standard deviations. With centered masks and a
+        calibration it deviates from the mean by the size of errors (`deviation_factor`, to first order).
 
         Raises
         ------
@@ -121,7 +122,8 @@ class Potential:
         if not 0 <= sample < self.samples or self.samples == 1:
             raise IndexError(f"sample {sample} of a potential with {count(self.samples, 'sample')}")
         number = int(np.searchsorted(np.cumsum(self.sizes), sample, side="right"))
-        return replace(self, members=(self.members[number].only(sample - sum(self.sizes[:number])),))
+        member = self.members[number].only(sample - sum(self.sizes[:number]), self.deviation_factor)
+        return replace(self, members=(member,))
 
     @cached_property
     def elements(self) -> tuple[str, ...]:

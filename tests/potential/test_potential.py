@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -359,3 +360,44 @@ def test_by_sample_is_what_each_member_predicts(
             np.testing.assert_allclose(found.stress[:, sample], expected.stress.value, atol=1e-12)
         else:
             assert found.stress is None
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_members_of_a_calibrated_potential_deviate_by_the_size_of_errors(
+    settings: Settings, normalize: bool
+) -> None:
+    """Centered masks m become 1 + f (m - 1). With f = 1 that is the sample itself, all layers in one plain
+    network; with a small f it deviates from the plain network by f times what a smaller f says."""
+    rng = np.random.default_rng(7)
+    own = {x: replace(network, normalize_nodes=normalize) for x, network in networks(settings).items()}
+    sizes = {x: network.sizes for x, network in own.items()}
+    masks = Masks.draw(5, 6, (0.3, 0.2, 0.3), sizes)
+    masks = masks.with_means({x: tuple(rng.normal(size=n) for n in sizes[x]) for x in sizes})
+    member = Member(own, masks)
+    inputs = {x: rng.normal(size=(4, network.n_inputs)) for x, network in own.items()}
+
+    def energies(networks: Mapping[str, Network], sample: int | None = None) -> np.ndarray:
+        """By the formula in the head of dense.py."""
+        found = []
+        for x, network in networks.items():
+            y = inputs[x]
+            for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+                if sample is not None:
+                    m, c = masks.scaled(x)[layer][sample], masks.means[x][layer]
+                    y = c + m * (y - c)
+                y = y @ weight / (len(weight) if normalize else 1) + bias
+                y = np.tanh(y) if network.activations[layer] == "t" else y
+            found.append(y[:, 0])
+        return np.concatenate(found)
+
+    for sample in (0, 5):
+        whole = member.only(sample, 1.0 - 1e-15)
+        assert whole.masks is None
+        np.testing.assert_allclose(energies(whole.networks), energies(own, sample), rtol=1e-11)
+        assert member.only(sample).masks is not None
+        steps = [energies(member.only(sample, f).networks) - energies(own) for f in (2e-4, 1e-4)]
+        assert np.abs(steps[1]).max() > 0.0
+        np.testing.assert_allclose(steps[0], 2.0 * steps[1], rtol=1e-2, atol=1e-9)
+    potential = replace(potential_of(settings, member, scalings(settings)), deviation_factor=0.5)
+    chosen = potential.member(5).members[0]
+    np.testing.assert_array_equal(energies(chosen.networks), energies(member.only(5, 0.5).networks))

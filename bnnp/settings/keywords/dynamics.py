@@ -108,4 +108,5 @@ class DynamicsSettings(Section, title="Molecular dynamics", modes="3", dialect=B
         note="A drift means a time step that is too long, or forces that are no derivative of the energy.")
     md_members: int | None = keyword("n", integer(2), None,
         "one run for each of n Monte Carlo samples, in directories of their own",
-        note="md_member_01, ...: the spread of a result over them is its uncertainty. MPI ranks share them.")
+        note="md_member_01, ...: the spread of a result over them is its uncertainty. Samples of `mc_dropout "
+             "after` with a calibration deviate from the mean by the size of errors. MPI ranks share them.")
