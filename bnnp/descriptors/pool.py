@@ -204,7 +204,7 @@ def automatic_pool(
         element: prune(sample.fit, sample.test, criteria, first=best.first[element])
         for element, sample in best.samples.items()
     }
-    how = "a linear fit of the forces"
+    how = "a linear fit of the forces, to which those left out, however they vary, add least"
     if sparse:
         tried = ", ".join(f"{radius:g}" for radius in SPARSE)
         how += f" (lowest error of held-out forces of the cutoff radii {tried} Angstrom)"
