@@ -110,15 +110,19 @@ def _electrostatics(
 def refuse_with_charges(file: KeywordFile) -> None:
     """Raise InputError for a keyword of the training that a potential with charges cannot have."""
     for name, value, reason in (
-        ("device", "cuda", "charges are trained on the CPU: `device cpu`"),
-        ("transfer_from", None, "charges cannot be transferred: remove it"),
-        ("mc_dropout", "during", "networks with charges have dropout `after` the training only"),
-        ("dropout_rate", AUTO, "give a number, such as 0.05"),
-        ("uncertainty", "hybrid", "its standard deviations are those of the samples, `uncertainty mc`"),
-        ("finetune", "nll", "the samples of a potential with charges cannot be fine-tuned: remove it"),
+        ("device", "cuda", "charges are trained on the CPU; write `device cpu`"),
+        ("transfer_from", None, "charges cannot be transferred; remove it"),
+        ("mc_dropout", "during", "networks with charges have dropout after the training only; remove it"),
+        ("dropout_rate", AUTO, "charges have no search for the rate; give a number, such as 0.05"),
+        ("uncertainty", "hybrid", "its standard deviations are those of the samples; write `uncertainty mc`"),
+        ("finetune", "nll", "the samples of a potential with charges cannot be fine-tuned; remove it"),
     ):
         if file.given(name) and value in (None, file.value(name)):
-            raise file.mistake(name, f"does not go with `{file.of('nnp_gen')[0].name}`: {reason}")
+            own, other = (file.of(each)[0] for each in (name, "nnp_gen"))
+            there = " ".join([other.name, *other.words])
+            raise file.mistake(
+                name, f"is `{' '.join(own.words)}`, which does not go with `{there}`: {reason}"
+            )
 
 
 def idle_keywords(file: KeywordFile) -> tuple[str, ...]:

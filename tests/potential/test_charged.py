@@ -546,6 +546,17 @@ def test_molecular_dynamics_conserves_the_energy_and_writes_charges(name: str, t
     expected = potential.predict(replace(from_atoms(last, potential.units), charge=0.7)).charges
     assert expected is not None
     assert last.get_charges() == pytest.approx(expected.value, abs=1e-6)  # positions have eight digits
+    written = (there / "md.out").read_bytes()
+    (there / "input.nn").write_text(text + dynamics.replace("500", "501"))
+    start = replace(structure("molecule"), charge=1.7, energy=0.0, forces=np.zeros((12, 3)))
+    write_structures(there / "input.data", [start])
+    result = run(there, "--mode", "3", "--restart")
+    assert result.exit_code == 1
+    assert "md_restart.npz: made with total charge = 0.7, but now it is 1.7. Restore it" in result.output
+    assert (there / "md.out").read_bytes() == written
+    write_structures(there / "input.data", [replace(start, charge=0.7)])
+    result = run(there, "--mode", "3", "--restart")
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(
@@ -653,15 +664,17 @@ def test_structures_without_an_energy(potential: Potential, folder: Path, tmp_pa
 
 def test_what_bnnp_does_not_do_with_charges(folder: Path, tmp_path: Path) -> None:
     for line, text in (
-        ("device cuda", "device.* charges are trained on the CPU"),
-        ("transfer_from there", "transfer_from.* charges cannot be transferred"),
-        ("finetune nll", "finetune.* cannot be fine-tuned"),
-        ("mc_dropout during", "mc_dropout.* dropout `after` the training only"),
-        ("dropout_rate auto", "dropout_rate.* give a number"),
-        ("uncertainty hybrid", "uncertainty.* those of the samples"),
+        ("device cuda", "charges are trained on the CPU; write `device cpu`"),
+        ("transfer_from there", "charges cannot be transferred"),
+        ("finetune nll", "cannot be fine-tuned"),
+        ("mc_dropout during", "dropout after the training only"),
+        ("dropout_rate auto", "give a number"),
+        ("uncertainty hybrid", "those of the samples"),
     ):
         (tmp_path / "input.nn").write_text(f"{INPUT}{line}\n")
-        with pytest.raises(InputError, match=f"line [0-9]+: `{text}"):
+        name, value = line.split()
+        wrong = f"line [0-9]+: `{name}` is `{value}`, which does not go with `nnp_type 4G-HDNNP`: .*{text}"
+        with pytest.raises(InputError, match=wrong):
             load_settings(tmp_path / "input.nn", 2)
     for program in ("hdnnp", "bnnp"):
         result = run(folder, "--export", program, str(tmp_path / "out"))

@@ -416,6 +416,7 @@ def identity(
         "member": member,
         "random_seed": settings.general.random_seed,
         "atoms": hashlib.sha256(atoms.numbers.astype("<i8").tobytes()).hexdigest()[:16],
+        **({"total charge": float(atoms.info.get("charge", 0.0))} if model.charged else {}),
         "md_bias": settings.dynamics.md_bias or None,
         "md_steps": len(stages),
         **{f"stage {number}": list(stage.items()) for number, stage in enumerate(stages, start=1)},
