@@ -97,8 +97,8 @@ class Tally:
 
 
 def read_file(path: Path, choice: Choice, tally: Tally) -> Iterator[Structure]:
-    """The chosen steps of one file, as structures in `choice.units`; the last step of the run with the charges
-    of a file beside it."""
+    """The chosen steps of one file, as structures in `choice.units`; the last step of the run with the
+    charges of a file beside it."""
     partition = None
     try:
         partition = find_partition(path.parent)

@@ -17,7 +17,9 @@ DDEC6 = "DDEC6_even_tempered_net_atomic_charges.xyz"
 CHARGES = np.array([-1.1, 0.6, 0.5])  # of O, H, H
 
 
-def convert(run: Any, folder: Path, *options: str, name: str = "vasprun.xml") -> tuple[Result, list[Structure]]:
+def convert(
+    run: Any, folder: Path, *options: str, name: str = "vasprun.xml"
+) -> tuple[Result, list[Structure]]:
     """The run in a folder that has a partition of the charges already."""
     (folder / name).write_text(run.vasprun() if name == "vasprun.xml" else run.outcar())
     output = folder / "input.data"
@@ -101,7 +103,11 @@ def changed(text: str, row: int, **words: str) -> str:
         ("ACF.dat", lambda text: "", "ACF.dat is no output of bader"),
         ("ACF.dat", lambda text: text.replace(text.splitlines()[3] + "\n", ""), "atom 3, expected 2"),
         ("ACF.dat", lambda text: text.replace("0.400000", "********"), "ACF.dat line 4: `2 "),
-        ("ACF.dat", lambda text: text.replace("7.100000", "7.600000"), "add up to -0.500 e, but the cell has 0 e"),
+        (
+            "ACF.dat",
+            lambda text: text.replace("7.100000", "7.600000"),
+            "add up to -0.500 e, but the cell has 0 e",
+        ),
         (DDEC6, lambda text: text.replace("\nH ", "\nO ", 1), "atom 2 is O, but H in the run"),
         (DDEC6, lambda text: "\n".join(text.splitlines()[:4]), "cut off, 3 atoms announced and 2 there"),
         (DDEC6, lambda text: "4" + text[1:].replace("\n\n", "\nH 0 0 0 0\n", 1), "has 4 atoms, the run 3"),

@@ -1,8 +1,8 @@
 """Charges of the atoms from a partition of the electron density, in a file beside the run.
 
 ACF.dat, by Henkelman's bader (W. Tang, E. Sanville, G. Henkelman, J. Phys.: Condens. Matter 21, 084204
-(2009)): positions in Angstrom and electrons of each atom, between two rules; the charge is ZVAL of POTCAR less
-the electrons::
+(2009)): positions in Angstrom and electrons of each atom, between two rules; the charge is ZVAL of POTCAR
+less the electrons::
 
         #         X           Y           Z       CHARGE      MIN DIST   ATOMIC VOL
      --------------------------------------------------------------------------------
