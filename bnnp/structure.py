@@ -95,6 +95,10 @@ class Structure:
         Total charge, e; acts on potentials with charges only.
     charges : (n_atoms,) float64, e, or None
         Reference charges of the atoms; kept for writing the structure and for nnatoms.out.
+    dipole : (3,) float64, e length, or None
+        Dipole moment; for ``train_charges joint``.
+    born_charges : (n_atoms, 3, 3) float64, e, or None
+        Born effective charges, dP_a / dr_ib; likewise.
     comment : str
         Free text of the comment lines, without the key=value pairs below.
     info : mapping of str to str
@@ -116,6 +120,8 @@ class Structure:
     stress: Array | None = None
     charge: float = 0.0
     charges: Array | None = field(default=None, kw_only=True)
+    dipole: Array | None = field(default=None, kw_only=True)
+    born_charges: Array | None = field(default=None, kw_only=True)
     comment: str = ""
     info: Mapping[str, str] = field(default_factory=dict)
     subset: Set | None = None
@@ -123,7 +129,8 @@ class Structure:
     line: int = 0
 
     def __post_init__(self) -> None:
-        for array in (self.numbers, self.positions, self.cell, self.forces, self.stress, self.charges):
+        labels = self.forces, self.stress, self.charges, self.dipole, self.born_charges
+        for array in (self.numbers, self.positions, self.cell, *labels):
             if array is not None:
                 array.flags.writeable = False
 

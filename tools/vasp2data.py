@@ -14,6 +14,9 @@ machine-learned force field, steps without forces, steps that are damaged or cut
 self-consistent DFT (ICHARG >= 10, GW, BSE). --skip, --every and --last count the steps that remain, in each
 file. A file that gives nothing is named with the reason, the others are converted, and the exit code is 1.
 
+ACF.dat (bader) or DDEC6_even_tempered_net_atomic_charges.xyz (Chargemol) beside a run give charges to the
+atoms of its last step.
+
 The energy is the free energy TOTEN, whose derivatives the forces are. The comment line says where a structure
 comes from (source=file:step), its group (--label, or the directory), its stress and how it was calculated
 (method=...: functional, ENCUT, PREC, spin, k-points, POTCAR). Files whose methods differ are named.
@@ -38,6 +41,7 @@ from former_data import FormerData, demand_inputs
 from numpy.typing import NDArray
 from tqdm import tqdm
 from vasp.files import Source, find_sources, kind_of, read_drafts
+from vasp.partition import find_partition
 from vasp.step import ONE_ENERGY, UNCONVERGED, Step, UnreadableStep
 
 from bnnp.command import SETTINGS, Command, say
@@ -73,6 +77,8 @@ class Tally:
     taken: int = 0
     usable: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    charges: str = ""  # the file that gave those of the last step
+    flaw: str = ""  # why such a file gave none
 
     @property
     def steps(self) -> int:
@@ -91,8 +97,25 @@ class Tally:
 
 
 def read_file(path: Path, choice: Choice, tally: Tally) -> Iterator[Structure]:
-    """The chosen steps of one file, as structures in `choice.units`."""
-    for number, step, flaw in choose(path, choice, tally):
+    """The chosen steps of one file, as structures in `choice.units`; the last step of the run with the
+    charges of a file beside it."""
+    partition = None
+    try:
+        partition = find_partition(path.parent)
+    except InputError as error:
+        tally.flaw = str(error)
+    for number, step, flaw, last in with_end(choose(path, choice, tally)):
+        charges = None
+        if partition is not None and last:
+            try:
+                if number != tally.steps:
+                    raise InputError(
+                        f"{partition.name} is of the last step, {tally.steps}, which is not converted"
+                    )
+                charges = partition.charges_of(step)
+                tally.charges = partition.name
+            except InputError as error:
+                tally.flaw = str(error)
         info = {"group": choice.group} if choice.group else {}
         if step.method:
             info["method"] = step.method
@@ -100,8 +123,19 @@ def read_file(path: Path, choice: Choice, tally: Tally) -> Iterator[Structure]:
         if flaw:
             info["converged"] = "no"
         structure = to_structure(step, choice, info)
+        if charges is not None:
+            structure = replace(structure, charge=step.charge, charges=charges)
         tally.taken += 1
         yield structure
+
+
+def with_end(steps: Iterator[tuple[int, Step, str | None]]) -> Iterator[tuple[int, Step, str | None, bool]]:
+    """The same, and whether it is the last one."""
+    held = next(steps, None)
+    while held is not None:
+        following = next(steps, None)
+        yield *held, following is None
+        held = following
 
 
 def choose(path: Path, choice: Choice, tally: Tally) -> Iterator[tuple[int, Step, str | None]]:
@@ -204,6 +238,8 @@ class Conversion:
             if not tally.taken:
                 raise InputError(why_nothing(tally, choice.skip))
             say(self.line(source, tally))
+            if tally.flaw:
+                self.refused.append(f"the charges of {path}: {tally.flaw}")
         except GeneratorExit:
             raise
         except Exception as error:  # a file nobody has thought of shall not cost the others
@@ -219,6 +255,9 @@ class Conversion:
         text = f"{source.path}: {count(tally.taken, 'structure')} of {count(tally.steps, 'step')}"
         if tally.left_out:
             text += f" (left out: {tally.reasons()})"
+        if tally.charges:
+            others = f", {count(tally.taken - 1, 'other')} without" * (tally.taken > 1)
+            text += f"; {tally.charges} gives the charges of the last step{others}"
         if source.others:
             text += f"; the same run, not read: {', '.join(path.name for path in source.others)}"
         return text

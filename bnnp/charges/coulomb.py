@@ -202,26 +202,14 @@ class Coulomb:
         by_strain : (n_atoms, 6) float64, e/length
             d(A Q)_i / d(strain), xx yy zz yz xz xy.
         """
-        slopes = self._sums.slopes()
-        above, strained = slopes[:3], slopes[3:]
-        pairs = above - above.transpose(0, 2, 1)  # dA_ik/dr_k, (3, i, k)
+        pairs, strained = self._slopes(screened=False)
         by_strain = (strained @ charges + charges @ np.triu(strained, 1)).T
         if self.ewald is not None:
             cos, sin = self._waves
-            k, strengths = self._vectors, self._strengths
-            for axis in range(3):
-                product = (sin * (strengths * k[:, axis])) @ cos.T
-                pairs[axis] += product - product.T
-            squares = np.einsum("kx,kx->k", k, k)
-            moments = k[:, VOIGT[0]] * k[:, VOIGT[1]] * (2.0 / squares + self.ewald.eta**2)[:, None]
-            moments -= np.eye(3)[VOIGT]
-            weighted = strengths[:, None] * moments  # (n_waves, 6)
-            by_strain += (cos * (charges @ cos) + sin * (charges @ sin)) @ weighted
+            by_strain += (cos * (charges @ cos) + sin * (charges @ sin)) @ self._strained
             isotropic = np.full(len(charges), 2.0 * pi * self.ewald.eta**2 / self.volume * charges.sum())
             if self._normal is not None:
-                apart = np.subtract.outer(self._heights, self._heights)  # z_i - z_k
-                pairs += 4.0 * pi / self.volume * apart * self._normal[:, None, None]
-                spread = 2.0 * pi / self.volume * (apart**2 @ charges)
+                spread = 2.0 * pi / self.volume * (self._apart**2 @ charges)
                 isotropic += spread
                 by_strain -= np.outer(2.0 * spread, np.outer(self._normal, self._normal)[VOIGT])
             by_strain += np.outer(isotropic, np.eye(3)[VOIGT])
@@ -229,6 +217,58 @@ class Coulomb:
         atoms = np.arange(len(charges))
         by_position[atoms, atoms] = -(pairs @ charges).T
         return np.ascontiguousarray(by_position), by_strain
+
+    def slopes(self, screened: bool) -> tuple[Array, Array]:
+        """Derivatives of A, or `screened` of A + B.
+
+        Returns
+        -------
+        by_position : (3, n_atoms, n_atoms) float64, 1/length^2
+            dA_ik / dr_k, antisymmetric in i and k.
+        by_strain : (6, n_atoms, n_atoms) float64, 1/length
+            dA_ik / d(strain), xx yy zz yz xz xy.
+        """
+        by_position, above = self._slopes(screened)
+        by_strain = above + np.triu(above, 1).transpose(0, 2, 1)
+        if self.ewald is None:
+            return by_position, by_strain
+        cos, sin = self._waves
+        for number, weights in enumerate(self._strained.T):
+            by_strain[number] += (cos * weights) @ cos.T + (sin * weights) @ sin.T
+        by_strain[:3] += 2.0 * pi * self.ewald.eta**2 / self.volume
+        if self._normal is not None:
+            spread = 2.0 * pi / self.volume * self._apart**2
+            by_strain[:3] += spread
+            by_strain -= 2.0 * np.outer(self._normal, self._normal)[VOIGT][:, None, None] * spread
+        return by_position, by_strain
+
+    def _slopes(self, screened: bool) -> tuple[Array, Array]:
+        """dA_ik/dr_k, (3, n_atoms, n_atoms), and of the pairs dA_ik/d(strain) for i <= k, (6, n_atoms,
+        n_atoms)."""
+        slopes = self._sums.slopes(screened)
+        above, strained = slopes[:3], slopes[3:]
+        pairs = above - above.transpose(0, 2, 1)
+        if self.ewald is not None:
+            cos, sin = self._waves
+            for axis in range(3):
+                product = (sin * (self._strengths * self._vectors[:, axis])) @ cos.T
+                pairs[axis] += product - product.T
+        if self._normal is not None:
+            pairs += 4.0 * pi / self.volume * self._apart * self._normal[:, None, None]
+        return pairs, strained
+
+    @cached_property
+    def _strained(self) -> Array:
+        """Derivatives of `_strengths` by the strain, (n_waves, 6)."""
+        assert self.ewald is not None
+        k, squares = self._vectors, np.einsum("kx,kx->k", self._vectors, self._vectors)
+        moments = k[:, VOIGT[0]] * k[:, VOIGT[1]] * (2.0 / squares + self.ewald.eta**2)[:, None]
+        return np.asarray(self._strengths[:, None] * (moments - np.eye(3)[VOIGT]))
+
+    @property
+    def _apart(self) -> Array:
+        """z_i - z_k along the normal of a slab, (n_atoms, n_atoms)."""
+        return np.subtract.outer(self._heights, self._heights)
 
     @cached_property
     def _vectors(self) -> Array:

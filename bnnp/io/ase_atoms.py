@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from numpy.typing import NDArray
 
 from bnnp.errors import InputError
 from bnnp.io.ase_labels import PREDICTED, Labels, cell_volume, find_charges, find_labels, find_total_charge
@@ -18,6 +19,9 @@ from bnnp.io.declared_units import declared_units
 from bnnp.structure import PERIODIC, SET_LABELS, Set, Structure, closed_cell
 from bnnp.units import Units
 
+Array = NDArray[np.float64]
+
+BORN_CHARGES = ("born_effective_charges", "bec")
 VACUUM = 10.0  # Angstrom at least, beside a slab whose cell has no third vector
 # Key of `atoms.info` -> key of Structure.info; the later wins, so that `group` has priority.
 KEPT = {"config_type": "group"} | {key: key for key in ("group", "weight", "source", "method")}
@@ -72,14 +76,57 @@ def from_atoms(atoms: Atoms, units: Units, labels: bool | Labels = True) -> Stru
         stress=None if stress is None else stress * (units.angstrom**3 / units.ev),
         charge=find_total_charge(atoms) or 0.0,
         charges=find_charges(atoms) if found else None,
+        dipole=dipole_of(atoms, lengths) if found else None,
+        born_charges=born_charges_of(atoms) if found else None,
         info=_passed_on(atoms, bool(found and found.predicted)),
         subset=Set.labeled(subset) if subset in SET_LABELS else None,
     )
-    for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
+    moments = "charge", "charges", "dipole", "born_charges"
+    for name in ("positions", "cell", "energy", "forces", "stress", *moments):
         value = getattr(structure, name)
         if value is not None and not np.isfinite(value).all():
             raise InputError(f"{name}: a number is not finite; repeat the calculation or leave the frame out")
     return structure
+
+
+def dipole_of(atoms: Atoms, lengths: float) -> Array | None:
+    """Dipole moment of a molecule, (3,), from the calculator or ``info``, times `lengths`; None without one,
+    and of periodic structures, where it is not defined.
+
+    Raises
+    ------
+    InputError
+        It has not three numbers.
+    """
+    results = {} if atoms.calc is None else getattr(atoms.calc, "results", {})
+    value = results.get("dipole", atoms.info.get("dipole"))
+    return None if value is None or atoms.pbc.any() else _shaped("dipole", value, (3,)) * lengths
+
+
+def born_charges_of(atoms: Atoms) -> Array | None:
+    """Born effective charges, (n_atoms, 3, 3), from the columns ``born_effective_charges`` or ``bec``; None
+    without any.
+
+    Raises
+    ------
+    InputError
+        They are not nine numbers an atom.
+    """
+    results = {} if atoms.calc is None else getattr(atoms.calc, "results", {})
+    for name in BORN_CHARGES:
+        value = results.get(name, atoms.arrays.get(name))
+        if value is not None:
+            return _shaped(name, value, (len(atoms), 3, 3))
+    return None
+
+
+def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """`value` as numbers in this shape."""
+    try:
+        return np.array(value, dtype=np.float64).reshape(shape)
+    except (TypeError, ValueError):
+        expected = " x ".join(map(str, shape))
+        raise InputError(f"{name}: expected {expected} numbers, got {value}; correct or remove it") from None
 
 
 def _passed_on(atoms: Atoms, predicted: bool) -> dict[str, str]:
@@ -108,6 +155,10 @@ def to_atoms(structure: Structure, units: Units) -> Atoms:
         results["stress"] = structure.stress * (units.ev / units.angstrom**3)
     if structure.charges is not None:
         results["charges"] = structure.charges
+    if structure.dipole is not None:
+        results["dipole"] = structure.dipole * units.angstrom
+    if structure.born_charges is not None:
+        atoms.set_array(BORN_CHARGES[0], structure.born_charges.reshape(-1, 9))
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms

@@ -17,13 +17,15 @@ structures/stress      (n, 6)        float64 ASE's sign, xx yy zz yz xz xy, ener
 structures/cell        (n, 3, 3)     float64 rows are the lattice vectors, length; NaN for a free molecule
 structures/pbc         (n, 3)        uint8   1: repeated along this vector; missing where all are
 structures/weight      (n,)          float64 weight in the training loss
-structures/charge      (n,)          float64 total charge, e; only for a potential with charges
+structures/charge      (n,)          float64 total charge, e; only for a potential with charges, as the next
+structures/dipole      (n, 3)        float64 dipole moment, e length; NaN without
 structures/done        (n,)          uint8   1: the structure is written
 structures/checksum    (n, n_blocks) uint32  CRC-32 of its rows in each dataset of :func:`blocks_of`
 atoms/type             (N,)          int32   index of the element
 atoms/position         (N, 3)        float64 length
 atoms/force            (N, 3)        float64 energy/length; NaN without
-atoms/charge           (N,)          float64 e; NaN without; only for a potential with charges
+atoms/charge           (N,)          float64 e; NaN without; only for a potential with charges, as the next
+atoms/born_charges     (N, 3, 3)     float64 e; dP_a / dr_b; NaN without
 descriptors/X          (N_X, n_X)    float64 symmetry functions of the atoms of element X, unscaled
 functions/X            (n_X,)        text    their definitions, the arguments of `symfunction_short`
 groups                 (n_groups,)   text    labels `group=` of the comment lines; the first is empty
@@ -108,6 +110,9 @@ class DescriptorFile:
         Total charges; None in the file of a potential without charges.
     charges : (N,) float64, or None
         Of the atoms.
+    dipole : (n, 3) float64
+    born_charges : (N, 3, 3) float64 dataset
+        NaN where there are none; only with `charges`.
     """
 
     def __init__(self, file: h5py.File) -> None:
@@ -140,6 +145,9 @@ class DescriptorFile:
         charged = "charge" in structures
         self.charge: NDArray[np.float64] | None = structures["charge"][:] if charged else None
         self.charges: NDArray[np.float64] | None = file["atoms/charge"][:] if charged else None
+        if charged:
+            self.dipole: NDArray[np.float64] = structures["dipole"][:]
+            self.born_charges: h5py.Dataset = file["atoms/born_charges"]
         self.positions: h5py.Dataset = file["atoms/position"]
         self.forces: h5py.Dataset = file["atoms/force"]
         self.numbers = np.array([atomic_numbers[element] for element in self.elements])

@@ -21,7 +21,7 @@ FORMAT = "bnnp symmetry functions"
 VERSION = 1
 DONE = "structures/done"
 CHECKSUMS = "structures/checksum"
-CHARGED = " charges"  # part of the key of a file with charges
+CHARGED = " charges dipoles"  # part of the key of a file with charges
 DERIVATIVES = {  # datasets that exist only if derivatives are stored
     "structures/first_pair",
     "structures/first_value",
@@ -44,8 +44,9 @@ def definitions(model: Model) -> dict[str, tuple[str, ...]]:
 
 def blocks_of(elements: Sequence[str], stored: bool, charged: bool = False) -> list[str]:
     """The datasets that are written structure by structure, in the order of the columns of the checksums."""
-    labels = [f"structures/{name}" for name in ("energy", "stress", "cell", "weight", *["charge"] * charged)]
-    atoms = [f"atoms/{name}" for name in ("type", "position", "force", *["charge"] * charged)]
+    of_structure, of_atoms = (("charge", "dipole"), ("charge", "born_charges")) if charged else ((), ())
+    labels = [f"structures/{name}" for name in ("energy", "stress", "cell", "weight", *of_structure)]
+    atoms = [f"atoms/{name}" for name in ("type", "position", "force", *of_atoms)]
     derivatives = ["atoms/n_neighbors", "pairs/neighbor", "pairs/vector", "derivatives/blocks"]
     return [*labels, *atoms, *(f"descriptors/{element}" for element in elements), *derivatives * stored]
 
@@ -174,13 +175,16 @@ class DescriptorLayout:
             "structures/cell": (one, (3, 3), real),
             "structures/weight": (one, (), real),
             "structures/charge": (one, (), real),
+            "structures/dipole": (one, (3,), real),
             "atoms/type": (self.first_atom, (), integer),
             "atoms/position": (self.first_atom, (3,), real),
             "atoms/force": (self.first_atom, (3,), real),
             "atoms/charge": (self.first_atom, (), real),
+            "atoms/born_charges": (self.first_atom, (3, 3), real),
         }
         if not self.charged:
-            del slices["structures/charge"], slices["atoms/charge"]
+            wanted = blocks_of((), stored=False)
+            slices = {name: slices[name] for name in wanted}
         for number, element in enumerate(self.model.elements):
             width = len(self.model.functions[element])
             slices[f"descriptors/{element}"] = (self.first_row[:, number], (width,), real)

@@ -105,7 +105,9 @@ class DescriptorWriter:
         if self._layout.charged:
             arrays |= {
                 "structures/charge": np.array([structure.charge]),
+                "structures/dipole": _or_nan(structure.dipole, (1, 3)),
                 "atoms/charge": _or_nan(structure.charges, (len(structure),)),
+                "atoms/born_charges": _or_nan(structure.born_charges, (len(structure), 3, 3)),
             }
         data = {name: self._bytes_of(name, number, np.asarray(array)) for name, array in arrays.items()}
         sums = [zlib.crc32(data[name]) for name in self._layout.slices if name in data]

@@ -4,13 +4,14 @@ Reading is tolerant: lines in any order, blank lines and lines that start with `
 exponents. Writing is strict, so that RuNNer, n2p2 and runnerase read it too: all nine atom columns, the
 fewest digits that give the same float64 back, never the word ``begin`` or ``end`` in a comment.
 
-Data for which the format has no keyword stand in the comment line as ``key=value`` pairs:
-``comment some text group=aimd_300K weight=2.0 stress="xx yy zz yz xz xy" source=OUTCAR:17``. ``forces=none``
-means that the force columns hold zeros because no forces were computed, ``forces=1:12,15`` that those of
-other atoms than these (from 1) do not count: they are NaN when read, and zeros in the columns;
-``energy=none`` that no ``energy`` line is needed; ``method=`` is how the labels were calculated
-(:mod:`bnnp.io.method`); ``pbc="T T F"`` along which lattice vectors the cell is repeated, all
-three without it. RuNNer and n2p2 do not know that and repeat all.
+Data for which the format has no keyword stand in the comment line as ``key=value`` pairs: ``comment some text
+group=aimd_300K weight=2.0 stress="xx yy zz yz xz xy" source=OUTCAR:17``. ``forces=none`` means that the force
+columns hold zeros because no forces were computed, ``forces=1:12,15`` that those of other atoms than these
+(from 1) do not count: they are NaN when read, and zeros in the columns; ``energy=none`` that no ``energy``
+line is needed; ``dipole="x y z"`` is the dipole moment (e length) and ``born_charges="xx xy xz yx ..."`` the
+Born effective charges (e; nine numbers an atom, dP_a / dr_b); ``method=`` is how the labels were calculated
+(:mod:`bnnp.io.method`); ``pbc="T T F"`` along which lattice vectors the cell is repeated, all three without
+it. RuNNer and n2p2 do not know that and repeat all.
 
 Reference: J. Behler, RuNNer manual, "input.data"; n2p2 documentation, "Configuration file format".
 """
@@ -263,6 +264,12 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
         raise location.error(header.row_of("pbc="), f"comment: {error}") from None
     if not any(pbc):
         cell, pbc = None, PERIODIC
+    moments = {}
+    for name, shape in (("dipole", (3,)), ("born_charges", (len(table.positions), 3, 3))):
+        try:
+            moments[name] = _parse_numbers_of(name, info.pop(name, None), shape)
+        except ValueError as error:
+            raise location.error(header.row_of(f"{name}="), f"comment: {error}") from None
     stress_text = info.pop("stress", None)
     try:
         _check_weight(info.get("weight", "1"))
@@ -282,6 +289,7 @@ def _assemble(header: _Header, table: AtomTable, location: Location, require_lab
         stress=stress,
         charge=header.charge or 0.0,
         charges=table.charges,
+        **moments,
         comment=comment,
         info=info,
         subset=header.subset,
@@ -361,6 +369,18 @@ def _check_weight(text: str) -> None:
         raise ValueError(f"weight={text} must be zero or positive, and below {LARGEST:g}")
 
 
+def _parse_numbers_of(name: str, text: str | None, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """The numbers of ``dipole=`` or ``born_charges=``, in this shape; None without the key."""
+    if text is None:
+        return None
+    values = np.array([parse_number(word) for word in text.split()])
+    if values.size != np.prod(shape) or not are_numbers(values):
+        shown = text if len(text) < 60 else f"{text[:60]}..."
+        size = count(int(np.prod(shape)), "finite number")
+        raise ValueError(f'{name}="{shown}" has {count(values.size, "value")}, expected {size}')
+    return values.reshape(shape)
+
+
 def _parse_stress(text: str, cell: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """The six numbers of ``stress="xx yy zz yz xz xy"``."""
     values = np.array([parse_number(word) for word in text.split()])
@@ -405,6 +425,9 @@ def _format_comment(structure: Structure) -> str:
     pairs = dict(structure.info)
     if structure.stress is not None:
         pairs["stress"] = exact(structure.stress.tolist())
+    for name, values in (("dipole", structure.dipole), ("born_charges", structure.born_charges)):
+        if values is not None:
+            pairs[name] = exact(values.ravel().tolist())
     if structure.forces is None:
         pairs["forces"] = "none"
     if structure.cell is not None and not all(structure.pbc):
@@ -435,7 +458,8 @@ def _format_text(text: str) -> str:
 
 def _check_writable(structure: Structure) -> None:
     """Raise NumericalError for contents that no program could read back."""
-    for name in ("positions", "cell", "energy", "forces", "stress", "charge", "charges"):
+    moments = "charge", "charges", "dipole", "born_charges"
+    for name in ("positions", "cell", "energy", "forces", "stress", *moments):
         value = getattr(structure, name)
         if name == "forces" and value is not None and "forces" in structure.info:
             value = value[parse_ranges(structure.info["forces"], len(value))]

@@ -129,11 +129,13 @@ def idle_keywords(file: KeywordFile) -> tuple[str, ...]:
     """Keywords of charges that have no effect on those of the potential, or on one that has none."""
     kind = charge_kind(file)
     given = [keyword.name for keyword in ChargeSettings.keywords() if file.given(keyword.name)]
+    joint = file.value("train_charges") == "joint"
+    unused = ["charge_fraction", "task_batch_size_charge"] if joint else ["dipole_weight"]
     idle = {
         "": given,
         "fixed": [name for name in given if name not in OF_FIXED],
-        "networks": ["initial_hardness"],
-        "equilibrated": [],
+        "networks": ["initial_hardness", *unused],
+        "equilibrated": unused,
     }
     return tuple(name for name in given if name in idle[kind])
 

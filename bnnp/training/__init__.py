@@ -19,6 +19,7 @@ Read in this order::
     transfer         networks from another potential
     charge_training  stage 1 of a potential with charges (charge_model: charges of a batch, which stand in the
                      place of forces); charges: what stage 2, the training above, needs of it
+    joint_training   a training of charges and energies together (joint_model: both of a batch)
     refinement       the choice of the dropout rate before, and the fine-tuning after a training
 """
 

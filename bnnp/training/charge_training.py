@@ -194,7 +194,7 @@ class ChargeTraining:
         for element, network in networks.items():
             demand_finite(network, element)
         n_weights = self.parameters.n_weights
-        hardness = self._charge_variables.hardness(weights[n_weights:])
+        hardness = self.charge_variables.hardness(weights[n_weights:])
         masks = draw_charge_masks(self.settings)
         if masks is not None:
             scaled = {element: change.scaled for element, change in self.changes.items()}
@@ -267,14 +267,12 @@ class ChargeTraining:
         """The training loop with all its parts."""
         keywords, width = self.settings.training, max(self.parameters.n_inputs.values())
         return Trainer(
-            model=ChargedModel(self.parameters, self._charge_variables),
+            model=ChargedModel(self.parameters, self.charge_variables),
             loss=self.loss,
             optimizer=self.optimizer,
             dropout=self._dropout,
             samples=self.samples,
-            evaluator=ChargeEvaluator(
-                self.file.elements, width, self._charge_variables, threads=self.threads
-            ),
+            evaluator=ChargeEvaluator(self.file.elements, width, self.charge_variables, threads=self.threads),
             training=self.training,
             test=self.test,
             monitored=monitored(self.training, self.test),
@@ -301,7 +299,7 @@ class ChargeTraining:
             noise_force=0.0,
             kalman_damp_force=1.0,
         )
-        observer = ChargeObserver(self.parameters, self._charge_variables, self._dropout, self._dtype)
+        observer = ChargeObserver(self.parameters, self.charge_variables, self._dropout, self._dtype)
         filtered = partial(
             kalman_filter, own, self.samples, self.loss, self.spread, observer, self._ranks, per_atom=1
         )
@@ -362,7 +360,8 @@ class ChargeTraining:
         return np.array([given.get(element, default) for element in self.file.elements])
 
     @property
-    def _charge_variables(self) -> ChargeVariables:
+    def charge_variables(self) -> ChargeVariables:
+        """From outputs of the networks and roots to the equations of the charges."""
         variables, equilibrated = self.variables, self.parameters.equilibrated
         return ChargeVariables(variables.scale, variables.offsets, self._units, equilibrated)
 
@@ -393,7 +392,7 @@ def demand_charges(file: DescriptorFile, chosen: Sequence[int]) -> None:
             raise InputError(
                 f"{where}: has no charges (the fifth number of its `atom` lines is 0 everywhere), on which "
                 "their networks are trained. Add them to input.data, or remove the structure, and run mode 1 "
-                "again."
+                "again; or write `train_charges joint`, which learns charges from energies and forces."
             )
         if abs(own.sum() - total) > TOLERANCE:
             raise InputError(

@@ -63,7 +63,7 @@ _FREE = {"epochs", "early_stopping", "device", "force_update_scaling", "gradient
 SHAPING = (  # keywords a training depends on: they must be the same when it is continued
     *("random_seed", "use_short_forces", "use_old_scaling", "normalize_nodes", "ensemble_bootstrap"),
     *("zbl_repulsion", "transfer_freeze", "transfer_rates"),
-    *("initial_hardness", "charge_fraction", "task_batch_size_charge"),
+    *("train_charges", "dipole_weight", "initial_hardness", "charge_fraction", "task_batch_size_charge"),
     *("mc_dropout", "dropout_rate_input", "dropout_rate", "dropout_masks", "mc_samples"),
     *(k.name for section in _SECTIONS for k in section.keywords() if k.name not in _FREE),
 )

@@ -130,13 +130,13 @@ class Loss:
         virial : (n_structures, 6) float, or None
             Volume times stress.
         """
-        difference = _difference(energy, batch.energy) / batch.n_atoms
+        difference = deviation(energy, batch.energy) / batch.n_atoms
         total = self.energy * (batch.energy_weight * _rho(difference, self.thresholds[0])).sum()
         if forces is not None and self.force:
-            errors = _rho(_difference(forces, batch.forces), self.thresholds[1])
+            errors = _rho(deviation(forces, batch.forces), self.thresholds[1])
             total = total + self.force * (batch.force_weight[:, None] * errors).sum()
         if virial is not None and self.stress:
-            errors = _rho(_difference(virial / batch.volume[:, None], batch.stress), self.thresholds[2])
+            errors = _rho(deviation(virial / batch.volume[:, None], batch.stress), self.thresholds[2])
             total = total + self.stress * (batch.stress_weight[:, None] * errors).sum()
         return total
 
@@ -149,7 +149,7 @@ def _rho(errors: Tensor, threshold: float) -> Tensor:
     return torch.where(size > threshold, threshold * (2.0 * size - threshold), errors * errors)
 
 
-def _difference(prediction: Tensor, reference: Tensor) -> Tensor:
+def deviation(prediction: Tensor, reference: Tensor) -> Tensor:
     """0, also for the gradient, where the reference is NaN; a prediction that is NaN gives NaN."""
     difference = prediction - reference
     return torch.where(torch.isnan(reference), torch.zeros_like(difference), difference)

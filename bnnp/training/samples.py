@@ -55,6 +55,11 @@ class Interaction:
     total: float
     where: str
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return 0 if self.matrix is None else self.matrix.nbytes
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -84,7 +89,7 @@ class Sample:
     geometry : Geometry or None
         None if only energies are trained.
     interaction : Interaction or None
-        Only of a training of charges.
+        Only of a training of charges, alone or with the energies.
     """
 
     index: int
@@ -107,8 +112,8 @@ class Sample:
         """Bytes in memory."""
         tensors = (*self.inputs, *self.rows, self.force_weight, self.forces, self.stress)
         geometry = self.geometry.nbytes if self.geometry else 0
-        if self.interaction is not None and self.interaction.matrix is not None:
-            geometry += self.interaction.matrix.nbytes
+        if self.interaction is not None:
+            geometry += self.interaction.nbytes
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors) + geometry
 
 
@@ -134,7 +139,7 @@ class Batch:
     geometries : tuple of Geometry
         Empty if only energies are trained.
     interactions : tuple of Interaction
-        Only of a training of charges.
+        Only of a training of charges, alone or with the energies.
     """
 
     sources: tuple[int, ...]

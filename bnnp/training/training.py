@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from bnnp import parallel
+from bnnp.charges.electrostatics import ChargeModel
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.device import demand_device
 from bnnp.descriptors.scaling import Affine, Scaling
@@ -43,9 +44,9 @@ from bnnp.structure import Set
 from bnnp.training.charges import TrainedCharges
 from bnnp.training.checkpoint import Checkpoint, conditions
 from bnnp.training.dense_blocks import DenseForces
-from bnnp.training.evaluation import Evaluator
+from bnnp.training.evaluation import Evaluator, Predictors
 from bnnp.training.initial import parameters_of, random_networks
-from bnnp.training.kalman.observations import Observer, Responses
+from bnnp.training.kalman.observations import Observer, Observers, Responses
 from bnnp.training.loop import State, Trainer, clock
 from bnnp.training.loss import Errors, Loss, Spread
 from bnnp.training.methods import kalman_filter, optimizer_of
@@ -218,10 +219,17 @@ class Training:
         fitted = model.atom_energies if settings.fits_atom_energies else {}
         energies = self.data.references.energy_range
         spread = ScalingData(self.data.scalings, energies, model.fingerprint, fitted)
-        masks = self.masks_of(networks)
+        masks = self.masks_of(networks, None if self.masks is None else self.charge_inputs(weights))
         uncertainty = None if masks is None else UncertaintyData.of(masks, networks)
-        charges = None if self.data.charges is None else self.data.charges.model
-        return PotentialFiles(model, networks, spread, uncertainty, charges=charges)
+        return PotentialFiles(model, networks, spread, uncertainty, charges=self.charge_model(weights))
+
+    def charge_model(self, weights: Array) -> ChargeModel | None:
+        """What gives the charges; None without charges."""
+        return None if self.data.charges is None else self.data.charges.model
+
+    def charge_inputs(self, weights: Array) -> Array | None:
+        """Charges of all atoms of the file, (N,) float64, e, if they are inputs of the networks."""
+        return None if self.data.charges is None else self.data.charges.inputs
 
     def potential(self, weights: Array) -> Potential:
         """The potential of these weights, not calibrated."""
@@ -248,14 +256,19 @@ class Training:
         """The frozen masks of the potential, without the means of its nodes; None without dropout."""
         return draw_masks(self.settings)
 
-    def masks_of(self, networks: Mapping[str, Network]) -> Masks | None:
+    def masks_of(self, networks: Mapping[str, Network], charges: Array | None = None) -> Masks | None:
         """The masks of these networks, which have the form of the files: with ``mc_dropout after`` those that
-        are centered on them."""
+        are centered on them.
+
+        Parameters
+        ----------
+        charges : (N,) float64, e, optional
+            Of all atoms of the file, if they are inputs.
+        """
         if self.masks is None or not self.settings.dropout.after:
             return self.masks
-        scaled, charges = {x: self._scaled(x) for x in networks}, self.data.charges
-        values = None if charges is None else charges.inputs
-        return self.masks.with_means(unit_means(self.file, self.data.training, networks, scaled, values))
+        scaled = {x: self._scaled(x) for x in networks}
+        return self.masks.with_means(unit_means(self.file, self.data.training, networks, scaled, charges))
 
     @property
     def averaged_masks(self) -> Masks | None:
@@ -315,9 +328,9 @@ class Training:
         stored = settings.structures.derivatives != "recomputed" and file.derivatives == "stored"
         kept = self.data.forces and not stored and device == "cpu"
         in_memory = derivatives_in_memory(file, self.descriptor, memory) if kept else None
-        return Samples(
+        return self._samples(
             file,
-            self.variables,
+            self.network_inputs,
             self.targets,
             Derivatives(self.data.forces, stored, self.descriptor if kept else None, in_memory),
             MemoryBudget(memory / parallel.size(), self._ranks.keeps),
@@ -333,17 +346,10 @@ class Training:
         InputError
             There is no such device, or the optimizer cannot use it.
         """
-        keywords, device = self.settings.training, self.settings.training.device
+        keywords = self.settings.training
         self._demand_device()
-        forces: Forces = DenseForces(self.descriptor, self._dtype, device)
-        if device == "cpu":
-            single = keywords.precision == "single"
-            forces = partial(
-                core_forces, self.descriptor.with_dtype(np.float32) if single else self.descriptor
-            )
-        inputs, width = self.variables.inputs, self.descriptor.width + self.settings.model.charge_input
         return Trainer(
-            model=TrainedModel(self.parameters, inputs, width, forces, self._dtype, device),
+            model=self.trained_model,
             loss=self.loss,
             optimizer=self.optimizer,
             dropout=self._dropout,
@@ -362,21 +368,48 @@ class Training:
             late=clock(keywords.training_time),
         )
 
+    @cached_property
+    def trained_model(self) -> TrainedModel:
+        """From the weights and a batch to energies and forces."""
+        device, variables = self.settings.training.device, self.network_inputs
+        forces: Forces = DenseForces(self.descriptor, self._dtype, device)
+        if device == "cpu":
+            single = self.settings.training.precision == "single"
+            forces = partial(
+                core_forces, self.descriptor.with_dtype(np.float32) if single else self.descriptor
+            )
+        width = max(self.descriptor.width, *(len(z.shift) for z in variables.inputs.values()))
+        return TrainedModel(self.parameters, variables.inputs, width, forces, self._dtype, device)
+
+    @property
+    def network_inputs(self) -> Variables:
+        """The variables of what :attr:`samples` gives to the model."""
+        return self.variables
+
+    @property
+    def _samples(self) -> Callable[..., Samples]:
+        """What makes the samples of their parts."""
+        return Samples
+
+    @property
+    def observer(self) -> Observers:
+        """What gives the rows of a Kalman filter."""
+        responses = Responses(self.descriptor, self._dtype)
+        return Observer(self.parameters, self.variables.inputs, self._dropout, responses)
+
     @property
     def optimizer(self) -> Optimizer:
         """The method of ``optimizer``, its moving average, and the polish after it."""
         settings, transfer = self.settings, self.transfer
         factors = None if transfer is None else transfer.step_factors(settings, self.parameters)
-        responses = Responses(self.descriptor, self._dtype)
-        observer = Observer(self.parameters, self.variables.inputs, self._dropout, responses)
         filtered = partial(
-            kalman_filter, settings, self.samples, self.loss, self.spread, observer, self._ranks
+            kalman_filter, settings, self.samples, self.loss, self.spread, self.observer, self._ranks
         )
         n_training = len(self.data.training)
         return optimizer_of(settings, self.parameters, n_training, self.epochs, filtered, factors)
 
     @property
-    def evaluator(self) -> Evaluator:
+    def evaluator(self) -> Predictors:
         """Of the prediction: the Monte Carlo mean over all frozen masks, or the plain networks."""
         inputs, threads = self.variables.inputs, self.descriptor.threads
         return Evaluator(inputs, self.averaged_masks, self.descriptor, threads)

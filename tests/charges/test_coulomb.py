@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bnnp.charges import coulomb as module
 from bnnp.charges.coulomb import CORES, Coulomb, Screening, ewald_cell
 from bnnp.charges.ewald import Ewald
-from bnnp.structure import PERIODIC, Periodicity
+from bnnp.structure import PERIODIC, VOIGT, Periodicity
 
 Array = NDArray[np.float64]
 
@@ -237,3 +237,21 @@ def test_radii_and_functions_that_cannot_be() -> None:
         Screening(4.0, 3.0)
     with pytest.raises(ValueError, match="c p1 p2 p3 p4 e behind the radii, got `p9`"):
         Screening(3.0, 4.0, "p9")
+
+
+@pytest.mark.parametrize(("cell", "pbc"), SYSTEMS, ids=NAMES)
+def test_matrices_of_slopes_are_those_of_the_derivatives(cell: Array | None, pbc: Periodicity) -> None:
+    """Forces and virial of 1/2 Q (A + B) Q and, at fixed y, of y A Q, which have tests of their own; charges
+    do not add up to zero."""
+    positions, widths, left, right = atoms()
+    own = interaction(positions, cell, widths, pbc)
+    left, right = left + 0.1, right - 0.2 * (cell is None)
+    slopes, strained = own.slopes(screened=True)
+    forces, virial = own.derivatives(left, left)
+    assert -left * (left @ slopes) == pytest.approx(forces.T, abs=1e-12)
+    assert 0.5 * left @ strained @ left == pytest.approx(virial[VOIGT], abs=1e-11)
+    slopes, strained = own.slopes(screened=False)
+    by_position, by_strain = own.responses(right)
+    expected = np.einsum("i,ika->ak", left, by_position)
+    assert right * (left @ slopes) + left * (right @ slopes) == pytest.approx(expected, abs=1e-12)
+    assert left @ strained @ right == pytest.approx(left @ by_strain, abs=1e-11)

@@ -8,14 +8,18 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from formats.change_units import change_units
 
 from bnnp.errors import InputError, NumericalError, OutputError
 from bnnp.io import atom_lines
+from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.atom_lines import parse_number
 from bnnp.io.input_data import StructureFile, format_structure, read_structures, write_structures
 from bnnp.structure import Set, Structure
+from bnnp.units import ATOMIC, METAL
 
 GOOD = """begin
 comment rock salt, first
@@ -61,7 +65,8 @@ def random_structure(seed: int, periodic: bool = True, n_atoms: int = 7) -> Stru
 
 def assert_same(a: Structure, b: Structure) -> None:
     """All that a file holds is equal, bit by bit."""
-    for name in ("numbers", "positions", "cell", "forces", "stress", "charges"):
+    arrays = "numbers", "positions", "cell", "forces", "stress", "charges", "dipole", "born_charges"
+    for name in arrays:
         first, second = getattr(a, name), getattr(b, name)
         assert (first is None) == (second is None), name
         if first is not None:
@@ -80,6 +85,31 @@ def test_charges_of_atoms_survive(tmp_path: Path, decimals: int | None) -> None:
     assert plain.charges is None
     if decimals is None:
         assert_same(charged, structure)
+
+
+def test_moments_survive_also_in_ase(tmp_path: Path) -> None:
+    """Dipole moments and Born charges, in the comment line; RuNNer and n2p2 read the lines as before."""
+    rng = np.random.default_rng(5)
+    crystal = replace(random_structure(3), born_charges=rng.normal(size=(7, 3, 3)))
+    molecule = replace(random_structure(4, periodic=False), dipole=rng.normal(size=3))
+    write_structures(tmp_path / "a.data", [crystal, molecule])
+    found = list(read_structures(tmp_path / "a.data"))
+    for written, read in zip((crystal, molecule), found, strict=True):
+        assert_same(written, read)
+    assert {line.split()[0] for line in (tmp_path / "a.data").read_text().splitlines()} == {
+        *("begin", "comment", "lattice", "atom", "energy", "charge", "end")
+    }
+    ase.io.write(tmp_path / "b.xyz", [to_atoms(each, ATOMIC) for each in found])
+    images = ase.io.read(tmp_path / "b.xyz", index=":")
+    crystal_again, molecule_again = (from_atoms(each, METAL) for each in images)
+    assert molecule_again.dipole == pytest.approx(molecule.dipole * 0.529177210903, rel=1e-7)
+    assert molecule_again.born_charges is None
+    assert crystal_again.born_charges == pytest.approx(crystal.born_charges, abs=1e-7)
+    assert change_units(molecule_again, METAL, ATOMIC).dipole == pytest.approx(molecule.dipole, rel=1e-7)
+    bad = to_atoms(found[1], ATOMIC)
+    bad.arrays["bec"] = np.zeros((7, 6))
+    with pytest.raises(InputError, match="bec: expected 7 x 3 x 3 numbers"):
+        from_atoms(bad, METAL)
 
 
 class TestRead:
@@ -362,6 +392,9 @@ BAD = {
         'comment\ncomment stress="1 2"\n',
         r"line 10 \(structure 1\): comment: .*six finite",
     ),
+    "dipole with two": ("first", 'dipole="1 2"', 'dipole="1 2" has 2 values, expected 3 finite numbers'),
+    "dipole line": ("charge 0.0\n", "comment dipole=nan\ncomment x\n", r"line 9 \(structure 1\): comment: d"),
+    "Born charges": ("first", 'born_charges="1 2 3 4 5 6 7 8 9"', "has 9 values, expected 18 finite numbers"),
     "weight line": ("charge 0.0\n", "comment weight=-1\ncomment x\n", r"line 9 \(structure 1\): comment: w"),
     "weight": ("first", "weight=-1", "comment: weight=-1 must be zero or positive"),
     "weight text": ("first", "weight=high", "comment: `high` is not a number"),

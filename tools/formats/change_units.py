@@ -20,4 +20,5 @@ def change_units(structure: Structure, old: Units, new: Units) -> Structure:
         energy=None if structure.energy is None else structure.energy * energy,
         forces=None if structure.forces is None else structure.forces * (energy / length),
         stress=None if structure.stress is None else structure.stress * (energy / length**3),
+        dipole=None if structure.dipole is None else structure.dipole * length,
     )

@@ -190,7 +190,8 @@ def choose(structures: Iterator[Structure], choice: Choice) -> Iterator[Structur
     """The chosen ones, with the chosen labels."""
     for structure in islice(structures, choice.skip, choice.stop, choice.every):
         if not choice.labels:
-            yield replace(structure, energy=None, forces=None, stress=None, charges=None)
+            without = replace(structure, energy=None, forces=None, stress=None, charges=None)
+            yield replace(without, dipole=None, born_charges=None)
         else:
             yield structure if choice.stress else replace(structure, stress=None)
 
@@ -211,6 +212,8 @@ def read_vasp(path: Path, choice: Choice, summary: CheckedSummary) -> Iterator[S
         yield from choose(vasp2data.read_file(path, how, tally), replace(choice, skip=0, every=1))
         if not tally.taken:
             raise InputError(vasp2data.why_nothing(tally, choice.skip))
+        if tally.flaw:
+            summary.remarks.append(f"{path}: no charges, as {tally.flaw}")
     except Exception as error:  # as vasp2data.py does
         raise InputError(f"{path}: {vasp2data.reason_of(error)}") from error
     if tally.left_out:

@@ -66,6 +66,13 @@ class Species:
             return None
         return sum(n * z for n, z in zip(self.counts, self.valences, strict=True))
 
+    @property
+    def electrons(self) -> tuple[float, ...]:
+        """Those of each atom; none if the file does not say."""
+        if self.neutral is None:
+            return ()
+        return tuple(z for n, z in zip(self.counts, self.valences, strict=True) for _ in range(n))
+
 
 def real(tag: Lookup, name: str, default: float) -> float:
     """A tag that is a number. Raises InputError if it is something else."""

@@ -113,6 +113,7 @@ class Header:
     nwrite: int
     excluded: str | None  # why no step is self-consistent DFT
     method: str
+    valences: tuple[float, ...] = ()
 
 
 @dataclass
@@ -409,6 +410,7 @@ def _read(header: Header, found: _Found, cell: bytes) -> Step:
         forces=rows[:, 3:],
         stress=None if header.isif < 2 else _stress(found.kilobar, found.pressure),
         method=header.method,
+        valences=header.valences,
     )
 
 
@@ -484,18 +486,15 @@ def _read_header(run: _Run) -> Header | None:
         cell = np.array([_fixed(VECTOR, line) for line in run.cell.split(b"\n")])
     except UnreadableStep:
         cell = None
+    species = Species(symbols, titles, counts, valences_of(text))
     return Header(
         symbols=[symbol for symbol, count in zip(symbols, counts, strict=True) for _ in range(count)],
         nelm=integer(tag, "NELM", 0),
         isif=integer(tag, "ISIF", 2),
         nwrite=integer(tag, "NWRITE", 2),
         excluded=flaw,
-        method=method_word(
-            tag,
-            Species(symbols, titles, counts, valences_of(text)),
-            [int(n) for n in mesh[-1]] if mesh else None,
-            cell,
-        ),
+        method=method_word(tag, species, [int(n) for n in mesh[-1]] if mesh else None, cell),
+        valences=species.electrons,
     )
 
 

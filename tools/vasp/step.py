@@ -65,6 +65,8 @@ class Step:
         ASE's sign and order xx yy zz yz xz xy.
     method : str
         The word of :mod:`bnnp.io.method`; empty if the file does not say how it was calculated.
+    valences : tuple of float
+        Electrons of each atom in POTCAR (ZVAL); empty if the file does not say.
     """
 
     symbols: list[str]
@@ -75,6 +77,13 @@ class Step:
     forces: Array
     stress: Array | None
     method: str = ""
+    valences: tuple[float, ...] = ()
+
+    @property
+    def charge(self) -> float:
+        """Of the cell, e, as `method` has it; 0 if the file does not say."""
+        pairs = dict(word.split(":", 1) for word in self.method.split(",") if ":" in word)
+        return float(pairs.get("charge", 0.0))
 
     def __post_init__(self) -> None:
         shape = (len(self.symbols), 3)

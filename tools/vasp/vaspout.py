@@ -117,6 +117,7 @@ class _Steps:
         self.whole, self.begun = min(lengths), max(lengths)
         valences = valences_of(bytes(h5[POTCAR][()])) if POTCAR in h5 else []
         species = Species(names, _titles(h5), counts, valences)
+        self.valences = species.electrons
         self.method = _method(h5, species, self.scale * group["lattice_vectors"][0] if self.whole else None)
         self.isif = _setting(h5, "ISIF")
         self.converged = _converged(group, self.whole, int(_setting(h5, "NELM") or NELM_DEFAULT))
@@ -137,6 +138,7 @@ class _Steps:
             forces=self.group["forces"][index],
             stress=self._stress(index),
             method=self.method,
+            valences=self.valences,
         )
 
     def _stress(self, index: int) -> Array | None:

@@ -117,6 +117,7 @@ class Header:
     ediff: float  # 0 if it is not told
     excluded: str | None  # why no step is self-consistent DFT
     method: str
+    valences: tuple[float, ...] = ()
 
 
 def read_vasprun(stream: Readable, elements: list[str] | None = None) -> Iterator[Draft]:
@@ -394,6 +395,7 @@ def _read(header: Header, body: _Body) -> Step:
         forces=_rows(body.forces, b"forces"),
         stress=_stress(body.stress) if header.isif > 1 else None,
         method=header.method,
+        valences=header.valences,
     )
 
 
@@ -456,6 +458,7 @@ def _read_header(text: bytes, elements: list[str] | None) -> Header | None:
         ediff=abs(real(tag, "EDIFF", 0.0)),
         excluded=flaw or excluded(tag),
         method=method_word(tag, species, [int(n) for n in mesh.groups()] if mesh else None, cell),
+        valences=species.electrons,
     )
 
 

@@ -148,8 +148,9 @@ static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std:
             task.B[i * n_atoms + j] -= f * pairs.value[p];
             continue;
         }
-        if (task.slopes) {  // dA/dr_j and dA/d(strain)
-            const double s = inside ? 2.0 * (pairs.slope[p] - pairs.far_slope[p]) : 0.0;
+        if (task.slopes) {  // dA/dr_j and dA/d(strain), or those of A + B
+            double s = inside ? 2.0 * (pairs.slope[p] - pairs.far_slope[p]) : 0.0;
+            if (task.screened) s -= 2.0 * (f * pairs.slope[p] + df * pairs.value[p]);
             const double x = pairs.x[p], y = pairs.y[p], z = pairs.z[p];
             const double parts[] = {x, y, z, x * x, y * y, z * z, y * z, x * z, x * y};
             for (int part = 0; part < 9; ++part)

@@ -83,7 +83,7 @@ struct Sphere {
 // Gaussian charges at the positions of atoms, all images of a pair (i, j >= i) within a distance:
 //   A_ij = sum [erf(r / sqrt2 gamma_ij) - erf(r / sqrt2 eta)] / r      r < cutoff, without the second for eta
 //   0 B_ij = sum [f_s(r) - 1] erf(r / sqrt2 gamma_ij) / r                r < outer
-// or the derivatives of A by r_j and the strain, or the forces and the virial of 1/2 left (A right + B left).
+// or the derivatives of A, or `screened` of A + B, by r_j and the strain, or the forces and the virial of 1/2 left (A right + B left).
 struct ChargeTask {
     std::int64_t n_atoms = 0, n_images = 0;
     const double* positions = nullptr;  // (n_atoms, 3)
@@ -94,6 +94,7 @@ struct ChargeTask {
     std::int64_t first = 0, step = 1;   // rows i = first, first + step, ...
     double *A = nullptr, *B = nullptr;  // (n_atoms, n_atoms), j >= i are added to; or
     double* slopes = nullptr;           // (9, n_atoms, n_atoms) by x y z of j, xx yy zz yz xz xy; or
+    bool screened = false;
     const double *left = nullptr, *right = nullptr;  // (n_atoms,)
     double *forces = nullptr, *virial = nullptr;     // (n_atoms, 3) and xx yy zz xy xz yz, added to
 };

@@ -93,14 +93,15 @@ class ChargeSums {
         return py::make_tuple(forces, virial);
     }
 
-    // Derivatives of A above the diagonal and on it by r_j and by the strain in Voigt's order,
-    // (9, n_atoms, n_atoms).
-    Doubles slopes() const {
+    // Derivatives of A, or `screened` of A + B, above the diagonal and on it by r_j and by the strain in Voigt's
+    // order, (9, n_atoms, n_atoms).
+    Doubles slopes(bool screened) const {
         const std::int64_t n = task.n_atoms, parts = 9;
         Doubles found({parts, n, n});
         std::fill_n(found.mutable_data(), parts * n * n, 0.0);
         ChargeTask own = task;
         own.slopes = found.mutable_data();
+        own.screened = screened;
         {
             py::gil_scoped_release release;
             parallel_pieces(PIECES, threads, [&](std::int64_t piece) { run(own, piece); });

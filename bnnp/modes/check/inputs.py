@@ -190,7 +190,8 @@ def lacks_forces(data: DataSet, settings: Settings) -> bool:
 
 def lacks_charges(data: DataSet, settings: Settings) -> int:
     """How many structures have no charges, which mode 2 would train on."""
-    return data.n_structures - data.n_charges if settings.model.electrostatics is not None else 0
+    trained = settings.model.electrostatics is not None and settings.charges.train_charges == "separate"
+    return data.n_structures - data.n_charges if trained else 0
 
 
 def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
@@ -213,8 +214,8 @@ def _warnings(data: DataSet, settings: Settings) -> Iterator[str]:
     if lacking := lacks_charges(data, settings):
         yield (
             f"{count(lacking, 'structure has', 'structures have')} no charges (the fifth number of `atom` "
-            "lines), on which generation 4 is trained, or charges that do not add up to the line `charge`: "
-            "mode 2 stops if it trains on them"
+            "lines), on which generations 3 and 4 are trained, or charges that do not add up to the line "
+            "`charge`: mode 2 stops if it trains on them (not with `train_charges joint`)"
         )
     if lacks_forces(data, settings):
         yield "use_short_forces asks to train on forces, but all forces are zero: mode 2 stops"

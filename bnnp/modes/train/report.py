@@ -15,6 +15,7 @@ from typing import Any
 
 import ase.units
 import numpy as np
+from numpy.typing import NDArray
 
 from bnnp import parallel
 from bnnp.io.descriptor_file import DescriptorFile
@@ -30,6 +31,8 @@ from bnnp.structure import Set
 from bnnp.training import CHECKPOINT
 from bnnp.training.charge_training import ChargeTraining
 from bnnp.training.checkpoint import Checkpoint
+from bnnp.training.joint_model import JointLoss
+from bnnp.training.joint_training import JointTraining
 from bnnp.training.loop import Record, State
 from bnnp.training.loss import Errors
 from bnnp.training.refinement import Trial, trial_epochs
@@ -97,6 +100,27 @@ def report_charge_method(log: Log, training: ChargeTraining) -> None:
     log.item("epochs", f"{trainer.epochs}, batches of {count(trainer.batch_size, 'structure')}")
 
 
+def report_learnt_charges(log: Log, training: JointTraining, weights: NDArray[np.float64]) -> None:
+    """Charges of the training structures by element, and the hardnesses; every rank calls this."""
+    found, file = training.charges_of(weights), training.file
+    atoms = np.concatenate([np.arange(*file.atoms(k).indices(2**62)) for k in training.data.training])
+    types, values = file.types[atoms], found.values[atoms]
+    log.line()
+    for number, element in enumerate(file.elements):
+        own = values[types == number]
+        text = f"{own.min():.4f} ... {own.max():.4f} e, mean {own.mean():.4f}"
+        log.item(f"charges of {element}", text)
+    for element, hardness in found.model.hardness.items():
+        log.item(f"hardness of {element}", f"{hardness:.6f} {training.settings.model.units.energy}/e^2")
+    for name, indices in (("training", training.data.training), ("test", training.data.test)):
+        dipole, born_charge = training.moment_errors(weights, indices)
+        if np.isfinite(dipole):
+            unit = f"e {training.settings.model.units.length}"
+            log.item(f"dipole moments, {name}", f"RMSE {dipole:.4f} {unit} (components)")
+        if np.isfinite(born_charge):
+            log.item(f"Born charges, {name}", f"RMSE {born_charge:.4f} e (components)")
+
+
 def report_charges(log: Log, training: ChargeTraining, state: State) -> None:
     """Errors of the best epoch of stage 1, and the hardnesses."""
     trainer, rows = training.trainer, []
@@ -132,6 +156,11 @@ def report_method(log: Log, training: Training) -> None:
     log.section("Training" if training.data.charges is None else "Stage 2: energies and forces")
     for element, architecture in shapes.architectures.items():
         log.item(f"network of {element}", architecture.describe(shapes.n_inputs[element]))
+    if isinstance(training, JointTraining):
+        log.item("charges", "learnt with the energies, without references (train_charges joint)")
+        of_charges = training.parameters.of_charges
+        for element, architecture in of_charges.architectures.items():
+            log.item(f"charge of {element}", architecture.describe(of_charges.n_inputs[element]))
     log.item("weights", len(shapes))
     log.item("trained on", ", ".join(_trained_on(training)) or "nothing: all weights are 0")
     for name, text in trainer.optimizer.describe().items():
@@ -177,6 +206,8 @@ def _trained_on(training: Training) -> list[str]:
     """The terms of the loss."""
     loss = training.loss
     prefactors = {"energies": loss.energy, "forces": loss.force, "stress": loss.stress}
+    if isinstance(loss, JointLoss) and training.settings.training.optimizer != "kalman":
+        prefactors |= {"dipole moments": loss.dipole, "Born charges": loss.born_charge}
     return [name for name, prefactor in prefactors.items() if prefactor > 0.0]
 
 
@@ -194,6 +225,12 @@ def _method_warnings(training: Training) -> Iterator[str]:
     if not forces and has_forces(training.file, training.data.training):
         where = settings.origins["use_short_forces"]
         yield f"the data has forces, and they are not trained: {where}, use_short_forces .false."
+    loss, optimizer = training.loss, settings.training.optimizer
+    if isinstance(loss, JointLoss) and (loss.dipole or loss.born_charge) and optimizer == "kalman":
+        yield (
+            "the data has dipole moments or Born charges, and `optimizer kalman` does not train on them: "
+            "choose adam or lbfgs"
+        )
     ranks, batch = training.trainer.ranks.size, settings.training.batch_size
     if ranks > batch:
         yield (

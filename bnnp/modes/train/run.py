@@ -28,6 +28,7 @@ from bnnp.modes.train.report import (
     report_division,
     report_end,
     report_errors,
+    report_learnt_charges,
     report_method,
     report_removed,
     report_start,
@@ -41,9 +42,10 @@ from bnnp.settings.arguments import AUTO
 from bnnp.training import CHECKPOINT
 from bnnp.training.checkpoint import conditions, read_checkpoint
 from bnnp.training.interruption import Interruption
+from bnnp.training.joint_training import JointTraining
 from bnnp.training.loop import State
 from bnnp.training.refinement import demand_judge, former_rate, refiner, trials, with_rate
-from bnnp.training.training import Training, TrainingSet, training_set, with_fitted_energies
+from bnnp.training.training import Training, TrainingSet, divided, training_set, with_fitted_energies
 from bnnp.training.transfer import read_transfer
 
 
@@ -66,24 +68,25 @@ def train(run: Run) -> None:
         run = replace(run, settings=parallel.on_root(with_fitted_energies, settings, file))
         report_division(log, settings, file)
         charged, verdict = settings.model.electrostatics is not None, None
+        joint = charged and settings.charges.train_charges == "joint"
         if not charged:
             data = parallel.on_root(training_set, run.settings, file, run.directory)
             run = with_chosen_rate(run, file, descriptor, data, log)
         for member in members(run):
             if member.directory != run.directory:
                 log.section(f"Ensemble: {member.directory.name}")
-            if charged:
+            if charged and not joint:
                 charges, unfinished = trained_charges(member, file, log, stop)
                 if charges is None:
                     break
                 data = parallel.on_root(training_set, member.settings, file, member.directory, charges)
                 data = replace(data, charges=charges)
-            training = prepare_member(member, file, descriptor, data, log)
+            training = prepare_member(member, file, descriptor, None if joint else data, log)
             unfinished, verdict = train_member(training, log, stop)
             if unfinished:
                 break
         else:
-            finish_ensemble(run, file, data, log)
+            finish_ensemble(run, file, log)
             if not calibrate_after_training(run, log, file) and verdict is not None:
                 verdict = verdict.uncalibrated()
     if verdict is not None:
@@ -109,16 +112,20 @@ def with_chosen_rate(
 
 
 def prepare_member(
-    run: Run, file: DescriptorFile, descriptor: Descriptor, data: TrainingSet, log: Log
+    run: Run, file: DescriptorFile, descriptor: Descriptor, data: TrainingSet | None, log: Log
 ) -> Training:
-    """The training of one member, ready to start or to be continued."""
-    settings, model = run.settings, None if data.charges is None else data.charges.model
+    """The training of one member, ready to start or to be continued; without `data` one of charges, too."""
+    settings, model = run.settings, None if data is None or data.charges is None else data.charges.model
     known, path = conditions(run.settings, file, model), run.directory / CHECKPOINT
     begun = run.restart and (model is None or parallel.on_root(path.is_file))  # or stopped in stage 1
     former = parallel.on_root(read_checkpoint, path, known) if begun else None
-    if settings.ensemble.ensemble_bootstrap:
-        data = data.resampled(settings.general.random_seed)
-    training = Training.prepare(settings, file, run.directory, descriptor, data, former)
+    training: Training
+    if data is None:
+        training = JointTraining.begin(settings, file, run.directory, descriptor, former)
+    else:
+        if settings.ensemble.ensemble_bootstrap:
+            data = data.resampled(settings.general.random_seed)
+        training = Training.prepare(settings, file, run.directory, descriptor, data, former)
     report_data(log, training)
     if settings.transfer.transfer_from:
         training = replace(training, transfer=parallel.on_root(read_transfer, settings, run.directory))
@@ -198,18 +205,20 @@ def finish(training: Training, output: Output, state: State, log: Log) -> Verdic
     names = parallel.on_root(output.write_points, points, state.best_epoch)
     report_removed(log, output.remove_former(state))
     report_errors(log, training, state, errors)
+    if isinstance(training, JointTraining):
+        report_learnt_charges(log, training, state.best_weights)
     files = training.files(state.best_weights)
     limits = parallel.on_root(output.write_trained, files)
     report_written(log, files.names(), names, limits)
     return judge(training, state, errors)
 
 
-def finish_ensemble(run: Run, file: DescriptorFile, data: TrainingSet, log: Log) -> None:
+def finish_ensemble(run: Run, file: DescriptorFile, log: Log) -> None:
     """Write potential/ with all members of an ensemble."""
     count = run.settings.ensemble.ensemble_size
     if count == 1:
         return
-    parallel.on_root(write_ensemble, run, file, data.training)
+    parallel.on_root(write_ensemble, run, file, divided(file)[0])
     log.section("Ensemble")
     log.item("members", f"{count}: this directory and member_02 to member_{count:02d}, all in {DIRECTORY}/")
     log.warn("n2p2 uses the first member only, pair_style bnnp none; mode 3 and ASE use all")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bnnp.settings.arguments import (
+    choice,
     element_and_positive,
     element_and_real,
     ewald_precision,
@@ -15,7 +16,7 @@ from bnnp.settings.arguments import (
     text,
 )
 from bnnp.settings.arguments import screening as screening_words
-from bnnp.settings.keywords.record import BOTH, N2P2, RUNNER, Section, keyword
+from bnnp.settings.keywords.record import BNNP, BOTH, N2P2, RUNNER, Section, keyword
 
 
 # fmt: off
@@ -81,6 +82,12 @@ class ChargeSettings(Section, title="Charges", modes="23", dialect=BOTH):
     element_activation_electrostatic: tuple[tuple[str, ...], ...] = keyword(
         "X layer node a | X a_1 ... a_out", text, (),
         "other activations for element X, as element_activation_short", repeatable=True)
+    train_charges: str = keyword("separate|joint", choice("separate", "joint"), "separate",
+        "separate: first, on reference charges; joint: with the energies and forces, without any",
+        modes="2", dialect=BNNP)
+    dipole_weight: float = keyword("w", real(0.0), 1.0,
+        "weight of dipole moments and Born charges in the loss, with `train_charges joint`",
+        modes="2", dialect=BNNP)
     initial_hardness: tuple[tuple[str, float], ...] = keyword("X J", element_and_positive, (),
         "hardness of element X before the first step, energy/e^2; 1 hartree/e^2 without a line",
         modes="2", dialect=N2P2, repeatable=True)
