@@ -81,8 +81,8 @@ def dynamics(campaign: Campaign) -> str:
         raise InputError("input.nn: loop_pressure needs `md_ensemble npt`")
     if campaign.settings.loop.loop_cut and campaign.settings.model.charged:
         raise InputError(
-            f"{campaign.settings.origins['loop_cut']}: loop_cut does not go with charges, as nobody knows the "
-            "total charge of a region that is cut out; remove it, and label whole cells"
+            f"{campaign.settings.origins['loop_cut']}: loop_cut does not go with charges, as the total "
+            "charge of a region that is cut out is not known; remove it, and label whole cells"
         )
     by = "LAMMPS" if template_of(campaign) else "mode 3"
     runs = len(starts(campaign, 1))
