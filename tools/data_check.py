@@ -55,6 +55,7 @@ class Entry:
 
     where: str
     formula: str
+    charge: float
     group: str
     n_atoms: int
     energy: float  # an atom
@@ -159,9 +160,10 @@ class DataCheck:
     def pairs(self) -> list[tuple[Entry, Entry]]:
         """Structures that are the same, the earlier one first."""
         found = []
-        kinds: dict[tuple[str, int], list[int]] = {}
+        kinds: dict[tuple[str, float, int], list[int]] = {}
         for index, entry in enumerate(self.entries):
-            kinds.setdefault((entry.formula, len(entry.fingerprint)), []).append(index)
+            kind = entry.formula, entry.charge, len(entry.fingerprint)
+            kinds.setdefault(kind, []).append(index)
         for members in kinds.values():
             points = np.array([self.entries[index].fingerprint for index in members])
             for first, second in sorted(cKDTree(points).query_pairs(SAME, p=np.inf)):
@@ -262,6 +264,7 @@ def describe(structure: Structure, units: Units) -> Entry:
     return Entry(
         where=f"{structure.where}, {source}" if source else structure.where,
         formula=str(Formula.from_list(structure.symbols).format("metal")),
+        charge=structure.charge,
         group=structure.info.get("group", UNLABELLED),
         n_atoms=n_atoms,
         energy=np.nan if structure.energy is None else structure.energy * ev / n_atoms,

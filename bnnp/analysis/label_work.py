@@ -199,7 +199,9 @@ def _series(structure: Structure) -> int:
 
 def _step_between(first: Structure, second: Structure) -> _Step | None:
     """The step between two frames; None if they are not of one run, or a stress is missing."""
-    if _series(first) != _series(second) or not np.array_equal(first.numbers, second.numbers):
+    if _series(first) != _series(second) or first.charge != second.charge:
+        return None
+    if not np.array_equal(first.numbers, second.numbers):
         return None
     if first.cell is None or second.cell is None or first.pbc != second.pbc:
         moved = second.positions - first.positions

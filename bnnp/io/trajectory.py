@@ -44,11 +44,11 @@ def format_frame(atoms: Atoms, step: int, stage: int, time: float) -> str:
 
 
 def format_candidate(atoms: Atoms, units: Units, source: str, reasons: Sequence[str]) -> str:
-    """One block of input.data without energy and forces, wrapped into the cell."""
+    """One block of input.data with the total charge, without energy and forces; wrapped into the cell."""
     wrapped = atoms.copy()
     if wrapped.pbc.any():
         wrapped.wrap()
-    wrapped.info = {"source": source}
+    wrapped.info = {"source": source, "charge": wrapped.info.get("charge", 0.0)}
     structure = from_atoms(wrapped, units, labels=False)
     info = dict(structure.info)
     if reasons:

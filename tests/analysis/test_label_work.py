@@ -110,6 +110,12 @@ class TestByHand:
         ]
         assert len(table(frames).frame) == 0
 
+    def test_another_total_charge_is_another_run(self) -> None:
+        frames = crystal(4)
+        assert len(table(frames).frame) == 3
+        ions = [replace(each, charge=float(n == 2)) for n, each in enumerate(frames)]
+        assert table(ions).frame.tolist() == table(frames).frame[:1].tolist()
+
     def test_expansion_under_pressure(self) -> None:
         """A cube from 5 to 5.05, stress -0.02 and -0.01: 1/2 (125 -0.02 0.03 + 5.05^3 -0.01 0.15 / 5.05)."""
         frames = [

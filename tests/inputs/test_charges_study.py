@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from math import erf, pi, sqrt
 from pathlib import Path
 
@@ -94,3 +95,41 @@ def test_only_charges_tell_two_ions_of_the_same_shape(
     assert rows[4]["force"] < 0.5 * rows[2]["force"]
     assert rows[4]["charge"] < 0.02
     assert np.isnan(rows[2]["charge"])
+
+
+def test_what_is_in_the_results_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = []
+
+    def run(name: str, generation: int, seed: int, data: Path) -> list[object]:
+        done.append((name, generation, seed))
+        return [name, generation, seed, 80, *[float(seed)] * 8]
+
+    monkeypatch.setattr(study, "run", run)
+    monkeypatch.setattr(study, "prepare", lambda *words: None)
+    for seeds in (["1"], ["1", "3"]):
+        monkeypatch.setattr("sys.argv", ["study.py", str(tmp_path), "salt", "--seeds", *seeds])
+        study.main()
+    assert done == [("salt", generation, seed) for seed in (1, 3) for generation in (2, 3, 4)]
+    assert f"| salt | 4 {'| 2 ' * 8}|" in capsys.readouterr().out  # the mean of both seeds
+
+
+def test_the_curve_of_the_model_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The charged dimer is bound more strongly; energies count from the largest height."""
+    pytest.importorskip("matplotlib")
+    study.write_curve(1, tmp_path, ())
+    with open(tmp_path / "curve.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    depths = {}
+    for surface in ("plain", "doped"):
+        own = [row for row in rows if row["surface"] == surface]
+        assert float(own[-1]["model"]) == 0.0
+        depths[surface] = min(float(row["model"]) for row in own)
+    assert depths["doped"] < depths["plain"] - 0.1
+    assert depths["plain"] < -0.1
+    drawing = load_script("charges", "figure")
+    monkeypatch.setattr(drawing, "HERE", tmp_path)
+    monkeypatch.setattr("sys.argv", ["figure.py", str(tmp_path / "curve.csv")])
+    drawing.main()
+    assert (tmp_path / "wetting.png").stat().st_size > 1000

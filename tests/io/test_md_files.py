@@ -56,13 +56,14 @@ def test_what_is_no_md_out_is_refused(tmp_path: Path) -> None:
 
 def test_candidates_are_unlabeled_wrapped_structures(tmp_path: Path) -> None:
     atoms = Atoms("CuAu", [[-1.0, 0.5, 0.5], [2.0, 9.0, 1.0]], cell=[4, 4, 4], pbc=True)
-    atoms.info["weight"] = "7"
+    atoms.info |= {"weight": "7", "charge": -1.0}
     path = tmp_path / "candidates.data"
     path.write_text(format_candidate(atoms, ATOMIC, "run/md:30", ["sigma 5", "8 outside"]))
     (found,) = read_structures(path, require_labels=False)
     np.testing.assert_allclose(found.positions * units.Bohr, [[3.0, 0.5, 0.5], [2.0, 1.0, 1.0]], atol=1e-12)
     assert found.energy is None
     assert found.forces is None
+    assert found.charge == -1.0
     assert dict(found.info) == {"source": "run/md:30", "reason": "sigma 5, 8 outside"}
     assert atoms.positions[0, 0] == -1.0
     with pytest.raises(InputError, match="energy"):  # nobody trains on it by mistake

@@ -85,6 +85,10 @@ class TestFindings:
         assert found.duplicates() == []
         assert found.conflicts() == ["structure 4, OUTCAR:3 and structure 41, OUTCAR:3"]
 
+    def test_an_ion_is_no_conflict(self, structures: list[Structure]) -> None:
+        other = replace(structures[3], energy=structures[3].energy + 0.5, charge=1.0)
+        assert check([*structures, other]).conflicts() == []
+
     def test_net_force(self, structures: list[Structure]) -> None:
         forces = structures[5].forces + [0.05, 0.0, 0.0]
         found = check([*structures[:5], replace(structures[5], forces=forces)])

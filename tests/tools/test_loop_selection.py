@@ -305,6 +305,7 @@ def test_status_of_a_campaign(tmp_path: Path, solid: Path) -> None:
         ({"md_steps 100\n": ""}, "has no md_steps"),
         ({"loop_temperature 600\n": ""}, "neither loop_temperature nor md_temperature"),
         ({TEACHER: TEACHER + "loop_pressure 1\n"}, "loop_pressure needs `md_ensemble npt`"),
+        ({TEACHER: TEACHER + "loop_cut 1\nfixed_charge Cu 0\n"}, "loop_cut does not go with charges"),
         ({TEACHER: TEACHER + "loop_structures 81\n"}, "structure 81 is wanted, but input.data has 80"),
         ({TEACHER: TEACHER + "label_queue slurm\n"}, "remove `label_queue slurm`"),
         ({TEACHER: TEACHER + "label_retry NELM=100\n"}, "there is no label_template"),

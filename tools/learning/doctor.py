@@ -79,6 +79,11 @@ def dynamics(campaign: Campaign) -> str:
         )
     if campaign.settings.loop.loop_pressure and "npt" not in own.md_ensemble:
         raise InputError("input.nn: loop_pressure needs `md_ensemble npt`")
+    if campaign.settings.loop.loop_cut and campaign.settings.model.charged:
+        raise InputError(
+            f"{campaign.settings.origins['loop_cut']}: loop_cut does not go with charges, as the total "
+            "charge of a region that is cut out is not known; remove it, and label whole cells"
+        )
     by = "LAMMPS" if template_of(campaign) else "mode 3"
     runs = len(starts(campaign, 1))
     return f"{count(runs, 'run')} of {count(sum(own.md_steps), 'step')} in each generation, by {by}"

@@ -436,8 +436,8 @@ def collect(labeling: Labeling) -> None:
 
 
 def with_info(campaign: Campaign, found: Structure, job: Job) -> Structure:
-    """A label, with group and source of its structure, and only what counts of it."""
+    """A label, with total charge, group and source of its structure, and only what counts of it."""
     method = {"method": found.info["method"]} if "method" in found.info else {}
     own = {name: text for name, text in job.structure.info.items() if name != "sigma"}
-    complete = replace(found, info={**own, **method}, subset=None)
+    complete = replace(found, charge=job.structure.charge, info={**own, **method}, subset=None)
     return counted(complete, campaign.settings.loop.loop_cut_energy)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from bnnp.descriptors.survey import draw_share
@@ -262,16 +261,10 @@ def _demand_new(structures: StructureFile, numbers: Sequence[int], file: Descrip
 
 def structure_of(file: DescriptorFile, number: int) -> Structure:
     """A structure from symmetry_functions.h5, with those of its references that are known."""
-    atoms = file.atoms(number)
-    table = np.array([atomic_numbers[element] for element in file.elements], dtype=np.int64)
-    energy, forces, stress = float(file.energy[number]), file.forces[atoms], file.stress[number]
-    return Structure(
-        table[file.types[atoms]],
-        file.positions[atoms],
-        file.periodic_cell(number),
-        pbc=file.periodicity(number),
+    energy, forces, stress = float(file.energy[number]), file.forces[file.atoms(number)], file.stress[number]
+    return replace(
+        file.structure(number),
         energy=energy if np.isfinite(energy) else None,
         forces=forces if np.isfinite(forces).any() else None,
         stress=np.array(stress) if np.isfinite(stress).all() else None,
-        index=int(file.source[number]),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +17,28 @@ from signalled import run_and_signal
 
 import bnnp
 from bnnp.cli import main
+from bnnp.io.descriptor_file import FILE_NAME as DESCRIPTORS
+from bnnp.io.descriptor_file import DescriptorFile
 from bnnp.io.hardness import hardness_name, read_hardness
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import read_columns
 from bnnp.io.uncertainty_data import read_uncertainty
 from bnnp.io.weights import weights_name
+from bnnp.modes.calibrate.sets import structure_of
 from bnnp.structure import Set
 
 ELEMENTS = ("Na", "Cl", "Au")
 CURVE = "learning-curve.out.stage-1"
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+IN_EACH = """
+import os, sys
+from bnnp.cli import main
+
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    for mode in "23":
+        main(["--mode", mode], standalone_mode=False)
+"""
 FILES = [
     *(weights_name(element, kind) for element in ELEMENTS for kind in ("weights", "weightse")),
     *map(hardness_name, ELEMENTS),
@@ -149,6 +164,57 @@ def test_fixed_charges_through_all_modes(tmp_path: Path) -> None:
     assert "the charges: input.nn" in " ".join(result.output.split())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [("uncertainty hybrid",), ("finetune nll", "finetune_epochs 2")])
+def test_fixed_charges_are_a_training_on_what_they_leave(lines: tuple[str, ...], tmp_path: Path) -> None:
+    """With every part of the uncertainty: the same as without charges, on labels without their energy."""
+    structures = labeled(tmp_path / "teacher", 45, charge=0.0, text=FIXED)
+    fixed = bnnp.load(tmp_path / "teacher").model.fixed_charges
+    assert fixed is not None
+    parts = [fixed.energies(each) for each in structures]
+    sets = [Set.TRAIN] * 30 + [Set.TEST] * 3 + [Set.CALIBRATION] * 12
+    whole, rest = [], []
+    for each, part, subset in zip(structures, parts, sets, strict=True):
+        assert each.energy is not None
+        assert each.forces is not None
+        one = replace(each, subset=subset, stress=None, charges=None)
+        whole.append(one)
+        less = each.energy - part.energies.sum(), each.forces - part.forces
+        rest.append(replace(one, energy=less[0], forces=less[1]))
+    of_charges = (
+        "fixed_",
+        "screen_",
+        "ewald_",
+        "global_hidden_layers_e",
+        "global_nodes_e",
+        "global_activation_e",
+    )
+    plain = FIXED.replace("3G-HDNNP", "2G-HDNNP").splitlines()
+    texts = {"whole": FIXED, "rest": "\n".join(x for x in plain if not x.startswith(of_charges)) + "\n"}
+    potentials = []
+    for (name, text), data in zip(texts.items(), (whole, rest), strict=True):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_structures(folder / "input.data", data)
+        more = "\n".join(["mc_samples 5", "dropout_rate 0.1", "optimizer kalman", *lines, ""])
+        (folder / "input.nn").write_text(text + TRAINING.replace("initial_hardness Cl 0.6\n", "") + more)
+        for mode in "12":
+            result = run(folder, "--mode", mode)
+            assert result.exit_code == 0, result.output
+        potentials.append(bnnp.load(folder))
+    for one, part in zip(whole[30:33], parts[30:33], strict=True):
+        found, expected = (potential.predict(one) for potential in potentials)
+        assert found.forces is not None
+        assert expected.forces is not None
+        assert found.energy.std is not None
+        assert found.energy.std > 0.0
+        energy = expected.energy.value + part.energies.sum()
+        assert found.energy.value == pytest.approx(energy, rel=1e-7)
+        assert found.forces.value == pytest.approx(expected.forces.value + part.forces, abs=1e-6)
+        assert found.energy.std == pytest.approx(expected.energy.std, rel=1e-4)
+        assert found.forces.std == pytest.approx(expected.forces.std, rel=1e-4)
+
+
 def test_the_files_are_those_of_one_potential(start: Path, tmp_path: Path) -> None:
     folder, result = trained(
         start,
@@ -214,6 +280,18 @@ def test_energies_and_forces_are_calibrated_charges_stay_raw(tmp_path: Path) -> 
     assert re.search(r"charges +RMSE .* raw sigma .* sqrt\(ZMS\)", " ".join(result.output.split()))
 
 
+def test_the_calibration_reads_structures_as_they_are_in_input_data(start: Path) -> None:
+    """Also their total charge, by which the charges and so the energies change."""
+    structures = bnnp.read_data(start / "input.data")
+    assert {each.charge for each in structures} == {0.0, 0.7}
+    with DescriptorFile.open(start / DESCRIPTORS) as file:
+        for number, source in enumerate(file.source.tolist()):
+            found, expected = structure_of(file, number), structures[source]
+            assert (found.charge, found.energy, found.pbc) == (expected.charge, expected.energy, expected.pbc)
+            for name in ("numbers", "positions", "cell", "forces", "stress"):
+                np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+
+
 def test_a_hardness_of_another_training_is_noticed(start: Path, tmp_path: Path) -> None:
     folder, _ = trained(start, tmp_path / "run")
     path = folder / hardness_name("Cl")
@@ -242,6 +320,37 @@ def test_a_training_that_was_stopped_in_either_stage_goes_on(
     for file in (*FILES, CURVE, "learning-curve.out"):
         if name == "start" or not file.startswith("hardness"):
             assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec")
+def test_two_ranks_give_what_one_gives(start: Path, third: Path, tmp_path: Path) -> None:
+    """Curves of both stages, and mode 3 with the networks that two ranks have trained; one start for all."""
+    cases = [(third, "adam"), (third, "kalman"), (start, "kalman")]
+    pairs = []
+    for number, (source, method) in enumerate(cases):
+        lines = (f"optimizer {method}", "dropout_rate 0.1", "batch_size 3")
+        one, result = trained(source, tmp_path / f"one_{number}", *lines)
+        assert result.exit_code == 0, result.output
+        many = shutil.copytree(source, tmp_path / f"two_{number}")
+        (many / "input.nn").write_text((one / "input.nn").read_text())
+        pairs.append((one, many))
+    folders = [str(many) for _, many in pairs]
+    done = subprocess.run(
+        [MPIEXEC, "-n", "2", sys.executable, "-c", IN_EACH, *folders], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for one, many in pairs:
+        result = run(one, "--mode", "3")
+        assert result.exit_code == 0, result.output
+        for name in (CURVE, "learning-curve.out"):
+            curves = [np.loadtxt(each / name) for each in (many, one)]
+            np.testing.assert_allclose(*curves, rtol=1e-8, atol=1e-8, err_msg=f"{many.name} {name}")
+        for name in ("energy.out", "nnforces.out", "nnatoms.out"):
+            of_two, of_one = (read_columns(each / name)[0] for each in (many, one))
+            for column, values in of_one.items():
+                message = f"{many.name} {name} {column}"
+                np.testing.assert_allclose(of_two[column], values, rtol=1e-7, atol=1e-9, err_msg=message)
 
 
 @pytest.mark.slow
