@@ -106,7 +106,7 @@ class Responses:
                 torch.from_numpy(columns),
             )
             result[where] += total.view(len(targets), 3, -1)
-        by_atom = result.view(len(atoms), len(near), 3, -1)
+        by_atom = result.view(len(atoms), len(near), 3, self.descriptor.width)
         return near, by_atom[torch.from_numpy(slots), :, torch.from_numpy(components % 3)]
 
     def strained(self, geometry: Geometry, volume: float, numbers: Index) -> tuple[NDArray[np.int32], Tensor]:
