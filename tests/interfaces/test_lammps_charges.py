@@ -13,6 +13,8 @@ from charged_case import FIXED, GENERATIONS, INPUT, structure, write_charged, wr
 from lammps_case import Run, run_lammps, write_data
 
 import bnnp
+from bnnp.interfaces.export import export
+from bnnp.io.ase_atoms import to_atoms
 from bnnp.potential.files import read_members, write_directory
 from bnnp.prediction import Prediction
 from bnnp.settings.settings import load_settings
@@ -220,8 +222,8 @@ def test_sigmas_are_those_of_python(tmp_path: Path, plugin: Path, centered: bool
 
 
 def test_energy_is_conserved_and_charges_follow(tmp_path: Path, plugin: Path) -> None:
-    """A tenth of a picosecond of moving ions: the total energy stays while the potential energy changes. Three
-    ranks, among which atoms move, go the same way."""
+    """A tenth of a picosecond of moving ions: the total energy stays while the potential energy changes.
+    Three ranks, among which atoms move, go the same way."""
     potential, atoms = exported(tmp_path, scale=0.1), case("crystal", 1.0)
     after = "velocity all create 600 5 loop all\nfix nve all nve\ntimestep 0.0005\nthermo 10"
     done = run(tmp_path, plugin, potential, atoms, after=after, steps=200)
@@ -320,6 +322,15 @@ def test_files_that_are_missing_or_damaged(tmp_path: Path, plugin: Path) -> None
         path.write_text(before)
 
 
+def test_more_atoms_than_the_matrix_may_have(tmp_path: Path, plugin: Path, fourth: Path) -> None:
+    sites = np.stack(np.meshgrid(*[np.arange(16)] * 3), axis=-1).reshape(-1, 3)[:4001]
+    gas = Structure(np.full(4001, 11), 10.0 * sites)  # farther apart than the cutoff
+    done = run(tmp_path, plugin, fourth, gas, 2, check=False)
+    assert done.code != 0
+    assert "there are 4001 atoms with charges" in " ".join(done.text.split())
+    assert "4000 at most. Take a smaller cell, or mode 3 or ASE" in " ".join(done.text.split())
+
+
 def test_no_equilibrium(tmp_path: Path, plugin: Path) -> None:
     """An Ewald sum with no pair and hardly a wave has a matrix that is not positive definite."""
     lines = "ewald_alpha 2.0\newald_cutoff 0.5\newald_kmax 1"
@@ -327,3 +338,27 @@ def test_no_equilibrium(tmp_path: Path, plugin: Path) -> None:
     done = run(tmp_path, plugin, potential, case("crystal"), 2, check=False)
     assert done.code != 0
     assert "at step 0 the charges have no equilibrium" in " ".join(done.text.split())
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_files_of_n2p2_are_exported_and_run(tmp_path: Path, plugin: Path, shared: Path, ranks: int) -> None:
+    """AlAuMgO_4G of n2p2 by ``--export bnnp``: the numbers of the calculator of ASE."""
+    source = shared / "reference" / "4g" / "AlAuMgO_4G" / "predict"
+    if not source.is_dir():
+        pytest.skip("no 4G potentials of n2p2 in ../shared")
+    (atoms,) = bnnp.read_data(source / "input.data")
+    export("bnnp", tmp_path / "potential", source / "input.nn")
+    types = tuple(dict.fromkeys(atoms.symbols))
+    write_data(tmp_path / "data.lammps", atoms, types, ATOMIC.angstrom, 0.0)
+    ase_atoms = to_atoms(atoms, ATOMIC)
+    ase_atoms.calc = bnnp.BNNP(tmp_path / "potential", warn=False)
+    words = {"units": "metal", "atom_style": "charge", "boundary": "p p p", "before": "", "plugin": plugin}
+    words |= {"style": "", "options": "", "hybrid": "", "potential": tmp_path / "potential", "after": ""}
+    words |= {"elements": " ".join(types), "fix": "", "columns": "", "q": "q", "steps": 0}
+    done = run_lammps(tmp_path, SCRIPT.format_map(words), ranks)
+    assert done.thermo["PotEng"] == pytest.approx(ase_atoms.get_potential_energy(), rel=1e-13)  # 1.5e6 eV
+    forces = ase_atoms.get_forces()
+    np.testing.assert_allclose(done.rows("fx", "fy", "fz"), forces, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(done.dump["q"], ase_atoms.get_charges(), rtol=0, atol=1e-8)
+    xx = -BAR * ase_atoms.get_stress()[0]
+    assert done.thermo["Pxx"] == pytest.approx(xx, rel=1e-8)

@@ -254,8 +254,8 @@ void PairBNNP::check_charges() {
     const int axes = domain->xperiodic + domain->yperiodic + domain->zperiodic;
     if (axes == 1)
         fail(
-            "charges are summed with a `boundary` that is periodic along three vectors, two (a slab) or none. "
-            "Use a box with vacuum that is periodic along all three");
+            "charges need a `boundary` that is periodic along three vectors, two (a slab) or none: "
+            "use a box with vacuum that is periodic along all three");
     if (axes == 2 && options.charge != 0.0)
         fail("`charge " + bnnp::number(options.charge) +
              "`: a charged slab has no finite energy. Make the box periodic along all three vectors, where a "
