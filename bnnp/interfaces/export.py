@@ -52,11 +52,11 @@ def export(
         The potential is incomplete, or the program cannot run it, with the reason.
     """
     settings = load_settings(settings_file, 3)
-    if settings.model.charged:
+    if settings.model.charged and program == "hdnnp":
         where = settings.origins["fixed_charge" if settings.model.fixed_charges else "nnp_gen"]
-        reason = "n2p2 reads the files of this potential as they are, and pair_style bnnp has no charges"
-        if not settings.model.charge_input:
-            reason = "n2p2 has no such charges, and pair_style bnnp none at all: use mode 3 or ASE"
+        reason = "pair_style hdnnp has no such charges: use `--export bnnp`, mode 3 or ASE"
+        if settings.model.charge_input:
+            reason += "; n2p2 itself reads the files of this potential as they are"
         raise InputError(f"--export: {where} asks for charges: {reason}")
     source = settings_file.resolve().parent
     if target.resolve() == source:

@@ -278,8 +278,8 @@ def write_directory(target: Path, members: Sequence[PotentialFiles], ours: bool 
     own += [f"ensemble_size {len(members)}"] if len(members) > 1 else []
     comment = f"Potential trained by bnnp, in {units.length} and {units.energy}."
     write_input_nn(target / INPUT, model, architectures.pop(), own, comment)
-    users = "n2p2, ASE and mode 3" if model.charge_input else "ASE and mode 3"
-    limits = [f"pair_style bnnp has no charges: {users} use this potential"] * model.charged
+    others = "LAMMPS pair_style hdnnp" if model.charge_input else "n2p2 and LAMMPS pair_style hdnnp"
+    limits = [f"{others} cannot use it: no such charges there; pair_style bnnp can"] * model.charged
     types = {function.type for functions in model.functions.values() for function in functions}
     return limits + [
         f"n2p2 and LAMMPS pair_style hdnnp cannot use it: they have no symmetry function of type {number}"

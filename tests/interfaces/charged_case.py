@@ -9,8 +9,10 @@ import numpy as np
 from ase.data import atomic_numbers
 
 import bnnp
+from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import weights_name, write_weights
 from bnnp.network.dense import Network
+from bnnp.network.masks import Masks
 from bnnp.settings.settings import load_settings
 from bnnp.structure import Set, Structure
 
@@ -61,6 +63,19 @@ def write_charged(folder: Path, text: str = INPUT, seed: int = 1, scale: float =
         if charges is not None and charges.equilibrated:
             name = f"hardness.{atomic_numbers[element]:03d}.data"
             (folder / name).write_text(f"# of {element}\n  {HARDNESS[element]}\n")
+    return folder
+
+
+def write_masks(folder: Path, rates: tuple[float, ...] = (0.0, 0.2, 0.2), centered: bool = True) -> Path:
+    """Five masks on both networks of a potential; of centered ones the means are made up."""
+    member, rng = bnnp.load(folder, samples=0).members[0], np.random.default_rng(2)
+    assert member.charges is not None
+    for name, networks in (("uncertainty", member.networks), ("uncertaintye", member.charges.networks)):
+        sizes = {x: network.sizes for x, network in networks.items()}
+        masks = Masks.draw(len(name), 5, rates, sizes)
+        if centered:
+            masks = masks.with_means({x: tuple(rng.normal(size=n) for n in own) for x, own in sizes.items()})
+        write_uncertainty(folder / f"{name}.data", UncertaintyData.of(masks, networks))
     return folder
 
 

@@ -167,8 +167,15 @@ def load_potential(directory: Path) -> Potential:
     return load(directory)
 
 
-def write_data(path: Path, structure: Structure, types: tuple[str, ...], angstrom: float = 1.0) -> None:
-    """A data file of LAMMPS; a structure without a cell stands in a large box."""
+def write_data(
+    path: Path,
+    structure: Structure,
+    types: tuple[str, ...],
+    angstrom: float = 1.0,
+    charge: float | None = None,
+) -> None:
+    """A data file of LAMMPS; a structure without a cell stands in a large box. `charge`: of each atom, for
+    ``atom_style charge``."""
     positions = structure.positions * angstrom
     periodic = structure.cell is not None
     cell = structure.cell * angstrom if periodic else np.diag(np.ptp(positions, axis=0) + 40.0)
@@ -181,10 +188,11 @@ def write_data(path: Path, structure: Structure, types: tuple[str, ...], angstro
     ]
     lines += [f"{bx!r} {cx!r} {cy!r} xy xz yz", "", "Masses", ""]
     lines += [f"{number} {MASSES.get(symbol, 50.0)}" for number, symbol in enumerate(types, start=1)]
-    lines += ["", "Atoms # atomic", ""]
+    lines += ["", "Atoms # atomic" if charge is None else "Atoms # charge", ""]
+    q = "" if charge is None else f"{charge!r} "
     atoms = zip(structure.symbols, positions.tolist(), strict=True)
     for number, (symbol, position) in enumerate(atoms, start=1):
-        lines.append(f"{number} {types.index(symbol) + 1} " + " ".join(map(repr, position)))
+        lines.append(f"{number} {types.index(symbol) + 1} {q}" + " ".join(map(repr, position)))
     path.write_text("\n".join(lines) + "\n")
 
 

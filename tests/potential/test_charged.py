@@ -14,7 +14,7 @@ import pytest
 from ase import Atoms
 from ase.io import read
 from benchmark_parts import prediction_parts
-from charged_case import FIXED, GENERATIONS, INPUT, THIRD, structure, write_charged
+from charged_case import FIXED, GENERATIONS, INPUT, THIRD, structure, write_charged, write_masks
 from click.testing import CliRunner, Result
 
 import bnnp
@@ -24,10 +24,8 @@ from bnnp.errors import InputError, NumericalError, StaleFileError
 from bnnp.io.ase_atoms import from_atoms, to_atoms
 from bnnp.io.input_data import write_structures
 from bnnp.io.prediction import read_columns
-from bnnp.io.uncertainty_data import UncertaintyData, write_uncertainty
 from bnnp.io.weights import weights_name, write_weights
 from bnnp.network.dense import Network
-from bnnp.network.masks import Masks
 from bnnp.potential.files import read_members, write_directory
 from bnnp.potential.potential import Potential
 from bnnp.settings.settings import Settings, load_settings
@@ -297,26 +295,28 @@ def test_fixed_charges_in_ase(tmp_path: Path) -> None:
         atoms.calc.potential.predict(Structure(atoms.numbers, atoms.positions), virials=True)
 
 
-@pytest.mark.parametrize("name", ["3G", "fixed"])
+@pytest.mark.parametrize("name", ["4G", "3G", "fixed"])
 def test_the_directory_of_a_potential_says_all_of_its_charges(name: str, tmp_path: Path) -> None:
     files = read_members(write_charged(tmp_path / "a", GENERATIONS[name]), load(tmp_path / "a" / "input.nn"))
     limits = write_directory(tmp_path / "b", [replace(files[0], marked=True)])
-    assert "pair_style bnnp has no charges: ASE and mode 3 use this potential" in limits
+    assert any("pair_style hdnnp cannot use it" in limit for limit in limits)
     one, two = bnnp.load(tmp_path / "a"), bnnp.load(tmp_path / "b")
     start = structure_of(one, "crystal")
     assert two.predict(start).energy.value == one.predict(start).energy.value
-    assert not list((tmp_path / "b").glob("hardness*"))
-    assert bool(list((tmp_path / "b").glob("weightse*"))) == (name == "3G")
-    with pytest.raises(RuntimeError, match="asks for charges, which pair_style bnnp does not have"):
-        _core.read_potential(str(tmp_path / "b"))
-    result = run(tmp_path / "a", "--export", "bnnp", str(tmp_path / "out"))
+    assert bool(list((tmp_path / "b").glob("hardness*"))) == (name == "4G")
+    assert bool(list((tmp_path / "b").glob("weightse*"))) == (name != "fixed")
+    in_lammps = _core.read_potential(str(tmp_path / "b"))
+    assert tuple(element["symbol"] for element in in_lammps["elements"]) == one.elements
+    result = run(tmp_path / "a", "--export", "hdnnp", str(tmp_path / "out"))
     assert result.exit_code == 1
-    assert "asks for charges: n2p2 has no such charges, and pair_style bnnp none at all" in result.output
+    assert "asks for charges: pair_style hdnnp has no such charges: use `--export bnnp`" in result.output
     text = (tmp_path / "b" / "input.nn").read_text()  # another charge or width is another potential
     other = re.sub("(fixed_charge Na|fixed_gausswidth Na) [0-9.]+", r"\1 0.95", text)
     (tmp_path / "b" / "input.nn").write_text(other)
     with pytest.raises(StaleFileError, match="the charges: input.nn, weightse or hardness files"):
         bnnp.load(tmp_path / "b")
+    with pytest.raises(RuntimeError, match="Changed since mode 2 wrote them: charges"):
+        _core.read_potential(str(tmp_path / "b"))
 
 
 def load(path: Path) -> Settings:
@@ -676,11 +676,11 @@ def test_what_bnnp_does_not_do_with_charges(folder: Path, tmp_path: Path) -> Non
         wrong = f"line [0-9]+: `{name}` is `{value}`, which does not go with `nnp_type 4G-HDNNP`: .*{text}"
         with pytest.raises(InputError, match=wrong):
             load_settings(tmp_path / "input.nn", 2)
-    for program in ("hdnnp", "bnnp"):
-        result = run(folder, "--export", program, str(tmp_path / "out"))
-        assert result.exit_code == 1
-        assert "line 3 asks for charges: n2p2 reads the files of this potential as they are" in result.output
-        assert "Traceback" not in result.output
+    result = run(folder, "--export", "hdnnp", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "line 3 asks for charges: pair_style hdnnp has no such charges" in result.output
+    assert "n2p2 itself reads the files of this potential as they are" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_other_programs_and_trainings_refuse_a_potential_with_charges(folder: Path, tmp_path: Path) -> None:
@@ -688,7 +688,7 @@ def test_other_programs_and_trainings_refuse_a_potential_with_charges(folder: Pa
     lines = [line for line in INPUT.splitlines() if not line.startswith(("check_units", "nnp_type"))]
     (other / "input.nn").write_text("\n".join(["nnp_gen 4", *lines]))
     with pytest.raises(
-        RuntimeError, match="line 1: `nnp_gen 4` asks for charges, which pair_style bnnp does not"
+        RuntimeError, match="line 1: `nnp_gen` is no keyword of a finished potential.*bnnp --export bnnp"
     ):
         _core.read_potential(str(other))
     plain = [
@@ -716,15 +716,7 @@ def test_the_check_of_dynamics_needs_the_networks(folder: Path, tmp_path: Path) 
 @pytest.fixture(scope="module")
 def masked(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The potential with centered masks on both networks, five samples; means are made up."""
-    other = shutil.copytree(folder, tmp_path_factory.mktemp("masks") / "masked")
-    member, rng = bnnp.load(folder).members[0], np.random.default_rng(2)
-    assert member.charges is not None
-    for name, networks in (("uncertainty", member.networks), ("uncertaintye", member.charges.networks)):
-        sizes = {x: network.sizes for x, network in networks.items()}
-        masks = Masks.draw(len(name), 5, (0.0, 0.2, 0.2), sizes)
-        masks = masks.with_means({x: tuple(rng.normal(size=n) for n in own) for x, own in sizes.items()})
-        write_uncertainty(other / f"{name}.data", UncertaintyData.of(masks, networks))
-    return other
+    return write_masks(shutil.copytree(folder, tmp_path_factory.mktemp("masks") / "masked"))
 
 
 @pytest.mark.parametrize("kind", ["molecule", "crystal"])

@@ -34,6 +34,9 @@ struct Kernels {
 
     // Gaussian charges: two matrices, or the forces and the virial they give.
     void (*charges)(const ChargeTask&);
+
+    // A block of a matrix times its transpose.
+    void (*products)(const ProductTask&);
 };
 
 namespace v2 {

@@ -99,4 +99,14 @@ struct ChargeTask {
     double *forces = nullptr, *virial = nullptr;     // (n_atoms, 3) and xx yy zz xy xz yz, added to
 };
 
+// sums_ij += sign sum_t factors_ti factors_tj
+struct ProductTask {
+    const double* factors = nullptr;  // (terms, row)
+    std::int64_t terms = 0, row = 0;
+    Range rows, columns;  // i and j; `columns` has a multiple of row_unit
+    double sign = 1.0;
+    double* sums = nullptr;  // (rows, stride), added to
+    std::int64_t stride = 0;
+};
+
 }  // namespace bnnp

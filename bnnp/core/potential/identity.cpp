@@ -57,9 +57,20 @@ Parts parts_of(const PotentialData& data) {
     if (data.repulsion)
         parts.push_back(
             {"repulsion", python_repr(data.repulsion.inner) + " " + python_repr(data.repulsion.outer)});
+    if (data.electrostatics) {
+        Words parts_of_charges{data.electrostatics.text()}, hardness, weights;
+        for (const Element& element : data.elements) {
+            if (data.electrostatics.equilibrated())
+                hardness.push_back(element.symbol + " " + python_repr(element.hardness));
+            weights.push_back(element.charges.checksum);
+        }
+        if (data.electrostatics.by_networks())
+            parts_of_charges.insert(parts_of_charges.end(), {join(hardness), join(weights)});
+        parts.push_back({"charges", join(parts_of_charges, "; ")});
+    }
     if (!ranges.empty()) parts.push_back({"ranges", sha256(ranges)});
     for (const Element& element : data.elements) {
-        const std::string name = weights_name(element);
+        const std::string name = name_of(element);
         parts.push_back({name.substr(0, name.rfind('.')), element.checksum});
     }
     return parts;

@@ -1,6 +1,8 @@
 // input.nn of a finished potential: n2p2's keywords, one symfunction_short a line.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <set>
 #include <tuple>
@@ -31,6 +33,9 @@ const std::set<std::string> FLAGS{"scale_symmetry_functions",
                                   "calculate_forces",
                                   "calculate_stress",
                                   "threads"};
+
+// Keywords with a line for each element or function.
+const std::set<std::string> REPEATED{"symfunction_short", "atom_energy", "fixed_gausswidth", "fixed_charge"};
 
 bool is_compact(int type) { return type >= 20; }
 
@@ -92,19 +97,33 @@ class InputReader {
 
   private:
     PotentialData data;
+    Electrostatics& charged = data.electrostatics;
     Words symbols;
-    std::map<std::string, double> energies;
+    std::map<std::string, double> energies, widths, charges;
     std::map<std::string, int> seen;  // line of each keyword
     std::vector<Line> function_lines;
-    int n_elements = -1, n_layers = -1;
+    int n_elements = -1, n_layers = -1, n_charge_layers = -1;
+    int electrostatic_type = 0;
+    double alpha = 0.0;  // of ewald_alpha
     std::string where;
-    const std::map<std::string, double*> numbers{
-        {"mean_energy", &data.mean_energy},      {"conv_energy", &data.conv_energy},
-        {"conv_length", &data.conv_length},      {"scale_min_short", &data.s_min},
-        {"scale_min_short_atomic", &data.s_min}, {"scale_max_short", &data.s_max},
-        {"scale_max_short_atomic", &data.s_max}, {"bond_threshold", &data.bond_threshold}};
+    const std::map<std::string, double*> numbers{{"mean_energy", &data.mean_energy},
+                                                 {"conv_energy", &data.conv_energy},
+                                                 {"conv_length", &data.conv_length},
+                                                 {"scale_min_short", &data.s_min},
+                                                 {"scale_min_short_atomic", &data.s_min},
+                                                 {"scale_max_short", &data.s_max},
+                                                 {"scale_max_short_atomic", &data.s_max},
+                                                 {"bond_threshold", &data.bond_threshold},
+                                                 {"four_pi_epsilon", &charged.four_pi_epsilon},
+                                                 {"conv_charge", &charged.conv_charge},
+                                                 {"ewald_alpha", &alpha},
+                                                 {"ewald_cutoff", &charged.ewald.fixed.r_cut}};
     const std::map<std::string, int*> integers{{"number_of_elements", &n_elements},
                                                {"global_hidden_layers_short", &n_layers},
+                                               {"global_hidden_layers_electrostatic", &n_charge_layers},
+                                               {"ewald_truncation_error_method", &charged.ewald.method},
+                                               {"ewald_kmax", &charged.ewald.fixed.k_max},
+                                               {"electrostatic_type", &electrostatic_type},
                                                {"mc_samples", &data.mc_samples},
                                                {"ensemble_size", &data.ensemble_size}};
 
@@ -124,30 +143,34 @@ class InputReader {
     void keyword(const Line& line) {
         const std::string& name = line.words[0];
         where = "input.nn line " + std::to_string(line.number);
-        if (seen.count(name) && name != "symfunction_short" && name != "atom_energy")
+        if (seen.count(name) && !REPEATED.count(name))
             fail("`" + name + "` is there already, in line " + std::to_string(seen[name]));
         seen[name] = line.number;
         const Words arguments(line.words.begin() + 1, line.words.end());
         if (numbers.count(name)) *numbers.at(name) = to_number(one(line), where);
-        else if (integers.count(name)) *integers.at(name) = at_least(name == "ensemble_size", line);
+        else if (integers.count(name))
+            *integers.at(name) = at_least(name == "ensemble_size" || name == "ewald_kmax", line);
         else if (name == "random_seed") check_seed(line);
         else if (name == "zbl_repulsion") set_repulsion(arguments);
         else if (name == "symfunction_short") function_lines.push_back(line);
         else if (name == "elements") symbols = arguments;
-        else if (name == "atom_energy") add_energy(arguments);
+        else if (name == "atom_energy") add_number(energies, line);
+        else if (name == "fixed_gausswidth") add_number(widths, line);
+        else if (name == "fixed_charge") add_number(charges, line);
+        else if (name == "nnp_type" && join(arguments) != "2G-HDNNP")
+            charged.charges = choice(line, "3G-HDNNP", "4G-HDNNP") == "3G-HDNNP" ? Charges::networks
+                                                                                 : Charges::equilibrated;
+        else if (name == "screen_electrostatics") set_screening(arguments);
+        else if (name == "ewald_prec") set_precision(arguments);
         else if (name == "cutoff_type") set_cutoff(arguments);
         else if (name == "units") data.units = choice(line, "metal", "atomic");
         else if (name == "uncertainty") data.uncertainty = choice(line, "mc", "hybrid");
         else if (name == "mc_masks") data.resample = choice(line, "frozen", "resample") == "resample";
         else if (name == "precision") data.single = choice(line, "double", "single") == "single";
-        else if (name == "global_nodes_short")
-            for (const std::string& word : arguments) data.nodes.push_back(to_integer(word, where));
-        else if (name == "global_activation_short")
-            for (const std::string& word : arguments) add_activation(word);
-        else if (name == "fixed_charge" || (name.rfind("nnp_", 0) == 0 && !arguments.empty() &&
-                                            (arguments[0][0] == '3' || arguments[0][0] == '4')))
-            fail("`" + join(line.words) +
-                 "` asks for charges, which pair_style bnnp does not have: use mode 3 or ASE");
+        else if (name == "global_nodes_short") add_nodes(data.layout, arguments);
+        else if (name == "global_nodes_electrostatic") add_nodes(data.charge_layout, arguments);
+        else if (name == "global_activation_short") add_activations(data.layout, arguments);
+        else if (name == "global_activation_electrostatic") add_activations(data.charge_layout, arguments);
         else if (!FLAGS.count(name))
             fail("`" + name +
                  "` is no keyword of a finished potential. Use the directory potential/ that "
@@ -164,10 +187,35 @@ class InputReader {
         if (!is_seed(one(line))) fail("`" + join(line.words) + "`, expected an integer not below 0");
     }
 
-    void add_energy(const Words& arguments) {
-        if (arguments.size() != 2) fail("`atom_energy` needs an element and an energy");
-        if (!energies.emplace(arguments[0], to_number(arguments[1], where)).second)
-            fail("a second atom_energy of " + arguments[0]);
+    void add_number(std::map<std::string, double>& numbers, const Line& line) const {
+        const std::string& name = line.words[0];
+        if (line.words.size() != 3) fail("`" + name + "` needs an element and a number");
+        if (!numbers.emplace(line.words[1], to_number(line.words[2], where)).second)
+            fail("a second " + name + " of " + line.words[1]);
+    }
+
+    void set_screening(const Words& arguments) {
+        if (arguments.size() != 2 && arguments.size() != 3)
+            fail("`screen_electrostatics` needs two numbers, and perhaps a function");
+        charged.inner = to_number(arguments[0], where);
+        charged.outer = to_number(arguments[1], where);
+        if (charged.inner < 0.0 || charged.inner >= charged.outer)
+            fail("`screen_electrostatics` expects 0 <= r_in < r_out");
+        const auto found =
+            std::find(std::begin(CORES), std::end(CORES), arguments.size() > 2 ? arguments[2] : "c");
+        charged.core = int(found - std::begin(CORES));
+        if (found == std::end(CORES))
+            fail("`screen_electrostatics` expects c, p1, p2, p3, p4 or e at its end");
+    }
+
+    void set_precision(const Words& arguments) {
+        if (arguments.empty() || arguments.size() > 3) fail("`ewald_prec` needs one to three numbers");
+        double* targets[] = {&charged.ewald.precision, &charged.ewald.largest_charge, &charged.ewald.r_cut};
+        for (std::size_t n = 0; n < arguments.size(); ++n) {
+            *targets[n] = to_number(arguments[n], where);
+            if (*targets[n] <= 0.0) fail("`ewald_prec` needs positive numbers");
+        }
+        if (charged.ewald.precision >= 1.0) fail("`ewald_prec` needs a precision below 1");
     }
 
     void set_repulsion(const Words& arguments) {
@@ -191,10 +239,71 @@ class InputReader {
             fail("cutoff_type " + arguments[0] + " has no alpha");
     }
 
-    void add_activation(const std::string& word) {
-        if (word.size() != 1 || std::string("ltsSgcehpr").find(word) == std::string::npos)
-            fail("unknown activation `" + word + "`");
-        data.activations.push_back(word[0]);
+    void add_nodes(Layout& layout, const Words& arguments) const {
+        for (const std::string& word : arguments) layout.nodes.push_back(to_integer(word, where));
+    }
+
+    void add_activations(Layout& layout, const Words& arguments) const {
+        for (const std::string& word : arguments) {
+            if (word.size() != 1 || std::string("ltsSgcehpr").find(word) == std::string::npos)
+                fail("unknown activation `" + word + "`");
+            layout.activations.push_back(word[0]);
+        }
+    }
+
+    void check_layout(const Layout& layout, int layers, const std::string& kind) const {
+        if (layout.activations.empty() || int(layout.nodes.size()) != layers ||
+            layout.activations.size() != layout.nodes.size() + 1)
+            fail("global_hidden_layers_" + kind + ", _nodes_" + kind + " and _activation_" + kind +
+                 " do not fit together");
+    }
+
+    // Numbers of a keyword that has a line for each element.
+    std::vector<double> of_all(const std::map<std::string, double>& numbers, const std::string& name,
+                               double least) const {
+        std::vector<double> found;
+        for (const auto& [symbol, value] : numbers) {
+            index_of(symbol, "`" + name + "` ");
+            if (value < least) fail("`" + name + "` of " + symbol + " must be positive");
+        }
+        for (const Element& element : data.elements) {
+            if (!numbers.count(element.symbol)) fail("no `" + name + "` of " + element.symbol);
+            found.push_back(numbers.at(element.symbol));
+        }
+        return found;
+    }
+
+    void set_charges() {
+        const bool fixed = seen.count("fixed_charge");
+        if (electrostatic_type != 0 && (electrostatic_type != 3 || !fixed))
+            fail("`electrostatic_type` goes with fixed_charge only, and is 3 then");
+        if (fixed && charged.equilibrated()) fail("`fixed_charge` does not go with `nnp_type 4G-HDNNP`");
+        if (fixed) charged.charges = Charges::fixed;
+        if (!charged) {
+            for (const char* name :
+                 {"fixed_gausswidth", "screen_electrostatics", "ewald_prec", "ewald_alpha"})
+                if (seen.count(name)) fail("`" + std::string(name) + "` needs nnp_type or fixed_charge");
+            return;
+        }
+        charged.symbols = data.symbols();
+        charged.widths.assign(data.elements.size(), 0.0);
+        if (charged.equilibrated() || !widths.empty())
+            charged.widths = of_all(widths, "fixed_gausswidth", std::numeric_limits<double>::min());
+        if (fixed) charged.values = of_all(charges, "fixed_charge", -std::numeric_limits<double>::max());
+        if (charged.by_networks()) check_layout(data.charge_layout, n_charge_layers, "electrostatic");
+        if (!seen.count("four_pi_epsilon"))
+            charged.four_pi_epsilon = data.ev * data.angstrom / (HARTREE * BOHR);
+        if (charged.four_pi_epsilon <= 0.0 || charged.conv_charge <= 0.0)
+            fail("`four_pi_epsilon` and `conv_charge` must be positive");
+        const bool sum = seen.count("ewald_alpha");
+        if (sum != bool(seen.count("ewald_cutoff")) || sum != bool(seen.count("ewald_kmax")) ||
+            (sum && (alpha <= 0.0 || charged.ewald.fixed.r_cut <= 0.0)))
+            fail(
+                "`ewald_alpha`, `ewald_cutoff` and `ewald_kmax` must be positive: all three, or none of them");
+        if (sum && seen.count("ewald_prec")) fail("`ewald_alpha` excludes `ewald_prec`");
+        if (sum) charged.ewald.fixed.eta = 1.0 / (std::sqrt(2.0) * alpha);
+        if (charged.ewald.method > 1 || (charged.ewald.method == 1 && !seen.count("ewald_prec")))
+            fail("`ewald_truncation_error_method` is 0, or 1 with `ewald_prec`");
     }
 
     void set_elements() {
@@ -212,10 +321,10 @@ class InputReader {
             fail("`elements " + join(symbols) + "` has an unknown symbol, or one twice");
     }
 
-    int index_of(const std::string& symbol) const {
+    int index_of(const std::string& symbol, const std::string& what = "") const {
         for (std::size_t e = 0; e < data.elements.size(); ++e)
             if (data.elements[e].symbol == symbol) return int(e);
-        fail("names " + symbol + ", but the elements are " + join(data.symbols()));
+        fail(what + "names " + symbol + ", but the elements are " + join(data.symbols()));
     }
 
     void add_function(const Line& line) {
@@ -269,9 +378,7 @@ class InputReader {
             int column = 0;
             for (SymmetryFunction& function : element.functions) function.spec.column = column++;
         }
-        if (data.activations.empty() || int(data.nodes.size()) != n_layers ||
-            data.activations.size() != data.nodes.size() + 1)
-            fail("global_hidden_layers_short, _nodes_short and _activation_short do not fit together");
+        check_layout(data.layout, n_layers, "short");
         const bool scale = seen.count("scale_symmetry_functions");
         const bool center = seen.count("center_symmetry_functions");
         const bool sigma = seen.count("scale_symmetry_functions_sigma");
@@ -291,6 +398,7 @@ class InputReader {
         data.resample_line = seen["mc_masks"];
         if (data.units == "atomic") data.angstrom = BOHR, data.ev = HARTREE;
         if (data.bond_threshold < 0.0) data.bond_threshold = CLOSEST * BOHR / data.angstrom;
+        set_charges();
     }
 };
 

@@ -1,5 +1,6 @@
-// A trained potential as its files have it: input.nn, scaling.data, weights.XXX.data and uncertainty.data, in
-// plain numbers and in the units of the potential.
+// A trained potential as its files have it: input.nn, scaling.data, weights.XXX.data and uncertainty.data,
+// with charges also weightse.XXX.data, hardness.XXX.data and uncertaintye.data, in plain numbers and in the
+// units of the potential.
 //
 // Built into the Python module and into the plugin of LAMMPS: all C++ that knows these formats is in this
 // folder. The line `# potential` of each file is compared with what was read, so an edited, mixed or damaged
@@ -16,6 +17,7 @@
 #include "plan/networks.hpp"
 #include "plan/symmetry_functions.hpp"
 #include "potential/calibration.hpp"
+#include "potential/electrostatics.hpp"
 #include "potential/repulsion.hpp"
 #include "potential/text.hpp"
 #include "potential/training_statistics.hpp"
@@ -28,15 +30,26 @@ struct SymmetryFunction {
     std::string definition;  // the words behind symfunction_short, numbers as Python writes them
 };
 
-struct Element {
+struct TrainedNetwork {
+    std::vector<LayerSpec> layers;  // with the masks of all samples
+    std::string checksum;           // of all weights and biases
+};
+
+struct Element : TrainedNetwork {  // that of the energy
     std::string symbol;
     int number = 0;  // atomic number
     double atom_energy = 0.0;
     std::vector<SymmetryFunction> functions;  // in n2p2's order
     Ranges ranges;                            // empty without scaling.data
-    std::vector<LayerSpec> layers;            // with the masks of all samples
-    std::string checksum;                     // of all weights and biases
     TrainingStatistics statistics;            // empty without the section [domain] of uncertainty.data
+    TrainedNetwork charges;                   // of the electronegativity, or of the charge
+    double hardness = 0.0;                    // energy/e^2
+};
+
+// Nodes of the hidden layers; activations of these and of the output.
+struct Layout {
+    std::vector<int> nodes;
+    std::vector<char> activations;
 };
 
 struct PotentialData {
@@ -47,11 +60,11 @@ struct PotentialData {
     double cutoff_alpha = 0.0;
     std::string scaling = "none";  // none, scale, center, both or sigma
     double s_min = 0.0, s_max = 1.0;
-    std::vector<int> nodes;         // hidden layers
-    std::vector<char> activations;  // hidden layers and output
+    Layout layout, charge_layout;  // of the networks of the energy and of the charges
     bool normalize_nodes = false;
     double mean_energy = 0.0, conv_energy = 1.0, conv_length = 1.0;
     Repulsion repulsion;
+    Electrostatics electrostatics;
     double bond_threshold = -1.0;              // atoms closer than this are a mistake, length
     int ensemble_size = 1;                     // networks; those here are of the first
     bool resample = false;                     // mc_masks resample: other masks in each step
@@ -81,13 +94,17 @@ using Texts = std::map<std::string, std::string>;  // by name
 constexpr const char* DAMAGED =
     ". The file is cut short or belongs to another potential: copy the directory that mode 2 wrote again";
 
-std::string weights_name(const Element& element);  // weights.032.data
+// weights.032.data; `what` is weights, weightse or hardness
+std::string name_of(const Element& element, const std::string& what = "weights");
 
 PotentialData read_input_nn(const std::string& text);
 void read_scaling(const std::string& text, PotentialData& data);
 void check_ranges(const PotentialData& data);  // of scaling.data, after check_identity, which says more
 void read_weights(const std::string& text, const PotentialData& data, Element& element);
+void read_charge_weights(const std::string& text, const PotentialData& data, Element& element);
+void read_hardness(const std::string& text, Element& element);
 void read_uncertainty(const std::string& text, PotentialData& data);
+void read_charge_masks(const std::string& text, PotentialData& data);  // as many as the others
 void read_domain(const std::vector<Line>& lines, PotentialData& data);
 
 // Compares the lines `# potential` of all files but input.nn with each other and with what was read.

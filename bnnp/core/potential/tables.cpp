@@ -1,4 +1,4 @@
-// scaling.data and weights.XXX.data: numbers in columns.
+// scaling.data, weights.XXX.data, weightse.XXX.data and hardness.XXX.data: numbers in columns.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -14,10 +14,41 @@ namespace {
 constexpr double NONE = std::numeric_limits<double>::quiet_NaN();  // sigma, in RuNNer's five columns
 constexpr double ROUNDING = 1e-8;                                  // of RuNNer's nine decimals
 
+// The network of an element with this many inputs.
+TrainedNetwork network_of(const std::string& text, const std::string& name, const std::string& symbol,
+                          const Layout& layout, int n_in) {
+    TrainedNetwork network;
+    std::vector<double> values;
+    for (const Line& line : lines_of(text))
+        values.push_back(to_number(line.words[0], name + " line " + std::to_string(line.number)));
+    network.checksum = sha256(values);
+    std::size_t at = 0;
+    auto take = [&](std::size_t count) {
+        const std::size_t begin = std::min(at, values.size()), end = std::min(at + count, values.size());
+        at += count;
+        return std::vector<double>(values.begin() + begin, values.begin() + end);
+    };
+    for (std::size_t l = 0; l < layout.activations.size(); ++l) {
+        LayerSpec layer;
+        layer.n_in = n_in;
+        layer.n_out = l < layout.nodes.size() ? layout.nodes[l] : 1;
+        layer.activation = layout.activations[l];
+        layer.weights = take(std::size_t(layer.n_in) * layer.n_out);
+        layer.biases = take(layer.n_out);
+        n_in = layer.n_out;
+        network.layers.push_back(layer);
+    }
+    if (at != values.size())
+        throw FileError(name + ": " + std::to_string(values.size()) +
+                        " weights and biases, but the network of " + symbol + " in input.nn has " +
+                        std::to_string(at) + DAMAGED);
+    return network;
+}
+
 }  // namespace
 
-std::string weights_name(const Element& element) {
-    return "weights." + std::to_string(1000 + element.number).substr(1) + ".data";
+std::string name_of(const Element& element, const std::string& what) {
+    return what + "." + std::to_string(1000 + element.number).substr(1) + ".data";
 }
 
 void read_scaling(const std::string& text, PotentialData& data) {
@@ -62,32 +93,27 @@ void check_ranges(const PotentialData& data) {
 }
 
 void read_weights(const std::string& text, const PotentialData& data, Element& element) {
-    const std::string name = weights_name(element);
-    std::vector<double> values;
-    for (const Line& line : lines_of(text))
-        values.push_back(to_number(line.words[0], name + " line " + std::to_string(line.number)));
-    element.checksum = sha256(values);
-    std::size_t at = 0;
-    auto take = [&](std::size_t count) {
-        const std::size_t begin = std::min(at, values.size()), end = std::min(at + count, values.size());
-        at += count;
-        return std::vector<double>(values.begin() + begin, values.begin() + end);
-    };
-    int n_in = int(element.functions.size());
-    for (std::size_t l = 0; l < data.activations.size(); ++l) {
-        LayerSpec layer;
-        layer.n_in = n_in;
-        layer.n_out = l < data.nodes.size() ? data.nodes[l] : 1;
-        layer.activation = data.activations[l];
-        layer.weights = take(std::size_t(layer.n_in) * layer.n_out);
-        layer.biases = take(layer.n_out);
-        n_in = layer.n_out;
-        element.layers.push_back(layer);
-    }
-    if (at != values.size())
-        throw FileError(name + ": " + std::to_string(values.size()) +
-                        " weights and biases, but the network of " + element.symbol + " in input.nn has " +
-                        std::to_string(at) + DAMAGED);
+    const int n_in = int(element.functions.size()) + data.electrostatics.equilibrated();
+    TrainedNetwork& network = element;
+    network = network_of(text, name_of(element), element.symbol, data.layout, n_in);
+}
+
+void read_charge_weights(const std::string& text, const PotentialData& data, Element& element) {
+    element.charges = network_of(text, name_of(element, "weightse"), element.symbol, data.charge_layout,
+                                 int(element.functions.size()));
+}
+
+void read_hardness(const std::string& text, Element& element) {
+    const std::string name = name_of(element, "hardness");
+    const std::vector<Line> lines = lines_of(text);
+    if (lines.size() != 1)
+        throw FileError(name + ": " + std::to_string(lines.size()) +
+                        " lines with a value, expected the hardness of " + element.symbol + ", one number");
+    const std::string where = name + " line " + std::to_string(lines[0].number), &word = lines[0].words[0];
+    element.hardness = to_number(word, where);
+    if (element.hardness <= 0.0)
+        throw FileError(where + ": the hardness of " + element.symbol + " is `" + word +
+                        "`, expected a positive number: charges would grow without end");
 }
 
 }  // namespace bnnp

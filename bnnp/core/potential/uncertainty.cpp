@@ -1,4 +1,4 @@
-// uncertainty.data: masks and calibration.
+// uncertainty.data: masks and calibration. uncertaintye.data: masks of the networks of charges.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -11,12 +11,12 @@ namespace {
 
 using Lines = std::vector<Line>;
 
-const std::string FILE_NAME = "uncertainty.data";
+const std::string FILE_NAME = "uncertainty.data", CHARGE_MASKS = "uncertaintye.data";
 const char* AGAIN =
     ". Calibrate again: `bnnp --mode 3` with the keyword `calibrate`; or remove the section, for raw "
     "standard deviations";
 
-std::map<std::string, Lines> sections_of(const std::string& text, bool& centered) {
+std::map<std::string, Lines> sections_of(const std::string& text, const std::string& file, bool& centered) {
     std::map<std::string, Lines> sections;
     std::string section;
     for (const Line& line : lines_of(text)) {
@@ -26,37 +26,44 @@ std::map<std::string, Lines> sections_of(const std::string& text, bool& centered
     const Lines& head = sections[""];
     const std::string format = head.size() == 1 ? join(head[0].words) : "";
     if (format != "format 1" && format != "format 2")
-        throw FileError(FILE_NAME + ": neither `format 1` nor `format 2` before the first section" + DAMAGED);
+        throw FileError(file + ": neither `format 1` nor `format 2` before the first section" + DAMAGED);
     centered = format == "format 2";
     return sections;
 }
 
 // ---- masks ----
 
+// Of the networks of the energy, or of those of the charges.
 class MaskReader {
   public:
-    explicit MaskReader(PotentialData& data) : data(data) {}
+    std::vector<double> rates;  // of the file
+    int samples = 0;            // that are kept
+
+    MaskReader(PotentialData& data, bool of_charges, bool centered)
+        : data(data),
+          of_charges(of_charges),
+          centered(centered),
+          file(of_charges ? CHARGE_MASKS : FILE_NAME) {}
 
     void read(const Lines& lines) {
         for (const Line& line : lines) read(line);
-        if (!seed) throw FileError(FILE_NAME + ": no `seed` in [masks]" + DAMAGED);
+        if (!seed) throw FileError(file + ": no `seed` in [masks]" + DAMAGED);
         for (const Element& element : data.elements) check(element);
         const int members = data.ensemble_size;  // they share the samples
         samples = take(data.mc_samples < 0 ? samples : (data.mc_samples + members - 1) / members);
-        const double largest_rate = *std::max_element(data.rates.begin(), data.rates.end());
-        data.samples = largest_rate > 0.0 ? samples : 1;
     }
 
   private:
     static constexpr double MISSING = -1.0;
 
     PotentialData& data;
-    int samples = 0;
+    const bool of_charges, centered;
+    const std::string file;
     bool seed = false;
     std::map<std::string, std::pair<bool, bool>> seen;  // nodes and weights of each element
     const Line* line = nullptr;
 
-    std::string where() const { return FILE_NAME + " line " + std::to_string(line->number); }
+    std::string where() const { return file + " line " + std::to_string(line->number); }
     int integer(std::size_t word) const { return to_integer(line->words[word], where()); }
 
     void demand(bool fits) const {
@@ -72,6 +79,10 @@ class MaskReader {
         throw FileError(where() + ": `" + join(line->words).substr(0, 60) + "` is of no element of input.nn");
     }
 
+    TrainedNetwork& network() const { return network_of(element()); }
+    TrainedNetwork& network_of(Element& element) const { return of_charges ? element.charges : element; }
+    const Layout& layout() const { return of_charges ? data.charge_layout : data.layout; }
+
     void read(const Line& next) {
         line = &next;
         const Words& words = line->words;
@@ -82,20 +93,20 @@ class MaskReader {
             demand(words.size() == 2 && !seed && is_seed(words[1]));
             seed = true;
         } else if (words[0] == "rates") {
-            demand(data.rates.empty() && words.size() > data.nodes.size() + 1);
+            demand(rates.empty() && words.size() > layout().nodes.size() + 1);
             for (std::size_t n = 1; n < words.size(); ++n) {
-                data.rates.push_back(to_number(words[n], where()));
-                demand(data.rates.back() >= 0.0 && data.rates.back() < 1.0);
+                rates.push_back(to_number(words[n], where()));
+                demand(rates.back() >= 0.0 && rates.back() < 1.0);
             }
         } else if (words[0] == "nodes") {
-            const std::vector<LayerSpec>& layers = element().layers;
+            const std::vector<LayerSpec>& layers = network().layers;
             demand(words.size() == layers.size() + 2);
             for (std::size_t l = 0; l < layers.size(); ++l) demand(integer(l + 2) == layers[l].n_in);
             seen[words[1]].first = true;
         } else if (words[0] == "weights" && words.size() == 3) {
-            if (words[2] != element().checksum)
+            if (words[2] != network().checksum)
                 throw FileError(where() + ": the masks were made for other weights than those of " +
-                                weights_name(element()) + DAMAGED);
+                                name_of(element(), of_charges ? "weightse" : "weights") + DAMAGED);
             seen[words[1]].second = true;
         } else if (words[0] == "mask") read_mask();
         else if (words[0] == "mean") read_mean();
@@ -103,8 +114,8 @@ class MaskReader {
 
     void read_mean() {
         const Words& words = line->words;
-        demand(data.centered && words.size() > 3);
-        std::vector<LayerSpec>& layers = element().layers;
+        demand(centered && words.size() > 3);
+        std::vector<LayerSpec>& layers = network().layers;
         const std::size_t l = integer(2);
         demand(l < layers.size() && layers[l].means.empty() && int(words.size()) == layers[l].n_in + 3);
         for (std::size_t n = 3; n < words.size(); ++n)
@@ -114,43 +125,44 @@ class MaskReader {
     void read_mask() {
         const Words& words = line->words;
         demand(words.size() == 5 && samples > 0);
-        std::vector<LayerSpec>& layers = element().layers;
+        std::vector<LayerSpec>& layers = network().layers;
         const std::size_t l = integer(2), sample = integer(3) - 1, all = samples;
-        demand(l < layers.size() && l < data.rates.size() && sample < all);
+        demand(l < layers.size() && l < rates.size() && sample < all);
         LayerSpec& layer = layers[l];
         demand(int(words[4].size()) == layer.n_in && words[4].find_first_not_of("01") == std::string::npos);
         if (layer.masks.empty()) layer.masks.assign(layer.n_in * all, MISSING);
         demand(layer.masks[sample] == MISSING);  // each mask once
         for (int u = 0; u < layer.n_in; ++u)
-            layer.masks[u * all + sample] = words[4][u] == '1' ? 1.0 / (1.0 - data.rates[l]) : 0.0;
+            layer.masks[u * all + sample] = words[4][u] == '1' ? 1.0 / (1.0 - rates[l]) : 0.0;
     }
 
     void check(const Element& element) {
         const auto [nodes, weights] = seen[element.symbol];
-        if (!nodes || !weights || data.rates.empty())
-            throw FileError(FILE_NAME + ": nothing about " + element.symbol + DAMAGED);
-        for (std::size_t l = 0; l < element.layers.size(); ++l) {
-            const std::vector<double>& masks = element.layers[l].masks;
+        if (!nodes || !weights || rates.empty())
+            throw FileError(file + ": nothing about " + element.symbol + DAMAGED);
+        const std::vector<LayerSpec>& layers = of_charges ? element.charges.layers : element.layers;
+        for (std::size_t l = 0; l < layers.size(); ++l) {
+            const std::vector<double>& masks = layers[l].masks;
             const auto first_unit = masks.begin() + (masks.empty() ? 0 : samples);
             const auto found = (first_unit - masks.begin()) - std::count(masks.begin(), first_unit, MISSING);
-            if (found != (data.rates[l] > 0.0 ? samples : 0))
-                throw FileError(FILE_NAME + ": " + std::to_string(found) + " masks in layer " +
-                                std::to_string(l) + " of " + element.symbol + ", expected one for each of " +
+            if (found != (rates[l] > 0.0 ? samples : 0))
+                throw FileError(file + ": " + std::to_string(found) + " masks in layer " + std::to_string(l) +
+                                " of " + element.symbol + ", expected one for each of " +
                                 std::to_string(samples) + " samples" + DAMAGED);
-            if (data.centered && (masks.empty() != element.layers[l].means.empty()))
-                throw FileError(FILE_NAME + ": the means of layer " + std::to_string(l) + " of " +
-                                element.symbol + " are missing, or of a layer without masks" + DAMAGED);
+            if (centered && (masks.empty() != layers[l].means.empty()))
+                throw FileError(file + ": the means of layer " + std::to_string(l) + " of " + element.symbol +
+                                " are missing, or of a layer without masks" + DAMAGED);
         }
     }
 
     // Keeps the first `wanted` masks of all layers.
     int take(int wanted) {
         if (wanted > samples)
-            throw FileError("mc_samples is " + std::to_string(wanted) + ", but " + FILE_NAME + " holds " +
+            throw FileError("mc_samples is " + std::to_string(wanted) + ", but " + file + " holds " +
                             std::to_string(samples) +
                             " masks. Set mc_samples to that, or run mode 2 with more");
         for (Element& element : data.elements)
-            for (LayerSpec& layer : element.layers) {
+            for (LayerSpec& layer : network_of(element).layers) {
                 const std::vector<double> all = std::move(layer.masks);
                 layer.masks.clear();
                 for (auto unit = all.begin(); unit != all.end(); unit += samples)
@@ -281,8 +293,12 @@ void read_calibration(const Lines& lines, PotentialData& data) {
 }  // namespace
 
 void read_uncertainty(const std::string& text, PotentialData& data) {
-    auto sections = sections_of(text, data.centered);
-    MaskReader(data).read(sections["[masks]"]);
+    auto sections = sections_of(text, FILE_NAME, data.centered);
+    MaskReader reader(data, false, data.centered);
+    reader.read(sections["[masks]"]);
+    data.rates = reader.rates;
+    const double largest_rate = *std::max_element(data.rates.begin(), data.rates.end());
+    data.samples = largest_rate > 0.0 ? reader.samples : 1;
     data.calibration.forces.resize(data.elements.size());
     if (data.samples < 2) return;
     const bool domain = sections.count("[domain]") && !data.elements[0].ranges.minimum.empty();
@@ -291,11 +307,23 @@ void read_uncertainty(const std::string& text, PotentialData& data) {
     else if (data.uncertainty == "hybrid")
         throw FileError("input.nn: `uncertainty hybrid` needs a calibration, and " + FILE_NAME +
                         " has none. Calibrate with `bnnp --mode 3` and the keyword `calibrate`");
+    if (data.calibration.hybrid() && data.electrostatics.by_networks())
+        throw FileError("`uncertainty hybrid` does not go with charges of networks: write `uncertainty mc`");
     if (data.calibration.hybrid() && !domain)
         throw FileError(
             "`uncertainty hybrid` needs the statistics of the training set: scaling.data, and the section "
             "[domain] of " +
             FILE_NAME + ". Run mode 2 again, or write `uncertainty mc`");
+}
+
+void read_charge_masks(const std::string& text, PotentialData& data) {
+    bool centered = false;
+    auto sections = sections_of(text, CHARGE_MASKS, centered);
+    MaskReader reader(data, true, centered);
+    reader.read(sections["[masks]"]);
+    if (centered != data.centered || reader.samples != data.samples)
+        throw FileError(CHARGE_MASKS + ": its masks are not those of " + FILE_NAME +
+                        ", as many and of the same format" + DAMAGED);
 }
 
 double Quantity::operator()(const SigmaParts& parts, double far) const {

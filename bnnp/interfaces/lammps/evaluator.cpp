@@ -29,8 +29,10 @@ Evaluator::Evaluator(const PotentialData& potential)
         }
     }
     plan = make_plan(numbers, functions, potential.cutoff_type, potential.cutoff_alpha);
-    networks =
-        plan_networks(layers, potential.samples, plan.width, potential.normalize_nodes, potential.centered);
+    if (potential.electrostatics.by_networks()) networks.n_samples = potential.samples;  // see charged.hpp
+    else
+        networks = plan_networks(layers, potential.samples, plan.width, potential.normalize_nodes,
+                                 potential.centered);
     set_scaling();
     if (potential.calibration.hybrid()) set_probes();
     clear();
@@ -113,24 +115,41 @@ void Evaluator::add_neighbor(int element, double x, double y, double z) {
     ++offsets.back();
 }
 
-void Evaluator::evaluate(const SampleRows& rows, bool parts) {
+// The core wants an element for every neighbor: each pair has a row of its own behind the centers.
+PairList Evaluator::pair_list() {
     const std::int64_t n = n_centers(), n_pairs = offsets.back();
-    // The core wants an element for every neighbor: each pair has a row of its own behind the centers.
     types = centers;
     types.insert(types.end(), neighbor_types.begin(), neighbor_types.end());
     neighbors.resize(n_pairs);
     for (std::int64_t p = 0; p < n_pairs; ++p) neighbors[p] = std::int32_t(n + p);
-    const PairList pairs{n, offsets.data(), neighbors.data(), vectors.data(), types.data()};
-    const std::size_t width = plan.width;
+    return {n, offsets.data(), neighbors.data(), vectors.data(), types.data()};
+}
 
-    values.resize(n * width);
+PairList Evaluator::find_functions() {
+    const PairList pairs = pair_list();
+    values.resize(pairs.n_atoms * std::size_t(plan.width));
     Task descriptors;
     descriptors.G = values.data();
-    kernels.symmetry_functions(plan, pairs, descriptors, potential.single, {0, n});
+    kernels.symmetry_functions(plan, pairs, descriptors, potential.single, {0, pairs.n_atoms});
     scale_inputs();
+    return pairs;
+}
 
+// dE/dD from `gradient`.
+void Evaluator::reverse(const PairList& pairs) {
+    dE_dD.resize(3 * offsets.back());
+    Task task;
+    task.sweep = Sweep::vjp;
+    task.dE_dG = gradient.data();
+    task.dE_dD = dE_dD.data();
+    kernels.symmetry_functions(plan, pairs, task, potential.single, {0, pairs.n_atoms});
+}
+
+void Evaluator::evaluate(const SampleRows& rows, bool parts) {
+    const PairList pairs = find_functions();
+    const std::int64_t n = pairs.n_atoms;
     energy.resize(n * potential.samples);
-    gradient.resize(n * width);
+    gradient.resize(n * std::size_t(plan.width));
     SampleTask samples;
     samples.types = types.data();
     samples.inputs = inputs.data();
@@ -142,13 +161,7 @@ void Evaluator::evaluate(const SampleRows& rows, bool parts) {
     }
     kernels.sample_networks(networks, samples, {0, n});
     scale_outputs();
-
-    dE_dD.resize(3 * n_pairs);
-    Task reverse;
-    reverse.sweep = Sweep::vjp;
-    reverse.dE_dG = gradient.data();
-    reverse.dE_dD = dE_dD.data();
-    kernels.symmetry_functions(plan, pairs, reverse, potential.single, {0, n});
+    reverse(pairs);
     if (potential.repulsion) add_repulsion();
     if (rows.forces) {
         SampleForceTask task;
@@ -156,6 +169,34 @@ void Evaluator::evaluate(const SampleRows& rows, bool parts) {
         sample_forces(pairs, networks, rows, task);
     }
     if (parts) find_parts(pairs, rows);
+}
+
+void Evaluator::differentiate(const double* own_values, const double* energies, const double* own_gradient,
+                              const double* gradients, std::int64_t n_rows, const SampleRows& rows) {
+    const PairList pairs = pair_list();
+    const std::size_t size = std::size_t(n_centers()) * plan.width, row = networks.sample_row();
+    values.assign(own_values, own_values + size);
+    energy.assign(energies, energies + std::size_t(n_centers()) * potential.samples);
+    for (int s = 0; rows.forces && s < potential.samples; ++s) {
+        const double* own = gradients + s * n_rows * std::size_t(plan.width);
+        gradient.assign(own, own + size);
+        reverse(pairs);
+        for (int i = 0; i < n_centers(); ++i)
+            for (std::int64_t p = offsets[i]; p < offsets[i + 1]; ++p)
+                for (int c = 0; c < 3; ++c) {
+                    const double g = dE_dD[3 * p + c];
+                    rows.forces[(3 * std::size_t(rows.centers[i]) + c) * row + s] += g;
+                    rows.forces[(3 * std::size_t(rows.neighbors[p]) + c) * row + s] -= g;
+                }
+    }
+    gradient.assign(own_gradient, own_gradient + size);
+    reverse(pairs);
+    if (potential.repulsion) add_repulsion();
+}
+
+void Evaluator::add_energy(int center, double value) {
+    const std::size_t first = std::size_t(center) * potential.samples;
+    for (int s = 0; s < potential.samples; ++s) energy[first + s] += value;
 }
 
 void Evaluator::find_parts(const PairList& pairs, const SampleRows& rows) {

@@ -32,6 +32,14 @@ class Evaluator {
     // of a hybrid calibration.
     void evaluate(const SampleRows& rows, bool parts);
 
+    // The same in two steps, for networks that need the charges of all atoms between them.
+    PairList find_functions();
+    // `energies` (n_centers(), samples), `gradient` (n_centers(), width()) by the symmetry functions `values`
+    // of the mean, `gradients` those of the samples, one every `n_rows` centers, or null.
+    void differentiate(const double* values, const double* energies, const double* gradient,
+                       const double* gradients, std::int64_t n_rows, const SampleRows& rows);
+    void add_energy(int center, double value);  // to all samples
+
     int n_centers() const { return int(centers.size()); }
     // The first pair of a center; first(n_centers()) is the number of pairs.
     std::int64_t first(int center) const { return offsets[center]; }
@@ -46,6 +54,10 @@ class Evaluator {
     // unscaled symmetry functions, (width(),)
     const double* functions(int center) const { return &values[std::size_t(center) * plan.width]; }
     int width() const { return plan.width; }
+    // (width(),) as the networks have them, and what a derivative by them is multiplied with
+    const double* scaled_functions(int center) const { return &inputs[std::size_t(center) * plan.width]; }
+    const double* input_factors(int element) const { return &factor[std::size_t(element) * plan.width]; }
+    const Kernels& all_kernels() const { return kernels; }
     // d^2 from the training set
     double distance_square(int center) const { return far[center]; }
     // x_r, how far its neighbors are closer than in training
@@ -100,6 +112,8 @@ class Evaluator {
     void set_scaling();
     void scale_inputs();
     void scale_outputs();
+    PairList pair_list();
+    void reverse(const PairList&);
     void add_repulsion();
     void set_probes();
     void find_parts(const PairList&, const SampleRows&);

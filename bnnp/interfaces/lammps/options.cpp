@@ -8,7 +8,7 @@
 namespace LAMMPS_NS {
 
 static const char* KEYWORDS =
-    "raw, samples, maxsigma, maxsigma_force, maxew, every, patience, action, showew or showewsum";
+    "raw, samples, charge, maxsigma, maxsigma_force, maxew, every, patience, action, showew or showewsum";
 
 Options read_options(LAMMPS* lmp, int narg, char** arg) {
     Options options;
@@ -31,7 +31,8 @@ Options read_options(LAMMPS* lmp, int narg, char** arg) {
             if (!(value > 0.0)) fail(name + " is " + word + " but must be positive");
             return value;
         };
-        if (name == "maxsigma") options.max_energy = limit();
+        if (name == "charge") options.charge = utils::numeric(FLERR, word, false, lmp);
+        else if (name == "maxsigma") options.max_energy = limit();
         else if (name == "maxsigma_force") options.max_force = limit();
         else if (name == "maxew") options.max_extrapolations = positive(0);
         else if (name == "every") options.every = positive(1);

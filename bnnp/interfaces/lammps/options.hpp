@@ -13,6 +13,7 @@ enum class Action { stop, error, warn };
 
 struct Options {
     double max_energy = -1.0, max_force = -1.0;  // negative: no limit
+    double charge = 0.0;                         // total charge, e
     bigint max_extrapolations = -1;
     int every = 1, patience = 1, summary = 1000;
     bool show = false, raw = false, samples = false;

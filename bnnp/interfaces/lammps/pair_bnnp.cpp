@@ -8,6 +8,7 @@
 #include "atom.h"
 #include "comm.h"
 #include "compute.h"
+#include "domain.h"
 #include "error.h"
 #include "fix_bnnp.h"
 #include "force.h"
@@ -31,6 +32,7 @@ const double PI = 3.14159265358979323846;
 const double KCAL_PER_MOL = 23.060547830619;  // of one eV: e N_A / 4184 J
 // Of a trial that has no energy in this potential: LAMMPS' own for an overlap (fix gcmc overlap_cutoff).
 const double FORBIDDEN = 1e100;
+const double CHARGE_TOLERANCE = 0.05;  // e: as bnnp.charges
 
 // Standard deviation of n values, with n - 1.
 double deviation(const double* values, int n) {
@@ -81,7 +83,7 @@ PairBNNP::~PairBNNP() {
     delete[] pvector;
     pvector = nullptr;
     memory->destroy(forces_std);
-    memory->destroy(energies_std);
+    for (double* each : {energies_std, charges, charges_std}) memory->destroy(each);
     if (allocated) {
         memory->destroy(setflag);
         memory->destroy(cutsq);
@@ -116,9 +118,12 @@ void PairBNNP::coeff(int narg, char** arg) {
     try {
         const auto data = bnnp::read_potential(files_for_all(world, directory));
         bnnp::check_runs_here(data);
+        charged.reset();
         evaluator.reset();
         potential = std::make_unique<bnnp::PotentialData>(data);
         evaluator = std::make_unique<bnnp::Evaluator>(*potential);
+        if (potential->electrostatics)
+            charged = std::make_unique<bnnp::Charged>(*potential, *evaluator, world);
     } catch (const std::exception& mistake) {
         fail(directory + ": " + mistake.what());
     }
@@ -207,6 +212,7 @@ void PairBNNP::init_style() {
                     "special_bonds removes bonded atoms from the neighbor lists; set "
                     "`special_bonds lj/coul 1 1 1`");
     set_units();
+    check_charges();
     neighbor->add_request(this, NeighConst::REQ_FULL);
     watch_steps();
     exclusions.look(map);
@@ -234,6 +240,38 @@ void PairBNNP::set_units() {
     force_unit = energy_unit / length_unit;
 }
 
+// Boundaries, total charge, and what would change the sum of the charges.
+void PairBNNP::check_charges() {
+    if (force->pair == this && (tail_flag || offset_flag))
+        fail("`pair_modify tail yes` and `shift yes` are for pair potentials: leave them out");
+    if (!charged) {
+        if (options.charge != 0.0)
+            fail("`charge " + bnnp::number(options.charge) +
+                 "` needs a potential with charges, and this has none");
+        return;
+    }
+    force->pair->no_virial_fdotr_compute = 1;  // charges act farther than ghost atoms reach
+    const int axes = domain->xperiodic + domain->yperiodic + domain->zperiodic;
+    if (axes == 1)
+        fail(
+            "charges need a `boundary` that is periodic along three vectors, two (a slab) or none: "
+            "use a box with vacuum that is periodic along all three");
+    if (axes == 2 && options.charge != 0.0)
+        fail("`charge " + bnnp::number(options.charge) +
+             "`: a charged slab has no finite energy. Make the box periodic along all three vectors, where a "
+             "background neutralizes it");
+    if (!atom->q_flag || charges_set) return;
+    double sum = 0.0;
+    for (int i = 0; i < atom->nlocal; ++i)
+        if (map[atom->type[i]] >= 0) sum += atom->q[i];
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, world);
+    if (!(std::abs(sum - options.charge) <= CHARGE_TOLERANCE))
+        fail("the charges of the atoms add up to " + bnnp::number(sum, 4) +
+             ", but the potential gives them new ones for the total charge " +
+             bnnp::number(options.charge, 4) + ". Write `pair_style bnnp charge " + bnnp::number(sum, 4) +
+             "` if that is meant, or `set group all charge 0`");
+}
+
 double PairBNNP::init_one(int i, int j) {
     if (setflag[i][j] == 0) fail("not all pairs of atom types have coefficients; use `pair_coeff * *`");
     return evaluator->radius() * length_unit;
@@ -256,17 +294,21 @@ void PairBNNP::compute(int eflag, int vflag) {
         fail(
             "this potential has no masks (or mc_samples below 2), so it gives no forces_std and no "
             "energies_std to fix pair");
+    if (!charged && (charges_flag || charges_std_flag))
+        fail("this potential has no charges, so it gives none to fix pair");
+    if (charges_std_flag && !(several && potential->electrostatics.by_networks()))
+        fail("the charges of this potential have no samples, so it gives no charges_std to fix pair");
+    if (charged && (vflag_atom || cvflag_atom))
+        fail(
+            "there are no virials of the atoms (compute stress/atom, centroid/stress/atom, heat/flux) with a "
+            "potential that has charges");
     const int n_all = atom->nlocal + atom->nghost;
-    if (atom->nmax > n_max) {
-        n_max = atom->nmax;
-        memory->destroy(forces_std);
-        memory->destroy(energies_std);
-        memory->create(forces_std, n_max, 3, "pair:forces_std");
-        memory->create(energies_std, n_max, "pair:energies_std");
-    }
-    if (forces_std_flag || forces) std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
+    if (atom->nmax > n_max) make_room();
+    else if (forces_std_flag || forces) std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
     if (energies_std_flag) std::fill(energies_std, energies_std + n_max, 0.0);
-    const bool energies = several && (look || eflag_global);
+    if (charges_flag) std::fill(charges, charges + n_max, 0.0);
+    if (charges_std_flag) std::fill(charges_std, charges_std + n_max, 0.0);
+    const bool energies = several && (look || eflag_global || charges_std_flag);
     const bool parts = calibration.hybrid() && (energies || forces);
     const std::size_t rows = std::size_t(n_all) * 3;
     if (forces) sample_forces.assign(rows * evaluator->sample_row(), 0.0);
@@ -279,14 +321,19 @@ void PairBNNP::compute(int eflag, int vflag) {
     sums.assign(first_mean() + (parts ? potential->elements.size() * (1 + evaluator->width()) : 0), 0.0);
     extrapolations = 0.0;
 
-    for (int begin = 0; begin < list->inum; begin += BLOCK) {
+    const bool possible = !charged || find_charges(energies, forces);
+    std::int64_t done = 0;
+    for (int begin = 0; possible && begin < list->inum; begin += BLOCK) {
         gather(begin, std::min(begin + BLOCK, list->inum));
-        evaluator->evaluate({centers.data(), neighbors.data(), forces ? sample_forces.data() : nullptr,
-                             forces && parts ? last_layer_forces.data() : nullptr},
-                            parts);
+        const bnnp::SampleRows rows{centers.data(), neighbors.data(), forces ? sample_forces.data() : nullptr,
+                                    forces && parts ? last_layer_forces.data() : nullptr};
+        if (charged) charged->evaluate_block(*evaluator, own, done, rows, parts);
+        else evaluator->evaluate(rows, parts);
+        done += evaluator->n_centers();
         scatter(parts);
     }
     if (vflag_fdotr) virial_fdotr_compute();
+    if (charged && possible) add_charges(forces);
     if (parts) compute_distances();
     if (forces) compute_forces_std();
     if (eflag_global && !trouble.empty()) eng_vdwl += FORBIDDEN;
@@ -349,6 +396,86 @@ void PairBNNP::gather(int begin, int end) {
             evaluator->add_neighbor(map[type[j]], dx, dy, dz);
         }
     }
+}
+
+// Charges and what depends on them, of the atoms of this rank; false on all ranks if there are none.
+bool PairBNNP::find_charges(bool energies, bool forces) {
+    charged_atoms.clear();
+    own = bnnp::OwnAtoms();
+    for (int begin = 0; begin < list->inum; begin += BLOCK) {
+        gather(begin, std::min(begin + BLOCK, list->inum));
+        charged_atoms.insert(charged_atoms.end(), centers.begin(), centers.end());
+        if (potential->electrostatics.by_networks()) evaluator->find_functions();
+        own.add(*evaluator, potential->electrostatics.by_networks());
+    }
+    const bnnp::ChargedAtoms all = all_charged_atoms();
+    std::string reason;
+    try {
+        reason = charged->evaluate(own, all, options.charge, energies, forces);
+    } catch (const bnnp::FileError& mistake) {
+        reason = mistake.what();
+    }
+    if (!reason.empty() && comm->me == 0) object(reason);
+    return reason.empty();
+}
+
+// Those of all ranks, sorted by their IDs, and where this rank's are among them.
+bnnp::ChargedAtoms PairBNNP::all_charged_atoms() {
+    const int each = 5;
+    std::vector<double> mine, numbers;
+    for (const int i : charged_atoms)
+        mine.insert(mine.end(), {double(atom->tag[i]), double(map[atom->type[i]]), atom->x[i][0],
+                                 atom->x[i][1], atom->x[i][2]});
+    std::vector<int> counts(comm->nprocs), starts(comm->nprocs + 1, 0);
+    const int count = int(mine.size());
+    MPI_Allgather(&count, 1, MPI_INT, counts.data(), 1, MPI_INT, world);
+    for (int rank = 0; rank < comm->nprocs; ++rank) starts[rank + 1] = starts[rank] + counts[rank];
+    numbers.resize(starts.back());
+    MPI_Allgatherv(mine.data(), count, MPI_DOUBLE, numbers.data(), counts.data(), starts.data(), MPI_DOUBLE,
+                   world);
+    std::vector<std::size_t> order(numbers.size() / each);
+    for (std::size_t k = 0; k < order.size(); ++k) order[k] = k * each;
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return numbers[a] < numbers[b]; });
+    bnnp::ChargedAtoms all;
+    for (const std::size_t k : order) {
+        all.tags.push_back(std::int64_t(numbers[k]));
+        all.elements.push_back(int(numbers[k + 1]));
+        for (int c = 0; c < 3; ++c) all.positions.push_back(numbers[k + 2 + c] / length_unit);
+    }
+    for (const int i : charged_atoms)
+        own.places.push_back(std::lower_bound(all.tags.begin(), all.tags.end(), std::int64_t(atom->tag[i])) -
+                             all.tags.begin());
+    const double* h = domain->h;  // xx yy zz yz xz xy
+    all.cell = {{{h[0], 0.0, 0.0}, {h[5], h[1], 0.0}, {h[4], h[3], h[2]}}};
+    for (auto& vector : all.cell)
+        for (double& c : vector) c /= length_unit;
+    all.periodic = {domain->xperiodic != 0, domain->yperiodic != 0, domain->zperiodic != 0};
+    return all;
+}
+
+// Forces and virial of the electrostatic interaction, and the charges, where they are asked for.
+void PairBNNP::add_charges(bool forces) {
+    const int samples = potential->samples;
+    const std::size_t row = evaluator->sample_row();
+    for (std::size_t k = 0; k < charged_atoms.size(); ++k) {
+        const int i = charged_atoms[k];
+        for (int c = 0; c < 3; ++c) {
+            atom->f[i][c] += charged->forces[3 * k + c] * force_unit;
+            if (!forces || charged->sample_forces.empty()) continue;
+            const double* of_samples = &charged->sample_forces[(3 * k + c) * samples];
+            double* target = &sample_forces[(3 * std::size_t(i) + c) * row];
+            for (int s = 0; s < samples; ++s) target[s] += of_samples[s];
+        }
+        const double* of_samples = &charged->charges[k * samples];
+        double mean = 0.0;
+        for (int s = 0; s < samples; ++s) mean += of_samples[s] / samples;
+        if (atom->q_flag) atom->q[i] = mean;
+        if (charges_flag) charges[i] = mean;
+        if (charges_std_flag) charges_std[i] = deviation(of_samples, samples);
+    }
+    charges_set = charges_set || atom->q_flag;
+    for (int v = 0; vflag_global && v < 6; ++v) virial[v] -= charged->virial[v] * energy_unit;
 }
 
 void PairBNNP::scatter(bool parts) {
@@ -602,28 +729,39 @@ void* PairBNNP::extract(const char* name, int& dimension) {
                                                      {"extrapolations", &extrapolations},
                                                      {"extrapolations_run", &extrapolations_run},
                                                      {"forces_std_flag", &forces_std_flag},
-                                                     {"energies_std_flag", &energies_std_flag}};
+                                                     {"energies_std_flag", &energies_std_flag},
+                                                     {"charges_flag", &charges_flag},
+                                                     {"charges_std_flag", &charges_std_flag}};
     for (const auto& [known, pointer] : scalars)
         if (!std::strcmp(name, known)) return pointer;
     return nullptr;
 }
 
-void* PairBNNP::extract_peratom(const char* name, int& columns) {
-    if (n_max == 0) {  // fix pair asks before the first step
-        n_max = std::max(1, atom->nmax);
-        memory->create(forces_std, n_max, 3, "pair:forces_std");
-        memory->create(energies_std, n_max, "pair:energies_std");
-        std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
-        std::fill(energies_std, energies_std + n_max, 0.0);
+// For all atoms, with zeros.
+void PairBNNP::make_room() {
+    n_max = std::max(1, atom->nmax);
+    memory->destroy(forces_std);
+    memory->create(forces_std, n_max, 3, "pair:forces_std");
+    std::fill(forces_std[0], forces_std[0] + 3 * std::size_t(n_max), 0.0);
+    for (double** each : {&energies_std, &charges, &charges_std}) {
+        memory->destroy(*each);
+        memory->create(*each, n_max, "pair:per_atom");
+        std::fill(*each, *each + n_max, 0.0);
     }
+}
+
+void* PairBNNP::extract_peratom(const char* name, int& columns) {
+    if (n_max == 0) make_room();  // fix pair asks before the first step
     columns = std::strcmp(name, "forces_std") ? 0 : 3;
     if (columns == 3) return forces_std;
+    if (!std::strcmp(name, "charges")) return charges;
+    if (!std::strcmp(name, "charges_std")) return charges_std;
     return std::strcmp(name, "energies_std") ? nullptr : energies_std;
 }
 
 double PairBNNP::memory_usage() {
     const std::size_t forces = sample_forces.capacity() + last_layer_forces.capacity();
-    return Pair::memory_usage() + double(forces + 4 * std::size_t(n_max)) * sizeof(double);
+    return Pair::memory_usage() + double(forces + 6 * std::size_t(n_max)) * sizeof(double);
 }
 
 // For plugin.cpp.

@@ -5,6 +5,7 @@
 //
 //     raw                 standard deviations of the samples, whether the potential is calibrated or not
 //     samples             the energy of every sample, too, in the vector of compute pair
+//     charge Q            total charge of all atoms in e, of a potential with charges (default 0)
 //     maxsigma V          stop when the sigma of the energy per atom exceeds V (LAMMPS' energy unit)
 //     maxsigma_force V    stop when the force sigma of any atom, sqrt(sum of the three variances), exceeds V
 //     maxew N             stop when more than N symmetry functions have left their training range in this run
@@ -16,15 +17,18 @@
 //
 // compute ID all pair bnnp gives as a vector: 1 sigma of the energy, 2 the same per atom, 3 largest force
 // sigma, 4 extrapolations in this step, 5 in this run; with `samples` from 6 on the energy of each sample.
-// fix ID all pair N bnnp forces_std 1 energies_std 1 gives them per atom. Sigmas of energy and forces are
-// calibrated, of kind mc or hybrid, if uncertainty.data has a calibration, else raw: sample standard
-// deviations (S - 1) over the frozen masks. Those of atomic energies have no reference and are always raw.
+// fix ID all pair N bnnp forces_std 1 energies_std 1 gives them per atom, and charges 1 charges_std 1 those
+// of a potential with charges, which are also the charges of the atoms where the atom style has some. Sigmas
+// of energy and forces are calibrated, of kind mc or hybrid, if uncertainty.data has a calibration, else raw:
+// sample standard deviations (S - 1) over the frozen masks. Those of atomic energies and charges are always
+// raw.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "charged.hpp"
 #include "evaluator.hpp"
 #include "exclusions.hpp"
 #include "options.hpp"
@@ -57,7 +61,8 @@ class PairBNNP : public Pair {
 
     std::unique_ptr<bnnp::PotentialData> potential;
     std::unique_ptr<bnnp::Evaluator> evaluator;
-    bnnp::Calibration calibration;  // in force; without `forces` these are raw
+    std::unique_ptr<bnnp::Charged> charged;  // of a potential with charges
+    bnnp::Calibration calibration;           // in force; without `forces` these are raw
     double energy_unit = 1.0, length_unit = 1.0,
            force_unit = 1.0;  // one unit of the potential in LAMMPS' units
 
@@ -68,6 +73,9 @@ class PairBNNP : public Pair {
     // element the number of its atoms and their symmetry functions.
     enum { EXTRAPOLATIONS, ATOMS, CLOSENESS, BEYOND, FREE, SAMPLES };
     std::vector<double> sums;
+    // Atoms of this rank with charges: their local indices, and what is known of them.
+    std::vector<int> charged_atoms;
+    bnnp::OwnAtoms own;
     // (nall, 3, row) forces of every sample, and of every direction of the last layer
     std::vector<double> sample_forces, last_layer_forces;
     // Of a hybrid calibration: (nall, 2) sums of f^2 d^2 and of f^2 over an atom and its neighbors; (nlocal,)
@@ -78,9 +86,11 @@ class PairBNNP : public Pair {
     std::vector<double>* sent = nullptr;
     int width = 0, first_component = 0, n_components = 0;
 
-    double **forces_std = nullptr, *energies_std = nullptr;
-    int n_max = 0;                                   // rows of the two
-    int forces_std_flag = 0, energies_std_flag = 0;  // set by fix pair
+    double **forces_std = nullptr, *energies_std = nullptr, *charges = nullptr, *charges_std = nullptr;
+    int n_max = 0;                                   // rows of the four
+    int forces_std_flag = 0, energies_std_flag = 0;  // set by fix pair, as those below
+    int charges_flag = 0, charges_std_flag = 0;
+    bool charges_set = false;  // those of the atoms are of this potential
     double energy_std = 0.0, energy_std_per_atom = 0.0, forces_std_max = 0.0;
     double extrapolations = 0.0, extrapolations_run = 0.0, extrapolations_shown = 0.0;
     double extrapolations_before = 0.0;  // in the complete steps of this run
@@ -103,6 +113,11 @@ class PairBNNP : public Pair {
     void object(const std::string& message);
     void set_units();
     bool present(int i) const;
+    void check_charges();
+    bool find_charges(bool energies, bool forces);
+    bnnp::ChargedAtoms all_charged_atoms();
+    void add_charges(bool forces);
+    void make_room();
     void gather(int begin, int end);
     void scatter(bool parts);
     void add_center(int center);

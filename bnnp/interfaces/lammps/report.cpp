@@ -30,8 +30,10 @@ std::string describe(const PotentialData& potential) {
     const std::string samples = potential.samples > 1
                                     ? std::to_string(potential.samples) + " Monte Carlo samples"
                                     : "plain networks, no uncertainty";
+    const std::string charges[] = {"", "fixed charges; ", "charges of networks; ",
+                                   "charges in equilibrium; "};
     return join(networks, ", ") + "; cutoff " + number(radius * potential.angstrom, 4) + " Angstrom; " +
-           samples;
+           charges[int(potential.electrostatics.charges)] + samples;
 }
 
 std::string describe(const Calibration& calibration) {
