@@ -150,6 +150,10 @@ class Coulomb:
         A -= 2.0 * pi * self.ewald.eta**2 / self.volume
         return (A if self._slab is None else A + self._slab.matrix), B
 
+    @property
+    def rough(self) -> None:
+        """A molecule has no sum with less precision."""
+
     def product(self, charges: Array) -> Array:
         """A Q, (n_atoms,); of a molecule without the matrix."""
         return self.potentials(charges)[0]

@@ -17,7 +17,7 @@ longer. The spread s and the mesh are those that take the least time for the pre
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from functools import cached_property
 from math import log, pi, sqrt
 
 import numpy as np
@@ -33,6 +33,7 @@ from bnnp.structure import PERIODIC, Periodicity
 Array = NDArray[np.float64]
 
 PRECISION = 1e-9  # relative, at least this: a large structure is not to depend on how it is summed
+ROUGH = 1e-2  # of what conjugate gradients start from
 # Nanoseconds, of one core: a pair in a product, and its share of the search and of the tables; a point of the
 # mesh, there and back; an atom and a point that it is spread on, there and back.
 PAIR, FOUND, POINTS, SPREADING = 1.5, 3.0, 20.0, 0.8
@@ -64,40 +65,39 @@ class Split:
         return np.full(len(widths), self.spread) if self.uniform else np.maximum(widths, self.spread)
 
     @classmethod
-    def of(cls, ewald: Ewald, cell: Array, widths: Array) -> Split:
-        """The fastest one with at least the precision of `ewald`, or RuNNer's numbers as they are."""
-        if ewald.k_max is not None:
-            order, spread = max(ORDERS), ewald.eta / sqrt(2.0)
-            mesh = Mesh.of(cell, mesh_spacing(order, 1e-12) * spread, order, ewald.k_max)
-            return cls(spread, ewald.r_cut / ewald.eta, mesh, uniform=True)
-        reach = max(ewald.k_cut * ewald.eta, sqrt(-2.0 * log(PRECISION)))
-        spacings = {order: mesh_spacing(order, np.exp(-0.5 * reach**2)) for order in ORDERS}
-        volume = float(abs(np.linalg.det(cell)))
-        distance = (volume / len(widths)) ** (1.0 / 3.0)
-        first = round(log(0.3 * distance, GRID))
+    def of(cls, precision: float, cell: Array, widths: Array) -> Split:
+        """The fastest one with a relative precision."""
+        reach, volume = sqrt(-2.0 * log(precision)), float(abs(np.linalg.det(cell)))
+        different = np.unique(widths, return_counts=True)
+        first = round(log(0.3 * (volume / len(widths)) ** (1.0 / 3.0), GRID))
         tries = [
-            (GRID**step, reach, order, spacing * GRID**step)
+            (GRID**step, order, GRID**step * spacing)
+            for order, spacing in ((order, mesh_spacing(order, precision)) for order in ORDERS)
             for step in range(first, first + 20)
-            for order, spacing in spacings.items()
         ]
-        costs = [_cost(*each, volume, widths) for each in tries]
-        spread, _, order, spacing = tries[int(np.argmin(costs))]
+        costs = [_cost(*each, reach, volume, *different) for each in tries]
+        spread, order, spacing = tries[int(np.argmin(costs))]
         return cls(spread, reach, Mesh.of(cell, spacing, order))
 
+    @classmethod
+    def given(cls, ewald: Ewald, cell: Array) -> Split:
+        """That of RuNNer's numbers, as they are."""
+        order, spread = max(ORDERS), ewald.eta / sqrt(2.0)
+        mesh = Mesh.of(cell, mesh_spacing(order, 1e-12) * spread, order, ewald.k_max)
+        return cls(spread, ewald.r_cut / ewald.eta, mesh, uniform=True)
 
-def _cost(spread: float, reach: float, order: int, spacing: float, volume: float, widths: Array) -> float:
-    """Time of a product with A, about, ns."""
-    values, counts = np.unique(widths, return_counts=True)
-    spreads = np.maximum(values, spread)
-    pairs, radius = 0.0, 0.0
-    for a, b in product(range(len(values)), repeat=2):
-        if spreads[a] > values[a] or spreads[b] > values[b]:
-            own = reach * np.hypot(spreads[a], spreads[b])
-            pairs += 0.5 * counts[a] * counts[b] * 4.0 / 3.0 * pi * own**3 / volume
-            radius = max(radius, own)
-    found = 0.5 * len(widths) ** 2 * 4.0 / 3.0 * pi * radius**3 / volume
-    transforms = len(np.unique(spreads)) * volume / spacing**3
-    return pairs * PAIR + found * FOUND + transforms * POINTS + len(widths) * order**3 * SPREADING
+
+def _cost(
+    spread: float, order: int, spacing: float, reach: float, volume: float, widths: Array, counts: Array
+) -> float:
+    """Time of a product with A, about, ns; `widths` are the different ones, which `counts` atoms have."""
+    spreads, n_atoms = np.maximum(widths, spread), counts.sum()
+    radii = reach * np.hypot(spreads[:, None], spreads)
+    radii *= ((spreads > widths)[:, None] | (spreads > widths)) * 1.0
+    density = 0.5 * 4.0 / 3.0 * pi / volume
+    pairs, found = density * counts @ radii**3 @ counts, density * n_atoms**2 * radii.max() ** 3
+    transforms = len(set(spreads)) * volume / spacing**3
+    return float(pairs * PAIR + found * FOUND + transforms * POINTS + n_atoms * order**3 * SPREADING)
 
 
 class LargeCoulomb:
@@ -121,6 +121,7 @@ class LargeCoulomb:
         threads: int = 1,
     ) -> None:
         self.positions, self.cell, self.widths, self.split = positions, cell, widths, split
+        self._pbc, self._threads = pbc, threads
         spreads = split.spreads(widths)
         self._squares = spreads**2
         self._volume = float(abs(np.linalg.det(cell)))
@@ -137,6 +138,12 @@ class LargeCoulomb:
         )
         self._mesh = MeshSum(positions @ np.linalg.inv(cell), cell, spreads, split.mesh, threads)
         self._slab = DipoleCorrection.of(positions, cell, pbc)
+
+    @cached_property
+    def rough(self) -> LargeCoulomb:
+        """The same with a precision of ROUGH, without screening."""
+        split = Split.of(ROUGH, self.cell, self.widths)
+        return LargeCoulomb(self.positions, self.cell, self.widths, None, split, self._pbc, self._threads)
 
     def product(self, charges: Array) -> Array:
         """A Q, (n_atoms,)."""

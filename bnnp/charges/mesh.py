@@ -30,7 +30,7 @@ import bnnp._core as _core
 Array = NDArray[np.float64]
 Spectrum = NDArray[np.complex128]
 
-ORDERS = (6, 8, 10, 12, 14, 16)  # of the B-splines
+ORDERS = (4, 6, 8, 10, 12, 14, 16)  # of the B-splines
 
 
 @dataclass(frozen=True)
