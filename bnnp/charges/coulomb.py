@@ -21,8 +21,7 @@ self-interaction is left out of A and B. A of a periodic structure is an Ewald s
              - \frac{2 \pi \eta^2}{V}.
 
 The last term is that of the uniform background that neutralizes a charged cell; it changes no charge and no
-energy of a neutral one. A slab gets a cell with vacuum, and with it -2 pi (z_i - z_j)^2 / V: the dipole
-correction (I.-C. Yeh and M. L. Berkowitz, J. Chem. Phys. 111, 3155 (1999)), independent of the origin.
+energy of a neutral one. A slab gets a cell with vacuum, and with it :mod:`bnnp.charges.slab`.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ from numpy.typing import NDArray
 
 import bnnp._core as _core
 from bnnp.charges.ewald import Ewald
+from bnnp.charges.slab import DipoleCorrection
 from bnnp.structure import PERIODIC, VOIGT, Periodicity
 
 Array = NDArray[np.float64]
@@ -114,18 +114,19 @@ class Coulomb:
         self.widths, self.cell, self.ewald, self.pbc = widths, cell, ewald, pbc
         inner, outer = (0.0, 0.0) if screening is None else (screening.inner, screening.outer)
         core = 0 if screening is None else CORES.index(screening.core)
-        images, eta, r_cut = np.zeros((3, 1)), 0.0, np.inf
+        images, spreads, r_cut = np.zeros((3, 1)), np.empty(0), np.inf
         self.positions = np.array(positions)
         if cell is not None and ewald is not None:
             fractional = positions @ np.linalg.inv(cell)
             wrapped = np.where(pbc, fractional - np.floor(fractional), fractional)
             self.positions = wrapped @ cell
-            eta, r_cut = ewald.eta, ewald.r_cut
+            spreads, r_cut = np.full(len(widths), ewald.eta / np.sqrt(2.0)), ewald.r_cut
             images = translations(cell, np.ptp(wrapped, axis=0), max(r_cut, outer))
         spread = np.maximum(widths, POINT)
         self._sums = _core.ChargeSums(
-            self.positions, spread, images, eta, r_cut, inner, outer, core, max(1, threads)
+            self.positions, spread, spreads, images, r_cut, inner, outer, core, max(1, threads)
         )
+        self._slab = DipoleCorrection.of(self.positions, cell, pbc)
 
     @cached_property
     def volume(self) -> float:
@@ -147,9 +148,24 @@ class Coulomb:
         cos, sin = self._waves
         A += (cos * self._strengths) @ cos.T + (sin * self._strengths) @ sin.T
         A -= 2.0 * pi * self.ewald.eta**2 / self.volume
-        if self._normal is not None:
-            A -= 2.0 * pi / self.volume * np.subtract.outer(self._heights, self._heights) ** 2
-        return A, B
+        return (A if self._slab is None else A + self._slab.matrix), B
+
+    @property
+    def rough(self) -> None:
+        """A molecule has no sum with less precision."""
+
+    def product(self, charges: Array) -> Array:
+        """A Q, (n_atoms,); of a molecule without the matrix."""
+        return self.potentials(charges)[0]
+
+    def potentials(self, charges: Array) -> tuple[Array, Array]:
+        """A Q and B Q, each (n_atoms,); of a molecule without the matrices, unless they are there."""
+        if self.cell is None and "matrices" not in vars(self):
+            by_A, by_B = self._sums.products(charges)
+            own = np.divide(charges, self.widths * np.sqrt(pi), where=self.widths > 0.0, out=0.0 * charges)
+            return by_A + own, by_B - own
+        A, B = self.matrices
+        return A @ charges, B @ charges
 
     def derivatives(self, left: Array, right: Array) -> tuple[Array, Array]:
         """Forces -d/dr and virial d/d(strain) of 1/2 left (A right + B left), at fixed `left` and `right`.
@@ -177,15 +193,9 @@ class Coulomb:
         virial = virial + (k.T * (energies * (2.0 / squares + self.ewald.eta**2))) @ k
         background = -pi * self.ewald.eta**2 / self.volume * left.sum() * right.sum()
         isotropic = -energies.sum() - background
-        if self._normal is not None:
-            z, factor = self._heights, pi / self.volume
-            pull = left * (z * right.sum() - right @ z) + right * (z * left.sum() - left @ z)
-            forces = forces + 2.0 * factor * pull[:, None] * self._normal
-            spread = (
-                (left @ z**2) * right.sum() - 2.0 * (left @ z) * (right @ z) + left.sum() * (right @ z**2)
-            )
-            isotropic += factor * spread
-            virial = virial - 2.0 * factor * spread * np.outer(self._normal, self._normal)
+        if self._slab is not None:
+            own = self._slab.derivatives(left, right)
+            forces, virial = forces + own[0], virial + own[1]
         return forces, virial + isotropic * np.eye(3)
 
     def responses(self, charges: Array) -> tuple[Array, Array]:
@@ -208,10 +218,10 @@ class Coulomb:
             cos, sin = self._waves
             by_strain += (cos * (charges @ cos) + sin * (charges @ sin)) @ self._strained
             isotropic = np.full(len(charges), 2.0 * pi * self.ewald.eta**2 / self.volume * charges.sum())
-            if self._normal is not None:
-                spread = 2.0 * pi / self.volume * (self._apart**2 @ charges)
-                isotropic += spread
-                by_strain -= np.outer(2.0 * spread, np.outer(self._normal, self._normal)[VOIGT])
+            if (slab := self._slab) is not None:
+                own = slab.product(charges)
+                isotropic -= own
+                by_strain += np.outer(2.0 * own, np.outer(slab.normal, slab.normal)[VOIGT])
             by_strain += np.outer(isotropic, np.eye(3)[VOIGT])
         by_position = np.moveaxis(pairs * charges, 0, -1)
         atoms = np.arange(len(charges))
@@ -236,10 +246,9 @@ class Coulomb:
         for number, weights in enumerate(self._strained.T):
             by_strain[number] += (cos * weights) @ cos.T + (sin * weights) @ sin.T
         by_strain[:3] += 2.0 * pi * self.ewald.eta**2 / self.volume
-        if self._normal is not None:
-            spread = 2.0 * pi / self.volume * self._apart**2
-            by_strain[:3] += spread
-            by_strain -= 2.0 * np.outer(self._normal, self._normal)[VOIGT][:, None, None] * spread
+        if (slab := self._slab) is not None:
+            by_strain[:3] -= slab.matrix
+            by_strain += 2.0 * np.outer(slab.normal, slab.normal)[VOIGT][:, None, None] * slab.matrix
         return by_position, by_strain
 
     def _slopes(self, screened: bool) -> tuple[Array, Array]:
@@ -253,8 +262,9 @@ class Coulomb:
             for axis in range(3):
                 product = (sin * (self._strengths * self._vectors[:, axis])) @ cos.T
                 pairs[axis] += product - product.T
-        if self._normal is not None:
-            pairs += 4.0 * pi / self.volume * self._apart * self._normal[:, None, None]
+        if (slab := self._slab) is not None:
+            apart = np.subtract.outer(slab.heights, slab.heights)  # z_i - z_k
+            pairs += 4.0 * pi / self.volume * apart * slab.normal[:, None, None]
         return pairs, strained
 
     @cached_property
@@ -264,11 +274,6 @@ class Coulomb:
         k, squares = self._vectors, np.einsum("kx,kx->k", self._vectors, self._vectors)
         moments = k[:, VOIGT[0]] * k[:, VOIGT[1]] * (2.0 / squares + self.ewald.eta**2)[:, None]
         return np.asarray(self._strengths[:, None] * (moments - np.eye(3)[VOIGT]))
-
-    @property
-    def _apart(self) -> Array:
-        """z_i - z_k along the normal of a slab, (n_atoms, n_atoms)."""
-        return np.subtract.outer(self._heights, self._heights)
 
     @cached_property
     def _vectors(self) -> Array:
@@ -289,21 +294,6 @@ class Coulomb:
         """Cosine and sine of k r, (n_atoms, n_waves)."""
         phases = self.positions @ self._vectors.T
         return np.cos(phases), np.sin(phases)
-
-    @cached_property
-    def _normal(self) -> Array | None:
-        """Unit vector normal to a slab, (3,); None for other structures."""
-        if self.cell is None or all(self.pbc):
-            return None
-        vector = self.cell[int(np.flatnonzero(~np.array(self.pbc))[0])]
-        return np.asarray(vector / np.linalg.norm(vector))
-
-    @cached_property
-    def _heights(self) -> Array:
-        """Positions along the normal of a slab from their mean, (n_atoms,)."""
-        assert self._normal is not None
-        heights = self.positions @ self._normal
-        return np.asarray(heights - heights.mean())
 
 
 def translations(cell: Array, spans: Array, reach: float) -> Array:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bnnp.charges import TOLERANCE
 from bnnp.charges.coulomb import Coulomb, Screening, ewald_cell
-from bnnp.charges.ewald import EwaldRule
+from bnnp.charges.ewald import Ewald, EwaldRule
+from bnnp.charges.large import PRECISION, LargeCoulomb, Split
 from bnnp.errors import InputError
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
@@ -18,6 +19,8 @@ from bnnp.network.masks import Masks
 from bnnp.structure import Structure
 
 Array = NDArray[np.float64]
+
+LARGE = 1000  # atoms beyond which products with A are faster than the matrix and its factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +96,39 @@ class Electrostatics:
     conv_charge: float = 1.0
 
     def interaction(self, structure: Structure, threads: int = 1) -> Coulomb:
-        """A and B of a structure, without 1 / (4 pi epsilon).
+        """A and B of a structure, without 1 / (4 pi epsilon), as matrices.
 
         Raises
         ------
         InputError
             A wire, a charged slab, or a precision that cannot be reached.
         """
-        widths = np.array([self.widths[symbol] for symbol in structure.symbols])
+        widths = self._widths_of(structure)
         if structure.cell is None:
             return Coulomb(structure.positions, None, widths, self.screening, threads=threads)
+        cell, ewald = self._periodic(structure, widths)
+        return Coulomb(structure.positions, cell, widths, self.screening, ewald, structure.pbc, threads)
+
+    def products(self, structure: Structure, threads: int = 1) -> Coulomb | LargeCoulomb:
+        """The same as products with charges: by matrices up to LARGE atoms. Raises InputError, too."""
+        if len(structure) <= LARGE or structure.cell is None:
+            return self.interaction(structure, threads)
+        widths = self._widths_of(structure)
+        cell, ewald = self._periodic(structure, widths)
+        if self.ewald.fixed is None:
+            split = Split.of(min(ewald.precision, PRECISION), cell, widths)
+        else:
+            split = Split.given(ewald, cell)
+        return LargeCoulomb(
+            structure.positions, cell, widths, self.screening, split, structure.pbc, threads
+        )
+
+    def _widths_of(self, structure: Structure) -> Array:
+        return np.array([self.widths[symbol] for symbol in structure.symbols])
+
+    def _periodic(self, structure: Structure, widths: Array) -> tuple[Array, Ewald]:
+        """Cell and parameters of the Ewald sum."""
+        assert structure.cell is not None
         if sum(structure.pbc) < 2:
             raise InputError(
                 f"{structure.where}: is repeated along one vector only, and bnnp sums charges over three, "
@@ -115,8 +141,7 @@ class Electrostatics:
             )
         cell = ewald_cell(structure.positions, structure.cell, structure.pbc)
         volume = float(abs(np.linalg.det(cell)))
-        ewald = self.ewald.of(volume, len(widths), float(widths.max()), self.four_pi_epsilon)
-        return Coulomb(structure.positions, cell, widths, self.screening, ewald, structure.pbc, threads)
+        return cell, self.ewald.of(volume, len(widths), float(widths.max()), self.four_pi_epsilon)
 
     @property
     def text(self) -> str:
@@ -164,10 +189,9 @@ class FixedCharges:
         """The electrostatic energy 1/2 Q (A + B) Q / (4 pi epsilon). Raises InputError as
         :meth:`Electrostatics.interaction` and :meth:`of`."""
         charges, epsilon = self.of(structure), self.electrostatics.four_pi_epsilon
-        coulomb = self.electrostatics.interaction(structure, threads)
-        A, B = coulomb.matrices
+        coulomb = self.electrostatics.products(structure, threads)
         forces, virial = coulomb.derivatives(charges, charges)
-        energies = 0.5 * charges * (A @ charges + B @ charges) / epsilon
+        energies = 0.5 * charges * sum(coulomb.potentials(charges)) / epsilon
         return ChargedEnergies(energies, charges, forces / epsilon, virial / epsilon)
 
     @property

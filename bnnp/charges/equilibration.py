@@ -57,8 +57,11 @@ class ChargeEquations(Protocol):
     def coupling(self) -> float:
         """Factor of A in the matrix."""
 
-    def solve(self, right: Array, total: float) -> Array:
-        """The charges with this right side that add up to `total`; both (n_atoms,) or (n_atoms, m)."""
+    def solve(self, right: Array, total: float, start: Array | None = None) -> Array:
+        """The charges with this right side that add up to `total`; both (n_atoms,) or (n_atoms, m).
+
+        `start` is what an iteration starts from; the result does not depend on it.
+        """
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Restoration:
     n_atoms: int
     coupling: float = 0.0
 
-    def solve(self, right: Array, total: float) -> Array:
+    def solve(self, right: Array, total: float, start: Array | None = None) -> Array:
         """`right` with the same change of all numbers (of a column), so that they add up to `total`."""
         return np.asarray(right + (total - right.sum(axis=0)) / self.n_atoms)
 
@@ -106,7 +109,7 @@ class Equilibration:
         """Size of the matrix."""
         return len(self._factor)
 
-    def solve(self, right: Array, total: float) -> Array:
+    def solve(self, right: Array, total: float, start: Array | None = None) -> Array:
         """The x with (A + J) x + lambda = `right` that add up to `total`; both (n_atoms,) or (n_atoms, m)."""
         columns = torch.from_numpy(np.ascontiguousarray(right)).reshape(len(right), -1)
         found = torch.cholesky_solve(columns, self._factor).numpy()
@@ -118,5 +121,10 @@ def _unbound(matrix: Array) -> list[int]:
     """Atoms with the largest share in the lowest eigenvector for charges that add up to zero."""
     centered = matrix - matrix.mean(axis=0)
     centered = centered - centered.mean(axis=1, keepdims=True)
-    weights = np.abs(np.linalg.eigh(centered)[1][:, 0])
+    return largest_shares(np.linalg.eigh(centered)[1][:, 0])
+
+
+def largest_shares(eigenvector: Array) -> list[int]:
+    """Indices, at most four, of elements that are more than half of the largest, in falling order."""
+    weights = np.abs(eigenvector)
     return [int(atom) for atom in np.argsort(-weights)[:4] if weights[atom] > 0.5 * weights.max()]

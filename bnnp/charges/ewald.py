@@ -45,6 +45,11 @@ class Ewald:
     k_cut: float = inf
     k_max: int | None = None
 
+    @property
+    def precision(self) -> float:
+        """What the Gaussian has fallen to at k_cut."""
+        return exp(-0.5 * (self.k_cut * self.eta) ** 2)
+
 
 @dataclass(frozen=True)
 class EwaldRule:

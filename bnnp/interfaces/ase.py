@@ -53,7 +53,7 @@ from bnnp.dynamics.heat_flux import HeatFlux
 from bnnp.errors import InputError
 from bnnp.io.ase_labels import find_total_charge
 from bnnp.potential.loading import load
-from bnnp.potential.potential import Potential
+from bnnp.potential.potential import ChargeStarts, Potential
 from bnnp.potential.sigma_gradient import sigma_gradient
 from bnnp.prediction import Estimate, Prediction
 from bnnp.structure import PERIODIC, Structure, closed_cell
@@ -136,6 +136,7 @@ class BNNP(Calculator):
             raise ValueError("bias: needs several samples with frozen masks, and no charges")
         self.evaluations = 0  # configurations so far; numbers the masks of `mc_masks resample`
         self.extrapolated, self._warn = 0, warn
+        self._starts: ChargeStarts = {}
         self._descriptors: Array | None = None
         self._current: NeighborList | None = None
         self._pairs = SkinNeighbors(potential.descriptor.radius, skin / potential.units.angstrom)
@@ -206,7 +207,9 @@ class BNNP(Calculator):
         derivatives = spreads or bool(asked & DERIVATIVES)
         pairs = self._pairs.find(structure.positions, structure.cell, structure.numbers)
         virials = "virials" in asked or (self.virials and derivatives and not spreads)
-        prediction = self.potential.predict(structure, derivatives, derivatives, spreads, pairs, virials)
+        prediction = self.potential.predict(
+            structure, derivatives, derivatives, spreads, pairs, virials, self._starts
+        )
         self._descriptors, self._current = prediction.descriptors, pairs
         if system_changes:
             self._note_extrapolation(structure)

@@ -23,9 +23,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bnnp.charges.conjugate_gradients import ConjugateGradients, NotConverged
 from bnnp.charges.coulomb import Coulomb
 from bnnp.charges.electrostatics import ChargedEnergies
 from bnnp.charges.equilibration import ChargeEquations, Equilibration, NotPositive, Restoration
+from bnnp.charges.large import LargeCoulomb
 from bnnp.descriptors.compiled import Descriptor
 from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.pairs import sum_pairs
@@ -40,6 +42,8 @@ from bnnp.structure import VOIGT, Structure
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
+
+LARGE_MOLECULE = 3000  # atoms beyond which sums over all pairs are faster than the factor of the matrix
 
 
 class ChargedMember:
@@ -75,9 +79,10 @@ class ChargedMember:
         types: Types,
         pairs: NeighborList,
         descriptors: Array,
-        coulomb: Coulomb,
+        coulomb: Coulomb | LargeCoulomb,
         derivatives: bool,
         solvers: dict[bytes, ChargeEquations] | None = None,
+        starts: dict[str, Array] | None = None,
     ) -> ChargedEnergies:
         """Energies and charges; forces and virial are zero without `derivatives`.
 
@@ -86,6 +91,8 @@ class ChargedMember:
         solvers : dict, optional
             Equations of this structure, by the hardnesses: used and added to. Samples of one network have the
             same.
+        starts : dict, optional
+            Solutions of a former structure, which iterations start from; replaced by those of this one.
 
         Raises
         ------
@@ -93,16 +100,18 @@ class ChargedMember:
             The equilibration has no minimum.
         """
         normalization, charge_unit = self.model.normalization, self.electrostatics.conv_charge
-        (A, B), epsilon = coulomb.matrices, self.electrostatics.four_pi_epsilon
-        inputs, equations, charges, gains = self._solved(
-            structure, types, descriptors, A, derivatives, {} if solvers is None else solvers
+        epsilon, solvers = self.electrostatics.four_pi_epsilon, {} if solvers is None else solvers
+        starts = {} if starts is None else starts
+        inputs, equations, right, gains = self._equations(
+            structure, types, descriptors, coulomb, derivatives, solvers
         )
+        charges = self._solution(equations, structure, right, structure.charge, "charges", starts)
         atoms, columns = np.arange(len(types)), self._column[types]
         if self.model.charge_input:
             inputs = np.column_stack([inputs, np.zeros(len(types))])
             inputs[atoms, columns] = charge_unit * charges
         short, dshort, _ = self._short.sample(types, inputs, derivatives)
-        potential = (A @ charges + B @ charges) / epsilon
+        potential = sum(coulomb.potentials(charges)) / epsilon
         energies = short[:, 0] / normalization.conv_energy + normalization.mean_energy
         energies = energies + 0.5 * charges * potential
         if not derivatives:
@@ -113,7 +122,7 @@ class ChargedMember:
             dE_dQ = potential + charge_unit * dshort[atoms, columns]
             dshort[atoms, columns] = 0.0
             dshort = dshort[:, :-1]
-        adjoint = equations.solve(dE_dQ, 0.0)
+        adjoint = self._solution(equations, structure, dE_dQ, 0.0, "adjoint", starts)
         gradient = dshort + adjoint[:, None] * gains
         slopes = self.descriptor.vjp(types, pairs, gradient * self.inputs.factor[types])
         through = 2.0 * equations.coupling * epsilon * adjoint
@@ -137,8 +146,8 @@ class ChargedMember:
             charges alone with the gradient g has the forces and the virial `responses` g.
         """
         n = len(types)
-        A, _ = coulomb.matrices
-        _, equations, charges, gains = self._solved(structure, types, descriptors, A, True, {})
+        _, equations, right, gains = self._equations(structure, types, descriptors, coulomb, True, {})
+        charges = equations.solve(right, structure.charge)
         slopes = self.descriptor.vjp(types, pairs, gains * self.inputs.factor[types])  # dq/dD of each center
         by_position, by_strain = (equations.coupling * each for each in coulomb.responses(charges))
         np.subtract.at(by_position, (pairs.centers, pairs.neighbors), slopes)
@@ -157,38 +166,70 @@ class ChargedMember:
             return 1.0 / charge_unit
         return -epsilon * charge_unit / self.model.normalization.conv_energy
 
-    def _solved(
+    def _equations(
         self,
         structure: Structure,
         types: Types,
         descriptors: Array,
-        A: Array,
+        coulomb: Coulomb | LargeCoulomb,
         derivatives: bool,
         solvers: dict[bytes, ChargeEquations],
     ) -> tuple[Array, ChargeEquations, Array, Array]:
-        """Scaled symmetry functions, the equations and their solution, and with `derivatives` those of the
+        """Scaled symmetry functions, the equations and their right side, and with `derivatives` those of the
         right side by the scaled functions."""
         key = self._hardness.tobytes()
         shift, factor, offset = (each[types] for each in vars(self.inputs).values())
         scaled = (descriptors - shift) * factor + offset
         outputs, slopes, _ = self._of_charges.sample(types, scaled, derivatives)
         if key not in solvers:
-            solvers[key] = self._equations(structure, types, A)
-        charges = solvers[key].solve(self._unit * outputs[:, 0], structure.charge)
-        return scaled, solvers[key], charges, self._unit * slopes
+            solvers[key] = self._solver(structure, types, coulomb)
+        return scaled, solvers[key], self._unit * outputs[:, 0], self._unit * slopes
 
-    def _equations(self, structure: Structure, types: Types, A: Array) -> ChargeEquations:
+    def _solver(
+        self, structure: Structure, types: Types, coulomb: Coulomb | LargeCoulomb
+    ) -> ChargeEquations:
         if not self.electrostatics.equilibrated:
             return Restoration(len(types))
+        J = self.electrostatics.four_pi_epsilon * self._hardness[types]
+        if isinstance(coulomb, LargeCoulomb) or len(types) > LARGE_MOLECULE:
+            return ConjugateGradients(coulomb, J)
         try:
-            return Equilibration(A, self.electrostatics.four_pi_epsilon * self._hardness[types])
+            return Equilibration(coulomb.matrices[0], J)
         except NotPositive as error:
-            atoms = ", ".join(f"{atom + 1} ({structure.symbols[atom]})" for atom in error.atoms)
+            raise _without_equilibrium(structure, error) from error
+
+    def _solution(
+        self,
+        equations: ChargeEquations,
+        structure: Structure,
+        right: Array,
+        total: float,
+        name: str,
+        starts: dict[str, Array],
+    ) -> Array:
+        """The solution of the equations, which is kept in `starts`."""
+        start = starts.get(name)
+        try:
+            found = equations.solve(right, total, start if np.shape(start) == right.shape else None)
+        except NotPositive as error:
+            raise _without_equilibrium(structure, error) from error
+        except NotConverged as error:
             raise NumericalError(
-                f"{structure.where}: the charges have no equilibrium, because the matrix of hardness and "
-                f"interaction is not positive definite, first for atoms {atoms}. Give a finer ewald_prec, or "
-                "look at hardness.XXX.data and fixed_gausswidth."
+                f"{structure.where}: {error.steps} steps of conjugate gradients did not find the charges; "
+                f"{error.residual:.1g} of the right side are left. The matrix of hardness and interaction is "
+                "close to one that is not positive definite: look at hardness.XXX.data and fixed_gausswidth."
             ) from error
+        starts[name] = found
+        return found
+
+
+def _without_equilibrium(structure: Structure, error: NotPositive) -> NumericalError:
+    atoms = ", ".join(f"{atom + 1} ({structure.symbols[atom]})" for atom in error.atoms)
+    return NumericalError(
+        f"{structure.where}: the charges have no equilibrium, because the matrix of hardness and "
+        f"interaction is not positive definite, first for atoms {atoms}. Give a finer ewald_prec, or "
+        "look at hardness.XXX.data and fixed_gausswidth."
+    )
 
 
 def _sampler(

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Types = NDArray[np.int32]
+ChargeStarts = dict[tuple[str, int], dict[str, Array]]  # solutions of the equations of charges, by network
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +242,7 @@ class Potential:
         sigma: bool = True,
         pairs: NeighborList | None = None,
         virials: bool = False,
+        starts: ChargeStarts | None = None,
     ) -> Prediction:
         """Energy, forces and stress with their standard deviations.
 
@@ -255,6 +257,9 @@ class Potential:
             Pairs of the structure within the largest cutoff, if they are already known.
         virials : bool
             Whether to compute those of the atoms.
+        starts : dict, optional
+            What the charges of many atoms start from, that of the last call in a trajectory; an empty one at
+            its beginning. It saves time, and changes results within the precision of the charges only.
 
         Raises
         ------
@@ -269,7 +274,9 @@ class Potential:
         if virials and self.model.charged:
             self._refuse_charges(structure, "virials of the atoms, and so a heat flux,")
         if self.model.electrostatics is not None:
-            descriptors, energies, found = self._with_charges(structure, types, pairs, forces, volume, sigma)
+            descriptors, energies, found = self._with_charges(
+                structure, types, pairs, forces, volume, sigma, {} if starts is None else starts
+            )
         else:
             descriptors, energies, found, slopes = self._short_range(
                 structure, types, pairs, forces, volume, sigma, virials
@@ -345,25 +352,27 @@ class Potential:
         forces: bool,
         volume: float | None,
         sigma: bool,
+        starts: ChargeStarts,
     ) -> tuple[Array, Array, dict[str, Estimate[Array]]]:
         """As :meth:`_short_range`, with the charges of the atoms: each sample has its own."""
         assert self.model.electrostatics is not None
         derivatives = forces or volume is not None
         descriptors = self.descriptor.values(types, pairs)
-        coulomb = self.model.electrostatics.interaction(structure, self.options.threads)
+        coulomb = self.model.electrostatics.products(structure, self.options.threads)
         solvers: dict[bytes, ChargeEquations] = {}
+        parts = structure, types, pairs, descriptors, coulomb
 
-        def evaluated(networks: Sequence[ChargedMember], derivatives: bool) -> dict[str, Array]:
+        def evaluated(networks: Sequence[ChargedMember], derivatives: bool, name: str) -> dict[str, Array]:
             found = [
-                each.evaluate(structure, types, pairs, descriptors, coulomb, derivatives, solvers)
-                for each in networks
+                each.evaluate(*parts, derivatives, solvers, starts.setdefault((name, number), {}))
+                for number, each in enumerate(networks)
             ]
             return _stacked(found, volume)
 
         sampled = derivatives and (sigma or not self._centered)
-        samples = evaluated(self._redrawn_charged(structure.index), sampled)
+        samples = evaluated(self._redrawn_charged(structure.index), sampled, "samples")
         if self._centered:  # their mean is the plain network, whose forces cost one evaluation
-            for name, own in evaluated(self._charged, derivatives).items():
+            for name, own in evaluated(self._charged, derivatives, "plain").items():
                 spread = samples[name] - _means(samples[name], self.sizes)
                 samples[name] = np.repeat(own, self.sizes, axis=-1) + spread
         energies = samples.pop("energies")

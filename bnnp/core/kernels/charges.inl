@@ -37,12 +37,13 @@ struct SmearedTable {
 struct ChargePairs {
     static constexpr int block = 1024;
     int n = 0, capacity;
-    double *x, *y, *z, *square, *scale, *value, *slope, *far, *far_slope;
+    double *x, *y, *z, *square, *scale, *far_scale, *limit, *value, *slope, *far, *far_slope;
     std::int32_t *j, *found;
 
     explicit ChargePairs(std::int64_t n_images) : capacity(block + int(n_images)) {
-        double* next = numbers.get(std::size_t(9) * capacity);
-        for (double** each : {&x, &y, &z, &square, &scale, &value, &slope, &far, &far_slope})
+        double* next = numbers.get(std::size_t(11) * capacity);
+        for (double** each :
+             {&x, &y, &z, &square, &scale, &far_scale, &limit, &value, &slope, &far, &far_slope})
             *each = next, next += capacity;
         j = indices.get(std::size_t(2) * capacity + 3 * lanes<double>);
         found = j + capacity;
@@ -98,22 +99,47 @@ static void unscreened(int core, double x, double& f, double& df) {
     }
 }
 
+// What all images of the pair of the atoms i and j have in common.
+struct PairWidths {
+    double scale, far_scale, limit;
+
+    PairWidths(const ChargeTask& task, std::int64_t i, std::int64_t j) {
+        const double *w = task.widths, *s = task.spreads;
+        const double eta_square = s ? s[i] * s[i] + s[j] * s[j] : 0.0;
+        scale = 0.5 / (w[i] * w[i] + w[j] * w[j]);
+        far_scale = s ? 0.5 / eta_square : 0.0;
+        limit = task.cutoff * task.cutoff;
+        if (task.reach > 0.0)  // where the Gaussians are those summed over wave vectors, nothing is left
+            limit = w[i] != s[i] || w[j] != s[j] ? task.reach * task.reach * eta_square : 0.0;
+    }
+};
+
+static inline void add_pair(double x, double y, double z, std::int64_t j, const PairWidths& widths,
+                            ChargePairs& pairs) {
+    const int p = pairs.n++;
+    pairs.x[p] = x, pairs.y[p] = y, pairs.z[p] = z;
+    pairs.square[p] = x * x + y * y + z * z;
+    pairs.scale[p] = widths.scale, pairs.far_scale[p] = widths.far_scale, pairs.limit[p] = widths.limit;
+    pairs.j[p] = std::int32_t(j);
+}
+
 // Adds the pairs of the atoms i and j within `reach`, all images.
 static void add_pairs(const ChargeTask& task, std::int64_t i, std::int64_t j, double reach,
                       ChargePairs& pairs) {
     const double *r_i = task.positions + 3 * i, *r_j = task.positions + 3 * j;
     const double dx = r_j[0] - r_i[0], dy = r_j[1] - r_i[1], dz = r_j[2] - r_i[2];
-    const double scale = 0.5 / (task.widths[i] * task.widths[i] + task.widths[j] * task.widths[j]);
+    const PairWidths widths(task, i, j);
     const Range others{i == j, task.n_images};  // image 0 is no translation
     const int n = close_points(task.images, others, {-dx, -dy, -dz, reach * reach}, pairs.found);
     for (int f = 0; f < n; ++f) {
-        const int m = pairs.found[f], p = pairs.n++;
-        const double x = dx + task.images.x[m], y = dy + task.images.y[m], z = dz + task.images.z[m];
-        pairs.x[p] = x, pairs.y[p] = y, pairs.z[p] = z;
-        pairs.square[p] = x * x + y * y + z * z;
-        pairs.scale[p] = scale;
-        pairs.j[p] = std::int32_t(j);
+        const int m = pairs.found[f];
+        add_pair(dx + task.images.x[m], dy + task.images.y[m], dz + task.images.z[m], j, widths, pairs);
     }
+}
+
+static inline void append(SparseRows& rows, std::int32_t column, double value) {
+    rows.columns[rows.n] = column;
+    rows.values[rows.n++] = value;
 }
 
 // Sums over a block of pairs of atom i, which is then empty.
@@ -121,11 +147,10 @@ static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std:
                          ChargePairs& pairs) {
     const std::int64_t n_atoms = task.n_atoms;
     const int n = pairs.n;
-    const double *square = pairs.square, limit = task.cutoff * task.cutoff;
+    const double *square = pairs.square, *limit = pairs.limit;
     smeared(table, square, pairs.scale, pairs.value, pairs.slope, n);
-    if (task.eta > 0.0) {  // less the Gaussians whose interaction is summed over wave vectors
-        std::fill_n(pairs.scale, n, 0.5 / (task.eta * task.eta));
-        smeared(table, square, pairs.scale, pairs.far, pairs.far_slope, n);
+    if (task.spreads) {  // less the Gaussians whose interaction is summed over wave vectors
+        smeared(table, square, pairs.far_scale, pairs.far, pairs.far_slope, n);
     } else {
         std::fill_n(pairs.far, n, 0.0);
         std::fill_n(pairs.far_slope, n, 0.0);
@@ -133,7 +158,7 @@ static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std:
     double force[3] = {}, virial[6] = {};
     for (int p = 0; p < n; ++p) {
         const std::int64_t j = pairs.j[p];
-        const bool inside = square[p] < limit;
+        const bool inside = square[p] < limit[p];
         double f = 0.0, df = 0.0;  // 1 - f_s and its derivative by r^2
         if (square[p] < task.outer * task.outer) {
             const double r = std::sqrt(square[p]), width = task.outer - task.inner;
@@ -146,6 +171,18 @@ static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std:
         if (task.A) {
             if (inside) task.A[i * n_atoms + j] += pairs.value[p] - pairs.far[p];
             task.B[i * n_atoms + j] -= f * pairs.value[p];
+            continue;
+        }
+        if (task.sparse_A) {
+            if (inside) append(*task.sparse_A, pairs.j[p], pairs.value[p] - pairs.far[p]);
+            if (f != 0.0) append(*task.sparse_B, pairs.j[p], -f * pairs.value[p]);
+            continue;
+        }
+        if (task.product_A) {
+            const double a = inside ? pairs.value[p] - pairs.far[p] : 0.0, b = -f * pairs.value[p];
+            task.product_A[i] += a * task.right[j], task.product_B[i] += b * task.right[j];
+            if (i == j) continue;
+            task.product_A[j] += a * task.right[i], task.product_B[j] += b * task.right[i];
             continue;
         }
         if (task.slopes) {  // dA/dr_j and dA/d(strain), or those of A + B
@@ -175,8 +212,29 @@ static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std:
     pairs.n = 0;
 }
 
+static void listed_charges(const ChargeTask& task, const SmearedTable& table) {
+    ChargePairs pairs(0);
+    const std::int32_t* neighbor = task.neighbors;
+    const double* vector = task.vectors;
+    for (std::int64_t i = task.first; i < task.last; ++i) {
+        for (std::int64_t k = 0; k < task.counts[i - task.first]; ++k, ++neighbor, vector += 3) {
+            if (*neighbor < i) continue;
+            const double square = vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2];
+            const PairWidths widths(task, i, *neighbor);
+            if (square >= std::max(widths.limit, task.outer * task.outer)) continue;
+            add_pair(vector[0], vector[1], vector[2], *neighbor, widths, pairs);
+            if (pairs.n >= ChargePairs::block) sum_pairs_of(task, table, i, pairs);
+        }
+        sum_pairs_of(task, table, i, pairs);
+        if (!task.sparse_A) continue;
+        task.ends_A[i - task.first] = task.sparse_A->n;
+        task.ends_B[i - task.first] = task.sparse_B->n;
+    }
+}
+
 static void charges(const ChargeTask& task) {
     static const SmearedTable table;
+    if (task.counts) return listed_charges(task, table);
     const double reach = std::max(task.cutoff, task.outer);
     ChargePairs pairs(task.n_images);
     for (std::int64_t i = task.first; i < task.n_atoms; i += task.step) {

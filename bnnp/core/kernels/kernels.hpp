@@ -32,11 +32,14 @@ struct Kernels {
     // registers more.
     int (*close_points)(const Points&, Range some, const Sphere&, std::int32_t* found);
 
-    // Gaussian charges: two matrices, or the forces and the virial they give.
+    // Gaussian charges: two matrices, their products, or the forces and the virial they give.
     void (*charges)(const ChargeTask&);
 
     // A block of a matrix times its transpose.
     void (*products)(const ProductTask&);
+
+    // Charges to a mesh, or from a mesh to the atoms.
+    void (*mesh)(const MeshTask&);
 };
 
 namespace v2 {

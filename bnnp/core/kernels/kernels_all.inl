@@ -5,6 +5,7 @@
 #include "kernels/charges.inl"
 #include "kernels/forces.inl"
 #include "kernels/kernels.hpp"
+#include "kernels/mesh.inl"
 #include "kernels/networks.inl"
 #include "kernels/products.inl"
 #include "kernels/search.inl"
@@ -14,7 +15,8 @@ namespace bnnp::BNNP_INSTRUCTION_SET {
 
 static constexpr Kernels all_kernels(const char* name) {
     return {name,           &symmetry_functions, &blocks_vjp,   &blocks_jvp, &sample_networks,
-            &sample_slopes, &sample_forces,      &close_points, &charges,    &products};
+            &sample_slopes, &sample_forces,      &close_points, &charges,    &products,
+            &mesh};
 }
 
 }  // namespace bnnp::BNNP_INSTRUCTION_SET

@@ -80,23 +80,58 @@ struct Sphere {
     double x, y, z, square;  // center, square of the radius
 };
 
+// Elements of a sparse matrix, row after row.
+struct SparseRows {
+    std::int64_t n = 0;
+    std::int32_t* columns = nullptr;
+    double* values = nullptr;
+};
+
 // Gaussian charges at the positions of atoms, all images of a pair (i, j >= i) within a distance:
-//   A_ij = sum [erf(r / sqrt2 gamma_ij) - erf(r / sqrt2 eta)] / r      r < cutoff, without the second for eta
-//   0 B_ij = sum [f_s(r) - 1] erf(r / sqrt2 gamma_ij) / r                r < outer
-// or the derivatives of A, or `screened` of A + B, by r_j and the strain, or the forces and the virial of 1/2 left (A right + B left).
+//   A_ij = sum [erf(r / sqrt2 gamma_ij) - erf(r / sqrt2 eta_ij)] / r    r < cutoff or reach eta_ij
+//   B_ij = sum [f_s(r) - 1] erf(r / sqrt2 gamma_ij) / r                 r < outer
+// with gamma_ij^2 and eta_ij^2 sums over i and j of the squares of widths and of spreads; without spreads the
+// second erf is 0. Or the derivatives of A, or `screened` of A + B, by r_j and the strain, or the forces and
+// the virial of 1/2 left (A right + B left), or the products A right and B right.
 struct ChargeTask {
     std::int64_t n_atoms = 0, n_images = 0;
-    const double* positions = nullptr;  // (n_atoms, 3)
-    const double* widths = nullptr;     // (n_atoms,): gamma_ij^2 is the sum of two squares
-    Points images;                      // translations, the first is zero
-    double cutoff = 0.0, eta = 0.0, inner = 0.0, outer = 0.0;
-    int core = 0;                       // of the screening function: 0 cosine, 1-4 POLY1-4, 5 exponential
-    std::int64_t first = 0, step = 1;   // rows i = first, first + step, ...
-    double *A = nullptr, *B = nullptr;  // (n_atoms, n_atoms), j >= i are added to; or
-    double* slopes = nullptr;           // (9, n_atoms, n_atoms) by x y z of j, xx yy zz yz xz xy; or
+    const double* positions = nullptr;                           // (n_atoms, 3)
+    const double* widths = nullptr;                              // (n_atoms,)
+    const double* spreads = nullptr;                             // (n_atoms,), or null
+    Points images;                                               // translations, the first is zero
+    double cutoff = 0.0, reach = 0.0, inner = 0.0, outer = 0.0;  // reach > 0 stands for the cutoff
+    int core = 0;                          // of the screening function: 0 cosine, 1-4 POLY1-4, 5 exponential
+    std::int64_t first = 0, step = 1;      // rows i = first, first + step, ...
+    std::int64_t last = 0;                 // rows of a neighbor list end here; it has, from the first row on,
+    const std::int64_t* counts = nullptr;  // neighbors of each row,
+    const std::int32_t* neighbors = nullptr;  // i-j and j-i,
+    const double* vectors = nullptr;          // (n_pairs, 3) from i to j
+    double *A = nullptr, *B = nullptr;        // (n_atoms, n_atoms), j >= i are added to; or
+    double* slopes = nullptr;                 // (9, n_atoms, n_atoms) by x y z of j, xx yy zz yz xz xy; or
     bool screened = false;
-    const double *left = nullptr, *right = nullptr;  // (n_atoms,)
-    double *forces = nullptr, *virial = nullptr;     // (n_atoms, 3) and xx yy zz xy xz yz, added to
+    SparseRows *sparse_A = nullptr,
+               *sparse_B = nullptr;                     // of a neighbor list, with the ends of their rows in
+    std::int64_t *ends_A = nullptr, *ends_B = nullptr;  // (last - first,) each; or
+    double *product_A = nullptr, *product_B = nullptr;  // (n_atoms,), added to; or
+    const double *left = nullptr, *right = nullptr;     // (n_atoms,)
+    double *forces = nullptr, *virial = nullptr;        // (n_atoms, 3) and xx yy zz xy xz yz, added to
+};
+
+// Charges on the points of a mesh that is repeated along all axes, by products of B-splines of an even order.
+constexpr int largest_mesh_order = 16;  // all even ones from 4 on
+
+struct MeshTask {
+    std::int64_t n_atoms = 0;
+    int order = 0;
+    std::int64_t shape[3] = {};  // the last axis is followed by `order` points that repeat its first
+    const std::int32_t* starts = nullptr;  // (n_atoms, 3): first point of each atom along each axis
+    const std::int32_t* rows = nullptr;    // (n_atoms,): where the results of each atom go
+    const double* weights = nullptr;       // (n_atoms, 3, order)
+    const double* slopes = nullptr;        // (n_atoms, 3, order) derivatives by the position in points
+    const double* charges = nullptr;       // (n_atoms,) to be spread
+    double* mesh = nullptr;       // (shape[0], shape[1], shape[2] + order), added to; or, to be read,
+    double* values = nullptr;     // (n_atoms,) interpolated, and
+    double* gradients = nullptr;  // (n_atoms, 3) their derivatives by the position in points; or null
 };
 
 // sums_ij += sign sum_t factors_ti factors_tj
