@@ -205,9 +205,9 @@ class JointModel(TrainedModel):
     charge_inputs: Mapping[str, Affine]
     descriptor: Descriptor
 
-    def __call__(
+    def __call__(  # type: ignore[override]
         self, vector: Tensor, batch: Batch, masks: Mapping[str, MaskSet]
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, Moments]:  # type: ignore[override]
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Moments]:
         """Energies (n_structures,), forces (n_atoms, 3), virials (n_structures, 6), normalized, and moments.
 
         Forces and virials are None if the batch has no geometries.
@@ -384,7 +384,8 @@ def charges_of(interaction: ElectrostaticMatrices, q: Tensor, hardness: Tensor) 
     matrix[:n, :n] = interaction.coupled[0]
     diagonal = torch.cat([hardness, hardness.new_zeros(1)])
     right = torch.cat([q, q.new_tensor([interaction.total])])
-    return torch.linalg.solve(matrix + torch.diag(diagonal), right)[:n]
+    found: Tensor = torch.linalg.solve(matrix + torch.diag(diagonal), right)
+    return found[:n]
 
 
 def moved(

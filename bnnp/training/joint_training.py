@@ -8,7 +8,7 @@ signs, which energies of neutral structures do not tell, are those of chemistry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -88,6 +88,7 @@ class JointTraining(Training):
         training, test = parallel.on_root(divided, file)
         parallel.on_root(demand_moments, settings, file, [*training, *test])
         ranges = parallel.on_root(training_ranges, settings, file, directory)
+        inputs: Mapping[str, Affine]
         if former is None:
             inputs = parallel.on_root(inputs_of, settings, file, training, ranges)
         else:
@@ -236,7 +237,7 @@ def demand_moments(settings: Settings, file: DescriptorFile, chosen: Sequence[in
             )
 
 
-def _variables(settings: Settings, inputs: dict[str, Affine]) -> Variables:
+def _variables(settings: Settings, inputs: Mapping[str, Affine]) -> Variables:
     """Inputs, offsets and scale of the networks of the charges before the first step.
 
     Electronegativities have the same numbers, in the unit of the hardness, which is one hartree.
