@@ -298,8 +298,7 @@ class InputReader {
         const bool sum = seen.count("ewald_alpha");
         if (sum != bool(seen.count("ewald_cutoff")) || sum != bool(seen.count("ewald_kmax")) ||
             (sum && (alpha <= 0.0 || charged.ewald.fixed.r_cut <= 0.0)))
-            fail(
-                "`ewald_alpha`, `ewald_cutoff` and `ewald_kmax` must be positive: all three or none");
+            fail("`ewald_alpha`, `ewald_cutoff` and `ewald_kmax` must be positive: all three or none");
         if (sum && seen.count("ewald_prec")) fail("`ewald_alpha` excludes `ewald_prec`");
         if (sum) charged.ewald.fixed.eta = 1.0 / (std::sqrt(2.0) * alpha);
         if (charged.ewald.method > 1 || (charged.ewald.method == 1 && !seen.count("ewald_prec")))
