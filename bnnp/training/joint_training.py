@@ -2,8 +2,9 @@
 
 The networks of the charges and those of the energy are trained together on energies, forces and stresses; no
 reference charges are needed. Charges begin with half the difference of Pauling's electronegativities to the
-mean of the structure, and random networks: at zero charges the energy would not depend on them, and their
-signs, which energies of neutral structures do not tell, are those of chemistry.
+mean of the structure, and random networks: at zero charges the energy would not depend on them. The sign of
+all together, which energies of neutral structures do not tell, is that of chemistry, or of the dipole moments
+or Born charges of the data.
 """
 
 from __future__ import annotations
@@ -100,6 +101,11 @@ class JointTraining(Training):
         )
         model = of_charges.charge_model(of_charges.initial_weights())
         charges = TrainedCharges(file, settings.model, model, ranges, threads)
+        if _opposite(charges.values, file, training):
+            start = replace(start, offsets=-start.offsets)
+            of_charges = replace(of_charges, variables=start)
+            model = of_charges.charge_model(of_charges.initial_weights())
+            charges = TrainedCharges(file, settings.model, model, ranges, threads)
         data = parallel.on_root(training_set, settings, file, directory, charges)
         if settings.ensemble.ensemble_bootstrap:
             data = data.resampled(settings.general.random_seed)
@@ -249,6 +255,17 @@ def _variables(settings: Settings, inputs: Mapping[str, Affine]) -> Variables:
         return Variables(inputs, -HALF * chi, SPREAD)
     hartree = ase.units.Hartree / model.units.ev
     return Variables(inputs, HALF * chi * hartree, SPREAD * hartree)
+
+
+def _opposite(charges: Array, file: DescriptorFile, training: Sequence[int]) -> bool:
+    """Whether dipole moments, or without any Born charges, say that all charges have the opposite sign."""
+    dipoles = born_charges = 0.0
+    for index in training:
+        own, atoms = charges[file.atoms(index)], file.atoms(index)
+        dipoles += float(np.nan_to_num(file.dipole[index] @ (own @ file.positions[atoms])))
+        traces = np.trace(file.born_charges[atoms], axis1=1, axis2=2)
+        born_charges += float(np.nan_to_num(own @ traces))
+    return (dipoles or born_charges) < 0.0
 
 
 def _of_functions(variables: Variables, charged: bool) -> Variables:

@@ -171,6 +171,28 @@ def test_the_gradient_of_moments_is_a_finite_difference(moments: JointTraining) 
         assert slope[place] == pytest.approx(float(expected), rel=1e-6, abs=1e-7 * np.abs(slope).max())
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("kind", ["dipole", "born_charges"])
+def test_moments_decide_the_sign_of_the_first_charges(
+    joint: JointTraining, tmp_path: Path, sign: float, kind: str
+) -> None:
+    """Dipole moments or Born charges of the charges without them, or of the opposite ones."""
+    if joint.settings.model.electrostatics.equilibrated and kind == "born_charges":  # type: ignore[union-attr]
+        pytest.skip("refused")
+    structures = [replace(each, charge=0.0) for each in bnnp.read_data(joint.directory / "input.data")[::3]]
+    text = (joint.directory / "input.nn").read_text().partition(TRAINING)[0]
+    plain = begun(tmp_path / "plain", structures, text)
+    own = sign * plain.charges_of(plain.initial_weights()).values.reshape(len(structures), -1)
+    told = [
+        replace(x, dipole=q @ x.positions)
+        if kind == "dipole"
+        else replace(x, born_charges=q[:, None, None] * np.eye(3))
+        for x, q in zip(structures, own, strict=True)
+    ]
+    found = begun(tmp_path / "told", told, text)
+    assert found.of_charges.variables.offsets == pytest.approx(sign * plain.of_charges.variables.offsets)
+
+
 def test_moments_are_those_of_the_predicted_charges(moments: JointTraining) -> None:
     """Of a molecule: the dipole is the sum of charges times positions, its derivatives the Born charges."""
     at, molecule = weights(moments), moments.file.structure(0)
