@@ -1,6 +1,6 @@
 """Where the charges of atoms depend on what is far away: potentials of the second, third, fourth generation.
 
-    python study.py RESULTS [SITUATION ...] [--seeds 1] [--generations 2 3 4] [--structures 300]
+    python study.py RESULTS [SITUATION ...] [--seeds 1] [--generations 2 3 4] [--structures 200]
 
 The four situations of T. W. Ko, J. A. Finkler, S. Goedecker, J. Behler, Nat. Commun. 12, 398 (2021), made
 anew and smaller: ``chain`` (C10H2 and C10H3+), ``trimer`` (Ag3+ and Ag3-) and ``salt`` (Na9Cl8+, and Na8Cl8+,
@@ -20,6 +20,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import nan
 from pathlib import Path
 
@@ -241,12 +242,14 @@ def write_curve(seed: int, data: Path, generations: Sequence[int]) -> None:
 
 def table(rows: Sequence[dict[str, str]]) -> Iterator[str]:
     """Lines of the table of the README: the mean over the seeds."""
-    yield "| | generation | energy | force | charge | sigma E | sigma F | ZMS E | ZMS F | CPU s |"
+    yield "| | generation | energy | force | charge | sigma E | sigma F | sqrt(ZMS) E | F | CPU s |"
     yield "|" + "---|" * 10
-    for name, generation in dict.fromkeys((row["situation"], row["generation"]) for row in rows):
+    for name, generation in product(SITUATIONS, "234"):
         own = [row for row in rows if (row["situation"], row["generation"]) == (name, generation)]
-        values = [np.mean([float(row[column]) for row in own]) for column in COLUMNS[4:]]
-        yield f"| {name} | {generation} | {' | '.join(f'{x:.3g}' for x in values)} |"
+        if own:
+            values = [np.mean([float(row[column]) for row in own]) for column in COLUMNS[4:]]
+            shown = ["-" if np.isnan(value) else f"{value:.3g}" for value in values]
+            yield f"| {name} | {generation} | {' | '.join(shown)} |"
 
 
 def main() -> None:
@@ -258,7 +261,7 @@ def main() -> None:
     parser.add_argument("situations", nargs="*", metavar="SITUATION", default=list(SITUATIONS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--generations", type=int, nargs="+", choices=(2, 3, 4), default=[2, 3, 4])
-    parser.add_argument("--structures", type=int, default=300)
+    parser.add_argument("--structures", type=int, default=200)
     words = parser.parse_args()
     if unknown := [name for name in words.situations if name not in SITUATIONS]:
         parser.error(f"{unknown[0]}: expected one of {', '.join(SITUATIONS)}")
