@@ -151,8 +151,8 @@ class Electrostatics:
         found = self.ewald.of(volume, len(widths), float(widths.max()), self.four_pi_epsilon)
         if self.ewald.fixed is None and found.precision < FINEST:
             raise InputError(
-                f"{self.ewald.where}: ewald_prec is a relative precision of {found.precision:.1g}, finer than "
-                "sums of double precision can be: give one that is larger by "
+                f"{self.ewald.where}: ewald_prec is a relative precision of {found.precision:.1g}, finer "
+                "than sums of double precision can be: give one that is larger by "
                 f"{FINEST / found.precision:.1g} or more"
             )
         return cell, found
