@@ -5,9 +5,9 @@ preconditioner M^-1 (:meth:`bnnp.charges.mesh.MeshSum.screened_inverse`) the dir
 
 .. math:: P r = M^{-1} r - M^{-1} 1 \, \frac{1 \cdot M^{-1} r}{1 \cdot M^{-1} 1},
 
-and the sum stops where r P r, about the square of the error in the norm of the matrix, is TOLERANCE^2 of that
-of the right side (M. R. Hestenes and E. Stiefel, J. Res. Natl. Bur. Stand. 49, 409 (1952); charges in this way
-M. Gubler et al., J. Chem. Theory Comput. 20, 7264 (2024)). M is hardness, self-interaction, and the
+and steps end where r P r, about the square of the error in the norm of the matrix, is TOLERANCE^2 of that
+of the right side (M. R. Hestenes and E. Stiefel, J. Res. Natl. Bur. Stand. 49, 409 (1952); for charges M.
+Gubler et al., J. Chem. Theory Comput. 20, 7264 (2024)). M is hardness, self-interaction, and the
 interaction over wave vectors of charges as wide as their distance: what makes the matrix the worse
 conditioned the larger a structure is. Of a periodic structure each direction comes from steps with rough
 products, of a precision of a hundredth and a tenth of the cost; those with A correct them.
@@ -46,9 +46,17 @@ class NotConverged(ValueError):
 class Interaction(Protocol):
     """A, with `positions` (n_atoms, 3) and `widths` (n_atoms,), and `cell` (3, 3) or None."""
 
-    positions: Array
-    widths: Array
-    cell: Array | None
+    @property
+    def positions(self) -> Array:
+        """Length."""
+
+    @property
+    def widths(self) -> Array:
+        """Length."""
+
+    @property
+    def cell(self) -> Array | None:
+        """That of a periodic structure, length."""
 
     @property
     def rough(self) -> Interaction | None:
@@ -105,14 +113,14 @@ class ConjugateGradients:
         NotConverged
         """
         if right.ndim == 2:
-            starts = [None] * right.shape[1] if start is None else list(start.T)
+            starts: list[Array | None] = [None] * right.shape[1] if start is None else list(start.T)
             columns = zip(right.T, starts, strict=True)
             return np.stack([self.solve(column, total, own) for column, own in columns], axis=1)
         if start is None:
             start = np.random.default_rng(1).normal(scale=NOISE, size=self.n_atoms)
         x = start + (total - start.sum()) / self.n_atoms
         floor = SMALLEST**2 * self._diagonal.sum()
-        target = TOLERANCE**2 * max(right @ self._of_diffuse(right), floor)
+        target = TOLERANCE**2 * max(self._of_diffuse(_centered(right))[1], float(floor))
         x, square, negative = _descend(self._matrix, self._direction, x, right - self._matrix(x), target)
         if negative is not None:
             raise NotPositive(self._unbound(negative))
@@ -122,41 +130,41 @@ class ConjugateGradients:
 
     def _matrix(self, charges: Array) -> Array:
         self.products += 1
-        return self._interaction.product(charges) + self._J * charges
+        return np.asarray(self._interaction.product(charges) + self._J * charges)
 
     def _diffuse(self, right: Array) -> Array:
         """(D + A)^-1 `right` of diffuse charges, about."""
         scaled = right / self._diagonal
-        return scaled - self._mesh.potentials(scaled, self._kernel) / self._diagonal
+        return np.asarray(scaled - self._mesh.potentials(scaled, self._kernel) / self._diagonal)
 
-    def _of_diffuse(self, residual: Array) -> Array:
-        """The direction of a residual with diffuse charges."""
+    def _of_diffuse(self, residual: Array) -> tuple[Array, float]:
+        """The direction P r of a residual r with diffuse charges, and r P r, which is never negative."""
         found = self._diffuse(residual)
-        found -= self._ones * (found.sum() / self._ones.sum())
-        return found - found.mean()
+        found = _centered(found - self._ones * (found.sum() / self._ones.sum()))
+        return found, float(residual @ found)
 
-    def _direction(self, residual: Array) -> Array:
-        """The direction of a residual by rough products."""
+    def _direction(self, residual: Array) -> tuple[Array, float]:
+        """A direction by rough products, and r P r with diffuse charges."""
+        first, square = self._of_diffuse(residual)
         rough = self._interaction.rough
         if rough is None:
-            return self._of_diffuse(residual)
+            return first, square
 
         def matrix(charges: Array) -> Array:
             self.rough_products += 1
-            return rough.product(charges) + self._J * charges
+            return np.asarray(rough.product(charges) + self._J * charges)
 
-        first = self._of_diffuse(residual)
-        target = ROUGH**2 * (residual @ first)
-        found, _, _ = _descend(matrix, self._of_diffuse, 0.0 * residual, residual, target)
-        return found if found.any() else first
+        start = np.zeros_like(residual)
+        found, _, _ = _descend(matrix, self._of_diffuse, start, residual, ROUGH**2 * square)
+        found = _centered(found)
+        return (found if residual @ found > 0.0 else first), square
 
     def _unbound(self, start: Array) -> list[int]:
         """Atoms with the largest share in the lowest eigenvector for charges that add up to zero."""
         from scipy.sparse.linalg import LinearOperator, eigsh
 
         def centered(charges: Array) -> Array:
-            found = self._matrix(charges - charges.mean())
-            return found - found.mean()
+            return _centered(self._matrix(_centered(charges)))
 
         matrix = LinearOperator((self.n_atoms,) * 2, matvec=centered, dtype=np.float64)
         vector = eigsh(matrix, k=1, which="SA", v0=start, tol=1e-3)[1][:, 0]
@@ -165,7 +173,7 @@ class ConjugateGradients:
 
 def _descend(
     matrix: Callable[[Array], Array],
-    direction_of: Callable[[Array], Array],
+    direction_of: Callable[[Array], tuple[Array, float]],
     x: Array,
     residual: Array,
     target: float,
@@ -179,24 +187,28 @@ def _descend(
     negative : (n_atoms,) float64 or None
         A direction along which the matrix is not positive, where one ended the steps.
     """
-    ahead = direction = direction_of(residual)
-    square = float(residual @ ahead)
+    residual = _centered(residual)
+    ahead, square = direction_of(residual)
+    direction = ahead
     for _ in range(MOST_STEPS):
         if square <= target:
             break
-        image = matrix(direction)
+        image = _centered(matrix(direction))
         curvature = float(direction @ image)
         if curvature <= 0.0:
             return x, square, direction
-        step = square / curvature
-        x, change = x + step * direction, step * image
+        along = float(residual @ ahead)
+        x, change = x + along / curvature * direction, along / curvature * image
         residual = residual - change
-        ahead = direction_of(residual)
+        ahead, square = direction_of(residual)
         # P may differ from step to step (Y. Notay, SIAM J. Sci. Comput. 22, 1444 (2000))
-        factor = -float(ahead @ change) / square
-        square = float(residual @ ahead)
-        direction = ahead + factor * direction
+        direction = ahead - float(ahead @ change) / along * direction
     return x, square, None
+
+
+def _centered(residual: Array) -> Array:
+    """Without the constant lambda, beside which what is left would be lost in rounding."""
+    return np.asarray(residual - residual.mean())
 
 
 def _box(positions: Array) -> Array:

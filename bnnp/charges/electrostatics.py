@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+import bnnp._core as _core
 from bnnp.charges import TOLERANCE
 from bnnp.charges.coulomb import Coulomb, Screening, ewald_cell
 from bnnp.charges.ewald import Ewald, EwaldRule
@@ -20,6 +21,7 @@ from bnnp.structure import Structure
 
 Array = NDArray[np.float64]
 
+FINEST = 1e-15  # relative precision of an Ewald sum
 LARGE = 1000  # atoms beyond which products with A are faster than the matrix and its factor
 
 
@@ -119,9 +121,14 @@ class Electrostatics:
             split = Split.of(min(ewald.precision, PRECISION), cell, widths)
         else:
             split = Split.given(ewald, cell)
-        return LargeCoulomb(
-            structure.positions, cell, widths, self.screening, split, structure.pbc, threads
-        )
+        needed, there = split.memory(cell, widths), _core.physical_memory()
+        if needed > there:
+            raise InputError(
+                f"{structure.where}: the electrostatics of {len(structure)} atoms would take "
+                f"{needed / 1e9:.0f} GB, and the machine has {there / 1e9:.0f}. Are the lengths in the unit "
+                f"that input.nn says? Else give a coarser ewald_prec ({self.ewald.where}) or a smaller cell."
+            )
+        return LargeCoulomb(structure.positions, cell, widths, self.screening, split, structure.pbc, threads)
 
     def _widths_of(self, structure: Structure) -> Array:
         return np.array([self.widths[symbol] for symbol in structure.symbols])
@@ -141,7 +148,14 @@ class Electrostatics:
             )
         cell = ewald_cell(structure.positions, structure.cell, structure.pbc)
         volume = float(abs(np.linalg.det(cell)))
-        return cell, self.ewald.of(volume, len(widths), float(widths.max()), self.four_pi_epsilon)
+        found = self.ewald.of(volume, len(widths), float(widths.max()), self.four_pi_epsilon)
+        if self.ewald.fixed is None and found.precision < FINEST:
+            raise InputError(
+                f"{self.ewald.where}: ewald_prec is a relative precision of {found.precision:.1g}, finer "
+                "than sums of double precision can be: give one that is larger by "
+                f"{FINEST / found.precision:.1g} or more"
+            )
+        return cell, found
 
     @property
     def text(self) -> str:
@@ -191,7 +205,8 @@ class FixedCharges:
         charges, epsilon = self.of(structure), self.electrostatics.four_pi_epsilon
         coulomb = self.electrostatics.products(structure, threads)
         forces, virial = coulomb.derivatives(charges, charges)
-        energies = 0.5 * charges * sum(coulomb.potentials(charges)) / epsilon
+        by_A, by_B = coulomb.potentials(charges)
+        energies = 0.5 * charges * (by_A + by_B) / epsilon
         return ChargedEnergies(energies, charges, forces / epsilon, virial / epsilon)
 
     @property

@@ -8,8 +8,8 @@ and the rest, summed over distances below r_cut. For a precision p
 * J. Kolafa and J. Perram, Mol. Simul. 9, 351 (1992): the mean error of a force is p for charges of at most q,
   with the fastest eta or for a given r_cut.
 
-A given precision is kept for wide charges, too: r_cut is at least what the widest pair needs. Structures of
-more than MANY atoms get a narrower Gaussian and a shorter cutoff, at the same precision.
+A given precision is kept for wide charges, too: r_cut is at least what the widest pair needs. Of large
+structures :mod:`bnnp.charges.large` takes the precision only.
 """
 
 from __future__ import annotations
@@ -20,10 +20,6 @@ from math import exp, inf, log, pi, sqrt
 from bnnp.errors import InputError
 
 REAL_OVER_RECIPROCAL = 3.676  # cost of a pair over that of an atom and wave vector, n2p2's value
-MANY, NARROWER = (
-    1000,
-    0.55,
-)  # beyond so many atoms eta is this part of it: a product of matrices sums the waves
 
 
 @dataclass(frozen=True)
@@ -93,17 +89,17 @@ class EwaldRule:
         InputError
             The precision cannot be reached with the given cutoff.
         """
-        pair, part = sqrt(2.0) * widest, NARROWER if n_atoms > MANY else 1.0
+        pair = sqrt(2.0) * widest
         if self.fixed is not None:
             return self.fixed
         if self.method == 0:
-            eta = part * volume ** (1.0 / 3.0) / sqrt(2.0 * pi)
+            eta = volume ** (1.0 / 3.0) / sqrt(2.0 * pi)
             reach = sqrt(-2.0 * log(self.precision))
             return Ewald(eta, reach * max(eta, pair), reach / eta)
         strength = self.largest_charge**2 * sqrt(n_atoms / volume) / four_pi_epsilon
         if self.r_cut is not None:
             return self._of_cutoff(self.r_cut, 2.0 * strength, pair)
-        scale = part * (volume**2 / (2.0 * pi) ** 3 / REAL_OVER_RECIPROCAL) ** (1.0 / 6.0)
+        scale = (volume**2 / (2.0 * pi) ** 3 / REAL_OVER_RECIPROCAL) ** (1.0 / 6.0)
         eta = scale
         for _ in range(100):
             s = _reach(self.precision * sqrt(eta / 2.0) / (2.0**0.75 * strength), self.where)

@@ -31,6 +31,7 @@ from bnnp.charges.slab import DipoleCorrection
 from bnnp.structure import PERIODIC, Periodicity
 
 Array = NDArray[np.float64]
+Counts = NDArray[np.signedinteger]
 
 PRECISION = 1e-9  # relative, at least this: a large structure is not to depend on how it is summed
 ROUGH = 1e-2  # of what conjugate gradients start from
@@ -79,6 +80,13 @@ class Split:
         spread, order, spacing = tries[int(np.argmin(costs))]
         return cls(spread, reach, Mesh.of(cell, spacing, order))
 
+    def memory(self, cell: Array, widths: Array) -> float:
+        """Bytes that the sums of a structure take, about."""
+        volume, different = float(abs(np.linalg.det(cell))), np.unique(widths, return_counts=True)
+        pairs, _ = _pairs(self.spread, self.reach, volume, *different)
+        # a column and a value, in arrays that double as they grow; real and complex meshes, by width
+        return 24.0 * pairs + 8.0 * self.mesh.points * (8.0 + 2.0 * len(set(self.spreads(different[0]))))
+
     @classmethod
     def given(cls, ewald: Ewald, cell: Array) -> Split:
         """That of RuNNer's numbers, as they are."""
@@ -88,16 +96,22 @@ class Split:
 
 
 def _cost(
-    spread: float, order: int, spacing: float, reach: float, volume: float, widths: Array, counts: Array
+    spread: float, order: int, spacing: float, reach: float, volume: float, widths: Array, counts: Counts
 ) -> float:
     """Time of a product with A, about, ns; `widths` are the different ones, which `counts` atoms have."""
-    spreads, n_atoms = np.maximum(widths, spread), counts.sum()
-    radii = reach * np.hypot(spreads[:, None], spreads)
-    radii *= ((spreads > widths)[:, None] | (spreads > widths)) * 1.0
+    pairs, found = _pairs(spread, reach, volume, widths, counts)
+    transforms = len(set(np.maximum(widths, spread))) * volume / spacing**3
+    spreading = counts.sum() * order**3
+    return float(pairs * PAIR + found * FOUND + transforms * POINTS + spreading * SPREADING)
+
+
+def _pairs(spread: float, reach: float, volume: float, widths: Array, counts: Counts) -> tuple[float, float]:
+    """Pairs of neighbors that are summed, and those that are found, of a homogeneous structure."""
+    spreads = np.maximum(widths, spread)
+    narrow = (spreads > widths)[:, None] | (spreads > widths)
+    cubes = narrow * (reach * np.hypot(spreads[:, None], spreads)) ** 3
     density = 0.5 * 4.0 / 3.0 * pi / volume
-    pairs, found = density * counts @ radii**3 @ counts, density * n_atoms**2 * radii.max() ** 3
-    transforms = len(set(spreads)) * volume / spacing**3
-    return float(pairs * PAIR + found * FOUND + transforms * POINTS + n_atoms * order**3 * SPREADING)
+    return float(density * counts @ cubes @ counts), float(density * counts.sum() ** 2 * cubes.max())
 
 
 class LargeCoulomb:

@@ -5,13 +5,14 @@ widths s_i (smooth particle mesh Ewald: U. Essmann et al., J. Chem. Phys. 103, 8
 
 .. math::
     \phi_i = \sum_{0 < k} \frac{4 \pi}{V k^2} \frac{U^2(k)}{[\sum_m U^2(k + m)]^2}\,
-             e^{-s_i^2 k^2 / 2}\, \Re \left[ \tilde M_i^*(k) \sum_j e^{-s_j^2 k^2 / 2} \tilde M_j(k) Q_j \right]
+             e^{-s_i^2 k^2 / 2}\, \Re \left[ \tilde M_i^*(k)
+             \sum_j e^{-s_j^2 k^2 / 2} \tilde M_j(k) Q_j \right]
 
 with the discrete transform of the spread unit charge of an atom and the continuous transform U of the
 B-spline; the sum m goes over all wave vectors that are one on the mesh. This influence function makes the
 error small where the charges lie anywhere between the points (R. W. Hockney and J. W. Eastwood, Computer
-Simulation Using Particles (1988), chapter 8). Forces and virial are derivatives of just this energy, so that a
-finite difference has no other error than rounding. The price is that forces add up to zero only within the
+Simulation Using Particles (1988), chapter 8). Forces and virial are derivatives of just this energy, so that
+a finite difference has no other error than rounding. The price is that forces add up to zero only within the
 precision of the mesh; nothing is subtracted, as that would cost the conservation of energy.
 """
 
@@ -101,15 +102,16 @@ class MeshSum:
             In place of `influence`.
         """
         factor = self.influence if kernel is None else kernel
-        return self._at_atoms(sum(self._spectra(charges)) * factor)
+        return self._at_atoms(np.sum(list(self._spectra(charges)), axis=0) * factor)
 
     def derivatives(self, left: Array, right: Array) -> tuple[Array, Array]:
         """Forces (n_atoms, 3) and virial (3, 3) of half the interaction of `left` and `right`."""
         spectra, by_square = [], []  # of the Gaussians, and with the square of each width as a factor
         for charges in (left, right):
             parts = list(self._spectra(charges))
-            spectra.append(sum(parts))
-            by_square.append(sum(s**2 * part for s, part in zip(self._spreads, parts, strict=True)))
+            spectra.append(np.sum(parts, axis=0))
+            scaled = [s**2 * part for s, part in zip(self._spreads, parts, strict=True)]
+            by_square.append(np.sum(scaled, axis=0))
         forces = np.zeros((self.n_atoms, 3))
         for own, other in ((left, spectra[1]), (right, spectra[0])):
             slopes = self._at_atoms(other * self.influence, slopes=True)
@@ -164,7 +166,8 @@ class MeshSum:
     def _indices(self) -> tuple[Array, Array, Array]:
         """Indices of the waves along each axis; of the last axis only those that are not negative."""
         x, y, z = self.mesh.shape
-        return np.fft.fftfreq(x, 1.0 / x), np.fft.fftfreq(y, 1.0 / y), np.fft.rfftfreq(z, 1.0 / z)
+        signed = (np.rint(np.fft.fftfreq(n, 1.0 / n)) for n in (x, y))
+        return next(signed), next(signed), np.arange(z // 2 + 1.0)
 
     @cached_property
     def _vectors(self) -> Array:
@@ -174,7 +177,7 @@ class MeshSum:
 
     @cached_property
     def _squares(self) -> Array:
-        return np.einsum("xyzc,xyzc->xyz", self._vectors, self._vectors)
+        return np.asarray(np.einsum("xyzc,xyzc->xyz", self._vectors, self._vectors))
 
     @cached_property
     def _damping(self) -> list[Array]:

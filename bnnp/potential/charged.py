@@ -111,7 +111,8 @@ class ChargedMember:
             inputs = np.column_stack([inputs, np.zeros(len(types))])
             inputs[atoms, columns] = charge_unit * charges
         short, dshort, _ = self._short.sample(types, inputs, derivatives)
-        potential = sum(coulomb.potentials(charges)) / epsilon
+        by_A, by_B = coulomb.potentials(charges)
+        potential = (by_A + by_B) / epsilon
         energies = short[:, 0] / normalization.conv_energy + normalization.mean_energy
         energies = energies + 0.5 * charges * potential
         if not derivatives:
@@ -185,9 +186,7 @@ class ChargedMember:
             solvers[key] = self._solver(structure, types, coulomb)
         return scaled, solvers[key], self._unit * outputs[:, 0], self._unit * slopes
 
-    def _solver(
-        self, structure: Structure, types: Types, coulomb: Coulomb | LargeCoulomb
-    ) -> ChargeEquations:
+    def _solver(self, structure: Structure, types: Types, coulomb: Coulomb | LargeCoulomb) -> ChargeEquations:
         if not self.electrostatics.equilibrated:
             return Restoration(len(types))
         J = self.electrostatics.four_pi_epsilon * self._hardness[types]
@@ -210,7 +209,9 @@ class ChargedMember:
         """The solution of the equations, which is kept in `starts`."""
         start = starts.get(name)
         try:
-            found = equations.solve(right, total, start if np.shape(start) == right.shape else None)
+            found = equations.solve(
+                right, total, start if start is not None and start.shape == right.shape else None
+            )
         except NotPositive as error:
             raise _without_equilibrium(structure, error) from error
         except NotConverged as error:

@@ -34,15 +34,6 @@ def test_kolafa_and_perram(r_cut: float | None) -> None:
     assert found.r_cut == (r_cut or found.r_cut)
 
 
-@pytest.mark.parametrize("rule", [EwaldRule(0, 1e-6), EwaldRule(1, 1e-6, 0.5)])
-def test_many_atoms_have_a_shorter_cutoff_at_the_same_precision(rule: EwaldRule) -> None:
-    """From 1000 atoms to 1001 of the same density nothing changes but the width, by a factor near 0.55."""
-    few, many = (rule.of(130.0 * n, n, 1.0, 1.0) for n in (1000, 1001))
-    assert many.eta == pytest.approx(0.55 * few.eta, rel=0.01)
-    assert many.r_cut / many.eta == pytest.approx(few.r_cut / few.eta, rel=0.03)
-    assert many.k_cut * many.eta == pytest.approx(few.k_cut * few.eta, rel=0.03)
-
-
 def test_wide_charges_get_a_longer_cutoff() -> None:
     """The widest pair has sqrt(2) times the width of a charge, more than eta in a small cell."""
     found = EwaldRule(0, 1e-8).of(300.0, 4, 3.0, 1.0)

@@ -142,6 +142,33 @@ static inline void append(SparseRows& rows, std::int32_t column, double value) {
     rows.values[rows.n++] = value;
 }
 
+// Forces and virial of a block of pairs of atom i, with dA/d(r^2) as far_slope and -dB/d(r^2) as far.
+static void add_forces(const ChargeTask& task, std::int64_t i, ChargePairs& pairs) {
+    const double *u = task.left, *v = task.right, u_i = u[i], v_i = v[i];
+    const std::int32_t* j = pairs.j;
+    double *x = pairs.x, *y = pairs.y, *z = pairs.z, xx = 0.0, yy = 0.0, zz = 0.0, xy = 0.0, xz = 0.0,
+           yz = 0.0;
+    double force[3] = {};
+#pragma omp simd reduction(+ : xx, yy, zz, xy, xz, yz)
+    for (int p = 0; p < pairs.n; ++p) {
+        const double u_j = u[j[p]], v_j = v[j[p]], half = i == j[p] ? 0.5 : 1.0;
+        const double factor =
+            half * ((u_i * v_j + u_j * v_i) * pairs.far_slope[p] - 2.0 * u_i * u_j * pairs.far[p]);
+        const double X = x[p], Y = y[p], Z = z[p];
+        x[p] = factor * X, y[p] = factor * Y, z[p] = factor * Z;  // dE/dD
+        xx += x[p] * X, yy += y[p] * Y, zz += z[p] * Z;
+        xy += x[p] * Y, xz += x[p] * Z, yz += y[p] * Z;
+    }
+    for (int p = 0; p < pairs.n; ++p) {
+        double* other = task.forces + 3 * std::int64_t(j[p]);
+        other[0] -= x[p], other[1] -= y[p], other[2] -= z[p];
+        force[0] += x[p], force[1] += y[p], force[2] += z[p];
+    }
+    for (int a = 0; a < 3; ++a) task.forces[3 * i + a] += force[a];
+    const double virial[] = {xx, yy, zz, xy, xz, yz};
+    for (int k = 0; k < 6; ++k) task.virial[k] += virial[k];
+}
+
 // Sums over a block of pairs of atom i, which is then empty.
 static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std::int64_t i,
                          ChargePairs& pairs) {
@@ -155,7 +182,6 @@ static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std:
         std::fill_n(pairs.far, n, 0.0);
         std::fill_n(pairs.far_slope, n, 0.0);
     }
-    double force[3] = {}, virial[6] = {};
     for (int p = 0; p < n; ++p) {
         const std::int64_t j = pairs.j[p];
         const bool inside = square[p] < limit[p];
@@ -168,47 +194,30 @@ static void sum_pairs_of(const ChargeTask& task, const SmearedTable& table, std:
                 df /= 2.0 * r * width;
             }
         }
+        const double a = inside ? pairs.value[p] - pairs.far[p] : 0.0, b = -f * pairs.value[p];
+        const double slope_a = inside ? pairs.slope[p] - pairs.far_slope[p] : 0.0;
         if (task.A) {
-            if (inside) task.A[i * n_atoms + j] += pairs.value[p] - pairs.far[p];
-            task.B[i * n_atoms + j] -= f * pairs.value[p];
-            continue;
-        }
-        if (task.sparse_A) {
-            if (inside) append(*task.sparse_A, pairs.j[p], pairs.value[p] - pairs.far[p]);
-            if (f != 0.0) append(*task.sparse_B, pairs.j[p], -f * pairs.value[p]);
-            continue;
-        }
-        if (task.product_A) {
-            const double a = inside ? pairs.value[p] - pairs.far[p] : 0.0, b = -f * pairs.value[p];
+            task.A[i * n_atoms + j] += a;
+            task.B[i * n_atoms + j] += b;
+        } else if (task.sparse_A) {
+            if (inside) append(*task.sparse_A, pairs.j[p], a);
+            if (f != 0.0) append(*task.sparse_B, pairs.j[p], b);
+        } else if (task.product_A) {
             task.product_A[i] += a * task.right[j], task.product_B[i] += b * task.right[j];
             if (i == j) continue;
             task.product_A[j] += a * task.right[i], task.product_B[j] += b * task.right[i];
-            continue;
-        }
-        if (task.slopes) {  // dA/dr_j and dA/d(strain), or those of A + B
-            double s = inside ? 2.0 * (pairs.slope[p] - pairs.far_slope[p]) : 0.0;
-            if (task.screened) s -= 2.0 * (f * pairs.slope[p] + df * pairs.value[p]);
-            const double x = pairs.x[p], y = pairs.y[p], z = pairs.z[p];
+        } else if (task.slopes) {  // dA/dr_j and dA/d(strain), or those of A + B
+            const double slope_b = task.screened ? -(f * pairs.slope[p] + df * pairs.value[p]) : 0.0;
+            const double s = 2.0 * (slope_a + slope_b), x = pairs.x[p], y = pairs.y[p], z = pairs.z[p];
             const double parts[] = {x, y, z, x * x, y * y, z * z, y * z, x * z, x * y};
             for (int part = 0; part < 9; ++part)
                 task.slopes[(part * n_atoms + i) * n_atoms + j] += s * parts[part];
-            continue;
+        } else {
+            pairs.far_slope[p] = slope_a;
+            pairs.far[p] = f * pairs.slope[p] + df * pairs.value[p];
         }
-        const double *u = task.left, *v = task.right, half = i == j ? 0.5 : 1.0;
-        const double together = inside ? 0.5 * (u[i] * v[j] + u[j] * v[i]) : 0.0;
-        const double factor = 2.0 * half *
-                              (together * (pairs.slope[p] - pairs.far_slope[p]) -
-                               u[i] * u[j] * (f * pairs.slope[p] + df * pairs.value[p]));
-        const double x = factor * pairs.x[p], y = factor * pairs.y[p], z = factor * pairs.z[p];  // dE/dD
-        task.forces[3 * j] -= x, task.forces[3 * j + 1] -= y, task.forces[3 * j + 2] -= z;
-        force[0] += x, force[1] += y, force[2] += z;
-        virial[0] += x * pairs.x[p], virial[1] += y * pairs.y[p], virial[2] += z * pairs.z[p];
-        virial[3] += x * pairs.y[p], virial[4] += x * pairs.z[p], virial[5] += y * pairs.z[p];
     }
-    if (task.forces) {
-        for (int a = 0; a < 3; ++a) task.forces[3 * i + a] += force[a];
-        for (int v = 0; v < 6; ++v) task.virial[v] += virial[v];
-    }
+    if (task.forces) add_forces(task, i, pairs);
     pairs.n = 0;
 }
 

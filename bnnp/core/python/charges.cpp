@@ -1,4 +1,6 @@
 // Sums over pairs of Gaussian charges, as Python has them.
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -144,8 +146,8 @@ class ChargeSums : public ChargePairSums {
         return found;
     }
 
-    // Derivatives of A, or `screened` of A + B, above the diagonal and on it by r_j and by the strain in Voigt's
-    // order, (9, n_atoms, n_atoms).
+    // Derivatives of A, or `screened` of A + B, above the diagonal and on it by r_j and by the strain in
+    // Voigt's order, (9, n_atoms, n_atoms).
     Doubles slopes(bool screened) const {
         const std::int64_t n = task.n_atoms, parts = 9;
         Doubles found({parts, n, n});
@@ -190,12 +192,6 @@ class NearCharges : public ChargePairSums {
 
     Doubles times_A(const Doubles& right) const { return product(A, right); }
     Doubles times_B(const Doubles& right) const { return product(B, right); }
-
-    std::int64_t n_pairs() const {
-        std::int64_t count = 0;
-        for (const RowsOfPiece& each : A) count += std::int64_t(each.columns.size());
-        return count;
-    }
 
   private:
     struct RowsOfPiece {
@@ -432,13 +428,13 @@ void bind_charges(py::module_& module) {
         .def(py::init<Doubles, Doubles, Doubles, Doubles, double, double, double, double, int, int>())
         .def("times_A", &NearCharges::times_A)
         .def("times_B", &NearCharges::times_B)
-        .def("derivatives", &NearCharges::derivatives)
-        .def_property_readonly("n_pairs", &NearCharges::n_pairs);
+        .def("derivatives", &NearCharges::derivatives);
     py::class_<ChargeMesh>(module, "ChargeMesh")
         .def(py::init<Doubles, std::array<std::int64_t, 3>, int, int>())
         .def("spread", &ChargeMesh::spread)
         .def("values", &ChargeMesh::values)
         .def("gradients", &ChargeMesh::gradients);
+    module.def("physical_memory", [] { return double(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE); });
 }
 
 }  // namespace bnnp
