@@ -87,7 +87,9 @@ void Coulomb::set_cell(const Electrostatics& of, const ChargedAtoms& atoms) {
     volume = std::abs(dot(cell[0], cross(cell[1], cell[2])));
     const double widest = *std::max_element(widths.begin(), widths.end());
     const Ewald sum = choose_ewald(of.ewald, volume, double(n), widest, of.four_pi_epsilon);
-    eta = task.eta = sum.eta, task.cutoff = sum.r_cut;
+    eta = sum.eta, task.cutoff = sum.r_cut;
+    spreads.assign(n, eta / std::sqrt(2.0));  // eta^2 is the sum of two squares
+    task.spreads = spreads.data();
 
     Vector low, high;
     low.fill(std::numeric_limits<double>::infinity()), high.fill(-low[0]);

@@ -67,7 +67,7 @@ class Coulomb {
     int me = 0, ranks = 1;
     std::int64_t n, padded_n, height;  // atoms, rows of a panel
     ChargeTask task;
-    std::vector<double> positions, widths;
+    std::vector<double> positions, widths, spreads;
     std::array<std::vector<double>, 3> images;
     double volume = 0.0, eta = 0.0;              // 0 of a molecule
     std::vector<std::array<double, 3>> vectors;  // of the waves
