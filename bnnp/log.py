@@ -17,6 +17,7 @@ from typing import Any, Generic, TextIO, TypeVar
 from bnnp import __version__, parallel
 from bnnp.messages import WIDTH, columns, count, fold
 from bnnp.settings.keywords import KEYWORDS
+from bnnp.settings.keywords.charges import ChargeSettings
 from bnnp.settings.settings import Settings
 
 T = TypeVar("T")
@@ -89,9 +90,14 @@ class Log:
             self._ignored(settings)
 
     def _ignored(self, settings: Settings) -> None:
-        """Print the keywords without effect: those of other optimizers by name, the rest with the reason."""
+        """Print the keywords without effect: those of charges and other optimizers by name, the rest with the
+        reason."""
         unknown = [name for name in settings.ignored if KEYWORDS[name].tier == "O"]
-        if idle := [name for name in settings.ignored if name not in unknown]:
+        names_of_charges = [keyword.name for keyword in ChargeSettings.keywords()]
+        known = [name for name in settings.ignored if name not in unknown]
+        if of_charges := [name for name in known if name in names_of_charges]:
+            self.note(f"accepted without effect on the charges of this input.nn: {', '.join(of_charges)}")
+        if idle := [name for name in known if name not in of_charges]:
             method = f"optimizer {settings.training.optimizer}"
             if settings.training.optimizer == "kalman":
                 method += f", kalman_updates {settings.kalman.kalman_updates}"

@@ -54,6 +54,16 @@ def test_keywords_of_other_methods_are_told_apart(tmp_path: Path) -> None:
     assert "because not of optimizer kalman, kalman_updates joint: kalman_eta, learning_rate note:" in text
 
 
+def test_idle_keywords_of_charges_are_not_blamed_on_the_optimizer(tmp_path: Path) -> None:
+    path = tmp_path / "input.nn"
+    path.write_text(INPUT + "epochs 1\noptimizer adam\nkalman_eta 1\ndipole_weight 2\n")
+    stream = io.StringIO()
+    Log(stream, enabled=True).header(load_settings(path, mode=None, mode_required=False))
+    text = " ".join(stream.getvalue().split())
+    assert "without effect on the charges of this input.nn: dipole_weight note:" in text
+    assert "because not of optimizer adam: kalman_eta note:" in text
+
+
 def test_table_aligns_numbers_right_and_text_left() -> None:
     stream = io.StringIO()
     Log(stream, enabled=True).table(("name", "n", "x"), [("a", 5, 0.5), ("long name", 12345, -1.25)])

@@ -42,7 +42,8 @@ class Member:
         ----------
         factor : float
             What the deviation of the sample from the plain network is multiplied by, to first order, where
-            masks are centered: m becomes 1 + factor (m - 1). The result is a plain network.
+            masks are centered: m becomes 1 + factor (m - 1). The result is a plain network. Without effect on
+            a member with networks of charges, whose masks are not scaled.
         """
         masks = self.masks
         if masks is None or not masks.means or factor == 1.0 or self.charges is not None:

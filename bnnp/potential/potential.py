@@ -113,7 +113,8 @@ class Potential:
 
     def member(self, sample: int) -> Potential:
         """The potential of one sample, from 0, without standard deviations. With centered masks and a
-        calibration it deviates from the mean by the size of errors (`deviation_factor`, to first order).
+        calibration it deviates from the network it is drawn from by the size of errors (`deviation_factor`,
+        to first order), but a potential with networks of charges by the raw deviation.
 
         Raises
         ------

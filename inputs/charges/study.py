@@ -181,7 +181,14 @@ def input_nn(elements: Sequence[str], generation: int, seed: int) -> str:
 
 def prepare(name: str, seed: int, count: int, folder: Path) -> None:
     """learn.data and test.data of a situation, each written once."""
-    if not (folder / "test.data").exists():
+    if (folder / "test.data").exists():
+        there = sum(1 for part in ("learn", "test") for _ in read_structures(folder / f"{part}.data"))
+        if there != count:
+            sys.exit(
+                f"{folder} has {there} structures, expected {count} (--structures); give another folder in "
+                f"place of {folder.parent}, or `--structures {there}`"
+            )
+    else:
         folder.mkdir(parents=True, exist_ok=True)
         found = list(labeled(SITUATIONS[name], count, seed))
         n_learn = count - count // 5  # starts alternate, so that both sets have them alike

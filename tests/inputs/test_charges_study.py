@@ -115,6 +115,13 @@ def test_what_is_in_the_results_is_not_repeated(
     assert f"| salt | 4 {'| 2 ' * 8}|" in capsys.readouterr().out  # the mean of both seeds
 
 
+def test_another_number_of_structures_needs_another_folder(tmp_path: Path) -> None:
+    study.prepare("surface", 1, 5, tmp_path / "surface_1")
+    study.prepare("surface", 1, 5, tmp_path / "surface_1")
+    with pytest.raises(SystemExit, match="has 5 structures, expected 6"):
+        study.prepare("surface", 1, 6, tmp_path / "surface_1")
+
+
 def test_the_curve_of_the_model_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The charged dimer is bound more strongly; energies count from the largest height."""
     pytest.importorskip("matplotlib")

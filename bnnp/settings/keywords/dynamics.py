@@ -109,4 +109,5 @@ class DynamicsSettings(Section, title="Molecular dynamics", modes="3", dialect=B
     md_members: int | None = keyword("n", integer(2), None,
         "one run for each of n Monte Carlo samples, in directories of their own",
         note="md_member_01, ...: the spread of a result over them is its uncertainty. Samples of `mc_dropout "
-             "after` with a calibration deviate from the mean by the size of errors. MPI ranks share them.")
+             "after` with a calibration deviate from the mean by the size of errors, but those with networks "
+             "of charges are raw. MPI ranks share them.")
