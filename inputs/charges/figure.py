@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "tools"))
 
-from plotting.style import BLACK, BLUE, GREEN, VERMILLION, figure, legend_above  # noqa: E402
+from plotting.style import BLACK, BLUE, GREEN, VERMILLION, figure  # noqa: E402
 
 STYLES = {"model": (BLACK, "-"), "2G": (VERMILLION, "--"), "3G": (GREEN, "-."), "4G": (BLUE, ":")}
 
@@ -34,7 +34,7 @@ def main() -> None:
         axes.set_title(title, loc="left")
         axes.set_xlabel(r"height of the dimer, $\mathrm{\AA}$")
     both[0].set_ylabel("energy, eV")
-    legend_above(both[1], n_columns=4)
+    both[0].legend(loc="lower right", frameon=False)
     drawn.savefig(HERE / "wetting.png", dpi=130)
 
 
