@@ -27,6 +27,7 @@ from bnnp.descriptors.scaling import Affine
 from bnnp.errors import InputError
 from bnnp.io.descriptor_file import FILE_NAME as DESCRIPTORS
 from bnnp.io.descriptor_file import DescriptorFile
+from bnnp.messages import count
 from bnnp.settings.settings import Settings
 from bnnp.training.charge_training import ChargeTraining
 from bnnp.training.charges import TrainedCharges
@@ -227,20 +228,26 @@ def demand_moments(settings: Settings, file: DescriptorFile, chosen: Sequence[in
         )
     model = settings.model
     assert model.electrostatics is not None
+    undefined: list[str] = []
     for index in chosen:
         where = f"{DESCRIPTORS}, structure {int(file.source[index]) + 1} of input.data"
         if np.isfinite(file.dipole[index]).any():
-            reason = "has the total charge {:g}, so that its dipole moment depends on the origin"
-            reason = reason.format(file.charge[index]) if file.charge[index] else ""
             if file.periodic_cell(index) is not None:
-                reason = "is periodic, so that its dipole moment is not defined (Born charges are)"
-            if reason:
-                raise InputError(f"{where}: {reason}. Remove `dipole=` of its comment, and run mode 1 again.")
+                reason = "is periodic, where a dipole moment is not defined (Born charges are)"
+                undefined.append(f"{where}, {reason}")
+            elif charge := file.charge[index]:
+                reason = f"has the total charge {charge:g}, so that its dipole moment depends on the origin"
+                undefined.append(f"{where}, {reason}")
         if model.electrostatics.equilibrated and np.isfinite(file.born_charges[file.atoms(index)]).any():
             raise InputError(
                 f"{where}: has Born charges, which are trained with `nnp_type 3G-HDNNP` only. Remove "
                 "`born_charges=` of its comment and run mode 1 again, or change the generation."
             )
+    if undefined:
+        raise InputError(
+            f"{count(len(undefined), 'structure')} cannot be trained on with a dipole moment. The first, "
+            f"{undefined[0]}. Remove `dipole=` of such comments, and run mode 1 again."
+        )
 
 
 def _variables(settings: Settings, inputs: Mapping[str, Affine]) -> Variables:

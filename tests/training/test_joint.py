@@ -237,7 +237,7 @@ def test_born_charges_in_a_cell_are_of_nearest_images(moments: JointTraining) ->
         (
             {"cell": 12.0 * np.eye(3)},
             THIRD,
-            "structure 1 .* is periodic, so that its dipole moment is not def",
+            "1 structure cannot .* structure 1 .* is periodic, where a dipole moment is not def",
         ),
         ({"dipole": None}, GENERATIONS["4G"], "structure 1 .* has Born charges, which are trained with .*3G"),
     ],
