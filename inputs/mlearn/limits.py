@@ -9,11 +9,8 @@ by these numbers.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from study import append_rows, read_rows, run  # type: ignore[import-not-found]
+from study import append_rows, arguments, read_rows, run  # type: ignore[import-not-found]
 
 VARIED = {
     "the defaults": "",
@@ -35,12 +32,7 @@ LAST = (1, 2, 9, 10)  # columns of learning-curve.out
 
 def main() -> None:
     """See the head of the file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("results", type=Path)
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--data", type=Path, required=True)
+    parser = arguments(__doc__)
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
     words.results.mkdir(parents=True, exist_ok=True)

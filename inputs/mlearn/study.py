@@ -88,14 +88,18 @@ def run(name: str, seed: int, data: Path, folder: Path, more: str) -> list[list[
     return rows
 
 
-def main() -> None:
-    """See the head of the file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def arguments(text: str | None) -> argparse.ArgumentParser:
+    """RESULTS [NAME ...] --data DATA; `text` is the help."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--data", type=Path, required=True)
+    return parser
+
+
+def main() -> None:
+    """See the head of the file."""
+    parser = arguments(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--keywords", type=Path, help="lines to add to input.nn")
     words = parser.parse_args()

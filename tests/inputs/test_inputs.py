@@ -341,3 +341,28 @@ def test_properties_are_read_from_the_files_of_phonons(tmp_path: Path) -> None:
         "0.0 0.0 -1e-8 9.0 15.5 9.0\n1.1500991 0.5 13.0 9.0 12.0 99.0\n2.3 0.5 4.0 9.0 6.0 9.0\n"
     )
     assert properties.highest(tmp_path / "bands.out") == {"nu(GAMMA)": 15.5, "nu(X)": 13.0, "nu(L)": 6.0}
+
+
+def test_limits_varies_one_thing_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """mlearn/limits.py: rows by the last epoch of the learning curve and the test set, none a second time."""
+    monkeypatch.syspath_prepend(str(ROOT / "inputs" / "mlearn"))
+    limits, asked = load_script("mlearn", "limits"), []
+
+    def trained(name: str, seed: int, data: Path, folder: Path, more: str) -> list[list[object]]:
+        asked.append((name, seed, more))
+        folder.mkdir(parents=True)
+        rows = np.arange(26.0).reshape(2, 13) / 1000
+        np.savetxt(folder / "learning-curve.out", rows)
+        return [[name, seed, "", 4.5, 0.0, 99.5, 0.0, 0, 0, 0, 0, 61.5]]
+
+    monkeypatch.setattr(limits, "run", trained)
+    monkeypatch.setattr(sys, "argv", ["limits.py", "--data", "data", str(tmp_path / "results"), "Ge"])
+    limits.main()
+    limits.main()
+    assert asked == [("Ge", 1, more) for more in limits.VARIED.values()]
+    line = (
+        "| Ge, 2 x 12 nodes | 14 | 15 | 22 | 23 | 4.5 | 99.5 | 61.5 |"  # columns 1, 2, 9, 10
+    )
+    assert capsys.readouterr().out.count(line) == 2
