@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from bnnp.charges.equilibration import NotPositive, largest_shares
 from bnnp.charges.mesh import Mesh, MeshSum
+from bnnp.messages import count
 
 Array = NDArray[np.float64]
 
@@ -39,7 +40,7 @@ class NotConverged(ValueError):
     """The steps did not get to the solution; `residual` is over that of the right side."""
 
     def __init__(self, steps: int, residual: float) -> None:
-        super().__init__(f"{steps} steps of conjugate gradients")
+        super().__init__(f"no solution after {count(steps, 'step')}")
         self.steps, self.residual = steps, residual
 
 

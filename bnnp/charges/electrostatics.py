@@ -14,6 +14,7 @@ from bnnp.charges.coulomb import Coulomb, Screening, ewald_cell
 from bnnp.charges.ewald import Ewald, EwaldRule
 from bnnp.charges.large import PRECISION, LargeCoulomb, Split
 from bnnp.errors import InputError
+from bnnp.messages import count
 from bnnp.network.architecture import Architecture
 from bnnp.network.dense import Network
 from bnnp.network.masks import Masks
@@ -124,7 +125,7 @@ class Electrostatics:
         needed, there = split.memory(cell, widths), _core.physical_memory()
         if needed > there:
             raise InputError(
-                f"{structure.where}: the electrostatics of {len(structure)} atoms would take "
+                f"{structure.where}: the electrostatics of {count(len(structure), 'atom')} would take "
                 f"{needed / 1e9:.0f} GB, and the machine has {there / 1e9:.0f}. Are the lengths in the unit "
                 f"that input.nn says? Else give a coarser ewald_prec ({self.ewald.where}) or a smaller cell."
             )

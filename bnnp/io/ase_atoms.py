@@ -125,8 +125,10 @@ def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     try:
         return np.array(value, dtype=np.float64).reshape(shape)
     except (TypeError, ValueError):
-        expected, got = " x ".join(map(str, shape)), str(value)[:60]
-        raise InputError(f"{name}: expected {expected} numbers, got {got}; correct or remove it") from None
+        wanted = " x ".join(map(str, shape))
+        raise InputError(
+            f"{name}: expected an array of {wanted}, got {str(value)[:60]}; correct or remove it"
+        ) from None
 
 
 def _passed_on(atoms: Atoms, predicted: bool) -> dict[str, str]:

@@ -33,6 +33,7 @@ from bnnp.descriptors.neighbors import NeighborList
 from bnnp.descriptors.pairs import sum_pairs
 from bnnp.descriptors.scaling import Affine
 from bnnp.errors import NumericalError
+from bnnp.messages import count
 from bnnp.model import Model
 from bnnp.network.compiled import Networks
 from bnnp.network.dense import Network
@@ -216,8 +217,8 @@ class ChargedMember:
             raise _without_equilibrium(structure, error) from error
         except NotConverged as error:
             raise NumericalError(
-                f"{structure.where}: {error.steps} steps of conjugate gradients did not find the charges; "
-                f"{error.residual:.1g} of the right side are left. The matrix of hardness and interaction is "
+                f"{structure.where}: {count(error.steps, 'step')} of conjugate gradients did not find the "
+                f"charges; {error.residual:.1g} of the right side are left. The matrix of hardness and interaction is "
                 "close to one that is not positive definite: look at hardness.XXX.data and fixed_gausswidth."
             ) from error
         starts[name] = found

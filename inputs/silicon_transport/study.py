@@ -51,7 +51,7 @@ COLUMNS = ("arm", "seed", "quantity", "value", "std", "exact")
 class Exact:
     """The exact potential with what the tools ask of a :class:`bnnp.potential.potential.Potential`."""
 
-    units, samples, sizes = METAL, 1, (1,)
+    units, samples, sizes, deviation_factor = METAL, 1, (1,), 1.0
     descriptor = SimpleNamespace(radius=CUTOFF * SILICON.sigma)
 
     def by_sample(self, structure: Structure) -> SamplePredictions:

@@ -362,7 +362,5 @@ def test_limits_varies_one_thing_at_a_time(
     limits.main()
     limits.main()
     assert asked == [("Ge", 1, more) for more in limits.VARIED.values()]
-    line = (
-        "| Ge, 2 x 12 nodes | 14 | 15 | 22 | 23 | 4.5 | 99.5 | 61.5 |"  # columns 1, 2, 9, 10
-    )
+    line = "| Ge, 2 x 12 nodes | 14 | 15 | 22 | 23 | 4.5 | 99.5 | 61.5 |"  # columns 1, 2, 9, 10
     assert capsys.readouterr().out.count(line) == 2

@@ -108,7 +108,7 @@ def test_moments_survive_also_in_ase(tmp_path: Path) -> None:
     assert change_units(molecule_again, METAL, ATOMIC).dipole == pytest.approx(molecule.dipole, rel=1e-7)
     bad = to_atoms(found[1], ATOMIC)
     bad.arrays["bec"] = np.zeros((7, 6))
-    with pytest.raises(InputError, match="bec: expected 7 x 3 x 3 numbers"):
+    with pytest.raises(InputError, match="bec: expected an array of 7 x 3 x 3, got"):
         from_atoms(bad, METAL)
 
 

@@ -160,7 +160,7 @@ def test_what_cannot_be_summed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         bnnp.load(write_charged(tmp_path / "fine", too_fine)).predict(start)
     with monkeypatch.context() as patch:
         patch.setattr(conjugate_gradients, "MOST_STEPS", 1)
-        with pytest.raises(NumericalError, match="1 steps of conjugate gradients did not find the charges"):
+        with pytest.raises(NumericalError, match="1 step of conjugate gradients did not find the charges"):
             potential.predict(start)
     monkeypatch.setattr(_core, "physical_memory", lambda: 1e4)
     with pytest.raises(InputError, match=r"electrostatics of 12 atoms would take [0-9]+ GB, and the machine"):

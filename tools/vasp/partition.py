@@ -151,7 +151,9 @@ def _numbers(path: Path, row: int, words: list[str], size: int) -> list[float]:
         found = []
     if len(found) < size or not np.isfinite(found).all():
         text = " ".join(words)
-        raise InputError(f"{path.name} line {row + 1}: `{text}`, expected {size} numbers; make it again")
+        raise InputError(
+            f"{path.name} line {row + 1}: `{text}`, expected {count(size, 'number')}; make it again"
+        )
     return found
 
 
