@@ -218,8 +218,9 @@ class ChargedMember:
         except NotConverged as error:
             raise NumericalError(
                 f"{structure.where}: {count(error.steps, 'step')} of conjugate gradients did not find the "
-                f"charges; {error.residual:.1g} of the right side are left. The matrix of hardness and interaction is "
-                "close to one that is not positive definite: look at hardness.XXX.data and fixed_gausswidth."
+                f"charges; {error.residual:.1g} of the right side are left. The matrix of hardness and "
+                "interaction is close to one that is not positive definite: look at hardness.XXX.data and "
+                "fixed_gausswidth."
             ) from error
         starts[name] = found
         return found
