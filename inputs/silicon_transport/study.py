@@ -106,7 +106,7 @@ def exact(results: Path, mesh: float) -> dict[str, float]:
     cell, _ = primitive_cell(crystal(), 1e-3)
     lattice = Lattice(cell, SUPERCELL)
     springs = lattice.force_constants(potential, DISTANCES[0])  # type: ignore[arg-type]
-    spread = Spread((1,), 1.0, "std: none, the exact potential")
+    spread = Spread((1,), "std: none, the exact potential")
     found = write_elastic(results / "exact_elastic.out", potential, cell, springs, spread)  # type: ignore[arg-type]
     values = {f"{name} (GPa)": float(found[name][-1]) for name in ELASTIC}
     bands = springs.frequencies(np.array(list(SPECIAL.values())))[..., -1]
